@@ -1,0 +1,1 @@
+"""Quorate: a local-first ensemble runtime for self-hosted language models."""

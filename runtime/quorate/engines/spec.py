@@ -1,0 +1,25 @@
+"""What is needed to load one model, as plain values that can cross a process boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """One model to load.
+
+    Attributes:
+        model: Id of the model.
+        engine: Name of the engine: ``llama_cpp`` or ``scripted``.
+        path: Weight file, or "" for engines that have none.
+        options: The engine's own options, already validated by its options class.
+    """
+
+    model: str
+    engine: str
+    path: str = ""
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

@@ -1,0 +1,46 @@
+"""What can be said of a model of the fleet at any moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class ModelState(Enum):
+    """Where a model is in its life."""
+
+    UNLOADED = "unloaded"
+    DOWNLOADING = "downloading"
+    LOADING = "loading"
+    READY = "ready"
+    RESTARTING = "restarting"
+    UNLOADING = "unloading"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """One model's state; numbers that are not known yet are 0, texts "".
+
+    Attributes:
+        message: Why it failed, or what it is doing; one line for people.
+        progress: Of the current state, in [0, 1], or None where it is not known.
+        vocabulary_fingerprint: Equal fingerprints can vote token by token.
+        sessions: Most sessions at once.
+        cores: Processor cores its worker runs on.
+        memory_bytes: Resident memory of its worker.
+    """
+
+    id: str
+    state: ModelState
+    engine: str
+    message: str = ""
+    progress: float | None = None
+    description: str = ""
+    context_length: int = 0
+    vocabulary_size: int = 0
+    vocabulary_fingerprint: str = ""
+    chat: bool = False
+    sessions: int = 0
+    cores: tuple[int, ...] = ()
+    memory_bytes: int = 0

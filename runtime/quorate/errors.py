@@ -1,0 +1,173 @@
+"""The error tree of the runtime.
+
+Every error that leaves a room is one of these; foreign errors are translated at the seam where
+they enter. ``server.errors`` maps each class to a gRPC status, and a test fails on an unmapped one.
+
+::
+
+    QuorateError
+    ├── InvalidRequest            the request itself is wrong; names the field
+    │   └── PromptTooLong         prompt and answer can never fit the context
+    ├── NotFound                  no such model or profile; names the nearest ones
+    ├── CannotRun                 right request, wrong state of the world
+    │   ├── ModelUnusable         the file is broken, of another architecture, or too large
+    │   └── UnsupportedPlan       a member's engine cannot do what the plan needs
+    ├── Overloaded                the queue is full; try again later
+    ├── Unavailable               loading, draining, restarting; try again later
+    │   └── WorkerLost            the process behind a member died while it was in use
+    ├── DeadlinePassed            the caller's deadline ended first
+    ├── Internal                  a defect of ours, reported without its traceback
+    └── SettingsError             the configuration or the command line is wrong
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class QuorateError(Exception):
+    """Base of every error of the runtime.
+
+    Attributes:
+        message: One line: what is wrong, where, and what to do.
+        reason: UPPER_SNAKE_CASE identifier for programs, stable across releases.
+        metadata: Further facts for programs, such as ``{"model": "a"}``.
+    """
+
+    reason = "QUORATE_ERROR"
+
+    def __init__(self, message: str, **metadata: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata = metadata
+
+
+class InvalidRequest(QuorateError):
+    """A field of the request has a value that can never be served.
+
+    Attributes:
+        field: Path of the field as the caller wrote it, such as ``plan.ensemble.members[1].weight``.
+    """
+
+    reason = "INVALID_FIELD"
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}", field=field)
+        self.field = field
+        self.problem = problem
+
+
+class PromptTooLong(InvalidRequest):
+    """The prompt, with the answer it asks for, can never fit the context of a member."""
+
+    reason = "PROMPT_TOO_LONG"
+
+
+class NotFound(QuorateError):
+    """No model or profile of that name."""
+
+    reason = "NOT_FOUND"
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        if near:
+            hint = f"did you mean {' or '.join(near)}?"
+        elif known:
+            hint = f"known: {', '.join(known[:8])}{', …' if len(known) > 8 else ''}"
+        else:
+            hint = f"no {kind} is configured"
+        super().__init__(f"no {kind} named {name!r}; {hint}", kind=kind, name=name)
+        self.kind = kind
+        self.name = name
+        self.nearest = tuple(near)
+
+
+class CannotRun(QuorateError):
+    """The request is well formed, but this machine or its models are not in a state to serve it.
+
+    Attributes:
+        subject: What stands in the way, usually a model id.
+    """
+
+    reason = "CANNOT_RUN"
+
+    def __init__(self, subject: str, problem: str) -> None:
+        super().__init__(f"{subject}: {problem}", subject=subject)
+        self.subject = subject
+        self.problem = problem
+
+
+class ModelUnusable(CannotRun):
+    """A model cannot be loaded here: broken file, other architecture, not enough memory."""
+
+    reason = "MODEL_UNUSABLE"
+
+
+class UnsupportedPlan(CannotRun):
+    """A member's engine or vocabulary cannot do what the plan asks of it."""
+
+    reason = "UNSUPPORTED_PLAN"
+
+
+class Overloaded(QuorateError):
+    """More requests wait than the configured queue holds.
+
+    Attributes:
+        retry_after_seconds: When another try has a chance.
+    """
+
+    reason = "QUEUE_FULL"
+
+    def __init__(self, message: str, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Unavailable(QuorateError):
+    """Not now: loading, draining or restarting.
+
+    Attributes:
+        retry_after_seconds: When another try has a chance.
+    """
+
+    reason = "UNAVAILABLE"
+
+    def __init__(self, message: str, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class WorkerLost(Unavailable):
+    """The process behind a model died, or was killed, while a session was open on it.
+
+    Attributes:
+        model: Id of the model.
+        cause: One line, such as ``killed by SIGKILL``.
+    """
+
+    reason = "WORKER_LOST"
+
+    def __init__(self, model: str, cause: str, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(f"model {model}: its worker process was lost ({cause})", retry_after_seconds)
+        self.model = model
+        self.cause = cause
+
+
+class DeadlinePassed(QuorateError):
+    """The caller's deadline ended before the answer did."""
+
+    reason = "DEADLINE_PASSED"
+
+
+class Internal(QuorateError):
+    """A defect of ours; the log has the traceback, the caller gets one line."""
+
+    reason = "INTERNAL"
+
+
+class SettingsError(QuorateError):
+    """The configuration file or the command line is wrong."""
+
+    reason = "SETTINGS"
