@@ -47,7 +47,8 @@ class InvalidRequest(QuorateError):
     """A field of the request has a value that can never be served.
 
     Attributes:
-        field: Path of the field as the caller wrote it, such as ``plan.ensemble.members[1].weight``.
+        field: Path of the field as the caller wrote it, such as
+            ``plan.ensemble.members[1].weight``.
     """
 
     reason = "INVALID_FIELD"
@@ -150,7 +151,9 @@ class WorkerLost(Unavailable):
     reason = "WORKER_LOST"
 
     def __init__(self, model: str, cause: str, retry_after_seconds: float = 1.0) -> None:
-        super().__init__(f"model {model}: its worker process was lost ({cause})", retry_after_seconds)
+        super().__init__(
+            f"model {model}: its worker process was lost ({cause})", retry_after_seconds
+        )
         self.model = model
         self.cause = cause
 

@@ -18,8 +18,8 @@ from quorate.generation import Prompt
 LogProbs: TypeAlias = npt.NDArray[np.float32]
 """Normalised log-probs of the next token, natural log, shape (vocabulary,).
 
-Control tokens that do not end generation have no bytes and so no place in a vote: they are -inf, and
-the rest is normalised without them.
+Control tokens that do not end generation have no bytes and so no place in a vote: they are -inf,
+and the rest is normalised without them.
 """
 
 

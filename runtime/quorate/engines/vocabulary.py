@@ -38,9 +38,17 @@ class Vocabulary:
     def to_bytes(self) -> bytes:
         """Serialises the table; ``from_bytes`` reads it back."""
         lengths = struct.pack(f"<{len(self.pieces)}I", *map(len, self.pieces))
-        header = struct.pack("<4sIi", _MAGIC, len(self.pieces), -1 if self.bos is None else self.bos)
+        header = struct.pack(
+            "<4sIi", _MAGIC, len(self.pieces), -1 if self.bos is None else self.bos
+        )
         return b"".join(
-            (header, _pack_ids(self.control), _pack_ids(self.end_of_generation), lengths, *self.pieces)
+            (
+                header,
+                _pack_ids(self.control),
+                _pack_ids(self.end_of_generation),
+                lengths,
+                *self.pieces,
+            )
         )
 
     @classmethod

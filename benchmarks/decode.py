@@ -1,0 +1,253 @@
+"""What the vote and the service cost over bare llama.cpp, side by side on this machine.
+
+    .venv/bin/python benchmarks/decode.py [--json] [--model PATH.gguf] [--tokens 96] [--rounds 7]
+
+Every ratio compares two processes that run in turn on the same cores, with greedy decoding from the
+same prompt; figures are medians over rounds. The model defaults to SmolLM2-135M from the extra
+``demo``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from figures import Figure, figure, report, say, side_by_side
+from processes import Bare, children, proportional_bytes, resident_bytes, server
+
+from quorate.client import Client
+
+PROMPT = (
+    "The history of the lighthouse on the northern coast begins long before the first road was "
+    "built. Fishermen who had seen the rocks in winter told their children"
+)
+LONG_PROMPT = " ".join([PROMPT] * 8)
+STREAMS = 8
+CONTEXT = 1024
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description="What the vote costs over bare llama.cpp.")
+    parser.add_argument("--json", action="store_true", help="one JSON line per figure")
+    parser.add_argument("--model", type=Path, default=None, help="a GGUF file")
+    parser.add_argument("--tokens", type=int, default=96, help="tokens per answer")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds per comparison")
+    arguments = parser.parse_args()
+    model = arguments.model or embedded_model()
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    bench = Bench(model, arguments.tokens, arguments.rounds)
+    figures = [
+        *bench.single(cores),
+        *([] if len(cores) < 2 else bench.single(cores[:1], beside=cores)),
+        *([] if len(cores) < 2 else bench.ensemble(cores)),
+        *bench.concurrent(cores),
+    ]
+    report(figures, "json" if arguments.json else "table")
+
+
+def embedded_model() -> Path:
+    """The model of the extra ``demo``."""
+    from quorate_registry import Registry
+
+    return Registry().resolve("smollm2-135m-instruct").path
+
+
+class Bench:
+    """The comparisons."""
+
+    def __init__(self, model: Path, tokens: int, rounds: int) -> None:
+        self.model = model
+        self.tokens = tokens
+        self.rounds = rounds
+
+    def single(self, cores: Sequence[int], beside: Sequence[int] = ()) -> list[Figure]:
+        """One model through gRPC against the bare loop, in as many threads.
+
+        Args:
+            cores: Cores of the model and of the bare loop.
+            beside: Cores of everything; where it has more than ``cores``, the coordinator and the
+                client have a core that the model leaves free.
+        """
+        threads = len(cores)
+        say(f"one model, {threads} threads")
+        bare = Bare(self.model, cores, PROMPT, 1)
+        with server(self._config(["a"], len(cores)), beside or cores, 1) as served:
+            ours, theirs, ratio = side_by_side(
+                lambda: self._per_token(served.address, ["a"]),
+                lambda: bare.run(1, self.tokens)["seconds"] / (self.tokens - 1),
+                self.rounds,
+            )
+            found = [
+                figure(
+                    f"single model, {threads} thread{'s' * (threads > 1)}, gRPC / bare loop",
+                    ratio,
+                    "x",
+                    f"{ours * 1e3:.2f} ms against {theirs * 1e3:.2f} ms per token",
+                    at_most=1.05,
+                )
+            ]
+            if not beside:
+                found += self._service_figures(served.address, served.pid)
+        bare.close()
+        return found
+
+    def ensemble(self, cores: Sequence[int]) -> list[Figure]:
+        """Two members on one core each against the slower one alone on one core."""
+        say("two members, one core each")
+        with server(self._config(["a", "b"], 1), cores, 2) as served:
+            alone = {
+                name: statistics.median(
+                    self._per_token(served.address, [name]) for _ in range(3)
+                )
+                for name in ("a", "b")
+            }
+            slower = max(alone, key=lambda name: alone[name])
+            ours, theirs, ratio = side_by_side(
+                lambda: self._per_token(served.address, ["a", "b"]),
+                lambda: self._per_token(served.address, [slower]),
+                self.rounds,
+            )
+        return [
+            figure(
+                "two members, one core each / the slower one alone",
+                ratio,
+                "x",
+                f"{ours * 1e3:.2f} ms against {theirs * 1e3:.2f} ms per token",
+                at_most=1.08,
+            )
+        ]
+
+    def concurrent(self, cores: Sequence[int]) -> list[Figure]:
+        """Eight streams against bare batched decoding of eight sequences."""
+        say(f"{STREAMS} concurrent streams")
+        bare = Bare(self.model, cores, PROMPT, STREAMS)
+        with server(self._config(["a"], len(cores)), cores, 1) as served:
+            ours, theirs, ratio = side_by_side(
+                lambda: self._throughput(served.address),
+                lambda: STREAMS * (self.tokens - 1) / bare.run(STREAMS, self.tokens)["seconds"],
+                self.rounds,
+            )
+        bare.close()
+        return [
+            figure(
+                f"{STREAMS} streams, gRPC / bare batched decoding, throughput",
+                ratio,
+                "x",
+                f"{ours:.0f} against {theirs:.0f} tokens/s",
+                at_least=0.90,
+            )
+        ]
+
+    def _service_figures(self, address: str, pid: int) -> list[Figure]:
+        """Time to first token and memory of a running service."""
+        first = statistics.median(
+            asyncio.run(first_token_seconds(address, f"{index} {LONG_PROMPT}"))
+            for index in range(5)
+        )
+        again = statistics.median(
+            asyncio.run(first_token_seconds(address, f"4 {LONG_PROMPT}")) for _ in range(5)
+        )
+        found = [
+            figure("time to first token, new prompt", first * 1e3, "ms", "about 260 tokens"),
+            figure("time to first token, same prompt", again * 1e3, "ms", "prefix reused"),
+            figure(
+                "memory of the coordinator",
+                resident_bytes(pid) / 2**20,
+                "MiB",
+                "resident",
+                at_most=120,
+            ),
+        ]
+        size = self.model.stat().st_size
+        for worker in children(pid):
+            over = proportional_bytes(worker) - size
+            found.append(
+                figure(
+                    "memory of a worker over its file",
+                    over / 2**20,
+                    "MiB",
+                    f"file {size / 2**20:.0f} MiB, {STREAMS * CONTEXT} KV cells",
+                )
+            )
+        return found
+
+    def _config(self, names: Sequence[str], cores: int) -> str:
+        lines = ["[server]", 'listen = "127.0.0.1:0"']
+        for name in names:
+            lines += [
+                "[[models]]",
+                f'id = "{name}"',
+                f'model = "{self.model}"',
+                f"cores = {cores}",
+                f"options = {{ sessions = {STREAMS}, context_length = {CONTEXT}, "
+                f"cells = {STREAMS * CONTEXT} }}",
+            ]
+        return "\n".join(lines)
+
+    def _per_token(self, address: str, models: Sequence[str]) -> float:
+        """Seconds per token after the first, as a client sees them."""
+        return self._run(lambda: stream_seconds(address, models, self.tokens)) / (self.tokens - 1)
+
+    def _throughput(self, address: str) -> float:
+        """Tokens per second of eight streams, from the last one's first token to the first's end.
+
+        Counts every token that reached a client between the moment all streams were decoding and
+        the end of the last one.
+        """
+
+        async def run() -> float:
+            times = await asyncio.gather(
+                *(token_times(address, ["a"], self.tokens) for _ in range(STREAMS))
+            )
+            begun = max(times_of_one[0] for times_of_one in times)
+            ended = max(times_of_one[-1] for times_of_one in times)
+            count = sum(sum(moment > begun for moment in one) for one in times)
+            return count / (ended - begun)
+
+        return asyncio.run(run())
+
+    @staticmethod
+    def _run(work: Callable[[], Any]) -> float:
+        return float(asyncio.run(work()))
+
+
+async def token_times(address: str, models: Sequence[str], tokens: int) -> list[float]:
+    """When each token of an answer reached the client."""
+    times: list[float] = []
+    async with Client(address) as client:
+        async for event in client.generate(
+            PROMPT, models=models, temperature=0.0, max_tokens=tokens
+        ):
+            if event.WhichOneof("event") == "delta":
+                times += [time.perf_counter()] * len(event.delta.tokens)
+    if len(times) < tokens:
+        raise RuntimeError(f"the answer ended after {len(times)} tokens; take another prompt")
+    return times
+
+
+async def stream_seconds(address: str, models: Sequence[str], tokens: int) -> float:
+    """Seconds from the first token of an answer to its last."""
+    times = await token_times(address, models, tokens)
+    return times[-1] - times[0]
+
+
+async def first_token_seconds(address: str, prompt: str) -> float:
+    """Seconds from the request to the first token."""
+    async with Client(address) as client:
+        await client.models()
+        started = time.perf_counter()
+        async for event in client.generate(prompt, models=["a"], temperature=0.0, max_tokens=1):
+            if event.WhichOneof("event") == "delta":
+                return time.perf_counter() - started
+    raise RuntimeError("no token came")
+
+
+if __name__ == "__main__":
+    main()

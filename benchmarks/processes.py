@@ -1,0 +1,126 @@
+"""The two sides of a comparison, each in processes of its own: a real server and a bare loop."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that listens and has loaded its models."""
+
+    address: str
+    pid: int
+
+
+@contextmanager
+def server(config: str, cores: Sequence[int], models: int) -> Iterator[Served]:
+    """Runs ``quorate serve`` on some cores, until its models are ready."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "quorate.toml"
+        path.write_text(config)
+        command = [sys.executable, "-m", "quorate", "serve", "--config", str(path), "--json"]
+        with subprocess.Popen(
+            ["taskset", "-c", ",".join(map(str, cores)), *command],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield _wait_ready(process, models)
+            finally:
+                process.terminate()
+
+
+def _wait_ready(process: subprocess.Popen[str], models: int) -> Served:
+    address, ready = "", set()
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == "listening":
+            address = event["address"]
+        elif event["event"] == "model" and event["state"] == "ready":
+            ready.add(event["model"])
+        if address and len(ready) == models:
+            return Served(address, process.pid)
+    raise RuntimeError("the server ended before its models were ready")
+
+
+class Bare:
+    """A bare llama.cpp loop that takes commands."""
+
+    def __init__(self, path: Path, cores: Sequence[int], prompt: str, streams: int) -> None:
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                str(HERE / "bare_llama.py"),
+                str(path),
+                "--cores",
+                ",".join(map(str, cores)),
+                "--streams",
+                str(streams),
+                "--prompt",
+                prompt,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_WAIT_POLICY": "passive"},
+        )
+        self._answer()
+
+    def run(self, streams: int, tokens: int) -> Mapping[str, float]:
+        """Decodes; see ``bare_llama``."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"streams": streams, "tokens": tokens}) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def close(self) -> None:
+        """Ends the process."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait(10)
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+
+def proportional_bytes(pid: int) -> int:
+    """Memory of a process, shared pages counted by share (PSS), in bytes."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"no Pss of process {pid}")
+
+
+def children(pid: int) -> list[int]:
+    """Ids of the direct children of a process."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process (RSS) in bytes."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def wait_until(condition: Any, seconds: float) -> None:
+    """Waits for something that tells nobody when it happens."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("waited in vain")
+        time.sleep(0.05)

@@ -1,0 +1,51 @@
+"""Manifests, catalogue, downloads and facts of open-weight model files.
+
+The registry lies below the whole of ``quorate`` and knows nothing of it: it turns the name of a
+model into a file on this machine. Only ``quorate.app`` and ``quorate.cli`` use it.
+"""
+
+from __future__ import annotations
+
+from quorate_registry.errors import (
+    BrokenFile,
+    ChecksumMismatch,
+    DownloadFailed,
+    Interrupted,
+    ManifestError,
+    ModelNotPresent,
+    NotEnoughSpace,
+    NotRemovable,
+    Offline,
+    RegistryError,
+    StoreUnusable,
+    UnknownModel,
+)
+from quorate_registry.gguf import GgufFacts
+from quorate_registry.manifest import HubSource, Manifest, PackageSource, PathSource
+from quorate_registry.registry import Entry, ModelState, Registry, ResolvedModel
+from quorate_registry.verify import VerifyResult
+
+__all__ = [
+    "BrokenFile",
+    "ChecksumMismatch",
+    "DownloadFailed",
+    "Entry",
+    "GgufFacts",
+    "HubSource",
+    "Interrupted",
+    "Manifest",
+    "ManifestError",
+    "ModelNotPresent",
+    "ModelState",
+    "NotEnoughSpace",
+    "NotRemovable",
+    "Offline",
+    "PackageSource",
+    "PathSource",
+    "Registry",
+    "RegistryError",
+    "ResolvedModel",
+    "StoreUnusable",
+    "UnknownModel",
+    "VerifyResult",
+]

@@ -1,0 +1,57 @@
+"""Which models exist: the manifests shipped in ``models/``, and the user's own.
+
+The shipped manifests name a branch and no checksum, because a file on the hub may be replaced by
+its owner. The first pull pins both: it resolves the branch to a commit, downloads that commit,
+and records the commit and the hub's own SHA-256, against which every later check is made.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from quorate_registry.errors import ManifestError
+from quorate_registry.manifest import Manifest
+from quorate_registry.manifest_toml import load_manifest
+
+SHIPPED_MODELS = Path(__file__).parent / "models"
+
+
+def load_catalogue(user_folder: Path) -> dict[str, Manifest]:
+    """Read every manifest; the user's replace shipped ones of the same id.
+
+    Args:
+        user_folder: folder with further ``*.toml`` manifests; may be absent.
+
+    Returns:
+        Manifests by id, in alphabetical order.
+
+    Raises:
+        ManifestError: a manifest is broken, or two of one folder claim the same id.
+    """
+    shipped = _read_folder(SHIPPED_MODELS)
+    merged = {**shipped, **_read_folder(user_folder)}
+    return dict(sorted(merged.items()))
+
+
+def nearest_ids(name: str, known: Iterable[str]) -> list[str]:
+    """Up to three known ids that look like `name`, best first."""
+    ids = list(known)
+    wanted = name.lower()
+    containing = [known_id for known_id in ids if wanted and wanted in known_id]
+    similar = difflib.get_close_matches(wanted, ids, n=3, cutoff=0.5)
+    return list(dict.fromkeys([*similar, *containing]))[:3]
+
+
+def _read_folder(folder: Path) -> Mapping[str, Manifest]:
+    found: dict[str, Manifest] = {}
+    origins: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.toml")):
+        manifest = load_manifest(path)
+        if manifest.id in found:
+            other = origins[manifest.id].name
+            raise ManifestError(path, "id", f"'{manifest.id}' is already taken by {other}")
+        found[manifest.id] = manifest
+        origins[manifest.id] = path
+    return found

@@ -1,0 +1,171 @@
+"""The error tree of the registry. Each message is one line: what, where, what to do.
+
+::
+
+    RegistryError
+    ├── ManifestError       a manifest file that cannot be used
+    ├── UnknownModel        no manifest has this id
+    ├── ModelNotPresent     the manifest is known, its file is not on this machine
+    ├── NotRemovable        the file belongs to somebody else
+    ├── BrokenFile          not a GGUF file, or a damaged one
+    ├── ChecksumMismatch    the bytes are not the published ones
+    ├── StoreUnusable       the registry's own folder cannot be written
+    ├── NotEnoughSpace      the disk is, or would be, too full
+    └── DownloadFailed      the hub did not give the file
+        ├── Interrupted     for a reason that may pass: pulling again may help
+        └── Offline         the network was needed and is switched off
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from quorate_registry.sizes import human_size
+
+
+class RegistryError(Exception):
+    """Base of every error the registry raises on purpose."""
+
+
+class ManifestError(RegistryError):
+    """A manifest that cannot be used.
+
+    Attributes:
+        path: the manifest file.
+        key: dotted name of the offending key, empty where the whole file is meant.
+        reason: what is wrong and what would be right.
+    """
+
+    def __init__(self, path: Path, key: str, reason: str) -> None:
+        self.path = path
+        self.key = key
+        self.reason = reason
+        where = f"key '{key}'" if key else "file"
+        super().__init__(f"manifest {path}: {where}: {reason}")
+
+
+class UnknownModel(RegistryError):
+    """No manifest has this id.
+
+    Attributes:
+        name: what was asked for.
+        nearest: known ids that look like it, best first.
+    """
+
+    def __init__(self, name: str, nearest: Sequence[str], hint: str = "") -> None:
+        self.name = name
+        self.nearest = tuple(nearest)
+        if self.nearest:
+            advice = f"did you mean {', '.join(self.nearest)}?"
+        else:
+            advice = "see: quorate models list"
+        super().__init__(f"unknown model '{name}': {hint or advice}")
+
+
+class ModelNotPresent(RegistryError):
+    """The file of a model is not on this machine.
+
+    Attributes:
+        name: registry id or path.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        super().__init__(f"model '{name}' {reason}")
+
+
+class NotRemovable(RegistryError):
+    """The file of a model was not put there by the registry, so it is not deleted either."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        super().__init__(f"model '{name}' cannot be removed: {reason}")
+
+
+class BrokenFile(RegistryError):
+    """A file that is not GGUF, or is damaged.
+
+    Attributes:
+        path: the file.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
+
+
+class ChecksumMismatch(RegistryError):
+    """The bytes are not the published ones.
+
+    Attributes:
+        what: the file, or the address it was offered at.
+        expected: SHA-256, hexadecimal.
+        actual: SHA-256, hexadecimal.
+    """
+
+    def __init__(self, what: str, expected: str, actual: str, advice: str) -> None:
+        self.what = what
+        self.expected = expected
+        self.actual = actual
+        super().__init__(f"{what}: SHA-256 is {actual}, expected {expected}: {advice}")
+
+
+class StoreUnusable(RegistryError):
+    """The folder in which the registry keeps models cannot be read or written.
+
+    Attributes:
+        path: the folder or file.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        super().__init__(
+            f"cannot keep models in {path}: {reason}; set QUORATE_HOME to a writable folder"
+        )
+
+
+class NotEnoughSpace(RegistryError):
+    """The disk is too full for a download.
+
+    Attributes:
+        directory: where the file was to go.
+        needed_bytes: what the rest of the download needs, margin included.
+        free_bytes: what the disk has.
+    """
+
+    def __init__(self, directory: Path, needed_bytes: int, free_bytes: int) -> None:
+        self.directory = directory
+        self.needed_bytes = needed_bytes
+        self.free_bytes = free_bytes
+        super().__init__(
+            f"not enough disk space in {directory}: {human_size(needed_bytes)} needed, "
+            f"{human_size(free_bytes)} free; free some, or set QUORATE_HOME to another disk, "
+            "and pull again"
+        )
+
+
+class DownloadFailed(RegistryError):
+    """The hub did not give the file.
+
+    Attributes:
+        repo: repository on the hub.
+        file: path inside the repository.
+        reason: what happened and what to do.
+    """
+
+    def __init__(self, repo: str, file: str, reason: str) -> None:
+        self.repo = repo
+        self.file = file
+        self.reason = reason
+        super().__init__(f"cannot download {repo}/{file}: {reason}")
+
+
+class Interrupted(DownloadFailed):
+    """The hub or the network failed in a way that may pass."""
+
+
+class Offline(DownloadFailed):
+    """The network was needed and is switched off."""

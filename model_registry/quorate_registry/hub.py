@@ -1,0 +1,198 @@
+"""The Hugging Face hub, through the HTTP session, tokens and errors of ``huggingface_hub``.
+
+``hf_hub_download`` is not used: since version 2 it throws a partial file away when the process
+ends, so that an interrupted download of gigabytes starts again from nothing. The plain HTTP route
+is taken for every file, which keeps resuming and progress exact; the chunk-addressed transfer of
+``hf_xet`` can do neither across processes.
+
+``huggingface_hub`` is imported inside the functions: it is slow to load, and most uses of the
+registry never touch the network.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from quorate_registry.errors import DownloadFailed, Interrupted, Offline
+from quorate_registry.manifest import HubSource
+
+if TYPE_CHECKING:
+    from huggingface_hub.errors import HfHubHTTPError
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-")
+_PASSING_STATUS = (408, 425, 429, 500, 502, 503, 504)
+_TRUE = {"1", "ON", "YES", "TRUE"}
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file as the hub describes it.
+
+    Attributes:
+        commit: the commit that the revision stands for at this moment.
+        sha256: SHA-256 published by the hub; None for a file outside its large-file storage.
+        size_bytes: size of the file.
+    """
+
+    commit: str
+    sha256: str | None
+    size_bytes: int
+
+
+def is_offline() -> bool:
+    """Whether the environment forbids the network, by the hub client's own variables."""
+    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    return any(os.environ.get(name, "").upper() in _TRUE for name in names)
+
+
+class Hub:
+    """One hub.
+
+    Args:
+        endpoint: base address; default ``$HF_ENDPOINT``, else the public hub.
+    """
+
+    def __init__(self, endpoint: str | None = None) -> None:
+        self._endpoint = endpoint
+
+    def describe(self, source: HubSource) -> RemoteFile:
+        """Ask for commit, checksum and size of a file.
+
+        Raises:
+            DownloadFailed: with the reason and what to do.
+            Interrupted: the reason may pass.
+        """
+        from huggingface_hub import get_hf_file_metadata
+
+        with self._translated(source):
+            metadata = get_hf_file_metadata(
+                self._address(source, source.revision),
+                endpoint=self._base(),
+                library_name="quorate",
+            )
+        if metadata.commit_hash is None or metadata.size is None:
+            reason = f"{self._base()} does not answer like a Hugging Face hub; check HF_ENDPOINT"
+            raise DownloadFailed(source.repo, source.file, reason)
+        published = metadata.etag if _SHA256.fullmatch(metadata.etag or "") else None
+        return RemoteFile(metadata.commit_hash, published, metadata.size)
+
+    @contextmanager
+    def open(
+        self, source: HubSource, commit: str, offset: int
+    ) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """Open a file for reading from `offset` on.
+
+        Yields:
+            The offset at which the answer really starts, 0 where the server knows no ranges, and
+            its chunks of bytes. Errors of the connection inside the ``with`` block are translated.
+
+        Raises:
+            DownloadFailed: with the reason and what to do.
+            Interrupted: the reason may pass.
+        """
+        from huggingface_hub import constants, get_session, hf_raise_for_status
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+        headers = build_hf_headers(library_name="quorate")
+        headers["Accept-Encoding"] = "identity"
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+        with (
+            self._translated(source),
+            get_session().stream(
+                "GET",
+                self._address(source, commit),
+                headers=headers,
+                timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
+            ) as response,
+        ):
+            hf_raise_for_status(response)
+            content_range = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+            start = int(content_range[1]) if content_range else 0
+            yield start, response.iter_bytes()
+
+    def _base(self) -> str:
+        from huggingface_hub import constants
+
+        # The client reads the variable once, at import; a later change counts here as well.
+        chosen = self._endpoint or os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
+        return chosen.rstrip("/")
+
+    def _address(self, source: HubSource, revision: str) -> str:
+        from huggingface_hub import hf_hub_url
+
+        return hf_hub_url(source.repo, source.file, revision=revision, endpoint=self._base())
+
+    @contextmanager
+    def _translated(self, source: HubSource) -> Iterator[None]:
+        import httpx2
+        from huggingface_hub.errors import (
+            HfHubHTTPError,
+            HFValidationError,
+            OfflineModeIsEnabled,
+        )
+
+        repo, file = source.repo, source.file
+        try:
+            yield
+        except OfflineModeIsEnabled as error:
+            raise offline_error(source) from error
+        except HfHubHTTPError as error:
+            raise self._http_failure(source, error) from error
+        except HFValidationError as error:
+            raise DownloadFailed(repo, file, "the hub refuses this repository name") from error
+        except httpx2.ConnectError as error:
+            cause = " ".join(str(error).split())
+            reason = f"cannot reach {self._base()} ({cause}); check the network and HF_ENDPOINT"
+            raise Interrupted(repo, file, reason) from error
+        except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
+            reason = f"'{self._base()}' is no address of a hub; check HF_ENDPOINT"
+            raise DownloadFailed(repo, file, reason) from error
+        except httpx2.TransportError as error:
+            cause = type(error).__name__
+            reason = f"the connection to {self._base()} broke ({cause}); pull again to resume"
+            raise Interrupted(repo, file, reason) from error
+        except httpx2.HTTPError as error:
+            reason = f"{self._base()} cannot be used ({type(error).__name__}); check HF_ENDPOINT"
+            raise DownloadFailed(repo, file, reason) from error
+
+    def _http_failure(self, source: HubSource, error: HfHubHTTPError) -> DownloadFailed:
+        status = error.response.status_code
+        repo, file = source.repo, source.file
+        if status in _PASSING_STATUS:
+            return Interrupted(repo, file, f"{self._base()} answered {status}; pull again later")
+        return DownloadFailed(repo, file, self._refusal(source, error, status))
+
+    def _refusal(self, source: HubSource, error: HfHubHTTPError, status: int) -> str:
+        from huggingface_hub.errors import (
+            GatedRepoError,
+            RemoteEntryNotFoundError,
+            RevisionNotFoundError,
+        )
+
+        if isinstance(error, GatedRepoError) or status == 403:
+            page = f"{self._base()}/{source.repo}"
+            return f"the repository is gated ({status}); accept its terms at {page}, set HF_TOKEN"
+        if status == 401:
+            return "no access (401): the repository is private, gated or absent; set HF_TOKEN"
+        if isinstance(error, RevisionNotFoundError):
+            return f"the repository has no revision '{source.revision}'; check the manifest"
+        if isinstance(error, RemoteEntryNotFoundError):
+            return f"no such file at revision '{source.revision}'; check the manifest"
+        if status == 404:
+            return f"{self._base()} has no such repository; check the manifest"
+        return f"{self._base()} answered {status}"
+
+
+def offline_error(source: HubSource) -> Offline:
+    """The error for a file that would have to be fetched while the network is switched off."""
+    reason = (
+        "offline, and not pulled before; unset HF_HUB_OFFLINE or drop --offline, then pull again"
+    )
+    return Offline(source.repo, source.file, reason)

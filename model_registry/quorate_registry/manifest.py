@@ -1,0 +1,81 @@
+"""A manifest says what a model is and where its file comes from. It does no input or output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """A file in a Hugging Face repository.
+
+    Attributes:
+        repo: ``owner/name``.
+        file: path inside the repository, with forward slashes.
+        revision: commit, tag or branch; a branch is resolved to a commit at the first pull.
+        sha256: expected SHA-256, hexadecimal; None lets the first pull pin the hub's own.
+        size_bytes: expected size; None lets the first pull pin the hub's own.
+        approximate_bytes: what to tell people about the size; nothing is checked against it.
+    """
+
+    repo: str
+    file: str
+    revision: str = "main"
+    sha256: str | None = None
+    size_bytes: int | None = None
+    approximate_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class PathSource:
+    """A GGUF file or a checkpoint folder that is already on this machine.
+
+    Attributes:
+        path: absolute path.
+    """
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class PackageSource:
+    """A file inside an installed Python package, which is found without importing the package.
+
+    Attributes:
+        package: top-level import name.
+        file: path relative to the package.
+        sha256: expected SHA-256, hexadecimal, or None.
+        install: the command that installs the package, shown where it is missing.
+    """
+
+    package: str
+    file: str
+    sha256: str | None = None
+    install: str = ""
+
+
+Source = HubSource | PathSource | PackageSource
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One model that users can name.
+
+    Attributes:
+        id: the name; lower-case letters, digits, ``.``, ``_`` and ``-``.
+        description: one line for people.
+        licence: SPDX identifier, or the name under which the licence is known.
+        source: where the file comes from.
+        engine: name of the engine that runs it.
+        context: longest context the model was trained for, in tokens; None where unknown.
+        tags: free labels, for example ``chat``.
+    """
+
+    id: str
+    description: str
+    licence: str
+    source: Source
+    engine: str = "llama_cpp"
+    context: int | None = None
+    tags: tuple[str, ...] = field(default=())

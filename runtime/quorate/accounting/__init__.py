@@ -1,0 +1,1 @@
+"""What a request cost, put together from what its members report."""

@@ -1,0 +1,117 @@
+"""The whole service, put together and run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from quorate.app.sources import Sources
+from quorate.dispatch import Dispatcher
+from quorate.engines.fleet import Fleet
+from quorate.engines.host.cores import available_cores
+from quorate.engines.host.engine import HostedEngine
+from quorate.engines.spec import EngineSpec
+from quorate.errors import QuorateError
+from quorate.server.lifecycle import GrpcServer
+from quorate.settings import Settings
+from quorate_registry import Registry
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service that listens.
+
+    Attributes:
+        address: ``HOST:PORT`` it listens on.
+    """
+
+    fleet: Fleet
+    dispatcher: Dispatcher
+    server: GrpcServer
+    address: str
+
+
+@asynccontextmanager
+async def running(settings: Settings, registry: Registry | None = None) -> AsyncIterator[Service]:
+    """Runs the service for as long as the context lasts; models load in the background.
+
+    Raises:
+        SettingsError: The address cannot be listened on.
+    """
+    sources = Sources(registry or Registry())
+    fleet = Fleet(_start_hosted, available_cores(), sources.find)
+    for model in settings.models:
+        fleet.add(sources.configured(model))
+    dispatcher = Dispatcher(fleet, settings.dispatch, settings.profiles, settings.default_profile)
+    server = GrpcServer(dispatcher, fleet, settings.server)
+    try:
+        port = await server.start()
+        host = settings.server.listen.rpartition(":")[0]
+        loading = asyncio.gather(
+            *(_load(fleet, model.id) for model in settings.models if model.load)
+        )
+        try:
+            yield Service(fleet, dispatcher, server, f"{host}:{port}")
+        finally:
+            loading.cancel()
+            await asyncio.gather(loading, return_exceptions=True)
+    finally:
+        await server.stop()
+        await fleet.close()
+
+
+async def serve(settings: Settings, on_ready: Callable[[Service], None]) -> None:
+    """Serves until SIGTERM or SIGINT, then drains; a second signal ends it at once.
+
+    Args:
+        settings: The configuration.
+        on_ready: Called once the address is listened on.
+
+    Raises:
+        SettingsError: The address cannot be listened on.
+    """
+    async with running(settings) as service:
+        stop = _Signals((signal.SIGTERM, signal.SIGINT))
+        on_ready(service)
+        await stop.first.wait()
+        _log.info("draining; running requests may end within %g s", settings.server.drain_seconds)
+        drained = asyncio.ensure_future(service.server.drain())
+        hurry = asyncio.ensure_future(stop.second.wait())
+        await asyncio.wait((drained, hurry), return_when=asyncio.FIRST_COMPLETED)
+        for task in (drained, hurry):
+            task.cancel()
+        await asyncio.gather(drained, hurry, return_exceptions=True)
+
+
+class _Signals:
+    """Events of the first and of a further signal."""
+
+    def __init__(self, numbers: Sequence[signal.Signals]) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in numbers:
+            loop.add_signal_handler(number, self._arrived)
+
+    def _arrived(self) -> None:
+        (self.second if self.first.is_set() else self.first).set()
+
+
+def _start_hosted(spec: EngineSpec, cores: Sequence[int]) -> HostedEngine:
+    engine = HostedEngine(spec, cores)
+    engine.start()
+    return engine
+
+
+async def _load(fleet: Fleet, model: str) -> None:
+    """Loads a model; one that fails is told of and leaves the others alone."""
+    try:
+        await fleet.load(model)
+    except QuorateError as error:
+        _log.error("%s", error.message)

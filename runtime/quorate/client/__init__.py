@@ -1,0 +1,17 @@
+"""Thin async client of a Quorate server, for programs and for the command line.
+
+Messages are handed on as they are, and gRPC's errors become one class with everything the server
+said::
+
+    from quorate.client import Client
+
+    async with Client("127.0.0.1:50051") as client:
+        async for event in client.generate("Once upon a time", models={"a": 0.7, "b": 0.3}):
+            print(event.delta.text, end="")
+"""
+
+from quorate.client.connection import DEFAULT_TARGET, Client
+from quorate.client.errors import ServiceError
+from quorate.client.requests import GenerateOptions, PlanOptions
+
+__all__ = ["DEFAULT_TARGET", "Client", "GenerateOptions", "PlanOptions", "ServiceError"]

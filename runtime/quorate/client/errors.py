@@ -1,0 +1,84 @@
+"""What went wrong at the server or on the way to it, as one class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from quorate.errors import QuorateError
+
+
+class ServiceError(QuorateError):
+    """What the server, or the way to it, answered instead of a result.
+
+    Attributes:
+        status: Name of the gRPC status, such as ``NOT_FOUND``.
+        reason: Reason for programs, such as ``PROMPT_TOO_LONG``; the status where none was given.
+        metadata: Further facts for programs, such as the request id and the nearest names.
+        retry_after_seconds: When another try has a chance, or None.
+        violations: Field and problem of each wrong field, or subject and problem of what stands in
+            the way.
+    """
+
+    def __init__(
+        self,
+        status: str,
+        message: str,
+        reason: str = "",
+        metadata: Mapping[str, str] | None = None,
+        retry_after_seconds: float | None = None,
+        violations: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        super().__init__(message, **(metadata or {}))
+        self.status = status
+        self.reason = reason or status
+        self.retry_after_seconds = retry_after_seconds
+        self.violations = tuple(violations)
+
+
+@contextmanager
+def service_errors(target: str) -> Iterator[None]:
+    """Turns gRPC's errors inside a ``with`` block into ``ServiceError``."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise _service_error(error, target) from None
+
+
+def _service_error(error: grpc.aio.AioRpcError, target: str) -> ServiceError:
+    rich = rpc_status.from_call(error)
+    if rich is None:
+        return ServiceError(error.code().name, _plain_message(error, target))
+    info = error_details_pb2.ErrorInfo()
+    retry = error_details_pb2.RetryInfo()
+    wrong = error_details_pb2.BadRequest()
+    missing = error_details_pb2.PreconditionFailure()
+    for detail in rich.details:
+        for kind in (info, retry, wrong, missing):
+            detail.Unpack(kind)
+    delay = retry.retry_delay.ToNanoseconds() / 1e9 if retry.HasField("retry_delay") else None
+    return ServiceError(
+        status=error.code().name,
+        message=rich.message,
+        reason=info.reason,
+        metadata=info.metadata,
+        retry_after_seconds=delay,
+        violations=[(each.field, each.description) for each in wrong.field_violations]
+        + [(each.subject, each.description) for each in missing.violations],
+    )
+
+
+def _plain_message(error: grpc.aio.AioRpcError, target: str) -> str:
+    """One line for a status without details, which the transport made and not the server."""
+    details = " ".join((error.details() or "").split())
+    if error.code() is grpc.StatusCode.UNAVAILABLE and "refused" in details.lower():
+        return f"nothing listens at {target}; start it with: quorate serve"
+    if error.code() is grpc.StatusCode.UNAVAILABLE:
+        return f"cannot reach {target}, or the connection was lost: {details}"
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"{target} did not finish before the deadline"
+    return f"{target}: {details or error.code().name}"

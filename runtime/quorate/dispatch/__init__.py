@@ -1,0 +1,6 @@
+"""One request from admission to account. Falls back before the first byte only."""
+
+from quorate.dispatch.dispatcher import Dispatcher
+from quorate.dispatch.settings import DispatchSettings
+
+__all__ = ["DispatchSettings", "Dispatcher"]

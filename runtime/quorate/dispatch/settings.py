@@ -1,0 +1,22 @@
+"""Limits of admission."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quorate.options import option
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchSettings:
+    """How many requests are let in, and how long an answer may be by default.
+
+    Attributes:
+        max_running: Most requests running at once.
+        max_waiting: Most requests waiting for a place; more are refused.
+        default_max_tokens: Limit for requests that set none.
+    """
+
+    max_running: int = option(64, lowest=1, highest=100_000)
+    max_waiting: int = option(256, lowest=0, highest=1_000_000)
+    default_max_tokens: int = option(1024, lowest=1, highest=10_000_000)

@@ -1,0 +1,75 @@
+"""Which idle KV sequences hold which tokens. Knows nothing of the model."""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Sequence
+
+_BLOCK = 256
+
+
+class PrefixCache:
+    """Idle sequences with their tokens, least recently used first.
+
+    Args:
+        minimum_tokens: A shorter common prefix is not worth a sequence: decoding that few tokens
+            with the rest of the prompt costs next to nothing, and BOS alone is common to all.
+    """
+
+    def __init__(self, minimum_tokens: int = 4) -> None:
+        self._minimum = minimum_tokens
+        self._idle: dict[int, list[int]] = {}
+
+    def keep(self, sequence: int, tokens: list[int]) -> bool:
+        """Keeps a sequence as the most recently used one; False where it is not worth it."""
+        if len(tokens) < self._minimum:
+            return False
+        self._idle[sequence] = tokens
+        return True
+
+    def take(self, sequence: int) -> list[int]:
+        """Gives a sequence up and returns its tokens."""
+        return self._idle.pop(sequence)
+
+    def oldest(self) -> int | None:
+        """The least recently used sequence, if there is any."""
+        return next(iter(self._idle), None)
+
+    def items(self) -> ItemsView[int, list[int]]:
+        """Every idle sequence with its tokens."""
+        return self._idle.items()
+
+    def common(self, held: Sequence[int], prompt: Sequence[int]) -> int:
+        """Length of a usable common prefix; 0 where there is none.
+
+        The last token of the prompt never counts: it must be decoded to give log-probs.
+        """
+        length = common_prefix(held, prompt, len(prompt) - 1)
+        return length if length >= self._minimum else 0
+
+
+class NoPrefixCache(PrefixCache):
+    """Keeps nothing: every prompt is prefilled in full."""
+
+    def keep(self, sequence: int, tokens: list[int]) -> bool:
+        """Refuses."""
+        return False
+
+    def common(self, held: Sequence[int], prompt: Sequence[int]) -> int:
+        """Finds nothing."""
+        return 0
+
+
+def common_prefix(left: Sequence[int], right: Sequence[int], limit: int) -> int:
+    """Length of the longest common prefix, at most ``limit``.
+
+    Blocks are compared as slices first, which runs at C speed: this is done against every held
+    sequence for each new prompt.
+    """
+    limit = min(limit, len(left), len(right))
+    start = 0
+    while start < limit and left[start : start + _BLOCK] == right[start : start + _BLOCK]:
+        start += _BLOCK
+    for position in range(start, min(start + _BLOCK, limit)):
+        if left[position] != right[position]:
+            return position
+    return limit

@@ -1,0 +1,269 @@
+"""Continuous batching: what the next decode call contains.
+
+Synchronous, with one owner thread. Knows nothing of processes, plans or sampling, and trusts its
+caller: token ids are checked at the engine's boundary, not once more on the way of every token.
+
+Short feeds (the next token, or the few of a catch-up) go into every batch. Longer ones are prompts:
+they fill what is left of the batch in order of arrival, in chunks, and in small chunks while other
+sessions are decoding, so that a long prompt never stalls them (Sarathi-Serve, Agrawal et al. 2024).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from quorate.engines.batching.contract import BatchModel, Chunk, NoRoom
+from quorate.engines.batching.lockstep import Lockstep
+from quorate.engines.batching.prefix_cache import PrefixCache
+from quorate.engines.batching.sequences import Held, SequencePool
+from quorate.engines.batching.session_table import UNBOUND, Entry
+from quorate.engines.contract import LogProbs
+
+INTERLEAVED_PREFILL_TOKENS = 64
+"""Prompt tokens in one decode call while others decode.
+
+On CPUs a call of 64 tokens is already near the full prefill rate and lasts a few times as long as
+one of a single token: a small stall for those who decode, and hardly a loss for the prompt.
+"""
+
+_SHORT_FEED_TOKENS = 8
+# A session counts as decoding for as many calls as prefill would need, in small chunks, for what
+# one full batch takes: members of an ensemble wait for the slowest and so miss some calls.
+_DECODING_STEPS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A feed whose log-probs are written.
+
+    Attributes:
+        session: Whose feed it was.
+        cached_tokens: How many tokens of the session's first feed were in the prefix cache.
+    """
+
+    session: int
+    cached_tokens: int
+
+
+class Scheduler:
+    """Batches the feeds of all sessions of one model.
+
+    Args:
+        model: The model, with nothing in its KV cache.
+        cache: Where the sequences of closed sessions wait to be reused; ``NoPrefixCache`` switches
+            that off. A fresh ``PrefixCache`` by default.
+        interleaved_prefill_tokens: See ``INTERLEAVED_PREFILL_TOKENS``.
+        clock: Monotonic time in seconds.
+    """
+
+    def __init__(
+        self,
+        model: BatchModel,
+        *,
+        cache: PrefixCache | None = None,
+        interleaved_prefill_tokens: int = INTERLEAVED_PREFILL_TOKENS,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        if interleaved_prefill_tokens < 1:
+            raise ValueError(f"prefill chunks of {interleaved_prefill_tokens} tokens")
+        self._model = model
+        self._sessions = model.facts.sessions
+        self._can_rewind = model.facts.capabilities.rewind
+        self._batch_tokens = model.batch_tokens
+        self._prefill_tokens = min(interleaved_prefill_tokens, model.batch_tokens)
+        self._pool = SequencePool(model, PrefixCache() if cache is None else cache)
+        self._lockstep = Lockstep(clock)
+        self._entries: dict[int, Entry] = {}
+        # Outstanding feeds in order of arrival.
+        self._short: dict[int, Entry] = {}
+        self._long: dict[int, Entry] = {}
+        self._steps = 0
+
+    @property
+    def has_work(self) -> bool:
+        """Whether some session has tokens to decode."""
+        return bool(self._short or self._long)
+
+    def open(self, session: int, output: LogProbs) -> None:
+        """Opens a session; it takes a KV sequence with its first feed only.
+
+        Args:
+            session: An id that is not in use.
+            output: Where its log-probs go, float32 of shape (vocabulary,); owned by the caller.
+
+        Raises:
+            ValueError: The id is in use, or every session is open.
+        """
+        self._check_vacancy(session)
+        self._entries[session] = Entry(session, output)
+
+    def feed(self, session: int, tokens: Sequence[int]) -> None:
+        """Appends tokens to a session at the next decode calls.
+
+        Raises:
+            ValueError: No such session, no tokens, or the last feed is still outstanding.
+        """
+        entry = self._at_rest(session)
+        if not tokens:
+            raise ValueError(f"session {session}: an empty feed")
+        entry.feed = list(tokens)
+        queue = self._short if len(entry.feed) <= _SHORT_FEED_TOKENS else self._long
+        queue[session] = entry
+        self._lockstep.arrived(session)
+
+    def fork(self, session: int, child: int, output: LogProbs) -> None:
+        """Opens ``child`` with the tokens of ``session``.
+
+        Raises:
+            NoRoom: The model counts shared cells twice, and there are not enough.
+            ValueError: No such session, a feed of it is outstanding, the child's id is in use, or
+                every session is open.
+        """
+        parent = self._at_rest(session)
+        self._check_vacancy(child)
+        entry = Entry(child, output)
+        if parent.tokens:
+            entry.sequence, entry.tokens = self._pool.share(parent.held, len(parent.tokens))
+            entry.family = parent.family
+            entry.family.members += 1
+        self._entries[child] = entry
+
+    def rewind(self, session: int, count: int) -> None:
+        """Forgets the last ``count`` tokens of a session.
+
+        Raises:
+            ValueError: No such session, a feed of it is outstanding, it holds fewer tokens, or the
+                model cannot forget only some of them.
+        """
+        entry = self._at_rest(session)
+        held = len(entry.tokens)
+        if not 0 <= count <= held:
+            raise ValueError(f"session {session}: cannot forget {count} of {held} tokens")
+        if not self._can_rewind and 0 < count < held:
+            raise ValueError(f"session {session}: this model cannot rewind")
+        if count:
+            self._pool.shrink(entry.sequence, held, held - count)
+            del entry.tokens[held - count :]
+
+    def close(self, session: int) -> None:
+        """Closes a session, also in the middle of a feed; its tokens stay for later prompts.
+
+        A fork is forgotten at once while relatives live: what it shares is still held by them, and
+        many short forks must not drive other prompts out of the cache.
+
+        Raises:
+            ValueError: No such session.
+        """
+        entry = self._entries.pop(session, None)
+        if entry is None:
+            raise ValueError(f"session {session} is not open")
+        self._short.pop(session, None)
+        self._long.pop(session, None)
+        self._lockstep.arrived(session)
+        entry.family.members -= 1
+        if entry.sequence == UNBOUND:
+            return
+        if entry.family.members:
+            self._pool.discard(entry.sequence, len(entry.tokens))
+        else:
+            self._pool.retire(entry.sequence, entry.tokens)
+
+    def grace_seconds(self) -> float:
+        """How long it is worth waiting for stragglers before ``step``; 0.0 is "step now"."""
+        return self._lockstep.grace_seconds()
+
+    def step(self) -> list[Completion]:
+        """Runs one decode call.
+
+        Returns:
+            Every feed that is now complete, its log-probs written to its session's ``output``.
+
+        Raises:
+            NoRoom: The sessions in use need more cells than there are; their feeds stay
+                outstanding, and closing some of them lets the others go on.
+        """
+        prefilling = bool(self._long)
+        entries, chunks = self._compose()
+        if not chunks:
+            return []
+        self._lockstep.begin()
+        self._decode(chunks)
+        self._steps += 1
+        completed = []
+        for entry, chunk in zip(entries, chunks, strict=True):
+            if entry.advance(chunk):
+                self._leave_queue(entry)
+                completed.append(Completion(entry.session, entry.cached_tokens))
+        self._lockstep.end([completion.session for completion in completed], prefilling)
+        return completed
+
+    def _compose(self) -> tuple[list[Entry], list[Chunk]]:
+        entries: list[Entry] = []
+        chunks: list[Chunk] = []
+        room = self._batch_tokens
+        # A share of the batch stays with the prompts, so that they are never starved.
+        short_room = room - min(self._prefill_tokens, room // 2) if self._long else room
+        for entry in self._short.values():
+            used = self._schedule(entry, short_room, entries, chunks)
+            room -= used
+            short_room -= used
+            if short_room <= 0:
+                break
+        if self._long and self._others_decode():
+            room = min(room, self._prefill_tokens)
+        for entry in self._long.values():
+            if room <= 0:
+                break
+            room -= self._schedule(entry, room, entries, chunks)
+        return entries, chunks
+
+    def _schedule(self, entry: Entry, most: int, entries: list[Entry], chunks: list[Chunk]) -> int:
+        # A prompt looks for its prefix as late as here: the sessions before it may have decoded it.
+        if entry.sequence == UNBOUND:
+            entry.bind(self._pool.claim(entry.feed, self._live()))
+        chunk = entry.next_chunk(most)
+        entries.append(entry)
+        chunks.append(chunk)
+        return len(chunk.tokens)
+
+    def _decode(self, chunks: list[Chunk]) -> None:
+        count = sum([len(chunk.tokens) for chunk in chunks])
+        self._pool.make_room(count)
+        try:
+            self._model.decode(chunks)
+        except NoRoom:
+            self._pool.evict_all()
+            self._model.decode(chunks)
+        self._pool.grow(count)
+
+    def _leave_queue(self, entry: Entry) -> None:
+        if self._short.pop(entry.session, None) is None:
+            del self._long[entry.session]
+        else:
+            entry.last_decode = self._steps
+
+    def _others_decode(self) -> bool:
+        horizon = self._steps - _DECODING_STEPS
+        return bool(self._short) or any(
+            entry.last_decode is not None and entry.last_decode > horizon
+            for entry in self._entries.values()
+        )
+
+    def _live(self) -> Iterator[Held]:
+        return (entry.held for entry in self._entries.values() if entry.sequence != UNBOUND)
+
+    def _at_rest(self, session: int) -> Entry:
+        entry = self._entries.get(session)
+        if entry is None:
+            raise ValueError(f"session {session} is not open")
+        if entry.feed:
+            raise ValueError(f"session {session}: its last feed is still outstanding")
+        return entry
+
+    def _check_vacancy(self, session: int) -> None:
+        if session in self._entries:
+            raise ValueError(f"session {session} is open already")
+        if len(self._entries) >= self._sessions:
+            raise ValueError(f"all {self._sessions} sessions are open")

@@ -1,0 +1,75 @@
+"""What the scheduler knows of one open session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from quorate.engines.batching.contract import Chunk
+from quorate.engines.batching.sequences import Held
+from quorate.engines.contract import LogProbs
+
+UNBOUND = -1
+"""Sequence of a session that has not been scheduled yet."""
+
+
+@dataclass(slots=True)
+class Family:
+    """Sessions forked from one another, which share the start of their tokens."""
+
+    members: int = 1
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One open session.
+
+    Attributes:
+        session: Its id.
+        output: Where its log-probs go, float32 of shape (vocabulary,).
+        sequence: Its KV sequence, or ``UNBOUND``.
+        tokens: The tokens the sequence holds.
+        feed: The outstanding feed; empty where there is none.
+        done: How many tokens of the feed the sequence holds already.
+        cached_tokens: How many of the first feed's tokens were found in the prefix cache.
+        last_decode: Number of the decode call in which it last advanced by a short feed.
+        family: Those it shares tokens with.
+    """
+
+    session: int
+    output: LogProbs
+    sequence: int = UNBOUND
+    tokens: list[int] = field(default_factory=list)
+    feed: list[int] = field(default_factory=list)
+    done: int = 0
+    cached_tokens: int = 0
+    last_decode: int | None = None
+    family: Family = field(default_factory=Family)
+
+    @property
+    def held(self) -> Held:
+        """Its sequence with the tokens in it."""
+        return Held(self.sequence, self.tokens)
+
+    def bind(self, held: Held) -> None:
+        """Starts on a sequence that may hold the beginning of the first feed."""
+        self.sequence, self.tokens = held
+        self.done = self.cached_tokens = len(held.tokens)
+
+    def next_chunk(self, most: int) -> Chunk:
+        """The next tokens of the feed, at most ``most``; only the last chunk has an output."""
+        feed, done = self.feed, self.done
+        remaining = len(feed) - done
+        if remaining > most:
+            part, output = feed[done : done + most], None
+        else:
+            part, output = (feed[done:] if done else feed), self.output
+        return Chunk(self.sequence, len(self.tokens), part, output)
+
+    def advance(self, chunk: Chunk) -> bool:
+        """Counts a decoded chunk; True where the feed is now complete."""
+        self.tokens.extend(chunk.tokens)
+        self.done += len(chunk.tokens)
+        if chunk.output is None:
+            return False
+        self.feed, self.done = [], 0
+        return True

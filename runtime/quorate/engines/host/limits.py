@@ -1,0 +1,25 @@
+"""How long a worker may take for what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class HostLimits:
+    """Times in seconds.
+
+    Attributes:
+        step_timeout_seconds: A worker that is waited for and shows no progress for so long is
+            killed. One decode call must never take that long.
+        load_timeout_seconds: The same while loading, between two reports of progress.
+        wedged_after_seconds: From here on the model counts as unhealthy, though it is not killed.
+        stop_seconds: For a clean exit, after which SIGKILL follows.
+        kill_seconds: For the end of a killed process, after which it is given up on.
+    """
+
+    step_timeout_seconds: float = 60.0
+    load_timeout_seconds: float = 600.0
+    wedged_after_seconds: float = 15.0
+    stop_seconds: float = 5.0
+    kill_seconds: float = 5.0

@@ -1,0 +1,287 @@
+"""An engine inside the event loop of its caller, for tests and for tiny models.
+
+A decode call blocks the loop while it runs. A model of any size belongs into a process of its own,
+see ``host``; this engine has the same contract without one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from quorate.engines.admission import Admission, Lease
+from quorate.engines.batching.contract import BatchModel, NoRoom
+from quorate.engines.batching.scheduler import Scheduler
+from quorate.engines.contract import LogProbs, ModelFacts
+from quorate.engines.vocabulary import Vocabulary
+from quorate.errors import (
+    InvalidRequest,
+    Overloaded,
+    PromptTooLong,
+    QuorateError,
+    Unavailable,
+    UnsupportedPlan,
+    WorkerLost,
+)
+from quorate.generation import Prompt
+
+
+class InProcessEngine:
+    """An ``Engine`` over any batched model. Concurrent feeds share decode calls.
+
+    Beyond the contract it has ``lose`` and ``recover``, which simulate the death and the return of
+    a worker process, so that failure policies can be tried without one.
+
+    Args:
+        model_id: Name of the model, for messages.
+        model: The model; the engine owns it from now on.
+    """
+
+    def __init__(self, model_id: str, model: BatchModel) -> None:
+        self.model_id = model_id
+        self._model = model
+        self._facts = model.facts
+        self._vocabulary = model.vocabulary
+        self._scheduler = Scheduler(model)
+        self._admission = Admission(self._facts.sessions, self._facts.cells)
+        self._sessions: dict[int, InProcessSession] = {}
+        self._numbers = itertools.count()
+        self._step_due: asyncio.Handle | None = None
+        self._alive = asyncio.Event()
+        self._alive.set()
+        self._closed = False
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Facts of the model."""
+        return self._facts
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The model's tokens."""
+        return self._vocabulary
+
+    async def encode(self, prompt: Prompt) -> list[int]:
+        """See ``Engine.encode``."""
+        return self._model.encode(prompt)
+
+    async def encode_continuation(self, text: str) -> list[int]:
+        """See ``Engine.encode_continuation``."""
+        return self._model.encode_continuation(text)
+
+    async def open(self, tokens: int) -> InProcessSession:
+        """See ``Engine.open``."""
+        self._check_running()
+        most = min(self._facts.context_length, self._facts.cells)
+        if tokens > most:
+            raise PromptTooLong(
+                "prompt",
+                f"{tokens} tokens with the answer; model {self.model_id} holds at most {most}",
+            )
+        lease = await self._admission.acquire(tokens)
+        try:
+            self._check_running()
+        except Unavailable:
+            self._admission.release(lease)
+            raise
+        session = InProcessSession(self, next(self._numbers), lease)
+        self._scheduler.open(session.number, session.output)
+        self._sessions[session.number] = session
+        return session
+
+    async def wait_ready(self) -> None:
+        """See ``Engine.wait_ready``."""
+        await self._alive.wait()
+        self._check_running()
+
+    async def close(self) -> None:
+        """See ``Engine.close``."""
+        if self._closed:
+            return
+        self._closed = True
+        self._alive.set()
+        self._cancel_step()
+        self._end_all(Unavailable(f"model {self.model_id} is closed"))
+        self._model.close()
+
+    def lose(self, cause: str) -> None:
+        """Simulates the death of the worker: open sessions and those who wait get ``WorkerLost``.
+
+        Args:
+            cause: One line, such as ``killed by SIGKILL``.
+        """
+        if self._closed:
+            return
+        self._alive.clear()
+        self._cancel_step()
+        self._end_all(WorkerLost(self.model_id, cause))
+        for sequence in range(self._facts.sessions):
+            self._model.truncate(sequence, 0)
+        self._scheduler = Scheduler(self._model)
+
+    def recover(self) -> None:
+        """Simulates the restarted worker: sessions can be opened again."""
+        self._alive.set()
+
+    def _check_running(self) -> None:
+        if self._closed:
+            raise Unavailable(f"model {self.model_id} is closed")
+        if not self._alive.is_set():
+            raise Unavailable(f"model {self.model_id} is restarting")
+
+    def _end_all(self, error: QuorateError) -> None:
+        for session in self._sessions.values():
+            session.fail(error)
+        self._sessions.clear()
+        self._admission.fail_all(error)
+
+    async def _feed(self, number: int, tokens: Sequence[int]) -> int:
+        # Whoever else feeds in this turn of the loop shares the decode call.
+        self._scheduler.feed(number, tokens)
+        if self._step_due is None:
+            self._step_due = asyncio.get_running_loop().call_soon(self._step)
+        return await self._sessions[number].completion()
+
+    def _fork(self, parent: InProcessSession) -> InProcessSession:
+        lease = self._admission.try_acquire(parent.lease.cells)
+        if lease is None:
+            raise Overloaded(f"model {self.model_id} has no free session to fork into", 1.0)
+        child = InProcessSession(self, next(self._numbers), lease, parent.position)
+        try:
+            self._scheduler.fork(parent.number, child.number, child.output)
+        except NoRoom as error:
+            self._admission.release(lease)
+            raise Overloaded(f"model {self.model_id} has no KV cells for a fork", 1.0) from error
+        self._sessions[child.number] = child
+        return child
+
+    def _rewind(self, number: int, count: int) -> None:
+        self._scheduler.rewind(number, count)
+
+    def _release(self, session: InProcessSession) -> None:
+        if self._sessions.pop(session.number, None) is not None:
+            self._scheduler.close(session.number)
+        self._admission.release(session.lease)
+
+    def _cancel_step(self) -> None:
+        if self._step_due is not None:
+            self._step_due.cancel()
+            self._step_due = None
+
+    def _step(self) -> None:
+        self._step_due = None
+        try:
+            completed = self._scheduler.step()
+        except Exception as error:
+            # Like a worker that dies of an exception and is restarted at once.
+            self.lose(f"{type(error).__name__}: {error}")
+            self.recover()
+            return
+        for completion in completed:
+            self._sessions[completion.session].complete(completion.cached_tokens)
+        if self._scheduler.has_work:
+            self._step_due = asyncio.get_running_loop().call_soon(self._step)
+
+
+class InProcessSession:
+    """A ``Session`` of an ``InProcessEngine``; made by ``open`` and ``fork`` only."""
+
+    def __init__(
+        self, engine: InProcessEngine, number: int, lease: Lease, position: int = 0
+    ) -> None:
+        self.number = number
+        self.lease = lease
+        self.output: LogProbs = np.empty(len(engine.vocabulary), np.float32)
+        self._engine = engine
+        self._position = position
+        self._cached_tokens = 0
+        self._view = self.output.view()
+        self._view.flags.writeable = False
+        self._outstanding: asyncio.Future[int] | None = None
+        self._failure: QuorateError | None = None
+        self._closed = False
+
+    @property
+    def position(self) -> int:
+        """See ``Session.position``."""
+        return self._position
+
+    @property
+    def cached_tokens(self) -> int:
+        """See ``Session.cached_tokens``."""
+        return self._cached_tokens
+
+    async def feed(self, tokens: Sequence[int]) -> LogProbs:
+        """See ``Session.feed``. Cancelling it closes the session: how far it got is unknown."""
+        self._check_usable()
+        self._check_tokens(tokens)
+        try:
+            self._cached_tokens = await self._engine._feed(self.number, tokens)
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        self._position += len(tokens)
+        return self._view
+
+    async def fork(self) -> InProcessSession:
+        """See ``Session.fork``."""
+        self._check_usable()
+        if not self._engine.facts.capabilities.fork:
+            raise UnsupportedPlan(f"model {self._engine.model_id}", "its engine cannot fork")
+        return self._engine._fork(self)
+
+    async def rewind(self, count: int) -> None:
+        """See ``Session.rewind``."""
+        self._check_usable()
+        if not 0 <= count <= self._position:
+            raise InvalidRequest("count", f"cannot forget {count} of {self._position} tokens")
+        if not self._engine.facts.capabilities.rewind:
+            raise UnsupportedPlan(f"model {self._engine.model_id}", "its engine cannot rewind")
+        self._engine._rewind(self.number, count)
+        self._position -= count
+
+    def close(self) -> None:
+        """See ``Session.close``; a feed that is waited for raises ``Unavailable``."""
+        if self._closed:
+            return
+        self._closed = True
+        self.fail(Unavailable("the session is closed"))
+        self._engine._release(self)
+
+    async def completion(self) -> int:
+        """Waits for the outstanding feed; returns the cached tokens of the session."""
+        self._outstanding = asyncio.get_running_loop().create_future()
+        try:
+            return await self._outstanding
+        finally:
+            self._outstanding = None
+
+    def complete(self, cached_tokens: int) -> None:
+        """The outstanding feed is done."""
+        if self._outstanding is not None and not self._outstanding.done():
+            self._outstanding.set_result(cached_tokens)
+
+    def fail(self, error: QuorateError) -> None:
+        """From now on every call but ``close`` raises ``error``, the outstanding one included."""
+        if self._failure is None:
+            self._failure = error
+        if self._outstanding is not None and not self._outstanding.done():
+            self._outstanding.set_exception(error)
+
+    def _check_usable(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _check_tokens(self, tokens: Sequence[int]) -> None:
+        if not tokens:
+            raise InvalidRequest("tokens", "at least one token is needed")
+        size = len(self._engine.vocabulary)
+        if min(tokens) < 0 or max(tokens) >= size:
+            wrong = next(token for token in tokens if not 0 <= token < size)
+            raise InvalidRequest("tokens", f"id {wrong} is outside the vocabulary of {size}")
+        end = self._position + len(tokens)
+        if end > self.lease.cells:
+            raise InvalidRequest("tokens", f"{end} tokens, but {self.lease.cells} were reserved")

@@ -1,0 +1,53 @@
+"""What is known of a loaded model, read from its native handles and metadata."""
+
+from __future__ import annotations
+
+import ctypes
+
+from llama_cpp import llama_cpp as native
+
+from quorate.engines.contract import Capabilities, ModelFacts
+from quorate.engines.llama_cpp.loading import context_length
+from quorate.engines.llama_cpp.memory import kv_cache_bytes, metadata
+from quorate.engines.llama_cpp.options import LlamaCppOptions
+
+
+def gather_facts(
+    weights: ctypes.c_void_p, context: ctypes.c_void_p, options: LlamaCppOptions
+) -> ModelFacts:
+    """Describes a model whose context is open."""
+    cells: int = native.llama_n_ctx(context)
+    # Recurrent state has no cells to share or to drop, only a whole to keep.
+    has_cells = not (
+        native.llama_model_is_recurrent(weights) or native.llama_model_is_hybrid(weights)
+    )
+    return ModelFacts(
+        description=_description(weights),
+        context_length=context_length(weights, options),
+        sessions=options.sessions,
+        cells=cells,
+        capabilities=Capabilities(
+            chat=native.llama_model_chat_template(weights, None) is not None,
+            fork=has_cells,
+            rewind=has_cells,
+        ),
+        memory_bytes=native.llama_model_size(weights) + kv_cache_bytes(weights, options, cells),
+    )
+
+
+def _description(weights: ctypes.c_void_p) -> str:
+    """Architecture, size and quantisation, such as ``llama 135M Q4_1``."""
+    architecture = metadata(weights, "general.architecture")
+    size = metadata(weights, "general.size_label") or _size_label(
+        native.llama_model_n_params(weights)
+    )
+    quantisation = (native.llama_ftype_name(native.llama_model_ftype(weights)) or b"").decode()
+    quantisation = quantisation.removeprefix("(guessed) ").removeprefix("all ")
+    return " ".join(filter(None, (architecture, size, quantisation)))
+
+
+def _size_label(parameters: int) -> str:
+    for unit, scale in (("B", 10**9), ("M", 10**6), ("K", 10**3)):
+        if parameters >= scale:
+            return f"{parameters / scale:.3g}{unit}"
+    return str(parameters)

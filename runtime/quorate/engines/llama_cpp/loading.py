@@ -1,0 +1,181 @@
+"""From a path and options to native handles, or to one line that says why not."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from llama_cpp import llama_cpp as native
+
+from quorate.engines.llama_cpp.header import check_header
+from quorate.engines.llama_cpp.memory import check_kv_cache
+from quorate.engines.llama_cpp.native_log import LOG
+from quorate.engines.llama_cpp.options import CONTEXT_LENGTH_CAP, LlamaCppOptions
+from quorate.errors import ModelUnusable
+
+_SPLIT_MODES = {
+    "none": native.LLAMA_SPLIT_MODE_NONE,
+    "layer": native.LLAMA_SPLIT_MODE_LAYER,
+    "row": native.LLAMA_SPLIT_MODE_ROW,
+}
+_FLASH_ATTENTION = {
+    "auto": native.LLAMA_FLASH_ATTN_TYPE_AUTO,
+    "on": native.LLAMA_FLASH_ATTN_TYPE_ENABLED,
+    "off": native.LLAMA_FLASH_ATTN_TYPE_DISABLED,
+}
+_KV_TYPES = {
+    "f32": native.GGML_TYPE_F32,
+    "f16": native.GGML_TYPE_F16,
+    "q8_0": native.GGML_TYPE_Q8_0,
+}
+_LOAD_MODES = {
+    (False, False): native.LLAMA_LOAD_MODE_NONE,
+    (True, False): native.LLAMA_LOAD_MODE_MMAP,
+    (False, True): native.LLAMA_LOAD_MODE_MLOCK,
+    (True, True): native.LLAMA_LOAD_MODE_MMAP_MLOCK,
+}
+
+
+def load_weights(
+    path: str, options: LlamaCppOptions, on_progress: Callable[[float], None]
+) -> ctypes.c_void_p:
+    """Loads the weights of a text decoder; the caller frees them with ``llama_model_free``.
+
+    Args:
+        path: The GGUF file.
+        options: Already validated.
+        on_progress: Called with the share read, from 0 to 1. What it raises ends the load and is
+            raised here.
+
+    Raises:
+        ModelUnusable: The file is broken, does not fit into memory, or holds no text decoder.
+    """
+    subject = Path(path).name
+    check_header(path, subject)
+    LOG.install()
+    native.llama_backend_init()
+    progress = _Progress(on_progress)
+    shares = _tensor_split(options, subject)
+    params = native.llama_model_default_params()
+    params.n_gpu_layers = options.gpu_layers
+    params.main_gpu = options.main_gpu
+    params.split_mode = _SPLIT_MODES[options.split_mode]
+    params.load_mode = _LOAD_MODES[options.use_mmap, options.use_mlock]
+    params.use_extra_bufts = _repacks(options)
+    params.progress_callback = progress.callback
+    if shares is not None:
+        params.tensor_split = shares
+    LOG.clear()
+    model = native.llama_model_load_from_file(path.encode(), params)
+    progress.raise_failure()
+    if not model:
+        raise ModelUnusable(
+            subject, f"cannot load {path}: {LOG.cause('llama.cpp gives no reason')}"
+        )
+    if refusal := _not_a_decoder(model):
+        native.llama_model_free(model)
+        raise ModelUnusable(subject, refusal)
+    return model  # type: ignore[no-any-return]
+
+
+def context_length(model: ctypes.c_void_p, options: LlamaCppOptions) -> int:
+    """The most tokens one session can hold."""
+    trained: int = native.llama_model_n_ctx_train(model)
+    wanted = options.context_length or CONTEXT_LENGTH_CAP
+    return min(wanted, trained, options.cells or wanted)
+
+
+def open_context(
+    model: ctypes.c_void_p, path: str, options: LlamaCppOptions, threads: int
+) -> ctypes.c_void_p:
+    """Allocates KV cache and compute buffers; the caller frees them with ``llama_free``.
+
+    Raises:
+        ModelUnusable: They do not fit into memory, or the options do not suit this model.
+    """
+    cells = options.cells or context_length(model, options)
+    check_kv_cache(model, options, cells, Path(path).name)
+    params = native.llama_context_default_params()
+    params.n_ctx = cells
+    params.n_batch = params.n_ubatch = max(options.batch_tokens, options.sessions)
+    params.n_seq_max = options.sessions
+    # One buffer for all sequences: a fork or a shared prompt start costs no memory and no time.
+    params.kv_unified = True
+    # Rewinding needs what a sliding window would have dropped.
+    params.swa_full = True
+    # A chunk wants one row at most: buffers for a row of every token would cost 100 MB and more.
+    params.n_outputs_max = options.sessions
+    params.n_outputs_max_per_seq = 1
+    params.n_threads = params.n_threads_batch = threads
+    params.flash_attn_type = _FLASH_ATTENTION[options.flash_attention]
+    params.type_k = _KV_TYPES[options.kv_type_k]
+    params.type_v = _KV_TYPES[options.kv_type_v]
+    params.rope_freq_base = options.rope_freq_base
+    params.rope_freq_scale = options.rope_freq_scale
+    params.no_perf = True
+    LOG.clear()
+    context = native.llama_init_from_model(model, params)
+    if not context:
+        cause = LOG.cause("llama.cpp gives no reason")
+        raise ModelUnusable(
+            Path(path).name,
+            f"cannot open a context of {cells} KV cells: {cause}; fewer cells may help",
+        )
+    return context  # type: ignore[no-any-return]
+
+
+class _Progress:
+    """Carries progress out of the native loader; an exception must not cross it."""
+
+    def __init__(self, on_progress: Callable[[float], None]) -> None:
+        self._on_progress = on_progress
+        self._failure: BaseException | None = None
+        self.callback = native.llama_progress_callback(self._report)
+
+    def _report(self, share: float, _data: object) -> bool:
+        try:
+            self._on_progress(share)
+        except BaseException as error:  # kept for raise_failure
+            self._failure = error
+            return False
+        return True
+
+    def raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+def _repacks(options: LlamaCppOptions) -> bool:
+    """Whether the weights are repacked.
+
+    Compilers drop most stores to ggml's tile configuration, whose address only an AMX instruction
+    reads, and the first matrix product then ends the process (llama.cpp issue 20824, and pull
+    request 26954, which is open).
+    """
+    if options.repack == "auto":
+        return b"AMX_INT8 = 1" not in native.llama_print_system_info()
+    return options.repack == "on"
+
+
+def _tensor_split(options: LlamaCppOptions, subject: str) -> Any:
+    if not options.tensor_split:
+        return None
+    devices = native.llama_max_devices()
+    if len(options.tensor_split) > devices:
+        raise ModelUnusable(
+            subject,
+            f"tensor_split names {len(options.tensor_split)} devices; this build knows {devices}",
+        )
+    return (ctypes.c_float * devices)(*options.tensor_split)
+
+
+def _not_a_decoder(model: ctypes.c_void_p) -> str:
+    if native.llama_model_has_encoder(model) or not native.llama_model_has_decoder(model):
+        return "it has an encoder; only decoder-only text models can vote"
+    if native.llama_model_is_diffusion(model):
+        return "it is a diffusion model; only decoder-only text models can vote"
+    if native.llama_vocab_n_tokens(native.llama_model_get_vocab(model)) == 0:
+        return "it has no vocabulary"
+    return ""

@@ -1,0 +1,207 @@
+"""One GGUF model that decodes many sequences in one call.
+
+The owner of the native context: not thread-safe, used by one thread. Anything native that goes
+wrong beyond repair is raised as ``DecodeFailed``, after which the process is to be given up.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from llama_cpp import llama_cpp as native
+
+from quorate.engines.batching.contract import Chunk, NoRoom
+from quorate.engines.chat import ChatEncoder, ChatTemplate
+from quorate.engines.contract import LogProbs, ModelFacts
+from quorate.engines.llama_cpp.batch import TokenBatch
+from quorate.engines.llama_cpp.facts import gather_facts
+from quorate.engines.llama_cpp.loading import load_weights, open_context
+from quorate.engines.llama_cpp.log_softmax import LogSoftmax, NonFiniteLogits
+from quorate.engines.llama_cpp.native_log import LOG
+from quorate.engines.llama_cpp.options import LlamaCppOptions
+from quorate.engines.llama_cpp.tokenizer import Tokenizer
+from quorate.engines.vocabulary import Vocabulary
+from quorate.errors import PromptTooLong, UnsupportedPlan
+from quorate.generation import ChatPrompt, Prompt
+
+_DECODED, _NO_KV_SLOT = 0, 1
+# The binding's own prototype returns a pointer object, which costs more to read than an address.
+_logits_address = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32)(
+    ("llama_get_logits_ith", native._lib)
+)
+
+
+class DecodeFailed(RuntimeError):
+    """The native library failed in the middle of a batch; its state cannot be trusted any more."""
+
+
+def load(
+    path: str, options: LlamaCppOptions, threads: int, on_progress: Callable[[float], None]
+) -> LlamaCppModel:
+    """Loads a GGUF file.
+
+    Args:
+        path: The weight file.
+        options: Already validated.
+        threads: Threads of a decode call.
+        on_progress: Called with the share of the file that was read, from 0 to 1.
+
+    Raises:
+        ModelUnusable: The file is broken, does not fit into memory, or holds no text decoder.
+    """
+    weights = load_weights(path, options, on_progress)
+    try:
+        context = open_context(weights, path, options, threads)
+    except BaseException:
+        native.llama_model_free(weights)
+        raise
+    return LlamaCppModel(path, options, weights, context)
+
+
+class LlamaCppModel:
+    """A loaded model; fulfils ``BatchModel``."""
+
+    def __init__(
+        self,
+        path: str,
+        options: LlamaCppOptions,
+        weights: ctypes.c_void_p,
+        context: ctypes.c_void_p,
+    ) -> None:
+        self._subject = Path(path).name
+        self._weights: ctypes.c_void_p | None = weights
+        self._context: ctypes.c_void_p | None = context
+        self._memory = native.llama_get_memory(context)
+        self._batch_tokens: int = native.llama_n_batch(context)
+        self._batch = TokenBatch(self._batch_tokens)
+        self._tokenizer = Tokenizer(weights)
+        self._vocabulary = self._tokenizer.vocabulary
+        self._row_type = ctypes.c_float * len(self._vocabulary)
+        self._log_softmax = LogSoftmax(len(self._vocabulary))
+        template: bytes | None = native.llama_model_chat_template(weights, None)
+        self._template = None if template is None else template.decode("utf-8", errors="replace")
+        self._facts = gather_facts(weights, context, options)
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Facts of the loaded model."""
+        return self._facts
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The model's tokens, without padding."""
+        return self._vocabulary
+
+    @property
+    def batch_tokens(self) -> int:
+        """Most tokens one decode call takes."""
+        return self._batch_tokens
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Turns a prompt into tokens, with BOS where the model wants one.
+
+        Raises:
+            UnsupportedPlan: A chat, and the model has no usable template.
+            InvalidRequest: The template refuses these messages.
+            PromptTooLong: Not even the longest tokens could make the context hold it.
+        """
+        if isinstance(prompt, ChatPrompt):
+            self._check_size("chat", *(message.content for message in prompt.messages))
+            return self._chat.encode(prompt.messages)
+        self._check_size("prompt", prompt.text)
+        return self._tokenizer.encode_text(prompt.text)
+
+    def encode_continuation(self, text: str) -> list[int]:
+        """Turns text into tokens as it would continue a prompt.
+
+        Raises:
+            PromptTooLong: Not even the longest tokens could make the context hold it.
+        """
+        self._check_size("continuation", text)
+        return self._tokenizer.encode_continuation(text)
+
+    def decode(self, chunks: Sequence[Chunk]) -> None:
+        """Runs one batch and writes normalised log-probs to each chunk's ``output``.
+
+        Raises:
+            NoRoom: No KV cells for these tokens; nothing was changed.
+            DecodeFailed: The native library failed, or the model produced NaN.
+        """
+        last_indices = self._batch.fill(chunks)
+        status = native.llama_decode(self._context, self._batch.native)
+        if status == _NO_KV_SLOT:
+            raise NoRoom
+        if status != _DECODED:
+            cause = LOG.cause("llama.cpp gives no reason")
+            raise DecodeFailed(f"{self._subject}: llama_decode returned {status}: {cause}")
+        for chunk, index in zip(chunks, last_indices, strict=True):
+            if chunk.output is not None:
+                self._write_log_probs(index, chunk.output)
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Makes ``target``, which is empty, share the first ``length`` tokens of ``source``."""
+        native.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+    def truncate(self, sequence: int, length: int) -> None:
+        """Keeps the first ``length`` tokens of a sequence; 0 clears it, which always works.
+
+        Raises:
+            UnsupportedPlan: The model is recurrent and cannot forget only a part.
+        """
+        if not native.llama_memory_seq_rm(self._memory, sequence, length, -1):
+            raise UnsupportedPlan(self._subject, "a recurrent model cannot forget part of its text")
+
+    def set_cores(self, count: int) -> None:
+        """Uses this many threads from the next decode call on."""
+        native.llama_set_n_threads(self._context, count, count)
+
+    def close(self) -> None:
+        """Frees the context and the weights. Idempotent."""
+        if self._context is not None:
+            native.llama_free(self._context)
+            self._context = None
+        if self._weights is not None:
+            native.llama_model_free(self._weights)
+            self._weights = None
+
+    def _check_size(self, field: str, *texts: str) -> None:
+        """Refuses before tokenising, which takes the square of the length at worst."""
+        size, limit = sum(map(len, texts)), self._longest_text
+        if size > limit:
+            raise PromptTooLong(
+                field,
+                f"{size} characters cannot fit the {self._facts.context_length} tokens of the "
+                f"context; {limit} is the most",
+            )
+
+    @cached_property
+    def _longest_text(self) -> int:
+        return self._facts.context_length * max(map(len, self._vocabulary.pieces))
+
+    @cached_property
+    def _chat(self) -> ChatEncoder:
+        if self._template is None:
+            raise UnsupportedPlan(
+                self._subject, "the model has no chat template; send a text prompt"
+            )
+        tokenizer = self._tokenizer
+        template = ChatTemplate(self._template, tokenizer.special_texts, self._subject)
+        return ChatEncoder(template, tokenizer.special_tokens, tokenizer.encode_run, tokenizer.bos)
+
+    def _write_log_probs(self, index: int, output: LogProbs) -> None:
+        address = _logits_address(self._context, index)
+        if address is None:
+            raise DecodeFailed(f"{self._subject}: no logits for token {index} of the batch")
+        row = self._row_type.from_address(address)
+        logits: npt.NDArray[np.float32] = np.frombuffer(row, np.float32)  # type: ignore[call-overload]
+        try:
+            self._log_softmax(logits, output)
+        except NonFiniteLogits as error:
+            raise DecodeFailed(
+                f"{self._subject}: the model produced no numbers: {error}"
+            ) from error

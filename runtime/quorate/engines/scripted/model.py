@@ -1,0 +1,158 @@
+"""A batched model without weights that checks its caller like a debug build."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from quorate.engines.batching.contract import Chunk, NoRoom
+from quorate.engines.contract import Capabilities, ModelFacts
+from quorate.engines.scripted.distribution import Distribution
+from quorate.engines.scripted.faults import SimulatedFaults
+from quorate.engines.scripted.options import ScriptedOptions
+from quorate.engines.scripted.tokenizer import Tokenizer, build_vocabulary
+from quorate.engines.vocabulary import Vocabulary
+from quorate.errors import UnsupportedPlan
+from quorate.generation import ChatPrompt, Prompt
+
+
+class ScriptedModel:
+    """A ``BatchModel`` whose KV cache is the list of tokens of each sequence.
+
+    Every breach of the ``BatchModel`` contract by its caller is a ``ValueError`` that says what was
+    wrong, and leaves the model as it was. Cells are counted per sequence: none are shared.
+    """
+
+    def __init__(self, options: ScriptedOptions) -> None:
+        self._options = options
+        self._vocabulary = build_vocabulary(options.vocabulary)
+        self._tokenizer = Tokenizer(self._vocabulary)
+        self._distribution = Distribution(options, self._vocabulary, self._tokenizer)
+        self._faults = SimulatedFaults(options)
+        self._sequences: list[list[int]] = [[] for _ in range(options.sessions)]
+        self._closed = False
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Facts as the options state them."""
+        options = self._options
+        return ModelFacts(
+            description=f"scripted {options.vocabulary}, seed {options.seed}",
+            context_length=options.context_length,
+            sessions=options.sessions,
+            cells=options.cells or options.context_length * options.sessions,
+            capabilities=Capabilities(options.chat, options.fork, options.rewind),
+        )
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary the options name."""
+        return self._vocabulary
+
+    @property
+    def batch_tokens(self) -> int:
+        """Most tokens one decode call takes."""
+        return self._options.batch_tokens
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """See ``Engine.encode``."""
+        if isinstance(prompt, ChatPrompt) and not self._options.chat:
+            raise UnsupportedPlan("scripted model", "it has no chat template")
+        return self._tokenizer.encode(prompt)
+
+    def encode_continuation(self, text: str) -> list[int]:
+        """See ``Engine.encode_continuation``."""
+        return self._tokenizer.encode_text(text)
+
+    def decode(self, chunks: Sequence[Chunk]) -> None:
+        """See ``BatchModel.decode``; this is where the simulated failures happen."""
+        self._check_open()
+        if not chunks:
+            raise ValueError("an empty batch")
+        for chunk in chunks:
+            self._check_chunk(chunk)
+        if len({chunk.sequence for chunk in chunks}) < len(chunks):
+            raise ValueError("two chunks of one sequence in one batch")
+        count = sum(len(chunk.tokens) for chunk in chunks)
+        if count > self.batch_tokens:
+            raise ValueError(f"{count} tokens in a batch of {self.batch_tokens}")
+        self._check_room(count)
+        self._faults.step()
+        for chunk in chunks:
+            tokens = self._sequences[chunk.sequence]
+            tokens.extend(chunk.tokens)
+            if chunk.output is not None:
+                self._distribution.write(tokens, chunk.output)
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """See ``BatchModel.copy``.
+
+        Raises:
+            NoRoom: The copy needs more cells than are free; nothing was changed.
+        """
+        if not self._options.fork:
+            raise ValueError("this model cannot fork")
+        held, copied = self._sequence(source), self._sequence(target)
+        if copied:
+            raise ValueError(f"sequence {target} is not empty")
+        if not 0 < length <= len(held):
+            raise ValueError(f"cannot copy {length} of {len(held)} tokens")
+        if length < len(held) and not self._options.rewind:
+            raise ValueError("this model can copy whole sequences only")
+        self._check_room(length)
+        copied.extend(held[:length])
+
+    def truncate(self, sequence: int, length: int) -> None:
+        """See ``BatchModel.truncate``."""
+        held = self._sequence(sequence)
+        if not 0 <= length <= len(held):
+            raise ValueError(f"cannot keep {length} of {len(held)} tokens")
+        if 0 < length < len(held) and not self._options.rewind:
+            raise ValueError("this model cannot rewind")
+        del held[length:]
+
+    def tokens(self, sequence: int) -> tuple[int, ...]:
+        """What a sequence holds."""
+        return tuple(self._sequence(sequence))
+
+    def set_cores(self, count: int) -> None:
+        """Nothing to do: it computes nothing."""
+
+    def close(self) -> None:
+        """Forgets every sequence."""
+        self._closed = True
+        self._sequences = []
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ValueError("the model is closed")
+
+    def _sequence(self, number: int) -> list[int]:
+        self._check_open()
+        if not 0 <= number < len(self._sequences):
+            raise ValueError(f"no sequence {number}; there are {len(self._sequences)}")
+        return self._sequences[number]
+
+    def _check_chunk(self, chunk: Chunk) -> None:
+        held = self._sequence(chunk.sequence)
+        if chunk.position != len(held):
+            raise ValueError(
+                f"sequence {chunk.sequence} holds {len(held)} tokens, "
+                f"the chunk starts at {chunk.position}"
+            )
+        if not chunk.tokens:
+            raise ValueError(f"an empty chunk for sequence {chunk.sequence}")
+        if min(chunk.tokens) < 0 or max(chunk.tokens) >= len(self._vocabulary):
+            raise ValueError(f"a token outside the vocabulary of {len(self._vocabulary)}")
+        if len(held) + len(chunk.tokens) > self._options.context_length:
+            raise ValueError(f"more than {self._options.context_length} tokens in a sequence")
+        output = chunk.output
+        if output is not None and (
+            output.dtype != np.float32 or output.shape != (len(self._vocabulary),)
+        ):
+            raise ValueError(f"an output of {output.dtype} {output.shape}")
+
+    def _check_room(self, count: int) -> None:
+        if sum(map(len, self._sequences)) + count > self.facts.cells:
+            raise NoRoom(f"no cells for {count} more tokens")

@@ -1,0 +1,85 @@
+"""The scripted engine's vocabularies, its tokenizer and its chat format."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from quorate.engines.vocabulary import Vocabulary
+from quorate.errors import InvalidRequest
+from quorate.generation import ChatPrompt, Prompt, TextPrompt
+
+BOS, EOS, END_OF_TURN, IM_START, IM_END = range(5)
+"""Ids of the control tokens, in every scripted vocabulary.
+
+``EOS`` and ``END_OF_TURN`` both end generation; ``IM_START`` and ``IM_END`` are control tokens that
+do not.
+"""
+
+_CONTROL_COUNT = 5
+_ROLES = ("system", "user", "assistant")
+_BYTES = tuple(bytes((value,)) for value in range(256))
+_LETTERS = (b"th", b"he", b"in", b"er", b"an", b"the", b"ing", b" the", b" a", "é".encode())
+_COMMON_WORDS = (
+    "the a an and of to in is was it he she they we you one two three once upon time there little "
+    "big red blue green cat dog bird house tree sun moon star day night said saw went came had "
+    "have has did do not no yes very happy sad good bad small old new with for on at"
+)
+_WORDS = tuple(f" {word}".encode() for word in _COMMON_WORDS.split())
+# A second token of the same bytes, as SentencePiece vocabularies have for the space.
+_DUPLICATES = (b" ",)
+
+
+@cache
+def build_vocabulary(name: str) -> Vocabulary:
+    """Builds the vocabulary of that name: ``letters`` or ``words``."""
+    longer = _LETTERS if name == "letters" else _WORDS + _DUPLICATES
+    return Vocabulary(
+        pieces=(b"",) * _CONTROL_COUNT + _BYTES + longer,
+        control=frozenset(range(_CONTROL_COUNT)),
+        end_of_generation=frozenset((EOS, END_OF_TURN)),
+        bos=BOS,
+    )
+
+
+class Tokenizer:
+    """Greedy longest match over the pieces; the 256 single bytes make every text encodable."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._ids: dict[bytes, int] = {}
+        for token, piece in enumerate(vocabulary.pieces):
+            if piece:
+                self._ids.setdefault(piece, token)
+        self._longest = max(map(len, self._ids))
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Turns a prompt into tokens behind BOS.
+
+        Raises:
+            InvalidRequest: A message has a role the chat format does not know.
+        """
+        if isinstance(prompt, TextPrompt):
+            return [BOS, *self.encode_text(prompt.text)]
+        return [BOS, *self._encode_chat(prompt)]
+
+    def encode_text(self, text: str) -> list[int]:
+        """Turns text into tokens, never into control tokens."""
+        data = text.encode("utf-8", errors="replace")
+        tokens, start = [], 0
+        while start < len(data):
+            length = min(self._longest, len(data) - start)
+            while data[start : start + length] not in self._ids:
+                length -= 1
+            tokens.append(self._ids[data[start : start + length]])
+            start += length
+        return tokens
+
+    def _encode_chat(self, prompt: ChatPrompt) -> list[int]:
+        tokens: list[int] = []
+        for index, message in enumerate(prompt.messages):
+            if message.role not in _ROLES:
+                known = ", ".join(_ROLES)
+                raise InvalidRequest(
+                    f"chat.messages[{index}].role", f"{message.role!r} is not one of {known}"
+                )
+            tokens += [IM_START, *self.encode_text(f"{message.role}\n{message.content}"), IM_END]
+        return [*tokens, IM_START, *self.encode_text("assistant\n")]

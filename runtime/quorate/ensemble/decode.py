@@ -1,0 +1,103 @@
+"""The decode loop: mix, draw, feed, tell; until something ends it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from quorate.engines.contract import LogProbs
+from quorate.engines.vocabulary import Vocabulary
+from quorate.ensemble.answer import Answer
+from quorate.ensemble.fusion import Fuser
+from quorate.ensemble.sampling import Sampler
+from quorate.ensemble.seats import Table
+from quorate.ensemble.votes import top_candidates, votes
+from quorate.generation import (
+    CombinationRule,
+    Delta,
+    FinishReason,
+    Notice,
+    ResponseOptions,
+    StoppingOptions,
+    Token,
+)
+
+Step: TypeAlias = Delta | Notice | FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """How the members of a table vote.
+
+    Attributes:
+        vocabulary: The vocabulary all members share.
+        most_tokens: The answer ends after this many tokens, for the reason ``at_limit``.
+    """
+
+    vocabulary: Vocabulary
+    rule: CombinationRule
+    sampler: Sampler
+    stopping: StoppingOptions
+    response: ResponseOptions
+    most_tokens: int
+    at_limit: FinishReason
+
+
+async def decode(table: Table, ballot: Ballot) -> AsyncIterator[Step]:
+    """Runs the vote over an open table whose prompts have been fed.
+
+    The chosen token is fed to every member before the caller hears of it, so that the members
+    compute while the text travels.
+
+    Yields:
+        Deltas, one for each token, and notices; at last the reason the answer ended.
+
+    Raises:
+        WorkerLost: A member died and the table's policy does not go on without it.
+    """
+    answer = Answer(ballot.stopping)
+    fuser = Fuser(ballot.rule, len(ballot.vocabulary))
+    pieces = ballot.vocabulary.pieces
+    ending = ballot.vocabulary.end_of_generation
+    count = 0
+    while True:
+        rows = await table.rows()
+        for notice in table.take_notices():
+            yield notice
+        mixture = fuser.fuse(rows, table.weights)
+        chosen = ballot.sampler.sample(mixture)
+        if chosen in ending:
+            rest = answer.finish()
+            if rest:
+                yield Delta(rest, ())
+            yield FinishReason.END_OF_GENERATION
+            return
+        token = _token(chosen, mixture, rows, table, ballot)
+        count += 1
+        grown = answer.push(pieces[chosen])
+        ended = grown.ended or (ballot.at_limit if count >= ballot.most_tokens else None)
+        if ended is None:
+            table.feed(chosen)
+            yield Delta(grown.text, (token,))
+            continue
+        tail = "" if grown.ended else answer.finish()
+        yield Delta(grown.text + tail, (token,))
+        yield ended
+        return
+
+
+def _token(
+    chosen: int, mixture: LogProbs, rows: Sequence[LogProbs], table: Table, ballot: Ballot
+) -> Token:
+    pieces = ballot.vocabulary.pieces
+    shown = ballot.response
+    return Token(
+        chosen,
+        pieces[chosen],
+        float(mixture[chosen]),
+        top_candidates(mixture, pieces, shown.top_logprobs) if shown.top_logprobs else (),
+        votes([seat.model for seat in table.seats], rows, table.weights, chosen, pieces)
+        if shown.member_votes
+        else (),
+    )

@@ -1,0 +1,78 @@
+"""Several members' next-token distributions become one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from quorate.engines.contract import LogProbs
+from quorate.ensemble.rules import geometric, linear, majority
+from quorate.generation import CombinationRule
+
+
+class Fuser:
+    """Mixes the members' distributions, step after step, in buffers it owns.
+
+    It checks no weights: they come normalised from whoever chose the plan.
+
+    Args:
+        rule: How to mix.
+        vocabulary_size: Length of every row.
+
+    Attributes:
+        tied: After a majority vote that ended in a tie, the tokens that share the most votes, the
+            one that won first; otherwise empty.
+    """
+
+    def __init__(self, rule: CombinationRule, vocabulary_size: int) -> None:
+        self.tied: tuple[int, ...] = ()
+        self._rule = rule
+        self._out: LogProbs = np.empty(vocabulary_size, np.float32)
+        self._scratch: tuple[LogProbs, LogProbs] = (
+            np.empty(vocabulary_size, np.float32),
+            np.empty(vocabulary_size, np.float32),
+        )
+
+    def fuse(self, rows: Sequence[LogProbs], weights: Sequence[float]) -> LogProbs:
+        """Mixes one step.
+
+        A member of weight 0 has no part in it. One member alone is a vote of one: its own row is
+        the answer, under every rule.
+
+        Args:
+            rows: Each member's normalised log-probs, float32 of shape (vocabulary,), not modified.
+            weights: As many weights, not negative, summing to 1.
+
+        Returns:
+            Normalised log-probs, float32 of shape (vocabulary,): either the only member's row or a
+            buffer that the next call overwrites. Not for writing.
+
+        Raises:
+            ValueError: No member with a weight, or not as many weights as rows.
+        """
+        if 0.0 in weights:
+            voting = [pair for pair in zip(rows, weights, strict=True) if pair[1] > 0]
+            rows, weights = [row for row, _ in voting], [weight for _, weight in voting]
+        if len(rows) != len(weights) or not rows:
+            raise ValueError(f"{len(rows)} rows and {len(weights)} weights cannot be mixed")
+        self.tied = ()
+        if len(rows) == 1:
+            return rows[0]
+        match self._rule:
+            case CombinationRule.LINEAR:
+                linear(rows, weights, self._out, self._scratch)
+            case CombinationRule.GEOMETRIC:
+                geometric(rows, weights, self._out, self._scratch)
+            case CombinationRule.MAJORITY:
+                self.tied = majority(rows, weights, self._out)
+        return self._out
+
+
+def fuse(rule: CombinationRule, rows: Sequence[LogProbs], weights: Sequence[float]) -> LogProbs:
+    """Mixes a single step; ``Fuser.fuse`` with buffers of its own.
+
+    Raises:
+        ValueError: No member with a weight, or not as many weights as rows.
+    """
+    return Fuser(rule, len(rows[0]) if rows else 0).fuse(rows, weights)

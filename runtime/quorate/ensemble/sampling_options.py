@@ -1,0 +1,65 @@
+"""Which sampling options can be served."""
+
+from __future__ import annotations
+
+import math
+
+from quorate.errors import InvalidRequest
+from quorate.generation import SamplingOptions
+
+
+def validate(options: SamplingOptions) -> None:
+    """Checks what a caller asks of the sampler; options that are not set are fine.
+
+    Everything but the ids in ``logit_bias``, for which the vocabulary must be known; see
+    ``validate_bias``.
+
+    Raises:
+        InvalidRequest: Names the first field of ``sampling`` whose value can never be served.
+    """
+    _check_finite(options)
+    if options.temperature is not None and options.temperature < 0:
+        raise _invalid("temperature", options.temperature, "give 0 for greedy, or more")
+    if options.top_p is not None and not 0 < options.top_p <= 1:
+        raise _invalid("top_p", options.top_p, "give more than 0 and at most 1")
+    if options.min_p is not None and not 0 <= options.min_p <= 1:
+        raise _invalid("min_p", options.min_p, "give 0 to 1")
+    if options.top_k is not None and options.top_k < 0:
+        raise _invalid("top_k", options.top_k, "give 0 for no limit, or more")
+    if options.seed is not None and options.seed < 0:
+        raise _invalid("seed", options.seed, "give 0 or more")
+    if options.repetition_penalty is not None and options.repetition_penalty <= 0:
+        raise _invalid("repetition_penalty", options.repetition_penalty, "give 1 for none, or more")
+
+
+def validate_bias(options: SamplingOptions, vocabulary_size: int) -> None:
+    """Checks that every token with a bias exists.
+
+    Raises:
+        InvalidRequest: Names the first id outside the vocabulary.
+    """
+    for token in options.logit_bias:
+        if not 0 <= token < vocabulary_size:
+            raise InvalidRequest(
+                f"sampling.logit_bias[{token}]",
+                f"no such token; the vocabulary's ids are 0 to {vocabulary_size - 1}",
+            )
+
+
+def _check_finite(options: SamplingOptions) -> None:
+    numbers = {
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+        "min_p": options.min_p,
+        "repetition_penalty": options.repetition_penalty,
+        "presence_penalty": options.presence_penalty,
+        "frequency_penalty": options.frequency_penalty,
+        **{f"logit_bias[{token}]": bias for token, bias in options.logit_bias.items()},
+    }
+    for name, value in numbers.items():
+        if value is not None and not math.isfinite(value):
+            raise _invalid(name, value, "give a finite number")
+
+
+def _invalid(name: str, value: float, remedy: str) -> InvalidRequest:
+    return InvalidRequest(f"sampling.{name}", f"is {value}; {remedy}")

@@ -1,0 +1,41 @@
+"""Log-probability of a given continuation under the vote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quorate.engines.vocabulary import Vocabulary
+from quorate.ensemble.fusion import Fuser
+from quorate.ensemble.seats import Table
+from quorate.generation import CombinationRule, Token
+
+
+async def score(
+    table: Table, vocabulary: Vocabulary, rule: CombinationRule, continuation: Sequence[int]
+) -> list[Token]:
+    """Feeds a continuation token by token and notes what the mixture thought of each.
+
+    The same steps as the decode loop takes, so that a generated answer scores what its stream said.
+
+    Args:
+        table: Open, its prompts fed.
+        vocabulary: The vocabulary all members share.
+        rule: How the members' distributions become one.
+        continuation: At least one token id.
+
+    Returns:
+        The continuation's tokens with their log-probs in nats.
+
+    Raises:
+        WorkerLost: A member died and the table's policy does not go on without it.
+    """
+    fuser = Fuser(rule, len(vocabulary))
+    scored = []
+    last = len(continuation) - 1
+    for index, token_id in enumerate(continuation):
+        rows = await table.rows()
+        mixture = fuser.fuse(rows, table.weights)
+        scored.append(Token(token_id, vocabulary.pieces[token_id], float(mixture[token_id])))
+        if index < last:
+            table.feed(token_id)
+    return scored

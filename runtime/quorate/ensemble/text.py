@@ -1,0 +1,26 @@
+"""Bytes of an answer become text, a whole code point at a time."""
+
+from __future__ import annotations
+
+import codecs
+
+
+class Utf8Stream:
+    """Decodes UTF-8 that arrives in pieces cut anywhere.
+
+    The pieces together give what ``bytes.decode("utf-8", "replace")`` gives for all of them:
+    U+FFFD stands for bytes that can be no part of a code point. At most three bytes are held back.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, data: bytes) -> str:
+        """Returns the code points that ``data`` completes."""
+        return self._decoder.decode(data)
+
+    def flush(self) -> str:
+        """Ends the text: U+FFFD for a code point begun and not completed, otherwise ""."""
+        rest = self._decoder.decode(b"", final=True)
+        self._decoder.reset()
+        return rest

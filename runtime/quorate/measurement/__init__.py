@@ -1,0 +1,1 @@
+"""What a request took on this machine: time now, energy where a meter exists."""

@@ -1,0 +1,109 @@
+"""Tables of options: from a mapping, as TOML gives it, to a frozen dataclass.
+
+Each room declares its options as a dataclass; what a value may be stands with its field. Unknown
+names, wrong types and values out of range are refused with the full name of the key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
+
+from quorate.errors import SettingsError
+
+_Options = TypeVar("_Options")
+_KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
+
+
+def option(
+    default: Any,
+    *,
+    lowest: float = -math.inf,
+    highest: float = math.inf,
+    choices: Collection[str] = (),
+) -> Any:
+    """A field of an options class whose values are limited.
+
+    Args:
+        default: Also settles the type: bool, int, float, str, or tuple for a list of numbers.
+        lowest: Least number allowed.
+        highest: Greatest number allowed.
+        choices: The texts allowed; empty allows all.
+    """
+    limits = {"lowest": lowest, "highest": highest, "choices": tuple(choices)}
+    return dataclasses.field(default=default, metadata=limits)
+
+
+def read_options(cls: type[_Options], mapping: Mapping[str, Any], where: str) -> _Options:
+    """Reads an options class from a mapping; what is not named keeps its default.
+
+    Args:
+        cls: A dataclass whose fields all have defaults.
+        mapping: Names and values.
+        where: Where they stand, for messages, such as ``server``.
+
+    Raises:
+        SettingsError: An unknown name, a wrong type or a value out of range.
+    """
+    known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    refuse_unknown(mapping, known, where)
+    values = {
+        name: _checked(f"{where}.{name}", value, known[name]) for name, value in mapping.items()
+    }
+    return cls(**values)
+
+
+def refuse_unknown(mapping: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """Checks that every name of a table is known.
+
+    Raises:
+        SettingsError: Names the first one that is not, and the nearest that is.
+    """
+    for name in mapping:
+        if name in known:
+            continue
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+        key = f"{where}.{name}" if where else name
+        raise SettingsError(f"{key}: unknown key; {hint}")
+
+
+def _checked(key: str, value: Any, field: dataclasses.Field[Any]) -> Any:
+    kind: type = type(field.default)
+    if kind is tuple:
+        return _numbers(key, value, field)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise SettingsError(f"{key}: must be {_KINDS[kind]}, not {value!r}")
+    if isinstance(value, int | float) and kind is not bool:
+        _check_range(key, value, field)
+    choices = field.metadata.get("choices", ())
+    if choices and value not in choices:
+        raise SettingsError(f"{key}: must be one of {', '.join(choices)}, not {value!r}")
+    return value
+
+
+def _numbers(key: str, value: Any, field: dataclasses.Field[Any]) -> tuple[float, ...]:
+    if not isinstance(value, list | tuple):
+        raise SettingsError(f"{key}: must be a list of numbers, not {value!r}")
+    for index, number in enumerate(value):
+        if type(number) not in (int, float):
+            raise SettingsError(f"{key}[{index}]: must be a number, not {number!r}")
+        _check_range(f"{key}[{index}]", number, field)
+    return tuple(float(number) for number in value)
+
+
+def _check_range(key: str, value: float, field: dataclasses.Field[Any]) -> None:
+    lowest: float = field.metadata.get("lowest", -math.inf)
+    highest: float = field.metadata.get("highest", math.inf)
+    if math.isfinite(value) and lowest <= value <= highest:
+        return
+    if highest == math.inf:
+        limits = f"finite and at least {lowest:g}" if lowest > -math.inf else "finite"
+    else:
+        limits = f"from {lowest:g} to {highest:g}"
+    raise SettingsError(f"{key}: must be {limits}, not {value}")

@@ -1,0 +1,1 @@
+"""Which plan answers a request: pure decisions. No clock, no I/O, no logging."""

@@ -1,0 +1,163 @@
+"""From what a request asks for to the plan that runs. Pure: the same inputs give the same plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from quorate.engines.status import ModelState, ModelStatus
+from quorate.errors import (
+    InvalidRequest,
+    ModelUnusable,
+    NotFound,
+    Unavailable,
+    UnsupportedPlan,
+)
+from quorate.generation import (
+    Alignment,
+    Decision,
+    MemberSpec,
+    Plan,
+    PlanChoice,
+    ProfilePlan,
+    Weighting,
+)
+from quorate.routing.snapshot import Snapshot
+from quorate.routing.weights import share_weights
+
+_RETRY_SECONDS = {
+    ModelState.DOWNLOADING: 30.0,
+    ModelState.LOADING: 2.0,
+    ModelState.RESTARTING: 1.0,
+    ModelState.UNLOADING: 1.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A plan and the profile it came from."""
+
+    plan: Plan
+    profile: str = ""
+
+
+def choose_plan(asked: PlanChoice | None, snapshot: Snapshot, seed: int) -> Decision:
+    """Fills in everything the request left open and checks that it can run.
+
+    Args:
+        asked: The plan, profile or nothing that the request names.
+        snapshot: The state of the service.
+        seed: Seed of the sampler, already settled.
+
+    Returns:
+        The decision, with weights normalised and members of weight zero left out.
+
+    Raises:
+        NotFound: An unknown model or profile.
+        InvalidRequest: No members, a member twice, or weights that cannot be normalised.
+        ModelUnusable: A member that failed to load or is not loaded.
+        UnsupportedPlan: Members that cannot vote together in the way that was asked.
+        Unavailable: A member that is loading, restarting or unloading.
+    """
+    named = _named_plan(asked, snapshot)
+    plan = named.plan
+    _check_members(plan.members)
+    shares = share_weights([member.weight for member in plan.members])
+    members = tuple(
+        MemberSpec(member.model, share)
+        for member, share in zip(plan.members, shares, strict=True)
+        if share > 0
+    )
+    for member in plan.members:
+        _known(member.model, snapshot)
+    statuses = [_ready(member.model, snapshot) for member in members]
+    return Decision(
+        members=members,
+        rule=plan.rule,
+        alignment=_alignment(plan.alignment, statuses),
+        weighting=_weighting(plan.weighting, members),
+        on_failure=plan.on_failure,
+        context_tokens=min(status.context_length for status in statuses),
+        seed=seed,
+        profile=named.profile,
+    )
+
+
+def _named_plan(asked: PlanChoice | None, snapshot: Snapshot) -> _Named:
+    if isinstance(asked, Plan):
+        return _Named(asked)
+    if isinstance(asked, ProfilePlan):
+        plan = snapshot.profiles.get(asked.name)
+        if plan is None:
+            raise NotFound("profile", asked.name, snapshot.profiles)
+        return _Named(plan, asked.name)
+    if snapshot.default_profile:
+        return _Named(snapshot.profiles[snapshot.default_profile], snapshot.default_profile)
+    return _Named(_ready_peers(snapshot))
+
+
+def _ready_peers(snapshot: Snapshot) -> Plan:
+    """Every ready model that can vote token by token with the first ready one."""
+    ready = [m for m in snapshot.models.values() if m.state is ModelState.READY]
+    if not ready:
+        loading = [m.id for m in snapshot.models.values() if m.state in _RETRY_SECONDS]
+        if loading:
+            raise Unavailable(f"no model is ready yet; {', '.join(loading)} may be soon", 2.0)
+        raise ModelUnusable("plan", "no model is loaded; name one in the configuration or load one")
+    first = ready[0].vocabulary_fingerprint
+    return Plan(tuple(MemberSpec(m.id) for m in ready if m.vocabulary_fingerprint == first))
+
+
+def _check_members(members: Sequence[MemberSpec]) -> None:
+    if not members:
+        raise InvalidRequest("plan.ensemble.members", "is empty; name at least one model")
+    seen: set[str] = set()
+    for index, member in enumerate(members):
+        if not member.model:
+            raise InvalidRequest(f"plan.ensemble.members[{index}].model", "is empty")
+        if member.model in seen:
+            raise InvalidRequest(
+                f"plan.ensemble.members[{index}].model",
+                f"{member.model!r} is named twice; give it one weight instead",
+            )
+        seen.add(member.model)
+
+
+def _known(model: str, snapshot: Snapshot) -> ModelStatus:
+    status = snapshot.models.get(model)
+    if status is None:
+        raise NotFound("model", model, snapshot.models)
+    return status
+
+
+def _ready(model: str, snapshot: Snapshot) -> ModelStatus:
+    status = _known(model, snapshot)
+    if status.state is ModelState.READY:
+        return status
+    if status.state is ModelState.FAILED:
+        raise ModelUnusable(model, status.message or "could not be loaded")
+    if status.state is ModelState.UNLOADED:
+        raise ModelUnusable(model, "is not loaded; call LoadModel first")
+    raise Unavailable(f"model {model} is {status.state.value}", _RETRY_SECONDS[status.state])
+
+
+def _alignment(asked: Alignment, statuses: Sequence[ModelStatus]) -> Alignment:
+    first = statuses[0]
+    other = next(
+        (s for s in statuses if s.vocabulary_fingerprint != first.vocabulary_fingerprint), None
+    )
+    if asked in (Alignment.AUTO, Alignment.SAME_VOCABULARY) and other is None:
+        return Alignment.SAME_VOCABULARY
+    if other is not None and asked in (Alignment.AUTO, Alignment.SAME_VOCABULARY):
+        raise UnsupportedPlan(
+            f"{first.id}, {other.id}",
+            "their vocabularies differ, so they cannot vote token by token; "
+            "name models that share a tokenizer",
+        )
+    raise UnsupportedPlan("plan.ensemble.alignment", f"{asked.value} is not available yet")
+
+
+def _weighting(asked: Weighting, members: Sequence[MemberSpec]) -> Weighting:
+    if asked is Weighting.STATIC or len(members) == 1:
+        return Weighting.STATIC
+    raise UnsupportedPlan("plan.ensemble.weighting", f"{asked.value} is not available yet")

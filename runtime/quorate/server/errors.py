@@ -1,0 +1,133 @@
+"""The one table from domain errors to gRPC statuses with ``google.rpc`` details."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import grpc
+from google.protobuf.any_pb2 import Any as Packed
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from quorate.errors import (
+    CannotRun,
+    DeadlinePassed,
+    Internal,
+    InvalidRequest,
+    ModelUnusable,
+    NotFound,
+    Overloaded,
+    PromptTooLong,
+    QuorateError,
+    SettingsError,
+    Unavailable,
+    UnsupportedPlan,
+    WorkerLost,
+)
+
+DOMAIN = "quorate"
+"""Domain of every ``google.rpc.ErrorInfo``."""
+
+# The status travels in HTTP/2 headers, limited to 8 KiB, and has the message in it twice.
+_MOST_BYTES = 600
+
+STATUS_OF: Mapping[type[QuorateError], grpc.StatusCode] = MappingProxyType(
+    {
+        QuorateError: grpc.StatusCode.INTERNAL,
+        InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+        PromptTooLong: grpc.StatusCode.INVALID_ARGUMENT,
+        NotFound: grpc.StatusCode.NOT_FOUND,
+        CannotRun: grpc.StatusCode.FAILED_PRECONDITION,
+        ModelUnusable: grpc.StatusCode.FAILED_PRECONDITION,
+        UnsupportedPlan: grpc.StatusCode.FAILED_PRECONDITION,
+        SettingsError: grpc.StatusCode.FAILED_PRECONDITION,
+        Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+        Unavailable: grpc.StatusCode.UNAVAILABLE,
+        WorkerLost: grpc.StatusCode.UNAVAILABLE,
+        DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
+        Internal: grpc.StatusCode.INTERNAL,
+    }
+)
+
+_log = logging.getLogger(__name__)
+
+
+def as_domain_error(error: BaseException) -> QuorateError:
+    """Returns domain errors as they are and hides everything else behind an incident number.
+
+    The traceback goes to the log under that number and nowhere else.
+    """
+    if isinstance(error, QuorateError):
+        return error
+    incident = uuid.uuid4().hex[:12]
+    _log.error("incident %s", incident, exc_info=error)
+    hidden = Internal(f"internal error; the server's log tells more under incident {incident}")
+    hidden.metadata["incident"] = incident
+    return hidden
+
+
+def status_code(error: QuorateError) -> grpc.StatusCode:
+    """Returns the status of an error, by its own class or the nearest base in the table."""
+    return next(STATUS_OF[cls] for cls in type(error).__mro__ if cls in STATUS_OF)
+
+
+def rich_status(error: QuorateError, request_id: str) -> grpc.Status:
+    """Builds what ``context.abort_with_status`` wants: code, one line, and the details.
+
+    Args:
+        error: The error to tell of.
+        request_id: Put into the ``ErrorInfo``, so that an answer can be found in the log.
+    """
+    status = status_pb2.Status(code=status_code(error).value[0], message=_line(error.message))
+    for detail in _details(error, request_id):
+        packed = Packed()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return rpc_status.to_status(status)  # type: ignore[no-any-return]
+
+
+def _details(error: QuorateError, request_id: str) -> Iterator[Message]:
+    metadata = {key: _line(str(value)) for key, value in error.metadata.items()}
+    metadata["request_id"] = request_id
+    if isinstance(error, NotFound) and error.nearest:
+        metadata["nearest"] = _line(", ".join(error.nearest))
+    yield error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
+    if isinstance(error, InvalidRequest):
+        yield _bad_request(error)
+    if isinstance(error, CannotRun):
+        yield _precondition(error)
+    if isinstance(error, Overloaded | Unavailable):
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(max(0, round(error.retry_after_seconds * 1e9)))
+        yield retry
+
+
+def _bad_request(error: InvalidRequest) -> Message:
+    violation = error_details_pb2.BadRequest.FieldViolation(
+        field=_line(error.field), description=_line(error.problem), reason=error.reason
+    )
+    return _message(error_details_pb2.BadRequest, field_violations=[violation])
+
+
+def _precondition(error: CannotRun) -> Message:
+    violation = error_details_pb2.PreconditionFailure.Violation(
+        type=error.reason, subject=_line(error.subject), description=_line(error.problem)
+    )
+    return _message(error_details_pb2.PreconditionFailure, violations=[violation])
+
+
+def _message(kind: Any, **values: Any) -> Message:
+    message: Message = kind(**values)
+    return message
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split()).encode("utf-8", errors="replace")
+    if len(line) <= _MOST_BYTES:
+        return line.decode("utf-8")
+    return line[: _MOST_BYTES - 3].decode("utf-8", errors="ignore") + "…"

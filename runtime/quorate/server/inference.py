@@ -1,0 +1,53 @@
+"""The servicer of ``InferenceService``."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import grpc
+
+from quorate.dispatch import Dispatcher
+from quorate.generation import Accepted
+from quorate.server.record import CURRENT
+from quorate.server.streams import closing
+from quorate.server.translation.requests import generate_request, score_request
+from quorate.server.translation.responses import generate_response, score_response
+from quorate.v1 import inference_pb2, inference_pb2_grpc
+
+_Context: TypeAlias = "grpc.aio.ServicerContext[Any, inference_pb2.GenerateResponse]"
+
+
+class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
+    """Hands requests to the dispatcher. Domain errors pass; the interceptor translates them."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+
+    async def Generate(  # noqa: N802 - the name is the RPC's
+        self, request: inference_pb2.GenerateRequest, context: _Context
+    ) -> None:
+        """Streams an answer.
+
+        Each write waits until the transport takes the message, so a slow reader holds back its own
+        request and no buffer grows. Written and not yielded: a cancelled RPC is noticed here in
+        either case, and the dispatcher's iterator is closed before anything else happens.
+        """
+        record = CURRENT.get()
+        wanted = generate_request(request, record.request_id)
+        record.ask(wanted.request_id, wanted.plan)
+        async with closing(self._dispatcher.generate(wanted)) as events:
+            async for event in events:
+                if isinstance(event, Accepted):
+                    record.decide(event.decision)
+                await context.write(generate_response(event))
+
+    async def Score(  # noqa: N802 - the name is the RPC's
+        self, request: inference_pb2.ScoreRequest, context: _Context
+    ) -> inference_pb2.ScoreResponse:
+        """Scores a continuation."""
+        record = CURRENT.get()
+        wanted = score_request(request, record.request_id)
+        record.ask(wanted.request_id, wanted.plan)
+        score = await self._dispatcher.score(wanted)
+        record.decide(score.decision)
+        return score_response(score)

@@ -1,0 +1,44 @@
+"""What is known of the RPC that the current task answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from quorate.generation import Decision, Plan, PlanChoice
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """Grows while a request is served and becomes its line in the log. Holds no prompt text.
+
+    Attributes:
+        method: Full name of the RPC, such as ``/quorate.v1.InferenceService/Generate``.
+        request_id: Made up at first; the caller's own once it is known.
+        models: Models asked for, then those that were decided on.
+        status: Name of the gRPC status that ended it.
+    """
+
+    method: str
+    request_id: str
+    models: tuple[str, ...] = field(default=())
+    status: str = "OK"
+
+    def ask(self, request_id: str, plan: PlanChoice | None) -> None:
+        """Notes what the caller asked for."""
+        self.request_id = request_id
+        if isinstance(plan, Plan):
+            self.name(member.model for member in plan.members)
+
+    def decide(self, decision: Decision) -> None:
+        """Notes what runs."""
+        self.name(member.model for member in decision.members)
+
+    def name(self, models: Iterable[str]) -> None:
+        """Notes the models concerned."""
+        self.models = tuple(models)
+
+
+CURRENT: ContextVar[RequestRecord] = ContextVar("quorate_request")
+"""The record of the RPC that this task answers; set by the interceptor."""

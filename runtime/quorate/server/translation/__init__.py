@@ -1,0 +1,1 @@
+"""Between protobuf and domain values: pure functions, no I/O, no models."""

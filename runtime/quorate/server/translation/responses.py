@@ -1,0 +1,151 @@
+"""Domain values to protobuf responses. Pure, and lean: one of these runs for every token."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, TypeVar
+
+from quorate.engines.status import ModelState, ModelStatus
+from quorate.generation import (
+    Accepted,
+    Alignment,
+    CombinationRule,
+    Decision,
+    Delta,
+    EnergyTier,
+    Event,
+    FailurePolicy,
+    FinishReason,
+    Notice,
+    NoticeKind,
+    Score,
+    Token,
+    Usage,
+    Weighting,
+)
+from quorate.v1 import inference_pb2, models_pb2, plan_pb2
+
+_Key = TypeVar("_Key", bound=Enum)
+
+
+def _by_name(kind: type[_Key], prefix: str, wire: Any) -> dict[_Key, Any]:
+    return {member: wire.Value(f"{prefix}_{member.name}") for member in kind}
+
+
+RULES = _by_name(CombinationRule, "COMBINATION_RULE", plan_pb2.CombinationRule)
+ALIGNMENTS = _by_name(Alignment, "ALIGNMENT", plan_pb2.Alignment)
+WEIGHTINGS = _by_name(Weighting, "WEIGHTING", plan_pb2.Weighting)
+FAILURE_POLICIES = {
+    FailurePolicy.AUTO: plan_pb2.FAILURE_POLICY_UNSPECIFIED,
+    FailurePolicy.CONTINUE: plan_pb2.FAILURE_POLICY_CONTINUE,
+    FailurePolicy.REPLAY: plan_pb2.FAILURE_POLICY_REPLAY,
+    FailurePolicy.FAIL: plan_pb2.FAILURE_POLICY_FAIL,
+}
+NOTICES = _by_name(NoticeKind, "NOTICE_KIND", inference_pb2.NoticeKind)
+REASONS = _by_name(FinishReason, "FINISH_REASON", inference_pb2.FinishReason)
+TIERS = _by_name(EnergyTier, "ENERGY_TIER", inference_pb2.EnergyTier)
+STATES = _by_name(ModelState, "MODEL_STATE", models_pb2.ModelState)
+
+
+def generate_response(event: Event) -> inference_pb2.GenerateResponse:
+    """Translates one event of a stream."""
+    response = inference_pb2.GenerateResponse()
+    if isinstance(event, Delta):
+        delta = response.delta
+        delta.text = event.text
+        for token in event.tokens:
+            fill_token(delta.tokens.add(), token)
+        # A delta without text and tokens must still be the one that is set.
+        delta.SetInParent()
+    elif isinstance(event, Accepted):
+        response.accepted.request_id = event.request_id
+        fill_decision(response.accepted.decision, event.decision)
+    elif isinstance(event, Notice):
+        response.notice.kind = NOTICES[event.kind]
+        response.notice.model = event.model
+        response.notice.message = event.message
+    else:
+        response.finished.reason = REASONS[event.reason]
+        fill_usage(response.finished.usage, event.usage)
+    return response
+
+
+def score_response(score: Score) -> inference_pb2.ScoreResponse:
+    """Translates a score."""
+    response = inference_pb2.ScoreResponse(
+        request_id=score.request_id, logprob=score.logprob, bytes=score.bytes
+    )
+    fill_decision(response.decision, score.decision)
+    for token in score.tokens:
+        fill_token(response.tokens.add(), token)
+    fill_usage(response.usage, score.usage)
+    return response
+
+
+def model_message(status: ModelStatus) -> models_pb2.Model:
+    """Translates a model's status."""
+    return models_pb2.Model(
+        id=status.id,
+        state=STATES[status.state],
+        message=status.message,
+        progress=status.progress,
+        engine=status.engine,
+        description=status.description,
+        context_length=status.context_length,
+        vocabulary_size=status.vocabulary_size,
+        vocabulary_fingerprint=status.vocabulary_fingerprint,
+        chat=status.chat,
+        sessions=status.sessions,
+        cores=status.cores,
+        memory_bytes=status.memory_bytes,
+    )
+
+
+def fill_token(target: inference_pb2.Token, token: Token) -> None:
+    """Writes a chosen token, with its candidates and votes where it has them."""
+    target.piece = token.piece
+    target.token_id = token.token_id
+    target.logprob = token.logprob
+    for candidate in token.top:
+        target.top.add(
+            piece=candidate.piece, token_id=candidate.token_id, logprob=candidate.logprob
+        )
+    for vote in token.votes:
+        target.votes.add(
+            model=vote.model,
+            piece=vote.piece,
+            logprob=vote.logprob,
+            weight=vote.weight,
+            chosen_logprob=vote.chosen_logprob,
+        )
+
+
+def fill_decision(target: plan_pb2.Decision, decision: Decision) -> None:
+    """Writes the plan that runs."""
+    for member in decision.members:
+        target.members.add(model=member.model, weight=member.weight)
+    target.rule = RULES[decision.rule]
+    target.alignment = ALIGNMENTS[decision.alignment]
+    target.weighting = WEIGHTINGS[decision.weighting]
+    target.failure_policy = FAILURE_POLICIES[decision.on_failure]
+    target.context_tokens = decision.context_tokens
+    target.seed = decision.seed
+    target.profile = decision.profile
+
+
+def fill_usage(target: inference_pb2.Usage, usage: Usage) -> None:
+    """Writes what a request cost; what is not known stays absent."""
+    target.prompt_tokens = usage.prompt_tokens
+    target.generated_tokens = usage.generated_tokens
+    target.duration_ms = usage.duration_ms
+    if usage.time_to_first_token_ms is not None:
+        target.time_to_first_token_ms = usage.time_to_first_token_ms
+    for model in usage.models:
+        target.models.add(
+            model=model.model,
+            prompt_tokens=model.prompt_tokens,
+            cached_prompt_tokens=model.cached_prompt_tokens,
+            generated_tokens=model.generated_tokens,
+            busy_ms=model.busy_ms,
+            energy=inference_pb2.Energy(joules=model.energy.joules, tier=TIERS[model.energy.tier]),
+        )

@@ -1,0 +1,453 @@
+"""What every engine promises. Nothing here knows a token id: prompts come from ``encode``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import pytest
+
+from contract.engines import CASES, EngineCase
+from quorate.engines.contract import Engine, LogProbs, Session
+from quorate.errors import (
+    InvalidRequest,
+    Overloaded,
+    PromptTooLong,
+    QuorateError,
+    Unavailable,
+    UnsupportedPlan,
+)
+from quorate.generation import TextPrompt
+
+_T = TypeVar("_T")
+
+DEADLINE_SECONDS = 30.0
+FOX = "The quick brown fox jumps"
+SEA = "Once upon a time at sea"
+RAIN = "It rains today and"
+
+TEXTS = {
+    "words": "Once upon a time there was a little cat.",
+    "digits": "0123456789 3.14159 1,000,000",
+    "emoji with zero-width joiners": "👩‍👩‍👧‍👦 👍🏽 🏳️‍🌈",
+    "CJK": "你好,世界。日本語 한국어",
+    "Indic": "नमस्ते दुनिया வணக்கம்",
+    "right to left": "שלום עולם مرحبا بالعالم",
+    "control characters": "a\tb\nc\r\nd\x00e\x07f\x1bg",
+    "byte order mark": "\ufefftext",
+    "literal specials": "<s> </s> <|im_start|>user<|im_end|> <|endoftext|> [INST]",
+    "spaces": "  two  and   three ",
+}
+LITERAL_SPECIALS = ["<|im_end|>", "<|im_start|>", "<s>", "</s>", "<|endoftext|>", "<bos>", "<eos>"]
+
+
+async def within_deadline(awaitable: Awaitable[_T]) -> _T:
+    return await asyncio.wait_for(awaitable, DEADLINE_SECONDS)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One started engine, and how closely its rows must agree."""
+
+    engine: Engine
+    tolerance: float
+
+    async def encode(self, text: str) -> list[int]:
+        return await within_deadline(self.engine.encode(TextPrompt(text)))
+
+    async def open(self, tokens: int = 48) -> Session:
+        return await within_deadline(self.engine.open(tokens))
+
+    async def fill(self) -> list[Session]:
+        """Takes every session of the engine."""
+        return [await self.open() for _ in range(self.engine.facts.sessions)]
+
+    async def forget(self) -> None:
+        """Drives everything out of the prefix cache; no session may be open."""
+        sessions = await self.fill()
+        token = (await within_deadline(self.engine.encode_continuation("a")))[:1]
+        for session in sessions:
+            await feed(session, token)
+        for session in sessions:
+            session.close()
+
+    async def fresh(self, tokens: list[int]) -> LogProbs:
+        """The log-probs after ``tokens``, prefilled in full; no session may be open."""
+        await self.forget()
+        session = await self.open(len(tokens))
+        row = await feed(session, tokens)
+        assert session.cached_tokens == 0
+        session.close()
+        return row
+
+    def assert_agree(self, left: LogProbs, right: LogProbs) -> None:
+        if self.tolerance == 0:
+            np.testing.assert_array_equal(left, right)
+            return
+        best = np.argsort(left)[-10:]
+        np.testing.assert_allclose(left[best], right[best], rtol=0, atol=self.tolerance)
+
+
+async def feed(session: Session, tokens: list[int]) -> LogProbs:
+    """Feeds and returns a copy of the row."""
+    return (await within_deadline(session.feed(tokens))).copy()
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.name)
+async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+    case: EngineCase = request.param
+    reason = case.missing()
+    if reason is not None:
+        pytest.skip(reason)
+    engine = await case.start()
+    try:
+        yield Subject(engine, case.tolerance)
+    finally:
+        await engine.close()
+
+
+def needs_fork(subject: Subject) -> None:
+    if not subject.engine.facts.capabilities.fork:
+        pytest.skip("this engine cannot fork")
+
+
+def needs_rewind(subject: Subject) -> None:
+    if not subject.engine.facts.capabilities.rewind:
+        pytest.skip("this engine cannot rewind")
+
+
+async def test_rows_are_normalised_float32_of_the_vocabularys_size(subject: Subject) -> None:
+    session = await subject.open()
+    view = await within_deadline(session.feed(await subject.encode(FOX)))
+    assert view.dtype == np.float32
+    assert view.shape == (len(subject.engine.vocabulary),)
+    assert not view.flags.writeable
+    assert np.exp(view.astype(np.float64)).sum() == pytest.approx(1, abs=1e-4)
+
+
+async def test_facts_are_sensible(subject: Subject) -> None:
+    facts = subject.engine.facts
+    assert facts.description
+    assert facts.sessions >= 2
+    assert facts.context_length >= 96
+    assert facts.cells >= 48 * facts.sessions
+
+
+async def test_positions_count_the_tokens_held(subject: Subject) -> None:
+    session = await subject.open()
+    prompt = await subject.encode(FOX)
+    assert session.position == 0
+    await feed(session, prompt)
+    assert session.position == len(prompt)
+    await feed(session, prompt[-1:])
+    assert session.position == len(prompt) + 1
+
+
+async def test_a_batch_gives_what_each_gives_alone(subject: Subject) -> None:
+    prompts = [await subject.encode(text) for text in (FOX, SEA)]
+    step = await within_deadline(subject.engine.encode_continuation(" the"))
+    sessions = [await subject.open() for _ in prompts]
+    first = await asyncio.gather(*map(feed, sessions, prompts))
+    second = await asyncio.gather(*(feed(session, step[:1]) for session in sessions))
+    for session in sessions:
+        session.close()
+    for prompt, after_prompt, after_step in zip(prompts, first, second, strict=True):
+        subject.assert_agree(await subject.fresh(prompt), after_prompt)
+        subject.assert_agree(await subject.fresh([*prompt, step[0]]), after_step)
+
+
+async def test_a_feed_in_pieces_equals_one_feed(subject: Subject) -> None:
+    prompt = await subject.encode(FOX)
+    session = await subject.open()
+    await feed(session, prompt[:2])
+    await feed(session, prompt[2:3])
+    row = await feed(session, prompt[3:])
+    session.close()
+    subject.assert_agree(await subject.fresh(prompt), row)
+
+
+async def test_a_long_prompt_equals_its_tokens_one_by_one(subject: Subject) -> None:
+    prompt = (await subject.encode(f"{FOX} {SEA} {RAIN} {FOX} {SEA}"))[:90]
+    session = await subject.open(len(prompt))
+    for token in prompt:
+        row = await feed(session, [token])
+    session.close()
+    subject.assert_agree(await subject.fresh(prompt), row)
+
+
+async def test_a_fork_equals_a_fresh_prefill(subject: Subject) -> None:
+    needs_fork(subject)
+    prompt, other = await subject.encode(FOX), await subject.encode(SEA)
+    parent = await subject.open()
+    await feed(parent, prompt)
+    child = await within_deadline(parent.fork())
+    assert child.position == parent.position
+    of_child, of_parent = await asyncio.gather(feed(child, other[-2:]), feed(parent, other[-1:]))
+    child.close()
+    again = await feed(parent, other[-1:])
+    parent.close()
+    subject.assert_agree(await subject.fresh([*prompt, *other[-2:]]), of_child)
+    subject.assert_agree(await subject.fresh([*prompt, other[-1]]), of_parent)
+    subject.assert_agree(await subject.fresh([*prompt, other[-1], other[-1]]), again)
+
+
+async def test_a_fork_outlives_its_parent(subject: Subject) -> None:
+    needs_fork(subject)
+    prompt = await subject.encode(FOX)
+    parent = await subject.open()
+    await feed(parent, prompt)
+    child = await within_deadline(parent.fork())
+    parent.close()
+    row = await feed(child, prompt[-1:])
+    child.close()
+    subject.assert_agree(await subject.fresh([*prompt, prompt[-1]]), row)
+
+
+async def test_a_fork_never_waits(subject: Subject) -> None:
+    needs_fork(subject)
+    sessions = await subject.fill()
+    await feed(sessions[0], await subject.encode(RAIN))
+    with pytest.raises(Overloaded):
+        await within_deadline(sessions[0].fork())
+
+
+async def test_a_rewound_session_equals_a_fresh_prefill(subject: Subject) -> None:
+    needs_rewind(subject)
+    prompt, other = await subject.encode(FOX), await subject.encode(SEA)
+    session = await subject.open()
+    await feed(session, [*prompt, *other[-3:]])
+    await within_deadline(session.rewind(3))
+    assert session.position == len(prompt)
+    row = await feed(session, other[-2:-1])
+    session.close()
+    subject.assert_agree(await subject.fresh([*prompt, other[-2]]), row)
+
+
+async def test_a_rewind_of_everything_starts_anew(subject: Subject) -> None:
+    needs_rewind(subject)
+    prompt = await subject.encode(FOX)
+    session = await subject.open()
+    await feed(session, await subject.encode(SEA))
+    await within_deadline(session.rewind(session.position))
+    row = await feed(session, prompt)
+    session.close()
+    subject.assert_agree(await subject.fresh(prompt), row)
+
+
+async def test_a_rewind_beyond_the_start_is_refused(subject: Subject) -> None:
+    needs_rewind(subject)
+    session = await subject.open()
+    await feed(session, await subject.encode(RAIN))
+    for count in (-1, session.position + 1):
+        with pytest.raises(InvalidRequest):
+            await session.rewind(count)
+
+
+async def test_what_an_engine_cannot_do_it_refuses(subject: Subject) -> None:
+    capabilities = subject.engine.facts.capabilities
+    session = await subject.open()
+    await feed(session, await subject.encode(RAIN))
+    if not capabilities.fork:
+        with pytest.raises(UnsupportedPlan):
+            await session.fork()
+    if not capabilities.rewind:
+        with pytest.raises(UnsupportedPlan):
+            await session.rewind(1)
+
+
+async def test_a_repeated_prompt_is_found_in_the_prefix_cache(subject: Subject) -> None:
+    prompt = await subject.encode(FOX)
+    first = await subject.open()
+    before = await feed(first, prompt)
+    assert first.cached_tokens == 0
+    # As a conversation does: a recurrent model reuses only what the new prompt holds as a whole.
+    first.close()
+    longer = [*prompt, prompt[-1]]
+    second = await subject.open()
+    after = await feed(second, longer)
+    assert 0 < second.cached_tokens < len(longer)
+    second.close()
+    if subject.engine.facts.capabilities.rewind:
+        third = await subject.open()
+        subject.assert_agree(before, await feed(third, prompt))
+        assert 0 < third.cached_tokens < len(prompt)
+        third.close()
+    subject.assert_agree(await subject.fresh(longer), after)
+
+
+async def test_a_full_engine_admits_the_next_when_a_session_is_closed(subject: Subject) -> None:
+    sessions = await subject.fill()
+    waiter = asyncio.create_task(subject.engine.open(8))
+    assert not (await asyncio.wait([waiter], timeout=0.05))[0]
+    sessions[0].close()
+    await feed(await within_deadline(waiter), await subject.encode("a"))
+
+
+async def test_waiters_are_served_in_order(subject: Subject) -> None:
+    sessions = await subject.fill()
+    waiters = []
+    for _ in range(3):
+        waiters.append(asyncio.create_task(subject.engine.open(8)))
+        await asyncio.sleep(0)
+    served = []
+    for expected, waiter in enumerate(waiters):
+        sessions.pop().close()
+        sessions.append(await within_deadline(waiter))
+        served.append([task.done() for task in waiters].count(True))
+        assert served[-1] == expected + 1
+
+
+async def test_a_waiter_that_gives_up_leaves_the_queue(subject: Subject) -> None:
+    sessions = await subject.fill()
+    impatient = asyncio.create_task(subject.engine.open(8))
+    patient = asyncio.create_task(subject.engine.open(8))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await impatient
+    sessions[0].close()
+    await within_deadline(patient)
+
+
+async def test_closing_in_mid_feed_frees_the_slot(subject: Subject) -> None:
+    sessions = await subject.fill()
+    prompt = await subject.encode(FOX)
+    feeding = asyncio.create_task(sessions[0].feed(prompt))
+    waiter = asyncio.create_task(subject.engine.open(48))
+    await asyncio.sleep(0)
+    sessions[0].close()
+    admitted = await within_deadline(waiter)
+    row = await feed(admitted, prompt)
+    outcome = (
+        await asyncio.wait_for(asyncio.gather(feeding, return_exceptions=True), DEADLINE_SECONDS)
+    )[0]
+    assert isinstance(outcome, QuorateError)
+    for session in [*sessions[1:], admitted]:
+        session.close()
+    subject.assert_agree(row, await subject.fresh(prompt))
+
+
+async def test_cancelling_a_feed_frees_the_slot(subject: Subject) -> None:
+    sessions = await subject.fill()
+    prompt = await subject.encode(FOX)
+
+    async def feed_and_close(session: Session) -> None:
+        try:
+            await session.feed(prompt)
+        finally:
+            session.close()
+
+    feeding = asyncio.create_task(feed_and_close(sessions[0]))
+    waiter = asyncio.create_task(subject.engine.open(48))
+    await asyncio.sleep(0)
+    feeding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await feeding
+    await feed(await within_deadline(waiter), prompt)
+
+
+async def test_others_go_on_while_one_is_closed_in_mid_feed(subject: Subject) -> None:
+    prompt, other = await subject.encode(FOX), await subject.encode(SEA)
+    leaving, staying = await subject.open(), await subject.open()
+    gone = asyncio.create_task(leaving.feed(prompt))
+    kept = asyncio.create_task(feed(staying, other))
+    await asyncio.sleep(0)
+    leaving.close()
+    row = await within_deadline(kept)
+    await asyncio.wait_for(asyncio.gather(gone, return_exceptions=True), DEADLINE_SECONDS)
+    staying.close()
+    subject.assert_agree(row, await subject.fresh(other))
+
+
+async def test_what_can_never_fit_is_refused_at_once(subject: Subject) -> None:
+    facts = subject.engine.facts
+    await subject.fill()
+    with pytest.raises(PromptTooLong):
+        await within_deadline(subject.engine.open(min(facts.context_length, facts.cells) + 1))
+
+
+async def test_more_than_was_reserved_is_refused_and_harms_nothing(subject: Subject) -> None:
+    prompt = await subject.encode(FOX)
+    session = await subject.open(len(prompt))
+    with pytest.raises(InvalidRequest):
+        await session.feed([*prompt, prompt[-1]])
+    row = await feed(session, prompt)
+    with pytest.raises(InvalidRequest):
+        await session.feed(prompt[-1:])
+    session.close()
+    subject.assert_agree(row, await subject.fresh(prompt))
+
+
+async def test_an_id_outside_the_vocabulary_is_refused_and_harms_nothing(subject: Subject) -> None:
+    prompt = await subject.encode(FOX)
+    session = await subject.open()
+    for wrong in (-1, len(subject.engine.vocabulary)):
+        with pytest.raises(InvalidRequest, match=str(wrong)):
+            await session.feed([*prompt, wrong])
+    with pytest.raises(InvalidRequest):
+        await session.feed([])
+    assert session.position == 0
+    row = await feed(session, prompt)
+    session.close()
+    subject.assert_agree(row, await subject.fresh(prompt))
+
+
+@pytest.mark.parametrize("text", LITERAL_SPECIALS)
+async def test_control_tokens_written_in_user_text_stay_text(subject: Subject, text: str) -> None:
+    vocabulary = subject.engine.vocabulary
+    continued = await within_deadline(subject.engine.encode_continuation(text))
+    assert not vocabulary.control.intersection(continued)
+    tokens = await subject.encode(text)
+    leading = 1 if tokens[0] == vocabulary.bos else 0
+    assert not vocabulary.control.intersection(tokens[leading:])
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
+async def test_text_survives_the_way_through_tokens(subject: Subject, text: str) -> None:
+    vocabulary = subject.engine.vocabulary
+    tokens = await subject.encode(text)
+    data = b"".join(vocabulary.pieces[token] for token in tokens)
+    # SentencePiece puts a dummy space before a prompt.
+    assert data in (text.encode(), b" " + text.encode())
+    continued = await within_deadline(subject.engine.encode_continuation(text))
+    assert b"".join(vocabulary.pieces[token] for token in continued) == text.encode()
+
+
+async def test_the_vocabulary_is_consistent(subject: Subject) -> None:
+    vocabulary = subject.engine.vocabulary
+    assert vocabulary.end_of_generation
+    assert vocabulary.end_of_generation <= vocabulary.control
+    assert all(vocabulary.pieces[token] == b"" for token in vocabulary.control)
+    assert vocabulary.bos is None or vocabulary.bos in vocabulary.control
+
+
+async def test_closing_a_session_twice_frees_one_slot(subject: Subject) -> None:
+    sessions = await subject.fill()
+    sessions[0].close()
+    sessions[0].close()
+    await subject.open()
+    waiter = asyncio.create_task(subject.engine.open(8))
+    assert not (await asyncio.wait([waiter], timeout=0.05))[0]
+    sessions[1].close()
+    await within_deadline(waiter)
+
+
+async def test_closing_the_engine_ends_everything(subject: Subject) -> None:
+    sessions = await subject.fill()
+    waiter = asyncio.create_task(subject.engine.open(8))
+    await asyncio.sleep(0)
+    await within_deadline(subject.engine.close())
+    await within_deadline(subject.engine.close())
+    with pytest.raises(Unavailable):
+        await within_deadline(waiter)
+    with pytest.raises(Unavailable):
+        await subject.engine.open(8)
+    with pytest.raises(Unavailable):
+        await subject.engine.wait_ready()
+    with pytest.raises(QuorateError):
+        await sessions[0].feed([0])
+    for session in sessions:
+        session.close()

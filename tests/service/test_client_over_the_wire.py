@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import subprocess
+
+import grpc
+import pytest
+
+from quorate.client import Client, ServiceError
+from quorate.errors import QuorateError, Unavailable
+from quorate.generation import ChatPrompt, Message, TextPrompt
+from support.fake_dispatch import FakeDispatcher, answer, raising
+from support.service import fake_service
+
+
+async def test_a_completion_is_the_text_of_the_stream() -> None:
+    async with fake_service(FakeDispatcher(answer)) as service, service.client() as client:
+        assert await client.complete("x", model="a") == "hello world"
+
+
+async def test_what_the_caller_sets_is_what_the_dispatcher_gets() -> None:
+    dispatcher = FakeDispatcher(answer)
+    async with fake_service(dispatcher) as service, service.client() as client:
+        await client.complete("x", temperature=0.0, stop=["\n"], max_tokens=5, logit_bias={3: -1.0})
+        await client.complete(messages=[("user", "hi")], model="a")
+    first, second = dispatcher.requests
+    assert first.prompt == TextPrompt("x")
+    assert first.plan is None
+    assert first.sampling.temperature == 0.0
+    assert first.sampling.top_p is None
+    assert first.sampling.logit_bias == {3: -1.0}
+    assert first.stopping.stop == ("\n",)
+    assert first.stopping.max_tokens == 5
+    assert second.prompt == ChatPrompt((Message("user", "hi"),))
+    assert second.plan.members[0].model == "a"
+
+
+async def test_a_refused_connection_says_how_to_start_a_server() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        target = f"127.0.0.1:{taken.getsockname()[1]}"
+    async with Client(target) as client:
+        for request in (client.models(), client.complete("x"), client.healthy()):
+            with pytest.raises(ServiceError) as caught:
+                await request
+            assert caught.value.status == "UNAVAILABLE"
+            assert caught.value.message == (
+                f"nothing listens at {target}; start it with: quorate serve"
+            )
+
+
+async def test_a_service_error_is_an_error_of_quorate() -> None:
+    dispatcher = FakeDispatcher(raising(Unavailable("loading", 1.5)))
+    async with fake_service(dispatcher) as service, service.client() as client:
+        with pytest.raises(QuorateError) as caught:
+            await client.complete("x", request_id="r7")
+    assert str(caught.value) == "loading"
+    assert caught.value.reason == "UNAVAILABLE"
+    assert caught.value.retry_after_seconds == 1.5
+    assert caught.value.metadata == {"request_id": "r7"}
+
+
+async def test_a_lost_server_is_told_in_one_line() -> None:
+    async with fake_service(FakeDispatcher(answer)) as service, service.client() as client:
+        assert await client.models()
+        await service.server.stop()
+        with pytest.raises(ServiceError) as caught:
+            await client.models()
+    assert caught.value.status == "UNAVAILABLE"
+    assert "\n" not in caught.value.message
+
+
+async def test_the_deadline_of_a_score_is_the_callers() -> None:
+    class Slow(FakeDispatcher):
+        async def score(self, request: object) -> object:
+            await asyncio.Event().wait()
+
+    async with fake_service(Slow(answer)) as service, service.client() as client:
+        with pytest.raises(ServiceError) as caught:
+            await client.score("x", "y", timeout=0.1)
+    assert caught.value.status == "DEADLINE_EXCEEDED"
+
+
+async def test_a_client_outside_its_context_says_so() -> None:
+    with pytest.raises(RuntimeError, match="async with Client"):
+        await Client().models()
+
+
+async def test_plain_text_at_a_port_that_wants_tls_is_an_error_and_not_a_hang(tls_files) -> None:
+    certificate, key = tls_files
+    dispatcher = FakeDispatcher(answer)
+    settings = {"tls_certificate": str(certificate), "tls_key": str(key)}
+    async with fake_service(dispatcher, **settings) as service:
+        async with Client(service.target) as client:
+            with pytest.raises(ServiceError) as caught:
+                await client.complete("x", timeout=30)
+        credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
+        async with Client(f"localhost:{service.port}", credentials=credentials) as client:
+            assert await client.complete("x", timeout=30) == "hello world"
+    assert caught.value.status == "UNAVAILABLE"
+
+
+@pytest.fixture
+def tls_files(tmp_path):
+    """A certificate for localhost that signs itself, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is needed to make a certificate")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+        "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    )
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*command.split(), *files], check=True, capture_output=True)
+    return certificate, key

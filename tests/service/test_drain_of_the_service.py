@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from quorate.client import ServiceError
+from quorate.generation import Event, Request
+from support.fake_dispatch import FINISHED, FakeDispatcher, accepted, delta
+from support.service import fake_service, scripted_service
+
+
+async def test_a_draining_server_ends_what_runs_and_refuses_what_is_new() -> None:
+    async with scripted_service() as service, service.client() as client:
+        running = client.generate("x", model="alpha", max_tokens=40, temperature=0.0)
+        first = await anext(running)
+        drained = asyncio.create_task(service.server.drain())
+        while await client.healthy():
+            pass
+        with pytest.raises(ServiceError) as caught:
+            await client.complete("x", model="beta")
+        rest = [event async for event in running]
+        assert await asyncio.wait_for(drained, 30)
+    assert first.WhichOneof("event") == "accepted"
+    assert rest[-1].WhichOneof("event") == "finished"
+    assert "".join(event.delta.text for event in rest) == "hello world"
+    assert caught.value.status == "UNAVAILABLE"
+    assert caught.value.retry_after_seconds > 0
+
+
+async def test_draining_gives_up_at_its_deadline() -> None:
+    async with (
+        scripted_service({"alpha": {"sessions": 1}}, drain_seconds=0.05) as service,
+        service.client() as client,
+    ):
+        held = service.cast.engines["alpha"]
+        session = await held.open(8)
+        waiting = asyncio.create_task(client.complete("x", model="alpha"))
+        while not service.dispatcher.running:
+            await client.models()
+        assert not await service.server.drain()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        session.close()
+
+
+async def test_stopping_ends_streams_that_would_run_for_ever() -> None:
+    dispatcher = FakeDispatcher(_held)
+    async with fake_service(dispatcher) as service, service.client() as client:
+        stream = client.generate("x", model="a")
+        await anext(stream)
+        await asyncio.wait_for(service.server.stop(), 30)
+        with pytest.raises((ServiceError, asyncio.CancelledError)):
+            async for _ in stream:
+                pass
+        await asyncio.wait_for(dispatcher.closed.wait(), 10)
+    assert dispatcher.running == 0
+
+
+async def test_stopping_twice_is_stopping_once() -> None:
+    async with scripted_service() as service:
+        await service.server.stop()
+        await service.server.stop()
+
+
+async def _held(request: Request) -> AsyncIterator[Event]:
+    yield accepted(request)
+    yield delta("x")
+    await asyncio.Event().wait()
+    yield FINISHED

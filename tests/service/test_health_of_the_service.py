@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from quorate.client import ServiceError
+from quorate.engines.host.statuses import WorkerPhase
+from quorate.server.health import INFERENCE_SERVICE, MODEL_SERVICE
+from support.managed_engines import scripted_source
+from support.service import Service, scripted_service
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+@asynccontextmanager
+async def watching(service: Service, name: str) -> AsyncIterator[Any]:
+    """States of a service as they are pushed."""
+    async with grpc.aio.insecure_channel(service.target) as channel:
+        request = health_pb2.HealthCheckRequest(service=name)
+        call = health_pb2_grpc.HealthStub(channel).Watch(request, timeout=30)
+        yield (response.status async for response in call)
+        call.cancel()
+
+
+async def test_everything_is_healthy_while_the_models_are_ready() -> None:
+    async with (
+        scripted_service() as service,
+        grpc.aio.insecure_channel(service.target) as channel,
+    ):
+        stub = health_pb2_grpc.HealthStub(channel)
+        for name in ("", INFERENCE_SERVICE, MODEL_SERVICE, "quorate.model/alpha"):
+            response = await stub.Check(health_pb2.HealthCheckRequest(service=name))
+            assert response.status == SERVING, name
+
+
+async def test_the_client_asks_for_the_server_and_for_a_model() -> None:
+    async with scripted_service() as service, service.client() as client:
+        assert await client.healthy()
+        assert await client.healthy("alpha")
+        with pytest.raises(ServiceError) as caught:
+            await client.healthy("alfa")
+    assert caught.value.status == "NOT_FOUND"
+
+
+async def test_a_server_without_a_ready_model_is_not_serving() -> None:
+    async with scripted_service({}) as service, service.client() as client:
+        assert not await client.healthy()
+
+
+async def test_a_dead_worker_turns_its_model_red_and_back() -> None:
+    async with (
+        scripted_service() as service,
+        watching(service, "quorate.model/alpha") as states,
+        service.client() as client,
+    ):
+        assert await anext(states) == SERVING
+        service.cast.engines["alpha"].become(WorkerPhase.RESTARTING)
+        assert await anext(states) == NOT_SERVING
+        assert await client.healthy()
+        assert await client.healthy("beta")
+        service.cast.engines["alpha"].become(WorkerPhase.READY)
+        assert await anext(states) == SERVING
+
+
+@pytest.mark.parametrize("name", ["", INFERENCE_SERVICE, "quorate.model/alpha"])
+async def test_a_stuck_model_turns_red_although_its_process_lives(name: str) -> None:
+    async with scripted_service() as service, watching(service, name) as states:
+        assert await anext(states) == SERVING
+        service.cast.engines["alpha"].wedged = True
+        assert await anext(states) == NOT_SERVING
+        service.cast.engines["alpha"].wedged = False
+        assert await anext(states) == SERVING
+
+
+async def test_an_unloaded_model_is_red() -> None:
+    async with scripted_service() as service, watching(service, "quorate.model/alpha") as states:
+        assert await anext(states) == SERVING
+        await service.fleet.unload("alpha")
+        assert await anext(states) == NOT_SERVING
+
+
+async def test_draining_turns_everything_red_for_good() -> None:
+    async with (
+        scripted_service() as service,
+        watching(service, "") as overall,
+        watching(service, "quorate.model/alpha") as model,
+    ):
+        assert await anext(overall) == await anext(model) == SERVING
+        await service.server.drain()
+        assert await anext(overall) == await anext(model) == NOT_SERVING
+
+
+async def test_a_model_that_appears_is_told_to_those_who_wait_for_it() -> None:
+    async with scripted_service({}) as service, watching(service, "quorate.model/gamma") as states:
+        assert await anext(states) == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+        service.fleet.add(scripted_source("gamma"))
+        assert await anext(states) == NOT_SERVING
+        await service.fleet.load("gamma")
+        assert await anext(states) == SERVING

@@ -1,0 +1,645 @@
+"""Real worker processes: their sessions, and every way they can end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quorate.engines.batching.scheduler import Scheduler
+from quorate.engines.host.engine import HostedEngine
+from quorate.engines.host.limits import HostLimits
+from quorate.engines.host.restarts import backoff_seconds
+from quorate.engines.host.statuses import WorkerPhase
+from quorate.engines.scripted.model import ScriptedModel
+from quorate.engines.scripted.options import ScriptedOptions
+from quorate.engines.spec import EngineSpec
+from quorate.errors import (
+    Internal,
+    InvalidRequest,
+    Overloaded,
+    PromptTooLong,
+    SettingsError,
+    Unavailable,
+    UnsupportedPlan,
+    WorkerLost,
+)
+from quorate.generation import ChatPrompt, Message, TextPrompt
+from support.hosted_engines import (
+    DEADLINE_SECONDS,
+    children,
+    hosted,
+    open_descriptors,
+    scripted_spec,
+    shared_memories,
+    until,
+)
+
+PROMPT = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8]
+CORES = sorted(os.sched_getaffinity(0))
+START_REAL_WORKER = "from quorate.engines.host.worker import main; sys.exit(main())"
+
+
+class InProcess:
+    """The same model and scheduler without a process in between."""
+
+    def __init__(self, **options):
+        self.model = ScriptedModel(ScriptedOptions(**options))
+        self.scheduler = Scheduler(self.model)
+        self.output = np.zeros(len(self.model.vocabulary), np.float32)
+        self.scheduler.open(0, self.output)
+
+    def feed(self, tokens):
+        self.scheduler.feed(0, tokens)
+        while not self.scheduler.step():
+            pass
+        return self.output.copy()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    before = (open_descriptors(), children(), shared_memories())
+    yield
+    assert (open_descriptors(), children(), shared_memories()) == before
+
+
+@pytest.fixture
+async def engine():
+    async with hosted(scripted_spec()) as engine:
+        await engine.wait_ready()
+        yield engine
+
+
+async def feed_greedily(engine, count, prompt=PROMPT):
+    session = await engine.open(len(prompt) + count)
+    row = await session.feed(prompt)
+    for _ in range(count):
+        row = await session.feed([int(row.argmax())])
+    session.close()
+
+
+# Sessions
+
+
+async def test_a_worker_gives_the_same_bits_as_the_model_in_this_process(engine):
+    local = InProcess()
+    session = await engine.open(100)
+
+    row = await session.feed(PROMPT)
+    np.testing.assert_array_equal(row, local.feed(PROMPT))
+    for _ in range(20):
+        token = [int(row.argmax())]
+        row = await session.feed(token)
+        np.testing.assert_array_equal(row, local.feed(token))
+
+    assert session.position == len(PROMPT) + 20
+    assert session.busy_seconds > 0
+    assert not row.flags.writeable
+    session.close()
+
+
+async def test_facts_vocabulary_and_encoding_come_from_the_model(engine):
+    model = InProcess().model
+
+    assert engine.facts == model.facts
+    assert engine.vocabulary.fingerprint == model.vocabulary.fingerprint
+    for prompt in (TextPrompt("hello é"), ChatPrompt((Message("user", "hi"),))):
+        assert await engine.encode(prompt) == model.encode(prompt)
+    assert await engine.encode_continuation("abc") == model.encode_continuation("abc")
+
+
+async def test_a_model_without_a_template_refuses_a_chat():
+    async with hosted(scripted_spec(chat=False)) as engine:
+        await engine.wait_ready()
+        with pytest.raises(UnsupportedPlan, match="no chat template"):
+            await engine.encode(ChatPrompt((Message("user", "hi"),)))
+        assert await engine.encode(TextPrompt("still there"))
+
+
+async def test_a_defect_in_encoding_concerns_that_request_alone():
+    script = (
+        "import sys; from quorate.engines.scripted.model import ScriptedModel\n"
+        "ScriptedModel.encode_continuation = lambda self, text: 1 // 0\n" + START_REAL_WORKER
+    )
+    async with hosted(scripted_spec(), command=[sys.executable, "-c", script]) as engine:
+        await engine.wait_ready()
+        pid = engine.worker_pid
+        with pytest.raises(Internal, match="ZeroDivisionError"):
+            await engine.encode_continuation("abc")
+        await feed_greedily(engine, 1)
+
+        assert engine.worker_pid == pid
+
+
+async def test_fork_and_rewind_equal_a_fresh_prefill(engine):
+    parent = await engine.open(100)
+    await parent.feed(PROMPT)
+    child = await parent.fork()
+    assert child.position == len(PROMPT)
+
+    forked = (await child.feed([7, 8])).copy()
+    await child.rewind(1)
+    rewound = (await child.feed([9])).copy()
+
+    np.testing.assert_array_equal(forked, InProcess().feed([*PROMPT, 7, 8]))
+    np.testing.assert_array_equal(rewound, InProcess().feed([*PROMPT, 7, 9]))
+    np.testing.assert_array_equal(await parent.feed([1]), InProcess().feed([*PROMPT, 1]))
+    child.close()
+    parent.close()
+
+
+async def test_the_second_session_finds_its_prompt_cached(engine):
+    await feed_greedily(engine, 1)
+    session = await engine.open(100)
+    await session.feed(PROMPT)
+
+    assert session.cached_tokens == len(PROMPT) - 1
+    session.close()
+
+
+async def test_sessions_in_lock_step_share_their_steps():
+    async with hosted(scripted_spec(step_delay_ms=20)) as engine:
+        await engine.wait_ready()
+        prompts = [[number + 3, *PROMPT[:4]] for number in range(8)]
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await asyncio.gather(*(feed_greedily(engine, 20, prompt) for prompt in prompts))
+
+        assert 21 <= engine.steps_done <= 40
+
+
+async def test_many_sessions_one_after_another_leak_no_slot(engine):
+    rows = set()
+    for number in range(200):
+        session = await engine.open(512)
+        pending = session.feed([number % 100 + 3])
+        if number % 3:
+            rows.add((await pending).ctypes.data)
+        session.close()
+
+    sessions = [await engine.open(512) for _ in range(8)]
+    assert len(rows) == 1
+    for session in sessions:
+        session.close()
+
+
+async def test_a_session_beyond_the_last_slot_waits_for_one_to_be_closed(engine):
+    sessions = [await engine.open(10) for _ in range(8)]
+    waiting = asyncio.create_task(engine.open(10))
+    with pytest.raises(Overloaded):
+        await sessions[0].fork()
+    assert not waiting.done()
+
+    sessions.pop().close()
+
+    sessions.append(await asyncio.wait_for(waiting, DEADLINE_SECONDS))
+    for session in sessions:
+        session.close()
+
+
+async def test_the_next_session_of_a_slot_hears_nothing_of_a_feed_given_up():
+    async with hosted(scripted_spec(sessions=1, step_delay_ms=20)) as engine:
+        await engine.wait_ready()
+        for _ in range(5):
+            given_up = await engine.open(100)
+            abandoned = given_up.feed(PROMPT)
+            given_up.close()
+            assert abandoned.cancelled()
+
+            session = await engine.open(100)
+            row = await session.feed([7, 7])
+            np.testing.assert_array_equal(row, InProcess().feed([7, 7]))
+            session.close()
+
+
+async def test_after_a_cancelled_feed_a_session_can_only_be_closed(engine):
+    session = await engine.open(100)
+    session.feed(PROMPT).cancel()
+    with pytest.raises(Internal, match="cancelled"):
+        await session.feed([1])
+    with pytest.raises(Internal, match="cancelled"):
+        await session.rewind(0)
+
+    session.close()
+    session.close()
+
+    with pytest.raises(Internal, match="closed"):
+        await session.feed([1])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "problem"),
+    [
+        ([], "at least one"),
+        ([-1], "ids must be from 0 to 270"),
+        ([1, 271], "ids must be from 0 to 270"),
+        ([1] * 11, "11 where 10 more were reserved"),
+    ],
+)
+async def test_wrong_tokens_are_refused_and_the_session_goes_on(engine, tokens, problem):
+    session = await engine.open(10)
+    with pytest.raises(InvalidRequest, match=problem):
+        await session.feed(tokens)
+
+    assert (await session.feed([1])).shape == (271,)
+    session.close()
+
+
+async def test_what_can_never_fit_is_refused_at_once(engine):
+    with pytest.raises(PromptTooLong, match=r"513 tokens .* holds 512"):
+        await engine.open(513)
+
+
+async def test_missing_capabilities_and_impossible_rewinds_are_refused():
+    async with hosted(scripted_spec(fork=False, rewind=False)) as engine:
+        await engine.wait_ready()
+        session = await engine.open(10)
+        with pytest.raises(UnsupportedPlan, match="cannot fork"):
+            await session.fork()
+        with pytest.raises(UnsupportedPlan, match="cannot rewind"):
+            await session.rewind(0)
+        with pytest.raises(InvalidRequest, match="cannot forget 1 of 0"):
+            await session.rewind(1)
+        session.close()
+
+
+# Losing a worker
+
+
+async def test_a_killed_worker_fails_everyone_who_waits_and_comes_back():
+    async with hosted(scripted_spec(sessions=2, step_delay_ms=200)) as engine:
+        await engine.wait_ready()
+        vocabulary, first_pid = engine.vocabulary, engine.worker_pid
+        sessions = [await engine.open(100) for _ in range(2)]
+        feeds = [session.feed(PROMPT) for session in sessions]
+        waiting = asyncio.create_task(engine.open(100))
+        encoding = asyncio.create_task(engine.encode(TextPrompt("x")))
+        await asyncio.sleep(0)
+
+        os.kill(first_pid, signal.SIGKILL)
+
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            for lost in (*feeds, waiting, encoding):
+                with pytest.raises(WorkerLost, match="killed by SIGKILL") as caught:
+                    await lost
+                assert caught.value.model == "toy"
+        with pytest.raises(Unavailable, match=r"restarts \(killed by SIGKILL\)"):
+            await engine.open(100)
+        with pytest.raises(WorkerLost):
+            await sessions[0].fork()
+        for session in sessions:
+            session.close()
+
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await engine.wait_ready()
+            await feed_greedily(engine, 1)
+        assert engine.worker_pid not in (None, first_pid)
+        assert engine.vocabulary is vocabulary
+
+
+async def test_rows_stay_readable_after_the_worker_is_gone(engine):
+    session = await engine.open(100)
+    row = await session.feed(PROMPT)
+    before = row.copy()
+
+    os.kill(engine.worker_pid, signal.SIGKILL)
+    await until(engine, WorkerPhase.RESTARTING)
+
+    np.testing.assert_array_equal(row, before)
+    with pytest.raises(WorkerLost, match="killed by SIGKILL"):
+        await session.feed([1])
+    session.close()
+
+
+async def test_a_crash_in_mid_step_is_a_lost_worker(tmp_path):
+    spec = scripted_spec(crash_after_steps=3, crash_marker=str(tmp_path / "crashed"))
+    async with hosted(spec) as engine:
+        await engine.wait_ready()
+        with pytest.raises(WorkerLost, match="killed by SIGKILL"):
+            await feed_greedily(engine, 10)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await engine.wait_ready()
+            await feed_greedily(engine, 10)
+
+
+async def test_a_stuck_worker_is_wedged_then_killed_by_the_watchdog(tmp_path):
+    spec = scripted_spec(hang_after_steps=2, crash_marker=str(tmp_path / "hung"))
+    limits = HostLimits(step_timeout_seconds=0.5, wedged_after_seconds=0.0)
+    async with hosted(spec, limits=limits) as engine, asyncio.timeout(DEADLINE_SECONDS):
+        await engine.wait_ready()
+        assert not engine.wedged
+        session = await engine.open(100)
+        row = await session.feed(PROMPT)
+        hanging = session.feed([int(row.argmax())])
+        while not engine.wedged:
+            await asyncio.sleep(0)
+        with pytest.raises(WorkerLost, match=r"stuck for 0\.\d+ s"):
+            await hanging
+        session.close()
+        await engine.wait_ready()
+        await feed_greedily(engine, 3)
+
+
+async def test_a_worker_that_is_stopped_by_a_signal_counts_as_stuck():
+    limits = HostLimits(step_timeout_seconds=0.4)
+    async with hosted(scripted_spec(), limits=limits) as engine, asyncio.timeout(DEADLINE_SECONDS):
+        await engine.wait_ready()
+        session = await engine.open(100)
+        os.kill(engine.worker_pid, signal.SIGSTOP)
+        with pytest.raises(WorkerLost, match="stuck for"):
+            await session.feed(PROMPT)
+        session.close()
+        await engine.wait_ready()
+
+
+async def test_the_line_that_explains_an_abort_is_in_the_cause():
+    script = (
+        "import os, sys; print('model.c:7: GGML_ASSERT(n > 0) failed', file=sys.stderr);"
+        "sys.stderr.flush(); os.abort()"
+    )
+    async with hosted(scripted_spec(), command=[sys.executable, "-c", script]) as engine:
+        status = await until(engine, WorkerPhase.FAILED)
+
+    assert status.message == (
+        "its worker died 3 times while loading; last: aborted: model.c:7: GGML_ASSERT(n > 0) failed"
+    )
+
+
+# Loading
+
+
+async def test_a_model_that_cannot_be_loaded_fails_at_once_in_one_line():
+    delays = []
+
+    async def sleep(seconds):
+        delays.append(seconds)
+
+    async with hosted(scripted_spec(fail_load="wrong architecture"), sleep=sleep) as engine:
+        status = await until(engine, WorkerPhase.FAILED)
+        with pytest.raises(Unavailable, match="toy has failed: wrong architecture"):
+            await engine.wait_ready()
+        with pytest.raises(Unavailable, match="not loaded yet"):
+            await engine.open(1)
+
+    assert status.message == "wrong architecture"
+    assert delays == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        (EngineSpec("toy", "nothing"), "no engine named 'nothing'; known: llama_cpp, scripted"),
+        (scripted_spec(sead=1), "options.sead: unknown option; did you mean seed?"),
+    ],
+)
+async def test_a_wrong_specification_fails_at_once_in_one_line(spec, problem):
+    async with hosted(spec) as engine:
+        assert (await until(engine, WorkerPhase.FAILED)).message == problem
+
+
+async def test_a_worker_killed_while_loading_is_tried_three_times_with_backoff():
+    delays = []
+
+    async def sleep(seconds):
+        delays.append(seconds)
+
+    command = [sys.executable, "-c", "import sys; sys.exit(3)"]
+    async with hosted(scripted_spec(), command=command, sleep=sleep) as engine:
+        status = await until(engine, WorkerPhase.FAILED)
+
+    assert status.message == "its worker died 3 times while loading; last: exited with status 3"
+    assert delays == [0.1, 0.2]
+
+
+async def test_a_crash_while_loading_is_retried(tmp_path):
+    script = (
+        f"import os, pathlib, sys; marker = pathlib.Path({str(tmp_path / 'crashed')!r})\n"
+        "if not marker.exists(): marker.touch(); os.kill(os.getpid(), 9)\n" + START_REAL_WORKER
+    )
+    async with hosted(scripted_spec(), command=[sys.executable, "-c", script]) as engine:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await engine.wait_ready()
+            await feed_greedily(engine, 1)
+
+
+async def test_a_program_that_does_not_exist_is_a_failure_not_an_exception():
+    async def sleep(_):
+        pass
+
+    async with hosted(scripted_spec(), command=["/nonexistent/worker"], sleep=sleep) as engine:
+        status = await until(engine, WorkerPhase.FAILED)
+
+    assert "cannot be started" in status.message
+
+
+async def test_a_load_without_progress_is_killed():
+    async def sleep(_):
+        pass
+
+    command = [sys.executable, "-c", "import signal; signal.pause()"]
+    limits = HostLimits(load_timeout_seconds=0.2)
+    async with hosted(scripted_spec(), command=command, limits=limits, sleep=sleep) as engine:
+        status = await until(engine, WorkerPhase.FAILED)
+
+    assert "stuck for 0." in status.message
+
+
+async def test_crashes_in_use_wait_longer_each_time():
+    delays = []
+
+    async def sleep(seconds):
+        delays.append(seconds)
+
+    async with hosted(scripted_spec(), sleep=sleep) as engine, asyncio.timeout(DEADLINE_SECONDS):
+        for _ in range(4):
+            await engine.wait_ready()
+            os.kill(engine.worker_pid, signal.SIGKILL)
+            await until(engine, WorkerPhase.RESTARTING)
+        await engine.wait_ready()
+
+    assert delays == [backoff_seconds(failures) for failures in (1, 2, 3, 4)]
+
+
+async def test_a_replaced_file_with_another_vocabulary_is_not_taken_for_the_same_model(tmp_path):
+    marker = tmp_path / "restarted"
+    script = (
+        "import pathlib, sys; from quorate.engines.host import serving\n"
+        "from quorate.engines.scripted.loading import load\n"
+        f"marker = pathlib.Path({str(marker)!r})\n"
+        "words = {'vocabulary': 'words'} if marker.exists() else {}\n"
+        "marker.touch()\n"
+        "serving.find_builder = lambda engine: "
+        "lambda path, options, *rest: load(path, {**options, **words}, *rest)\n" + START_REAL_WORKER
+    )
+    async with hosted(scripted_spec(), command=[sys.executable, "-c", script]) as engine:
+        await engine.wait_ready()
+        os.kill(engine.worker_pid, signal.SIGKILL)
+        status = await until(engine, WorkerPhase.FAILED)
+
+    assert "another vocabulary" in status.message
+
+
+# Ending
+
+
+async def test_close_ends_the_process_and_whoever_waits():
+    async with hosted(scripted_spec(step_delay_ms=300)) as engine:
+        await engine.wait_ready()
+        pid = engine.worker_pid
+        assert engine.memory_bytes() > 1_000_000
+        session = await engine.open(100)
+        feed = session.feed(PROMPT)
+
+        await engine.close()
+        await engine.close()
+
+        with pytest.raises(WorkerLost, match="unloaded"):
+            await feed
+        with pytest.raises(Unavailable, match="is unloaded"):
+            await engine.open(10)
+        with pytest.raises(Unavailable, match="is unloaded"):
+            await engine.wait_ready()
+        session.close()
+        assert engine.status.phase is WorkerPhase.STOPPED
+        assert engine.worker_pid is None
+        assert engine.memory_bytes() == 0
+        assert pid not in children()
+
+
+async def test_close_ends_a_worker_that_loads():
+    command = [sys.executable, "-c", "import signal; signal.pause()"]
+    async with hosted(scripted_spec(), command=command) as engine:
+        while engine.worker_pid is None:
+            await asyncio.sleep(0)
+        await engine.close()
+    assert engine.worker_pid is None
+
+
+async def test_close_ends_the_wait_for_a_restart():
+    waiting = asyncio.Event()
+
+    async def sleep(_):
+        waiting.set()
+        await asyncio.Event().wait()
+
+    async with hosted(scripted_spec(), sleep=sleep) as engine:
+        await engine.wait_ready()
+        os.kill(engine.worker_pid, signal.SIGKILL)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await waiting.wait()
+            await engine.close()
+
+    assert engine.status.phase is WorkerPhase.STOPPED
+
+
+async def test_close_ends_a_worker_that_hangs():
+    limits = HostLimits(stop_seconds=0.1)
+    async with hosted(scripted_spec(hang_after_steps=1), limits=limits) as engine:
+        await engine.wait_ready()
+        session = await engine.open(10)
+        hanging = session.feed([1])
+
+        await engine.close()
+
+        with pytest.raises(WorkerLost, match="unloaded"):
+            await hanging
+        session.close()
+
+
+async def test_an_engine_closed_before_it_started_never_starts():
+    engine = HostedEngine(scripted_spec(), CORES[:1])
+    await engine.close()
+    engine.start()
+
+    with pytest.raises(Unavailable, match="is unloaded"):
+        await engine.wait_ready()
+
+
+async def test_a_worker_dies_with_its_parent():
+    script = (
+        "import asyncio, os\n"
+        "from quorate.engines.host.engine import HostedEngine\n"
+        "from quorate.engines.spec import EngineSpec\n"
+        "async def main():\n"
+        f"    engine = HostedEngine(EngineSpec('toy', 'scripted'), [{CORES[0]}])\n"
+        "    engine.start()\n"
+        "    await engine.wait_ready()\n"
+        "    print(engine.worker_pid, flush=True)\n"
+        "    await asyncio.Event().wait()\n"
+        "asyncio.run(main())\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    with parent:
+        worker = os.pidfd_open(int(parent.stdout.readline()))
+        try:
+            parent.kill()
+            ended, _, _ = select.select([worker], [], [], DEADLINE_SECONDS)
+        finally:
+            os.close(worker)
+
+    assert ended
+
+
+def test_a_worker_whose_parent_is_gone_already_ends_at_once():
+    worker = [sys.executable, "-m", "quorate.engines.host.worker", "0", "0", "0"]
+    ended = subprocess.run(
+        [*worker, str(os.getpid() + 1)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stderr) == (1, b"the coordinator is gone\n")
+
+
+async def test_signals_meant_for_the_server_do_not_end_a_worker(engine):
+    pid = engine.worker_pid
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(pid, number)
+    await feed_greedily(engine, 3)
+
+    assert engine.worker_pid == pid
+    assert os.getsid(pid) == pid != os.getsid(0)
+
+
+# Cores
+
+
+def allowed_cores(pid):
+    return {
+        line.split()[1]
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for line in (task / "status").read_text().splitlines()
+        if line.startswith("Cpus_allowed_list")
+    }
+
+
+@pytest.mark.skipif(len(CORES) < 2, reason="needs two processor cores")
+async def test_cores_can_be_changed_while_running_and_outlive_a_restart():
+    first, second = CORES[:2]
+    async with hosted(scripted_spec(), cores=(first,)) as engine:
+        await engine.wait_ready()
+        assert allowed_cores(engine.worker_pid) == {str(first)}
+
+        engine.set_cores((second,))
+        await engine.encode(TextPrompt("handled after the change"))
+        assert allowed_cores(engine.worker_pid) == {str(second)}
+
+        os.kill(engine.worker_pid, signal.SIGKILL)
+        await until(engine, WorkerPhase.RESTARTING)
+        await engine.wait_ready()
+        assert allowed_cores(engine.worker_pid) == {str(second)}
+
+
+@pytest.mark.parametrize(("cores", "problem"), [((), "at least one"), ((4096,), "4096")])
+async def test_cores_that_cannot_be_used_are_refused(engine, cores, problem):
+    with pytest.raises(SettingsError, match=problem):
+        engine.set_cores(cores)
+    assert engine.cores == tuple(CORES[:1])

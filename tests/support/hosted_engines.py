@@ -1,0 +1,59 @@
+"""Hosted engines for tests, and what the operating system knows of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from quorate.engines.host.engine import HostedEngine
+from quorate.engines.host.statuses import WorkerPhase, WorkerStatus
+from quorate.engines.spec import EngineSpec
+
+DEADLINE_SECONDS = 30.0
+
+
+def scripted_spec(**options: Any) -> EngineSpec:
+    return EngineSpec("toy", "scripted", options=options)
+
+
+@asynccontextmanager
+async def hosted(
+    spec: EngineSpec, *, cores: tuple[int, ...] | None = None, **keywords: Any
+) -> AsyncIterator[HostedEngine]:
+    """An engine whose worker has been started; not necessarily ready."""
+    usable = tuple(sorted(os.sched_getaffinity(0)))
+    engine = HostedEngine(spec, cores or usable[:1], **keywords)
+    engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+async def until(engine: HostedEngine, phase: WorkerPhase) -> WorkerStatus:
+    """Waits until the worker is in a phase."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        async for status in engine.watch():
+            if status.phase is phase:
+                return status
+    raise AssertionError(f"ended without having been {phase.value}: {engine.status}")
+
+
+def open_descriptors() -> int:
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+
+
+def children() -> set[int]:
+    tasks = Path("/proc/self/task").iterdir()
+    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+
+
+def shared_memories() -> int:
+    gc.collect()
+    return Path("/proc/self/maps").read_text().count("memfd:quorate")

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.loopback_hub import LoopbackHub
+
+MANIFEST = """
+id = "tiny"
+description = "A tiny model"
+licence = "MIT"
+context = 128
+[source]
+kind = "hub"
+repo = "someone/tiny-GGUF"
+file = "tiny.gguf"
+"""
+
+
+def smallest_model() -> bytes:
+    """One tensor of eight float32 weights: enough to be a sound GGUF file."""
+
+    def text(value: bytes) -> bytes:
+        return len(value).to_bytes(8, "little") + value
+
+    def u32(value: int) -> bytes:
+        return value.to_bytes(4, "little")
+
+    def u64(value: int) -> bytes:
+        return value.to_bytes(8, "little")
+
+    head = b"GGUF" + u32(3) + u64(1) + u64(3)
+    head += text(b"general.architecture") + u32(8) + text(b"llama")
+    head += text(b"general.name") + u32(8) + text(b"Evil \x1b[31mname")
+    head += text(b"tokenizer.chat_template") + u32(8) + text(b"first\nsecond \x1b[2J")
+    head += text(b"t") + u32(1) + u64(8) + u32(0) + u64(0)
+    return head + bytes(-len(head) % 32) + bytes(32)
+
+
+class Command:
+    """``quorate models`` in its own process, with its own home and hub."""
+
+    def __init__(self, home: Path, hub: LoopbackHub) -> None:
+        self.home = home
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "QUORATE_HOME": str(home / "quorate"),
+            "HF_HOME": str(home / "hf"),
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "NO_PROXY": "127.0.0.1",
+            "COLUMNS": "80",
+        }
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        code = "from quorate.cli.models import app; app(prog_name='quorate models')"
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def lines(self, *arguments: str) -> list[dict[str, object]]:
+        done = self(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def fails(self, *arguments: str) -> str:
+        done = self(*arguments)
+        assert done.returncode == 1
+        assert done.stdout == ""
+        assert done.stderr.startswith("quorate: ")
+        assert done.stderr.count("\n") == 1
+        return done.stderr
+
+
+@pytest.fixture
+def hub() -> Iterator[LoopbackHub]:
+    with LoopbackHub() as running:
+        running.add("someone/tiny-GGUF", "tiny.gguf", smallest_model())
+        yield running
+
+
+@pytest.fixture
+def models(tmp_path: Path, hub: LoopbackHub) -> Command:
+    folder = tmp_path / "quorate" / "models.d"
+    folder.mkdir(parents=True)
+    (folder / "tiny.toml").write_text(MANIFEST)
+    return Command(tmp_path, hub)
+
+
+def test_a_model_is_listed_pulled_inspected_verified_and_removed(
+    models: Command, tmp_path: Path
+) -> None:
+    def state() -> object:
+        return next(line for line in models.lines("list") if line["id"] == "tiny")["state"]
+
+    assert state() == "available"
+    pulled = models("pull", "tiny")
+    path = tmp_path / "quorate" / "models" / "tiny" / "tiny.gguf"
+    assert (pulled.returncode, pulled.stdout) == (0, f"{path}\n")
+    assert path.read_bytes() == smallest_model()
+    assert state() == "pulled"
+    (facts,) = models.lines("inspect", "tiny")
+    assert (facts["architecture"], facts["parameters"]) == ("llama", 8)
+    (checked,) = models.lines("verify", "tiny")
+    assert (checked["ok"], checked["pinned"]) == (True, True)
+    (removed,) = models.lines("remove", "tiny")
+    assert removed["id"] == "tiny"
+    assert not path.exists()
+    assert state() == "available"
+
+
+def test_the_plain_list_fits_80_columns_and_has_no_escape_codes(models: Command) -> None:
+    done = models("list")
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["MODEL", "STATE", "SIZE", "CONTEXT", "LICENCE"]
+    assert max(map(len, lines)) <= 80
+    assert "\x1b" not in done.stdout
+    assert any(line.split()[:2] == ["tiny", "available"] for line in lines)
+
+
+def test_json_progress_ends_with_the_path(models: Command) -> None:
+    *progress, last = models.lines("pull", "tiny")
+    assert last["event"] == "pulled"
+    assert {line["event"] for line in progress} == {"progress"}
+    assert progress[-1]["done_bytes"] == progress[-1]["total_bytes"] == len(smallest_model())
+
+
+def test_a_pipe_gets_progress_as_plain_lines_on_standard_error(models: Command) -> None:
+    done = models("pull", "tiny")
+    assert done.stderr.splitlines()[-1].endswith("100%")
+    assert "\x1b" not in done.stderr
+
+
+def test_text_from_a_file_cannot_steer_the_terminal(models: Command) -> None:
+    models("pull", "tiny")
+    shown = models("inspect", "tiny").stdout
+    assert "\x1b" not in shown
+    assert "Evil ·[31mname" in shown
+    assert "  second ·[2J" in shown
+
+
+def test_a_path_can_be_inspected_and_verified(models: Command, tmp_path: Path) -> None:
+    path = tmp_path / "My.gguf"
+    path.write_bytes(smallest_model())
+    assert "architecture     llama" in models("inspect", str(path)).stdout
+    assert "my: ok, " in models("verify", str(path)).stdout
+
+
+def test_failures_are_one_line_and_exit_code_1(models: Command, tmp_path: Path) -> None:
+    assert "did you mean tiny" in models.fails("pull", "tinny")
+    assert "run quorate models pull tiny" in models.fails("inspect", "tiny")
+    assert "offline" in models.fails("pull", "tiny", "--offline")
+    assert "nothing to remove" in models.fails("remove", "tiny")
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF")
+    assert f"{broken}: is truncated" in models.fails("verify", str(broken))
+
+
+def test_a_pull_that_fails_ends_with_its_reason_and_leaves_no_file(
+    models: Command, hub: LoopbackHub, tmp_path: Path
+) -> None:
+    hub.faults.corrupt = True
+    done = models("pull", "tiny")
+    assert (done.returncode, done.stdout) == (1, "")
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("quorate: someone/tiny-GGUF/tiny.gguf as downloaded: SHA-256 is ")
+    assert not (tmp_path / "quorate" / "models" / "tiny" / "tiny.gguf").exists()
+
+
+def test_a_broken_manifest_is_named(models: Command, tmp_path: Path) -> None:
+    (tmp_path / "quorate" / "models.d" / "bad.toml").write_text("idd = 1\n")
+    assert "bad.toml: key 'idd'" in models.fails("list")
+
+
+@pytest.mark.parametrize("arguments", [("pull",), ("inspect", "tiny", "--context", "0"), ("go",)])
+def test_wrong_usage_is_exit_code_2(models: Command, arguments: tuple[str, ...]) -> None:
+    done = models(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_module_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, quorate.cli.models; "
+        "sys.exit(any(n in sys.modules for n in ('rich', 'huggingface_hub', 'grpc')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quorate.engines.contract import Capabilities, ModelFacts
+from quorate.engines.host.messages import (
+    Close,
+    Completed,
+    Encode,
+    EncodeContinuation,
+    Encoded,
+    Feed,
+    Fork,
+    LineBuffer,
+    Load,
+    Loaded,
+    Open,
+    Progress,
+    Refused,
+    Rewind,
+    SetCores,
+    Stop,
+    Unusable,
+    decode_from_worker,
+    decode_to_worker,
+    encode,
+)
+from quorate.generation import ChatPrompt, Message, TextPrompt
+
+FACTS = ModelFacts("toy", 512, 8, 4096, Capabilities(chat=True, fork=False, rewind=True), 7)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Load("scripted", "/models/a.gguf", {"seed": 1, "say": "é\n"}, [0, 1]),
+        Open(3, 1),
+        Feed(3, [5, 6]),
+        Fork(3, 4, 2),
+        Rewind(3, 1),
+        Close(3),
+        Encode(9, TextPrompt("a\nb\udc80")),
+        Encode(9, ChatPrompt((Message("user", "hi\n"), Message("assistant", "")))),
+        EncodeContinuation(9, "x"),
+        SetCores([1]),
+        Stop(),
+    ],
+)
+def test_what_the_coordinator_says_survives_the_wire_in_one_line(message):
+    line = encode(message)
+
+    assert line.endswith(b"\n") and line.count(b"\n") == 1
+    assert decode_to_worker(line[:-1]) == message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Progress(0.25),
+        Loaded(FACTS, 271),
+        Unusable("broken"),
+        Completed([[1, 0], [2, 17]]),
+        Encoded(9, [1, 2]),
+        Refused(9, "InvalidRequest", "messages", "no\nsense"),
+    ],
+)
+def test_what_a_worker_says_survives_the_wire_in_one_line(message):
+    line = encode(message)
+
+    assert line.endswith(b"\n") and line.count(b"\n") == 1
+    assert decode_from_worker(line[:-1]) == message
+
+
+def test_read_only_options_can_be_sent():
+    line = encode(Load("scripted", "", MappingProxyType({"seed": 1}), (0,)))
+
+    assert line == b'["load","scripted","",{"seed":1},[0]]\n'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"{", b"[]", b"3", b'["feed"]', b'["feed",1,[2],3]', b'["unheard_of"]', b"\xff", b"[[]]"],
+)
+def test_an_unreadable_line_is_a_value_error(line):
+    with pytest.raises(ValueError, match="unreadable message"):
+        decode_to_worker(line)
+
+
+def test_the_directions_are_not_mixed_up():
+    with pytest.raises(ValueError, match="unreadable message"):
+        decode_from_worker(encode(Stop()))
+
+
+@given(st.lists(st.binary().map(lambda line: line.replace(b"\n", b"")), max_size=5), st.data())
+def test_lines_come_out_whole_however_the_stream_is_cut(lines, data):
+    stream = b"".join(line + b"\n" for line in lines)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=5)))
+    buffer = LineBuffer()
+
+    received = []
+    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        received += buffer.push(stream[start:end])
+
+    assert received == lines

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+
+from quorate.engines.batching.contract import NoRoom
+from quorate.engines.contract import Engine, Session
+from quorate.engines.in_process import InProcessEngine
+from quorate.errors import Overloaded, Unavailable, UnsupportedPlan, WorkerLost
+from quorate.generation import TextPrompt
+from support.scripted_models import fresh_row, scripted_engine, scripted_model
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[InProcessEngine]:
+    engine = scripted_engine("toy", sessions=2, context_length=64)
+    yield engine
+    await engine.close()
+
+
+async def turns(count: int = 5) -> None:
+    """Lets the event loop go round a few times."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_it_is_an_engine(engine: InProcessEngine) -> None:
+    as_engine: Engine = engine
+    session: Session = await as_engine.open(8)
+    assert session.position == 0
+    assert as_engine.facts.sessions == 2
+    assert (await as_engine.encode(TextPrompt("a")))[0] == as_engine.vocabulary.bos
+
+
+async def test_concurrent_feeds_share_a_decode_call() -> None:
+    model = scripted_model(crash_after_steps=2)
+    engine = InProcessEngine("toy", model)
+    sessions = [await engine.open(8) for _ in range(8)]
+    rows = await asyncio.gather(*(s.feed([9, 10 + i]) for i, s in enumerate(sessions)))
+    for index, row in enumerate(rows):
+        np.testing.assert_array_equal(row, fresh_row([9, 10 + index]))
+    await engine.close()
+
+
+async def test_rows_are_read_only_views_of_the_session(engine: InProcessEngine) -> None:
+    session = await engine.open(8)
+    first = await session.feed([9])
+    with pytest.raises(ValueError, match="read-only"):
+        first[0] = 0
+    assert await session.feed([8]) is first
+
+
+async def test_the_death_of_the_worker_reaches_everyone_who_waits(
+    engine: InProcessEngine,
+) -> None:
+    idle, busy = await engine.open(8), await engine.open(64)
+    feeding = asyncio.create_task(busy.feed([9] * 64))
+    opening = asyncio.create_task(engine.open(8))
+    await turns(1)
+    engine.lose("killed by SIGKILL")
+    for waiting in (feeding, opening):
+        with pytest.raises(WorkerLost, match=r"model toy: .*killed by SIGKILL"):
+            await waiting
+    with pytest.raises(WorkerLost):
+        await idle.feed([9])
+    with pytest.raises(WorkerLost):
+        await idle.rewind(0)
+    with pytest.raises(WorkerLost):
+        await idle.fork()
+    with pytest.raises(Unavailable, match="restarting"):
+        await engine.open(8)
+    idle.close()
+    busy.close()
+
+
+async def test_a_recovered_engine_starts_with_an_empty_cache(engine: InProcessEngine) -> None:
+    session = await engine.open(16)
+    await session.feed([9] * 10)
+    engine.lose("killed by SIGKILL")
+    ready = asyncio.create_task(engine.wait_ready())
+    await turns()
+    assert not ready.done()
+    engine.recover()
+    await ready
+    session.close()
+    again = await engine.open(16)
+    np.testing.assert_array_equal(await again.feed([9] * 10), fresh_row([9] * 10))
+    assert again.cached_tokens == 0
+
+
+async def test_sessions_lost_but_not_closed_do_not_disturb_new_ones(
+    engine: InProcessEngine,
+) -> None:
+    lost = await engine.open(8)
+    await lost.feed([9])
+    engine.lose("killed by SIGKILL")
+    engine.recover()
+    fresh = await engine.open(8)
+    await fresh.feed([9])
+    lost.close()
+    np.testing.assert_array_equal(await fresh.feed([8]), fresh_row([9, 8]))
+
+
+async def test_a_closed_engine_wakes_everyone_with_unavailable(engine: InProcessEngine) -> None:
+    sessions = [await engine.open(64), await engine.open(64)]
+    feeding = asyncio.create_task(sessions[0].feed([9] * 64))
+    opening = asyncio.create_task(engine.open(8))
+    await turns(1)
+    await engine.close()
+    await engine.close()
+    for waiting in (feeding, opening, engine.wait_ready()):
+        with pytest.raises(Unavailable, match="model toy is closed"):
+            await waiting
+    for session in sessions:
+        session.close()
+
+
+async def test_losing_a_closed_engine_changes_nothing(engine: InProcessEngine) -> None:
+    await engine.close()
+    engine.lose("killed by SIGKILL")
+    with pytest.raises(Unavailable, match="closed"):
+        await engine.open(8)
+
+
+async def test_closing_a_session_in_mid_feed_ends_the_feed(engine: InProcessEngine) -> None:
+    session = await engine.open(64)
+    feeding = asyncio.create_task(session.feed([9] * 64))
+    await turns(1)
+    session.close()
+    with pytest.raises(Unavailable, match="session is closed"):
+        await feeding
+
+
+async def test_a_cancelled_feed_closes_its_session(engine: InProcessEngine) -> None:
+    session, other = await engine.open(64), await engine.open(64)
+    feeding = asyncio.create_task(session.feed([9] * 64))
+    await turns(1)
+    feeding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await feeding
+    with pytest.raises(Unavailable, match="session is closed"):
+        await session.feed([9])
+    await asyncio.wait_for(engine.open(64), 10)
+    other.close()
+
+
+async def test_an_exception_of_the_model_is_a_lost_worker_that_returns() -> None:
+    model = scripted_model(context_length=64)
+    engine = InProcessEngine("toy", model)
+    session = await engine.open(8)
+
+    def fail(chunks: object) -> None:
+        raise NoRoom("no cells")
+
+    decode, model.decode = model.decode, fail  # type: ignore[method-assign]
+    with pytest.raises(WorkerLost, match="NoRoom: no cells"):
+        await session.feed([9])
+    model.decode = decode  # type: ignore[method-assign]
+    session.close()
+    await engine.wait_ready()
+    again = await engine.open(8)
+    np.testing.assert_array_equal(await again.feed([9]), fresh_row([9]))
+    await engine.close()
+
+
+async def test_a_fork_without_a_free_session_or_cells_is_overloaded() -> None:
+    engine = scripted_engine(sessions=3, context_length=64, cells=100)
+    parent = await engine.open(64)
+    await parent.feed([9])
+    with pytest.raises(Overloaded):
+        await parent.fork()
+    small = await engine.open(10)
+    await small.fork()
+    with pytest.raises(Overloaded):
+        await small.fork()
+    await engine.close()
+
+
+async def test_what_the_model_cannot_do_is_an_unsupported_plan() -> None:
+    engine = scripted_engine(fork=False, rewind=False)
+    session = await engine.open(8)
+    await session.feed([9])
+    with pytest.raises(UnsupportedPlan, match="model toy: its engine cannot fork"):
+        await session.fork()
+    with pytest.raises(UnsupportedPlan, match="model toy: its engine cannot rewind"):
+        await session.rewind(1)
+    await engine.close()

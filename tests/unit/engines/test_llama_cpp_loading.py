@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from quorate.engines.llama_cpp import LlamaCppOptions, load
+from quorate.errors import ModelUnusable
+from support.gguf_files import BREAKAGES, stories260k, write_broken
+
+OPTIONS = LlamaCppOptions(sessions=2, batch_tokens=64)
+
+
+def ignore(share: float) -> None:
+    pass
+
+
+@pytest.mark.parametrize("kind", BREAKAGES)
+def test_a_broken_file_is_refused_in_one_line_with_its_path(kind, tmp_path):
+    path = write_broken(kind, tmp_path, stories260k())
+    with pytest.raises(ModelUnusable) as caught:
+        load(str(path), OPTIONS, 1, ignore)
+    assert str(path) in caught.value.message
+    assert "\n" not in caught.value.message
+    assert "gives no reason" not in caught.value.message
+
+
+def test_an_unknown_architecture_is_named(tmp_path):
+    path = write_broken("unknown_architecture", tmp_path, stories260k())
+    with pytest.raises(ModelUnusable, match="unknown model architecture: 'zlama'"):
+        load(str(path), OPTIONS, 1, ignore)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(ModelUnusable, match="No such file or directory"):
+        load(str(tmp_path / "absent.gguf"), OPTIONS, 1, ignore)
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(ModelUnusable, match="Is a directory"):
+        load(str(tmp_path), OPTIONS, 1, ignore)
+
+
+def test_a_kv_cache_that_no_memory_holds_is_refused():
+    options = dataclasses.replace(OPTIONS, cells=2**30, kv_type_k="f32", kv_type_v="f32")
+    with pytest.raises(ModelUnusable, match=r"1073741824 KV cells take .* GB; set cells"):
+        load(str(stories260k()), options, 1, ignore)
+
+
+def test_progress_ends_at_one():
+    shares: list[float] = []
+    load(str(stories260k()), OPTIONS, 1, shares.append).close()
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+def test_an_exception_in_progress_ends_the_load():
+    class GivenUp(Exception):
+        pass
+
+    def give_up(share: float) -> None:
+        raise GivenUp
+
+    with pytest.raises(GivenUp):
+        load(str(stories260k()), OPTIONS, 1, give_up)
+
+
+def test_facts_describe_the_model():
+    model = load(str(stories260k()), OPTIONS, 1, ignore)
+    facts = model.facts
+    model.close()
+    assert facts.description == "llama 293K F32"
+    assert facts.context_length == 512
+    assert facts.sessions == 2
+    assert facts.cells == 512
+    assert (facts.capabilities.chat, facts.capabilities.fork, facts.capabilities.rewind) == (
+        False,
+        True,
+        True,
+    )
+    # 5 layers, 4 KV heads of width 8, K and V of 2 bytes.
+    assert facts.memory_bytes - 5 * 4 * 8 * 2 * 2 * 512 == 1_171_200
+
+
+def test_a_context_beyond_the_models_own_is_cut_to_it():
+    options = dataclasses.replace(OPTIONS, context_length=4096)
+    model = load(str(stories260k()), options, 1, ignore)
+    assert model.facts.context_length == 512
+    model.close()
+
+
+def test_closing_twice_is_harmless():
+    model = load(str(stories260k()), OPTIONS, 1, ignore)
+    model.close()
+    model.close()

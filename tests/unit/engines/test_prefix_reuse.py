@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quorate.engines.batching.contract import BatchModel
+from quorate.engines.batching.prefix_cache import NoPrefixCache, PrefixCache, common_prefix
+from quorate.engines.batching.scheduler import Scheduler
+from quorate.engines.contract import LogProbs
+from quorate.engines.scripted.model import ScriptedModel
+from support.scripted_models import empty_row, fresh_row, scripted_model
+
+STORY = [20 + index % 90 for index in range(30)]
+NEWS = [30 + index * 3 % 90 for index in range(30)]
+
+
+class Caller:
+    """Opens, feeds and closes sessions of one scheduler."""
+
+    def __init__(self, cache: PrefixCache | None = None, **options: Any) -> None:
+        self.model: ScriptedModel = scripted_model(**options)
+        self.scheduler = Scheduler(self.model, cache=cache)
+
+    def ask(self, session: int, prompt: list[int]) -> int:
+        """Opens a session, feeds it, checks its log-probs; returns its cached tokens."""
+        row: LogProbs = empty_row(self.model)
+        self.scheduler.open(session, row)
+        self.scheduler.feed(session, prompt)
+        completions = []
+        while self.scheduler.has_work:
+            completions += self.scheduler.step()
+        np.testing.assert_array_equal(row, fresh_row(prompt))
+        assert [completion.session for completion in completions] == [session]
+        return completions[0].cached_tokens
+
+    def ask_and_close(self, session: int, prompt: list[int]) -> int:
+        cached = self.ask(session, prompt)
+        self.scheduler.close(session)
+        return cached
+
+
+def test_the_same_prompt_again_decodes_its_last_token_only() -> None:
+    caller = Caller()
+    assert caller.ask_and_close(0, STORY) == 0
+    assert caller.ask_and_close(1, STORY) == len(STORY) - 1
+
+
+def test_the_idle_sequence_with_the_longest_common_prefix_is_taken_over() -> None:
+    caller = Caller(fork=False)
+    caller.ask(0, STORY[:10])
+    caller.ask(1, STORY[:20])
+    caller.ask(2, NEWS)
+    for session in (0, 1, 2):
+        caller.scheduler.close(session)
+    assert caller.ask(3, [*STORY[:25], 7]) == 20
+    assert caller.model.tokens(1) == (*STORY[:25], 7)
+
+
+def test_the_longer_prefix_of_a_sequence_in_use_is_copied() -> None:
+    caller = Caller()
+    caller.ask_and_close(0, STORY[:10])
+    caller.ask(1, [*STORY[:10], *NEWS])
+    assert caller.ask(2, [*STORY[:10], *NEWS[:15], 7]) == 25
+    assert caller.model.tokens(0) == (*STORY[:10], *NEWS)
+
+
+def test_a_model_that_cannot_fork_copies_nothing() -> None:
+    caller = Caller(fork=False)
+    caller.ask(0, STORY)
+    assert caller.ask(1, STORY) == 0
+
+
+def test_a_recurrent_model_reuses_a_sequence_only_as_a_whole() -> None:
+    caller = Caller(rewind=False)
+    caller.ask_and_close(0, STORY[:20])
+    assert caller.ask_and_close(1, [*STORY[:19], 7, 8]) == 0
+    assert caller.ask_and_close(2, [*STORY[:20], 7]) == 20
+
+
+def test_a_recurrent_model_is_not_copied_in_part() -> None:
+    caller = Caller(rewind=False)
+    caller.ask(0, STORY[:20])
+    assert caller.ask(1, [*STORY[:19], 7, 8]) == 0
+    assert caller.ask(2, [*STORY[:20], 7]) == 20
+
+
+def test_a_prefix_below_the_minimum_is_not_worth_a_sequence() -> None:
+    caller = Caller()
+    caller.ask_and_close(0, STORY)
+    assert caller.ask_and_close(1, [*STORY[:3], 7]) == 0
+    caller.ask_and_close(2, STORY)
+    assert caller.ask_and_close(3, [*STORY[:4], 7]) == 4
+
+
+def test_the_least_recently_used_sequence_makes_room_for_a_new_prompt() -> None:
+    caller = Caller(sessions=2)
+    caller.ask_and_close(0, STORY)
+    caller.ask_and_close(1, NEWS)
+    caller.ask_and_close(2, STORY)
+    caller.ask_and_close(3, [9] * 10)
+    assert caller.ask(4, STORY) == len(STORY) - 1
+    assert caller.ask(5, NEWS) == 0
+
+
+def test_idle_sequences_are_evicted_when_their_cells_are_needed() -> None:
+    caller = Caller(sessions=4, cells=70)
+    caller.ask_and_close(0, STORY)
+    caller.ask_and_close(1, NEWS)
+    caller.ask_and_close(2, [9] * 20)
+    assert sum(len(caller.model.tokens(number)) for number in range(4)) == 50
+    assert caller.ask_and_close(3, NEWS) == len(NEWS) - 1
+
+
+def test_without_a_prefix_cache_nothing_is_kept() -> None:
+    caller = Caller(cache=NoPrefixCache())
+    caller.ask_and_close(0, STORY)
+    assert all(caller.model.tokens(number) == () for number in range(8))
+    caller.ask(1, STORY)
+    assert caller.ask(2, STORY) == 0
+
+
+def test_a_prompt_that_waits_for_its_turn_finds_what_was_decoded_meanwhile() -> None:
+    model = scripted_model(batch_tokens=10)
+    scheduler = Scheduler(model)
+    for session in (0, 1):
+        scheduler.open(session, empty_row(model))
+        scheduler.feed(session, STORY)
+    completions = []
+    while scheduler.has_work:
+        completions += scheduler.step()
+    assert [(c.session, c.cached_tokens) for c in completions] == [(0, 0), (1, 29)]
+
+
+@pytest.mark.parametrize("shared", [0, 1, 255, 256, 257, 600])
+def test_the_common_prefix_is_found_across_block_borders(shared: int) -> None:
+    left = list(range(shared)) + [-1] * 50
+    right = list(range(shared)) + [-2] * 50
+    assert common_prefix(left, right, 10_000) == shared
+
+
+@given(st.lists(st.integers(0, 1)), st.lists(st.integers(0, 1)), st.integers(0, 20))
+def test_the_common_prefix_is_what_a_naive_count_gives(
+    left: list[int], right: list[int], limit: int
+) -> None:
+    naive = 0
+    while naive < min(len(left), len(right), limit) and left[naive] == right[naive]:
+        naive += 1
+    assert common_prefix(left, right, limit) == naive
+
+
+def test_the_scripted_model_fulfils_the_contract_of_batched_models() -> None:
+    model: BatchModel = scripted_model()
+    assert model.batch_tokens == 64

@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quorate.engines.batching.contract import Chunk, NoRoom
+from quorate.engines.scripted.loading import load
+from quorate.engines.scripted.model import ScriptedModel
+from quorate.engines.scripted.options import ScriptedOptions
+from quorate.engines.scripted.tokenizer import (
+    BOS,
+    END_OF_TURN,
+    EOS,
+    IM_END,
+    IM_START,
+    build_vocabulary,
+)
+from quorate.errors import InvalidRequest, ModelUnusable, SettingsError, UnsupportedPlan
+from quorate.generation import ChatPrompt, Message, TextPrompt
+from support.scripted_models import empty_row, fresh_row, scripted_model
+from support.scripted_processes import decode_steps, exit_code
+
+
+def text_of(model: ScriptedModel, tokens: list[int]) -> str:
+    return b"".join(model.vocabulary.pieces[token] for token in tokens).decode()
+
+
+def greedy(model: ScriptedModel, prompt: list[int], most: int, **options: Any) -> list[int]:
+    tokens = list(prompt)
+    while len(tokens) < len(prompt) + most:
+        tokens.append(int(fresh_row(tokens, **options).argmax()))
+        if tokens[-1] in model.vocabulary.end_of_generation:
+            break
+    return tokens[len(prompt) :]
+
+
+def test_rows_are_normalised_float32() -> None:
+    row = fresh_row([9, 8, 7])
+    assert row.dtype == np.float32
+    assert np.isfinite(row).all()
+    assert np.exp(row.astype(np.float64)).sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_the_numbers_are_the_same_on_every_machine() -> None:
+    row = fresh_row([BOS, 100, 101], seed=3)
+    assert int(row.argmax()) == 263
+    expected = [-11.77029, -10.008506, -2.179304]
+    np.testing.assert_allclose(row[[5, 100, 263]], expected, rtol=1e-6)
+
+
+def test_log_probs_depend_on_seed_and_on_the_whole_context() -> None:
+    rows = [
+        fresh_row([9, 8, 7]),
+        fresh_row([9, 8, 6]),
+        fresh_row([1, 8, 7]),
+        fresh_row([8, 7]),
+        fresh_row([9, 8, 7], seed=1),
+    ]
+    assert len({row.tobytes() for row in rows}) == 5
+    assert fresh_row([9, 8, 7]).tobytes() == rows[0].tobytes()
+
+
+def test_no_sharpness_makes_ordinary_tokens_equally_probable() -> None:
+    row = fresh_row([9, 8, 7], sharpness=0.0)
+    letters = [build_vocabulary("letters").pieces.index(bytes((letter,))) for letter in b"az e"]
+    assert np.ptp(row[letters]) == 0
+    assert row[letters[0]] > row[EOS] + 5
+
+
+def test_it_says_its_text_and_then_ends() -> None:
+    options = {"say": "banana bandana costs 5 €", "seed": 4}
+    model = scripted_model(**options)
+    prompt = model.encode(TextPrompt("Tell me"))
+    answer = greedy(model, prompt, 60, **options)
+    assert text_of(model, answer) == "banana bandana costs 5 €"
+    assert answer[-1] == EOS
+
+
+def test_the_next_token_of_its_text_has_at_least_the_stated_probability() -> None:
+    row = fresh_row([BOS, 50], say="x", confidence=0.75)
+    expected = scripted_model().encode_continuation("x")[0]
+    assert 0.75 <= np.exp(row[expected]) < 0.9
+    assert np.exp(row.astype(np.float64)).sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_members_of_one_vocabulary_can_vote_and_others_cannot() -> None:
+    letters, same = scripted_model(seed=1), scripted_model(seed=2)
+    words = scripted_model(vocabulary="words")
+    assert letters.vocabulary.fingerprint == same.vocabulary.fingerprint
+    assert letters.vocabulary.fingerprint != words.vocabulary.fingerprint
+
+
+@pytest.mark.parametrize("name", ["letters", "words"])
+def test_the_vocabulary_has_the_awkward_tokens_of_real_ones(name: str) -> None:
+    vocabulary = build_vocabulary(name)
+    assert vocabulary.bos == BOS
+    assert vocabulary.end_of_generation == {EOS, END_OF_TURN}
+    assert vocabulary.control == {BOS, EOS, END_OF_TURN, IM_START, IM_END}
+    assert all(not vocabulary.pieces[token] for token in vocabulary.control)
+    assert set("€".encode()) <= {piece[0] for piece in vocabulary.pieces if len(piece) == 1}
+
+
+def test_two_tokens_of_the_word_vocabulary_share_their_bytes() -> None:
+    pieces = [piece for piece in build_vocabulary("words").pieces if piece]
+    assert [piece for piece, count in Counter(pieces).items() if count > 1] == [b" "]
+
+
+@given(text=st.text(), vocabulary=st.sampled_from(["letters", "words"]))
+def test_any_text_survives_the_way_through_tokens(text: str, vocabulary: str) -> None:
+    model = scripted_model(vocabulary=vocabulary)
+    tokens = model.encode(TextPrompt(text))
+    assert tokens[0] == BOS
+    assert text_of(model, tokens) == text
+    assert model.encode_continuation(text) == tokens[1:]
+    assert not model.vocabulary.control.intersection(tokens[1:])
+
+
+def test_the_longest_piece_wins() -> None:
+    model = scripted_model()
+    pieces = [model.vocabulary.pieces[token] for token in model.encode_continuation("a thing é")]
+    assert pieces == [b"a", b" ", b"th", b"ing", b" ", "é".encode()]
+
+
+def test_a_chat_is_rendered_with_control_tokens_around_each_turn() -> None:
+    model = scripted_model()
+    tokens = model.encode(ChatPrompt((Message("user", "hi <|im_end|>"),)))
+    assert tokens[:2] == [BOS, IM_START]
+    assert tokens.count(IM_END) == 1
+    assert tokens.count(IM_START) == 2
+    assert text_of(model, tokens) == "user\nhi <|im_end|>assistant\n"
+
+
+def test_a_chat_is_refused_without_a_template_and_with_an_unknown_role() -> None:
+    chat = ChatPrompt((Message("user", "hi"), Message("tool", "1")))
+    with pytest.raises(UnsupportedPlan, match="no chat template"):
+        scripted_model(chat=False).encode(chat)
+    with pytest.raises(InvalidRequest, match=r"chat.messages\[1\].role: 'tool' is not one of"):
+        scripted_model().encode(chat)
+
+
+def test_its_facts_follow_its_options() -> None:
+    facts = scripted_model(context_length=100, sessions=3, rewind=False).facts
+    assert (facts.context_length, facts.sessions, facts.cells) == (100, 3, 300)
+    assert (facts.capabilities.fork, facts.capabilities.rewind) == (True, False)
+    assert scripted_model(cells=7).facts.cells == 7
+
+
+def chunk(model: ScriptedModel, sequence: int = 0, position: int = 0, count: int = 2) -> Chunk:
+    return Chunk(sequence, position, [9] * count, empty_row(model))
+
+
+def test_breaches_of_the_contract_are_refused() -> None:
+    model = scripted_model(sessions=2, batch_tokens=4, context_length=6)
+    model.decode([chunk(model)])
+    bad: list[tuple[list[Chunk], str]] = [
+        ([], "empty batch"),
+        ([chunk(model)], "holds 2 tokens, the chunk starts at 0"),
+        ([chunk(model, 1, 1)], "holds 0 tokens, the chunk starts at 1"),
+        ([chunk(model, 2)], "no sequence 2"),
+        ([chunk(model, 1, count=0)], "empty chunk"),
+        ([chunk(model, 1, count=5)], "5 tokens in a batch of 4"),
+        ([chunk(model, 0, 2, 5)], "more than 6 tokens in a sequence"),
+        ([chunk(model, 1), chunk(model, 1)], "two chunks of one sequence"),
+        ([Chunk(1, 0, [-1], None)], "outside the vocabulary"),
+        ([Chunk(1, 0, [10_000], None)], "outside the vocabulary"),
+        ([Chunk(1, 0, [9], np.zeros(3, np.float32))], r"an output of float32 \(3,\)"),
+    ]
+    for chunks, message in bad:
+        with pytest.raises(ValueError, match=message):
+            model.decode(chunks)
+    with pytest.raises(ValueError, match="cannot keep 3 of 2"):
+        model.truncate(0, 3)
+    with pytest.raises(ValueError, match="cannot copy 3 of 2"):
+        model.copy(0, 1, 3)
+    with pytest.raises(ValueError, match="sequence 0 is not empty"):
+        model.copy(0, 0, 1)
+    assert model.tokens(0) == (9, 9)
+    assert model.tokens(1) == ()
+
+
+def test_what_it_cannot_do_is_refused() -> None:
+    model = scripted_model(fork=False)
+    model.decode([chunk(model)])
+    with pytest.raises(ValueError, match="cannot fork"):
+        model.copy(0, 1, 2)
+    model = scripted_model(rewind=False)
+    model.decode([chunk(model)])
+    with pytest.raises(ValueError, match="cannot rewind"):
+        model.truncate(0, 1)
+    with pytest.raises(ValueError, match="whole sequences"):
+        model.copy(0, 1, 1)
+    model.truncate(0, 0)
+
+
+def test_full_cells_raise_no_room_and_change_nothing() -> None:
+    model = scripted_model(cells=5)
+    model.decode([chunk(model, count=3)])
+    with pytest.raises(NoRoom):
+        model.decode([chunk(model, 1, count=3)])
+    with pytest.raises(NoRoom):
+        model.copy(0, 1, 3)
+    assert model.tokens(1) == ()
+    model.truncate(0, 0)
+    model.decode([chunk(model, 1, count=3)])
+
+
+def test_a_closed_model_refuses_work() -> None:
+    model = scripted_model()
+    model.close()
+    model.close()
+    with pytest.raises(ValueError, match="closed"):
+        model.decode([chunk(model)])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sed": 1}, r"models.a.options.sed: unknown option; did you mean seed\?"),
+        ({"zzz": 1}, "models.a.options.zzz: unknown option; known: vocabulary, seed"),
+        ({"seed": "1"}, "models.a.options.seed: must be an integer, not '1'"),
+        ({"seed": True}, "models.a.options.seed: must be an integer, not True"),
+        ({"say": 5}, "models.a.options.say: must be a text, not 5"),
+        ({"chat": 1}, "models.a.options.chat: must be true or false, not 1"),
+        ({"sharpness": float("nan")}, "sharpness: must be finite and not negative, not nan"),
+        ({"confidence": 1}, r"confidence: must be in \[0, 1\), not 1.0"),
+        ({"sessions": 0}, "sessions: must be at least 1, not 0"),
+        ({"cells": -1}, "cells: must be finite and not negative, not -1"),
+        ({"vocabulary": "bytes"}, "vocabulary: must be letters or words, not 'bytes'"),
+    ],
+)
+def test_wrong_options_are_refused_by_name(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        ScriptedOptions.from_mapping(options, "models.a.options")
+
+
+def test_options_are_read_with_whole_numbers_where_fractions_are_allowed() -> None:
+    options = ScriptedOptions.from_mapping({"sharpness": 2, "seed": 5}, "options")
+    assert options == ScriptedOptions(seed=5, sharpness=2.0)
+    assert type(options.sharpness) is float
+
+
+def test_loading_reports_progress_and_fails_when_told_to() -> None:
+    progress: list[float] = []
+    assert load("", {"seed": 1}, 1, progress.append).facts.description == "scripted letters, seed 1"
+    assert progress == [0.0, 1.0]
+    with pytest.raises(ModelUnusable, match="the tensors are gone"):
+        load("", {"fail_load": "the tensors are gone"}, 1, progress.append)
+
+
+def test_a_simulated_crash_kills_the_process_in_that_step_and_only_once(tmp_path: Path) -> None:
+    marker = tmp_path / "crashed"
+    assert exit_code(2, crash_after_steps=3) == 0
+    assert exit_code(3, crash_after_steps=3, crash_marker=str(marker)) == -signal.SIGKILL
+    assert marker.exists()
+    assert exit_code(3, crash_after_steps=3, crash_marker=str(marker)) == 0
+
+
+def test_a_simulated_abort_ends_the_process_with_sigabrt() -> None:
+    assert exit_code(1, abort_after_steps=1) == -signal.SIGABRT
+
+
+def test_a_simulated_hang_never_ends() -> None:
+    context = multiprocessing.get_context("spawn")
+    began = context.Event()
+    process = context.Process(target=decode_steps, args=(1, {"hang_after_steps": 1}, began))
+    process.start()
+    try:
+        assert began.wait(60)
+        process.join(0.3)
+        assert process.is_alive()
+    finally:
+        process.kill()
+        process.join(60)

@@ -1,0 +1,318 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from quorate.engines.in_process import InProcessEngine
+from quorate.ensemble.decode import Ballot, decode
+from quorate.ensemble.sampling import Sampler
+from quorate.ensemble.scoring import score
+from quorate.ensemble.seats import Seat, Table
+from quorate.errors import WorkerLost
+from quorate.generation import (
+    CombinationRule,
+    Delta,
+    FailurePolicy,
+    FinishReason,
+    Notice,
+    NoticeKind,
+    ResponseOptions,
+    SamplingOptions,
+    StoppingOptions,
+    TextPrompt,
+    Token,
+)
+from quorate.measurement.energy import NoMeter
+from support.scripted_models import fresh_row, scripted_engine
+
+GREEDY = SamplingOptions(temperature=0.0)
+PROMPT = TextPrompt("the cat ")
+
+
+async def table_of(
+    *members: tuple[InProcessEngine, float], policy: FailurePolicy = FailurePolicy.AUTO
+) -> Table:
+    seats = [
+        Seat(engine.model_id, engine, weight, await engine.encode(PROMPT), 256)
+        for engine, weight in members
+    ]
+    table = Table(seats, policy)
+    await table.open()
+    table.feed_prompts()
+    return table
+
+
+def ballot(engine: InProcessEngine, **changes: Any) -> Ballot:
+    vocabulary = engine.vocabulary
+    sampling = changes.pop("sampling", GREEDY)
+    return Ballot(
+        **{
+            "vocabulary": vocabulary,
+            "rule": CombinationRule.LINEAR,
+            "sampler": Sampler(sampling, len(vocabulary), 7, ()),
+            "stopping": StoppingOptions(),
+            "response": ResponseOptions(),
+            "most_tokens": 12,
+            "at_limit": FinishReason.MAX_TOKENS,
+            **changes,
+        }
+    )
+
+
+class Told:
+    """Everything a decode loop yielded."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.tokens: list[Token] = []
+        self.notices: list[Notice] = []
+        self.ended: FinishReason | None = None
+
+    @property
+    def ids(self) -> list[int]:
+        return [token.token_id for token in self.tokens]
+
+
+async def run(table: Table, how: Ballot, kill: dict[int, Any] | None = None) -> Told:
+    """Runs a loop to its end; ``kill`` maps a count of tokens to what happens after it."""
+    told = Told()
+    async for step in decode(table, how):
+        if isinstance(step, Delta):
+            told.text += step.text
+            told.tokens.extend(step.tokens)
+            action = (kill or {}).get(len(told.tokens))
+            if action is not None:
+                action()
+        elif isinstance(step, Notice):
+            told.notices.append(step)
+        else:
+            told.ended = step
+    table.close()
+    return told
+
+
+async def alone(sampling: SamplingOptions = GREEDY, **options: Any) -> Told:
+    engine = scripted_engine("alone", **options)
+    return await run(await table_of((engine, 1.0)), ballot(engine, sampling=sampling))
+
+
+async def test_greedy_decoding_takes_the_models_best_token_at_every_step() -> None:
+    told = await alone(seed=3)
+    engine = scripted_engine("reference", seed=3)
+    context = await engine.encode(PROMPT)
+    for token in told.tokens:
+        row = fresh_row(context, seed=3)
+        assert token.token_id == int(np.argmax(row))
+        assert token.logprob == pytest.approx(float(row[token.token_id]))
+        context.append(token.token_id)
+    assert told.ended is FinishReason.MAX_TOKENS
+    assert len(told.tokens) == 12
+
+
+@pytest.mark.parametrize("rule", list(CombinationRule))
+@pytest.mark.parametrize("sampling", [GREEDY, SamplingOptions(temperature=0.9)])
+async def test_a_model_voting_with_its_twin_says_what_it_says_alone(
+    rule: CombinationRule, sampling: SamplingOptions
+) -> None:
+    first, twin = scripted_engine("a", seed=3), scripted_engine("b", seed=3)
+    together = await run(
+        await table_of((first, 0.3), (twin, 0.7)), ballot(first, rule=rule, sampling=sampling)
+    )
+    if rule is CombinationRule.MAJORITY:
+        sampling = GREEDY
+    assert together.ids == (await alone(sampling, seed=3)).ids
+
+
+async def test_the_order_of_members_does_not_matter() -> None:
+    def members() -> list[tuple[InProcessEngine, float]]:
+        return [(scripted_engine(f"m{seed}", seed=seed), 1 / 3) for seed in (1, 2, 3)]
+
+    one, two, three = members()
+    forwards = await run(await table_of(one, two, three), ballot(one[0]))
+    one, two, three = members()
+    backwards = await run(await table_of(three, two, one), ballot(one[0]))
+    assert forwards.ids == backwards.ids
+
+
+async def test_two_members_that_disagree_answer_with_their_mixture() -> None:
+    a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
+    told = await run(await table_of((a, 0.5), (b, 0.5)), ballot(a))
+    context = await a.encode(PROMPT)
+    for token in told.tokens:
+        mixture = 0.5 * np.exp(fresh_row(context, seed=1)) + 0.5 * np.exp(
+            fresh_row(context, seed=2)
+        )
+        assert token.token_id == int(np.argmax(mixture))
+        context.append(token.token_id)
+
+
+async def test_votes_tell_each_members_favourite_and_its_view_of_the_chosen() -> None:
+    a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
+    shown = ResponseOptions(top_logprobs=3, member_votes=True)
+    told = await run(await table_of((a, 0.25), (b, 0.75)), ballot(a, response=shown, most_tokens=1))
+    (token,) = told.tokens
+    context = await a.encode(PROMPT)
+    for vote, seed, weight in zip(token.votes, (1, 2), (0.25, 0.75), strict=True):
+        row = fresh_row(context, seed=seed)
+        assert vote.piece == a.vocabulary.pieces[int(np.argmax(row))]
+        assert vote.logprob == pytest.approx(float(row.max()))
+        assert vote.chosen_logprob == pytest.approx(float(row[token.token_id]))
+        assert vote.weight == weight
+    assert [vote.model for vote in token.votes] == ["a", "b"]
+    assert len(token.top) == 3
+    assert token.top[0].token_id == token.token_id
+
+
+async def test_the_answer_ends_where_the_models_end_it() -> None:
+    told = await run(
+        await table_of((engine := scripted_engine("a", say="sat on the mat"), 1.0)),
+        ballot(engine, most_tokens=200),
+    )
+    assert told.text == "sat on the mat"
+    assert told.ended is FinishReason.END_OF_GENERATION
+
+
+async def test_a_stop_string_ends_the_answer_before_itself() -> None:
+    engine = scripted_engine("a", say="sat on the mat")
+    told = await run(
+        await table_of((engine, 1.0)),
+        ballot(engine, most_tokens=200, stopping=StoppingOptions(stop=("the",))),
+    )
+    assert told.text == "sat on "
+    assert told.ended is FinishReason.STOP_STRING
+
+
+async def test_a_text_held_back_for_a_stop_string_comes_at_the_end() -> None:
+    engine = scripted_engine("a", say="sat on the")
+    told = await run(
+        await table_of((engine, 1.0)),
+        ballot(engine, most_tokens=200, stopping=StoppingOptions(stop=("the mat",))),
+    )
+    assert told.text == "sat on the"
+    assert told.ended is FinishReason.END_OF_GENERATION
+
+
+async def test_the_byte_limit_cuts_between_code_points() -> None:
+    engine = scripted_engine("a", say="a€€")
+    told = await run(
+        await table_of((engine, 1.0)),
+        ballot(engine, most_tokens=200, stopping=StoppingOptions(max_bytes=5)),
+    )
+    assert told.text == "a€"
+    assert told.ended is FinishReason.MAX_BYTES
+
+
+async def test_the_limit_of_the_context_is_told_apart_from_the_callers_limit() -> None:
+    engine = scripted_engine("a")
+    how = ballot(engine, most_tokens=4, at_limit=FinishReason.CONTEXT_FULL)
+    told = await run(await table_of((engine, 1.0)), how)
+    assert (len(told.tokens), told.ended) == (4, FinishReason.CONTEXT_FULL)
+
+
+async def test_a_dead_member_is_dropped_and_weights_renormalised() -> None:
+    a, b, c = (scripted_engine(name, seed=seed) for seed, name in enumerate("abc"))
+    table = await table_of((a, 0.5), (b, 0.3), (c, 0.2))
+    shown = ResponseOptions(member_votes=True)
+    told = await run(table, ballot(a, response=shown), {3: lambda: a.lose("killed by SIGKILL")})
+    assert len(told.tokens) == 12
+    assert [(n.kind, n.model) for n in told.notices] == [(NoticeKind.MEMBER_DROPPED, "a")]
+    assert "killed by SIGKILL" in told.notices[0].message
+    assert [v.model for v in told.tokens[2].votes] == ["a", "b", "c"]
+    last = told.tokens[-1].votes
+    assert [(v.model, v.weight) for v in last] == [
+        ("b", pytest.approx(0.6)),
+        ("c", pytest.approx(0.4)),
+    ]
+
+
+async def test_after_a_drop_the_answer_goes_on_as_the_others_would_from_there() -> None:
+    a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
+    told = await run(
+        await table_of((a, 0.9), (b, 0.1)), ballot(a), {3: lambda: a.lose("killed by SIGKILL")}
+    )
+    context = [*await b.encode(PROMPT), *told.ids[:4]]
+    for token in told.ids[4:]:
+        assert token == int(np.argmax(fresh_row(context, seed=2)))
+        context.append(token)
+
+
+async def test_the_last_member_is_replayed_and_the_answer_is_the_same() -> None:
+    engine = scripted_engine("a", seed=3)
+
+    def die_and_return() -> None:
+        engine.lose("killed by SIGKILL")
+        engine.recover()
+
+    told = await run(await table_of((engine, 1.0)), ballot(engine), {3: die_and_return})
+    assert told.ids == (await alone(seed=3)).ids
+    assert [(n.kind, n.model) for n in told.notices] == [(NoticeKind.MEMBER_REPLAYED, "a")]
+
+
+async def test_the_replay_policy_brings_a_member_back_to_the_vote() -> None:
+    a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
+
+    def die_and_return() -> None:
+        a.lose("killed by SIGKILL")
+        a.recover()
+
+    table = await table_of((a, 0.5), (b, 0.5), policy=FailurePolicy.REPLAY)
+    shown = ResponseOptions(member_votes=True)
+    told = await run(table, ballot(a, response=shown), {3: die_and_return})
+    a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
+    undisturbed = await run(await table_of((a, 0.5), (b, 0.5)), ballot(a))
+    assert told.ids == undisturbed.ids
+    assert [v.model for v in told.tokens[-1].votes] == ["a", "b"]
+
+
+async def test_the_fail_policy_ends_the_stream_with_the_loss() -> None:
+    a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
+    table = await table_of((a, 0.5), (b, 0.5), policy=FailurePolicy.FAIL)
+    with pytest.raises(WorkerLost, match="killed by SIGKILL"):
+        await run(table, ballot(a), {3: lambda: a.lose("killed by SIGKILL")})
+    table.close()
+
+
+async def test_the_continue_policy_has_nothing_to_go_on_with_after_the_last_member() -> None:
+    engine = scripted_engine("a")
+    table = await table_of((engine, 1.0), policy=FailurePolicy.CONTINUE)
+    with pytest.raises(WorkerLost):
+        await run(table, ballot(engine), {3: lambda: engine.lose("killed by SIGKILL")})
+    table.close()
+
+
+async def test_a_member_that_dies_again_and_again_fails_the_request_in_the_end() -> None:
+    engine = scripted_engine("a")
+
+    def die_and_return() -> None:
+        engine.lose("killed by SIGKILL")
+        engine.recover()
+
+    table = await table_of((engine, 1.0))
+    deaths = dict.fromkeys(range(1, 13), die_and_return)
+    with pytest.raises(WorkerLost):
+        await run(table, ballot(engine), deaths)
+    table.close()
+
+
+async def test_scoring_an_answer_repeats_what_its_stream_said() -> None:
+    a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
+    told = await run(await table_of((a, 0.5), (b, 0.5)), ballot(a))
+    table = await table_of((a, 0.5), (b, 0.5))
+    scored = await score(table, a.vocabulary, CombinationRule.LINEAR, told.ids)
+    table.close()
+    assert [token.token_id for token in scored] == told.ids
+    assert [token.logprob for token in scored] == [token.logprob for token in told.tokens]
+
+
+async def test_usage_counts_prompt_and_answer_also_of_a_dropped_member() -> None:
+    a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
+    table = await table_of((a, 0.5), (b, 0.5))
+    prompt = len(await a.encode(PROMPT))
+    await run(table, ballot(a), {3: lambda: a.lose("killed by SIGKILL")})
+    usage = {entry.model: entry for entry in table.usage(NoMeter())}
+    assert usage["b"].prompt_tokens == prompt
+    assert usage["b"].generated_tokens == 11
+    assert usage["a"].generated_tokens <= 4
+    assert usage["b"].busy_ms > 0
+    assert usage["b"].energy.joules is None

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quorate.ensemble.text import Utf8Stream
+
+sizes = st.lists(st.integers(0, 5), max_size=60)
+
+
+def decode(data: bytes, cuts: list[int]) -> tuple[list[str], str]:
+    stream = Utf8Stream()
+    texts = []
+    for size in cuts:
+        texts.append(stream.push(data[:size]))
+        data = data[size:]
+    texts.append(stream.push(data))
+    return texts, stream.flush()
+
+
+@given(st.text(max_size=60), sizes)
+def test_valid_text_arrives_whole_however_it_is_cut(text: str, cuts: list[int]) -> None:
+    texts, rest = decode(text.encode(), cuts)
+    assert "".join(texts) == text
+    assert rest == ""
+
+
+@given(st.binary(max_size=60), sizes)
+def test_any_bytes_give_what_decoding_them_at_once_gives(data: bytes, cuts: list[int]) -> None:
+    texts, rest = decode(data, cuts)
+    assert "".join(texts) + rest == data.decode("utf-8", "replace")
+
+
+def test_a_code_point_is_held_back_until_it_is_complete() -> None:
+    stream = Utf8Stream()
+    assert [stream.push(bytes([byte])) for byte in "😀".encode()] == ["", "", "", "😀"]
+
+
+def test_a_code_point_never_completed_becomes_a_replacement_character() -> None:
+    stream = Utf8Stream()
+    assert stream.push(b"ok\xf0\x9f") == "ok"
+    assert stream.flush() == "\N{REPLACEMENT CHARACTER}"
+    assert stream.flush() == ""

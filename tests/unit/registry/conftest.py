@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+
+from quorate_registry.manifest import HubSource
+from support.loopback_hub import LoopbackHub
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "quorate-home"
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small sound model file, written by the reference implementation of the format."""
+    path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name("Tiny Test")
+    writer.add_context_length(128)
+    writer.add_block_count(2)
+    writer.add_embedding_length(64)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_file_type(int(gguf.LlamaFileType.MOSTLY_Q8_0))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(["<s>", "</s>", "a", "b", "ab"])
+    writer.add_token_scores([0.0, 0.0, -1.0, -2.0, -3.0])
+    writer.add_chat_template("{{ messages[0]['content'] }}")
+    generator = np.random.default_rng(0)
+    for name, shape in (("token_embd.weight", (5, 64)), ("output.weight", (5, 64))):
+        weights = generator.standard_normal(shape, dtype=np.float32)
+        packed = gguf.quantize(weights, gguf.GGMLQuantizationType.Q8_0)
+        writer.add_tensor(name, packed, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+    writer.add_tensor("output_norm.weight", np.ones(64, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LoopbackHub]:
+    """A hub on loopback, and a hub client that knows nothing of this machine's user."""
+    import huggingface_hub.constants
+    from huggingface_hub import close_session
+
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    constants = huggingface_hub.constants
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    close_session()
+    with LoopbackHub() as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
+        yield running
+    close_session()
+
+
+@pytest.fixture
+def source(hub: LoopbackHub, tiny_gguf: Path) -> HubSource:
+    """A published file, as a catalogue entry without pins names it."""
+    hub.add("someone/tiny-GGUF", "quants/tiny.gguf", tiny_gguf.read_bytes())
+    return HubSource("someone/tiny-GGUF", "quants/tiny.gguf")

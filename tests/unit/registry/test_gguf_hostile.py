@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import os
+import struct
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from quorate_registry.errors import BrokenFile
+from quorate_registry.gguf import read_facts
+
+HUGE = 2**63
+
+
+def u32(value: int) -> bytes:
+    return struct.pack("<I", value)
+
+
+def u64(value: int) -> bytes:
+    return struct.pack("<Q", value)
+
+
+def text(value: bytes) -> bytes:
+    return u64(len(value)) + value
+
+
+def pair(key: bytes, kind: int, value: bytes) -> bytes:
+    return text(key) + u32(kind) + value
+
+
+ARCHITECTURE = pair(b"general.architecture", 8, text(b"llama"))
+TENSOR = text(b"t") + u32(1) + u64(8) + u32(0) + u64(0)
+
+
+def header(pairs: list[bytes], tensors: list[bytes], version: int = 3) -> bytes:
+    body = b"".join(pairs) + b"".join(tensors)
+    return b"GGUF" + u32(version) + u64(len(tensors)) + u64(len(pairs)) + body
+
+
+def padded(head: bytes, data: bytes = bytes(32)) -> bytes:
+    return head + bytes(-len(head) % 32) + data
+
+
+def reason(path: Path) -> str:
+    with pytest.raises(BrokenFile) as caught:
+        read_facts(path)
+    assert caught.value.path == path
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return caught.value.reason
+
+
+def test_the_smallest_sound_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "small.gguf"
+    for version in (2, 3):
+        path.write_bytes(padded(header([ARCHITECTURE], [TENSOR], version)))
+        assert read_facts(path).parameters == 8
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "is empty"),
+        (b"GG", "is truncated"),
+        (b"<html>not a model</html>", "wrong magic number"),
+        (bytes(4096), "wrong magic number"),
+        (b"GGUF" + u32(1) + bytes(64), "has GGUF version 1"),
+        (b"GGUF" + struct.pack(">I", 3) + bytes(64), "big-endian"),
+        (b"GGUF" + u32(3) + u64(HUGE) + u64(0), f"claims {HUGE} tensors"),
+        (b"GGUF" + u32(3) + u64(0) + u64(HUGE), f"claims {HUGE} metadata keys"),
+        (b"GGUF" + u32(3) + u64(60_000) + u64(60_000), "is truncated"),
+        (header([u64(HUGE) + b"key"], []), f"claims {HUGE} bytes for metadata key 0"),
+        (header([pair(b"\xff\xfe", 4, u32(1))], []), "no UTF-8 text"),
+        (header([pair(b"k", 99, u32(1))], []), "unknown value type 99"),
+        (header([pair(b"k", 8, u64(HUGE))], []), "is truncated: it ends inside 'k'"),
+        (header([pair(b"k", 9, u32(8) + u64(HUGE))], []), f"claims {HUGE} strings"),
+        (header([pair(b"k", 9, u32(4) + u64(HUGE))], []), "is truncated"),
+        (header([pair(b"k", 9, u32(9) + u64(1) * 500)], []), "nests arrays"),
+        (header([pair(b"k", 9, u32(77) + u64(1))], []), "unknown value type 77"),
+        (header([pair(b"k", 4, u32(1))] * 2, []), "metadata key 'k' twice"),
+        (padded(header([ARCHITECTURE], [TENSOR] * 2)), "tensor 't' twice"),
+        (padded(header([ARCHITECTURE], [TENSOR]), bytes(31)), "is truncated: tensor 't'"),
+        (
+            padded(header([ARCHITECTURE], [text(b"t") + u32(1) + u64(HUGE) + u32(0) + u64(0)])),
+            "is truncated: tensor 't'",
+        ),
+        (
+            padded(header([ARCHITECTURE], [text(b"t") + u32(1) + u64(8) + u32(0) + u64(HUGE)])),
+            "is truncated: tensor 't'",
+        ),
+        (header([ARCHITECTURE], [text(b"t") + u32(9) + u64(1) * 9]), "9 dimensions"),
+        (
+            header([ARCHITECTURE], [text(b"t") + u32(1) + u64(8) + u32(5) + u64(0)]),
+            "unknown type 5",
+        ),
+        (
+            header([ARCHITECTURE], [text(b"t") + u32(1) + u64(8) + u32(2) + u64(0)]),
+            "no multiple of its block",
+        ),
+        (
+            header([ARCHITECTURE], [text(b"t") + u32(1) + u64(8) + u32(0) + u64(1)]),
+            "unaligned offset",
+        ),
+        (
+            padded(header([ARCHITECTURE, pair(b"general.alignment", 4, u32(0))], [TENSOR])),
+            "not a power of two",
+        ),
+        (
+            padded(header([ARCHITECTURE, pair(b"general.alignment", 8, text(b"x"))], [TENSOR])),
+            "not a whole number",
+        ),
+        (padded(header([pair(b"k", 4, u32(1))], [TENSOR])), "does not name its architecture"),
+        (padded(header([pair(b"general.architecture", 4, u32(1))], [TENSOR])), "has no text"),
+        (padded(header([ARCHITECTURE], [])), "holds no tensors"),
+        (
+            padded(header([ARCHITECTURE, pair(b"llama.block_count", 4, u32(2**31))], [TENSOR])),
+            f"claims {2**31} layers",
+        ),
+        (
+            padded(header([ARCHITECTURE, pair(b"llama.block_count", 8, text(b"9"))], [TENSOR])),
+            "no whole number in llama.block_count",
+        ),
+        (
+            padded(header([ARCHITECTURE, pair(b"tokenizer.ggml.tokens", 4, u32(9))], [TENSOR])),
+            "no array in tokenizer.ggml.tokens",
+        ),
+    ],
+)
+def test_a_hostile_header_is_refused_with_its_reason(
+    tmp_path: Path, content: bytes, expected: str
+) -> None:
+    path = tmp_path / "hostile.gguf"
+    path.write_bytes(content)
+    assert expected in reason(path)
+
+
+def test_things_that_are_not_files_are_refused(tmp_path: Path) -> None:
+    assert reason(tmp_path / "absent.gguf") == "does not exist"
+    assert reason(tmp_path) == "is not a file"
+    pipe = tmp_path / "pipe.gguf"
+    os.mkfifo(pipe)
+    assert reason(pipe) == "is not a file"
+
+
+def test_a_huge_hollow_file_costs_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "hollow.gguf"
+    long_text = pair(b"text", 8, u64(2**20)) + bytes(2**20)
+    numbers = pair(b"numbers", 9, u32(4) + u64(2**36))
+    path.write_bytes(header([long_text, numbers], []))
+    os.truncate(path, 2**40)
+    tracemalloc.start()
+    try:
+        assert "does not name its architecture" in reason(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 2**20
+
+
+def test_more_strings_than_any_vocabulary_are_refused_before_they_are_counted(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "hollow.gguf"
+    path.write_bytes(header([pair(b"k", 9, u32(8) + u64(2**21 + 1))], []))
+    os.truncate(path, 2**40)
+    assert "too many to be a model" in reason(path)
+
+
+def test_text_beyond_all_need_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "wordy.gguf"
+    value = u64(2**20) + bytes(2**20)
+    path.write_bytes(header([pair(b"k%d" % index, 8, value) for index in range(33)], []))
+    assert "more text in its header" in reason(path)
+
+
+def test_a_string_over_a_mebibyte_is_skipped_not_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "long.gguf"
+    long = pair(b"tokenizer.chat_template", 8, text(b"x" * (2**20 + 1)))
+    path.write_bytes(padded(header([ARCHITECTURE, long], [TENSOR])))
+    assert read_facts(path).chat_template is None
+
+
+@settings(
+    max_examples=400,
+    deadline=2000,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_no_mutation_raises_anything_but_broken_file(
+    tiny_gguf: Path, tmp_path: Path, data: st.DataObject
+) -> None:
+    content = bytearray(tiny_gguf.read_bytes())
+    for _ in range(data.draw(st.integers(0, 4))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        patch = data.draw(st.binary(min_size=1, max_size=9))
+        content[at : at + len(patch)] = patch
+    cut = data.draw(st.integers(0, len(content)) | st.just(len(content)))
+    path = tmp_path / "mutant.gguf"
+    path.write_bytes(content[:cut])
+    try:
+        facts = read_facts(path)
+    except BrokenFile as error:
+        assert "\n" not in str(error).replace(str(path), "")
+    else:
+        assert facts.memory_estimate(1024) > 0
+
+
+def test_every_truncation_is_refused(tiny_gguf: Path, tmp_path: Path) -> None:
+    content = tiny_gguf.read_bytes()
+    path = tmp_path / "cut.gguf"
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        assert reason(path)

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from quorate_registry import (
+    BrokenFile,
+    ChecksumMismatch,
+    ModelNotPresent,
+    ModelState,
+    NotRemovable,
+    Offline,
+    Registry,
+    UnknownModel,
+)
+from quorate_registry.manifest import HubSource
+from support.loopback_hub import LoopbackHub
+
+HUB_MANIFEST = """
+id = "tiny"
+description = "A tiny model"
+licence = "MIT"
+[source]
+kind = "hub"
+repo = "someone/tiny-GGUF"
+file = "quants/tiny.gguf"
+"""
+
+
+@pytest.fixture
+def registry(home: Path, source: HubSource, tiny_gguf: Path, tmp_path: Path) -> Registry:
+    """A registry with one hub model, one path model, and two package models of its own."""
+    folder = home / "models.d"
+    folder.mkdir(parents=True)
+    (folder / "tiny.toml").write_text(HUB_MANIFEST)
+    local = tmp_path / "local.gguf"
+    shutil.copy(tiny_gguf, local)
+    head = 'id = "{0}"\ndescription = "d"\nlicence = "MIT"\n[source]\n'
+    (folder / "local.toml").write_text(
+        head.format("local") + f'kind = "path"\npath = "{local}"\n',
+    )
+    package = 'kind = "package"\nfile = "m.gguf"\npackage = "{0}"\n'
+    (folder / "packed.toml").write_text(head.format("packed") + package.format("packed_model_xyz"))
+    (folder / "absent.toml").write_text(
+        head.format("absent") + package.format("absent_model_xyz") + 'install = "pip install xyz"\n'
+    )
+    return Registry(home)
+
+
+@pytest.fixture
+def package(tmp_path: Path, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed package with a model inside, which breaks when it is imported."""
+    folder = tmp_path / "site" / "packed_model_xyz"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("import a_dependency_nobody_installed\n")
+    shutil.copy(tiny_gguf, folder / "m.gguf")
+    monkeypatch.syspath_prepend(str(folder.parent))
+    return folder / "m.gguf"
+
+
+def test_states_say_what_is_on_this_machine(registry: Registry, package: Path) -> None:
+    states = {entry.manifest.id: entry.state for entry in registry.list()}
+    assert states["tiny"] is ModelState.AVAILABLE
+    assert states["local"] is ModelState.INSTALLED
+    assert states["packed"] is ModelState.INSTALLED
+    assert states["absent"] is ModelState.MISSING
+    path = registry.pull("tiny")
+    entry = registry.get("tiny")
+    assert (entry.state, entry.path) == (ModelState.PULLED, path)
+    assert entry.size_bytes == path.stat().st_size
+
+
+def test_a_package_file_is_found_without_importing_the_package(
+    registry: Registry, package: Path
+) -> None:
+    assert registry.resolve("packed").path == package
+    assert registry.inspect("packed").name == "Tiny Test"
+    assert "packed_model_xyz" not in sys.modules
+
+
+def test_an_id_resolves_to_its_pulled_file(registry: Registry) -> None:
+    path = registry.pull("tiny")
+    resolved = registry.resolve("tiny")
+    assert (resolved.id, resolved.path) == ("tiny", path)
+    assert resolved.manifest is not None
+
+
+def test_an_id_that_is_not_pulled_says_how_to_get_it(registry: Registry) -> None:
+    with pytest.raises(ModelNotPresent, match="run quorate models pull tiny"):
+        registry.resolve("tiny")
+    with pytest.raises(ModelNotPresent, match="absent_model_xyz, which is missing: pip install"):
+        registry.pull("absent")
+
+
+def test_an_unknown_id_names_its_neighbours(registry: Registry) -> None:
+    with pytest.raises(UnknownModel, match=r"'tinny': did you mean tiny") as caught:
+        registry.resolve("tinny")
+    assert caught.value.nearest[0] == "tiny"
+
+
+def test_a_path_is_its_own_model(registry: Registry, tmp_path: Path, tiny_gguf: Path) -> None:
+    path = tmp_path / "My.Model.Q8_0.gguf"
+    shutil.copy(tiny_gguf, path)
+    resolved = registry.resolve(str(path))
+    assert (resolved.id, resolved.path, resolved.manifest) == ("my.model.q8_0", path, None)
+
+
+def test_a_file_in_this_folder_needs_no_slash(
+    registry: Registry, tmp_path: Path, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(tiny_gguf, tmp_path / "here.gguf")
+    monkeypatch.chdir(tmp_path)
+    assert registry.resolve("here.gguf").id == "here"
+
+
+def test_a_checkpoint_folder_is_a_model(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "Check-Point"
+    folder.mkdir()
+    with pytest.raises(BrokenFile, match=r"without config\.json"):
+        registry.resolve(str(folder))
+    (folder / "config.json").write_text("{}")
+    assert registry.resolve(f"{folder}/").id == "check-point"
+    with pytest.raises(BrokenFile, match="checkpoint folder"):
+        registry.inspect(str(folder))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnknownModel, match=r"write \./Check-Point"):
+        registry.resolve("Check-Point")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["./absent.gguf", "/no/where", "absent.gguf", "a/\0b", "~nobody-here/a.gguf", "a/" + "b" * 999],
+)
+def test_a_path_that_leads_nowhere_is_refused(registry: Registry, name: str) -> None:
+    with pytest.raises(ModelNotPresent):
+        registry.resolve(name)
+
+
+def test_offline_never_touches_the_network(
+    registry: Registry, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Offline, match="not pulled before"):
+        registry.pull("tiny", offline=True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(Offline):
+        registry.pull("tiny")
+    assert hub.requests == []
+
+
+def test_offline_is_no_hindrance_to_what_is_pulled(registry: Registry, hub: LoopbackHub) -> None:
+    path = registry.pull("tiny")
+    asked = len(hub.requests)
+    assert registry.pull("tiny", offline=True) == path
+    assert len(hub.requests) == asked
+
+
+def test_verify_checks_a_pulled_file_against_its_pin(registry: Registry) -> None:
+    path = registry.pull("tiny")
+    result = registry.verify("tiny")
+    assert result.pinned
+    assert result.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ChecksumMismatch, match="remove it and get it again"):
+        registry.verify("tiny")
+    path.write_bytes(bytes(content) + b"more")
+    with pytest.raises(BrokenFile, match="bytes"):
+        registry.verify("tiny")
+    path.write_bytes(bytes(content[:100]))
+    with pytest.raises(BrokenFile, match="truncated"):
+        registry.verify("tiny")
+
+
+def test_verify_of_a_path_checks_the_structure_alone(registry: Registry) -> None:
+    assert not registry.verify("local").pinned
+    assert not registry.verify(str(registry.resolve("local").path)).pinned
+
+
+def test_remove_makes_a_model_available_again(registry: Registry) -> None:
+    path = registry.pull("tiny")
+    size = path.stat().st_size
+    assert registry.remove("tiny") > size
+    assert registry.get("tiny").state is ModelState.AVAILABLE
+    assert not path.exists()
+    with pytest.raises(ModelNotPresent, match="nothing to remove"):
+        registry.remove("tiny")
+
+
+def test_remove_works_after_the_manifest_is_gone(registry: Registry, home: Path) -> None:
+    registry.pull("tiny")
+    (home / "models.d" / "tiny.toml").unlink()
+    assert Registry(home).remove("tiny") > 0
+
+
+def test_remove_leaves_the_files_of_others_alone(registry: Registry, package: Path) -> None:
+    with pytest.raises(NotRemovable, match="belongs to the Python package"):
+        registry.remove("packed")
+    with pytest.raises(NotRemovable, match="not ours"):
+        registry.remove("local")
+    for name in ("..", "../models.d", "unknown"):
+        with pytest.raises(UnknownModel):
+            registry.remove(name)
+    assert package.is_file()
+
+
+def test_looking_around_creates_no_folders(tmp_path: Path) -> None:
+    home = tmp_path / "never"
+    Registry(home).list()
+    assert not home.exists()

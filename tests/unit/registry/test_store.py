@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from quorate_registry.errors import StoreUnusable
+from quorate_registry.manifest import HubSource
+from quorate_registry.store import PullRecord, Store, default_home
+
+SOURCE = HubSource("someone/tiny", "q/tiny.gguf")
+RECORD = PullRecord(
+    repo="someone/tiny",
+    file="q/tiny.gguf",
+    revision="main",
+    commit="c" * 40,
+    sha256="a" * 64,
+    size_bytes=4,
+    pulled_at="2026-01-01T00:00:00+00:00",
+)
+
+
+def install(store: Store, content: bytes = b"GGUF") -> Path:
+    with store.locked("tiny"):
+        part = store.part("tiny", SOURCE, "a" * 64)
+        part.write_bytes(content)
+        return store.install("tiny", part, RECORD)
+
+
+def test_an_installed_file_is_found_by_its_source(home: Path) -> None:
+    store = Store(home)
+    path = install(store)
+    assert store.pulled("tiny", SOURCE) == (path, RECORD)
+    assert path == home / "models" / "tiny" / "tiny.gguf"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        HubSource("another/tiny", "q/tiny.gguf"),
+        HubSource("someone/tiny", "other.gguf"),
+        HubSource("someone/tiny", "q/tiny.gguf", revision="v2"),
+        HubSource("someone/tiny", "q/tiny.gguf", sha256="b" * 64),
+    ],
+)
+def test_a_manifest_that_asks_for_other_content_is_not_served(
+    home: Path, source: HubSource
+) -> None:
+    store = Store(home)
+    install(store)
+    assert store.pulled("tiny", source) is None
+
+
+def test_the_commit_of_a_pull_may_be_asked_for_by_name(home: Path) -> None:
+    store = Store(home)
+    install(store)
+    assert store.pulled("tiny", HubSource("someone/tiny", "q/tiny.gguf", "c" * 40)) is not None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"repo": 1}', "null"])
+def test_an_unreadable_record_counts_as_none(home: Path, text: str) -> None:
+    store = Store(home)
+    install(store)
+    (store.folder("tiny") / "pulled.json").write_text(text)
+    assert store.pulled("tiny", SOURCE) is None
+
+
+def test_a_record_with_wrong_types_counts_as_none(home: Path) -> None:
+    store = Store(home)
+    path = install(store)
+    record = path.parent / "pulled.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"size_bytes": "4"}))
+    assert store.record("tiny") is None
+
+
+def test_remove_deletes_only_what_pulls_have_written(home: Path) -> None:
+    store = Store(home)
+    install(store)
+    foreign = store.folder("tiny") / "notes.txt"
+    foreign.write_text("mine")
+    part = store.part("tiny", SOURCE, "b" * 64)
+    part.write_bytes(b"12345")
+    assert store.remove("tiny") > 9
+    assert [path.name for path in store.folder("tiny").iterdir()] == ["notes.txt"]
+    foreign.unlink()
+    assert store.remove("tiny") == 0
+    assert not store.folder("tiny").exists()
+
+
+def test_remove_does_not_follow_a_record_out_of_its_folder(home: Path, tmp_path: Path) -> None:
+    store = Store(home)
+    install(store)
+    outside = tmp_path / "outside.gguf"
+    outside.write_bytes(b"mine")
+    record = store.folder("tiny") / "pulled.json"
+    record.write_text(
+        json.dumps(json.loads(record.read_text()) | {"file": "../../../outside.gguf"})
+    )
+    store.remove("tiny")
+    assert outside.read_bytes() == b"mine"
+
+
+def test_removing_what_was_never_pulled_creates_nothing(home: Path) -> None:
+    assert Store(home).remove("tiny") == 0
+    assert not home.exists()
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    with pytest.raises(StoreUnusable, match=str(in_the_way)), Store(in_the_way).locked("tiny"):
+        pass
+
+
+def test_the_home_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("QUORATE_HOME", raising=False)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    assert default_home() == tmp_path / ".local" / "share" / "quorate"
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert default_home() == tmp_path / "data" / "quorate"
+    monkeypatch.setenv("QUORATE_HOME", str(tmp_path / "own"))
+    assert default_home() == tmp_path / "own"

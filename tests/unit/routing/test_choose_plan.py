@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from quorate.engines.status import ModelState, ModelStatus
+from quorate.errors import (
+    InvalidRequest,
+    ModelUnusable,
+    NotFound,
+    QuorateError,
+    Unavailable,
+    UnsupportedPlan,
+)
+from quorate.generation import (
+    Alignment,
+    AutoPlan,
+    CombinationRule,
+    FailurePolicy,
+    MemberSpec,
+    Plan,
+    ProfilePlan,
+    Weighting,
+)
+from quorate.routing.choose import choose_plan
+from quorate.routing.snapshot import Snapshot
+
+
+def status(model: str, state: ModelState = ModelState.READY, **known: Any) -> ModelStatus:
+    facts = {"vocabulary_fingerprint": "same", "context_length": 512, **known}
+    return ModelStatus(model, state, "scripted", **facts)
+
+
+def snapshot(*models: ModelStatus, **rest: Any) -> Snapshot:
+    return Snapshot({model.id: model for model in models}, **rest)
+
+
+def plan(*members: MemberSpec | str, **rest: Any) -> Plan:
+    return Plan(tuple(MemberSpec(m) if isinstance(m, str) else m for m in members), **rest)
+
+
+def test_weights_become_shares_of_one_in_the_order_of_the_plan() -> None:
+    decision = choose_plan(
+        plan(MemberSpec("b", 3.0), MemberSpec("a", 1.0)), snapshot(status("a"), status("b")), 7
+    )
+    assert decision.members == (MemberSpec("b", 0.75), MemberSpec("a", 0.25))
+    assert decision.alignment is Alignment.SAME_VOCABULARY
+    assert decision.seed == 7
+
+
+def test_members_without_weights_share_equally() -> None:
+    decision = choose_plan(plan("a", "b"), snapshot(status("a"), status("b")), 0)
+    assert [member.weight for member in decision.members] == [0.5, 0.5]
+
+
+def test_a_member_of_weight_zero_is_left_out_and_need_not_be_ready() -> None:
+    models = snapshot(status("a"), status("b", ModelState.UNLOADED))
+    decision = choose_plan(plan(MemberSpec("a", 1.0), MemberSpec("b", 0.0)), models, 0)
+    assert decision.members == (MemberSpec("a", 1.0),)
+
+
+def test_the_smallest_context_rules() -> None:
+    models = snapshot(status("a", context_length=4096), status("b", context_length=256))
+    assert choose_plan(plan("a", "b"), models, 0).context_tokens == 256
+
+
+def test_a_profile_is_found_by_name_and_named_in_the_decision() -> None:
+    profile = plan("a", rule=CombinationRule.GEOMETRIC, on_failure=FailurePolicy.FAIL)
+    models = snapshot(status("a"), profiles={"careful": profile})
+    decision = choose_plan(ProfilePlan("careful"), models, 0)
+    assert decision.profile == "careful"
+    assert decision.rule is CombinationRule.GEOMETRIC
+    assert decision.on_failure is FailurePolicy.FAIL
+
+
+@pytest.mark.parametrize("asked", [None, AutoPlan()])
+def test_without_a_plan_the_default_profile_answers(asked: AutoPlan | None) -> None:
+    models = snapshot(
+        status("a"), status("b"), profiles={"solo": plan("b")}, default_profile="solo"
+    )
+    assert choose_plan(asked, models, 0).profile == "solo"
+
+
+def test_without_plan_and_profile_every_ready_peer_of_the_first_ready_model_votes() -> None:
+    models = snapshot(
+        status("a", ModelState.LOADING),
+        status("b"),
+        status("c", vocabulary_fingerprint="other"),
+        status("d"),
+    )
+    assert [m.model for m in choose_plan(None, models, 0).members] == ["b", "d"]
+
+
+def test_weights_of_any_size_are_normalised_without_overflow() -> None:
+    huge = plan(MemberSpec("a", 1e308), MemberSpec("b", 1e308))
+    decision = choose_plan(huge, snapshot(status("a"), status("b")), 0)
+    assert [member.weight for member in decision.members] == [0.5, 0.5]
+
+
+REFUSED = [
+    (plan(), InvalidRequest, "plan.ensemble.members: is empty"),
+    (plan("a", "a"), InvalidRequest, "members[1].model: 'a' is named twice"),
+    (plan(""), InvalidRequest, "members[0].model: is empty"),
+    (plan(MemberSpec("a", -1.0)), InvalidRequest, "members[0].weight: is -1.0"),
+    (plan(MemberSpec("a", float("nan"))), InvalidRequest, "members[0].weight: is nan"),
+    (plan(MemberSpec("a", float("inf"))), InvalidRequest, "members[0].weight: is inf"),
+    (plan(MemberSpec("a", 0.0)), InvalidRequest, "all weights are 0"),
+    (plan("alpho"), NotFound, "no model named 'alpho'; did you mean alpha?"),
+    (plan(MemberSpec("a"), MemberSpec("zzz", 0.0)), NotFound, "no model named 'zzz'"),
+    (ProfilePlan("fats"), NotFound, "no profile named 'fats'; did you mean fast?"),
+    (plan("loading"), Unavailable, "model loading is loading"),
+    (plan("restarting"), Unavailable, "model restarting is restarting"),
+    (plan("failed"), ModelUnusable, "failed: wrong magic"),
+    (plan("unloaded"), ModelUnusable, "unloaded: is not loaded"),
+    (plan("a", "other"), UnsupportedPlan, "a, other: their vocabularies differ"),
+    (plan("a", alignment=Alignment.BYTE_EXACT), UnsupportedPlan, "byte_exact is not available"),
+    (plan("a", "alpha", weighting=Weighting.BAYESIAN), UnsupportedPlan, "bayesian is not"),
+]
+
+
+@pytest.mark.parametrize(("asked", "error", "words"), REFUSED)
+def test_what_cannot_run_is_refused_with_its_reason(
+    asked: Plan, error: type[QuorateError], words: str
+) -> None:
+    models = snapshot(
+        status("a"),
+        status("alpha"),
+        status("other", vocabulary_fingerprint="other"),
+        status("loading", ModelState.LOADING),
+        status("restarting", ModelState.RESTARTING),
+        status("failed", ModelState.FAILED, message="wrong magic"),
+        status("unloaded", ModelState.UNLOADED),
+        profiles={"fast": plan("a")},
+    )
+    with pytest.raises(error) as refusal:
+        choose_plan(asked, models, 0)
+    assert words in refusal.value.message
+
+
+def test_a_service_whose_models_still_load_says_so() -> None:
+    with pytest.raises(Unavailable, match="no model is ready yet; a may be soon"):
+        choose_plan(None, snapshot(status("a", ModelState.LOADING)), 0)
+
+
+def test_a_service_without_models_says_so() -> None:
+    with pytest.raises(ModelUnusable, match="no model is loaded"):
+        choose_plan(None, snapshot(), 0)

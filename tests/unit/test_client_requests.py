@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from quorate.client.requests import generate_request, score_request
+from quorate.errors import InvalidRequest
+from quorate.v1 import inference_pb2, plan_pb2
+
+
+def refused(*args: Any, **options: Any) -> str:
+    with pytest.raises(InvalidRequest) as caught:
+        generate_request(*args, **options)
+    return caught.value.message
+
+
+def test_a_prompt_alone_leaves_everything_to_the_server() -> None:
+    request = generate_request("x")
+    assert request.prompt == "x"
+    assert request.WhichOneof("plan_choice") is None
+    assert not request.sampling.HasField("temperature")
+    assert not request.stopping.HasField("max_tokens")
+
+
+def test_none_is_as_good_as_not_given() -> None:
+    nothing = dict.fromkeys(
+        ("model", "models", "profile", "rule", "seed", "stop", "votes", "request_id", "messages")
+    )
+    assert generate_request("x", **nothing) == generate_request("x")
+
+
+def test_an_empty_prompt_is_a_prompt() -> None:
+    assert generate_request("").WhichOneof("input") == "prompt"
+
+
+def test_one_model_is_a_single_plan() -> None:
+    request = generate_request("x", model="a", failure_policy="fail")
+    assert request.plan == plan_pb2.Plan(
+        single={"model": "a"}, failure_policy=plan_pb2.FAILURE_POLICY_FAIL
+    )
+
+
+def test_models_with_weights_are_an_ensemble() -> None:
+    request = generate_request(
+        "x", models={"a": 0.0, "b": None}, rule="geometric", alignment="byte_exact",
+        weighting="bayesian",
+    )  # fmt: skip
+    assert request.plan.ensemble == plan_pb2.EnsemblePlan(
+        members=[{"model": "a", "weight": 0.0}, {"model": "b"}],
+        rule=plan_pb2.COMBINATION_RULE_GEOMETRIC,
+        alignment=plan_pb2.ALIGNMENT_BYTE_EXACT,
+        weighting=plan_pb2.WEIGHTING_BAYESIAN,
+    )
+    assert request.plan.ensemble.members[0].HasField("weight")
+    assert not request.plan.ensemble.members[1].HasField("weight")
+
+
+def test_a_model_named_twice_is_sent_twice_and_left_to_the_server() -> None:
+    request = generate_request("x", models=["a", "a"])
+    assert [member.model for member in request.plan.ensemble.members] == ["a", "a"]
+
+
+def test_no_models_are_an_ensemble_of_none() -> None:
+    assert generate_request("x", models=[]).plan.WhichOneof("kind") == "ensemble"
+
+
+def test_every_option_is_in_the_message() -> None:
+    request = generate_request(
+        messages=[("user", "hi")], profile="p", temperature=0.0, top_p=0.5, top_k=0, min_p=0.25,
+        seed=3, repetition_penalty=1.0, presence_penalty=2.0, frequency_penalty=3.0,
+        logit_bias={4: 5.0}, max_tokens=6, max_bytes=7, stop=["a"], top_logprobs=8, votes=True,
+        request_id="r",
+    )  # fmt: skip
+    assert request == inference_pb2.GenerateRequest(
+        request_id="r",
+        chat={"messages": [{"role": "user", "content": "hi"}]},
+        profile="p",
+        sampling={
+            "temperature": 0.0,
+            "top_p": 0.5,
+            "top_k": 0,
+            "min_p": 0.25,
+            "seed": 3,
+            "repetition_penalty": 1.0,
+            "presence_penalty": 2.0,
+            "frequency_penalty": 3.0,
+            "logit_bias": {4: 5.0},
+        },
+        stopping={"max_tokens": 6, "max_bytes": 7, "stop": ["a"]},
+        response={"top_logprobs": 8, "member_votes": True},
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "prompt: give either a prompt or messages"),
+        ({"prompt": "x", "messages": []}, "prompt: give either a prompt or messages"),
+        (
+            {"prompt": "x", "model": "a", "profile": "p"},
+            "profile: cannot be combined with model; give one of them",
+        ),
+        (
+            {"prompt": "x", "models": ["a"], "rule": "mean"},
+            "rule: is 'mean'; choose one of linear, geometric, majority",
+        ),
+        (
+            {"prompt": "x", "model": "a", "rule": "linear"},
+            "rule: belongs to a plan; name the models it is for",
+        ),
+        (
+            {"prompt": "x", "failure_policy": "fail"},
+            "failure_policy: belongs to a plan; name the models it is for",
+        ),
+        (
+            {"prompt": "x", "models": "ab"},
+            "models: is the text 'ab'; give a list or model='ab'",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(options: dict[str, Any], message: str) -> None:
+    assert refused(**options) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("max_tokens", -1), ("seed", -1), ("top_k", 2**40), ("temperature", "hot")]
+)
+def test_a_value_no_message_can_hold_is_refused_with_its_name(name: str, value: Any) -> None:
+    assert refused("x", **{name: value}).startswith(f"{name}: ")
+
+
+def test_a_score_has_a_continuation_and_a_plan() -> None:
+    request = score_request("p", "c", models={"a": 2.0}, request_id="r")
+    assert request.prompt == "p"
+    assert request.continuation == "c"
+    assert request.request_id == "r"
+    assert request.plan.ensemble.members[0].weight == 2.0
