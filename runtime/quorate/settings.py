@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from quorate.dispatch.settings import DispatchSettings
+from quorate.engines.host.builders import ENGINE_NAMES
 from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.scripted.options import ScriptedOptions
 from quorate.errors import InvalidRequest, NotFound, SettingsError
@@ -26,7 +27,6 @@ from quorate.options import option, read_options, refuse_unknown
 from quorate.routing.weights import share_weights
 from quorate.server.settings import ServerSettings
 
-ENGINES = ("llama_cpp", "scripted")
 _OPTIONS: Mapping[str, type[LlamaCppOptions] | type[ScriptedOptions]] = MappingProxyType(
     {"llama_cpp": LlamaCppOptions, "scripted": ScriptedOptions}
 )
@@ -49,7 +49,7 @@ class ModelSettings:
 
     model: str = ""
     id: str = ""
-    engine: str = option("llama_cpp", choices=ENGINES)
+    engine: str = option("llama_cpp", choices=ENGINE_NAMES)
     cores: int = option(0, lowest=0, highest=4096)
     load: bool = True
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

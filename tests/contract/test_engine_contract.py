@@ -136,6 +136,22 @@ async def test_facts_are_sensible(subject: Subject) -> None:
     assert facts.cells >= 48 * facts.sessions
 
 
+async def test_control_tokens_that_do_not_end_generation_have_no_mass(subject: Subject) -> None:
+    vocabulary = subject.engine.vocabulary
+    row = await feed(await subject.open(), await subject.encode(FOX))
+    silent = vocabulary.control - vocabulary.end_of_generation
+    assert np.isneginf(row[sorted(silent)]).all()
+
+
+async def test_the_work_of_a_feed_starts_at_the_call(subject: Subject) -> None:
+    prompt = await subject.encode(FOX)
+    session = await subject.open()
+    future = asyncio.ensure_future(session.feed(prompt))
+    assert (await asyncio.wait([future], timeout=DEADLINE_SECONDS))[0] == {future}
+    assert session.busy_seconds > 0
+    assert session.position == len(prompt)
+
+
 async def test_positions_count_the_tokens_held(subject: Subject) -> None:
     session = await subject.open()
     prompt = await subject.encode(FOX)
@@ -315,16 +331,16 @@ async def test_a_waiter_that_gives_up_leaves_the_queue(subject: Subject) -> None
 async def test_closing_in_mid_feed_frees_the_slot(subject: Subject) -> None:
     sessions = await subject.fill()
     prompt = await subject.encode(FOX)
-    feeding = asyncio.create_task(sessions[0].feed(prompt))
     waiter = asyncio.create_task(subject.engine.open(48))
     await asyncio.sleep(0)
+    feeding = asyncio.ensure_future(sessions[0].feed(prompt))
     sessions[0].close()
     admitted = await within_deadline(waiter)
     row = await feed(admitted, prompt)
     outcome = (
         await asyncio.wait_for(asyncio.gather(feeding, return_exceptions=True), DEADLINE_SECONDS)
     )[0]
-    assert isinstance(outcome, QuorateError)
+    assert isinstance(outcome, QuorateError | asyncio.CancelledError)
     for session in [*sessions[1:], admitted]:
         session.close()
     subject.assert_agree(row, await subject.fresh(prompt))
@@ -352,11 +368,10 @@ async def test_cancelling_a_feed_frees_the_slot(subject: Subject) -> None:
 async def test_others_go_on_while_one_is_closed_in_mid_feed(subject: Subject) -> None:
     prompt, other = await subject.encode(FOX), await subject.encode(SEA)
     leaving, staying = await subject.open(), await subject.open()
-    gone = asyncio.create_task(leaving.feed(prompt))
-    kept = asyncio.create_task(feed(staying, other))
-    await asyncio.sleep(0)
+    gone = asyncio.ensure_future(leaving.feed(prompt))
+    kept = staying.feed(other)
     leaving.close()
-    row = await within_deadline(kept)
+    row = (await within_deadline(kept)).copy()
     await asyncio.wait_for(asyncio.gather(gone, return_exceptions=True), DEADLINE_SECONDS)
     staying.close()
     subject.assert_agree(row, await subject.fresh(other))

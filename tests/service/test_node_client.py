@@ -72,25 +72,25 @@ async def run(program: Path, target: str, *models: str) -> tuple[int, list[dict[
 async def test_node_streams_an_ensembles_answer_with_its_votes(program: Path) -> None:
     models = {"alpha": {"say": "grüße", "seed": 1}, "beta": {"say": "hello", "seed": 2}}
     async with scripted_service(models) as service:
-        code, events = await run(program, service.target, "alpha", "beta")
-        _, alone = await run(program, service.target, "beta")
+        code, events = await run(program, service.target, "alpha:3", "beta:1")
     assert code == 0
     assert events[0]["accepted"]["request_id"] == "from-node"
     weights = [member["weight"] for member in events[0]["accepted"]["decision"]["members"]]
-    assert weights == [0.5, 0.5]
+    assert weights == [0.75, 0.25]
     assert events[-1]["finished"]["reason"] == "FINISH_REASON_END_OF_GENERATION"
     text = "".join(event["delta"]["text"] for event in events if "delta" in event)
-    assert text in ("grüße", "hello")
+    assert text == "grüße"
     tokens = [token for event in events if "delta" in event for token in event["delta"]["tokens"]]
     assert [vote["model"] for vote in tokens[0]["votes"]] == ["alpha", "beta"]
-    assert tokens[0]["votes"][0]["piece"] == "g"
-    assert tokens[0]["votes"][1]["piece"] == "h"
-    assert "".join(e["delta"]["text"] for e in alone if "delta" in e) == "hello"
+    favourites = [vote["piece"] for vote in tokens[0]["votes"]]
+    assert "grüße".startswith(favourites[0])
+    assert "hello".startswith(favourites[1])
+    assert all(favourites)
 
 
 async def test_node_is_told_why_it_was_refused(program: Path) -> None:
     async with scripted_service() as service:
-        code, events = await run(program, service.target, "alfa")
+        code, events = await run(program, service.target, "alfa:1")
     assert code == 1
     assert events == [{"code": 5, "details": "no model named 'alfa'; did you mean alpha?"}]
 
@@ -98,7 +98,7 @@ async def test_node_is_told_why_it_was_refused(program: Path) -> None:
 async def test_node_gets_the_status_of_an_error_in_mid_stream(program: Path) -> None:
     dispatcher = FakeDispatcher(raising(RuntimeError("secret"), after=2))
     async with fake_service(dispatcher) as service:
-        code, events = await run(program, service.target, "a")
+        code, events = await run(program, service.target, "a:1")
     assert code == 1
     assert events[1]["delta"]["text"] == "hello"
     assert events[-1]["code"] == 13

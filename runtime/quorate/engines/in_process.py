@@ -18,6 +18,7 @@ from quorate.engines.batching.scheduler import Scheduler
 from quorate.engines.contract import LogProbs, ModelFacts
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import (
+    Internal,
     InvalidRequest,
     Overloaded,
     PromptTooLong,
@@ -138,12 +139,11 @@ class InProcessEngine:
         self._sessions.clear()
         self._admission.fail_all(error)
 
-    async def _feed(self, number: int, tokens: Sequence[int]) -> int:
+    def _feed(self, number: int, tokens: Sequence[int]) -> None:
         # Whoever else feeds in this turn of the loop shares the decode call.
         self._scheduler.feed(number, tokens)
         if self._step_due is None:
             self._step_due = asyncio.get_running_loop().call_soon(self._step)
-        return await self._sessions[number].completion()
 
     def _fork(self, parent: InProcessSession) -> InProcessSession:
         lease = self._admission.try_acquire(parent.lease.cells)
@@ -196,11 +196,16 @@ class InProcessSession:
         self.lease = lease
         self.output: LogProbs = np.empty(len(engine.vocabulary), np.float32)
         self._engine = engine
+        self._loop = asyncio.get_running_loop()
         self._position = position
         self._cached_tokens = 0
+        self._busy_seconds = 0.0
         self._view = self.output.view()
         self._view.flags.writeable = False
-        self._outstanding: asyncio.Future[int] | None = None
+        # A feed that was cancelled stays here: how far it got is not known.
+        self._outstanding: asyncio.Future[LogProbs] | None = None
+        self._fed_tokens = 0
+        self._fed_at = 0.0
         self._failure: QuorateError | None = None
         self._closed = False
 
@@ -214,17 +219,26 @@ class InProcessSession:
         """See ``Session.cached_tokens``."""
         return self._cached_tokens
 
-    async def feed(self, tokens: Sequence[int]) -> LogProbs:
-        """See ``Session.feed``. Cancelling it closes the session: how far it got is unknown."""
-        self._check_usable()
-        self._check_tokens(tokens)
+    @property
+    def busy_seconds(self) -> float:
+        """See ``Session.busy_seconds``."""
+        return self._busy_seconds
+
+    def feed(self, tokens: Sequence[int]) -> asyncio.Future[LogProbs]:
+        """See ``Session.feed``. Every error comes out of the future, none out of the call.
+
+        After a feed was cancelled or lost, the session can only be closed.
+        """
+        future: asyncio.Future[LogProbs] = self._loop.create_future()
         try:
-            self._cached_tokens = await self._engine._feed(self.number, tokens)
-        except asyncio.CancelledError:
-            self.close()
-            raise
-        self._position += len(tokens)
-        return self._view
+            self._check_usable()
+            self._check_tokens(tokens)
+        except QuorateError as error:
+            future.set_exception(error)
+            return future
+        self._outstanding, self._fed_tokens, self._fed_at = future, len(tokens), self._loop.time()
+        self._engine._feed(self.number, tokens)
+        return future
 
     async def fork(self) -> InProcessSession:
         """See ``Session.fork``."""
@@ -244,36 +258,43 @@ class InProcessSession:
         self._position -= count
 
     def close(self) -> None:
-        """See ``Session.close``; a feed that is waited for raises ``Unavailable``."""
+        """See ``Session.close``. A feed that is waited for is cancelled."""
         if self._closed:
             return
         self._closed = True
-        self.fail(Unavailable("the session is closed"))
+        if self._outstanding is not None:
+            self._outstanding.cancel()
         self._engine._release(self)
-
-    async def completion(self) -> int:
-        """Waits for the outstanding feed; returns the cached tokens of the session."""
-        self._outstanding = asyncio.get_running_loop().create_future()
-        try:
-            return await self._outstanding
-        finally:
-            self._outstanding = None
 
     def complete(self, cached_tokens: int) -> None:
         """The outstanding feed is done."""
-        if self._outstanding is not None and not self._outstanding.done():
-            self._outstanding.set_result(cached_tokens)
+        self._busy_seconds += self._loop.time() - self._fed_at
+        future = self._outstanding
+        if future is None or future.done():
+            return
+        self._outstanding = None
+        self._position += self._fed_tokens
+        self._cached_tokens = cached_tokens
+        future.set_result(self._view)
 
     def fail(self, error: QuorateError) -> None:
         """From now on every call but ``close`` raises ``error``, the outstanding one included."""
-        if self._failure is None:
-            self._failure = error
-        if self._outstanding is not None and not self._outstanding.done():
-            self._outstanding.set_exception(error)
+        self._failure = error
+        if self._outstanding is None or self._outstanding.done():
+            return
+        self._busy_seconds += self._loop.time() - self._fed_at
+        self._outstanding.set_exception(error)
+        # Whoever fed may have left meanwhile; then nobody need hear of it.
+        self._outstanding.exception()
 
     def _check_usable(self) -> None:
+        model = self._engine.model_id
+        if self._closed:
+            raise Internal(f"model {model}: the session is closed")
         if self._failure is not None:
             raise self._failure
+        if self._outstanding is not None:
+            raise Internal(f"model {model}: the session's last feed has not ended")
 
     def _check_tokens(self, tokens: Sequence[int]) -> None:
         if not tokens:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from quorate.errors import SettingsError
+from quorate.options import option, read_options
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
 
-# Lowest and highest value of each number; the unit is part of the name.
-_INTEGERS = {"max_message_bytes": (1024, 2**31 - 1), "max_streams": (1, 2**31 - 1)}
-_SECONDS = {
-    "drain_seconds": (0.0, 86400.0),
-    "keepalive_seconds": (1.0, 86400.0),
-    "keepalive_timeout_seconds": (1.0, 3600.0),
-    "min_client_ping_seconds": (0.0, 86400.0),
-    "health_interval_seconds": (0.01, 3600.0),
-}
-_FLAGS = ("insecure", "reflection", "channelz")
+_DAY_SECONDS = 86400
+_MOST_OF_GRPC = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +42,13 @@ class ServerSettings:
     insecure: bool = False
     tls_certificate: str = ""
     tls_key: str = ""
-    max_message_bytes: int = 16 * 2**20
-    max_streams: int = 1000
-    keepalive_seconds: float = 60.0
-    keepalive_timeout_seconds: float = 20.0
-    min_client_ping_seconds: float = 10.0
-    drain_seconds: float = 30.0
-    health_interval_seconds: float = 1.0
+    max_message_bytes: int = option(16 * 2**20, lowest=1024, highest=_MOST_OF_GRPC)
+    max_streams: int = option(1000, lowest=1, highest=_MOST_OF_GRPC)
+    keepalive_seconds: float = option(60.0, lowest=1, highest=_DAY_SECONDS)
+    keepalive_timeout_seconds: float = option(20.0, lowest=1, highest=_DAY_SECONDS)
+    min_client_ping_seconds: float = option(10.0, lowest=0, highest=_DAY_SECONDS)
+    drain_seconds: float = option(30.0, lowest=0, highest=_DAY_SECONDS)
+    health_interval_seconds: float = option(1.0, lowest=0.01, highest=_DAY_SECONDS)
     reflection: bool = True
     channelz: bool = True
 
@@ -73,12 +64,8 @@ class ServerSettings:
             SettingsError: An unknown name, a wrong type, a value out of range, half of a TLS pair,
                 or an address open to the network without TLS and without ``insecure``.
         """
-        known = [field.name for field in fields(cls)]
-        for name in mapping:
-            if name not in known:
-                raise SettingsError(f"{where}.{name}: unknown setting; {_hint(name, known)}")
-        values = {name: _checked(f"{where}.{name}", name, v) for name, v in mapping.items()}
-        settings = cls(**values)
+        settings = read_options(cls, mapping, where)
+        split_address(settings.listen, f"{where}.listen")
         _check_exposure(settings, where)
         return settings
 
@@ -106,37 +93,6 @@ def split_address(address: str, key: str) -> tuple[str, int]:
     if not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise SettingsError(f"{key}: the port must be from 0 to 65535, not {port!r}")
     return host.strip("[]"), int(port)
-
-
-def _hint(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-
-
-def _checked(key: str, name: str, value: Any) -> Any:
-    if name in _FLAGS:
-        if not isinstance(value, bool):
-            raise SettingsError(f"{key}: must be true or false, not {value!r}")
-        return value
-    if name in _INTEGERS:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise SettingsError(f"{key}: must be an integer, not {value!r}")
-        return _within(key, value, *_INTEGERS[name])
-    if name in _SECONDS:
-        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-            raise SettingsError(f"{key}: must be a number of seconds, not {value!r}")
-        return float(_within(key, value, *_SECONDS[name]))
-    if not isinstance(value, str):
-        raise SettingsError(f"{key}: must be a text, not {value!r}")
-    if name == "listen":
-        split_address(value, key)
-    return value
-
-
-def _within(key: str, value: float, lowest: float, highest: float) -> float:
-    if not lowest <= value <= highest:
-        raise SettingsError(f"{key}: must be from {lowest} to {highest}, not {value}")
-    return value
 
 
 def _check_exposure(settings: ServerSettings, where: str) -> None:

@@ -1,6 +1,6 @@
 // Streams an ensemble's answer and prints each event as one line of JSON.
 //
-//   node stream_ensemble.js HOST:PORT PROTO_DIRECTORY PROMPT MODEL...
+//   node stream_ensemble.js HOST:PORT PROTO_DIRECTORY PROMPT MODEL:WEIGHT...
 //
 // It knows nothing but the proto files. Where the server refuses, it prints the status as
 // {"code", "details"} and ends with exit code 1.
@@ -10,10 +10,15 @@ const grpc = require("@grpc/grpc-js");
 const protoLoader = require("@grpc/proto-loader");
 
 const [target, protoDirectory, prompt, ...models] = process.argv.slice(2);
+const members = models.map((named) => {
+  const [model, weight] = named.split(":");
+  return { model, weight: Number(weight) };
+});
 
 const definition = protoLoader.loadSync("quorate/v1/inference.proto", {
   includeDirs: [protoDirectory],
   keepCase: true,
+  defaults: true,
   longs: String,
   enums: String,
   oneofs: true,
@@ -24,7 +29,7 @@ const client = new InferenceService(target, grpc.credentials.createInsecure());
 const call = client.Generate({
   request_id: "from-node",
   prompt,
-  plan: { ensemble: { members: models.map((model) => ({ model })) } },
+  plan: { ensemble: { members } },
   sampling: { temperature: 0 },
   response: { member_votes: true },
 });

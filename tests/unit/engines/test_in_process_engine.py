@@ -9,14 +9,14 @@ import pytest
 from quorate.engines.batching.contract import NoRoom
 from quorate.engines.contract import Engine, Session
 from quorate.engines.in_process import InProcessEngine
-from quorate.errors import Overloaded, Unavailable, UnsupportedPlan, WorkerLost
+from quorate.errors import Internal, Overloaded, Unavailable, UnsupportedPlan, WorkerLost
 from quorate.generation import TextPrompt
 from support.scripted_models import fresh_row, scripted_engine, scripted_model
 
 
 @pytest.fixture
 async def engine() -> AsyncIterator[InProcessEngine]:
-    engine = scripted_engine("toy", sessions=2, context_length=64)
+    engine = scripted_engine("toy", sessions=2, context_length=64, batch_tokens=4)
     yield engine
     await engine.close()
 
@@ -57,7 +57,7 @@ async def test_the_death_of_the_worker_reaches_everyone_who_waits(
     engine: InProcessEngine,
 ) -> None:
     idle, busy = await engine.open(8), await engine.open(64)
-    feeding = asyncio.create_task(busy.feed([9] * 64))
+    feeding = busy.feed([9] * 64)
     opening = asyncio.create_task(engine.open(8))
     await turns(1)
     engine.lose("killed by SIGKILL")
@@ -106,7 +106,7 @@ async def test_sessions_lost_but_not_closed_do_not_disturb_new_ones(
 
 async def test_a_closed_engine_wakes_everyone_with_unavailable(engine: InProcessEngine) -> None:
     sessions = [await engine.open(64), await engine.open(64)]
-    feeding = asyncio.create_task(sessions[0].feed([9] * 64))
+    feeding = sessions[0].feed([9] * 64)
     opening = asyncio.create_task(engine.open(8))
     await turns(1)
     await engine.close()
@@ -125,26 +125,40 @@ async def test_losing_a_closed_engine_changes_nothing(engine: InProcessEngine) -
         await engine.open(8)
 
 
-async def test_closing_a_session_in_mid_feed_ends_the_feed(engine: InProcessEngine) -> None:
+async def test_closing_a_session_in_mid_feed_cancels_the_feed(engine: InProcessEngine) -> None:
     session = await engine.open(64)
-    feeding = asyncio.create_task(session.feed([9] * 64))
-    await turns(1)
+    feeding = session.feed([9] * 64)
     session.close()
-    with pytest.raises(Unavailable, match="session is closed"):
-        await feeding
-
-
-async def test_a_cancelled_feed_closes_its_session(engine: InProcessEngine) -> None:
-    session, other = await engine.open(64), await engine.open(64)
-    feeding = asyncio.create_task(session.feed([9] * 64))
-    await turns(1)
-    feeding.cancel()
     with pytest.raises(asyncio.CancelledError):
         await feeding
-    with pytest.raises(Unavailable, match="session is closed"):
+    with pytest.raises(Internal, match="model toy: the session is closed"):
         await session.feed([9])
+
+
+async def test_after_a_cancelled_feed_a_session_can_only_be_closed(
+    engine: InProcessEngine,
+) -> None:
+    session, other = await engine.open(64), await engine.open(64)
+    feeding = session.feed([9] * 64)
+    feeding.cancel()
+    for call in (session.feed([9]), session.rewind(0), session.fork()):
+        with pytest.raises(Internal, match="last feed has not ended"):
+            await call
+    session.close()
     await asyncio.wait_for(engine.open(64), 10)
     other.close()
+
+
+async def test_the_work_starts_at_the_call_and_its_time_is_counted(
+    engine: InProcessEngine,
+) -> None:
+    session = await engine.open(64)
+    assert session.busy_seconds == 0.0
+    future = session.feed([9, 8])
+    await turns()
+    assert future.done()
+    assert session.position == 2
+    assert session.busy_seconds > 0
 
 
 async def test_an_exception_of_the_model_is_a_lost_worker_that_returns() -> None:

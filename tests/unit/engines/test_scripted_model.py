@@ -45,14 +45,14 @@ def greedy(model: ScriptedModel, prompt: list[int], most: int, **options: Any) -
 def test_rows_are_normalised_float32() -> None:
     row = fresh_row([9, 8, 7])
     assert row.dtype == np.float32
-    assert np.isfinite(row).all()
+    assert np.flatnonzero(np.isneginf(row)).tolist() == [BOS, IM_START, IM_END]
     assert np.exp(row.astype(np.float64)).sum() == pytest.approx(1, abs=1e-6)
 
 
 def test_the_numbers_are_the_same_on_every_machine() -> None:
     row = fresh_row([BOS, 100, 101], seed=3)
     assert int(row.argmax()) == 263
-    expected = [-11.77029, -10.008506, -2.179304]
+    expected = [-11.770208, -10.008424, -2.179222]
     np.testing.assert_allclose(row[[5, 100, 263]], expected, rtol=1e-6)
 
 
@@ -223,17 +223,16 @@ def test_a_closed_model_refuses_work() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sed": 1}, r"models.a.options.sed: unknown option; did you mean seed\?"),
-        ({"zzz": 1}, "models.a.options.zzz: unknown option; known: vocabulary, seed"),
+        ({"sed": 1}, r"models.a.options.sed: unknown key; did you mean seed\?"),
+        ({"zzz": 1}, "models.a.options.zzz: unknown key; known: vocabulary, seed"),
         ({"seed": "1"}, "models.a.options.seed: must be an integer, not '1'"),
-        ({"seed": True}, "models.a.options.seed: must be an integer, not True"),
         ({"say": 5}, "models.a.options.say: must be a text, not 5"),
         ({"chat": 1}, "models.a.options.chat: must be true or false, not 1"),
-        ({"sharpness": float("nan")}, "sharpness: must be finite and not negative, not nan"),
-        ({"confidence": 1}, r"confidence: must be in \[0, 1\), not 1.0"),
-        ({"sessions": 0}, "sessions: must be at least 1, not 0"),
-        ({"cells": -1}, "cells: must be finite and not negative, not -1"),
-        ({"vocabulary": "bytes"}, "vocabulary: must be letters or words, not 'bytes'"),
+        ({"sharpness": float("nan")}, "sharpness: must be finite and at least 0, not nan"),
+        ({"confidence": 1}, "confidence: must be from 0 to 0.999999, not 1.0"),
+        ({"sessions": 0}, "sessions: must be finite and at least 1, not 0"),
+        ({"cells": -1}, "cells: must be finite and at least 0, not -1"),
+        ({"vocabulary": "bytes"}, "vocabulary: must be one of letters, words, not 'bytes'"),
     ],
 )
 def test_wrong_options_are_refused_by_name(options: dict[str, Any], message: str) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from quorate.errors import SettingsError
+from quorate.options import option, read_options
 
 CONTEXT_LENGTH_CAP = 8192
 """Context of a model whose own is longer, unless the options ask for more."""
@@ -18,22 +17,8 @@ SPLIT_MODES = ("none", "layer", "row")
 KV_TYPES = ("f32", "f16", "q8_0")
 REPACKING_MODES = ("auto", "on", "off")
 
-_CHOICES = {
-    "flash_attention": FLASH_ATTENTION_MODES,
-    "split_mode": SPLIT_MODES,
-    "kv_type_k": KV_TYPES,
-    "kv_type_v": KV_TYPES,
-    "repack": REPACKING_MODES,
-}
-# Lowest and highest value of each integer option. Sessions stop at llama.cpp's LLAMA_MAX_SEQ.
-_RANGES = {
-    "context_length": (0, 2**24),
-    "sessions": (1, 256),
-    "cells": (0, 2**30),
-    "batch_tokens": (1, 2**16),
-    "gpu_layers": (-1, 2**16),
-    "main_gpu": (0, 255),
-}
+_MOST_SESSIONS = 256
+"""llama.cpp's LLAMA_MAX_SEQ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +47,22 @@ class LlamaCppOptions:
         rope_freq_scale: RoPE frequency scale; 0 takes the model's.
     """
 
-    context_length: int = 0
-    sessions: int = 8
-    cells: int = 0
-    batch_tokens: int = 512
-    gpu_layers: int = -1
-    main_gpu: int = 0
-    tensor_split: tuple[float, ...] = ()
-    split_mode: str = "layer"
-    flash_attention: str = "auto"
-    kv_type_k: str = "f16"
-    kv_type_v: str = "f16"
+    context_length: int = option(0, lowest=0, highest=2**24)
+    sessions: int = option(8, lowest=1, highest=_MOST_SESSIONS)
+    cells: int = option(0, lowest=0, highest=2**30)
+    batch_tokens: int = option(512, lowest=1, highest=2**16)
+    gpu_layers: int = option(-1, lowest=-1, highest=2**16)
+    main_gpu: int = option(0, lowest=0, highest=255)
+    tensor_split: tuple[float, ...] = option((), lowest=0)
+    split_mode: str = option("layer", choices=SPLIT_MODES)
+    flash_attention: str = option("auto", choices=FLASH_ATTENTION_MODES)
+    kv_type_k: str = option("f16", choices=KV_TYPES)
+    kv_type_v: str = option("f16", choices=KV_TYPES)
     use_mmap: bool = True
     use_mlock: bool = False
-    repack: str = "auto"
-    rope_freq_base: float = 0.0
-    rope_freq_scale: float = 0.0
+    repack: str = option("auto", choices=REPACKING_MODES)
+    rope_freq_base: float = option(0.0, lowest=0)
+    rope_freq_scale: float = option(0.0, lowest=0)
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> LlamaCppOptions:
@@ -90,65 +75,11 @@ class LlamaCppOptions:
         Raises:
             SettingsError: An unknown name, a wrong type or a value out of range.
         """
-        known = [field.name for field in fields(cls)]
-        for name in mapping:
-            if name not in known:
-                raise SettingsError(f"{where}.{name}: unknown option; {_hint(name, known)}")
-        values = {name: _checked(name, value, where) for name, value in mapping.items()}
-        options = cls(**values)
+        options = read_options(cls, mapping, where)
         if options.kv_type_v == "q8_0" and options.flash_attention == "off":
             raise SettingsError(
                 f"{where}.kv_type_v: q8_0 needs flash attention; set flash_attention to auto or on"
             )
+        if options.tensor_split and not any(options.tensor_split):
+            raise SettingsError(f"{where}.tensor_split: at least one share must be above 0")
         return options
-
-
-def _hint(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-
-
-def _checked(name: str, value: Any, where: str) -> Any:
-    key = f"{where}.{name}"
-    if name in _CHOICES:
-        return _choice(key, value, _CHOICES[name])
-    if name in _RANGES:
-        return _integer(key, value, *_RANGES[name])
-    if name == "tensor_split":
-        return _shares(key, value)
-    if name.startswith("use_"):
-        if not isinstance(value, bool):
-            raise SettingsError(f"{key}: must be true or false, not {value!r}")
-        return value
-    return _amount(key, value)
-
-
-def _choice(key: str, value: Any, choices: tuple[str, ...]) -> str:
-    if not isinstance(value, str) or value not in choices:
-        raise SettingsError(f"{key}: must be one of {', '.join(choices)}, not {value!r}")
-    return value
-
-
-def _integer(key: str, value: Any, lowest: int, highest: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise SettingsError(f"{key}: must be an integer, not {value!r}")
-    if not lowest <= value <= highest:
-        raise SettingsError(f"{key}: must be from {lowest} to {highest}, not {value}")
-    return value
-
-
-def _amount(key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SettingsError(f"{key}: must be a number, not {value!r}")
-    if not math.isfinite(value) or value < 0:
-        raise SettingsError(f"{key}: must be finite and not negative, not {value}")
-    return float(value)
-
-
-def _shares(key: str, value: Any) -> tuple[float, ...]:
-    if not isinstance(value, list | tuple):
-        raise SettingsError(f"{key}: must be a list of numbers, not {value!r}")
-    shares = tuple(_amount(f"{key}[{index}]", share) for index, share in enumerate(value))
-    if shares and sum(shares) == 0:
-        raise SettingsError(f"{key}: at least one share must be above 0")
-    return shares

@@ -66,6 +66,11 @@ class Distribution:
 
 
 def _offsets(vocabulary: Vocabulary) -> npt.NDArray[np.float64]:
-    """Makes control tokens and unusual bytes rare, so that samples look like text."""
+    """Makes the end and unusual bytes rare, so that samples look like text.
+
+    Control tokens that do not end generation have no place in a vote, see ``LogProbs``.
+    """
     ordinary = [bool(piece) and _ORDINARY.issuperset(piece) for piece in vocabulary.pieces]
-    return np.where(ordinary, 0.0, _RARE_LOGIT)
+    offsets = np.where(ordinary, 0.0, _RARE_LOGIT)
+    offsets[list(vocabulary.control - vocabulary.end_of_generation)] = -np.inf
+    return offsets

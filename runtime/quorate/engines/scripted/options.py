@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-import math
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from quorate.errors import SettingsError
+from quorate.options import option, read_options
 
 VOCABULARIES = ("letters", "words")
 
@@ -22,7 +20,7 @@ class ScriptedOptions:
         seed: Models that differ in it alone disagree.
         sharpness: Spread of the logits; 0 makes all ordinary tokens equally probable.
         say: A text it continues every prompt with, followed by the end of generation.
-        confidence: Probability of the next token of ``say``, in [0, 1).
+        confidence: Probability of the next token of ``say``, in [0, 0.999999].
         context_length: Most tokens of one session.
         sessions: Sessions that can be open at once.
         cells: KV cells shared by all sessions; 0 is enough for all of them at full length.
@@ -39,23 +37,23 @@ class ScriptedOptions:
             it first, so that they happen once and a restarted worker goes on.
     """
 
-    vocabulary: str = "letters"
+    vocabulary: str = option("letters", choices=VOCABULARIES)
     seed: int = 0
-    sharpness: float = 6.0
+    sharpness: float = option(6.0, lowest=0)
     say: str = ""
-    confidence: float = 0.98
-    context_length: int = 512
-    sessions: int = 8
-    cells: int = 0
-    batch_tokens: int = 64
+    confidence: float = option(0.98, lowest=0, highest=0.999999)
+    context_length: int = option(512, lowest=1)
+    sessions: int = option(8, lowest=1)
+    cells: int = option(0, lowest=0)
+    batch_tokens: int = option(64, lowest=1)
     chat: bool = True
     fork: bool = True
     rewind: bool = True
-    step_delay_ms: float = 0.0
+    step_delay_ms: float = option(0.0, lowest=0)
     fail_load: str = ""
-    crash_after_steps: int = 0
-    abort_after_steps: int = 0
-    hang_after_steps: int = 0
+    crash_after_steps: int = option(0, lowest=0)
+    abort_after_steps: int = option(0, lowest=0)
+    hang_after_steps: int = option(0, lowest=0)
     crash_marker: str = ""
 
     @classmethod
@@ -69,48 +67,4 @@ class ScriptedOptions:
         Raises:
             SettingsError: An unknown name, a wrong type or a value out of range.
         """
-        defaults = {field.name: field.default for field in fields(cls)}
-        values = {}
-        for name, value in mapping.items():
-            default = defaults.get(name, MISSING)
-            if default is MISSING:
-                near = difflib.get_close_matches(name, defaults, n=1, cutoff=0.5)
-                hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(defaults)}"
-                raise SettingsError(f"{where}.{name}: unknown option; {hint}")
-            values[name] = _checked(f"{where}.{name}", value, type(default))
-        options = cls(**values)
-        _check_ranges(options, where)
-        return options
-
-
-_KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
-
-
-def _checked(key: str, value: Any, kind: type) -> Any:
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        raise SettingsError(f"{key}: must be {_KINDS[kind]}, not {value!r}")
-    return value
-
-
-def _check_ranges(options: ScriptedOptions, where: str) -> None:
-    if options.vocabulary not in VOCABULARIES:
-        known = " or ".join(VOCABULARIES)
-        raise SettingsError(f"{where}.vocabulary: must be {known}, not {options.vocabulary!r}")
-    if not 0 <= options.confidence < 1:
-        raise SettingsError(f"{where}.confidence: must be in [0, 1), not {options.confidence}")
-    for name in ("context_length", "sessions", "batch_tokens"):
-        if getattr(options, name) < 1:
-            raise SettingsError(f"{where}.{name}: must be at least 1, not {getattr(options, name)}")
-    for name in (
-        "cells",
-        "sharpness",
-        "step_delay_ms",
-        "crash_after_steps",
-        "abort_after_steps",
-        "hang_after_steps",
-    ):
-        value = getattr(options, name)
-        if not (math.isfinite(value) and value >= 0):
-            raise SettingsError(f"{where}.{name}: must be finite and not negative, not {value}")
+        return read_options(cls, mapping, where)
