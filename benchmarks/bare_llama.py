@@ -31,9 +31,10 @@ class BareModel:
         llama_cpp.llama_backend_init()
         self._silence = llama_cpp.llama_log_callback(lambda level, text, data: None)
         llama_cpp.llama_log_set(self._silence, ctypes.c_void_p(0))
-        model = llama_cpp.llama_model_load_from_file(
-            path.encode(), llama_cpp.llama_model_default_params()
-        )
+        loading = llama_cpp.llama_model_default_params()
+        # Kernels for AMX crash in many builds; the engine leaves them out too.
+        loading.use_extra_bufts = b"AMX_INT8 = 1" not in llama_cpp.llama_print_system_info()
+        model = llama_cpp.llama_model_load_from_file(path.encode(), loading)
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = context * streams
         params.n_batch = params.n_ubatch = 512

@@ -103,9 +103,7 @@ class Bench:
         say("two members, one core each")
         with server(self._config(["a", "b"], 1), cores, 2) as served:
             alone = {
-                name: statistics.median(
-                    self._per_token(served.address, [name]) for _ in range(3)
-                )
+                name: statistics.median(self._per_token(served.address, [name]) for _ in range(3))
                 for name in ("a", "b")
             }
             slower = max(alone, key=lambda name: alone[name])

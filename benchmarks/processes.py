@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +80,7 @@ class Bare:
         )
         self._answer()
 
-    def run(self, streams: int, tokens: int) -> Mapping[str, float]:
+    def run(self, streams: int, tokens: int) -> Any:
         """Decodes; see ``bare_llama``."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"streams": streams, "tokens": tokens}) + "\n")

@@ -220,6 +220,8 @@ class Token:
 
     Attributes:
         logprob: Log-prob under the mixture before temperature and truncation, in nats.
+        tied: Whether a majority vote had several winners; the higher weight of one member, then
+            the earlier member, decided.
     """
 
     token_id: int
@@ -227,6 +229,7 @@ class Token:
     logprob: float
     top: tuple[TopCandidate, ...] = ()
     votes: tuple[Vote, ...] = ()
+    tied: bool = False
 
 
 @dataclass(frozen=True, slots=True)

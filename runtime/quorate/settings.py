@@ -44,6 +44,9 @@ class ModelSettings:
         engine: Engine that runs it.
         cores: Processor cores it wants; 0 takes an even share.
         load: Whether it is loaded at start.
+        step_timeout_seconds: A decode call of this length counts as stuck, and the worker is
+            killed. Large models on few cores need more for long prompts, or fewer batch_tokens.
+        load_timeout_seconds: The same for loading without progress.
         options: The engine's options.
     """
 
@@ -52,6 +55,8 @@ class ModelSettings:
     engine: str = option("llama_cpp", choices=ENGINE_NAMES)
     cores: int = option(0, lowest=0, highest=4096)
     load: bool = True
+    step_timeout_seconds: float = option(60.0, lowest=1.0, highest=86_400.0)
+    load_timeout_seconds: float = option(600.0, lowest=1.0, highest=86_400.0)
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 

@@ -6,6 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from quorate.engines.contract import Engine
+from quorate.engines.host.cores import available_cores
+from quorate.engines.host.engine import HostedEngine
+from quorate.engines.spec import EngineSpec
+from support.gguf_files import smollm2, smollm2_f16, stories260k
 from support.scripted_models import scripted_engine
 
 
@@ -51,9 +55,45 @@ async def _in_process_without_fork() -> Engine:
     return scripted_engine("no_fork", sessions=3, context_length=160, fork=False)
 
 
+async def _hosted(spec: EngineSpec) -> Engine:
+    engine = HostedEngine(spec, available_cores()[:1])
+    engine.start()
+    await engine.wait_ready()
+    return engine
+
+
+async def _hosted_scripted() -> Engine:
+    options = {"sessions": 3, "context_length": 160, "batch_tokens": 16}
+    return await _hosted(EngineSpec("letters", "scripted", options=options))
+
+
+_SMOLLM2_OPTIONS = {"sessions": 3, "context_length": 256, "cells": 768, "batch_tokens": 32}
+
+
+async def _llama_cpp_smollm2() -> Engine:
+    return await _hosted(EngineSpec("smollm2", "llama_cpp", str(smollm2()), _SMOLLM2_OPTIONS))
+
+
+async def _llama_cpp_smollm2_f16() -> Engine:
+    options = {**_SMOLLM2_OPTIONS, "kv_type_k": "f32", "kv_type_v": "f32"}
+    return await _hosted(EngineSpec("smollm2", "llama_cpp", str(smollm2_f16()), options))
+
+
+async def _llama_cpp_stories() -> Engine:
+    options = {"sessions": 3, "context_length": 512, "cells": 1536, "batch_tokens": 32}
+    return await _hosted(EngineSpec("stories", "llama_cpp", str(stories260k()), options))
+
+
 CASES = [
     EngineCase("in_process_letters", _in_process_letters),
     EngineCase("in_process_words", _in_process_words),
     EngineCase("in_process_recurrent", _in_process_recurrent),
     EngineCase("in_process_without_fork", _in_process_without_fork),
+    EngineCase("hosted_scripted", _hosted_scripted),
+    # Kernels for 4-bit weights round the activations to 8 bits, and so turn the last bit of a sum
+    # that was added in another order into up to 0.4 in a log-prob. Faults move it by whole nats.
+    EngineCase("llama_cpp_smollm2", _llama_cpp_smollm2, tolerance=0.6),
+    # The same to 16 bits.
+    EngineCase("llama_cpp_smollm2_f16", _llama_cpp_smollm2_f16, tolerance=3e-2),
+    EngineCase("llama_cpp_stories260k", _llama_cpp_stories, tolerance=1e-2),
 ]

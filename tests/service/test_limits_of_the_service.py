@@ -60,6 +60,13 @@ async def test_an_address_of_another_machine_is_refused_in_one_line() -> None:
     assert message.startswith("cannot listen on 192.0.2.1:0: ")
 
 
+async def test_settings_made_by_hand_cannot_open_the_network_unasked() -> None:
+    async with fake_service(FakeDispatcher(answer)) as service:
+        settings = ServerSettings(listen="0.0.0.0:0")
+        with pytest.raises(SettingsError, match="is open to the network"):
+            await GrpcServer(service.dispatcher, service.fleet, settings).start()
+
+
 async def test_a_missing_certificate_is_named(tmp_path) -> None:
     path = tmp_path / "none.pem"
     async with fake_service(FakeDispatcher(answer)) as service:

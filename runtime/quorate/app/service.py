@@ -14,10 +14,11 @@ from quorate.dispatch import Dispatcher
 from quorate.engines.fleet import Fleet
 from quorate.engines.host.cores import available_cores
 from quorate.engines.host.engine import HostedEngine
+from quorate.engines.host.limits import HostLimits
 from quorate.engines.spec import EngineSpec
 from quorate.errors import QuorateError
 from quorate.server.lifecycle import GrpcServer
-from quorate.settings import Settings
+from quorate.settings import ModelSettings, Settings
 from quorate_registry import Registry
 
 _log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ async def running(settings: Settings, registry: Registry | None = None) -> Async
         SettingsError: The address cannot be listened on.
     """
     sources = Sources(registry or Registry())
-    fleet = Fleet(_start_hosted, available_cores(), sources.find)
+    fleet = Fleet(_Starter(settings.models).start, available_cores(), sources.find)
     for model in settings.models:
         fleet.add(sources.configured(model))
     dispatcher = Dispatcher(fleet, settings.dispatch, settings.profiles, settings.default_profile)
@@ -103,10 +104,24 @@ class _Signals:
         (self.second if self.first.is_set() else self.first).set()
 
 
-def _start_hosted(spec: EngineSpec, cores: Sequence[int]) -> HostedEngine:
-    engine = HostedEngine(spec, cores)
-    engine.start()
-    return engine
+class _Starter:
+    """Starts a model in a worker process of its own, within the limits configured for it."""
+
+    def __init__(self, models: Sequence[ModelSettings]) -> None:
+        self._limits = {
+            model.id: HostLimits(
+                step_timeout_seconds=model.step_timeout_seconds,
+                load_timeout_seconds=model.load_timeout_seconds,
+                wedged_after_seconds=model.step_timeout_seconds / 4,
+            )
+            for model in models
+        }
+
+    def start(self, spec: EngineSpec, cores: Sequence[int]) -> HostedEngine:
+        """Returns at once; the engine's ``watch`` tells when it is ready."""
+        engine = HostedEngine(spec, cores, limits=self._limits.get(spec.model))
+        engine.start()
+        return engine
 
 
 async def _load(fleet: Fleet, model: str) -> None:

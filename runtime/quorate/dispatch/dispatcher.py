@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from quorate.accounting.usage import total_usage
@@ -94,7 +94,7 @@ class Dispatcher:
         """Admits nothing more; returns whether the running requests ended in time."""
         return await self._gate.drain(deadline_seconds)
 
-    async def generate(self, request: Request) -> AsyncIterator[Event]:
+    async def generate(self, request: Request) -> AsyncGenerator[Event, None]:
         """Answers a request.
 
         Closing the iterator, or cancelling the task that reads it, frees everything at once.
@@ -118,14 +118,15 @@ class Dispatcher:
             yield Accepted(request.request_id or str(uuid.uuid4()), decision)
             table.feed_prompts()
             generated = 0
-            async for step in decode(table, ballot):
-                if isinstance(step, FinishReason):
-                    yield Finished(step, self._usage(table, generated, stopwatch))
-                    return
-                if isinstance(step, Delta):
-                    stopwatch.token()
-                    generated += len(step.tokens)
-                yield step
+            async with aclosing(decode(table, ballot)) as steps:
+                async for step in steps:
+                    if isinstance(step, FinishReason):
+                        yield Finished(step, self._usage(table, generated, stopwatch))
+                        return
+                    if isinstance(step, Delta):
+                        stopwatch.token()
+                        generated += len(step.tokens)
+                    yield step
 
     async def score(self, request: ScoreRequest) -> Score:
         """Scores a continuation under a plan.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from quorate.engines.status import ModelStatus
 
@@ -32,7 +32,7 @@ class StatusFeed:
         """Removes a model; watchers hear nothing more of it."""
         self._latest.pop(model, None)
 
-    async def watch(self) -> AsyncIterator[ModelStatus]:
+    async def watch(self) -> AsyncGenerator[ModelStatus, None]:
         """Yields every model's status now, then each change."""
         watcher = _Watcher(self._latest)
         self._watchers.add(watcher)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -126,7 +126,7 @@ class Fleet:
         entry = self._entry(model)
         return entry.engine is not None and entry.engine.wedged
 
-    def watch(self) -> AsyncIterator[ModelStatus]:
+    def watch(self) -> AsyncGenerator[ModelStatus, None]:
         """Yields every model's status now, then each change, without memory."""
         return self._feed.watch()
 

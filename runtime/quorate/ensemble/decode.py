@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -44,7 +44,7 @@ class Ballot:
     at_limit: FinishReason
 
 
-async def decode(table: Table, ballot: Ballot) -> AsyncIterator[Step]:
+async def decode(table: Table, ballot: Ballot) -> AsyncGenerator[Step, None]:
     """Runs the vote over an open table whose prompts have been fed.
 
     The chosen token is fed to every member before the caller hears of it, so that the members
@@ -73,7 +73,7 @@ async def decode(table: Table, ballot: Ballot) -> AsyncIterator[Step]:
                 yield Delta(rest, ())
             yield FinishReason.END_OF_GENERATION
             return
-        token = _token(chosen, mixture, rows, table, ballot)
+        token = _token(chosen, mixture, rows, bool(fuser.tied), table, ballot)
         count += 1
         grown = answer.push(pieces[chosen])
         ended = grown.ended or (ballot.at_limit if count >= ballot.most_tokens else None)
@@ -88,7 +88,12 @@ async def decode(table: Table, ballot: Ballot) -> AsyncIterator[Step]:
 
 
 def _token(
-    chosen: int, mixture: LogProbs, rows: Sequence[LogProbs], table: Table, ballot: Ballot
+    chosen: int,
+    mixture: LogProbs,
+    rows: Sequence[LogProbs],
+    tied: bool,
+    table: Table,
+    ballot: Ballot,
 ) -> Token:
     pieces = ballot.vocabulary.pieces
     shown = ballot.response
@@ -100,4 +105,5 @@ def _token(
         votes([seat.model for seat in table.seats], rows, table.weights, chosen, pieces)
         if shown.member_votes
         else (),
+        tied,
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Stopwatch:
-    """Measures one request from its admission, in milliseconds.
+    """Measures one request from its arrival, in milliseconds.
 
     Args:
         clock: Seconds that never run backwards; tests inject their own.
@@ -25,12 +25,12 @@ class Stopwatch:
 
     @property
     def time_to_first_token_ms(self) -> float | None:
-        """From admission to the first token, or None where there was none."""
+        """From arrival to the first token, or None where there was none."""
         if self._first_token is None:
             return None
         return (self._first_token - self._started) * 1000.0
 
     @property
     def duration_ms(self) -> float:
-        """From admission until now."""
+        """From arrival until now."""
         return (self._clock() - self._started) * 1000.0

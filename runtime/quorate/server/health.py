@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import aclosing
 
 from grpc_health.v1 import health, health_pb2
 
 from quorate.engines.fleet import Fleet
 from quorate.engines.status import ModelState, ModelStatus
-from quorate.server.streams import closing
 from quorate.v1 import inference_pb2, models_pb2
 
 MODEL_PREFIX = "quorate.model/"
@@ -71,7 +71,7 @@ class HealthReporter:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _follow(self) -> None:
-        async with closing(self._fleet.watch()) as changes:
+        async with aclosing(self._fleet.watch()) as changes:
             async for _ in changes:
                 await self._report()
 

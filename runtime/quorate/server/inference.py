@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc
@@ -9,7 +10,6 @@ import grpc
 from quorate.dispatch import Dispatcher
 from quorate.generation import Accepted
 from quorate.server.record import CURRENT
-from quorate.server.streams import closing
 from quorate.server.translation.requests import generate_request, score_request
 from quorate.server.translation.responses import generate_response, score_response
 from quorate.v1 import inference_pb2, inference_pb2_grpc
@@ -35,7 +35,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         record = CURRENT.get()
         wanted = generate_request(request, record.request_id)
         record.ask(wanted.request_id, wanted.plan)
-        async with closing(self._dispatcher.generate(wanted)) as events:
+        async with aclosing(self._dispatcher.generate(wanted)) as events:
             async for event in events:
                 if isinstance(event, Accepted):
                     record.decide(event.decision)

@@ -18,8 +18,10 @@ def bind(server: grpc.aio.Server, settings: ServerSettings) -> int:
     """Binds the configured address and returns the port.
 
     Raises:
-        SettingsError: The address is taken or not this machine's, or the TLS files are no good.
+        SettingsError: The address is taken, not this machine's, or open to the network unasked, or
+            the TLS files are no good.
     """
+    settings.check("server")
     credentials = _credentials(settings)
     _check_free(settings)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc
@@ -9,7 +10,6 @@ import grpc
 from quorate.engines.fleet import Fleet
 from quorate.errors import InvalidRequest
 from quorate.server.record import CURRENT
-from quorate.server.streams import closing
 from quorate.server.translation.responses import model_message
 from quorate.v1 import models_pb2, models_pb2_grpc
 
@@ -53,7 +53,7 @@ class ModelServicer(models_pb2_grpc.ModelServiceServicer):
         self, request: models_pb2.WatchModelsRequest, context: _Context
     ) -> None:
         """Streams every model's state, then each change, until the caller leaves."""
-        async with closing(self._fleet.watch()) as changes:
+        async with aclosing(self._fleet.watch()) as changes:
             async for status in changes:
                 await context.write(models_pb2.WatchModelsResponse(model=model_message(status)))
 

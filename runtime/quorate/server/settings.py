@@ -65,9 +65,26 @@ class ServerSettings:
                 or an address open to the network without TLS and without ``insecure``.
         """
         settings = read_options(cls, mapping, where)
-        split_address(settings.listen, f"{where}.listen")
-        _check_exposure(settings, where)
+        settings.check(where)
         return settings
+
+    def check(self, where: str) -> None:
+        """Checks what a single value cannot show; settings made by hand need it before use.
+
+        Raises:
+            SettingsError: ``listen`` is no address, half of a TLS pair, or an address open to the
+                network without TLS and without ``insecure``.
+        """
+        host, _ = split_address(self.listen, f"{where}.listen")
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            missing = "tls_key" if self.tls_certificate else "tls_certificate"
+            raise SettingsError(f"{where}.{missing}: TLS needs both a certificate and its key")
+        if self.tls_certificate or self.insecure or _is_loopback(host):
+            return
+        raise SettingsError(
+            f"{where}.listen: {self.listen} is open to the network; set tls_certificate and "
+            "tls_key, or say insecure"
+        )
 
     @property
     def host(self) -> str:
@@ -93,18 +110,6 @@ def split_address(address: str, key: str) -> tuple[str, int]:
     if not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise SettingsError(f"{key}: the port must be from 0 to 65535, not {port!r}")
     return host.strip("[]"), int(port)
-
-
-def _check_exposure(settings: ServerSettings, where: str) -> None:
-    if bool(settings.tls_certificate) != bool(settings.tls_key):
-        missing = "tls_key" if settings.tls_certificate else "tls_certificate"
-        raise SettingsError(f"{where}.{missing}: TLS needs both a certificate and its key")
-    if settings.tls_certificate or settings.insecure or _is_loopback(settings.host):
-        return
-    raise SettingsError(
-        f"{where}.listen: {settings.listen} is open to the network; set tls_certificate and "
-        "tls_key, or say insecure"
-    )
 
 
 def _is_loopback(host: str) -> bool:

@@ -153,18 +153,20 @@ class Delta(_message.Message):
     def __init__(self, text: _Optional[str] = ..., tokens: _Optional[_Iterable[_Union[Token, _Mapping]]] = ...) -> None: ...
 
 class Token(_message.Message):
-    __slots__ = ("piece", "token_id", "logprob", "top", "votes")
+    __slots__ = ("piece", "token_id", "logprob", "top", "votes", "tied")
     PIECE_FIELD_NUMBER: _ClassVar[int]
     TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
     LOGPROB_FIELD_NUMBER: _ClassVar[int]
     TOP_FIELD_NUMBER: _ClassVar[int]
     VOTES_FIELD_NUMBER: _ClassVar[int]
+    TIED_FIELD_NUMBER: _ClassVar[int]
     piece: bytes
     token_id: int
     logprob: float
     top: _containers.RepeatedCompositeFieldContainer[TopCandidate]
     votes: _containers.RepeatedCompositeFieldContainer[Vote]
-    def __init__(self, piece: _Optional[bytes] = ..., token_id: _Optional[int] = ..., logprob: _Optional[float] = ..., top: _Optional[_Iterable[_Union[TopCandidate, _Mapping]]] = ..., votes: _Optional[_Iterable[_Union[Vote, _Mapping]]] = ...) -> None: ...
+    tied: bool
+    def __init__(self, piece: _Optional[bytes] = ..., token_id: _Optional[int] = ..., logprob: _Optional[float] = ..., top: _Optional[_Iterable[_Union[TopCandidate, _Mapping]]] = ..., votes: _Optional[_Iterable[_Union[Vote, _Mapping]]] = ..., tied: _Optional[bool] = ...) -> None: ...
 
 class TopCandidate(_message.Message):
     __slots__ = ("piece", "token_id", "logprob")

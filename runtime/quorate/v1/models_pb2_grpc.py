@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ModelServiceStub:
-    """The models of this server.
+    """The models of this server. Their health, in grpc.health.v1, goes by the names "quorate.model/ID".
     """
 
     def __init__(self, channel):
@@ -63,7 +63,7 @@ class ModelServiceStub:
 
 
 class ModelServiceServicer:
-    """The models of this server.
+    """The models of this server. Their health, in grpc.health.v1, goes by the names "quorate.model/ID".
     """
 
     def ListModels(self, request, context):
@@ -138,7 +138,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService:
-    """The models of this server.
+    """The models of this server. Their health, in grpc.health.v1, goes by the names "quorate.model/ID".
     """
 
     @staticmethod

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from quorate.dispatch.gate import Gate
 from quorate.errors import Overloaded, Unavailable
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from quorate.engines.fleet import Fleet
 from quorate.engines.host.statuses import WorkerPhase
 from quorate.engines.status import ModelState

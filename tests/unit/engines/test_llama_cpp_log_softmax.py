@@ -38,3 +38,9 @@ def test_logits_that_are_no_distribution_are_refused(bad):
         LogSoftmax(3)(np.array([0.0, bad, 1.0], np.float32), np.empty(3, np.float32))
     with pytest.raises(NonFiniteLogits):
         LogSoftmax(3)(np.full(3, -np.inf, np.float32), np.empty(3, np.float32))
+
+
+def test_excluded_ids_are_impossible_and_the_rest_is_normalised_without_them():
+    output = np.empty(3, np.float32)
+    LogSoftmax(3, excluded=[1])(np.array([0.0, 90.0, 0.0], np.float32), output)
+    assert output.tolist() == [pytest.approx(-math.log(2)), -math.inf, pytest.approx(-math.log(2))]

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.decode import Ballot, decode
 from quorate.ensemble.sampling import Sampler

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from quorate.engines.status import ModelState, ModelStatus
 from quorate.errors import (
     InvalidRequest,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,15 @@ class NonFiniteLogits(ArithmeticError):
 
 
 class LogSoftmax:
-    """Normalises rows of one length with one scratch row."""
+    """Normalises rows of one length with one scratch row.
 
-    def __init__(self, size: int) -> None:
+    Args:
+        size: Length of every row.
+        excluded: Ids that have no part in the distribution, whatever their logits.
+    """
+
+    def __init__(self, size: int, excluded: Collection[int] = ()) -> None:
+        self._excluded = np.array(sorted(excluded), np.intp)
         lanes = -(-size // _LANE_TERMS)
         padded = np.zeros(lanes * _LANE_TERMS, np.float32)
         self._exponentials = padded[:size]
@@ -33,12 +40,13 @@ class LogSoftmax:
         are, at a third of the time of converting every term.
 
         Args:
-            logits: float32 of shape (size,).
+            logits: float32 of shape (size,); those of excluded ids are overwritten.
             output: float32 of shape (size,).
 
         Raises:
             NonFiniteLogits: There is no distribution in these logits.
         """
+        logits[self._excluded] = -np.inf
         highest = logits.max()
         # The maximum of a row that holds a NaN is NaN.
         if not math.isfinite(highest):

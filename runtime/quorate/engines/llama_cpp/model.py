@@ -82,7 +82,9 @@ class LlamaCppModel:
         self._tokenizer = Tokenizer(weights)
         self._vocabulary = self._tokenizer.vocabulary
         self._row_type = ctypes.c_float * len(self._vocabulary)
-        self._log_softmax = LogSoftmax(len(self._vocabulary))
+        self._log_softmax = LogSoftmax(
+            len(self._vocabulary), self._vocabulary.control - self._vocabulary.end_of_generation
+        )
         template: bytes | None = native.llama_model_chat_template(weights, None)
         self._template = None if template is None else template.decode("utf-8", errors="replace")
         self._facts = gather_facts(weights, context, options)
