@@ -1,0 +1,294 @@
+"""The main job, end to end: worker processes, dispatcher, gRPC server, Python client."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quorate.client import Client, ServiceError
+from quorate.engines.status import ModelState
+from quorate.v1 import inference_pb2
+from support.gguf_files import STORIES_GREEDY, smollm2, stories260k, write_broken
+from support.hosted_engines import children, open_descriptors, shared_memories
+from support.whole_service import (
+    engine_of,
+    gguf,
+    kill_worker,
+    reaches,
+    scripted,
+    whole_service,
+)
+
+SAY = "the quick brown fox jumps over the lazy dog and runs away"
+SLOW = {"say": SAY, "step_delay_ms": 20.0}
+MESSAGES = [("user", "What is the capital of France?")]
+
+
+@pytest.fixture(autouse=True)
+async def nothing_is_left() -> AsyncIterator[None]:
+    """No test leaves a process, a descriptor or shared memory behind."""
+    before = children(), shared_memories()
+    yield
+    assert children() == before[0]
+    assert shared_memories() == before[1]
+
+
+class Stream:
+    """A stream that is read in the background."""
+
+    def __init__(self, client: Client, *arguments: Any, **options: Any) -> None:
+        self.events: list[inference_pb2.GenerateResponse] = []
+        self._progress = asyncio.Event()
+        self.task = asyncio.create_task(self._read(client, arguments, options))
+
+    async def _read(self, client: Client, arguments: Any, options: Any) -> None:
+        try:
+            async for event in client.generate(*arguments, **options):
+                self.events.append(event)
+                self._progress.set()
+        finally:
+            self._progress.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not condition():
+                if self.task.done():
+                    await self.task
+                    raise AssertionError("the stream ended first")
+                self._progress.clear()
+                await self._progress.wait()
+
+    def of_kind(self, kind: str) -> list[Any]:
+        return [getattr(e, kind) for e in self.events if e.WhichOneof("event") == kind]
+
+    @property
+    def text(self) -> str:
+        return "".join(delta.text for delta in self.of_kind("delta"))
+
+    @property
+    def tokens(self) -> list[inference_pb2.Token]:
+        return [token for delta in self.of_kind("delta") for token in delta.tokens]
+
+
+async def test_stories260k_reproduces_its_published_text(tmp_path: Path) -> None:
+    model = gguf("stories", stories260k())
+    async with whole_service(tmp_path, model) as (_, client):
+        text = await client.complete(
+            "Once upon a time", model="stories", temperature=0.0, max_tokens=200
+        )
+    assert ("Once upon a time" + text).startswith(STORIES_GREEDY)
+
+
+async def test_a_model_voting_with_its_twin_says_what_it_says_alone(tmp_path: Path) -> None:
+    models = [gguf(name, stories260k()) for name in ("a", "b")]
+    async with whole_service(tmp_path, *models) as (_, client):
+        options = {"temperature": 0.0, "max_tokens": 60}
+        alone = await client.complete("Once upon a time", model="a", **options)
+        for rule in ("linear", "geometric", "majority"):
+            together = await client.complete(
+                "Once upon a time", models={"a": 0.3, "b": 0.7}, rule=rule, **options
+            )
+            assert together == alone
+
+
+async def test_two_real_models_vote_and_show_their_votes(tmp_path: Path) -> None:
+    models = [gguf(name, smollm2(), context_length=512, sessions=2) for name in ("a", "b")]
+    async with whole_service(tmp_path, *models) as (_, client):
+        stream = Stream(
+            client,
+            messages=MESSAGES,
+            models={"a": 1.0, "b": 3.0},
+            temperature=0.0,
+            max_tokens=12,
+            votes=True,
+            top_logprobs=2,
+        )
+        await stream.task
+    assert len(stream.text) > 10
+    (accepted,) = stream.of_kind("accepted")
+    assert [(m.model, m.weight) for m in accepted.decision.members] == [("a", 0.25), ("b", 0.75)]
+    for token in stream.tokens:
+        assert [vote.model for vote in token.votes] == ["a", "b"]
+        mixture = sum(vote.weight * math.exp(vote.chosen_logprob) for vote in token.votes)
+        assert math.log(mixture) == pytest.approx(token.logprob, abs=1e-4)
+        assert len(token.top) == 2
+    (finished,) = stream.of_kind("finished")
+    assert [model.model for model in finished.usage.models] == ["a", "b"]
+    assert finished.usage.generated_tokens == len(stream.tokens)
+    assert not finished.usage.models[0].energy.HasField("joules")
+
+
+async def test_a_streamed_answer_scores_what_its_stream_said(tmp_path: Path) -> None:
+    models = [scripted("a", seed=1), scripted("b", seed=2)]
+    async with whole_service(tmp_path, *models) as (_, client):
+        stream = Stream(
+            client, "the cat ", models=["a", "b"], temperature=0.0, max_tokens=8, seed=1
+        )
+        await stream.task
+        pieces = b"".join(token.piece for token in stream.tokens).decode()
+        score = await client.score("the cat ", pieces, models=["a", "b"])
+    assert score.bytes == len(pieces.encode())
+    if [t.piece for t in score.tokens] == [t.piece for t in stream.tokens]:
+        said = sum(token.logprob for token in stream.tokens)
+        assert score.logprob == pytest.approx(said, abs=1e-6)
+
+
+async def test_a_member_killed_in_mid_stream_is_dropped_and_comes_back(tmp_path: Path) -> None:
+    models = [scripted("a", **SLOW, seed=1), scripted("b", **SLOW, seed=2)]
+    async with whole_service(tmp_path, *models) as (service, client):
+        stream = Stream(client, "", messages=None, models=["a", "b"], temperature=0.0, votes=True)
+        await stream.until(lambda: len(stream.tokens) >= 5)
+        kill_worker(service, "a")
+        await stream.task
+        assert stream.text == SAY
+        (notice,) = stream.of_kind("notice")
+        assert notice.kind == inference_pb2.NOTICE_KIND_MEMBER_DROPPED
+        assert notice.model == "a"
+        assert "SIGKILL" in notice.message
+        assert [(v.model, v.weight) for v in stream.tokens[-1].votes] == [("b", 1.0)]
+        await reaches(service, "a", ModelState.READY)
+        again = Stream(client, "", models=["a", "b"], temperature=0.0, votes=True)
+        await again.task
+        assert again.text == SAY
+        assert not again.of_kind("notice")
+        assert [v.model for v in again.tokens[-1].votes] == ["a", "b"]
+
+
+async def test_the_only_member_killed_in_mid_stream_is_replayed(tmp_path: Path) -> None:
+    async with whole_service(tmp_path, scripted("a", **SLOW)) as (service, client):
+        stream = Stream(client, "", model="a", temperature=0.0)
+        await stream.until(lambda: len(stream.tokens) >= 5)
+        kill_worker(service, "a")
+        await stream.task
+    assert stream.text == SAY
+    (notice,) = stream.of_kind("notice")
+    assert notice.kind == inference_pb2.NOTICE_KIND_MEMBER_REPLAYED
+
+
+async def test_the_fail_policy_ends_the_stream_with_unavailable(tmp_path: Path) -> None:
+    models = [scripted("a", **SLOW), scripted("b", **SLOW)]
+    async with whole_service(tmp_path, *models) as (service, client):
+        stream = Stream(client, "", models=["a", "b"], temperature=0.0, failure_policy="fail")
+        await stream.until(lambda: len(stream.tokens) >= 5)
+        kill_worker(service, "b")
+        with pytest.raises(ServiceError) as failure:
+            await stream.task
+    assert failure.value.status == "UNAVAILABLE"
+    assert failure.value.retry_after_seconds is not None
+    assert "b" in failure.value.message
+
+
+async def test_a_real_member_killed_in_mid_stream_is_replayed_to_the_same_text(
+    tmp_path: Path,
+) -> None:
+    async with whole_service(tmp_path, gguf("stories", stories260k())) as (service, client):
+        stream = Stream(
+            client, "Once upon a time", model="stories", temperature=0.0, max_tokens=200
+        )
+        await stream.until(lambda: len(stream.tokens) >= 20)
+        kill_worker(service, "stories")
+        await stream.task
+    assert len(stream.of_kind("notice")) == 1
+    assert ("Once upon a time" + stream.text).startswith(STORIES_GREEDY)
+
+
+async def test_a_broken_file_fails_alone_and_the_others_serve(tmp_path: Path) -> None:
+    broken = write_broken("cut_in_the_tensors", tmp_path, stories260k())
+    models = [scripted("good", say=SAY), gguf("bad", broken)]
+    async with whole_service(tmp_path, *models, wait=False) as (service, client):
+        await reaches(service, "bad", ModelState.FAILED)
+        await reaches(service, "good", ModelState.READY)
+        assert await client.complete("", model="good", temperature=0.0) == SAY
+        with pytest.raises(ServiceError) as refusal:
+            await client.complete("", model="bad")
+        assert refusal.value.status == "FAILED_PRECONDITION"
+        assert "\n" not in refusal.value.message
+        assert broken.name in refusal.value.message
+        (bad,) = [m for m in await client.models() if m.id == "bad"]
+        assert bad.message and "\n" not in bad.message
+
+
+async def test_a_prompt_over_the_context_is_refused_at_once(tmp_path: Path) -> None:
+    async with whole_service(tmp_path, scripted("a", context_length=32)) as (_, client):
+        with pytest.raises(ServiceError) as refusal:
+            await client.complete("a long story " * 20, model="a")
+    assert refusal.value.status == "INVALID_ARGUMENT"
+    assert refusal.value.reason == "PROMPT_TOO_LONG"
+    assert "32" in refusal.value.message
+
+
+async def test_a_client_that_leaves_frees_its_session_for_the_next(tmp_path: Path) -> None:
+    one_session = scripted("a", **SLOW, sessions=1)
+    async with whole_service(tmp_path, one_session) as (service, client):
+        first = Stream(client, "", model="a", temperature=0.0)
+        await first.until(lambda: len(first.tokens) >= 2)
+        waiting = asyncio.create_task(client.complete("", model="a", temperature=0.0))
+        first.task.cancel()
+        assert await waiting == SAY
+        assert service.dispatcher.running == 0
+
+
+async def test_a_deadline_frees_the_session(tmp_path: Path) -> None:
+    one_session = scripted("a", say=SAY, step_delay_ms=50.0, sessions=1)
+    async with whole_service(tmp_path, one_session) as (_, client):
+        with pytest.raises(ServiceError) as refusal:
+            await client.complete("", model="a", temperature=0.0, timeout=0.3)
+        assert refusal.value.status == "DEADLINE_EXCEEDED"
+        again = await client.complete("", model="a", temperature=0.0, max_tokens=3)
+        assert again and SAY.startswith(again)
+
+
+async def test_models_come_and_go_while_others_answer(tmp_path: Path) -> None:
+    models = [scripted("a", **SLOW), {**scripted("b", say=SAY), "load": False}]
+    async with whole_service(tmp_path, *models, wait=False) as (service, client):
+        await reaches(service, "a", ModelState.READY)
+        stream = Stream(client, "", model="a", temperature=0.0)
+        await stream.until(lambda: len(stream.tokens) >= 2)
+        assert (await client.load("b")).vocabulary_size > 0
+        assert await client.complete("", model="b", temperature=0.0) == SAY
+        pid = engine_of(service, "b").worker_pid
+        await client.unload("b")
+        assert not Path(f"/proc/{pid}").exists()
+        with pytest.raises(ServiceError) as refusal:
+            await client.complete("", model="b")
+        assert refusal.value.status == "FAILED_PRECONDITION"
+        await stream.task
+        assert stream.text == SAY
+
+
+async def test_many_loads_and_unloads_leave_no_descriptor(tmp_path: Path) -> None:
+    models = [scripted("a", say=SAY)]
+    async with whole_service(tmp_path, *models) as (_, client):
+        await client.unload("a")
+        before = open_descriptors()
+        for _ in range(5):
+            await client.load("a")
+            await client.unload("a")
+        assert open_descriptors() == before
+
+
+async def test_members_with_other_vocabularies_are_refused_by_name(tmp_path: Path) -> None:
+    models = [scripted("a"), scripted("b", vocabulary="words")]
+    async with whole_service(tmp_path, *models) as (_, client):
+        with pytest.raises(ServiceError) as refusal:
+            await client.complete("", models=["a", "b"])
+    assert refusal.value.status == "FAILED_PRECONDITION"
+    assert "a, b: their vocabularies differ" in refusal.value.message
+
+
+async def test_crossing_ensembles_on_single_sessions_never_wait_for_each_other(
+    tmp_path: Path,
+) -> None:
+    models = [scripted(name, say=SAY, sessions=1) for name in ("a", "b")]
+    async with whole_service(tmp_path, *models) as (_, client):
+        pairs = [["a", "b"], ["b", "a"]] * 10
+        async with asyncio.timeout(60):
+            answers = await asyncio.gather(
+                *(client.complete("", models=pair, temperature=0.0) for pair in pairs)
+            )
+    assert answers == [SAY] * 20

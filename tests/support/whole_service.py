@@ -1,0 +1,72 @@
+"""The product as it ships, on a free port: worker processes, dispatcher, server and client."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from quorate.app import Service, running
+from quorate.client import Client
+from quorate.engines.host.engine import HostedEngine
+from quorate.engines.status import ModelState
+from quorate.settings import parse_settings
+from quorate_registry import Registry
+
+DEADLINE_SECONDS = 60.0
+
+
+def scripted(model: str, **options: Any) -> dict[str, Any]:
+    """A ``[[models]]`` table of a scripted model."""
+    return {"id": model, "engine": "scripted", "options": options}
+
+
+def gguf(model: str, path: Path, **options: Any) -> dict[str, Any]:
+    """A ``[[models]]`` table of a GGUF file."""
+    return {"id": model, "model": str(path), "options": options}
+
+
+@asynccontextmanager
+async def whole_service(
+    home: Path, *models: dict[str, Any], wait: bool = True, **server: Any
+) -> AsyncIterator[tuple[Service, Client]]:
+    """Runs a service over these models and connects to it.
+
+    Args:
+        home: Home of the registry, so that no test touches the user's.
+        wait: Whether every model is waited for.
+    """
+    data = {"server": {"listen": "127.0.0.1:0", **server}, "models": list(models)}
+    settings = parse_settings(data, home)
+    async with running(settings, Registry(home)) as service, Client(service.address) as client:
+        if wait:
+            for model in models:
+                await reaches(service, model["id"], ModelState.READY)
+        yield service, client
+
+
+async def reaches(service: Service, model: str, state: ModelState) -> None:
+    """Waits until a model is in a state."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        async for status in service.fleet.watch():
+            if status.id == model and status.state is state:
+                return
+
+
+def engine_of(service: Service, model: str) -> HostedEngine:
+    """The engine behind a model that is ready."""
+    with service.fleet.use([model]) as engines:
+        engine = engines[0]
+    assert isinstance(engine, HostedEngine)
+    return engine
+
+
+def kill_worker(service: Service, model: str) -> None:
+    """Kills a model's worker without warning."""
+    pid = engine_of(service, model).worker_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
