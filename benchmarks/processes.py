@@ -76,7 +76,6 @@ class Bare:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_WAIT_POLICY": "passive"},
         )
         self._answer()
 

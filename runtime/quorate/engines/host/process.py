@@ -24,14 +24,15 @@ _log = logging.getLogger(__name__)
 def worker_environment(base: Mapping[str, str], threads: int) -> dict[str, str]:
     """Environment of a worker that computes with ``threads`` threads.
 
-    Spinning OpenMP threads steal the cores of the models beside them, and a backtrace by way of a
-    debugger keeps an aborting process alive for seconds; both can be had back by setting the
-    variable outside. The other two are not for choosing: the cores are divided elsewhere, and
-    workers never download.
+    OpenMP threads meet at barriers hundreds of times in a token. Threads that sleep at each cost a
+    factor of three, and threads that spin for long steal the cores of the models beside them: they
+    spin for a fraction of a millisecond. A backtrace by way of a debugger keeps an aborting process
+    alive for seconds. All of it can be had back by setting the variables outside. The last two are
+    not for choosing: the cores are divided elsewhere, and workers never download.
     """
     return {
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "KMP_BLOCKTIME": "0",
+        "GOMP_SPINCOUNT": "10000",
+        "KMP_BLOCKTIME": "1",
         "GGML_NO_BACKTRACE": "1",
         "OPENBLAS_NUM_THREADS": "1",
         **base,

@@ -1,0 +1,61 @@
+"""From an exception to the line and the exit code it ends with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from typer.exceptions import TyperException
+
+from quorate.errors import QuorateError, SettingsError
+
+FAILED = 1
+USAGE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a command ends that did not succeed.
+
+    Attributes:
+        text: What stderr gets.
+    """
+
+    text: str
+    exit_code: int
+
+
+def failure_of(error: Exception) -> Failure:
+    """Tells how a command ends that raised ``error``."""
+    if isinstance(error, TyperException):
+        return _usage(error)
+    if isinstance(error, SettingsError):
+        return Failure(_line(error), USAGE)
+    if isinstance(error, QuorateError) or _is_registry_error(error):
+        return Failure(_line(error), FAILED)
+    kind = type(error).__name__
+    return Failure(
+        f"{_line(error, kind)}; set QUORATE_DEBUG=1 for the traceback",
+        FAILED,
+    )
+
+
+def _usage(error: TyperException) -> Failure:
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return Failure(error.format_message(), error.exit_code)
+    message = error.format_message().rstrip(".")
+    command = context.command_path if context is not None else "quorate"
+    line = " ".join(f"quorate: {message}; see: {command} --help".split())
+    return Failure(line, error.exit_code)
+
+
+def _is_registry_error(error: Exception) -> bool:
+    from quorate_registry import RegistryError
+
+    return isinstance(error, RegistryError)
+
+
+def _line(error: Exception, kind: str = "") -> str:
+    """The message of an error on one line, whatever it came from."""
+    parts = ("quorate", kind, " ".join(str(error).split()))
+    return ": ".join(part for part in parts if part)

@@ -1,0 +1,81 @@
+"""The program ``quorate``: its commands, and how every failure ends as one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from quorate.cli import models
+from quorate.cli.failures import Failure, failure_of
+from quorate.cli.serve import serve
+
+app = typer.Typer(
+    name="quorate",
+    help="Open-weight models on your own machine vote on every token.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(serve)
+app.add_typer(models.app)
+
+
+def _print_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    from importlib.metadata import version
+
+    typer.echo(f"quorate {version('quorate')}")
+    raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Open-weight models on your own machine vote on every token."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: The words after ``quorate``.
+
+    Returns:
+        The exit code.
+    """
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(list(arguments), prog_name="quorate", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _silenced()
+    except (TyperException, Exception) as error:
+        if os.environ.get("QUORATE_DEBUG"):
+            raise
+        return _report(failure_of(error))
+    return code if isinstance(code, int) else 0
+
+
+def _report(failure: Failure) -> int:
+    print(failure.text, file=sys.stderr, flush=True)
+    return failure.exit_code
+
+
+def _silenced() -> int:
+    """Ends quietly where nobody reads any more, also in the flush at the end of the interpreter."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    return 1
