@@ -76,7 +76,7 @@ def _checked(key: str, value: Any, field: dataclasses.Field[Any]) -> Any:
     if kind is tuple:
         return _numbers(key, value, field)
     if kind is float and type(value) is int:
-        value = float(value)
+        value = as_float(value)
     if type(value) is not kind:
         raise SettingsError(f"{key}: must be {_KINDS[kind]}, not {value!r}")
     if isinstance(value, int | float) and kind is not bool:
@@ -93,14 +93,22 @@ def _numbers(key: str, value: Any, field: dataclasses.Field[Any]) -> tuple[float
     for index, number in enumerate(value):
         if type(number) not in (int, float):
             raise SettingsError(f"{key}[{index}]: must be a number, not {number!r}")
-        _check_range(f"{key}[{index}]", number, field)
-    return tuple(float(number) for number in value)
+        _check_range(f"{key}[{index}]", as_float(number), field)
+    return tuple(as_float(number) for number in value)
+
+
+def as_float(number: float) -> float:
+    """The number as a float; TOML's integers have no bound, and infinity stands for the largest."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def _check_range(key: str, value: float, field: dataclasses.Field[Any]) -> None:
     lowest: float = field.metadata.get("lowest", -math.inf)
     highest: float = field.metadata.get("highest", math.inf)
-    if math.isfinite(value) and lowest <= value <= highest:
+    if lowest <= value <= highest and abs(value) != math.inf:
         return
     if highest == math.inf:
         limits = f"finite and at least {lowest:g}" if lowest > -math.inf else "finite"

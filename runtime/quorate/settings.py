@@ -23,7 +23,7 @@ from quorate.generation import (
     Plan,
     Weighting,
 )
-from quorate.options import option, read_options, refuse_unknown
+from quorate.options import as_float, option, read_options, refuse_unknown
 from quorate.routing.weights import share_weights
 from quorate.server.settings import ServerSettings
 
@@ -76,7 +76,7 @@ class Settings:
 
 
 def load_settings(path: Path) -> Settings:
-    """Reads a configuration file; relative model paths count from its folder.
+    """Reads a configuration file; relative paths in it count from its folder.
 
     Raises:
         SettingsError: The file cannot be read, is not TOML, or says something that is wrong; the
@@ -87,7 +87,7 @@ def load_settings(path: Path) -> Settings:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsError(f"{path}: cannot be read: {reason}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: is not TOML: {error}") from error
     try:
         return parse_settings(data, path.parent)
@@ -100,7 +100,7 @@ def parse_settings(data: Mapping[str, Any], folder: Path) -> Settings:
 
     Args:
         data: The parsed file.
-        folder: What relative model paths count from.
+        folder: What relative paths count from.
 
     Raises:
         SettingsError: Names the key that is wrong.
@@ -117,16 +117,27 @@ def parse_settings(data: Mapping[str, Any], folder: Path) -> Settings:
         for name, table in _table(data.get("profiles", {}), "profiles").items()
     }
     default_profile = server.get("default_profile", "")
+    if not isinstance(default_profile, str):
+        raise SettingsError(f"server.default_profile: must be a text, not {default_profile!r}")
     if default_profile and default_profile not in profiles:
         raise SettingsError(
             f"server.default_profile: {NotFound('profile', default_profile, profiles).message}"
         )
     return Settings(
-        server=ServerSettings.from_mapping(own, "server"),
+        server=_server(own, folder),
         dispatch=read_options(DispatchSettings, admission, "server"),
         models=models,
         profiles=MappingProxyType(profiles),
         default_profile=default_profile,
+    )
+
+
+def _server(table: Mapping[str, Any], folder: Path) -> ServerSettings:
+    server = ServerSettings.from_mapping(table, "server")
+    return replace(
+        server,
+        tls_certificate=_located(server.tls_certificate, folder, "server.tls_certificate"),
+        tls_key=_located(server.tls_key, folder, "server.tls_key"),
     )
 
 
@@ -154,10 +165,14 @@ def _model(table: Mapping[str, Any], where: str, folder: Path) -> ModelSettings:
         raise SettingsError(f"{where}.id: is missing; a scripted model has no other name")
     if model.engine != "scripted" and not model.model:
         raise SettingsError(f"{where}.model: is missing; name a registry id or a path")
+    name = model.id or default_id(model.model)
+    if not name:
+        raise SettingsError(f"{where}.id: is missing; {model.model} has no name to take")
+    named_by_path = is_path(model.model)
     return replace(
         model,
-        model=_located(model.model, folder),
-        id=model.id or default_id(model.model),
+        model=_located(model.model, folder, f"{where}.model") if named_by_path else model.model,
+        id=name,
         options=MappingProxyType(dict(options)),
     )
 
@@ -175,10 +190,13 @@ def is_path(name: str) -> bool:
     return "/" in name or name.endswith(".gguf")
 
 
-def _located(name: str, folder: Path) -> str:
-    if not is_path(name):
-        return name
-    return str((folder / Path(name).expanduser()).absolute())
+def _located(path: str, folder: Path, where: str) -> str:
+    if not path:
+        return ""
+    try:
+        return str((folder / Path(path).expanduser()).absolute())
+    except RuntimeError as error:
+        raise SettingsError(f"{where}: {path}: there is no such user") from error
 
 
 def _profile(table: Mapping[str, Any], where: str, models: Sequence[ModelSettings]) -> Plan:
@@ -195,7 +213,8 @@ def _profile(table: Mapping[str, Any], where: str, models: Sequence[ModelSetting
     try:
         share_weights([member.weight for member in members])
     except InvalidRequest as error:
-        raise SettingsError(f"{where}.members: {error.problem}") from error
+        place = error.field.removeprefix("plan.ensemble")
+        raise SettingsError(f"{where}{place}: {error.problem}") from error
     return Plan(
         members=members,
         rule=_choice(table, "rule", CombinationRule.LINEAR, where),
@@ -215,13 +234,13 @@ def _member(entry: Any, where: str, known: Sequence[str]) -> MemberSpec:
         raise SettingsError(f"{where}.model: {NotFound('model', model, known).message}")
     if weight is not None and type(weight) not in (int, float):
         raise SettingsError(f"{where}.weight: must be a number, not {weight!r}")
-    return MemberSpec(model, weight)
+    return MemberSpec(model, None if weight is None else as_float(weight))
 
 
 def _choice(table: Mapping[str, Any], name: str, default: _Choice, where: str) -> _Choice:
     value = table.get(name, default.value)
     choices = {choice.value: choice for choice in type(default)}
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise SettingsError(f"{where}.{name}: must be one of {', '.join(choices)}, not {value!r}")
     return choices[value]
 

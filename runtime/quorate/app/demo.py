@@ -1,81 +1,94 @@
-"""The embedded default: two members from one weight file that a Python package brings."""
+"""The embedded demo: two members with one vocabulary, made from one file of a Python package."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-from quorate.engines.llama_cpp.header import check_header
 from quorate.engines.llama_cpp.quantize import requantize
-from quorate.errors import CannotRun, ModelUnusable
+from quorate.errors import CannotRun
 from quorate.generation import MemberSpec, Plan
 from quorate.settings import ModelSettings, Settings
-from quorate_registry import Registry
+from quorate_registry import Registry, RegistryError
 
-BASE_MODEL = "smollm2-135m-instruct"
-SECOND_MODEL = "smollm2-135m-instruct-q4_0"
-PROFILE = "demo"
+ORIGINAL_MODEL = "smollm2-135m-instruct"
+REQUANTIZED_MODEL = "smollm2-135m-instruct-q4_0"
+DEMO_MODELS = (ORIGINAL_MODEL, REQUANTIZED_MODEL)
+DEMO_PROFILE = "demo"
 
-_SECOND_TYPE = "Q4_0"
-# Small enough for any machine: about 45 MB of KV cache for each member.
+_TYPE = "Q4_0"
 _OPTIONS = MappingProxyType({"context_length": 2048, "sessions": 4})
 
 
-def _unnoticed(note: str) -> None:
-    """The observer of those who do not look."""
+def demo_settings(registry: Registry, on_note: Callable[[str], None]) -> Settings:
+    """Settings that serve the two demo models, with a default profile in which both vote.
 
-
-def demo_settings(
-    home: Path | None = None, on_note: Callable[[str], None] = _unnoticed
-) -> Settings:
-    """Settings of a service with two members that vote when a request names no plan.
-
-    The second member is the first one quantised anew, which takes about a second, once: the result
-    is kept in the registry's home.
+    The second model is made once, in about ten seconds, and kept under the registry's home; it is
+    made anew when the file it was made from has changed.
 
     Args:
-        home: Home of the registry; default as the registry says.
-        on_note: Told in one line when something takes a while.
+        registry: Finds the weight file, and owns the folder the second is kept in.
+        on_note: Receives a line for people before something that takes a while.
 
     Raises:
-        RegistryError: The package with the weight file is missing; says how to install it.
-        QuorateError: The second member cannot be made.
+        CannotRun: The package with the weight file is missing, or the second model cannot be made.
     """
-    registry = Registry(home)
-    second = _second_member(registry, on_note)
+    source = _source(registry)
+    second = _cached(source, registry.home / "demo", on_note)
     return Settings(
         models=(
-            ModelSettings(model=BASE_MODEL, id=BASE_MODEL, options=_OPTIONS),
-            ModelSettings(model=str(second), id=SECOND_MODEL, options=_OPTIONS),
+            ModelSettings(model=str(source), id=ORIGINAL_MODEL, options=_OPTIONS),
+            ModelSettings(model=str(second), id=REQUANTIZED_MODEL, options=_OPTIONS),
         ),
         profiles=MappingProxyType(
-            {PROFILE: Plan((MemberSpec(BASE_MODEL), MemberSpec(SECOND_MODEL)))}
+            {DEMO_PROFILE: Plan(tuple(MemberSpec(model) for model in DEMO_MODELS))}
         ),
-        default_profile=PROFILE,
+        default_profile=DEMO_PROFILE,
     )
 
 
-def _second_member(registry: Registry, on_note: Callable[[str], None]) -> Path:
-    source = registry.resolve(BASE_MODEL).path
-    target = registry.home.absolute() / "demo" / f"{SECOND_MODEL}.gguf"
-    if _is_sound(target):
-        return target
-    on_note(f"making the second member, {SECOND_MODEL}; this happens once")
+def _source(registry: Registry) -> Path:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        return registry.resolve(ORIGINAL_MODEL).path
+    except RegistryError as error:
+        raise CannotRun("demo", f"its models are missing: {error}") from error
+
+
+def _cached(source: Path, folder: Path, on_note: Callable[[str], None]) -> Path:
+    """The second model's file, whose name tells what it was made from."""
+    facts = source.stat()
+    target = folder / f"{REQUANTIZED_MODEL}.{facts.st_size:x}-{facts.st_mtime_ns:x}.gguf"
+    if target.is_file():
+        return target
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / ".lock"):
+            if target.is_file():
+                return target
+            on_note(f"making {REQUANTIZED_MODEL} from {ORIGINAL_MODEL}, once …")
+            requantize(source, target, _TYPE, _ignore)
+            for stale in folder.glob(f"{REQUANTIZED_MODEL}.*.gguf"):
+                if stale != target:
+                    stale.unlink()
     except OSError as error:
-        raise CannotRun(
-            str(target.parent),
-            f"cannot be made: {error.strerror}; set QUORATE_HOME to a writable folder",
-        ) from error
-    requantize(source, target, _SECOND_TYPE, _unnoticed)
+        raise CannotRun(str(folder), f"cannot be written: {error.strerror}") from error
     return target
 
 
-def _is_sound(path: Path) -> bool:
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Lets one process at a time make the file; the kernel frees the lock of a dead one."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        check_header(str(path), path.name)
-    except ModelUnusable:
-        return False
-    return True
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _ignore(line: str) -> None:
+    """Takes llama.cpp's lines; the last one comes back in the error where it fails."""

@@ -1,113 +1,99 @@
-"""How an answer is shown: plain text in a pipe, coloured on a terminal, JSON lines for machines."""
+"""How an answer is shown while it streams: JSON lines, or text and what there is to say of it."""
 
 from __future__ import annotations
 
-import codecs
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from quorate.cli.json_lines import event_fields, print_json
-from quorate.cli.pieces import terminal_text
-from quorate.cli.votes_view import STYLES, agreement
+from rich.console import Console
 
-if TYPE_CHECKING:
-    from quorate.v1 import inference_pb2
+from quorate.cli.json_lines import event_line
+from quorate.cli.pieces import harmless
+from quorate.cli.summary import summary_line
+from quorate.cli.votes_table import print_candidates, print_votes
+from quorate.cli.writers import Writer
+from quorate.v1 import inference_pb2
 
 
 class AnswerView(Protocol):
-    """Shows the events of one stream in their order."""
+    """Shows the events of one answer."""
 
-    def show(self, event: inference_pb2.GenerateResponse) -> None:
+    def show(self, response: inference_pb2.GenerateResponse) -> None:
         """Shows one event."""
+        ...
 
-    def end(self) -> None:
-        """Called once, after the last event, also where the stream broke off."""
-
-
-def answer_view(as_json: bool) -> AnswerView:
-    """The view that suits where standard output goes."""
-    if as_json:
-        return JsonAnswer()
-    return TerminalAnswer() if sys.stdout.isatty() else PlainAnswer()
+    def close(self) -> None:
+        """Ends the line; called also where the answer broke off."""
+        ...
 
 
 class JsonAnswer:
-    """One JSON line for each event."""
+    """One JSON object for each event."""
 
-    def show(self, event: inference_pb2.GenerateResponse) -> None:
-        """See ``AnswerView``."""
-        print_json(event_fields(event))
+    def show(self, response: inference_pb2.GenerateResponse) -> None:
+        """Prints one line."""
+        print(event_line(response), flush=True)
 
-    def end(self) -> None:
-        """See ``AnswerView``."""
-
-
-class PlainAnswer:
-    """The text alone, and a line feed at its end unless it has one."""
-
-    def __init__(self) -> None:
-        self._last = "\n"
-
-    def show(self, event: inference_pb2.GenerateResponse) -> None:
-        """See ``AnswerView``."""
-        if event.delta.text:
-            self._last = event.delta.text
-            sys.stdout.write(event.delta.text)
-            sys.stdout.flush()
-
-    def end(self) -> None:
-        """See ``AnswerView``."""
-        if not self._last.endswith("\n"):
-            sys.stdout.write("\n")
-            sys.stdout.flush()
+    def close(self) -> None:
+        """Nothing is open."""
 
 
-class TerminalAnswer:
-    """The text without control characters, each token coloured by how far the members agreed."""
+class TextAnswer:
+    """The answer alone on standard output; what else there is to say on standard error.
 
-    def __init__(self) -> None:
-        from rich.console import Console
-
-        self._console = Console(highlight=False)
-        self._colours = TokenColours()
-        self._last = "\n"
-
-    def show(self, event: inference_pb2.GenerateResponse) -> None:
-        """See ``AnswerView``."""
-        for text, style in self._colours.runs(event.delta):
-            self._last = text
-            self._console.out(terminal_text(text), style=style or None, end="")
-        self._console.file.flush()
-
-    def end(self) -> None:
-        """See ``AnswerView``."""
-        if not self._last.endswith("\n"):
-            self._console.out("")
-
-
-class TokenColours:
-    """Divides the text of deltas into runs of one style.
-
-    Text comes later than its tokens where a code point or a stop string is incomplete, so the
-    styles of characters that have not come yet are kept.
+    Args:
+        writer: Writes the text.
+        votes: Whether the votes are listed when the answer has ended.
+        candidates: Whether the mixture's candidates are.
     """
 
-    def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._styles: list[str] = []
+    def __init__(self, writer: Writer, *, votes: bool, candidates: bool) -> None:
+        self._writer = writer
+        self._votes = votes
+        self._candidates = candidates
+        self._notes = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._accepted = inference_pb2.Accepted()
+        self._tokens: list[inference_pb2.Token] = []
 
-    def runs(self, delta: inference_pb2.Delta) -> list[tuple[str, str]]:
-        """Returns the delta's text as pairs of text and style."""
-        for token in delta.tokens:
-            style = STYLES[agreement(token)]
-            self._styles += [style] * len(self._decoder.decode(token.piece))
-        styles = self._styles[: len(delta.text)]
-        del self._styles[: len(delta.text)]
-        styles += [""] * (len(delta.text) - len(styles))
-        runs: list[tuple[str, str]] = []
-        for char, style in zip(delta.text, styles, strict=True):
-            if runs and runs[-1][1] == style:
-                runs[-1] = (runs[-1][0] + char, style)
-            else:
-                runs.append((char, style))
-        return runs
+    def show(self, response: inference_pb2.GenerateResponse) -> None:
+        """Shows one event."""
+        kind = response.WhichOneof("event")
+        if kind == "delta":
+            self._tokens.extend(response.delta.tokens)
+            self._writer.write(response.delta)
+        elif kind == "accepted":
+            self._accepted = response.accepted
+        elif kind == "notice":
+            self._notice(response.notice)
+        elif kind == "finished":
+            self._finish(response.finished)
+
+    def close(self) -> None:
+        """Ends the line of an answer that broke off."""
+        self._writer.end_line()
+
+    def _notice(self, notice: inference_pb2.Notice) -> None:
+        if sys.stdout.isatty() and self._notes.is_terminal:
+            self._writer.end_line()
+        self._notes.print(f"[{harmless(notice.message)}]", style="yellow", markup=False)
+
+    def _finish(self, finished: inference_pb2.Finished) -> None:
+        self._writer.end_line()
+        if self._notes.is_terminal:
+            line = summary_line(self._accepted.decision, finished)
+            self._notes.print(line, style="dim", markup=False)
+        if not (self._candidates or self._votes):
+            return
+        console = report_console()
+        if self._candidates:
+            print_candidates(self._tokens, console)
+        if self._votes:
+            print_votes(self._tokens, self._accepted.decision.members, console)
+
+
+def report_console() -> Console:
+    """Where tables go: to a terminal beside the answer, else to standard error, plain."""
+    console = Console(stderr=not sys.stdout.isatty(), highlight=False)
+    if console.is_terminal:
+        return console
+    return Console(stderr=True, highlight=False, width=80)

@@ -2,101 +2,69 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quorate.cli.answer_view import answer_view
-from quorate.cli.asking import Record, follow, timing
-from quorate.cli.connection import note_on_terminal, own
-from quorate.cli.json_lines import print_json
-from quorate.cli.questions import Question, ask
-from quorate.cli.votes_view import print_votes
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import Console
-
-    from quorate.client import Client, GenerateOptions
+    from quorate.cli.demo_stage import Stage
+    from quorate.settings import Settings
 
 _PROMPTS = (
-    "What is the capital of France, and what is it known for? Answer in two sentences.",
+    "What is the capital of France?",
     "Write a short poem about the sea.",
 )
-_MOST_TOKENS = 80
-_MOST_ROWS = 10
+_MOST_TOKENS = 50
 _NEXT = (
     ("ask both yourself", 'quorate generate --votes "Why is the sky blue?"'),
     ("serve them over gRPC", "quorate serve --demo"),
-    ("see what else there is", "quorate models list"),
+    ("see more models", "quorate models list"),
 )
 
 
-def demo_command(
+def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Load two small models, ask each alone, let both vote, and show who wanted what."""
-    asyncio.run(_demo(as_json))
+    import asyncio
+
+    from quorate.cli.configuration import demo_settings
+    from quorate.cli.demo_stage import JsonStage, TextStage
+    from quorate.cli.logs import keep_log_quiet
+
+    keep_log_quiet()
+    stage: Stage = JsonStage() if as_json else TextStage()
+    asyncio.run(_play(demo_settings(_note), stage))
 
 
-async def _demo(as_json: bool) -> None:
-    from quorate.app.demo import demo_settings
+async def _play(settings: Settings, stage: Stage) -> None:
+    """Asks every prompt of each model alone and then of both."""
+    from quorate.cli.connecting import own_service
+    from quorate.cli.load_view import passing_view
+    from quorate.cli.members import Member
+    from quorate.cli.question import Question, ask
 
-    settings = demo_settings(on_note=note_on_terminal)
-    models = [model.id for model in settings.models]
-    async with own(settings) as client:
-        if as_json:
-            await _play_json(client, models)
-        else:
-            await _play(client, models)
-
-
-async def _play_json(client: Client, models: Sequence[str]) -> None:
-    for prompt in _PROMPTS:
-        for members in _casts(models):
-            print_json({"event": "ask", "prompt": prompt, "models": members})
-            await follow(_answer(client, prompt, members), answer_view(as_json=True))
-
-
-async def _play(client: Client, models: Sequence[str]) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    for prompt in _PROMPTS:
-        console.print(f"\n[bold]> {prompt}[/bold]")
-        for members in _casts(models):
-            alone = len(members) == 1
-            title = f"{members[0]} alone" if alone else f"the vote of all {len(members)}"
-            console.print(f"\n{title}", style="cyan bold", markup=False)
-            record = await follow(_answer(client, prompt, members), answer_view(as_json=False))
-            _print_timing(console, record)
-            if not alone and record.decision is not None:
-                console.print()
-                print_votes(console, record.decision.members, record.tokens, _MOST_ROWS)
-    console.print("\n[bold]Next[/bold]")
-    for purpose, command in _NEXT:
-        console.print(f"  {purpose:<24}", style="dim", end="")
-        console.print(command, style="cyan", markup=False)
+    members = [Member(model.id) for model in settings.models]
+    casts = [*((member,) for member in members), tuple(members)]
+    with passing_view() as loading:
+        async with own_service(settings, loading) as client:
+            for prompt in _PROMPTS:
+                stage.prompt(prompt)
+                for cast in casts:
+                    together = len(cast) > 1
+                    question = Question(
+                        prompt,
+                        cast,
+                        options={
+                            "temperature": 0.0,
+                            "seed": 1,
+                            "max_tokens": _MOST_TOKENS,
+                            "votes": together,
+                        },
+                    )
+                    await ask(client, question, stage.answer([member.name for member in cast]))
+    stage.end(_NEXT)
 
 
-def _casts(models: Sequence[str]) -> list[list[str]]:
-    return [*([model] for model in models), list(models)]
-
-
-def _answer(client: Client, prompt: str, members: Sequence[str]):
-    options: GenerateOptions = {
-        "models": members,
-        "temperature": 0.0,
-        "seed": 1,
-        "max_tokens": _MOST_TOKENS,
-        "votes": len(members) > 1,
-    }
-    return ask(client, Question(prompt), options)
-
-
-def _print_timing(console: Console, record: Record) -> None:
-    if record.finished is not None:
-        console.print(timing(record.finished.usage), style="dim", markup=False)
+def _note(text: str) -> None:
+    typer.echo(text, err=True)

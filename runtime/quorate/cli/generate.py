@@ -1,191 +1,192 @@
-"""``quorate generate``: one answer, by one model or by the vote of several."""
+"""``quorate generate``: one answer from one model or from several that vote."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from collections.abc import Sequence
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quorate.cli.answer_view import AnswerView, answer_view
-from quorate.cli.asking import Record, follow, plan_line, timing
-from quorate.cli.connection import note_on_terminal, own, remote
-from quorate.cli.members import Member, member_weights, model_settings, read_members
-from quorate.cli.questions import Question, ask, checked_text, read_prompt
-from quorate.cli.votes_view import print_votes
-from quorate.errors import NotFound, SettingsError
 from quorate.generation import Alignment, CombinationRule, FailurePolicy, Weighting
 
 if TYPE_CHECKING:
-    from quorate.client import GenerateOptions
-    from quorate.settings import Settings
+    from contextlib import AbstractAsyncContextManager
+
+    from quorate.cli.answer_view import AnswerView
+    from quorate.cli.load_view import StatusView
+    from quorate.cli.question import Question
+    from quorate.client import Client
 
 
-def generate_command(
-    prompt: Annotated[
-        str,
-        typer.Argument(metavar="PROMPT", help="What to answer; - reads standard input."),
-    ],
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What to answer; - reads standard input.")],
     model: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[:WEIGHT]",
-            help="Registry id or path of a GGUF file; several of them vote on every token.",
+            help="A member: registry id or path of a GGUF file, with its weight after a colon; "
+            "may be given several times.",
         ),
     ] = None,
-    profile: Annotated[str | None, typer.Option(help="Named plan of the configuration.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A named plan of the server.")
+    ] = None,
     rule: Annotated[
-        CombinationRule | None, typer.Option(help="How the members' probabilities are combined.")
+        CombinationRule | None, typer.Option(help="How the members' distributions become one.")
     ] = None,
     alignment: Annotated[
         Alignment | None, typer.Option(help="How different vocabularies are compared.")
     ] = None,
     weighting: Annotated[
-        Weighting | None, typer.Option(help="Where the members' weights come from.")
+        Weighting | None, typer.Option(help="Where the weights come from.")
     ] = None,
     on_failure: Annotated[
-        FailurePolicy | None, typer.Option(help="What happens when a member dies meanwhile.")
+        FailurePolicy | None, typer.Option(help="What happens when a member dies in mid-stream.")
     ] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, help="0 is greedy.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Mass of the nucleus.")] = None,
     top_k: Annotated[int | None, typer.Option(help="Candidates kept; 0 keeps all.")] = None,
     min_p: Annotated[
         float | None, typer.Option(help="Least share of the best candidate's probability.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Makes an answer repeatable.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Makes the answer repeatable.")] = None,
     repetition_penalty: Annotated[float | None, typer.Option(help="1 is none.")] = None,
     presence_penalty: Annotated[
-        float | None, typer.Option(help="Subtracted once from tokens already generated.")
+        float | None, typer.Option(help="Subtracted once from tokens that were there.")
     ] = None,
     frequency_penalty: Annotated[
-        float | None, typer.Option(help="Subtracted for each earlier occurrence of a token.")
+        float | None, typer.Option(help="Subtracted for each time a token was there.")
     ] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens.")] = None,
-    max_bytes: Annotated[int | None, typer.Option(min=1, help="Most bytes.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Most tokens of the answer.")] = None,
+    max_bytes: Annotated[int | None, typer.Option(help="Most bytes of the answer.")] = None,
     stop: Annotated[
-        list[str] | None, typer.Option(help="The answer ends before this text; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Ends the answer; may be given several times."),
     ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Take the prompt as it is, without a chat template.")
     ] = False,
-    system: Annotated[str | None, typer.Option(help="System message of the chat.")] = None,
+    system: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="System message of the chat.")
+    ] = None,
     votes: Annotated[
         bool,
         typer.Option(
             "--votes",
-            help="Show who wanted what: colours in the text on a terminal, and a table of the "
-            "disagreements on standard error.",
+            help="Show who wanted what: colours and a table on a terminal; in a pipe the answer "
+            "alone goes to standard output and the table to standard error.",
         ),
     ] = False,
     top: Annotated[
         int | None,
-        typer.Option(min=0, max=100, help="Best candidates shown with each token, with --json."),
+        typer.Option(
+            metavar="N", help="Show the N best candidates of each token, where --votes shows."
+        ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON line for each event of the stream.")
+        bool, typer.Option("--json", help="Print one JSON line for each event.")
     ] = False,
     target: Annotated[
         str | None,
         typer.Option(
-            metavar="HOST:PORT", envvar="QUORATE_TARGET", help="A server that runs already."
+            envvar="QUORATE_TARGET",
+            metavar="HOST:PORT",
+            help="A server that runs already; without one the models are loaded for this answer.",
         ),
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="Deadline of the answer.")
+        float | None, typer.Option(metavar="SECONDS", help="Deadline of the answer.")
     ] = None,
 ) -> None:
     """Answer a prompt; the answer alone goes to standard output.
 
-    Without --target the command loads the models for itself: those of --model, or the two demo
-    models. The prompt is a chat message where every member has a chat template, else it is taken
-    as it is.
+    Where every member has a chat template the prompt is the user's message of a chat. Without
+    --target, the members named with --model are loaded here, or else the demo models.
     """
+    import asyncio
+
+    from quorate.cli.logs import keep_log_quiet
+    from quorate.cli.members import parse_members
+    from quorate.cli.question import Question, read_prompt
+    from quorate.errors import SettingsError
+
     if raw and system is not None:
-        raise SettingsError("--system: belongs to a chat; leave out --raw")
-    members = read_members(model or ())
-    if members and profile is not None:
-        raise SettingsError("--profile: cannot be combined with --model; give one of them")
-    system = None if system is None else checked_text(system, "--system")
-    question = Question(read_prompt(prompt), system, raw)
-    options: GenerateOptions = {
-        "models": member_weights(members) if members else None,
-        "profile": profile,
-        "rule": _value(rule),
-        "alignment": _value(alignment),
-        "weighting": _value(weighting),
-        "failure_policy": _value(on_failure),
-        "temperature": temperature,
-        "top_p": top_p,
-        "top_k": top_k,
-        "min_p": min_p,
-        "seed": seed,
-        "repetition_penalty": repetition_penalty,
-        "presence_penalty": presence_penalty,
-        "frequency_penalty": frequency_penalty,
-        "max_tokens": max_tokens,
-        "max_bytes": max_bytes,
-        "stop": [checked_text(text, "--stop") for text in stop or ()],
-        "top_logprobs": top,
-        "votes": votes,
-        "timeout": timeout,
-    }
-    record = asyncio.run(_generate(target, members, question, options, answer_view(as_json)))
-    _print_record(record, with_votes=votes and not as_json)
+        raise SettingsError("--system has no place in a --raw prompt")
+    if profile and model:
+        raise SettingsError("--profile and --model exclude each other; give one of them")
+    if not model and (rule or alignment or weighting or on_failure):
+        raise SettingsError(
+            "--rule, --alignment, --weighting and --on-failure belong to members; name them "
+            "with --model"
+        )
+    keep_log_quiet()
+    members = parse_members(model or [])
+    question = Question(
+        prompt=read_prompt(prompt),
+        members=members,
+        system=system,
+        raw=raw,
+        options={
+            "profile": profile,
+            "rule": rule.value if rule else None,
+            "alignment": alignment.value if alignment else None,
+            "weighting": weighting.value if weighting else None,
+            "failure_policy": _failure_policy(on_failure),
+            "temperature": temperature,
+            "top_p": top_p,
+            "top_k": top_k,
+            "min_p": min_p,
+            "seed": seed,
+            "repetition_penalty": repetition_penalty,
+            "presence_penalty": presence_penalty,
+            "frequency_penalty": frequency_penalty,
+            "max_tokens": max_tokens,
+            "max_bytes": max_bytes,
+            "stop": stop,
+            "top_logprobs": top,
+            "votes": votes,
+            "timeout": timeout,
+        },
+    )
+    asyncio.run(_answer(question, target, _view(as_json, votes, bool(top))))
 
 
-def _value(choice: Enum | None) -> str | None:
-    return None if choice is None else str(choice.value)
+def _failure_policy(policy: FailurePolicy | None) -> str | None:
+    return None if policy in (None, FailurePolicy.AUTO) else policy.value
 
 
-async def _generate(
-    target: str | None,
-    members: Sequence[Member],
-    question: Question,
-    options: GenerateOptions,
-    view: AnswerView,
-) -> Record:
+def _view(as_json: bool, votes: bool, candidates: bool) -> AnswerView:
+    from quorate.cli.answer_view import JsonAnswer, TextAnswer
+    from quorate.cli.writers import stdout_writer
+
+    if as_json:
+        return JsonAnswer()
+    return TextAnswer(stdout_writer(), votes=votes, candidates=candidates)
+
+
+async def _answer(question: Question, target: str | None, view: AnswerView) -> None:
+    from quorate.cli.load_view import passing_view
+    from quorate.cli.question import ask
+
+    with passing_view() as loading:
+        async with _client(question, target, loading) as client:
+            await ask(client, question, view)
+
+
+def _client(
+    question: Question, target: str | None, loading: StatusView
+) -> AbstractAsyncContextManager[Client]:
+    from quorate.cli.configuration import demo_settings, named_settings
+    from quorate.cli.connecting import own_service
+    from quorate.client import Client
+    from quorate.server.settings import split_address
+
     if target:
-        async with remote(target) as client:
-            return await follow(ask(client, question, options), view)
-    settings = _own_settings(members, options.get("profile"))
-    if not members and _details_a_plan(options):
-        options["models"] = [model.id for model in settings.models]
-    async with own(settings) as client:
-        return await follow(ask(client, question, options), view)
+        split_address(target, "--target")
+        return Client(target)
+    names = [member.name for member in question.members]
+    settings = named_settings(names, _note) if names else demo_settings(_note)
+    return own_service(settings, loading)
 
 
-def _own_settings(members: Sequence[Member], profile: str | None) -> Settings:
-    if members:
-        from quorate.settings import Settings
-
-        return Settings(models=model_settings(members))
-    from quorate.app.demo import demo_settings
-
-    settings = demo_settings(on_note=note_on_terminal)
-    if profile is not None and profile not in settings.profiles:
-        raise NotFound("profile", profile, settings.profiles)
-    return settings
-
-
-def _details_a_plan(options: GenerateOptions) -> bool:
-    """Whether an option asks for a plan without saying whose; here it can only be the demo's."""
-    details = (options.get(name) for name in ("rule", "alignment", "weighting", "failure_policy"))
-    return options.get("profile") is None and any(detail is not None for detail in details)
-
-
-def _print_record(record: Record, *, with_votes: bool) -> None:
-    """Prints the votes where they were asked for, and on a terminal what the answer cost."""
-    if record.decision is None or not (with_votes or sys.stderr.isatty()):
-        return
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if with_votes:
-        console.out("")
-        print_votes(console, record.decision.members, record.tokens)
-    if record.finished is not None and sys.stderr.isatty():
-        line = f"{timing(record.finished.usage)} \N{MIDDLE DOT} {plan_line(record.decision)}"
-        console.print(line, style="dim", markup=False, highlight=False)
+def _note(text: str) -> None:
+    typer.echo(text, err=True)

@@ -1,68 +1,67 @@
-"""Events as JSON lines, for machines."""
+"""Messages of the service as JSON objects for programs."""
 
 from __future__ import annotations
 
 import json
 import math
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from quorate.v1 import inference_pb2
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
 
-
-def print_json(fields: dict[str, Any]) -> None:
-    """Prints one line and hands it on at once."""
-    sys.stdout.write(json.dumps(fields, allow_nan=False) + "\n")
-    sys.stdout.flush()
+from quorate.v1 import inference_pb2
 
 
-def event_fields(event: inference_pb2.GenerateResponse) -> dict[str, Any]:
-    """One event of a stream; its ``event`` is accepted, delta, notice or finished."""
-    kind = event.WhichOneof("event")
-    return {"event": kind, **message_fields(getattr(event, kind or ""))}
+def event_line(response: inference_pb2.GenerateResponse) -> str:
+    """One event of a stream as one line of JSON, its kind under ``event``."""
+    kind = response.WhichOneof("event")
+    return json.dumps({"event": kind, **message_fields(getattr(response, kind))})
 
 
-def message_fields(message: Any) -> dict[str, Any]:
-    """The fields of a protobuf message under their names.
+def message_fields(message: Message) -> dict[str, Any]:
+    """A message as a JSON object: every field is there, null where it is absent.
 
-    What is not set, or has an unspecified enum value, is left out. Enum values lose their prefix.
-    Bytes become text, in which bytes that are not UTF-8 are U+FFFD; where there are such, a field
-    ``NAME_hex`` has them all. Numbers that JSON cannot hold, such as the log-prob of what is
-    impossible, become null.
+    Bytes become text, with U+FFFD for what is not UTF-8 and the exact bytes under ``NAME_hex``
+    beside it; enums become their lower-case names; numbers that are not finite become null.
     """
     fields: dict[str, Any] = {}
     for field in message.DESCRIPTOR.fields:
-        if field.has_presence and not message.HasField(field.name):
-            continue
         value = getattr(message, field.name)
-        if field.enum_type is not None:
-            value = _enum_name(field.enum_type, value)
-            if value == "unspecified":
-                continue
-        if isinstance(value, bytes):
-            fields.update(_bytes_fields(field.name, value))
-        elif field.is_repeated:
-            fields[field.name] = [_plain(each) for each in value]
+        if field.is_repeated:
+            fields[field.name] = [_json(field, item) for item in value]
+        elif field.has_presence and not message.HasField(field.name):
+            fields[field.name] = None
         else:
-            fields[field.name] = _plain(value)
+            fields[field.name] = _json(field, value)
+        if field.type == FieldDescriptor.TYPE_BYTES and not _is_utf8(value):
+            fields[f"{field.name}_hex"] = value.hex()
     return fields
 
 
-def _plain(value: Any) -> Any:
-    if hasattr(value, "DESCRIPTOR"):
+def _json(field: Any, value: Any) -> Any:
+    if field.type == FieldDescriptor.TYPE_MESSAGE:
         return message_fields(value)
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _bytes_fields(name: str, value: bytes) -> dict[str, str]:
-    try:
-        return {name: value.decode("utf-8")}
-    except UnicodeDecodeError:
-        return {name: value.decode("utf-8", errors="replace"), f"{name}_hex": value.hex()}
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return value.decode("utf-8", errors="replace")
+    if field.type == FieldDescriptor.TYPE_ENUM:
+        return _enum_name(field.enum_type, value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def _enum_name(kind: Any, number: int) -> str:
-    prefix: str = kind.values[0].name.removesuffix("UNSPECIFIED")
-    known = kind.values_by_number.get(number)
-    return known.name.removeprefix(prefix).lower() if known else str(number)
+    """The name of a value without the prefix that protobuf's style puts before it."""
+    prefix = kind.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    if number not in kind.values_by_number:
+        return str(number)
+    name: str = kind.values_by_number[number].name
+    return name.removeprefix(prefix).lower()
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -8,35 +8,61 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from quorate.engines.status import ModelState, ModelStatus
+from quorate.cli.load_lines import listening_line, status_line
+from quorate.engines.status import ModelStatus
 
-_BUSY = (ModelState.DOWNLOADING, ModelState.LOADING, ModelState.RESTARTING)
 
-
-class LoadView(Protocol):
-    """Shows what becomes of a service and its models."""
-
-    def listening(self, address: str, models: Sequence[str]) -> None:
-        """The service listens."""
-        ...
+class StatusView(Protocol):
+    """Shows what becomes of models."""
 
     def show(self, status: ModelStatus) -> None:
         """A model is in this state; the same may be told again."""
         ...
 
 
+class ServeView(StatusView, Protocol):
+    """Shows what becomes of a service and its models."""
+
+    def listening(self, address: str, models: Sequence[str]) -> None:
+        """The service listens."""
+        ...
+
+
 @contextmanager
-def load_view(as_json: bool) -> Iterator[LoadView]:
-    """The view that fits where standard output goes."""
+def serve_view(as_json: bool) -> Iterator[ServeView]:
+    """The view of ``serve`` that fits where standard output goes."""
     if as_json:
         yield JsonView()
     elif sys.stdout.isatty():
+        from rich.console import Console
+
         from quorate.cli.load_bars import BarView
 
-        with BarView() as view:
+        with BarView(Console(highlight=False)) as view:
             yield view
     else:
         yield PlainView()
+
+
+@contextmanager
+def passing_view() -> Iterator[StatusView]:
+    """Bars on standard error that leave nothing behind; nothing at all where it is no terminal."""
+    if not sys.stderr.isatty():
+        yield NoView()
+        return
+    from rich.console import Console
+
+    from quorate.cli.load_bars import LoadBars
+
+    with LoadBars(Console(stderr=True, highlight=False)) as view:
+        yield view
+
+
+class NoView:
+    """Shows nothing."""
+
+    def show(self, status: ModelStatus) -> None:
+        """Does nothing."""
 
 
 class JsonView:
@@ -81,26 +107,6 @@ class PlainView:
             return
         self._told[status.id] = line
         _print(line)
-
-
-def listening_line(address: str, models: Sequence[str]) -> str:
-    """What is said when a service listens."""
-    return f"listening on {address}, models: {', '.join(models) or 'none'}"
-
-
-def status_line(status: ModelStatus) -> str:
-    """A model's state for people, without its progress."""
-    line = f"{status.id}: {status.state.value}"
-    if status.message:
-        return f"{line}: {status.message}"
-    if status.state is ModelState.READY and status.context_length:
-        return f"{line}, context {status.context_length}, {status.description or status.engine}"
-    return line
-
-
-def is_busy(status: ModelStatus) -> bool:
-    """Whether a model is on its way to being ready."""
-    return status.state in _BUSY
 
 
 def _print(line: str) -> None:

@@ -22,3 +22,8 @@ def log_to_stderr(level: int = logging.INFO) -> None:
     handler = _Stderr()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
+
+
+def keep_log_quiet() -> None:
+    """Drops the log of a command that tells its failures in its own line."""
+    logging.basicConfig(level=logging.CRITICAL + 1, handlers=[logging.NullHandler()])

@@ -1,29 +1,41 @@
-"""Text and token pieces that no terminal takes for commands."""
+"""Pieces of tokens and probabilities, written so that people can read them."""
 
 from __future__ import annotations
 
-import re
+import math
 
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", " ": "\N{MIDDLE DOT}"}
-
-
-def terminal_text(text: str) -> str:
-    """Replaces control characters, except line feed and tab, by U+FFFD."""
-    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text)
+SPACE = "\N{OPEN BOX}"
+END = "<end>"
 
 
 def visible(piece: bytes) -> str:
-    r"""Shows every byte of a piece: spaces as dots, the rest that does not print as escapes.
-
-    The piece of a control token, which is empty, becomes ``(end)``: the end of generation is the
-    only one a vote can be for.
-    """
+    """A token's bytes in one line: spaces as ``␣``, what cannot be seen as an escape."""
     if not piece:
-        return "(end)"
+        return END
     text = piece.decode("utf-8", errors="backslashreplace")
-    return "".join(_ESCAPES.get(char) or _escaped(char) for char in text)
+    return "".join(_visible(char) for char in text)
 
 
-def _escaped(char: str) -> str:
-    return char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+def harmless(text: str) -> str:
+    """Text for a terminal: control characters other than line feed and tab become escapes."""
+    return "".join(c if c.isprintable() or c in "\n\t" else _escape(c) for c in text)
+
+
+def percent(logprob: float) -> str:
+    """A log-prob in nats as percent, at most four characters."""
+    share = 100 * math.exp(min(logprob, 0.0))
+    if share < 0.5:
+        return "<1%"
+    if 99.5 <= share < 100 - 1e-6:
+        return ">99%"
+    return f"{share:.0f}%"
+
+
+def _visible(char: str) -> str:
+    if char == " ":
+        return SPACE
+    return char if char.isprintable() else _escape(char)
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")

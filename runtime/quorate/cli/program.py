@@ -11,8 +11,11 @@ import typer
 from typer.exceptions import TyperException
 
 from quorate.cli import models
-from quorate.cli.failures import Failure, failure_of
+from quorate.cli.demo import demo
+from quorate.cli.failures import FAILED, Failure, failure_of
+from quorate.cli.generate import generate
 from quorate.cli.serve import serve
+from quorate.cli.streams import abandon_stdout, prepare_streams
 
 app = typer.Typer(
     name="quorate",
@@ -23,6 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serve)
+app.command()(generate)
+app.command()(demo)
 app.add_typer(models.app)
 
 
@@ -56,12 +61,14 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         The exit code.
     """
+    prepare_streams()
     command = typer.main.get_command(app)
     try:
         code = command.main(list(arguments), prog_name="quorate", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        return _silenced()
+        abandon_stdout()
+        return FAILED
     except (TyperException, Exception) as error:
         if os.environ.get("QUORATE_DEBUG"):
             raise
@@ -72,10 +79,3 @@ def run(arguments: Sequence[str]) -> int:
 def _report(failure: Failure) -> int:
     print(failure.text, file=sys.stderr, flush=True)
     return failure.exit_code
-
-
-def _silenced() -> int:
-    """Ends quietly where nobody reads any more, also in the flush at the end of the interpreter."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    return 1

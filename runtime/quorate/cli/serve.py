@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from quorate.app import Service
-    from quorate.cli.load_view import LoadView
+    from quorate.cli.load_view import ServeView
     from quorate.settings import Settings
 
 
@@ -41,13 +41,13 @@ def serve(
     import asyncio
 
     from quorate.cli.configuration import serve_settings
-    from quorate.cli.load_view import load_view
+    from quorate.cli.load_view import serve_view
     from quorate.cli.logs import log_to_stderr
 
     log_to_stderr()
     settings = serve_settings(config, demo, model or [], _note)
     settings = _listening_as_asked(settings, listen, insecure)
-    with load_view(as_json) as view:
+    with serve_view(as_json) as view:
         asyncio.run(_serve(settings, view))
 
 
@@ -67,7 +67,7 @@ def _listening_as_asked(settings: Settings, listen: str | None, insecure: bool) 
     return replace(settings, server=server)
 
 
-async def _serve(settings: Settings, view: LoadView) -> None:
+async def _serve(settings: Settings, view: ServeView) -> None:
     import asyncio
 
     from quorate.app import serve as serve_until_signal
@@ -86,6 +86,6 @@ async def _serve(settings: Settings, view: LoadView) -> None:
         await asyncio.gather(*following, return_exceptions=True)
 
 
-async def _follow(service: Service, view: LoadView) -> None:
+async def _follow(service: Service, view: ServeView) -> None:
     async for status in service.fleet.watch():
         view.show(status)

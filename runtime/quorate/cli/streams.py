@@ -1,15 +1,16 @@
-"""The three standard streams, whatever state the caller left them in."""
+"""The standard streams, whatever state the caller left them in."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
 
-def open_standard_streams() -> None:
-    """Makes sure the standard streams exist and that no character is too much for them.
+def prepare_streams() -> None:
+    """Makes sure the standard streams are open and that no character is too much for them.
 
-    A closed one would be taken by the next socket that is opened, and text written into that.
+    The next socket would take the place of a closed one, and text would be written into it.
     """
     for descriptor in range(3):
         try:
@@ -20,11 +21,12 @@ def open_standard_streams() -> None:
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def abandon_stdout() -> None:
     """Sends standard output nowhere once its reader has gone; Python flushes it again at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, 1)
     os.close(nowhere)

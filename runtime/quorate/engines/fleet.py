@@ -15,7 +15,7 @@ from quorate.engines.host.cores import divide_cores
 from quorate.engines.host.statuses import WorkerPhase, WorkerStatus
 from quorate.engines.spec import EngineSpec
 from quorate.engines.status import ModelState, ModelStatus
-from quorate.errors import ModelUnusable, NotFound, QuorateError, Unavailable
+from quorate.errors import CannotRun, ModelUnusable, NotFound, QuorateError, Unavailable
 
 _STATES = {
     WorkerPhase.STARTING: ModelState.LOADING,
@@ -212,7 +212,7 @@ class Fleet:
                 lambda done: self._post(entry, state=ModelState.DOWNLOADING, progress=done)
             )
         except QuorateError as error:
-            self._fail(entry, error.message)
+            self._fail(entry, error.problem if isinstance(error, CannotRun) else error.message)
             return
         self._post(entry, state=ModelState.LOADING, progress=None)
         entry.seated = True

@@ -44,9 +44,10 @@ async def test_cores_are_divided_anew_with_every_model_that_comes_or_goes() -> N
 async def test_a_model_that_cannot_be_loaded_fails_alone_with_its_reason() -> None:
     fleet = await loaded_fleet(Cast(), a={})
     fleet.add(broken_source("bad", "wrong magic"))
-    with pytest.raises(ModelUnusable, match="bad: wrong magic"):
+    with pytest.raises(ModelUnusable, match="^bad: wrong magic$"):
         await fleet.load("bad")
     assert fleet.get("bad").state is ModelState.FAILED
+    assert fleet.get("bad").message == "wrong magic"
     assert fleet.get("a").state is ModelState.READY
     await fleet.close()
 

@@ -1,0 +1,57 @@
+"""The server a command asks: one that runs already, or one of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from quorate.app import Service, running
+from quorate.cli.load_view import StatusView
+from quorate.client import Client
+from quorate.engines.status import ModelState
+from quorate.errors import ModelUnusable
+from quorate.settings import Settings
+
+_FREE_LOOPBACK_PORT = "127.0.0.1:0"
+
+
+@asynccontextmanager
+async def own_service(settings: Settings, view: StatusView) -> AsyncIterator[Client]:
+    """Runs the models of ``settings`` for one command, and connects once all are ready.
+
+    Raises:
+        ModelUnusable: One cannot be loaded.
+    """
+    server = replace(settings.server, listen=_FREE_LOOPBACK_PORT)
+    async with running(replace(settings, server=server)) as service:
+        await _all_ready(service, view)
+        async with Client(service.address) as client:
+            yield client
+
+
+async def _all_ready(service: Service, view: StatusView) -> None:
+    waiting = set(service.fleet.statuses)
+    async for status in service.fleet.watch():
+        view.show(status)
+        if status.state is ModelState.FAILED:
+            raise ModelUnusable(status.id, status.message)
+        if status.state is ModelState.READY:
+            waiting.discard(status.id)
+        if not waiting:
+            return
+
+
+async def speaks_chat(client: Client, members: Sequence[str]) -> bool:
+    """Whether every member has a chat template.
+
+    Args:
+        client: Of the server that has them.
+        members: Ids of models; empty means those of a profile, which only the server knows, so
+            that every model that is ready must have one.
+    """
+    models = await client.models()
+    concerned = [
+        model for model in models if (model.id in members if members else model.context_length)
+    ]
+    return all(model.chat for model in concerned)

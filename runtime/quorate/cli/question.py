@@ -1,0 +1,92 @@
+"""What ``generate`` asks: prompt, plan and options, before the members' abilities are known."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from quorate.cli.answer_view import AnswerView
+from quorate.cli.connecting import speaks_chat
+from quorate.cli.members import Member
+from quorate.client import Client, GenerateOptions
+from quorate.errors import SettingsError
+from quorate.settings import default_id
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question.
+
+    Attributes:
+        system: System message of a chat, or None.
+        raw: Whether the prompt is taken as it is.
+        options: Everything that does not depend on the members.
+    """
+
+    prompt: str
+    members: tuple[Member, ...] = ()
+    system: str | None = None
+    raw: bool = False
+    options: GenerateOptions = field(default_factory=GenerateOptions)
+
+
+def read_prompt(prompt: str) -> str:
+    """The prompt itself; ``-`` reads standard input.
+
+    Raises:
+        SettingsError: It is not UTF-8.
+    """
+    try:
+        if prompt == "-":
+            return sys.stdin.buffer.read().decode("utf-8")
+        return prompt.encode("utf-8", errors="surrogateescape").decode("utf-8")
+    except UnicodeDecodeError:
+        raise SettingsError("the prompt is not UTF-8 text") from None
+
+
+async def request_options(client: Client, question: Question) -> tuple[str | None, GenerateOptions]:
+    """The arguments of ``Client.generate`` for a question.
+
+    Where every member has a chat template the prompt becomes a message of the user.
+
+    Raises:
+        SettingsError: A system message for members without a chat template.
+    """
+    options = question.options.copy()
+    _name_members(options, question.members)
+    ids = [default_id(member.name) for member in question.members]
+    if question.raw:
+        return question.prompt, options
+    if not await speaks_chat(client, ids):
+        if question.system is not None:
+            raise SettingsError("--system: a member has no chat template; leave it out")
+        return question.prompt, options
+    system = [("system", question.system)] if question.system is not None else []
+    options["messages"] = [*system, ("user", question.prompt)]
+    return None, options
+
+
+def _name_members(options: GenerateOptions, members: Sequence[Member]) -> None:
+    """Adds the plan; one member without details is a plan of its own kind."""
+    if not members:
+        return
+    details = ("rule", "alignment", "weighting")
+    if len(members) == 1 and not any(options.get(name) for name in details):
+        options["model"] = default_id(members[0].name)
+        return
+    options["models"] = {default_id(member.name): member.weight for member in members}
+
+
+async def ask(client: Client, question: Question, view: AnswerView) -> None:
+    """Asks a question and shows the answer while it streams.
+
+    Raises:
+        ServiceError: What the server refuses, or a lost connection.
+    """
+    prompt, options = await request_options(client, question)
+    try:
+        async for response in client.generate(prompt, **options):
+            view.show(response)
+    finally:
+        view.close()

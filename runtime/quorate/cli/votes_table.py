@@ -1,0 +1,146 @@
+"""Tables of votes and of candidates, at most as wide as the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from quorate.cli.pieces import percent, visible
+from quorate.cli.token_colours import STYLES
+from quorate.cli.votes import Agreement, agreement, disagreements, summary
+from quorate.v1 import inference_pb2, plan_pb2
+
+_STEP_WIDTH = 4
+_PERCENT_WIDTH = 4
+_WIDEST_PIECE = 16
+_WIDEST_CANDIDATE = 10
+_CHOSEN = "chosen \N{CHECK MARK}"
+_P_CHOSEN = "p(\N{CHECK MARK})"
+
+
+def print_votes(
+    tokens: Sequence[inference_pb2.Token], members: Sequence[plan_pb2.Member], console: Console
+) -> None:
+    """Prints the steps on which the members disagreed, with a legend and a count.
+
+    Args:
+        tokens: All tokens of an answer, with their votes.
+        members: The members with their weights, as the decision names them.
+        console: Where to, and how wide it is.
+    """
+    if len(members) < 2:
+        console.print("one member alone: there was nothing to vote on", style="dim")
+        return
+    console.print()
+    if disagreements(tokens):
+        models = [member.model for member in members]
+        console.print(votes_table(tokens, models, console.width))
+        console.print(_legend(members))
+        if console.color_system is not None:
+            console.print(_colours())
+    console.print(summary(tokens), style="bold")
+
+
+def print_candidates(tokens: Sequence[inference_pb2.Token], console: Console) -> None:
+    """Prints the mixture's best candidates for each token, as many as there is room for."""
+    console.print()
+    console.print(candidates_table(tokens, console.width))
+
+
+def votes_table(tokens: Sequence[inference_pb2.Token], models: Sequence[str], width: int) -> Table:
+    """A row for each step on which the members disagreed, at most ``width`` columns wide.
+
+    Args:
+        tokens: All tokens of an answer, with their votes.
+        models: Ids of the members, three columns for each.
+        width: Columns there are; two to four members fit in 80.
+    """
+    piece_width = _piece_width(len(models), width)
+    table = _table()
+    _add_column(table, "step", _STEP_WIDTH, right=True)
+    _add_column(table, _CHOSEN, max(piece_width, len(_CHOSEN)))
+    for letter in _letters(len(models)):
+        _add_column(table, f"{letter} wants" if piece_width >= 7 else letter, piece_width)
+        _add_column(table, "p", _PERCENT_WIDTH, right=True)
+        _add_column(table, _P_CHOSEN, _PERCENT_WIDTH, right=True)
+    for step, token in disagreements(tokens):
+        style = f"bold {STYLES[agreement(token)]}"
+        cells = [Text(str(step), style="dim"), Text(visible(token.piece), style=style)]
+        votes = {vote.model: vote for vote in token.votes}
+        for model in models:
+            cells += _vote_cells(votes.get(model), token)
+        table.add_row(*cells)
+    return table
+
+
+def candidates_table(tokens: Sequence[inference_pb2.Token], width: int) -> Table:
+    """A row for each token, with as many of its best candidates as fit in ``width`` columns."""
+    pair = _WIDEST_CANDIDATE + _PERCENT_WIDTH + 2
+    room = (width - _STEP_WIDTH - _WIDEST_CANDIDATE - 2) // pair
+    count = min(max((len(token.top) for token in tokens), default=0), max(1, room))
+    table = _table()
+    _add_column(table, "step", _STEP_WIDTH, right=True)
+    _add_column(table, _CHOSEN, _WIDEST_CANDIDATE)
+    for rank in range(1, count + 1):
+        _add_column(table, f"{rank}.", _WIDEST_CANDIDATE)
+        _add_column(table, "p", _PERCENT_WIDTH, right=True)
+    for step, token in enumerate(tokens, 1):
+        cells = [Text(str(step), style="dim"), Text(visible(token.piece), style="bold")]
+        for candidate in token.top[:count]:
+            cells += [Text(visible(candidate.piece)), Text(percent(candidate.logprob))]
+        table.add_row(*cells)
+    return table
+
+
+def _vote_cells(vote: inference_pb2.Vote | None, token: inference_pb2.Token) -> list[Text]:
+    if vote is None:
+        return [Text("-", style="dim"), Text(), Text()]
+    style = "dim" if vote.piece == token.piece else "yellow"
+    return [
+        Text(visible(vote.piece), style=style),
+        Text(percent(vote.logprob)),
+        Text(percent(vote.chosen_logprob), style="dim"),
+    ]
+
+
+def _piece_width(members: int, width: int) -> int:
+    """Columns for one piece, so that the whole table fits."""
+    fixed = _STEP_WIDTH + 2 + members * (2 * _PERCENT_WIDTH + 3)
+    for piece in range(_WIDEST_PIECE, 3, -1):
+        if fixed + max(piece, len(_CHOSEN)) + members * piece <= width:
+            return piece
+    return 3
+
+
+def _legend(members: Sequence[plan_pb2.Member]) -> Text:
+    legend = Text("\n")
+    for letter, member in zip(_letters(len(members)), members, strict=True):
+        legend.append(f"{letter} ", style="bold")
+        legend.append(f"{member.model}, weight {member.weight:.2g}\n")
+    legend.append(f"p: how probable it found its favourite; {_P_CHOSEN}: the chosen token")
+    return legend
+
+
+def _colours() -> Text:
+    return Text.assemble(
+        ("yellow", STYLES[Agreement.SOME]),
+        ": somebody wanted another; ",
+        ("magenta", STYLES[Agreement.NONE]),
+        ": nobody's favourite",
+    )
+
+
+def _letters(count: int) -> list[str]:
+    """A short name for each member: A, B, …, and numbers after Z."""
+    return [chr(ord("A") + i) if i < 26 else str(i + 1) for i in range(count)]
+
+
+def _table() -> Table:
+    return Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+
+
+def _add_column(table: Table, heading: str, width: int, *, right: bool = False) -> None:
+    table.add_column(heading, width=width, justify="right" if right else "left", no_wrap=True)

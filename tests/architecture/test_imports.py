@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.repository import run
+
+HEAVY = ("llama_cpp", "vllm", "torch", "huggingface_hub", "grpc", "rich")
+LIGHT = [
+    "quorate",
+    "quorate.cli",
+    "quorate.cli.program",
+    "quorate.settings",
+    "quorate.engines",
+    "quorate.engines.host",
+    "quorate.engines.llama_cpp",
+    "quorate.engines.scripted",
+    "quorate_registry",
+]
+SPEAKS_GRPC = ["quorate.client", "quorate.app"]
+
+
+def loaded_by(module: str) -> set[str]:
+    """Which heavy libraries a fresh interpreter has loaded after importing a module."""
+    code = f"import sys, {module}; print(*(set(sys.modules) & set({HEAVY!r})))"
+    done = run(sys.executable, "-c", code)
+    assert done.returncode == 0, done.stdout
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_importing_it_loads_no_heavy_library(module: str) -> None:
+    assert loaded_by(module) == set()
+
+
+@pytest.mark.parametrize("module", SPEAKS_GRPC)
+def test_importing_what_speaks_grpc_loads_nothing_else_heavy(module: str) -> None:
+    assert loaded_by(module) == {"grpc"}
+
+
+def test_the_help_needs_neither_numpy_nor_protobuf() -> None:
+    code = (
+        "import sys; from quorate.cli.program import run; code = run(['--help']);"
+        "print(code, 'numpy' in sys.modules, 'google.protobuf' in sys.modules)"
+    )
+    done = run(sys.executable, "-c", code)
+    assert done.stdout.splitlines()[-1] == "0 False False"
+
+
+def test_the_layers_only_look_down() -> None:
+    lint = Path(sys.executable).with_name("lint-imports")
+    if not lint.exists():
+        pytest.skip("import-linter is not installed beside this interpreter")
+    done = run(str(lint))
+    assert done.returncode == 0, done.stdout

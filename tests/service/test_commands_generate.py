@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.command_line import COMMAND, Serving, environment, quorate, serving
+
+GREEDY = ("--temperature", "0", "--seed", "1")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(tmp_path_factory.mktemp("server")) as served:
+        yield served
+
+
+def test_a_pipe_gets_the_answer_alone(server: Serving, tmp_path: Path) -> None:
+    done = quorate(
+        tmp_path, "generate", "go on", "--model", "alpha", *GREEDY, "--target", server.address
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "yes indeed\n", "")
+
+
+def test_the_prompt_can_come_from_standard_input_and_the_target_from_the_environment(
+    server: Serving, tmp_path: Path
+) -> None:
+    done = quorate(
+        tmp_path,
+        *("generate", "-", "--raw", "--model", "alpha", *GREEDY),
+        stdin="go on",
+        QUORATE_TARGET=server.address,
+    )
+    assert (done.returncode, done.stdout) == (0, "yes indeed\n")
+
+
+def test_weights_after_a_colon_decide_the_vote(server: Serving, tmp_path: Path) -> None:
+    def answer(alpha: str, beta: str) -> str:
+        members = ("--model", f"alpha:{alpha}", "--model", f"beta:{beta}")
+        return quorate(
+            tmp_path, "generate", "go", *members, *GREEDY, "--target", server.address
+        ).stdout
+
+    assert answer("0.9", "0.1") == "yes indeed\n"
+    assert answer("0.1", "0.9") == "yet another\n"
+
+
+def test_json_lines_come_in_order_and_carry_the_votes(server: Serving, tmp_path: Path) -> None:
+    done = quorate(
+        tmp_path,
+        *("generate", "go on", "--model", "alpha:2", "--model", "beta", "--votes", "--top", "2"),
+        *(*GREEDY, "--max-tokens", "4", "--json", "--target", server.address),
+    )
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    kinds = [event["event"] for event in events]
+    assert kinds[0] == "accepted"
+    assert kinds[-1] == "finished"
+    assert set(kinds[1:-1]) == {"delta"}
+    decision = events[0]["decision"]
+    assert decision["rule"] == "linear"
+    assert [member["model"] for member in decision["members"]] == ["alpha", "beta"]
+    assert [round(member["weight"], 3) for member in decision["members"]] == [0.667, 0.333]
+    assert "".join(event["text"] for event in events[1:-1]) == "yes "
+    tokens = [token for event in events[1:-1] for token in event["tokens"]]
+    assert [vote["model"] for vote in tokens[0]["votes"]] == ["alpha", "beta"]
+    assert [vote["piece"] for vote in tokens[2]["votes"]] == ["s", "t"]
+    assert len(tokens[0]["top"]) == 2
+    assert events[-1]["reason"] == "max_tokens"
+    assert events[-1]["usage"]["generated_tokens"] == 4
+
+
+def test_votes_in_a_pipe_go_to_standard_error(server: Serving, tmp_path: Path) -> None:
+    done = quorate(
+        tmp_path,
+        *("generate", "go on", "--model", "alpha:2", "--model", "beta", "--votes"),
+        *(*GREEDY, "--max-tokens", "4", "--target", server.address),
+    )
+    assert done.stdout == "yes \n"
+    assert "A alpha, weight 0.67" in done.stderr
+    assert "agreed on" in done.stderr
+    assert max(map(len, done.stderr.splitlines())) <= 80
+    assert "\x1b" not in done.stderr
+
+
+def test_an_unknown_model_is_one_line_with_the_nearest_names(
+    server: Serving, tmp_path: Path
+) -> None:
+    done = quorate(tmp_path, "generate", "x", "--model", "alpa", "--target", server.address)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == "quorate: no model named 'alpa'; did you mean alpha?\n"
+
+
+def test_a_path_names_the_model_that_a_server_made_of_that_file(
+    server: Serving, tmp_path: Path
+) -> None:
+    done = quorate(
+        tmp_path,
+        *("generate", "x", "--model", "/some/where/Alpha.gguf:1", *GREEDY),
+        *("--target", server.address),
+    )
+    assert (done.returncode, done.stdout) == (0, "yes indeed\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--model", "alpha:-1"), "--model alpha:-1: the weight must be finite"),
+        (("--model", "alpha:nan"), "--model alpha:nan: the weight must be finite"),
+        (("--model", "alpha:0"), "all weights are 0"),
+        (("--model", "alpha", "--model", "alpha"), "named twice"),
+        (("--rule", "linear"), "name them with --model"),
+        (("--raw", "--system", "be kind"), "--system"),
+        (("--profile", "p", "--model", "alpha"), "exclude each other"),
+        (("--target", "nowhere"), "--target: must be HOST:PORT"),
+        (("--temprature", "1"), "--temprature"),
+        (("--rule", "loudest"), "--rule"),
+        (("--max-tokens", "many"), "--max-tokens"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    tmp_path: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    done = quorate(tmp_path, "generate", "x", *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert told in done.stderr
+    assert done.stderr.startswith("quorate: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_the_server_refuses_is_one_line_and_exit_code_1(
+    server: Serving, tmp_path: Path
+) -> None:
+    done = quorate(
+        tmp_path,
+        *("generate", "x", "--model", "alpha", "--temperature", "-1", "--target", server.address),
+    )
+    assert done.returncode == 1
+    assert "temperature" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_target_where_nothing_listens_is_told(tmp_path: Path) -> None:
+    done = quorate(tmp_path, "generate", "x", "--model", "a", "--target", "127.0.0.1:1")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "quorate: nothing listens at 127.0.0.1:1; start it with: quorate serve\n"
+    )
+
+
+def test_a_model_that_is_in_no_registry_is_told_without_a_server(tmp_path: Path) -> None:
+    done = quorate(tmp_path, "generate", "x", "--model", "qwen3-0.6")
+    assert done.returncode == 1
+    assert "qwen3-0.6b" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_broken_file_is_told_without_a_server(tmp_path: Path) -> None:
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF")
+    done = quorate(tmp_path, "generate", "x", "--model", "./broken.gguf")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "broken" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_goes_away_is_no_complaint(server: Serving, tmp_path: Path) -> None:
+    command = [*COMMAND, "generate", "x", "--model", "alpha", "--target", server.address]
+    with subprocess.Popen(
+        command,
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        complaint = process.stderr.read()
+        process.wait(60)
+    assert complaint == ""

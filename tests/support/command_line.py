@@ -1,0 +1,104 @@
+"""The command line as a user runs it: processes, their output and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DEADLINE_SECONDS = 60.0
+COMMAND = (sys.executable, "-m", "quorate")
+
+TWO_MODELS = """
+[server]
+listen = "127.0.0.1:0"
+
+[[models]]
+id = "alpha"
+engine = "scripted"
+options = { say = "yes indeed", seed = 1 }
+
+[[models]]
+id = "beta"
+engine = "scripted"
+options = { say = "yet another", seed = 2, confidence = 0.5 }
+"""
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """The environment of a command that touches nothing of the user's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("QUORATE_")}
+    return {**kept, "QUORATE_HOME": str(home / "home"), **more}
+
+
+def quorate(
+    home: Path, *arguments: str, stdin: str = "", **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end in the folder ``home``.
+
+    Args:
+        stdin: What it reads.
+        **more: Further environment variables.
+    """
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=home,
+        env=environment(home, **more),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+
+
+@dataclass
+class Serving:
+    """``quorate serve --json`` with its models ready."""
+
+    process: subprocess.Popen[str]
+    address: str
+    events: list[dict[str, Any]]
+
+    def workers(self) -> list[int]:
+        """Ids of the processes it started."""
+        pid = self.process.pid
+        threads = Path(f"/proc/{pid}/task").iterdir()
+        return [int(child) for t in threads for child in (t / "children").read_text().split()]
+
+    def end(self) -> int:
+        """Waits for the end and returns the exit code; reads what is still printed."""
+        self.process.communicate(timeout=DEADLINE_SECONDS)
+        return self.process.returncode
+
+
+@contextmanager
+def serving(home: Path, config: str = TWO_MODELS) -> Iterator[Serving]:
+    """Serves a configuration until the block ends."""
+    (home / "served.toml").write_text(config)
+    wanted = config.count("[[models]]")
+    with subprocess.Popen(
+        [*COMMAND, "serve", "--config", "served.toml", "--json"],
+        cwd=home,
+        env=environment(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            events: list[dict[str, Any]] = []
+            assert process.stdout is not None
+            while sum(event.get("state") == "ready" for event in events) < wanted:
+                line = process.stdout.readline()
+                assert line, process.communicate()[1]
+                events.append(json.loads(line))
+            yield Serving(process, events[0]["address"], events)
+        finally:
+            process.kill()
+            process.communicate()
