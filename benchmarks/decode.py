@@ -1,6 +1,6 @@
 """What the vote and the service cost over bare llama.cpp, side by side on this machine.
 
-    .venv/bin/python benchmarks/decode.py [--json] [--model PATH.gguf] [--tokens 96] [--rounds 7]
+    .venv/bin/python benchmarks/decode.py [--json] [--model PATH.gguf] [--tokens 96] [--rounds 9]
 
 Every ratio compares two processes that run in turn on the same cores, with greedy decoding from the
 same prompt; figures are medians over rounds. The model defaults to SmolLM2-135M from the extra
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON line per figure")
     parser.add_argument("--model", type=Path, default=None, help="a GGUF file")
     parser.add_argument("--tokens", type=int, default=96, help="tokens per answer")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds per comparison")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds per comparison")
     arguments = parser.parse_args()
     model = arguments.model or embedded_model()
     cores = sorted(os.sched_getaffinity(0))[:2]

@@ -35,6 +35,7 @@ def server(config: str, cores: Sequence[int], models: int) -> Iterator[Served]:
         with subprocess.Popen(
             ["taskset", "-c", ",".join(map(str, cores)), *command],
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
         ) as process:
             try:

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from quorate_registry.errors import DownloadFailed, Interrupted, Offline
@@ -96,9 +97,10 @@ class Hub:
             DownloadFailed: with the reason and what to do.
             Interrupted: the reason may pass.
         """
-        from huggingface_hub import constants, get_session, hf_raise_for_status
+        from huggingface_hub import get_session, hf_raise_for_status
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
+        constants = _client_constants()
         headers = build_hf_headers(library_name="quorate")
         headers["Accept-Encoding"] = "identity"
         if offset:
@@ -118,10 +120,8 @@ class Hub:
             yield start, response.iter_bytes()
 
     def _base(self) -> str:
-        from huggingface_hub import constants
-
         # The client reads the variable once, at import; a later change counts here as well.
-        chosen = self._endpoint or os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
+        chosen = self._endpoint or os.environ.get("HF_ENDPOINT") or _client_constants().ENDPOINT
         return chosen.rstrip("/")
 
     def _address(self, source: HubSource, revision: str) -> str:
@@ -188,6 +188,14 @@ class Hub:
         if status == 404:
             return f"{self._base()} has no such repository; check the manifest"
         return f"{self._base()} answered {status}"
+
+
+def _client_constants() -> ModuleType:
+    """Constants of the hub client, which from now on reports nothing about its user."""
+    from huggingface_hub import constants
+
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    return constants
 
 
 def offline_error(source: HubSource) -> Offline:

@@ -51,7 +51,7 @@ class TextAnswer:
         self._writer = writer
         self._votes = votes
         self._candidates = candidates
-        self._notes = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._notes = Console(stderr=True, highlight=False)
         self._accepted = inference_pb2.Accepted()
         self._tokens: list[inference_pb2.Token] = []
 
@@ -75,7 +75,8 @@ class TextAnswer:
     def _notice(self, notice: inference_pb2.Notice) -> None:
         if sys.stdout.isatty() and self._notes.is_terminal:
             self._writer.end_line()
-        self._notes.print(f"[{harmless(notice.message)}]", style="yellow", markup=False)
+        line = f"[{harmless(notice.message)}]"
+        self._notes.print(line, style="yellow", markup=False, soft_wrap=True)
 
     def _finish(self, finished: inference_pb2.Finished) -> None:
         self._writer.end_line()

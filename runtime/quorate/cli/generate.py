@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def generate(
-    prompt: Annotated[str, typer.Argument(help="What to answer; - reads standard input.")],
+    prompt: Annotated[
+        str, typer.Argument(metavar="PROMPT", help="What to answer; - reads standard input.")
+    ],
     model: Annotated[
         list[str] | None,
         typer.Option(

@@ -7,7 +7,7 @@ import secrets
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quorate.accounting.usage import total_usage
 from quorate.dispatch.gate import Gate
@@ -16,6 +16,7 @@ from quorate.engines.contract import Engine
 from quorate.engines.fleet import Fleet
 from quorate.ensemble.decode import Ballot, decode
 from quorate.ensemble.sampling import Sampler
+from quorate.ensemble.sampling_options import validate
 from quorate.ensemble.scoring import score
 from quorate.ensemble.seats import Seat, Table
 from quorate.ensemble.stops import StopMatcher
@@ -25,10 +26,10 @@ from quorate.generation import (
     Decision,
     Delta,
     Event,
+    FailurePolicy,
     Finished,
     FinishReason,
     Plan,
-    PlanChoice,
     Prompt,
     Request,
     Score,
@@ -108,10 +109,11 @@ class Dispatcher:
         """
         stopwatch = Stopwatch()
         StopMatcher(request.stopping.stop)
+        validate(request.sampling)
         wanted = request.stopping.max_tokens or self._settings.default_max_tokens
         async with (
             self._gate.enter(),
-            self._seat(request.prompt, request.plan, request.sampling.seed, wanted) as seated,
+            self._seat(request.prompt, self._decide(request), wanted) as seated,
         ):
             table, decision = seated.table, seated.decision
             ballot = _ballot(request, seated, wanted)
@@ -140,10 +142,12 @@ class Dispatcher:
         wanted = len(request.continuation.encode())
         async with (
             self._gate.enter(),
-            self._seat(request.prompt, request.plan, 0, wanted) as seated,
+            self._seat(request.prompt, self._decide_for_score(request), wanted) as seated,
         ):
             table = seated.table
             continuation = await seated.engine.encode_continuation(request.continuation)
+            if not continuation:
+                raise InvalidRequest("continuation", "has no tokens; give text that can be scored")
             if len(continuation) > seated.room:
                 raise PromptTooLong(
                     "continuation",
@@ -162,14 +166,26 @@ class Dispatcher:
                 usage=self._usage(table, len(tokens), stopwatch),
             )
 
+    def _decide(self, request: Request) -> Decision:
+        seed = request.sampling.seed
+        return choose_plan(
+            request.plan,
+            self._snapshot(),
+            secrets.randbits(_SEED_BITS) if seed is None else seed,
+        )
+
+    def _decide_for_score(self, request: ScoreRequest) -> Decision:
+        """Drops no member unasked: the rest of the sum would silently be of another plan."""
+        decision = choose_plan(request.plan, self._snapshot(), 0)
+        if decision.on_failure is not FailurePolicy.AUTO:
+            return decision
+        return replace(decision, on_failure=FailurePolicy.REPLAY)
+
     @asynccontextmanager
     async def _seat(
-        self, prompt: Prompt, asked: PlanChoice | None, seed: int | None, wanted: int
+        self, prompt: Prompt, decision: Decision, wanted: int
     ) -> AsyncIterator[_Seated]:
-        """Decides on the plan and opens a session with each member."""
-        decision = choose_plan(
-            asked, self._snapshot(), secrets.randbits(_SEED_BITS) if seed is None else seed
-        )
+        """Opens a session with each member."""
         models = [member.model for member in decision.members]
         with self._fleet.use(models) as engines:
             prompts = await asyncio.gather(*(engine.encode(prompt) for engine in engines))
@@ -189,11 +205,7 @@ class Dispatcher:
                 table.close()
 
     def _snapshot(self) -> Snapshot:
-        return Snapshot(
-            {status.id: status for status in self._fleet.list()},
-            self._profiles,
-            self._default_profile,
-        )
+        return Snapshot(self._fleet.statuses, self._profiles, self._default_profile)
 
     def _usage(self, table: Table, generated: int, stopwatch: Stopwatch) -> Usage:
         return total_usage(

@@ -76,12 +76,15 @@ class Gate:
             self._places.release()
 
     async def drain(self, deadline_seconds: float) -> bool:
-        """Admits nothing more and waits for those inside.
+        """Admits nothing more, sends away those who wait, and waits for those inside.
 
         Returns:
             Whether all of them left before the deadline.
         """
         self._draining = True
+        for _ in range(self._waiting):
+            # A place for everyone who waits: with it they learn at once that the gate is closed.
+            self._places.release()
         try:
             async with asyncio.timeout(deadline_seconds):
                 await self._empty.wait()

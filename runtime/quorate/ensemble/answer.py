@@ -35,20 +35,22 @@ class Answer:
     def push(self, piece: bytes) -> Grown:
         """Adds a token's bytes."""
         safe, matched = self._stops.push(piece)
-        text, full = self._decode(safe)
+        text = self._utf8.push(safe)
         if matched:
-            return Grown(text + self._utf8.flush(), FinishReason.STOP_STRING)
-        return Grown(text, FinishReason.MAX_BYTES if full else None)
+            return self._limited(text + self._utf8.flush(), FinishReason.STOP_STRING)
+        return self._limited(text, None)
 
-    def finish(self) -> str:
-        """Returns what was held back, at the end of the answer."""
-        text, full = self._decode(self._stops.flush())
-        return text if full else text + self._utf8.flush()
+    def finish(self) -> Grown:
+        """Gives what was held back, at the end of the answer."""
+        return self._limited(self._utf8.push(self._stops.flush()) + self._utf8.flush(), None)
 
-    def _decode(self, data: bytes) -> tuple[str, bool]:
-        """Decodes as much as the byte limit allows; a code point cut by it is left out."""
+    def _limited(self, text: str, ended: FinishReason | None) -> Grown:
+        """Cuts the text at the byte limit; a code point that does not fit is left out."""
         if self._room is None:
-            return self._utf8.push(data), False
-        kept = data[: self._room]
-        self._room -= len(kept)
-        return self._utf8.push(kept), self._room == 0
+            return Grown(text, ended)
+        data = text.encode()
+        kept = text if len(data) <= self._room else data[: self._room].decode(errors="ignore")
+        self._room -= len(data)
+        # A code point that is begun takes at least one byte more than is there of it.
+        full = self._room <= self._utf8.held_bytes
+        return Grown(kept, FinishReason.MAX_BYTES if full else ended)

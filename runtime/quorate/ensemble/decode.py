@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from quorate.engines.contract import LogProbs
 from quorate.engines.vocabulary import Vocabulary
-from quorate.ensemble.answer import Answer
+from quorate.ensemble.answer import Answer, Grown
 from quorate.ensemble.fusion import Fuser
 from quorate.ensemble.sampling import Sampler
 from quorate.ensemble.seats import Table
@@ -55,6 +55,7 @@ async def decode(table: Table, ballot: Ballot) -> AsyncGenerator[Step, None]:
 
     Raises:
         WorkerLost: A member died and the table's policy does not go on without it.
+        Unavailable: A member died and will not come back.
     """
     answer = Answer(ballot.stopping)
     fuser = Fuser(ballot.rule, len(ballot.vocabulary))
@@ -69,21 +70,22 @@ async def decode(table: Table, ballot: Ballot) -> AsyncGenerator[Step, None]:
         chosen = ballot.sampler.sample(mixture)
         if chosen in ending:
             rest = answer.finish()
-            if rest:
-                yield Delta(rest, ())
-            yield FinishReason.END_OF_GENERATION
+            if rest.text:
+                yield Delta(rest.text, ())
+            yield rest.ended or FinishReason.END_OF_GENERATION
             return
         token = _token(chosen, mixture, rows, bool(fuser.tied), table, ballot)
         count += 1
         grown = answer.push(pieces[chosen])
-        ended = grown.ended or (ballot.at_limit if count >= ballot.most_tokens else None)
-        if ended is None:
+        if grown.ended is None and count >= ballot.most_tokens:
+            rest = answer.finish()
+            grown = Grown(grown.text + rest.text, rest.ended or ballot.at_limit)
+        if grown.ended is None:
             table.feed(chosen)
             yield Delta(grown.text, (token,))
             continue
-        tail = "" if grown.ended else answer.finish()
-        yield Delta(grown.text + tail, (token,))
-        yield ended
+        yield Delta(grown.text, (token,))
+        yield grown.ended
         return
 
 

@@ -28,6 +28,7 @@ async def score(
 
     Raises:
         WorkerLost: A member died and the table's policy does not go on without it.
+        Unavailable: A member died and will not come back.
     """
     fuser = Fuser(rule, len(vocabulary))
     scored = []

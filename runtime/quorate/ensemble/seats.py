@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from quorate.engines.contract import Engine, LogProbs, Session
-from quorate.errors import WorkerLost
+from quorate.errors import Unavailable, WorkerLost
 from quorate.generation import FailurePolicy, ModelUsage, Notice, NoticeKind
 from quorate.measurement.energy import EnergyMeter
 
@@ -21,6 +21,8 @@ class Seat:
         weight: Its share; the shares of all seats sum to 1.
         prompt: The prompt in the member's own tokens.
         reserve: Tokens its session may grow to.
+        fed: Tokens its session was given, or the longest of its sessions after a replay.
+        cached: Of the first session's prompt, the tokens found in the prefix cache.
     """
 
     model: str
@@ -31,17 +33,20 @@ class Seat:
     session: Session | None = None
     fed: int = 0
     busy_seconds: float = 0.0
-    cached: int = 0
+    cached: int | None = None
+    _held: int = 0
 
     async def open(self) -> None:
         """Opens the member's session; see ``Engine.open`` for what it waits for and raises."""
         self.session = await self.engine.open(self.reserve)
+        self._held = 0
 
     def feed(self, tokens: Sequence[int]) -> Awaitable[LogProbs]:
         """Starts feeding tokens to the open session."""
         if self.session is None:
             raise RuntimeError(f"seat of {self.model} fed before it was opened")
-        self.fed += len(tokens)
+        self._held += len(tokens)
+        self.fed = max(self.fed, self._held)
         return self.session.feed(tokens)
 
     def close(self) -> None:
@@ -49,7 +54,8 @@ class Seat:
         if self.session is None:
             return
         self.busy_seconds += self.session.busy_seconds
-        self.cached = max(self.cached, self.session.cached_tokens)
+        if self.cached is None:
+            self.cached = self.session.cached_tokens
         self.session.close()
         self.session = None
 
@@ -57,10 +63,13 @@ class Seat:
         """What this member spent so far."""
         session = self.session
         busy = self.busy_seconds + (session.busy_seconds if session else 0.0)
+        cached = self.cached
+        if cached is None:
+            cached = session.cached_tokens if session else 0
         return ModelUsage(
             model=self.model,
             prompt_tokens=len(self.prompt),
-            cached_prompt_tokens=max(self.cached, session.cached_tokens if session else 0),
+            cached_prompt_tokens=cached,
             generated_tokens=max(0, self.fed - len(self.prompt)),
             busy_ms=busy * 1000.0,
             energy=meter.attribute(self.model, busy),
@@ -81,10 +90,14 @@ class Table:
     seats: list[Seat]
     policy: FailurePolicy
     notices: list[Notice] = field(default_factory=list)
-    _dropped: list[Seat] = field(default_factory=list)
+    _members: tuple[Seat, ...] = ()
     _answer: list[int] = field(default_factory=list)
     _pending: list[Awaitable[LogProbs]] = field(default_factory=list)
     _replays: int = 0
+
+    def __post_init__(self) -> None:
+        """Remembers everyone, so that the usage of a member that is dropped is told too."""
+        self._members = tuple(self.seats)
 
     async def open(self) -> None:
         """Opens every member's session.
@@ -96,8 +109,8 @@ class Table:
             await seat.open()
 
     def feed_prompts(self) -> None:
-        """Starts every member on its own prompt."""
-        self._pending = [seat.feed(seat.prompt) for seat in self.seats]
+        """Starts every member on its own prompt, and on the answer so far where there is one."""
+        self._pending = [seat.feed((*seat.prompt, *self._answer)) for seat in self.seats]
 
     def feed(self, token: int) -> None:
         """Starts every member on the chosen token."""
@@ -110,22 +123,16 @@ class Table:
 
         Raises:
             WorkerLost: A member died and the policy does not go on without it.
+            Unavailable: A member died and will not come back.
         """
-        rows: list[LogProbs] = []
-        lost: list[tuple[Seat, WorkerLost]] = []
-        alive: list[Seat] = []
-        for seat, pending in zip(self.seats, self._pending, strict=True):
-            try:
-                rows.append(await pending)
-                alive.append(seat)
-            except WorkerLost as error:
-                lost.append((seat, error))
-        if not lost:
-            return rows
-        if self._may_continue(alive):
-            self._drop(alive, lost)
-            return rows
-        return await self._replay_all(rows, alive, lost)
+        while True:
+            rows, lost = await self._outcomes()
+            if not lost:
+                return rows
+            if rows and self.policy in (FailurePolicy.AUTO, FailurePolicy.CONTINUE):
+                self._drop(lost)
+                return rows
+            await self._replay(lost)
 
     @property
     def weights(self) -> list[float]:
@@ -143,60 +150,55 @@ class Table:
             seat.close()
 
     def usage(self, meter: EnergyMeter) -> list[ModelUsage]:
-        """What each member spent, dropped ones included."""
-        return [seat.usage(meter) for seat in (*self.seats, *self._dropped)]
+        """What each member spent, in the order of the plan, dropped ones included."""
+        return [seat.usage(meter) for seat in self._members]
 
-    def _may_continue(self, alive: Sequence[Seat]) -> bool:
-        return bool(alive) and self.policy in (FailurePolicy.AUTO, FailurePolicy.CONTINUE)
+    async def _outcomes(self) -> tuple[list[LogProbs], dict[str, WorkerLost]]:
+        """The rows of the members that live, and what befell the others, by model."""
+        rows: list[LogProbs] = []
+        lost: dict[str, WorkerLost] = {}
+        for seat, pending in zip(self.seats, self._pending, strict=True):
+            try:
+                rows.append(await pending)
+            except WorkerLost as error:
+                lost[seat.model] = error
+        return rows, lost
 
-    def _drop(self, alive: list[Seat], lost: Sequence[tuple[Seat, WorkerLost]]) -> None:
-        for seat, error in lost:
+    def _drop(self, lost: Mapping[str, WorkerLost]) -> None:
+        alive = [seat for seat in self.seats if seat.model not in lost]
+        rest = ", ".join(seat.model for seat in alive)
+        for seat in self.seats:
+            if seat.model not in lost:
+                continue
             seat.close()
-            self._dropped.append(seat)
-            self.notices.append(
-                Notice(
-                    NoticeKind.MEMBER_DROPPED,
-                    seat.model,
-                    f"{seat.model} was dropped ({error.cause}); "
-                    f"{', '.join(s.model for s in alive)} goes on",
-                )
-            )
+            told = f"{seat.model} was dropped ({lost[seat.model].cause}); {rest} goes on"
+            self.notices.append(Notice(NoticeKind.MEMBER_DROPPED, seat.model, told))
         total = sum(seat.weight for seat in alive)
         for seat in alive:
             seat.weight /= total
         self.seats = alive
 
-    async def _replay_all(
-        self,
-        rows: Sequence[LogProbs],
-        alive: Sequence[Seat],
-        lost: Sequence[tuple[Seat, WorkerLost]],
-    ) -> list[LogProbs]:
-        if self.policy in (FailurePolicy.FAIL, FailurePolicy.CONTINUE):
-            raise lost[0][1]
-        by_model = {seat.model: row for seat, row in zip(alive, rows, strict=True)}
-        for seat, error in lost:
-            by_model[seat.model] = await self._replay(seat, error)
-        return [by_model[seat.model] for seat in self.seats]
+    async def _replay(self, lost: Mapping[str, WorkerLost]) -> None:
+        """Starts every member on prompt and answer again once those that were lost are back.
 
-    async def _replay(self, seat: Seat, error: WorkerLost) -> LogProbs:
-        """Feeds prompt and answer again once the member is back."""
-        while self._replays < _MOST_REPLAYS:
+        The others give up their sessions as well, or they would wait for one session while they
+        hold others, against the order in which sessions are opened. Their tokens stay in the prefix
+        caches meanwhile.
+        """
+        may_replay = self.policy in (FailurePolicy.AUTO, FailurePolicy.REPLAY)
+        while may_replay and self._replays < _MOST_REPLAYS:
             self._replays += 1
-            seat.close()
-            await seat.engine.wait_ready()
+            self.close()
+            for seat in self.seats:
+                await seat.engine.wait_ready()
             try:
-                await seat.open()
-                row = await seat.feed((*seat.prompt, *self._answer))
-            except WorkerLost as again:
-                error = again
+                await self.open()
+            except Unavailable:
+                # A member was lost again before its session was open.
                 continue
-            self.notices.append(
-                Notice(
-                    NoticeKind.MEMBER_REPLAYED,
-                    seat.model,
-                    f"{seat.model} was restarted ({error.cause}) and fed again",
-                )
-            )
-            return row
-        raise error
+            self.feed_prompts()
+            for model, error in lost.items():
+                told = f"{model} was restarted ({error.cause}) and fed again"
+                self.notices.append(Notice(NoticeKind.MEMBER_REPLAYED, model, told))
+            return
+        raise next(iter(lost.values()))

@@ -15,6 +15,11 @@ class Utf8Stream:
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of a code point that is begun and not complete."""
+        return len(self._decoder.getstate()[0])
+
     def push(self, data: bytes) -> str:
         """Returns the code points that ``data`` completes."""
         return self._decoder.decode(data)

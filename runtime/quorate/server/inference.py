@@ -10,7 +10,11 @@ import grpc
 from quorate.dispatch import Dispatcher
 from quorate.generation import Accepted
 from quorate.server.record import CURRENT
-from quorate.server.translation.requests import generate_request, score_request
+from quorate.server.translation.requests import (
+    checked_request_id,
+    generate_request,
+    score_request,
+)
 from quorate.server.translation.responses import generate_response, score_response
 from quorate.v1 import inference_pb2, inference_pb2_grpc
 
@@ -33,8 +37,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         either case, and the dispatcher's iterator is closed before anything else happens.
         """
         record = CURRENT.get()
+        record.identify(checked_request_id(request.request_id))
         wanted = generate_request(request, record.request_id)
-        record.ask(wanted.request_id, wanted.plan)
+        record.ask(wanted.plan)
         async with aclosing(self._dispatcher.generate(wanted)) as events:
             async for event in events:
                 if isinstance(event, Accepted):
@@ -46,8 +51,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     ) -> inference_pb2.ScoreResponse:
         """Scores a continuation."""
         record = CURRENT.get()
+        record.identify(checked_request_id(request.request_id))
         wanted = score_request(request, record.request_id)
-        record.ask(wanted.request_id, wanted.plan)
+        record.ask(wanted.plan)
         score = await self._dispatcher.score(wanted)
         record.decide(score.decision)
         return score_response(score)

@@ -25,9 +25,12 @@ class RequestRecord:
     models: tuple[str, ...] = field(default=())
     status: str = "OK"
 
-    def ask(self, request_id: str, plan: PlanChoice | None) -> None:
+    def identify(self, request_id: str) -> None:
+        """Notes the id the caller chose, "" for none, before anything else can be refused."""
+        self.request_id = request_id or self.request_id
+
+    def ask(self, plan: PlanChoice | None) -> None:
         """Notes what the caller asked for."""
-        self.request_id = request_id
         if isinstance(plan, Plan):
             self.name(member.model for member in plan.members)
 

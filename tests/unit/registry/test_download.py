@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib
 import json
 from collections import deque
 from dataclasses import replace
@@ -80,6 +81,18 @@ def test_a_pull_stores_the_file_and_pins_commit_and_checksum(
     assert [request.path for request in hub.seen("GET")] == [
         f"/someone/tiny-GGUF/resolve/{COMMIT}/quants/tiny.gguf"
     ]
+
+
+def test_a_pull_reports_nothing_about_its_user(
+    hub: LoopbackHub, source: HubSource, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY", False)
+    Fetcher(home).fetch(source)
+    assert {request.path.split("?")[0] for request in hub.requests} == {
+        "/someone/tiny-GGUF/resolve/main/quants/tiny.gguf",
+        f"/someone/tiny-GGUF/resolve/{COMMIT}/quants/tiny.gguf",
+    }
+    assert importlib.import_module("huggingface_hub.constants").HF_HUB_DISABLE_TELEMETRY is True
 
 
 def test_progress_grows_to_the_size_of_the_file(source: HubSource, home: Path) -> None:

@@ -140,6 +140,8 @@ def _plan(plan: plan_pb2.Plan) -> PlanChoice:
     if kind == "auto":
         return AutoPlan()
     if kind == "single":
+        if not plan.single.model:
+            raise InvalidRequest("plan.single.model", "is empty; name a model")
         return Plan((MemberSpec(plan.single.model),), on_failure=on_failure)
     ensemble = plan.ensemble
     path = "plan.ensemble"
