@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -30,6 +31,8 @@ from quorate.server.settings import ServerSettings
 _OPTIONS: Mapping[str, type[LlamaCppOptions] | type[ScriptedOptions]] = MappingProxyType(
     {"llama_cpp": LlamaCppOptions, "scripted": ScriptedOptions}
 )
+# A colon sets a weight off on the command line, and a slash makes a path.
+_ID = re.compile(r"[\w.+@-]+")
 _PROFILE_KEYS = ("members", "rule", "alignment", "weighting", "on_failure")
 _Choice = TypeVar("_Choice", bound=Enum)
 
@@ -168,6 +171,11 @@ def _model(table: Mapping[str, Any], where: str, folder: Path) -> ModelSettings:
     name = model.id or default_id(model.model)
     if not name:
         raise SettingsError(f"{where}.id: is missing; {model.model} has no name to take")
+    if not _ID.fullmatch(name):
+        raise SettingsError(
+            f"{where}.id: {name!r} has a character that plans cannot name; "
+            "use letters, digits and . _ + @ -"
+        )
     named_by_path = is_path(model.model)
     return replace(
         model,

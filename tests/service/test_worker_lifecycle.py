@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import select
 import signal
@@ -61,6 +62,9 @@ class InProcess:
         while not self.scheduler.step():
             pass
         return self.output.copy()
+
+
+CHATTER = "import os, sys\nwhile True: os.write({descriptor}, {text} * 1000)"
 
 
 @pytest.fixture(autouse=True)
@@ -136,6 +140,43 @@ async def test_a_defect_in_encoding_concerns_that_request_alone():
         await feed_greedily(engine, 1)
 
         assert engine.worker_pid == pid
+
+
+async def test_what_can_never_be_tokenised_is_refused_as_too_long():
+    script = (
+        "import sys; from quorate.engines.scripted.model import ScriptedModel\n"
+        "from quorate.errors import PromptTooLong\n"
+        "def encode(self, prompt): raise PromptTooLong('prompt', '9 characters')\n"
+        "ScriptedModel.encode = encode\n" + START_REAL_WORKER
+    )
+    async with hosted(scripted_spec(), command=[sys.executable, "-c", script]) as engine:
+        await engine.wait_ready()
+        with pytest.raises(PromptTooLong, match=r"^prompt: 9 characters$"):
+            await engine.encode(TextPrompt("x"))
+
+
+async def test_a_template_that_never_ends_costs_its_own_model_alone():
+    script = (
+        "import sys; from quorate.engines.chat import ChatTemplate\n"
+        "from quorate.engines.scripted.model import ScriptedModel\n"
+        "loop = '{% for a in range(99999) %}'\n"
+        "source = 4 * loop + 4 * '{% endfor %}'\n"
+        "endless = ChatTemplate(source, {}, 'toy')\n"
+        "ScriptedModel.encode = lambda self, chat: endless.render(chat.messages)\n"
+        + START_REAL_WORKER
+    )
+    limits = HostLimits(step_timeout_seconds=0.5)
+    async with (
+        hosted(scripted_spec(), command=[sys.executable, "-c", script], limits=limits) as engine,
+        hosted(scripted_spec()) as other,
+    ):
+        await engine.wait_ready()
+        await other.wait_ready()
+        chat = engine.encode(ChatPrompt((Message("user", "hi"),)))
+        with pytest.raises(WorkerLost, match="stuck for"):
+            await asyncio.gather(chat, feed_greedily(other, 3))
+        await engine.wait_ready()
+        await feed_greedily(engine, 1)
 
 
 async def test_fork_and_rewind_equal_a_fresh_prefill(engine):
@@ -301,6 +342,20 @@ async def test_a_killed_worker_fails_everyone_who_waits_and_comes_back():
             await feed_greedily(engine, 1)
         assert engine.worker_pid not in (None, first_pid)
         assert engine.vocabulary is vocabulary
+
+
+async def test_a_feed_refused_after_the_loss_that_nobody_awaits_is_not_complained_of(engine):
+    complaints = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: complaints.append(told))
+    session = await engine.open(4)
+    os.kill(engine.worker_pid, signal.SIGKILL)
+    await until(engine, WorkerPhase.RESTARTING)
+
+    session.feed([5])
+    gc.collect()
+
+    assert complaints == []
+    session.close()
 
 
 async def test_rows_stay_readable_after_the_worker_is_gone(engine):
@@ -538,6 +593,34 @@ async def test_close_ends_the_wait_for_a_restart():
     assert engine.status.phase is WorkerPhase.STOPPED
 
 
+async def test_progress_reported_during_the_close_does_not_bring_a_model_back():
+    script = CHATTER.format(descriptor="int(sys.argv[1])", text=r"""b'["progress",0.5]\n'""")
+    async with hosted(scripted_spec(), command=[sys.executable, "-c", script]) as engine:
+        async for status in engine.watch():
+            if status.progress == 0.5:
+                break
+        await engine.close()
+
+        assert engine.status.phase is WorkerPhase.STOPPED
+        with pytest.raises(Unavailable, match="unloaded"):
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await engine.wait_ready()
+
+
+async def test_a_worker_that_never_stops_printing_leaves_the_event_loop_to_others():
+    script = CHATTER.format(descriptor=1, text=r"b'\n'")
+    forked = f"import os\nfor _ in range(2): os.fork()\n{script}"
+    async with hosted(scripted_spec(), command=[sys.executable, "-c", forked]) as engine:
+        while engine.worker_pid is None:
+            await asyncio.sleep(0)
+        turns = 0
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while turns < 300:
+                await asyncio.sleep(0)
+                turns += 1
+        assert engine.status.phase is WorkerPhase.STARTING
+
+
 async def test_close_ends_a_worker_that_hangs():
     limits = HostLimits(stop_seconds=0.1)
     async with hosted(scripted_spec(hang_after_steps=1), limits=limits) as engine:
@@ -636,6 +719,22 @@ async def test_cores_can_be_changed_while_running_and_outlive_a_restart():
         await until(engine, WorkerPhase.RESTARTING)
         await engine.wait_ready()
         assert allowed_cores(engine.worker_pid) == {str(second)}
+
+
+@pytest.mark.skipif(len(CORES) < 2, reason="needs two processor cores")
+async def test_cores_changed_while_a_worker_starts_are_taken_over_once_it_has():
+    first, second = CORES[:2]
+    async with hosted(scripted_spec(), cores=(first,)) as engine:
+        async for status in engine.watch():
+            if status.progress is not None:
+                break
+        pid = engine.worker_pid
+        engine.set_cores((second,))
+        await engine.wait_ready()
+        await engine.encode(TextPrompt("handled after the change"))
+
+        assert engine.worker_pid == pid
+        assert allowed_cores(pid) == {str(second)}
 
 
 @pytest.mark.parametrize(("cores", "problem"), [((), "at least one"), ((4096,), "4096")])

@@ -449,3 +449,10 @@ def test_settings_without_a_file_name_the_key_alone(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         parse_settings({"server": {"max_waiting": -1}}, tmp_path)
     assert caught.value.message == "server.max_waiting: must be from 0 to 1e+06, not -1"
+
+
+@pytest.mark.parametrize("name", ["a:0.3", "a b", "a/b", "a\n"])
+def test_an_id_that_a_plan_could_not_name_is_refused(name: str) -> None:
+    data = {"models": [{"id": name, "engine": "scripted"}]}
+    with pytest.raises(SettingsError, match=r"models\[0\]\.id: .* use letters, digits"):
+        parse_settings(data, Path("/"))

@@ -19,7 +19,7 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from quorate.errors import InvalidRequest, UnsupportedPlan
+from quorate.errors import InvalidRequest, PromptTooLong, UnsupportedPlan
 from quorate.generation import Message
 
 Run: TypeAlias = int | str
@@ -28,6 +28,7 @@ Run: TypeAlias = int | str
 # Roles that templates mean when they write '<|' + role + '|>'.
 _COMMON_ROLES = frozenset({"system", "developer", "user", "assistant", "model", "tool", "function"})
 _WHITESPACE = " \t\n\v\f\r"
+_LONGEST_REASON = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,8 @@ class ChatEncoder:
         encode_run: Tokenises text in which nothing is special, as the model does after a special
             token.
         bos: Id put before every prompt, or None.
+        most_characters: A longer rendered chat is refused before it is tokenised: what a template
+            writes need not have anything to do with how much it was given.
     """
 
     def __init__(
@@ -108,18 +111,21 @@ class ChatEncoder:
         specials: Iterable[SpecialToken],
         encode_run: Callable[[str], list[int]],
         bos: int | None,
+        most_characters: int,
     ) -> None:
         self._template = template
         # Longest first, so that no special token hides inside another.
         self._specials = sorted(specials, key=lambda special: -len(special.text))
         self._encode_run = encode_run
         self._bos = bos
+        self._most_characters = most_characters
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """Renders and tokenises a chat, with exactly one BOS where the model wants one.
 
         Raises:
             InvalidRequest: The template refuses these messages.
+            PromptTooLong: It makes more of them than a prompt can be.
         """
         texts = [text for message in messages for text in (message.role, message.content)]
         sentinel = _absent_character("".join((self._template.source, *texts)))
@@ -130,8 +136,15 @@ class ChatEncoder:
             )
             for message in messages
         ]
+        rendered = self._template.render(shielded)
+        if len(rendered) > self._most_characters:
+            raise PromptTooLong(
+                "chat",
+                f"the model's template makes {len(rendered)} characters of it; "
+                f"{self._most_characters} is the most its context can hold",
+            )
         tokens: list[int] = []
-        for run in partition(self._template.render(shielded), self._specials):
+        for run in partition(rendered, self._specials):
             if isinstance(run, int):
                 tokens.append(run)
             elif text := run.replace(sentinel, ""):
@@ -263,4 +276,8 @@ def _strftime_now(pattern: str) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """What went wrong, short enough for a status; templates write the text, whatever its length."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    if len(line) > _LONGEST_REASON:
+        line = f"{line[:_LONGEST_REASON]}…"
+    return line.encode("utf-8", errors="replace").decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,8 @@ from quorate.engines.host.statuses import WorkerPhase, WorkerStatus
 from quorate.engines.spec import EngineSpec
 from quorate.engines.status import ModelState, ModelStatus
 from quorate.errors import CannotRun, ModelUnusable, NotFound, QuorateError, Unavailable
+
+_log = logging.getLogger(__name__)
 
 _STATES = {
     WorkerPhase.STARTING: ModelState.LOADING,
@@ -208,12 +211,23 @@ class Fleet:
     async def _live(self, entry: _Entry) -> None:
         """One life of a model, from its files to its last status."""
         try:
-            spec = await entry.source.prepare(
-                lambda done: self._post(entry, state=ModelState.DOWNLOADING, progress=done)
-            )
+            await self._follow_life(entry)
         except QuorateError as error:
             self._fail(entry, error.problem if isinstance(error, CannotRun) else error.message)
-            return
+        except Exception as error:
+            # A life that ended unseen would leave the model in its last state for ever.
+            _log.exception("model %s: its life failed", entry.source.id)
+            self._fail(entry, f"internal error: {error!r}")
+
+    async def _follow_life(self, entry: _Entry) -> None:
+        life = asyncio.current_task()
+
+        def on_download(done: float) -> None:
+            # A download that cannot be interrupted still reports after the model was unloaded.
+            if entry.life is life and entry.leaving is None:
+                self._post(entry, state=ModelState.DOWNLOADING, progress=done)
+
+        spec = await entry.source.prepare(on_download)
         self._post(entry, state=ModelState.LOADING, progress=None)
         entry.seated = True
         self._divide_cores()
@@ -245,7 +259,7 @@ class Fleet:
         entry.life = None
         entry.engine = None
         self._unseat(entry)
-        self._post(entry, state=ModelState.FAILED, message=message, progress=None)
+        self._post(entry, state=ModelState.FAILED, message=message, progress=None, cores=())
 
     async def _leave(self, entry: _Entry) -> None:
         while entry.users:

@@ -235,6 +235,8 @@ class InProcessSession:
             self._check_tokens(tokens)
         except QuorateError as error:
             future.set_exception(error)
+            # Whoever feeds several members may never come to this one.
+            future.exception()
             return future
         self._outstanding, self._fed_tokens, self._fed_at = future, len(tokens), self._loop.time()
         self._engine._feed(self.number, tokens)

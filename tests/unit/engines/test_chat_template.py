@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from quorate.engines.chat import ChatEncoder, ChatTemplate, SpecialToken, partition
-from quorate.errors import InvalidRequest, UnsupportedPlan
+from quorate.errors import InvalidRequest, PromptTooLong, UnsupportedPlan
 from quorate.generation import Message
 
 SPECIALS = (
@@ -28,9 +28,17 @@ def render(source: str, *contents: str) -> str:
     return template(source).render([Message("user", content) for content in contents])
 
 
-def encode(source: str, *messages: Message, bos: int | None = None) -> list[int | str]:
+def encode(
+    source: str, *messages: Message, bos: int | None = None, most_characters: int = 1000
+) -> list[int | str]:
     """Tokens of a tokenizer in which every character is a token, shown as ids and text."""
-    encoder = ChatEncoder(template(source), SPECIALS, lambda run: [1000 + ord(c) for c in run], bos)
+    encoder = ChatEncoder(
+        template(source),
+        SPECIALS,
+        lambda run: [1000 + ord(c) for c in run],
+        bos,
+        most_characters,
+    )
     shown: list[int | str] = []
     for token in encoder.encode(messages):
         if token < 1000:
@@ -117,3 +125,19 @@ def test_a_private_use_character_of_the_user_survives():
 def test_the_longest_special_wins_and_white_space_goes_where_a_special_says_so():
     specials = (SpecialToken(7, "<ab>c", strips_left=True), SpecialToken(8, "<ab>"))
     assert partition("x <ab>c y <ab>", specials) == ["x", 7, " y ", 8]
+
+
+def test_a_template_that_makes_more_than_the_context_holds_is_refused_before_tokenising():
+    source = "{% for _ in range(101) %}x{% endfor %}"
+    assert encode(source, most_characters=101) == ["x" * 101]
+    with pytest.raises(
+        PromptTooLong, match=r"chat: .* makes 101 characters of it; 100 is the most"
+    ):
+        encode(source, most_characters=100)
+
+
+def test_a_refusal_is_short_and_can_be_sent_whatever_the_template_writes():
+    with pytest.raises(InvalidRequest) as caught:
+        render("{{ raise_exception(messages[0].content * 1000) }}", "no\ud800!")
+    assert len(caught.value.message) < 400
+    assert caught.value.message.encode().endswith("…".encode())

@@ -1,14 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from quorate.engines.fleet import Fleet
+from quorate.engines.fleet import Fleet, ModelSource
 from quorate.engines.host.statuses import WorkerPhase
+from quorate.engines.spec import EngineSpec
 from quorate.engines.status import ModelState
-from quorate.errors import ModelUnusable, NotFound, Unavailable
-from support.managed_engines import Cast, broken_source, loaded_fleet, scripted_source
+from quorate.errors import ModelUnusable, NotFound, SettingsError, Unavailable
+from support.managed_engines import (
+    Cast,
+    ManagedInProcess,
+    broken_source,
+    loaded_fleet,
+    scripted_source,
+)
 
 
 async def reaches(fleet: Fleet, model: str, state: ModelState) -> None:
@@ -44,7 +52,7 @@ async def test_cores_are_divided_anew_with_every_model_that_comes_or_goes() -> N
 async def test_a_model_that_cannot_be_loaded_fails_alone_with_its_reason() -> None:
     fleet = await loaded_fleet(Cast(), a={})
     fleet.add(broken_source("bad", "wrong magic"))
-    with pytest.raises(ModelUnusable, match="^bad: wrong magic$"):
+    with pytest.raises(ModelUnusable, match=r"^bad: wrong magic$"):
         await fleet.load("bad")
     assert fleet.get("bad").state is ModelState.FAILED
     assert fleet.get("bad").message == "wrong magic"
@@ -160,4 +168,57 @@ async def test_loading_goes_on_when_the_caller_leaves() -> None:
     caller.cancel()
     cast.engines["a"].become(WorkerPhase.READY)
     await reaches(fleet, "a", ModelState.READY)
+    await fleet.close()
+
+
+async def test_a_defect_in_getting_the_files_fails_the_model_instead_of_keeping_it_loading() -> (
+    None
+):
+    async def prepare(on_progress: Callable[[float], None]) -> EngineSpec:
+        raise OSError("no space left on device")
+
+    fleet = Fleet(Cast().start, (0,))
+    fleet.add(ModelSource("a", "scripted", prepare))
+    async with asyncio.timeout(5):
+        with pytest.raises(ModelUnusable, match="no space left on device"):
+            await fleet.load("a")
+    assert fleet.get("a").state is ModelState.FAILED
+    await fleet.close()
+
+
+async def test_an_engine_that_cannot_be_started_fails_the_model() -> None:
+    def start(spec: EngineSpec, cores: Sequence[int]) -> ManagedInProcess:
+        raise SettingsError("cores: [7] are not among the usable cores [0]")
+
+    fleet = Fleet(start, (0,))
+    fleet.add(scripted_source("a"))
+    async with asyncio.timeout(5):
+        with pytest.raises(ModelUnusable, match="not among the usable cores"):
+            await fleet.load("a")
+    assert fleet.get("a").cores == ()
+    await fleet.close()
+
+
+async def test_a_download_that_still_reports_after_the_unloading_changes_nothing() -> None:
+    reports: list[Callable[[float], None]] = []
+
+    async def prepare(on_progress: Callable[[float], None]) -> EngineSpec:
+        on_progress(0.25)
+        reports.append(on_progress)
+        await asyncio.Event().wait()
+        raise AssertionError("is cancelled")
+
+    fleet = Fleet(Cast().start, (0,))
+    fleet.add(ModelSource("a", "scripted", prepare))
+    caller = asyncio.create_task(fleet.load("a"))
+    await reaches(fleet, "a", ModelState.DOWNLOADING)
+    leaving = asyncio.create_task(fleet.unload("a"))
+    await reaches(fleet, "a", ModelState.UNLOADING)
+    reports[0](0.5)
+    assert fleet.get("a").state is not ModelState.DOWNLOADING
+    await leaving
+    reports[0](0.75)
+    assert fleet.get("a").state is ModelState.UNLOADED
+    with pytest.raises(Unavailable):
+        await caller
     await fleet.close()

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import threading
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.engines.host.cores import available_cores, cgroup_quota, divide_cores
+from quorate.engines.host.cores import (
+    available_cores,
+    cgroup_quota,
+    divide_cores,
+    pin_all_threads,
+)
 
 
 @pytest.mark.parametrize(
@@ -76,3 +83,16 @@ def test_a_quota_cuts_the_affinity_and_leaves_one_core(monkeypatch):
             "quorate.engines.host.cores.cgroup_quota", lambda *_, quota=quota: quota
         )
         assert available_cores() == expected
+
+
+def test_without_proc_the_calling_thread_is_pinned(monkeypatch):
+    def absent(path):
+        raise FileNotFoundError(path)
+
+    pinned = []
+    monkeypatch.setattr("os.listdir", absent)
+    monkeypatch.setattr("os.sched_setaffinity", lambda *call: pinned.append(call))
+
+    pin_all_threads([1])
+
+    assert pinned == [(threading.get_native_id(), {1})]

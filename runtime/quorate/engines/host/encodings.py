@@ -7,7 +7,14 @@ import itertools
 from collections.abc import Callable
 
 from quorate.engines.host.messages import Encode, EncodeContinuation, Encoded, Refused
-from quorate.errors import Internal, InvalidRequest, QuorateError, UnsupportedPlan, WorkerLost
+from quorate.errors import (
+    Internal,
+    InvalidRequest,
+    PromptTooLong,
+    QuorateError,
+    UnsupportedPlan,
+    WorkerLost,
+)
 from quorate.generation import Prompt
 
 
@@ -61,6 +68,8 @@ class Encodings:
 
 
 def _refusal(message: Refused) -> QuorateError:
+    if message.kind == "PromptTooLong":
+        return PromptTooLong(message.subject, message.problem)
     if message.kind == "InvalidRequest":
         return InvalidRequest(message.subject, message.problem)
     if message.kind == "UnsupportedPlan":

@@ -206,8 +206,13 @@ class Incarnation:
         return await self._encodings.continuation(text)
 
     def set_cores(self, cores: Sequence[int]) -> None:
-        """Moves the worker to these cores after its current step."""
-        self._link.send(SetCores(cores))
+        """Moves the worker to these cores after its current step.
+
+        Ignored while it loads: the order to load is the only message that it expects by then, and
+        the supervisor compares the cores once it is ready.
+        """
+        if self._rows is not None:
+            self._link.send(SetCores(cores))
 
     @property
     def steps_done(self) -> int:

@@ -199,7 +199,8 @@ class Refused(_Line):
     """A request for tokens failed.
 
     Attributes:
-        kind: Class name of the error: ``InvalidRequest``, ``UnsupportedPlan`` or ``Internal``.
+        kind: Class name of the error: ``InvalidRequest``, ``PromptTooLong``, ``UnsupportedPlan`` or
+            ``Internal``.
         subject: First argument of the error: the field, or what stands in the way.
         problem: Second argument of the error.
     """
@@ -274,9 +275,18 @@ class LineBuffer:
     """Cuts a stream of bytes into lines."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []
 
     def push(self, data: bytes) -> list[bytes]:
-        """Takes the next bytes of the stream and returns the lines that are now complete."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        return lines
+        """Takes the next bytes of the stream and returns the lines that are now complete.
+
+        Each byte is copied once or twice, however many pieces a long line comes in.
+        """
+        end, *starts = data.split(b"\n")
+        self._rest.append(end)
+        if not starts:
+            return []
+        whole = b"".join(self._rest)
+        *lines, rest = starts
+        self._rest = [rest]
+        return [whole, *lines]

@@ -15,7 +15,8 @@ from quorate.engines.host.causes import exit_cause
 
 WORKER_COMMAND = (sys.executable, "-P", "-m", "quorate.engines.host.worker")
 _TAIL_LINES = 50
-_READ_BYTES = 1 << 16
+_READ_BYTES = 1 << 12
+_PIPE_BYTES = 1 << 16
 _LONGEST_LINE = 2000
 
 _log = logging.getLogger(__name__)
@@ -117,19 +118,26 @@ class WorkerProcess:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         if not self._output.closed:
-            self._read_output()
+            self._take_output(_PIPE_BYTES)
             self._close_output()
         self.exited.set_result(exit_cause(return_code, [*self._tail, self._text(self._unfinished)]))
 
     def _read_output(self) -> None:
-        while chunk := self._output.read(_READ_BYTES):
-            *lines, self._unfinished = (self._unfinished + chunk).split(b"\n")
-            self._unfinished = self._unfinished[:_LONGEST_LINE]
-            for line in map(self._text, lines):
-                self._tail.append(line)
-                _log.debug("%s: %s", self._name, line)
-        if chunk == b"":
+        # A little at a time: a worker that never stops printing must not hold up the event loop.
+        self._take_output(_READ_BYTES)
+
+    def _take_output(self, most: int) -> None:
+        chunk = self._output.read(most)
+        if chunk is None:
+            return
+        if not chunk:
             self._close_output()
+            return
+        *lines, self._unfinished = (self._unfinished + chunk).split(b"\n")
+        self._unfinished = self._unfinished[:_LONGEST_LINE]
+        for line in map(self._text, lines):
+            self._tail.append(line)
+            _log.debug("%s: %s", self._name, line)
 
     def _close_output(self) -> None:
         if self._output.closed:

@@ -86,6 +86,8 @@ class HostedSession:
             self._incarnation.feed(self._number, tokens, self)
         except QuorateError as error:
             future.set_exception(error)
+            # Whoever feeds several members may never come to this one.
+            future.exception()
             return future
         self._outstanding = future
         self._fed_tokens = len(tokens)

@@ -204,6 +204,9 @@ class Supervisor:
 
     def _on_progress(self, fraction: float) -> None:
         current = self._board.current
+        if current.final:
+            # Reports are still on their way while the worker is being stopped.
+            return
         self._board.post(
             WorkerStatus(
                 WorkerPhase.STARTING if self.model is None else WorkerPhase.RESTARTING,

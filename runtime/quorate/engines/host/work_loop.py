@@ -104,7 +104,8 @@ class WorkLoop:
         try:
             tokens = encode()
         except InvalidRequest as error:
-            self._control.send(Refused(request, "InvalidRequest", error.field, error.problem))
+            kind = type(error).__name__
+            self._control.send(Refused(request, kind, error.field, error.problem))
         except UnsupportedPlan as error:
             self._control.send(Refused(request, "UnsupportedPlan", error.subject, error.problem))
         except Exception as error:

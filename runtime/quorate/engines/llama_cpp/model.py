@@ -193,7 +193,15 @@ class LlamaCppModel:
             )
         tokenizer = self._tokenizer
         template = ChatTemplate(self._template, tokenizer.special_texts, self._subject)
-        return ChatEncoder(template, tokenizer.special_tokens, tokenizer.encode_run, tokenizer.bos)
+        specials = tokenizer.special_tokens
+        longest_special = max((len(special.text) for special in specials), default=0)
+        return ChatEncoder(
+            template,
+            specials,
+            tokenizer.encode_run,
+            tokenizer.bos,
+            self._longest_text + self._facts.context_length * longest_special,
+        )
 
     def _write_log_probs(self, index: int, output: LogProbs) -> None:
         address = _logits_address(self._context, index)
