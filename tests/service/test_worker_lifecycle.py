@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import select
 import signal
@@ -607,17 +608,19 @@ async def test_progress_reported_during_the_close_does_not_bring_a_model_back():
                 await engine.wait_ready()
 
 
-async def test_a_worker_that_never_stops_printing_leaves_the_event_loop_to_others():
+async def test_a_worker_that_never_stops_printing_leaves_the_event_loop_to_others(
+    monkeypatch, caplog
+):
+    printed = asyncio.Event()
+    log = logging.getLogger("quorate.engines.host.process")
+    caplog.set_level(logging.DEBUG, log.name)
+    monkeypatch.setattr(log, "handle", lambda record: printed.set())
     script = CHATTER.format(descriptor=1, text=r"b'\n'")
-    forked = f"import os\nfor _ in range(2): os.fork()\n{script}"
-    async with hosted(scripted_spec(), command=[sys.executable, "-c", forked]) as engine:
-        while engine.worker_pid is None:
-            await asyncio.sleep(0)
-        turns = 0
+    async with hosted(scripted_spec(), command=[sys.executable, "-c", script]) as engine:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while turns < 300:
+            await printed.wait()
+            for _ in range(20):
                 await asyncio.sleep(0)
-                turns += 1
         assert engine.status.phase is WorkerPhase.STARTING
 
 

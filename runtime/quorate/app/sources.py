@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from quorate.engines.fleet import ModelSource
 from quorate.engines.spec import EngineSpec
-from quorate.errors import ModelUnusable, NotFound
+from quorate.errors import CannotRun, ModelUnusable, NotFound
 from quorate.settings import ModelSettings, is_path
-from quorate_registry import Registry, RegistryError, UnknownModel
+from quorate_registry import Registry, RegistryError
 
 
 class Sources:
@@ -38,14 +38,15 @@ class Sources:
 
         Raises:
             NotFound: The registry has no such model.
+            CannotRun: One of the registry's manifests is broken.
         """
         try:
-            if is_path(name):
-                raise UnknownModel(name, ())
-            manifest = self._registry.get(name).manifest
-        except UnknownModel as error:
-            known = [entry.manifest.id for entry in self._registry.list()]
-            raise NotFound("model", name, known) from error
+            known = {entry.manifest.id: entry.manifest for entry in self._registry.list()}
+        except RegistryError as error:
+            raise CannotRun("registry", str(error)) from error
+        manifest = known.get(name)
+        if manifest is None:
+            raise NotFound("model", name, known)
         return self.configured(ModelSettings(model=name, id=manifest.id, engine=manifest.engine))
 
     async def _file(self, model: ModelSettings, on_progress: Callable[[float], None]) -> str:

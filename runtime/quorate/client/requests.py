@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypedDict, Unpack
 
 from quorate.errors import InvalidRequest
@@ -102,11 +103,13 @@ def generate_request(
     _fill_plan(request, given)
     _fill(request.sampling, given, _SAMPLING)
     _fill(request.stopping, given, ("max_tokens", "max_bytes"))
-    request.stopping.stop.extend(given.get("stop", ()))
     _fill(request.response, given, ("top_logprobs",))
-    request.response.member_votes = given.get("votes", False)
-    for token_id, bias in given.get("logit_bias", {}).items():
-        request.sampling.logit_bias[token_id] = bias
+    with _refusing("votes"):
+        request.response.member_votes = given.get("votes", False)
+    with _refusing("stop"):
+        request.stopping.stop.extend(_list_of(given, "stop"))
+    with _refusing("logit_bias"):
+        request.sampling.logit_bias.update(given.get("logit_bias", {}))
     return request
 
 
@@ -119,7 +122,9 @@ def score_request(
         InvalidRequest: As for ``generate_request``.
     """
     given = _given(options)
-    request = inference_pb2.ScoreRequest(continuation=continuation)
+    request = inference_pb2.ScoreRequest()
+    with _refusing("continuation"):
+        request.continuation = continuation
     _fill_input(request, prompt, given)
     _fill_plan(request, given)
     return request
@@ -131,12 +136,28 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fill(target: Any, given: Mapping[str, Any], names: Iterable[str]) -> None:
     for name in names:
-        if name not in given:
-            continue
-        try:
-            setattr(target, name, given[name])
-        except (ValueError, TypeError) as error:
-            raise InvalidRequest(name, str(error)) from None
+        if name in given:
+            with _refusing(name):
+                setattr(target, name, given[name])
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """Names the argument that protobuf cannot take."""
+    try:
+        yield
+    except UnicodeEncodeError:
+        raise InvalidRequest(name, "is not valid Unicode text") from None
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InvalidRequest(name, str(error)) from None
+
+
+def _list_of(given: Mapping[str, Any], name: str) -> Iterable[Any]:
+    """The values of an argument that must not be a single text."""
+    values: Iterable[Any] = given.get(name, ())
+    if isinstance(values, str):
+        raise InvalidRequest(name, f"is the text {values!r}; give a list")
+    return values
 
 
 def _fill_input(request: Any, prompt: str | None, given: Mapping[str, Any]) -> None:
@@ -144,11 +165,12 @@ def _fill_input(request: Any, prompt: str | None, given: Mapping[str, Any]) -> N
         raise InvalidRequest("prompt", "give either a prompt or messages")
     _fill(request, given, ("request_id",))
     if prompt is not None:
-        request.prompt = prompt
+        _fill(request, {"prompt": prompt}, ("prompt",))
         return
     request.chat.SetInParent()
-    for role, content in given["messages"]:
-        request.chat.messages.add(role=role, content=content)
+    with _refusing("messages"):
+        for role, content in _list_of(given, "messages"):
+            request.chat.messages.add(role=role, content=content)
 
 
 def _fill_plan(request: Any, given: Mapping[str, Any]) -> None:
@@ -156,11 +178,10 @@ def _fill_plan(request: Any, given: Mapping[str, Any]) -> None:
     if len(named) > 1:
         raise InvalidRequest(named[1], f"cannot be combined with {named[0]}; give one of them")
     if "model" in given:
-        request.plan.single.model = given["model"]
+        _fill(request.plan.single, given, ("model",))
     if "models" in given:
         _fill_ensemble(request.plan.ensemble, given)
-    if "profile" in given:
-        request.profile = given["profile"]
+    _fill(request, given, ("profile",))
     lost = [name for name in _PLAN_DETAILS if name in given and not _has_place(name, named)]
     if lost:
         raise InvalidRequest(lost[0], "belongs to a plan; name the models it is for")
@@ -177,9 +198,10 @@ def _fill_ensemble(ensemble: plan_pb2.EnsemblePlan, given: Mapping[str, Any]) ->
     if isinstance(models, str):
         raise InvalidRequest("models", f"is the text {models!r}; give a list or model={models!r}")
     ensemble.SetInParent()
-    for model in models:
-        weight = models[model] if isinstance(models, Mapping) else None
-        ensemble.members.add(model=model, weight=weight)
+    with _refusing("models"):
+        for model in models:
+            weight = models[model] if isinstance(models, Mapping) else None
+            ensemble.members.add(model=model, weight=weight)
     ensemble.rule = _enum(given, "rule", plan_pb2.CombinationRule)
     ensemble.alignment = _enum(given, "alignment", plan_pb2.Alignment)
     ensemble.weighting = _enum(given, "weighting", plan_pb2.Weighting)
@@ -189,7 +211,7 @@ def _enum(given: Mapping[str, Any], name: str, kind: Any) -> Any:
     prefix = kind.keys()[0].removesuffix("UNSPECIFIED")
     known = {key.removeprefix(prefix).lower(): number for key, number in kind.items()}
     value = given.get(name, "unspecified")
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         choices = ", ".join(choice for choice in known if choice != "unspecified")
         raise InvalidRequest(name, f"is {value!r}; choose one of {choices}")
     return known[value]
