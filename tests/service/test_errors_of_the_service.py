@@ -187,6 +187,12 @@ async def test_wrong_values_are_refused_with_their_field(
     assert refused.violations[0][0] == field
 
 
+async def test_a_refusal_bears_the_callers_request_id() -> None:
+    async with scripted_service() as service:
+        refused = await refusal(service, model="alpha", max_tokens=0, request_id="mine")
+    assert refused.metadata["request_id"] == "mine"
+
+
 async def test_an_unknown_enum_number_is_refused_with_its_field() -> None:
     request = inference_pb2.GenerateRequest(prompt="x")
     request.plan.ensemble.members.add(model="alpha")

@@ -136,3 +136,30 @@ def test_a_score_has_a_continuation_and_a_plan() -> None:
     assert request.continuation == "c"
     assert request.request_id == "r"
     assert request.plan.ensemble.members[0].weight == 2.0
+
+
+def test_a_single_text_is_no_list_of_stop_strings() -> None:
+    assert refused("x", stop="END") == "stop: is the text 'END'; give a list"
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"prompt": "\udcff"}, "prompt"),
+        ({"prompt": "x", "model": "\udcff"}, "model"),
+        ({"prompt": "x", "profile": "\udcff"}, "profile"),
+        ({"prompt": "x", "stop": ["\udcff"]}, "stop"),
+        ({"messages": [("user", "\udcff")]}, "messages"),
+        ({"messages": [("user", "x", "y")]}, "messages"),
+        ({"prompt": "x", "logit_bias": {2**40: 1.0}}, "logit_bias"),
+        ({"prompt": "x", "models": {"a": "much"}}, "models"),
+        ({"prompt": "x", "models": ["a"], "rule": ["linear"]}, "rule"),
+    ],
+)
+def test_what_no_message_can_hold_is_refused_by_name(options: dict[str, Any], field: str) -> None:
+    assert refused(**options).startswith(f"{field}: ")
+
+
+def test_a_continuation_that_is_no_text_is_refused_by_name() -> None:
+    with pytest.raises(InvalidRequest, match="continuation: is not valid Unicode text"):
+        score_request("x", "\udcff")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 
 from quorate.engines.fleet import ModelSource
@@ -45,15 +46,22 @@ class Sources:
         except RegistryError as error:
             raise CannotRun("registry", str(error)) from error
         manifest = known.get(name)
-        if manifest is None:
+        if manifest is None or is_path(name):
             raise NotFound("model", name, known)
         return self.configured(ModelSettings(model=name, id=manifest.id, engine=manifest.engine))
 
     async def _file(self, model: ModelSettings, on_progress: Callable[[float], None]) -> str:
-        """Path of a model's file, downloaded where it must be."""
+        """Path of a model's file, downloaded where it must be.
+
+        Cancelling ends a download at its next report, not only the wait for it: the process could
+        not exit before its thread does.
+        """
         loop = asyncio.get_running_loop()
+        left = threading.Event()
 
         def report(done_bytes: int, total_bytes: int) -> None:
+            if left.is_set():
+                raise _Abandoned
             if total_bytes:
                 loop.call_soon_threadsafe(on_progress, done_bytes / total_bytes)
 
@@ -63,3 +71,9 @@ class Sources:
             return str(self._registry.resolve(model.model).path)
         except RegistryError as error:
             raise ModelUnusable(model.id, str(error)) from error
+        finally:
+            left.set()
+
+
+class _Abandoned(Exception):
+    """Nobody waits for this download any more."""

@@ -111,6 +111,21 @@ async def test_draining_waits_for_those_inside_and_refuses_the_rest() -> None:
     assert visitors.entered == ["a"]
 
 
+async def test_draining_sends_those_away_who_wait_and_not_only_once_a_place_is_free() -> None:
+    visitors = Visitors(Gate(running=1, waiting=2))
+    visitors.send("a")
+    waiting = [visitors.send("b"), visitors.send("c")]
+    await until(lambda: visitors.gate.waiting == 2)
+    draining = asyncio.create_task(visitors.gate.drain(5))
+    async with asyncio.timeout(5):
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Unavailable, Unavailable]
+    assert visitors.gate.inside == 1
+    visitors.leave.set()
+    assert await draining is True
+    assert visitors.entered == ["a"]
+
+
 async def test_draining_gives_up_at_its_deadline() -> None:
     visitors = Visitors(Gate(running=1, waiting=0))
     visitors.send("a")

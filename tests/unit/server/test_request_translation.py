@@ -119,6 +119,11 @@ def test_a_single_plan_has_one_member() -> None:
     )
 
 
+def test_a_single_plan_without_a_model_is_refused_where_it_was_written() -> None:
+    field, _ = refused(generate(plan=plan_pb2.Plan(single={"model": ""})))
+    assert field == "plan.single.model"
+
+
 def test_an_ensemble_has_defaults_where_nothing_is_said() -> None:
     assert generate_request(generate(plan=ensemble()), "r").plan == Plan(
         members=(MemberSpec("a", 0.0), MemberSpec("b", None)),

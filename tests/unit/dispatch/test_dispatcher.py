@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from quorate.dispatch import Dispatcher, DispatchSettings
+from quorate.engines.host.statuses import WorkerPhase
+from quorate.engines.status import ModelState
+from quorate.errors import InvalidRequest
+from quorate.generation import (
+    Delta,
+    Event,
+    FailurePolicy,
+    Finished,
+    MemberSpec,
+    Plan,
+    Request,
+    SamplingOptions,
+    ScoreRequest,
+    TextPrompt,
+)
+from support.managed_engines import Cast, loaded_fleet
+
+GREEDY = SamplingOptions(temperature=0.0)
+DEADLINE_SECONDS = 10
+
+
+@asynccontextmanager
+async def dispatching(**models: dict[str, Any]) -> AsyncIterator[tuple[Dispatcher, Cast]]:
+    cast = Cast()
+    fleet = await loaded_fleet(cast, **models)
+    try:
+        yield Dispatcher(fleet, DispatchSettings()), cast
+    finally:
+        await fleet.close()
+
+
+def request(*models: str, on_failure: FailurePolicy = FailurePolicy.AUTO) -> Request:
+    plan = Plan(tuple(MemberSpec(model) for model in models), on_failure=on_failure)
+    return Request(TextPrompt("x"), plan, GREEDY)
+
+
+async def text_of(events: AsyncIterator[Event]) -> str:
+    return "".join([event.text async for event in events if isinstance(event, Delta)])
+
+
+async def restart(cast: Cast, dispatcher: Dispatcher, model: str) -> None:
+    """Kills a model's worker and waits until requests are sent to it again."""
+    engine = cast.engines[model]
+    engine.lose("killed by SIGKILL")
+    engine.recover()
+    changes = dispatcher._fleet.watch()
+    for phase, state in (
+        (WorkerPhase.RESTARTING, ModelState.RESTARTING),
+        (WorkerPhase.READY, ModelState.READY),
+    ):
+        engine.become(phase)
+        async for status in changes:
+            if status.id == model and status.state is state:
+                break
+    await changes.aclose()
+
+
+async def test_a_replay_never_waits_for_those_that_wait_for_it() -> None:
+    one = {"sessions": 1, "say": "hello"}
+    async with (
+        dispatching(a=one, b=one) as (dispatcher, cast),
+        asyncio.timeout(DEADLINE_SECONDS),
+    ):
+        wanted = request("a", "b", on_failure=FailurePolicy.REPLAY)
+        slow_reader = dispatcher.generate(wanted)
+        await anext(slow_reader)
+        await anext(slow_reader)
+        await restart(cast, dispatcher, "a")
+        overtaker = asyncio.create_task(text_of(dispatcher.generate(wanted)))
+        while not cast.engines["a"]._admission.waiting:
+            await asyncio.sleep(0)
+        rest = await text_of(slow_reader)
+        assert "hello".endswith(rest) and rest
+        assert await overtaker == "hello"
+
+
+async def test_sampling_that_can_never_be_served_is_refused_without_waiting() -> None:
+    async with (
+        dispatching(a={"sessions": 1, "say": "hello"}) as (dispatcher, _),
+        asyncio.timeout(DEADLINE_SECONDS),
+    ):
+        holder = dispatcher.generate(request("a"))
+        await anext(holder)
+        bad = Request(TextPrompt("x"), None, SamplingOptions(temperature=-1.0))
+        with pytest.raises(InvalidRequest, match=r"sampling\.temperature"):
+            await anext(dispatcher.generate(bad))
+        await holder.aclose()
+
+
+async def test_usage_names_the_members_in_the_order_of_the_plan_also_after_a_drop() -> None:
+    say = {"say": "hello world"}
+    async with dispatching(a=say, b=say) as (dispatcher, cast):
+        events = dispatcher.generate(request("a", "b"))
+        await anext(events)
+        await anext(events)
+        cast.engines["a"].lose("killed by SIGKILL")
+        last = [event async for event in events][-1]
+        assert isinstance(last, Finished)
+        assert [usage.model for usage in last.usage.models] == ["a", "b"]
+
+
+async def test_a_score_keeps_its_members_although_one_dies_meanwhile() -> None:
+    async with dispatching(a={"seed": 1}, b={"seed": 2}) as (dispatcher, cast):
+        plan = request("a", "b").plan
+        wanted = ScoreRequest(TextPrompt("x"), "hello", plan)
+        undisturbed = await dispatcher.score(wanted)
+        assert undisturbed.decision.on_failure is FailurePolicy.REPLAY
+        scoring = asyncio.create_task(dispatcher.score(wanted))
+        engine = cast.engines["a"]
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not engine._sessions:
+                await asyncio.sleep(0)
+        engine.lose("killed by SIGKILL")
+        engine.recover()
+        assert (await scoring).logprob == undisturbed.logprob
+
+
+async def test_a_continuation_without_tokens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with dispatching(a={}) as (dispatcher, cast):
+
+        async def nothing(text: str) -> list[int]:
+            return []
+
+        monkeypatch.setattr(cast.engines["a"], "encode_continuation", nothing)
+        with pytest.raises(InvalidRequest, match="continuation: has no tokens"):
+            await dispatcher.score(ScoreRequest(TextPrompt("x"), " ", request("a").plan))
