@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
 from typer.exceptions import TyperException
@@ -32,6 +33,8 @@ def failure_of(error: Exception) -> Failure:
         return Failure(_line(error), USAGE)
     if isinstance(error, QuorateError) or _is_registry_error(error):
         return Failure(_line(error), FAILED)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return Failure("quorate: no space is left where the output goes", FAILED)
     kind = type(error).__name__
     return Failure(
         f"{_line(error, kind)}; set QUORATE_DEBUG=1 for the traceback",

@@ -35,11 +35,14 @@ def read_prompt(prompt: str) -> str:
     """The prompt itself; ``-`` reads standard input.
 
     Raises:
-        SettingsError: It is not UTF-8.
+        SettingsError: It is not UTF-8, or standard input is empty.
     """
     try:
         if prompt == "-":
-            return sys.stdin.buffer.read().decode("utf-8")
+            given = sys.stdin.buffer.read().decode("utf-8")
+            if not given.strip():
+                raise SettingsError("the prompt is -, but standard input is empty")
+            return given
         return prompt.encode("utf-8", errors="surrogateescape").decode("utf-8")
     except UnicodeDecodeError:
         raise SettingsError("the prompt is not UTF-8 text") from None

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import io
 import json
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from quorate.cli.load_lines import status_line
 from quorate.cli.load_view import JsonView, PlainView
 from quorate.cli.members import Member, parse_member
 from quorate.cli.program import run
+from quorate.cli.question import read_prompt
 from quorate.cli.summary import summary_line, tokens_per_second
 from quorate.engines.status import ModelState, ModelStatus
 from quorate.errors import Internal, SettingsError
@@ -160,3 +163,15 @@ def test_load_events_have_exactly_the_keys_that_programs_rely_on(
 def test_a_failed_model_is_told_with_its_cause() -> None:
     status = ModelStatus("a", ModelState.FAILED, "llama_cpp", message="wrong magic")
     assert status_line(status) == "a: failed: wrong magic"
+
+
+def test_a_full_disk_behind_the_output_is_told_in_one_line() -> None:
+    failure = failure_of(OSError(errno.ENOSPC, "No space left on device"))
+    assert failure.text == "quorate: no space is left where the output goes"
+    assert failure.exit_code == 1
+
+
+def test_an_empty_standard_input_is_no_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b" \n")))
+    with pytest.raises(SettingsError, match="standard input is empty"):
+        read_prompt("-")
