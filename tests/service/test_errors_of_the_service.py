@@ -27,7 +27,7 @@ from quorate.errors import (
 )
 from quorate.v1 import inference_pb2
 from support.fake_dispatch import FakeDispatcher, answer, raising
-from support.service import Service, fake_service, scripted_service
+from support.service import TWO_MODELS, Service, fake_service, scripted_service
 
 LONG = "x" * 5000
 
@@ -221,11 +221,17 @@ async def test_members_of_different_vocabularies_are_a_failed_precondition() -> 
 
 async def test_a_full_queue_is_exhausted_and_says_when_to_try_again() -> None:
     limits = DispatchSettings(max_running=1, max_waiting=0)
-    async with scripted_service(limits=limits) as service, service.client() as client:
-        running = client.generate("x", models=["alpha"], max_tokens=400)
-        await anext(running)
+    models = {**TWO_MODELS, "alpha": {**TWO_MODELS["alpha"], "sessions": 1}}
+    async with scripted_service(models, limits=limits) as service, service.client() as client:
+        # The request inside waits for the model's only session, and so cannot end too soon.
+        taken = await service.cast.engines["alpha"].open(8)
+        inside = asyncio.create_task(client.complete("x", model="alpha", temperature=0.0))
+        async with asyncio.timeout(10):
+            while not service.dispatcher.running:
+                await asyncio.sleep(0)
         refused = await refusal(service, model="beta")
-        await running.aclose()
+        taken.close()
+        assert await inside == "hello world"
     assert refused.status == "RESOURCE_EXHAUSTED"
     assert refused.reason == "QUEUE_FULL"
     assert refused.retry_after_seconds >= 1.0

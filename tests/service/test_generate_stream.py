@@ -159,7 +159,7 @@ async def test_a_client_that_leaves_frees_the_only_session() -> None:
         stream = client.generate("x", model="alpha", max_tokens=400)
         await anext(stream)
         await stream.aclose()
-        text = await client.complete("x", model="alpha", max_tokens=3, timeout=30)
+        text = await client.complete("x", model="alpha", temperature=0.0, max_tokens=3, timeout=30)
         assert text
         assert await service.dispatcher.drain(10)
         assert service.dispatcher.running == 0
