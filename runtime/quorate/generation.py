@@ -5,7 +5,7 @@ These are plain frozen values. They know nothing of protobuf, of engines or of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
@@ -357,8 +357,3 @@ class Score:
     bytes: int
     tokens: tuple[Token, ...]
     usage: Usage
-
-
-def pieces_text(pieces: Sequence[bytes]) -> str:
-    """Joins token pieces and decodes them; bytes that are not UTF-8 become U+FFFD."""
-    return b"".join(pieces).decode("utf-8", errors="replace")
