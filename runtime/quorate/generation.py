@@ -54,8 +54,12 @@ class Alignment(Enum):
 
 
 class Weighting(Enum):
-    """Where the members' weights come from."""
+    """Where the members' weights come from.
 
+    ``AUTO`` is static where the members share a vocabulary and Bayesian where they do not.
+    """
+
+    AUTO = "auto"
     STATIC = "static"
     BAYESIAN = "bayesian"
     PROMPT = "prompt"
@@ -75,6 +79,20 @@ class FailurePolicy(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class BeamOptions:
+    """How a byte-exact vote prunes; ``None`` means the default.
+
+    Attributes:
+        epsilon: A segmentation is followed while it holds more than this share of its member's
+            probability, in [0, 0.5]; 0 follows all that there is room for.
+        width: Most segmentations followed at once, 1 to 64.
+    """
+
+    epsilon: float | None = None
+    width: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MemberSpec:
     """One member of a plan; ``weight`` need not be normalised. ``None`` means an equal share."""
 
@@ -84,13 +102,21 @@ class MemberSpec:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An explicit plan: the members that vote and how. One member is a vote of one."""
+    """An explicit plan: the members that vote and how. One member is a vote of one.
+
+    Attributes:
+        forgetting: How much of what Bayesian weights learned is kept from byte to byte, in (0, 1];
+            1 forgets nothing. ``None`` means the default.
+        beam: How a byte-exact vote prunes.
+    """
 
     members: tuple[MemberSpec, ...]
     rule: CombinationRule = CombinationRule.LINEAR
     alignment: Alignment = Alignment.AUTO
-    weighting: Weighting = Weighting.STATIC
+    weighting: Weighting = Weighting.AUTO
     on_failure: FailurePolicy = FailurePolicy.AUTO
+    forgetting: float | None = None
+    beam: BeamOptions = field(default_factory=BeamOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +197,12 @@ class Decision:
     Attributes:
         members: Models with their normalised weights, in the order of the plan.
         alignment: The alignment in use, never ``AUTO``.
+        weighting: The weighting in use, never ``AUTO``.
         context_tokens: The smallest context length among the members.
         seed: Seed of the sampler, so that the answer can be had again.
         profile: Name of the profile it came from, or "".
+        forgetting: As in ``Plan``, filled in where the weights are Bayesian.
+        beam: As in ``Plan``, filled in where the vote is byte-exact.
     """
 
     members: tuple[MemberSpec, ...]
@@ -184,13 +213,21 @@ class Decision:
     context_tokens: int
     seed: int
     profile: str = ""
+    forgetting: float | None = None
+    beam: BeamOptions = field(default_factory=BeamOptions)
 
 
 @dataclass(frozen=True, slots=True)
 class TopCandidate:
-    """A candidate of the mixture: its bytes and its log-prob in nats."""
+    """A candidate of the mixture: its bytes and its log-prob in nats.
 
-    token_id: int
+    In a byte-exact vote the candidates are those for the first byte of a piece.
+
+    Attributes:
+        token_id: Its id, or None where the members share no vocabulary.
+    """
+
+    token_id: int | None
     piece: bytes
     logprob: float
 
@@ -201,7 +238,8 @@ class Vote:
 
     Attributes:
         model: Id of the member.
-        piece: Bytes of the member's own favourite token.
+        piece: Bytes of the member's own favourite token; in a byte-exact vote as much as was
+            decided, and its own favourite from where it would have gone another way.
         logprob: The member's log-prob of that favourite, in nats.
         weight: Its normalised weight in this step.
         chosen_logprob: The member's log-prob of the token that was chosen, in nats.
@@ -216,15 +254,16 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One chosen token.
+    """One chosen token, or in a byte-exact vote a word.
 
     Attributes:
+        token_id: Its id, or None where the members share no vocabulary.
         logprob: Log-prob under the mixture before temperature and truncation, in nats.
         tied: Whether a majority vote had several winners; the higher weight of one member, then
             the earlier member, decided.
     """
 
-    token_id: int
+    token_id: int | None
     piece: bytes
     logprob: float
     top: tuple[TopCandidate, ...] = ()
@@ -299,6 +338,7 @@ class ModelUsage:
         cached_prompt_tokens: Those of them whose KV entries were reused.
         generated_tokens: Tokens appended after the prompt.
         busy_ms: Sum of the times this model was waited for.
+        dropped_mass: Probability that a byte-exact vote pruned, for each byte; None elsewhere.
     """
 
     model: str
@@ -307,6 +347,7 @@ class ModelUsage:
     generated_tokens: int = 0
     busy_ms: float = 0.0
     energy: Energy = field(default_factory=Energy)
+    dropped_mass: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +383,27 @@ class ScoreRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberScore:
+    """What one member alone thinks of a continuation, and what asking it took.
+
+    Attributes:
+        logprob: Sum over the continuation, in nats.
+        tokens: Tokens of the continuation in this member's tokenizer.
+        forwards: Tokens that were fed for it; more than ``tokens`` where several segmentations
+            were followed.
+        dropped_mass: Probability that was pruned, for each byte; None where nothing is pruned.
+        weight: Mean of its weights over the continuation.
+    """
+
+    model: str
+    logprob: float
+    tokens: int
+    forwards: int
+    weight: float
+    dropped_mass: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """Log-probability of a continuation.
 
@@ -349,6 +411,7 @@ class Score:
         logprob: Sum over the continuation's tokens, in nats.
         bytes: UTF-8 bytes of the continuation.
         tokens: The continuation's tokens with their log-probs under the mixture.
+        members: What each member alone thinks of it; one that was dropped is missing.
     """
 
     request_id: str
@@ -357,3 +420,4 @@ class Score:
     bytes: int
     tokens: tuple[Token, ...]
     usage: Usage
+    members: tuple[MemberScore, ...] = ()

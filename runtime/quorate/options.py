@@ -24,16 +24,18 @@ def option(
     lowest: float = -math.inf,
     highest: float = math.inf,
     choices: Collection[str] = (),
+    texts: bool = False,
 ) -> Any:
     """A field of an options class whose values are limited.
 
     Args:
-        default: Also settles the type: bool, int, float, str, or tuple for a list of numbers.
+        default: Also settles the type: bool, int, float, str, or tuple for a list.
         lowest: Least number allowed.
         highest: Greatest number allowed.
         choices: The texts allowed; empty allows all.
+        texts: Whether a list holds texts; else it holds numbers.
     """
-    limits = {"lowest": lowest, "highest": highest, "choices": tuple(choices)}
+    limits = {"lowest": lowest, "highest": highest, "choices": tuple(choices), "texts": texts}
     return dataclasses.field(default=default, metadata=limits)
 
 
@@ -74,7 +76,8 @@ def refuse_unknown(mapping: Mapping[str, Any], known: Collection[str], where: st
 def _checked(key: str, value: Any, field: dataclasses.Field[Any]) -> Any:
     kind: type = type(field.default)
     if kind is tuple:
-        return _numbers(key, value, field)
+        texts = field.metadata.get("texts", False)
+        return _texts(key, value) if texts else _numbers(key, value, field)
     if kind is float and type(value) is int:
         value = as_float(value)
     if type(value) is not kind:
@@ -95,6 +98,15 @@ def _numbers(key: str, value: Any, field: dataclasses.Field[Any]) -> tuple[float
             raise SettingsError(f"{key}[{index}]: must be a number, not {number!r}")
         _check_range(f"{key}[{index}]", as_float(number), field)
     return tuple(as_float(number) for number in value)
+
+
+def _texts(key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise SettingsError(f"{key}: must be a list of texts, not {value!r}")
+    for index, text in enumerate(value):
+        if type(text) is not str:
+            raise SettingsError(f"{key}[{index}]: must be a text, not {text!r}")
+    return tuple(value)
 
 
 def as_float(number: float) -> float:

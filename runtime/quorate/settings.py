@@ -18,6 +18,7 @@ from quorate.engines.scripted.options import ScriptedOptions
 from quorate.errors import InvalidRequest, NotFound, SettingsError
 from quorate.generation import (
     Alignment,
+    BeamOptions,
     CombinationRule,
     FailurePolicy,
     MemberSpec,
@@ -25,6 +26,13 @@ from quorate.generation import (
     Weighting,
 )
 from quorate.options import as_float, option, read_options, refuse_unknown
+from quorate.routing.choose import (
+    DEFAULT_EPSILON,
+    DEFAULT_FORGETTING,
+    DEFAULT_WIDTH,
+    MOST_EPSILON,
+    MOST_WIDTH,
+)
 from quorate.routing.weights import share_weights
 from quorate.server.settings import ServerSettings
 
@@ -33,7 +41,6 @@ _OPTIONS: Mapping[str, type[LlamaCppOptions] | type[ScriptedOptions]] = MappingP
 )
 # A colon sets a weight off on the command line, and a slash makes a path.
 _ID = re.compile(r"[\w.+@-]+")
-_PROFILE_KEYS = ("members", "rule", "alignment", "weighting", "on_failure")
 _Choice = TypeVar("_Choice", bound=Enum)
 
 
@@ -76,6 +83,15 @@ class Settings:
     models: tuple[ModelSettings, ...] = ()
     profiles: Mapping[str, Plan] = field(default_factory=lambda: MappingProxyType({}))
     default_profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _PlanNumbers:
+    """The numbers of a profile; those that are not given stay open."""
+
+    forgetting: float = option(DEFAULT_FORGETTING, lowest=1e-9, highest=1)
+    beam_epsilon: float = option(DEFAULT_EPSILON, lowest=0, highest=MOST_EPSILON)
+    beam_width: int = option(DEFAULT_WIDTH, lowest=1, highest=MOST_WIDTH)
 
 
 def load_settings(path: Path) -> Settings:
@@ -208,7 +224,10 @@ def _located(path: str, folder: Path, where: str) -> str:
 
 
 def _profile(table: Mapping[str, Any], where: str, models: Sequence[ModelSettings]) -> Plan:
-    refuse_unknown(table, _PROFILE_KEYS, where)
+    choices = ("members", "rule", "alignment", "weighting", "on_failure")
+    refuse_unknown(table, (*choices, *_names(_PlanNumbers)), where)
+    numbers = {name: value for name, value in table.items() if name in _names(_PlanNumbers)}
+    details = read_options(_PlanNumbers, numbers, where)
     entries = table.get("members")
     if not isinstance(entries, list) or not entries:
         raise SettingsError(f"{where}.members: must be a list with at least one member")
@@ -227,8 +246,13 @@ def _profile(table: Mapping[str, Any], where: str, models: Sequence[ModelSetting
         members=members,
         rule=_choice(table, "rule", CombinationRule.LINEAR, where),
         alignment=_choice(table, "alignment", Alignment.AUTO, where),
-        weighting=_choice(table, "weighting", Weighting.STATIC, where),
+        weighting=_choice(table, "weighting", Weighting.AUTO, where),
         on_failure=_choice(table, "on_failure", FailurePolicy.AUTO, where),
+        forgetting=details.forgetting if "forgetting" in table else None,
+        beam=BeamOptions(
+            epsilon=details.beam_epsilon if "beam_epsilon" in table else None,
+            width=details.beam_width if "beam_width" in table else None,
+        ),
     )
 
 

@@ -34,7 +34,7 @@ def test_the_order_is_the_one_that_is_enforced() -> None:
 
 def test_every_script_stands_in_the_document_or_in_another_script() -> None:
     named = set(inline_code("ARCHITECTURE.md"))
-    scripts = sorted((ROOT / "scripts").iterdir())
+    scripts = sorted(path for path in (ROOT / "scripts").iterdir() if path.is_file())
     texts = {script.name: script.read_text(encoding="utf-8") for script in scripts}
     for name in texts:
         callers = [other for other in texts if other != name and f"scripts/{name}" in texts[other]]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
 import pytest
 
 from contract.engines import CASES, EngineCase
+from contract.texts import LITERAL_SPECIALS, TEXTS
 from quorate.engines.contract import Engine, LogProbs, Session
 from quorate.errors import (
+    Internal,
     InvalidRequest,
     Overloaded,
     PromptTooLong,
@@ -29,20 +32,6 @@ FOX = "The quick brown fox jumps"
 SEA = "Once upon a time at sea"
 RAIN = "It rains today and"
 
-TEXTS = {
-    "words": "Once upon a time there was a little cat.",
-    "digits": "0123456789 3.14159 1,000,000",
-    "emoji with zero-width joiners": "👩‍👩‍👧‍👦 👍🏽 🏳️‍🌈",
-    "CJK": "你好,世界。日本語 한국어",
-    "Indic": "नमस्ते दुनिया வணக்கம்",
-    "right to left": "שלום עולם مرحبا بالعالم",
-    "control characters": "a\tb\nc\r\nd\x00e\x07f\x1bg",
-    "byte order mark": "\ufefftext",
-    "literal specials": "<s> </s> <|im_start|>user<|im_end|> <|endoftext|> [INST]",
-    "spaces": "  two  and   three ",
-}
-LITERAL_SPECIALS = ["<|im_end|>", "<|im_start|>", "<s>", "</s>", "<|endoftext|>", "<bos>", "<eos>"]
-
 
 async def within_deadline(awaitable: Awaitable[_T]) -> _T:
     return await asyncio.wait_for(awaitable, DEADLINE_SECONDS)
@@ -58,8 +47,8 @@ class Subject:
     async def encode(self, text: str) -> list[int]:
         return await within_deadline(self.engine.encode(TextPrompt(text)))
 
-    async def open(self, tokens: int = 48) -> Session:
-        return await within_deadline(self.engine.open(tokens))
+    async def open(self, tokens: int = 48, branches: int = 0) -> Session:
+        return await within_deadline(self.engine.open(tokens, branches))
 
     async def fill(self) -> list[Session]:
         """Takes every session of the engine."""
@@ -228,6 +217,286 @@ async def test_a_fork_never_waits(subject: Subject) -> None:
     await feed(sessions[0], await subject.encode(RAIN))
     with pytest.raises(Overloaded):
         await within_deadline(sessions[0].fork())
+
+
+async def test_branches_equal_a_fresh_prefill(subject: Subject) -> None:
+    prompt, other = await subject.encode(FOX), await subject.encode(SEA)
+    root = await subject.open(branches=1)
+    await feed(root, prompt)
+    branch = root.branch()
+    assert branch.position == root.position
+    of_branch, of_root = await asyncio.gather(feed(branch, other[-2:]), feed(root, other[-1:]))
+    assert branch.position == len(prompt) + 2
+    again = await feed(branch, other[-1:])
+    root.close()
+    after_its_root = await feed(branch, other[-2:-1])
+    branch.close()
+    subject.assert_agree(await subject.fresh([*prompt, *other[-2:]]), of_branch)
+    subject.assert_agree(await subject.fresh([*prompt, other[-1]]), of_root)
+    tokens = [*prompt, *other[-2:], other[-1]]
+    subject.assert_agree(await subject.fresh(tokens), again)
+    subject.assert_agree(await subject.fresh([*tokens, other[-2]]), after_its_root)
+
+
+async def test_a_branch_of_a_branch_equals_a_fresh_prefill(subject: Subject) -> None:
+    prompt, other = await subject.encode(FOX), await subject.encode(SEA)
+    root = await subject.open(branches=1)
+    await feed(root, prompt)
+    branch = root.branch()
+    root.close()
+    # Nothing was fed to the one in between.
+    leaf = branch.branch()
+    branch.close()
+    row = await feed(leaf, other[-1:])
+    last = leaf.branch()
+    of_last = await feed(last, other[-2:-1])
+    leaf.close()
+    last.close()
+    subject.assert_agree(await subject.fresh([*prompt, other[-1]]), row)
+    subject.assert_agree(await subject.fresh([*prompt, other[-1], other[-2]]), of_last)
+
+
+async def test_a_branch_that_was_rewound_before_its_first_feed(subject: Subject) -> None:
+    needs_rewind(subject)
+    prompt, other = await subject.encode(FOX), await subject.encode(SEA)
+    root = await subject.open(branches=1)
+    await feed(root, prompt)
+    branch = root.branch()
+    await within_deadline(branch.rewind(2))
+    row = await feed(branch, other[-1:])
+    root.close()
+    branch.close()
+    subject.assert_agree(await subject.fresh([*prompt[:-2], other[-1]]), row)
+
+
+async def test_prefix_sums_agree_with_the_row(subject: Subject) -> None:
+    vocabulary = subject.engine.vocabulary
+    order = vocabulary.byte_order
+    prompt = await subject.encode(FOX)
+    root = await subject.open(branches=1)
+    await within_deadline(root.feed(prompt[:-1]))
+    branch = root.branch()
+    rows = await within_deadline(
+        asyncio.gather(*(session.feed(prompt[-1:]) for session in (root, branch)))
+    )
+    for session, row in zip((root, branch), rows, strict=True):
+        sums = session.prefix_sums
+        assert sums.dtype == np.float64
+        assert not sums.flags.writeable
+        assert sums[0] == 0.0
+        probabilities = np.exp(row.astype(np.float64))
+        by_rank = np.diff(sums[: len(order) + 1])
+        np.testing.assert_allclose(by_rank, probabilities[order.ids], rtol=0, atol=1e-9)
+        end = probabilities[order.ending].sum()
+        assert sums[len(order)] + end == pytest.approx(1, abs=1e-4)
+
+
+async def test_prefix_sums_are_for_families_alone(subject: Subject) -> None:
+    session = await subject.open()
+    await feed(session, await subject.encode(RAIN))
+    with pytest.raises(QuorateError, match="no branches"):
+        _ = session.prefix_sums
+
+
+async def test_a_branch_without_a_reserved_place_is_refused(subject: Subject) -> None:
+    prompt = await subject.encode(RAIN)
+    alone = await subject.open()
+    await feed(alone, prompt)
+    with pytest.raises(InvalidRequest):
+        alone.branch()
+    root = await subject.open(branches=1)
+    await feed(root, prompt)
+    branch = root.branch()
+    for session in (root, branch):
+        with pytest.raises(InvalidRequest):
+            session.branch()
+    branch.close()
+    row = await feed(root.branch(), prompt[-1:])
+    alone.close()
+    root.close()
+    assert np.isfinite(row.max())
+
+
+async def test_the_place_of_a_closed_root_serves_a_branch(subject: Subject) -> None:
+    prompt = await subject.encode(RAIN)
+    root = await subject.open(branches=1)
+    await feed(root, prompt)
+    branch = root.branch()
+    root.close()
+    second = branch.branch()
+    rows = await asyncio.gather(feed(branch, prompt[-1:]), feed(second, prompt[-2:-1]))
+    for session in (branch, second):
+        session.close()
+    for row, token in zip(rows, (prompt[-1], prompt[-2]), strict=True):
+        subject.assert_agree(await subject.fresh([*prompt, token]), row)
+
+
+async def test_more_branches_than_sessions_is_an_unsupported_plan(subject: Subject) -> None:
+    sessions = subject.engine.facts.sessions
+    await subject.fill()
+    with pytest.raises(UnsupportedPlan):
+        await within_deadline(subject.engine.open(8, sessions))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+async def test_a_family_is_gone_when_all_of_it_are_closed_in_any_order(
+    subject: Subject, order: tuple[int, ...]
+) -> None:
+    prompt = await subject.encode(RAIN)
+    branches = subject.engine.facts.sessions - 1
+    root = await subject.open(branches=branches)
+    await feed(root, prompt)
+    family = [root, root.branch(), root.branch()]
+    waiter = asyncio.create_task(subject.engine.open(48, branches))
+    for member in order[:-1]:
+        family[member].close()
+        family[member].close()
+    assert not (await asyncio.wait([waiter], timeout=0.02))[0]
+    family[order[-1]].close()
+    again = await within_deadline(waiter)
+    await feed(again, prompt)
+    for _ in range(branches):
+        await feed(again.branch(), prompt[-1:])
+
+
+async def test_a_family_waits_until_enough_sessions_are_free(subject: Subject) -> None:
+    sessions = await subject.fill()
+    family = asyncio.create_task(subject.engine.open(8, 1))
+    single = asyncio.create_task(subject.engine.open(8))
+    await asyncio.sleep(0)
+    sessions[0].close()
+    assert not (await asyncio.wait([family, single], timeout=0.02))[0]
+    sessions[1].close()
+    root = await within_deadline(family)
+    await feed(root, (await subject.encode("a"))[:1])
+    await feed(root.branch(), (await subject.encode("a"))[:1])
+    assert not single.done()
+    sessions[2].close()
+    await within_deadline(single)
+
+
+async def test_a_score_equals_the_log_probs_of_a_feed(subject: Subject) -> None:
+    tokens = (await subject.encode(f"{FOX} {SEA} {RAIN} {FOX}"))[:44]
+    session, other = await subject.open(), await subject.open()
+    scoring = session.score(tokens)
+    fed = [float((await feed(other, [token]))[after]) for token, after in pairwise(tokens)]
+    scores = await within_deadline(scoring)
+    assert len(scores) == len(tokens) - 1
+    assert session.position == len(tokens)
+    assert session.busy_seconds > 0
+    np.testing.assert_allclose(scores, fed, rtol=0, atol=subject.tolerance)
+
+
+async def test_the_score_of_one_token_is_empty(subject: Subject) -> None:
+    tokens = await subject.encode(FOX)
+    session = await subject.open()
+    assert list(await within_deadline(session.score(tokens[:1]))) == []
+    row = await feed(session, tokens[1:])
+    session.close()
+    subject.assert_agree(await subject.fresh(tokens), row)
+
+
+async def test_texts_scored_at_once_get_what_each_gets_alone(subject: Subject) -> None:
+    texts = [(await subject.encode(f"{text} {RAIN} {text}"))[:44] for text in (FOX, SEA)]
+    sessions = [await subject.open() for _ in texts]
+    decoding = await subject.open()
+    scoring = [session.score(text) for session, text in zip(sessions, texts, strict=True)]
+    row = await feed(decoding, await subject.encode(RAIN))
+    together = [list(await within_deadline(scores)) for scores in scoring]
+    for session in [*sessions, decoding]:
+        session.close()
+    for text, scores in zip(texts, together, strict=True):
+        session = await subject.open()
+        alone = await within_deadline(session.score(text))
+        session.close()
+        np.testing.assert_allclose(scores, alone, rtol=0, atol=subject.tolerance)
+    subject.assert_agree(await subject.fresh(await subject.encode(RAIN)), row)
+
+
+async def test_a_scored_session_goes_on_like_any_other(subject: Subject) -> None:
+    tokens, other = await subject.encode(FOX), await subject.encode(SEA)
+    root = await subject.open(branches=1)
+    await within_deadline(root.score(tokens))
+    branch = root.branch()
+    rows = await asyncio.gather(feed(root, other[-1:]), feed(branch, other[-2:-1]))
+    root.close()
+    branch.close()
+    for row, token in zip(rows, (other[-1], other[-2]), strict=True):
+        subject.assert_agree(await subject.fresh([*tokens, token]), row)
+
+
+async def test_a_score_neither_uses_nor_fills_the_prefix_cache(subject: Subject) -> None:
+    prompt = await subject.encode(FOX)
+    await subject.forget()
+    session = await subject.open()
+    first = list(await within_deadline(session.score(prompt)))
+    assert session.cached_tokens == 0
+    session.close()
+    session = await subject.open()
+    await feed(session, prompt)
+    assert session.cached_tokens == 0
+    session.close()
+    session = await subject.open()
+    again = await within_deadline(session.score(prompt))
+    assert session.cached_tokens == 0
+    np.testing.assert_allclose(again, first, rtol=0, atol=subject.tolerance)
+
+
+async def test_what_cannot_be_scored_is_refused_and_harms_nothing(subject: Subject) -> None:
+    prompt = await subject.encode(FOX)
+    session = await subject.open(len(prompt) + 1)
+    size = len(subject.engine.vocabulary)
+    for wrong in ([], [*prompt, -1], [*prompt, size], [*prompt, *prompt]):
+        with pytest.raises(InvalidRequest, match="tokens"):
+            await session.score(wrong)
+    row = await feed(session, prompt)
+    with pytest.raises(InvalidRequest, match="empty session"):
+        await session.score(prompt[:1])
+    after = await feed(session, prompt[-1:])
+    session.close()
+    subject.assert_agree(row, await subject.fresh(prompt))
+    subject.assert_agree(after, await subject.fresh([*prompt, prompt[-1]]))
+
+
+async def test_a_branch_cannot_be_scored(subject: Subject) -> None:
+    prompt = await subject.encode(RAIN)
+    root = await subject.open(branches=1)
+    await feed(root, prompt)
+    with pytest.raises(InvalidRequest, match="empty session"):
+        await root.branch().score(prompt)
+
+
+async def test_closing_in_the_middle_of_a_score_frees_the_session(subject: Subject) -> None:
+    prompt = (await subject.encode(f"{FOX} {SEA} {RAIN} {FOX}"))[:44]
+    sessions = await subject.fill()
+    waiter = asyncio.create_task(subject.engine.open(48))
+    await asyncio.sleep(0)
+    scoring = asyncio.ensure_future(sessions[0].score(prompt))
+    await asyncio.sleep(0)
+    sessions[0].close()
+    admitted = await within_deadline(waiter)
+    row = await feed(admitted, prompt)
+    assert admitted.cached_tokens == 0
+    with pytest.raises(asyncio.CancelledError):
+        await scoring
+    for session in [*sessions[1:], admitted]:
+        session.close()
+    subject.assert_agree(row, await subject.fresh(prompt))
+
+
+async def test_after_a_cancelled_score_a_session_can_only_be_closed(subject: Subject) -> None:
+    prompt = await subject.encode(FOX)
+    session = await subject.open(branches=subject.engine.facts.sessions - 1)
+    scoring = asyncio.ensure_future(session.score(prompt))
+    scoring.cancel()
+    for call in (session.feed, session.score):
+        with pytest.raises(Internal):
+            await call(prompt)
+    with pytest.raises(Internal):
+        session.branch()
+    session.close()
+    again = await subject.open(branches=subject.engine.facts.sessions - 1)
+    assert len(await within_deadline(again.score(prompt))) == len(prompt) - 1
 
 
 async def test_a_rewound_session_equals_a_fresh_prefill(subject: Subject) -> None:

@@ -7,14 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from support.command_line import COMMAND, Serving, environment, quorate, serving
+from support.command_line import COMMAND, TWO_MODELS, Serving, environment, quorate, serving
 
 GREEDY = ("--temperature", "0", "--seed", "1")
 
 
+THREE_MODELS = f"""{TWO_MODELS}
+[[models]]
+id = "words"
+engine = "scripted"
+options = {{ vocabulary = "words", say = " yes two cats", seed = 3 }}
+"""
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(tmp_path_factory.mktemp("server")) as served:
+    with serving(tmp_path_factory.mktemp("server"), THREE_MODELS) as served:
         yield served
 
 
@@ -85,6 +93,63 @@ def test_votes_in_a_pipe_go_to_standard_error(server: Serving, tmp_path: Path) -
     assert "\x1b" not in done.stderr
 
 
+def test_models_of_different_vocabularies_vote_on_words(server: Serving, tmp_path: Path) -> None:
+    done = quorate(
+        tmp_path,
+        *("generate", "go on", "--raw", "--model", "alpha", "--model", "words:3", "--votes"),
+        *("--top", "2", *GREEDY, "--max-tokens", "8", "--json", "--target", server.address),
+        *("--forgetting", "0.5", "--beam-epsilon", "0", "--beam-width", "4"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    accepted, *deltas, finished = map(json.loads, done.stdout.splitlines())
+    decision = accepted["decision"]
+    assert (decision["alignment"], decision["weighting"]) == ("byte_exact", "bayesian")
+    assert decision["forgetting"] == 0.5
+    assert decision["beam"] == {"epsilon": 0.0, "width": 4}
+    words = [token for event in deltas for token in event["tokens"]]
+    assert "".join(token["piece"] for token in words) == "".join(event["text"] for event in deltas)
+    assert {token["token_id"] for token in words} == {None}
+    assert finished["usage"]["generated_tokens"] == len(words)
+    for token in words:
+        assert [vote["model"] for vote in token["votes"]] == ["alpha", "words"]
+        assert sum(vote["weight"] for vote in token["votes"]) == pytest.approx(1)
+        assert all(candidate["token_id"] is None for candidate in token["top"])
+
+
+def test_the_votes_on_words_show_what_the_members_started_from(
+    server: Serving, tmp_path: Path
+) -> None:
+    done = quorate(
+        tmp_path,
+        *("generate", "go on", "--raw", "--model", "alpha", "--model", "words:3", "--votes"),
+        *(*GREEDY, "--max-tokens", "8", "--target", server.address),
+    )
+    assert done.returncode == 0
+    assert "A alpha, prior 0.25" in done.stderr
+    assert "B words, prior 0.75" in done.stderr
+    assert done.stderr.rstrip().endswith("words")
+    assert max(map(len, done.stderr.splitlines())) <= 80
+
+
+def test_auto_is_as_good_as_no_choice(server: Serving, tmp_path: Path) -> None:
+    done = quorate(
+        tmp_path,
+        *("generate", "go on", "--model", "alpha:2", "--model", "beta", *GREEDY, "--json"),
+        *("--weighting", "auto", "--alignment", "auto", "--target", server.address),
+    )
+    decision = json.loads(done.stdout.splitlines()[0])["decision"]
+    assert (decision["alignment"], decision["weighting"]) == ("same_vocabulary", "static")
+
+
+def test_details_of_a_vote_may_name_one_member(server: Serving, tmp_path: Path) -> None:
+    done = quorate(
+        tmp_path,
+        *("generate", "go on", "--model", "alpha", "--beam-epsilon", "0", *GREEDY),
+        *("--target", server.address),
+    )
+    assert (done.returncode, done.stdout) == (0, "yes indeed\n")
+
+
 def test_an_unknown_model_is_one_line_with_the_nearest_names(
     server: Serving, tmp_path: Path
 ) -> None:
@@ -113,6 +178,8 @@ def test_a_path_names_the_model_that_a_server_made_of_that_file(
         (("--model", "alpha:0"), "all weights are 0"),
         (("--model", "alpha", "--model", "alpha"), "named twice"),
         (("--rule", "linear"), "name them with --model"),
+        (("--forgetting", "0.5"), "--forgetting belongs to members; name them with --model"),
+        (("--model", "alpha", "--beam-width", "0"), "--beam-width"),
         (("--raw", "--system", "be kind"), "--system"),
         (("--profile", "p", "--model", "alpha"), "exclude each other"),
         (("--target", "nowhere"), "--target: must be HOST:PORT"),

@@ -12,7 +12,7 @@ import pytest
 
 from quorate.client import Client, ServiceError
 from quorate.engines.status import ModelState
-from quorate.v1 import inference_pb2
+from quorate.v1 import inference_pb2, plan_pb2
 from support.gguf_files import STORIES_GREEDY, smollm2, stories260k, write_broken
 from support.hosted_engines import children, open_descriptors, shared_memories
 from support.whole_service import (
@@ -272,13 +272,63 @@ async def test_many_loads_and_unloads_leave_no_descriptor(tmp_path: Path) -> Non
         assert open_descriptors() == before
 
 
-async def test_members_with_other_vocabularies_are_refused_by_name(tmp_path: Path) -> None:
+async def test_members_with_other_vocabularies_are_refused_where_a_shared_one_is_asked_for(
+    tmp_path: Path,
+) -> None:
     models = [scripted("a"), scripted("b", vocabulary="words")]
     async with whole_service(tmp_path, *models) as (_, client):
         with pytest.raises(ServiceError) as refusal:
-            await client.complete("", models=["a", "b"])
+            await client.complete("", models=["a", "b"], alignment="same_vocabulary")
     assert refusal.value.status == "FAILED_PRECONDITION"
     assert "a, b: their vocabularies differ" in refusal.value.message
+
+
+@pytest.mark.parametrize("policy", ["continue", "replay"])
+async def test_a_member_killed_in_mid_stream_of_a_vote_on_bytes_follows_the_policy(
+    tmp_path: Path, policy: str
+) -> None:
+    models = [scripted("a", **SLOW, seed=1), scripted("b", **SLOW, seed=2, vocabulary="words")]
+    plan = {"models": ["a", "b"], "temperature": 0.0, "failure_policy": policy}
+    async with whole_service(tmp_path, *models) as (service, client):
+        stream = Stream(client, "", votes=True, **plan)
+        await stream.until(lambda: len(stream.tokens) >= 3)
+        kill_worker(service, "b")
+        await stream.task
+    assert stream.text == SAY
+    (notice,) = stream.of_kind("notice")
+    kinds = {
+        "continue": inference_pb2.NOTICE_KIND_MEMBER_DROPPED,
+        "replay": inference_pb2.NOTICE_KIND_MEMBER_REPLAYED,
+    }
+    assert (notice.kind, notice.model) == (kinds[policy], "b")
+    members = ["a", "b"] if policy == "replay" else ["a"]
+    assert [vote.model for vote in stream.tokens[-1].votes] == members
+
+
+async def test_two_real_models_with_different_tokenizers_vote_on_bytes(tmp_path: Path) -> None:
+    models = [gguf("smol", smollm2(), context_length=512), gguf("stories", stories260k())]
+    plan = {"models": ["smol", "stories"], "temperature": 0.0}
+    async with whole_service(tmp_path, *models) as (service, client):
+        whole = Stream(client, "Once upon a time", max_tokens=60, votes=True, **plan)
+        await whole.task
+        killed = Stream(client, "Once upon a time", max_tokens=60, failure_policy="replay", **plan)
+        await killed.until(lambda: len(killed.tokens) >= 8)
+        kill_worker(service, "stories")
+        await killed.task
+        score = await client.score("Once upon a time", whole.text, models=plan["models"])
+    (accepted,) = whole.of_kind("accepted")
+    assert accepted.decision.alignment == plan_pb2.ALIGNMENT_BYTE_EXACT
+    assert accepted.decision.weighting == plan_pb2.WEIGHTING_BAYESIAN
+    # What comes after the kill is fed in other batches, which 4-bit weights do not forgive.
+    before = whole.text.rsplit(" ", len(whole.tokens) - 8)[0]
+    assert len(before) > 10 and killed.text.startswith(before)
+    assert len(killed.text) > len(before)
+    assert len(killed.of_kind("notice")) == 1
+    assert score.bytes == len(whole.text.encode())
+    said = sum(token.logprob for token in whole.tokens)
+    # Batches of other shapes move what 4-bit weights say of a likely token.
+    assert score.logprob == pytest.approx(said, abs=0.2)
+    assert {member.model for member in score.members} == {"smol", "stories"}
 
 
 async def test_crossing_ensembles_on_single_sessions_never_wait_for_each_other(

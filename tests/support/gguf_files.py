@@ -84,3 +84,24 @@ def write_broken(kind: str, folder: Path, source: Path) -> Path:
     target = folder / f"{kind}.gguf"
     target.write_bytes(BREAKAGES[kind](source.read_bytes()))
     return target
+
+
+def write_without_vocabulary(folder: Path, source: Path) -> Path:
+    """Writes ``source`` as a model that knows token ids and no text: tokenizer ``no_vocab``."""
+    # Imported here: tests of other engines need no GGUF library.
+    from gguf import GGUFReader, GGUFWriter
+
+    target = folder / "no_vocabulary.gguf"
+    reader = GGUFReader(source)
+    writer = GGUFWriter(target, "llama")
+    for name, field in reader.fields.items():
+        if name.startswith("llama."):
+            writer.add_key_value(name, field.contents(), field.types[0])
+    writer.add_tokenizer_model("no_vocab")
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, tensor.data)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return target

@@ -56,6 +56,24 @@ def test_models_with_weights_are_an_ensemble() -> None:
     assert not request.plan.ensemble.members[1].HasField("weight")
 
 
+def test_the_numbers_of_a_plan_are_sent_where_they_are_given() -> None:
+    request = generate_request(
+        "x", models=["a", "b"], forgetting=0.5, beam_epsilon=0.0, beam_width=4
+    )
+    assert request.plan.ensemble.forgetting == 0.5
+    assert request.plan.ensemble.beam == plan_pb2.ByteBeam(epsilon=0.0, width=4)
+    plain = generate_request("x", models=["a", "b"]).plan.ensemble
+    assert not plain.HasField("forgetting")
+    assert not plain.HasField("beam")
+
+
+@pytest.mark.parametrize(
+    "options", [{"beam_width": -1}, {"beam_width": 1.5}, {"beam_epsilon": "a little"}]
+)
+def test_a_number_that_a_plan_cannot_hold_is_refused_by_name(options: dict[str, Any]) -> None:
+    assert next(iter(options)) in refused("x", models=["a", "b"], **options)
+
+
 def test_a_model_named_twice_is_sent_twice_and_left_to_the_server() -> None:
     request = generate_request("x", models=["a", "a"])
     assert [member.model for member in request.plan.ensemble.members] == ["a", "a"]

@@ -20,6 +20,7 @@ class Oven:
     mode: str = option("bake", choices=("bake", "grill"))
     label: str = ""
     shares: tuple[float, ...] = option((), lowest=0, highest=10)
+    words: tuple[str, ...] = option((), texts=True)
     seed: int = 0
 
 
@@ -41,6 +42,12 @@ def test_an_integer_will_do_for_a_number() -> None:
     assert {type(share) for share in oven.shares} == {float}
 
 
+@pytest.mark.parametrize("words", [["a", "", "é"], ("a", "", "é")])
+def test_a_list_of_texts_keeps_their_order(words: Any) -> None:
+    assert read_options(Oven, {"words": words}, "oven").words == ("a", "", "é")
+    assert read_options(Oven, {"words": []}, "oven").words == ()
+
+
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
@@ -57,6 +64,10 @@ def test_an_integer_will_do_for_a_number() -> None:
         ({"shares": "12"}, "shares: must be a list of numbers, not '12'"),
         ({"shares": [1, "2"]}, "shares[1]: must be a number, not '2'"),
         ({"shares": [True]}, "shares[0]: must be a number, not True"),
+        ({"words": "ab"}, "words: must be a list of texts, not 'ab'"),
+        ({"words": 1}, "words: must be a list of texts, not 1"),
+        ({"words": ["a", 2]}, "words[1]: must be a text, not 2"),
+        ({"words": [["a"]]}, "words[0]: must be a text, not ['a']"),
     ],
 )
 def test_a_wrong_type_is_refused_with_its_key(values: dict[str, Any], problem: str) -> None:
@@ -97,7 +108,8 @@ def test_an_integer_without_limits_may_be_of_any_size() -> None:
 def test_an_unknown_key_names_the_nearest_or_all() -> None:
     assert refused(tray=1) == "kitchen.oven.tray: unknown key; did you mean trays?"
     assert refused(zzz=1) == (
-        "kitchen.oven.zzz: unknown key; known: fan, trays, degrees, mode, label, shares, seed"
+        "kitchen.oven.zzz: unknown key; "
+        "known: fan, trays, degrees, mode, label, shares, words, seed"
     )
 
 
@@ -114,9 +126,15 @@ def test_an_integer_keeps_its_sign_and_order_as_a_float(number: int) -> None:
 
 @given(
     st.one_of(
-        st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.floats())
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(),
+        st.lists(st.floats()),
+        st.lists(st.text()),
     ),
-    st.sampled_from(["fan", "trays", "degrees", "mode", "label", "shares", "seed"]),
+    st.sampled_from(["fan", "trays", "degrees", "mode", "label", "shares", "words", "seed"]),
 )
 def test_any_value_is_taken_or_refused_in_one_line(value: Any, name: str) -> None:
     try:
@@ -126,4 +144,4 @@ def test_any_value_is_taken_or_refused_in_one_line(value: Any, name: str) -> Non
         assert "\n" not in error.message
     else:
         taken = getattr(oven, name)
-        assert taken == (tuple(value) if name == "shares" else value)
+        assert taken == (tuple(value) if name in ("shares", "words") else value)

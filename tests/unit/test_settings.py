@@ -15,12 +15,14 @@ from quorate.engines.scripted.options import ScriptedOptions
 from quorate.errors import SettingsError
 from quorate.generation import (
     Alignment,
+    BeamOptions,
     CombinationRule,
     FailurePolicy,
     MemberSpec,
     Plan,
     Weighting,
 )
+from quorate.routing.choose import DEFAULT_EPSILON, DEFAULT_FORGETTING, DEFAULT_WIDTH
 from quorate.server.settings import ServerSettings
 from quorate.settings import (
     ModelSettings,
@@ -113,7 +115,8 @@ def test_the_example_documents_every_key_and_no_other() -> None:
     assert keys(example["models"]) == names(ModelSettings)
     assert keys(options_of("llama_cpp")) == names(LlamaCppOptions)
     assert keys(options_of("scripted")) == names(ScriptedOptions)
-    assert keys(example["profiles"].values()) == names(Plan)
+    plan = names(Plan) - {"beam"} | {f"beam_{name}" for name in names(BeamOptions)}
+    assert keys(example["profiles"].values()) == plan
     assert keys(m for m in members if isinstance(m, dict)) == names(MemberSpec)
 
 
@@ -135,6 +138,9 @@ def test_what_the_example_leaves_commented_is_the_default() -> None:
     pair, plan = example["profiles"]["pair"], Plan(())
     for key in ("rule", "alignment", "weighting", "on_failure"):
         assert pair[key] == getattr(plan, key).value
+    assert pair["forgetting"] == DEFAULT_FORGETTING
+    assert pair["beam_epsilon"] == DEFAULT_EPSILON
+    assert pair["beam_width"] == DEFAULT_WIDTH
 
 
 # What a file gives
@@ -248,8 +254,12 @@ def test_a_profile_becomes_a_plan(tmp_path: Path) -> None:
         alignment = "same_vocabulary"
         weighting = "bayesian"
         on_failure = "replay"
+        forgetting = 0.5
+        beam_epsilon = 0.0
+        beam_width = 4
         [profiles.solo]
         members = ["b"]
+        beam_width = 2
         """,
     )
     assert settings.default_profile == "pair"
@@ -260,8 +270,10 @@ def test_a_profile_becomes_a_plan(tmp_path: Path) -> None:
             Alignment.SAME_VOCABULARY,
             Weighting.BAYESIAN,
             FailurePolicy.REPLAY,
+            0.5,
+            BeamOptions(0.0, 4),
         ),
-        "solo": Plan((MemberSpec("b"),)),
+        "solo": Plan((MemberSpec("b"),), beam=BeamOptions(width=2)),
     }
 
 
@@ -410,7 +422,23 @@ WRONG = [
     ),
     (
         TWO_MODELS + "[profiles.p]\nmembers = ['a']\nweighting = 1\n",
-        "profiles.p.weighting: must be one of static, bayesian, prompt, confidence, not 1",
+        "profiles.p.weighting: must be one of auto, static, bayesian, prompt, confidence, not 1",
+    ),
+    (
+        TWO_MODELS + "[profiles.p]\nmembers = ['a']\nforgetting = 0\n",
+        "profiles.p.forgetting: must be from ",
+    ),
+    (
+        TWO_MODELS + "[profiles.p]\nmembers = ['a']\nbeam_epsilon = 0.6\n",
+        "profiles.p.beam_epsilon: must be from 0 to 0.5, not 0.6",
+    ),
+    (
+        TWO_MODELS + "[profiles.p]\nmembers = ['a']\nbeam_width = 65\n",
+        "profiles.p.beam_width: must be from 1 to 64, not 65",
+    ),
+    (
+        TWO_MODELS + "[profiles.p]\nmembers = ['a']\nbeam_widht = 6\n",
+        "profiles.p.beam_widht: unknown key; did you mean beam_width?",
     ),
     (
         TWO_MODELS + "[profiles.p]\nmembers = ['a']\non_failure = 'AUTO'\n",

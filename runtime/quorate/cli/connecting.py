@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
+import typer
+
 from quorate.app import Service, running
+from quorate.cli.configuration import demo_settings, named_settings
 from quorate.cli.load_view import StatusView
 from quorate.client import Client
 from quorate.engines.status import ModelState
 from quorate.errors import ModelUnusable
+from quorate.server.settings import split_address
 from quorate.settings import Settings
 
 _FREE_LOOPBACK_PORT = "127.0.0.1:0"
+
+
+def asked_service(
+    names: Sequence[str], target: str | None, view: StatusView
+) -> AbstractAsyncContextManager[Client]:
+    """The service that a command was told to ask, or one of its own.
+
+    Args:
+        names: Members as they were named; without any a service of its own has the demo models.
+        target: ``HOST:PORT`` of a server, or None for a service of its own.
+        view: Shows how its own models load.
+
+    Raises:
+        SettingsError: No address, or models that cannot be served together.
+        CannotRun: The demo models are missing.
+    """
+    if target:
+        split_address(target, "--target")
+        return Client(target)
+    settings = named_settings(names, _note) if names else demo_settings(_note)
+    return own_service(settings, view)
+
+
+def _note(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 @asynccontextmanager

@@ -6,41 +6,36 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quorate.generation import Alignment, CombinationRule, FailurePolicy, Weighting
+from quorate.cli.plan_options import (
+    AlignmentChoice,
+    BeamEpsilon,
+    BeamWidth,
+    Forgetting,
+    ModelNames,
+    ProfileName,
+    RuleChoice,
+    WeightingChoice,
+    plan_options,
+)
+from quorate.generation import FailurePolicy
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
     from quorate.cli.answer_view import AnswerView
-    from quorate.cli.load_view import StatusView
     from quorate.cli.question import Question
-    from quorate.client import Client
 
 
 def generate(
     prompt: Annotated[
         str, typer.Argument(metavar="PROMPT", help="What to answer; - reads standard input.")
     ],
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME[:WEIGHT]",
-            help="A member: registry id or path of a GGUF file, with its weight after a colon; "
-            "may be given several times.",
-        ),
-    ] = None,
-    profile: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A named plan of the server.")
-    ] = None,
-    rule: Annotated[
-        CombinationRule | None, typer.Option(help="How the members' distributions become one.")
-    ] = None,
-    alignment: Annotated[
-        Alignment | None, typer.Option(help="How different vocabularies are compared.")
-    ] = None,
-    weighting: Annotated[
-        Weighting | None, typer.Option(help="Where the weights come from.")
-    ] = None,
+    model: ModelNames = None,
+    profile: ProfileName = None,
+    rule: RuleChoice = None,
+    alignment: AlignmentChoice = None,
+    weighting: WeightingChoice = None,
+    forgetting: Forgetting = None,
+    beam_epsilon: BeamEpsilon = None,
+    beam_width: BeamWidth = None,
     on_failure: Annotated[
         FailurePolicy | None, typer.Option(help="What happens when a member dies in mid-stream.")
     ] = None,
@@ -113,13 +108,17 @@ def generate(
 
     if raw and system is not None:
         raise SettingsError("--system has no place in a --raw prompt")
-    if profile and model:
-        raise SettingsError("--profile and --model exclude each other; give one of them")
-    if not model and (rule or alignment or weighting or on_failure):
-        raise SettingsError(
-            "--rule, --alignment, --weighting and --on-failure belong to members; name them "
-            "with --model"
-        )
+    plan = plan_options(
+        model,
+        profile,
+        rule=rule,
+        alignment=alignment,
+        weighting=weighting,
+        forgetting=forgetting,
+        beam_epsilon=beam_epsilon,
+        beam_width=beam_width,
+        on_failure=on_failure,
+    )
     keep_log_quiet()
     members = parse_members(model or [])
     question = Question(
@@ -128,11 +127,7 @@ def generate(
         system=system,
         raw=raw,
         options={
-            "profile": profile,
-            "rule": rule.value if rule else None,
-            "alignment": alignment.value if alignment else None,
-            "weighting": weighting.value if weighting else None,
-            "failure_policy": _failure_policy(on_failure),
+            **plan,
             "temperature": temperature,
             "top_p": top_p,
             "top_k": top_k,
@@ -141,6 +136,7 @@ def generate(
             "repetition_penalty": repetition_penalty,
             "presence_penalty": presence_penalty,
             "frequency_penalty": frequency_penalty,
+            "logit_bias": None,
             "max_tokens": max_tokens,
             "max_bytes": max_bytes,
             "stop": stop,
@@ -150,10 +146,6 @@ def generate(
         },
     )
     asyncio.run(_answer(question, target, _view(as_json, votes, bool(top))))
-
-
-def _failure_policy(policy: FailurePolicy | None) -> str | None:
-    return None if policy in (None, FailurePolicy.AUTO) else policy.value
 
 
 def _view(as_json: bool, votes: bool, candidates: bool) -> AnswerView:
@@ -166,29 +158,11 @@ def _view(as_json: bool, votes: bool, candidates: bool) -> AnswerView:
 
 
 async def _answer(question: Question, target: str | None, view: AnswerView) -> None:
+    from quorate.cli.connecting import asked_service
     from quorate.cli.load_view import passing_view
     from quorate.cli.question import ask
 
-    with passing_view() as loading:
-        async with _client(question, target, loading) as client:
-            await ask(client, question, view)
-
-
-def _client(
-    question: Question, target: str | None, loading: StatusView
-) -> AbstractAsyncContextManager[Client]:
-    from quorate.cli.configuration import demo_settings, named_settings
-    from quorate.cli.connecting import own_service
-    from quorate.client import Client
-    from quorate.server.settings import split_address
-
-    if target:
-        split_address(target, "--target")
-        return Client(target)
     names = [member.name for member in question.members]
-    settings = named_settings(names, _note) if names else demo_settings(_note)
-    return own_service(settings, loading)
-
-
-def _note(text: str) -> None:
-    typer.echo(text, err=True)
+    with passing_view() as loading:
+        async with asked_service(names, target, loading) as client:
+            await ask(client, question, view)

@@ -14,6 +14,7 @@ from quorate.cli import models
 from quorate.cli.demo import demo
 from quorate.cli.failures import FAILED, Failure, failure_of
 from quorate.cli.generate import generate
+from quorate.cli.score import score
 from quorate.cli.serve import serve
 from quorate.cli.streams import abandon_stdout, prepare_streams
 
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(generate)
+app.command()(score)
 app.command()(demo)
 app.add_typer(models.app)
 

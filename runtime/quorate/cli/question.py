@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from quorate.cli.answer_view import AnswerView
 from quorate.cli.connecting import speaks_chat
 from quorate.cli.members import Member
+from quorate.cli.plan_options import name_members
 from quorate.client import Client, GenerateOptions
 from quorate.errors import SettingsError
 from quorate.settings import default_id
@@ -57,7 +57,7 @@ async def request_options(client: Client, question: Question) -> tuple[str | Non
         SettingsError: A system message for members without a chat template.
     """
     options = question.options.copy()
-    _name_members(options, question.members)
+    name_members(options, question.members)
     ids = [default_id(member.name) for member in question.members]
     if question.raw:
         return question.prompt, options
@@ -68,17 +68,6 @@ async def request_options(client: Client, question: Question) -> tuple[str | Non
     system = [("system", question.system)] if question.system is not None else []
     options["messages"] = [*system, ("user", question.prompt)]
     return None, options
-
-
-def _name_members(options: GenerateOptions, members: Sequence[Member]) -> None:
-    """Adds the plan; one member without details is a plan of its own kind."""
-    if not members:
-        return
-    details = ("rule", "alignment", "weighting")
-    if len(members) == 1 and not any(options.get(name) for name in details):
-        options["model"] = default_id(members[0].name)
-        return
-    options["models"] = {default_id(member.name): member.weight for member in members}
 
 
 async def ask(client: Client, question: Question, view: AnswerView) -> None:

@@ -14,24 +14,31 @@ STYLES = {Agreement.ALL: "", Agreement.SOME: "yellow", Agreement.NONE: "magenta"
 class TokenColours:
     """Divides the text of deltas into runs of one style.
 
-    Text comes later than its tokens where a code point or a stop string is not complete yet, so
-    the styles of characters still to come are kept.
+    Text comes later than its tokens where a code point or a stop string is not complete yet, and
+    earlier where a word is not: whichever is ahead is kept until the other has come.
     """
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._text = ""
         self._styles: list[str] = []
 
     def runs(self, delta: inference_pb2.Delta) -> list[tuple[str, str]]:
-        """The text of a delta as pairs of text and style."""
+        """The text that a delta completes, as pairs of text and style."""
+        self._text += delta.text
         for token in delta.tokens:
             characters = self._decoder.decode(token.piece)
             self._styles += [STYLES[agreement(token)]] * len(characters)
-        count = len(delta.text)
-        styles = self._styles[:count] + [""] * (count - len(self._styles))
+        count = min(len(self._text), len(self._styles))
+        pairs = list(zip(self._text[:count], self._styles[:count], strict=True))
+        self._text = self._text[count:]
         del self._styles[:count]
-        pairs = zip(delta.text, styles, strict=True)
         return [
             ("".join(char for char, _ in run), style)
             for style, run in groupby(pairs, key=lambda pair: pair[1])
         ]
+
+    def rest(self) -> str:
+        """The text whose token has not come; it counts as shown from now on."""
+        rest, self._text = self._text, ""
+        return rest

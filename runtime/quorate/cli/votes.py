@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from enum import Enum
 
-from quorate.v1 import inference_pb2
+from quorate.v1 import inference_pb2, plan_pb2
 
 
 class Agreement(Enum):
@@ -38,7 +39,25 @@ def disagreements(
     ]
 
 
+def by_words(tokens: Sequence[inference_pb2.Token]) -> bool:
+    """Whether the tokens are the words of a byte-exact vote, which no vocabulary has."""
+    return bool(tokens) and not any(token.HasField("token_id") for token in tokens)
+
+
+def weights_moved(
+    tokens: Sequence[inference_pb2.Token], members: Sequence[plan_pb2.Member]
+) -> bool:
+    """Whether some member voted with another weight than the plan gave it."""
+    given = {member.model: member.weight for member in members}
+    return any(
+        not math.isclose(vote.weight, given.get(vote.model, vote.weight), abs_tol=1e-6)
+        for token in tokens
+        for vote in token.votes
+    )
+
+
 def summary(tokens: Sequence[inference_pb2.Token]) -> str:
     """One line that counts the tokens on which all agreed."""
     agreed = len(tokens) - len(disagreements(tokens))
-    return f"agreed on {agreed} of {len(tokens)} token{'' if len(tokens) == 1 else 's'}"
+    unit = "word" if by_words(tokens) else "token"
+    return f"agreed on {agreed} of {len(tokens)} {unit}{'' if len(tokens) == 1 else 's'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -10,12 +11,20 @@ from rich.text import Text
 
 from quorate.cli.pieces import percent, visible
 from quorate.cli.token_colours import STYLES
-from quorate.cli.votes import Agreement, agreement, disagreements, summary
+from quorate.cli.votes import (
+    Agreement,
+    agreement,
+    by_words,
+    disagreements,
+    summary,
+    weights_moved,
+)
 from quorate.v1 import inference_pb2, plan_pb2
 
 _STEP_WIDTH = 4
 _PERCENT_WIDTH = 4
 _WIDEST_PIECE = 16
+_NARROWEST_BESIDE_WEIGHTS = 6
 _WIDEST_CANDIDATE = 10
 _CHOSEN = "chosen \N{CHECK MARK}"
 _P_CHOSEN = "p(\N{CHECK MARK})"
@@ -36,9 +45,8 @@ def print_votes(
         return
     console.print()
     if disagreements(tokens):
-        models = [member.model for member in members]
-        console.print(votes_table(tokens, models, console.width))
-        console.print(_legend(members))
+        console.print(votes_table(tokens, members, console.width))
+        console.print(_legend(tokens, members, console.width))
         if console.color_system is not None:
             console.print(_colours())
     console.print(summary(tokens), style="bold")
@@ -48,30 +56,38 @@ def print_candidates(tokens: Sequence[inference_pb2.Token], console: Console) ->
     """Prints the mixture's best candidates for each token, as many as there is room for."""
     console.print()
     console.print(candidates_table(tokens, console.width))
+    if by_words(tokens):
+        console.print("the candidates are those for the first byte of a word", style="dim")
 
 
-def votes_table(tokens: Sequence[inference_pb2.Token], models: Sequence[str], width: int) -> Table:
+def votes_table(
+    tokens: Sequence[inference_pb2.Token], members: Sequence[plan_pb2.Member], width: int
+) -> Table:
     """A row for each step on which the members disagreed, at most ``width`` columns wide.
 
     Args:
         tokens: All tokens of an answer, with their votes.
-        models: Ids of the members, three columns for each.
+        members: Three columns for each, and a fourth where weights moved and there is room.
         width: Columns there are; two to four members fit in 80.
     """
-    piece_width = _piece_width(len(models), width)
+    weights = _shows_weights(tokens, members, width)
+    piece_width = _piece_width(len(members), 3 if weights else 2, width)
     table = _table()
     _add_column(table, "step", _STEP_WIDTH, right=True)
     _add_column(table, _CHOSEN, max(piece_width, len(_CHOSEN)))
-    for letter in _letters(len(models)):
+    for letter in _letters(len(members)):
         _add_column(table, f"{letter} wants" if piece_width >= 7 else letter, piece_width)
         _add_column(table, "p", _PERCENT_WIDTH, right=True)
         _add_column(table, _P_CHOSEN, _PERCENT_WIDTH, right=True)
+        if weights:
+            _add_column(table, "w", _PERCENT_WIDTH, right=True)
     for step, token in disagreements(tokens):
         style = f"bold {STYLES[agreement(token)]}"
         cells = [Text(str(step), style="dim"), Text(visible(token.piece), style=style)]
         votes = {vote.model: vote for vote in token.votes}
-        for model in models:
-            cells += _vote_cells(votes.get(model), token)
+        for member in members:
+            columns = _vote_cells(votes.get(member.model), token)
+            cells += columns if weights else columns[:-1]
         table.add_row(*cells)
     return table
 
@@ -97,30 +113,55 @@ def candidates_table(tokens: Sequence[inference_pb2.Token], width: int) -> Table
 
 def _vote_cells(vote: inference_pb2.Vote | None, token: inference_pb2.Token) -> list[Text]:
     if vote is None:
-        return [Text("-", style="dim"), Text(), Text()]
+        return [Text("-", style="dim"), Text(), Text(), Text()]
     style = "dim" if vote.piece == token.piece else "yellow"
     return [
         Text(visible(vote.piece), style=style),
         Text(percent(vote.logprob)),
         Text(percent(vote.chosen_logprob), style="dim"),
+        Text(percent(math.log(vote.weight) if vote.weight > 0 else -math.inf), style="cyan"),
     ]
 
 
-def _piece_width(members: int, width: int) -> int:
-    """Columns for one piece, so that the whole table fits."""
-    fixed = _STEP_WIDTH + 2 + members * (2 * _PERCENT_WIDTH + 3)
+def _shows_weights(
+    tokens: Sequence[inference_pb2.Token], members: Sequence[plan_pb2.Member], width: int
+) -> bool:
+    room = _piece_width(len(members), 3, width) >= _NARROWEST_BESIDE_WEIGHTS
+    return room and weights_moved(tokens, members)
+
+
+def _piece_width(members: int, percents: int, width: int) -> int:
+    """Columns for one piece, so that the whole table fits.
+
+    Args:
+        members: How many there are.
+        percents: Further columns for each.
+        width: Columns there are.
+    """
+    fixed = _STEP_WIDTH + 2 + members * (percents * (_PERCENT_WIDTH + 1) + 1)
     for piece in range(_WIDEST_PIECE, 3, -1):
         if fixed + max(piece, len(_CHOSEN)) + members * piece <= width:
             return piece
     return 3
 
 
-def _legend(members: Sequence[plan_pb2.Member]) -> Text:
+def _legend(
+    tokens: Sequence[inference_pb2.Token], members: Sequence[plan_pb2.Member], width: int
+) -> Text:
+    weight = "prior" if weights_moved(tokens, members) else "weight"
     legend = Text("\n")
     for letter, member in zip(_letters(len(members)), members, strict=True):
         legend.append(f"{letter} ", style="bold")
-        legend.append(f"{member.model}, weight {member.weight:.2g}\n")
-    legend.append(f"p: how probable it found its favourite; {_P_CHOSEN}: the chosen token")
+        legend.append(f"{member.model}, {weight} {member.weight:.2g}\n")
+    if by_words(tokens):
+        legend.append("wants: the word as far as it agreed, then its favourite byte after byte\n")
+    unit = "word" if by_words(tokens) else "token"
+    legend.append(
+        f"p: how probable it found {'that' if unit == 'word' else 'its favourite'}; "
+        f"{_P_CHOSEN}: the chosen {unit}"
+    )
+    if _shows_weights(tokens, members, width):
+        legend.append("; w: its weight")
     return legend
 
 

@@ -63,15 +63,21 @@ class TerminalWriter:
     def write(self, delta: inference_pb2.Delta) -> None:
         """Writes a piece of the answer."""
         for text, style in self._colours.runs(delta):
-            self._console.print(Text(harmless(text), style=style), end="", soft_wrap=True)
-            self._last = text[-1]
+            self._print(text, style)
 
     def end_line(self) -> None:
         """Begins a new line, unless it was just begun."""
+        self._print(self._colours.rest(), "")
         if self._last == "\n":
             return
         self._console.print()
         self._last = "\n"
+
+    def _print(self, text: str, style: str) -> None:
+        if not text:
+            return
+        self._console.print(Text(harmless(text), style=style), end="", soft_wrap=True)
+        self._last = text[-1]
 
 
 def stdout_writer() -> Writer:

@@ -19,7 +19,8 @@ _SAMPLING = (
     "presence_penalty",
     "frequency_penalty",
 )
-_PLAN_DETAILS = ("rule", "alignment", "weighting", "failure_policy")
+_BEAM = {"beam_epsilon": "epsilon", "beam_width": "width"}
+_PLAN_DETAILS = ("rule", "alignment", "weighting", "forgetting", *_BEAM, "failure_policy")
 
 
 class PlanOptions(TypedDict, total=False):
@@ -32,9 +33,12 @@ class PlanOptions(TypedDict, total=False):
         model: One model.
         models: Several models that vote, with or without weights.
         profile: A named plan of the server's configuration.
-        rule: ``linear``, ``geometric`` or ``majority``; for ``models`` alone, as the next two.
+        rule: ``linear``, ``geometric`` or ``majority``; for ``models`` alone, as the next five.
         alignment: ``auto``, ``same_vocabulary``, ``byte_exact`` or ``union_top_k``.
         weighting: ``static``, ``bayesian``, ``prompt`` or ``confidence``.
+        forgetting: Share of what Bayesian weights keep from byte to byte; 1 forgets nothing.
+        beam_epsilon: Share from which a byte-exact vote follows a way to cut the text.
+        beam_width: Most of them followed at once.
         failure_policy: ``continue``, ``replay`` or ``fail``, when a member dies in mid-stream.
         request_id: Chosen by the caller, echoed in the answer.
         timeout: Deadline in seconds from now.
@@ -47,6 +51,9 @@ class PlanOptions(TypedDict, total=False):
     rule: str | None
     alignment: str | None
     weighting: str | None
+    forgetting: float | None
+    beam_epsilon: float | None
+    beam_width: int | None
     failure_policy: str | None
     request_id: str | None
     timeout: float | None
@@ -205,6 +212,11 @@ def _fill_ensemble(ensemble: plan_pb2.EnsemblePlan, given: Mapping[str, Any]) ->
     ensemble.rule = _enum(given, "rule", plan_pb2.CombinationRule)
     ensemble.alignment = _enum(given, "alignment", plan_pb2.Alignment)
     ensemble.weighting = _enum(given, "weighting", plan_pb2.Weighting)
+    _fill(ensemble, given, ("forgetting",))
+    for name, field in _BEAM.items():
+        if name in given:
+            with _refusing(name):
+                setattr(ensemble.beam, field, given[name])
 
 
 def _enum(given: Mapping[str, Any], name: str, kind: Any) -> Any:

@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from quorate.accounting.usage import total_usage
 from quorate.dispatch.gate import Gate
+from quorate.dispatch.seating import Guest, invite, seat
 from quorate.dispatch.settings import DispatchSettings
-from quorate.engines.contract import Engine
 from quorate.engines.fleet import Fleet
-from quorate.ensemble.decode import Ballot, decode
+from quorate.ensemble.byte_decode import decode_bytes
+from quorate.ensemble.decode import Ballot, Step, decode
+from quorate.ensemble.hypotheses import BYTES
 from quorate.ensemble.sampling import Sampler
-from quorate.ensemble.sampling_options import validate
-from quorate.ensemble.scoring import score
+from quorate.ensemble.sampling_options import validate, validate_for_bytes
+from quorate.ensemble.scoring import score, score_bytes
 from quorate.ensemble.seats import Seat, Table
 from quorate.ensemble.stops import StopMatcher
+from quorate.ensemble.union_decode import decode_union, score_union
 from quorate.errors import InvalidRequest, PromptTooLong
 from quorate.generation import (
     Accepted,
+    Alignment,
     Decision,
     Delta,
     Event,
     FailurePolicy,
     Finished,
     FinishReason,
+    MemberScore,
     Plan,
     Prompt,
     Request,
     Score,
     ScoreRequest,
     TextPrompt,
+    Token,
     Usage,
 )
 from quorate.measurement.energy import EnergyMeter, NoMeter
@@ -43,6 +49,11 @@ from quorate.routing.choose import choose_plan
 from quorate.routing.snapshot import Snapshot
 
 _SEED_BITS = 63
+_LOOPS: Mapping[Alignment, Callable[[Table[Any], Ballot], AsyncGenerator[Step, None]]] = {
+    Alignment.SAME_VOCABULARY: decode,
+    Alignment.BYTE_EXACT: decode_bytes,
+    Alignment.UNION_TOP_K: decode_union,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +61,8 @@ class _Seated:
     """A request whose members' sessions are open."""
 
     decision: Decision
-    table: Table
-    engine: Engine
-    room: int
+    table: Table[Any]
+    guests: list[Guest]
 
 
 class Dispatcher:
@@ -118,9 +128,9 @@ class Dispatcher:
             table, decision = seated.table, seated.decision
             ballot = _ballot(request, seated, wanted)
             yield Accepted(request.request_id or str(uuid.uuid4()), decision)
-            table.feed_prompts()
+            table.start()
             generated = 0
-            async with aclosing(decode(table, ballot)) as steps:
+            async with aclosing(_LOOPS[decision.alignment](table, ballot)) as steps:
                 async for step in steps:
                     if isinstance(step, FinishReason):
                         yield Finished(step, self._usage(table, generated, stopwatch))
@@ -144,35 +154,32 @@ class Dispatcher:
             self._gate.enter(),
             self._seat(request.prompt, self._decide_for_score(request), wanted) as seated,
         ):
-            table = seated.table
-            continuation = await seated.engine.encode_continuation(request.continuation)
-            if not continuation:
-                raise InvalidRequest("continuation", "has no tokens; give text that can be scored")
-            if len(continuation) > seated.room:
-                raise PromptTooLong(
-                    "continuation",
-                    f"has {len(continuation)} tokens, and the context has room for {seated.room}",
-                )
-            table.feed_prompts()
-            tokens = await score(
-                table, seated.engine.vocabulary, seated.decision.rule, continuation
-            )
+            table, decision = seated.table, seated.decision
+            continuations = await _continuations(request.continuation, request.prompt, seated)
+            table.start()
+            tokens = await _scored(request.continuation, continuations, seated)
             return Score(
                 request_id=request.request_id or str(uuid.uuid4()),
-                decision=seated.decision,
+                decision=decision,
                 logprob=sum(token.logprob for token in tokens),
                 bytes=len(request.continuation.encode()),
                 tokens=tuple(tokens),
                 usage=self._usage(table, len(tokens), stopwatch),
+                members=tuple(
+                    _member_score(one, len(continuations[one.model])) for one in table.seats
+                ),
             )
 
     def _decide(self, request: Request) -> Decision:
         seed = request.sampling.seed
-        return choose_plan(
+        decision = choose_plan(
             request.plan,
             self._snapshot(),
             secrets.randbits(_SEED_BITS) if seed is None else seed,
         )
+        if decision.alignment is not Alignment.SAME_VOCABULARY:
+            validate_for_bytes(request.sampling)
+        return decision
 
     def _decide_for_score(self, request: ScoreRequest) -> Decision:
         """Drops no member unasked: the rest of the sum would silently be of another plan."""
@@ -188,26 +195,18 @@ class Dispatcher:
         """Opens a session with each member."""
         models = [member.model for member in decision.members]
         with self._fleet.use(models) as engines:
-            prompts = await asyncio.gather(*(engine.encode(prompt) for engine in engines))
-            room = _room(prompt, models, engines, prompts)
-            growth = min(wanted, room)
-            table = Table(
-                [
-                    Seat(member.model, engine, member.weight or 0.0, ids, len(ids) + growth)
-                    for member, engine, ids in zip(decision.members, engines, prompts, strict=True)
-                ],
-                decision.on_failure,
-            )
+            guests = await invite(decision, engines, prompt)
+            table = await seat(decision, guests, prompt, wanted)
             try:
                 await table.open()
-                yield _Seated(decision, table, engines[0], room)
+                yield _Seated(decision, table, guests)
             finally:
                 table.close()
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(self._fleet.statuses, self._profiles, self._default_profile)
 
-    def _usage(self, table: Table, generated: int, stopwatch: Stopwatch) -> Usage:
+    def _usage(self, table: Table[Any], generated: int, stopwatch: Stopwatch) -> Usage:
         return total_usage(
             table.usage(self._meter),
             generated,
@@ -216,45 +215,78 @@ class Dispatcher:
         )
 
 
+async def _scored(
+    text: str, continuations: Mapping[str, Sequence[int]], seated: _Seated
+) -> list[Token]:
+    """Scores a continuation in the way of the plan's alignment."""
+    decision, first = seated.decision, seated.guests[0]
+    if decision.alignment is Alignment.BYTE_EXACT:
+        return await score_bytes(seated.table, decision.rule, text.encode())
+    tokens, vocabulary = continuations[first.model], first.engine.vocabulary
+    if decision.alignment is Alignment.UNION_TOP_K:
+        pieces = [vocabulary.pieces[token] for token in tokens]
+        return await score_union(seated.table, decision.rule, pieces)
+    return await score(seated.table, vocabulary, decision.rule, tokens)
+
+
+async def _continuation(text: str, prompt: Prompt, guest: Guest) -> list[int]:
+    """The text to score in a member's tokens.
+
+    At the very beginning of a document it is cut as such, with the space that some tokenizers put
+    there.
+    """
+    if prompt != TextPrompt(""):
+        return await guest.engine.encode_continuation(text)
+    tokens = await guest.engine.encode(TextPrompt(text))
+    start = len(guest.tokens)
+    return tokens[start:] if tokens[:start] == guest.tokens else tokens
+
+
+async def _continuations(text: str, prompt: Prompt, seated: _Seated) -> dict[str, list[int]]:
+    """The text to score in every member's tokens, by model.
+
+    Raises:
+        InvalidRequest: A member has no tokens for it.
+        PromptTooLong: It does not fit a member's context.
+    """
+    continuations = {}
+    for guest in seated.guests:
+        tokens = await _continuation(text, prompt, guest)
+        if not tokens:
+            raise InvalidRequest("continuation", "has no tokens; give text that can be scored")
+        if len(tokens) > guest.room:
+            raise PromptTooLong(
+                "continuation",
+                f"has {len(tokens)} tokens for model {guest.model}, and its context has room "
+                f"for {guest.room}",
+            )
+        continuations[guest.model] = tokens
+    return continuations
+
+
 def _ballot(request: Request, seated: _Seated, wanted: int) -> Ballot:
     decision = seated.decision
-    vocabulary = seated.engine.vocabulary
+    vocabulary, prompt = seated.guests[0].engine.vocabulary, seated.guests[0].tokens
+    if decision.alignment is not Alignment.SAME_VOCABULARY:
+        vocabulary, prompt = BYTES, ()
+    room = min(guest.room for guest in seated.guests)
     return Ballot(
         vocabulary=vocabulary,
         rule=decision.rule,
-        sampler=Sampler(
-            request.sampling, len(vocabulary), decision.seed, seated.table.seats[0].prompt
-        ),
+        sampler=Sampler(request.sampling, len(vocabulary), decision.seed, prompt),
         stopping=request.stopping,
         response=request.response,
-        most_tokens=min(wanted, seated.room),
-        at_limit=FinishReason.MAX_TOKENS if wanted <= seated.room else FinishReason.CONTEXT_FULL,
+        most_tokens=min(wanted, room),
+        at_limit=FinishReason.MAX_TOKENS if wanted <= room else FinishReason.CONTEXT_FULL,
     )
 
 
-def _room(
-    prompt: Prompt,
-    models: Sequence[str],
-    engines: Sequence[Engine],
-    prompts: Sequence[Sequence[int]],
-) -> int:
-    """Tokens the answer may have until the fullest member's context ends.
-
-    Raises:
-        InvalidRequest: The prompt has no tokens at all.
-        PromptTooLong: The prompt leaves no room for an answer.
-    """
-    field = "prompt" if isinstance(prompt, TextPrompt) else "chat"
-    rooms = []
-    for model, engine, ids in zip(models, engines, prompts, strict=True):
-        if not ids:
-            raise InvalidRequest(field, f"is empty for model {model}, which needs at least a token")
-        holds = min(engine.facts.context_length, engine.facts.cells)
-        if len(ids) >= holds:
-            raise PromptTooLong(
-                field,
-                f"has {len(ids)} tokens for model {model}, whose context holds {holds} "
-                "with the answer; shorten it",
-            )
-        rooms.append(holds - len(ids))
-    return min(rooms)
+def _member_score(seat: Seat[Any], tokens: int) -> MemberScore:
+    return MemberScore(
+        model=seat.model,
+        logprob=seat.logprob,
+        tokens=tokens,
+        forwards=seat.forwards,
+        weight=seat.shares / max(1, seat.steps),
+        dropped_mass=seat.dropped_mass,
+    )

@@ -10,20 +10,77 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from quorate.engines.contract import ModelFacts
+from quorate.errors import UnsupportedPlan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lease:
-    """The right to one session.
+    """The right to one session, or to a family of a session and its branches.
 
     Attributes:
-        slot: Its number, in ``range(sessions)``; no two leases share one.
-        cells: KV cells reserved for it.
+        slots: Their numbers, in ``range(sessions)``; no two leases share one.
+        cells: KV cells reserved for all of them together.
     """
 
-    slot: int
+    slots: tuple[int, ...]
     cells: int
+
+
+class Places:
+    """The slots of a lease, taken and given back one by one; the last one ends the lease.
+
+    Args:
+        lease: Freshly granted; its first slot is taken from the start.
+        tokens: Most tokens of one session.
+        release: Takes the lease back.
+    """
+
+    def __init__(self, lease: Lease, tokens: int, release: Callable[[Lease], None]) -> None:
+        self.first = lease.slots[0]
+        self.tokens = tokens
+        self._lease = lease
+        self._release = release
+        self._free = list(lease.slots[:0:-1])
+
+    @property
+    def branching(self) -> bool:
+        """Whether there are places for branches."""
+        return len(self._lease.slots) > 1
+
+    def take(self) -> int | None:
+        """A free slot, or None where all are taken."""
+        return self._free.pop() if self._free else None
+
+    def give_back(self, slot: int) -> None:
+        """Frees a slot that was taken."""
+        self._free.append(slot)
+        if len(self._free) == len(self._lease.slots):
+            self._release(self._lease)
+
+
+def cells_for(facts: ModelFacts, tokens: int, branches: int, model: str) -> int:
+    """KV cells to reserve for a session of so many tokens and its branches.
+
+    Raises:
+        UnsupportedPlan: There can never be so many sessions, or cells for them.
+    """
+    if branches >= facts.sessions:
+        raise UnsupportedPlan(
+            f"model {model}",
+            f"{branches} branches need more sessions than its {facts.sessions}",
+        )
+    cells = tokens if facts.shares_cells else tokens * (1 + branches)
+    if branches and cells > facts.cells:
+        raise UnsupportedPlan(
+            f"model {model}",
+            f"{branches} branches of {tokens} tokens, which its engine cannot share, need {cells} "
+            f"KV cells and it has {facts.cells}; ask for a narrower beam or a shorter answer",
+        )
+    return cells
 
 
 class Admission:
@@ -38,15 +95,15 @@ class Admission:
         self._slots = list(range(sessions))
         self._cells = cells
         self._leases: set[Lease] = set()
-        self._waiters: deque[tuple[int, asyncio.Future[Lease]]] = deque()
+        self._waiters: deque[tuple[int, int, asyncio.Future[Lease]]] = deque()
 
     @property
     def waiting(self) -> int:
         """How many wait for a lease."""
-        return sum(not future.done() for _, future in self._waiters)
+        return sum(not future.done() for *_, future in self._waiters)
 
-    async def acquire(self, cells: int) -> Lease:
-        """Waits in order of arrival for a slot and ``cells`` cells.
+    async def acquire(self, cells: int, slots: int = 1) -> Lease:
+        """Waits in order of arrival for so many slots and cells.
 
         Cancelling the task that waits gives up its place.
 
@@ -54,26 +111,26 @@ class Admission:
             BaseException: Whatever ``fail_all`` was given while this waited.
         """
         if not self.waiting:
-            lease = self.try_acquire(cells)
+            lease = self.try_acquire(cells, slots)
             if lease is not None:
                 return lease
         future: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
-        self._waiters.append((cells, future))
+        self._waiters.append((cells, slots, future))
         try:
             return await future
         except asyncio.CancelledError:
             self._abandon(future)
             raise
 
-    def try_acquire(self, cells: int) -> Lease | None:
+    def try_acquire(self, cells: int, slots: int = 1) -> Lease | None:
         """Grants a lease at once, past those who wait, or returns None.
 
         Meant for forks: their parent holds what others wait for, so letting them pass is what ends
         the wait soonest.
         """
-        if not self._slots or cells > self._cells:
+        if slots > len(self._slots) or cells > self._cells:
             return None
-        lease = Lease(heapq.heappop(self._slots), cells)
+        lease = Lease(tuple(heapq.heappop(self._slots) for _ in range(slots)), cells)
         self._cells -= cells
         self._leases.add(lease)
         return lease
@@ -85,24 +142,25 @@ class Admission:
             ValueError: The lease is not held any more.
         """
         if lease not in self._leases:
-            raise ValueError(f"slot {lease.slot} was released already")
+            raise ValueError(f"slots {lease.slots} were released already")
         self._leases.remove(lease)
-        heapq.heappush(self._slots, lease.slot)
+        for slot in lease.slots:
+            heapq.heappush(self._slots, slot)
         self._cells += lease.cells
         self._admit()
 
     def fail_all(self, error: BaseException) -> None:
         """Wakes everyone who waits with ``error``; leases already granted stay."""
         waiters, self._waiters = self._waiters, deque()
-        for _, future in waiters:
+        for *_, future in waiters:
             if not future.done():
                 future.set_exception(error)
 
     def _admit(self) -> None:
         while self._waiters:
-            cells, future = self._waiters[0]
+            cells, slots, future = self._waiters[0]
             if not future.done():
-                lease = self.try_acquire(cells)
+                lease = self.try_acquire(cells, slots)
                 if lease is None:
                     return
                 future.set_result(lease)

@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from quorate.engines.byte_order import PrefixSums
 from quorate.engines.vocabulary import Vocabulary
 from quorate.generation import Prompt
 
@@ -41,6 +42,9 @@ class ModelFacts:
         context_length: Most tokens one session can hold.
         sessions: Most sessions that can be open at once.
         cells: KV cells shared by all sessions; their reservations never exceed it.
+        shares_cells: Whether branches share the cells of what they have in common.
+        space_prefix: Whether the tokenizer puts a space before text that begins a document, as
+            SentencePiece's do.
         memory_bytes: Resident size estimate of weights and KV cache; 0 where unknown.
     """
 
@@ -50,6 +54,8 @@ class ModelFacts:
     cells: int
     capabilities: Capabilities
     memory_bytes: int = 0
+    shares_cells: bool = False
+    space_prefix: bool = False
 
 
 class Session(Protocol):
@@ -73,6 +79,14 @@ class Session(Protocol):
         """Time spent between feeds and their answers so far."""
         ...
 
+    @property
+    def prefix_sums(self) -> PrefixSums:
+        """Running sums of the last row's probabilities, in the byte order of the vocabulary.
+
+        Only for sessions that were opened with branches, and valid as long as the row is.
+        """
+        ...
+
     def feed(self, tokens: Sequence[int]) -> Awaitable[LogProbs]:
         """Appends tokens; the result is the log-probs of the one that would follow.
 
@@ -88,6 +102,32 @@ class Session(Protocol):
 
         Raises:
             InvalidRequest: An id outside the vocabulary, or more tokens than were reserved.
+            WorkerLost: The process behind the engine died.
+        """
+        ...
+
+    def score(self, tokens: Sequence[int]) -> Awaitable[Sequence[float]]:
+        """Feeds the tokens of a whole text to an empty session and tells how probable each was.
+
+        Nothing of it is taken from the prefix cache. Like ``feed``, the work starts at the call.
+
+        Returns:
+            The log-prob of every token but the first, in nats.
+
+        Raises:
+            InvalidRequest: The session is not empty, or what ``feed`` refuses.
+            WorkerLost: The process behind the engine died.
+        """
+        ...
+
+    def branch(self) -> Session:
+        """Opens a session that holds the same tokens, in a place reserved by ``Engine.open``.
+
+        The KV entries are shared where the engine can fork; elsewhere the tokens are fed again
+        with the branch's first feed. The branch has no row before that.
+
+        Raises:
+            InvalidRequest: Every reserved place is taken.
             WorkerLost: The process behind the engine died.
         """
         ...
@@ -144,14 +184,21 @@ class Engine(Protocol):
         """Turns text into tokens as it would continue a prompt: no BOS, no dummy prefix."""
         ...
 
-    async def open(self, tokens: int) -> Session:
+    async def open(self, tokens: int, branches: int = 0) -> Session:
         """Opens a session that may grow to ``tokens`` tokens.
 
-        Waits in order of arrival until a session and enough KV cells are free. Closing the task
+        Waits in order of arrival until enough sessions and KV cells are free. Closing the task
         that waits gives up its place.
+
+        Args:
+            tokens: Most tokens of the session, and of each branch. Where branches share cells they
+                are also the most that all of them together may take.
+            branches: Places for branches that live beside the session; they are freed with the
+                last of the family. Where there are any, rows come with their prefix sums.
 
         Raises:
             PromptTooLong: More than the context length, so that it could never be admitted.
+            UnsupportedPlan: More branches than the engine has sessions, or than its cells hold.
             WorkerLost: The process behind the engine died while waiting.
             Unavailable: The engine is closed or restarting.
         """

@@ -251,6 +251,7 @@ class Fleet:
             vocabulary_size=len(vocabulary),
             vocabulary_fingerprint=vocabulary.fingerprint,
             chat=facts.capabilities.chat,
+            has_bytes=vocabulary.has_bytes,
             sessions=facts.sessions,
         )
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from quorate.engines.admission import Admission, Lease
+from quorate.engines.admission import Admission, Places, cells_for
 from quorate.engines.batching.contract import BatchModel, NoRoom
 from quorate.engines.batching.scheduler import Scheduler
+from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs, ModelFacts
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import (
@@ -73,7 +75,7 @@ class InProcessEngine:
         """See ``Engine.encode_continuation``."""
         return self._model.encode_continuation(text)
 
-    async def open(self, tokens: int) -> InProcessSession:
+    async def open(self, tokens: int, branches: int = 0) -> InProcessSession:
         """See ``Engine.open``."""
         self._check_running()
         most = min(self._facts.context_length, self._facts.cells)
@@ -82,14 +84,16 @@ class InProcessEngine:
                 "prompt",
                 f"{tokens} tokens with the answer; model {self.model_id} holds at most {most}",
             )
-        lease = await self._admission.acquire(tokens)
+        cells = cells_for(self._facts, tokens, branches, self.model_id)
+        lease = await self._admission.acquire(cells, 1 + branches)
         try:
             self._check_running()
         except Unavailable:
             self._admission.release(lease)
             raise
-        session = InProcessSession(self, next(self._numbers), lease)
-        self._scheduler.open(session.number, session.output)
+        places = Places(lease, tokens, self._admission.release)
+        session = InProcessSession(self, next(self._numbers), places, places.first)
+        self._scheduler.open(session.number, session.output, session.sums)
         self._sessions[session.number] = session
         return session
 
@@ -142,18 +146,36 @@ class InProcessEngine:
     def _feed(self, number: int, tokens: Sequence[int]) -> None:
         # Whoever else feeds in this turn of the loop shares the decode call.
         self._scheduler.feed(number, tokens)
+        self._step_soon()
+
+    def _step_soon(self) -> None:
         if self._step_due is None:
             self._step_due = asyncio.get_running_loop().call_soon(self._step)
 
+    def _score(self, number: int, tokens: Sequence[int]) -> None:
+        self._scheduler.score(number, tokens)
+        self._step_soon()
+
     def _fork(self, parent: InProcessSession) -> InProcessSession:
-        lease = self._admission.try_acquire(parent.lease.cells)
+        tokens = parent.places.tokens
+        lease = self._admission.try_acquire(tokens)
         if lease is None:
             raise Overloaded(f"model {self.model_id} has no free session to fork into", 1.0)
-        child = InProcessSession(self, next(self._numbers), lease, parent.position)
+        places = Places(lease, tokens, self._admission.release)
+        return self._fork_into(parent, places, places.first)
+
+    def _branch(self, parent: InProcessSession) -> InProcessSession:
+        slot = parent.places.take()
+        if slot is None:
+            raise InvalidRequest("branch", "every place that was reserved for branches is taken")
+        return self._fork_into(parent, parent.places, slot)
+
+    def _fork_into(self, parent: InProcessSession, places: Places, slot: int) -> InProcessSession:
+        child = InProcessSession(self, next(self._numbers), places, slot, parent.position)
         try:
-            self._scheduler.fork(parent.number, child.number, child.output)
+            self._scheduler.fork(parent.number, child.number, child.output, child.sums)
         except NoRoom as error:
-            self._admission.release(lease)
+            places.give_back(slot)
             raise Overloaded(f"model {self.model_id} has no KV cells for a fork", 1.0) from error
         self._sessions[child.number] = child
         return child
@@ -164,7 +186,7 @@ class InProcessEngine:
     def _release(self, session: InProcessSession) -> None:
         if self._sessions.pop(session.number, None) is not None:
             self._scheduler.close(session.number)
-        self._admission.release(session.lease)
+        session.places.give_back(session.slot)
 
     def _cancel_step(self) -> None:
         if self._step_due is not None:
@@ -181,20 +203,24 @@ class InProcessEngine:
             self.recover()
             return
         for completion in completed:
-            self._sessions[completion.session].complete(completion.cached_tokens)
+            session = self._sessions[completion.session]
+            session.complete(completion.cached_tokens, completion.scores)
         if self._scheduler.has_work:
             self._step_due = asyncio.get_running_loop().call_soon(self._step)
 
 
 class InProcessSession:
-    """A ``Session`` of an ``InProcessEngine``; made by ``open`` and ``fork`` only."""
+    """A ``Session`` of an ``InProcessEngine``; made by ``open``, ``fork`` and ``branch`` only."""
 
     def __init__(
-        self, engine: InProcessEngine, number: int, lease: Lease, position: int = 0
+        self, engine: InProcessEngine, number: int, places: Places, slot: int, position: int = 0
     ) -> None:
         self.number = number
-        self.lease = lease
-        self.output: LogProbs = np.empty(len(engine.vocabulary), np.float32)
+        self.places = places
+        self.slot = slot
+        size = len(engine.vocabulary)
+        self.output: LogProbs = np.empty(size, np.float32)
+        self.sums: PrefixSums | None = np.empty(size + 1) if places.branching else None
         self._engine = engine
         self._loop = asyncio.get_running_loop()
         self._position = position
@@ -203,7 +229,7 @@ class InProcessSession:
         self._view = self.output.view()
         self._view.flags.writeable = False
         # A feed that was cancelled stays here: how far it got is not known.
-        self._outstanding: asyncio.Future[LogProbs] | None = None
+        self._outstanding: asyncio.Future[Any] | None = None
         self._fed_tokens = 0
         self._fed_at = 0.0
         self._failure: QuorateError | None = None
@@ -229,18 +255,25 @@ class InProcessSession:
 
         After a feed was cancelled or lost, the session can only be closed.
         """
-        future: asyncio.Future[LogProbs] = self._loop.create_future()
-        try:
-            self._check_usable()
-            self._check_tokens(tokens)
-        except QuorateError as error:
-            future.set_exception(error)
-            # Whoever feeds several members may never come to this one.
-            future.exception()
-            return future
-        self._outstanding, self._fed_tokens, self._fed_at = future, len(tokens), self._loop.time()
-        self._engine._feed(self.number, tokens)
-        return future
+        return self._start(tokens, self._engine._feed)
+
+    def score(self, tokens: Sequence[int]) -> asyncio.Future[Sequence[float]]:
+        """See ``Session.score``; errors come as those of ``feed`` do."""
+        return self._start(tokens, self._engine._score, only_empty=True)
+
+    @property
+    def prefix_sums(self) -> PrefixSums:
+        """See ``Session.prefix_sums``."""
+        if self.sums is None:
+            raise Internal(f"model {self._engine.model_id}: the session has no branches")
+        view = self.sums.view()
+        view.flags.writeable = False
+        return view
+
+    def branch(self) -> InProcessSession:
+        """See ``Session.branch``."""
+        self._check_usable()
+        return self._engine._branch(self)
 
     async def fork(self) -> InProcessSession:
         """See ``Session.fork``."""
@@ -268,7 +301,7 @@ class InProcessSession:
             self._outstanding.cancel()
         self._engine._release(self)
 
-    def complete(self, cached_tokens: int) -> None:
+    def complete(self, cached_tokens: int, scores: Sequence[float] | None) -> None:
         """The outstanding feed is done."""
         self._busy_seconds += self._loop.time() - self._fed_at
         future = self._outstanding
@@ -277,7 +310,7 @@ class InProcessSession:
         self._outstanding = None
         self._position += self._fed_tokens
         self._cached_tokens = cached_tokens
-        future.set_result(self._view)
+        future.set_result(self._view if scores is None else scores)
 
     def fail(self, error: QuorateError) -> None:
         """From now on every call but ``close`` raises ``error``, the outstanding one included."""
@@ -288,6 +321,27 @@ class InProcessSession:
         self._outstanding.set_exception(error)
         # Whoever fed may have left meanwhile; then nobody need hear of it.
         self._outstanding.exception()
+
+    def _start(
+        self,
+        tokens: Sequence[int],
+        begin: Callable[[int, Sequence[int]], None],
+        only_empty: bool = False,
+    ) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = self._loop.create_future()
+        try:
+            self._check_usable()
+            self._check_tokens(tokens)
+            if only_empty and self._position:
+                raise InvalidRequest("tokens", "only an empty session can be scored")
+        except QuorateError as error:
+            future.set_exception(error)
+            # Whoever feeds several members may never come to this one.
+            future.exception()
+            return future
+        self._outstanding, self._fed_tokens, self._fed_at = future, len(tokens), self._loop.time()
+        begin(self.number, tokens)
+        return future
 
     def _check_usable(self) -> None:
         model = self._engine.model_id
@@ -306,5 +360,6 @@ class InProcessSession:
             wrong = next(token for token in tokens if not 0 <= token < size)
             raise InvalidRequest("tokens", f"id {wrong} is outside the vocabulary of {size}")
         end = self._position + len(tokens)
-        if end > self.lease.cells:
-            raise InvalidRequest("tokens", f"{end} tokens, but {self.lease.cells} were reserved")
+        reserved = self.places.tokens
+        if end > reserved:
+            raise InvalidRequest("tokens", f"{end} tokens, but {reserved} were reserved")

@@ -26,6 +26,7 @@ class ModelStatus:
         message: Why it failed, or what it is doing; one line for people.
         progress: Of the current state, in [0, 1], or None where it is not known.
         vocabulary_fingerprint: Equal fingerprints can vote token by token.
+        has_bytes: Whether its vocabulary says what bytes its tokens stand for.
         sessions: Most sessions at once.
         cores: Processor cores its worker runs on.
         memory_bytes: Resident memory of its worker.
@@ -41,6 +42,7 @@ class ModelStatus:
     vocabulary_size: int = 0
     vocabulary_fingerprint: str = ""
     chat: bool = False
+    has_bytes: bool = False
     sessions: int = 0
     cores: tuple[int, ...] = ()
     memory_bytes: int = 0

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from quorate.engines.byte_order import ByteOrder
+
 _MAGIC = b"QVOC"
 
 
@@ -29,6 +31,16 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.pieces)
+
+    @cached_property
+    def byte_order(self) -> ByteOrder:
+        """The tokens in the order of their bytes, for the byte-exact vote."""
+        return ByteOrder(self.pieces, self.end_of_generation)
+
+    @cached_property
+    def has_bytes(self) -> bool:
+        """Whether it says what tokens stand for; an exotic tokenizer may know ids alone."""
+        return any(self.pieces)
 
     @cached_property
     def fingerprint(self) -> str:

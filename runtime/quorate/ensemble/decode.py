@@ -1,4 +1,4 @@
-"""The decode loop: mix, draw, feed, tell; until something ends it."""
+"""The decode loop over tokens: mix, draw, feed, tell; until something ends it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Ballot:
     """How the members of a table vote.
 
     Attributes:
-        vocabulary: The vocabulary all members share.
+        vocabulary: The symbols they vote on: the vocabulary that all share, or the bytes.
         most_tokens: The answer ends after this many tokens, for the reason ``at_limit``.
     """
 
@@ -44,7 +44,7 @@ class Ballot:
     at_limit: FinishReason
 
 
-async def decode(table: Table, ballot: Ballot) -> AsyncGenerator[Step, None]:
+async def decode(table: Table[int], ballot: Ballot) -> AsyncGenerator[Step, None]:
     """Runs the vote over an open table whose prompts have been fed.
 
     The chosen token is fed to every member before the caller hears of it, so that the members
@@ -74,6 +74,7 @@ async def decode(table: Table, ballot: Ballot) -> AsyncGenerator[Step, None]:
                 yield Delta(rest.text, ())
             yield rest.ended or FinishReason.END_OF_GENERATION
             return
+        table.observe(rows, chosen, len(pieces[chosen]))
         token = _token(chosen, mixture, rows, bool(fuser.tied), table, ballot)
         count += 1
         grown = answer.push(pieces[chosen])
@@ -94,7 +95,7 @@ def _token(
     mixture: LogProbs,
     rows: Sequence[LogProbs],
     tied: bool,
-    table: Table,
+    table: Table[int],
     ballot: Ballot,
 ) -> Token:
     pieces = ballot.vocabulary.pieces
@@ -104,8 +105,6 @@ def _token(
         pieces[chosen],
         float(mixture[chosen]),
         top_candidates(mixture, pieces, shown.top_logprobs) if shown.top_logprobs else (),
-        votes([seat.model for seat in table.seats], rows, table.weights, chosen, pieces)
-        if shown.member_votes
-        else (),
+        votes(table.seats, rows, table.weights, chosen) if shown.member_votes else (),
         tied,
     )

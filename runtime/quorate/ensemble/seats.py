@@ -1,97 +1,92 @@
-"""The members of one request at the table: their sessions, their weights, and what befalls them."""
+"""The members of one request at the table: their voices, their weights, and what befalls them."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-from quorate.engines.contract import Engine, LogProbs, Session
+from quorate.engines.contract import Engine, LogProbs
+from quorate.ensemble.voices import Voice
+from quorate.ensemble.weighting import Weigher
 from quorate.errors import Unavailable, WorkerLost
 from quorate.generation import FailurePolicy, ModelUsage, Notice, NoticeKind
 from quorate.measurement.energy import EnergyMeter
 
 _MOST_REPLAYS = 3
+_Symbol = TypeVar("_Symbol")
 
 
 @dataclass(slots=True)
-class Seat:
+class Seat(Generic[_Symbol]):
     """One member.
 
     Attributes:
-        weight: Its share; the shares of all seats sum to 1.
-        prompt: The prompt in the member's own tokens.
-        reserve: Tokens its session may grow to.
-        fed: Tokens its session was given, or the longest of its sessions after a replay.
-        cached: Of the first session's prompt, the tokens found in the prefix cache.
+        voice: How it speaks.
+        prompt_tokens: Tokens of the prompt in the member's own tokenizer.
+        logprob: What it alone thinks of the answer so far, in nats.
+        shares: Sum of its weights over the steps so far.
+        steps: Steps so far.
     """
 
     model: str
     engine: Engine
-    weight: float
-    prompt: Sequence[int]
-    reserve: int
-    session: Session | None = None
-    fed: int = 0
-    busy_seconds: float = 0.0
-    cached: int | None = None
-    _held: int = 0
+    voice: Voice[_Symbol]
+    prompt_tokens: int
+    logprob: float = 0.0
+    shares: float = 0.0
+    steps: int = 0
 
-    async def open(self) -> None:
-        """Opens the member's session; see ``Engine.open`` for what it waits for and raises."""
-        self.session = await self.engine.open(self.reserve)
-        self._held = 0
+    def observe(self, logprob: float, weight: float) -> None:
+        """Notes what the member made of the chosen symbol, and what it weighed."""
+        self.logprob += logprob
+        self.shares += weight
+        self.steps += 1
 
-    def feed(self, tokens: Sequence[int]) -> Awaitable[LogProbs]:
-        """Starts feeding tokens to the open session."""
-        if self.session is None:
-            raise RuntimeError(f"seat of {self.model} fed before it was opened")
-        self._held += len(tokens)
-        self.fed = max(self.fed, self._held)
-        return self.session.feed(tokens)
+    @property
+    def forwards(self) -> int:
+        """Tokens fed beyond the prompt."""
+        return max(0, self.voice.fed - self.prompt_tokens)
 
-    def close(self) -> None:
-        """Frees the session, keeping what it measured."""
-        if self.session is None:
-            return
-        self.busy_seconds += self.session.busy_seconds
-        if self.cached is None:
-            self.cached = self.session.cached_tokens
-        self.session.close()
-        self.session = None
+    @property
+    def dropped_mass(self) -> float | None:
+        """Probability that was pruned, for each step; None where nothing ever is."""
+        dropped = self.voice.dropped_mass
+        return None if dropped is None else dropped / max(1, self.steps)
 
     def usage(self, meter: EnergyMeter) -> ModelUsage:
         """What this member spent so far."""
-        session = self.session
-        busy = self.busy_seconds + (session.busy_seconds if session else 0.0)
-        cached = self.cached
-        if cached is None:
-            cached = session.cached_tokens if session else 0
+        busy = self.voice.busy_seconds
         return ModelUsage(
             model=self.model,
-            prompt_tokens=len(self.prompt),
-            cached_prompt_tokens=cached,
-            generated_tokens=max(0, self.fed - len(self.prompt)),
+            prompt_tokens=self.prompt_tokens,
+            cached_prompt_tokens=self.voice.cached_tokens,
+            generated_tokens=self.forwards,
             busy_ms=busy * 1000.0,
             energy=meter.attribute(self.model, busy),
+            dropped_mass=self.dropped_mass,
         )
 
 
 @dataclass(slots=True)
-class Table:
-    """The seats of one request, fed in lock-step.
+class Table(Generic[_Symbol]):
+    """The seats of one request, told every symbol in lock-step.
 
     A member whose worker dies is dropped, replayed or fails the request, as ``policy`` says.
 
     Attributes:
         seats: Members still voting.
+        weigher: Gives their weights.
+        weights: Their weights in this step, summing to 1.
         notices: What happened since they were last taken.
     """
 
-    seats: list[Seat]
+    seats: list[Seat[_Symbol]]
     policy: FailurePolicy
+    weigher: Weigher
+    weights: list[float] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
-    _members: tuple[Seat, ...] = ()
-    _answer: list[int] = field(default_factory=list)
+    _members: tuple[Seat[_Symbol], ...] = ()
     _pending: list[Awaitable[LogProbs]] = field(default_factory=list)
     _replays: int = 0
 
@@ -106,20 +101,28 @@ class Table:
         what the other waits for cannot come about.
         """
         for seat in sorted(self.seats, key=lambda seat: seat.model):
-            await seat.open()
+            await seat.voice.open()
 
-    def feed_prompts(self) -> None:
+    def start(self) -> None:
         """Starts every member on its own prompt, and on the answer so far where there is one."""
-        self._pending = [seat.feed((*seat.prompt, *self._answer)) for seat in self.seats]
+        self._pending = [seat.voice.start() for seat in self.seats]
 
-    def feed(self, token: int) -> None:
-        """Starts every member on the chosen token."""
-        self._answer.append(token)
-        tokens = (token,)
-        self._pending = [seat.feed(tokens) for seat in self.seats]
+    def feed(self, symbol: _Symbol) -> None:
+        """Starts every member on what follows the chosen symbol."""
+        self._pending = [seat.voice.feed(symbol) for seat in self.seats]
+
+    def observe(self, rows: Sequence[LogProbs], symbol: int, size: int) -> None:
+        """Notes what each member made of the chosen symbol, which has ``size`` bytes."""
+        logprobs = [float(row[symbol]) for row in rows]
+        for seat, logprob, weight in zip(self.seats, logprobs, self.weights, strict=True):
+            seat.observe(logprob, weight)
+        self.weigher.observe(logprobs, size)
 
     async def rows(self) -> list[LogProbs]:
-        """Waits for what was started; returns each seat's log-probs in the order of ``seats``.
+        """Waits for what was started, and weighs it.
+
+        Returns:
+            Each seat's log-probs in the order of ``seats``; ``weights`` goes with them.
 
         Raises:
             WorkerLost: A member died and the policy does not go on without it.
@@ -127,17 +130,13 @@ class Table:
         """
         while True:
             rows, lost = await self._outcomes()
-            if not lost:
-                return rows
-            if rows and self.policy in (FailurePolicy.AUTO, FailurePolicy.CONTINUE):
-                self._drop(lost)
+            going_on = rows and self.policy in (FailurePolicy.AUTO, FailurePolicy.CONTINUE)
+            if not lost or going_on:
+                if lost:
+                    self._drop(lost)
+                self.weights = self.weigher.weights(rows)
                 return rows
             await self._replay(lost)
-
-    @property
-    def weights(self) -> list[float]:
-        """Shares of the seats, summing to 1."""
-        return [seat.weight for seat in self.seats]
 
     def take_notices(self) -> list[Notice]:
         """Returns the notices since the last call."""
@@ -147,7 +146,7 @@ class Table:
     def close(self) -> None:
         """Frees every session. Idempotent."""
         for seat in self.seats:
-            seat.close()
+            seat.voice.close()
 
     def usage(self, meter: EnergyMeter) -> list[ModelUsage]:
         """What each member spent, in the order of the plan, dropped ones included."""
@@ -167,15 +166,13 @@ class Table:
     def _drop(self, lost: Mapping[str, WorkerLost]) -> None:
         alive = [seat for seat in self.seats if seat.model not in lost]
         rest = ", ".join(seat.model for seat in alive)
-        for seat in self.seats:
+        for index, seat in reversed([*enumerate(self.seats)]):
             if seat.model not in lost:
                 continue
-            seat.close()
+            seat.voice.close()
+            self.weigher.drop(index)
             told = f"{seat.model} was dropped ({lost[seat.model].cause}); {rest} goes on"
             self.notices.append(Notice(NoticeKind.MEMBER_DROPPED, seat.model, told))
-        total = sum(seat.weight for seat in alive)
-        for seat in alive:
-            seat.weight /= total
         self.seats = alive
 
     async def _replay(self, lost: Mapping[str, WorkerLost]) -> None:
@@ -196,7 +193,7 @@ class Table:
             except Unavailable:
                 # A member was lost again before its session was open.
                 continue
-            self.feed_prompts()
+            self.start()
             for model, error in lost.items():
                 told = f"{model} was restarted ({error.cause}) and fed again"
                 self.notices.append(Notice(NoticeKind.MEMBER_REPLAYED, model, told))

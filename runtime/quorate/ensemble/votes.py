@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.candidates import largest
+from quorate.ensemble.seats import Seat
 from quorate.generation import TopCandidate, Vote
+
+_Symbol = TypeVar("_Symbol")
 
 
 def votes(
-    models: Sequence[str],
-    rows: Sequence[LogProbs],
-    weights: Sequence[float],
-    chosen: int,
-    pieces: Sequence[bytes],
+    seats: Sequence[Seat[_Symbol]], rows: Sequence[LogProbs], weights: Sequence[float], chosen: int
 ) -> tuple[Vote, ...]:
     """Tells what each member wanted, in the order of the members.
 
     Args:
-        models: Ids of the members.
-        rows: Their log-probs, float32 of shape (vocabulary,).
+        seats: The members.
+        rows: What they gave last, float32 log-probs.
         weights: Their weights in this step.
-        chosen: Id of the token that was chosen.
-        pieces: Bytes of each token, indexed by id.
+        chosen: The symbol that was chosen.
     """
-    cast = []
-    for model, row, weight in zip(models, rows, weights, strict=True):
-        favourite = int(row.argmax())
-        cast.append(
-            Vote(model, pieces[favourite], float(row[favourite]), weight, float(row[chosen]))
-        )
-    return tuple(cast)
+    return tuple(
+        Vote(seat.model, *seat.voice.favourite(row), weight, float(row[chosen]))
+        for seat, row, weight in zip(seats, rows, weights, strict=True)
+    )
 
 
 def top_candidates(

@@ -15,6 +15,7 @@ from quorate.errors import (
 )
 from quorate.generation import (
     Alignment,
+    BeamOptions,
     Decision,
     MemberSpec,
     Plan,
@@ -24,6 +25,13 @@ from quorate.generation import (
 )
 from quorate.routing.snapshot import Snapshot
 from quorate.routing.weights import share_weights
+
+DEFAULT_EPSILON = 1e-2
+DEFAULT_WIDTH = 8
+MOST_EPSILON = 0.5
+MOST_WIDTH = 64
+DEFAULT_FORGETTING = 0.9
+"""Share of the evidence that Bayesian weights keep from byte to byte: some ten bytes of memory."""
 
 _RETRY_SECONDS = {
     ModelState.DOWNLOADING: 30.0,
@@ -54,7 +62,8 @@ def choose_plan(asked: PlanChoice | None, snapshot: Snapshot, seed: int) -> Deci
 
     Raises:
         NotFound: An unknown model or profile.
-        InvalidRequest: No members, a member twice, or weights that cannot be normalised.
+        InvalidRequest: No members, a member twice, weights that cannot be normalised, or a number
+            of the plan out of range.
         ModelUnusable: A member that failed to load or is not loaded.
         UnsupportedPlan: Members that cannot vote together in the way that was asked.
         Unavailable: A member that is loading, restarting or unloading.
@@ -71,15 +80,19 @@ def choose_plan(asked: PlanChoice | None, snapshot: Snapshot, seed: int) -> Deci
     for member in plan.members:
         _known(member.model, snapshot)
     statuses = [_ready(member.model, snapshot) for member in members]
+    alignment = _alignment(plan.alignment, statuses)
+    weighting = _weighting(plan.weighting, alignment, members)
     return Decision(
         members=members,
         rule=plan.rule,
-        alignment=_alignment(plan.alignment, statuses),
-        weighting=_weighting(plan.weighting, members),
+        alignment=alignment,
+        weighting=weighting,
         on_failure=plan.on_failure,
         context_tokens=min(status.context_length for status in statuses),
         seed=seed,
         profile=named.profile,
+        forgetting=_forgetting(plan.forgetting, weighting),
+        beam=_beam(plan.beam, alignment, statuses),
     )
 
 
@@ -148,16 +161,61 @@ def _alignment(asked: Alignment, statuses: Sequence[ModelStatus]) -> Alignment:
     )
     if asked in (Alignment.AUTO, Alignment.SAME_VOCABULARY) and other is None:
         return Alignment.SAME_VOCABULARY
-    if other is not None and asked in (Alignment.AUTO, Alignment.SAME_VOCABULARY):
+    if other is not None and asked is Alignment.SAME_VOCABULARY:
         raise UnsupportedPlan(
             f"{first.id}, {other.id}",
             "their vocabularies differ, so they cannot vote token by token; "
-            "name models that share a tokenizer",
+            "leave the alignment open, or ask for byte_exact",
         )
-    raise UnsupportedPlan("plan.ensemble.alignment", f"{asked.value} is not available yet")
+    for status in statuses:
+        if not status.has_bytes:
+            raise UnsupportedPlan(
+                status.id,
+                "its tokenizer does not say what bytes its tokens stand for, so it cannot vote "
+                "with models of another vocabulary; leave it out",
+            )
+    return Alignment.BYTE_EXACT if asked is Alignment.AUTO else asked
 
 
-def _weighting(asked: Weighting, members: Sequence[MemberSpec]) -> Weighting:
-    if asked is Weighting.STATIC or len(members) == 1:
+def _weighting(asked: Weighting, alignment: Alignment, members: Sequence[MemberSpec]) -> Weighting:
+    if len(members) == 1:
         return Weighting.STATIC
-    raise UnsupportedPlan("plan.ensemble.weighting", f"{asked.value} is not available yet")
+    if asked is not Weighting.AUTO:
+        return asked
+    shared = alignment is Alignment.SAME_VOCABULARY
+    return Weighting.STATIC if shared else Weighting.BAYESIAN
+
+
+def _beam(asked: BeamOptions, alignment: Alignment, statuses: Sequence[ModelStatus]) -> BeamOptions:
+    """Checks what was asked and fills in the rest, where the vote is byte-exact."""
+    epsilon, width = asked.epsilon, asked.width
+    if epsilon is not None and not 0 <= epsilon <= MOST_EPSILON:
+        raise InvalidRequest(
+            "plan.ensemble.beam.epsilon", f"is {epsilon}; give 0 to {MOST_EPSILON}"
+        )
+    if width is not None and not 1 <= width <= MOST_WIDTH:
+        raise InvalidRequest("plan.ensemble.beam.width", f"is {width}; give 1 to {MOST_WIDTH}")
+    if alignment is not Alignment.BYTE_EXACT:
+        return BeamOptions()
+    smallest = min(statuses, key=lambda status: status.sessions)
+    if width is not None and width > smallest.sessions:
+        raise UnsupportedPlan(
+            smallest.id,
+            f"a beam of width {width} takes as many sessions, and it has {smallest.sessions}; "
+            "give a smaller width, or configure more sessions",
+        )
+    return BeamOptions(
+        epsilon=DEFAULT_EPSILON if epsilon is None else epsilon,
+        width=min(DEFAULT_WIDTH, smallest.sessions) if width is None else width,
+    )
+
+
+def _forgetting(asked: float | None, weighting: Weighting) -> float | None:
+    if asked is not None and not 0 < asked <= 1:
+        raise InvalidRequest(
+            "plan.ensemble.forgetting",
+            f"is {asked}; give more than 0, and 1 to forget nothing",
+        )
+    if weighting is not Weighting.BAYESIAN:
+        return None
+    return DEFAULT_FORGETTING if asked is None else asked

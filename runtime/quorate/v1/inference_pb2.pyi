@@ -225,7 +225,7 @@ class Usage(_message.Message):
     def __init__(self, prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., time_to_first_token_ms: _Optional[float] = ..., duration_ms: _Optional[float] = ..., models: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ...) -> None: ...
 
 class ModelUsage(_message.Message):
-    __slots__ = ("model", "prompt_tokens", "cached_prompt_tokens", "generated_tokens", "busy_ms", "energy", "usd")
+    __slots__ = ("model", "prompt_tokens", "cached_prompt_tokens", "generated_tokens", "busy_ms", "energy", "usd", "dropped_mass")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CACHED_PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -233,6 +233,7 @@ class ModelUsage(_message.Message):
     BUSY_MS_FIELD_NUMBER: _ClassVar[int]
     ENERGY_FIELD_NUMBER: _ClassVar[int]
     USD_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_MASS_FIELD_NUMBER: _ClassVar[int]
     model: str
     prompt_tokens: int
     cached_prompt_tokens: int
@@ -240,7 +241,8 @@ class ModelUsage(_message.Message):
     busy_ms: float
     energy: Energy
     usd: float
-    def __init__(self, model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., busy_ms: _Optional[float] = ..., energy: _Optional[_Union[Energy, _Mapping]] = ..., usd: _Optional[float] = ...) -> None: ...
+    dropped_mass: float
+    def __init__(self, model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., busy_ms: _Optional[float] = ..., energy: _Optional[_Union[Energy, _Mapping]] = ..., usd: _Optional[float] = ..., dropped_mass: _Optional[float] = ...) -> None: ...
 
 class Energy(_message.Message):
     __slots__ = ("joules", "tier")
@@ -267,17 +269,35 @@ class ScoreRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., profile: _Optional[str] = ..., continuation: _Optional[str] = ...) -> None: ...
 
 class ScoreResponse(_message.Message):
-    __slots__ = ("request_id", "decision", "logprob", "bytes", "tokens", "usage")
+    __slots__ = ("request_id", "decision", "logprob", "bytes", "tokens", "usage", "members")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
     LOGPROB_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     decision: _plan_pb2.Decision
     logprob: float
     bytes: int
     tokens: _containers.RepeatedCompositeFieldContainer[Token]
     usage: Usage
-    def __init__(self, request_id: _Optional[str] = ..., decision: _Optional[_Union[_plan_pb2.Decision, _Mapping]] = ..., logprob: _Optional[float] = ..., bytes: _Optional[int] = ..., tokens: _Optional[_Iterable[_Union[Token, _Mapping]]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+    members: _containers.RepeatedCompositeFieldContainer[MemberScore]
+    def __init__(self, request_id: _Optional[str] = ..., decision: _Optional[_Union[_plan_pb2.Decision, _Mapping]] = ..., logprob: _Optional[float] = ..., bytes: _Optional[int] = ..., tokens: _Optional[_Iterable[_Union[Token, _Mapping]]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., members: _Optional[_Iterable[_Union[MemberScore, _Mapping]]] = ...) -> None: ...
+
+class MemberScore(_message.Message):
+    __slots__ = ("model", "logprob", "tokens", "forwards", "weight", "dropped_mass")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    LOGPROB_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    FORWARDS_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_MASS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    logprob: float
+    tokens: int
+    forwards: int
+    weight: float
+    dropped_mass: float
+    def __init__(self, model: _Optional[str] = ..., logprob: _Optional[float] = ..., tokens: _Optional[int] = ..., forwards: _Optional[int] = ..., weight: _Optional[float] = ..., dropped_mass: _Optional[float] = ...) -> None: ...

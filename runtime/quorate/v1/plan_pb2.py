@@ -24,21 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15quorate/v1/plan.proto\x12\nquorate.v1\"\xc5\x01\n\x04Plan\x12$\n\x04\x61uto\x18\x01 \x01(\x0b\x32\x14.quorate.v1.AutoPlanH\x00\x12(\n\x06single\x18\x02 \x01(\x0b\x32\x16.quorate.v1.SinglePlanH\x00\x12,\n\x08\x65nsemble\x18\x03 \x01(\x0b\x32\x18.quorate.v1.EnsemblePlanH\x00\x12\x31\n\x0e\x66\x61ilure_policy\x18\x05 \x01(\x0e\x32\x19.quorate.v1.FailurePolicyB\x06\n\x04kindJ\x04\x08\x04\x10\x05\"\n\n\x08\x41utoPlan\"\x1b\n\nSinglePlan\x12\r\n\x05model\x18\x01 \x01(\t\"\xb2\x01\n\x0c\x45nsemblePlan\x12#\n\x07members\x18\x01 \x03(\x0b\x32\x12.quorate.v1.Member\x12)\n\x04rule\x18\x02 \x01(\x0e\x32\x1b.quorate.v1.CombinationRule\x12(\n\talignment\x18\x03 \x01(\x0e\x32\x15.quorate.v1.Alignment\x12(\n\tweighting\x18\x04 \x01(\x0e\x32\x15.quorate.v1.Weighting\"7\n\x06Member\x12\r\n\x05model\x18\x01 \x01(\t\x12\x13\n\x06weight\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_weight\"\x98\x02\n\x08\x44\x65\x63ision\x12#\n\x07members\x18\x01 \x03(\x0b\x32\x12.quorate.v1.Member\x12)\n\x04rule\x18\x02 \x01(\x0e\x32\x1b.quorate.v1.CombinationRule\x12(\n\talignment\x18\x03 \x01(\x0e\x32\x15.quorate.v1.Alignment\x12(\n\tweighting\x18\x04 \x01(\x0e\x32\x15.quorate.v1.Weighting\x12\x31\n\x0e\x66\x61ilure_policy\x18\x05 \x01(\x0e\x32\x19.quorate.v1.FailurePolicy\x12\x16\n\x0e\x63ontext_tokens\x18\x06 \x01(\r\x12\x0c\n\x04seed\x18\x07 \x01(\x04\x12\x0f\n\x07profile\x18\x08 \x01(\t*\x8f\x01\n\x0f\x43ombinationRule\x12 \n\x1c\x43OMBINATION_RULE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43OMBINATION_RULE_LINEAR\x10\x01\x12\x1e\n\x1a\x43OMBINATION_RULE_GEOMETRIC\x10\x02\x12\x1d\n\x19\x43OMBINATION_RULE_MAJORITY\x10\x03*\x8e\x01\n\tAlignment\x12\x19\n\x15\x41LIGNMENT_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41LIGNMENT_AUTO\x10\x01\x12\x1d\n\x19\x41LIGNMENT_SAME_VOCABULARY\x10\x02\x12\x18\n\x14\x41LIGNMENT_BYTE_EXACT\x10\x03\x12\x19\n\x15\x41LIGNMENT_UNION_TOP_K\x10\x04*\x84\x01\n\tWeighting\x12\x19\n\x15WEIGHTING_UNSPECIFIED\x10\x00\x12\x14\n\x10WEIGHTING_STATIC\x10\x01\x12\x16\n\x12WEIGHTING_BAYESIAN\x10\x02\x12\x14\n\x10WEIGHTING_PROMPT\x10\x03\x12\x18\n\x14WEIGHTING_CONFIDENCE\x10\x04*\x80\x01\n\rFailurePolicy\x12\x1e\n\x1a\x46\x41ILURE_POLICY_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46\x41ILURE_POLICY_CONTINUE\x10\x01\x12\x19\n\x15\x46\x41ILURE_POLICY_REPLAY\x10\x02\x12\x17\n\x13\x46\x41ILURE_POLICY_FAIL\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15quorate/v1/plan.proto\x12\nquorate.v1\"\xc5\x01\n\x04Plan\x12$\n\x04\x61uto\x18\x01 \x01(\x0b\x32\x14.quorate.v1.AutoPlanH\x00\x12(\n\x06single\x18\x02 \x01(\x0b\x32\x16.quorate.v1.SinglePlanH\x00\x12,\n\x08\x65nsemble\x18\x03 \x01(\x0b\x32\x18.quorate.v1.EnsemblePlanH\x00\x12\x31\n\x0e\x66\x61ilure_policy\x18\x05 \x01(\x0e\x32\x19.quorate.v1.FailurePolicyB\x06\n\x04kindJ\x04\x08\x04\x10\x05\"\n\n\x08\x41utoPlan\"\x1b\n\nSinglePlan\x12\r\n\x05model\x18\x01 \x01(\t\"\xfe\x01\n\x0c\x45nsemblePlan\x12#\n\x07members\x18\x01 \x03(\x0b\x32\x12.quorate.v1.Member\x12)\n\x04rule\x18\x02 \x01(\x0e\x32\x1b.quorate.v1.CombinationRule\x12(\n\talignment\x18\x03 \x01(\x0e\x32\x15.quorate.v1.Alignment\x12(\n\tweighting\x18\x04 \x01(\x0e\x32\x15.quorate.v1.Weighting\x12\x17\n\nforgetting\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\"\n\x04\x62\x65\x61m\x18\x06 \x01(\x0b\x32\x14.quorate.v1.ByteBeamB\r\n\x0b_forgetting\"J\n\x08\x42yteBeam\x12\x14\n\x07\x65psilon\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05width\x18\x02 \x01(\rH\x01\x88\x01\x01\x42\n\n\x08_epsilonB\x08\n\x06_width\"7\n\x06Member\x12\r\n\x05model\x18\x01 \x01(\t\x12\x13\n\x06weight\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_weight\"\xe4\x02\n\x08\x44\x65\x63ision\x12#\n\x07members\x18\x01 \x03(\x0b\x32\x12.quorate.v1.Member\x12)\n\x04rule\x18\x02 \x01(\x0e\x32\x1b.quorate.v1.CombinationRule\x12(\n\talignment\x18\x03 \x01(\x0e\x32\x15.quorate.v1.Alignment\x12(\n\tweighting\x18\x04 \x01(\x0e\x32\x15.quorate.v1.Weighting\x12\x31\n\x0e\x66\x61ilure_policy\x18\x05 \x01(\x0e\x32\x19.quorate.v1.FailurePolicy\x12\x16\n\x0e\x63ontext_tokens\x18\x06 \x01(\r\x12\x0c\n\x04seed\x18\x07 \x01(\x04\x12\x0f\n\x07profile\x18\x08 \x01(\t\x12\x17\n\nforgetting\x18\t \x01(\x01H\x00\x88\x01\x01\x12\"\n\x04\x62\x65\x61m\x18\n \x01(\x0b\x32\x14.quorate.v1.ByteBeamB\r\n\x0b_forgetting*\x8f\x01\n\x0f\x43ombinationRule\x12 \n\x1c\x43OMBINATION_RULE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43OMBINATION_RULE_LINEAR\x10\x01\x12\x1e\n\x1a\x43OMBINATION_RULE_GEOMETRIC\x10\x02\x12\x1d\n\x19\x43OMBINATION_RULE_MAJORITY\x10\x03*\x8e\x01\n\tAlignment\x12\x19\n\x15\x41LIGNMENT_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41LIGNMENT_AUTO\x10\x01\x12\x1d\n\x19\x41LIGNMENT_SAME_VOCABULARY\x10\x02\x12\x18\n\x14\x41LIGNMENT_BYTE_EXACT\x10\x03\x12\x19\n\x15\x41LIGNMENT_UNION_TOP_K\x10\x04*\x84\x01\n\tWeighting\x12\x19\n\x15WEIGHTING_UNSPECIFIED\x10\x00\x12\x14\n\x10WEIGHTING_STATIC\x10\x01\x12\x16\n\x12WEIGHTING_BAYESIAN\x10\x02\x12\x14\n\x10WEIGHTING_PROMPT\x10\x03\x12\x18\n\x14WEIGHTING_CONFIDENCE\x10\x04*\x80\x01\n\rFailurePolicy\x12\x1e\n\x1a\x46\x41ILURE_POLICY_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46\x41ILURE_POLICY_CONTINUE\x10\x01\x12\x19\n\x15\x46\x41ILURE_POLICY_REPLAY\x10\x02\x12\x17\n\x13\x46\x41ILURE_POLICY_FAIL\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'quorate.v1.plan_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COMBINATIONRULE']._serialized_start=800
-  _globals['_COMBINATIONRULE']._serialized_end=943
-  _globals['_ALIGNMENT']._serialized_start=946
-  _globals['_ALIGNMENT']._serialized_end=1088
-  _globals['_WEIGHTING']._serialized_start=1091
-  _globals['_WEIGHTING']._serialized_end=1223
-  _globals['_FAILUREPOLICY']._serialized_start=1226
-  _globals['_FAILUREPOLICY']._serialized_end=1354
+  _globals['_COMBINATIONRULE']._serialized_start=1028
+  _globals['_COMBINATIONRULE']._serialized_end=1171
+  _globals['_ALIGNMENT']._serialized_start=1174
+  _globals['_ALIGNMENT']._serialized_end=1316
+  _globals['_WEIGHTING']._serialized_start=1319
+  _globals['_WEIGHTING']._serialized_end=1451
+  _globals['_FAILUREPOLICY']._serialized_start=1454
+  _globals['_FAILUREPOLICY']._serialized_end=1582
   _globals['_PLAN']._serialized_start=38
   _globals['_PLAN']._serialized_end=235
   _globals['_AUTOPLAN']._serialized_start=237
@@ -46,9 +46,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SINGLEPLAN']._serialized_start=249
   _globals['_SINGLEPLAN']._serialized_end=276
   _globals['_ENSEMBLEPLAN']._serialized_start=279
-  _globals['_ENSEMBLEPLAN']._serialized_end=457
-  _globals['_MEMBER']._serialized_start=459
-  _globals['_MEMBER']._serialized_end=514
-  _globals['_DECISION']._serialized_start=517
-  _globals['_DECISION']._serialized_end=797
+  _globals['_ENSEMBLEPLAN']._serialized_end=533
+  _globals['_BYTEBEAM']._serialized_start=535
+  _globals['_BYTEBEAM']._serialized_end=609
+  _globals['_MEMBER']._serialized_start=611
+  _globals['_MEMBER']._serialized_end=666
+  _globals['_DECISION']._serialized_start=669
+  _globals['_DECISION']._serialized_end=1025
 # @@protoc_insertion_point(module_scope)

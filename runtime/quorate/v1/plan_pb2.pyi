@@ -78,16 +78,28 @@ class SinglePlan(_message.Message):
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class EnsemblePlan(_message.Message):
-    __slots__ = ("members", "rule", "alignment", "weighting")
+    __slots__ = ("members", "rule", "alignment", "weighting", "forgetting", "beam")
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
     ALIGNMENT_FIELD_NUMBER: _ClassVar[int]
     WEIGHTING_FIELD_NUMBER: _ClassVar[int]
+    FORGETTING_FIELD_NUMBER: _ClassVar[int]
+    BEAM_FIELD_NUMBER: _ClassVar[int]
     members: _containers.RepeatedCompositeFieldContainer[Member]
     rule: CombinationRule
     alignment: Alignment
     weighting: Weighting
-    def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., rule: _Optional[_Union[CombinationRule, str]] = ..., alignment: _Optional[_Union[Alignment, str]] = ..., weighting: _Optional[_Union[Weighting, str]] = ...) -> None: ...
+    forgetting: float
+    beam: ByteBeam
+    def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., rule: _Optional[_Union[CombinationRule, str]] = ..., alignment: _Optional[_Union[Alignment, str]] = ..., weighting: _Optional[_Union[Weighting, str]] = ..., forgetting: _Optional[float] = ..., beam: _Optional[_Union[ByteBeam, _Mapping]] = ...) -> None: ...
+
+class ByteBeam(_message.Message):
+    __slots__ = ("epsilon", "width")
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    epsilon: float
+    width: int
+    def __init__(self, epsilon: _Optional[float] = ..., width: _Optional[int] = ...) -> None: ...
 
 class Member(_message.Message):
     __slots__ = ("model", "weight")
@@ -98,7 +110,7 @@ class Member(_message.Message):
     def __init__(self, model: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("members", "rule", "alignment", "weighting", "failure_policy", "context_tokens", "seed", "profile")
+    __slots__ = ("members", "rule", "alignment", "weighting", "failure_policy", "context_tokens", "seed", "profile", "forgetting", "beam")
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
     ALIGNMENT_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +119,8 @@ class Decision(_message.Message):
     CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
+    FORGETTING_FIELD_NUMBER: _ClassVar[int]
+    BEAM_FIELD_NUMBER: _ClassVar[int]
     members: _containers.RepeatedCompositeFieldContainer[Member]
     rule: CombinationRule
     alignment: Alignment
@@ -115,4 +129,6 @@ class Decision(_message.Message):
     context_tokens: int
     seed: int
     profile: str
-    def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., rule: _Optional[_Union[CombinationRule, str]] = ..., alignment: _Optional[_Union[Alignment, str]] = ..., weighting: _Optional[_Union[Weighting, str]] = ..., failure_policy: _Optional[_Union[FailurePolicy, str]] = ..., context_tokens: _Optional[int] = ..., seed: _Optional[int] = ..., profile: _Optional[str] = ...) -> None: ...
+    forgetting: float
+    beam: ByteBeam
+    def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., rule: _Optional[_Union[CombinationRule, str]] = ..., alignment: _Optional[_Union[Alignment, str]] = ..., weighting: _Optional[_Union[Weighting, str]] = ..., failure_policy: _Optional[_Union[FailurePolicy, str]] = ..., context_tokens: _Optional[int] = ..., seed: _Optional[int] = ..., profile: _Optional[str] = ..., forgetting: _Optional[float] = ..., beam: _Optional[_Union[ByteBeam, _Mapping]] = ...) -> None: ...

@@ -13,6 +13,7 @@ from quorate.cli.json_lines import event_line
 from quorate.cli.load_lines import status_line
 from quorate.cli.load_view import JsonView, PlainView
 from quorate.cli.members import Member, parse_member
+from quorate.cli.plan_words import notable_manner
 from quorate.cli.program import run
 from quorate.cli.question import read_prompt
 from quorate.cli.summary import summary_line, tokens_per_second
@@ -33,7 +34,7 @@ def test_help_and_the_package_load_nothing_heavy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("serve", "generate", "models", "demo"):
+    for command in ("serve", "generate", "score", "models", "demo"):
         assert command in done.stdout
 
 
@@ -129,6 +130,43 @@ def test_the_summary_has_speed_members_and_seed() -> None:
         "11 tokens · first after 100 ms · 20.0 tokens/s · cut at the token limit · "
         "a 0.75 + b 0.25, linear · seed 7"
     )
+
+
+def test_the_summary_counts_words_and_tells_alignment_and_weighting_of_a_byte_exact_vote() -> None:
+    usage = inference_pb2.Usage(
+        generated_tokens=11, time_to_first_token_ms=100.0, duration_ms=600.0
+    )
+    decision = plan_pb2.Decision(
+        members=[plan_pb2.Member(model="a", weight=0.5), plan_pb2.Member(model="b", weight=0.5)],
+        rule=plan_pb2.COMBINATION_RULE_GEOMETRIC,
+        alignment=plan_pb2.ALIGNMENT_BYTE_EXACT,
+        weighting=plan_pb2.WEIGHTING_BAYESIAN,
+        seed=7,
+    )
+    assert summary_line(decision, inference_pb2.Finished(usage=usage)) == (
+        "11 words · first after 100 ms · 20.0 words/s · "
+        "a 0.5 + b 0.5, geometric, byte-exact, bayesian · seed 7"
+    )
+
+
+@pytest.mark.parametrize(
+    ("alignment", "weighting", "told"),
+    [
+        ("SAME_VOCABULARY", "STATIC", "linear"),
+        ("SAME_VOCABULARY", "PROMPT", "linear, prompt"),
+        ("UNION_TOP_K", "STATIC", "linear, union-top-k"),
+        ("BYTE_EXACT", "STATIC", "linear, byte-exact"),
+    ],
+)
+def test_a_summary_leaves_out_what_everybody_expects(
+    alignment: str, weighting: str, told: str
+) -> None:
+    decision = plan_pb2.Decision(
+        rule=plan_pb2.COMBINATION_RULE_LINEAR,
+        alignment=plan_pb2.Alignment.Value(f"ALIGNMENT_{alignment}"),
+        weighting=plan_pb2.Weighting.Value(f"WEIGHTING_{weighting}"),
+    )
+    assert notable_manner(decision) == told
 
 
 def test_one_token_has_no_speed() -> None:

@@ -11,7 +11,8 @@ from rich.console import Console
 from quorate.cli.pieces import harmless, percent, visible
 from quorate.cli.token_colours import TokenColours
 from quorate.cli.votes import Agreement, agreement, disagreements, summary
-from quorate.cli.votes_table import candidates_table, print_votes, votes_table
+from quorate.cli.votes_table import candidates_table, print_candidates, print_votes, votes_table
+from quorate.cli.writers import TerminalWriter
 from quorate.v1 import inference_pb2, plan_pb2
 
 
@@ -20,12 +21,22 @@ def token(piece: str, *wanted: str, share: float = 0.5) -> inference_pb2.Token:
         inference_pb2.Vote(
             model=f"m{number}",
             piece=favourite.encode(),
+            weight=1 / len(wanted),
             logprob=math.log(share),
             chosen_logprob=math.log(share if favourite == piece else share / 10),
         )
         for number, favourite in enumerate(wanted)
     ]
-    return inference_pb2.Token(piece=piece.encode(), votes=votes)
+    return inference_pb2.Token(piece=piece.encode(), token_id=1, votes=votes)
+
+
+def word(piece: str, *wanted: tuple[str, float]) -> inference_pb2.Token:
+    """A word of a byte-exact vote, with each member's favourite and its weight."""
+    made = token(piece, *(favourite for favourite, _ in wanted))
+    made.ClearField("token_id")
+    for vote, (_, weight) in zip(made.votes, wanted, strict=True):
+        vote.weight = weight
+    return made
 
 
 def members(count: int) -> list[plan_pb2.Member]:
@@ -100,8 +111,7 @@ def test_percent_takes_at_most_four_characters(share: float, expected: str) -> N
 def test_the_votes_of_two_to_four_members_fit_in_80_columns(count: int) -> None:
     tokens = [token("世界世界世界世界世界", *(f"favourite {n} of all" for n in range(count)))]
     out = io.StringIO()
-    models = [member.model for member in members(count)]
-    Console(file=out, width=80).print(votes_table(tokens, models, 80))
+    Console(file=out, width=80).print(votes_table(tokens, members(count), 80))
     lines = out.getvalue().splitlines()
     assert len(lines) == 2
     assert max(map(cell_len, lines)) <= 80
@@ -117,12 +127,52 @@ def test_the_report_names_the_members_and_leaves_out_what_all_agreed_on() -> Non
     assert report.endswith("agreed on 1 of 2 tokens\n")
 
 
+@pytest.mark.parametrize(("count", "width"), [(2, 60), (2, 80), (3, 80)])
+def test_weights_that_move_are_shown_beside_each_vote_where_there_is_room(
+    count: int, width: int
+) -> None:
+    tokens = [word(" park", (" park", 0.9), *((" forest", 0.1 / (count - 1)),) * (count - 1))]
+    report = printed(tokens, count, width)
+    assert "A m0, prior" in report
+    row = next(line for line in report.splitlines() if line.startswith("   1 "))
+    assert row.count("90%") == 1
+    assert row.count("%") == 3 * count
+    assert "w: its weight" in " ".join(report.split())
+    assert max(map(cell_len, report.splitlines())) <= width
+
+
+def test_weights_that_move_give_way_to_the_pieces_where_there_is_no_room() -> None:
+    tokens = [word("a", *(("b", weight) for weight in (0.4, 0.3, 0.2, 0.1)))]
+    report = printed(tokens, 4)
+    assert "w: its weight" not in report
+    assert "A m0, prior 0.25" in report
+
+
+def test_words_are_counted_as_words_and_a_wish_for_the_same_bytes_is_agreement() -> None:
+    tokens = [word(" a", (" a", 0.5), (" a", 0.5)), word(" b", (" c", 0.5), (" b", 0.5))]
+    report = printed(tokens, 2)
+    assert report.endswith("agreed on 1 of 2 words\n")
+    assert "p(✓): the chosen word" in report
+    assert "A m0, weight 0.5" in report
+    assert "wants: the word as far as it agreed" in report
+
+
+def test_candidates_of_words_are_told_to_be_bytes() -> None:
+    made = word(" a", (" a", 1.0))
+    made.top.add(piece=b"\xe4", logprob=-1.0)
+    out = io.StringIO()
+    print_candidates([made], Console(file=out, width=80))
+    assert r"\xe4" in out.getvalue()
+    assert out.getvalue().endswith("the candidates are those for the first byte of a word\n")
+
+
 def test_full_agreement_needs_no_table() -> None:
     assert printed([token("a", "a", "a")], 2).split("\n") == ["", "agreed on 1 of 1 token", ""]
 
 
 def test_a_member_that_was_dropped_has_no_vote_in_later_rows() -> None:
     late = token("a", "b")
+    late.votes[0].weight = 0.5
     report = printed([token("a", "b", "c"), late], 2)
     row = next(line for line in report.splitlines() if line.startswith("   2 "))
     assert row.split() == ["2", "a", "b", "50%", "5%", "-"]
@@ -156,3 +206,23 @@ def test_a_character_of_two_tokens_takes_the_colour_of_the_one_that_completes_it
     second = token("x", "y", "z")
     second.piece = b"\xa9"
     assert colours.runs(inference_pb2.Delta(text="é", tokens=[second])) == [("é", "magenta")]
+
+
+def test_text_that_comes_before_its_word_waits_for_the_colour_of_the_word() -> None:
+    colours = TokenColours()
+    first = inference_pb2.Delta(text="Hi ", tokens=[token("Hi", "Hi", "Ho")])
+    assert colours.runs(first) == [("Hi", "yellow")]
+    second = inference_pb2.Delta(text="you, ", tokens=[token(" you", "a", "b")])
+    assert colours.runs(second) == [(" you", "magenta")]
+    assert colours.rest() == ", "
+    assert colours.rest() == ""
+
+
+def test_a_terminal_gets_the_whole_text_in_order() -> None:
+    out = io.StringIO()
+    writer = TerminalWriter(Console(file=out, width=80, highlight=False))
+    writer.write(inference_pb2.Delta(text="Hi ", tokens=[token("Hi", "Hi", "Ho")]))
+    writer.write(inference_pb2.Delta(text="you,", tokens=[token(" you", "a", "b")]))
+    writer.end_line()
+    writer.end_line()
+    assert out.getvalue() == "Hi you,\n"

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 
-from quorate.engines.admission import Admission, Lease
+from quorate.engines.admission import Admission, Lease, Places
 from quorate.errors import Unavailable, WorkerLost
 
 
@@ -23,9 +24,9 @@ def start(coroutine: Coroutine[Any, Any, Lease]) -> asyncio.Task[Lease]:
 async def test_slots_are_numbered_from_zero_and_reused() -> None:
     admission = Admission(2, 100)
     first, second = await admission.acquire(10), await admission.acquire(10)
-    assert (first.slot, second.slot) == (0, 1)
+    assert (first.slots, second.slots) == ((0,), (1,))
     admission.release(first)
-    assert (await admission.acquire(10)).slot == 0
+    assert (await admission.acquire(10)).slots == (0,)
 
 
 async def test_a_lease_waits_for_a_slot() -> None:
@@ -36,7 +37,7 @@ async def test_a_lease_waits_for_a_slot() -> None:
     assert not waiter.done()
     assert admission.waiting == 1
     admission.release(first)
-    assert (await waiter).slot == 0
+    assert (await waiter).slots == (0,)
     assert admission.waiting == 0
 
 
@@ -155,5 +156,94 @@ async def test_a_lease_cannot_be_released_twice() -> None:
     admission = Admission(1, 100)
     lease = await admission.acquire(1)
     admission.release(lease)
-    with pytest.raises(ValueError, match="slot 0 was released already"):
+    with pytest.raises(ValueError, match=r"slots \(0,\) were released already"):
         admission.release(lease)
+
+
+async def test_several_slots_are_granted_at_once() -> None:
+    admission = Admission(4, 100)
+    family = await admission.acquire(50, 3)
+    assert (family.slots, family.cells) == ((0, 1, 2), 50)
+    assert (await admission.acquire(50)).slots == (3,)
+    admission.release(family)
+    assert (await admission.acquire(50, 3)).slots == (0, 1, 2)
+
+
+async def test_the_cells_of_a_family_are_reserved_once() -> None:
+    admission = Admission(4, 100)
+    family = await admission.acquire(60, 3)
+    assert admission.try_acquire(41) is None
+    assert admission.try_acquire(40) is not None
+    admission.release(family)
+    assert admission.try_acquire(61) is None
+    assert admission.try_acquire(60) is not None
+
+
+async def test_nobody_overtakes_a_family_that_waits_for_many_slots() -> None:
+    admission = Admission(3, 100)
+    leases = [await admission.acquire(1) for _ in range(3)]
+    family, single = start(admission.acquire(1, 3)), start(admission.acquire(1))
+    for lease in leases[:2]:
+        admission.release(lease)
+        await settle()
+        assert not family.done() and not single.done()
+    admission.release(leases[2])
+    await settle()
+    assert (await family).slots == (0, 1, 2)
+    assert not single.done()
+    admission.release(await family)
+    assert (await single).slots == (0,)
+
+
+async def test_a_family_that_gives_up_lets_those_behind_it_in() -> None:
+    admission = Admission(2, 100)
+    lease = await admission.acquire(1)
+    family, single = start(admission.acquire(1, 2)), start(admission.acquire(1))
+    await settle()
+    family.cancel()
+    assert (await single).slots == (1,)
+    admission.release(lease)
+    with pytest.raises(asyncio.CancelledError):
+        await family
+
+
+async def test_more_slots_than_are_free_are_not_granted_in_part() -> None:
+    admission = Admission(3, 100)
+    await admission.acquire(1)
+    assert admission.try_acquire(1, 3) is None
+    family = admission.try_acquire(1, 2)
+    assert family is not None and family.slots == (1, 2)
+
+
+async def test_places_are_taken_until_none_is_left() -> None:
+    admission = Admission(4, 100)
+    places = Places(await admission.acquire(50, 3), 40, admission.release)
+    assert (places.first, places.tokens, places.branching) == (0, 40, True)
+    assert [places.take() for _ in range(4)] == [1, 2, None, None]
+    places.give_back(2)
+    assert [places.take() for _ in range(2)] == [2, None]
+
+
+async def test_a_place_for_one_has_none_for_branches() -> None:
+    admission = Admission(4, 100)
+    places = Places(await admission.acquire(50), 50, admission.release)
+    assert not places.branching
+    assert places.take() is None
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+async def test_the_last_place_given_back_ends_the_lease(order: tuple[int, ...]) -> None:
+    admission = Admission(3, 100)
+    places = Places(await admission.acquire(100, 3), 100, admission.release)
+    assert [places.take(), places.take()] == [1, 2]
+    for slot in order:
+        assert admission.try_acquire(1) is None
+        places.give_back(slot)
+    assert admission.try_acquire(100, 3) is not None
+
+
+async def test_places_never_taken_do_not_keep_the_lease() -> None:
+    admission = Admission(3, 100)
+    places = Places(await admission.acquire(100, 3), 100, admission.release)
+    places.give_back(places.first)
+    assert admission.try_acquire(100, 3) is not None

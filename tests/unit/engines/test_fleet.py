@@ -36,6 +36,12 @@ async def test_a_loaded_model_tells_its_facts() -> None:
     await fleet.close()
 
 
+async def test_a_loaded_model_tells_whether_its_tokens_have_bytes() -> None:
+    fleet = await loaded_fleet(Cast(), a={}, b={"vocabulary": "opaque"})
+    assert (fleet.get("a").has_bytes, fleet.get("b").has_bytes) == (True, False)
+    await fleet.close()
+
+
 async def test_cores_are_divided_anew_with_every_model_that_comes_or_goes() -> None:
     cast = Cast()
     fleet = await loaded_fleet(cast, a={})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from types import MappingProxyType
 
 import pytest
@@ -22,6 +23,8 @@ from quorate.engines.host.messages import (
     Progress,
     Refused,
     Rewind,
+    Score,
+    Scored,
     SetCores,
     Stop,
     Unusable,
@@ -31,16 +34,18 @@ from quorate.engines.host.messages import (
 )
 from quorate.generation import ChatPrompt, Message, TextPrompt
 
-FACTS = ModelFacts("toy", 512, 8, 4096, Capabilities(chat=True, fork=False, rewind=True), 7)
+FACTS = ModelFacts("toy", 512, 8, 4096, Capabilities(chat=True, fork=False, rewind=True), 7, True)
 
 
 @pytest.mark.parametrize(
     "message",
     [
         Load("scripted", "/models/a.gguf", {"seed": 1, "say": "é\n"}, [0, 1]),
-        Open(3, 1),
+        Open(3, 1, False),
+        Open(3, 1, True),
         Feed(3, [5, 6]),
-        Fork(3, 4, 2),
+        Score(3, [5, 6]),
+        Fork(3, 4, 2, True),
         Rewind(3, 1),
         Close(3),
         Encode(9, TextPrompt("a\nb\udc80")),
@@ -64,6 +69,8 @@ def test_what_the_coordinator_says_survives_the_wire_in_one_line(message):
         Loaded(FACTS, 271),
         Unusable("broken"),
         Completed([[1, 0], [2, 17]]),
+        Scored(3, [-1.5, -0.0001, -math.inf]),
+        Scored(3, []),
         Encoded(9, [1, 2]),
         Refused(9, "InvalidRequest", "messages", "no\nsense"),
     ],
@@ -75,6 +82,11 @@ def test_what_a_worker_says_survives_the_wire_in_one_line(message):
     assert decode_from_worker(line[:-1]) == message
 
 
+@given(st.lists(st.floats(max_value=0, width=32)))
+def test_log_probs_keep_every_bit_on_the_wire(logprobs):
+    assert decode_from_worker(encode(Scored(1, logprobs))[:-1]) == Scored(1, logprobs)
+
+
 def test_read_only_options_can_be_sent():
     line = encode(Load("scripted", "", MappingProxyType({"seed": 1}), (0,)))
 
@@ -83,7 +95,18 @@ def test_read_only_options_can_be_sent():
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b"{", b"[]", b"3", b'["feed"]', b'["feed",1,[2],3]', b'["unheard_of"]', b"\xff", b"[[]]"],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"3",
+        b'["feed"]',
+        b'["feed",1,[2],3]',
+        b'["open",1,2]',
+        b'["unheard_of"]',
+        b"\xff",
+        b"[[]]",
+    ],
 )
 def test_an_unreadable_line_is_a_value_error(line):
     with pytest.raises(ValueError, match="unreadable message"):

@@ -28,6 +28,45 @@ def test_rows_written_on_one_side_are_read_on_the_other(memory):
         assert reader.row(slot).dtype == np.float32
 
 
+def test_prefix_sums_lie_behind_the_rows_and_touch_none(memory):
+    writer = RowsWriter(memory, sessions=3, vocabulary=17)
+    reader = RowsReader(memory, sessions=3, vocabulary=17)
+
+    for slot in range(3):
+        writer.row(slot)[:] = np.arange(17, dtype=np.float32) + 100 * slot
+        writer.sums(slot)[:] = np.arange(18) + 1000.5 * slot
+    writer.count_step()
+
+    for slot in range(3):
+        assert reader.row(slot).tolist() == [100 * slot + n for n in range(17)]
+        assert reader.sums(slot).tolist() == [1000.5 * slot + n for n in range(18)]
+        assert reader.sums(slot).dtype == np.float64
+    assert reader.steps_done == 1
+
+
+def test_prefix_sums_are_aligned_and_cannot_be_written_by_the_reader(memory):
+    RowsWriter(memory, sessions=2, vocabulary=5)
+    reader = RowsReader(memory, sessions=2, vocabulary=5)
+
+    assert [reader.sums(slot).ctypes.data % 64 for slot in range(2)] == [0, 0]
+    with pytest.raises(ValueError, match="read-only"):
+        reader.sums(0)[0] = 1.0
+
+
+def test_prefix_sums_that_nobody_writes_take_no_memory(memory):
+    vocabulary = 64 * 1024
+    writer = RowsWriter(memory, sessions=4, vocabulary=vocabulary)
+    reader = RowsReader(memory, sessions=4, vocabulary=vocabulary)
+
+    for slot in range(4):
+        writer.row(slot)[:] = 1.0
+    allocated = os.fstat(memory).st_blocks * 512
+
+    assert 4 * 4 * vocabulary <= allocated < 4 * 4 * vocabulary + 8 * vocabulary
+    assert os.fstat(memory).st_size > 4 * (4 + 8) * vocabulary
+    assert reader.row(3).tolist() == [1.0] * vocabulary
+
+
 def test_rows_are_aligned_and_cannot_be_written_by_the_reader(memory):
     RowsWriter(memory, sessions=2, vocabulary=5)
     reader = RowsReader(memory, sessions=2, vocabulary=5)
@@ -68,7 +107,7 @@ def test_memory_that_could_still_shrink_is_not_mapped(memory):
 def test_memory_of_another_size_is_not_mapped(memory):
     RowsWriter(memory, sessions=1, vocabulary=2)
 
-    with pytest.raises(ValueError, match="have 128 bytes where 192 were expected"):
+    with pytest.raises(ValueError, match="have 192 bytes where 320 were expected"):
         RowsReader(memory, sessions=2, vocabulary=2)
 
 

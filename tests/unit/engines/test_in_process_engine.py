@@ -9,7 +9,14 @@ import pytest
 from quorate.engines.batching.contract import NoRoom
 from quorate.engines.contract import Engine, Session
 from quorate.engines.in_process import InProcessEngine
-from quorate.errors import Internal, Overloaded, Unavailable, UnsupportedPlan, WorkerLost
+from quorate.errors import (
+    Internal,
+    InvalidRequest,
+    Overloaded,
+    Unavailable,
+    UnsupportedPlan,
+    WorkerLost,
+)
 from quorate.generation import TextPrompt
 from support.scripted_models import fresh_row, scripted_engine, scripted_model
 
@@ -74,6 +81,53 @@ async def test_the_death_of_the_worker_reaches_everyone_who_waits(
         await engine.open(8)
     idle.close()
     busy.close()
+
+
+async def test_the_death_of_the_worker_reaches_scores_and_whole_families() -> None:
+    engine = scripted_engine("toy", sessions=4, context_length=64)
+    root, scored = await engine.open(16, 2), await engine.open(64)
+    await root.feed([9])
+    branch = root.branch()
+    scoring, feeding = scored.score([9] * 64), branch.feed([8])
+    family = asyncio.create_task(engine.open(8, 3))
+    await turns(1)
+    engine.lose("killed by SIGKILL")
+    for waiting in (scoring, family):
+        with pytest.raises(WorkerLost, match="killed by SIGKILL"):
+            await waiting
+    with pytest.raises(WorkerLost):
+        root.branch()
+    engine.recover()
+    for session in (branch, root, scored):
+        session.close()
+    np.testing.assert_array_equal(await (await engine.open(8, 3)).feed([9]), fresh_row([9]))
+    feeding.cancel()
+    await engine.close()
+
+
+@pytest.mark.parametrize("fork", [True, False])
+async def test_a_family_that_shares_no_cells_reserves_them_for_every_branch(fork: bool) -> None:
+    engine = scripted_engine(sessions=3, context_length=64, cells=70, fork=fork)
+    with pytest.raises(UnsupportedPlan, match=r"1 branches of 36 tokens.* need 72 KV cells"):
+        await engine.open(36, 1)
+    root = await engine.open(35, 1)
+    await root.feed([9] * 34)
+    np.testing.assert_array_equal(await root.branch().feed([8]), fresh_row([9] * 34 + [8]))
+    await engine.close()
+
+
+async def test_a_fork_of_a_family_is_a_family_of_one() -> None:
+    engine = scripted_engine(sessions=4, context_length=64)
+    root = await engine.open(16, 1)
+    await root.feed([9])
+    child = await root.fork()
+    root.close()
+    with pytest.raises(InvalidRequest, match="every place"):
+        child.branch()
+    with pytest.raises(Internal, match="model toy: the session has no branches"):
+        _ = child.prefix_sums
+    np.testing.assert_array_equal(await child.feed([8]), fresh_row([9, 8]))
+    await engine.close()
 
 
 async def test_a_recovered_engine_starts_with_an_empty_cache(engine: InProcessEngine) -> None:

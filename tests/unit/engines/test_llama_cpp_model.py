@@ -47,6 +47,10 @@ def feed(model, sequence: int, position: int, tokens) -> np.ndarray:
     return output
 
 
+# Weights of 4 bits: see the contract suite.
+SCORE_TOLERANCE = 0.6
+
+
 def assert_close(actual: np.ndarray, expected: np.ndarray) -> None:
     top = np.argsort(expected)[-10:]
     np.testing.assert_allclose(actual[top], expected[top], atol=1e-2)
@@ -141,6 +145,44 @@ def test_no_room_changes_nothing_and_passes_with_room(model):
     assert_close(feed(model, 0, len(tokens) - 1, tokens[-1:]), expected)
     model.truncate(1, 0)
     assert_close(feed(model, 2, 0, tokens), expected)
+
+
+def test_a_scored_chunk_gives_what_feeding_step_by_step_gives(model):
+    tokens = model.encode(TextPrompt("One two three four five six seven eight nine ten"))
+    other = model.encode(TextPrompt(PROMPTS[0]))
+    fed = [feed(model, 0, place, [token]) for place, token in enumerate(tokens)]
+    expected = [row[token] for row, token in zip(fed, tokens[1:], strict=False)]
+    alone = feed(model, 1, 0, other)
+    model.truncate(1, 0)
+    output, scores = row(model), np.full(len(tokens) - 1, math.nan, np.float32)
+    model.decode([Chunk(1, 0, other, output), Chunk(2, 0, tokens, None, tokens[1:], scores)])
+    np.testing.assert_allclose(scores, expected, atol=SCORE_TOLERANCE)
+    assert_close(output, alone)
+
+
+def test_as_many_rows_as_are_promised_come_out_of_one_call(stories):
+    assert stories.most_outputs == 32
+    text = stories.encode(TextPrompt(STORIES_GREEDY[:200]))[:33]
+    scores = np.full(32, math.nan, np.float32)
+    stories.decode([Chunk(0, 0, text, None, text[1:], scores)])
+    stories.truncate(0, 0)
+    one_by_one = [feed(stories, 0, place, [token]) for place, token in enumerate(text)]
+    stories.truncate(0, 0)
+    expected = [row[token] for row, token in zip(one_by_one, text[1:], strict=False)]
+    np.testing.assert_allclose(scores, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("sessions", "batch_tokens", "most"), [(2, 64, 32), (2, 8, 8), (40, 64, 40), (12, 8, 12)]
+)
+def test_every_session_and_some_scored_tokens_have_rows(sessions, batch_tokens, most):
+    options = LlamaCppOptions(sessions=sessions, batch_tokens=batch_tokens)
+    model = load(str(stories260k()), options, 1, lambda share: None)
+    chunks = [Chunk(number, 0, [1], row(model)) for number in range(min(sessions, most))]
+    model.decode(chunks)
+    assert all(np.isfinite(chunk.output.max()) for chunk in chunks)
+    assert model.most_outputs == most
+    model.close()
 
 
 def test_more_tokens_than_a_batch_holds_are_refused(model):

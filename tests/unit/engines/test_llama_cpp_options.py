@@ -10,6 +10,10 @@ def test_nothing_set_gives_the_defaults():
     assert LlamaCppOptions.from_mapping({}, "models.a") == LlamaCppOptions()
 
 
+def test_a_byte_exact_beam_has_sessions_by_default():
+    assert LlamaCppOptions().sessions == 32
+
+
 def test_values_are_taken():
     options = LlamaCppOptions.from_mapping(
         {"sessions": 2, "tensor_split": [1, 0.5], "flash_attention": "off", "use_mlock": True},

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from contract.texts import TEXTS as ROUND_TRIPS
 from quorate.engines.llama_cpp import LlamaCppOptions, load
+from quorate.errors import UnsupportedPlan
 from quorate.generation import ChatPrompt, Message, TextPrompt
-from support.gguf_files import smollm2, stories260k
+from support.gguf_files import smollm2, stories260k, write_without_vocabulary
 
 TEXTS = (
     "Hello, world!",
@@ -68,12 +70,64 @@ def test_a_continuation_has_neither_bos_nor_a_space_of_its_own(smol, stories, te
     assert stories.vocabulary.bos not in stories.encode_continuation(text)
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("text", [text for text in TEXTS if text])
 def test_special_tokens_written_in_a_prompt_stay_text(smol, stories, text):
     for model in (smol, stories):
         tokens = model.encode(TextPrompt(text))
         start = 0 if model.vocabulary.bos is None else 1
         assert not model.vocabulary.control.intersection(tokens[start:])
+
+
+def test_an_empty_prompt_is_the_one_token_that_a_document_begins_with(smol, stories):
+    assert smol.encode(TextPrompt("")) == [IM_START]
+    assert stories.encode(TextPrompt("")) == [stories.vocabulary.bos]
+
+
+def test_sentencepiece_alone_puts_a_space_before_a_document(smol, stories):
+    assert stories.facts.space_prefix
+    assert not smol.facts.space_prefix
+
+
+@pytest.mark.parametrize("text", ROUND_TRIPS.values(), ids=ROUND_TRIPS.keys())
+def test_any_text_comes_out_of_both_tokenizers_as_its_bytes(smol, stories, text):
+    for model in (smol, stories):
+        pieces = model.vocabulary.pieces
+        continued = model.encode_continuation(text)
+        assert b"".join(pieces[token] for token in continued) == text.encode()
+        assert not model.vocabulary.control.intersection(continued)
+        segmented = model.vocabulary.byte_order.segment(text.encode())
+        assert b"".join(pieces[token] for token in segmented) == text.encode()
+        assert len(segmented) <= len(continued)
+
+
+@pytest.fixture
+def without_vocabulary(tmp_path):
+    path = write_without_vocabulary(tmp_path, stories260k())
+    model = load(str(path), LlamaCppOptions(sessions=1), 1, lambda share: None)
+    yield model
+    model.close()
+
+
+def test_a_model_without_a_tokenizer_knows_ids_and_no_bytes(without_vocabulary):
+    vocabulary = without_vocabulary.vocabulary
+    assert vocabulary.pieces == (b"",) * 512
+    assert vocabulary.control == frozenset(range(512))
+    assert not vocabulary.has_bytes
+    assert vocabulary.bos is None
+    assert not without_vocabulary.facts.space_prefix
+
+
+def test_a_model_without_a_tokenizer_refuses_text_in_one_line(without_vocabulary):
+    prompts = (TextPrompt("a"), TextPrompt(""), ChatPrompt((Message("user", "a"),)))
+    for call in (
+        *(lambda prompt=prompt: without_vocabulary.encode(prompt) for prompt in prompts),
+        lambda: without_vocabulary.encode_continuation("a"),
+    ):
+        with pytest.raises(
+            UnsupportedPlan, match=r"^no_vocabulary\.gguf: .*no tokenizer"
+        ) as caught:
+            call()
+        assert "\n" not in caught.value.message
 
 
 def test_a_byte_level_vocabulary_has_its_bytes_and_its_control_tokens(smol):

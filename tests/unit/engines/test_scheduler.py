@@ -210,6 +210,209 @@ def test_a_fork_of_a_session_without_tokens_starts_with_none() -> None:
     np.testing.assert_array_equal(row, fresh_row([8]))
 
 
+def test_a_model_that_cannot_fork_decodes_the_childs_tokens_again() -> None:
+    model = RecordingModel(fork=False)
+    scheduler = Scheduler(model, cache=NoPrefixCache())
+    (parent_row,) = opened(scheduler, model, 0)
+    child_row = empty_row(model)
+    scheduler.feed(0, [9, 8, 7])
+    drain(scheduler)
+    scheduler.fork(0, 1, child_row)
+    assert not scheduler.has_work
+    scheduler.feed(0, [6])
+    scheduler.feed(1, [5])
+    assert {done.session for done in drain(scheduler)} == {0, 1}
+    np.testing.assert_array_equal(parent_row, fresh_row([9, 8, 7, 6]))
+    np.testing.assert_array_equal(child_row, fresh_row([9, 8, 7, 5]))
+    assert model.copies == []
+    assert model.tokens(1) == (9, 8, 7, 5)
+    scheduler.feed(1, [4])
+    drain(scheduler)
+    np.testing.assert_array_equal(child_row, fresh_row([9, 8, 7, 5, 4]))
+
+
+def test_replayed_tokens_are_remembered_over_generations_and_may_be_forgotten() -> None:
+    model = scripted_model(fork=False)
+    scheduler = Scheduler(model)
+    opened(scheduler, model, 0)
+    scheduler.feed(0, [9, 8, 7])
+    drain(scheduler)
+    rows = [empty_row(model) for _ in range(3)]
+    scheduler.fork(0, 1, rows[0])
+    scheduler.rewind(1, 1)
+    scheduler.fork(1, 2, rows[1])
+    scheduler.close(0)
+    scheduler.fork(1, 3, rows[2])
+    scheduler.rewind(3, 2)
+    with pytest.raises(ValueError, match="cannot forget 1 of 0 tokens"):
+        scheduler.rewind(3, 1)
+    for session in (1, 2, 3):
+        scheduler.feed(session, [session])
+    drain(scheduler)
+    for row, tokens in zip(rows, ([9, 8, 1], [9, 8, 2], [3]), strict=True):
+        np.testing.assert_array_equal(row, fresh_row(tokens))
+
+
+def test_prefix_sums_come_with_the_row_where_they_are_wanted() -> None:
+    model = scripted_model(vocabulary="words")
+    scheduler = Scheduler(model)
+    rows = [empty_row(model) for _ in range(2)]
+    sums = [np.full(len(model.vocabulary) + 1, np.nan) for _ in range(2)]
+    scheduler.open(0, rows[0], sums[0])
+    scheduler.feed(0, [9, 8])
+    drain(scheduler)
+    scheduler.fork(0, 1, rows[1], sums[1])
+    scheduler.feed(1, [7])
+    drain(scheduler)
+    order = model.vocabulary.byte_order
+    for found, tokens in zip(sums, ([9, 8], [9, 8, 7]), strict=True):
+        row = fresh_row(tokens, vocabulary="words").astype(np.float64)
+        expected = [0.0, *itertools.accumulate(np.exp(row[order.ids]))]
+        np.testing.assert_allclose(found[: len(order) + 1], expected, rtol=0, atol=1e-12)
+
+
+def step_by_step(tokens: Sequence[int]) -> list[float]:
+    """The log-prob of each token but the first, from a fresh prefill of those before it."""
+    return [float(fresh_row(tokens[:end])[tokens[end]]) for end in range(1, len(tokens))]
+
+
+def scored(completions: Sequence[Completion]) -> dict[int, list[float] | None]:
+    return {completion.session: completion.scores for completion in completions}
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 16, 17, 40])
+@pytest.mark.parametrize("batch_tokens", [1, 5, 64])
+def test_a_score_is_what_feeding_step_by_step_gives(count: int, batch_tokens: int) -> None:
+    model = scripted_model(sessions=1, batch_tokens=batch_tokens)
+    scheduler = Scheduler(model)
+    opened(scheduler, model, 0)
+    scheduler.score(0, prompt(0, count))
+    assert drain(scheduler) == [Completion(0, 0, step_by_step(prompt(0, count)))]
+    assert model.tokens(0) == tuple(prompt(0, count))
+
+
+def test_a_long_score_goes_in_chunks_of_what_one_call_computes() -> None:
+    model = RecordingModel(sessions=1, batch_tokens=64)
+    scheduler = Scheduler(model)
+    opened(scheduler, model, 0)
+    scheduler.score(0, prompt(0, 20))
+    drain(scheduler)
+    assert model.calls == [[(0, 8, False)], [(0, 8, False)], [(0, 4, False)]]
+
+
+def test_others_decode_while_a_text_is_scored() -> None:
+    model = scripted_model(sessions=3)
+    scheduler = Scheduler(model)
+    row, _ = opened(scheduler, model, 0, 1)
+    scheduler.score(1, prompt(1, 20))
+    fed: list[int] = []
+    scores: dict[int, list[float] | None] = {}
+    while 1 not in scores:
+        scheduler.feed(0, [9])
+        fed.append(9)
+        completed = scored(scheduler.step())
+        assert completed.pop(0) is None
+        np.testing.assert_array_equal(row, fresh_row(fed))
+        scores |= completed
+    assert scores == {1: step_by_step(prompt(1, 20))}
+    assert len(fed) == 3
+
+
+class CountingModel(RecordingModel):
+    """Remembers how many rows of log-probs each decode call computed."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.outputs: list[int] = []
+
+    def decode(self, chunks: Sequence[Chunk]) -> None:
+        self.outputs.append(sum(len(c.targets) + (c.output is not None) for c in chunks))
+        super().decode(chunks)
+
+
+@pytest.mark.parametrize("length", [5, 8, 30])
+@pytest.mark.parametrize("scoring", range(1, 9))
+def test_scored_texts_leave_every_other_feed_its_row(scoring: int, length: int) -> None:
+    model = CountingModel(sessions=8)
+    scheduler = Scheduler(model)
+    opened(scheduler, model, *range(8))
+    for session in range(scoring):
+        scheduler.score(session, prompt(session, length))
+    for session in range(scoring, 8):
+        scheduler.feed(session, prompt(session, 1 + session))
+    done = drain(scheduler)
+    assert scored(done) == {
+        session: step_by_step(prompt(session, length)) if session < scoring else None
+        for session in range(8)
+    }
+    assert max(model.outputs) <= model.most_outputs
+
+
+def test_a_score_never_comes_from_the_prefix_cache() -> None:
+    model = scripted_model()
+    scheduler = Scheduler(model)
+    opened(scheduler, model, 0, 1, 2)
+    scheduler.feed(0, prompt(0, 20))
+    scheduler.feed(1, prompt(0, 20))
+    drain(scheduler)
+    scheduler.close(0)
+    scheduler.score(2, prompt(0, 20))
+    assert drain(scheduler) == [Completion(2, 0, step_by_step(prompt(0, 20)))]
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_scored_session_is_not_kept_in_the_prefix_cache(steps: int) -> None:
+    model = scripted_model(sessions=1)
+    scheduler = Scheduler(model)
+    opened(scheduler, model, 0)
+    scheduler.score(0, prompt(0, 20))
+    for _ in range(steps):
+        scheduler.step()
+    scheduler.close(0)
+    assert not scheduler.has_work
+    assert model.tokens(0) == ()
+    opened(scheduler, model, 1)
+    scheduler.feed(1, prompt(0, 20))
+    assert drain(scheduler) == [Completion(1, 0)]
+
+
+def test_a_scored_session_can_be_fed_and_forked() -> None:
+    model = scripted_model()
+    scheduler = Scheduler(model)
+    sums = np.full(len(model.vocabulary) + 1, -1.0)
+    row, child_row = empty_row(model), empty_row(model)
+    scheduler.open(0, row, sums)
+    scheduler.score(0, [9, 8, 7])
+    drain(scheduler)
+    assert (sums == -1.0).all()
+    scheduler.fork(0, 1, child_row)
+    scheduler.feed(0, [6])
+    scheduler.feed(1, [5])
+    assert scored(drain(scheduler)) == {0: None, 1: None}
+    np.testing.assert_array_equal(row, fresh_row([9, 8, 7, 6]))
+    np.testing.assert_array_equal(child_row, fresh_row([9, 8, 7, 5]))
+    assert sums[0] == 0.0
+
+
+def test_only_an_empty_session_is_scored() -> None:
+    model = scripted_model(fork=False)
+    scheduler = Scheduler(model)
+    opened(scheduler, model, 0)
+    with pytest.raises(ValueError, match="session 0: an empty feed"):
+        scheduler.score(0, [])
+    scheduler.feed(0, [9, 8])
+    with pytest.raises(ValueError, match="still outstanding"):
+        scheduler.score(0, [9])
+    assert drain(scheduler) == [Completion(0, 0)]
+    scheduler.fork(0, 1, empty_row(model))
+    for session in (0, 1):
+        with pytest.raises(ValueError, match=f"session {session}: only an empty session"):
+            scheduler.score(session, [9])
+    scheduler.rewind(0, 2)
+    scheduler.score(0, [9, 8])
+    assert drain(scheduler) == [Completion(0, 0, step_by_step([9, 8]))]
+
+
 def test_many_forks_closed_at_once_leave_other_prompts_in_the_cache() -> None:
     model = scripted_model(sessions=4)
     scheduler = Scheduler(model)
@@ -383,6 +586,22 @@ def test_the_grace_is_a_tenth_of_a_decode_step_less_the_time_that_passed() -> No
     assert scheduler.grace_seconds() == 0.0
 
 
+def test_a_fork_goes_on_without_a_wait_for_its_parent() -> None:
+    clock = Clock()
+    scheduler = stepped(clock, 0)
+    scheduler.fork(0, 1, empty_row(scripted_model()))
+    scheduler.feed(1, [8])
+    assert scheduler.grace_seconds() == 0.0
+
+
+def test_a_fork_does_not_shorten_the_wait_for_others() -> None:
+    clock = Clock()
+    scheduler = stepped(clock, 0, 1)
+    scheduler.fork(0, 2, empty_row(scripted_model()))
+    scheduler.feed(2, [8])
+    assert scheduler.grace_seconds() == pytest.approx(0.01)
+
+
 def test_whoever_missed_a_step_is_not_waited_for_again() -> None:
     clock = Clock()
     scheduler = stepped(clock, 0, 1)
@@ -441,6 +660,7 @@ class Interleavings(RuleBasedStateMachine):
         self.rows: dict[int, LogProbs] = {}
         self.tokens: dict[int, list[int]] = {}
         self.outstanding: set[int] = set()
+        self.scored: set[int] = set()
 
     def spare(self) -> int:
         return _CELLS - sum(map(len, self.tokens.values()))
@@ -469,7 +689,18 @@ class Interleavings(RuleBasedStateMachine):
         self.tokens[session] = self.tokens[session] + tokens
         self.outstanding.add(session)
 
-    @precondition(lambda self: self.model.facts.capabilities.fork)
+    @precondition(lambda self: any(not self.tokens[session] for session in self.at_rest()))
+    @rule(data=st.data(), tokens=_TOKENS)
+    def score(self, data: st.DataObject, tokens: list[int]) -> None:
+        empty = [session for session in self.at_rest() if not self.tokens[session]]
+        session = data.draw(st.sampled_from(empty))
+        if len(tokens) > self.spare():
+            return
+        self.scheduler.score(session, tokens)
+        self.tokens[session] = tokens
+        self.outstanding.add(session)
+        self.scored.add(session)
+
     @precondition(lambda self: self.at_rest() and len(self.rows) < _SESSIONS)
     @rule(data=st.data())
     def fork(self, data: st.DataObject) -> None:
@@ -500,6 +731,7 @@ class Interleavings(RuleBasedStateMachine):
         self.scheduler.close(session)
         del self.rows[session], self.tokens[session]
         self.outstanding.discard(session)
+        self.scored.discard(session)
 
     @precondition(lambda self: self.outstanding)
     @rule()
@@ -507,6 +739,11 @@ class Interleavings(RuleBasedStateMachine):
         for completion in self.scheduler.step():
             session = completion.session
             self.outstanding.remove(session)
+            if session in self.scored:
+                self.scored.remove(session)
+                assert completion.scores == step_by_step(self.tokens[session])
+                continue
+            assert completion.scores is None
             np.testing.assert_array_equal(self.rows[session], fresh_row(self.tokens[session]))
 
     @precondition(lambda self: self.outstanding)

@@ -123,6 +123,52 @@ def test_any_text_survives_the_way_through_tokens(text: str, vocabulary: str) ->
     assert not model.vocabulary.control.intersection(tokens[1:])
 
 
+def test_a_vocabulary_can_be_made_of_any_texts() -> None:
+    model = scripted_model(pieces=["a", "ab", "", "é", "a"])
+    assert model.vocabulary.pieces == (b"",) * 5 + (b"a", b"ab", b"", "é".encode(), b"a")
+    assert model.vocabulary.control == {BOS, EOS, END_OF_TURN, IM_START, IM_END, 7}
+    assert model.vocabulary.end_of_generation == {EOS, END_OF_TURN}
+    row = fresh_row([BOS], pieces=["a", "ab", "", "é", "a"])
+    assert np.flatnonzero(np.isneginf(row)).tolist() == [BOS, IM_START, IM_END, 7]
+
+
+def test_what_no_piece_of_a_made_vocabulary_begins_with_is_left_out() -> None:
+    model = scripted_model(pieces=["a", "ab", "é"])
+    assert text_of(model, model.encode_continuation("xaby é-a")) == "abéa"
+    assert model.encode(TextPrompt("xyz")) == [BOS]
+
+
+def test_an_opaque_vocabulary_knows_ids_and_no_bytes() -> None:
+    model = scripted_model(vocabulary="opaque")
+    assert len(model.vocabulary) == 69
+    assert not model.vocabulary.has_bytes
+    assert model.encode(TextPrompt("a")) == [BOS]
+    assert model.encode_continuation("a") == []
+    assert scripted_model().vocabulary.has_bytes
+
+
+def test_a_scored_chunk_gets_the_log_prob_of_each_token_that_follows() -> None:
+    model, scores = scripted_model(), np.full(3, np.nan, np.float32)
+    model.decode([Chunk(0, 0, [9, 8, 7, 6], None, [8, 7, 6], scores)])
+    fed = [9, 8, 7, 6]
+    assert scores.tolist() == [fresh_row(fed[:end])[fed[end]] for end in (1, 2, 3)]
+    assert model.tokens(0) == (9, 8, 7, 6)
+
+
+def test_more_rows_than_one_call_computes_are_refused() -> None:
+    model = scripted_model(sessions=2)
+    assert model.most_outputs == 8
+    assert scripted_model(sessions=9).most_outputs == 9
+    tokens, scores = [9] * 8, np.empty(8, np.float32)
+    with pytest.raises(ValueError, match="9 outputs where 8 are the most"):
+        model.decode(
+            [Chunk(0, 0, tokens, None, tokens, scores), Chunk(1, 0, [9], empty_row(model))]
+        )
+    with pytest.raises(ValueError, match="2 targets for 1 tokens"):
+        model.decode([Chunk(0, 0, [9], None, [8, 7], scores[:2])])
+    assert model.tokens(0) == ()
+
+
 def test_the_longest_piece_wins() -> None:
     model = scripted_model()
     pieces = [model.vocabulary.pieces[token] for token in model.encode_continuation("a thing é")]
@@ -224,7 +270,7 @@ def test_a_closed_model_refuses_work() -> None:
     ("options", "message"),
     [
         ({"sed": 1}, r"models.a.options.sed: unknown key; did you mean seed\?"),
-        ({"zzz": 1}, "models.a.options.zzz: unknown key; known: vocabulary, seed"),
+        ({"zzz": 1}, "models.a.options.zzz: unknown key; known: vocabulary, pieces, seed"),
         ({"seed": "1"}, "models.a.options.seed: must be an integer, not '1'"),
         ({"say": 5}, "models.a.options.say: must be a text, not 5"),
         ({"chat": 1}, "models.a.options.chat: must be true or false, not 1"),
@@ -232,7 +278,7 @@ def test_a_closed_model_refuses_work() -> None:
         ({"confidence": 1}, "confidence: must be from 0 to 0.999999, not 1.0"),
         ({"sessions": 0}, "sessions: must be finite and at least 1, not 0"),
         ({"cells": -1}, "cells: must be finite and at least 0, not -1"),
-        ({"vocabulary": "bytes"}, "vocabulary: must be one of letters, words, not 'bytes'"),
+        ({"vocabulary": "bytes"}, "vocabulary: must be one of letters, words, opaque, not 'bytes'"),
     ],
 )
 def test_wrong_options_are_refused_by_name(options: dict[str, Any], message: str) -> None:

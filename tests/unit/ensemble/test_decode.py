@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,88 +8,26 @@ import pytest
 
 from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.decode import Ballot, decode
-from quorate.ensemble.sampling import Sampler
 from quorate.ensemble.scoring import score
-from quorate.ensemble.seats import Seat, Table
+from quorate.ensemble.seats import Table
 from quorate.errors import WorkerLost
 from quorate.generation import (
     CombinationRule,
-    Delta,
     FailurePolicy,
     FinishReason,
-    Notice,
     NoticeKind,
     ResponseOptions,
     SamplingOptions,
     StoppingOptions,
-    TextPrompt,
-    Token,
 )
 from quorate.measurement.energy import NoMeter
 from support.scripted_models import fresh_row, scripted_engine
-
-GREEDY = SamplingOptions(temperature=0.0)
-PROMPT = TextPrompt("the cat ")
-
-
-async def table_of(
-    *members: tuple[InProcessEngine, float], policy: FailurePolicy = FailurePolicy.AUTO
-) -> Table:
-    seats = [
-        Seat(engine.model_id, engine, weight, await engine.encode(PROMPT), 256)
-        for engine, weight in members
-    ]
-    table = Table(seats, policy)
-    await table.open()
-    table.feed_prompts()
-    return table
+from support.tables import GREEDY, PROMPT, Told, ballot, die_and_return, run_out
+from support.tables import token_table as table_of
 
 
-def ballot(engine: InProcessEngine, **changes: Any) -> Ballot:
-    vocabulary = engine.vocabulary
-    sampling = changes.pop("sampling", GREEDY)
-    return Ballot(
-        **{
-            "vocabulary": vocabulary,
-            "rule": CombinationRule.LINEAR,
-            "sampler": Sampler(sampling, len(vocabulary), 7, ()),
-            "stopping": StoppingOptions(),
-            "response": ResponseOptions(),
-            "most_tokens": 12,
-            "at_limit": FinishReason.MAX_TOKENS,
-            **changes,
-        }
-    )
-
-
-class Told:
-    """Everything a decode loop yielded."""
-
-    def __init__(self) -> None:
-        self.text = ""
-        self.tokens: list[Token] = []
-        self.notices: list[Notice] = []
-        self.ended: FinishReason | None = None
-
-    @property
-    def ids(self) -> list[int]:
-        return [token.token_id for token in self.tokens]
-
-
-async def run(table: Table, how: Ballot, kill: dict[int, Any] | None = None) -> Told:
-    """Runs a loop to its end; ``kill`` maps a count of tokens to what happens after it."""
-    told = Told()
-    async for step in decode(table, how):
-        if isinstance(step, Delta):
-            told.text += step.text
-            told.tokens.extend(step.tokens)
-            action = (kill or {}).get(len(told.tokens))
-            if action is not None:
-                action()
-        elif isinstance(step, Notice):
-            told.notices.append(step)
-        else:
-            told.ended = step
+async def run(table: Table, how: Ballot, kill: dict[int, Callable[[], None]] | None = None) -> Told:
+    told = await run_out(decode(table, how), kill)
     table.close()
     return told
 
@@ -240,26 +179,17 @@ async def test_after_a_drop_the_answer_goes_on_as_the_others_would_from_there() 
 
 async def test_the_last_member_is_replayed_and_the_answer_is_the_same() -> None:
     engine = scripted_engine("a", seed=3)
-
-    def die_and_return() -> None:
-        engine.lose("killed by SIGKILL")
-        engine.recover()
-
-    told = await run(await table_of((engine, 1.0)), ballot(engine), {3: die_and_return})
+    deaths = {3: die_and_return(engine)}
+    told = await run(await table_of((engine, 1.0)), ballot(engine), deaths)
     assert told.ids == (await alone(seed=3)).ids
     assert [(n.kind, n.model) for n in told.notices] == [(NoticeKind.MEMBER_REPLAYED, "a")]
 
 
 async def test_the_replay_policy_brings_a_member_back_to_the_vote() -> None:
     a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
-
-    def die_and_return() -> None:
-        a.lose("killed by SIGKILL")
-        a.recover()
-
     table = await table_of((a, 0.5), (b, 0.5), policy=FailurePolicy.REPLAY)
     shown = ResponseOptions(member_votes=True)
-    told = await run(table, ballot(a, response=shown), {3: die_and_return})
+    told = await run(table, ballot(a, response=shown), {3: die_and_return(a)})
     a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
     undisturbed = await run(await table_of((a, 0.5), (b, 0.5)), ballot(a))
     assert told.ids == undisturbed.ids
@@ -284,13 +214,8 @@ async def test_the_continue_policy_has_nothing_to_go_on_with_after_the_last_memb
 
 async def test_a_member_that_dies_again_and_again_fails_the_request_in_the_end() -> None:
     engine = scripted_engine("a")
-
-    def die_and_return() -> None:
-        engine.lose("killed by SIGKILL")
-        engine.recover()
-
     table = await table_of((engine, 1.0))
-    deaths = dict.fromkeys(range(1, 13), die_and_return)
+    deaths = dict.fromkeys(range(1, 13), die_and_return(engine))
     with pytest.raises(WorkerLost):
         await run(table, ballot(engine), deaths)
     table.close()

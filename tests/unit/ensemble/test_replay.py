@@ -3,13 +3,12 @@ from __future__ import annotations
 import pytest
 
 from quorate.engines.in_process import InProcessEngine
-from quorate.ensemble.seats import Seat, Table
+from quorate.ensemble.seats import Table
 from quorate.errors import Unavailable
-from quorate.generation import FailurePolicy, NoticeKind, TextPrompt
+from quorate.generation import FailurePolicy, NoticeKind
 from quorate.measurement.energy import NoMeter
 from support.scripted_models import scripted_engine
-
-PROMPT = TextPrompt("the cat ")
+from support.tables import PROMPT, token_table
 
 
 class DiesAgain(InProcessEngine):
@@ -35,13 +34,8 @@ async def table_of(
     *engines: InProcessEngine, policy: FailurePolicy = FailurePolicy.AUTO
 ) -> tuple[Table, int]:
     """An open table after one token of the answer, and that token."""
-    seats = [
-        Seat(engine.model_id, engine, 1 / len(engines), await engine.encode(PROMPT), 100)
-        for engine in engines
-    ]
-    table = Table(seats, policy)
-    await table.open()
-    table.feed_prompts()
+    shared = 1 / len(engines)
+    table = await token_table(*((engine, shared) for engine in engines), policy=policy)
     rows = await table.rows()
     return table, int(rows[0].argmax())
 

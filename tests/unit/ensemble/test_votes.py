@@ -6,16 +6,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.engines.contract import LogProbs
+from quorate.ensemble.seats import Seat
+from quorate.ensemble.token_voice import TokenVoice
 from quorate.ensemble.votes import top_candidates, votes
 from quorate.generation import TopCandidate
 from support.distributions import normalised, rows
+from support.scripted_models import scripted_engine
 
+FIRST = 5
 PIECES = tuple(b"<%d>" % i for i in range(12))
 
 
+def seat(model: str) -> Seat:
+    engine = scripted_engine(model, pieces=["<0>", "<1>", "<2>"])
+    return Seat(model, engine, TokenVoice(engine, (0,), 8), 1)
+
+
+def distribution(*probabilities: float) -> LogProbs:
+    """A row of the three pieces behind the control tokens."""
+    with np.errstate(divide="ignore"):
+        return normalised(np.log([0.0] * FIRST + [*probabilities]))
+
+
 def test_each_member_tells_its_favourite_and_what_it_thought_of_the_choice() -> None:
-    members = [normalised(np.log([0.7, 0.2, 0.1])), normalised(np.log([0.1, 0.3, 0.6]))]
-    first, second = votes(["a", "b"], members, [0.25, 0.75], 1, PIECES)
+    members = [distribution(0.7, 0.2, 0.1), distribution(0.1, 0.3, 0.6)]
+    first, second = votes([seat("a"), seat("b")], members, [0.25, 0.75], FIRST + 1)
     assert (first.model, first.piece, first.weight) == ("a", b"<0>", 0.25)
     assert (second.model, second.piece, second.weight) == ("b", b"<2>", 0.75)
     assert np.exp([first.logprob, first.chosen_logprob]) == pytest.approx([0.7, 0.2])
@@ -24,7 +39,7 @@ def test_each_member_tells_its_favourite_and_what_it_thought_of_the_choice() -> 
 
 def test_models_rows_and_weights_must_go_together() -> None:
     with pytest.raises(ValueError):
-        votes(["a"], [], [], 0, PIECES)
+        votes([seat("a")], [], [], 0)
 
 
 @given(rows(1), st.integers(0, 20))

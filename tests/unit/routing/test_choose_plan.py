@@ -21,14 +21,19 @@ from quorate.generation import (
     MemberSpec,
     Plan,
     ProfilePlan,
-    Weighting,
 )
 from quorate.routing.choose import choose_plan
 from quorate.routing.snapshot import Snapshot
 
 
 def status(model: str, state: ModelState = ModelState.READY, **known: Any) -> ModelStatus:
-    facts = {"vocabulary_fingerprint": "same", "context_length": 512, **known}
+    facts = {
+        "vocabulary_fingerprint": "same",
+        "context_length": 512,
+        "sessions": 32,
+        "has_bytes": True,
+        **known,
+    }
     return ModelStatus(model, state, "scripted", **facts)
 
 
@@ -113,9 +118,14 @@ REFUSED = [
     (plan("restarting"), Unavailable, "model restarting is restarting"),
     (plan("failed"), ModelUnusable, "failed: wrong magic"),
     (plan("unloaded"), ModelUnusable, "unloaded: is not loaded"),
-    (plan("a", "other"), UnsupportedPlan, "a, other: their vocabularies differ"),
-    (plan("a", alignment=Alignment.BYTE_EXACT), UnsupportedPlan, "byte_exact is not available"),
-    (plan("a", "alpha", weighting=Weighting.BAYESIAN), UnsupportedPlan, "bayesian is not"),
+    (
+        plan("a", "other", alignment=Alignment.SAME_VOCABULARY),
+        UnsupportedPlan,
+        "a, other: their vocabularies differ",
+    ),
+    (plan("a", "opaque"), UnsupportedPlan, "opaque: its tokenizer does not say what bytes"),
+    (plan("opaque", "a"), UnsupportedPlan, "opaque: its tokenizer does not say what bytes"),
+    (plan("opaque", alignment=Alignment.BYTE_EXACT), UnsupportedPlan, "opaque: its tokenizer"),
 ]
 
 
@@ -127,6 +137,7 @@ def test_what_cannot_run_is_refused_with_its_reason(
         status("a"),
         status("alpha"),
         status("other", vocabulary_fingerprint="other"),
+        status("opaque", vocabulary_fingerprint="ids", has_bytes=False),
         status("loading", ModelState.LOADING),
         status("restarting", ModelState.RESTARTING),
         status("failed", ModelState.FAILED, message="wrong magic"),

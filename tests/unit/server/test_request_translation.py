@@ -8,6 +8,7 @@ from quorate.errors import InvalidRequest
 from quorate.generation import (
     Alignment,
     AutoPlan,
+    BeamOptions,
     ChatPrompt,
     CombinationRule,
     FailurePolicy,
@@ -62,6 +63,10 @@ def test_every_enum_value_has_a_meaning(table: dict[int, Any], kind: Any) -> Non
     for number, value in table.items():
         name = kind.Name(number)
         assert name.endswith(("_UNSPECIFIED", f"_{value.name}"))
+
+
+def test_a_weighting_that_is_not_named_is_left_to_the_router() -> None:
+    assert WEIGHTINGS[plan_pb2.WEIGHTING_UNSPECIFIED] is Weighting.AUTO
 
 
 def test_nothing_set_leaves_everything_open() -> None:
@@ -129,9 +134,23 @@ def test_an_ensemble_has_defaults_where_nothing_is_said() -> None:
         members=(MemberSpec("a", 0.0), MemberSpec("b", None)),
         rule=CombinationRule.LINEAR,
         alignment=Alignment.AUTO,
-        weighting=Weighting.STATIC,
+        weighting=Weighting.AUTO,
         on_failure=FailurePolicy.AUTO,
+        forgetting=None,
+        beam=BeamOptions(None, None),
     )
+
+
+def test_the_numbers_of_a_plan_arrive_and_a_zero_is_not_the_same_as_unset() -> None:
+    plan = ensemble(forgetting=0.75, beam={"epsilon": 0.0})
+    asked = generate_request(generate(plan=plan), "r").plan
+    assert isinstance(asked, Plan)
+    assert asked.forgetting == 0.75
+    assert asked.beam == BeamOptions(0.0, None)
+    wide = generate_request(generate(plan=ensemble(beam={"width": 0})), "r").plan
+    assert isinstance(wide, Plan)
+    assert wide.beam == BeamOptions(None, 0)
+    assert wide.forgetting is None
 
 
 def test_an_ensemble_without_members_is_left_to_the_router() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from quorate.engines.status import ModelState, ModelStatus
 from quorate.generation import (
     Accepted,
     Alignment,
+    BeamOptions,
     CombinationRule,
     Decision,
     Delta,
@@ -17,6 +19,7 @@ from quorate.generation import (
     FailurePolicy,
     Finished,
     FinishReason,
+    MemberScore,
     MemberSpec,
     ModelUsage,
     Notice,
@@ -48,7 +51,7 @@ DECISION = Decision(
     [
         (responses.RULES, CombinationRule, plan_pb2.CombinationRule),
         (responses.ALIGNMENTS, Alignment, plan_pb2.Alignment),
-        (responses.WEIGHTINGS, Weighting, plan_pb2.Weighting),
+        (responses.WEIGHTINGS, set(Weighting) - {Weighting.AUTO}, plan_pb2.Weighting),
         (responses.FAILURE_POLICIES, FailurePolicy, plan_pb2.FailurePolicy),
         (responses.NOTICES, NoticeKind, inference_pb2.NoticeKind),
         (responses.REASONS, FinishReason, inference_pb2.FinishReason),
@@ -153,6 +156,55 @@ def test_what_is_known_of_the_usage_is_there_even_where_it_is_zero() -> None:
     assert wire.models[0].energy.tier == inference_pb2.ENERGY_TIER_MEASURED
 
 
+def test_what_holds_for_a_byte_exact_vote_alone_is_told_of_it_alone() -> None:
+    token_wise = responses.generate_response(Accepted("r", DECISION)).accepted.decision
+    assert not token_wise.HasField("forgetting")
+    assert not token_wise.HasField("beam")
+    decision = replace(
+        DECISION,
+        alignment=Alignment.BYTE_EXACT,
+        weighting=Weighting.BAYESIAN,
+        forgetting=0.75,
+        beam=BeamOptions(0.0, 16),
+    )
+    byte_wise = responses.generate_response(Accepted("r", decision)).accepted.decision
+    assert byte_wise.alignment == plan_pb2.ALIGNMENT_BYTE_EXACT
+    assert byte_wise.weighting == plan_pb2.WEIGHTING_BAYESIAN
+    assert byte_wise.forgetting == 0.75
+    assert byte_wise.beam == plan_pb2.ByteBeam(epsilon=0.0, width=16)
+    assert byte_wise.beam.HasField("epsilon")
+
+
+def test_a_word_of_a_byte_exact_vote_has_no_token_id() -> None:
+    word = Token(None, b" cat", -0.5, (TopCandidate(None, b" ", -0.25),))
+    wire = responses.generate_response(Delta(" cat", (word,))).delta.tokens[0]
+    assert not wire.HasField("token_id")
+    assert not wire.top[0].HasField("token_id")
+    zero = responses.generate_response(Delta("x", (Token(0, b"x", -0.5),))).delta.tokens[0]
+    assert zero.HasField("token_id")
+
+
+def test_dropped_mass_is_told_where_something_may_be_pruned() -> None:
+    usage = Usage(3, 0, None, 4.5, (ModelUsage("a"), ModelUsage("b", dropped_mass=0.0)))
+    wire = responses.generate_response(Finished(FinishReason.MAX_TOKENS, usage)).finished.usage
+    assert not wire.models[0].HasField("dropped_mass")
+    assert wire.models[1].HasField("dropped_mass")
+
+
+def test_a_score_tells_what_each_member_thinks() -> None:
+    members = (
+        MemberScore("a", -3.0, 2, 2, 0.25),
+        MemberScore("b", -4.0, 3, 7, 0.75, 0.125),
+    )
+    score = Score("r", DECISION, -3.5, 4, (), Usage(1, 1, None, 2.0), members)
+    assert list(responses.score_response(score).members) == [
+        inference_pb2.MemberScore(model="a", logprob=-3.0, tokens=2, forwards=2, weight=0.25),
+        inference_pb2.MemberScore(
+            model="b", logprob=-4.0, tokens=3, forwards=7, weight=0.75, dropped_mass=0.125
+        ),
+    ]
+
+
 def test_a_score_is_translated_whole() -> None:
     score = Score("r", DECISION, -3.5, 4, (Token(1, b"ab", -3.5),), Usage(1, 1, None, 2.0))
     response = responses.score_response(score)
@@ -167,7 +219,7 @@ def test_a_score_is_translated_whole() -> None:
 def test_a_models_status_is_translated() -> None:
     status = ModelStatus(
         "a", ModelState.DOWNLOADING, "llama_cpp", "half", 0.5, "llama 135M", 8192, 49152,
-        "f00d", True, 8, (0, 1), 2**40,
+        "f00d", True, True, 8, (0, 1), 2**40,
     )  # fmt: skip
     assert responses.model_message(status) == models_pb2.Model(
         id="a",

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from quorate.engines.contract import LogProbs, ModelFacts
 from quorate.engines.vocabulary import Vocabulary
 from quorate.generation import Prompt
@@ -21,12 +24,17 @@ class Chunk:
         tokens: At least one token id.
         output: Where the log-probs after the last token go, float32 of shape (vocabulary,);
             None where they are not wanted (all but the last chunk of a prompt).
+        targets: For the first tokens of a chunk that is scored, the ids that follow each.
+        scores: Where the targets' log-probs go, float32 of shape (targets,); None where the chunk
+            is not scored.
     """
 
     sequence: int
     position: int
     tokens: Sequence[int]
     output: LogProbs | None
+    targets: Sequence[int] = ()
+    scores: npt.NDArray[np.float32] | None = None
 
 
 class NoRoom(Exception):
@@ -51,6 +59,11 @@ class BatchModel(Protocol):
         """Most tokens one decode call takes."""
         ...
 
+    @property
+    def most_outputs(self) -> int:
+        """Most rows of log-probs one decode call computes; at least the sessions."""
+        ...
+
     def encode(self, prompt: Prompt) -> list[int]:
         """See ``Engine.encode``."""
         ...
@@ -60,7 +73,7 @@ class BatchModel(Protocol):
         ...
 
     def decode(self, chunks: Sequence[Chunk]) -> None:
-        """Runs one batch and writes normalised log-probs to each chunk's ``output``.
+        """Runs one batch and writes log-probs to each chunk's ``output`` and ``scores``.
 
         Raises:
             NoRoom: No KV cells for these tokens; nothing was changed.

@@ -10,6 +10,7 @@ sessions are decoding, so that a long prompt never stalls them (Sarathi-Serve, A
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from quorate.engines.batching.lockstep import Lockstep
 from quorate.engines.batching.prefix_cache import PrefixCache
 from quorate.engines.batching.sequences import Held, SequencePool
 from quorate.engines.batching.session_table import UNBOUND, Entry
+from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs
 
 INTERLEAVED_PREFILL_TOKENS = 64
@@ -41,10 +43,12 @@ class Completion:
     Attributes:
         session: Whose feed it was.
         cached_tokens: How many tokens of the session's first feed were in the prefix cache.
+        scores: Log-probs of all tokens of a scored feed but the first; None for other feeds.
     """
 
     session: int
     cached_tokens: int
+    scores: list[float] | None = None
 
 
 class Scheduler:
@@ -71,6 +75,7 @@ class Scheduler:
         self._model = model
         self._sessions = model.facts.sessions
         self._can_rewind = model.facts.capabilities.rewind
+        self._can_fork = model.facts.capabilities.fork
         self._batch_tokens = model.batch_tokens
         self._prefill_tokens = min(interleaved_prefill_tokens, model.batch_tokens)
         self._pool = SequencePool(model, PrefixCache() if cache is None else cache)
@@ -86,18 +91,20 @@ class Scheduler:
         """Whether some session has tokens to decode."""
         return bool(self._short or self._long)
 
-    def open(self, session: int, output: LogProbs) -> None:
+    def open(self, session: int, output: LogProbs, sums: PrefixSums | None = None) -> None:
         """Opens a session; it takes a KV sequence with its first feed only.
 
         Args:
             session: An id that is not in use.
             output: Where its log-probs go, float32 of shape (vocabulary,); owned by the caller.
+            sums: Where the prefix sums of its log-probs go, float64 of shape (at least byte tokens
+                + 1,), where they are wanted.
 
         Raises:
             ValueError: The id is in use, or every session is open.
         """
         self._check_vacancy(session)
-        self._entries[session] = Entry(session, output)
+        self._entries[session] = Entry(session, output, sums)
 
     def feed(self, session: int, tokens: Sequence[int]) -> None:
         """Appends tokens to a session at the next decode calls.
@@ -108,13 +115,29 @@ class Scheduler:
         entry = self._at_rest(session)
         if not tokens:
             raise ValueError(f"session {session}: an empty feed")
-        entry.feed = list(tokens)
+        entry.feed, entry.inherited = [*entry.inherited, *tokens], []
         queue = self._short if len(entry.feed) <= _SHORT_FEED_TOKENS else self._long
         queue[session] = entry
         self._lockstep.arrived(session)
 
-    def fork(self, session: int, child: int, output: LogProbs) -> None:
+    def score(self, session: int, tokens: Sequence[int]) -> None:
+        """Feeds an empty session and has the log-prob of each token but the first told.
+
+        Raises:
+            ValueError: What ``feed`` refuses, or the session is not empty.
+        """
+        entry = self._at_rest(session)
+        if entry.tokens or entry.inherited:
+            raise ValueError(f"session {session}: only an empty session can be scored")
+        self.feed(session, tokens)
+        entry.scores, entry.keep = [], False
+
+    def fork(
+        self, session: int, child: int, output: LogProbs, sums: PrefixSums | None = None
+    ) -> None:
         """Opens ``child`` with the tokens of ``session``.
+
+        A model that cannot share them decodes them again with the child's first feed.
 
         Raises:
             NoRoom: The model counts shared cells twice, and there are not enough.
@@ -123,12 +146,16 @@ class Scheduler:
         """
         parent = self._at_rest(session)
         self._check_vacancy(child)
-        entry = Entry(child, output)
-        if parent.tokens:
+        entry = Entry(child, output, sums)
+        if not self._can_fork or parent.inherited:
+            entry.inherited = [*parent.tokens, *parent.inherited]
+        elif parent.tokens:
             entry.sequence, entry.tokens = self._pool.share(parent.held, len(parent.tokens))
             entry.family = parent.family
             entry.family.members += 1
         self._entries[child] = entry
+        # Whoever forks goes on with the child: the next batch need not wait for the parent.
+        self._lockstep.arrived(session)
 
     def rewind(self, session: int, count: int) -> None:
         """Forgets the last ``count`` tokens of a session.
@@ -138,12 +165,14 @@ class Scheduler:
                 model cannot forget only some of them.
         """
         entry = self._at_rest(session)
-        held = len(entry.tokens)
+        held = len(entry.tokens) + len(entry.inherited)
         if not 0 <= count <= held:
             raise ValueError(f"session {session}: cannot forget {count} of {held} tokens")
         if not self._can_rewind and 0 < count < held:
             raise ValueError(f"session {session}: this model cannot rewind")
-        if count:
+        if entry.inherited:
+            del entry.inherited[held - count :]
+        elif count:
             self._pool.shrink(entry.sequence, held, held - count)
             del entry.tokens[held - count :]
 
@@ -165,7 +194,7 @@ class Scheduler:
         entry.family.members -= 1
         if entry.sequence == UNBOUND:
             return
-        if entry.family.members:
+        if entry.family.members or not entry.keep:
             self._pool.discard(entry.sequence, len(entry.tokens))
         else:
             self._pool.retire(entry.sequence, entry.tokens)
@@ -195,7 +224,7 @@ class Scheduler:
         for entry, chunk in zip(entries, chunks, strict=True):
             if entry.advance(chunk):
                 self._leave_queue(entry)
-                completed.append(Completion(entry.session, entry.cached_tokens))
+                completed.append(self._complete(entry))
         self._lockstep.end([completion.session for completion in completed], prefilling)
         return completed
 
@@ -222,11 +251,23 @@ class Scheduler:
     def _schedule(self, entry: Entry, most: int, entries: list[Entry], chunks: list[Chunk]) -> int:
         # A prompt looks for its prefix as late as here: the sessions before it may have decoded it.
         if entry.sequence == UNBOUND:
-            entry.bind(self._pool.claim(entry.feed, self._live()))
+            # Cached tokens have no scores.
+            prompt = entry.feed if entry.scores is None else []
+            entry.bind(self._pool.claim(prompt, self._live()))
+        if entry.scores is not None:
+            most = min(most, self._scorable(chunks))
+            if most <= 0:
+                return 0
         chunk = entry.next_chunk(most)
         entries.append(entry)
         chunks.append(chunk)
         return len(chunk.tokens)
+
+    def _scorable(self, chunks: list[Chunk]) -> int:
+        """Rows that the batch can still score; every other feed may want one of its own."""
+        outstanding = itertools.chain(self._short.values(), self._long.values())
+        others = sum(entry.scores is None for entry in outstanding)
+        return self._model.most_outputs - others - sum(len(chunk.targets) for chunk in chunks)
 
     def _decode(self, chunks: list[Chunk]) -> None:
         count = sum([len(chunk.tokens) for chunk in chunks])
@@ -237,6 +278,12 @@ class Scheduler:
             self._pool.evict_all()
             self._model.decode(chunks)
         self._pool.grow(count)
+
+    def _complete(self, entry: Entry) -> Completion:
+        scores, entry.scores = entry.scores, None
+        if entry.sums is not None and scores is None:
+            self._model.vocabulary.byte_order.prefix_sums(entry.output, entry.sums)
+        return Completion(entry.session, entry.cached_tokens, scores)
 
     def _leave_queue(self, entry: Entry) -> None:
         if self._short.pop(entry.session, None) is None:

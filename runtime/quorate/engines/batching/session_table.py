@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from quorate.engines.batching.contract import Chunk
 from quorate.engines.batching.sequences import Held
+from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs
 
 UNBOUND = -1
@@ -26,6 +29,7 @@ class Entry:
     Attributes:
         session: Its id.
         output: Where its log-probs go, float32 of shape (vocabulary,).
+        sums: Where the prefix sums of its log-probs go, or None where nobody wants them.
         sequence: Its KV sequence, or ``UNBOUND``.
         tokens: The tokens the sequence holds.
         feed: The outstanding feed; empty where there is none.
@@ -33,10 +37,15 @@ class Entry:
         cached_tokens: How many of the first feed's tokens were found in the prefix cache.
         last_decode: Number of the decode call in which it last advanced by a short feed.
         family: Those it shares tokens with.
+        inherited: Tokens of the session it was forked from that must be decoded again, because the
+            model cannot share them.
+        scores: Log-probs of the feed's tokens so far; None where the feed is not scored.
+        keep: Whether its tokens are worth keeping for later prompts.
     """
 
     session: int
     output: LogProbs
+    sums: PrefixSums | None = None
     sequence: int = UNBOUND
     tokens: list[int] = field(default_factory=list)
     feed: list[int] = field(default_factory=list)
@@ -44,6 +53,9 @@ class Entry:
     cached_tokens: int = 0
     last_decode: int | None = None
     family: Family = field(default_factory=Family)
+    inherited: list[int] = field(default_factory=list)
+    scores: list[float] | None = None
+    keep: bool = True
 
     @property
     def held(self) -> Held:
@@ -58,6 +70,8 @@ class Entry:
     def next_chunk(self, most: int) -> Chunk:
         """The next tokens of the feed, at most ``most``; only the last chunk has an output."""
         feed, done = self.feed, self.done
+        if self.scores is not None:
+            return self._scored_chunk(most)
         remaining = len(feed) - done
         if remaining > most:
             part, output = feed[done : done + most], None
@@ -69,7 +83,15 @@ class Entry:
         """Counts a decoded chunk; True where the feed is now complete."""
         self.tokens.extend(chunk.tokens)
         self.done += len(chunk.tokens)
-        if chunk.output is None:
+        if chunk.scores is not None and self.scores is not None:
+            self.scores.extend(chunk.scores.tolist())
+        if self.done < len(self.feed):
             return False
         self.feed, self.done = [], 0
         return True
+
+    def _scored_chunk(self, most: int) -> Chunk:
+        start, end = self.done, self.done + most
+        part, targets = self.feed[start:end], self.feed[start + 1 : end + 1]
+        scores = np.empty(len(targets), np.float32)
+        return Chunk(self.sequence, len(self.tokens), part, None, targets, scores)

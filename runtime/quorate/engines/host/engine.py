@@ -7,10 +7,11 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
+from quorate.engines.admission import Places, cells_for
 from quorate.engines.contract import ModelFacts, Session
 from quorate.engines.host.limits import HostLimits
 from quorate.engines.host.process import WORKER_COMMAND
-from quorate.engines.host.session import HostedSession
+from quorate.engines.host.session import HostedSession, Place
 from quorate.engines.host.statuses import WorkerPhase, WorkerStatus
 from quorate.engines.host.supervisor import LoadedModel, Supervisor
 from quorate.engines.spec import EngineSpec
@@ -88,17 +89,21 @@ class HostedEngine:
         """
         return await self._supervisor.ready_incarnation().encode_continuation(text)
 
-    async def open(self, tokens: int) -> Session:
+    async def open(self, tokens: int, branches: int = 0) -> Session:
         """See ``Engine``."""
         facts = self.facts
         most = min(facts.context_length, facts.cells)
         if tokens > most:
             problem = f"{tokens} tokens with the answer, but model {self.spec.model} holds {most}"
             raise PromptTooLong("prompt", problem)
+        cells = cells_for(facts, tokens, branches, self.spec.model)
         incarnation = self._supervisor.ready_incarnation()
-        lease = await incarnation.admission.acquire(tokens)
-        number, row = incarnation.open(lease)
-        return HostedSession(self.spec.model, facts, incarnation, lease, number, row)
+        admission = incarnation.admission
+        lease = await admission.acquire(cells, 1 + branches)
+        places = Places(lease, tokens, admission.release)
+        number, outputs = incarnation.open(places.first, places.branching)
+        place = Place(places, places.first, outputs)
+        return HostedSession(self.spec.model, facts, incarnation, place, number)
 
     async def wait_ready(self) -> None:
         """See ``Engine``."""

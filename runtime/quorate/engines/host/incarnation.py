@@ -10,9 +10,10 @@ import asyncio
 import itertools
 import os
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from quorate.engines.admission import Admission, Lease
+from quorate.engines.admission import Admission
+from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs, ModelFacts
 from quorate.engines.host import sealed_memory
 from quorate.engines.host.encodings import Encodings
@@ -32,6 +33,8 @@ from quorate.engines.host.messages import (
     Progress,
     Refused,
     Rewind,
+    Score,
+    Scored,
     SetCores,
     Stop,
     Unusable,
@@ -52,9 +55,20 @@ class Feeder(Protocol):
         """The row holds the log-probs; so many tokens of the first feed were cached."""
         ...
 
+    def scored(self, logprobs: Sequence[float]) -> None:
+        """A text was fed, and its tokens but the first had these log-probs."""
+        ...
+
     def failed(self, error: WorkerLost) -> None:
         """There will be no log-probs."""
         ...
+
+
+class Outputs(NamedTuple):
+    """Where the outcome of a session's feeds appears, read-only."""
+
+    row: LogProbs
+    sums: PrefixSums | None
 
 
 class Incarnation:
@@ -145,25 +159,25 @@ class Incarnation:
             raise Internal(f"model {self._model}: a session before the model was loaded")
         return self._admission
 
-    def open(self, lease: Lease) -> tuple[int, LogProbs]:
-        """Opens a session on a leased slot; returns its number and its row.
+    def open(self, slot: int, sums: bool) -> tuple[int, Outputs]:
+        """Opens a session on a leased slot; returns its number and its outputs.
 
         Raises:
             WorkerLost: The worker is gone.
         """
-        session, row = next(self._numbers), self._row(lease)
-        self._link.send(Open(session, lease.slot))
-        return session, row
+        session, outputs = next(self._numbers), self._outputs(slot, sums)
+        self._link.send(Open(session, slot, sums))
+        return session, outputs
 
-    def fork(self, parent: int, lease: Lease) -> tuple[int, LogProbs]:
-        """Opens a session with the tokens of another; returns its number and its row.
+    def fork(self, parent: int, slot: int, sums: bool) -> tuple[int, Outputs]:
+        """Opens a session with the tokens of another; returns its number and its outputs.
 
         Raises:
             WorkerLost: The worker is gone.
         """
-        session, row = next(self._numbers), self._row(lease)
-        self._link.send(Fork(parent, session, lease.slot))
-        return session, row
+        session, outputs = next(self._numbers), self._outputs(slot, sums)
+        self._link.send(Fork(parent, session, slot, sums))
+        return session, outputs
 
     def feed(self, session: int, tokens: Sequence[int], feeder: Feeder) -> None:
         """Feeds a session that has no outstanding feed.
@@ -175,6 +189,16 @@ class Incarnation:
         self._feeders[session] = feeder
         self._link.send(Feed(session, tokens))
 
+    def score(self, session: int, tokens: Sequence[int], feeder: Feeder) -> None:
+        """Feeds a whole text to an empty session.
+
+        Raises:
+            WorkerLost: The worker is gone; the feeder hears nothing.
+        """
+        self.check_alive()
+        self._feeders[session] = feeder
+        self._link.send(Score(session, tokens))
+
     def rewind(self, session: int, count: int) -> None:
         """Has a session forget its last tokens.
 
@@ -184,16 +208,14 @@ class Incarnation:
         self.check_alive()
         self._link.send(Rewind(session, count))
 
-    def close(self, session: int, lease: Lease) -> None:
-        """Frees a session and its lease; its feeder, if any, hears nothing more.
+    def close(self, session: int) -> None:
+        """Frees a session; its feeder, if any, hears nothing more.
 
-        The lease is free at once: the worker closes the session before it hears of the next one.
+        Its slot is free at once: the worker closes the session before it hears of the next one.
         """
         self._feeders.pop(session, None)
-        if self._admission is None or self.lost.done():
-            return
-        self._link.send(Close(session))
-        self._admission.release(lease)
+        if not self.lost.done():
+            self._link.send(Close(session))
 
     async def encode(self, prompt: Prompt) -> list[int]:
         """See ``Engine.encode``; also raises ``WorkerLost``."""
@@ -252,11 +274,11 @@ class Incarnation:
         self.process.kill()
         await self.process.exits_within(self._limits.kill_seconds)
 
-    def _row(self, lease: Lease) -> LogProbs:
+    def _outputs(self, slot: int, sums: bool) -> Outputs:
         self.check_alive()
         if self._rows is None:
             raise Internal(f"model {self._model}: a session before the model was loaded")
-        return self._rows.row(lease.slot)
+        return Outputs(self._rows.row(slot), self._rows.sums(slot) if sums else None)
 
     def _loss(self) -> WorkerLost:
         return WorkerLost(self._model, self.lost.result())
@@ -269,6 +291,10 @@ class Incarnation:
                     # A session that was closed meanwhile has nobody waiting.
                     if feeder is not None:
                         feeder.completed(cached_tokens)
+            case Scored(session, logprobs):
+                feeder = self._feeders.pop(session, None)
+                if feeder is not None:
+                    feeder.scored(logprobs)
             case Encoded() | Refused():
                 self._encodings.answered(message)
             case Progress(fraction):

@@ -51,11 +51,16 @@ class Load(_Line):
 
 @dataclass(frozen=True, slots=True)
 class Open(_Line):
-    """A new session, numbered once and never again, whose log-probs go to row ``slot``."""
+    """A new session, numbered once and never again, whose log-probs go to row ``slot``.
+
+    Attributes:
+        sums: Whether their prefix sums are wanted too, of this session and its branches.
+    """
 
     tag: ClassVar[str] = "open"
     session: int
     slot: int
+    sums: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,15 @@ class Feed(_Line):
 
 
 @dataclass(frozen=True, slots=True)
+class Score(_Line):
+    """Feed a whole text to an empty session; answered by ``Scored``."""
+
+    tag: ClassVar[str] = "score"
+    session: int
+    tokens: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Fork(_Line):
     """A new session with the tokens of another, whose log-probs go to row ``slot``."""
 
@@ -75,6 +89,7 @@ class Fork(_Line):
     session: int
     child: int
     slot: int
+    sums: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +201,15 @@ class Completed(_Line):
 
 
 @dataclass(frozen=True, slots=True)
+class Scored(_Line):
+    """A text was fed; these are the log-probs of its tokens but the first, in nats."""
+
+    tag: ClassVar[str] = "scored"
+    session: int
+    logprobs: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
 class Encoded(_Line):
     """Answer to a request for tokens."""
 
@@ -213,9 +237,19 @@ class Refused(_Line):
 
 
 ToWorker: TypeAlias = (
-    Load | Open | Feed | Fork | Rewind | Close | Encode | EncodeContinuation | SetCores | Stop
+    Load
+    | Open
+    | Feed
+    | Score
+    | Fork
+    | Rewind
+    | Close
+    | Encode
+    | EncodeContinuation
+    | SetCores
+    | Stop
 )
-FromWorker: TypeAlias = Progress | Loaded | Unusable | Completed | Encoded | Refused
+FromWorker: TypeAlias = Progress | Loaded | Unusable | Completed | Scored | Encoded | Refused
 
 _TO_WORKER: Mapping[str, type[ToWorker]] = {
     kind.tag: kind
@@ -223,6 +257,7 @@ _TO_WORKER: Mapping[str, type[ToWorker]] = {
         Load,
         Open,
         Feed,
+        Score,
         Fork,
         Rewind,
         Close,
@@ -233,7 +268,7 @@ _TO_WORKER: Mapping[str, type[ToWorker]] = {
     )
 }
 _FROM_WORKER: Mapping[str, type[FromWorker]] = {
-    kind.tag: kind for kind in (Progress, Loaded, Unusable, Completed, Encoded, Refused)
+    kind.tag: kind for kind in (Progress, Loaded, Unusable, Completed, Scored, Encoded, Refused)
 }
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from quorate.engines.admission import Lease
+from quorate.engines.admission import Places
+from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs, ModelFacts, Session
-from quorate.engines.host.incarnation import Incarnation
+from quorate.engines.host.incarnation import Feeder, Incarnation, Outputs
 from quorate.errors import (
     Internal,
     InvalidRequest,
@@ -20,6 +22,20 @@ from quorate.errors import (
 _FORK_RETRY_SECONDS = 1.0
 
 
+class Place(NamedTuple):
+    """Where a session lives.
+
+    Attributes:
+        places: The lease it belongs to, with its branches.
+        slot: Its own slot.
+        outputs: Its part of the shared memory.
+    """
+
+    places: Places
+    slot: int
+    outputs: Outputs
+
+
 class HostedSession:
     """``Session`` over one incarnation of a worker; its row is a view of shared memory.
 
@@ -27,9 +43,8 @@ class HostedSession:
         model: Id of the model.
         facts: Facts of the model.
         incarnation: The worker.
-        lease: The session's slot and reservation.
+        place: Its slot and reservation, and where its log-probs appear.
         number: What the worker calls it.
-        row: Where its log-probs appear, read-only.
         position: Tokens it holds already, as a fork does.
     """
 
@@ -38,24 +53,24 @@ class HostedSession:
         model: str,
         facts: ModelFacts,
         incarnation: Incarnation,
-        lease: Lease,
+        place: Place,
         number: int,
-        row: LogProbs,
         position: int = 0,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._model = model
         self._facts = facts
         self._incarnation = incarnation
-        self._lease = lease
+        self._places, self._slot, outputs = place
         self._number = number
-        self._row: LogProbs | None = row
-        self._vocabulary_size = len(row)
+        self._row: LogProbs | None = outputs.row
+        self._sums = outputs.sums
+        self._vocabulary_size = len(outputs.row)
         self._position = position
         self._cached_tokens = 0
         self._busy_seconds = 0.0
         # A feed that was cancelled stays here: what the worker makes of it is not known.
-        self._outstanding: asyncio.Future[LogProbs] | None = None
+        self._outstanding: asyncio.Future[Any] | None = None
         self._fed_tokens = 0
         self._fed_at = 0.0
 
@@ -79,31 +94,27 @@ class HostedSession:
 
         After a feed was cancelled or lost, the session can only be closed.
         """
-        future: asyncio.Future[LogProbs] = self._loop.create_future()
-        try:
-            self._check_usable()
-            self._check_tokens(tokens)
-            self._incarnation.feed(self._number, tokens, self)
-        except QuorateError as error:
-            future.set_exception(error)
-            # Whoever feeds several members may never come to this one.
-            future.exception()
-            return future
-        self._outstanding = future
-        self._fed_tokens = len(tokens)
-        self._fed_at = self._loop.time()
-        return future
+        return self._start(tokens, self._incarnation.feed)
+
+    def score(self, tokens: Sequence[int]) -> asyncio.Future[Sequence[float]]:
+        """See ``Session``; errors come as those of ``feed`` do."""
+        return self._start(tokens, self._incarnation.score, only_empty=True)
+
+    @property
+    def prefix_sums(self) -> PrefixSums:
+        """See ``Session``."""
+        if self._sums is None:
+            raise Internal(f"model {self._model}: the session has no branches")
+        return self._sums
 
     def completed(self, cached_tokens: int) -> None:
         """The worker has finished the feed."""
-        self._busy_seconds += self._loop.time() - self._fed_at
-        future = self._outstanding
-        if future is None or future.done() or self._row is None:
-            return
-        self._outstanding = None
-        self._position += self._fed_tokens
         self._cached_tokens = cached_tokens
-        future.set_result(self._row)
+        self._finish(self._row)
+
+    def scored(self, logprobs: Sequence[float]) -> None:
+        """The worker has read the text."""
+        self._finish(logprobs)
 
     def failed(self, error: WorkerLost) -> None:
         """The worker is lost in the middle of the feed."""
@@ -114,19 +125,26 @@ class HostedSession:
         # Whoever fed may have left meanwhile; then nobody need hear of it.
         self._outstanding.exception()
 
+    def branch(self) -> Session:
+        """See ``Session``."""
+        self._check_usable()
+        slot = self._places.take()
+        if slot is None:
+            raise InvalidRequest("branch", "every place that was reserved for branches is taken")
+        return self._child(self._places, slot)
+
     async def fork(self) -> Session:
         """See ``Session``. The child reserves as many cells as its parent."""
         self._check_usable()
         if not self._facts.capabilities.fork:
             raise UnsupportedPlan(self._model, "its engine cannot fork sessions")
-        lease = self._incarnation.admission.try_acquire(self._lease.cells)
+        admission = self._incarnation.admission
+        lease = admission.try_acquire(self._places.tokens)
         if lease is None:
             message = f"model {self._model}: no free session or KV cells for a fork"
             raise Overloaded(message, _FORK_RETRY_SECONDS)
-        number, row = self._incarnation.fork(self._number, lease)
-        return HostedSession(
-            self._model, self._facts, self._incarnation, lease, number, row, self._position
-        )
+        places = Places(lease, self._places.tokens, admission.release)
+        return self._child(places, places.first)
 
     async def rewind(self, count: int) -> None:
         """See ``Session``."""
@@ -145,7 +163,47 @@ class HostedSession:
         self._row = None
         if self._outstanding is not None:
             self._outstanding.cancel()
-        self._incarnation.close(self._number, self._lease)
+        self._incarnation.close(self._number)
+        self._places.give_back(self._slot)
+
+    def _start(
+        self,
+        tokens: Sequence[int],
+        begin: Callable[[int, Sequence[int], Feeder], None],
+        only_empty: bool = False,
+    ) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = self._loop.create_future()
+        try:
+            self._check_usable()
+            self._check_tokens(tokens)
+            if only_empty and self._position:
+                raise InvalidRequest("tokens", "only an empty session can be scored")
+            begin(self._number, tokens, self)
+        except QuorateError as error:
+            future.set_exception(error)
+            # Whoever feeds several members may never come to this one.
+            future.exception()
+            return future
+        self._outstanding = future
+        self._fed_tokens = len(tokens)
+        self._fed_at = self._loop.time()
+        return future
+
+    def _finish(self, result: object) -> None:
+        self._busy_seconds += self._loop.time() - self._fed_at
+        future = self._outstanding
+        if future is None or future.done() or self._row is None:
+            return
+        self._outstanding = None
+        self._position += self._fed_tokens
+        future.set_result(result)
+
+    def _child(self, places: Places, slot: int) -> HostedSession:
+        number, outputs = self._incarnation.fork(self._number, slot, places.branching)
+        place = Place(places, slot, outputs)
+        return HostedSession(
+            self._model, self._facts, self._incarnation, place, number, self._position
+        )
 
     def _check_usable(self) -> None:
         if self._row is None:
@@ -158,7 +216,7 @@ class HostedSession:
     def _check_tokens(self, tokens: Sequence[int]) -> None:
         if not tokens:
             raise InvalidRequest("tokens", "at least one is needed")
-        room = self._lease.cells - self._position
+        room = self._places.tokens - self._position
         if len(tokens) > room:
             raise InvalidRequest("tokens", f"{len(tokens)} where {room} more were reserved")
         if min(tokens) < 0 or max(tokens) >= self._vocabulary_size:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from quorate.engines.batching.contract import BatchModel
 from quorate.engines.batching.scheduler import Scheduler
+from quorate.engines.byte_order import PrefixSums
+from quorate.engines.contract import LogProbs
 from quorate.engines.host.control import ControlChannel
 from quorate.engines.host.cores import pin_all_threads
 from quorate.engines.host.messages import (
@@ -21,6 +23,8 @@ from quorate.engines.host.messages import (
     Open,
     Refused,
     Rewind,
+    Score,
+    Scored,
     SetCores,
     Stop,
     ToWorker,
@@ -72,21 +76,25 @@ class WorkLoop:
     def _step(self) -> None:
         completions = self._scheduler.step()
         self._rows.count_step()
-        if completions:
-            self._control.send(
-                Completed([(done.session, done.cached_tokens) for done in completions])
-            )
+        fed = [(done.session, done.cached_tokens) for done in completions if done.scores is None]
+        if fed:
+            self._control.send(Completed(fed))
+        for done in completions:
+            if done.scores is not None:
+                self._control.send(Scored(done.session, done.scores))
 
     def _handle(self, message: ToWorker) -> None:
         match message:
             case Feed(session, tokens):
                 self._scheduler.feed(session, tokens)
-            case Open(session, slot):
-                self._scheduler.open(session, self._rows.row(slot))
+            case Open(session, slot, sums):
+                self._scheduler.open(session, *self._outputs(slot, sums))
             case Close(session):
                 self._scheduler.close(session)
-            case Fork(session, child, slot):
-                self._scheduler.fork(session, child, self._rows.row(slot))
+            case Fork(session, child, slot, sums):
+                self._scheduler.fork(session, child, *self._outputs(slot, sums))
+            case Score(session, tokens):
+                self._scheduler.score(session, tokens)
             case Rewind(session, count):
                 self._scheduler.rewind(session, count)
             case Encode(request, prompt):
@@ -98,6 +106,9 @@ class WorkLoop:
                 self._model.set_cores(len(cores))
             case _:
                 raise TypeError(f"not expected any more: {message!r}")
+
+    def _outputs(self, slot: int, sums: bool) -> tuple[LogProbs, PrefixSums | None]:
+        return self._rows.row(slot), self._rows.sums(slot) if sums else None
 
     def _answer(self, request: int, encode: Callable[[], list[int]]) -> None:
         """Encodes; whatever goes wrong concerns this request alone, since no session is touched."""

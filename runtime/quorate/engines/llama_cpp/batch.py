@@ -72,6 +72,7 @@ class TokenBatch:
             self._sequences[start:end] = chunk.sequence
             self._wanted[start:last] = 0
         self._wanted[last] = chunk.output is not None
+        self._wanted[start : start + len(chunk.targets)] = 1
 
 
 def _pointer(array: npt.NDArray[Any], item: type[Any]) -> object:

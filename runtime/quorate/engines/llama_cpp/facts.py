@@ -13,9 +13,12 @@ from quorate.engines.llama_cpp.options import LlamaCppOptions
 
 
 def gather_facts(
-    weights: ctypes.c_void_p, context: ctypes.c_void_p, options: LlamaCppOptions
+    weights: ctypes.c_void_p,
+    context: ctypes.c_void_p,
+    options: LlamaCppOptions,
+    space_prefix: bool,
 ) -> ModelFacts:
-    """Describes a model whose context is open."""
+    """Describes a model whose context is open, and what its tokenizer puts before a text."""
     cells: int = native.llama_n_ctx(context)
     # Recurrent state has no cells to share or to drop, only a whole to keep.
     has_cells = not (
@@ -32,6 +35,8 @@ def gather_facts(
             rewind=has_cells,
         ),
         memory_bytes=native.llama_model_size(weights) + kv_cache_bytes(weights, options, cells),
+        shares_cells=has_cells,
+        space_prefix=space_prefix,
     )
 
 

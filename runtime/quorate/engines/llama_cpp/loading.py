@@ -15,6 +15,9 @@ from quorate.engines.llama_cpp.native_log import LOG
 from quorate.engines.llama_cpp.options import CONTEXT_LENGTH_CAP, LlamaCppOptions
 from quorate.errors import ModelUnusable
 
+SCORED_TOKENS = 32
+"""Tokens of a scored text in one decode call: each costs a row of logits in the buffers."""
+
 _SPLIT_MODES = {
     "none": native.LLAMA_SPLIT_MODE_NONE,
     "layer": native.LLAMA_SPLIT_MODE_LAYER,
@@ -80,6 +83,11 @@ def load_weights(
     return model  # type: ignore[no-any-return]
 
 
+def most_outputs(options: LlamaCppOptions) -> int:
+    """Rows of logits of one decode call: one for each session, or a few for a scored text."""
+    return max(options.sessions, min(SCORED_TOKENS, options.batch_tokens))
+
+
 def context_length(model: ctypes.c_void_p, options: LlamaCppOptions) -> int:
     """The most tokens one session can hold."""
     trained: int = native.llama_model_n_ctx_train(model)
@@ -105,9 +113,8 @@ def open_context(
     params.kv_unified = True
     # Rewinding needs what a sliding window would have dropped.
     params.swa_full = True
-    # A chunk wants one row at most: buffers for a row of every token would cost 100 MB and more.
-    params.n_outputs_max = options.sessions
-    params.n_outputs_max_per_seq = 1
+    # Buffers for a row of every token of a batch would cost 100 MB and more.
+    params.n_outputs_max = params.n_outputs_max_per_seq = most_outputs(options)
     params.n_threads = params.n_threads_batch = threads
     params.flash_attn_type = _FLASH_ATTENTION[options.flash_attention]
     params.type_k = _KV_TYPES[options.kv_type_k]

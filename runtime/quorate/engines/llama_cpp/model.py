@@ -20,7 +20,7 @@ from quorate.engines.chat import ChatEncoder, ChatTemplate
 from quorate.engines.contract import LogProbs, ModelFacts
 from quorate.engines.llama_cpp.batch import TokenBatch
 from quorate.engines.llama_cpp.facts import gather_facts
-from quorate.engines.llama_cpp.loading import load_weights, open_context
+from quorate.engines.llama_cpp.loading import load_weights, most_outputs, open_context
 from quorate.engines.llama_cpp.log_softmax import LogSoftmax, NonFiniteLogits
 from quorate.engines.llama_cpp.native_log import LOG
 from quorate.engines.llama_cpp.options import LlamaCppOptions
@@ -87,7 +87,9 @@ class LlamaCppModel:
         )
         template: bytes | None = native.llama_model_chat_template(weights, None)
         self._template = None if template is None else template.decode("utf-8", errors="replace")
-        self._facts = gather_facts(weights, context, options)
+        self._facts = gather_facts(weights, context, options, self._tokenizer.adds_space)
+        self._most_outputs = most_outputs(options)
+        self._scored_row: LogProbs = np.empty(len(self._vocabulary), np.float32)
 
     @property
     def facts(self) -> ModelFacts:
@@ -104,14 +106,21 @@ class LlamaCppModel:
         """Most tokens one decode call takes."""
         return self._batch_tokens
 
+    @property
+    def most_outputs(self) -> int:
+        """Most rows of log-probs one decode call computes."""
+        return self._most_outputs
+
     def encode(self, prompt: Prompt) -> list[int]:
         """Turns a prompt into tokens, with BOS where the model wants one.
 
         Raises:
-            UnsupportedPlan: A chat, and the model has no usable template.
+            UnsupportedPlan: The model has no tokenizer, or this is a chat and it has no usable
+                template.
             InvalidRequest: The template refuses these messages.
             PromptTooLong: Not even the longest tokens could make the context hold it.
         """
+        self._check_tokenizer()
         if isinstance(prompt, ChatPrompt):
             self._check_size("chat", *(message.content for message in prompt.messages))
             return self._chat.encode(prompt.messages)
@@ -122,8 +131,10 @@ class LlamaCppModel:
         """Turns text into tokens as it would continue a prompt.
 
         Raises:
+            UnsupportedPlan: The model has no tokenizer.
             PromptTooLong: Not even the longest tokens could make the context hold it.
         """
+        self._check_tokenizer()
         self._check_size("continuation", text)
         return self._tokenizer.encode_continuation(text)
 
@@ -144,6 +155,8 @@ class LlamaCppModel:
         for chunk, index in zip(chunks, last_indices, strict=True):
             if chunk.output is not None:
                 self._write_log_probs(index, chunk.output)
+            if chunk.scores is not None:
+                self._write_scores(index + 1 - len(chunk.tokens), chunk)
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Makes ``target``, which is empty, share the first ``length`` tokens of ``source``."""
@@ -170,6 +183,11 @@ class LlamaCppModel:
         if self._weights is not None:
             native.llama_model_free(self._weights)
             self._weights = None
+
+    def _check_tokenizer(self) -> None:
+        if not self._vocabulary.has_bytes:
+            problem = "its file has no tokenizer, only token ids; convert it with its vocabulary"
+            raise UnsupportedPlan(self._subject, problem)
 
     def _check_size(self, field: str, *texts: str) -> None:
         """Refuses before tokenising, which takes the square of the length at worst."""
@@ -202,6 +220,11 @@ class LlamaCppModel:
             tokenizer.bos,
             self._longest_text + self._facts.context_length * longest_special,
         )
+
+    def _write_scores(self, start: int, chunk: Chunk) -> None:
+        for offset, target in enumerate(chunk.targets):
+            self._write_log_probs(start + offset, self._scored_row)
+            chunk.scores[offset] = self._scored_row[target]  # type: ignore[index]
 
     def _write_log_probs(self, index: int, output: LogProbs) -> None:
         address = _logits_address(self._context, index)

@@ -28,7 +28,8 @@ class LlamaCppOptions:
     Attributes:
         context_length: Most tokens of one session; 0 takes the model's own, at most
             ``CONTEXT_LENGTH_CAP``. Never more than the model was trained for.
-        sessions: Sessions that can be open at once.
+        sessions: Sessions that can be open at once. A byte-exact vote takes one for each
+            hypothesis of its beam.
         cells: KV cells shared by all sessions; 0 takes ``context_length``, which is one full
             session or several shorter ones. They are allocated at load.
         batch_tokens: Most tokens of one decode call; raised to ``sessions`` where that is more.
@@ -48,7 +49,7 @@ class LlamaCppOptions:
     """
 
     context_length: int = option(0, lowest=0, highest=2**24)
-    sessions: int = option(8, lowest=1, highest=_MOST_SESSIONS)
+    sessions: int = option(32, lowest=1, highest=_MOST_SESSIONS)
     cells: int = option(0, lowest=0, highest=2**30)
     batch_tokens: int = option(512, lowest=1, highest=2**16)
     gpu_layers: int = option(-1, lowest=-1, highest=2**16)

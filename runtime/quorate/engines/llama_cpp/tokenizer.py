@@ -20,14 +20,22 @@ _ANCHORS = ("\n", "\x01", "\u2028")
 
 
 class Tokenizer:
-    """Tokenises for one loaded model, which must outlive it."""
+    """Tokenises for one loaded model, which must outlive it.
+
+    Where the file has no tokenizer, every token is without bytes and no text may be given: the
+    native calls would end the process.
+    """
 
     def __init__(self, model: ctypes.c_void_p) -> None:
         self._vocab = native.llama_model_get_vocab(model)
         self._buffer = ctypes.create_string_buffer(_PIECE_BYTES)
         count = native.llama_vocab_n_tokens(self._vocab)
         attribute = native.llama_vocab_get_attr
-        self._attributes = [attribute(self._vocab, token) for token in range(count)]
+        self._attributes = (
+            [attribute(self._vocab, token) for token in range(count)]
+            if native.llama_vocab_type(self._vocab) != native.LLAMA_VOCAB_TYPE_NONE
+            else [native.LLAMA_TOKEN_ATTR_CONTROL] * count
+        )
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -58,6 +66,11 @@ class Tokenizer:
         return token if token >= 0 else None
 
     @cached_property
+    def _document_start(self) -> list[int]:
+        candidates = (native.llama_vocab_bos(self._vocab), native.llama_vocab_eos(self._vocab))
+        return [token for token in candidates if token >= 0][:1]
+
+    @cached_property
     def special_tokens(self) -> tuple[SpecialToken, ...]:
         """What text must not be able to write: control tokens and the unknown token."""
         return tuple(
@@ -84,9 +97,15 @@ class Tokenizer:
         }
 
     def encode_text(self, text: str) -> list[int]:
-        """Tokenises a prompt, with BOS where the model wants one."""
+        """Tokenises a prompt, with BOS where the model wants one.
+
+        An empty prompt is the beginning of a document: what stands there in training, which is BOS
+        or, in models that want none, the end of the document before.
+        """
         tokens = self.encode_run(text)
-        return tokens if self.bos is None else [self.bos, *tokens]
+        if self.bos is not None:
+            return [self.bos, *tokens]
+        return tokens or self._document_start
 
     def encode_run(self, text: str) -> list[int]:
         """Tokenises text as it would stand after a special token; nothing in it is special."""
@@ -110,7 +129,7 @@ class Tokenizer:
         did is checked.
         """
         tokens = self.encode_run(text)
-        if not self._adds_dummy_prefix:
+        if not self.adds_space:
             return tokens
         wanted = text.encode("utf-8", errors="replace")
         for anchor in _ANCHORS:
@@ -122,8 +141,9 @@ class Tokenizer:
         return tokens
 
     @cached_property
-    def _adds_dummy_prefix(self) -> bool:
-        return self._joined(self.encode_run("a")) == b" a"
+    def adds_space(self) -> bool:
+        """Whether a space is put before text: SentencePiece's dummy prefix."""
+        return self.vocabulary.has_bytes and self._joined(self.encode_run("a")) == b" a"
 
     def _joined(self, tokens: list[int]) -> bytes:
         pieces = self.vocabulary.pieces

@@ -16,6 +16,8 @@ from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import UnsupportedPlan
 from quorate.generation import ChatPrompt, Prompt
 
+_SCORED_TOKENS = 8
+
 
 class ScriptedModel:
     """A ``BatchModel`` whose KV cache is the list of tokens of each sequence.
@@ -26,7 +28,7 @@ class ScriptedModel:
 
     def __init__(self, options: ScriptedOptions) -> None:
         self._options = options
-        self._vocabulary = build_vocabulary(options.vocabulary)
+        self._vocabulary = build_vocabulary(options.vocabulary, options.pieces)
         self._tokenizer = Tokenizer(self._vocabulary)
         self._distribution = Distribution(options, self._vocabulary, self._tokenizer)
         self._faults = SimulatedFaults(options)
@@ -55,6 +57,11 @@ class ScriptedModel:
         """Most tokens one decode call takes."""
         return self._options.batch_tokens
 
+    @property
+    def most_outputs(self) -> int:
+        """Enough for every session."""
+        return max(self._options.sessions, _SCORED_TOKENS)
+
     def encode(self, prompt: Prompt) -> list[int]:
         """See ``Engine.encode``."""
         if isinstance(prompt, ChatPrompt) and not self._options.chat:
@@ -74,6 +81,9 @@ class ScriptedModel:
             self._check_chunk(chunk)
         if len({chunk.sequence for chunk in chunks}) < len(chunks):
             raise ValueError("two chunks of one sequence in one batch")
+        wanted = sum(len(chunk.targets) + (chunk.output is not None) for chunk in chunks)
+        if wanted > self.most_outputs:
+            raise ValueError(f"{wanted} outputs where {self.most_outputs} are the most")
         count = sum(len(chunk.tokens) for chunk in chunks)
         if count > self.batch_tokens:
             raise ValueError(f"{count} tokens in a batch of {self.batch_tokens}")
@@ -81,9 +91,18 @@ class ScriptedModel:
         self._faults.step()
         for chunk in chunks:
             tokens = self._sequences[chunk.sequence]
+            self._score(tokens, chunk)
             tokens.extend(chunk.tokens)
             if chunk.output is not None:
                 self._distribution.write(tokens, chunk.output)
+
+    def _score(self, held: list[int], chunk: Chunk) -> None:
+        if chunk.scores is None:
+            return
+        row = np.empty(len(self._vocabulary), np.float32)
+        for index, target in enumerate(chunk.targets):
+            self._distribution.write([*held, *chunk.tokens[: index + 1]], row)
+            chunk.scores[index] = row[target]
 
     def copy(self, source: int, target: int, length: int) -> None:
         """See ``BatchModel.copy``.
@@ -152,6 +171,8 @@ class ScriptedModel:
             output.dtype != np.float32 or output.shape != (len(self._vocabulary),)
         ):
             raise ValueError(f"an output of {output.dtype} {output.shape}")
+        if len(chunk.targets) > len(chunk.tokens):
+            raise ValueError(f"{len(chunk.targets)} targets for {len(chunk.tokens)} tokens")
 
     def _check_room(self, count: int) -> None:
         if sum(map(len, self._sequences)) + count > self.facts.cells:

@@ -8,7 +8,7 @@ from typing import Any
 
 from quorate.options import option, read_options
 
-VOCABULARIES = ("letters", "words")
+VOCABULARIES = ("letters", "words", "opaque")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,9 @@ class ScriptedOptions:
     """How one scripted model behaves. Counts of steps are decode calls, counted from 1.
 
     Attributes:
-        vocabulary: ``letters`` or ``words``; models with the same one can vote token by token.
+        vocabulary: ``letters``, ``words`` or ``opaque``, which knows ids and no bytes; models with
+            the same one can vote token by token.
+        pieces: Texts of the tokens behind the control tokens, instead of a vocabulary by name.
         seed: Models that differ in it alone disagree.
         sharpness: Spread of the logits; 0 makes all ordinary tokens equally probable.
         say: A text it continues every prompt with, followed by the end of generation.
@@ -38,6 +40,7 @@ class ScriptedOptions:
     """
 
     vocabulary: str = option("letters", choices=VOCABULARIES)
+    pieces: tuple[str, ...] = option((), texts=True)
     seed: int = 0
     sharpness: float = option(6.0, lowest=0)
     say: str = ""

@@ -16,6 +16,7 @@ do not.
 """
 
 _CONTROL_COUNT = 5
+_OPAQUE_COUNT = 64
 _ROLES = ("system", "user", "assistant")
 _BYTES = tuple(bytes((value,)) for value in range(256))
 _LETTERS = (b"th", b"he", b"in", b"er", b"an", b"the", b"ing", b" the", b" a", "é".encode())
@@ -30,26 +31,36 @@ _DUPLICATES = (b" ",)
 
 
 @cache
-def build_vocabulary(name: str) -> Vocabulary:
-    """Builds the vocabulary of that name: ``letters`` or ``words``."""
-    longer = _LETTERS if name == "letters" else _WORDS + _DUPLICATES
+def build_vocabulary(name: str, texts: tuple[str, ...] = ()) -> Vocabulary:
+    """Builds the vocabulary of that name, or one of these texts where there are any."""
+    if texts:
+        pieces = tuple(text.encode() for text in texts)
+    elif name == "opaque":
+        pieces = (b"",) * _OPAQUE_COUNT
+    else:
+        pieces = _BYTES + (_LETTERS if name == "letters" else _WORDS + _DUPLICATES)
+    whole = (b"",) * _CONTROL_COUNT + pieces
     return Vocabulary(
-        pieces=(b"",) * _CONTROL_COUNT + _BYTES + longer,
-        control=frozenset(range(_CONTROL_COUNT)),
+        pieces=whole,
+        control=frozenset(token for token, piece in enumerate(whole) if not piece),
         end_of_generation=frozenset((EOS, END_OF_TURN)),
         bos=BOS,
     )
 
 
 class Tokenizer:
-    """Greedy longest match over the pieces; the 256 single bytes make every text encodable."""
+    """Greedy longest match over the pieces.
+
+    In a vocabulary by name the 256 single bytes make every text encodable; elsewhere bytes that no
+    piece begins with are left out.
+    """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._ids: dict[bytes, int] = {}
         for token, piece in enumerate(vocabulary.pieces):
             if piece:
                 self._ids.setdefault(piece, token)
-        self._longest = max(map(len, self._ids))
+        self._longest = max(map(len, self._ids), default=0)
 
     def encode(self, prompt: Prompt) -> list[int]:
         """Turns a prompt into tokens behind BOS.
@@ -67,10 +78,11 @@ class Tokenizer:
         tokens, start = [], 0
         while start < len(data):
             length = min(self._longest, len(data) - start)
-            while data[start : start + length] not in self._ids:
+            while length and data[start : start + length] not in self._ids:
                 length -= 1
-            tokens.append(self._ids[data[start : start + length]])
-            start += length
+            if length:
+                tokens.append(self._ids[data[start : start + length]])
+            start += max(length, 1)
         return tokens
 
     def _encode_chat(self, prompt: ChatPrompt) -> list[int]:

@@ -9,6 +9,7 @@ from quorate.errors import InvalidRequest
 from quorate.generation import (
     Alignment,
     AutoPlan,
+    BeamOptions,
     ChatPrompt,
     CombinationRule,
     FailurePolicy,
@@ -45,7 +46,7 @@ ALIGNMENTS: Mapping[int, Alignment] = {
     plan_pb2.ALIGNMENT_UNION_TOP_K: Alignment.UNION_TOP_K,
 }
 WEIGHTINGS: Mapping[int, Weighting] = {
-    plan_pb2.WEIGHTING_UNSPECIFIED: Weighting.STATIC,
+    plan_pb2.WEIGHTING_UNSPECIFIED: Weighting.AUTO,
     plan_pb2.WEIGHTING_STATIC: Weighting.STATIC,
     plan_pb2.WEIGHTING_BAYESIAN: Weighting.BAYESIAN,
     plan_pb2.WEIGHTING_PROMPT: Weighting.PROMPT,
@@ -153,6 +154,8 @@ def _plan(plan: plan_pb2.Plan) -> PlanChoice:
         alignment=_enum(ALIGNMENTS, ensemble.alignment, f"{path}.alignment", plan_pb2.Alignment),
         weighting=_enum(WEIGHTINGS, ensemble.weighting, f"{path}.weighting", plan_pb2.Weighting),
         on_failure=on_failure,
+        forgetting=_optional(ensemble, "forgetting"),
+        beam=BeamOptions(_optional(ensemble.beam, "epsilon"), _optional(ensemble.beam, "width")),
     )
 
 

@@ -34,7 +34,12 @@ def _by_name(kind: type[_Key], prefix: str, wire: Any) -> dict[_Key, Any]:
 
 RULES = _by_name(CombinationRule, "COMBINATION_RULE", plan_pb2.CombinationRule)
 ALIGNMENTS = _by_name(Alignment, "ALIGNMENT", plan_pb2.Alignment)
-WEIGHTINGS = _by_name(Weighting, "WEIGHTING", plan_pb2.Weighting)
+# A decision's weighting is never open.
+WEIGHTINGS: dict[Weighting, Any] = {
+    weighting: plan_pb2.Weighting.Value(f"WEIGHTING_{weighting.name}")
+    for weighting in Weighting
+    if weighting is not Weighting.AUTO
+}
 FAILURE_POLICIES = {
     FailurePolicy.AUTO: plan_pb2.FAILURE_POLICY_UNSPECIFIED,
     FailurePolicy.CONTINUE: plan_pb2.FAILURE_POLICY_CONTINUE,
@@ -79,6 +84,15 @@ def score_response(score: Score) -> inference_pb2.ScoreResponse:
     for token in score.tokens:
         fill_token(response.tokens.add(), token)
     fill_usage(response.usage, score.usage)
+    for member in score.members:
+        response.members.add(
+            model=member.model,
+            logprob=member.logprob,
+            tokens=member.tokens,
+            forwards=member.forwards,
+            weight=member.weight,
+            dropped_mass=member.dropped_mass,
+        )
     return response
 
 
@@ -104,7 +118,8 @@ def model_message(status: ModelStatus) -> models_pb2.Model:
 def fill_token(target: inference_pb2.Token, token: Token) -> None:
     """Writes a chosen token, with its candidates and votes where it has them."""
     target.piece = token.piece
-    target.token_id = token.token_id
+    if token.token_id is not None:
+        target.token_id = token.token_id
     target.logprob = token.logprob
     target.tied = token.tied
     for candidate in token.top:
@@ -132,6 +147,11 @@ def fill_decision(target: plan_pb2.Decision, decision: Decision) -> None:
     target.context_tokens = decision.context_tokens
     target.seed = decision.seed
     target.profile = decision.profile
+    if decision.forgetting is not None:
+        target.forgetting = decision.forgetting
+    if decision.beam.epsilon is not None and decision.beam.width is not None:
+        target.beam.epsilon = decision.beam.epsilon
+        target.beam.width = decision.beam.width
 
 
 def fill_usage(target: inference_pb2.Usage, usage: Usage) -> None:
@@ -149,4 +169,5 @@ def fill_usage(target: inference_pb2.Usage, usage: Usage) -> None:
             generated_tokens=model.generated_tokens,
             busy_ms=model.busy_ms,
             energy=inference_pb2.Energy(joules=model.energy.joules, tier=TIERS[model.energy.tier]),
+            dropped_mass=model.dropped_mass,
         )

@@ -1,0 +1,144 @@
+"""How the scores of a text look: a table on a terminal, plain text in a pipe, or JSON lines."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from quorate.cli.pieces import harmless
+from quorate.cli.plan_words import manner
+from quorate.cli.scoring import Progress
+from quorate.cli.tally import Line, Tally
+
+_HEADINGS = ("name", "bits per byte", "bytes", "forwards per token", "dropped mass", "mean weight")
+_SHORT_HEADINGS = ("name", "bits/byte", "bytes", "forwards/token", "dropped", "weight")
+_ABSENT = "-"
+# Less than half of the last digit that is shown.
+_NOTHING = 5e-5
+
+
+def print_scores(tally: Tally, *, as_json: bool) -> None:
+    """Prints a line for each member and one for the ensemble, and for people who is best."""
+    lines = [*tally.members(), tally.ensemble()]
+    if as_json:
+        for line in lines:
+            print(json_line(line))
+    elif sys.stdout.isatty():
+        console = Console(highlight=False)
+        console.print(scores_table(lines))
+        console.print()
+        console.print(verdict(tally), style="bold", markup=False)
+    else:
+        print(plain_table(lines))
+        print(verdict(tally))
+    sys.stdout.flush()
+
+
+def json_line(line: Line) -> str:
+    """Exactly the keys that programs rely on; what is not finite is null."""
+    finite = math.isfinite(line.bits_per_byte)
+    return json.dumps(
+        {
+            "name": line.name,
+            "bits_per_byte": line.bits_per_byte if finite else None,
+            "bytes": line.bytes,
+            "forwards_per_token": line.forwards_per_token,
+            "dropped_mass": line.dropped_mass,
+        }
+    )
+
+
+def plain_table(lines: Sequence[Line]) -> str:
+    """The lines as aligned text without escape codes."""
+    rows = [_SHORT_HEADINGS, *map(_cells, lines)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    )
+
+
+def scores_table(lines: Sequence[Line]) -> Table:
+    """The lines as a table, the best value highlighted; names are folded where there is no room."""
+    best = min(line.bits_per_byte for line in lines)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(_HEADINGS[0], overflow="fold", vertical="bottom")
+    for heading in _HEADINGS[1:]:
+        table.add_column(_over_two_lines(heading), justify="right", no_wrap=True)
+    for line in lines:
+        name, bits, *rest = _cells(line)
+        style = "bold green" if line.bits_per_byte - best < _NOTHING else ""
+        table.add_row(
+            Text(name, style=style), Text(bits, style=style), *(Text(cell) for cell in rest)
+        )
+    return table
+
+
+def verdict(tally: Tally) -> str:
+    """Whether the ensemble beats its best member and by how much, and which plan ran."""
+    return f"{_comparison(tally.members(), tally.ensemble())}; {manner(tally.decision)}"
+
+
+def _comparison(members: Sequence[Line], ensemble: Line) -> str:
+    whole = [line for line in members if line.bytes == ensemble.bytes]
+    if not whole:
+        return "no member scored the whole text"
+    if len(members) == 1:
+        return "one member alone: the ensemble is that member"
+    best = min(whole, key=lambda line: line.bits_per_byte)
+    name = harmless(best.name)
+    if not math.isfinite(ensemble.bits_per_byte):
+        return "the ensemble rules the text out"
+    if not math.isfinite(best.bits_per_byte):
+        return "the ensemble beats its members, which all rule the text out"
+    gain = best.bits_per_byte - ensemble.bits_per_byte
+    if abs(gain) < _NOTHING:
+        return f"the ensemble is as good as its best member, {name}"
+    by = f"{abs(gain):.4f} bits per byte"
+    if best.bits_per_byte > 0:
+        by = f"{100 * abs(gain) / best.bits_per_byte:.1f} % ({by})"
+    if gain > 0:
+        return f"the ensemble beats its best member, {name}, by {by}"
+    return f"the ensemble loses to its best member, {name}, by {by}"
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    return (
+        harmless(line.name),
+        f"{line.bits_per_byte:.4f}",
+        str(line.bytes),
+        f"{line.forwards_per_token:.2f}",
+        _ABSENT if line.dropped_mass is None else f"{line.dropped_mass:.1e}",
+        _ABSENT if line.weight is None else f"{line.weight:.3f}",
+    )
+
+
+def _over_two_lines(heading: str) -> str:
+    first, space, last = heading.rpartition(" ")
+    return f"{first}\n{last}" if space else f"\n{last}"
+
+
+@contextmanager
+def score_progress() -> Iterator[Progress]:
+    """A bar on standard error that leaves nothing behind; nothing where it is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        SpinnerColumn(),
+        BarColumn(bar_width=24),
+        DownloadColumn(),
+        TimeRemainingColumn(compact=True),
+    )
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("", total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)

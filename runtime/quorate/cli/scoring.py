@@ -1,0 +1,105 @@
+"""What ``score`` asks: one piece of the text after the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from quorate.cli.cutting import DEFAULT_WIDTH, Limits, Piece, next_piece
+from quorate.cli.members import Member
+from quorate.cli.plan_options import name_members
+from quorate.cli.tally import Tally
+from quorate.client import Client, PlanOptions, ServiceError
+from quorate.settings import default_id
+from quorate.v1 import inference_pb2
+
+Progress = Callable[[int, int], None]
+"""Receives the bytes done and the bytes in all."""
+
+# Where no model is ready the first piece is refused, whatever its size.
+_ANY_CONTEXT = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text to score, and by whom.
+
+    Attributes:
+        data: Valid UTF-8, not empty.
+        options: Everything of the plan but its members.
+        timeout: Deadline for the whole text in seconds, or None.
+    """
+
+    data: bytes
+    members: tuple[Member, ...] = ()
+    options: PlanOptions = field(default_factory=PlanOptions)
+    timeout: float | None = None
+
+
+async def score_text(client: Client, text: Text, progress: Progress) -> Tally:
+    """Scores a text piece by piece; one that fits the contexts is one piece.
+
+    Raises:
+        ServiceError: What the server refuses, or a lost connection.
+    """
+    scorer = _Scorer(client, text)
+    limits = await _limits(client, text)
+    tally = Tally()
+    done, total = 0, len(text.data)
+    halved = False
+    progress(done, total)
+    while done < total:
+        piece = next_piece(text.data, done, limits)
+        try:
+            score = await scorer.score(piece)
+        except ServiceError as error:
+            if error.reason != "PROMPT_TOO_LONG" or limits.spent:
+                raise
+            limits, halved = limits.halved(), True
+            continue
+        if not halved:
+            limits = _decided_limits(score, limits)
+        tally.add(score)
+        done = piece.end
+        progress(done, total)
+    return tally
+
+
+class _Scorer:
+    def __init__(self, client: Client, text: Text) -> None:
+        self._client = client
+        self._options = text.options.copy()
+        name_members(self._options, text.members)
+        self._deadline = None if text.timeout is None else _now() + text.timeout
+
+    async def score(self, piece: Piece) -> inference_pb2.ScoreResponse:
+        if self._deadline is not None:
+            self._options["timeout"] = max(0.0, self._deadline - _now())
+        return await self._client.score(piece.prompt, piece.text, **self._options)
+
+
+async def _limits(client: Client, text: Text) -> Limits:
+    """From the members' contexts, or from all models where only the server knows the members."""
+    names: Sequence[str] = [default_id(member.name) for member in text.members]
+    contexts = [
+        model.context_length
+        for model in await client.models()
+        if model.context_length and (not names or model.id in names)
+    ]
+    return Limits(
+        min(contexts, default=_ANY_CONTEXT), text.options.get("beam_width") or DEFAULT_WIDTH
+    )
+
+
+def _decided_limits(score: inference_pb2.ScoreResponse, limits: Limits) -> Limits:
+    """What the plan that ran says of its members."""
+    decision = score.decision
+    return Limits(
+        decision.context_tokens or limits.context,
+        decision.beam.width or limits.width,
+    )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,329 @@
+"""A member that speaks byte by byte, whatever its tokens are."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from quorate.engines.contract import Engine, LogProbs, Session
+from quorate.ensemble import hypotheses
+from quorate.ensemble.byte_contexts import Context, ContextTree
+from quorate.ensemble.byte_sketches import Growth, Sketch, common_start, regrow
+from quorate.ensemble.hypotheses import SYMBOLS, Extension, Kept
+from quorate.ensemble.voices import Favourite, Ready
+
+# Once what was pruned weighs more than what is left, following the text anew is cheaper than being
+# wrong about it.
+_MOST_LOST = 0.5
+# Cells kept back for healing, which feeds a few tokens at once.
+_HEALING_CELLS = 16
+
+_Hypothesis = hypotheses.Hypothesis[Context]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a byte beam begins.
+
+    Attributes:
+        prompt: Tokens fed in one go.
+        forced: Bytes behind them that are given too, but not their cut into tokens: the last token
+            of a prompt, so that its end forces no boundary, or the space that a tokenizer puts
+            before a document.
+    """
+
+    prompt: Sequence[int]
+    forced: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """What a beam keeps.
+
+    Attributes:
+        epsilon: Share of its probability from which a segmentation is followed.
+        width: Most segmentations followed at once; each takes a session.
+        cells: Tokens behind the prompt that all of them may hold together.
+    """
+
+    epsilon: float
+    width: int
+    cells: int
+
+
+class ByteVoice:
+    """``Voice`` over the 256 bytes and the end.
+
+    After ``close`` it can be opened and started again, and is then where it was: with all its
+    hypotheses, from their tokens.
+
+    Args:
+        engine: The member.
+        opening: Its prompt.
+        pruning: What its beam keeps.
+        reserve: Tokens its sessions may hold.
+    """
+
+    def __init__(self, engine: Engine, opening: Opening, pruning: Pruning, reserve: int) -> None:
+        self._engine = engine
+        self._order = engine.vocabulary.byte_order
+        self._opening = opening
+        self._pruning = pruning
+        self._reserve = reserve
+        self._session: Session | None = None
+        self._tree = ContextTree()
+        self._beam: list[_Hypothesis] = []
+        self._growing: list[tuple[Context, float]] = []
+        self._sketches: list[Sketch] = []
+        self._lost = 0.0
+        self._probs: hypotheses.ByteProbs = np.empty(SYMBOLS)
+        self._row: LogProbs = np.empty(SYMBOLS, np.float32)
+        self._dropped = 0.0
+        self._cached: int | None = None
+        self._busy_seconds = 0.0
+        self._fed_before = 0
+        # Tokens that the bytes given with the prompt were cut into.
+        self._given = 0
+        # Bytes that left no trace.
+        self._traceless = 0
+        self._begun = False
+        # A byte that is being healed, so that it is not forgotten when the worker dies meanwhile.
+        self._unheard: int | None = None
+
+    @property
+    def fed(self) -> int:
+        """See ``Voice``; what is fed again after a closing does not count."""
+        return self._fed_before + (self._tree.fed if self._begun else 0)
+
+    @property
+    def length(self) -> int:
+        """See ``Voice``; of the hypothesis that weighs most, and bytes it could not take in."""
+        tokens = self._best.context.length - self._given if self._beam else 0
+        return max(0, tokens) + self._traceless
+
+    @property
+    def busy_seconds(self) -> float:
+        """See ``Voice``."""
+        return self._busy_seconds
+
+    @property
+    def cached_tokens(self) -> int:
+        """See ``Voice``."""
+        return self._cached or 0
+
+    @property
+    def dropped_mass(self) -> float | None:
+        """See ``Voice``."""
+        return self._dropped
+
+    async def open(self) -> None:
+        """See ``Voice``."""
+        self._session = await self._engine.open(self._reserve, self._pruning.width - 1)
+
+    def start(self) -> Awaitable[LogProbs]:
+        """See ``Voice``."""
+        session, self._session = self._session, None
+        if session is None:
+            raise RuntimeError("a voice was started before it was opened")
+        if not self._sketches:
+            root = self._tree.root(session, self._opening.prompt, ())
+            self._growing = [(root, 1.0)]
+            return _Later(self._begin, root)
+        common = common_start(self._sketches)
+        root = self._tree.root(session, [*self._opening.prompt, *common], common)
+        self._growing = [(root, 1.0)]
+        return _Later(self._resume, root)
+
+    def feed(self, symbol: int) -> Awaitable[LogProbs]:
+        """See ``Voice``; ``symbol`` is a byte."""
+        return self._follow(symbol, _MOST_LOST)
+
+    def _follow(self, symbol: int, most_lost: float) -> Awaitable[LogProbs]:
+        probability = float(self._probs[symbol])
+        if probability <= 0:
+            return _Later(self._heal, symbol)
+        grown = hypotheses.grow(self._beam, symbol, probability, self._order)
+        kept = self._within_cells(
+            hypotheses.prune(grown, self._pruning.epsilon, self._pruning.width)
+        )
+        lost = self._lost / SYMBOLS / probability + kept.dropped
+        self._dropped += kept.dropped
+        if lost > most_lost:
+            return _Later(self._heal, symbol)
+        self._lost = lost
+        self._advance(kept)
+        if self._growing:
+            return _Later(self._settle)
+        self._update()
+        return Ready(self._row)
+
+    def favourite(self, row: LogProbs) -> Favourite:
+        """See ``Voice``; the rest of the best token of the hypothesis that weighs most."""
+        return Favourite(*hypotheses.favourite(self._best, self._order))
+
+    def close(self) -> None:
+        """See ``Voice``."""
+        if self._begun:
+            self._sketches = [
+                *(Sketch(h.context.tokens(), h.prefix, h.weight) for h in self._beam),
+                *(Sketch(c.tokens(), self._order.root, weight) for c, weight in self._growing),
+            ]
+            self._fed_before = self.fed
+            # Should the worker die while it comes back, the sketches are still what there is.
+            self._begun = False
+        contexts = [*(h.context for h in self._beam), *(context for context, _ in self._growing)]
+        for context in contexts:
+            self._tree.release(context)
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+        self._beam, self._growing = [], []
+        self._tree = ContextTree()
+
+    async def _begin(self, root: Context) -> LogProbs:
+        """Waits for the prompt and goes through the bytes that are given behind it."""
+        self._lost, self._unheard = 0.0, None
+        await self._settle()
+        if root.session is not None and self._cached is None:
+            self._cached = root.session.cached_tokens
+        for byte in self._opening.forced:
+            await self.feed(byte)
+        self._given, self._traceless = self._best.context.length, 0
+        self._dropped = 0.0
+        self._begun = True
+        return self._row
+
+    async def _resume(self, root: Context) -> LogProbs:
+        """Comes back to where the voice was closed."""
+        await self._evaluate([root])
+        self._beam = await regrow(root, self._sketches, self._grow_all)
+        self._growing = []
+        self._fed_before -= self._tree.fed
+        self._begun = True
+        self._update()
+        unheard, self._unheard = self._unheard, None
+        if unheard is not None:
+            await self.feed(unheard)
+        return self._row
+
+    def _advance(self, kept: Kept[Context]) -> None:
+        """Starts a decode step for every complete token, and frees what nothing rests on."""
+        staying = {id(one.context) for one in kept.longer}
+        families: dict[int, list[Extension[Context]]] = {}
+        for extension in kept.complete:
+            families.setdefault(id(extension.parent), []).append(extension)
+        for hypothesis in self._beam:
+            if id(hypothesis.context) not in staying | families.keys():
+                self._tree.release(hypothesis.context)
+        self._beam = kept.longer
+        for extensions in families.values():
+            for left, one in enumerate(extensions, 1 - len(extensions)):
+                keep = left < 0 or id(one.parent) in staying
+                child = self._tree.grow(one.parent, (one.token,), keep_parent=keep)
+                self._growing.append((child, one.weight))
+
+    async def _settle(self) -> LogProbs:
+        """Waits for the tokens that were started, and takes them into the beam."""
+        await self._evaluate([context for context, _ in self._growing])
+        growing, self._growing = self._growing, []
+        begun = [hypotheses.begun(context, self._order, weight) for context, weight in growing]
+        self._beam = [*self._beam, *begun]
+        self._update()
+        return self._row
+
+    async def _grow_all(self, wanted: Sequence[Growth]) -> list[Context]:
+        """Grows contexts side by side and waits for what follows them."""
+        grown = [
+            self._tree.grow(one.parent, one.tokens, keep_parent=one.keep_parent) for one in wanted
+        ]
+        self._growing += [(context, 0.0) for context in grown]
+        await self._evaluate(grown)
+        return grown
+
+    async def _heal(self, symbol: int) -> LogProbs:
+        """Follows the text anew where what is left of the beam cannot have written it.
+
+        The most probable hypothesis takes what it has seen of a token as tokens of their own, and
+        the byte begins the next one. What no tokens can spell, or has no room, leaves no trace.
+        """
+        self._unheard = symbol
+        best = self._best
+        await self._commit(best.context, best.prefix.text)
+        # From here on the beam, or what is growing, has the byte in it.
+        self._unheard = None
+        if self._probs[symbol] <= 0 or not self._room:
+            await self._commit(self._beam[0].context, bytes((symbol,)))
+            return self._row
+        # However much is pruned from a beam that has only just begun: it is all there is.
+        return await self._follow(symbol, most_lost=1.0)
+
+    async def _commit(self, context: Context, text: bytes) -> None:
+        """Makes a context with the tokens of some more bytes the only hypothesis."""
+        for hypothesis in self._beam:
+            if hypothesis.context is not context:
+                self._tree.release(hypothesis.context)
+        tokens = (self._order.segment(text) or [])[: self._room]
+        if tokens:
+            child = self._tree.grow(context, tokens, keep_parent=False)
+            self._beam, self._growing = [], [(child, 1.0)]
+        else:
+            self._traceless += len(text)
+            self._beam = [hypotheses.begun(context, self._order, 1.0)]
+        self._lost = 0.0
+        await self._settle()
+
+    async def _evaluate(self, contexts: Sequence[Context]) -> None:
+        for context in contexts:
+            await context.settle(self._order, alone=self._pruning.width == 1)
+        self._busy_seconds += max((context.busy_seconds for context in contexts), default=0.0)
+
+    @property
+    def _best(self) -> _Hypothesis:
+        return max(self._beam, key=lambda one: one.weight)
+
+    def _update(self) -> None:
+        """Brings the shares to a sum of 1, and the distribution up to date."""
+        whole = sum(one.weight for one in self._beam) + self._lost
+        self._beam = [
+            hypotheses.Hypothesis(one.context, one.prefix, one.scale / whole, one.weight / whole)
+            for one in self._beam
+        ]
+        self._lost /= whole
+        self._probs = hypotheses.next_bytes(self._beam, self._lost)
+        with np.errstate(divide="ignore"):
+            np.log(self._probs, out=self._row, casting="same_kind")
+
+    def _within_cells(self, kept: Kept[Context]) -> Kept[Context]:
+        """Keeps the best alone where there is no room for more."""
+        needed, alone = len(kept.complete), len(kept.longer) + len(kept.complete) < 2
+        if needed <= max(0, self._room - (0 if alone else _HEALING_CELLS)):
+            return kept
+        everyone: list[_Hypothesis | Extension[Context]] = [*kept.longer, *kept.complete]
+        best = max(everyone, key=lambda one: one.weight)
+        dropped = kept.dropped + sum(one.weight for one in everyone if one is not best)
+        if isinstance(best, hypotheses.Hypothesis):
+            return Kept([best], [], dropped)
+        if self._room:
+            return Kept([], [best], dropped)
+        return Kept([], [], dropped + best.weight)
+
+    @property
+    def _room(self) -> int:
+        """Tokens that there are cells for."""
+        return self._pruning.cells - self._tree.cells
+
+
+class _Later:
+    """A row that has to be waited for; the waiting begins with the await."""
+
+    def __init__(
+        self, wait: Callable[..., Coroutine[Any, Any, LogProbs]], *arguments: object
+    ) -> None:
+        self._wait = wait
+        self._arguments = arguments
+
+    def __await__(self) -> Generator[Any, None, LogProbs]:
+        return self._wait(*self._arguments).__await__()

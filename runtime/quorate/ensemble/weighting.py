@@ -1,0 +1,251 @@
+"""Where the members' weights come from, step by step. Pure: no engines, no clock.
+
+Each weigher starts from the shares of the plan, its priors, and gives shares that sum to 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from quorate.engines.contract import LogProbs
+
+PROMPT_TEMPERATURE = 0.1
+"""Bits per byte of difference on the prompt that count as a factor of e."""
+
+CONFIDENCE_TEMPERATURE = 0.5
+"""Nats of entropy that count as a factor of e."""
+
+SURENESS_TEMPERATURE = 1.0
+"""Nats of entropy that count as a factor of e beside the evidence."""
+
+# One surprise must not outlast many bytes, and no member is ever beyond coming back.
+_LEAST_LOGPROB = -25.0
+
+
+class Weigher(Protocol):
+    """Gives the weights of one request's members."""
+
+    def weights(self, rows: Sequence[LogProbs]) -> list[float]:
+        """Shares of the members at this step, summing to 1.
+
+        Args:
+            rows: Their distributions, float32 log-probs.
+        """
+        ...
+
+    def observe(self, logprobs: Sequence[float], size: int) -> None:
+        """Learns what was chosen.
+
+        Args:
+            logprobs: What each member gave it, in nats.
+            size: Its bytes.
+        """
+        ...
+
+    def drop(self, index: int) -> None:
+        """Forgets a member; the others share its weight."""
+        ...
+
+
+class StaticWeights:
+    """The plan's shares, whatever happens.
+
+    Args:
+        priors: Shares of the members, summing to 1.
+    """
+
+    def __init__(self, priors: Sequence[float]) -> None:
+        self._shares = list(priors)
+
+    def weights(self, rows: Sequence[LogProbs]) -> list[float]:
+        """See ``Weigher``."""
+        return self._shares
+
+    def observe(self, logprobs: Sequence[float], size: int) -> None:
+        """Learns nothing."""
+
+    def drop(self, index: int) -> None:
+        """See ``Weigher``."""
+        self._shares = _shares([s for i, s in enumerate(self._shares) if i != index])
+
+
+class BayesianWeights:
+    """Each member weighs as much as it predicted the last bytes well.
+
+    The weight of member i is its prior times exp(s_i), and after every byte s_i becomes
+    ``forgetting`` · s_i + log p_i(byte). Without forgetting this is the posterior of a mixture over
+    whole texts, whose code length exceeds the best member's by at most -log2 of its prior. With
+    forgetting it follows a text that changes its kind (Bayesian model averaging with a forgetting
+    factor: Raftery, Kárný, Ettler 2010). There the evidence against a member is limited to one nat
+    for each byte remembered, 1 / (1 - forgetting): what it was wrong about a line ago says little
+    of what it knows next, and coming back must not take longer than falling behind. And of members
+    that did as well, the one that is surer of the next byte weighs more, by exp(-entropy): what a
+    specialist knows and the others do not begins where they become unsure.
+
+    Args:
+        priors: Shares of the members, summing to 1.
+        forgetting: In (0, 1]; 1 forgets nothing.
+        evidence: What the members made of the text before, in nats, as ``evidence`` adds it up.
+    """
+
+    def __init__(
+        self, priors: Sequence[float], forgetting: float, evidence: Sequence[float] | None = None
+    ) -> None:
+        self._priors = [math.log(prior) for prior in priors]
+        self._forgetting = forgetting
+        self._limit = 1 / (1 - forgetting) if forgetting < 1 else math.inf
+        self._evidence = self._limited(evidence or [0.0] * len(priors))
+
+    def weights(self, rows: Sequence[LogProbs]) -> list[float]:
+        """See ``Weigher``."""
+        logs = [p + e for p, e in zip(self._priors, self._evidence, strict=True)]
+        if rows and self._limit < math.inf:
+            logs = [
+                log - entropy(row) / SURENESS_TEMPERATURE
+                for log, row in zip(logs, rows, strict=True)
+            ]
+        highest = max(logs)
+        return _shares([math.exp(log - highest) for log in logs])
+
+    def observe(self, logprobs: Sequence[float], size: int) -> None:
+        """See ``Weigher``."""
+        kept = self._forgetting**size
+        floor = _LEAST_LOGPROB * size
+        self._evidence = self._limited(
+            [
+                kept * evidence + max(logprob, floor)
+                for evidence, logprob in zip(self._evidence, logprobs, strict=True)
+            ]
+        )
+
+    def drop(self, index: int) -> None:
+        """See ``Weigher``."""
+        del self._priors[index], self._evidence[index]
+
+    def _limited(self, evidence: Sequence[float]) -> list[float]:
+        """The evidence against each member, compared with the best."""
+        best = max(evidence)
+        return [max(one - best, -self._limit) for one in evidence]
+
+
+class ConfidentWeights:
+    """Each member weighs as much as it is sure of what comes next.
+
+    The weight is the prior times exp(-entropy / temperature).
+
+    Args:
+        priors: Shares of the members, summing to 1.
+        temperature: In nats.
+    """
+
+    def __init__(
+        self, priors: Sequence[float], temperature: float = CONFIDENCE_TEMPERATURE
+    ) -> None:
+        self._priors = list(priors)
+        self._temperature = temperature
+
+    def weights(self, rows: Sequence[LogProbs]) -> list[float]:
+        """See ``Weigher``."""
+        entropies = [entropy(row) for row in rows]
+        lowest = min(entropies)
+        return _shares(
+            [
+                prior * math.exp((lowest - one) / self._temperature)
+                for prior, one in zip(self._priors, entropies, strict=True)
+            ]
+        )
+
+    def observe(self, logprobs: Sequence[float], size: int) -> None:
+        """Learns nothing."""
+
+    def drop(self, index: int) -> None:
+        """See ``Weigher``."""
+        del self._priors[index]
+
+
+def prompt_shares(
+    priors: Sequence[float],
+    bits_per_byte: Sequence[float],
+    temperature: float = PROMPT_TEMPERATURE,
+) -> list[float]:
+    """Shares by how well each member predicts the prompt: the prior times exp(-bits / temperature).
+
+    Bits per byte, because log-probs of tokens do not compare between tokenizers.
+    """
+    lowest = min(bits_per_byte)
+    return _shares(
+        [
+            prior * math.exp((lowest - bits) / temperature)
+            for prior, bits in zip(priors, bits_per_byte, strict=True)
+        ]
+    )
+
+
+def evidence(logprobs: Sequence[float], sizes: Sequence[int], forgetting: float) -> float:
+    """What a member's predictions of a text are worth at its end, in nats; see ``BayesianWeights``.
+
+    Args:
+        logprobs: Of the text's pieces, in order.
+        sizes: Their bytes.
+        forgetting: In (0, 1].
+    """
+    total = 0.0
+    for logprob, size in zip(logprobs, sizes, strict=True):
+        total = forgetting**size * total + max(logprob, _LEAST_LOGPROB * size)
+    return total
+
+
+def shares_along(
+    priors: Sequence[float], logprobs: Sequence[Sequence[float]], forgetting: float
+) -> list[float]:
+    """Mean of the Bayesian weights along a text.
+
+    What an answer to a text will be about is not what the text ended with, but any part of it: a
+    question in two parts is worth a share to whoever knows either.
+
+    Args:
+        priors: Shares of the members, summing to 1.
+        logprobs: Each member's log-prob of every byte, in nats; as many bytes for each.
+        forgetting: In (0, 1].
+
+    Returns:
+        Shares that sum to 1; the priors for an empty text.
+    """
+    weigher = BayesianWeights(priors, forgetting)
+    totals = [0.0] * len(priors)
+    for step in zip(*logprobs, strict=True):
+        weigher.observe(step, 1)
+        for index, share in enumerate(weigher.weights(())):
+            totals[index] += share
+    return _shares(totals) if any(totals) else list(priors)
+
+
+def bits_per_byte(logprobs: Sequence[float], sizes: Sequence[int]) -> float:
+    """Bits per byte of a text; 0 for an empty one.
+
+    What a member finds impossible is bounded, so that no share of the prompt's can vanish.
+    """
+    count = sum(sizes)
+    if not count:
+        return 0.0
+    bounded = [max(one, _LEAST_LOGPROB * size) for one, size in zip(logprobs, sizes, strict=True)]
+    return -math.fsum(bounded) / math.log(2) / count
+
+
+def entropy(row: LogProbs) -> float:
+    """Entropy of a distribution in nats.
+
+    Args:
+        row: Normalised log-probs, float32.
+    """
+    kept = row[row > -80].astype(np.float64)
+    return float(-(np.exp(kept) * kept).sum())
+
+
+def _shares(weights: Sequence[float]) -> list[float]:
+    total = math.fsum(weights)
+    return [weight / total for weight in weights]

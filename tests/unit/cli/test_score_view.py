@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import io
+import json
+import math
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from quorate.cli.score_view import json_line, plain_table, print_scores, scores_table, verdict
+from quorate.cli.tally import Line, Tally
+from quorate.cli.text_file import read_text
+from quorate.errors import SettingsError
+from quorate.v1 import inference_pb2, plan_pb2
+
+
+def member(
+    name: str, bits: float, *, weight: float = 0.5, dropped: float | None = None, tokens: int = 4
+) -> inference_pb2.MemberScore:
+    return inference_pb2.MemberScore(
+        model=name,
+        logprob=-bits * math.log(2),
+        tokens=tokens,
+        forwards=2 * tokens,
+        weight=weight,
+        dropped_mass=dropped,
+    )
+
+
+def score(size: int, bits: float, *members: inference_pb2.MemberScore) -> Tally:
+    tally = Tally()
+    tally.add(response(size, bits, *members))
+    return tally
+
+
+def response(
+    size: int, bits: float, *members: inference_pb2.MemberScore
+) -> inference_pb2.ScoreResponse:
+    return inference_pb2.ScoreResponse(
+        bytes=size,
+        logprob=-bits * math.log(2),
+        members=members,
+        decision=plan_pb2.Decision(
+            rule=plan_pb2.COMBINATION_RULE_LINEAR,
+            alignment=plan_pb2.ALIGNMENT_BYTE_EXACT,
+            weighting=plan_pb2.WEIGHTING_BAYESIAN,
+        ),
+    )
+
+
+def test_pieces_add_up_and_means_count_by_bytes() -> None:
+    tally = Tally()
+    tally.add(response(10, 20, member("a", 30, weight=0.8, dropped=0.1), member("b", 40)))
+    tally.add(response(30, 40, member("a", 50, weight=0.4, dropped=0.3), member("b", 40)))
+    first, second = tally.members()
+    assert (first.name, first.bytes, first.bits_per_byte) == ("a", 40, pytest.approx(2.0))
+    assert first.weight == pytest.approx(0.5)
+    assert first.dropped_mass == pytest.approx(0.25)
+    assert first.forwards_per_token == pytest.approx(2.0)
+    assert second.dropped_mass is None
+    assert tally.ensemble().bits_per_byte == pytest.approx(1.5)
+
+
+def test_the_dropped_mass_of_the_ensemble_counts_members_by_their_weight() -> None:
+    tally = score(
+        10,
+        10,
+        member("a", 10, weight=0.75, dropped=0.1, tokens=1),
+        member("b", 10, weight=0.25, dropped=0.2, tokens=3),
+    )
+    ensemble = tally.ensemble()
+    assert (ensemble.name, ensemble.weight) == ("ensemble", None)
+    assert ensemble.dropped_mass == pytest.approx(0.125)
+    assert ensemble.forwards_per_token == pytest.approx(2.0)
+
+
+def test_one_member_and_the_ensemble_are_equal() -> None:
+    tally = score(10, 20, member("a", 20, weight=1.0))
+    (line,), ensemble = tally.members(), tally.ensemble()
+    assert ensemble == Line(
+        "ensemble", line.bits_per_byte, line.bytes, line.forwards_per_token, None
+    )
+    assert verdict(tally).startswith("one member alone: the ensemble is that member; ")
+
+
+def test_json_has_exactly_the_keys_that_programs_rely_on() -> None:
+    line = Line("a", 1.5, 10, 2.0, None, 0.5)
+    assert json.loads(json_line(line)) == {
+        "name": "a",
+        "bits_per_byte": 1.5,
+        "bytes": 10,
+        "forwards_per_token": 2.0,
+        "dropped_mass": None,
+    }
+
+
+def test_json_has_null_for_a_text_that_was_ruled_out() -> None:
+    assert json.loads(json_line(Line("a", math.inf, 1, 1.0, 0.0)))["bits_per_byte"] is None
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "told"),
+    [
+        (18.0, "the ensemble beats its best member, b, by 10.0 % (0.2000 bits per byte)"),
+        (21.0, "the ensemble loses to its best member, b, by 5.0 % (0.1000 bits per byte)"),
+        (20.0001, "the ensemble is as good as its best member, b"),
+        (math.inf, "the ensemble rules the text out"),
+    ],
+)
+def test_the_verdict_says_plainly_whether_the_ensemble_is_best(ensemble: float, told: str) -> None:
+    tally = score(10, ensemble, member("a", 30), member("b", 20))
+    assert verdict(tally) == f"{told}; linear, byte-exact, bayesian"
+
+
+def test_a_member_that_scored_a_part_only_is_not_compared() -> None:
+    tally = Tally()
+    tally.add(response(10, 20, member("a", 30), member("b", 1)))
+    tally.add(response(10, 20, member("a", 30)))
+    assert "best member, a," in verdict(tally)
+
+
+def test_a_text_that_all_members_rule_out_is_told() -> None:
+    tally = score(10, 20, member("a", math.inf), member("b", math.inf))
+    assert verdict(tally).startswith("the ensemble beats its members, which all rule the text out")
+
+
+def test_plain_text_is_aligned_and_fits_80_columns() -> None:
+    lines = [
+        Line("smollm2-135m-instruct.q4_1", 1.0218, 3000000, 1.54, 6.3e-4, 0.533),
+        Line("ensemble", 10.98, 3000000, 1.57, None),
+    ]
+    assert plain_table(lines).splitlines() == [
+        "name                        bits/byte    bytes  forwards/token  dropped  weight",
+        "smollm2-135m-instruct.q4_1     1.0218  3000000            1.54  6.3e-04   0.533",
+        "ensemble                      10.9800  3000000            1.57        -       -",
+    ]
+
+
+@pytest.mark.parametrize("width", [50, 60, 80])
+def test_the_table_fits_a_narrow_terminal(width: int) -> None:
+    out = io.StringIO()
+    lines = [Line("smollm2-135m-instruct.q4_1", 1.0, 10, 1.0, 1e-4, 0.5)]
+    Console(file=out, width=width).print(scores_table(lines))
+    assert max(map(len, out.getvalue().splitlines())) <= width
+    assert "1.0000" in out.getvalue()
+    assert "0.500" in out.getvalue()
+
+
+def test_the_best_value_is_highlighted() -> None:
+    out = io.StringIO()
+    lines = [Line("a", 2.0, 10, 1.0, None, 1.0), Line("ensemble", 1.0, 10, 1.0, None)]
+    Console(file=out, width=80, force_terminal=True, color_system="standard").print(
+        scores_table(lines)
+    )
+    rows = out.getvalue().splitlines()
+    assert "\x1b[1;32mensemble" in rows[-1]
+    assert "\x1b[1;32m" not in rows[-2]
+
+
+def test_a_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_scores(score(10, 20, member("a\x1b[2J", 30), member("b", 40)), as_json=False)
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert r"a\x1b[2J" in printed
+
+
+def test_json_prints_a_line_for_each_member_and_one_for_the_ensemble(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_scores(score(10, 20, member("a", 30), member("b", 40)), as_json=True)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["name"] for line in lines] == ["a", "b", "ensemble"]
+    assert [line["bits_per_byte"] for line in lines] == pytest.approx([3.0, 4.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is empty"),
+        (b"ab\xff", "is not UTF-8 text: byte 2 is 0xff"),
+        (None, "cannot be read: No such file"),
+    ],
+)
+def test_a_file_that_is_no_text_is_refused(
+    tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    path = tmp_path / "text"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match=told):
+        read_text(str(path))
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="Is a directory"):
+        read_text(str(tmp_path))
+
+
+def test_standard_input_is_read_for_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("é\n".encode())))
+    assert read_text("-") == "é\n".encode()

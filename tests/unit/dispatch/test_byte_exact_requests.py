@@ -1,0 +1,310 @@
+"""Requests whose members have different vocabularies, from plan to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quorate.dispatch import Dispatcher, DispatchSettings
+from quorate.errors import InvalidRequest, PromptTooLong, UnsupportedPlan
+from quorate.generation import (
+    Accepted,
+    Alignment,
+    BeamOptions,
+    ChatPrompt,
+    CombinationRule,
+    Delta,
+    Event,
+    Finished,
+    FinishReason,
+    MemberSpec,
+    Message,
+    Plan,
+    Prompt,
+    Request,
+    ResponseOptions,
+    SamplingOptions,
+    ScoreRequest,
+    StoppingOptions,
+    TextPrompt,
+    Weighting,
+)
+from support.byte_voices import everything_is_free
+from support.managed_engines import Cast, loaded_fleet
+
+GREEDY = SamplingOptions(temperature=0.0)
+LETTERS: dict[str, Any] = {"vocabulary": "letters", "seed": 1}
+WORDS: dict[str, Any] = {"vocabulary": "words", "seed": 2}
+SHORT = StoppingOptions(max_tokens=12)
+PROMPT = TextPrompt("the cat ")
+CHAT = ChatPrompt((Message("user", "hi"),))
+
+
+@asynccontextmanager
+async def dispatching(**models: dict[str, Any]) -> AsyncIterator[tuple[Dispatcher, Cast]]:
+    cast = Cast()
+    fleet = await loaded_fleet(cast, **(models or {"letters": LETTERS, "words": WORDS}))
+    try:
+        yield Dispatcher(fleet, DispatchSettings()), cast
+    finally:
+        await fleet.close()
+
+
+def plan(*models: str, **details: Any) -> Plan:
+    return Plan(tuple(MemberSpec(model) for model in models or ("letters", "words")), **details)
+
+
+class Answer:
+    def __init__(self, events: list[Event]) -> None:
+        assert isinstance(events[0], Accepted)
+        assert isinstance(events[-1], Finished)
+        self.decision = events[0].decision
+        self.finished = events[-1]
+        deltas = [event for event in events if isinstance(event, Delta)]
+        self.text = "".join(delta.text for delta in deltas)
+        self.tokens = [token for delta in deltas for token in delta.tokens]
+        self.logprob = math.fsum(token.logprob for token in self.tokens)
+
+
+async def answer(
+    dispatcher: Dispatcher, asked: Plan, prompt: Prompt = PROMPT, **rest: Any
+) -> Answer:
+    request = Request(prompt, asked, **{"sampling": GREEDY, "stopping": SHORT, **rest})
+    return Answer([event async for event in dispatcher.generate(request)])
+
+
+@pytest.mark.parametrize("prompt", [PROMPT, TextPrompt(""), CHAT])
+@pytest.mark.parametrize("weighting", list(Weighting))
+@pytest.mark.parametrize("rule", list(CombinationRule))
+async def test_scoring_an_answer_repeats_what_its_stream_said(
+    prompt: Prompt, weighting: Weighting, rule: CombinationRule
+) -> None:
+    asked = plan(alignment=Alignment.BYTE_EXACT, weighting=weighting, rule=rule)
+    async with dispatching() as (dispatcher, cast):
+        streamed = await answer(dispatcher, asked, prompt)
+        assert streamed.text
+        score = await dispatcher.score(ScoreRequest(prompt, streamed.text, asked))
+        for engine in cast.engines.values():
+            assert await everything_is_free(engine)
+    assert score.logprob == pytest.approx(streamed.logprob, abs=1e-5)
+    assert score.decision.weighting is streamed.decision.weighting
+    assert [token.piece for token in score.tokens] == [token.piece for token in streamed.tokens]
+
+
+@pytest.mark.parametrize("weighting", list(Weighting))
+async def test_scoring_an_answer_repeats_its_stream_also_where_members_share_their_tokens(
+    weighting: Weighting,
+) -> None:
+    say = {**LETTERS, "say": "hello there"}
+    async with dispatching(letters=say, twin={**say, "seed": 5}) as (dispatcher, _):
+        asked = plan("letters", "twin", weighting=weighting)
+        streamed = await answer(dispatcher, asked, CHAT)
+        score = await dispatcher.score(ScoreRequest(CHAT, streamed.text, asked))
+    assert streamed.decision.alignment is Alignment.SAME_VOCABULARY
+    assert streamed.text == "hello there"
+    assert score.logprob == pytest.approx(streamed.logprob, abs=1e-5)
+
+
+async def test_a_score_tells_what_each_member_thinks_and_what_it_took() -> None:
+    async with dispatching() as (dispatcher, _):
+        score = await dispatcher.score(ScoreRequest(CHAT, "the house", plan()))
+        alone = await dispatcher.score(
+            ScoreRequest(CHAT, "the house", plan("words", alignment=Alignment.BYTE_EXACT))
+        )
+    letters, words = score.members
+    assert [letters.model, words.model] == ["letters", "words"]
+    assert words.logprob == pytest.approx(alone.logprob, abs=1e-5)
+    assert letters.weight + words.weight == pytest.approx(1.0)
+    assert score.bytes == len("the house")
+    assert letters.forwards >= 1 and words.forwards >= words.tokens - 1
+    assert letters.dropped_mass is not None and letters.dropped_mass >= 0
+    assert min(letters.logprob, words.logprob) <= score.logprob
+
+
+async def test_a_member_of_weight_zero_does_not_count() -> None:
+    lone = Plan(
+        (MemberSpec("letters", 1.0), MemberSpec("words", 0.0)), alignment=Alignment.BYTE_EXACT
+    )
+    async with dispatching() as (dispatcher, _):
+        together = await answer(dispatcher, lone)
+        alone = await answer(dispatcher, plan("letters", alignment=Alignment.BYTE_EXACT))
+    assert (together.text, together.logprob) == (alone.text, alone.logprob)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 7])
+@pytest.mark.parametrize("prompt", [PROMPT, TextPrompt(""), TextPrompt("the")])
+async def test_an_answer_has_as_many_tokens_as_were_asked_for_and_never_none(
+    most: int, prompt: TextPrompt
+) -> None:
+    async with dispatching() as (dispatcher, _):
+        stopping = StoppingOptions(max_tokens=most)
+        told = await answer(dispatcher, plan(), prompt, stopping=stopping)
+    assert told.text
+    assert told.finished.reason is FinishReason.MAX_TOKENS
+    longest = max(usage.generated_tokens for usage in told.finished.usage.models)
+    assert longest >= most
+    assert len(told.text.encode()) >= most
+
+
+@pytest.mark.parametrize(
+    ("sampling", "field"),
+    [
+        ({"logit_bias": {7: 1.0}}, "sampling.logit_bias"),
+        ({"repetition_penalty": 1.1}, "sampling.repetition_penalty"),
+        ({"presence_penalty": 0.5}, "sampling.presence_penalty"),
+        ({"frequency_penalty": 0.5}, "sampling.frequency_penalty"),
+    ],
+)
+async def test_sampling_that_acts_on_tokens_is_refused_where_there_are_none(
+    sampling: dict[str, Any], field: str
+) -> None:
+    async with dispatching(letters=LETTERS, twin=LETTERS, words=WORDS) as (dispatcher, _):
+        with pytest.raises(InvalidRequest) as refusal:
+            await answer(dispatcher, plan(), sampling=SamplingOptions(**sampling))
+        assert refusal.value.field == field
+        assert (
+            await answer(dispatcher, plan("letters", "twin"), sampling=SamplingOptions(**sampling))
+        ).text
+
+
+async def test_sampling_that_asks_for_nothing_of_tokens_is_served() -> None:
+    neutral = SamplingOptions(
+        temperature=0.0, repetition_penalty=1.0, presence_penalty=0.0, frequency_penalty=0.0
+    )
+    async with dispatching() as (dispatcher, _):
+        assert (await answer(dispatcher, plan(), sampling=neutral)).text
+
+
+@pytest.mark.parametrize("sessions", [1, 2, 3])
+async def test_models_with_few_sessions_vote_too(sessions: int) -> None:
+    few = {"sessions": sessions, "say": "hello there"}
+    async with dispatching(letters={**LETTERS, **few}, words={**WORDS, **few}) as (
+        dispatcher,
+        cast,
+    ):
+        told = await asyncio.gather(*(answer(dispatcher, plan(), CHAT) for _ in range(3)))
+        assert {one.text for one in told} == {"hello there"}
+        assert {one.decision.beam.width for one in told} == {sessions}
+        for engine in cast.engines.values():
+            assert await everything_is_free(engine)
+
+
+async def test_an_answer_is_the_same_alone_and_among_others() -> None:
+    async with dispatching() as (dispatcher, _):
+        prompts = [TextPrompt(f"prompt {number} ") for number in range(6)]
+        alone = [await answer(dispatcher, plan(), prompt) for prompt in prompts]
+        among = await asyncio.gather(*(answer(dispatcher, plan(), prompt) for prompt in prompts))
+    assert [one.text for one in among] == [one.text for one in alone]
+    assert [one.logprob for one in among] == [one.logprob for one in alone]
+
+
+@pytest.mark.parametrize("events", range(6))
+async def test_a_reader_that_leaves_frees_every_session(events: int) -> None:
+    async with dispatching() as (dispatcher, cast):
+        stream = dispatcher.generate(Request(PROMPT, plan(), GREEDY, SHORT))
+        for _ in range(events):
+            await anext(stream)
+        await stream.aclose()
+        for engine in cast.engines.values():
+            assert await everything_is_free(engine)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 120))
+async def test_a_request_that_is_cancelled_at_any_moment_frees_every_session(moments: int) -> None:
+    async with dispatching() as (dispatcher, cast):
+        asking = asyncio.ensure_future(answer(dispatcher, plan()))
+        for _ in range(moments):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+        for engine in cast.engines.values():
+            assert await everything_is_free(engine)
+        assert dispatcher.running == 0
+
+
+async def test_a_context_that_is_full_ends_the_answer() -> None:
+    small = {"context_length": 40}
+    async with dispatching(letters={**LETTERS, **small}, words={**WORDS, **small}) as (
+        dispatcher,
+        _,
+    ):
+        told = await answer(dispatcher, plan(), stopping=StoppingOptions(max_tokens=1000))
+    assert told.finished.reason is FinishReason.CONTEXT_FULL
+    assert told.text
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 1000),
+    st.integers(24, 64),
+    st.integers(1, 8),
+    st.sampled_from([0.0, 0.01, 0.5]),
+    st.sampled_from(["", "x", "the cat "]),
+)
+async def test_however_small_the_context_the_vote_stays_within_it(
+    seed: int, context: int, width: int, epsilon: float, prompt: str
+) -> None:
+    small = {"context_length": context, "seed": seed, "sharpness": 2.0}
+    letters, words = {**LETTERS, **small}, {**WORDS, **small}
+    asked = plan(beam=BeamOptions(epsilon, width))
+    hot = SamplingOptions(temperature=1.5, seed=seed)
+    async with dispatching(letters=letters, words=words) as (dispatcher, cast):
+        told = await answer(
+            dispatcher,
+            asked,
+            TextPrompt(prompt),
+            sampling=hot,
+            stopping=StoppingOptions(max_tokens=1000),
+        )
+        assert told.finished.reason in (FinishReason.CONTEXT_FULL, FinishReason.END_OF_GENERATION)
+        with suppress(PromptTooLong):
+            await dispatcher.score(ScoreRequest(TextPrompt(prompt), "to be or not to be", asked))
+        for engine in cast.engines.values():
+            assert await everything_is_free(engine)
+
+
+async def test_a_prompt_that_leaves_no_room_is_too_long() -> None:
+    tiny = {"context_length": 8}
+    async with dispatching(letters={**LETTERS, **tiny}, words=WORDS) as (dispatcher, _):
+        with pytest.raises(PromptTooLong, match="for model letters"):
+            await answer(dispatcher, plan(), TextPrompt("abcdefghijkl"))
+
+
+async def test_a_member_without_bytes_is_refused_by_name() -> None:
+    async with dispatching(letters=LETTERS, opaque={"vocabulary": "opaque"}) as (dispatcher, _):
+        with pytest.raises(UnsupportedPlan, match=r"^opaque: "):
+            await answer(dispatcher, plan("letters", "opaque"))
+
+
+async def test_votes_and_candidates_are_told_per_word() -> None:
+    say = {"say": "hello there"}
+    async with dispatching(letters={**LETTERS, **say}, words={**WORDS, **say}) as (dispatcher, _):
+        shown = ResponseOptions(top_logprobs=2, member_votes=True)
+        told = await answer(dispatcher, plan(), CHAT, response=shown)
+    assert [token.piece for token in told.tokens] == [b"hello", b" there"]
+    for token in told.tokens:
+        assert [vote.piece for vote in token.votes] == [token.piece] * 2
+        assert sum(vote.weight for vote in token.votes) == pytest.approx(1.0)
+        assert [candidate.token_id for candidate in token.top] == [None, None]
+
+
+async def test_usage_counts_words_of_the_answer_and_tokens_of_each_member() -> None:
+    say = {"say": "hello there"}
+    async with dispatching(letters={**LETTERS, **say}, words={**WORDS, **say}) as (
+        dispatcher,
+        cast,
+    ):
+        told = await answer(dispatcher, plan(), CHAT)
+        prompts = [len(await engine.encode(CHAT)) for engine in cast.engines.values()]
+    usage = told.finished.usage
+    assert [model.prompt_tokens for model in usage.models] == prompts
+    assert all(model.generated_tokens >= 2 for model in usage.models)
+    assert all(model.dropped_mass is not None for model in usage.models)

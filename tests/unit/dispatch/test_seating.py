@@ -1,0 +1,201 @@
+"""How members are prepared for one request: openings, room and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from quorate.dispatch.seating import Guest, invite, seat
+from quorate.engines.in_process import InProcessEngine
+from quorate.engines.scripted.tokenizer import BOS
+from quorate.ensemble.byte_voice import ByteVoice, Opening
+from quorate.ensemble.readings import read
+from quorate.ensemble.token_voice import TokenVoice
+from quorate.ensemble.weighting import (
+    BayesianWeights,
+    ConfidentWeights,
+    StaticWeights,
+    bits_per_byte,
+    evidence,
+    prompt_shares,
+    shares_along,
+)
+from quorate.errors import InvalidRequest, PromptTooLong
+from quorate.generation import (
+    Alignment,
+    BeamOptions,
+    ChatPrompt,
+    CombinationRule,
+    Decision,
+    FailurePolicy,
+    MemberSpec,
+    Message,
+    Prompt,
+    TextPrompt,
+    Weighting,
+)
+from support.distributions import normalised
+from support.scripted_models import scripted_engine
+
+PROMPT = TextPrompt("once upon a time")
+CHAT = ChatPrompt((Message("user", "once upon a time"),))
+ROWS = [normalised([0.0, 0.0])] * 2
+
+
+def decision(weighting: Weighting = Weighting.STATIC, **changes: Any) -> Decision:
+    whole = Decision(
+        members=(MemberSpec("letters", 0.25), MemberSpec("words", 0.75)),
+        rule=CombinationRule.LINEAR,
+        alignment=Alignment.BYTE_EXACT,
+        weighting=weighting,
+        on_failure=FailurePolicy.AUTO,
+        context_tokens=512,
+        seed=0,
+        forgetting=0.9 if weighting is Weighting.BAYESIAN else None,
+        beam=BeamOptions(1e-2, 8),
+    )
+    return replace(whole, **changes)
+
+
+def engines(**options: Any) -> list[InProcessEngine]:
+    return [
+        scripted_engine("letters", seed=1, **options),
+        scripted_engine("words", vocabulary="words", seed=2, **options),
+    ]
+
+
+async def weights(how: Decision, prompt: Prompt = PROMPT) -> tuple[object, list[float]]:
+    guests = await invite(how, engines(), prompt)
+    weigher = (await seat(how, guests, prompt, 16)).weigher
+    return type(weigher), weigher.weights(ROWS)
+
+
+async def opening_of(prompt: Prompt, engine: InProcessEngine) -> Opening:
+    how = decision(members=(MemberSpec(engine.model_id, 1.0),))
+    table = await seat(how, await invite(how, [engine], prompt), prompt, 16)
+    voice = table.seats[0].voice
+    assert isinstance(voice, ByteVoice)
+    return voice._opening
+
+
+async def test_static_weights_are_the_plans() -> None:
+    assert await weights(decision()) == (StaticWeights, [0.25, 0.75])
+
+
+async def test_behind_a_text_bayesian_weights_start_from_the_evidence_at_its_end() -> None:
+    readings = [await read(engine, PROMPT.text) for engine in engines()]
+    known = [evidence(reading.logprobs, reading.sizes, 0.9) for reading in readings]
+    expected = BayesianWeights([0.25, 0.75], 0.9, known).weights(ROWS)
+    kind, got = await weights(decision(Weighting.BAYESIAN))
+    assert kind is BayesianWeights
+    assert got == pytest.approx(expected)
+    assert got != pytest.approx([0.25, 0.75])
+
+
+async def test_behind_a_chat_bayesian_weights_start_from_the_mean_along_what_was_said() -> None:
+    readings = [await read(engine, PROMPT.text) for engine in engines()]
+    along = [reading.by_byte(len(PROMPT.text)) for reading in readings]
+    expected = shares_along([0.25, 0.75], along, 0.9)
+    kind, got = await weights(decision(Weighting.BAYESIAN), CHAT)
+    assert kind is BayesianWeights
+    assert got == pytest.approx(expected)
+    assert got != pytest.approx([0.25, 0.75])
+
+
+async def test_prompt_weights_follow_the_bits_per_byte_of_the_prompt() -> None:
+    readings = [await read(engine, PROMPT.text) for engine in engines()]
+    bits = [bits_per_byte(reading.logprobs, reading.sizes) for reading in readings]
+    kind, got = await weights(decision(Weighting.PROMPT))
+    assert kind is StaticWeights
+    assert got == pytest.approx(prompt_shares([0.25, 0.75], bits))
+
+
+@pytest.mark.parametrize("weighting", [Weighting.PROMPT, Weighting.BAYESIAN])
+async def test_a_prompt_that_says_nothing_leaves_the_plans_weights(weighting: Weighting) -> None:
+    _, got = await weights(decision(weighting), TextPrompt(""))
+    assert got == pytest.approx([0.25, 0.75])
+
+
+async def test_confident_weights_start_from_the_plans() -> None:
+    kind, got = await weights(decision(Weighting.CONFIDENCE))
+    assert kind is ConfidentWeights
+    assert got == pytest.approx([0.25, 0.75])
+
+
+async def test_voices_speak_tokens_where_all_share_them() -> None:
+    how = decision(alignment=Alignment.SAME_VOCABULARY, beam=BeamOptions())
+    twins = [scripted_engine("letters"), scripted_engine("words")]
+    table = await seat(how, await invite(how, twins, PROMPT), PROMPT, 16)
+    assert [type(one.voice) for one in table.seats] == [TokenVoice, TokenVoice]
+
+
+async def test_behind_a_text_the_last_token_is_given_as_bytes() -> None:
+    engine = scripted_engine("a")
+    tokens = await engine.encode(TextPrompt("xyz the"))
+    opening = await opening_of(TextPrompt("xyz the"), engine)
+    assert list(opening.prompt) == tokens[:-1]
+    assert opening.forced == engine.vocabulary.pieces[tokens[-1]] == b" the"
+
+
+async def test_behind_a_chat_and_behind_nothing_a_new_token_begins() -> None:
+    engine = scripted_engine("a")
+    assert await opening_of(CHAT, engine) == Opening(
+        [member for member in await engine.encode(CHAT)], b""
+    )
+    assert await opening_of(TextPrompt(""), engine) == Opening([BOS], b"")
+
+
+async def test_a_document_of_a_tokenizer_that_puts_a_space_before_it_begins_with_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = scripted_engine("a")
+    monkeypatch.setattr(engine, "_facts", replace(engine.facts, space_prefix=True))
+    assert (await opening_of(TextPrompt(""), engine)).forced == b" "
+    assert (await opening_of(TextPrompt("a"), engine)).forced == b"a"
+
+
+async def room_and_spare(how: Decision, left: int) -> tuple[int, int]:
+    """Of a member whose context has so much room behind the prompt."""
+    prompt = len(await engines()[0].encode(PROMPT))
+    (guest, _) = await invite(how, engines(context_length=prompt + left), PROMPT)
+    return guest.room, guest.spare
+
+
+@pytest.mark.parametrize(
+    ("left", "room", "spare"), [(500, 420, 80), (160, 80, 80), (60, 30, 30), (20, 4, 16)]
+)
+async def test_a_beam_keeps_cells_beside_the_answer(left: int, room: int, spare: int) -> None:
+    assert await room_and_spare(decision(), left) == (room, spare)
+    alone = decision(alignment=Alignment.SAME_VOCABULARY)
+    assert await room_and_spare(alone, left) == (left, 0)
+
+
+async def test_where_a_beam_could_not_heal_there_is_no_room_for_an_answer() -> None:
+    assert await room_and_spare(decision(), 17) == (1, 16)
+    with pytest.raises(PromptTooLong, match="shorten it"):
+        await room_and_spare(decision(), 16)
+
+
+@pytest.mark.parametrize(("prompt", "field"), [(PROMPT, "prompt"), (CHAT, "chat")])
+async def test_a_prompt_that_fills_the_context_is_too_long(prompt: Prompt, field: str) -> None:
+    with pytest.raises(PromptTooLong, match=f"^{field}: has .* tokens for model letters"):
+        await invite(decision(), engines(context_length=4), prompt)
+
+
+async def test_a_prompt_without_tokens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = engines()
+
+    async def nothing(prompt: Prompt) -> list[int]:
+        return []
+
+    monkeypatch.setattr(both[1], "encode", nothing)
+    with pytest.raises(InvalidRequest, match="is empty for model words"):
+        await invite(decision(), both, PROMPT)
+
+
+def test_a_guest_is_known_by_its_tokens() -> None:
+    tokens: Sequence[int] = (BOS,)
+    assert Guest("a", scripted_engine("a"), tokens, 1, 0).tokens == tokens

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+
+from quorate.engines.scripted.tokenizer import BOS
+from quorate.ensemble.readings import MOST_CHARACTERS, Reading, read, readable
+from quorate.errors import Unavailable
+from quorate.generation import ChatPrompt, Message, TextPrompt
+from support.byte_voices import everything_is_free
+from support.scripted_models import fresh_row, scripted_engine
+
+
+async def test_a_reading_tells_every_token_but_the_first_with_its_bytes() -> None:
+    engine = scripted_engine(seed=3)
+    text = "the thing"
+    tokens = await engine.encode(TextPrompt(text))
+    reading = await read(engine, text)
+    assert tokens[0] == BOS
+    assert list(reading.sizes) == [len(engine.vocabulary.pieces[token]) for token in tokens[1:]]
+    assert sum(reading.sizes) == len(text)
+    expected = [
+        float(fresh_row(tokens[:index], seed=3)[token])
+        for index, token in enumerate(tokens)
+        if index
+    ]
+    assert list(reading.logprobs) == pytest.approx(expected)
+    assert await everything_is_free(engine)
+
+
+async def test_of_a_text_that_does_not_fit_the_beginning_is_read() -> None:
+    engine = scripted_engine(seed=3, context_length=6)
+    whole = await read(scripted_engine(seed=3), "abcdefghij")
+    cut = await read(engine, "abcdefghij")
+    assert len(cut.logprobs) == 5
+    assert list(cut.logprobs) == pytest.approx(list(whole.logprobs)[:5])
+
+
+async def test_a_text_of_one_token_cannot_be_read() -> None:
+    assert await read(scripted_engine(), "") == Reading()
+
+
+async def test_a_reading_that_fails_leaves_no_session_open() -> None:
+    engine = scripted_engine()
+    engine.lose("killed by SIGKILL")
+    with pytest.raises(Unavailable):
+        await read(engine, "abc")
+    engine.recover()
+    assert await everything_is_free(engine)
+
+
+def test_what_is_read_of_a_chat_is_what_was_said_without_any_template() -> None:
+    chat = ChatPrompt((Message("system", "be brief"), Message("user", "what is it?")))
+    assert readable(chat) == "be brief\nwhat is it?"
+    assert readable(TextPrompt("as it is")) == "as it is"
+
+
+def test_of_a_long_prompt_the_end_is_read() -> None:
+    text = "x" * 50 + "y" * MOST_CHARACTERS
+    assert readable(TextPrompt(text)) == "y" * MOST_CHARACTERS
+    chat = ChatPrompt((Message("user", text), Message("user", "z")))
+    assert readable(chat) == "y" * (MOST_CHARACTERS - 2) + "\nz"
+
+
+def test_a_log_prob_is_spread_over_the_bytes_of_its_token() -> None:
+    reading = Reading([-1.0, -6.0], [1, 3])
+    assert reading.by_byte(4) == [-1.0, -2.0, -2.0, -2.0]
+    assert reading.by_byte(2) == [-2.0, -2.0]
+
+
+def test_bytes_that_nothing_is_known_of_count_as_the_mean_of_the_others() -> None:
+    assert Reading([-1.0, -6.0], [1, 3]).by_byte(6)[:3] == [-1.75, -1.75, -1.0]
+    assert Reading().by_byte(2) == [0.0, 0.0]
+    assert Reading([-1.0], [1]).by_byte(0) == []

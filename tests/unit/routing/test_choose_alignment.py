@@ -1,0 +1,162 @@
+"""How members with different vocabularies are brought together: alignment, weighting, beam."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from quorate.engines.status import ModelState, ModelStatus
+from quorate.errors import InvalidRequest, UnsupportedPlan
+from quorate.generation import (
+    Alignment,
+    BeamOptions,
+    Decision,
+    MemberSpec,
+    Plan,
+    Weighting,
+)
+from quorate.routing.choose import (
+    DEFAULT_EPSILON,
+    DEFAULT_FORGETTING,
+    DEFAULT_WIDTH,
+    MOST_EPSILON,
+    MOST_WIDTH,
+    choose_plan,
+)
+from quorate.routing.snapshot import Snapshot
+
+
+def status(model: str, vocabulary: str, **known: Any) -> ModelStatus:
+    facts = {"context_length": 512, "sessions": 32, "has_bytes": True, **known}
+    return ModelStatus(
+        model, ModelState.READY, "scripted", vocabulary_fingerprint=vocabulary, **facts
+    )
+
+
+MODELS = (
+    status("a", "letters"),
+    status("twin", "letters"),
+    status("b", "words"),
+    status("narrow", "words", sessions=3),
+    status("single", "words", sessions=1),
+    status("opaque", "ids", has_bytes=False),
+    status("opaque twin", "ids", has_bytes=False),
+)
+
+
+def decided(*members: str, **asked: Any) -> Decision:
+    plan = Plan(tuple(map(MemberSpec, members)), **asked)
+    return choose_plan(plan, Snapshot({model.id: model for model in MODELS}), 0)
+
+
+@pytest.mark.parametrize(
+    ("members", "asked", "chosen"),
+    [
+        (("a", "twin"), Alignment.AUTO, Alignment.SAME_VOCABULARY),
+        (("a",), Alignment.AUTO, Alignment.SAME_VOCABULARY),
+        (("a", "b"), Alignment.AUTO, Alignment.BYTE_EXACT),
+        (("a", "twin", "b"), Alignment.AUTO, Alignment.BYTE_EXACT),
+        (("a", "twin"), Alignment.BYTE_EXACT, Alignment.BYTE_EXACT),
+        (("a",), Alignment.BYTE_EXACT, Alignment.BYTE_EXACT),
+        (("opaque", "opaque twin"), Alignment.AUTO, Alignment.SAME_VOCABULARY),
+    ],
+)
+def test_the_vote_is_by_tokens_where_all_share_them_and_by_bytes_elsewhere(
+    members: tuple[str, ...], asked: Alignment, chosen: Alignment
+) -> None:
+    assert decided(*members, alignment=asked).alignment is chosen
+
+
+@pytest.mark.parametrize("members", [("a", "opaque"), ("opaque", "a"), ("b", "a", "opaque")])
+def test_a_model_whose_tokens_have_no_known_bytes_is_named(members: tuple[str, ...]) -> None:
+    with pytest.raises(UnsupportedPlan) as refusal:
+        decided(*members)
+    assert refusal.value.message.startswith("opaque: its tokenizer does not say")
+
+
+def test_a_member_without_a_weight_does_not_count_for_the_alignment() -> None:
+    plan = Plan((MemberSpec("a", 1.0), MemberSpec("opaque", 0.0)))
+    decision = choose_plan(plan, Snapshot({model.id: model for model in MODELS}), 0)
+    assert decision.alignment is Alignment.SAME_VOCABULARY
+
+
+@pytest.mark.parametrize(
+    ("members", "asked", "chosen"),
+    [
+        (("a", "twin"), Weighting.AUTO, Weighting.STATIC),
+        (("a", "b"), Weighting.AUTO, Weighting.BAYESIAN),
+        (("a", "b"), Weighting.STATIC, Weighting.STATIC),
+        (("a", "twin"), Weighting.BAYESIAN, Weighting.BAYESIAN),
+        (("a", "b"), Weighting.PROMPT, Weighting.PROMPT),
+        (("a", "b"), Weighting.CONFIDENCE, Weighting.CONFIDENCE),
+        (("a",), Weighting.BAYESIAN, Weighting.STATIC),
+    ],
+)
+def test_weights_that_are_left_open_are_static_for_peers_and_bayesian_for_strangers(
+    members: tuple[str, ...], asked: Weighting, chosen: Weighting
+) -> None:
+    assert decided(*members, weighting=asked).weighting is chosen
+
+
+def test_peers_that_vote_by_bytes_are_weighed_by_what_they_know() -> None:
+    decision = decided("a", "twin", alignment=Alignment.BYTE_EXACT)
+    assert decision.weighting is Weighting.BAYESIAN
+
+
+def test_forgetting_is_decided_for_bayesian_weights_alone() -> None:
+    assert decided("a", "b").forgetting == DEFAULT_FORGETTING
+    assert decided("a", "b", forgetting=1.0).forgetting == 1.0
+    assert decided("a", "b", forgetting=0.5, weighting=Weighting.STATIC).forgetting is None
+    assert decided("a", "twin").forgetting is None
+
+
+@pytest.mark.parametrize("members", [("a", "b"), ("a", "twin"), ("a",)])
+@pytest.mark.parametrize("forgetting", [0.0, -0.5, 1.0001, float("nan"), float("inf")])
+def test_forgetting_out_of_range_is_refused_whether_it_would_be_used_or_not(
+    members: tuple[str, ...], forgetting: float
+) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        decided(*members, forgetting=forgetting)
+    assert refusal.value.field == "plan.ensemble.forgetting"
+
+
+def test_the_beam_has_defaults_where_the_vote_is_by_bytes() -> None:
+    assert decided("a", "b").beam == BeamOptions(DEFAULT_EPSILON, DEFAULT_WIDTH)
+    assert decided("a", "b", beam=BeamOptions(0.0, 1)).beam == BeamOptions(0.0, 1)
+    assert decided("a", "b", beam=BeamOptions(width=20)).beam == BeamOptions(DEFAULT_EPSILON, 20)
+
+
+def test_there_is_no_beam_where_the_vote_is_by_tokens() -> None:
+    assert decided("a", "twin", beam=BeamOptions(0.1, 4)).beam == BeamOptions()
+
+
+def test_a_width_that_is_left_open_is_what_the_smallest_model_has() -> None:
+    assert decided("a", "narrow").beam.width == 3
+    assert decided("single", "a").beam.width == 1
+
+
+def test_a_width_beyond_the_sessions_of_a_model_names_it() -> None:
+    assert decided("a", "narrow", beam=BeamOptions(width=3)).beam.width == 3
+    with pytest.raises(UnsupportedPlan) as refusal:
+        decided("a", "narrow", beam=BeamOptions(width=4))
+    assert refusal.value.message.startswith("narrow: a beam of width 4 takes as many sessions")
+
+
+@pytest.mark.parametrize("members", [("a", "b"), ("a", "twin")])
+@pytest.mark.parametrize(
+    ("beam", "field"),
+    [
+        (BeamOptions(epsilon=-1e-9), "epsilon"),
+        (BeamOptions(epsilon=MOST_EPSILON + 0.01), "epsilon"),
+        (BeamOptions(epsilon=float("nan")), "epsilon"),
+        (BeamOptions(width=0), "width"),
+        (BeamOptions(width=MOST_WIDTH + 1), "width"),
+    ],
+)
+def test_a_beam_out_of_range_is_refused_with_its_field(
+    members: tuple[str, ...], beam: BeamOptions, field: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        decided(*members, beam=beam)
+    assert refusal.value.field == f"plan.ensemble.beam.{field}"
