@@ -82,7 +82,8 @@ class ByteOrder:
         fallback = _fallback_block(pieces)
         self._usual_ids: dict[bytes, int] = {}
         for piece, token in zip(self._pieces, ranked, strict=True):
-            if token not in fallback or piece not in self._usual_ids:
+            known = self._usual_ids.setdefault(piece, token)
+            if known in fallback and token not in fallback:
                 self._usual_ids[piece] = token
         self._longest = max(map(len, self._pieces), default=0)
         self.root = Prefix(self, b"", 0, len(ranked))

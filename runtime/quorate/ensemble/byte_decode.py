@@ -59,15 +59,16 @@ async def decode_bytes(table: Table[int], ballot: Ballot) -> AsyncGenerator[Step
         guide.push(chosen)
         pieces = builder.push(step)
         grown = answer.push(step.byte)
-        text += grown.text
         if grown.ended is not None:
-            yield Delta(text, (*pieces, *builder.finish()))
+            yield Delta(text + grown.text, (*pieces, *builder.finish()))
             yield grown.ended
             return
         table.feed(chosen)
         if pieces:
+            # What this byte completed begins the next word.
             yield Delta(text, pieces)
             text = ""
+        text += grown.text
 
 
 def _longest(table: Table[int]) -> int:
