@@ -9,7 +9,7 @@ from typing import Any
 
 from quorate.engines.contract import Engine
 from quorate.ensemble.byte_voice import ByteVoice, Opening, Pruning
-from quorate.ensemble.readings import Reading, read, readable
+from quorate.ensemble.readings import on_the_same_bytes, read_all, readable
 from quorate.ensemble.seats import Seat, Table
 from quorate.ensemble.token_voice import PieceVoice, TokenVoice
 from quorate.ensemble.voices import Voice
@@ -116,7 +116,7 @@ def _voice(guest: Guest, decision: Decision, prompt: Prompt, growth: int) -> Voi
     if decision.alignment is Alignment.BYTE_EXACT:
         return _byte_voice(guest, decision, prompt, growth)
     kind = PieceVoice if decision.alignment is Alignment.UNION_TOP_K else TokenVoice
-    return kind(guest.engine, guest.tokens, len(guest.tokens) + growth)
+    return kind(guest.engine, guest.tokens, len(guest.tokens) + growth + guest.spare)
 
 
 def _byte_voice(guest: Guest, decision: Decision, prompt: Prompt, growth: int) -> ByteVoice:
@@ -150,27 +150,21 @@ async def _weigher(decision: Decision, guests: Sequence[Guest], prompt: Prompt) 
         return ConfidentWeights(priors)
     if decision.weighting not in (Weighting.BAYESIAN, Weighting.PROMPT):
         return StaticWeights(priors)
-    text = readable(prompt)
-    readings = await asyncio.gather(*(read(guest.engine, text) for guest in guests))
+    engines = [guest.engine for guest in guests]
+    known = on_the_same_bytes(await read_all(engines, readable(prompt)))
     if decision.weighting is Weighting.BAYESIAN:
-        return _bayesian(priors, decision.forgetting or 1.0, readings, prompt)
-    if not all(sum(reading.sizes) for reading in readings):
-        return StaticWeights(priors)
-    bits = [bits_per_byte(reading.logprobs, reading.sizes) for reading in readings]
-    return StaticWeights(prompt_shares(priors, bits))
+        return _bayesian(priors, decision.forgetting or 1.0, known, prompt)
+    return StaticWeights(prompt_shares(priors, [bits_per_byte(one) for one in known]))
 
 
 def _bayesian(
-    priors: Sequence[float], forgetting: float, readings: Sequence[Reading], prompt: Prompt
+    priors: Sequence[float], forgetting: float, known: Sequence[Sequence[float]], prompt: Prompt
 ) -> BayesianWeights:
-    """Bayesian weights that know the prompt.
+    """Bayesian weights that know the prompt, by what each member made of its bytes.
 
     A text goes on where it ended, and so does the evidence. A chat is answered: any part of it may
     be what the answer is about, so that its mean is the prior of the answer.
     """
     if isinstance(prompt, ChatPrompt):
-        count = len(readable(prompt).encode())
-        along = [reading.by_byte(count) for reading in readings]
-        return BayesianWeights(shares_along(priors, along, forgetting), forgetting)
-    known = [evidence(reading.logprobs, reading.sizes, forgetting) for reading in readings]
-    return BayesianWeights(priors, forgetting, known)
+        return BayesianWeights(shares_along(priors, known, forgetting), forgetting)
+    return BayesianWeights(priors, forgetting, [evidence(one, forgetting) for one in known])

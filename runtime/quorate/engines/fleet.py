@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from quorate.engines.changes import StatusFeed
-from quorate.engines.contract import Engine
+from quorate.engines.contract import Engine, ModelFacts
 from quorate.engines.host.cores import divide_cores
 from quorate.engines.host.statuses import WorkerPhase, WorkerStatus
 from quorate.engines.spec import EngineSpec
@@ -77,6 +77,12 @@ class _Entry:
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     seated: bool = False
     cores: tuple[int, ...] = ()
+
+
+def _full_sessions(facts: ModelFacts) -> int:
+    if facts.shares_cells:
+        return facts.sessions
+    return min(facts.sessions, max(1, facts.cells // facts.context_length))
 
 
 class Fleet:
@@ -253,6 +259,7 @@ class Fleet:
             chat=facts.capabilities.chat,
             has_bytes=vocabulary.has_bytes,
             sessions=facts.sessions,
+            full_sessions=_full_sessions(facts),
         )
 
     def _fail(self, entry: _Entry, message: str) -> None:

@@ -63,7 +63,7 @@ async def decode_bytes(table: Table[int], ballot: Ballot) -> AsyncGenerator[Step
             yield Delta(text + grown.text, (*pieces, *builder.finish()))
             yield grown.ended
             return
-        table.feed(chosen)
+        await table.tell(chosen)
         if pieces:
             # What this byte completed begins the next word.
             yield Delta(text, pieces)

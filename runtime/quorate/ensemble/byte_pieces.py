@@ -80,12 +80,8 @@ def _vote(model: str, piece: bytes, steps: Sequence[ByteStep]) -> Vote | None:
         if not favourite.piece:
             break
         wanted += favourite.piece
+    chosen = math.fsum(vote.chosen_logprob for vote in cast)
     if wanted.startswith(piece):
-        wanted = piece
-    return Vote(
-        model,
-        wanted,
-        logprob,
-        cast[0].weight,
-        math.fsum(vote.chosen_logprob for vote in cast),
-    )
+        # Its favourite may reach beyond the word; of the word it thinks what it thinks.
+        wanted, logprob = piece, chosen
+    return Vote(model, wanted, logprob, cast[0].weight, chosen)

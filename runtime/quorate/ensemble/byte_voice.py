@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -99,6 +100,11 @@ class ByteVoice:
         return self._fed_before + (self._tree.fed if self._begun else 0)
 
     @property
+    def forwards(self) -> int:
+        """See ``Voice``."""
+        return max(0, self.fed - len(self._opening.prompt))
+
+    @property
     def length(self) -> int:
         """See ``Voice``; of the hypothesis that weighs most, and bytes it could not take in."""
         tokens = self._best.context.length - self._given if self._beam else 0
@@ -150,10 +156,10 @@ class ByteVoice:
             hypotheses.prune(grown, self._pruning.epsilon, self._pruning.width)
         )
         lost = self._lost / SYMBOLS / probability + kept.dropped
-        self._dropped += kept.dropped
         if lost > most_lost:
             return _Later(self._heal, symbol)
         self._lost = lost
+        self._dropped += kept.dropped
         self._advance(kept)
         if self._growing:
             return _Later(self._settle)
@@ -251,6 +257,7 @@ class ByteVoice:
         """
         self._unheard = symbol
         best = self._best
+        self._dropped += 1.0 - best.weight
         await self._commit(best.context, best.prefix.text)
         # From here on the beam, or what is growing, has the byte in it.
         self._unheard = None
@@ -258,7 +265,7 @@ class ByteVoice:
             await self._commit(self._beam[0].context, bytes((symbol,)))
             return self._row
         # However much is pruned from a beam that has only just begun: it is all there is.
-        return await self._follow(symbol, most_lost=1.0)
+        return await self._follow(symbol, most_lost=math.inf)
 
     async def _commit(self, context: Context, text: bytes) -> None:
         """Makes a context with the tokens of some more bytes the only hypothesis."""

@@ -82,7 +82,7 @@ async def decode(table: Table[int], ballot: Ballot) -> AsyncGenerator[Step, None
             rest = answer.finish()
             grown = Grown(grown.text + rest.text, rest.ended or ballot.at_limit)
         if grown.ended is None:
-            table.feed(chosen)
+            await table.tell(chosen)
             yield Delta(grown.text, (token,))
             continue
         yield Delta(grown.text, (token,))

@@ -35,8 +35,10 @@ BYTES = Vocabulary(
 ByteProbs: TypeAlias = npt.NDArray[np.float64]
 """Probabilities of the next byte and of the end, float64 of shape (257,), summing to 1."""
 
-# Below it a difference of prefix sums has too few digits left, and the tokens are added anew.
+# Below them a difference of prefix sums has too few digits left, and the tokens are added anew:
+# all of a prefix where they weigh little together, those of one child otherwise.
 _LEAST_DIFFERENCE = 1e-7
+_LEAST_CHILD = 1e-12
 
 
 class Evaluated(Protocol):
@@ -229,6 +231,8 @@ def _child_masses(context: Evaluated, prefix: Prefix) -> npt.NDArray[np.float64]
         return np.empty(0)
     if sums[bounds[-1]] - sums[bounds[0]] > _LEAST_DIFFERENCE:
         masses: npt.NDArray[np.float64] = np.diff(sums[bounds])
+        if masses.min() < _LEAST_CHILD:
+            _sum_small_children(context, prefix, masses)
         return masses
     return _summed_anew(context, prefix)
 
@@ -240,3 +244,13 @@ def _summed_anew(context: Evaluated, prefix: Prefix) -> npt.NDArray[np.float64]:
         probabilities, prefix.bounds[:-1] - prefix.bounds[0]
     )
     return masses
+
+
+def _sum_small_children(
+    context: Evaluated, prefix: Prefix, masses: npt.NDArray[np.float64]
+) -> None:
+    """Adds the tokens of the children anew whose masses cancelled."""
+    first = prefix.bounds[0]
+    for child in np.flatnonzero(masses < _LEAST_CHILD).tolist():
+        low, high = prefix.bounds[child] - first, prefix.bounds[child + 1] - first
+        masses[child] = np.exp(context.row[prefix.ids[low:high]].astype(np.float64)).sum()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ MOST_CHARACTERS = 512
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A text as one member cut it into tokens, the first token left out.
+    """A text as one member cut it into tokens.
 
     Attributes:
         logprobs: Of each token, in nats.
@@ -25,17 +26,19 @@ class Reading:
     sizes: Sequence[int] = ()
 
     def by_byte(self, count: int) -> list[float]:
-        """Log-probs of the last ``count`` bytes, every token's spread over its bytes.
-
-        Bytes before the first token that has a log-prob count as the mean of the others.
-        """
+        """Log-probs of the last ``count`` bytes, every token's spread over its bytes."""
         spread = [
             logprob / size
             for logprob, size in zip(self.logprobs, self.sizes, strict=True)
             for _ in range(size)
         ]
-        mean = sum(spread) / len(spread) if spread else 0.0
-        return [*[mean] * (count - len(spread)), *spread][-count:] if count else []
+        return spread[-count:] if count else []
+
+
+def on_the_same_bytes(readings: Sequence[Reading]) -> list[list[float]]:
+    """Log-probs of the last bytes that every member has read, so that all are judged alike."""
+    count = min((sum(reading.sizes) for reading in readings), default=0)
+    return [reading.by_byte(count) for reading in readings]
 
 
 def readable(prompt: Prompt) -> str:
@@ -54,7 +57,10 @@ async def read(engine: Engine, text: str) -> Reading:
         WorkerLost: The process behind the engine died.
         Unavailable: The engine is closed or restarting.
     """
-    tokens = await engine.encode(TextPrompt(text))
+    start, tokens = await engine.encode(TextPrompt("")), await engine.encode(TextPrompt(text))
+    if tokens[: len(start)] != start:
+        # A model that wants no BOS still needs something before the first token it is to judge.
+        tokens = [*start, *tokens]
     tokens = tokens[: min(engine.facts.context_length, engine.facts.cells)]
     if len(tokens) < 2:
         return Reading()
@@ -65,3 +71,18 @@ async def read(engine: Engine, text: str) -> Reading:
         session.close()
     pieces = engine.vocabulary.pieces
     return Reading(logprobs, [len(pieces[token]) for token in tokens[1:]])
+
+
+async def read_all(engines: Sequence[Engine], text: str) -> list[Reading]:
+    """Has all members read a text at once; where one fails the others stop.
+
+    Raises:
+        QuorateError: What ``read`` raises, of the member that failed first.
+    """
+    tasks = [asyncio.ensure_future(read(engine, text)) for engine in engines]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -46,7 +47,7 @@ class Seat(Generic[_Symbol]):
     @property
     def forwards(self) -> int:
         """Tokens fed beyond the prompt."""
-        return max(0, self.voice.fed - self.prompt_tokens)
+        return self.voice.forwards
 
     @property
     def dropped_mass(self) -> float | None:
@@ -110,6 +111,11 @@ class Table(Generic[_Symbol]):
     def feed(self, symbol: _Symbol) -> None:
         """Starts every member on what follows the chosen symbol."""
         self._pending = [seat.voice.feed(symbol) for seat in self.seats]
+
+    async def tell(self, symbol: _Symbol) -> None:
+        """As ``feed``; returns once it has left for the workers, whatever the caller does next."""
+        self.feed(symbol)
+        await asyncio.sleep(0)
 
     def observe(self, rows: Sequence[LogProbs], symbol: int, size: int) -> None:
         """Notes what each member made of the chosen symbol, which has ``size`` bytes."""

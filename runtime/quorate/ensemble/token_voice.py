@@ -36,6 +36,11 @@ class SessionVoice:
         return self._fed
 
     @property
+    def forwards(self) -> int:
+        """See ``Voice``."""
+        return max(0, self._fed - len(self._prompt))
+
+    @property
     def length(self) -> int:
         """See ``Voice``."""
         return len(self._answer)
@@ -127,6 +132,10 @@ class PieceVoice(SessionVoice):
     def favourite(self, row: LogProbs) -> Favourite:
         """See ``Voice``; of its own row, whatever part of it the vote was on."""
         return super().favourite(row if self._row is None else self._row)
+
+    def fits(self, piece: bytes) -> bool:
+        """Whether there is room for a piece."""
+        return self._held + len(self.vocabulary.byte_order.segment(piece) or ()) <= self._reserve
 
     def note(self, row: LogProbs) -> None:
         """Remembers a row, which a piece that leaves no trace leaves in force."""

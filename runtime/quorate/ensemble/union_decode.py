@@ -13,8 +13,10 @@ from quorate.ensemble.candidates import largest
 from quorate.ensemble.decode import Ballot, Step
 from quorate.ensemble.fusion import Fuser
 from quorate.ensemble.seats import Table
+from quorate.ensemble.token_voice import PieceVoice
 from quorate.ensemble.union import END, Union, unite
 from quorate.ensemble.votes import votes
+from quorate.errors import PromptTooLong
 from quorate.generation import CombinationRule, Delta, FinishReason, Token, TopCandidate
 
 
@@ -42,6 +44,8 @@ async def decode_union(table: Table[bytes], ballot: Ballot) -> AsyncGenerator[St
         ended = FinishReason.END_OF_GENERATION if piece == END else None
         if ended is None and longest >= ballot.most_tokens:
             ended = ballot.at_limit
+        if ended is None and not _fits(table, piece):
+            ended = FinishReason.CONTEXT_FULL
         if ended is not None:
             rest = answer.finish()
             if rest.text:
@@ -52,7 +56,7 @@ async def decode_union(table: Table[bytes], ballot: Ballot) -> AsyncGenerator[St
         table.observe(union.rows, chosen, len(piece))
         grown = answer.push(piece)
         if grown.ended is None:
-            table.feed(piece)
+            await table.tell(piece)
         yield Delta(grown.text, (token,))
         if grown.ended is not None:
             yield grown.ended
@@ -70,6 +74,7 @@ async def score_union(
         continuation: At least one piece; each is a candidate at its step whatever the members like.
 
     Raises:
+        PromptTooLong: A member has no room for it.
         WorkerLost: A member died and the table's policy does not go on without it.
         Unavailable: A member died and will not come back.
     """
@@ -81,9 +86,17 @@ async def score_union(
         mixture = Fuser(rule, len(union.pieces)).fuse(union.rows, table.weights)
         table.observe(union.rows, 0, len(piece))
         scored.append(Token(None, piece, float(mixture[0])))
-        if index < last:
-            table.feed(piece)
+        if index == last:
+            break
+        if not _fits(table, piece):
+            raise PromptTooLong("continuation", "fills the context of a member; give less of it")
+        table.feed(piece)
     return scored
+
+
+def _fits(table: Table[bytes], piece: bytes) -> bool:
+    """Whether every member has room for a piece."""
+    return all(seat.voice.fits(piece) for seat in table.seats if isinstance(seat.voice, PieceVoice))
 
 
 def _vocabularies(table: Table[bytes]) -> list[Vocabulary]:

@@ -35,6 +35,11 @@ class Voice(Protocol[_Symbol]):
         ...
 
     @property
+    def forwards(self) -> int:
+        """Tokens it was given behind the prompt, those of pruned hypotheses included."""
+        ...
+
+    @property
     def length(self) -> int:
         """Tokens of the answer so far."""
         ...

@@ -19,7 +19,7 @@ PROMPT_TEMPERATURE = 0.1
 CONFIDENCE_TEMPERATURE = 0.5
 """Nats of entropy that count as a factor of e."""
 
-SURENESS_TEMPERATURE = 1.0
+SURENESS_TEMPERATURE = 2.0
 """Nats of entropy that count as a factor of e beside the evidence."""
 
 # One surprise must not outlast many bytes, and no member is ever beyond coming back.
@@ -185,17 +185,16 @@ def prompt_shares(
     )
 
 
-def evidence(logprobs: Sequence[float], sizes: Sequence[int], forgetting: float) -> float:
+def evidence(logprobs: Sequence[float], forgetting: float) -> float:
     """What a member's predictions of a text are worth at its end, in nats; see ``BayesianWeights``.
 
     Args:
-        logprobs: Of the text's pieces, in order.
-        sizes: Their bytes.
+        logprobs: Of the text's bytes, in order.
         forgetting: In (0, 1].
     """
     total = 0.0
-    for logprob, size in zip(logprobs, sizes, strict=True):
-        total = forgetting**size * total + max(logprob, _LEAST_LOGPROB * size)
+    for logprob in logprobs:
+        total = forgetting * total + max(logprob, _LEAST_LOGPROB)
     return total
 
 
@@ -224,16 +223,15 @@ def shares_along(
     return _shares(totals) if any(totals) else list(priors)
 
 
-def bits_per_byte(logprobs: Sequence[float], sizes: Sequence[int]) -> float:
-    """Bits per byte of a text; 0 for an empty one.
+def bits_per_byte(logprobs: Sequence[float]) -> float:
+    """Bits per byte of a text, by the log-probs of its bytes in nats; 0 for an empty one.
 
     What a member finds impossible is bounded, so that no share of the prompt's can vanish.
     """
-    count = sum(sizes)
-    if not count:
+    if not logprobs:
         return 0.0
-    bounded = [max(one, _LEAST_LOGPROB * size) for one, size in zip(logprobs, sizes, strict=True)]
-    return -math.fsum(bounded) / math.log(2) / count
+    bounded = [max(logprob, _LEAST_LOGPROB) for logprob in logprobs]
+    return -math.fsum(bounded) / math.log(2) / len(bounded)
 
 
 def entropy(row: LogProbs) -> float:

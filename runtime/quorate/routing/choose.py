@@ -206,8 +206,13 @@ def _beam(asked: BeamOptions, alignment: Alignment, statuses: Sequence[ModelStat
         )
     return BeamOptions(
         epsilon=DEFAULT_EPSILON if epsilon is None else epsilon,
-        width=min(DEFAULT_WIDTH, smallest.sessions) if width is None else width,
+        width=_default_width(statuses) if width is None else width,
     )
+
+
+def _default_width(statuses: Sequence[ModelStatus]) -> int:
+    """As wide as every member can hold whatever the length of the answer."""
+    return min(DEFAULT_WIDTH, *(status.full_sessions or status.sessions for status in statuses))
 
 
 def _forgetting(asked: float | None, weighting: Weighting) -> float | None:

@@ -12,7 +12,7 @@ from quorate.dispatch.seating import Guest, invite, seat
 from quorate.engines.in_process import InProcessEngine
 from quorate.engines.scripted.tokenizer import BOS
 from quorate.ensemble.byte_voice import ByteVoice, Opening
-from quorate.ensemble.readings import read
+from quorate.ensemble.readings import on_the_same_bytes, read
 from quorate.ensemble.token_voice import TokenVoice
 from quorate.ensemble.weighting import (
     BayesianWeights,
@@ -87,7 +87,7 @@ async def test_static_weights_are_the_plans() -> None:
 
 async def test_behind_a_text_bayesian_weights_start_from_the_evidence_at_its_end() -> None:
     readings = [await read(engine, PROMPT.text) for engine in engines()]
-    known = [evidence(reading.logprobs, reading.sizes, 0.9) for reading in readings]
+    known = [evidence(one, 0.9) for one in on_the_same_bytes(readings)]
     expected = BayesianWeights([0.25, 0.75], 0.9, known).weights(ROWS)
     kind, got = await weights(decision(Weighting.BAYESIAN))
     assert kind is BayesianWeights
@@ -107,7 +107,7 @@ async def test_behind_a_chat_bayesian_weights_start_from_the_mean_along_what_was
 
 async def test_prompt_weights_follow_the_bits_per_byte_of_the_prompt() -> None:
     readings = [await read(engine, PROMPT.text) for engine in engines()]
-    bits = [bits_per_byte(reading.logprobs, reading.sizes) for reading in readings]
+    bits = [bits_per_byte(one) for one in on_the_same_bytes(readings)]
     kind, got = await weights(decision(Weighting.PROMPT))
     assert kind is StaticWeights
     assert got == pytest.approx(prompt_shares([0.25, 0.75], bits))

@@ -148,3 +148,25 @@ async def test_a_member_without_bytes_is_refused_by_name() -> None:
     ):
         with pytest.raises(UnsupportedPlan, match="words: its tokenizer does not say"):
             await events(dispatcher, plan())
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 5, 8, 12])
+@pytest.mark.parametrize("context", [24, 48, 512])
+async def test_a_piece_that_is_many_tokens_for_a_member_never_overruns_its_place(
+    most: int, context: int
+) -> None:
+    models = {
+        "letters": {"vocabulary": "letters", "context_length": context},
+        "words": {"vocabulary": "words", "context_length": context, "seed": 5},
+    }
+    async with dispatching(**models) as (dispatcher, cast):
+        for seed in range(6):
+            told = await events(
+                dispatcher,
+                plan(),
+                sampling=SamplingOptions(seed=seed, temperature=1.0),
+                stopping=StoppingOptions(max_tokens=most),
+            )
+            assert isinstance(told[-1], Finished)
+        for engine in cast.engines.values():
+            assert await everything_is_free(engine)

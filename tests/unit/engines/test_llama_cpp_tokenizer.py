@@ -19,7 +19,7 @@ TEXTS = (
     "nul\x00byte",
     "",
 )
-IM_START, IM_END = 1, 2
+END_OF_TEXT, IM_START, IM_END = 0, 1, 2
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_special_tokens_written_in_a_prompt_stay_text(smol, stories, text):
 
 
 def test_an_empty_prompt_is_the_one_token_that_a_document_begins_with(smol, stories):
-    assert smol.encode(TextPrompt("")) == [IM_START]
+    assert smol.encode(TextPrompt("")) == [END_OF_TEXT]
     assert stories.encode(TextPrompt("")) == [stories.vocabulary.bos]
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.engines.byte_order import PrefixSums
+from quorate.engines.byte_order import ByteOrder, PrefixSums
 from quorate.engines.contract import LogProbs
 from quorate.engines.vocabulary import Vocabulary
 from quorate.ensemble.hypotheses import (
@@ -189,3 +189,27 @@ def test_the_favourite_is_the_rest_of_the_best_token() -> None:
 def test_the_favourite_is_the_end_where_nothing_is_likelier() -> None:
     piece, logprob = favourite(begun(known(0.1, 0.1, 0.1, 0.1, 0.1, 0.5), ORDER, 1.0), ORDER)
     assert (piece, math.exp(logprob)) == (b"", pytest.approx(0.5))
+
+
+class _Peaked:
+    """A context whose prefix sums lose what weighs little behind one very probable token."""
+
+    def __init__(self, order: ByteOrder, row: LogProbs) -> None:
+        self.row = row
+        self.sums = np.empty(len(order) + 1)
+        order.prefix_sums(row, self.sums)
+        self.ending = 0.0
+
+
+def test_what_cancels_in_the_prefix_sums_is_added_anew() -> None:
+    pieces = (b"", b"a", *(b"b" + bytes((i, j)) for i in range(1, 40) for j in range(1, 40)))
+    order = ByteOrder(pieces, {0})
+    row = np.full(len(pieces), np.log(1e-16), np.float32)
+    row[0], row[1] = -np.inf, 0.0
+    context = _Peaked(order, row)
+    beam = [begun(context, order, 1.0)]
+    expected = math.fsum(np.exp(row[2:].astype(np.float64)))
+    probs = next_bytes(beam, 0.0)
+    assert float(probs[ord("b")]) == pytest.approx(expected, rel=1e-9)
+    grown = grow(beam, ord("b"), float(probs[ord("b")]), order)
+    assert sum(one.weight for one in (*grown.longer, *grown.complete)) == pytest.approx(1.0)

@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 
 from quorate.engines.scripted.tokenizer import BOS
-from quorate.ensemble.readings import MOST_CHARACTERS, Reading, read, readable
+from quorate.ensemble.readings import (
+    MOST_CHARACTERS,
+    Reading,
+    on_the_same_bytes,
+    read,
+    read_all,
+    readable,
+)
 from quorate.errors import Unavailable
 from quorate.generation import ChatPrompt, Message, TextPrompt
 from support.byte_voices import everything_is_free
@@ -67,7 +74,35 @@ def test_a_log_prob_is_spread_over_the_bytes_of_its_token() -> None:
     assert reading.by_byte(2) == [-2.0, -2.0]
 
 
-def test_bytes_that_nothing_is_known_of_count_as_the_mean_of_the_others() -> None:
-    assert Reading([-1.0, -6.0], [1, 3]).by_byte(6)[:3] == [-1.75, -1.75, -1.0]
-    assert Reading().by_byte(2) == [0.0, 0.0]
-    assert Reading([-1.0], [1]).by_byte(0) == []
+def test_members_are_judged_on_the_bytes_that_all_of_them_have_read() -> None:
+    cut = Reading([-1.0, -6.0], [1, 3])
+    assert cut.by_byte(4) == [-1.0, -2.0, -2.0, -2.0]
+    assert on_the_same_bytes([cut, Reading([-0.5] * 5, [1] * 5)]) == [
+        [-1.0, -2.0, -2.0, -2.0],
+        [-0.5] * 4,
+    ]
+    assert on_the_same_bytes([cut, Reading()]) == [[], []]
+
+
+async def test_where_one_reading_fails_the_others_stop() -> None:
+    busy, dead = scripted_engine("busy", sessions=1), scripted_engine("dead")
+    holder = await busy.open(8)
+    dead.lose("killed by SIGKILL")
+    with pytest.raises(Unavailable):
+        await read_all([busy, dead], "abc")
+    holder.close()
+    assert await everything_is_free(busy)
+
+
+async def test_a_model_that_wants_no_bos_is_read_from_its_first_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = scripted_engine(seed=3)
+    with_bos = await read(engine, "the thing")
+
+    async def encode(prompt: TextPrompt) -> list[int]:
+        tokens = [BOS, *await engine.encode_continuation(prompt.text)]
+        return tokens[1:] if prompt.text else tokens
+
+    monkeypatch.setattr(engine, "encode", encode)
+    assert await read(engine, "the thing") == with_bos

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.ensemble.weighting import (
+    SURENESS_TEMPERATURE,
     BayesianWeights,
     ConfidentWeights,
     StaticWeights,
@@ -63,11 +64,10 @@ def test_what_is_forgotten_counts_less_with_every_byte() -> None:
 
 
 def test_evidence_of_the_prompt_is_where_bayesian_weights_start() -> None:
-    known = [evidence([-1.0, -2.0], [1, 1], 0.9), evidence([-3.0], [2], 0.9)]
+    known = [evidence([-1.0, -2.0], 0.9), evidence([0.0, -3.0], 0.9)]
     assert known == pytest.approx([-1.0 * 0.9 - 2.0, -3.0])
     assert BayesianWeights([0.5, 0.5], 0.9, known).weights(ALIKE)[0] == pytest.approx(logistic(0.1))
-    assert evidence([-1.0, -2.0], [1, 3], 0.5) == pytest.approx(-0.125 - 2.0)
-    assert evidence([], [], 0.9) == 0.0
+    assert evidence([], 0.9) == 0.0
 
 
 @pytest.mark.parametrize("forgetting", [0.5, 0.9, 0.99])
@@ -92,12 +92,12 @@ def test_no_surprise_puts_a_member_beyond_coming_back(impossible: float, forgett
     for _ in range(60):
         weigher.observe([-0.1, -1.0], 1)
     assert weigher.weights(ALIKE)[0] > 0.5
-    assert evidence([impossible], [2], 0.9) == -50.0
+    assert evidence([impossible], 0.9) == -25.0
 
 
 def test_of_members_that_did_as_well_the_surer_weighs_more_where_something_is_forgotten() -> None:
     forgetful = BayesianWeights([0.5, 0.5], 0.9)
-    gap = entropy(TORN) - entropy(SURE)
+    gap = (entropy(TORN) - entropy(SURE)) / SURENESS_TEMPERATURE
     assert forgetful.weights([SURE, TORN])[0] == pytest.approx(logistic(gap))
     assert BayesianWeights([0.5, 0.5], 1.0).weights([SURE, TORN]) == [0.5, 0.5]
 
@@ -136,9 +136,9 @@ def test_prompt_shares_follow_the_bits_per_byte() -> None:
     assert prompt_shares([0.2, 0.8], [3.0, 3.0]) == pytest.approx([0.2, 0.8])
 
 
-def test_bits_per_byte_count_bytes_and_not_tokens() -> None:
-    assert bits_per_byte([math.log(0.5), math.log(0.25)], [1, 2]) == pytest.approx(1.0)
-    assert bits_per_byte([], []) == 0.0
+def test_bits_per_byte_are_the_mean_over_the_bytes() -> None:
+    assert bits_per_byte([math.log(0.5), math.log(0.25)]) == pytest.approx(1.5)
+    assert bits_per_byte([]) == 0.0
 
 
 @pytest.mark.parametrize("make", KINDS)
@@ -180,7 +180,7 @@ def test_the_last_member_weighs_everything(make: Callable[[Sequence[float]], Wei
 
 
 def test_a_member_that_hardly_weighs_anything_can_be_the_one_that_remains() -> None:
-    bits = [bits_per_byte([-0.1], [1]), bits_per_byte([-math.inf], [1])]
+    bits = [bits_per_byte([-0.1]), bits_per_byte([-math.inf])]
     assert bits[1] == pytest.approx(25 / math.log(2))
     shares_of_both = prompt_shares([0.5, 0.5], bits)
     assert 0 < shares_of_both[1] < 1e-100

@@ -24,6 +24,9 @@ _READ_BYTES = 1 << 16
 class WorkerLink:
     """Sends and receives messages without ever blocking.
 
+    What is sent within one turn of the event loop leaves in one piece at its end: forks and feeds
+    that belong together reach the worker together, and so share a decode call.
+
     That the worker is gone is not reported here: the end of its process is what counts.
     """
 
@@ -47,21 +50,19 @@ class WorkerLink:
         self._on_garbage = on_garbage
         self._lines = LineBuffer()
         self._unsent = bytearray()
+        self._flush_due = False
+        self._waits_to_write = False
         self._closed = False
         self._loop.add_reader(connection.fileno(), self._read)
 
     def send(self, message: ToWorker) -> None:
-        """Sends a message, or keeps it until the worker reads again; dropped once closed."""
+        """Sends a message soon, or once the worker reads again; dropped once closed."""
         if self._closed:
             return
-        data = encode(message)
-        if self._unsent:
-            self._unsent += data
-            return
-        sent = self._try_send(data)
-        if sent < len(data):
-            self._unsent += data[sent:]
-            self._loop.add_writer(self._socket.fileno(), self._write)
+        self._unsent += encode(message)
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
 
     def drain(self) -> None:
         """Takes everything that has come, such as the last words of a process that has ended."""
@@ -69,15 +70,19 @@ class WorkerLink:
             continue
 
     def close(self) -> None:
-        """Stops reading and closes the channel; the worker notices. Idempotent."""
+        """Sends what is left, as far as the worker takes it, and closes the channel. Idempotent.
+
+        The worker notices.
+        """
         if self._closed:
             return
+        self._try_send(self._unsent)
         self._closed = True
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
         self._socket.close()
 
-    def _try_send(self, data: bytes | bytearray) -> int:
+    def _try_send(self, data: bytearray) -> int:
         try:
             return self._socket.send(data)
         except BlockingIOError:
@@ -85,9 +90,19 @@ class WorkerLink:
         except ConnectionError:
             return len(data)
 
+    def _flush(self) -> None:
+        self._flush_due = False
+        if not self._closed and not self._waits_to_write:
+            self._write()
+
     def _write(self) -> None:
         del self._unsent[: self._try_send(self._unsent)]
-        if not self._unsent:
+        if bool(self._unsent) == self._waits_to_write:
+            return
+        self._waits_to_write = bool(self._unsent)
+        if self._waits_to_write:
+            self._loop.add_writer(self._socket.fileno(), self._write)
+        else:
             self._loop.remove_writer(self._socket.fileno())
 
     def _read(self) -> bool:

@@ -15,6 +15,9 @@ from quorate.engines.vocabulary import Vocabulary
 
 _SILENT = native.LLAMA_TOKEN_ATTR_CONTROL | native.LLAMA_TOKEN_ATTR_UNKNOWN
 _PIECE_BYTES = 256
+# What stands between documents in the training of GPT-2 and of most models without a BOS: chat
+# models keep the token, though they name another one BOS (SmolLM2: 0.06 bits per byte on prose).
+_DOCUMENT_END = "<|endoftext|>"
 # What may stand before a continuation; see Tokenizer.encode_continuation.
 _ANCHORS = ("\n", "\x01", "\u2028")
 
@@ -67,8 +70,9 @@ class Tokenizer:
 
     @cached_property
     def _document_start(self) -> list[int]:
-        candidates = (native.llama_vocab_bos(self._vocab), native.llama_vocab_eos(self._vocab))
-        return [token for token in candidates if token >= 0][:1]
+        ends = [one.token for one in self.special_tokens if one.text == _DOCUMENT_END]
+        named = (native.llama_vocab_bos(self._vocab), native.llama_vocab_eos(self._vocab))
+        return [token for token in (*ends, *named) if token >= 0][:1]
 
     @cached_property
     def special_tokens(self) -> tuple[SpecialToken, ...]:
@@ -99,8 +103,8 @@ class Tokenizer:
     def encode_text(self, text: str) -> list[int]:
         """Tokenises a prompt, with BOS where the model wants one.
 
-        An empty prompt is the beginning of a document: what stands there in training, which is BOS
-        or, in models that want none, the end of the document before.
+        An empty prompt is the beginning of a document: BOS, or what stood there in training in
+        models that want none, the end of the document before.
         """
         tokens = self.encode_run(text)
         if self.bos is not None:
