@@ -54,6 +54,10 @@ def test_the_wheel_holds_the_catalogue(files: set[str]) -> None:
     assert catalogue == {name for name in files if name.endswith(".toml")}
 
 
+def test_the_wheel_holds_the_embedded_specialist(files: set[str]) -> None:
+    assert "quorate_registry/embedded/catalogue-specialist.gguf" in files
+
+
 def test_the_wheel_says_what_the_project_says(wheel: Path) -> None:
     project = tomllib.loads(read("pyproject.toml"))["project"]
     with ZipFile(wheel) as archive:

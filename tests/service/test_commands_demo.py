@@ -36,12 +36,24 @@ def test_the_second_model_is_made_once_and_anew_when_its_source_has_changed(
     assert sorted(made.parent.glob("*.gguf")) == [made]
 
 
-def test_the_demo_asks_each_model_alone_and_then_both(tmp_path: Path) -> None:
+def test_the_demo_asks_two_models_alone_and_then_both(tmp_path: Path) -> None:
     done = quorate(tmp_path, "demo", "--json")
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
     asked = [event["models"] for event in events if event["event"] == "ask"]
-    assert asked == 2 * [[DEMO_MODELS[0]], [DEMO_MODELS[1]], list(DEMO_MODELS)]
+    generalist, sibling, specialist = DEMO_MODELS
+    assert asked == [
+        [generalist],
+        [sibling],
+        [generalist, sibling],
+        [generalist],
+        [specialist],
+        [generalist, specialist],
+    ]
+    alignments = [
+        event["decision"]["alignment"] for event in events if event["event"] == "accepted"
+    ]
+    assert (alignments[2], alignments[5]) == ("same_vocabulary", "byte_exact")
     assert sum(event["event"] == "finished" for event in events) == len(asked)
     votes = [
         token["votes"] for event in events if event["event"] == "delta" for token in event["tokens"]

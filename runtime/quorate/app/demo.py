@@ -1,4 +1,8 @@
-"""The embedded demo: two members with one vocabulary, made from one file of a Python package."""
+"""The embedded demo: a generalist twice, made from one file of a Python package, and a specialist.
+
+The two generalists share a vocabulary; the specialist, which knows an invented catalogue and
+nothing else, has its own.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +21,22 @@ from quorate_registry import Registry, RegistryError
 
 ORIGINAL_MODEL = "smollm2-135m-instruct"
 REQUANTIZED_MODEL = "smollm2-135m-instruct-q4_0"
-DEMO_MODELS = (ORIGINAL_MODEL, REQUANTIZED_MODEL)
+SPECIALIST_MODEL = "catalogue-specialist"
+DEMO_MODELS = (ORIGINAL_MODEL, REQUANTIZED_MODEL, SPECIALIST_MODEL)
 DEMO_PROFILE = "demo"
+SIBLINGS_PROFILE = "siblings"
 
 _TYPE = "Q4_0"
-_OPTIONS = MappingProxyType({"context_length": 2048, "sessions": 4})
+_OPTIONS = MappingProxyType({"context_length": 2048, "cells": 4096})
+_SPECIALIST_OPTIONS = MappingProxyType({"cells": 4096})
 
 
 def demo_settings(registry: Registry, on_note: Callable[[str], None]) -> Settings:
-    """Settings that serve the two demo models, with a default profile in which both vote.
+    """Settings that serve the demo models.
 
-    The second model is made once, in about ten seconds, and kept under the registry's home; it is
-    made anew when the file it was made from has changed.
+    In the default profile the generalist and the specialist vote byte by byte, in another one the
+    two generalists token by token. The second model is made once, in about ten seconds, and kept
+    under the registry's home; it is made anew when the file it was made from has changed.
 
     Args:
         registry: Finds the weight file, and owns the folder the second is kept in.
@@ -37,23 +45,32 @@ def demo_settings(registry: Registry, on_note: Callable[[str], None]) -> Setting
     Raises:
         CannotRun: The package with the weight file is missing, or the second model cannot be made.
     """
-    source = _source(registry)
+    source = _source(registry, ORIGINAL_MODEL)
+    specialist = _source(registry, SPECIALIST_MODEL)
     second = _cached(source, registry.home / "demo", on_note)
     return Settings(
         models=(
             ModelSettings(model=str(source), id=ORIGINAL_MODEL, options=_OPTIONS),
             ModelSettings(model=str(second), id=REQUANTIZED_MODEL, options=_OPTIONS),
+            ModelSettings(model=str(specialist), id=SPECIALIST_MODEL, options=_SPECIALIST_OPTIONS),
         ),
         profiles=MappingProxyType(
-            {DEMO_PROFILE: Plan(tuple(MemberSpec(model) for model in DEMO_MODELS))}
+            {
+                DEMO_PROFILE: _plan(ORIGINAL_MODEL, SPECIALIST_MODEL),
+                SIBLINGS_PROFILE: _plan(ORIGINAL_MODEL, REQUANTIZED_MODEL),
+            }
         ),
         default_profile=DEMO_PROFILE,
     )
 
 
-def _source(registry: Registry) -> Path:
+def _plan(*models: str) -> Plan:
+    return Plan(tuple(MemberSpec(model) for model in models))
+
+
+def _source(registry: Registry, model: str) -> Path:
     try:
-        return registry.resolve(ORIGINAL_MODEL).path
+        return registry.resolve(model).path
     except RegistryError as error:
         raise CannotRun("demo", f"its models are missing: {error}") from error
 

@@ -1,4 +1,4 @@
-"""``quorate demo``: two models alone, then together, and who wanted what."""
+"""``quorate demo``: models alone, then together, and who wanted what."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ if TYPE_CHECKING:
     from quorate.cli.demo_stage import Stage
     from quorate.settings import Settings
 
-_PROMPTS = (
-    "What is the capital of France?",
-    "Write a short poem about the sea.",
-)
-_MOST_TOKENS = 50
+_MOST_BYTES = 200
 _NEXT = (
-    ("ask both yourself", 'quorate generate --votes "Why is the sky blue?"'),
+    ("ask yourself", 'quorate generate --votes "Which shelf is the KX-204 on?"'),
     ("serve them over gRPC", "quorate serve --demo"),
     ("see more models", "quorate models list"),
 )
@@ -25,7 +21,7 @@ _NEXT = (
 def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
-    """Load two small models, ask each alone, let both vote, and show who wanted what."""
+    """Load small models, ask some alone, let them vote, and show who wanted what."""
     import asyncio
 
     from quorate.cli.configuration import demo_settings
@@ -38,19 +34,27 @@ def demo(
 
 
 async def _play(settings: Settings, stage: Stage) -> None:
-    """Asks every prompt of each model alone and then of both."""
+    """Asks every prompt of two models alone and then of both."""
+    from quorate.app.demo import ORIGINAL_MODEL, REQUANTIZED_MODEL, SPECIALIST_MODEL
     from quorate.cli.connecting import own_service
     from quorate.cli.load_view import passing_view
     from quorate.cli.members import Member
     from quorate.cli.question import Question, ask
 
-    members = [Member(model.id) for model in settings.models]
-    casts = [*((member,) for member in members), tuple(members)]
+    # The same vocabulary, token by token; then different ones, byte by byte.
+    scenes = (
+        ("What is the capital of France?", (ORIGINAL_MODEL, REQUANTIZED_MODEL)),
+        (
+            "What is the opposite of big, and where is the WY-933?",
+            (ORIGINAL_MODEL, SPECIALIST_MODEL),
+        ),
+    )
     with passing_view() as loading:
         async with own_service(settings, loading) as client:
-            for prompt in _PROMPTS:
+            for prompt, pair in scenes:
                 stage.prompt(prompt)
-                for cast in casts:
+                members = [Member(model) for model in pair]
+                for cast in (*((member,) for member in members), tuple(members)):
                     together = len(cast) > 1
                     question = Question(
                         prompt,
@@ -58,7 +62,7 @@ async def _play(settings: Settings, stage: Stage) -> None:
                         options={
                             "temperature": 0.0,
                             "seed": 1,
-                            "max_tokens": _MOST_TOKENS,
+                            "max_bytes": _MOST_BYTES,
                             "votes": together,
                         },
                     )

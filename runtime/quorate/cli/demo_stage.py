@@ -11,6 +11,7 @@ from rich.console import Console
 
 from quorate.cli.answer_view import AnswerView, JsonAnswer
 from quorate.cli.pieces import harmless
+from quorate.cli.plan_words import notable_manner, unit
 from quorate.cli.summary import timing
 from quorate.cli.votes_table import print_votes
 from quorate.cli.writers import TerminalWriter
@@ -69,7 +70,7 @@ class TextStage:
 
     def answer(self, models: Sequence[str]) -> AnswerView:
         """Prints who answers."""
-        title = f"{models[0]} alone" if len(models) == 1 else "both vote on every token"
+        title = f"{models[0]} alone" if len(models) == 1 else "both vote"
         self._console.print(f"\n{title}", style="bold cyan", markup=False)
         return _StagedAnswer(self._console)
 
@@ -107,8 +108,12 @@ class _StagedAnswer:
 
     def _finish(self, finished: inference_pb2.Finished) -> None:
         self._writer.end_line()
-        self._console.print(" · ".join(timing(finished)), style="dim")
-        members = self._accepted.decision.members
+        decision = self._accepted.decision
+        told = timing(finished, unit(decision))
+        members = decision.members
+        if len(members) > 1:
+            told.append(notable_manner(decision))
+        self._console.print(" · ".join(told), style="dim")
         if len(members) > 1:
             print_votes(self._tokens, members, self._console)
 

@@ -1,0 +1,66 @@
+"""Does an ensemble of models with different tokenizers beat its best member?
+
+    .venv/bin/python benchmarks/quality.py [--json] [--part bits|questions|speed]
+        [--stories PATH.gguf] [--questions N]
+
+Three parts, each over a real server on this machine:
+
+- ``bits``: bits per byte of SmolLM2 and a model of children's stories, alone and together, on
+  stories, on prose and code, and on the two interleaved;
+- ``questions``: accuracy of SmolLM2, of the embedded specialist of an invented catalogue, and of
+  the two under every weighting, on questions in the specialist's domain, outside it, and on prompts
+  that need both, with bootstrap intervals;
+- ``speed``: bytes per second of the byte-exact pair against the slower member alone.
+
+The model of stories is Karpathy's stories260K: ``quorate models pull stories260k``, or --stories.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from figures import Figure, report, say
+from quality_bits import measure_bits
+from quality_questions import measure_questions
+from quality_speed import measure_speed
+
+from quorate_registry import ModelNotPresent, Registry
+
+PARTS = ("bits", "questions", "speed")
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description="Whether an ensemble beats its best member.")
+    parser.add_argument("--json", action="store_true", help="one JSON line per figure")
+    parser.add_argument("--part", choices=PARTS, default=None, help="one part; all by default")
+    parser.add_argument("--stories", type=Path, default=None, help="stories260K.gguf")
+    parser.add_argument("--questions", type=int, default=None, help="most questions of each kind")
+    arguments = parser.parse_args()
+    registry = Registry()
+    generalist = registry.resolve("smollm2-135m-instruct").path
+    specialist = registry.resolve("catalogue-specialist").path
+    figures: list[Figure] = []
+    if arguments.part in (None, "bits"):
+        stories = arguments.stories or _pulled(registry)
+        if stories is None:
+            say("no stories260k here: the part bits is left out; pull it, or give --stories")
+        else:
+            figures += measure_bits(generalist, stories)
+    if arguments.part in (None, "questions"):
+        figures += measure_questions(generalist, specialist, arguments.questions)
+    if arguments.part in (None, "speed"):
+        figures += measure_speed(generalist, specialist)
+    report(figures, "json" if arguments.json else "table")
+
+
+def _pulled(registry: Registry) -> Path | None:
+    try:
+        return registry.resolve("stories260k").path
+    except ModelNotPresent:
+        return None
+
+
+if __name__ == "__main__":
+    main()
