@@ -28,10 +28,10 @@ class ModelStatus:
         vocabulary_fingerprint: Equal fingerprints can vote token by token.
         has_bytes: Whether its vocabulary says what bytes its tokens stand for.
         sessions: Most sessions at once.
-        full_sessions: How many of them its KV cells hold at full length, where sessions that branch
-            share none; as many as there are where they do share.
         cores: Processor cores its worker runs on.
         memory_bytes: Resident memory of its worker.
+        full_sessions: How many sessions its KV cells hold at full length, where sessions that
+            branch share none; as many as there are where they do share.
     """
 
     id: str
@@ -45,7 +45,7 @@ class ModelStatus:
     vocabulary_fingerprint: str = ""
     chat: bool = False
     has_bytes: bool = False
-    full_sessions: int = 0
     sessions: int = 0
     cores: tuple[int, ...] = ()
     memory_bytes: int = 0
+    full_sessions: int = 0

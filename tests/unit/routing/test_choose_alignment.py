@@ -160,3 +160,14 @@ def test_a_beam_out_of_range_is_refused_with_its_field(
     with pytest.raises(InvalidRequest) as refusal:
         decided(*members, beam=beam)
     assert refusal.value.field == f"plan.ensemble.beam.{field}"
+
+
+def test_a_model_whose_branches_share_nothing_is_followed_as_widely_as_its_cells_hold() -> None:
+    snapshot = Snapshot(
+        {
+            "a": status("a", "one", sessions=32, full_sessions=32),
+            "recurrent": status("recurrent", "two", sessions=32, full_sessions=2),
+        }
+    )
+    plan = Plan((MemberSpec("a"), MemberSpec("recurrent")))
+    assert choose_plan(plan, snapshot, 0).beam.width == 2
