@@ -1,6 +1,6 @@
 """An invented catalogue of a warehouse: private knowledge that no public model can have.
 
-Parts have numbers such as KX-204 and three facts each: a name, a price and a shelf. All of it is
+Parts have numbers such as KX-921 and three facts each: a name, a price and a shelf. All of it is
 drawn from a fixed seed. The specialist in ``quorate_registry`` was trained on these facts in the
 phrasings ``TRAINED``; the sets below ask in the phrasings ``HELD_OUT`` and, in mixed prompts,
 together with a question of general knowledge, of which no training text has an example.
@@ -36,7 +36,7 @@ class Part:
     """One part of the catalogue.
 
     Attributes:
-        number: Such as ``KX-204``; no two parts share the digits.
+        number: Such as ``KX-921``; no two parts share the digits.
         name: Such as ``Velmor lantern``; unique.
         price: In euros with two decimals, such as ``12.50``.
         shelf: Such as ``B7``; unique.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 200
 _NEXT = (
-    ("ask yourself", 'quorate generate --votes "Which shelf is the KX-204 on?"'),
+    ("ask yourself", 'quorate generate --votes "Which shelf is the KX-921 on?"'),
     ("serve them over gRPC", "quorate serve --demo"),
     ("see more models", "quorate models list"),
 )
