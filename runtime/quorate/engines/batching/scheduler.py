@@ -76,6 +76,8 @@ class Scheduler:
         self._sessions = model.facts.sessions
         self._can_rewind = model.facts.capabilities.rewind
         self._can_fork = model.facts.capabilities.fork
+        # Sorted now, and not within the first decode step that needs it and others wait for.
+        self._byte_order = model.vocabulary.byte_order
         self._batch_tokens = model.batch_tokens
         self._prefill_tokens = min(interleaved_prefill_tokens, model.batch_tokens)
         self._pool = SequencePool(model, PrefixCache() if cache is None else cache)
@@ -282,7 +284,7 @@ class Scheduler:
     def _complete(self, entry: Entry) -> Completion:
         scores, entry.scores = entry.scores, None
         if entry.sums is not None and scores is None:
-            self._model.vocabulary.byte_order.prefix_sums(entry.output, entry.sums)
+            self._byte_order.prefix_sums(entry.output, entry.sums)
         return Completion(entry.session, entry.cached_tokens, scores)
 
     def _leave_queue(self, entry: Entry) -> None:

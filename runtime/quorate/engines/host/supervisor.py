@@ -166,6 +166,8 @@ class Supervisor:
         self._incarnation = incarnation
         facts, table = await incarnation.load()
         self.model = self._identified(facts, table)
+        # Sorting a large vocabulary takes tenths of a second, which no stream should wait for.
+        await asyncio.to_thread(getattr, self.model.vocabulary, "byte_order")
         if self.cores != cores:
             incarnation.set_cores(self.cores)
         return incarnation
