@@ -15,23 +15,20 @@ import pytest
 
 from quorate.cli.cutting import Limits, next_piece
 from quorate.client import Client
-from support.command_line import COMMAND, DEADLINE_SECONDS, Serving, environment, quorate, serving
+from support.command_line import (
+    COMMAND,
+    DEADLINE_SECONDS,
+    TWO_MODELS,
+    Serving,
+    environment,
+    quorate,
+    serving,
+)
 from support.gguf_files import smollm2, stories260k
 
-MODELS = """
-[server]
-listen = "127.0.0.1:0"
-
-[[models]]
-id = "alpha"
-engine = "scripted"
-options = { say = "yes indeed", seed = 1 }
-
-[[models]]
-id = "beta"
-engine = "scripted"
-options = { say = "yet another", seed = 2, confidence = 0.5 }
-
+MODELS = (
+    TWO_MODELS
+    + """
 [[models]]
 id = "words"
 engine = "scripted"
@@ -56,6 +53,7 @@ options = { step_delay_ms = 50 }
 members = [{ model = "alpha" }, { model = "words" }]
 weighting = "static"
 """
+)
 TEXT = "the little dog had two good days, é and one bad night"
 LONG = 4 * TEXT
 KEYS = ["name", "bits_per_byte", "bytes", "forwards_per_token", "dropped_mass"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-DEFAULT_WIDTH = 8
-_RESERVE = 16
-_RESERVE_PER_HYPOTHESIS = 8
+from quorate.dispatch.seating import spare_cells
+from quorate.routing.choose import DEFAULT_WIDTH
+
 # BOS, the space that SentencePiece puts before a text, and one that no text fills.
 _BESIDE_THE_TEXT = 3
 _SPACE = frozenset(b" \t\r\n")
@@ -56,7 +56,7 @@ class Limits:
 
     @property
     def _reserve(self) -> int:
-        return _RESERVE + _RESERVE_PER_HYPOTHESIS * self.width
+        return spare_cells(self.width)
 
 
 @dataclass(frozen=True, slots=True)

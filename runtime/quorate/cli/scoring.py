@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from quorate.cli.cutting import DEFAULT_WIDTH, Limits, Piece, next_piece
+from quorate.cli.cutting import Limits, Piece, next_piece
 from quorate.cli.members import Member
 from quorate.cli.plan_options import name_members
 from quorate.cli.tally import Tally
 from quorate.client import Client, PlanOptions, ServiceError
+from quorate.routing.choose import DEFAULT_WIDTH
 from quorate.settings import default_id
 from quorate.v1 import inference_pb2
 

@@ -162,7 +162,7 @@ class Dispatcher:
                 request_id=request.request_id or str(uuid.uuid4()),
                 decision=decision,
                 logprob=sum(token.logprob for token in tokens),
-                bytes=len(request.continuation.encode()),
+                bytes=wanted,
                 tokens=tuple(tokens),
                 usage=self._usage(table, len(tokens), stopwatch),
                 members=tuple(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quorate.engines.contract import Engine
-from quorate.ensemble.byte_voice import ByteVoice, Opening, Pruning
+from quorate.ensemble.byte_voice import HEALING_CELLS, ByteVoice, Opening, Pruning
 from quorate.ensemble.readings import on_the_same_bytes, read_all, readable
 from quorate.ensemble.seats import Seat, Table
 from quorate.ensemble.token_voice import PieceVoice, TokenVoice
@@ -26,9 +26,7 @@ from quorate.ensemble.weighting import (
 from quorate.errors import InvalidRequest, PromptTooLong
 from quorate.generation import Alignment, ChatPrompt, Decision, Prompt, TextPrompt, Weighting
 
-# Cells for what a byte beam holds beside its best hypothesis, and for healing.
 _CELLS_PER_HYPOTHESIS = 8
-_HEALING_CELLS = 16
 # Tokens that a single token of one member may be for another: runs of white space are the longest.
 _LONGEST_PIECE = 128
 
@@ -48,6 +46,14 @@ class Guest:
     tokens: Sequence[int]
     room: int
     spare: int
+
+
+def spare_cells(width: int) -> int:
+    """Cells for what a byte beam holds beside its best hypothesis, and for healing.
+
+    Where the prompt leaves little room a beam gets half of that, and for healing at least.
+    """
+    return HEALING_CELLS + _CELLS_PER_HYPOTHESIS * width
 
 
 async def invite(decision: Decision, engines: Sequence[Engine], prompt: Prompt) -> list[Guest]:
@@ -99,8 +105,7 @@ def _guest(
     left = holds - len(tokens)
     spare = 0
     if decision.alignment is Alignment.BYTE_EXACT:
-        wanted = _HEALING_CELLS + _CELLS_PER_HYPOTHESIS * (decision.beam.width or 1)
-        spare = min(wanted, max(_HEALING_CELLS, left // 2))
+        spare = min(spare_cells(decision.beam.width or 1), max(HEALING_CELLS, left // 2))
     elif decision.alignment is Alignment.UNION_TOP_K:
         spare = min(_LONGEST_PIECE, left // 2)
     if left - spare <= 0:

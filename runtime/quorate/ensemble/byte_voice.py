@@ -19,8 +19,8 @@ from quorate.ensemble.voices import Favourite, Ready
 # Once what was pruned weighs more than what is left, following the text anew is cheaper than being
 # wrong about it.
 _MOST_LOST = 0.5
-# Cells kept back for healing, which feeds a few tokens at once.
-_HEALING_CELLS = 16
+HEALING_CELLS = 16
+"""Cells kept back for healing, which feeds a few tokens at once."""
 
 _Hypothesis = hypotheses.Hypothesis[Context]
 
@@ -96,7 +96,7 @@ class ByteVoice:
 
     @property
     def fed(self) -> int:
-        """See ``Voice``; what is fed again after a closing does not count."""
+        """Tokens it was given, the prompt included; what is fed again does not count."""
         return self._fed_before + (self._tree.fed if self._begun else 0)
 
     @property
@@ -306,7 +306,7 @@ class ByteVoice:
     def _within_cells(self, kept: Kept[Context]) -> Kept[Context]:
         """Keeps the best alone where there is no room for more."""
         needed, alone = len(kept.complete), len(kept.longer) + len(kept.complete) < 2
-        if needed <= max(0, self._room - (0 if alone else _HEALING_CELLS)):
+        if needed <= max(0, self._room - (0 if alone else HEALING_CELLS)):
             return kept
         everyone: list[_Hypothesis | Extension[Context]] = [*kept.longer, *kept.complete]
         best = max(everyone, key=lambda one: one.weight)

@@ -31,13 +31,8 @@ class SessionVoice:
         self._cached: int | None = None
 
     @property
-    def fed(self) -> int:
-        """See ``Voice``; of the longest of its sessions, after a replay."""
-        return self._fed
-
-    @property
     def forwards(self) -> int:
-        """See ``Voice``."""
+        """See ``Voice``; of the longest of its sessions, after a replay."""
         return max(0, self._fed - len(self._prompt))
 
     @property

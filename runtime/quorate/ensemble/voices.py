@@ -30,11 +30,6 @@ class Voice(Protocol[_Symbol]):
     """One member's side of the vote. Owned by its seat; one call at a time."""
 
     @property
-    def fed(self) -> int:
-        """Tokens it was given, the prompt included."""
-        ...
-
-    @property
     def forwards(self) -> int:
         """Tokens it was given behind the prompt, those of pruned hypotheses included."""
         ...
