@@ -13,8 +13,13 @@ they enter. ``server.errors`` maps each class to a gRPC status, and a test fails
     │   ├── ModelUnusable         the file is broken, of another architecture, or too large
     │   └── UnsupportedPlan       a member's engine cannot do what the plan needs
     ├── Overloaded                the queue is full; try again later
+    ├── OverBudget                no plan meets the request's own limits, and policy is to reject
+    ├── BudgetSpent               a window of joules or dollars has no room for the request
     ├── Unavailable               loading, draining, restarting; try again later
-    │   └── WorkerLost            the process behind a member died while it was in use
+    │   ├── WorkerLost            the process behind a member died while it was in use
+    │   └── RemoteFailed          a remote API did not answer, or refused this server
+    ├── Unauthenticated           no token, or one that nobody has
+    ├── PermissionDenied          a token without the right that the call needs
     ├── DeadlinePassed            the caller's deadline ended first
     ├── Internal                  a defect of ours, reported without its traceback
     └── SettingsError             the configuration or the command line is wrong
@@ -126,6 +131,29 @@ class Overloaded(QuorateError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class OverBudget(QuorateError):
+    """No plan meets the limits that the request itself set, and the policy is to reject it."""
+
+    reason = "OVER_BUDGET"
+
+
+class BudgetSpent(QuorateError):
+    """A window of the budget has no room left for what the request may cost.
+
+    Attributes:
+        window: Name of the window, such as ``usd per day of key alice``.
+        retry_after_seconds: When enough of it will be free again, as far as is known.
+    """
+
+    reason = "BUDGET_SPENT"
+
+    def __init__(self, window: str, problem: str, retry_after_seconds: float) -> None:
+        super().__init__(f"budget of {window}: {problem}", window=window)
+        self.window = window
+        self.problem = problem
+        self.retry_after_seconds = retry_after_seconds
+
+
 class Unavailable(QuorateError):
     """Not now: loading, draining or restarting.
 
@@ -156,6 +184,34 @@ class WorkerLost(Unavailable):
         )
         self.model = model
         self.cause = cause
+
+
+class RemoteFailed(Unavailable):
+    """A remote API could not be reached, is overloaded, or refuses this server.
+
+    Attributes:
+        remote: Name of the remote in the configuration.
+        cause: One line.
+    """
+
+    reason = "REMOTE_FAILED"
+
+    def __init__(self, remote: str, cause: str, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(f"remote {remote}: {cause}", retry_after_seconds)
+        self.remote = remote
+        self.cause = cause
+
+
+class Unauthenticated(QuorateError):
+    """The server wants a token, and the call has none or one that nobody has."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(QuorateError):
+    """The caller's token does not have the right that the call needs."""
+
+    reason = "PERMISSION_DENIED"
 
 
 class DeadlinePassed(QuorateError):

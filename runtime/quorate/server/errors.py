@@ -15,16 +15,21 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from quorate.errors import (
+    BudgetSpent,
     CannotRun,
     DeadlinePassed,
     Internal,
     InvalidRequest,
     ModelUnusable,
     NotFound,
+    OverBudget,
     Overloaded,
+    PermissionDenied,
     PromptTooLong,
     QuorateError,
+    RemoteFailed,
     SettingsError,
+    Unauthenticated,
     Unavailable,
     UnsupportedPlan,
     WorkerLost,
@@ -47,8 +52,13 @@ STATUS_OF: Mapping[type[QuorateError], grpc.StatusCode] = MappingProxyType(
         UnsupportedPlan: grpc.StatusCode.FAILED_PRECONDITION,
         SettingsError: grpc.StatusCode.FAILED_PRECONDITION,
         Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+        OverBudget: grpc.StatusCode.RESOURCE_EXHAUSTED,
+        BudgetSpent: grpc.StatusCode.RESOURCE_EXHAUSTED,
         Unavailable: grpc.StatusCode.UNAVAILABLE,
         WorkerLost: grpc.StatusCode.UNAVAILABLE,
+        RemoteFailed: grpc.StatusCode.UNAVAILABLE,
+        Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+        PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
         DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
         Internal: grpc.StatusCode.INTERNAL,
     }
@@ -101,7 +111,9 @@ def _details(error: QuorateError, request_id: str) -> Iterator[Message]:
         yield _bad_request(error)
     if isinstance(error, CannotRun):
         yield _precondition(error)
-    if isinstance(error, Overloaded | Unavailable):
+    if isinstance(error, BudgetSpent):
+        yield _quota(error)
+    if isinstance(error, Overloaded | Unavailable | BudgetSpent):
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(max(0, round(error.retry_after_seconds * 1e9)))
         yield retry
@@ -119,6 +131,13 @@ def _precondition(error: CannotRun) -> Message:
         type=error.reason, subject=_line(error.subject), description=_line(error.problem)
     )
     return _message(error_details_pb2.PreconditionFailure, violations=[violation])
+
+
+def _quota(error: BudgetSpent) -> Message:
+    violation = error_details_pb2.QuotaFailure.Violation(
+        subject=_line(error.window), description=_line(error.problem)
+    )
+    return _message(error_details_pb2.QuotaFailure, violations=[violation])
 
 
 def _message(kind: Any, **values: Any) -> Message:
