@@ -1,0 +1,123 @@
+"""Settings of the ledger and of budgets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from quorate.errors import SettingsError
+from quorate.options import option, read_options, refuse_unknown
+
+_FILE_NAME = "ledger.sqlite3"
+LEDGER_OFF = "off"
+"""The path of no ledger at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """Where charges are kept and for how long.
+
+    Attributes:
+        path: The SQLite file; "" is ``ledger.sqlite3`` in the data folder, and "off" keeps none.
+        keep_days: Days a charge is kept by itself; then it becomes a part of its day's sums. At
+            least 2, since budgets look a whole day back.
+        store_prompts: Keeps the text of prompts too, and not only their hash.
+    """
+
+    path: str = ""
+    keep_days: int = option(400, lowest=2, highest=36_500)
+    store_prompts: bool = False
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> LedgerSettings:
+        """Reads settings as they stand in a configuration file.
+
+        Args:
+            mapping: Names and values.
+            where: Where they stand, for messages, such as ``ledger``.
+
+        Raises:
+            SettingsError: An unknown name, a wrong type or a value out of range.
+        """
+        return read_options(cls, mapping, where)
+
+    def located(self, data_folder: Path, folder: Path) -> Path | None:
+        """Path of the file, or None where no ledger is kept.
+
+        Args:
+            data_folder: Where the program keeps its data.
+            folder: What a relative path counts from.
+
+        Raises:
+            SettingsError: ``path`` names the home of a user that is not there.
+        """
+        if self.path == LEDGER_OFF:
+            return None
+        if not self.path:
+            return data_folder / _FILE_NAME
+        try:
+            return (folder / Path(self.path).expanduser()).absolute()
+        except RuntimeError as error:
+            raise SettingsError(f"ledger.path: {self.path}: there is no such user") from error
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLimits:
+    """What may be spent in the last hour and in the last day.
+
+    A limit that is not named is none at all, which is infinity here; 0 allows nothing.
+    """
+
+    joules_per_hour: float = option(math.inf, lowest=0)
+    joules_per_day: float = option(math.inf, lowest=0)
+    usd_per_hour: float = option(math.inf, lowest=0, highest=1e9)
+    usd_per_day: float = option(math.inf, lowest=0, highest=1e9)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSettings:
+    """Limits of everybody together and of single keys.
+
+    Attributes:
+        everybody: Limits of all requests together.
+        keys: Limits of the requests of one key, by its name; they hold besides those of everybody.
+    """
+
+    everybody: BudgetLimits = field(default_factory=BudgetLimits)
+    keys: Mapping[str, BudgetLimits] = field(default_factory=lambda: MappingProxyType({}))
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> BudgetSettings:
+        """Reads settings as they stand in a configuration file.
+
+        Args:
+            mapping: Limits of everybody, and under ``keys`` a table of limits for each key.
+            where: Where they stand, for messages, such as ``budgets``.
+
+        Raises:
+            SettingsError: An unknown name, a wrong type or a value out of range.
+        """
+        refuse_unknown(mapping, (*(limit.name for limit in fields(BudgetLimits)), "keys"), where)
+        limits = {name: value for name, value in mapping.items() if name != "keys"}
+        keys = _table(mapping.get("keys", {}), f"{where}.keys")
+        return cls(
+            everybody=read_options(BudgetLimits, limits, where),
+            keys=MappingProxyType(
+                {
+                    name: read_options(
+                        BudgetLimits, _table(table, f"{where}.keys.{name}"), f"{where}.keys.{name}"
+                    )
+                    for name, table in keys.items()
+                }
+            ),
+        )
+
+
+def _table(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise SettingsError(f"{where}: must be a table, not {value!r}")
+    return value

@@ -1,0 +1,166 @@
+"""The one thread that writes the ledger, many changes to a transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from quorate.errors import Internal, QuorateError, Unavailable
+
+_Result = TypeVar("_Result")
+_MOST_PER_TRANSACTION = 256
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A job on its way, and who waits for it."""
+
+    job: Callable[[sqlite3.Connection], Any]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: QuorateError | None = None
+
+    def resolve(self) -> None:
+        """Tells who waits, on their own loop; one who was cancelled meanwhile is gone."""
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class Writer:
+    """Runs jobs on a connection in the order they come, with group commit.
+
+    All jobs that come in while one transaction is being committed share the next one, so that the
+    more of them there are, the less each costs. None waits for company: a lone job is committed at
+    once.
+
+    Args:
+        connection: Belongs to the writer from now on; in autocommit mode, so that nothing but the
+            writer begins transactions.
+        name: What is written, for messages.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+        self._connection = connection
+        self._name = name
+        self._queue: SimpleQueue[_Pending | None] = SimpleQueue()
+        self._closing = False
+        self._door = threading.Lock()
+        self._thread = threading.Thread(target=self._work, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    async def run(self, job: Callable[[sqlite3.Connection], _Result]) -> _Result:
+        """Runs a job within a transaction; returns when that is committed.
+
+        Cancelling the caller does not take the job back: it is committed all the same.
+
+        Raises:
+            Unavailable: The file cannot be written now, or the writer is closed. Nothing of the
+                job is kept.
+            Internal: The job itself is at fault.
+        """
+        loop = asyncio.get_running_loop()
+        pending = _Pending(job, loop, loop.create_future())
+        with self._door:
+            if self._closing:
+                raise Unavailable(f"{self._name}: is closed")
+            self._queue.put(pending)
+        result: _Result = await pending.future
+        return result
+
+    def close(self) -> None:
+        """Finishes all jobs that were given, and closes the connection. Blocks; idempotent."""
+        with self._door:
+            if not self._closing:
+                self._closing = True
+                self._queue.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        more = True
+        while more:
+            batch, more = self._next_batch()
+            self._settle(batch)
+            _notify(batch)
+        self._connection.close()
+
+    def _next_batch(self) -> tuple[list[_Pending], bool]:
+        """What waits now, at least one job, and whether there may be more."""
+        pending = self._queue.get()
+        batch: list[_Pending] = []
+        while pending is not None:
+            batch.append(pending)
+            if len(batch) == _MOST_PER_TRANSACTION:
+                return batch, True
+            try:
+                pending = self._queue.get_nowait()
+            except Empty:
+                return batch, True
+        return batch, False
+
+    def _settle(self, batch: Sequence[_Pending]) -> None:
+        try:
+            self._commit(batch)
+        except Exception as error:  # Whatever it is, somebody waits for it.
+            if len(batch) == 1:
+                batch[0].error = self._translated(error)
+                return
+            # One job must not cost the others theirs: each gets a transaction of its own.
+            for pending in batch:
+                self._settle([pending])
+
+    def _commit(self, batch: Sequence[_Pending]) -> None:
+        if not batch:
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            for pending in batch:
+                pending.result = pending.job(self._connection)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # SQLite has rolled back by itself after some errors, a full disk among them.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def _translated(self, error: Exception) -> QuorateError:
+        if isinstance(error, QuorateError):
+            return error
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(
+            error, sqlite3.IntegrityError | sqlite3.ProgrammingError
+        ):
+            failure: QuorateError = Unavailable(
+                f"{self._name}: cannot be written: {error}; free some space on its disk, or make "
+                "it writable"
+            )
+        else:
+            failure = Internal(f"{self._name}: a row cannot be kept: {error}")
+        failure.__cause__ = error
+        return failure
+
+
+def _notify(batch: Sequence[_Pending]) -> None:
+    """Wakes each event loop once for all of its jobs."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Pending]] = {}
+    for pending in batch:
+        by_loop.setdefault(pending.loop, []).append(pending)
+    for loop, waiting in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, waiting)
+        except RuntimeError:
+            # The loop was closed without waiting: what it gave is written, and nobody is there.
+            continue
+
+
+def _resolve(waiting: Sequence[_Pending]) -> None:
+    for pending in waiting:
+        pending.resolve()
