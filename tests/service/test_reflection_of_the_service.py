@@ -22,6 +22,7 @@ async def test_reflection_lists_the_services() -> None:
     async with fake_service(FakeDispatcher(answer)) as service:
         response = await ask(service.target, list_services="")
     assert {each.name for each in response.list_services_response.service} == {
+        "quorate.v1.AccountingService",
         "quorate.v1.InferenceService",
         "quorate.v1.ModelService",
         "grpc.health.v1.Health",
@@ -38,7 +39,8 @@ async def test_reflection_shows_the_proto_file_of_a_service() -> None:
         for each in response.file_descriptor_response.file_descriptor_proto
     ]
     assert files[0].name == "quorate/v1/inference.proto"
-    assert [method.name for method in files[0].service[0].method] == ["Generate", "Score"]
+    methods = [method.name for method in files[0].service[0].method]
+    assert methods == ["Generate", "Score", "Explain"]
 
 
 async def test_reflection_and_channelz_can_be_turned_off() -> None:

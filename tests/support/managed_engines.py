@@ -36,6 +36,10 @@ class ManagedInProcess(InProcessEngine):
     def memory_bytes(self) -> int:
         return 4096
 
+    @property
+    def worker_pid(self) -> int | None:
+        return None
+
     async def close(self) -> None:
         await super().close()
         self.become(WorkerPhase.STOPPED)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
+from quorate.app.accounts import open_books
+from quorate.app.knowledge import read_knowledge
+from quorate.app.probing import Prober
+from quorate.app.remotes import open_remotes
 from quorate.app.sources import Sources
 from quorate.dispatch import Dispatcher
 from quorate.engines.fleet import Fleet
@@ -17,6 +22,7 @@ from quorate.engines.host.engine import HostedEngine
 from quorate.engines.host.limits import HostLimits
 from quorate.engines.spec import EngineSpec
 from quorate.errors import QuorateError
+from quorate.server.keys import KeyRing
 from quorate.server.lifecycle import GrpcServer
 from quorate.settings import ModelSettings, Settings
 from quorate_registry import Registry
@@ -30,12 +36,14 @@ class Service:
 
     Attributes:
         address: ``HOST:PORT`` it listens on.
+        energy: What its energy figures rest on, in lines for people.
     """
 
     fleet: Fleet
     dispatcher: Dispatcher
     server: GrpcServer
     address: str
+    energy: tuple[str, ...] = ()
 
 
 @asynccontextmanager
@@ -43,28 +51,60 @@ async def running(settings: Settings, registry: Registry | None = None) -> Async
     """Runs the service for as long as the context lasts; models load in the background.
 
     Raises:
-        SettingsError: The address cannot be listened on.
+        SettingsError: The address cannot be listened on, the ledger cannot be opened, or a secret
+            that the configuration names is not there.
     """
-    sources = Sources(registry or Registry())
+    registry = registry or Registry()
+    keys = KeyRing(settings.keys)
+    sources = Sources(registry)
     fleet = Fleet(_Starter(settings.models).start, available_cores(), sources.find)
     for model in settings.models:
         fleet.add(sources.configured(model))
-    dispatcher = Dispatcher(fleet, settings.dispatch, settings.profiles, settings.default_profile)
-    server = GrpcServer(dispatcher, fleet, settings.server)
-    try:
-        port = await server.start()
-        host = settings.server.listen.rpartition(":")[0]
-        loading = asyncio.gather(
-            *(_load(fleet, model.id) for model in settings.models if model.load)
+    async with AsyncExitStack() as stack:
+        accounts = open_books(settings, fleet, registry.home)
+        books, energy = await stack.enter_async_context(accounts)
+        stack.push_async_callback(fleet.close)
+        remotes, price = await stack.enter_async_context(open_remotes(settings.remotes))
+        dispatcher = Dispatcher(
+            fleet,
+            settings.dispatch,
+            settings.profiles,
+            settings.default_profile,
+            books=books,
+            routing=settings.routing,
+            remotes=remotes,
+            price=price,
+            knowledge=read_knowledge(settings, registry.home),
         )
-        try:
-            yield Service(fleet, dispatcher, server, f"{host}:{port}")
-        finally:
-            loading.cancel()
-            await asyncio.gather(loading, return_exceptions=True)
+        server = GrpcServer(dispatcher, fleet, settings.server, keys)
+        port = await server.start()
+        stack.push_async_callback(server.stop)
+        await stack.enter_async_context(_background(_work(settings, fleet, dispatcher)))
+        host = settings.server.listen.rpartition(":")[0]
+        yield Service(fleet, dispatcher, server, f"{host}:{port}", tuple(energy))
+
+
+def _work(
+    settings: Settings, fleet: Fleet, dispatcher: Dispatcher
+) -> Iterator[Coroutine[Any, Any, None]]:
+    """What goes on in the background while the service listens."""
+    for model in settings.models:
+        if model.load:
+            yield _load(fleet, model.id)
+    if settings.routing.probe:
+        yield Prober(fleet, dispatcher).run()
+
+
+@asynccontextmanager
+async def _background(work: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Runs these until the context ends."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        yield
     finally:
-        await server.stop()
-        await fleet.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def serve(settings: Settings, on_ready: Callable[[Service], None]) -> None:
@@ -80,6 +120,8 @@ async def serve(settings: Settings, on_ready: Callable[[Service], None]) -> None
     async with running(settings) as service:
         stop = _Signals((signal.SIGTERM, signal.SIGINT))
         on_ready(service)
+        for line in service.energy:
+            _log.info("%s", line)
         await stop.first.wait()
         _log.info("draining; running requests may end within %g s", settings.server.drain_seconds)
         drained = asyncio.ensure_future(service.server.drain())

@@ -8,35 +8,36 @@ from dataclasses import replace
 
 import typer
 
+from quorate.accounting.settings import LEDGER_OFF
 from quorate.app import Service, running
 from quorate.cli.configuration import demo_settings, named_settings
 from quorate.cli.load_view import StatusView
+from quorate.cli.target import Target, connect
 from quorate.client import Client
 from quorate.engines.status import ModelState
 from quorate.errors import ModelUnusable
-from quorate.server.settings import split_address
 from quorate.settings import Settings
 
 _FREE_LOOPBACK_PORT = "127.0.0.1:0"
 
 
 def asked_service(
-    names: Sequence[str], target: str | None, view: StatusView
+    names: Sequence[str], target: Target, view: StatusView
 ) -> AbstractAsyncContextManager[Client]:
     """The service that a command was told to ask, or one of its own.
 
     Args:
         names: Members as they were named; without any a service of its own has the demo models.
-        target: ``HOST:PORT`` of a server, or None for a service of its own.
+        target: A server, or none for a service of its own.
         view: Shows how its own models load.
 
     Raises:
-        SettingsError: No address, or models that cannot be served together.
+        SettingsError: No address, a token that cannot be sent there, or models that cannot be
+            served together.
         CannotRun: The demo models are missing.
     """
-    if target:
-        split_address(target, "--target")
-        return Client(target)
+    if target.address:
+        return connect(target.address, target)
     settings = named_settings(names, _note) if names else demo_settings(_note)
     return own_service(settings, view)
 
@@ -52,11 +53,20 @@ async def own_service(settings: Settings, view: StatusView) -> AsyncIterator[Cli
     Raises:
         ModelUnusable: One cannot be loaded.
     """
-    server = replace(settings.server, listen=_FREE_LOOPBACK_PORT)
-    async with running(replace(settings, server=server)) as service:
+    async with running(_for_one_command(settings)) as service:
         await _all_ready(service, view)
         async with Client(service.address) as client:
             yield client
+
+
+def _for_one_command(settings: Settings) -> Settings:
+    """Listens on a free port, leaves no traces, and measures nothing beside what was asked."""
+    return replace(
+        settings,
+        server=replace(settings.server, listen=_FREE_LOOPBACK_PORT),
+        ledger=replace(settings.ledger, path=LEDGER_OFF),
+        routing=replace(settings.routing, probe=False),
+    )
 
 
 async def _all_ready(service: Service, view: StatusView) -> None:

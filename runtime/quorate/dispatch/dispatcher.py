@@ -2,98 +2,105 @@
 
 from __future__ import annotations
 
-import secrets
+import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Any
 
-from quorate.accounting.usage import total_usage
+from quorate.accounting.prices import Price
+from quorate.dispatch.answers import Begun, Part, ask_remote, vote
+from quorate.dispatch.attempt import Asked, Attempt
+from quorate.dispatch.books import CANCELLED, FAILED, Books
+from quorate.dispatch.cascade import cascade
 from quorate.dispatch.gate import Gate
-from quorate.dispatch.seating import Guest, invite, seat
+from quorate.dispatch.prompts import most_prompt_tokens, prompt_bytes
+from quorate.dispatch.router import Knowledge, Router
+from quorate.dispatch.scores import score_run
 from quorate.dispatch.settings import DispatchSettings
 from quorate.engines.fleet import Fleet
-from quorate.ensemble.byte_decode import decode_bytes
-from quorate.ensemble.decode import Ballot, Step, decode
-from quorate.ensemble.hypotheses import BYTES
-from quorate.ensemble.sampling import Sampler
+from quorate.engines.remote.remote import Remote
 from quorate.ensemble.sampling_options import validate, validate_for_bytes
-from quorate.ensemble.scoring import score, score_bytes
-from quorate.ensemble.seats import Seat, Table
 from quorate.ensemble.stops import StopMatcher
-from quorate.ensemble.union_decode import decode_union, score_union
-from quorate.errors import InvalidRequest, PromptTooLong
+from quorate.errors import (
+    InvalidRequest,
+    ModelUnusable,
+    Overloaded,
+    QuorateError,
+    Unavailable,
+    UnsupportedPlan,
+)
 from quorate.generation import (
     Accepted,
     Alignment,
+    CascadePlan,
     Decision,
     Delta,
     Event,
-    FailurePolicy,
     Finished,
     FinishReason,
-    MemberScore,
+    NamedPlan,
+    Notice,
+    NoticeKind,
     Plan,
-    Prompt,
+    PlanKind,
     Request,
     Score,
     ScoreRequest,
-    TextPrompt,
-    Token,
-    Usage,
 )
-from quorate.measurement.energy import EnergyMeter, NoMeter
 from quorate.measurement.stopwatch import Stopwatch
-from quorate.routing.choose import choose_plan
-from quorate.routing.snapshot import Snapshot
+from quorate.routing.settings import RoutingSettings
 
-_SEED_BITS = 63
-_LOOPS: Mapping[Alignment, Callable[[Table[Any], Ballot], AsyncGenerator[Step, None]]] = {
-    Alignment.SAME_VOCABULARY: decode,
-    Alignment.BYTE_EXACT: decode_bytes,
-    Alignment.UNION_TOP_K: decode_union,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Seated:
-    """A request whose members' sessions are open."""
-
-    decision: Decision
-    table: Table[Any]
-    guests: list[Guest]
+_MOST_ATTEMPTS = 4
 
 
 class Dispatcher:
-    """Runs requests over the models of a fleet.
+    """Runs requests over the models of a fleet, and over remotes where nothing local will do.
 
     Args:
         fleet: The models.
         settings: Limits of admission.
         profiles: Named plans of the configuration.
         default_profile: The plan of requests that name none, or "".
-        meter: Attributes energy to models.
+        books: Meters, budgets and ledger; by default nothing is limited and nothing is kept.
+        routing: How plans are chosen.
+        remotes: Remote APIs by name.
+        price: What a remote charges now, by its name; None where nobody knows.
+        knowledge: What calibration found out.
     """
 
     def __init__(
         self,
         fleet: Fleet,
         settings: DispatchSettings,
-        profiles: Mapping[str, Plan] | None = None,
+        profiles: Mapping[str, NamedPlan] | None = None,
         default_profile: str = "",
-        meter: EnergyMeter | None = None,
+        *,
+        books: Books | None = None,
+        routing: RoutingSettings | None = None,
+        remotes: Mapping[str, Remote] | None = None,
+        price: Callable[[str], Price | None] | None = None,
+        knowledge: Knowledge | None = None,
     ) -> None:
+        self.books = books or Books()
         self._fleet = fleet
         self._settings = settings
-        self._profiles = dict(profiles or {})
-        self._default_profile = default_profile
-        self._meter = meter or NoMeter()
+        self._remotes = dict(remotes or {})
         self._gate = Gate(settings.max_running, settings.max_waiting)
+        self._router = Router(
+            fleet,
+            self._gate,
+            self.books,
+            routing or RoutingSettings(),
+            profiles or {},
+            default_profile,
+            self._remotes,
+            price or _unpriced,
+            knowledge,
+        )
 
     @property
     def running(self) -> int:
-        """Requests running now."""
+        """Requests running here now; those that a remote answers are not counted."""
         return self._gate.inside
 
     @property
@@ -105,10 +112,21 @@ class Dispatcher:
         """Admits nothing more; returns whether the running requests ended in time."""
         return await self._gate.drain(deadline_seconds)
 
+    def explain(self, request: Request) -> Decision:
+        """The plan that would run for a request, with everything that was considered.
+
+        Raises:
+            QuorateError: What ``generate`` would raise for want of a plan.
+        """
+        validate(request.sampling)
+        return self._decide(request, frozenset(), 0.0)
+
     async def generate(self, request: Request) -> AsyncGenerator[Event, None]:
         """Answers a request.
 
-        Closing the iterator, or cancelling the task that reads it, frees everything at once.
+        Closing the iterator, or cancelling the task that reads it, frees everything at once. A plan
+        that fails before it has begun gives way to the next best where the request did not spell
+        it out.
 
         Yields:
             ``Accepted``, then ``Delta`` and ``Notice``, at last ``Finished``.
@@ -120,25 +138,32 @@ class Dispatcher:
         stopwatch = Stopwatch()
         StopMatcher(request.stopping.stop)
         validate(request.sampling)
-        wanted = request.stopping.max_tokens or self._settings.default_max_tokens
-        async with (
-            self._gate.enter(),
-            self._seat(request.prompt, self._decide(request), wanted) as seated,
-        ):
-            table, decision = seated.table, seated.decision
-            ballot = _ballot(request, seated, wanted)
-            yield Accepted(request.request_id or str(uuid.uuid4()), decision)
-            table.start()
-            generated = 0
-            async with aclosing(_LOOPS[decision.alignment](table, ballot)) as steps:
-                async for step in steps:
-                    if isinstance(step, FinishReason):
-                        yield Finished(step, self._usage(table, generated, stopwatch))
-                        return
-                    if isinstance(step, Delta):
-                        stopwatch.token()
-                        generated += len(step.tokens)
-                    yield step
+        failed: frozenset[str] = frozenset()
+        first_error: QuorateError | None = None
+        lost: Notice | None = None
+        while True:
+            try:
+                decision = self._decide(request, failed, stopwatch.duration_ms)
+            except QuorateError as error:
+                raise first_error or error from None
+            begun = False
+            try:
+                async with aclosing(self._attempt(request, decision, stopwatch, lost)) as events:
+                    async for event in events:
+                        begun = True
+                        yield event
+                return
+            except (Unavailable, Overloaded, ModelUnusable) as error:
+                first_error = first_error or error
+                name = decision.route.name
+                if begun or name in failed or not _may_fall_back(request, failed):
+                    raise
+                lost = Notice(
+                    NoticeKind.FELL_BACK,
+                    decision.route.remote or decision.members[0].model,
+                    f"{name} failed before its first byte: {error.message}",
+                )
+                failed |= {name}
 
     async def score(self, request: ScoreRequest) -> Score:
         """Scores a continuation under a plan.
@@ -149,144 +174,127 @@ class Dispatcher:
         stopwatch = Stopwatch()
         if not request.continuation:
             raise InvalidRequest("continuation", "is empty; give the text to score")
-        wanted = len(request.continuation.encode())
-        async with (
-            self._gate.enter(),
-            self._seat(request.prompt, self._decide_for_score(request), wanted) as seated,
-        ):
-            table, decision = seated.table, seated.decision
-            continuations = await _continuations(request.continuation, request.prompt, seated)
-            table.start()
-            tokens = await _scored(request.continuation, continuations, seated)
-            return Score(
-                request_id=request.request_id or str(uuid.uuid4()),
-                decision=decision,
-                logprob=sum(token.logprob for token in tokens),
-                bytes=wanted,
-                tokens=tuple(tokens),
-                usage=self._usage(table, len(tokens), stopwatch),
-                members=tuple(
-                    _member_score(one, len(continuations[one.model])) for one in table.seats
-                ),
+        decision = self._router.decide_for_score(request)
+        if decision.route.kind is PlanKind.CASCADE:
+            raise UnsupportedPlan(
+                decision.route.name, "a cascade cannot score a text; name one of its stages"
             )
-
-    def _decide(self, request: Request) -> Decision:
-        seed = request.sampling.seed
-        decision = choose_plan(
-            request.plan,
-            self._snapshot(),
-            secrets.randbits(_SEED_BITS) if seed is None else seed,
+        asked = _asked(request, "", False)
+        async with self._gate.enter(), self._entered(asked, decision, stopwatch) as attempt:
+            tokens, members = await score_run(self._fleet, request, attempt)
+            attempt.generated_tokens = len(tokens)
+            usage = await self.books.settle(attempt)
+        return Score(
+            request_id=asked.request_id,
+            decision=decision,
+            logprob=sum(token.logprob for token in tokens),
+            bytes=len(request.continuation.encode()),
+            tokens=tuple(tokens),
+            usage=usage,
+            members=members,
         )
-        if decision.alignment is not Alignment.SAME_VOCABULARY:
+
+    def _decide(self, request: Request, failed: frozenset[str], elapsed_ms: float) -> Decision:
+        decision = self._router.decide(request, self._wanted(request), failed, elapsed_ms)
+        stages = [stage.decision for stage in decision.route.stages] or [decision]
+        if any(one.alignment is not Alignment.SAME_VOCABULARY for one in stages):
             validate_for_bytes(request.sampling)
         return decision
 
-    def _decide_for_score(self, request: ScoreRequest) -> Decision:
-        """Drops no member unasked: the rest of the sum would silently be of another plan."""
-        decision = choose_plan(request.plan, self._snapshot(), 0)
-        if decision.on_failure is not FailurePolicy.AUTO:
-            return decision
-        return replace(decision, on_failure=FailurePolicy.REPLAY)
+    async def _attempt(
+        self, request: Request, decision: Decision, stopwatch: Stopwatch, lost: Notice | None
+    ) -> AsyncGenerator[Event, None]:
+        """Answers with one plan, and settles what that took before the last event.
+
+        Args:
+            request: The request.
+            decision: The plan.
+            stopwatch: Runs since the request arrived.
+            lost: Tells of a plan that was tried before.
+        """
+        asked = _asked(request, decision.route.task, request.probe)
+        async with (
+            self._door(decision),
+            self._entered(asked, decision, stopwatch) as attempt,
+            aclosing(self._answer(request, attempt)) as parts,
+        ):
+            async for part in parts:
+                if isinstance(part, Begun):
+                    yield Accepted(asked.request_id, decision)
+                    if lost is not None:
+                        yield lost
+                elif isinstance(part, FinishReason):
+                    yield Finished(part, await self.books.settle(attempt))
+                    return
+                else:
+                    _count(attempt, part)
+                    yield part
+
+    def _answer(self, request: Request, attempt: Attempt) -> AsyncGenerator[Part, None]:
+        route, wanted = attempt.decision.route, self._wanted(request)
+        if route.kind is PlanKind.REMOTE:
+            return ask_remote(self._remotes[route.remote], request, attempt, wanted)
+        if route.kind is PlanKind.CASCADE:
+            confidence = self._router.knowledge.confidence
+            return cascade(self._fleet, request, attempt, wanted, confidence)
+        return vote(self._fleet, request, attempt, wanted)
 
     @asynccontextmanager
-    async def _seat(
-        self, prompt: Prompt, decision: Decision, wanted: int
-    ) -> AsyncIterator[_Seated]:
-        """Opens a session with each member."""
-        models = [member.model for member in decision.members]
-        with self._fleet.use(models) as engines:
-            guests = await invite(decision, engines, prompt)
-            table = await seat(decision, guests, prompt, wanted)
-            try:
-                await table.open()
-                yield _Seated(decision, table, guests)
-            finally:
-                table.close()
+    async def _door(self, decision: Decision) -> AsyncIterator[None]:
+        """A place inside, which what a remote answers does not need."""
+        if decision.route.kind is PlanKind.REMOTE:
+            yield
+            return
+        async with self._gate.enter():
+            yield
 
-    def _snapshot(self) -> Snapshot:
-        return Snapshot(self._fleet.statuses, self._profiles, self._default_profile)
+    @asynccontextmanager
+    async def _entered(
+        self, asked: Asked, decision: Decision, stopwatch: Stopwatch
+    ) -> AsyncIterator[Attempt]:
+        """An attempt in the books, which is settled however it ends."""
+        price = self._router.price(decision.route.remote)
+        attempt = await self.books.open(asked, decision, stopwatch, price)
+        try:
+            yield attempt
+        except (asyncio.CancelledError, GeneratorExit):
+            self.books.abandon(attempt, CANCELLED)
+            raise
+        except BaseException:
+            self.books.abandon(attempt, FAILED)
+            raise
+        finally:
+            self.books.abandon(attempt, CANCELLED)
 
-    def _usage(self, table: Table[Any], generated: int, stopwatch: Stopwatch) -> Usage:
-        return total_usage(
-            table.usage(self._meter),
-            generated,
-            stopwatch.time_to_first_token_ms,
-            stopwatch.duration_ms,
-        )
-
-
-async def _scored(
-    text: str, continuations: Mapping[str, Sequence[int]], seated: _Seated
-) -> list[Token]:
-    """Scores a continuation in the way of the plan's alignment."""
-    decision, first = seated.decision, seated.guests[0]
-    if decision.alignment is Alignment.BYTE_EXACT:
-        return await score_bytes(seated.table, decision.rule, text.encode())
-    tokens, vocabulary = continuations[first.model], first.engine.vocabulary
-    if decision.alignment is Alignment.UNION_TOP_K:
-        pieces = [vocabulary.pieces[token] for token in tokens]
-        return await score_union(seated.table, decision.rule, pieces)
-    return await score(seated.table, vocabulary, decision.rule, tokens)
+    def _wanted(self, request: Request) -> int:
+        return request.stopping.max_tokens or self._settings.default_max_tokens
 
 
-async def _continuation(text: str, prompt: Prompt, guest: Guest) -> list[int]:
-    """The text to score in a member's tokens.
-
-    At the very beginning of a document it is cut as such, with the space that some tokenizers put
-    there.
-    """
-    if prompt != TextPrompt(""):
-        return await guest.engine.encode_continuation(text)
-    tokens = await guest.engine.encode(TextPrompt(text))
-    start = len(guest.tokens)
-    return tokens[start:] if tokens[:start] == guest.tokens else tokens
-
-
-async def _continuations(text: str, prompt: Prompt, seated: _Seated) -> dict[str, list[int]]:
-    """The text to score in every member's tokens, by model.
-
-    Raises:
-        InvalidRequest: A member has no tokens for it.
-        PromptTooLong: It does not fit a member's context.
-    """
-    continuations = {}
-    for guest in seated.guests:
-        tokens = await _continuation(text, prompt, guest)
-        if not tokens:
-            raise InvalidRequest("continuation", "has no tokens; give text that can be scored")
-        if len(tokens) > guest.room:
-            raise PromptTooLong(
-                "continuation",
-                f"has {len(tokens)} tokens for model {guest.model}, and its context has room "
-                f"for {guest.room}",
-            )
-        continuations[guest.model] = tokens
-    return continuations
-
-
-def _ballot(request: Request, seated: _Seated, wanted: int) -> Ballot:
-    decision = seated.decision
-    vocabulary, prompt = seated.guests[0].engine.vocabulary, seated.guests[0].tokens
-    if decision.alignment is not Alignment.SAME_VOCABULARY:
-        vocabulary, prompt = BYTES, ()
-    room = min(guest.room for guest in seated.guests)
-    return Ballot(
-        vocabulary=vocabulary,
-        rule=decision.rule,
-        sampler=Sampler(request.sampling, len(vocabulary), decision.seed, prompt),
-        stopping=request.stopping,
-        response=request.response,
-        most_tokens=min(wanted, room),
-        at_limit=FinishReason.MAX_TOKENS if wanted <= room else FinishReason.CONTEXT_FULL,
+def _asked(request: Request | ScoreRequest, task: str, probe: bool) -> Asked:
+    return Asked(
+        request_id=request.request_id or str(uuid.uuid4()),
+        key=request.key,
+        task=task,
+        prompt=request.prompt,
+        prompt_bytes=prompt_bytes(request.prompt),
+        most_prompt_tokens=most_prompt_tokens(request.prompt),
+        probe=probe,
     )
 
 
-def _member_score(seat: Seat[Any], tokens: int) -> MemberScore:
-    return MemberScore(
-        model=seat.model,
-        logprob=seat.logprob,
-        tokens=tokens,
-        forwards=seat.forwards,
-        weight=seat.shares / max(1, seat.steps),
-        dropped_mass=seat.dropped_mass,
-    )
+def _count(attempt: Attempt, part: Delta | Notice) -> None:
+    """Counts the tokens of the answer; those of a stage that gave way are no part of it."""
+    if isinstance(part, Delta):
+        attempt.stopwatch.token()
+        attempt.generated_tokens += len(part.tokens)
+    elif part.kind is NoticeKind.ESCALATED:
+        attempt.generated_tokens = 0
+
+
+def _may_fall_back(request: Request, failed: frozenset[str]) -> bool:
+    return not isinstance(request.plan, Plan | CascadePlan) and len(failed) < _MOST_ATTEMPTS - 1
+
+
+def _unpriced(remote: str) -> None:
+    """Nobody knows what a remote charges."""
+    return None

@@ -26,8 +26,8 @@ class Gate:
     def __init__(
         self, running: int, waiting: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._most_running = running
-        self._most_waiting = waiting
+        self.most_running = running
+        self.most_waiting = waiting
         self._clock = clock
         self._places = asyncio.Semaphore(running)
         self._inside = 0
@@ -47,6 +47,11 @@ class Gate:
         """Requests waiting for a place now."""
         return self._waiting
 
+    @property
+    def typical_ms(self) -> float:
+        """How long a request stays inside, lately; 0 before the first one left."""
+        return self._typical_seconds * 1000.0
+
     @asynccontextmanager
     async def enter(self) -> AsyncIterator[None]:
         """Waits for a place and holds it.
@@ -56,7 +61,7 @@ class Gate:
             Unavailable: The service is draining.
         """
         self._refuse_while_draining()
-        if self._waiting >= self._most_waiting and self._places.locked():
+        if self._waiting >= self.most_waiting and self._places.locked():
             raise Overloaded(
                 f"{self._inside} requests run and {self._waiting} wait, which is the limit; "
                 "try again later",
@@ -113,5 +118,5 @@ class Gate:
         self._typical_seconds = previous + _SMOOTHING * (seconds - previous)
 
     def _retry_seconds(self) -> float:
-        rounds = (self._waiting + 1) / self._most_running
+        rounds = (self._waiting + 1) / self.most_running
         return max(_SHORTEST_RETRY_SECONDS, rounds * self._typical_seconds)

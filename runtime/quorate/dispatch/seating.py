@@ -29,6 +29,8 @@ from quorate.generation import Alignment, ChatPrompt, Decision, Prompt, TextProm
 _CELLS_PER_HYPOTHESIS = 8
 # Tokens that a single token of one member may be for another: runs of white space are the longest.
 _LONGEST_PIECE = 128
+# Weights that need to know what each member makes of the prompt.
+_READING = frozenset({Weighting.BAYESIAN, Weighting.PROMPT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +85,19 @@ async def seat(
         wanted: Tokens the answer may have.
     """
     growth = min(wanted, *(guest.room for guest in guests))
+    weigher = await _weigher(decision, guests, prompt)
+    reads = decision.weighting in _READING
     seats = [
         Seat(
             guest.model,
             guest.engine,
             _voice(guest, decision, prompt, growth),
             len(guest.tokens),
+            read_tokens=len(guest.tokens) if reads else 0,
         )
         for guest in guests
     ]
-    return Table(seats, decision.on_failure, await _weigher(decision, guests, prompt))
+    return Table(seats, decision.on_failure, weigher)
 
 
 def _guest(
@@ -153,7 +158,7 @@ async def _weigher(decision: Decision, guests: Sequence[Guest], prompt: Prompt) 
     priors = [member.weight or 0.0 for member in decision.members]
     if decision.weighting is Weighting.CONFIDENCE:
         return ConfidentWeights(priors)
-    if decision.weighting not in (Weighting.BAYESIAN, Weighting.PROMPT):
+    if decision.weighting not in _READING:
         return StaticWeights(priors)
     engines = [guest.engine for guest in guests]
     known = on_the_same_bytes(await read_all(engines, readable(prompt)))

@@ -49,6 +49,11 @@ class ManagedEngine(Engine, Protocol):
         """Resident memory of its process."""
         ...
 
+    @property
+    def worker_pid(self) -> int | None:
+        """The process it runs in now, where that is one of its own."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
@@ -129,6 +134,15 @@ class Fleet:
         entry = self._entry(model)
         status = self._feed.latest[model]
         return replace(status, memory_bytes=entry.engine.memory_bytes() if entry.engine else 0)
+
+    def process_ids(self) -> dict[str, int]:
+        """The process of each model that runs in one of its own now."""
+        found = {
+            model: entry.engine.worker_pid
+            for model, entry in self._entries.items()
+            if entry.engine is not None
+        }
+        return {model: pid for model, pid in found.items() if pid is not None}
 
     def wedged(self, model: str) -> bool:
         """Whether a model is loaded and stuck."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -12,7 +13,7 @@ from quorate.ensemble.voices import Voice
 from quorate.ensemble.weighting import Weigher
 from quorate.errors import Unavailable, WorkerLost
 from quorate.generation import FailurePolicy, ModelUsage, Notice, NoticeKind
-from quorate.measurement.energy import EnergyMeter
+from quorate.measurement.work import Work
 
 _MOST_REPLAYS = 3
 _Symbol = TypeVar("_Symbol")
@@ -25,6 +26,8 @@ class Seat(Generic[_Symbol]):
     Attributes:
         voice: How it speaks.
         prompt_tokens: Tokens of the prompt in the member's own tokenizer.
+        read_tokens: Tokens it read before, to learn what it makes of the prompt.
+        started: Whether it was given its prompt.
         logprob: What it alone thinks of the answer so far, in nats.
         shares: Sum of its weights over the steps so far.
         steps: Steps so far.
@@ -34,6 +37,8 @@ class Seat(Generic[_Symbol]):
     engine: Engine
     voice: Voice[_Symbol]
     prompt_tokens: int
+    read_tokens: int = 0
+    started: bool = False
     logprob: float = 0.0
     shares: float = 0.0
     steps: int = 0
@@ -55,16 +60,28 @@ class Seat(Generic[_Symbol]):
         dropped = self.voice.dropped_mass
         return None if dropped is None else dropped / max(1, self.steps)
 
-    def usage(self, meter: EnergyMeter) -> ModelUsage:
-        """What this member spent so far."""
-        busy = self.voice.busy_seconds
+    def start(self) -> Awaitable[LogProbs]:
+        """Starts the member on its prompt, and on the answer so far where there is one."""
+        self.started = True
+        return self.voice.start()
+
+    @property
+    def work(self) -> Work:
+        """What it computed so far. Tokens that are on their way count."""
+        prompt = self.prompt_tokens if self.started else 0
+        prefill = self.read_tokens + max(0, prompt - self.voice.cached_tokens)
+        decoded = self.forwards
+        # Each token attends to the prompt, and to half of those before it on average.
+        return Work(prefill, decoded, decoded * (self.prompt_tokens + decoded // 2))
+
+    def usage(self) -> ModelUsage:
+        """What this member did so far; its energy is not known here."""
         return ModelUsage(
             model=self.model,
             prompt_tokens=self.prompt_tokens,
             cached_prompt_tokens=self.voice.cached_tokens,
             generated_tokens=self.forwards,
-            busy_ms=busy * 1000.0,
-            energy=meter.attribute(self.model, busy),
+            busy_ms=self.voice.busy_seconds * 1000.0,
             dropped_mass=self.dropped_mass,
         )
 
@@ -80,6 +97,7 @@ class Table(Generic[_Symbol]):
         weigher: Gives their weights.
         weights: Their weights in this step, summing to 1.
         notices: What happened since they were last taken.
+        waited_seconds: Time spent waiting for sessions.
     """
 
     seats: list[Seat[_Symbol]]
@@ -87,6 +105,7 @@ class Table(Generic[_Symbol]):
     weigher: Weigher
     weights: list[float] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
+    waited_seconds: float = 0.0
     _members: tuple[Seat[_Symbol], ...] = ()
     _pending: list[Awaitable[LogProbs]] = field(default_factory=list)
     _replays: int = 0
@@ -101,12 +120,14 @@ class Table(Generic[_Symbol]):
         In the order of the models' names, the same for every request: two requests that each hold
         what the other waits for cannot come about.
         """
+        started = time.perf_counter()
         for seat in sorted(self.seats, key=lambda seat: seat.model):
             await seat.voice.open()
+        self.waited_seconds += time.perf_counter() - started
 
     def start(self) -> None:
         """Starts every member on its own prompt, and on the answer so far where there is one."""
-        self._pending = [seat.voice.start() for seat in self.seats]
+        self._pending = [seat.start() for seat in self.seats]
 
     def feed(self, symbol: _Symbol) -> None:
         """Starts every member on what follows the chosen symbol."""
@@ -154,9 +175,23 @@ class Table(Generic[_Symbol]):
         for seat in self.seats:
             seat.voice.close()
 
-    def usage(self, meter: EnergyMeter) -> list[ModelUsage]:
-        """What each member spent, in the order of the plan, dropped ones included."""
-        return [seat.usage(meter) for seat in self._members]
+    def usage(self) -> list[ModelUsage]:
+        """What each member did, in the order of the plan, dropped ones included."""
+        return [seat.usage() for seat in self._members]
+
+    def work(self) -> dict[str, Work]:
+        """What each member computed so far, by model, dropped ones included."""
+        return {seat.model: seat.work for seat in self._members}
+
+    @property
+    def was_disturbed(self) -> bool:
+        """Whether a member was lost, so that what it took says nothing of another time."""
+        return self._replays > 0 or len(self.seats) < len(self._members)
+
+    @property
+    def length(self) -> int:
+        """Tokens of the answer, of the member that needs most of them."""
+        return max((seat.voice.length for seat in self.seats), default=0)
 
     async def _outcomes(self) -> tuple[list[LogProbs], dict[str, WorkerLost]]:
         """The rows of the members that live, and what befell the others, by model."""

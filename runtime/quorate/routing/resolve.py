@@ -1,9 +1,8 @@
-"""From what a request asks for to the plan that runs. Pure: the same inputs give the same plan."""
+"""From a plan as it was written to the vote that runs. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from quorate.engines.status import ModelState, ModelStatus
 from quorate.errors import (
@@ -19,8 +18,6 @@ from quorate.generation import (
     Decision,
     MemberSpec,
     Plan,
-    PlanChoice,
-    ProfilePlan,
     Weighting,
 )
 from quorate.routing.snapshot import Snapshot
@@ -41,35 +38,26 @@ _RETRY_SECONDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """A plan and the profile it came from."""
-
-    plan: Plan
-    profile: str = ""
-
-
-def choose_plan(asked: PlanChoice | None, snapshot: Snapshot, seed: int) -> Decision:
-    """Fills in everything the request left open and checks that it can run.
+def resolve(plan: Plan, snapshot: Snapshot, seed: int, profile: str = "") -> Decision:
+    """Fills in everything a plan left open and checks that it can run.
 
     Args:
-        asked: The plan, profile or nothing that the request names.
+        plan: The plan.
         snapshot: The state of the service.
         seed: Seed of the sampler, already settled.
+        profile: Name of the profile the plan came from, or "".
 
     Returns:
         The decision, with weights normalised and members of weight zero left out.
 
     Raises:
-        NotFound: An unknown model or profile.
+        NotFound: An unknown model.
         InvalidRequest: No members, a member twice, weights that cannot be normalised, or a number
             of the plan out of range.
         ModelUnusable: A member that failed to load or is not loaded.
         UnsupportedPlan: Members that cannot vote together in the way that was asked.
         Unavailable: A member that is loading, restarting or unloading.
     """
-    named = _named_plan(asked, snapshot)
-    plan = named.plan
     _check_members(plan.members)
     shares = share_weights([member.weight for member in plan.members])
     members = tuple(
@@ -90,35 +78,10 @@ def choose_plan(asked: PlanChoice | None, snapshot: Snapshot, seed: int) -> Deci
         on_failure=plan.on_failure,
         context_tokens=min(status.context_length for status in statuses),
         seed=seed,
-        profile=named.profile,
+        profile=profile,
         forgetting=_forgetting(plan.forgetting, weighting),
         beam=_beam(plan.beam, alignment, statuses),
     )
-
-
-def _named_plan(asked: PlanChoice | None, snapshot: Snapshot) -> _Named:
-    if isinstance(asked, Plan):
-        return _Named(asked)
-    if isinstance(asked, ProfilePlan):
-        plan = snapshot.profiles.get(asked.name)
-        if plan is None:
-            raise NotFound("profile", asked.name, snapshot.profiles)
-        return _Named(plan, asked.name)
-    if snapshot.default_profile:
-        return _Named(snapshot.profiles[snapshot.default_profile], snapshot.default_profile)
-    return _Named(_ready_peers(snapshot))
-
-
-def _ready_peers(snapshot: Snapshot) -> Plan:
-    """Every ready model that can vote token by token with the first ready one."""
-    ready = [m for m in snapshot.models.values() if m.state is ModelState.READY]
-    if not ready:
-        loading = [m.id for m in snapshot.models.values() if m.state in _RETRY_SECONDS]
-        if loading:
-            raise Unavailable(f"no model is ready yet; {', '.join(loading)} may be soon", 2.0)
-        raise ModelUnusable("plan", "no model is loaded; name one in the configuration or load one")
-    first = ready[0].vocabulary_fingerprint
-    return Plan(tuple(MemberSpec(m.id) for m in ready if m.vocabulary_fingerprint == first))
 
 
 def _check_members(members: Sequence[MemberSpec]) -> None:

@@ -18,12 +18,13 @@ from grpc_health.v1 import health, health_pb2
 
 from quorate.engines.fleet import Fleet
 from quorate.engines.status import ModelState, ModelStatus
-from quorate.v1 import inference_pb2, models_pb2
+from quorate.v1 import accounting_pb2, inference_pb2, models_pb2
 
 MODEL_PREFIX = "quorate.model/"
 """Before a model's id, this makes the service name of the model's health."""
 
 INFERENCE_SERVICE: str = inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name
+ACCOUNTING_SERVICE: str = accounting_pb2.DESCRIPTOR.services_by_name["AccountingService"].full_name
 MODEL_SERVICE: str = models_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -87,6 +88,7 @@ class HealthReporter:
         await self._set("", bool(serving) and not stuck)
         await self._set(INFERENCE_SERVICE, bool(serving) and not stuck)
         await self._set(MODEL_SERVICE, True)
+        await self._set(ACCOUNTING_SERVICE, True)
         for model in statuses:
             await self._set(f"{MODEL_PREFIX}{model}", model in serving)
 

@@ -9,13 +9,18 @@ import grpc
 
 from quorate.dispatch import Dispatcher
 from quorate.generation import Accepted
+from quorate.server.keys import GENERATE
 from quorate.server.record import CURRENT
 from quorate.server.translation.requests import (
     checked_request_id,
     generate_request,
     score_request,
 )
-from quorate.server.translation.responses import generate_response, score_response
+from quorate.server.translation.responses import (
+    explain_response,
+    generate_response,
+    score_response,
+)
 from quorate.v1 import inference_pb2, inference_pb2_grpc
 
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, inference_pb2.GenerateResponse]"
@@ -37,8 +42,11 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         either case, and the dispatcher's iterator is closed before anything else happens.
         """
         record = CURRENT.get()
+        record.caller.require(GENERATE)
         record.identify(checked_request_id(request.request_id))
-        wanted = generate_request(request, record.request_id)
+        wanted = generate_request(
+            request, record.request_id, record.caller.key, context.time_remaining()
+        )
         record.ask(wanted.plan)
         async with aclosing(self._dispatcher.generate(wanted)) as events:
             async for event in events:
@@ -51,9 +59,24 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     ) -> inference_pb2.ScoreResponse:
         """Scores a continuation."""
         record = CURRENT.get()
+        record.caller.require(GENERATE)
         record.identify(checked_request_id(request.request_id))
-        wanted = score_request(request, record.request_id)
+        wanted = score_request(request, record.request_id, record.caller.key)
         record.ask(wanted.plan)
         score = await self._dispatcher.score(wanted)
         record.decide(score.decision)
         return score_response(score)
+
+    async def Explain(  # noqa: N802 - the name is the RPC's
+        self, request: inference_pb2.ExplainRequest, context: _Context
+    ) -> inference_pb2.ExplainResponse:
+        """Tells what would happen to a request."""
+        record = CURRENT.get()
+        record.caller.require(GENERATE)
+        asked = request.request
+        record.identify(checked_request_id(asked.request_id))
+        wanted = generate_request(asked, record.request_id, record.caller.key)
+        record.ask(wanted.plan)
+        decision = self._dispatcher.explain(wanted)
+        record.decide(decision)
+        return explain_response(decision)

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 
 from quorate.errors import DeadlinePassed, InvalidRequest
 from quorate.server.errors import as_domain_error, rich_status, status_code
+from quorate.server.keys import KeyRing
 from quorate.server.record import CURRENT, RequestRecord
 
 OWN_METHODS = "/quorate.v1."
@@ -27,7 +28,14 @@ _log = logging.getLogger("quorate.requests")
 
 
 class RequestInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of this package; health, reflection and channelz pass untouched."""
+    """Wraps the handlers of this package; health, reflection and channelz pass untouched.
+
+    Args:
+        keys: Who may call.
+    """
+
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
 
     async def intercept_service(
         self,
@@ -42,7 +50,9 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         behaviour: Any = handler.unary_stream or handler.unary_unary
 
         async def answer(request: bytes, context: _Context) -> Any:
-            return await _answer(method, behaviour, handler.request_deserializer, request, context)
+            return await _answer(
+                method, behaviour, handler.request_deserializer, request, context, self._keys
+            )
 
         # Requests arrive as bytes, so that one that cannot be parsed gets a proper status too.
         wrap = (
@@ -54,12 +64,18 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
 
 
 async def _answer(
-    method: str, behaviour: _Behaviour, parse: Any, request: bytes, context: _Context
+    method: str,
+    behaviour: _Behaviour,
+    parse: Any,
+    request: bytes,
+    context: _Context,
+    keys: KeyRing,
 ) -> Any:
     record = RequestRecord(method, uuid.uuid4().hex)
     CURRENT.set(record)
     started = time.perf_counter()
     try:
+        record.caller = keys.caller(_authorization(context))
         async with asyncio.timeout(context.time_remaining()) as deadline:
             return await behaviour(_parsed(parse, request), context)
     except grpc.aio.BaseError:
@@ -77,6 +93,13 @@ async def _answer(
         await _abort(_deadline_passed() if passed else error, record, context)
     finally:
         _log_line(record, time.perf_counter() - started)
+
+
+def _authorization(context: _Context) -> str | None:
+    for name, value in context.invocation_metadata() or ():
+        if name == "authorization" and isinstance(value, str):
+            return value
+    return None
 
 
 def _parsed(parse: Any, request: bytes) -> Any:
@@ -109,10 +132,11 @@ async def _abort(error: BaseException, record: RequestRecord, context: _Context)
 
 def _log_line(record: RequestRecord, seconds: float) -> None:
     _log.info(
-        "method=%s status=%s duration_ms=%.1f request_id=%s models=%s",
+        "method=%s status=%s duration_ms=%.1f request_id=%s%s models=%s",
         record.method.removeprefix("/"),
         record.status,
         seconds * 1e3,
         json.dumps(record.request_id),
+        f" key={json.dumps(record.caller.key)}" if record.caller.key else "",
         json.dumps(record.models),
     )

@@ -9,13 +9,20 @@ from grpc_reflection.v1alpha import reflection
 
 from quorate.dispatch import Dispatcher
 from quorate.engines.fleet import Fleet
-from quorate.server.health import INFERENCE_SERVICE, MODEL_SERVICE, HealthReporter
+from quorate.server.accounting import AccountingServicer
+from quorate.server.health import (
+    ACCOUNTING_SERVICE,
+    INFERENCE_SERVICE,
+    MODEL_SERVICE,
+    HealthReporter,
+)
 from quorate.server.inference import InferenceServicer
 from quorate.server.interceptor import RequestInterceptor
+from quorate.server.keys import KeyRing
 from quorate.server.listening import bind
 from quorate.server.models import ModelServicer
 from quorate.server.settings import ServerSettings
-from quorate.v1 import inference_pb2_grpc, models_pb2_grpc
+from quorate.v1 import accounting_pb2_grpc, inference_pb2_grpc, models_pb2_grpc
 
 # Between the end of a request and the moment its last bytes have left.
 _LAST_WORDS_SECONDS = 0.5
@@ -31,10 +38,18 @@ class GrpcServer:
         dispatcher: Answers requests.
         fleet: Knows the models.
         settings: How to listen.
+        keys: Who may call; by default everybody.
     """
 
-    def __init__(self, dispatcher: Dispatcher, fleet: Fleet, settings: ServerSettings) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        fleet: Fleet,
+        settings: ServerSettings,
+        keys: KeyRing | None = None,
+    ) -> None:
         self._dispatcher = dispatcher
+        self._keys = keys or KeyRing({})
         self._settings = settings
         self._fleet = fleet
         self._health = HealthReporter(fleet, settings.health_interval_seconds)
@@ -50,7 +65,7 @@ class GrpcServer:
             SettingsError: The address cannot be bound, or the TLS files are no good.
         """
         server = grpc.aio.server(
-            interceptors=[RequestInterceptor()], options=_options(self._settings)
+            interceptors=[RequestInterceptor(self._keys)], options=_options(self._settings)
         )
         self._add_services(server)
         port = bind(server, self._settings)
@@ -85,6 +100,9 @@ class GrpcServer:
         models_pb2_grpc.add_ModelServiceServicer_to_server(  # type: ignore[no-untyped-call]
             ModelServicer(self._fleet), server
         )
+        accounting_pb2_grpc.add_AccountingServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            AccountingServicer(self._dispatcher.books), server
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         if self._settings.channelz:
             channelz.add_channelz_servicer(server)
@@ -93,7 +111,13 @@ class GrpcServer:
 
 
 def _service_names(settings: ServerSettings) -> list[str]:
-    names = [INFERENCE_SERVICE, MODEL_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME]
+    names = [
+        INFERENCE_SERVICE,
+        MODEL_SERVICE,
+        ACCOUNTING_SERVICE,
+        health.SERVICE_NAME,
+        reflection.SERVICE_NAME,
+    ]
     if settings.channelz:
         names.append("grpc.channelz.v1.Channelz")
     return names

@@ -9,6 +9,7 @@ import grpc
 
 from quorate.engines.fleet import Fleet
 from quorate.errors import InvalidRequest
+from quorate.server.keys import MODELS
 from quorate.server.record import CURRENT
 from quorate.server.translation.responses import model_message
 from quorate.v1 import models_pb2, models_pb2_grpc
@@ -39,6 +40,7 @@ class ModelServicer(models_pb2_grpc.ModelServiceServicer):
         self, request: models_pb2.LoadModelRequest, context: _Context
     ) -> models_pb2.LoadModelResponse:
         """Loads a model; loading goes on when the caller leaves."""
+        CURRENT.get().caller.require(MODELS)
         status = await self._fleet.load(_named(request.model))
         return models_pb2.LoadModelResponse(model=model_message(status))
 
@@ -46,6 +48,7 @@ class ModelServicer(models_pb2_grpc.ModelServiceServicer):
         self, request: models_pb2.UnloadModelRequest, context: _Context
     ) -> models_pb2.UnloadModelResponse:
         """Unloads a model once its requests have ended."""
+        CURRENT.get().caller.require(MODELS)
         status = await self._fleet.unload(_named(request.model))
         return models_pb2.UnloadModelResponse(model=model_message(status))
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from quorate.generation import Decision, Plan, PlanChoice
+from quorate.generation import CascadePlan, Decision, Plan, PlanChoice
+from quorate.server.keys import Caller
 
 
 @dataclass(slots=True)
@@ -18,12 +19,14 @@ class RequestRecord:
         request_id: Made up at first; the caller's own once it is known.
         models: Models asked for, then those that were decided on.
         status: Name of the gRPC status that ended it.
+        caller: Who makes the call.
     """
 
     method: str
     request_id: str
     models: tuple[str, ...] = field(default=())
     status: str = "OK"
+    caller: Caller = field(default_factory=Caller)
 
     def identify(self, request_id: str) -> None:
         """Notes the id the caller chose, "" for none, before anything else can be refused."""
@@ -33,10 +36,14 @@ class RequestRecord:
         """Notes what the caller asked for."""
         if isinstance(plan, Plan):
             self.name(member.model for member in plan.members)
+        elif isinstance(plan, CascadePlan):
+            self.name(member.model for stage in plan.stages for member in stage.plan.members)
 
     def decide(self, decision: Decision) -> None:
         """Notes what runs."""
-        self.name(member.model for member in decision.members)
+        chosen = next((one for one in decision.route.candidates if one.chosen), None)
+        members = [member.model for member in decision.members]
+        self.name(members if chosen is None else chosen.models)
 
     def name(self, models: Iterable[str]) -> None:
         """Notes the models concerned."""

@@ -13,6 +13,8 @@ class NoticeKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NOTICE_KIND_UNSPECIFIED: _ClassVar[NoticeKind]
     NOTICE_KIND_MEMBER_DROPPED: _ClassVar[NoticeKind]
     NOTICE_KIND_MEMBER_REPLAYED: _ClassVar[NoticeKind]
+    NOTICE_KIND_ESCALATED: _ClassVar[NoticeKind]
+    NOTICE_KIND_FELL_BACK: _ClassVar[NoticeKind]
 
 class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -22,6 +24,7 @@ class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FINISH_REASON_MAX_TOKENS: _ClassVar[FinishReason]
     FINISH_REASON_MAX_BYTES: _ClassVar[FinishReason]
     FINISH_REASON_CONTEXT_FULL: _ClassVar[FinishReason]
+    FINISH_REASON_CONTENT_FILTER: _ClassVar[FinishReason]
 
 class EnergyTier(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -32,19 +35,22 @@ class EnergyTier(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 NOTICE_KIND_UNSPECIFIED: NoticeKind
 NOTICE_KIND_MEMBER_DROPPED: NoticeKind
 NOTICE_KIND_MEMBER_REPLAYED: NoticeKind
+NOTICE_KIND_ESCALATED: NoticeKind
+NOTICE_KIND_FELL_BACK: NoticeKind
 FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_END_OF_GENERATION: FinishReason
 FINISH_REASON_STOP_STRING: FinishReason
 FINISH_REASON_MAX_TOKENS: FinishReason
 FINISH_REASON_MAX_BYTES: FinishReason
 FINISH_REASON_CONTEXT_FULL: FinishReason
+FINISH_REASON_CONTENT_FILTER: FinishReason
 ENERGY_TIER_UNSPECIFIED: EnergyTier
 ENERGY_TIER_MEASURED: EnergyTier
 ENERGY_TIER_ESTIMATED: EnergyTier
 ENERGY_TIER_UNAVAILABLE: EnergyTier
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("request_id", "prompt", "chat", "plan", "profile", "sampling", "stopping", "response")
+    __slots__ = ("request_id", "prompt", "chat", "plan", "profile", "sampling", "stopping", "response", "budget", "local_only", "task")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     CHAT_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +59,9 @@ class GenerateRequest(_message.Message):
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     STOPPING_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_ONLY_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     prompt: str
     chat: Chat
@@ -61,7 +70,20 @@ class GenerateRequest(_message.Message):
     sampling: SamplingOptions
     stopping: StoppingOptions
     response: ResponseOptions
-    def __init__(self, request_id: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., profile: _Optional[str] = ..., sampling: _Optional[_Union[SamplingOptions, _Mapping]] = ..., stopping: _Optional[_Union[StoppingOptions, _Mapping]] = ..., response: _Optional[_Union[ResponseOptions, _Mapping]] = ...) -> None: ...
+    budget: Budget
+    local_only: bool
+    task: str
+    def __init__(self, request_id: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., profile: _Optional[str] = ..., sampling: _Optional[_Union[SamplingOptions, _Mapping]] = ..., stopping: _Optional[_Union[StoppingOptions, _Mapping]] = ..., response: _Optional[_Union[ResponseOptions, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., local_only: _Optional[bool] = ..., task: _Optional[str] = ...) -> None: ...
+
+class Budget(_message.Message):
+    __slots__ = ("latency_ms", "energy_joules", "usd")
+    LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    ENERGY_JOULES_FIELD_NUMBER: _ClassVar[int]
+    USD_FIELD_NUMBER: _ClassVar[int]
+    latency_ms: float
+    energy_joules: float
+    usd: float
+    def __init__(self, latency_ms: _Optional[float] = ..., energy_joules: _Optional[float] = ..., usd: _Optional[float] = ...) -> None: ...
 
 class Chat(_message.Message):
     __slots__ = ("messages",)
@@ -301,3 +323,15 @@ class MemberScore(_message.Message):
     weight: float
     dropped_mass: float
     def __init__(self, model: _Optional[str] = ..., logprob: _Optional[float] = ..., tokens: _Optional[int] = ..., forwards: _Optional[int] = ..., weight: _Optional[float] = ..., dropped_mass: _Optional[float] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("request",)
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    request: GenerateRequest
+    def __init__(self, request: _Optional[_Union[GenerateRequest, _Mapping]] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("decision",)
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    decision: _plan_pb2.Decision
+    def __init__(self, decision: _Optional[_Union[_plan_pb2.Decision, _Mapping]] = ...) -> None: ...

@@ -45,6 +45,11 @@ class InferenceServiceStub:
                 request_serializer=quorate_dot_v1_dot_inference__pb2.ScoreRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_inference__pb2.ScoreResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/quorate.v1.InferenceService/Explain',
+                request_serializer=quorate_dot_v1_dot_inference__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_inference__pb2.ExplainResponse.FromString,
+                _registered_method=True)
 
 
 class InferenceServiceServicer:
@@ -65,6 +70,13 @@ class InferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """The routing decision for a request, without running it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InferenceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.Score,
                     request_deserializer=quorate_dot_v1_dot_inference__pb2.ScoreRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_inference__pb2.ScoreResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=quorate_dot_v1_dot_inference__pb2.ExplainRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_inference__pb2.ExplainResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +151,33 @@ class InferenceService:
             '/quorate.v1.InferenceService/Score',
             quorate_dot_v1_dot_inference__pb2.ScoreRequest.SerializeToString,
             quorate_dot_v1_dot_inference__pb2.ScoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.InferenceService/Explain',
+            quorate_dot_v1_dot_inference__pb2.ExplainRequest.SerializeToString,
+            quorate_dot_v1_dot_inference__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,33 +24,47 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15quorate/v1/plan.proto\x12\nquorate.v1\"\xc5\x01\n\x04Plan\x12$\n\x04\x61uto\x18\x01 \x01(\x0b\x32\x14.quorate.v1.AutoPlanH\x00\x12(\n\x06single\x18\x02 \x01(\x0b\x32\x16.quorate.v1.SinglePlanH\x00\x12,\n\x08\x65nsemble\x18\x03 \x01(\x0b\x32\x18.quorate.v1.EnsemblePlanH\x00\x12\x31\n\x0e\x66\x61ilure_policy\x18\x05 \x01(\x0e\x32\x19.quorate.v1.FailurePolicyB\x06\n\x04kindJ\x04\x08\x04\x10\x05\"\n\n\x08\x41utoPlan\"\x1b\n\nSinglePlan\x12\r\n\x05model\x18\x01 \x01(\t\"\xfe\x01\n\x0c\x45nsemblePlan\x12#\n\x07members\x18\x01 \x03(\x0b\x32\x12.quorate.v1.Member\x12)\n\x04rule\x18\x02 \x01(\x0e\x32\x1b.quorate.v1.CombinationRule\x12(\n\talignment\x18\x03 \x01(\x0e\x32\x15.quorate.v1.Alignment\x12(\n\tweighting\x18\x04 \x01(\x0e\x32\x15.quorate.v1.Weighting\x12\x17\n\nforgetting\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\"\n\x04\x62\x65\x61m\x18\x06 \x01(\x0b\x32\x14.quorate.v1.ByteBeamB\r\n\x0b_forgetting\"J\n\x08\x42yteBeam\x12\x14\n\x07\x65psilon\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05width\x18\x02 \x01(\rH\x01\x88\x01\x01\x42\n\n\x08_epsilonB\x08\n\x06_width\"7\n\x06Member\x12\r\n\x05model\x18\x01 \x01(\t\x12\x13\n\x06weight\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_weight\"\xe4\x02\n\x08\x44\x65\x63ision\x12#\n\x07members\x18\x01 \x03(\x0b\x32\x12.quorate.v1.Member\x12)\n\x04rule\x18\x02 \x01(\x0e\x32\x1b.quorate.v1.CombinationRule\x12(\n\talignment\x18\x03 \x01(\x0e\x32\x15.quorate.v1.Alignment\x12(\n\tweighting\x18\x04 \x01(\x0e\x32\x15.quorate.v1.Weighting\x12\x31\n\x0e\x66\x61ilure_policy\x18\x05 \x01(\x0e\x32\x19.quorate.v1.FailurePolicy\x12\x16\n\x0e\x63ontext_tokens\x18\x06 \x01(\r\x12\x0c\n\x04seed\x18\x07 \x01(\x04\x12\x0f\n\x07profile\x18\x08 \x01(\t\x12\x17\n\nforgetting\x18\t \x01(\x01H\x00\x88\x01\x01\x12\"\n\x04\x62\x65\x61m\x18\n \x01(\x0b\x32\x14.quorate.v1.ByteBeamB\r\n\x0b_forgetting*\x8f\x01\n\x0f\x43ombinationRule\x12 \n\x1c\x43OMBINATION_RULE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43OMBINATION_RULE_LINEAR\x10\x01\x12\x1e\n\x1a\x43OMBINATION_RULE_GEOMETRIC\x10\x02\x12\x1d\n\x19\x43OMBINATION_RULE_MAJORITY\x10\x03*\x8e\x01\n\tAlignment\x12\x19\n\x15\x41LIGNMENT_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41LIGNMENT_AUTO\x10\x01\x12\x1d\n\x19\x41LIGNMENT_SAME_VOCABULARY\x10\x02\x12\x18\n\x14\x41LIGNMENT_BYTE_EXACT\x10\x03\x12\x19\n\x15\x41LIGNMENT_UNION_TOP_K\x10\x04*\x84\x01\n\tWeighting\x12\x19\n\x15WEIGHTING_UNSPECIFIED\x10\x00\x12\x14\n\x10WEIGHTING_STATIC\x10\x01\x12\x16\n\x12WEIGHTING_BAYESIAN\x10\x02\x12\x14\n\x10WEIGHTING_PROMPT\x10\x03\x12\x18\n\x14WEIGHTING_CONFIDENCE\x10\x04*\x80\x01\n\rFailurePolicy\x12\x1e\n\x1a\x46\x41ILURE_POLICY_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46\x41ILURE_POLICY_CONTINUE\x10\x01\x12\x19\n\x15\x46\x41ILURE_POLICY_REPLAY\x10\x02\x12\x17\n\x13\x46\x41ILURE_POLICY_FAIL\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15quorate/v1/plan.proto\x12\nquorate.v1\"\xeb\x01\n\x04Plan\x12$\n\x04\x61uto\x18\x01 \x01(\x0b\x32\x14.quorate.v1.AutoPlanH\x00\x12(\n\x06single\x18\x02 \x01(\x0b\x32\x16.quorate.v1.SinglePlanH\x00\x12,\n\x08\x65nsemble\x18\x03 \x01(\x0b\x32\x18.quorate.v1.EnsemblePlanH\x00\x12*\n\x07\x63\x61scade\x18\x04 \x01(\x0b\x32\x17.quorate.v1.CascadePlanH\x00\x12\x31\n\x0e\x66\x61ilure_policy\x18\x05 \x01(\x0e\x32\x19.quorate.v1.FailurePolicyB\x06\n\x04kind\"\n\n\x08\x41utoPlan\"\x1b\n\nSinglePlan\x12\r\n\x05model\x18\x01 \x01(\t\"\xfe\x01\n\x0c\x45nsemblePlan\x12#\n\x07members\x18\x01 \x03(\x0b\x32\x12.quorate.v1.Member\x12)\n\x04rule\x18\x02 \x01(\x0e\x32\x1b.quorate.v1.CombinationRule\x12(\n\talignment\x18\x03 \x01(\x0e\x32\x15.quorate.v1.Alignment\x12(\n\tweighting\x18\x04 \x01(\x0e\x32\x15.quorate.v1.Weighting\x12\x17\n\nforgetting\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\"\n\x04\x62\x65\x61m\x18\x06 \x01(\x0b\x32\x14.quorate.v1.ByteBeamB\r\n\x0b_forgetting\"J\n\x08\x42yteBeam\x12\x14\n\x07\x65psilon\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05width\x18\x02 \x01(\rH\x01\x88\x01\x01\x42\n\n\x08_epsilonB\x08\n\x06_width\"M\n\x0b\x43\x61scadePlan\x12(\n\x06stages\x18\x01 \x03(\x0b\x32\x18.quorate.v1.CascadeStage\x12\x14\n\x0cstream_early\x18\x02 \x01(\x08\"\x96\x01\n\x0c\x43\x61scadeStage\x12(\n\x06single\x18\x01 \x01(\x0b\x32\x16.quorate.v1.SinglePlanH\x00\x12,\n\x08\x65nsemble\x18\x02 \x01(\x0b\x32\x18.quorate.v1.EnsemblePlanH\x00\x12\x17\n\nconfidence\x18\x03 \x01(\x01H\x01\x88\x01\x01\x42\x06\n\x04kindB\r\n\x0b_confidence\"\x84\x01\n\tRejection\x12\"\n\x06\x63lause\x18\x01 \x01(\x0e\x32\x12.quorate.v1.Clause\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x16\n\tpredicted\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05limit\x18\x04 \x01(\x01H\x01\x88\x01\x01\x42\x0c\n\n_predictedB\x08\n\x06_limit\"\xac\x03\n\tCandidate\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x04kind\x18\x02 \x01(\x0e\x32\x14.quorate.v1.PlanKind\x12\x0e\n\x06models\x18\x03 \x03(\t\x12\x14\n\x07time_ms\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x0btime_q90_ms\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x13\n\x06joules\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x17\n\njoules_q90\x18\x07 \x01(\x01H\x03\x88\x01\x01\x12\x10\n\x03usd\x18\x08 \x01(\x01H\x04\x88\x01\x01\x12\x18\n\x0busd_ceiling\x18\t \x01(\x01H\x05\x88\x01\x01\x12\x14\n\x07quality\x18\n \x01(\x01H\x06\x88\x01\x01\x12\x11\n\x04\x63ost\x18\x0b \x01(\x01H\x07\x88\x01\x01\x12\x0c\n\x04\x63old\x18\x0c \x01(\x08\x12)\n\nrejections\x18\r \x03(\x0b\x32\x15.quorate.v1.Rejection\x12\x0e\n\x06\x63hosen\x18\x0e \x01(\x08\x42\n\n\x08_time_msB\x0e\n\x0c_time_q90_msB\t\n\x07_joulesB\r\n\x0b_joules_q90B\x06\n\x04_usdB\x0e\n\x0c_usd_ceilingB\n\n\x08_qualityB\x07\n\x05_cost\"J\n\x0c\x44\x65\x63idedStage\x12&\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x14.quorate.v1.Decision\x12\x12\n\nconfidence\x18\x02 \x01(\x01\"7\n\x06Member\x12\r\n\x05model\x18\x01 \x01(\t\x12\x13\n\x06weight\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_weight\"\xb9\x04\n\x08\x44\x65\x63ision\x12#\n\x07members\x18\x01 \x03(\x0b\x32\x12.quorate.v1.Member\x12)\n\x04rule\x18\x02 \x01(\x0e\x32\x1b.quorate.v1.CombinationRule\x12(\n\talignment\x18\x03 \x01(\x0e\x32\x15.quorate.v1.Alignment\x12(\n\tweighting\x18\x04 \x01(\x0e\x32\x15.quorate.v1.Weighting\x12\x31\n\x0e\x66\x61ilure_policy\x18\x05 \x01(\x0e\x32\x19.quorate.v1.FailurePolicy\x12\x16\n\x0e\x63ontext_tokens\x18\x06 \x01(\r\x12\x0c\n\x04seed\x18\x07 \x01(\x04\x12\x0f\n\x07profile\x18\x08 \x01(\t\x12\x17\n\nforgetting\x18\t \x01(\x01H\x00\x88\x01\x01\x12\"\n\x04\x62\x65\x61m\x18\n \x01(\x0b\x32\x14.quorate.v1.ByteBeam\x12\"\n\x04kind\x18\x0b \x01(\x0e\x32\x14.quorate.v1.PlanKind\x12(\n\x06stages\x18\x0c \x03(\x0b\x32\x18.quorate.v1.DecidedStage\x12\x0e\n\x06remote\x18\r \x01(\t\x12)\n\ncandidates\x18\x0e \x03(\x0b\x32\x15.quorate.v1.Candidate\x12*\n\x0bover_budget\x18\x0f \x01(\x0b\x32\x15.quorate.v1.Rejection\x12\x10\n\x08\x65xplored\x18\x10 \x01(\x08\x12\x0c\n\x04task\x18\x11 \x01(\tB\r\n\x0b_forgetting*\x8f\x01\n\x0f\x43ombinationRule\x12 \n\x1c\x43OMBINATION_RULE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43OMBINATION_RULE_LINEAR\x10\x01\x12\x1e\n\x1a\x43OMBINATION_RULE_GEOMETRIC\x10\x02\x12\x1d\n\x19\x43OMBINATION_RULE_MAJORITY\x10\x03*\x8e\x01\n\tAlignment\x12\x19\n\x15\x41LIGNMENT_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41LIGNMENT_AUTO\x10\x01\x12\x1d\n\x19\x41LIGNMENT_SAME_VOCABULARY\x10\x02\x12\x18\n\x14\x41LIGNMENT_BYTE_EXACT\x10\x03\x12\x19\n\x15\x41LIGNMENT_UNION_TOP_K\x10\x04*\x84\x01\n\tWeighting\x12\x19\n\x15WEIGHTING_UNSPECIFIED\x10\x00\x12\x14\n\x10WEIGHTING_STATIC\x10\x01\x12\x16\n\x12WEIGHTING_BAYESIAN\x10\x02\x12\x14\n\x10WEIGHTING_PROMPT\x10\x03\x12\x18\n\x14WEIGHTING_CONFIDENCE\x10\x04*\x80\x01\n\rFailurePolicy\x12\x1e\n\x1a\x46\x41ILURE_POLICY_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46\x41ILURE_POLICY_CONTINUE\x10\x01\x12\x19\n\x15\x46\x41ILURE_POLICY_REPLAY\x10\x02\x12\x17\n\x13\x46\x41ILURE_POLICY_FAIL\x10\x03*\x80\x01\n\x08PlanKind\x12\x19\n\x15PLAN_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10PLAN_KIND_SINGLE\x10\x01\x12\x16\n\x12PLAN_KIND_ENSEMBLE\x10\x02\x12\x15\n\x11PLAN_KIND_CASCADE\x10\x03\x12\x14\n\x10PLAN_KIND_REMOTE\x10\x04*\xd2\x02\n\x06\x43lause\x12\x16\n\x12\x43LAUSE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43LAUSE_LATENCY\x10\x01\x12\x11\n\rCLAUSE_ENERGY\x10\x02\x12\x18\n\x14\x43LAUSE_ENERGY_WINDOW\x10\x03\x12\x0e\n\nCLAUSE_USD\x10\x04\x12\x15\n\x11\x43LAUSE_USD_WINDOW\x10\x05\x12\x13\n\x0f\x43LAUSE_CAPACITY\x10\x06\x12\x11\n\rCLAUSE_HEALTH\x10\x07\x12\x12\n\x0e\x43LAUSE_CONTEXT\x10\x08\x12\x16\n\x12\x43LAUSE_UNSUPPORTED\x10\t\x12\x0f\n\x0b\x43LAUSE_TASK\x10\n\x12\x18\n\x14\x43LAUSE_PRICE_UNKNOWN\x10\x0b\x12\x15\n\x11\x43LAUSE_LOCAL_ONLY\x10\x0c\x12\x18\n\x14\x43LAUSE_WITHIN_BUDGET\x10\r\x12\x18\n\x14\x43LAUSE_FAILED_BEFORE\x10\x0e\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'quorate.v1.plan_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COMBINATIONRULE']._serialized_start=1028
-  _globals['_COMBINATIONRULE']._serialized_end=1171
-  _globals['_ALIGNMENT']._serialized_start=1174
-  _globals['_ALIGNMENT']._serialized_end=1316
-  _globals['_WEIGHTING']._serialized_start=1319
-  _globals['_WEIGHTING']._serialized_end=1451
-  _globals['_FAILUREPOLICY']._serialized_start=1454
-  _globals['_FAILUREPOLICY']._serialized_end=1582
+  _globals['_COMBINATIONRULE']._serialized_start=2153
+  _globals['_COMBINATIONRULE']._serialized_end=2296
+  _globals['_ALIGNMENT']._serialized_start=2299
+  _globals['_ALIGNMENT']._serialized_end=2441
+  _globals['_WEIGHTING']._serialized_start=2444
+  _globals['_WEIGHTING']._serialized_end=2576
+  _globals['_FAILUREPOLICY']._serialized_start=2579
+  _globals['_FAILUREPOLICY']._serialized_end=2707
+  _globals['_PLANKIND']._serialized_start=2710
+  _globals['_PLANKIND']._serialized_end=2838
+  _globals['_CLAUSE']._serialized_start=2841
+  _globals['_CLAUSE']._serialized_end=3179
   _globals['_PLAN']._serialized_start=38
-  _globals['_PLAN']._serialized_end=235
-  _globals['_AUTOPLAN']._serialized_start=237
-  _globals['_AUTOPLAN']._serialized_end=247
-  _globals['_SINGLEPLAN']._serialized_start=249
-  _globals['_SINGLEPLAN']._serialized_end=276
-  _globals['_ENSEMBLEPLAN']._serialized_start=279
-  _globals['_ENSEMBLEPLAN']._serialized_end=533
-  _globals['_BYTEBEAM']._serialized_start=535
-  _globals['_BYTEBEAM']._serialized_end=609
-  _globals['_MEMBER']._serialized_start=611
-  _globals['_MEMBER']._serialized_end=666
-  _globals['_DECISION']._serialized_start=669
-  _globals['_DECISION']._serialized_end=1025
+  _globals['_PLAN']._serialized_end=273
+  _globals['_AUTOPLAN']._serialized_start=275
+  _globals['_AUTOPLAN']._serialized_end=285
+  _globals['_SINGLEPLAN']._serialized_start=287
+  _globals['_SINGLEPLAN']._serialized_end=314
+  _globals['_ENSEMBLEPLAN']._serialized_start=317
+  _globals['_ENSEMBLEPLAN']._serialized_end=571
+  _globals['_BYTEBEAM']._serialized_start=573
+  _globals['_BYTEBEAM']._serialized_end=647
+  _globals['_CASCADEPLAN']._serialized_start=649
+  _globals['_CASCADEPLAN']._serialized_end=726
+  _globals['_CASCADESTAGE']._serialized_start=729
+  _globals['_CASCADESTAGE']._serialized_end=879
+  _globals['_REJECTION']._serialized_start=882
+  _globals['_REJECTION']._serialized_end=1014
+  _globals['_CANDIDATE']._serialized_start=1017
+  _globals['_CANDIDATE']._serialized_end=1445
+  _globals['_DECIDEDSTAGE']._serialized_start=1447
+  _globals['_DECIDEDSTAGE']._serialized_end=1521
+  _globals['_MEMBER']._serialized_start=1523
+  _globals['_MEMBER']._serialized_end=1578
+  _globals['_DECISION']._serialized_start=1581
+  _globals['_DECISION']._serialized_end=2150
 # @@protoc_insertion_point(module_scope)

@@ -36,6 +36,32 @@ class FailurePolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAILURE_POLICY_CONTINUE: _ClassVar[FailurePolicy]
     FAILURE_POLICY_REPLAY: _ClassVar[FailurePolicy]
     FAILURE_POLICY_FAIL: _ClassVar[FailurePolicy]
+
+class PlanKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PLAN_KIND_UNSPECIFIED: _ClassVar[PlanKind]
+    PLAN_KIND_SINGLE: _ClassVar[PlanKind]
+    PLAN_KIND_ENSEMBLE: _ClassVar[PlanKind]
+    PLAN_KIND_CASCADE: _ClassVar[PlanKind]
+    PLAN_KIND_REMOTE: _ClassVar[PlanKind]
+
+class Clause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CLAUSE_UNSPECIFIED: _ClassVar[Clause]
+    CLAUSE_LATENCY: _ClassVar[Clause]
+    CLAUSE_ENERGY: _ClassVar[Clause]
+    CLAUSE_ENERGY_WINDOW: _ClassVar[Clause]
+    CLAUSE_USD: _ClassVar[Clause]
+    CLAUSE_USD_WINDOW: _ClassVar[Clause]
+    CLAUSE_CAPACITY: _ClassVar[Clause]
+    CLAUSE_HEALTH: _ClassVar[Clause]
+    CLAUSE_CONTEXT: _ClassVar[Clause]
+    CLAUSE_UNSUPPORTED: _ClassVar[Clause]
+    CLAUSE_TASK: _ClassVar[Clause]
+    CLAUSE_PRICE_UNKNOWN: _ClassVar[Clause]
+    CLAUSE_LOCAL_ONLY: _ClassVar[Clause]
+    CLAUSE_WITHIN_BUDGET: _ClassVar[Clause]
+    CLAUSE_FAILED_BEFORE: _ClassVar[Clause]
 COMBINATION_RULE_UNSPECIFIED: CombinationRule
 COMBINATION_RULE_LINEAR: CombinationRule
 COMBINATION_RULE_GEOMETRIC: CombinationRule
@@ -54,18 +80,40 @@ FAILURE_POLICY_UNSPECIFIED: FailurePolicy
 FAILURE_POLICY_CONTINUE: FailurePolicy
 FAILURE_POLICY_REPLAY: FailurePolicy
 FAILURE_POLICY_FAIL: FailurePolicy
+PLAN_KIND_UNSPECIFIED: PlanKind
+PLAN_KIND_SINGLE: PlanKind
+PLAN_KIND_ENSEMBLE: PlanKind
+PLAN_KIND_CASCADE: PlanKind
+PLAN_KIND_REMOTE: PlanKind
+CLAUSE_UNSPECIFIED: Clause
+CLAUSE_LATENCY: Clause
+CLAUSE_ENERGY: Clause
+CLAUSE_ENERGY_WINDOW: Clause
+CLAUSE_USD: Clause
+CLAUSE_USD_WINDOW: Clause
+CLAUSE_CAPACITY: Clause
+CLAUSE_HEALTH: Clause
+CLAUSE_CONTEXT: Clause
+CLAUSE_UNSUPPORTED: Clause
+CLAUSE_TASK: Clause
+CLAUSE_PRICE_UNKNOWN: Clause
+CLAUSE_LOCAL_ONLY: Clause
+CLAUSE_WITHIN_BUDGET: Clause
+CLAUSE_FAILED_BEFORE: Clause
 
 class Plan(_message.Message):
-    __slots__ = ("auto", "single", "ensemble", "failure_policy")
+    __slots__ = ("auto", "single", "ensemble", "cascade", "failure_policy")
     AUTO_FIELD_NUMBER: _ClassVar[int]
     SINGLE_FIELD_NUMBER: _ClassVar[int]
     ENSEMBLE_FIELD_NUMBER: _ClassVar[int]
+    CASCADE_FIELD_NUMBER: _ClassVar[int]
     FAILURE_POLICY_FIELD_NUMBER: _ClassVar[int]
     auto: AutoPlan
     single: SinglePlan
     ensemble: EnsemblePlan
+    cascade: CascadePlan
     failure_policy: FailurePolicy
-    def __init__(self, auto: _Optional[_Union[AutoPlan, _Mapping]] = ..., single: _Optional[_Union[SinglePlan, _Mapping]] = ..., ensemble: _Optional[_Union[EnsemblePlan, _Mapping]] = ..., failure_policy: _Optional[_Union[FailurePolicy, str]] = ...) -> None: ...
+    def __init__(self, auto: _Optional[_Union[AutoPlan, _Mapping]] = ..., single: _Optional[_Union[SinglePlan, _Mapping]] = ..., ensemble: _Optional[_Union[EnsemblePlan, _Mapping]] = ..., cascade: _Optional[_Union[CascadePlan, _Mapping]] = ..., failure_policy: _Optional[_Union[FailurePolicy, str]] = ...) -> None: ...
 
 class AutoPlan(_message.Message):
     __slots__ = ()
@@ -101,6 +149,76 @@ class ByteBeam(_message.Message):
     width: int
     def __init__(self, epsilon: _Optional[float] = ..., width: _Optional[int] = ...) -> None: ...
 
+class CascadePlan(_message.Message):
+    __slots__ = ("stages", "stream_early")
+    STAGES_FIELD_NUMBER: _ClassVar[int]
+    STREAM_EARLY_FIELD_NUMBER: _ClassVar[int]
+    stages: _containers.RepeatedCompositeFieldContainer[CascadeStage]
+    stream_early: bool
+    def __init__(self, stages: _Optional[_Iterable[_Union[CascadeStage, _Mapping]]] = ..., stream_early: _Optional[bool] = ...) -> None: ...
+
+class CascadeStage(_message.Message):
+    __slots__ = ("single", "ensemble", "confidence")
+    SINGLE_FIELD_NUMBER: _ClassVar[int]
+    ENSEMBLE_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    single: SinglePlan
+    ensemble: EnsemblePlan
+    confidence: float
+    def __init__(self, single: _Optional[_Union[SinglePlan, _Mapping]] = ..., ensemble: _Optional[_Union[EnsemblePlan, _Mapping]] = ..., confidence: _Optional[float] = ...) -> None: ...
+
+class Rejection(_message.Message):
+    __slots__ = ("clause", "message", "predicted", "limit")
+    CLAUSE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    clause: Clause
+    message: str
+    predicted: float
+    limit: float
+    def __init__(self, clause: _Optional[_Union[Clause, str]] = ..., message: _Optional[str] = ..., predicted: _Optional[float] = ..., limit: _Optional[float] = ...) -> None: ...
+
+class Candidate(_message.Message):
+    __slots__ = ("name", "kind", "models", "time_ms", "time_q90_ms", "joules", "joules_q90", "usd", "usd_ceiling", "quality", "cost", "cold", "rejections", "chosen")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    TIME_Q90_MS_FIELD_NUMBER: _ClassVar[int]
+    JOULES_FIELD_NUMBER: _ClassVar[int]
+    JOULES_Q90_FIELD_NUMBER: _ClassVar[int]
+    USD_FIELD_NUMBER: _ClassVar[int]
+    USD_CEILING_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    COLD_FIELD_NUMBER: _ClassVar[int]
+    REJECTIONS_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: PlanKind
+    models: _containers.RepeatedScalarFieldContainer[str]
+    time_ms: float
+    time_q90_ms: float
+    joules: float
+    joules_q90: float
+    usd: float
+    usd_ceiling: float
+    quality: float
+    cost: float
+    cold: bool
+    rejections: _containers.RepeatedCompositeFieldContainer[Rejection]
+    chosen: bool
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[PlanKind, str]] = ..., models: _Optional[_Iterable[str]] = ..., time_ms: _Optional[float] = ..., time_q90_ms: _Optional[float] = ..., joules: _Optional[float] = ..., joules_q90: _Optional[float] = ..., usd: _Optional[float] = ..., usd_ceiling: _Optional[float] = ..., quality: _Optional[float] = ..., cost: _Optional[float] = ..., cold: _Optional[bool] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., chosen: _Optional[bool] = ...) -> None: ...
+
+class DecidedStage(_message.Message):
+    __slots__ = ("decision", "confidence")
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    decision: Decision
+    confidence: float
+    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., confidence: _Optional[float] = ...) -> None: ...
+
 class Member(_message.Message):
     __slots__ = ("model", "weight")
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -110,7 +228,7 @@ class Member(_message.Message):
     def __init__(self, model: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("members", "rule", "alignment", "weighting", "failure_policy", "context_tokens", "seed", "profile", "forgetting", "beam")
+    __slots__ = ("members", "rule", "alignment", "weighting", "failure_policy", "context_tokens", "seed", "profile", "forgetting", "beam", "kind", "stages", "remote", "candidates", "over_budget", "explored", "task")
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
     ALIGNMENT_FIELD_NUMBER: _ClassVar[int]
@@ -121,6 +239,13 @@ class Decision(_message.Message):
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     FORGETTING_FIELD_NUMBER: _ClassVar[int]
     BEAM_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    STAGES_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    OVER_BUDGET_FIELD_NUMBER: _ClassVar[int]
+    EXPLORED_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
     members: _containers.RepeatedCompositeFieldContainer[Member]
     rule: CombinationRule
     alignment: Alignment
@@ -131,4 +256,11 @@ class Decision(_message.Message):
     profile: str
     forgetting: float
     beam: ByteBeam
-    def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., rule: _Optional[_Union[CombinationRule, str]] = ..., alignment: _Optional[_Union[Alignment, str]] = ..., weighting: _Optional[_Union[Weighting, str]] = ..., failure_policy: _Optional[_Union[FailurePolicy, str]] = ..., context_tokens: _Optional[int] = ..., seed: _Optional[int] = ..., profile: _Optional[str] = ..., forgetting: _Optional[float] = ..., beam: _Optional[_Union[ByteBeam, _Mapping]] = ...) -> None: ...
+    kind: PlanKind
+    stages: _containers.RepeatedCompositeFieldContainer[DecidedStage]
+    remote: str
+    candidates: _containers.RepeatedCompositeFieldContainer[Candidate]
+    over_budget: Rejection
+    explored: bool
+    task: str
+    def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., rule: _Optional[_Union[CombinationRule, str]] = ..., alignment: _Optional[_Union[Alignment, str]] = ..., weighting: _Optional[_Union[Weighting, str]] = ..., failure_policy: _Optional[_Union[FailurePolicy, str]] = ..., context_tokens: _Optional[int] = ..., seed: _Optional[int] = ..., profile: _Optional[str] = ..., forgetting: _Optional[float] = ..., beam: _Optional[_Union[ByteBeam, _Mapping]] = ..., kind: _Optional[_Union[PlanKind, str]] = ..., stages: _Optional[_Iterable[_Union[DecidedStage, _Mapping]]] = ..., remote: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., over_budget: _Optional[_Union[Rejection, _Mapping]] = ..., explored: _Optional[bool] = ..., task: _Optional[str] = ...) -> None: ...

@@ -22,7 +22,6 @@ from quorate.generation import (
     NoticeKind,
     ResponseOptions,
 )
-from quorate.measurement.energy import NoMeter
 from support.byte_voices import everything_is_free
 from support.scripted_models import scripted_engine
 from support.tables import PROMPT, Told, ballot, byte_table, die_and_return, run_out
@@ -148,7 +147,7 @@ async def test_a_replayed_member_is_charged_for_its_tokens_once() -> None:
     engine = three()[0]
     table = await byte_table((engine, 1.0))
     await run(table, {2: die_and_return(engine)})
-    (usage,), (expected,) = table.usage(NoMeter()), steady.usage(NoMeter())
+    (usage,), (expected,) = table.usage(), steady.usage()
     assert usage.prompt_tokens == expected.prompt_tokens == len(await engine.encode(PROMPT))
     assert usage.generated_tokens == expected.generated_tokens
     assert usage.dropped_mass == pytest.approx(expected.dropped_mass)

@@ -20,7 +20,6 @@ from quorate.generation import (
     SamplingOptions,
     StoppingOptions,
 )
-from quorate.measurement.energy import NoMeter
 from support.scripted_models import fresh_row, scripted_engine
 from support.tables import GREEDY, PROMPT, Told, ballot, die_and_return, run_out
 from support.tables import token_table as table_of
@@ -236,7 +235,7 @@ async def test_usage_counts_prompt_and_answer_also_of_a_dropped_member() -> None
     table = await table_of((a, 0.5), (b, 0.5))
     prompt = len(await a.encode(PROMPT))
     await run(table, ballot(a), {3: lambda: a.lose("killed by SIGKILL")})
-    usage = {entry.model: entry for entry in table.usage(NoMeter())}
+    usage = {entry.model: entry for entry in table.usage()}
     assert usage["b"].prompt_tokens == prompt
     assert usage["b"].generated_tokens == 11
     assert usage["a"].generated_tokens <= 4

@@ -6,7 +6,6 @@ from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.seats import Table
 from quorate.errors import Unavailable
 from quorate.generation import FailurePolicy, NoticeKind
-from quorate.measurement.energy import NoMeter
 from support.scripted_models import scripted_engine
 from support.tables import PROMPT, token_table
 
@@ -91,7 +90,7 @@ async def test_the_usage_of_a_replayed_member_counts_its_tokens_once() -> None:
     engine.recover()
     table.feed(token)
     await table.rows()
-    (usage,) = table.usage(NoMeter())
+    (usage,) = table.usage()
     assert usage.prompt_tokens == len(await engine.encode(PROMPT))
     assert usage.generated_tokens == 2
     table.close()
@@ -104,5 +103,5 @@ async def test_what_a_replay_finds_in_the_cache_does_not_count_for_the_prompt() 
     a.recover()
     table.feed(token)
     await table.rows()
-    assert [usage.cached_prompt_tokens for usage in table.usage(NoMeter())] == [0, 0]
+    assert [usage.cached_prompt_tokens for usage in table.usage()] == [0, 0]
     table.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -10,6 +11,8 @@ from quorate.generation import (
     Alignment,
     AutoPlan,
     BeamOptions,
+    Budget,
+    CascadePlan,
     ChatPrompt,
     CombinationRule,
     FailurePolicy,
@@ -23,6 +26,7 @@ from quorate.generation import (
     ResponseOptions,
     SamplingOptions,
     ScoreRequest,
+    Stage,
     StoppingOptions,
     TextPrompt,
     Weighting,
@@ -31,6 +35,7 @@ from quorate.v1 import inference_pb2, plan_pb2
 
 MOST_TOP_LOGPROBS = 100
 MOST_REQUEST_ID_CHARACTERS = 128
+MOST_TASK_CHARACTERS = 64
 
 RULES: Mapping[int, CombinationRule] = {
     plan_pb2.COMBINATION_RULE_UNSPECIFIED: CombinationRule.LINEAR,
@@ -62,12 +67,19 @@ FAILURE_POLICIES: Mapping[int, FailurePolicy] = {
 _Value = TypeVar("_Value")
 
 
-def generate_request(message: inference_pb2.GenerateRequest, request_id: str) -> Request:
+def generate_request(
+    message: inference_pb2.GenerateRequest,
+    request_id: str,
+    key: str = "",
+    deadline_seconds: float | None = None,
+) -> Request:
     """Translates a request for text.
 
     Args:
         message: As it came.
         request_id: Used where the caller chose none.
+        key: Name of the caller's key.
+        deadline_seconds: Time that the caller waits.
 
     Raises:
         InvalidRequest: A field that can never be served; the path is the caller's.
@@ -79,10 +91,17 @@ def generate_request(message: inference_pb2.GenerateRequest, request_id: str) ->
         stopping=_stopping(message.stopping),
         response=_response(message.response),
         request_id=checked_request_id(message.request_id) or request_id,
+        budget=_budget(message.budget),
+        local_only=message.local_only,
+        task=checked_task(message.task),
+        key=key,
+        deadline_seconds=deadline_seconds,
     )
 
 
-def score_request(message: inference_pb2.ScoreRequest, request_id: str) -> ScoreRequest:
+def score_request(
+    message: inference_pb2.ScoreRequest, request_id: str, key: str = ""
+) -> ScoreRequest:
     """Translates a request for a score.
 
     Raises:
@@ -95,7 +114,21 @@ def score_request(message: inference_pb2.ScoreRequest, request_id: str) -> Score
         continuation=message.continuation,
         plan=plan_choice(message),
         request_id=checked_request_id(message.request_id) or request_id,
+        key=key,
     )
+
+
+def checked_task(task: str) -> str:
+    """Refuses tags that would garble a table: too long, or with characters that do not print.
+
+    Raises:
+        InvalidRequest: The tag is one of those.
+    """
+    if len(task) > MOST_TASK_CHARACTERS:
+        raise InvalidRequest("task", f"is longer than {MOST_TASK_CHARACTERS} characters")
+    if not task.isprintable():
+        raise InvalidRequest("task", "has characters that do not print")
+    return task
 
 
 def checked_request_id(request_id: str) -> str:
@@ -137,15 +170,34 @@ def _plan(plan: plan_pb2.Plan) -> PlanChoice:
     )
     kind = plan.WhichOneof("kind")
     if kind is None:
-        raise InvalidRequest("plan", "has no kind; set auto, single or ensemble")
+        raise InvalidRequest("plan", "has no kind; set auto, single, ensemble or cascade")
     if kind == "auto":
         return AutoPlan()
-    if kind == "single":
+    if kind == "cascade":
+        return _cascade(plan.cascade, on_failure)
+    return _vote(plan, "plan", on_failure)
+
+
+def _cascade(cascade: plan_pb2.CascadePlan, on_failure: FailurePolicy) -> CascadePlan:
+    stages = []
+    for index, stage in enumerate(cascade.stages):
+        path = f"plan.cascade.stages[{index}]"
+        if stage.WhichOneof("kind") is None:
+            raise InvalidRequest(path, "has no kind; set single or ensemble")
+        stages.append(Stage(_vote(stage, path, on_failure), _optional(stage, "confidence")))
+    return CascadePlan(tuple(stages), cascade.stream_early)
+
+
+def _vote(
+    plan: plan_pb2.Plan | plan_pb2.CascadeStage, where: str, on_failure: FailurePolicy
+) -> Plan:
+    """Translates a plan, or a stage of a cascade, that is one model or an ensemble."""
+    if plan.WhichOneof("kind") == "single":
         if not plan.single.model:
-            raise InvalidRequest("plan.single.model", "is empty; name a model")
+            raise InvalidRequest(f"{where}.single.model", "is empty; name a model")
         return Plan((MemberSpec(plan.single.model),), on_failure=on_failure)
     ensemble = plan.ensemble
-    path = "plan.ensemble"
+    path = f"{where}.ensemble"
     return Plan(
         members=tuple(
             MemberSpec(member.model, _optional(member, "weight")) for member in ensemble.members
@@ -195,6 +247,23 @@ def _stopping(options: inference_pb2.StoppingOptions) -> StoppingOptions:
         max_bytes=_positive(options, "max_bytes"),
         stop=_stop_strings(options.stop),
     )
+
+
+def _budget(message: inference_pb2.Budget) -> Budget:
+    return Budget(
+        latency_ms=_limit(message, "latency_ms"),
+        energy_joules=_limit(message, "energy_joules"),
+        usd=_limit(message, "usd"),
+    )
+
+
+def _limit(message: inference_pb2.Budget, name: str) -> float | None:
+    value: float | None = _optional(message, name)
+    if value is not None and not (math.isfinite(value) and value >= 0):
+        raise InvalidRequest(
+            f"budget.{name}", f"is {value}; give a finite number that is not negative"
+        )
+    return value
 
 
 def _positive(options: inference_pb2.StoppingOptions, name: str) -> int | None:

@@ -2,54 +2,28 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Any, TypeVar
-
 from quorate.engines.status import ModelState, ModelStatus
 from quorate.generation import (
     Accepted,
-    Alignment,
-    CombinationRule,
     Decision,
     Delta,
     EnergyTier,
     Event,
-    FailurePolicy,
     FinishReason,
     Notice,
     NoticeKind,
     Score,
     Token,
     Usage,
-    Weighting,
 )
-from quorate.v1 import inference_pb2, models_pb2, plan_pb2
+from quorate.server.translation.decisions import fill_decision
+from quorate.server.translation.enums import by_name
+from quorate.v1 import inference_pb2, models_pb2
 
-_Key = TypeVar("_Key", bound=Enum)
-
-
-def _by_name(kind: type[_Key], prefix: str, wire: Any) -> dict[_Key, Any]:
-    return {member: wire.Value(f"{prefix}_{member.name}") for member in kind}
-
-
-RULES = _by_name(CombinationRule, "COMBINATION_RULE", plan_pb2.CombinationRule)
-ALIGNMENTS = _by_name(Alignment, "ALIGNMENT", plan_pb2.Alignment)
-# A decision's weighting is never open.
-WEIGHTINGS: dict[Weighting, Any] = {
-    weighting: plan_pb2.Weighting.Value(f"WEIGHTING_{weighting.name}")
-    for weighting in Weighting
-    if weighting is not Weighting.AUTO
-}
-FAILURE_POLICIES = {
-    FailurePolicy.AUTO: plan_pb2.FAILURE_POLICY_UNSPECIFIED,
-    FailurePolicy.CONTINUE: plan_pb2.FAILURE_POLICY_CONTINUE,
-    FailurePolicy.REPLAY: plan_pb2.FAILURE_POLICY_REPLAY,
-    FailurePolicy.FAIL: plan_pb2.FAILURE_POLICY_FAIL,
-}
-NOTICES = _by_name(NoticeKind, "NOTICE_KIND", inference_pb2.NoticeKind)
-REASONS = _by_name(FinishReason, "FINISH_REASON", inference_pb2.FinishReason)
-TIERS = _by_name(EnergyTier, "ENERGY_TIER", inference_pb2.EnergyTier)
-STATES = _by_name(ModelState, "MODEL_STATE", models_pb2.ModelState)
+NOTICES = by_name(NoticeKind, "NOTICE_KIND", inference_pb2.NoticeKind)
+REASONS = by_name(FinishReason, "FINISH_REASON", inference_pb2.FinishReason)
+TIERS = by_name(EnergyTier, "ENERGY_TIER", inference_pb2.EnergyTier)
+STATES = by_name(ModelState, "MODEL_STATE", models_pb2.ModelState)
 
 
 def generate_response(event: Event) -> inference_pb2.GenerateResponse:
@@ -72,6 +46,13 @@ def generate_response(event: Event) -> inference_pb2.GenerateResponse:
     else:
         response.finished.reason = REASONS[event.reason]
         fill_usage(response.finished.usage, event.usage)
+    return response
+
+
+def explain_response(decision: Decision) -> inference_pb2.ExplainResponse:
+    """Translates a decision that did not run."""
+    response = inference_pb2.ExplainResponse()
+    fill_decision(response.decision, decision)
     return response
 
 
@@ -136,24 +117,6 @@ def fill_token(target: inference_pb2.Token, token: Token) -> None:
         )
 
 
-def fill_decision(target: plan_pb2.Decision, decision: Decision) -> None:
-    """Writes the plan that runs."""
-    for member in decision.members:
-        target.members.add(model=member.model, weight=member.weight)
-    target.rule = RULES[decision.rule]
-    target.alignment = ALIGNMENTS[decision.alignment]
-    target.weighting = WEIGHTINGS[decision.weighting]
-    target.failure_policy = FAILURE_POLICIES[decision.on_failure]
-    target.context_tokens = decision.context_tokens
-    target.seed = decision.seed
-    target.profile = decision.profile
-    if decision.forgetting is not None:
-        target.forgetting = decision.forgetting
-    if decision.beam.epsilon is not None and decision.beam.width is not None:
-        target.beam.epsilon = decision.beam.epsilon
-        target.beam.width = decision.beam.width
-
-
 def fill_usage(target: inference_pb2.Usage, usage: Usage) -> None:
     """Writes what a request cost; what is not known stays absent."""
     target.prompt_tokens = usage.prompt_tokens
@@ -170,4 +133,5 @@ def fill_usage(target: inference_pb2.Usage, usage: Usage) -> None:
             busy_ms=model.busy_ms,
             energy=inference_pb2.Energy(joules=model.energy.joules, tier=TIERS[model.energy.tier]),
             dropped_mass=model.dropped_mass,
+            usd=model.usd,
         )

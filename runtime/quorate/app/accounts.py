@@ -1,0 +1,170 @@
+"""Opens the books of a service: energy meter, budgets, ledger, and what plans cost here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from quorate.accounting.budgets import Budgets
+from quorate.accounting.ledger import Ledger
+from quorate.dispatch import Books
+from quorate.engines.fleet import Fleet
+from quorate.errors import QuorateError
+from quorate.measurement.machine import this_machine
+from quorate.measurement.meter import Meter
+from quorate.measurement.open_meter import open_meter
+from quorate.measurement.profile_store import ProfileStore
+from quorate.measurement.profiles import Profiles
+from quorate.measurement.work import WorkCosts
+from quorate.settings import ModelSettings, Settings, is_path
+
+_DAY_SECONDS = 86_400.0
+_SAVE_SECONDS = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def open_books(
+    settings: Settings, fleet: Fleet, home: Path
+) -> AsyncIterator[tuple[Books, Sequence[str]]]:
+    """The books, kept for as long as the context lasts, and what the energy in them rests on.
+
+    Args:
+        settings: The configuration.
+        fleet: The models whose energy is metered.
+        home: Where the ledger and the profiles are, unless the configuration says otherwise.
+
+    Raises:
+        SettingsError: The ledger cannot be opened, or the energy source asked for is missing.
+    """
+    store = ProfileStore(home / "costs", this_machine().fingerprint)
+    identities = Identities(settings)
+    loaded = await asyncio.to_thread(store.load, identities.of)
+    if loaded.note:
+        _log.warning("%s", loaded.note)
+    meter, notes = open_meter(
+        settings.energy, fleet.process_ids, lambda: work_costs(loaded.profiles, fleet)
+    )
+    path = settings.ledger.located(home, Path.cwd())
+    ledger = await asyncio.to_thread(
+        lambda: Ledger.open(path, store_prompts=settings.ledger.store_prompts)
+    )
+    if ledger.lost:
+        _log.warning("%d attempts were under way when the last server died", ledger.lost)
+    budgets = Budgets(settings.budgets)
+    now = time.time()
+    budgets.restore(await ledger.spent_since(now - _DAY_SECONDS), now)
+    books = Books(budgets, ledger, meter, loaded.profiles, settings.routing.version)
+    tasks = [
+        asyncio.create_task(_tick(meter, settings.energy.window_seconds)),
+        asyncio.create_task(_save_now_and_then(books.profiles, store, identities)),
+        asyncio.create_task(_compact_daily(ledger, settings.ledger.keep_days)),
+    ]
+    try:
+        yield books, notes
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await books.flush()
+        await ledger.close()
+        await _save(books.profiles, store, identities)
+
+
+class Identities:
+    """What the models of a plan are, so that what was learned of others is not believed.
+
+    Args:
+        settings: The configuration.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        # Cores are divided among all that is loaded, so that its number is a part of each.
+        together = sum(model.load for model in settings.models)
+        self._models = {
+            model.id: f"{_described(model)} beside {together}" for model in settings.models
+        }
+        self._remotes = {
+            name: f"{remote.base_url} {remote.model}" for name, remote in settings.remotes.items()
+        }
+
+    def of(self, key: str) -> str | None:
+        """From the key of a plan to what it is made of; None where that is not configured."""
+        kind, _, rest = key.partition(":")
+        if kind == "remote":
+            return self._remotes.get(rest)
+        members = rest.partition(":")[0].split("+")
+        known = [self._models.get(member) for member in members]
+        if any(one is None for one in known):
+            return None
+        return hashlib.blake2b(repr(known).encode(), digest_size=16).hexdigest()
+
+
+def _described(model: ModelSettings) -> str:
+    size = 0
+    if is_path(model.model):
+        with contextlib.suppress(OSError):
+            size = Path(model.model).stat().st_size
+    options = sorted((name, repr(value)) for name, value in model.options.items())
+    return f"{model.model} {size} {model.engine} {model.cores} {options}"
+
+
+def work_costs(profiles: Profiles, fleet: Fleet) -> Mapping[str, WorkCosts]:
+    """What kinds of work cost each loaded model, in seconds, to share energy out by.
+
+    Costs of different models must be of one unit: until all of them are known, none is used.
+    """
+    known = profiles.snapshot()
+    costs = {}
+    for model in fleet.process_ids():
+        profile = known.get(f"single:{model}")
+        if profile is None or profile.costs.cold:
+            return {}
+        costs[model] = profile.costs.work_costs()
+    return costs
+
+
+async def _tick(meter: Meter, seconds: float) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        meter.tick()
+
+
+async def _save_now_and_then(
+    profiles: Profiles, store: ProfileStore, identities: Identities
+) -> None:
+    saved = profiles.observations
+    while True:
+        await asyncio.sleep(_SAVE_SECONDS)
+        if profiles.observations != saved:
+            saved = profiles.observations
+            await _save(profiles, store, identities)
+
+
+async def _save(profiles: Profiles, store: ProfileStore, identities: Identities) -> None:
+    states = profiles.states()
+    if not states:
+        return
+    known = {key: identities.of(key) for key in states}
+    named = {key: identity for key, identity in known.items() if identity is not None}
+    note = await asyncio.to_thread(store.save, states, named)
+    if note:
+        _log.warning("%s", note)
+
+
+async def _compact_daily(
+    ledger: Ledger, keep_days: int, clock: Callable[[], float] = time.time
+) -> None:
+    while True:
+        try:
+            await ledger.compact(clock() - keep_days * _DAY_SECONDS)
+        except QuorateError as error:
+            _log.warning("the ledger was not compacted: %s", error.message)
+        await asyncio.sleep(_DAY_SECONDS)

@@ -1,0 +1,76 @@
+"""How many requests use each model: now, and on average over a while."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class _Count:
+    """Requests of one model now, and request-seconds so far."""
+
+    now: int = 0
+    seconds: float = 0.0
+    changed_at: float = 0.0
+
+    def at(self, moment: float) -> float:
+        return self.seconds + self.now * (moment - self.changed_at)
+
+    def add(self, change: int, moment: float) -> None:
+        self.seconds, self.changed_at = self.at(moment), moment
+        self.now += change
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request that uses some models since a moment."""
+
+    models: tuple[str, ...]
+    since: float
+    before: Mapping[str, float]
+
+
+class Activity:
+    """Counts the requests that use each model.
+
+    Args:
+        clock: Seconds that never run backwards; tests inject their own.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._counts: dict[str, _Count] = {}
+
+    @property
+    def now(self) -> dict[str, int]:
+        """Requests that use each model now; those that nobody uses may be missing."""
+        return {model: count.now for model, count in self._counts.items()}
+
+    def enter(self, models: Iterable[str]) -> Visit:
+        """A request begins to use these models."""
+        moment = self._clock()
+        names = tuple(models)
+        before = {}
+        for model in names:
+            count = self._counts.setdefault(model, _Count(changed_at=moment))
+            before[model] = count.at(moment)
+            count.add(1, moment)
+        return Visit(names, moment, before)
+
+    def leave(self, visit: Visit) -> float:
+        """It no longer does.
+
+        Returns:
+            How many requests used its busiest model meanwhile, itself included, on average.
+        """
+        moment = self._clock()
+        busiest = 1.0
+        for model in visit.models:
+            count = self._counts[model]
+            if moment > visit.since:
+                mean = (count.at(moment) - visit.before[model]) / (moment - visit.since)
+                busiest = max(busiest, mean)
+            count.add(-1, moment)
+        return busiest

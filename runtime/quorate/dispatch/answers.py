@@ -1,0 +1,136 @@
+"""Answers of one attempt: by a vote, by a cascade of votes, or by a remote."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from quorate.dispatch.attempt import Attempt, RemoteSpent, Run
+from quorate.dispatch.votes import seated
+from quorate.engines.fleet import Fleet
+from quorate.engines.remote.contract import RemoteEnd, RemoteRequest, RemoteText
+from quorate.engines.remote.remote import Remote
+from quorate.errors import RemoteFailed
+from quorate.generation import Decision, Delta, FinishReason, Notice, Request, ResponseOptions
+
+_STALL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The plan runs: from here on the request belongs to it, and no other takes its place."""
+
+
+Part: TypeAlias = Begun | Delta | Notice | FinishReason
+"""``Begun``, then deltas and notices, at last why the answer ended."""
+
+
+async def vote(
+    fleet: Fleet, request: Request, attempt: Attempt, wanted: int
+) -> AsyncGenerator[Part, None]:
+    """Answers with one vote.
+
+    Raises:
+        QuorateError: What ``votes.seated`` and the decode loops raise.
+    """
+    run = stage_run(attempt.decision, fleet, request, request.response, attempt, wanted)
+    async with aclosing(run) as parts:
+        async for part in parts:
+            yield part
+
+
+async def stage_run(
+    decision: Decision,
+    fleet: Fleet,
+    request: Request,
+    response: ResponseOptions,
+    attempt: Attempt,
+    wanted: int,
+) -> AsyncGenerator[Part, None]:
+    """Runs one vote of an attempt and notes in it what it took.
+
+    Args:
+        decision: The vote.
+        fleet: The models.
+        request: What is asked.
+        response: What each step shows.
+        attempt: It belongs to.
+        wanted: Most tokens of the answer.
+    """
+    started_at = time.perf_counter()
+    async with seated(fleet, request.prompt, decision, wanted) as members:
+        run = Run(decision, members.table, started_at, members.table.waited_seconds)
+        attempt.runs.append(run)
+        yield Begun()
+        async with aclosing(members.run(request, response, wanted)) as steps:
+            async for step in steps:
+                if isinstance(step, FinishReason):
+                    run.end(step)
+                elif isinstance(step, Delta) and step.tokens:
+                    run.token()
+                left_at = time.perf_counter()
+                yield step
+                run.stalled_seconds += _stall(time.perf_counter() - left_at)
+
+
+async def ask_remote(
+    remote: Remote, request: Request, attempt: Attempt, wanted: int
+) -> AsyncGenerator[Part, None]:
+    """Answers with a remote API.
+
+    Raises:
+        RemoteFailed: It failed; after a piece was given, too.
+        DeadlinePassed: The caller's deadline ended first.
+    """
+    spent = RemoteSpent(remote.name)
+    attempt.remote = spent
+    asked = RemoteRequest(
+        prompt=request.prompt,
+        max_tokens=wanted,
+        sampling=request.sampling,
+        stop=request.stopping.stop,
+        max_bytes=request.stopping.max_bytes,
+        deadline_seconds=_seconds_left(request, attempt),
+    )
+    begun = False
+    spent.asked = True
+    try:
+        async with aclosing(remote.generate(asked)) as events:
+            async for event in events:
+                if not begun:
+                    begun = True
+                    yield Begun()
+                if isinstance(event, RemoteText):
+                    spent.generated_tokens = event.streamed_tokens
+                    yield Delta(event.text, ())
+                else:
+                    _note_end(spent, event)
+                    yield event.finish_reason
+    except RemoteFailed:
+        # An error instead of an answer is not charged for.
+        spent.asked = begun
+        raise
+
+
+def _seconds_left(request: Request, attempt: Attempt) -> float | None:
+    """Time until the caller's deadline, which is the end of retries as well."""
+    if request.deadline_seconds is None:
+        return None
+    return max(0.0, request.deadline_seconds - attempt.stopwatch.duration_ms / 1000.0)
+
+
+def _note_end(spent: RemoteSpent, end: RemoteEnd) -> None:
+    usage = end.usage
+    spent.prompt_tokens = usage.prompt_tokens
+    spent.cached_prompt_tokens = usage.cached_prompt_tokens or 0
+    generated = usage.generated_tokens
+    spent.generated_tokens = end.streamed_tokens if generated is None else generated
+    spent.complete = True
+
+
+def _stall(seconds: float) -> float:
+    """Time that a slow reader cost; what a write takes anyhow passes while the members compute."""
+    return seconds if seconds > _STALL_SECONDS else 0.0

@@ -1,0 +1,200 @@
+"""One attempt to answer a request, and everything it took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from quorate.accounting.budgets import Hold
+from quorate.accounting.prices import Price
+from quorate.accounting.usage import total_usage
+from quorate.dispatch.activity import Visit
+from quorate.ensemble.seats import Table
+from quorate.generation import Decision, Energy, FinishReason, ModelUsage, Prompt, Usage
+from quorate.measurement.meter import Job
+from quorate.measurement.stopwatch import Stopwatch
+from quorate.measurement.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the books need to know of a request.
+
+    Attributes:
+        prompt_bytes: UTF-8 bytes of the prompt.
+        most_prompt_tokens: Tokens it has at most, in any tokenizer.
+        probe: Whether the server asked itself, to learn what a model takes.
+    """
+
+    request_id: str
+    key: str
+    task: str
+    prompt: Prompt
+    prompt_bytes: int
+    most_prompt_tokens: int
+    probe: bool = False
+
+
+@dataclass(slots=True)
+class Run:
+    """One vote of an attempt: all of it, or a stage of its cascade.
+
+    Attributes:
+        started_at: When it began, by ``time.perf_counter``.
+        ended_at: When its last token was decided; None where that never happened.
+        first_token_at: When its first token was decided.
+        waited_seconds: Time it waited for sessions.
+        stalled_seconds: Time it waited for a reader that was slow.
+        reason: Why its answer ended.
+    """
+
+    decision: Decision
+    table: Table[Any]
+    started_at: float
+    waited_seconds: float = 0.0
+    stalled_seconds: float = 0.0
+    first_token_at: float | None = None
+    ended_at: float | None = None
+    reason: FinishReason | None = None
+    length: int = 0
+
+    def token(self) -> None:
+        """Notes that a token was decided; only the first counts."""
+        if self.first_token_at is None:
+            self.first_token_at = time.perf_counter()
+
+    def end(self, reason: FinishReason) -> None:
+        """Notes that the answer is complete."""
+        self.ended_at = time.perf_counter()
+        self.reason = reason
+        self.length = self.table.length
+
+
+@dataclass(slots=True)
+class RemoteSpent:
+    """What a remote was asked for and gave, as far as is known.
+
+    Attributes:
+        prompt_tokens: As the remote counted; None where it did not say.
+        generated_tokens: As the remote counted, or at least what was streamed.
+        asked: Whether anything was sent to it, so that it may charge.
+        complete: Whether the remote counted itself.
+    """
+
+    name: str
+    prompt_tokens: int | None = None
+    cached_prompt_tokens: int = 0
+    generated_tokens: int = 0
+    asked: bool = False
+    complete: bool = False
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt to answer a request with one decision.
+
+    Attributes:
+        attempt_id: Unique.
+        started_at: UTC epoch seconds.
+        stopwatch: Runs since the request arrived.
+        models: Models that it may use.
+        runs: Its votes so far.
+        remote: The remote that answers it.
+        generated_tokens: Tokens of the answer so far.
+    """
+
+    attempt_id: str
+    asked: Asked
+    decision: Decision
+    started_at: float
+    stopwatch: Stopwatch
+    models: tuple[str, ...]
+    hold: Hold
+    price: Price | None = None
+    reserved_usd: Decimal | None = None
+    remote: RemoteSpent | None = None
+    job: Job | None = None
+    visit: Visit | None = None
+    runs: list[Run] = field(default_factory=list)
+    generated_tokens: int = 0
+    closed: bool = False
+
+    def work(self) -> dict[str, Work]:
+        """What its models computed so far, by model; those that did nothing yet have no work."""
+        done = {model: Work() for model in self.models}
+        for run in self.runs:
+            for model, work in run.table.work().items():
+                done[model] = done.get(model, Work()) + work
+        return done
+
+    def usage(self, energies: dict[str, Energy]) -> Usage:
+        """What it took.
+
+        Args:
+            energies: Energy by model, as the meter tells.
+        """
+        if self.remote is not None:
+            models: Sequence[ModelUsage] = [self._remote_usage(self.remote)]
+        else:
+            models = [
+                replace(usage, energy=energies.get(usage.model, Energy()))
+                for usage in _by_model(self.runs)
+            ]
+        return total_usage(
+            models,
+            self.generated_tokens,
+            self.stopwatch.time_to_first_token_ms,
+            self.stopwatch.duration_ms,
+        )
+
+    def usd(self) -> Decimal | None:
+        """What it cost; None where nobody charges.
+
+        A remote that was asked and did not say what it counted is taken to charge for the most
+        tokens that the prompt can have, and for what was streamed.
+        """
+        if self.remote is None or self.price is None:
+            return None
+        spent = self.remote
+        if not spent.asked:
+            return Decimal(0)
+        if spent.prompt_tokens is None:
+            cost = self.price.ceiling(self.asked.most_prompt_tokens, spent.generated_tokens)
+            return cost if self.reserved_usd is None else min(cost, self.reserved_usd)
+        return self.price.cost(
+            spent.prompt_tokens, spent.cached_prompt_tokens, spent.generated_tokens
+        )
+
+    def _remote_usage(self, spent: RemoteSpent) -> ModelUsage:
+        usd = self.usd()
+        return ModelUsage(
+            model=spent.name,
+            prompt_tokens=spent.prompt_tokens or 0,
+            cached_prompt_tokens=spent.cached_prompt_tokens,
+            generated_tokens=spent.generated_tokens,
+            busy_ms=self.stopwatch.duration_ms,
+            usd=None if usd is None else float(usd),
+        )
+
+
+def _by_model(runs: Sequence[Run]) -> list[ModelUsage]:
+    """Usage of each model, over all votes it took part in."""
+    total: dict[str, ModelUsage] = {}
+    for run in runs:
+        for usage in run.table.usage():
+            known = total.get(usage.model)
+            total[usage.model] = usage if known is None else _added(known, usage)
+    return list(total.values())
+
+
+def _added(first: ModelUsage, second: ModelUsage) -> ModelUsage:
+    return replace(
+        second,
+        prompt_tokens=first.prompt_tokens + second.prompt_tokens,
+        cached_prompt_tokens=first.cached_prompt_tokens + second.cached_prompt_tokens,
+        generated_tokens=first.generated_tokens + second.generated_tokens,
+        busy_ms=first.busy_ms + second.busy_ms,
+    )

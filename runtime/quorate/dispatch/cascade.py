@@ -1,0 +1,160 @@
+"""Answers by a cascade: the first stage that is sure enough of its answer keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from quorate.dispatch.answers import Begun, Part, stage_run
+from quorate.dispatch.attempt import Attempt
+from quorate.dispatch.signals import SignalReader
+from quorate.engines.fleet import Fleet
+from quorate.errors import CannotRun, Overloaded, Unavailable
+from quorate.generation import (
+    DecidedStage,
+    Decision,
+    Delta,
+    FinishReason,
+    Notice,
+    NoticeKind,
+    Request,
+    ResponseOptions,
+)
+from quorate.routing.confidence import ConfidenceTable
+from quorate.routing.forecast import vote_key
+
+_FAILURES = (Unavailable, Overloaded, CannotRun)
+
+
+@dataclass(slots=True)
+class _Held:
+    """The answer of a stage, kept until it is known whether it is sure enough.
+
+    Attributes:
+        reader: Reads how sure it is of itself.
+        problem: Why its stage ended without an answer.
+    """
+
+    reader: SignalReader
+    parts: list[Part] = field(default_factory=list)
+    confidence: float = 0.0
+    problem: str = ""
+
+    def take(self, part: Part) -> Part:
+        """Keeps a part of the answer; returns it as the caller may see it."""
+        shown = self.reader.read(part) if isinstance(part, Delta) else part
+        self.parts.append(shown)
+        return shown
+
+    def judge(self, stage: DecidedStage, attempt: Attempt, confidences: ConfidenceTable) -> None:
+        """Finds out how sure the answer is; one that is not complete is not sure at all."""
+        if self.problem:
+            return
+        key, task = vote_key(stage.decision), attempt.asked.task
+        self.confidence = confidences.confidence(key, task, self.reader.signals())
+
+
+@dataclass(frozen=True, slots=True)
+class _Cascade:
+    """What all stages of one answer share."""
+
+    fleet: Fleet
+    request: Request
+    attempt: Attempt
+    wanted: int
+    confidences: ConfidenceTable
+
+    async def answer(self) -> AsyncGenerator[Part, None]:
+        """Runs stage after stage; see ``cascade``. Each stage that has sessions begins anew."""
+        route = self.attempt.decision.route
+        kept: _Held | None = None
+        for stage, following in pairwise(route.stages):
+            held = _Held(SignalReader(self.request.response, self.attempt.asked.prompt_bytes))
+            async with aclosing(self._tried(stage, held)) as parts:
+                async for part in parts:
+                    yield part
+            if not held.problem and held.confidence >= stage.confidence:
+                for part in held.parts[-1:] if route.stream_early else held.parts:
+                    yield part
+                return
+            if not held.problem and (kept is None or held.confidence >= kept.confidence):
+                kept = held
+            yield _escalated(stage, following, held)
+        async with aclosing(self._last(kept)) as parts:
+            async for part in parts:
+                yield part
+
+    async def _tried(self, stage: DecidedStage, held: _Held) -> AsyncGenerator[Part, None]:
+        """Has a stage answer into ``held``; shows of it what may be shown early."""
+        early = self.attempt.decision.route.stream_early
+        try:
+            async with aclosing(self._run(stage.decision, held.reader.needed)) as parts:
+                async for part in parts:
+                    if isinstance(part, Begun):
+                        yield part
+                        continue
+                    shown = held.take(part)
+                    if early and not isinstance(part, FinishReason):
+                        yield shown
+        except _FAILURES as error:
+            held.problem = error.message
+        held.judge(stage, self.attempt, self.confidences)
+
+    async def _last(self, kept: _Held | None) -> AsyncGenerator[Part, None]:
+        """Has the last stage answer, or gives the answer that was kept where it cannot."""
+        stage = self.attempt.decision.route.stages[-1]
+        answered = False
+        try:
+            async with aclosing(self._run(stage.decision, self.request.response)) as parts:
+                async for part in parts:
+                    answered = answered or not isinstance(part, Begun)
+                    yield part
+            return
+        except _FAILURES:
+            if kept is None or answered:
+                raise
+        for part in kept.parts:
+            yield part
+
+    def _run(self, decision: Decision, response: ResponseOptions) -> AsyncGenerator[Part, None]:
+        return stage_run(decision, self.fleet, self.request, response, self.attempt, self.wanted)
+
+
+async def cascade(
+    fleet: Fleet,
+    request: Request,
+    attempt: Attempt,
+    wanted: int,
+    confidences: ConfidenceTable,
+) -> AsyncGenerator[Part, None]:
+    """Answers with the first stage that is sure enough, or with the last.
+
+    What may be replaced is held back, unless the plan says to stream it early. A stage that fails
+    is followed by the next; where the last one fails before it said anything, the surest answer so
+    far is kept.
+
+    Raises:
+        QuorateError: What the last stage raises, and there is no answer to fall back on.
+    """
+    begun = False
+    answer = _Cascade(fleet, request, attempt, wanted, confidences).answer()
+    async with aclosing(answer) as parts:
+        async for part in parts:
+            if not begun:
+                begun = True
+                yield Begun()
+            if not isinstance(part, Begun):
+                yield part
+
+
+def _escalated(stage: DecidedStage, following: DecidedStage, held: _Held) -> Notice:
+    first = " + ".join(member.model for member in stage.decision.members)
+    then = " + ".join(member.model for member in following.decision.members)
+    why = held.problem or (
+        f"its confidence is {held.confidence:.2f}, and {stage.confidence:.2f} is asked for"
+    )
+    return Notice(
+        NoticeKind.ESCALATED, stage.decision.members[0].model, f"{first} gives way to {then}: {why}"
+    )

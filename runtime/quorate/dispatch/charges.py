@@ -1,0 +1,174 @@
+"""From an attempt to its row in the ledger."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+from quorate.accounting.charges import Charge, ModelCharge, Reservation
+from quorate.accounting.money import from_float
+from quorate.dispatch.attempt import Attempt
+from quorate.generation import Candidate, Decision, EnergyTier, ModelUsage, Rejection, Usage
+
+_TIERS = list(EnergyTier)
+
+
+def reservation(attempt: Attempt, policy_version: str, prompt_hash: str) -> Reservation:
+    """What is written down before an attempt begins."""
+    decision, asked = attempt.decision, attempt.asked
+    return Reservation(
+        attempt_id=attempt.attempt_id,
+        request_id=asked.request_id,
+        started_at=attempt.started_at,
+        plan_kind=decision.route.kind.value,
+        model=decision.route.remote,
+        key=asked.key,
+        policy_version=policy_version,
+        plan=plan_json(decision),
+        profile=decision.profile,
+        task=decision.route.task,
+        candidates=candidates_json(decision),
+        clause=_clause(decision),
+        price_version="" if attempt.price is None else attempt.price.version,
+        reserved_usd=attempt.reserved_usd,
+        prompt_hash=prompt_hash,
+    )
+
+
+def charge(
+    before: Reservation,
+    attempt: Attempt,
+    usage: Usage,
+    outcome: str,
+    finished_at: float,
+    prompt_text: str,
+) -> Charge:
+    """The row of an attempt that ended.
+
+    Args:
+        before: What was written down before it.
+        attempt: The attempt, over.
+        usage: What it took.
+        outcome: How it ended, such as ``finished``.
+        finished_at: UTC epoch seconds.
+        prompt_text: The prompt; the ledger keeps it only where it is asked to.
+    """
+    joules = [model.energy.joules for model in usage.models if model.energy.joules is not None]
+    known = bool(joules) and len(joules) == len(usage.models)
+    reason = attempt.runs[-1].reason if attempt.runs else None
+    return Charge(
+        attempt_id=before.attempt_id,
+        request_id=before.request_id,
+        started_at=before.started_at,
+        finished_at=finished_at,
+        plan_kind=before.plan_kind,
+        outcome=outcome,
+        key=before.key,
+        policy_version=before.policy_version,
+        plan=before.plan,
+        profile=before.profile,
+        task=before.task,
+        candidates=before.candidates,
+        clause=before.clause,
+        finish_reason="" if reason is None else reason.value,
+        prompt_tokens=usage.prompt_tokens,
+        cached_prompt_tokens=usage.models[0].cached_prompt_tokens if usage.models else 0,
+        generated_tokens=usage.generated_tokens,
+        time_to_first_token_ms=usage.time_to_first_token_ms,
+        time_per_token_ms=_time_per_token_ms(usage),
+        duration_ms=usage.duration_ms,
+        joules=sum(joules) if known else None,
+        tier=_lowest(usage.models) if known else EnergyTier.UNAVAILABLE,
+        idle_joules=None if attempt.job is None else attempt.job.idle_joules,
+        price_version=before.price_version,
+        reserved_usd=before.reserved_usd,
+        usd=attempt.usd(),
+        prompt_hash=before.prompt_hash,
+        prompt_text=prompt_text,
+        models=tuple(_part(model) for model in usage.models),
+    )
+
+
+def plan_json(decision: Decision) -> str:
+    """The plan that runs, as JSON."""
+    route = decision.route
+    if route.remote:
+        return _json({"remote": route.remote})
+    if route.stages:
+        stages = [
+            {**_vote(stage.decision), "confidence": stage.confidence} for stage in route.stages
+        ]
+        return _json({"stages": stages})
+    return _json(_vote(decision))
+
+
+def candidates_json(decision: Decision) -> str:
+    """Every candidate with its predictions and what spoke against it, as JSON."""
+    return _json([_candidate(one) for one in decision.route.candidates])
+
+
+def _vote(decision: Decision) -> dict[str, Any]:
+    return {
+        "members": {member.model: member.weight for member in decision.members},
+        "rule": decision.rule.value,
+        "alignment": decision.alignment.value,
+        "weighting": decision.weighting.value,
+    }
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    told = {
+        name: value.value if isinstance(value, EnergyTier) else value
+        for name, value in asdict(candidate.forecast).items()
+        if value is not None
+    }
+    return {
+        "name": candidate.name,
+        "chosen": candidate.chosen,
+        "quality": candidate.quality,
+        "cost": candidate.cost,
+        "forecast": told,
+        "rejections": [_rejection(one) for one in candidate.rejections],
+    }
+
+
+def _rejection(rejection: Rejection) -> dict[str, Any]:
+    told = {"predicted": rejection.predicted, "limit": rejection.limit}
+    known = {name: value for name, value in told.items() if value is not None}
+    return {"clause": rejection.clause.value, "message": rejection.message, **known}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _clause(decision: Decision) -> str:
+    over = decision.route.over_budget
+    return "" if over is None else over.clause.value
+
+
+def _time_per_token_ms(usage: Usage) -> float | None:
+    first = usage.time_to_first_token_ms
+    if first is None or usage.generated_tokens < 2:
+        return None
+    return (usage.duration_ms - first) / (usage.generated_tokens - 1)
+
+
+def _lowest(models: tuple[ModelUsage, ...]) -> EnergyTier:
+    return max((model.energy.tier for model in models), key=_TIERS.index)
+
+
+def _part(usage: ModelUsage) -> ModelCharge:
+    usd: Decimal | None = None if usage.usd is None else from_float(usage.usd)
+    return ModelCharge(
+        model=usage.model,
+        prompt_tokens=usage.prompt_tokens,
+        cached_prompt_tokens=usage.cached_prompt_tokens,
+        generated_tokens=usage.generated_tokens,
+        busy_ms=usage.busy_ms,
+        joules=usage.energy.joules,
+        tier=usage.energy.tier,
+        usd=usd,
+    )

@@ -1,0 +1,124 @@
+"""What finished attempts teach about the cost of plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from quorate.dispatch.attempt import Attempt, RemoteSpent, Run
+from quorate.generation import Energy, EnergyTier, FinishReason
+from quorate.measurement.costs import RunShape
+from quorate.measurement.profiles import FinishedRun, Profiles
+from quorate.routing.forecast import vote_key
+
+_CUT_OFF = frozenset(
+    {
+        FinishReason.MAX_TOKENS,
+        FinishReason.MAX_BYTES,
+        FinishReason.CONTEXT_FULL,
+        FinishReason.CONTENT_FILTER,
+    }
+)
+# A reader that held a stream up for more than this share of it says nothing of the model's speed.
+_MOST_STALLED = 0.2
+_SMOOTHING = 0.05
+_FIRST_RATE = 0.5
+
+
+class Escalations:
+    """How often each cascade asks its next stage: a mean in which the latest counts most."""
+
+    def __init__(self) -> None:
+        self._rates: dict[str, float] = {}
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Share of the requests that went on, by name of the cascade's candidate."""
+        return self._rates
+
+    def observe(self, name: str, went_on: bool) -> None:
+        """Learns one request."""
+        rate = self._rates.get(name, _FIRST_RATE)
+        self._rates[name] = rate + _SMOOTHING * (float(went_on) - rate)
+
+
+def learn(
+    profiles: Profiles, attempt: Attempt, batch: float, energies: Mapping[str, Energy]
+) -> None:
+    """Teaches the profiles what each vote of an attempt took, or its remote.
+
+    Args:
+        profiles: Learn.
+        attempt: It ended with an answer.
+        batch: Requests that used its busiest model meanwhile, on average.
+        energies: Its energy by model.
+    """
+    if attempt.remote is not None:
+        _learn_remote(profiles, attempt, attempt.remote)
+        return
+    models = [seat for run in attempt.runs for seat in run.table.work()]
+    for run in attempt.runs:
+        told = energies if len(models) == len(set(models)) else {}
+        _learn_run(profiles, attempt, run, batch, told)
+
+
+def _learn_run(
+    profiles: Profiles,
+    attempt: Attempt,
+    run: Run,
+    batch: float,
+    energies: Mapping[str, Energy],
+) -> None:
+    if run.ended_at is None or run.reason is None:
+        return
+    seconds = run.ended_at - run.started_at - run.waited_seconds
+    if run.stalled_seconds > _MOST_STALLED * seconds or run.table.was_disturbed:
+        return
+    usages = run.table.usage()
+    longest = max(usages, key=lambda usage: usage.prompt_tokens)
+    joules, tier = _total([energies.get(usage.model, Energy()) for usage in usages])
+    first = None
+    if run.first_token_at is not None:
+        first = (run.first_token_at - run.started_at - run.waited_seconds) * 1000.0
+    profiles.observe(
+        vote_key(run.decision),
+        FinishedRun(
+            shape=RunShape(
+                longest.prompt_tokens - longest.cached_prompt_tokens,
+                run.length,
+                batch,
+                longest.cached_prompt_tokens,
+            ),
+            duration_ms=seconds * 1000.0,
+            first_token_ms=first,
+            joules=joules,
+            tier=tier,
+            complete=run.reason not in _CUT_OFF,
+            task=attempt.asked.task,
+            prompt_bytes=attempt.asked.prompt_bytes,
+        ),
+    )
+
+
+def _learn_remote(profiles: Profiles, attempt: Attempt, spent: RemoteSpent) -> None:
+    if not spent.complete or spent.prompt_tokens is None:
+        return
+    cached = min(spent.cached_prompt_tokens, spent.prompt_tokens)
+    profiles.observe(
+        f"remote:{spent.name}",
+        FinishedRun(
+            shape=RunShape(spent.prompt_tokens - cached, spent.generated_tokens, 1.0, cached),
+            duration_ms=attempt.stopwatch.duration_ms,
+            first_token_ms=attempt.stopwatch.time_to_first_token_ms,
+            complete=True,
+            task=attempt.asked.task,
+            prompt_bytes=attempt.asked.prompt_bytes,
+        ),
+    )
+
+
+def _total(energies: list[Energy]) -> tuple[float | None, EnergyTier]:
+    known = [energy.joules for energy in energies if energy.joules is not None]
+    if not known or len(known) < len(energies):
+        return None, EnergyTier.UNAVAILABLE
+    order = list(EnergyTier)
+    return sum(known), max((energy.tier for energy in energies), key=order.index)

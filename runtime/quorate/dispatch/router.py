@@ -1,0 +1,185 @@
+"""Asks the router: from a request and the state of the rooms to a decision."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from quorate.accounting.prices import Price
+from quorate.dispatch.books import Books
+from quorate.dispatch.gate import Gate
+from quorate.dispatch.prompts import most_prompt_tokens, prompt_bytes
+from quorate.engines.fleet import Fleet
+from quorate.engines.remote.remote import Remote
+from quorate.engines.status import ModelState
+from quorate.generation import Decision, FailurePolicy, NamedPlan, Request, ScoreRequest
+from quorate.routing.choose import choose_plan
+from quorate.routing.confidence import ConfidenceTable
+from quorate.routing.quality import QualityTable
+from quorate.routing.settings import RoutingSettings
+from quorate.routing.snapshot import Left, Room, Snapshot
+from quorate.routing.snapshot import Remote as RemoteStatus
+from quorate.routing.wish import Wish
+
+_SEED_BITS = 63
+_UNRATED = 0.9
+
+
+class Knowledge:
+    """What calibration found out; replaced as a whole when there is something new.
+
+    Attributes:
+        quality: Of models and votes.
+        confidence: Of answers.
+        guess: Guesses the task of a prompt where the request names none, or "".
+    """
+
+    def __init__(
+        self, quality: QualityTable | None = None, confidence: ConfidenceTable | None = None
+    ) -> None:
+        self.quality = quality or QualityTable()
+        self.confidence = confidence or ConfidenceTable()
+
+
+class Router:
+    """Takes the snapshots that decisions rest on.
+
+    Args:
+        fleet: The models.
+        gate: The door of the service.
+        books: What plans took, and what is left of the budgets.
+        settings: How plans are chosen.
+        profiles: Named plans of the configuration.
+        default_profile: The plan of requests that name none, or "".
+        remotes: Remote APIs by name.
+        price: What a remote charges now, by its name; None where nobody knows.
+        knowledge: What calibration found out.
+        draw: A number drawn evenly from [0, 1).
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        gate: Gate,
+        books: Books,
+        settings: RoutingSettings,
+        profiles: Mapping[str, NamedPlan],
+        default_profile: str = "",
+        remotes: Mapping[str, Remote] | None = None,
+        price: Callable[[str], Price | None] = lambda name: None,
+        knowledge: Knowledge | None = None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._fleet = fleet
+        self._gate = gate
+        self._books = books
+        self._settings = settings
+        self._profiles = dict(profiles)
+        self._default_profile = default_profile
+        self._remotes = dict(remotes or {})
+        self._price = price
+        self.knowledge = knowledge or Knowledge()
+        self._draw = draw
+
+    def decide(
+        self,
+        request: Request,
+        max_tokens: int,
+        failed: frozenset[str] = frozenset(),
+        elapsed_ms: float = 0.0,
+    ) -> Decision:
+        """Chooses the plan of a request; see ``routing.choose.choose_plan`` for what it raises.
+
+        Args:
+            request: The request.
+            max_tokens: Most tokens of its answer.
+            failed: Candidates that were tried for it and failed.
+            elapsed_ms: Time since it arrived.
+        """
+        seed = request.sampling.seed
+        wish = Wish(
+            asked=request.plan,
+            seed=secrets.randbits(_SEED_BITS) if seed is None else seed,
+            prompt_bytes=prompt_bytes(request.prompt),
+            most_prompt_tokens=most_prompt_tokens(request.prompt),
+            max_tokens=max_tokens,
+            budget=request.budget,
+            local_only=request.local_only,
+            task=request.task,
+            unsupported={
+                name: remote.unsupported(request) for name, remote in self._remotes.items()
+            },
+            failed=failed,
+            elapsed_ms=elapsed_ms,
+            draw=self._draw(),
+        )
+        return choose_plan(wish, self._snapshot(request.key))
+
+    def decide_for_score(self, request: ScoreRequest) -> Decision:
+        """Chooses the vote of a score, which nothing but local models can give.
+
+        It drops no member unasked: the rest of the sum would silently be of another plan.
+        """
+        size = len(request.continuation.encode())
+        wish = Wish(
+            request.plan,
+            prompt_bytes=prompt_bytes(request.prompt) + size,
+            max_tokens=size,
+            local_only=True,
+        )
+        decision = choose_plan(wish, self._snapshot(request.key))
+        if decision.on_failure is not FailurePolicy.AUTO:
+            return decision
+        return replace(decision, on_failure=FailurePolicy.REPLAY)
+
+    def price(self, remote: str) -> Price | None:
+        """What a remote charges now; None where nobody knows, or "" names none."""
+        return self._price(remote) if remote else None
+
+    def _snapshot(self, key: str) -> Snapshot:
+        models = self._fleet.statuses
+        return Snapshot(
+            models=models,
+            profiles=self._profiles,
+            default_profile=self._default_profile,
+            costs=self._books.profiles.snapshot(),
+            active=self._books.activity.now,
+            escalations=self._books.escalations.rates,
+            wedged=frozenset(
+                model
+                for model, status in models.items()
+                if status.state is ModelState.READY and self._fleet.wedged(model)
+            ),
+            quality=self.knowledge.quality,
+            remotes={name: self._status(remote) for name, remote in self._remotes.items()},
+            room=self._room(),
+            left=self._left(key),
+            settings=self._settings,
+        )
+
+    def _status(self, remote: Remote) -> RemoteStatus:
+        settings = remote.settings
+        return RemoteStatus(
+            name=remote.name,
+            price=self._price(remote.name),
+            unavailable=remote.available() or "",
+            context_length=settings.context_length or 0,
+            quality=_UNRATED if settings.quality is None else settings.quality,
+            tasks=settings.tasks,
+            first_token_ms=settings.time_to_first_token_ms or 0.0,
+            tokens_per_second=settings.tokens_per_second or 0.0,
+        )
+
+    def _room(self) -> Room:
+        gate = self._gate
+        return Room(
+            gate.inside, gate.waiting, gate.most_running, gate.most_waiting, gate.typical_ms
+        )
+
+    def _left(self, key: str) -> Left:
+        windows = self._books.budgets.left(key)
+        joules = [window.left for window in windows if window.unit == "joules"]
+        usd = [window.left for window in windows if window.unit == "usd"]
+        return Left(min(joules, default=None), min(usd, default=None))

@@ -1,0 +1,88 @@
+"""Checked reading of what was saved, as JSON gives it: a text, a number, a list, a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TypeAlias
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+Table: TypeAlias = Mapping[str, Json]
+
+
+def table(fields: Table, name: str) -> Table:
+    """A field that is a table.
+
+    Raises:
+        ValueError: It is missing or something else.
+    """
+    value = fields.get(name)
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is not a table")
+    return value
+
+
+def text(fields: Table, name: str) -> str:
+    """A field that is a text.
+
+    Raises:
+        ValueError: It is missing or something else.
+    """
+    value = fields.get(name)
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is not a text")
+    return value
+
+
+def number(fields: Table, name: str, lowest: float = -math.inf, highest: float = math.inf) -> float:
+    """A field that is a finite number within limits.
+
+    Raises:
+        ValueError: It is missing, something else or out of range.
+    """
+    return _number(fields.get(name), name, lowest, highest)
+
+
+def count(fields: Table, name: str) -> int:
+    """A field that is a whole number, at least 0.
+
+    Raises:
+        ValueError: It is missing, something else or negative.
+    """
+    value = fields.get(name)
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{name} is not a count")
+    return value
+
+
+def numbers(
+    fields: Table,
+    name: str,
+    longest: int,
+    lowest: float = -math.inf,
+    highest: float = math.inf,
+) -> list[float]:
+    """A field that is a list of finite numbers within limits.
+
+    Args:
+        fields: The table.
+        name: Of the field.
+        longest: Most numbers it may have.
+        lowest: Least number allowed.
+        highest: Greatest number allowed.
+
+    Raises:
+        ValueError: It is missing, something else, too long, or holds what it may not.
+    """
+    value = fields.get(name)
+    if not isinstance(value, list) or len(value) > longest:
+        raise ValueError(f"{name} is not a list of up to {longest} numbers")
+    return [_number(one, name, lowest, highest) for one in value]
+
+
+def _number(value: Json, name: str, lowest: float, highest: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{name} is not a number")
+    if not lowest <= value <= highest or abs(value) > 1e300:
+        raise ValueError(f"{name} is out of range")
+    return float(value)

@@ -1,0 +1,214 @@
+"""What a plan will take for one request, from what such votes took on this machine before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from quorate.engines.status import ModelStatus
+from quorate.generation import Decision, EnergyTier, Forecast
+from quorate.measurement.costs import CostModel, RunShape
+from quorate.measurement.prompt_sizes import PromptSizeModel
+from quorate.routing.options import Option
+from quorate.routing.snapshot import Remote, Snapshot
+from quorate.routing.wish import Wish
+
+_ASSUMED_ESCALATIONS = 0.5
+# Where fewer requests of a cascade go on than this, nine of ten end with the first stage.
+_RARE = 0.1
+
+
+def vote_key(decision: Decision) -> str:
+    """Key of what a vote costs: members and manner, whatever the request and the weights."""
+    models = "+".join(member.model for member in decision.members)
+    if len(decision.members) == 1:
+        return f"single:{models}"
+    manner = f"{decision.alignment.value}:{decision.weighting.value}"
+    return f"ensemble:{models}:{manner}"
+
+
+def forecast_local(option: Option, wish: Wish, snapshot: Snapshot) -> Forecast:
+    """What a local plan will take, waiting at the door included.
+
+    A cascade takes its first stage, and each further one as often as it was asked for.
+    """
+    if not option.stages:
+        return Forecast()
+    wait = snapshot.room.wait_ms
+    total = _vote(option.stages[0].decision, wish, snapshot)
+    share = snapshot.escalations.get(option.name, _ASSUMED_ESCALATIONS)
+    reached = 1.0
+    for stage in option.stages[1:]:
+        reached *= share
+        total = _then(total, _vote(stage.decision, wish, snapshot), reached)
+    return Forecast(
+        time_ms=_sum(total.time_ms, wait),
+        time_q90_ms=_sum(total.time_q90_ms, wait),
+        joules=total.joules,
+        joules_q90=total.joules_q90,
+        tier=total.tier,
+        prompt_tokens=total.prompt_tokens,
+        generated_tokens=total.generated_tokens,
+        cold=total.cold,
+    )
+
+
+def forecast_remote(remote: Remote, wish: Wish, snapshot: Snapshot) -> Forecast:
+    """What a remote will take: measured where it was asked before, else as the operator expects."""
+    known = snapshot.costs.get(f"remote:{remote.name}")
+    prompt = PromptSizeModel().tokens(wish.prompt_bytes)
+    generated = float(wish.max_tokens)
+    time, likely, cold = _expected_remote(remote, generated)
+    if known is not None and not known.costs.cold:
+        prompt = known.prompt_sizes.tokens(wish.prompt_bytes)
+        lengths = known.lengths(wish.task)
+        generated = lengths.expected(wish.max_tokens)
+        shape = RunShape(prompt, generated)
+        longest = RunShape(prompt, lengths.quantile(0.9, wish.max_tokens))
+        time = known.costs.time(shape).mean_ms
+        likely, cold = known.costs.time(longest).q90_ms, False
+    usd = ceiling = None
+    if remote.price is not None:
+        usd = float(remote.price.cost(math.ceil(prompt), 0, math.ceil(generated)))
+        ceiling = float(remote.price.ceiling(wish.most_prompt_tokens, wish.max_tokens))
+    return Forecast(
+        time_ms=time,
+        time_q90_ms=likely,
+        usd=usd,
+        usd_ceiling=ceiling,
+        prompt_tokens=prompt,
+        generated_tokens=generated,
+        cold=cold,
+    )
+
+
+def _expected_remote(remote: Remote, generated: float) -> tuple[float | None, float | None, bool]:
+    if not remote.tokens_per_second:
+        return None, None, True
+    time = remote.first_token_ms + generated / remote.tokens_per_second * 1000.0
+    return time, time, True
+
+
+def _vote(decision: Decision, wish: Wish, snapshot: Snapshot) -> Forecast:
+    known = snapshot.costs.get(vote_key(decision))
+    if known is not None and not known.costs.cold:
+        lengths = known.lengths(wish.task)
+        expected = lengths.expected(wish.max_tokens)
+        longest = lengths.quantile(0.9, wish.max_tokens)
+        prompt = known.prompt_sizes.tokens(wish.prompt_bytes)
+        batch = 1.0 + max(_active(decision, snapshot))
+        return _run(known.costs, prompt, expected, longest, batch, _queue(decision, snapshot))
+    return _from_members(decision, wish, snapshot)
+
+
+def _run(
+    model: CostModel, prompt: float, expected: float, longest: float, batch: float, queue: float
+) -> Forecast:
+    """One vote: expected for an answer of expected length, likely for one of nine in ten."""
+    usual, long = RunShape(prompt, expected, batch), RunShape(prompt, longest, batch)
+    time, energy, much = model.time(usual), model.energy(usual), model.energy(long)
+    return Forecast(
+        time_ms=time.mean_ms * (1.0 + queue),
+        time_q90_ms=max(time.q90_ms, model.time(long).mean_ms) * (1.0 + queue),
+        joules=None if energy is None else energy.joules,
+        joules_q90=None if much is None else much.q90_joules,
+        tier=EnergyTier.UNAVAILABLE if energy is None else energy.tier,
+        prompt_tokens=prompt,
+        generated_tokens=expected,
+        cold=False,
+    )
+
+
+def _from_members(decision: Decision, wish: Wish, snapshot: Snapshot) -> Forecast:
+    """A vote that was never measured, by what its members take alone, as far as they are known.
+
+    It is as slow as its slowest member and takes the energy of all; what the vote itself adds is
+    left out, which is optimistic, so that it gets a chance to be measured.
+    """
+    alone = [_vote_of_one(member.model, decision, wish, snapshot) for member in decision.members]
+    if len(decision.members) == 1 or any(one.cold for one in alone):
+        prompt = max((one.prompt_tokens for one in alone), default=0.0)
+        return Forecast(prompt_tokens=prompt, generated_tokens=float(wish.max_tokens))
+    return Forecast(
+        time_ms=_largest([one.time_ms for one in alone]),
+        time_q90_ms=_largest([one.time_q90_ms for one in alone]),
+        joules=_total([one.joules for one in alone]),
+        joules_q90=_total([one.joules_q90 for one in alone]),
+        tier=_lowest([one.tier for one in alone]),
+        prompt_tokens=max(one.prompt_tokens for one in alone),
+        generated_tokens=max(one.generated_tokens for one in alone),
+        cold=True,
+    )
+
+
+def _vote_of_one(model: str, decision: Decision, wish: Wish, snapshot: Snapshot) -> Forecast:
+    known = snapshot.costs.get(f"single:{model}")
+    if known is None or known.costs.cold:
+        return Forecast(prompt_tokens=PromptSizeModel().tokens(wish.prompt_bytes))
+    lengths = known.lengths(wish.task)
+    return _run(
+        known.costs,
+        known.prompt_sizes.tokens(wish.prompt_bytes),
+        lengths.expected(wish.max_tokens),
+        lengths.quantile(0.9, wish.max_tokens),
+        1.0 + snapshot.active.get(model, 0),
+        _queue(decision, snapshot),
+    )
+
+
+def _active(decision: Decision, snapshot: Snapshot) -> list[int]:
+    return [snapshot.active.get(member.model, 0) for member in decision.members]
+
+
+def _queue(decision: Decision, snapshot: Snapshot) -> float:
+    """How many times its own length a request waits for sessions of its members."""
+    return max(
+        _full_rounds(snapshot.models.get(member.model), snapshot.active.get(member.model, 0))
+        for member in decision.members
+    )
+
+
+def _full_rounds(model: ModelStatus | None, active: int) -> float:
+    if model is None or not model.sessions or active < model.sessions:
+        return 0.0
+    return (active + 1 - model.sessions) / model.sessions
+
+
+def _then(first: Forecast, second: Forecast, share: float) -> Forecast:
+    """A stage that follows another for a share of the requests."""
+    likely = share >= _RARE
+    q90 = _sum(first.time_q90_ms, second.time_q90_ms) if likely else first.time_q90_ms
+    joules_q90 = _sum(first.joules_q90, second.joules_q90) if likely else first.joules_q90
+    return Forecast(
+        time_ms=_sum(first.time_ms, _scaled(second.time_ms, share)),
+        time_q90_ms=q90,
+        joules=_sum(first.joules, _scaled(second.joules, share)),
+        joules_q90=joules_q90,
+        tier=_lowest([first.tier, second.tier]),
+        prompt_tokens=max(first.prompt_tokens, second.prompt_tokens),
+        generated_tokens=max(first.generated_tokens, second.generated_tokens),
+        cold=first.cold or second.cold,
+    )
+
+
+def _sum(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first + second
+
+
+def _scaled(value: float | None, share: float) -> float | None:
+    return None if value is None else value * share
+
+
+def _largest(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return max(known) if len(known) == len(values) else None
+
+
+def _total(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _lowest(tiers: Sequence[EnergyTier]) -> EnergyTier:
+    order = list(EnergyTier)
+    return max(tiers, key=order.index)

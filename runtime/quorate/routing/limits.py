@@ -1,0 +1,147 @@
+"""What speaks against a plan: the clauses of "over budget", and what cannot run at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from quorate.errors import Unavailable
+from quorate.generation import Candidate, Clause, Forecast, Rejection
+from quorate.routing.options import Option
+from quorate.routing.snapshot import Remote, Snapshot
+from quorate.routing.wish import Wish
+
+CANNOT_RUN = frozenset({Clause.HEALTH, Clause.UNSUPPORTED, Clause.FAILED_BEFORE})
+"""What no policy can overlook: a plan with one of these would only fail."""
+
+# How far a guess of a prompt's tokens by its bytes may be off before anything is ruled out.
+_CERTAINLY_TOO_LONG = 1.5
+
+
+def local_rejections(
+    option: Option, forecast: Forecast, wish: Wish, snapshot: Snapshot
+) -> tuple[Rejection, ...]:
+    """Everything that speaks against a local plan, the gravest first."""
+    return (
+        *_cannot_run(option, wish, snapshot),
+        *_no_room(option, forecast, snapshot),
+        *_over_limits(forecast, wish, snapshot),
+    )
+
+
+def remote_rejections(
+    name: str, remote: Remote, forecast: Forecast, wish: Wish, snapshot: Snapshot
+) -> tuple[Rejection, ...]:
+    """Everything that speaks against a remote, the gravest first."""
+    return (
+        *_cannot_ask(name, remote, wish),
+        *_too_dear(forecast, wish, snapshot),
+        *_too_slow(forecast, wish),
+    )
+
+
+def nearness(candidate: Candidate) -> float:
+    """By how much a plan misses its limits, as the sum of what is over, relative to each limit."""
+    return sum(
+        rejection.predicted / rejection.limit - 1.0
+        if rejection.predicted is not None and rejection.limit
+        else 1.0
+        for rejection in candidate.rejections
+    )
+
+
+def _cannot_run(option: Option, wish: Wish, snapshot: Snapshot) -> Iterator[Rejection]:
+    if option.name in wish.failed:
+        yield Rejection(Clause.FAILED_BEFORE, f"{option.name} failed for this request before")
+    if option.error is not None:
+        transient = isinstance(option.error, Unavailable)
+        broken = any(model not in snapshot.models for model in option.models)
+        clause = Clause.HEALTH if transient or not broken else Clause.UNSUPPORTED
+        yield Rejection(clause, option.error.message)
+    for model in option.models:
+        if model in snapshot.wedged:
+            yield Rejection(Clause.HEALTH, f"{model} makes no progress")
+
+
+def _no_room(option: Option, forecast: Forecast, snapshot: Snapshot) -> Iterator[Rejection]:
+    room = snapshot.room
+    if room.full:
+        yield Rejection(
+            Clause.CAPACITY,
+            f"{room.running} requests run and {room.waiting} wait, which is the limit",
+            float(room.waiting + 1),
+            float(room.most_waiting),
+        )
+    if not option.stages:
+        return
+    holds = min(stage.decision.context_tokens for stage in option.stages)
+    if holds and forecast.prompt_tokens > _CERTAINLY_TOO_LONG * holds:
+        yield Rejection(
+            Clause.CONTEXT,
+            f"the prompt has some {forecast.prompt_tokens:.0f} tokens and the context {holds}",
+            forecast.prompt_tokens,
+            float(holds),
+        )
+
+
+def _over_limits(forecast: Forecast, wish: Wish, snapshot: Snapshot) -> Iterator[Rejection]:
+    """What was never measured is not over a limit: it is found out by running it."""
+    yield from _too_slow(forecast, wish)
+    joules, cap, left = forecast.joules, wish.budget.energy_joules, snapshot.left.joules
+    if joules is not None and cap is not None and joules > cap:
+        yield Rejection(
+            Clause.ENERGY, f"it would take {joules:.3g} J of {cap:.3g} J allowed", joules, cap
+        )
+    likely = forecast.joules_q90
+    if left is not None and left <= 0:
+        yield Rejection(Clause.ENERGY_WINDOW, "the window's joules are spent", likely, left)
+    elif likely is not None and left is not None and likely > left:
+        yield Rejection(
+            Clause.ENERGY_WINDOW,
+            f"it may take {likely:.3g} J, and {left:.3g} J are left of the window",
+            likely,
+            left,
+        )
+
+
+def _too_slow(forecast: Forecast, wish: Wish) -> Iterator[Rejection]:
+    likely, limit = forecast.time_q90_ms, wish.budget.latency_ms
+    if likely is None or limit is None or likely + wish.elapsed_ms <= limit:
+        return
+    yield Rejection(
+        Clause.LATENCY,
+        f"nine answers of ten take up to {likely + wish.elapsed_ms:.0f} ms of {limit:.0f} ms "
+        "allowed",
+        likely + wish.elapsed_ms,
+        limit,
+    )
+
+
+def _cannot_ask(name: str, remote: Remote, wish: Wish) -> Iterator[Rejection]:
+    if name in wish.failed:
+        yield Rejection(Clause.FAILED_BEFORE, f"{name} failed for this request before")
+    if remote.unavailable:
+        yield Rejection(Clause.HEALTH, remote.unavailable)
+    lacks = wish.unsupported.get(remote.name, ())
+    if lacks:
+        yield Rejection(Clause.UNSUPPORTED, f"it has no {', '.join(lacks)}")
+    if remote.tasks and wish.task not in remote.tasks:
+        yield Rejection(Clause.TASK, f"it is for {', '.join(remote.tasks)} only")
+    if remote.price is None:
+        yield Rejection(Clause.PRICE_UNKNOWN, "nobody knows what it charges")
+
+
+def _too_dear(forecast: Forecast, wish: Wish, snapshot: Snapshot) -> Iterator[Rejection]:
+    ceiling, cap, left = forecast.usd_ceiling, wish.budget.usd, snapshot.left.usd
+    if ceiling is None:
+        return
+    if cap is not None and ceiling > cap:
+        yield Rejection(
+            Clause.USD, f"it may cost {ceiling:.3g} USD of {cap:.3g} USD allowed", ceiling, cap
+        )
+    if left is not None and ceiling > left:
+        yield Rejection(
+            Clause.USD_WINDOW,
+            f"it may cost {ceiling:.3g} USD, and {left:.3g} USD are left of the window",
+            ceiling,
+            left,
+        )

@@ -1,0 +1,152 @@
+"""The local plans that a request could be answered with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from quorate.engines.status import ModelState
+from quorate.errors import InvalidRequest, NotFound, QuorateError
+from quorate.generation import (
+    CascadePlan,
+    DecidedStage,
+    MemberSpec,
+    NamedPlan,
+    Plan,
+    PlanKind,
+    ProfilePlan,
+)
+from quorate.routing.resolve import resolve
+from quorate.routing.snapshot import Snapshot
+from quorate.routing.wish import Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A local plan under a name.
+
+    Attributes:
+        name: Such as ``single:a`` or ``profile:pair``.
+        models: Every model of every stage, once.
+        stages: One vote, or those of a cascade; none where it cannot run.
+        profile: Name of the profile it came from, or "".
+        error: Why it cannot run.
+    """
+
+    name: str
+    kind: PlanKind
+    models: tuple[str, ...]
+    stages: tuple[DecidedStage, ...] = ()
+    stream_early: bool = False
+    profile: str = ""
+    error: QuorateError | None = None
+
+
+def asked_options(wish: Wish, snapshot: Snapshot) -> list[Option]:
+    """The plan that a request names, or the default profile; none where the choice is open.
+
+    Raises:
+        NotFound: The profile is unknown.
+    """
+    asked = wish.asked
+    if isinstance(asked, Plan | CascadePlan):
+        return [_option(_plan_name(asked), asked, wish, snapshot)]
+    if isinstance(asked, ProfilePlan):
+        if asked.name not in snapshot.profiles:
+            raise NotFound("profile", asked.name, snapshot.profiles)
+        return [_profile(asked.name, wish, snapshot)]
+    if asked is None and snapshot.default_profile:
+        return [_profile(snapshot.default_profile, wish, snapshot)]
+    return []
+
+
+def open_options(wish: Wish, snapshot: Snapshot) -> list[Option]:
+    """Every local plan that the server may choose: each model, each profile, or all together.
+
+    Where no profile says which models may vote together, all that share a vocabulary with the first
+    ready one do.
+    """
+    allowed = snapshot.settings.candidates
+    options = [
+        _option(f"single:{model}", Plan((MemberSpec(model),)), wish, snapshot)
+        for model in snapshot.models
+        if not allowed or model in allowed
+    ]
+    options += [
+        _profile(profile, wish, snapshot)
+        for profile in snapshot.profiles
+        if not allowed or profile in allowed
+    ]
+    if not snapshot.profiles and not allowed:
+        options += [
+            _option(_plan_name(peers), peers, wish, snapshot) for peers in _ready_peers(snapshot)
+        ]
+    return options
+
+
+def _ready_peers(snapshot: Snapshot) -> Iterator[Plan]:
+    """Every ready model that can vote token by token with the first ready one, if there are any."""
+    ready = [m for m in snapshot.models.values() if m.state is ModelState.READY]
+    peers = [m for m in ready if m.vocabulary_fingerprint == ready[0].vocabulary_fingerprint]
+    if len(peers) > 1:
+        yield Plan(tuple(MemberSpec(model.id) for model in peers))
+
+
+def _profile(name: str, wish: Wish, snapshot: Snapshot) -> Option:
+    return _option(f"profile:{name}", snapshot.profiles[name], wish, snapshot, name)
+
+
+def _option(
+    name: str, plan: NamedPlan, wish: Wish, snapshot: Snapshot, profile: str = ""
+) -> Option:
+    kind = _kind(plan)
+    models = _models(plan)
+    try:
+        stages = _stages(plan, wish, snapshot, profile)
+    except QuorateError as error:
+        return Option(name, kind, models, profile=profile, error=error)
+    early = isinstance(plan, CascadePlan) and plan.stream_early
+    return Option(name, kind, models, stages, early, profile)
+
+
+def _stages(
+    plan: NamedPlan, wish: Wish, snapshot: Snapshot, profile: str
+) -> tuple[DecidedStage, ...]:
+    if isinstance(plan, Plan):
+        return (DecidedStage(resolve(plan, snapshot, wish.seed, profile), 0.0),)
+    if len(plan.stages) < 2:
+        raise InvalidRequest("plan.cascade.stages", "has fewer than two stages; name another plan")
+    default = snapshot.settings.confidence
+    stages = []
+    for index, stage in enumerate(plan.stages):
+        asked = default if stage.confidence is None else stage.confidence
+        if not 0 <= asked <= 1:
+            raise InvalidRequest(
+                f"plan.cascade.stages[{index}].confidence", f"is {asked}; give 0 to 1"
+            )
+        last = index == len(plan.stages) - 1
+        try:
+            decision = resolve(stage.plan, snapshot, wish.seed, profile)
+        except InvalidRequest as error:
+            place = error.field.removeprefix("plan.")
+            raise InvalidRequest(f"plan.cascade.stages[{index}].{place}", error.problem) from error
+        stages.append(DecidedStage(decision, 0.0 if last else asked))
+    return tuple(stages)
+
+
+def _kind(plan: NamedPlan) -> PlanKind:
+    if isinstance(plan, CascadePlan):
+        return PlanKind.CASCADE
+    return PlanKind.SINGLE if len(plan.members) == 1 else PlanKind.ENSEMBLE
+
+
+def _models(plan: NamedPlan) -> tuple[str, ...]:
+    plans = [stage.plan for stage in plan.stages] if isinstance(plan, CascadePlan) else [plan]
+    return tuple(dict.fromkeys(member.model for one in plans for member in one.members))
+
+
+def _plan_name(plan: NamedPlan) -> str:
+    kind = _kind(plan)
+    if isinstance(plan, Plan):
+        return f"{kind.value}:{'+'.join(member.model for member in plan.members)}"
+    return f"{kind.value}:{'>'.join('+'.join(_models(stage.plan)) for stage in plan.stages)}"

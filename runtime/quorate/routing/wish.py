@@ -1,0 +1,46 @@
+"""What the router knows of one request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from quorate.generation import Budget, CascadePlan, Plan, PlanChoice
+
+DEFAULT_MOST_TOKENS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A request, as far as the choice of a plan depends on it.
+
+    Attributes:
+        asked: The plan, profile or nothing that the request names.
+        seed: Seed of the sampler, already settled.
+        prompt_bytes: UTF-8 bytes of the prompt.
+        most_prompt_tokens: Tokens the prompt has at most, in any tokenizer.
+        max_tokens: Most tokens of the answer.
+        task: Tag of the request, given or guessed, or "".
+        unsupported: What each remote cannot do of what the request asks for, by its name.
+        failed: Names of candidates that were tried for this request and failed.
+        elapsed_ms: Time since the request arrived.
+        draw: A number drawn evenly from [0, 1), which decides whether to explore.
+    """
+
+    asked: PlanChoice | None = None
+    seed: int = 0
+    prompt_bytes: int = 0
+    most_prompt_tokens: int = 0
+    max_tokens: int = DEFAULT_MOST_TOKENS
+    budget: Budget = field(default_factory=Budget)
+    local_only: bool = False
+    task: str = ""
+    unsupported: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    failed: frozenset[str] = frozenset()
+    elapsed_ms: float = 0.0
+    draw: float = 1.0
+
+    @property
+    def explicit(self) -> bool:
+        """Whether the request spells its plan out, so that no other may take its place."""
+        return isinstance(self.asked, Plan | CascadePlan)

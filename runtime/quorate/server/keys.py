@@ -1,0 +1,135 @@
+"""Who may call: keys of callers, of which only hashes are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quorate.errors import PermissionDenied, SettingsError, Unauthenticated
+from quorate.options import option, read_options
+
+GENERATE = "generate"
+MODELS = "models"
+ACCOUNTING = "accounting"
+RIGHTS = (GENERATE, MODELS, ACCOUNTING)
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class KeySettings:
+    """A caller's key.
+
+    Attributes:
+        token_env: Environment variable that holds the token; it is hashed when it is read.
+        sha256: The token's SHA-256 in hexadecimal, where no variable holds it.
+        rights: What its holder may do: ``generate`` to ask for text, scores and decisions,
+            ``models`` to load and unload, ``accounting`` to see what others spent. Everybody sees
+            the models and what they spent themselves.
+    """
+
+    token_env: str = ""
+    sha256: str = ""
+    rights: tuple[str, ...] = option((GENERATE,), texts=True)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> KeySettings:
+        """Reads a key as it stands in a configuration file.
+
+        Raises:
+            SettingsError: An unknown name, a hash that is none, an unknown right, or not exactly
+                one of variable and hash.
+        """
+        key = read_options(cls, mapping, where)
+        if bool(key.token_env) == bool(key.sha256):
+            raise SettingsError(f"{where}: give token_env or sha256, one of them")
+        if key.sha256 and not _SHA256.fullmatch(key.sha256):
+            raise SettingsError(f"{where}.sha256: must be 64 hexadecimal digits, in lower case")
+        for index, right in enumerate(key.rights):
+            if right not in RIGHTS:
+                raise SettingsError(
+                    f"{where}.rights[{index}]: must be one of {', '.join(RIGHTS)}, not {right!r}"
+                )
+        return key
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a call.
+
+    Attributes:
+        key: Name of the key, "" where the server has none.
+        rights: What the caller may do.
+    """
+
+    key: str = ""
+    rights: frozenset[str] = frozenset(RIGHTS)
+
+    def require(self, right: str) -> None:
+        """Refuses what the caller may not do.
+
+        Raises:
+            PermissionDenied: The right is missing.
+        """
+        if right not in self.rights:
+            raise PermissionDenied(f"key {self.key} does not have the right {right!r}")
+
+
+class KeyRing:
+    """The keys of a server. Tokens are kept as hashes, and compared in constant time.
+
+    Args:
+        keys: Keys by name; without any, everybody may do everything.
+
+    Raises:
+        SettingsError: An environment variable that is not set, or two keys with one token.
+    """
+
+    def __init__(
+        self, keys: Mapping[str, KeySettings], environment: Mapping[str, str] = os.environ
+    ) -> None:
+        self._callers: dict[bytes, Caller] = {}
+        for name, key in keys.items():
+            digest = _digest_of(name, key, environment)
+            if digest in self._callers:
+                other = self._callers[digest].key
+                raise SettingsError(f"keys.{name}: has the same token as keys.{other}")
+            self._callers[digest] = Caller(name, frozenset(key.rights))
+
+    def caller(self, authorization: str | None) -> Caller:
+        """Who makes a call.
+
+        Args:
+            authorization: The call's ``authorization`` header, ``Bearer TOKEN``, if it has one.
+
+        Raises:
+            Unauthenticated: There are keys, and this is none of them.
+        """
+        if not self._callers:
+            return Caller()
+        if not authorization:
+            raise Unauthenticated("this server wants a token; send it as `authorization: Bearer …`")
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated("the authorization must be `Bearer TOKEN`")
+        digest = hashlib.sha256(token.strip().encode()).digest()
+        for known, caller in self._callers.items():
+            if hmac.compare_digest(known, digest):
+                return caller
+        raise Unauthenticated("nobody has this token")
+
+
+def _digest_of(name: str, key: KeySettings, environment: Mapping[str, str]) -> bytes:
+    if key.sha256:
+        return bytes.fromhex(key.sha256)
+    token = environment.get(key.token_env, "").strip()
+    if not token:
+        raise SettingsError(
+            f"keys.{name}.token_env: the environment variable {key.token_env} is not set"
+        )
+    return hashlib.sha256(token.encode()).digest()

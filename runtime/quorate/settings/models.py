@@ -1,0 +1,112 @@
+"""The models of the configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from quorate.engines.host.builders import ENGINE_NAMES
+from quorate.engines.llama_cpp.options import LlamaCppOptions
+from quorate.engines.scripted.options import ScriptedOptions
+from quorate.errors import SettingsError
+from quorate.options import option, read_options, refuse_unknown
+from quorate.settings.tables import as_table, field_names, located
+
+_OPTIONS: Mapping[str, type[LlamaCppOptions] | type[ScriptedOptions]] = MappingProxyType(
+    {"llama_cpp": LlamaCppOptions, "scripted": ScriptedOptions}
+)
+# A colon sets a weight off on the command line, and a slash makes a path.
+_ID = re.compile(r"[\w.+@-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """One model of the configuration.
+
+    Attributes:
+        model: Registry id, or path of a weight file.
+        id: What plans call it; "" takes the registry id, or the file's name.
+        engine: Engine that runs it.
+        cores: Processor cores it wants; 0 takes an even share.
+        load: Whether it is loaded at start.
+        step_timeout_seconds: A decode call of this length counts as stuck, and the worker is
+            killed. Large models on few cores need more for long prompts, or fewer batch_tokens.
+        load_timeout_seconds: The same for loading without progress.
+        tasks: Tags of what the model is made for; none is everything.
+        quality: Share of right answers to expect of it, in [0, 1]; 0 is not known.
+        options: The engine's options.
+    """
+
+    model: str = ""
+    id: str = ""
+    engine: str = option("llama_cpp", choices=ENGINE_NAMES)
+    cores: int = option(0, lowest=0, highest=4096)
+    load: bool = True
+    step_timeout_seconds: float = option(60.0, lowest=1.0, highest=86_400.0)
+    load_timeout_seconds: float = option(600.0, lowest=1.0, highest=86_400.0)
+    tasks: tuple[str, ...] = option((), texts=True)
+    quality: float = option(0.0, lowest=0, highest=1)
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def read_models(tables: Any, folder: Path) -> tuple[ModelSettings, ...]:
+    """Reads the list of ``[[models]]``.
+
+    Raises:
+        SettingsError: Names the key that is wrong.
+    """
+    if not isinstance(tables, list):
+        raise SettingsError("models: must be a list of tables, each begun with [[models]]")
+    models = tuple(
+        _model(as_table(t, f"models[{i}]"), f"models[{i}]", folder) for i, t in enumerate(tables)
+    )
+    seen: set[str] = set()
+    for index, model in enumerate(models):
+        if model.id in seen:
+            raise SettingsError(f"models[{index}].id: {model.id!r} is taken; choose another id")
+        seen.add(model.id)
+    return models
+
+
+def _model(table: Mapping[str, Any], where: str, folder: Path) -> ModelSettings:
+    plain = {name: value for name, value in table.items() if name != "options"}
+    refuse_unknown(table, field_names(ModelSettings), where)
+    model = read_options(ModelSettings, plain, where)
+    options = as_table(table.get("options", {}), f"{where}.options")
+    _OPTIONS[model.engine].from_mapping(options, f"{where}.options")
+    if model.engine == "scripted" and not model.id:
+        raise SettingsError(f"{where}.id: is missing; a scripted model has no other name")
+    if model.engine != "scripted" and not model.model:
+        raise SettingsError(f"{where}.model: is missing; name a registry id or a path")
+    name = model.id or default_id(model.model)
+    if not name:
+        raise SettingsError(f"{where}.id: is missing; {model.model} has no name to take")
+    if not _ID.fullmatch(name):
+        raise SettingsError(
+            f"{where}.id: {name!r} has a character that plans cannot name; "
+            "use letters, digits and . _ + @ -"
+        )
+    named_by_path = is_path(model.model)
+    return replace(
+        model,
+        model=located(model.model, folder, f"{where}.model") if named_by_path else model.model,
+        id=name,
+        options=MappingProxyType(dict(options)),
+    )
+
+
+def default_id(name_or_path: str) -> str:
+    """What a model is called that was given no id: its registry id, or its file's name."""
+    if not is_path(name_or_path):
+        return name_or_path
+    path = Path(name_or_path)
+    return (path.stem if path.suffix == ".gguf" else path.name).lower()
+
+
+def is_path(name: str) -> bool:
+    """Whether a model is named by a path rather than by a registry id."""
+    return "/" in name or name.endswith(".gguf")

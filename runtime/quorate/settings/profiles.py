@@ -1,0 +1,150 @@
+"""The named plans of the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypeVar
+
+from quorate.errors import InvalidRequest, NotFound, SettingsError
+from quorate.generation import (
+    Alignment,
+    BeamOptions,
+    CascadePlan,
+    CombinationRule,
+    FailurePolicy,
+    MemberSpec,
+    NamedPlan,
+    Plan,
+    Stage,
+    Weighting,
+)
+from quorate.options import as_float, option, read_options, refuse_unknown
+from quorate.routing.resolve import (
+    DEFAULT_EPSILON,
+    DEFAULT_FORGETTING,
+    DEFAULT_WIDTH,
+    MOST_EPSILON,
+    MOST_WIDTH,
+)
+from quorate.routing.weights import share_weights
+from quorate.settings.tables import as_table, field_names
+
+_CHOICES = ("members", "rule", "alignment", "weighting", "on_failure")
+_Choice = TypeVar("_Choice", bound=Enum)
+
+
+@dataclass(frozen=True, slots=True)
+class _PlanNumbers:
+    """The numbers of a profile; those that are not given stay open."""
+
+    forgetting: float = option(DEFAULT_FORGETTING, lowest=1e-9, highest=1)
+    beam_epsilon: float = option(DEFAULT_EPSILON, lowest=0, highest=MOST_EPSILON)
+    beam_width: int = option(DEFAULT_WIDTH, lowest=1, highest=MOST_WIDTH)
+
+
+@dataclass(frozen=True, slots=True)
+class _CascadeOptions:
+    """What a cascade may say beside its stages."""
+
+    stream_early: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _StageOptions:
+    """What a stage of a cascade may say beside its plan."""
+
+    confidence: float = option(0.0, lowest=0, highest=1)
+
+
+def read_profile(table: Mapping[str, Any], where: str, models: Sequence[str]) -> NamedPlan:
+    """Reads a profile: a vote, or with ``stages`` a cascade of votes.
+
+    Args:
+        table: As TOML gives it.
+        where: Where it stands, for messages.
+        models: Ids of the models that there are.
+
+    Raises:
+        SettingsError: Names the key that is wrong.
+    """
+    if "stages" in table:
+        return _cascade(table, where, models)
+    return _vote(table, where, models)
+
+
+def _cascade(table: Mapping[str, Any], where: str, models: Sequence[str]) -> CascadePlan:
+    refuse_unknown(table, ("stages", *field_names(_CascadeOptions)), where)
+    own = {name: value for name, value in table.items() if name != "stages"}
+    options = read_options(_CascadeOptions, own, where)
+    stages = table["stages"]
+    if not isinstance(stages, list) or len(stages) < 2:
+        raise SettingsError(f"{where}.stages: must be a list with at least two stages")
+    return CascadePlan(
+        tuple(
+            _stage(as_table(stage, f"{where}.stages[{i}]"), f"{where}.stages[{i}]", models)
+            for i, stage in enumerate(stages)
+        ),
+        options.stream_early,
+    )
+
+
+def _stage(table: Mapping[str, Any], where: str, models: Sequence[str]) -> Stage:
+    own = {name: value for name, value in table.items() if name in field_names(_StageOptions)}
+    confidence = read_options(_StageOptions, own, where).confidence if own else None
+    rest = {name: value for name, value in table.items() if name not in own}
+    return Stage(_vote(rest, where, models), confidence)
+
+
+def _vote(table: Mapping[str, Any], where: str, known: Sequence[str]) -> Plan:
+    refuse_unknown(table, (*_CHOICES, *field_names(_PlanNumbers)), where)
+    numbers = {name: value for name, value in table.items() if name in field_names(_PlanNumbers)}
+    details = read_options(_PlanNumbers, numbers, where)
+    entries = table.get("members")
+    if not isinstance(entries, list) or not entries:
+        raise SettingsError(f"{where}.members: must be a list with at least one member")
+    members = tuple(
+        _member(entry, f"{where}.members[{index}]", known) for index, entry in enumerate(entries)
+    )
+    if len({member.model for member in members}) < len(members):
+        raise SettingsError(f"{where}.members: a model is named twice; give it one weight instead")
+    try:
+        share_weights([member.weight for member in members])
+    except InvalidRequest as error:
+        place = error.field.removeprefix("plan.ensemble")
+        raise SettingsError(f"{where}{place}: {error.problem}") from error
+    return Plan(
+        members=members,
+        rule=_choice(table, "rule", CombinationRule.LINEAR, where),
+        alignment=_choice(table, "alignment", Alignment.AUTO, where),
+        weighting=_choice(table, "weighting", Weighting.AUTO, where),
+        on_failure=_choice(table, "on_failure", FailurePolicy.AUTO, where),
+        forgetting=details.forgetting if "forgetting" in table else None,
+        beam=BeamOptions(
+            epsilon=details.beam_epsilon if "beam_epsilon" in table else None,
+            width=details.beam_width if "beam_width" in table else None,
+        ),
+    )
+
+
+def _member(entry: Any, where: str, known: Sequence[str]) -> MemberSpec:
+    named: Mapping[str, Any] = {"model": entry}
+    table = named if isinstance(entry, str) else as_table(entry, where)
+    refuse_unknown(table, ("model", "weight"), where)
+    model, weight = table.get("model"), table.get("weight")
+    if not isinstance(model, str):
+        raise SettingsError(f"{where}.model: must be the id of a model, not {model!r}")
+    if model not in known:
+        raise SettingsError(f"{where}.model: {NotFound('model', model, known).message}")
+    if weight is not None and type(weight) not in (int, float):
+        raise SettingsError(f"{where}.weight: must be a number, not {weight!r}")
+    return MemberSpec(model, None if weight is None else as_float(weight))
+
+
+def _choice(table: Mapping[str, Any], name: str, default: _Choice, where: str) -> _Choice:
+    value = table.get(name, default.value)
+    choices = {choice.value: choice for choice in type(default)}
+    if not isinstance(value, str) or value not in choices:
+        raise SettingsError(f"{where}.{name}: must be one of {', '.join(choices)}, not {value!r}")
+    return choices[value]

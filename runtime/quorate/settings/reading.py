@@ -1,0 +1,153 @@
+"""From TOML to settings, checked once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from quorate.accounting.settings import LEDGER_OFF, BudgetSettings, LedgerSettings
+from quorate.dispatch.settings import DispatchSettings
+from quorate.engines.remote.settings import RemoteSettings
+from quorate.errors import NotFound, SettingsError
+from quorate.measurement.settings import EnergySettings
+from quorate.options import read_options, refuse_unknown
+from quorate.routing.settings import RoutingSettings
+from quorate.server.keys import KeySettings
+from quorate.server.settings import ServerSettings
+from quorate.settings.models import read_models
+from quorate.settings.profiles import read_profile
+from quorate.settings.tables import as_table, field_names, located
+from quorate.settings.values import Settings
+
+_SECTIONS = (
+    "server",
+    "models",
+    "profiles",
+    "routing",
+    "budgets",
+    "energy",
+    "ledger",
+    "remotes",
+    "keys",
+)
+
+
+def load_settings(path: Path) -> Settings:
+    """Reads a configuration file; relative paths in it count from its folder.
+
+    Raises:
+        SettingsError: The file cannot be read, is not TOML, or says something that is wrong; the
+            message names the file and the key.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(f"{path}: cannot be read: {reason}") from error
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path}: is not TOML: {error}") from error
+    try:
+        return parse_settings(data, path.parent)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error.message}") from error
+
+
+def parse_settings(data: Mapping[str, Any], folder: Path) -> Settings:
+    """Reads settings from what a TOML file holds.
+
+    Args:
+        data: The parsed file.
+        folder: What relative paths count from.
+
+    Raises:
+        SettingsError: Names the key that is wrong.
+    """
+    refuse_unknown(data, _SECTIONS, "")
+    server = _section(data, "server")
+    door, admission_names = field_names(ServerSettings), field_names(DispatchSettings)
+    own = {name: value for name, value in server.items() if name in door}
+    admission = {name: value for name, value in server.items() if name in admission_names}
+    known = (*door, *admission_names, "default_profile")
+    refuse_unknown(server, known, "server")
+    models = read_models(data.get("models", []), folder)
+    profiles = {
+        name: read_profile(table, f"profiles.{name}", [model.id for model in models])
+        for name, table in _named_tables(data, "profiles")
+    }
+    default_profile = server.get("default_profile", "")
+    if not isinstance(default_profile, str):
+        raise SettingsError(f"server.default_profile: must be a text, not {default_profile!r}")
+    if default_profile and default_profile not in profiles:
+        raise SettingsError(
+            f"server.default_profile: {NotFound('profile', default_profile, profiles).message}"
+        )
+    return Settings(
+        server=_server(own, folder),
+        dispatch=read_options(DispatchSettings, admission, "server"),
+        models=models,
+        profiles=MappingProxyType(profiles),
+        default_profile=default_profile,
+        routing=_routing(data, folder, [*(model.id for model in models), *profiles]),
+        energy=read_options(EnergySettings, _section(data, "energy"), "energy"),
+        budgets=_budgets(data, _section(data, "keys")),
+        ledger=_ledger(data, folder),
+        remotes=MappingProxyType(
+            {
+                name: RemoteSettings.from_mapping(table, f"remotes.{name}")
+                for name, table in _named_tables(data, "remotes")
+            }
+        ),
+        keys=MappingProxyType(
+            {
+                name: KeySettings.from_mapping(table, f"keys.{name}")
+                for name, table in _named_tables(data, "keys")
+            }
+        ),
+    )
+
+
+def _section(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return as_table(data.get(name, {}), name)
+
+
+def _named_tables(data: Mapping[str, Any], section: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, table in _section(data, section).items():
+        yield name, as_table(table, f"{section}.{name}")
+
+
+def _routing(data: Mapping[str, Any], folder: Path, known: Sequence[str]) -> RoutingSettings:
+    routing = read_options(RoutingSettings, _section(data, "routing"), "routing")
+    for index, name in enumerate(routing.candidates):
+        if name not in known:
+            problem = NotFound("model or profile", name, known).message
+            raise SettingsError(f"routing.candidates[{index}]: {problem}")
+    place = located(routing.calibration, folder, "routing.calibration")
+    return replace(routing, calibration=place)
+
+
+def _ledger(data: Mapping[str, Any], folder: Path) -> LedgerSettings:
+    ledger = LedgerSettings.from_mapping(_section(data, "ledger"), "ledger")
+    if ledger.path in ("", LEDGER_OFF):
+        return ledger
+    return replace(ledger, path=located(ledger.path, folder, "ledger.path"))
+
+
+def _budgets(data: Mapping[str, Any], keys: Collection[str]) -> BudgetSettings:
+    budgets = BudgetSettings.from_mapping(_section(data, "budgets"), "budgets")
+    for name in budgets.keys:
+        if name not in keys:
+            raise SettingsError(f"budgets.keys.{name}: {NotFound('key', name, keys).message}")
+    return budgets
+
+
+def _server(table: Mapping[str, Any], folder: Path) -> ServerSettings:
+    server = ServerSettings.from_mapping(table, "server")
+    return replace(
+        server,
+        tls_certificate=located(server.tls_certificate, folder, "server.tls_certificate"),
+        tls_key=located(server.tls_key, folder, "server.tls_key"),
+    )
