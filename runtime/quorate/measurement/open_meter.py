@@ -28,7 +28,7 @@ class Host:
 
     Attributes:
         powercap: Tree of the processor's energy counters.
-        proc: Tree of the processes.
+        proc: Tree that describes the processor.
         load: Imports an optional package by the name of its module.
         environment: Says whether there is a zeusd.
     """
@@ -63,7 +63,7 @@ def open_meter(
     if settings.source == "off":
         return AbsentMeter(), ("energy is not metered: energy.source is off",)
     host = host or Host()
-    cpu_time = CpuTime(pids, host.proc)
+    cpu_time = CpuTime(pids)
     search = _Search(settings, host, cpu_time)
     sources = search.best() if settings.source == "auto" else [search.named(settings.source)]
     counters = [counter for found in sources for counter in found.counters]

@@ -87,7 +87,7 @@ def test_one_observation_far_too_fast_is_outweighed_soon() -> None:
         wrong = 1e-6 if step == 100 else 1.0
         regression.observe(features, wrong * price(TRUE, features))
     features = (1.0, 500.0, 100.0)
-    assert regression.predict(features) == pytest.approx(price(TRUE, features), rel=0.1)
+    assert regression.predict(features) == pytest.approx(price(TRUE, features), rel=0.2)
 
 
 def test_a_slow_and_a_fast_request_count_alike() -> None:
