@@ -13,8 +13,13 @@ CONTEXT = 2048
 
 
 @contextmanager
-def serving(models: dict[str, Path]) -> Iterator[Served]:
-    """Serves these models, by id, until the context ends."""
+def serving(models: dict[str, Path], more: str = "") -> Iterator[Served]:
+    """Serves these models, by id, until the context ends.
+
+    Args:
+        models: Weight files by id.
+        more: Further sections of the configuration.
+    """
     cores = sorted(os.sched_getaffinity(0))[: max(2, len(models))]
     lines = ["[server]", 'listen = "127.0.0.1:0"']
     for name, path in models.items():
@@ -25,5 +30,5 @@ def serving(models: dict[str, Path]) -> Iterator[Served]:
             "cores = 1",
             f"options = {{ sessions = 64, context_length = {CONTEXT}, cells = {4 * CONTEXT} }}",
         ]
-    with server("\n".join(lines), cores, len(models)) as served:
+    with server("\n".join([*lines, more]), cores, len(models)) as served:
         yield served

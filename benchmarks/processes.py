@@ -26,7 +26,10 @@ class Served:
 
 @contextmanager
 def server(config: str, cores: Sequence[int], models: int) -> Iterator[Served]:
-    """Runs ``quorate serve`` on some cores, until its models are ready."""
+    """Runs ``quorate serve`` on some cores, until its models are ready.
+
+    Ledger and costs are kept in a folder of its own, so that a run knows nothing of earlier ones.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "quorate.toml"
         path.write_text(config)
@@ -36,6 +39,7 @@ def server(config: str, cores: Sequence[int], models: int) -> Iterator[Served]:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            env={**os.environ, "QUORATE_HOME": folder},
         ) as process:
             try:
                 yield _wait_ready(process, models)

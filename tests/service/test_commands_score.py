@@ -155,13 +155,17 @@ def test_a_pipe_gets_aligned_text_and_the_verdict(server: Serving, tmp_path: Pat
     )
     assert (done.returncode, done.stderr) == (0, "")
     heading, alpha, words, ensemble, verdict = done.stdout.splitlines()
-    assert heading.split() == [
+    columns = heading.split()
+    # Energy has a column of its own where the machine's meter has seen any.
+    assert [name for name in columns if name != "energy"] == [
         *("name", "bits/byte", "bytes", "forwards/token", "dropped", "weight")
     ]
+    weight = columns.index("weight")
     assert len({len(line) for line in (heading, alpha, words, ensemble)}) == 1
-    assert float(alpha.split()[-1]) + float(words.split()[-1]) == pytest.approx(1, abs=2e-3)
+    weights = [float(line.split()[weight]) for line in (alpha, words)]
+    assert sum(weights) == pytest.approx(1, abs=2e-3)
     assert verdict.startswith("the ensemble ")
-    assert verdict.endswith("; linear, byte-exact, bayesian")
+    assert "; linear, byte-exact, bayesian" in verdict
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from quorate.app import Service, running
 from quorate.client import Client
 from quorate.engines.host.engine import HostedEngine
 from quorate.engines.status import ModelState
+from quorate.measurement.open_meter import Host
 from quorate.settings import parse_settings
 from quorate_registry import Registry
 
@@ -32,17 +33,30 @@ def gguf(model: str, path: Path, **options: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def whole_service(
-    home: Path, *models: dict[str, Any], wait: bool = True, **server: Any
+    home: Path,
+    *models: dict[str, Any],
+    wait: bool = True,
+    sections: Mapping[str, Any] | None = None,
+    token: str | None = None,
+    machine: Host | None = None,
+    **server: Any,
 ) -> AsyncIterator[tuple[Service, Client]]:
     """Runs a service over these models and connects to it.
 
     Args:
         home: Home of the registry, so that no test touches the user's.
         wait: Whether every model is waited for.
+        sections: Further sections of the configuration, such as ``budgets``.
+        token: Sent with the client's calls.
+        machine: As the energy meter sees it; None is this one.
+        **server: Keys of the section ``server``.
     """
     data = {"server": {"listen": "127.0.0.1:0", **server}, "models": list(models)}
-    settings = parse_settings(data, home)
-    async with running(settings, Registry(home)) as service, Client(service.address) as client:
+    settings = parse_settings({**data, **(sections or {})}, home)
+    async with (
+        running(settings, Registry(home), machine) as service,
+        Client(service.address, token=token) as client,
+    ):
         if wait:
             for model in models:
                 await reaches(service, model["id"], ModelState.READY)

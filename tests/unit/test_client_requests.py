@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
+from quorate.client import Client
+from quorate.client.channel import authorization
+from quorate.client.ledger_requests import charges_request, spend_request
 from quorate.client.requests import generate_request, score_request
 from quorate.errors import InvalidRequest
-from quorate.v1 import inference_pb2, plan_pb2
+from quorate.v1 import accounting_pb2, inference_pb2, plan_pb2
 
 
 def refused(*args: Any, **options: Any) -> str:
@@ -88,7 +91,7 @@ def test_every_option_is_in_the_message() -> None:
         messages=[("user", "hi")], profile="p", temperature=0.0, top_p=0.5, top_k=0, min_p=0.25,
         seed=3, repetition_penalty=1.0, presence_penalty=2.0, frequency_penalty=3.0,
         logit_bias={4: 5.0}, max_tokens=6, max_bytes=7, stop=["a"], top_logprobs=8, votes=True,
-        request_id="r",
+        request_id="r", latency_ms=500.0, energy_joules=0.0, usd=0.01, local_only=True, task="code",
     )  # fmt: skip
     assert request == inference_pb2.GenerateRequest(
         request_id="r",
@@ -107,7 +110,44 @@ def test_every_option_is_in_the_message() -> None:
         },
         stopping={"max_tokens": 6, "max_bytes": 7, "stop": ["a"]},
         response={"top_logprobs": 8, "member_votes": True},
+        budget={"latency_ms": 500.0, "energy_joules": 0.0, "usd": 0.01},
+        local_only=True,
+        task="code",
     )
+
+
+def test_a_budget_that_is_not_given_is_no_limit() -> None:
+    request = generate_request("x", usd=0.0)
+    assert request.budget.HasField("usd")
+    assert not request.budget.HasField("latency_ms")
+    assert not generate_request("x").HasField("budget")
+
+
+def test_stages_are_a_cascade_and_a_tuple_is_a_stage_with_its_confidence() -> None:
+    request = generate_request(
+        "x",
+        stages=[("a", 0.0), "b", (["c", "d"], None), {"e": 2.0, "f": None}],
+        stream_early=True,
+        failure_policy="fail",
+    )
+    assert request.plan == plan_pb2.Plan(
+        cascade={
+            "stages": [
+                {"single": {"model": "a"}, "confidence": 0.0},
+                {"single": {"model": "b"}},
+                {"ensemble": {"members": [{"model": "c"}, {"model": "d"}]}},
+                {"ensemble": {"members": [{"model": "e", "weight": 2.0}, {"model": "f"}]}},
+            ],
+            "stream_early": True,
+        },
+        failure_policy=plan_pb2.FAILURE_POLICY_FAIL,
+    )
+    assert request.plan.cascade.stages[0].HasField("confidence")
+
+
+def test_the_choice_can_be_left_to_the_server_whatever_its_default_is() -> None:
+    assert generate_request("x", auto=True).plan.WhichOneof("kind") == "auto"
+    assert generate_request("x", auto=False).WhichOneof("plan_choice") is None
 
 
 @pytest.mark.parametrize(
@@ -130,6 +170,26 @@ def test_every_option_is_in_the_message() -> None:
         (
             {"prompt": "x", "failure_policy": "fail"},
             "failure_policy: belongs to a plan; name the models it is for",
+        ),
+        (
+            {"prompt": "x", "stages": ["a", "b"], "auto": True},
+            "auto: cannot be combined with stages; give one of them",
+        ),
+        (
+            {"prompt": "x", "model": "a", "stream_early": True},
+            "stream_early: belongs to a plan; name the models it is for",
+        ),
+        (
+            {"prompt": "x", "stages": ["a", "b"], "rule": "linear"},
+            "rule: belongs to a plan; name the models it is for",
+        ),
+        (
+            {"prompt": "x", "stages": [("a", "b"), "c"]},
+            "stages[0]: is the tuple ('a', 'b'); a tuple is (stage, confidence), models are a list",
+        ),
+        (
+            {"prompt": "x", "stages": "ab"},
+            "stages: is the text 'ab'; give a list",
         ),
         (
             {"prompt": "x", "models": "ab"},
@@ -171,6 +231,11 @@ def test_a_single_text_is_no_list_of_stop_strings() -> None:
         ({"messages": [("user", "x", "y")]}, "messages"),
         ({"prompt": "x", "logit_bias": {2**40: 1.0}}, "logit_bias"),
         ({"prompt": "x", "models": {"a": "much"}}, "models"),
+        ({"prompt": "x", "stages": ["a", {"b": "much"}]}, "stages[1]"),
+        ({"prompt": "x", "stages": [("a", [0.5]), "b"]}, "stages[0]"),
+        ({"prompt": "x", "stages": [7, "b"]}, "stages[0]"),
+        ({"prompt": "x", "latency_ms": "soon"}, "latency_ms"),
+        ({"prompt": "x", "task": "\udcff"}, "task"),
         ({"prompt": "x", "models": ["a"], "rule": ["linear"]}, "rule"),
     ],
 )
@@ -181,3 +246,68 @@ def test_what_no_message_can_hold_is_refused_by_name(options: dict[str, Any], fi
 def test_a_continuation_that_is_no_text_is_refused_by_name() -> None:
     with pytest.raises(InvalidRequest, match="continuation: is not valid Unicode text"):
         score_request("x", "\udcff")
+
+
+def test_rows_of_the_ledger_are_asked_for_by_what_is_given() -> None:
+    request = charges_request(5, since=1.0, key="", model="a")
+    assert request == accounting_pb2.ListChargesRequest(
+        page_size=5, filter={"since": 1.0, "key": "", "model": "a"}
+    )
+    assert request.filter.HasField("key")
+    assert not charges_request(5).filter.HasField("key")
+
+
+def test_sums_are_made_by_what_is_named() -> None:
+    request = spend_request(["plan_kind", "day"], until=2.0)
+    assert list(request.group_by) == [
+        accounting_pb2.SPEND_GROUP_PLAN_KIND,
+        accounting_pb2.SPEND_GROUP_DAY,
+    ]
+    assert request.filter.until == 2.0
+    assert not spend_request([]).group_by
+
+
+@pytest.mark.parametrize(
+    ("group_by", "told"),
+    [
+        (["week"], "group_by: is 'week'; choose one of model, profile, key, day, plan_kind, task"),
+        ("day", "group_by: is the text 'day'; give a list"),
+    ],
+)
+def test_groups_that_nobody_knows_are_refused(group_by: Any, told: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        spend_request(group_by)
+    assert caught.value.message == told
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["example.org:50051", "10.0.0.1:1", "[2001:db8::1]:1", "dns:///127.0.0.1.example.org:1",
+     "0.0.0.0:1", "dns:///localhost.example.org", "dns://10.0.0.1/localhost:1"],
+)  # fmt: skip
+def test_a_token_does_not_leave_the_machine_in_plain_text(target: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"token: would go to .* in plain text"):
+        Client(target, token="secret")
+    Client(target, token="secret", insecure=True)
+    Client(target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["127.0.0.1:50051", "localhost:1", "[::1]:1", "dns:///localhost:1", "ipv4:127.0.0.1:1",
+     "unix:/run/quorate.sock"],
+)  # fmt: skip
+def test_a_token_may_go_to_the_same_machine_in_plain_text(target: str) -> None:
+    Client(target, token="secret")
+
+
+def test_a_token_is_sent_as_a_bearer() -> None:
+    assert authorization("secret") == (("authorization", "Bearer secret"),)
+    assert authorization(None) == authorization("") == ()
+
+
+@pytest.mark.parametrize("token", ["two words", "line\nbreak", "s\u00e9cret"])
+def test_a_token_that_no_header_can_hold_is_refused_without_being_shown(token: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        authorization(token)
+    assert caught.value.message == "token: must be printable ASCII without spaces"

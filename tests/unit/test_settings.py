@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from quorate.accounting.settings import BudgetLimits, LedgerSettings
 from quorate.dispatch.settings import DispatchSettings
 from quorate.engines.llama_cpp.options import LlamaCppOptions
+from quorate.engines.remote.settings import RemoteSettings
 from quorate.engines.scripted.options import ScriptedOptions
 from quorate.errors import SettingsError
 from quorate.generation import (
@@ -22,7 +24,10 @@ from quorate.generation import (
     Plan,
     Weighting,
 )
-from quorate.routing.choose import DEFAULT_EPSILON, DEFAULT_FORGETTING, DEFAULT_WIDTH
+from quorate.measurement.settings import EnergySettings
+from quorate.routing.resolve import DEFAULT_EPSILON, DEFAULT_FORGETTING, DEFAULT_WIDTH
+from quorate.routing.settings import RoutingSettings
+from quorate.server.keys import KeySettings
 from quorate.server.settings import ServerSettings
 from quorate.settings import (
     ModelSettings,
@@ -36,6 +41,12 @@ from quorate_registry import Registry
 
 EXAMPLE = Path(__file__).parents[2] / "quorate.example.toml"
 COMMENTED_KEY = re.compile(r"^# (?=\w+ = |\[)", re.MULTILINE)
+SECTIONS = {
+    "routing": RoutingSettings,
+    "budgets": BudgetLimits,
+    "energy": EnergySettings,
+    "ledger": LedgerSettings,
+}
 TWO_MODELS = '[[models]]\nmodel = "a"\n[[models]]\nmodel = "b"\n'
 
 
@@ -109,8 +120,17 @@ def test_the_example_loads_with_every_commented_key(tmp_path: Path) -> None:
 
 def test_the_example_documents_every_key_and_no_other() -> None:
     example = tomllib.loads(uncommented_example())
+    cascade = example["profiles"].pop("careful")
     members = [m for profile in example["profiles"].values() for m in profile["members"]]
-    assert set(example) == {"server", "models", "profiles"}
+    assert set(example) == {*SECTIONS, "server", "models", "profiles", "remotes", "keys"}
+    for section, cls in SECTIONS.items():
+        shown = set(example[section]) - ({"keys"} if section == "budgets" else set())
+        assert shown == names(cls), section
+    assert set(example["budgets"]["keys"]["alice"]) <= names(BudgetLimits)
+    assert set(example["remotes"]["cloud"]) == names(RemoteSettings)
+    assert set(example["keys"]["alice"]) == names(KeySettings) - {"sha256"}
+    assert set(cascade) == {"stages", "stream_early"}
+    assert keys(cascade["stages"]) == {"members", "confidence"}
     assert set(example["server"]) == names(ServerSettings, DispatchSettings) | {"default_profile"}
     assert keys(example["models"]) == names(ModelSettings)
     assert keys(options_of("llama_cpp")) == names(LlamaCppOptions)
@@ -128,6 +148,9 @@ def test_what_the_example_leaves_commented_is_the_default() -> None:
         (example["models"][0], set_here["models"][0], (ModelSettings,)),
         (options_of("llama_cpp")[0], set_here["models"][0]["options"], (LlamaCppOptions,)),
         (options_of("scripted")[0], {}, (ScriptedOptions,)),
+        (example["routing"], {}, (RoutingSettings,)),
+        (example["energy"], {}, (EnergySettings,)),
+        (example["ledger"], {}, (LedgerSettings,)),
     ]
     for shown, chosen, classes in commented:
         defaults = {field.name: field.default for cls in classes for field in fields(cls)}

@@ -18,7 +18,7 @@ from quorate.engines.fleet import Fleet
 from quorate.errors import QuorateError
 from quorate.measurement.machine import this_machine
 from quorate.measurement.meter import Meter
-from quorate.measurement.open_meter import open_meter
+from quorate.measurement.open_meter import Host, open_meter
 from quorate.measurement.profile_store import ProfileStore
 from quorate.measurement.profiles import Profiles
 from quorate.measurement.work import WorkCosts
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def open_books(
-    settings: Settings, fleet: Fleet, home: Path
+    settings: Settings, fleet: Fleet, home: Path, machine: Host | None = None
 ) -> AsyncIterator[tuple[Books, Sequence[str]]]:
     """The books, kept for as long as the context lasts, and what the energy in them rests on.
 
@@ -40,6 +40,7 @@ async def open_books(
         settings: The configuration.
         fleet: The models whose energy is metered.
         home: Where the ledger and the profiles are, unless the configuration says otherwise.
+        machine: As the meter sees it; None is this one.
 
     Raises:
         SettingsError: The ledger cannot be opened, or the energy source asked for is missing.
@@ -50,7 +51,10 @@ async def open_books(
     if loaded.note:
         _log.warning("%s", loaded.note)
     meter, notes = open_meter(
-        settings.energy, fleet.process_ids, lambda: work_costs(loaded.profiles, fleet)
+        settings.energy,
+        fleet.process_ids,
+        lambda: work_costs(loaded.profiles, fleet),
+        host=machine,
     )
     path = settings.ledger.located(home, Path.cwd())
     ledger = await asyncio.to_thread(

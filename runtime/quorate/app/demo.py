@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
+from quorate.accounting.settings import LEDGER_OFF, LedgerSettings
 from quorate.engines.llama_cpp.quantize import requantize
 from quorate.errors import CannotRun
 from quorate.generation import MemberSpec, Plan
@@ -36,7 +37,8 @@ def demo_settings(registry: Registry, on_note: Callable[[str], None]) -> Setting
 
     In the default profile the generalist and the specialist vote byte by byte, in another one the
     two generalists token by token. The second model is made once, in about ten seconds, and kept
-    under the registry's home; it is made anew when the file it was made from has changed.
+    under the registry's home; it is made anew when the file it was made from has changed. What is
+    spent is remembered for as long as the demo runs.
 
     Args:
         registry: Finds the weight file, and owns the folder the second is kept in.
@@ -61,6 +63,7 @@ def demo_settings(registry: Registry, on_note: Callable[[str], None]) -> Setting
             }
         ),
         default_profile=DEMO_PROFILE,
+        ledger=LedgerSettings(path=LEDGER_OFF),
     )
 
 

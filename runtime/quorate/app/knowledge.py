@@ -2,22 +2,61 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from pathlib import Path
 
 from quorate.dispatch.router import Knowledge
+from quorate.routing.calibration.file import FILE_NAME, load
 from quorate.routing.quality import QualityTable
 from quorate.settings import Settings
 
+_LOOK_SECONDS = 2.0
 
-def read_knowledge(settings: Settings, home: Path) -> Knowledge:
-    """Reads it.
+_log = logging.getLogger(__name__)
+
+
+class KnowledgeKeeper:
+    """Reads the calibration at start, and again whenever its file has changed.
 
     Args:
         settings: The configuration.
-        home: Where the calibration is, unless the configuration says otherwise.
+        home: Where the file is, unless the configuration says otherwise.
     """
-    table = QualityTable(
-        declared={model.id: model.quality for model in settings.models if model.quality},
-        tasks={model.id: model.tasks for model in settings.models if model.tasks},
-    )
-    return Knowledge(table)
+
+    def __init__(self, settings: Settings, home: Path) -> None:
+        self.knowledge = Knowledge()
+        self._settings = settings
+        chosen = settings.routing.calibration
+        self._path = Path(chosen) if chosen else home / FILE_NAME
+        self._seen: tuple[int, int] | None = None
+
+    async def read(self) -> None:
+        """Reads the file; what cannot be believed of it is told in the log."""
+        self._seen = self._version()
+        found = await asyncio.to_thread(load, self._path)
+        for note in found.notes:
+            _log.warning("%s", note)
+        models = self._settings.models
+        self.knowledge.quality = QualityTable(
+            measured=found.quality_measured,
+            declared={model.id: model.quality for model in models if model.quality},
+            tasks={model.id: model.tasks for model in models if model.tasks},
+        )
+        self.knowledge.confidence = found.confidences
+        self.knowledge.classifier = found.classifier
+
+    async def watch(self) -> None:
+        """Looks at the file for as long as the service lives."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if self._version() != self._seen:
+                await self.read()
+                _log.info("%s: read anew", self._path)
+
+    def _version(self) -> tuple[int, int] | None:
+        try:
+            facts = self._path.stat()
+        except OSError:
+            return None
+        return facts.st_mtime_ns, facts.st_size

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quorate.app.accounts import open_books
-from quorate.app.knowledge import read_knowledge
+from quorate.app.knowledge import KnowledgeKeeper
 from quorate.app.probing import Prober
 from quorate.app.remotes import open_remotes
 from quorate.app.sources import Sources
@@ -22,6 +22,7 @@ from quorate.engines.host.engine import HostedEngine
 from quorate.engines.host.limits import HostLimits
 from quorate.engines.spec import EngineSpec
 from quorate.errors import QuorateError
+from quorate.measurement.open_meter import Host
 from quorate.server.keys import KeyRing
 from quorate.server.lifecycle import GrpcServer
 from quorate.settings import ModelSettings, Settings
@@ -47,8 +48,15 @@ class Service:
 
 
 @asynccontextmanager
-async def running(settings: Settings, registry: Registry | None = None) -> AsyncIterator[Service]:
+async def running(
+    settings: Settings, registry: Registry | None = None, machine: Host | None = None
+) -> AsyncIterator[Service]:
     """Runs the service for as long as the context lasts; models load in the background.
+
+    Args:
+        settings: The configuration.
+        registry: Finds models; None is the user's.
+        machine: As the energy meter sees it; None is this one.
 
     Raises:
         SettingsError: The address cannot be listened on, the ledger cannot be opened, or a secret
@@ -61,10 +69,12 @@ async def running(settings: Settings, registry: Registry | None = None) -> Async
     for model in settings.models:
         fleet.add(sources.configured(model))
     async with AsyncExitStack() as stack:
-        accounts = open_books(settings, fleet, registry.home)
+        accounts = open_books(settings, fleet, registry.home, machine)
         books, energy = await stack.enter_async_context(accounts)
         stack.push_async_callback(fleet.close)
         remotes, price = await stack.enter_async_context(open_remotes(settings.remotes))
+        keeper = KnowledgeKeeper(settings, registry.home)
+        await keeper.read()
         dispatcher = Dispatcher(
             fleet,
             settings.dispatch,
@@ -74,12 +84,13 @@ async def running(settings: Settings, registry: Registry | None = None) -> Async
             routing=settings.routing,
             remotes=remotes,
             price=price,
-            knowledge=read_knowledge(settings, registry.home),
+            knowledge=keeper.knowledge,
         )
         server = GrpcServer(dispatcher, fleet, settings.server, keys)
         port = await server.start()
         stack.push_async_callback(server.stop)
-        await stack.enter_async_context(_background(_work(settings, fleet, dispatcher)))
+        work = [*_work(settings, fleet, dispatcher), keeper.watch()]
+        await stack.enter_async_context(_background(work))
         host = settings.server.listen.rpartition(":")[0]
         yield Service(fleet, dispatcher, server, f"{host}:{port}", tuple(energy))
 

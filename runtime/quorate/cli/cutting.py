@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quorate.dispatch.seating import spare_cells
-from quorate.routing.choose import DEFAULT_WIDTH
+from quorate.routing.resolve import DEFAULT_WIDTH
 
 # BOS, the space that SentencePiece puts before a text, and one that no text fills.
 _BESIDE_THE_TEXT = 3

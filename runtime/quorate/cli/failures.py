@@ -31,6 +31,8 @@ def failure_of(error: Exception) -> Failure:
         return _usage(error)
     if isinstance(error, SettingsError):
         return Failure(_line(error), USAGE)
+    if getattr(error, "status", "") == "RESOURCE_EXHAUSTED":
+        return Failure(_line(error) + _retry(error), FAILED)
     if isinstance(error, QuorateError) or _is_registry_error(error):
         return Failure(_line(error), FAILED)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -56,6 +58,14 @@ def _is_registry_error(error: Exception) -> bool:
     from quorate_registry import RegistryError
 
     return isinstance(error, RegistryError)
+
+
+def _retry(error: Exception) -> str:
+    """When a spent budget or a full server has a place again, as far as the server told."""
+    from quorate.cli.quantities import span_text
+
+    seconds = getattr(error, "retry_after_seconds", None)
+    return "" if seconds is None else f"; try again in {span_text(seconds)}"
 
 
 def _line(error: Exception, kind: str = "") -> str:

@@ -1,4 +1,4 @@
-"""``quorate generate``: one answer from one model or from several that vote."""
+"""``quorate generate``: one answer from one model, from several that vote, or from stages."""
 
 from __future__ import annotations
 
@@ -6,18 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quorate.cli.plan_options import (
-    AlignmentChoice,
-    BeamEpsilon,
-    BeamWidth,
-    Forgetting,
-    ModelNames,
-    ProfileName,
-    RuleChoice,
-    WeightingChoice,
-    plan_options,
-)
-from quorate.generation import FailurePolicy
+from quorate.cli import answer_options as answer
+from quorate.cli import plan_options as plans
+from quorate.cli.target import Insecure, Target, TargetAddress, TlsCa
 
 if TYPE_CHECKING:
     from quorate.cli.answer_view import AnswerView
@@ -25,109 +16,83 @@ if TYPE_CHECKING:
 
 
 def generate(
-    prompt: Annotated[
-        str, typer.Argument(metavar="PROMPT", help="What to answer; - reads standard input.")
-    ],
-    model: ModelNames = None,
-    profile: ProfileName = None,
-    rule: RuleChoice = None,
-    alignment: AlignmentChoice = None,
-    weighting: WeightingChoice = None,
-    forgetting: Forgetting = None,
-    beam_epsilon: BeamEpsilon = None,
-    beam_width: BeamWidth = None,
-    on_failure: Annotated[
-        FailurePolicy | None, typer.Option(help="What happens when a member dies in mid-stream.")
-    ] = None,
-    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Mass of the nucleus.")] = None,
-    top_k: Annotated[int | None, typer.Option(help="Candidates kept; 0 keeps all.")] = None,
-    min_p: Annotated[
-        float | None, typer.Option(help="Least share of the best candidate's probability.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Makes the answer repeatable.")] = None,
-    repetition_penalty: Annotated[float | None, typer.Option(help="1 is none.")] = None,
-    presence_penalty: Annotated[
-        float | None, typer.Option(help="Subtracted once from tokens that were there.")
-    ] = None,
-    frequency_penalty: Annotated[
-        float | None, typer.Option(help="Subtracted for each time a token was there.")
-    ] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Most tokens of the answer.")] = None,
-    max_bytes: Annotated[int | None, typer.Option(help="Most bytes of the answer.")] = None,
-    stop: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TEXT", help="Ends the answer; may be given several times."),
-    ] = None,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Take the prompt as it is, without a chat template.")
-    ] = False,
-    system: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="System message of the chat.")
-    ] = None,
-    votes: Annotated[
-        bool,
-        typer.Option(
-            "--votes",
-            help="Show who wanted what: colours and a table on a terminal; in a pipe the answer "
-            "alone goes to standard output and the table to standard error.",
-        ),
-    ] = False,
-    top: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="Show the N best candidates of each token, where --votes shows."
-        ),
-    ] = None,
+    prompt: answer.Prompt,
+    model: plans.ModelNames = None,
+    profile: plans.ProfileName = None,
+    cascade: plans.CascadeStages = None,
+    stream_early: plans.StreamEarly = False,
+    auto: plans.Auto = False,
+    rule: plans.RuleChoice = None,
+    alignment: plans.AlignmentChoice = None,
+    weighting: plans.WeightingChoice = None,
+    forgetting: plans.Forgetting = None,
+    beam_epsilon: plans.BeamEpsilon = None,
+    beam_width: plans.BeamWidth = None,
+    on_failure: plans.OnFailure = None,
+    latency_ms: answer.LatencyMs = None,
+    joules: answer.Joules = None,
+    usd: answer.Usd = None,
+    local_only: answer.LocalOnly = False,
+    task: answer.Task = None,
+    temperature: answer.Temperature = None,
+    top_p: answer.TopP = None,
+    top_k: answer.TopK = None,
+    min_p: answer.MinP = None,
+    seed: answer.Seed = None,
+    repetition_penalty: answer.RepetitionPenalty = None,
+    presence_penalty: answer.PresencePenalty = None,
+    frequency_penalty: answer.FrequencyPenalty = None,
+    max_tokens: answer.MaxTokens = None,
+    max_bytes: answer.MaxBytes = None,
+    stop: answer.Stop = None,
+    raw: answer.Raw = False,
+    system: answer.System = None,
+    votes: answer.Votes = False,
+    top: answer.Top = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON line for each event.")
     ] = False,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            envvar="QUORATE_TARGET",
-            metavar="HOST:PORT",
-            help="A server that runs already; without one the models are loaded for this answer.",
-        ),
-    ] = None,
-    timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Deadline of the answer.")
-    ] = None,
+    target: TargetAddress = None,
+    tls_ca: TlsCa = None,
+    insecure: Insecure = False,
+    timeout: answer.Timeout = None,
 ) -> None:
     """Answer a prompt; the answer alone goes to standard output.
 
     Where every member has a chat template the prompt is the user's message of a chat. Without
-    --target, the members named with --model are loaded here, or else the demo models.
+    --target, the members named with --model or --cascade are loaded here, or else the demo models.
     """
     import asyncio
 
     from quorate.cli.logs import keep_log_quiet
-    from quorate.cli.members import parse_members
-    from quorate.cli.question import Question, read_prompt
-    from quorate.errors import SettingsError
+    from quorate.cli.question import question_of
 
-    if raw and system is not None:
-        raise SettingsError("--system has no place in a --raw prompt")
-    plan = plan_options(
+    question = question_of(
+        prompt,
         model,
-        profile,
-        rule=rule,
-        alignment=alignment,
-        weighting=weighting,
-        forgetting=forgetting,
-        beam_epsilon=beam_epsilon,
-        beam_width=beam_width,
-        on_failure=on_failure,
-    )
-    keep_log_quiet()
-    members = parse_members(model or [])
-    question = Question(
-        prompt=read_prompt(prompt),
-        members=members,
-        system=system,
+        cascade,
         raw=raw,
+        system=system,
         options={
-            **plan,
+            **plans.plan_options(
+                model,
+                profile,
+                rule=rule,
+                alignment=alignment,
+                weighting=weighting,
+                forgetting=forgetting,
+                beam_epsilon=beam_epsilon,
+                beam_width=beam_width,
+                on_failure=on_failure,
+                cascade=cascade,
+                stream_early=stream_early,
+                auto=auto,
+            ),
+            "latency_ms": latency_ms,
+            "energy_joules": joules,
+            "usd": usd,
+            "local_only": local_only,
+            "task": task,
             "temperature": temperature,
             "top_p": top_p,
             "top_k": top_k,
@@ -145,7 +110,9 @@ def generate(
             "timeout": timeout,
         },
     )
-    asyncio.run(_answer(question, target, _view(as_json, votes, bool(top))))
+    keep_log_quiet()
+    view = _view(as_json, votes, bool(top))
+    asyncio.run(_answer(question, Target(target, tls_ca, insecure), view))
 
 
 def _view(as_json: bool, votes: bool, candidates: bool) -> AnswerView:
@@ -157,12 +124,11 @@ def _view(as_json: bool, votes: bool, candidates: bool) -> AnswerView:
     return TextAnswer(stdout_writer(), votes=votes, candidates=candidates)
 
 
-async def _answer(question: Question, target: str | None, view: AnswerView) -> None:
+async def _answer(question: Question, target: Target, view: AnswerView) -> None:
     from quorate.cli.connecting import asked_service
     from quorate.cli.load_view import passing_view
     from quorate.cli.question import ask
 
-    names = [member.name for member in question.members]
     with passing_view() as loading:
-        async with asked_service(names, target, loading) as client:
+        async with asked_service(question.names(), target, loading) as client:
             await ask(client, question, view)

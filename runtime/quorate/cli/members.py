@@ -21,8 +21,12 @@ class Member:
     weight: float | None = None
 
 
-def parse_member(text: str) -> Member:
+def parse_member(text: str, option: str = "--model") -> Member:
     """Reads ``NAME`` or ``NAME:WEIGHT``; what follows the last colon is a weight if it is a number.
+
+    Args:
+        text: What was given.
+        option: The option it was given with, for messages.
 
     Raises:
         SettingsError: No name, or a weight that is negative or not finite.
@@ -33,26 +37,30 @@ def parse_member(text: str) -> Member:
         name = text
     elif not math.isfinite(weight) or weight < 0:
         raise SettingsError(
-            f"--model {text}: the weight must be finite and not negative, not {suffix}"
+            f"{option} {text}: the weight must be finite and not negative, not {suffix}"
         )
     if not name:
-        raise SettingsError(f"--model {text!r}: names no model")
+        raise SettingsError(f"{option} {text!r}: names no model")
     return Member(name, weight)
 
 
-def parse_members(texts: Sequence[str]) -> tuple[Member, ...]:
-    """Reads all members of a command.
+def parse_members(texts: Sequence[str], option: str = "--model") -> tuple[Member, ...]:
+    """Reads all members of a vote.
+
+    Args:
+        texts: What was given.
+        option: The option it was given with, for messages.
 
     Raises:
         SettingsError: One is wrong, two are the same, or all weights are 0.
     """
-    members = tuple(map(parse_member, texts))
+    members = tuple(parse_member(text, option) for text in texts)
     names = [member.name for member in members]
     for name in names:
         if names.count(name) > 1:
-            raise SettingsError(f"--model {name}: is named twice; give it one weight instead")
+            raise SettingsError(f"{option} {name}: is named twice; give it one weight instead")
     if members and all(member.weight == 0 for member in members):
-        raise SettingsError("--model: all weights are 0; raise at least one")
+        raise SettingsError(f"{option}: all weights are 0; raise at least one")
     return members
 
 

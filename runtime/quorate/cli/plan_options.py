@@ -12,6 +12,7 @@ from quorate.generation import Alignment, CombinationRule, FailurePolicy, Weight
 
 if TYPE_CHECKING:
     from quorate.cli.members import Member
+    from quorate.cli.stages import Stage
     from quorate.client import PlanOptions
 
 ModelNames = Annotated[
@@ -24,6 +25,25 @@ ModelNames = Annotated[
 ]
 ProfileName = Annotated[
     str | None, typer.Option(metavar="NAME", help="A named plan of the server.")
+]
+CascadeStages = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[,NAME...][@CONFIDENCE]",
+        help="A stage of a cascade, in rising cost; give at least two. Commas join models that "
+        "vote, each with its weight after a colon; the answer is kept from the confidence after "
+        "the @ on, between 0 and 1, else the next stage is asked.",
+    ),
+]
+StreamEarly = Annotated[
+    bool,
+    typer.Option(
+        "--stream-early",
+        help="Show a stage's answer before it is known to be kept; a pipe gets the kept one alone.",
+    ),
+]
+Auto = Annotated[
+    bool, typer.Option("--auto", help="Let the server choose, whatever its default profile is.")
 ]
 RuleChoice = Annotated[
     CombinationRule | None, typer.Option(help="How the members' distributions become one.")
@@ -62,6 +82,9 @@ BeamWidth = Annotated[
         help="Most of them followed at once; 8 if nothing is given, at most 64.",
     ),
 ]
+OnFailure = Annotated[
+    FailurePolicy | None, typer.Option(help="What happens when a member dies in mid-stream.")
+]
 
 
 def plan_options(
@@ -75,14 +98,19 @@ def plan_options(
     beam_epsilon: float | None,
     beam_width: int | None,
     on_failure: FailurePolicy | None = None,
+    cascade: Sequence[str] | None = None,
+    stream_early: bool = False,
+    auto: bool = False,
 ) -> PlanOptions:
-    """The client's arguments for everything of a plan but its members.
+    """The client's arguments for everything of a plan but its members and stages.
 
     Raises:
-        SettingsError: Members beside a profile, or details of a vote without members.
+        SettingsError: More than one choice of a plan, or details without the plan they are for.
     """
-    if profile and model:
-        raise SettingsError("--profile and --model exclude each other; give one of them")
+    choices = {"--profile": profile, "--model": model, "--cascade": cascade, "--auto": auto}
+    chosen = [name for name, value in choices.items() if value]
+    if len(chosen) > 1:
+        raise SettingsError(f"{chosen[0]} and {chosen[1]} exclude each other; give one of them")
     details = {
         "--rule": rule,
         "--alignment": alignment,
@@ -90,14 +118,18 @@ def plan_options(
         "--forgetting": forgetting,
         "--beam-epsilon": beam_epsilon,
         "--beam-width": beam_width,
-        "--on-failure": on_failure,
+        "--on-failure": None if cascade else on_failure,
     }
     given = [name for name, value in details.items() if value is not None]
     if given and not model:
         belong = "belongs" if len(given) == 1 else "belong"
         raise SettingsError(f"{', '.join(given)} {belong} to members; name them with --model")
+    if stream_early and not cascade:
+        raise SettingsError("--stream-early belongs to a cascade; give its stages with --cascade")
     return {
         "profile": profile,
+        "auto": auto,
+        "stream_early": stream_early,
         "rule": rule.value if rule else None,
         "alignment": alignment.value if alignment else None,
         "weighting": None if weighting in (None, Weighting.AUTO) else weighting.value,
@@ -119,3 +151,11 @@ def name_members(options: PlanOptions, members: Sequence[Member]) -> None:
         options["model"] = default_id(members[0].name)
         return
     options["models"] = {default_id(member.name): member.weight for member in members}
+
+
+def name_stages(options: PlanOptions, stages: Sequence[Stage]) -> None:
+    """Adds the stages of a cascade to a plan."""
+    from quorate.cli.stages import stage_choices
+
+    if stages:
+        options["stages"] = stage_choices(stages)

@@ -12,6 +12,37 @@ def unit(decision: plan_pb2.Decision) -> str:
     return "word" if decision.alignment == plan_pb2.ALIGNMENT_BYTE_EXACT else "token"
 
 
+def answering(decision: plan_pb2.Decision, escalations: int) -> plan_pb2.Decision:
+    """The vote that answers: the decision itself, or the stage that a cascade has come to.
+
+    Args:
+        decision: What runs.
+        escalations: Stages that have given way.
+    """
+    if not decision.stages:
+        return decision
+    return decision.stages[min(escalations, len(decision.stages) - 1)].decision
+
+
+def kind_name(kind: int) -> str:
+    """Name of a kind of plan."""
+    return _name(plan_pb2.PlanKind, "PLAN_KIND_", kind)
+
+
+def members_words(decision: plan_pb2.Decision) -> str:
+    """Who answers: one model, several with their weights, stages one after the other, a remote."""
+    if decision.remote:
+        return f"remote {decision.remote}"
+    if decision.stages:
+        return " \N{RIGHTWARDS ARROW} ".join(
+            "+".join(member.model for member in stage.decision.members) for stage in decision.stages
+        )
+    if len(decision.members) == 1:
+        return decision.members[0].model
+    names = " + ".join(f"{member.model} {member.weight:.2g}" for member in decision.members)
+    return f"{names}, {notable_manner(decision)}"
+
+
 def manner(decision: plan_pb2.Decision) -> str:
     """Rule, alignment and weighting."""
     return ", ".join(_names(decision))

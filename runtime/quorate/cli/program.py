@@ -11,11 +11,14 @@ import typer
 from typer.exceptions import TyperException
 
 from quorate.cli import models
+from quorate.cli.calibrate.command import calibrate
 from quorate.cli.demo import demo
+from quorate.cli.explain import explain
 from quorate.cli.failures import FAILED, Failure, failure_of
 from quorate.cli.generate import generate
 from quorate.cli.score import score
 from quorate.cli.serve import serve
+from quorate.cli.spend.command import spend
 from quorate.cli.streams import abandon_stdout, prepare_streams
 
 app = typer.Typer(
@@ -28,7 +31,10 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(generate)
+app.command()(explain)
 app.command()(score)
+app.command()(spend)
+app.command()(calibrate)
 app.command()(demo)
 app.add_typer(models.app)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from quorate.cli.answer_view import AnswerView
 from quorate.cli.connecting import speaks_chat
-from quorate.cli.members import Member
-from quorate.cli.plan_options import name_members
+from quorate.cli.members import Member, parse_members
+from quorate.cli.plan_options import name_members, name_stages
+from quorate.cli.stages import Stage, parse_stages
 from quorate.client import Client, GenerateOptions
 from quorate.errors import SettingsError
 from quorate.settings import default_id
@@ -19,6 +21,8 @@ class Question:
     """One question.
 
     Attributes:
+        members: Models of a vote.
+        stages: Those of a cascade instead.
         system: System message of a chat, or None.
         raw: Whether the prompt is taken as it is.
         options: Everything that does not depend on the members.
@@ -26,9 +30,43 @@ class Question:
 
     prompt: str
     members: tuple[Member, ...] = ()
+    stages: tuple[Stage, ...] = ()
     system: str | None = None
     raw: bool = False
     options: GenerateOptions = field(default_factory=GenerateOptions)
+
+    def names(self) -> list[str]:
+        """Every model that is named, once."""
+        members = (*self.members, *(member for stage in self.stages for member in stage.members))
+        return list(dict.fromkeys(member.name for member in members))
+
+
+def question_of(
+    prompt: str,
+    models: Sequence[str] | None,
+    cascade: Sequence[str] | None,
+    *,
+    raw: bool,
+    system: str | None,
+    options: GenerateOptions,
+) -> Question:
+    """A question from the options of a command.
+
+    Args:
+        prompt: As it was given; ``-`` reads standard input.
+        models: Members as they were given.
+        cascade: Stages as they were given.
+        raw: Whether the prompt is taken as it is.
+        system: System message of a chat, or None.
+        options: Everything that does not depend on the members.
+
+    Raises:
+        SettingsError: Members or stages that cannot be read, or a prompt that is no text.
+    """
+    if raw and system is not None:
+        raise SettingsError("--system has no place in a --raw prompt")
+    members, stages = parse_members(models or []), parse_stages(cascade or [])
+    return Question(read_prompt(prompt), members, stages, system, raw, options)
 
 
 def read_prompt(prompt: str) -> str:
@@ -58,7 +96,8 @@ async def request_options(client: Client, question: Question) -> tuple[str | Non
     """
     options = question.options.copy()
     name_members(options, question.members)
-    ids = [default_id(member.name) for member in question.members]
+    name_stages(options, question.stages)
+    ids = [default_id(name) for name in question.names()]
     if question.raw:
         return question.prompt, options
     if not await speaks_chat(client, ids):

@@ -17,6 +17,7 @@ from quorate.cli.plan_options import (
     WeightingChoice,
     plan_options,
 )
+from quorate.cli.target import Insecure, Target, TargetAddress, TlsCa
 
 if TYPE_CHECKING:
     from quorate.cli.scoring import Text
@@ -35,14 +36,9 @@ def score(
     forgetting: Forgetting = None,
     beam_epsilon: BeamEpsilon = None,
     beam_width: BeamWidth = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            envvar="QUORATE_TARGET",
-            metavar="HOST:PORT",
-            help="A server that runs already; without one the models are loaded for this text.",
-        ),
-    ] = None,
+    target: TargetAddress = None,
+    tls_ca: TlsCa = None,
+    insecure: Insecure = False,
     timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Deadline of the whole text.")
     ] = None,
@@ -80,10 +76,10 @@ def score(
     from quorate.cli.scoring import Text
 
     text = Text(data, members, options, timeout)
-    print_scores(asyncio.run(_score(text, target)), as_json=as_json)
+    print_scores(asyncio.run(_score(text, Target(target, tls_ca, insecure))), as_json=as_json)
 
 
-async def _score(text: Text, target: str | None) -> Tally:
+async def _score(text: Text, target: Target) -> Tally:
     from quorate.cli.connecting import asked_service
     from quorate.cli.load_view import passing_view
     from quorate.cli.score_view import score_progress

@@ -14,6 +14,8 @@ from rich.text import Text
 
 from quorate.cli.pieces import harmless
 from quorate.cli.plan_words import manner
+from quorate.cli.quantities import UNKNOWN, energy_text, joules_text
+from quorate.cli.quantities import plain_table as aligned
 from quorate.cli.scoring import Progress
 from quorate.cli.tally import Line, Tally
 
@@ -57,10 +59,8 @@ def json_line(line: Line) -> str:
 
 def plain_table(lines: Sequence[Line]) -> str:
     """The lines as aligned text without escape codes."""
-    rows = [_SHORT_HEADINGS, *map(_cells, lines)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    return aligned(
+        [_with_energy(_SHORT_HEADINGS, lines), *(_row(line, lines) for line in lines)], left=(0,)
     )
 
 
@@ -69,10 +69,10 @@ def scores_table(lines: Sequence[Line]) -> Table:
     best = min(line.bits_per_byte for line in lines)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column(_HEADINGS[0], overflow="fold", vertical="bottom")
-    for heading in _HEADINGS[1:]:
+    for heading in _with_energy(_HEADINGS, lines)[1:]:
         table.add_column(_over_two_lines(heading), justify="right", no_wrap=True)
     for line in lines:
-        name, bits, *rest = _cells(line)
+        name, bits, *rest = _row(line, lines)
         style = "bold green" if line.bits_per_byte - best < _NOTHING else ""
         table.add_row(
             Text(name, style=style), Text(bits, style=style), *(Text(cell) for cell in rest)
@@ -81,8 +81,14 @@ def scores_table(lines: Sequence[Line]) -> Table:
 
 
 def verdict(tally: Tally) -> str:
-    """Whether the ensemble beats its best member and by how much, and which plan ran."""
-    return f"{_comparison(tally.members(), tally.ensemble())}; {manner(tally.decision)}"
+    """Whether the ensemble beats its best member and by how much, which plan ran, and its cost."""
+    energy = tally.ensemble().energy
+    told = [
+        _comparison(tally.members(), tally.ensemble()),
+        manner(tally.decision),
+        *([] if energy is None else [energy_text(energy)]),
+    ]
+    return "; ".join(told)
 
 
 def _comparison(members: Sequence[Line], ensemble: Line) -> str:
@@ -117,6 +123,22 @@ def _cells(line: Line) -> tuple[str, ...]:
         _ABSENT if line.dropped_mass is None else f"{line.dropped_mass:.1e}",
         _ABSENT if line.weight is None else f"{line.weight:.3f}",
     )
+
+
+def _row(line: Line, lines: Sequence[Line]) -> tuple[str, ...]:
+    """The cells of a line, with its energy where that of any line is known."""
+    if not _has_energy(lines):
+        return _cells(line)
+    known = UNKNOWN if line.energy is None else joules_text(line.energy.joules)
+    return (*_cells(line), known)
+
+
+def _with_energy(headings: Sequence[str], lines: Sequence[Line]) -> tuple[str, ...]:
+    return (*headings, "energy") if _has_energy(lines) else tuple(headings)
+
+
+def _has_energy(lines: Sequence[Line]) -> bool:
+    return any(line.energy is not None for line in lines)
 
 
 def _over_two_lines(heading: str) -> str:

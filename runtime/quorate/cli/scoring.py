@@ -11,7 +11,7 @@ from quorate.cli.members import Member
 from quorate.cli.plan_options import name_members
 from quorate.cli.tally import Tally
 from quorate.client import Client, PlanOptions, ServiceError
-from quorate.routing.choose import DEFAULT_WIDTH
+from quorate.routing.resolve import DEFAULT_WIDTH
 from quorate.settings import default_id
 from quorate.v1 import inference_pb2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from quorate.cli.quantities import total_energy
 from quorate.v1 import inference_pb2, plan_pb2
 
 ENSEMBLE = "ensemble"
@@ -20,6 +21,7 @@ class Line:
         forwards_per_token: Tokens fed for each token of the text.
         dropped_mass: Probability that was pruned, for each byte; None where nothing is pruned.
         weight: Mean of a member's weights, over the bytes; None for the ensemble.
+        energy: What it took, or None where that is not known.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Line:
     forwards_per_token: float
     dropped_mass: float | None
     weight: float | None = None
+    energy: inference_pb2.Energy | None = None
 
 
 @dataclass(slots=True)
@@ -50,7 +53,7 @@ class _Sums:
         if score.HasField("dropped_mass"):
             self.dropped = (self.dropped or 0.0) + score.dropped_mass * size
 
-    def line(self, name: str) -> Line:
+    def line(self, name: str, energy: inference_pb2.Energy | None) -> Line:
         return Line(
             name=name,
             bits_per_byte=_bits_per_byte(self.logprob, self.bytes),
@@ -58,6 +61,7 @@ class _Sums:
             forwards_per_token=self.forwards / max(1, self.tokens),
             dropped_mass=None if self.dropped is None else self.dropped / self.bytes,
             weight=self.weight / self.bytes,
+            energy=energy,
         )
 
 
@@ -68,6 +72,8 @@ class Tally:
         self._logprob = 0.0
         self._bytes = 0
         self._members: dict[str, _Sums] = {}
+        # Of members that were dropped too, which have no sums.
+        self._energies: dict[str, list[inference_pb2.Energy]] = {}
         self.decision = plan_pb2.Decision()
 
     def add(self, score: inference_pb2.ScoreResponse) -> None:
@@ -77,10 +83,15 @@ class Tally:
         self._bytes += score.bytes
         for member in score.members:
             self._members.setdefault(member.model, _Sums()).add(member, score.bytes)
+        for usage in score.usage.models:
+            self._energies.setdefault(usage.model, []).append(usage.energy)
 
     def members(self) -> list[Line]:
         """A line for each member, in the order of the plan."""
-        return [sums.line(name) for name, sums in self._members.items()]
+        return [
+            sums.line(name, total_energy(self._energies.get(name, [])))
+            for name, sums in self._members.items()
+        ]
 
     def ensemble(self) -> Line:
         """The line of the ensemble; at least one piece has been added."""
@@ -92,6 +103,7 @@ class Tally:
             forwards_per_token=sum(one.forwards for one in sums)
             / max(1, sum(one.tokens for one in sums)),
             dropped_mass=_dropped(self.members()),
+            energy=total_energy([one for energies in self._energies.values() for one in energies]),
         )
 
 

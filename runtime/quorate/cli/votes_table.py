@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quorate.cli.pieces import percent, visible
+from quorate.cli.quantities import energy_text
 from quorate.cli.token_colours import STYLES
 from quorate.cli.votes import (
     Agreement,
@@ -31,7 +32,10 @@ _P_CHOSEN = "p(\N{CHECK MARK})"
 
 
 def print_votes(
-    tokens: Sequence[inference_pb2.Token], members: Sequence[plan_pb2.Member], console: Console
+    tokens: Sequence[inference_pb2.Token],
+    members: Sequence[plan_pb2.Member],
+    console: Console,
+    usages: Sequence[inference_pb2.ModelUsage] = (),
 ) -> None:
     """Prints the steps on which the members disagreed, with a legend and a count.
 
@@ -39,6 +43,7 @@ def print_votes(
         tokens: All tokens of an answer, with their votes.
         members: The members with their weights, as the decision names them.
         console: Where to, and how wide it is.
+        usages: What each model spent, told in the legend.
     """
     if len(members) < 2:
         console.print("one member alone: there was nothing to vote on", style="dim")
@@ -46,7 +51,7 @@ def print_votes(
     console.print()
     if disagreements(tokens):
         console.print(votes_table(tokens, members, console.width))
-        console.print(_legend(tokens, members, console.width))
+        console.print(_legend(tokens, members, console.width, usages))
         if console.color_system is not None:
             console.print(_colours())
     console.print(summary(tokens), style="bold")
@@ -146,13 +151,18 @@ def _piece_width(members: int, percents: int, width: int) -> int:
 
 
 def _legend(
-    tokens: Sequence[inference_pb2.Token], members: Sequence[plan_pb2.Member], width: int
+    tokens: Sequence[inference_pb2.Token],
+    members: Sequence[plan_pb2.Member],
+    width: int,
+    usages: Sequence[inference_pb2.ModelUsage],
 ) -> Text:
+    energies = {usage.model: energy_text(usage.energy) for usage in usages}
     weight = "prior" if weights_moved(tokens, members) else "weight"
     legend = Text("\n")
     for letter, member in zip(_letters(len(members)), members, strict=True):
         legend.append(f"{letter} ", style="bold")
-        legend.append(f"{member.model}, {weight} {member.weight:.2g}\n")
+        energy = f", {energies[member.model]}" if member.model in energies else ""
+        legend.append(f"{member.model}, {weight} {member.weight:.2g}{energy}\n")
     if by_words(tokens):
         legend.append("wants: the word as far as it agreed, then its favourite byte after byte\n")
     unit = "word" if by_words(tokens) else "token"

@@ -12,6 +12,8 @@ from quorate.cli.pieces import harmless
 from quorate.cli.token_colours import TokenColours
 from quorate.v1 import inference_pb2
 
+_REPLACED = "\N{UPWARDS ARROW} replaced by what follows \N{DOWNWARDS ARROW}"
+
 
 class Writer(Protocol):
     """Writes the text of an answer."""
@@ -20,24 +22,61 @@ class Writer(Protocol):
         """Writes a piece of it."""
         ...
 
+    def without_tokens(self) -> None:
+        """What follows comes as text alone."""
+        ...
+
+    def hold(self) -> None:
+        """What follows may be replaced."""
+        ...
+
+    def keep(self) -> None:
+        """What was written is kept, and so is what follows."""
+        ...
+
+    def discard(self) -> None:
+        """What was written since it may be replaced is no part of the answer."""
+        ...
+
     def end_line(self) -> None:
         """Begins a new line, unless it was just begun."""
         ...
 
 
 class PlainWriter:
-    """Writes the text exactly as it came, and a line feed at its end unless it has one."""
+    """Writes the text exactly as it came, and a line feed at its end unless it has one.
+
+    What may be replaced is held back until it is kept, since nothing can be taken back.
+    """
 
     def __init__(self) -> None:
         self._last = "\n"
+        self._holds = False
+        self._held: list[str] = []
 
     def write(self, delta: inference_pb2.Delta) -> None:
         """Writes a piece of the answer."""
-        if not delta.text:
-            return
-        sys.stdout.write(delta.text)
-        sys.stdout.flush()
-        self._last = delta.text[-1]
+        if self._holds:
+            self._held.append(delta.text)
+        else:
+            self._write(delta.text)
+
+    def without_tokens(self) -> None:
+        """Text is all that is written anyway."""
+
+    def hold(self) -> None:
+        """What follows may be replaced."""
+        self._holds = True
+
+    def keep(self) -> None:
+        """Writes what was held back."""
+        self._holds = False
+        self._write("".join(self._held))
+        self._held.clear()
+
+    def discard(self) -> None:
+        """Forgets what was held back."""
+        self._held.clear()
 
     def end_line(self) -> None:
         """Begins a new line, unless it was just begun."""
@@ -47,9 +86,19 @@ class PlainWriter:
         sys.stdout.flush()
         self._last = "\n"
 
+    def _write(self, text: str) -> None:
+        if not text:
+            return
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        self._last = text[-1]
+
 
 class TerminalWriter:
     """Writes without control sequences, each token in the colour of the members' agreement.
+
+    What is replaced stays readable above a line that says so: a terminal cannot take back what has
+    left its screen.
 
     Args:
         console: Where to.
@@ -59,11 +108,33 @@ class TerminalWriter:
         self._console = console
         self._colours = TokenColours()
         self._last = "\n"
+        self._wrote = False
+        self._has_tokens = True
 
     def write(self, delta: inference_pb2.Delta) -> None:
         """Writes a piece of the answer."""
-        for text, style in self._colours.runs(delta):
+        runs = self._colours.runs(delta) if self._has_tokens else [(delta.text, "")]
+        for text, style in runs:
             self._print(text, style)
+
+    def without_tokens(self) -> None:
+        """What follows comes as text alone, and is written without waiting for tokens."""
+        self._has_tokens = False
+
+    def hold(self) -> None:
+        """What follows may be replaced."""
+        self._wrote = False
+
+    def keep(self) -> None:
+        """Nothing was held back."""
+
+    def discard(self) -> None:
+        """Tells that what stands above is replaced by what follows."""
+        self.end_line()
+        self._colours = TokenColours()
+        if self._wrote:
+            self._console.print(_REPLACED, style="dim")
+        self._wrote = False
 
     def end_line(self) -> None:
         """Begins a new line, unless it was just begun."""
@@ -78,6 +149,7 @@ class TerminalWriter:
             return
         self._console.print(Text(harmless(text), style=style), end="", soft_wrap=True)
         self._last = text[-1]
+        self._wrote = True
 
 
 def stdout_writer() -> Writer:

@@ -12,6 +12,14 @@ said::
 
 from quorate.client.connection import DEFAULT_TARGET, Client
 from quorate.client.errors import ServiceError
-from quorate.client.requests import GenerateOptions, PlanOptions
+from quorate.client.options import ChargeOptions, GenerateOptions, PlanOptions, StageChoice
 
-__all__ = ["DEFAULT_TARGET", "Client", "GenerateOptions", "PlanOptions", "ServiceError"]
+__all__ = [
+    "DEFAULT_TARGET",
+    "ChargeOptions",
+    "Client",
+    "GenerateOptions",
+    "PlanOptions",
+    "ServiceError",
+    "StageChoice",
+]

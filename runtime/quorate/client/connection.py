@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Self, Unpack
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from quorate.client.channel import authorization, open_channel, refuse_open_token
 from quorate.client.errors import service_errors
-from quorate.client.requests import (
-    GenerateOptions,
-    PlanOptions,
-    generate_request,
-    score_request,
+from quorate.client.ledger_requests import charges_request, spend_request
+from quorate.client.options import ChargeOptions, GenerateOptions, PlanOptions
+from quorate.client.requests import generate_request, score_request
+from quorate.v1 import (
+    accounting_pb2,
+    accounting_pb2_grpc,
+    inference_pb2,
+    inference_pb2_grpc,
+    models_pb2,
+    models_pb2_grpc,
+    plan_pb2,
 )
-from quorate.v1 import inference_pb2, inference_pb2_grpc, models_pb2, models_pb2_grpc
 
 DEFAULT_TARGET = "127.0.0.1:50051"
-
-_CHANNEL_OPTIONS = [
-    ("grpc.max_receive_message_length", 16 * 2**20),
-    # A server on this machine is never behind the proxy that the environment may name.
-    ("grpc.enable_http_proxy", 0),
-]
 
 
 class Client:
@@ -35,22 +35,31 @@ class Client:
     Args:
         target: ``HOST:PORT`` of the server.
         credentials: TLS credentials; None speaks plain text.
+        token: Tells the server who calls; None or "" sends none.
+        insecure: Whether the token may go over the network in plain text.
+
+    Raises:
+        InvalidRequest: A token that cannot be sent, or that would leave this machine in plain text
+            without ``insecure``.
     """
 
     def __init__(
-        self, target: str = DEFAULT_TARGET, *, credentials: grpc.ChannelCredentials | None = None
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        token: str | None = None,
+        insecure: bool = False,
     ) -> None:
+        if token and credentials is None and not insecure:
+            refuse_open_token(target)
         self.target = target
         self._credentials = credentials
+        self._metadata = authorization(token)
         self._channel: grpc.aio.Channel | None = None
 
     async def __aenter__(self) -> Self:
-        if self._credentials is None:
-            self._channel = grpc.aio.insecure_channel(self.target, _CHANNEL_OPTIONS)
-        else:
-            self._channel = grpc.aio.secure_channel(
-                self.target, self._credentials, _CHANNEL_OPTIONS
-            )
+        self._channel = open_channel(self.target, self._credentials)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -69,7 +78,9 @@ class Client:
             ``accepted``, then ``delta`` and ``notice``, at last ``finished``.
         """
         call = self._inference.Generate(
-            generate_request(prompt, **options), timeout=options.get("timeout")
+            generate_request(prompt, **options),
+            timeout=options.get("timeout"),
+            metadata=self._metadata,
         )
         try:
             with service_errors(self.target):
@@ -79,9 +90,27 @@ class Client:
             call.cancel()
 
     async def complete(self, prompt: str | None = None, **options: Unpack[GenerateOptions]) -> str:
-        """Returns the text of an answer; arguments as for ``generate``."""
-        pieces = [event.delta.text async for event in self.generate(prompt, **options)]
+        """Returns the text of an answer; arguments as for ``generate``.
+
+        Text of a cascade that was streamed early and then replaced is left out.
+        """
+        pieces: list[str] = []
+        async for event in self.generate(prompt, **options):
+            if event.notice.kind == inference_pb2.NOTICE_KIND_ESCALATED:
+                pieces.clear()
+            pieces.append(event.delta.text)
         return "".join(pieces)
+
+    async def explain(
+        self, prompt: str | None = None, **options: Unpack[GenerateOptions]
+    ) -> plan_pb2.Decision:
+        """Returns the plan that would answer and all that was considered; nothing is run.
+
+        Arguments are those of ``generate``.
+        """
+        request = inference_pb2.ExplainRequest(request=generate_request(prompt, **options))
+        response = await self._ask(self._inference.Explain, request, options.get("timeout"))
+        return response.decision  # type: ignore[no-any-return]
 
     async def score(
         self, prompt: str | None, continuation: str, **options: Unpack[PlanOptions]
@@ -112,13 +141,49 @@ class Client:
 
     async def watch_models(self) -> AsyncIterator[models_pb2.Model]:
         """Yields every model as it is now, then each one that changes."""
-        call = self._models.WatchModels(models_pb2.WatchModelsRequest())
+        call = self._models.WatchModels(models_pb2.WatchModelsRequest(), metadata=self._metadata)
         try:
             with service_errors(self.target):
                 async for response in call:
                     yield response.model
         finally:
             call.cancel()
+
+    async def budget(self, key: str = "") -> list[accounting_pb2.BudgetWindow]:
+        """Returns the windows that bind a key, by default the caller's own; none is no limit."""
+        request = accounting_pb2.GetBudgetRequest(key=key)
+        return list((await self._ask(self._accounting.GetBudget, request)).windows)
+
+    async def charges(
+        self, *, page_size: int = 100, **filters: Unpack[ChargeOptions]
+    ) -> AsyncIterator[accounting_pb2.Charge]:
+        """Yields rows of the ledger, newest first, and asks for page after page.
+
+        Args:
+            page_size: Rows asked for at a time, at most 1000.
+            **filters: Which rows.
+        """
+        request = charges_request(page_size, **filters)
+        while True:
+            page = await self._ask(self._accounting.ListCharges, request)
+            for charge in page.charges:
+                yield charge
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def spend(
+        self, group_by: Iterable[str] = (), **filters: Unpack[ChargeOptions]
+    ) -> accounting_pb2.SummarizeSpendResponse:
+        """Returns sums of the ledger, and what the machine took that no request did.
+
+        Args:
+            group_by: Any of ``model``, ``profile``, ``key``, ``day``, ``plan_kind`` and ``task``;
+                none makes one sum of all.
+            **filters: Which rows.
+        """
+        request = spend_request(group_by, **filters)
+        return await self._ask(self._accounting.SummarizeSpend, request)  # type: ignore[no-any-return]
 
     async def healthy(self, model: str | None = None) -> bool:
         """Whether the server, or one of its models, serves requests now."""
@@ -129,7 +194,7 @@ class Client:
 
     async def _ask(self, method: Any, request: Any, timeout: float | None = None) -> Any:
         with service_errors(self.target):
-            return await method(request, timeout=timeout)
+            return await method(request, timeout=timeout, metadata=self._metadata)
 
     @property
     def _open_channel(self) -> grpc.aio.Channel:
@@ -144,3 +209,7 @@ class Client:
     @property
     def _models(self) -> Any:
         return models_pb2_grpc.ModelServiceStub(self._open_channel)  # type: ignore[no-untyped-call]
+
+    @property
+    def _accounting(self) -> Any:
+        return accounting_pb2_grpc.AccountingServiceStub(self._open_channel)  # type: ignore[no-untyped-call]

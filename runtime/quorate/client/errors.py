@@ -20,8 +20,8 @@ class ServiceError(QuorateError):
         reason: Reason for programs, such as ``PROMPT_TOO_LONG``; the status where none was given.
         metadata: Further facts for programs, such as the request id and the nearest names.
         retry_after_seconds: When another try has a chance, or None.
-        violations: Field and problem of each wrong field, or subject and problem of what stands in
-            the way.
+        violations: Field and problem of each wrong field, subject and problem of what stands in the
+            way, or window and problem of each budget that is spent.
     """
 
     def __init__(
@@ -57,8 +57,9 @@ def _service_error(error: grpc.aio.AioRpcError, target: str) -> ServiceError:
     retry = error_details_pb2.RetryInfo()
     wrong = error_details_pb2.BadRequest()
     missing = error_details_pb2.PreconditionFailure()
+    quota = error_details_pb2.QuotaFailure()
     for detail in rich.details:
-        for kind in (info, retry, wrong, missing):
+        for kind in (info, retry, wrong, missing, quota):
             detail.Unpack(kind)
     delay = retry.retry_delay.ToNanoseconds() / 1e9 if retry.HasField("retry_delay") else None
     return ServiceError(
@@ -68,7 +69,7 @@ def _service_error(error: grpc.aio.AioRpcError, target: str) -> ServiceError:
         metadata=info.metadata,
         retry_after_seconds=delay,
         violations=[(each.field, each.description) for each in wrong.field_violations]
-        + [(each.subject, each.description) for each in missing.violations],
+        + [(each.subject, each.description) for each in (*missing.violations, *quota.violations)],
     )
 
 

@@ -129,6 +129,7 @@ def _note_end(spent: RemoteSpent, end: RemoteEnd) -> None:
     generated = usage.generated_tokens
     spent.generated_tokens = end.streamed_tokens if generated is None else generated
     spent.complete = True
+    spent.reason = end.finish_reason
 
 
 def _stall(seconds: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -82,6 +82,7 @@ class RemoteSpent:
         generated_tokens: As the remote counted, or at least what was streamed.
         asked: Whether anything was sent to it, so that it may charge.
         complete: Whether the remote counted itself.
+        reason: Why its answer ended.
     """
 
     name: str
@@ -90,6 +91,7 @@ class RemoteSpent:
     generated_tokens: int = 0
     asked: bool = False
     complete: bool = False
+    reason: FinishReason | None = None
 
 
 @dataclass(slots=True)
@@ -102,8 +104,10 @@ class Attempt:
         stopwatch: Runs since the request arrived.
         models: Models that it may use.
         runs: Its votes so far.
+        reserved_joules: Energy that is held for it; None holds none.
         remote: The remote that answers it.
         generated_tokens: Tokens of the answer so far.
+        first_run: Whether nobody knew what energy it takes, where joules are limited.
     """
 
     attempt_id: str
@@ -115,12 +119,14 @@ class Attempt:
     hold: Hold
     price: Price | None = None
     reserved_usd: Decimal | None = None
+    reserved_joules: float | None = None
     remote: RemoteSpent | None = None
     job: Job | None = None
     visit: Visit | None = None
     runs: list[Run] = field(default_factory=list)
     generated_tokens: int = 0
     closed: bool = False
+    first_run: bool = False
 
     def work(self) -> dict[str, Work]:
         """What its models computed so far, by model; those that did nothing yet have no work."""
@@ -129,6 +135,27 @@ class Attempt:
             for model, work in run.table.work().items():
                 done[model] = done.get(model, Work()) + work
         return done
+
+    @property
+    def reason(self) -> FinishReason | None:
+        """Why its answer ended."""
+        if self.remote is not None:
+            return self.remote.reason
+        return self.runs[-1].reason if self.runs else None
+
+    def joules(self, energies: Mapping[str, Energy]) -> float | None:
+        """What counts as spent of a budget's joules.
+
+        Where the energy of some model is not known it counts at least what was held for all.
+
+        Args:
+            energies: Energy by model, as the meter tells.
+        """
+        known = [energy.joules for energy in energies.values() if energy.joules is not None]
+        if not known:
+            return None
+        least = 0.0 if len(known) == len(energies) else self.reserved_joules or 0.0
+        return max(sum(known), least)
 
     def usage(self, energies: dict[str, Energy]) -> Usage:
         """What it took.

@@ -7,6 +7,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from quorate.accounting.budgets import Budgets
@@ -16,12 +17,13 @@ from quorate.accounting.money import from_float
 from quorate.accounting.prices import Price
 from quorate.accounting.settings import BudgetSettings
 from quorate.dispatch.activity import Activity
-from quorate.dispatch.attempt import Asked, Attempt
+from quorate.dispatch.attempt import Asked, Attempt, RemoteSpent
 from quorate.dispatch.charges import charge, reservation
+from quorate.dispatch.first_runs import FirstRuns
 from quorate.dispatch.learning import Escalations, learn
 from quorate.dispatch.prompts import prompt_text
 from quorate.errors import Internal, Unavailable
-from quorate.generation import Candidate, Decision, PlanKind, Usage
+from quorate.generation import Decision, Forecast, Usage
 from quorate.measurement.meter import AbsentMeter, Meter
 from quorate.measurement.profiles import Profiles
 from quorate.measurement.stopwatch import Stopwatch
@@ -30,6 +32,9 @@ FINISHED = "finished"
 FAILED = "failed"
 CANCELLED = "cancelled"
 PROBE = "probe"
+
+# Held where nothing is known, so that a window of which nothing is left refuses all the same.
+_LEAST_JOULES = 1e-6
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +66,7 @@ class Books:
         self.profiles = profiles or Profiles()
         self.activity = Activity()
         self.escalations = Escalations()
+        self._first_runs = FirstRuns()
         self._policy_version = policy_version
         self._clock = clock
         self._entered: dict[str, Reservation] = {}
@@ -82,27 +88,17 @@ class Books:
             Unavailable: The ledger cannot be written, and a remote must not be asked unseen.
         """
         chosen = next((one for one in decision.route.candidates if one.chosen), None)
-        joules = None if chosen is None else chosen.forecast.joules_q90
-        usd = _ceiling(chosen)
-        attempt = Attempt(
-            attempt_id=uuid.uuid4().hex,
-            asked=asked,
-            decision=decision,
-            started_at=self._clock(),
-            stopwatch=stopwatch,
-            models=_models(decision),
-            hold=self.budgets.reserve(asked.key, joules, usd),
-            price=price,
-            reserved_usd=usd,
-        )
+        forecast = Forecast() if chosen is None else chosen.forecast
+        if not self._is_first_run(asked.key, decision, forecast):
+            return await self._opened(asked, decision, stopwatch, price, forecast, False)
+        name = decision.route.name
+        dearest = await self._first_runs.enter(name)
+        held = replace(forecast, joules_q90=max(dearest or 0.0, _LEAST_JOULES))
         try:
-            await self._enter(attempt)
+            return await self._opened(asked, decision, stopwatch, price, held, True)
         except BaseException:
-            self.budgets.release(attempt.hold)
+            self._first_runs.leave(name, None, False)
             raise
-        attempt.job = self.meter.begin(attempt.work)
-        attempt.visit = self.activity.enter(attempt.models)
-        return attempt
 
     async def settle(self, attempt: Attempt, outcome: str = FINISHED) -> Usage:
         """Settles an attempt whose answer is complete; returns when the ledger has it.
@@ -133,19 +129,72 @@ class Books:
         while self._writing:
             await asyncio.gather(*self._writing)
 
+    def _is_first_run(self, key: str, decision: Decision, forecast: Forecast) -> bool:
+        """Whether joules are limited and metered, and nobody knows what a local plan takes."""
+        if decision.route.remote or forecast.joules_q90 is not None:
+            return False
+        limited = any(window.unit == "joules" for window in self.budgets.left(key))
+        return limited and bool(self.meter.totals())
+
+    async def _opened(
+        self,
+        asked: Asked,
+        decision: Decision,
+        stopwatch: Stopwatch,
+        price: Price | None,
+        forecast: Forecast,
+        first_run: bool,
+    ) -> Attempt:
+        remote = decision.route.remote
+        ceiling = forecast.usd_ceiling
+        usd = from_float(ceiling) if remote and ceiling is not None else None
+        attempt = Attempt(
+            attempt_id=uuid.uuid4().hex,
+            asked=asked,
+            decision=decision,
+            started_at=self._clock(),
+            stopwatch=stopwatch,
+            models=_models(decision),
+            hold=self.budgets.reserve(asked.key, forecast.joules_q90, usd),
+            price=price,
+            reserved_usd=usd,
+            reserved_joules=forecast.joules_q90,
+            remote=RemoteSpent(remote) if remote else None,
+            first_run=first_run,
+        )
+        try:
+            await self._enter(attempt)
+            attempt.job = self.meter.begin(attempt.work)
+        except BaseException:
+            self.budgets.release(attempt.hold)
+            self._withdraw(attempt)
+            raise
+        attempt.visit = self.activity.enter(attempt.models)
+        return attempt
+
     async def _enter(self, attempt: Attempt) -> None:
         ledger = self.ledger
         if ledger is None:
             return
         text = prompt_text(attempt.asked.prompt)
         row = reservation(attempt, self._policy_version, ledger.hash_prompt(text))
+        self._entered[attempt.attempt_id] = row
         try:
             await ledger.reserve(row)
         except Unavailable as error:
             if attempt.decision.route.remote:
+                del self._entered[attempt.attempt_id]
                 raise
             _log.error("attempt %s is not in the ledger: %s", attempt.attempt_id, error.message)
-        self._entered[attempt.attempt_id] = row
+
+    def _withdraw(self, attempt: Attempt) -> None:
+        """Settles what may stand in the ledger of an attempt that never began.
+
+        The ledger writes a reservation down although its caller was cancelled meanwhile.
+        """
+        row = self._row(attempt, attempt.usage({}), CANCELLED)
+        if row is not None:
+            self._later(self._write(row))
 
     def _close(self, attempt: Attempt, outcome: str) -> Usage:
         attempt.closed = True
@@ -154,14 +203,18 @@ class Books:
         batch = self.activity.leave(attempt.visit)
         energies = dict(self.meter.finish(attempt.job))
         usage = attempt.usage(energies)
-        joules = [energy.joules for energy in energies.values() if energy.joules is not None]
+        joules = attempt.joules(energies)
         # What is not known counts as what was held for it.
-        self.budgets.settle(attempt.hold, sum(joules) if joules else None, attempt.usd())
+        self.budgets.settle(attempt.hold, joules, attempt.usd())
+        route = attempt.decision.route
+        if attempt.first_run:
+            self._first_runs.leave(route.name, joules, outcome == FINISHED)
         if outcome == FINISHED:
             learn(self.profiles, attempt, batch, energies)
-            if attempt.decision.route.stages:
-                went_on = len(attempt.runs) > 1
-                self.escalations.observe(attempt.decision.route.name, went_on)
+            if route.stages:
+                first = route.stages[0].decision
+                went_on = any(run.decision is not first for run in attempt.runs)
+                self.escalations.observe(route.name, went_on)
         return usage
 
     def _row(self, attempt: Attempt, usage: Usage, outcome: str) -> Charge | None:
@@ -190,10 +243,3 @@ class Books:
 def _models(decision: Decision) -> tuple[str, ...]:
     stages = [stage.decision for stage in decision.route.stages] or [decision]
     return tuple(dict.fromkeys(member.model for one in stages for member in one.members))
-
-
-def _ceiling(chosen: Candidate | None) -> Any:
-    if chosen is None or chosen.kind is not PlanKind.REMOTE:
-        return None
-    ceiling = chosen.forecast.usd_ceiling
-    return None if ceiling is None else from_float(ceiling)

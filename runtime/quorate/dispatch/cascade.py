@@ -11,7 +11,7 @@ from quorate.dispatch.answers import Begun, Part, stage_run
 from quorate.dispatch.attempt import Attempt
 from quorate.dispatch.signals import SignalReader
 from quorate.engines.fleet import Fleet
-from quorate.errors import CannotRun, Overloaded, Unavailable
+from quorate.errors import CannotRun, Overloaded, PromptTooLong, Unavailable
 from quorate.generation import (
     DecidedStage,
     Decision,
@@ -25,7 +25,8 @@ from quorate.generation import (
 from quorate.routing.confidence import ConfidenceTable
 from quorate.routing.forecast import vote_key
 
-_FAILURES = (Unavailable, Overloaded, CannotRun)
+# A later stage may have the room that an earlier one lacks.
+_FAILURES = (Unavailable, Overloaded, CannotRun, PromptTooLong)
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class _Held:
         problem: Why its stage ended without an answer.
     """
 
+    stage: DecidedStage
     reader: SignalReader
     parts: list[Part] = field(default_factory=list)
     confidence: float = 0.0
@@ -48,11 +50,11 @@ class _Held:
         self.parts.append(shown)
         return shown
 
-    def judge(self, stage: DecidedStage, attempt: Attempt, confidences: ConfidenceTable) -> None:
+    def judge(self, attempt: Attempt, confidences: ConfidenceTable) -> None:
         """Finds out how sure the answer is; one that is not complete is not sure at all."""
         if self.problem:
             return
-        key, task = vote_key(stage.decision), attempt.asked.task
+        key, task = vote_key(self.stage.decision), attempt.asked.task
         self.confidence = confidences.confidence(key, task, self.reader.signals())
 
 
@@ -71,8 +73,9 @@ class _Cascade:
         route = self.attempt.decision.route
         kept: _Held | None = None
         for stage, following in pairwise(route.stages):
-            held = _Held(SignalReader(self.request.response, self.attempt.asked.prompt_bytes))
-            async with aclosing(self._tried(stage, held)) as parts:
+            reader = SignalReader(self.request.response, self.attempt.asked.prompt_bytes)
+            held = _Held(stage, reader)
+            async with aclosing(self._tried(held)) as parts:
                 async for part in parts:
                     yield part
             if not held.problem and held.confidence >= stage.confidence:
@@ -81,16 +84,16 @@ class _Cascade:
                 return
             if not held.problem and (kept is None or held.confidence >= kept.confidence):
                 kept = held
-            yield _escalated(stage, following, held)
+            yield _escalated(held, following)
         async with aclosing(self._last(kept)) as parts:
             async for part in parts:
                 yield part
 
-    async def _tried(self, stage: DecidedStage, held: _Held) -> AsyncGenerator[Part, None]:
+    async def _tried(self, held: _Held) -> AsyncGenerator[Part, None]:
         """Has a stage answer into ``held``; shows of it what may be shown early."""
         early = self.attempt.decision.route.stream_early
         try:
-            async with aclosing(self._run(stage.decision, held.reader.needed)) as parts:
+            async with aclosing(self._run(held.stage.decision, held.reader.needed)) as parts:
                 async for part in parts:
                     if isinstance(part, Begun):
                         yield part
@@ -100,7 +103,7 @@ class _Cascade:
                         yield shown
         except _FAILURES as error:
             held.problem = error.message
-        held.judge(stage, self.attempt, self.confidences)
+        held.judge(self.attempt, self.confidences)
 
     async def _last(self, kept: _Held | None) -> AsyncGenerator[Part, None]:
         """Has the last stage answer, or gives the answer that was kept where it cannot."""
@@ -112,9 +115,11 @@ class _Cascade:
                     answered = answered or not isinstance(part, Begun)
                     yield part
             return
-        except _FAILURES:
+        except _FAILURES as error:
             if kept is None or answered:
                 raise
+            problem = error.message
+        yield _kept(kept, problem)
         for part in kept.parts:
             yield part
 
@@ -133,25 +138,43 @@ async def cascade(
 
     What may be replaced is held back, unless the plan says to stream it early. A stage that fails
     is followed by the next; where the last one fails before it said anything, the surest answer so
-    far is kept.
+    far is kept. Where no stage begins at all, nothing is given, so that another plan may answer.
 
     Raises:
         QuorateError: What the last stage raises, and there is no answer to fall back on.
     """
     begun = False
+    untold: list[Part] = []
     answer = _Cascade(fleet, request, attempt, wanted, confidences).answer()
     async with aclosing(answer) as parts:
         async for part in parts:
-            if not begun:
-                begun = True
-                yield Begun()
             if not isinstance(part, Begun):
+                untold.append(part)
+            elif not begun:
+                begun = True
                 yield part
+            while begun and untold:
+                yield untold.pop(0)
 
 
-def _escalated(stage: DecidedStage, following: DecidedStage, held: _Held) -> Notice:
-    first = " + ".join(member.model for member in stage.decision.members)
-    then = " + ".join(member.model for member in following.decision.members)
+def _kept(held: _Held, problem: str) -> Notice:
+    """Tells that an answer is kept after all."""
+    kept = _members(held.stage)
+    return Notice(
+        NoticeKind.FELL_BACK,
+        held.stage.decision.members[0].model,
+        f"the last stage cannot answer ({problem}); the answer of {kept} is kept, at a confidence "
+        f"of {held.confidence:.2f}",
+    )
+
+
+def _members(stage: DecidedStage) -> str:
+    return " + ".join(member.model for member in stage.decision.members)
+
+
+def _escalated(held: _Held, following: DecidedStage) -> Notice:
+    stage = held.stage
+    first, then = _members(stage), _members(following)
     why = held.problem or (
         f"its confidence is {held.confidence:.2f}, and {stage.confidence:.2f} is asked for"
     )

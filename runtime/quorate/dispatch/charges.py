@@ -57,7 +57,6 @@ def charge(
     """
     joules = [model.energy.joules for model in usage.models if model.energy.joules is not None]
     known = bool(joules) and len(joules) == len(usage.models)
-    reason = attempt.runs[-1].reason if attempt.runs else None
     return Charge(
         attempt_id=before.attempt_id,
         request_id=before.request_id,
@@ -72,7 +71,7 @@ def charge(
         task=before.task,
         candidates=before.candidates,
         clause=before.clause,
-        finish_reason="" if reason is None else reason.value,
+        finish_reason="" if attempt.reason is None else attempt.reason.value,
         prompt_tokens=usage.prompt_tokens,
         cached_prompt_tokens=usage.models[0].cached_prompt_tokens if usage.models else 0,
         generated_tokens=usage.generated_tokens,

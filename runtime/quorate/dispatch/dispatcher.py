@@ -27,12 +27,12 @@ from quorate.errors import (
     Overloaded,
     QuorateError,
     Unavailable,
-    UnsupportedPlan,
 )
 from quorate.generation import (
     Accepted,
     Alignment,
     CascadePlan,
+    Clause,
     Decision,
     Delta,
     Event,
@@ -156,7 +156,7 @@ class Dispatcher:
             except (Unavailable, Overloaded, ModelUnusable) as error:
                 first_error = first_error or error
                 name = decision.route.name
-                if begun or name in failed or not _may_fall_back(request, failed):
+                if begun or not _may_fall_back(request, decision, failed):
                     raise
                 lost = Notice(
                     NoticeKind.FELL_BACK,
@@ -175,10 +175,6 @@ class Dispatcher:
         if not request.continuation:
             raise InvalidRequest("continuation", "is empty; give the text to score")
         decision = self._router.decide_for_score(request)
-        if decision.route.kind is PlanKind.CASCADE:
-            raise UnsupportedPlan(
-                decision.route.name, "a cascade cannot score a text; name one of its stages"
-            )
         asked = _asked(request, "", False)
         async with self._gate.enter(), self._entered(asked, decision, stopwatch) as attempt:
             tokens, members = await score_run(self._fleet, request, attempt)
@@ -291,8 +287,13 @@ def _count(attempt: Attempt, part: Delta | Notice) -> None:
         attempt.generated_tokens = 0
 
 
-def _may_fall_back(request: Request, failed: frozenset[str]) -> bool:
-    return not isinstance(request.plan, Plan | CascadePlan) and len(failed) < _MOST_ATTEMPTS - 1
+def _may_fall_back(request: Request, decision: Decision, failed: frozenset[str]) -> bool:
+    """Whether another plan may be tried: where the door was full, they all stand before it."""
+    if isinstance(request.plan, Plan | CascadePlan) or decision.route.name in failed:
+        return False
+    over = decision.route.over_budget
+    full = over is not None and over.clause is Clause.CAPACITY and not decision.route.remote
+    return not full and len(failed) < _MOST_ATTEMPTS - 1
 
 
 def _unpriced(remote: str) -> None:

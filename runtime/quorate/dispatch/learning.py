@@ -22,6 +22,8 @@ _CUT_OFF = frozenset(
 _MOST_STALLED = 0.2
 _SMOOTHING = 0.05
 _FIRST_RATE = 0.5
+# Callers may spell out any cascade, so there is a limit to those that are remembered.
+_MOST_CASCADES = 512
 
 
 class Escalations:
@@ -37,8 +39,10 @@ class Escalations:
 
     def observe(self, name: str, went_on: bool) -> None:
         """Learns one request."""
-        rate = self._rates.get(name, _FIRST_RATE)
+        rate = self._rates.pop(name, _FIRST_RATE)
         self._rates[name] = rate + _SMOOTHING * (float(went_on) - rate)
+        if len(self._rates) > _MOST_CASCADES:
+            del self._rates[next(iter(self._rates))]
 
 
 def learn(

@@ -18,6 +18,13 @@ def prompt_text(prompt: Prompt) -> str:
     return json.dumps(turns, ensure_ascii=False)
 
 
+def written(prompt: Prompt) -> str:
+    """What was written, roles left out: of a chat all its messages, line by line."""
+    if isinstance(prompt, TextPrompt):
+        return prompt.text
+    return "\n".join(turn.content for turn in prompt.messages)
+
+
 def prompt_bytes(prompt: Prompt) -> int:
     """UTF-8 bytes of what was written, roles and templates left out."""
     if isinstance(prompt, TextPrompt):

@@ -5,18 +5,21 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from quorate.accounting.prices import Price
 from quorate.dispatch.books import Books
 from quorate.dispatch.gate import Gate
-from quorate.dispatch.prompts import most_prompt_tokens, prompt_bytes
+from quorate.dispatch.prompts import most_prompt_tokens, prompt_bytes, written
 from quorate.engines.fleet import Fleet
 from quorate.engines.remote.remote import Remote
-from quorate.engines.status import ModelState
+from quorate.engines.status import ModelState, ModelStatus
 from quorate.generation import Decision, FailurePolicy, NamedPlan, Request, ScoreRequest
+from quorate.routing.calibration.tasks import TaskClassifier
 from quorate.routing.choose import choose_plan
 from quorate.routing.confidence import ConfidenceTable
+from quorate.routing.option import Option
+from quorate.routing.options import open_options
 from quorate.routing.quality import QualityTable
 from quorate.routing.settings import RoutingSettings
 from quorate.routing.snapshot import Left, Room, Snapshot
@@ -27,20 +30,26 @@ _SEED_BITS = 63
 _UNRATED = 0.9
 
 
+@dataclass(slots=True)
 class Knowledge:
-    """What calibration found out; replaced as a whole when there is something new.
+    """What is known of the quality of answers. Its owner replaces the parts when they change.
 
     Attributes:
         quality: Of models and votes.
-        confidence: Of answers.
-        guess: Guesses the task of a prompt where the request names none, or "".
+        confidence: Of single answers.
+        classifier: Guesses the task of a prompt where a request names none; None where no guess has
+            proved its worth.
     """
 
-    def __init__(
-        self, quality: QualityTable | None = None, confidence: ConfidenceTable | None = None
-    ) -> None:
-        self.quality = quality or QualityTable()
-        self.confidence = confidence or ConfidenceTable()
+    quality: QualityTable = field(default_factory=QualityTable)
+    confidence: ConfidenceTable = field(default_factory=ConfidenceTable)
+    classifier: TaskClassifier | None = None
+
+    def task(self, request: Request) -> str:
+        """Tag of a request: its own, else a guess, else ""."""
+        if request.task or self.classifier is None:
+            return request.task
+        return self.classifier.task(written(request.prompt))
 
 
 class Router:
@@ -82,6 +91,8 @@ class Router:
         self._price = price
         self.knowledge = knowledge or Knowledge()
         self._draw = draw
+        self._options_of: tuple[ModelStatus, ...] | None = None
+        self._options: tuple[Option, ...] = ()
 
     def decide(
         self,
@@ -107,7 +118,7 @@ class Router:
             max_tokens=max_tokens,
             budget=request.budget,
             local_only=request.local_only,
-            task=request.task,
+            task=self.knowledge.task(request),
             unsupported={
                 name: remote.unsupported(request) for name, remote in self._remotes.items()
             },
@@ -128,6 +139,7 @@ class Router:
             prompt_bytes=prompt_bytes(request.prompt) + size,
             max_tokens=size,
             local_only=True,
+            one_vote=True,
         )
         decision = choose_plan(wish, self._snapshot(request.key))
         if decision.on_failure is not FailurePolicy.AUTO:
@@ -140,7 +152,7 @@ class Router:
 
     def _snapshot(self, key: str) -> Snapshot:
         models = self._fleet.statuses
-        return Snapshot(
+        snapshot = Snapshot(
             models=models,
             profiles=self._profiles,
             default_profile=self._default_profile,
@@ -158,6 +170,14 @@ class Router:
             left=self._left(key),
             settings=self._settings,
         )
+        return replace(snapshot, options=self._open_options(snapshot))
+
+    def _open_options(self, snapshot: Snapshot) -> tuple[Option, ...]:
+        """The plans to choose from, made anew only when a model has changed."""
+        models = tuple(snapshot.models.values())
+        if models != self._options_of:
+            self._options_of, self._options = models, open_options(snapshot)
+        return self._options
 
     def _status(self, remote: Remote) -> RemoteStatus:
         settings = remote.settings

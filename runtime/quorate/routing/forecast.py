@@ -1,16 +1,17 @@
-"""What a plan will take for one request, from what such votes took on this machine before."""
+"""What a local plan will take for one request, from what such votes took on this machine before."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from quorate.engines.status import ModelStatus
 from quorate.generation import Decision, EnergyTier, Forecast
-from quorate.measurement.costs import CostModel, RunShape
+from quorate.measurement.costs import RunShape
+from quorate.measurement.profiles import PlanProfile
 from quorate.measurement.prompt_sizes import PromptSizeModel
-from quorate.routing.options import Option
-from quorate.routing.snapshot import Remote, Snapshot
+from quorate.routing.option import Option
+from quorate.routing.snapshot import Snapshot
 from quorate.routing.wish import Wish
 
 _ASSUMED_ESCALATIONS = 0.5
@@ -34,78 +35,50 @@ def forecast_local(option: Option, wish: Wish, snapshot: Snapshot) -> Forecast:
     """
     if not option.stages:
         return Forecast()
-    wait = snapshot.room.wait_ms
-    total = _vote(option.stages[0].decision, wish, snapshot)
+    votes = [
+        _vote(key, stage.decision, wish, snapshot)
+        for key, stage in zip(option.keys, option.stages, strict=True)
+    ]
+    total = votes[0]
     share = snapshot.escalations.get(option.name, _ASSUMED_ESCALATIONS)
     reached = 1.0
-    for stage in option.stages[1:]:
+    for vote in votes[1:]:
         reached *= share
-        total = _then(total, _vote(stage.decision, wish, snapshot), reached)
-    return Forecast(
-        time_ms=_sum(total.time_ms, wait),
-        time_q90_ms=_sum(total.time_q90_ms, wait),
-        joules=total.joules,
-        joules_q90=total.joules_q90,
-        tier=total.tier,
-        prompt_tokens=total.prompt_tokens,
-        generated_tokens=total.generated_tokens,
-        cold=total.cold,
+        total = _then(total, vote, reached)
+    wait = snapshot.room.wait_ms
+    if not wait:
+        return total
+    return replace(
+        total, time_ms=_sum(total.time_ms, wait), time_q90_ms=_sum(total.time_q90_ms, wait)
     )
 
 
-def forecast_remote(remote: Remote, wish: Wish, snapshot: Snapshot) -> Forecast:
-    """What a remote will take: measured where it was asked before, else as the operator expects."""
-    known = snapshot.costs.get(f"remote:{remote.name}")
-    prompt = PromptSizeModel().tokens(wish.prompt_bytes)
-    generated = float(wish.max_tokens)
-    time, likely, cold = _expected_remote(remote, generated)
-    if known is not None and not known.costs.cold:
-        prompt = known.prompt_sizes.tokens(wish.prompt_bytes)
-        lengths = known.lengths(wish.task)
-        generated = lengths.expected(wish.max_tokens)
-        shape = RunShape(prompt, generated)
-        longest = RunShape(prompt, lengths.quantile(0.9, wish.max_tokens))
-        time = known.costs.time(shape).mean_ms
-        likely, cold = known.costs.time(longest).q90_ms, False
-    usd = ceiling = None
-    if remote.price is not None:
-        usd = float(remote.price.cost(math.ceil(prompt), 0, math.ceil(generated)))
-        ceiling = float(remote.price.ceiling(wish.most_prompt_tokens, wish.max_tokens))
-    return Forecast(
-        time_ms=time,
-        time_q90_ms=likely,
-        usd=usd,
-        usd_ceiling=ceiling,
-        prompt_tokens=prompt,
-        generated_tokens=generated,
-        cold=cold,
-    )
+def _vote(key: str, decision: Decision, wish: Wish, snapshot: Snapshot) -> Forecast:
+    known = snapshot.costs.get(key)
+    if known is None or known.costs.cold:
+        return _from_members(decision, wish, snapshot)
+    batch, queue = 1, 0.0
+    for member in decision.members:
+        active = snapshot.active.get(member.model, 0)
+        batch = max(batch, 1 + active)
+        queue = max(queue, _full_rounds(snapshot.models.get(member.model), active))
+    return _measured(known, wish, batch, queue)
 
 
-def _expected_remote(remote: Remote, generated: float) -> tuple[float | None, float | None, bool]:
-    if not remote.tokens_per_second:
-        return None, None, True
-    time = remote.first_token_ms + generated / remote.tokens_per_second * 1000.0
-    return time, time, True
+def _measured(known: PlanProfile, wish: Wish, batch: int, queue: float) -> Forecast:
+    """One vote: expected for an answer of expected length, likely for one of nine in ten.
 
-
-def _vote(decision: Decision, wish: Wish, snapshot: Snapshot) -> Forecast:
-    known = snapshot.costs.get(vote_key(decision))
-    if known is not None and not known.costs.cold:
-        lengths = known.lengths(wish.task)
-        expected = lengths.expected(wish.max_tokens)
-        longest = lengths.quantile(0.9, wish.max_tokens)
-        prompt = known.prompt_sizes.tokens(wish.prompt_bytes)
-        batch = 1.0 + max(_active(decision, snapshot))
-        return _run(known.costs, prompt, expected, longest, batch, _queue(decision, snapshot))
-    return _from_members(decision, wish, snapshot)
-
-
-def _run(
-    model: CostModel, prompt: float, expected: float, longest: float, batch: float, queue: float
-) -> Forecast:
-    """One vote: expected for an answer of expected length, likely for one of nine in ten."""
-    usual, long = RunShape(prompt, expected, batch), RunShape(prompt, longest, batch)
+    Args:
+        known: What such votes took.
+        wish: The request.
+        batch: Requests that its busiest member answers at once, this one included.
+        queue: How many times its own length it waits for sessions.
+    """
+    model, lengths = known.costs, known.lengths(wish.task)
+    prompt = known.prompt_sizes.tokens(wish.prompt_bytes)
+    expected = lengths.expected(wish.max_tokens)
+    usual = RunShape(prompt, expected, batch)
+    long = RunShape(prompt, lengths.quantile(0.9, wish.max_tokens), batch)
     time, energy, much = model.time(usual), model.energy(usual), model.energy(long)
     return Forecast(
         time_ms=time.mean_ms * (1.0 + queue),
@@ -125,7 +98,7 @@ def _from_members(decision: Decision, wish: Wish, snapshot: Snapshot) -> Forecas
     It is as slow as its slowest member and takes the energy of all; what the vote itself adds is
     left out, which is optimistic, so that it gets a chance to be measured.
     """
-    alone = [_vote_of_one(member.model, decision, wish, snapshot) for member in decision.members]
+    alone = [_alone(member.model, wish, snapshot) for member in decision.members]
     if len(decision.members) == 1 or any(one.cold for one in alone):
         prompt = max((one.prompt_tokens for one in alone), default=0.0)
         return Forecast(prompt_tokens=prompt, generated_tokens=float(wish.max_tokens))
@@ -141,34 +114,17 @@ def _from_members(decision: Decision, wish: Wish, snapshot: Snapshot) -> Forecas
     )
 
 
-def _vote_of_one(model: str, decision: Decision, wish: Wish, snapshot: Snapshot) -> Forecast:
+def _alone(model: str, wish: Wish, snapshot: Snapshot) -> Forecast:
     known = snapshot.costs.get(f"single:{model}")
     if known is None or known.costs.cold:
         return Forecast(prompt_tokens=PromptSizeModel().tokens(wish.prompt_bytes))
-    lengths = known.lengths(wish.task)
-    return _run(
-        known.costs,
-        known.prompt_sizes.tokens(wish.prompt_bytes),
-        lengths.expected(wish.max_tokens),
-        lengths.quantile(0.9, wish.max_tokens),
-        1.0 + snapshot.active.get(model, 0),
-        _queue(decision, snapshot),
-    )
-
-
-def _active(decision: Decision, snapshot: Snapshot) -> list[int]:
-    return [snapshot.active.get(member.model, 0) for member in decision.members]
-
-
-def _queue(decision: Decision, snapshot: Snapshot) -> float:
-    """How many times its own length a request waits for sessions of its members."""
-    return max(
-        _full_rounds(snapshot.models.get(member.model), snapshot.active.get(member.model, 0))
-        for member in decision.members
-    )
+    active = snapshot.active.get(model, 0)
+    queue = _full_rounds(snapshot.models.get(model), active)
+    return _measured(known, wish, 1 + active, queue)
 
 
 def _full_rounds(model: ModelStatus | None, active: int) -> float:
+    """How many times its own length a request waits for a session of a model."""
     if model is None or not model.sessions or active < model.sessions:
         return 0.0
     return (active + 1 - model.sessions) / model.sessions

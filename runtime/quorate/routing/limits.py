@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from quorate.errors import Unavailable
-from quorate.generation import Candidate, Clause, Forecast, Rejection
-from quorate.routing.options import Option
+from quorate.errors import ModelUnusable, Unavailable
+from quorate.generation import Candidate, Clause, Forecast, PlanKind, Rejection
+from quorate.routing.option import Option
 from quorate.routing.snapshot import Remote, Snapshot
 from quorate.routing.wish import Wish
 
@@ -34,6 +34,7 @@ def remote_rejections(
     """Everything that speaks against a remote, the gravest first."""
     return (
         *_cannot_ask(name, remote, wish),
+        *_too_long(forecast, remote.context_length),
         *_too_dear(forecast, wish, snapshot),
         *_too_slow(forecast, wish),
     )
@@ -53,10 +54,10 @@ def _cannot_run(option: Option, wish: Wish, snapshot: Snapshot) -> Iterator[Reje
     if option.name in wish.failed:
         yield Rejection(Clause.FAILED_BEFORE, f"{option.name} failed for this request before")
     if option.error is not None:
-        transient = isinstance(option.error, Unavailable)
-        broken = any(model not in snapshot.models for model in option.models)
-        clause = Clause.HEALTH if transient or not broken else Clause.UNSUPPORTED
-        yield Rejection(clause, option.error.message)
+        down = isinstance(option.error, Unavailable | ModelUnusable)
+        yield Rejection(Clause.HEALTH if down else Clause.UNSUPPORTED, option.error.message)
+    if wish.one_vote and option.kind is PlanKind.CASCADE:
+        yield Rejection(Clause.UNSUPPORTED, "a cascade cannot score a text; name one of its stages")
     for model in option.models:
         if model in snapshot.wedged:
             yield Rejection(Clause.HEALTH, f"{model} makes no progress")
@@ -71,9 +72,13 @@ def _no_room(option: Option, forecast: Forecast, snapshot: Snapshot) -> Iterator
             float(room.waiting + 1),
             float(room.most_waiting),
         )
-    if not option.stages:
-        return
-    holds = min(stage.decision.context_tokens for stage in option.stages)
+    if option.stages:
+        holds = min(stage.decision.context_tokens for stage in option.stages)
+        yield from _too_long(forecast, holds)
+
+
+def _too_long(forecast: Forecast, holds: int) -> Iterator[Rejection]:
+    """A context of 0 is not known."""
     if holds and forecast.prompt_tokens > _CERTAINLY_TOO_LONG * holds:
         yield Rejection(
             Clause.CONTEXT,

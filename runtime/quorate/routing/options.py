@@ -1,9 +1,8 @@
-"""The local plans that a request could be answered with."""
+"""The local plans that a request could be answered with, resolved for the models as they are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from quorate.engines.status import ModelState
 from quorate.errors import InvalidRequest, NotFound, QuorateError
@@ -16,30 +15,14 @@ from quorate.generation import (
     PlanKind,
     ProfilePlan,
 )
+from quorate.routing.forecast import vote_key
+from quorate.routing.option import Option
 from quorate.routing.resolve import resolve
 from quorate.routing.snapshot import Snapshot
 from quorate.routing.wish import Wish
 
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """A local plan under a name.
-
-    Attributes:
-        name: Such as ``single:a`` or ``profile:pair``.
-        models: Every model of every stage, once.
-        stages: One vote, or those of a cascade; none where it cannot run.
-        profile: Name of the profile it came from, or "".
-        error: Why it cannot run.
-    """
-
-    name: str
-    kind: PlanKind
-    models: tuple[str, ...]
-    stages: tuple[DecidedStage, ...] = ()
-    stream_early: bool = False
-    profile: str = ""
-    error: QuorateError | None = None
+# The seed is the request's; whoever decides fills it in.
+_NO_SEED = 0
 
 
 def asked_options(wish: Wish, snapshot: Snapshot) -> list[Option]:
@@ -50,38 +33,36 @@ def asked_options(wish: Wish, snapshot: Snapshot) -> list[Option]:
     """
     asked = wish.asked
     if isinstance(asked, Plan | CascadePlan):
-        return [_option(_plan_name(asked), asked, wish, snapshot)]
+        return [_option(_plan_name(asked), asked, snapshot)]
     if isinstance(asked, ProfilePlan):
         if asked.name not in snapshot.profiles:
             raise NotFound("profile", asked.name, snapshot.profiles)
-        return [_profile(asked.name, wish, snapshot)]
+        return [_profile(asked.name, snapshot)]
     if asked is None and snapshot.default_profile:
-        return [_profile(snapshot.default_profile, wish, snapshot)]
+        return [_profile(snapshot.default_profile, snapshot)]
     return []
 
 
-def open_options(wish: Wish, snapshot: Snapshot) -> list[Option]:
+def open_options(snapshot: Snapshot) -> tuple[Option, ...]:
     """Every local plan that the server may choose: each model, each profile, or all together.
 
     Where no profile says which models may vote together, all that share a vocabulary with the first
-    ready one do.
+    ready one do. They are the same for every request, until a model changes its state.
     """
     allowed = snapshot.settings.candidates
     options = [
-        _option(f"single:{model}", Plan((MemberSpec(model),)), wish, snapshot)
+        _option(f"single:{model}", Plan((MemberSpec(model),)), snapshot)
         for model in snapshot.models
         if not allowed or model in allowed
     ]
     options += [
-        _profile(profile, wish, snapshot)
+        _profile(profile, snapshot)
         for profile in snapshot.profiles
         if not allowed or profile in allowed
     ]
     if not snapshot.profiles and not allowed:
-        options += [
-            _option(_plan_name(peers), peers, wish, snapshot) for peers in _ready_peers(snapshot)
-        ]
-    return options
+        options += [_option(_plan_name(peers), peers, snapshot) for peers in _ready_peers(snapshot)]
+    return tuple(options)
 
 
 def _ready_peers(snapshot: Snapshot) -> Iterator[Plan]:
@@ -92,28 +73,25 @@ def _ready_peers(snapshot: Snapshot) -> Iterator[Plan]:
         yield Plan(tuple(MemberSpec(model.id) for model in peers))
 
 
-def _profile(name: str, wish: Wish, snapshot: Snapshot) -> Option:
-    return _option(f"profile:{name}", snapshot.profiles[name], wish, snapshot, name)
+def _profile(name: str, snapshot: Snapshot) -> Option:
+    return _option(f"profile:{name}", snapshot.profiles[name], snapshot, name)
 
 
-def _option(
-    name: str, plan: NamedPlan, wish: Wish, snapshot: Snapshot, profile: str = ""
-) -> Option:
+def _option(name: str, plan: NamedPlan, snapshot: Snapshot, profile: str = "") -> Option:
     kind = _kind(plan)
     models = _models(plan)
     try:
-        stages = _stages(plan, wish, snapshot, profile)
+        stages = _stages(plan, snapshot, profile)
     except QuorateError as error:
         return Option(name, kind, models, profile=profile, error=error)
     early = isinstance(plan, CascadePlan) and plan.stream_early
-    return Option(name, kind, models, stages, early, profile)
+    keys = tuple(vote_key(stage.decision) for stage in stages)
+    return Option(name, kind, models, stages, keys, early, profile)
 
 
-def _stages(
-    plan: NamedPlan, wish: Wish, snapshot: Snapshot, profile: str
-) -> tuple[DecidedStage, ...]:
+def _stages(plan: NamedPlan, snapshot: Snapshot, profile: str) -> tuple[DecidedStage, ...]:
     if isinstance(plan, Plan):
-        return (DecidedStage(resolve(plan, snapshot, wish.seed, profile), 0.0),)
+        return (DecidedStage(resolve(plan, snapshot, _NO_SEED, profile), 0.0),)
     if len(plan.stages) < 2:
         raise InvalidRequest("plan.cascade.stages", "has fewer than two stages; name another plan")
     default = snapshot.settings.confidence
@@ -126,7 +104,7 @@ def _stages(
             )
         last = index == len(plan.stages) - 1
         try:
-            decision = resolve(stage.plan, snapshot, wish.seed, profile)
+            decision = resolve(stage.plan, snapshot, _NO_SEED, profile)
         except InvalidRequest as error:
             place = error.field.removeprefix("plan.")
             raise InvalidRequest(f"plan.cascade.stages[{index}].{place}", error.problem) from error

@@ -55,7 +55,8 @@ class QualityTable:
             task: Tag of the request, or "".
         """
         prior = self._assumed(models, task)
-        for tally in (self.measured.get((key, "")), self.measured.get((key, task))):
+        for tag in dict.fromkeys(("", task)):
+            tally = self.measured.get((key, tag))
             if tally is not None and tally.cases > 0:
                 prior = (tally.right + _PRIOR_CASES * prior) / (tally.cases + _PRIOR_CASES)
         return prior

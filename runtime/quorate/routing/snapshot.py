@@ -9,6 +9,7 @@ from quorate.accounting.prices import Price
 from quorate.engines.status import ModelStatus
 from quorate.generation import NamedPlan
 from quorate.measurement.profiles import PlanProfile
+from quorate.routing.option import Option
 from quorate.routing.quality import QualityTable
 from quorate.routing.settings import RoutingSettings
 
@@ -82,6 +83,8 @@ class Snapshot:
         escalations: How often a cascade asked its next stage, by name of its candidate.
         wedged: Models that make no progress.
         remotes: Every remote of the configuration by name.
+        options: What ``options.open_options`` makes of the models and profiles, where somebody kept
+            it, since that takes longer than the choice itself; None leaves it to the choice.
     """
 
     models: Mapping[str, ModelStatus]
@@ -96,3 +99,4 @@ class Snapshot:
     room: Room = field(default_factory=Room)
     left: Left = field(default_factory=Left)
     settings: RoutingSettings = field(default_factory=RoutingSettings)
+    options: tuple[Option, ...] | None = None

@@ -25,6 +25,7 @@ class Wish:
         failed: Names of candidates that were tried for this request and failed.
         elapsed_ms: Time since the request arrived.
         draw: A number drawn evenly from [0, 1), which decides whether to explore.
+        one_vote: Whether nothing but a single vote will do, as for a score.
     """
 
     asked: PlanChoice | None = None
@@ -39,6 +40,7 @@ class Wish:
     failed: frozenset[str] = frozenset()
     elapsed_ms: float = 0.0
     draw: float = 1.0
+    one_vote: bool = False
 
     @property
     def explicit(self) -> bool:

@@ -17,6 +17,7 @@ from quorate.cli.plan_words import notable_manner
 from quorate.cli.program import run
 from quorate.cli.question import read_prompt
 from quorate.cli.summary import summary_line, tokens_per_second
+from quorate.client import ServiceError
 from quorate.engines.status import ModelState, ModelStatus
 from quorate.errors import Internal, SettingsError
 from quorate.v1 import inference_pb2, plan_pb2
@@ -34,7 +35,16 @@ def test_help_and_the_package_load_nothing_heavy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("serve", "generate", "score", "models", "demo"):
+    for command in (
+        "serve",
+        "generate",
+        "explain",
+        "score",
+        "spend",
+        "calibrate",
+        "models",
+        "demo",
+    ):
         assert command in done.stdout
 
 
@@ -207,6 +217,24 @@ def test_a_full_disk_behind_the_output_is_told_in_one_line() -> None:
     failure = failure_of(OSError(errno.ENOSPC, "No space left on device"))
     assert failure.text == "quorate: no space is left where the output goes"
     assert failure.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("retry_after_seconds", "text"),
+    [
+        (None, "quorate: budget of usd per day: spent"),
+        (5400.0, "quorate: budget of usd per day: spent; try again in 1.5 h"),
+    ],
+)
+def test_a_spent_budget_is_told_with_the_time_to_try_again(
+    retry_after_seconds: float | None, text: str
+) -> None:
+    error = ServiceError(
+        "RESOURCE_EXHAUSTED",
+        "budget of usd per day: spent",
+        retry_after_seconds=retry_after_seconds,
+    )
+    assert failure_of(error).text == text
 
 
 def test_an_empty_standard_input_is_no_prompt(monkeypatch: pytest.MonkeyPatch) -> None:

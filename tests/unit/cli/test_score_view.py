@@ -200,3 +200,29 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 def test_standard_input_is_read_for_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("é\n".encode())))
     assert read_text("-") == "é\n".encode()
+
+
+def test_energy_has_a_column_where_it_is_known_of_somebody() -> None:
+    tally = Tally()
+    for joules in (1.0, 0.5):
+        piece = response(10, 20, member("a", 30), member("b", 40))
+        piece.usage.models.add(model="a", energy={"joules": joules, "tier": 1})
+        piece.usage.models.add(model="b", energy={"tier": 3})
+        piece.usage.models.add(model="dropped", energy={"joules": 1.0, "tier": 1})
+        tally.add(piece)
+    heading, first, second, ensemble = plain_table(
+        [*tally.members(), tally.ensemble()]
+    ).splitlines()
+    assert heading.endswith("energy")
+    assert first.endswith("1.50 J")
+    assert second.endswith("unknown")
+    assert ensemble.endswith("unknown")
+
+
+def test_the_energy_of_the_ensemble_counts_members_that_were_dropped() -> None:
+    tally = Tally()
+    piece = response(10, 20, member("a", 30))
+    piece.usage.models.add(model="a", energy={"joules": 1.0, "tier": 1})
+    piece.usage.models.add(model="dropped", energy={"joules": 2.0, "tier": 2})
+    tally.add(piece)
+    assert verdict(tally).endswith("; 3.00 J estimated")

@@ -16,13 +16,13 @@ from quorate.generation import (
     Plan,
     Weighting,
 )
-from quorate.routing.choose import (
+from quorate.routing.resolve import (
     DEFAULT_EPSILON,
     DEFAULT_FORGETTING,
     DEFAULT_WIDTH,
     MOST_EPSILON,
     MOST_WIDTH,
-    choose_plan,
+    resolve,
 )
 from quorate.routing.snapshot import Snapshot
 
@@ -47,7 +47,7 @@ MODELS = (
 
 def decided(*members: str, **asked: Any) -> Decision:
     plan = Plan(tuple(map(MemberSpec, members)), **asked)
-    return choose_plan(plan, Snapshot({model.id: model for model in MODELS}), 0)
+    return resolve(plan, Snapshot({model.id: model for model in MODELS}), 0)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_model_whose_tokens_have_no_known_bytes_is_named(members: tuple[str, .
 
 def test_a_member_without_a_weight_does_not_count_for_the_alignment() -> None:
     plan = Plan((MemberSpec("a", 1.0), MemberSpec("opaque", 0.0)))
-    decision = choose_plan(plan, Snapshot({model.id: model for model in MODELS}), 0)
+    decision = resolve(plan, Snapshot({model.id: model for model in MODELS}), 0)
     assert decision.alignment is Alignment.SAME_VOCABULARY
 
 
@@ -170,4 +170,4 @@ def test_a_model_whose_branches_share_nothing_is_followed_as_widely_as_its_cells
         }
     )
     plan = Plan((MemberSpec("a"), MemberSpec("recurrent")))
-    assert choose_plan(plan, snapshot, 0).beam.width == 2
+    assert resolve(plan, snapshot, 0).beam.width == 2

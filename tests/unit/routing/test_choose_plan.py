@@ -17,13 +17,16 @@ from quorate.generation import (
     Alignment,
     AutoPlan,
     CombinationRule,
+    Decision,
     FailurePolicy,
     MemberSpec,
     Plan,
+    PlanChoice,
     ProfilePlan,
 )
 from quorate.routing.choose import choose_plan
 from quorate.routing.snapshot import Snapshot
+from quorate.routing.wish import Wish
 
 
 def status(model: str, state: ModelState = ModelState.READY, **known: Any) -> ModelStatus:
@@ -41,12 +44,16 @@ def snapshot(*models: ModelStatus, **rest: Any) -> Snapshot:
     return Snapshot({model.id: model for model in models}, **rest)
 
 
+def choose(asked: PlanChoice | None, models: Snapshot, seed: int) -> Decision:
+    return choose_plan(Wish(asked, seed=seed), models)
+
+
 def plan(*members: MemberSpec | str, **rest: Any) -> Plan:
     return Plan(tuple(MemberSpec(m) if isinstance(m, str) else m for m in members), **rest)
 
 
 def test_weights_become_shares_of_one_in_the_order_of_the_plan() -> None:
-    decision = choose_plan(
+    decision = choose(
         plan(MemberSpec("b", 3.0), MemberSpec("a", 1.0)), snapshot(status("a"), status("b")), 7
     )
     assert decision.members == (MemberSpec("b", 0.75), MemberSpec("a", 0.25))
@@ -55,51 +62,53 @@ def test_weights_become_shares_of_one_in_the_order_of_the_plan() -> None:
 
 
 def test_members_without_weights_share_equally() -> None:
-    decision = choose_plan(plan("a", "b"), snapshot(status("a"), status("b")), 0)
+    decision = choose(plan("a", "b"), snapshot(status("a"), status("b")), 0)
     assert [member.weight for member in decision.members] == [0.5, 0.5]
 
 
 def test_a_member_of_weight_zero_is_left_out_and_need_not_be_ready() -> None:
     models = snapshot(status("a"), status("b", ModelState.UNLOADED))
-    decision = choose_plan(plan(MemberSpec("a", 1.0), MemberSpec("b", 0.0)), models, 0)
+    decision = choose(plan(MemberSpec("a", 1.0), MemberSpec("b", 0.0)), models, 0)
     assert decision.members == (MemberSpec("a", 1.0),)
 
 
 def test_the_smallest_context_rules() -> None:
     models = snapshot(status("a", context_length=4096), status("b", context_length=256))
-    assert choose_plan(plan("a", "b"), models, 0).context_tokens == 256
+    assert choose(plan("a", "b"), models, 0).context_tokens == 256
 
 
 def test_a_profile_is_found_by_name_and_named_in_the_decision() -> None:
     profile = plan("a", rule=CombinationRule.GEOMETRIC, on_failure=FailurePolicy.FAIL)
     models = snapshot(status("a"), profiles={"careful": profile})
-    decision = choose_plan(ProfilePlan("careful"), models, 0)
+    decision = choose(ProfilePlan("careful"), models, 0)
     assert decision.profile == "careful"
     assert decision.rule is CombinationRule.GEOMETRIC
     assert decision.on_failure is FailurePolicy.FAIL
 
 
-@pytest.mark.parametrize("asked", [None, AutoPlan()])
-def test_without_a_plan_the_default_profile_answers(asked: AutoPlan | None) -> None:
+def test_without_a_plan_the_default_profile_answers() -> None:
     models = snapshot(
         status("a"), status("b"), profiles={"solo": plan("b")}, default_profile="solo"
     )
-    assert choose_plan(asked, models, 0).profile == "solo"
+    assert choose(None, models, 0).profile == "solo"
 
 
-def test_without_plan_and_profile_every_ready_peer_of_the_first_ready_model_votes() -> None:
+@pytest.mark.parametrize("asked", [None, AutoPlan()])
+def test_without_plan_and_profile_every_ready_peer_of_the_first_ready_model_votes(
+    asked: AutoPlan | None,
+) -> None:
     models = snapshot(
         status("a", ModelState.LOADING),
         status("b"),
         status("c", vocabulary_fingerprint="other"),
         status("d"),
     )
-    assert [m.model for m in choose_plan(None, models, 0).members] == ["b", "d"]
+    assert [m.model for m in choose(asked, models, 0).members] == ["b", "d"]
 
 
 def test_weights_of_any_size_are_normalised_without_overflow() -> None:
     huge = plan(MemberSpec("a", 1e308), MemberSpec("b", 1e308))
-    decision = choose_plan(huge, snapshot(status("a"), status("b")), 0)
+    decision = choose(huge, snapshot(status("a"), status("b")), 0)
     assert [member.weight for member in decision.members] == [0.5, 0.5]
 
 
@@ -145,15 +154,15 @@ def test_what_cannot_run_is_refused_with_its_reason(
         profiles={"fast": plan("a")},
     )
     with pytest.raises(error) as refusal:
-        choose_plan(asked, models, 0)
+        choose(asked, models, 0)
     assert words in refusal.value.message
 
 
 def test_a_service_whose_models_still_load_says_so() -> None:
     with pytest.raises(Unavailable, match="no model is ready yet; a may be soon"):
-        choose_plan(None, snapshot(status("a", ModelState.LOADING)), 0)
+        choose(None, snapshot(status("a", ModelState.LOADING)), 0)
 
 
 def test_a_service_without_models_says_so() -> None:
     with pytest.raises(ModelUnusable, match="no model is loaded"):
-        choose_plan(None, snapshot(), 0)
+        choose(None, snapshot(), 0)

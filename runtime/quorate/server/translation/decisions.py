@@ -61,6 +61,7 @@ def _fill_route(target: plan_pb2.Decision, route: Route) -> None:
     target.remote = route.remote
     target.explored = route.explored
     target.task = route.task
+    target.stream_early = route.stream_early
     for stage in route.stages:
         shown = target.stages.add(confidence=stage.confidence)
         fill_decision(shown.decision, stage.decision)

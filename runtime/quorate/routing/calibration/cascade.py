@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from quorate.routing.calibration_folds import split
+from quorate.routing.calibration.folds import split
+from quorate.routing.calibration.intervals import Interval, difference_interval
 
 ALLOWED_LOSS = 0.01
 """Share of right answers that a cascade may lose against its last stage alone."""
@@ -43,6 +44,7 @@ class CascadeAdvice:
         cost: Mean cost of a case, in the unit of the stages' costs.
         held_out_accuracy: The same where each case was judged by a threshold chosen without it.
         held_out_cost: Likewise.
+        difference: ``held_out_accuracy`` less that of the last stage alone.
         last_accuracy: Share of right answers of the last stage alone.
         last_cost: Its cost.
         cases: Cases it rests on.
@@ -54,6 +56,7 @@ class CascadeAdvice:
     cost: float
     held_out_accuracy: float
     held_out_cost: float
+    difference: Interval
     last_accuracy: float
     last_cost: float
     cases: int
@@ -91,13 +94,15 @@ def advise_cascade(
     held_out = np.empty(len(cases), bool)
     for mask in masks:
         held_out[mask] = stated[mask] >= _lowest(stated[~mask], first[~mask], last[~mask])
+    reached = np.where(held_out, first, last)
     return CascadeAdvice(
         confidence=threshold,
         kept=float(kept.mean()),
         accuracy=float(np.where(kept, first, last).mean()),
         cost=first_cost + float((~kept).mean()) * last_cost,
-        held_out_accuracy=float(np.where(held_out, first, last).mean()),
+        held_out_accuracy=float(reached.mean()),
         held_out_cost=first_cost + float((~held_out).mean()) * last_cost,
+        difference=difference_interval(list(reached), list(last)),
         last_accuracy=float(last.mean()),
         last_cost=last_cost,
         cases=len(cases),
@@ -121,5 +126,6 @@ def _lowest(
     for index, value in enumerate(sorted_stated):
         following = sorted_stated[index + 1] if index + 1 < len(stated) else 0.0
         if value > following and lost[index] <= ALLOWED_LOSS:
-            best = float((value + following) / 2)
+            middle = float((value + following) / 2)
+            best = middle if middle > following else float(value)
     return best

@@ -14,9 +14,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from quorate.routing.calibration_folds import split
-from quorate.routing.calibration_logistic import fit_logistic
-from quorate.routing.calibration_scores import ConfidenceScores, case_losses, score_confidences
+from quorate.routing.calibration.folds import split
+from quorate.routing.calibration.logistic import fit_logistic
+from quorate.routing.calibration.scores import ConfidenceScores, case_losses, score_confidences
 from quorate.routing.confidence import Calibration, ConfidenceTable, Signals
 from quorate.routing.quality import Tally
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from quorate.errors import SettingsError
-from quorate.routing.calibration_data import CalibrationData, from_json, to_json
+from quorate.routing.calibration.data import CalibrationData, from_json, to_json
 
 FILE_NAME = "calibration.json"
 """Its name in the data folder, unless another path is given."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quorate.routing.calibration_folds import split
-from quorate.routing.calibration_intervals import Comparison, compare
-from quorate.routing.calibration_tasks import train_classifier
+from quorate.routing.calibration.folds import split
+from quorate.routing.calibration.intervals import Comparison, compare
+from quorate.routing.calibration.tasks import train_classifier
 from quorate.routing.quality import QualityTable, Tally
 
 LEAST_CASES = 40

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from quorate.measurement.saved import Json, Table, count, number, numbers, table, text
-from quorate.routing.calibration_tasks import BUCKETS, TaskClassifier
+from quorate.routing.calibration.tasks import BUCKETS, TaskClassifier
 from quorate.routing.confidence import Calibration, ConfidenceTable, Signals
 from quorate.routing.quality import Tally
 

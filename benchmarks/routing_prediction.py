@@ -1,0 +1,165 @@
+"""Predicted against actual time and energy of mixed requests."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from catalogue import domain_questions
+from figures import Figure, figure, say
+from general_questions import general_questions
+from pairs import serving
+from texts import texts
+
+from quorate.client import Client
+from quorate.v1 import inference_pb2
+
+_GENERALIST, _SPECIALIST = "smollm2", "specialist"
+_PLANS: Sequence[Mapping[str, Any]] = (
+    {"model": _GENERALIST},
+    {"model": _SPECIALIST},
+    {"models": (_GENERALIST, _SPECIALIST)},
+)
+_MOST_TOKENS = (8, 16, 32, 64)
+_QUESTION, _TEXT = "question", "text"
+_AT_ONCE = 3
+_WARM_UP = 90
+_SEED = 5
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a decision predicted of a request, and what it took."""
+
+    plan: str
+    task: str
+    predicted_ms: float | None
+    q90_ms: float | None
+    actual_ms: float
+    predicted_joules: float | None
+    actual_joules: float | None
+    tier: str
+
+    @property
+    def error(self) -> float | None:
+        """Relative error of the predicted time; None where nothing was predicted."""
+        if self.predicted_ms is None:
+            return None
+        return abs(self.predicted_ms - self.actual_ms) / self.actual_ms
+
+
+def measure_prediction(generalist: Path, specialist: Path, requests: int) -> list[Figure]:
+    """Runs a warm-up, then as many requests, and compares."""
+    with serving({_GENERALIST: generalist, _SPECIALIST: specialist}) as served:
+        say(f"{_WARM_UP} mixed requests to learn from")
+        requests_of = _Requests(random.Random(_SEED))
+        asyncio.run(_ask(served.address, [requests_of.next() for _ in range(_WARM_UP)]))
+        say(f"{requests} mixed requests to predict")
+        outcomes = asyncio.run(_ask(served.address, [requests_of.next() for _ in range(requests)]))
+    return _figures(outcomes)
+
+
+class _Requests:
+    """Draws requests: half are questions, which answers end by themselves, and half are texts.
+
+    Args:
+        chosen: Draws plan, prompt and length.
+    """
+
+    def __init__(self, chosen: random.Random) -> None:
+        self._chosen = chosen
+        self._questions = [one.text for one in (*general_questions(), *domain_questions())]
+        self._texts = [text for kind in texts("tuning").values() for text in kind]
+
+    def next(self) -> dict[str, Any]:
+        """Options of the next request."""
+        chosen = self._chosen
+        common = {
+            **chosen.choice(_PLANS),
+            "max_tokens": chosen.choice(_MOST_TOKENS),
+            "seed": chosen.randrange(1 << 30),
+        }
+        if chosen.random() < 0.5:
+            question = chosen.choice(self._questions)
+            return {**common, "messages": [("user", question)], "task": _QUESTION}
+        text = chosen.choice(self._texts)
+        words = text.split()
+        return {**common, "prompt": " ".join(words[: chosen.randint(5, len(words))]), "task": _TEXT}
+
+
+async def _ask(address: str, requests: Sequence[dict[str, Any]]) -> list[_Outcome]:
+    """Asks three at a time, in this order."""
+    waiting = list(reversed(requests))
+    outcomes: list[_Outcome] = []
+    async with Client(address) as client:
+
+        async def work() -> None:
+            while waiting:
+                outcomes.append(await _one(client, waiting.pop()))
+
+        await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
+    return outcomes
+
+
+async def _one(client: Client, request: dict[str, Any]) -> _Outcome:
+    accepted = finished = None
+    async for event in client.generate(**request):
+        if event.HasField("accepted"):
+            accepted = event.accepted
+        elif event.HasField("finished"):
+            finished = event.finished
+    assert accepted is not None
+    assert finished is not None
+    (candidate,) = [one for one in accepted.decision.candidates if one.chosen]
+    energies = [model.energy for model in finished.usage.models]
+    known = all(energy.HasField("joules") for energy in energies)
+    return _Outcome(
+        plan=candidate.name,
+        task=request["task"],
+        predicted_ms=candidate.time_ms if candidate.HasField("time_ms") else None,
+        q90_ms=candidate.time_q90_ms if candidate.HasField("time_q90_ms") else None,
+        actual_ms=finished.usage.duration_ms,
+        predicted_joules=candidate.joules if candidate.HasField("joules") else None,
+        actual_joules=sum(energy.joules for energy in energies) if known else None,
+        tier=inference_pb2.EnergyTier.Name(energies[0].tier).removeprefix("ENERGY_TIER_").lower(),
+    )
+
+
+def _figures(outcomes: Sequence[_Outcome]) -> list[Figure]:
+    timed = [one for one in outcomes if one.error is not None]
+    covered = [one.q90_ms is not None and one.actual_ms <= one.q90_ms for one in timed]
+    share = 100 * sum(covered) / len(covered)
+    detail = f"{len(timed)} of {len(outcomes)} requests, {_AT_ONCE} at a time"
+    figures = [
+        figure("time: median error", _median_error(timed), "%", detail, at_most=15),
+        Figure("time: within q90", share, "%", "85 to 95", 85 <= share <= 95, detail),
+    ]
+    for plan, task in sorted({(one.plan, one.task) for one in timed}):
+        own = [one for one in timed if (one.plan, one.task) == (plan, task)]
+        typical = statistics.median(one.actual_ms for one in own)
+        detail = f"{len(own)} requests of {typical:.0f} ms"
+        name = f"time: median error, {plan}, {task}s"
+        figures.append(figure(name, _median_error(own), "%", detail))
+    return [*figures, *_energy(outcomes)]
+
+
+def _median_error(outcomes: Sequence[_Outcome]) -> float:
+    return 100 * statistics.median(one.error for one in outcomes if one.error is not None)
+
+
+def _energy(outcomes: Sequence[_Outcome]) -> list[Figure]:
+    known = [
+        (one.predicted_joules, one.actual_joules)
+        for one in outcomes
+        if one.predicted_joules is not None and one.actual_joules
+    ]
+    if not known:
+        return []
+    errors = [abs(predicted - actual) / actual for predicted, actual in known]
+    detail = f"{len(known)} requests, {outcomes[0].tier}"
+    return [figure("energy: median error", 100 * statistics.median(errors), "%", detail)]

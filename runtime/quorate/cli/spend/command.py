@@ -1,0 +1,164 @@
+"""``quorate spend``: what was spent, by whom and on what."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quorate.cli.target import Insecure, Target, TlsCa
+from quorate.errors import SettingsError
+
+if TYPE_CHECKING:
+    from quorate.cli.spend.report import SpendQuery, SpendReport
+
+_SHOWN_CHARGES = 50
+
+
+class Grouping(Enum):
+    """What sums are made for."""
+
+    MODEL = "model"
+    PROFILE = "profile"
+    KEY = "key"
+    DAY = "day"
+    PLAN_KIND = "plan-kind"
+    TASK = "task"
+
+
+def spend(
+    by: Annotated[
+        list[Grouping] | None,
+        typer.Option(help="What to sum by; may be given several times; model if nothing is given."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="WHEN", help="From then on: 7d, 12h and the like ago, or 2026-11-01."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Until before then, in the same form.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What came with this key alone.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="ID", help="What this model, or remote, took part in.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What this profile answered.")
+    ] = None,
+    charges: Annotated[
+        bool,
+        typer.Option(
+            "--charges", help="List the charges one by one, the latest first, instead of sums."
+        ),
+    ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help=f"Most charges listed; {_SHOWN_CHARGES} if nothing is given, all of them for "
+            "--csv and --json.",
+        ),
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Read this ledger, and ask no server."),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            envvar="QUORATE_TARGET",
+            metavar="HOST:PORT",
+            help="The server to ask. A token in QUORATE_TOKEN is sent along.",
+        ),
+    ] = None,
+    tls_ca: TlsCa = None,
+    insecure: Insecure = False,
+) -> None:
+    """Print what was spent: requests, tokens, energy and dollars, and what budgets have left.
+
+    Without --target and --ledger the server of this machine is asked at its default address, and
+    where none answers its ledger is read from the data folder.
+    """
+    from quorate.cli.spend.view import print_report
+
+    if as_csv and as_json:
+        raise SettingsError("--csv and --json exclude each other; give one of them")
+    if by and charges:
+        raise SettingsError("--by sums up and --charges does not; give one of them")
+    if limit is not None and not charges:
+        raise SettingsError("--limit counts charges; give --charges too")
+    whole = as_csv or as_json
+    query = _query(
+        by or [Grouping.MODEL],
+        since,
+        until,
+        key=key,
+        model=model,
+        profile=profile,
+        charges=(limit or (None if whole else _SHOWN_CHARGES)) if charges else 0,
+    )
+    report = _report(query, Target(target, tls_ca, insecure), ledger)
+    print_report(report, query, as_csv=as_csv, as_json=as_json)
+
+
+def _query(
+    by: list[Grouping],
+    since: str | None,
+    until: str | None,
+    *,
+    key: str | None,
+    model: str | None,
+    profile: str | None,
+    charges: int | None,
+) -> SpendQuery:
+    import time
+
+    from quorate.accounting.spending import Dimension
+    from quorate.cli.moments import parse_moment
+    from quorate.cli.spend.report import SpendQuery
+
+    now = time.time()
+    return SpendQuery(
+        group_by=tuple(dict.fromkeys(Dimension[group.name] for group in by)),
+        charges=charges,
+        since=None if since is None else parse_moment(since, "--since", now),
+        until=None if until is None else parse_moment(until, "--until", now),
+        key=key,
+        model=model,
+        profile=profile,
+    )
+
+
+def _report(query: SpendQuery, target: Target, ledger: Path | None) -> SpendReport:
+    """Reads the named ledger, or asks the named server, or else whichever is here."""
+    import asyncio
+
+    from quorate.cli.spend.report import read_file
+    from quorate.client import DEFAULT_TARGET, ServiceError
+    from quorate_registry.store import default_home
+
+    if ledger is not None:
+        return read_file(ledger, query)
+    try:
+        return asyncio.run(_asked(target.address or DEFAULT_TARGET, target, query))
+    except ServiceError as error:
+        path = default_home() / "ledger.sqlite3"
+        if target.address or error.status != "UNAVAILABLE" or not path.is_file():
+            raise
+        typer.echo(f"nothing answers at {DEFAULT_TARGET}; reading {path}", err=True)
+        return read_file(path, query)
+
+
+async def _asked(address: str, target: Target, query: SpendQuery) -> SpendReport:
+    from quorate.cli.spend.report import ask_server
+    from quorate.cli.target import connect
+
+    async with connect(address, target) as client:
+        return await ask_server(client, query)

@@ -1,0 +1,86 @@
+"""The server that a command asks, and what it takes to reach it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quorate.errors import InvalidRequest, SettingsError
+
+if TYPE_CHECKING:
+    from quorate.client import Client
+
+TOKEN_VARIABLE = "QUORATE_TOKEN"
+
+TargetAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        envvar="QUORATE_TARGET",
+        metavar="HOST:PORT",
+        help="A server that runs already; without one the models are loaded here. A token in "
+        f"{TOKEN_VARIABLE} is sent along.",
+    ),
+]
+TlsCa = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="QUORATE_TLS_CA",
+        metavar="FILE",
+        help="Speak TLS with that server, and trust the certificates of this PEM file.",
+    ),
+]
+Insecure = Annotated[
+    bool,
+    typer.Option("--insecure", help="Send the token over the network even without TLS."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server.
+
+    Attributes:
+        address: ``HOST:PORT``, or None for a service of the command's own.
+        tls_ca: File of the certificates to trust; None speaks plain text.
+        insecure: Whether a token may go over the network in plain text.
+    """
+
+    address: str | None = None
+    tls_ca: Path | None = None
+    insecure: bool = False
+
+
+def connect(address: str, target: Target) -> Client:
+    """A client of a server, with the token of the environment.
+
+    Raises:
+        SettingsError: No address, no certificates, or a token that cannot be sent.
+    """
+    from quorate.client import Client
+    from quorate.server.settings import split_address
+
+    split_address(address, "--target")
+    credentials = None
+    if target.tls_ca is not None:
+        import grpc
+
+        credentials = grpc.ssl_channel_credentials(_certificates(target.tls_ca))
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    try:
+        return Client(address, credentials=credentials, token=token, insecure=target.insecure)
+    except InvalidRequest as error:
+        raise SettingsError(
+            f"{TOKEN_VARIABLE}: {error.problem}: see --tls-ca and --insecure"
+        ) from None
+
+
+def _certificates(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"--tls-ca: {path}: {error.strerror}") from error

@@ -1,0 +1,67 @@
+"""How a server is reached: the channel, and the token that goes with every call."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import grpc
+
+from quorate.errors import InvalidRequest
+
+_OPTIONS = [
+    ("grpc.max_receive_message_length", 16 * 2**20),
+    # A server on this machine is never behind the proxy that the environment may name.
+    ("grpc.enable_http_proxy", 0),
+]
+
+
+def open_channel(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+    """Opens a channel; without credentials it speaks plain text."""
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, _OPTIONS)
+    return grpc.aio.secure_channel(target, credentials, _OPTIONS)
+
+
+def authorization(token: str | None) -> tuple[tuple[str, str], ...]:
+    """The metadata that tells who calls; none without a token.
+
+    Raises:
+        InvalidRequest: A token that no header can hold.
+    """
+    if not token:
+        return ()
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise InvalidRequest("token", "must be printable ASCII without spaces")
+    return (("authorization", f"Bearer {token}"),)
+
+
+def refuse_open_token(target: str) -> None:
+    """Checks that a token sent in plain text does not leave this machine.
+
+    Raises:
+        InvalidRequest: It would.
+    """
+    if target.startswith(("unix:", "unix-abstract:")) or _is_loopback(_host(target)):
+        return
+    raise InvalidRequest(
+        "token", f"would go to {target} in plain text; speak TLS, or say insecure to send it so"
+    )
+
+
+def _host(target: str) -> str:
+    address = target
+    # Not "dns://AUTHORITY/", since whoever is asked there may call any address localhost.
+    for scheme in ("dns:///", "dns:", "ipv4:", "ipv6:"):
+        address = address.removeprefix(scheme)
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.rpartition(":")[0] or address
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

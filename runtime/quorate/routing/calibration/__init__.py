@@ -1,0 +1,1 @@
+"""What labelled answers teach: quality, confidence, weights, thresholds. Pure but for its file."""

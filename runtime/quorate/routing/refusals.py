@@ -1,0 +1,63 @@
+"""Why a request is refused where no plan may answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quorate.engines.status import ModelState
+from quorate.errors import ModelUnusable, OverBudget, QuorateError, Unavailable
+from quorate.generation import Clause
+from quorate.routing.snapshot import Snapshot
+from quorate.routing.weighing import Weighed
+
+_RETRY_SECONDS = 2.0
+_MOST_REASONS = 4
+# What a request or a budget limits. A full door or context says so itself, when it is asked.
+_LIMITS = frozenset({Clause.LATENCY, Clause.ENERGY, Clause.ENERGY_WINDOW})
+
+
+def refuse_by_policy(nearest: Weighed, remotes: Sequence[Weighed], snapshot: Snapshot) -> None:
+    """Refuses what exceeds its limits, where that is the policy.
+
+    Args:
+        nearest: The local plan that would run.
+        remotes: Those that could not be asked either.
+        snapshot: The state of the service.
+
+    Raises:
+        OverBudget: Names the limit.
+    """
+    rejections = nearest.candidate.rejections
+    over = next((one for one in rejections if one.clause in _LIMITS), None)
+    if snapshot.settings.policy != "reject" or over is None:
+        return
+    if any(one.clause is Clause.CAPACITY for one in rejections):
+        return
+    why = "".join(f"; {one.candidate.name}: {_reason(one)}" for one in remotes)
+    raise OverBudget(f"no plan meets the budget: {over.message}{why}", clause=over.clause.value)
+
+
+def own_error(weighed: Sequence[Weighed]) -> QuorateError | None:
+    """Why the first of some plans cannot run, where that is an error of its own."""
+    errors = (one.option.error for one in weighed if one.option is not None)
+    return next((error for error in errors if error is not None), None)
+
+
+def nothing_runs(local: Sequence[Weighed], snapshot: Snapshot) -> QuorateError:
+    """The error of a service none of whose plans can run."""
+    states = {model.id: model.state for model in snapshot.models.values()}
+    settled = (ModelState.READY, ModelState.UNLOADED, ModelState.FAILED)
+    soon = [model for model, state in states.items() if state not in settled]
+    if soon:
+        names = ", ".join(soon)
+        return Unavailable(f"no model is ready yet; {names} may be soon", _RETRY_SECONDS)
+    if ModelState.READY not in states.values():
+        return ModelUnusable(
+            "plan", "no model is loaded; name one in the configuration or load one"
+        )
+    reasons = "; ".join(_reason(one) for one in local[:_MOST_REASONS])
+    return Unavailable(f"no plan can run now: {reasons or 'none may be chosen'}")
+
+
+def _reason(one: Weighed) -> str:
+    return "" if one.first_rejection is None else one.first_rejection.message

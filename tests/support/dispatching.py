@@ -1,0 +1,146 @@
+"""A dispatcher over scripted models, with books that a test can read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from quorate.accounting.budgets import Budgets
+from quorate.accounting.charges import Charge
+from quorate.accounting.ledger import Ledger
+from quorate.accounting.settings import BudgetLimits, BudgetSettings
+from quorate.dispatch import Books, Dispatcher, DispatchSettings
+from quorate.generation import (
+    CascadePlan,
+    Delta,
+    Energy,
+    EnergyTier,
+    Event,
+    FailurePolicy,
+    MemberSpec,
+    Notice,
+    Plan,
+    PlanChoice,
+    Request,
+    SamplingOptions,
+    Stage,
+    TextPrompt,
+)
+from quorate.measurement.account import EnergyTotals
+from quorate.measurement.meter import Job
+from quorate.measurement.work import Work
+from quorate.routing.settings import RoutingSettings
+from support.managed_engines import Cast, loaded_fleet
+
+GREEDY = SamplingOptions(temperature=0.0)
+DEADLINE_SECONDS = 30.0
+NEVER_EXPLORE = RoutingSettings(exploration=0.0)
+
+
+class SimulatedMeter:
+    """A meter by which every decoded token of every model takes the same energy."""
+
+    def __init__(self, joules_per_token: float = 1.0, known: bool = True) -> None:
+        self.joules_per_token = joules_per_token
+        self.known = known
+        self.jobs: set[int] = set()
+
+    def begin(self, work: Callable[[], Mapping[str, Work]]) -> Job:
+        job = Job(work)
+        self.jobs.add(id(job))
+        return job
+
+    def finish(self, job: Job) -> Mapping[str, Energy]:
+        self.jobs.remove(id(job))
+        if not self.known:
+            return dict.fromkeys(job.work(), Energy())
+        return {
+            model: Energy(work.decode * self.joules_per_token, EnergyTier.MEASURED)
+            for model, work in job.work().items()
+        }
+
+    def tick(self) -> None:
+        """Nothing passes unless something is decoded."""
+
+    def totals(self) -> Mapping[str, EnergyTotals]:
+        return {"simulated": EnergyTotals(EnergyTier.MEASURED)}
+
+
+@dataclass
+class Stagehand:
+    """What a test of the dispatcher holds in its hands."""
+
+    dispatcher: Dispatcher
+    cast: Cast
+    books: Books
+    meter: SimulatedMeter = field(default_factory=SimulatedMeter)
+
+    async def charges(self) -> list[Charge]:
+        """All rows of the ledger, the earliest settled first."""
+        await self.books.flush()
+        assert self.books.ledger is not None
+        rows, _ = await self.books.ledger.list_charges(page_size=1000)
+        return list(reversed(rows))
+
+    def held(self) -> list[float]:
+        """What every window of everybody holds."""
+        return [window.held for window in self.books.budgets.left("")]
+
+    def sessions_opened(self, model: str) -> int:
+        """How many sessions a model has opened so far; to be asked once."""
+        return next(self.cast.engines[model]._numbers)
+
+
+@asynccontextmanager
+async def on_stage(
+    models: Mapping[str, dict[str, Any]],
+    *,
+    limits: BudgetLimits | None = None,
+    settings: DispatchSettings | None = None,
+    meter: SimulatedMeter | None = None,
+    routing: RoutingSettings = NEVER_EXPLORE,
+    **rest: Any,
+) -> AsyncIterator[Stagehand]:
+    """Opens a dispatcher over these models, with a ledger in memory."""
+    cast, meter = Cast(), meter or SimulatedMeter()
+    fleet = await loaded_fleet(cast, **models)
+    ledger = Ledger.open(None)
+    budgets = Budgets(BudgetSettings(limits or BudgetLimits()))
+    books = Books(budgets, ledger, meter)
+    dispatcher = Dispatcher(
+        fleet, settings or DispatchSettings(), books=books, routing=routing, **rest
+    )
+    try:
+        yield Stagehand(dispatcher, cast, books, meter)
+    finally:
+        await books.flush()
+        await ledger.close()
+        await fleet.close()
+
+
+def only(model: str, on_failure: FailurePolicy = FailurePolicy.AUTO) -> Plan:
+    """A vote of one."""
+    return Plan((MemberSpec(model),), on_failure=on_failure)
+
+
+def steps(*models: str, early: bool = False, confidence: float = 0.6) -> CascadePlan:
+    """A cascade of single models that fail for good when they are lost."""
+    stages = tuple(Stage(only(model, FailurePolicy.FAIL), confidence) for model in models)
+    return CascadePlan(stages, early)
+
+
+def ask(plan: PlanChoice | None = None, text: str = "x", **rest: Any) -> Request:
+    """A greedy request."""
+    return Request(TextPrompt(text), plan, **{"sampling": GREEDY, **rest})
+
+
+def text_of(events: list[Event]) -> str:
+    """All text of some events."""
+    return "".join(event.text for event in events if isinstance(event, Delta))
+
+
+def notices(events: list[Event]) -> list[Notice]:
+    """The notices among some events."""
+    return [event for event in events if isinstance(event, Notice)]

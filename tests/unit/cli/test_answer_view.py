@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from quorate.cli.answer_view import TextAnswer
+from quorate.cli.summary import summary_line
+from quorate.cli.writers import PlainWriter, TerminalWriter, Writer
+from quorate.v1 import inference_pb2, plan_pb2
+
+CASCADE = plan_pb2.Decision(
+    kind=plan_pb2.PLAN_KIND_CASCADE,
+    members=[{"model": "small", "weight": 1}],
+    stages=[
+        {"decision": {"members": [{"model": "small", "weight": 1}], "seed": 1}, "confidence": 0.7},
+        {"decision": {"members": [{"model": "big", "weight": 1}], "seed": 2}},
+    ],
+)
+SINGLE = plan_pb2.Decision(members=[{"model": "small", "weight": 1}])
+
+
+def accepted(decision: plan_pb2.Decision) -> inference_pb2.GenerateResponse:
+    return inference_pb2.GenerateResponse(accepted={"decision": decision})
+
+
+def delta(text: str) -> inference_pb2.GenerateResponse:
+    return inference_pb2.GenerateResponse(
+        delta={"text": text, "tokens": [{"piece": text.encode(), "token_id": 1}]}
+    )
+
+
+def notice(
+    kind: inference_pb2.NoticeKind = inference_pb2.NOTICE_KIND_ESCALATED,
+) -> inference_pb2.GenerateResponse:
+    return inference_pb2.GenerateResponse(notice={"kind": kind, "message": "it gives way"})
+
+
+def finished() -> inference_pb2.GenerateResponse:
+    return inference_pb2.GenerateResponse(finished={})
+
+
+def shown(writer: Writer, *responses: inference_pb2.GenerateResponse) -> TextAnswer:
+    view = TextAnswer(writer, votes=False, candidates=False)
+    for response in responses:
+        view.show(response)
+    return view
+
+
+def test_a_pipe_gets_an_answer_that_is_kept_only_once_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    view = shown(PlainWriter(), accepted(CASCADE), delta("sure "), delta("enough"))
+    assert capsys.readouterr().out == ""
+    view.show(finished())
+    view.close()
+    assert capsys.readouterr() == ("sure enough\n", "")
+
+
+def test_a_pipe_never_sees_what_was_replaced_and_streams_the_last_stage(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    view = shown(PlainWriter(), accepted(CASCADE), delta("wrong"), notice(), delta("right"))
+    assert capsys.readouterr() == ("right", "[it gives way]\n")
+    view.show(delta(" answer"))
+    view.show(finished())
+    assert capsys.readouterr().out == " answer\n"
+
+
+def test_an_answer_that_breaks_off_before_it_is_kept_leaves_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown(PlainWriter(), accepted(CASCADE), delta("half")).close()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_plan_without_stages_streams_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    shown(PlainWriter(), accepted(SINGLE), delta("now"))
+    assert capsys.readouterr().out == "now"
+
+
+def test_what_another_plan_answers_instead_is_held_back_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fell_back = notice(inference_pb2.NOTICE_KIND_FELL_BACK)
+    view = shown(PlainWriter(), accepted(SINGLE), fell_back, delta("wrong"), notice())
+    view.show(delta("right"))
+    view.show(finished())
+    assert capsys.readouterr().out == "right\n"
+
+
+def test_a_terminal_keeps_what_was_replaced_above_a_line_that_says_so() -> None:
+    out = io.StringIO()
+    writer = TerminalWriter(Console(file=out, width=60))
+    shown(writer, accepted(CASCADE), delta("wrong"), notice(), delta("right"), finished())
+    first, told, last = out.getvalue().splitlines()
+    assert (first, last) == ("wrong", "right")
+    assert "replaced by what follows" in told
+
+
+def test_the_text_of_a_remote_does_not_wait_for_tokens() -> None:
+    out = io.StringIO()
+    text = inference_pb2.GenerateResponse(delta={"text": "from afar"})
+    writer = TerminalWriter(Console(file=out, width=60))
+    shown(writer, accepted(plan_pb2.Decision(remote="cloud")), text)
+    assert out.getvalue() == "from afar"
+
+
+def test_a_terminal_is_told_nothing_where_nothing_was_shown() -> None:
+    out = io.StringIO()
+    writer = TerminalWriter(Console(file=out, width=60))
+    shown(writer, accepted(CASCADE), notice(), delta("right"), finished())
+    assert out.getvalue() == "right\n"
+
+
+def test_a_remote_that_answers_and_plans_that_failed_are_told_in_a_pipe_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    decision = plan_pb2.Decision(
+        kind=plan_pb2.PLAN_KIND_REMOTE,
+        remote="cloud",
+        candidates=[
+            {"name": "single:a", "rejections": [{"clause": plan_pb2.CLAUSE_FAILED_BEFORE}]},
+            {"name": "remote:cloud", "chosen": True},
+        ],
+        over_budget={"clause": plan_pb2.CLAUSE_LATENCY, "message": "too slow by 5 ms"},
+    )
+    shown(PlainWriter(), accepted(decision))
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.splitlines() == [
+        "[single:a failed before the first byte; remote:cloud answers]",
+        "[over budget: too slow by 5 ms; remote cloud answers]",
+    ]
+
+
+def test_the_votes_are_those_of_the_stage_that_answered(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    decision = plan_pb2.Decision()
+    decision.CopyFrom(CASCADE)
+    decision.stages[1].decision.members.add(model="bigger", weight=1)
+    votes = [
+        {"model": "big", "piece": b"x", "weight": 1},
+        {"model": "bigger", "piece": b"y", "weight": 1},
+    ]
+    token = {"piece": b"x", "token_id": 1, "votes": votes}
+    view = TextAnswer(PlainWriter(), votes=True, candidates=False)
+    events = (
+        accepted(decision),
+        delta("wrong"),
+        notice(),
+        inference_pb2.GenerateResponse(delta={"text": "x", "tokens": [token]}),
+        inference_pb2.GenerateResponse(
+            finished={
+                "usage": {
+                    "models": [
+                        {"model": "big", "energy": {"joules": 2, "tier": 1}},
+                        {"model": "bigger", "energy": {"tier": 3}},
+                    ]
+                }
+            }
+        ),
+    )
+    for event in events:
+        view.show(event)
+    told = capsys.readouterr().err
+    assert "A big, weight 1, 2.00 J measured" in told
+    assert "B bigger, weight 1, energy unknown" in told
+    assert "agreed on 0 of 1 token" in told
+
+
+def usage(**energy: float) -> inference_pb2.Usage:
+    return inference_pb2.Usage(
+        generated_tokens=11,
+        time_to_first_token_ms=100.0,
+        duration_ms=600.0,
+        models=[
+            {"model": model, "energy": {"joules": joules, "tier": 2}}
+            for model, joules in energy.items()
+        ],
+    )
+
+
+def test_the_summary_has_the_energy_and_the_stage_that_answered_and_no_speed_of_a_held_answer() -> (
+    None
+):
+    end = inference_pb2.Finished(usage=usage(small=0.5, big=1.0))
+    assert summary_line(CASCADE, end, 1) == (
+        "11 tokens · first after 100 ms · 1.50 J estimated · small → big, stage 2 answered · seed 2"
+    )
+
+
+def test_the_summary_has_dollars_where_any_were_charged_and_how_the_plan_was_chosen() -> None:
+    decision = plan_pb2.Decision(
+        remote="cloud", candidates=[{"name": "remote:cloud"}, {"name": "single:a"}]
+    )
+    spent = inference_pb2.Usage(
+        generated_tokens=1, models=[{"model": "cloud", "usd": 0.0012, "energy": {"tier": 3}}]
+    )
+    assert summary_line(decision, inference_pb2.Finished(usage=spent)) == (
+        "1 token · energy unknown · $0.0012 · remote cloud · chosen from 2 plans"
+    )

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from quorate.cli.explain_view import candidates_table, print_decision
+from quorate.v1 import plan_pb2
+
+DECISION = plan_pb2.Decision(
+    kind=plan_pb2.PLAN_KIND_SINGLE,
+    members=[{"model": "beta", "weight": 1}],
+    task="code",
+    candidates=[
+        {
+            "name": "profile:pair",
+            "kind": plan_pb2.PLAN_KIND_ENSEMBLE,
+            "models": ["alpha", "beta"],
+            "time_ms": 1200,
+            "time_q90_ms": 2500,
+            "joules": 12.5,
+            "quality": 0.8,
+            "cost": 0.31,
+            "rejections": [
+                {"clause": plan_pb2.CLAUSE_LATENCY, "message": "too slow by 500 ms"},
+                {"clause": plan_pb2.CLAUSE_ENERGY, "message": "it would take 12.5 J"},
+            ],
+        },
+        {
+            "name": "single:beta",
+            "kind": plan_pb2.PLAN_KIND_SINGLE,
+            "models": ["beta"],
+            "cold": True,
+            "chosen": True,
+        },
+        {"name": "single:alpha", "kind": plan_pb2.PLAN_KIND_SINGLE, "models": ["alpha"]},
+    ],
+    over_budget={"clause": plan_pb2.CLAUSE_LATENCY, "message": "too slow by 20 ms"},
+)
+
+
+def test_a_pipe_gets_a_line_for_each_plan_with_the_reasons_in_words(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_decision(DECISION, as_json=False)
+    assert capsys.readouterr().out.splitlines() == [
+        "plan          kind       time  9 of 10  energy  quality  cost  verdict",
+        "profile:pair  ensemble  1.2 s    2.5 s  12.5 J     0.80  0.31  "
+        "too slow, too much energy: too slow by 500 ms; it would take 12.5 J",
+        "single:beta   single        -        -       -        -     -  chosen",
+        "single:alpha  single        -        -       -        -     -  costs more",
+        "would run: beta · task code",
+        "over budget: too slow by 20 ms; single:beta answers all the same",
+    ]
+
+
+def test_json_has_a_line_for_each_plan_and_a_last_one_for_the_decision(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_decision(DECISION, as_json=True)
+    *candidates, decision = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [each["event"] for each in candidates] == ["candidate"] * 3
+    assert [each["name"] for each in candidates] == ["profile:pair", "single:beta", "single:alpha"]
+    assert candidates[0]["rejections"][0]["clause"] == "latency"
+    assert (candidates[1]["joules"], candidates[1]["cold"]) == (None, True)
+    assert decision["event"] == "decision"
+    assert "candidates" not in decision
+    assert decision["over_budget"]["message"] == "too slow by 20 ms"
+
+
+def test_the_table_fits_into_80_columns_and_a_long_name_is_folded() -> None:
+    decision = plan_pb2.Decision()
+    decision.CopyFrom(DECISION)
+    decision.candidates[1].name = "single:" + "x" * 60
+    decision.candidates[0].usd = 0.00001
+    decision.candidates[0].usd_ceiling = 0.00002
+    out = io.StringIO()
+    Console(file=out, width=80).print(candidates_table(decision))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    told = "".join(line.split(" ")[0] for line in lines)
+    assert "x" * 60 in told
+
+
+def test_a_plan_that_was_spelled_out_has_nothing_beside_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    decision = plan_pb2.Decision(
+        stages=[
+            {"decision": {"members": [{"model": "a"}]}},
+            {"decision": {"members": [{"model": "b"}, {"model": "c"}]}},
+        ]
+    )
+    print_decision(decision, as_json=False)
+    assert capsys.readouterr().out == "would run: a \N{RIGHTWARDS ARROW} b+c\n"
+
+
+def test_names_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    decision = plan_pb2.Decision(
+        remote="\x1b[31m", candidates=[{"name": "\x1b[2J", "chosen": True}]
+    )
+    print_decision(decision, as_json=False)
+    assert "\x1b" not in capsys.readouterr().out

@@ -1,0 +1,268 @@
+"""Which of several plans is chosen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from quorate.engines.status import ModelState
+from quorate.errors import Unavailable, UnsupportedPlan
+from quorate.generation import (
+    AutoPlan,
+    Budget,
+    CascadePlan,
+    Clause,
+    PlanKind,
+    ProfilePlan,
+    Stage,
+)
+from quorate.routing.choose import choose_plan
+from quorate.routing.options import open_options
+from quorate.routing.quality import QualityTable, Tally
+from quorate.routing.settings import RoutingSettings
+from quorate.routing.wish import Wish
+from support.routing_cases import chosen, clauses, figures, service, status, took, vote
+
+AUTO = AutoPlan()
+QUALITY = QualityTable(declared={"a": 0.6, "b": 0.7, "c": 0.6})
+
+
+def name_of(asked: Any, snapshot: Any, **rest: Any) -> str:
+    return choose_plan(Wish(asked, **rest), snapshot).route.name
+
+
+@pytest.mark.parametrize(
+    ("joule_weight", "name"), [(0.0, "single:b"), (0.009, "single:b"), (0.011, "single:a")]
+)
+def test_quality_is_weighed_against_energy(joule_weight: float, name: str) -> None:
+    snapshot = service(
+        "a",
+        "b",
+        costs={"single:a": took(10.0, 10.0), "single:b": took(10.0, 20.0)},
+        quality=QUALITY,
+        settings=RoutingSettings(joule_weight=joule_weight, candidates=("a", "b")),
+    )
+    decision = choose_plan(Wish(AUTO), snapshot)
+    assert decision.route.name == name
+    costs = {one.name: one.cost for one in decision.route.candidates}
+    assert costs == {
+        "single:a": pytest.approx(0.4 + 10 * joule_weight),
+        "single:b": pytest.approx(0.3 + 20 * joule_weight),
+    }
+
+
+def test_energy_counts_only_where_it_is_known_of_every_plan_that_can_run() -> None:
+    dear, unknown = took(10.0, 1e6), took(20.0)
+    settings = RoutingSettings(candidates=("a", "c"))
+    snapshot = service(
+        "a", "c", costs={"single:a": dear, "single:c": unknown}, quality=QUALITY, settings=settings
+    )
+    decision = choose_plan(Wish(AUTO), snapshot)
+    assert decision.route.name == "single:a"
+    assert [one.cost for one in decision.route.candidates] == [0.4, 0.4]
+    down = replace(
+        snapshot,
+        models={**snapshot.models, "b": status("b", ModelState.LOADING)},
+        costs={"single:a": dear, "single:c": took(20.0, 1.0)},
+    )
+    assert name_of(AUTO, down) == "single:c"
+
+
+@pytest.mark.parametrize(
+    ("times", "name"),
+    [
+        ((20.0, 10.0, 30.0), "single:y"),
+        ((10.0, 10.0, 10.0), "single:x"),
+        ((30.0, 10.0, 10.0), "single:y"),
+    ],
+)
+def test_of_equals_the_fastest_runs_and_then_the_first(times: Any, name: str) -> None:
+    models = ("x", "y", "z")
+    costs = {f"single:{one}": took(time, 1.0) for one, time in zip(models, times, strict=True)}
+    settings = RoutingSettings(candidates=models)
+    assert name_of(AUTO, service(*models, costs=costs, settings=settings)) == name
+
+
+def test_what_is_known_to_be_fast_goes_before_what_was_never_measured_only_with_a_deadline() -> (
+    None
+):
+    settings = RoutingSettings(candidates=("a", "b"))
+    snapshot = service("a", "b", costs={"single:a": took(10.0)}, quality=QUALITY, settings=settings)
+    assert name_of(AUTO, snapshot) == "single:b"
+    assert name_of(AUTO, snapshot, budget=Budget(latency_ms=1000.0)) == "single:a"
+
+
+def exploring(**rest: Any) -> Any:
+    """Two measured plans, of which b is better, and a third that was never measured."""
+    declared = {"a": 0.6, "b": 0.7, "c": rest.pop("quality_of_c", 0.61)}
+    settings = RoutingSettings(candidates=("a", "b", "c"), exploration=0.1)
+    costs = {"single:a": took(10.0, 1.0), "single:b": took(10.0, 1.0)}
+    known = {"costs": costs, "quality": QualityTable(declared=declared), "settings": settings}
+    return service("a", "b", "c", **{**known, **rest})
+
+
+@pytest.mark.parametrize(
+    ("draw", "budget", "rest", "name", "explored"),
+    [
+        (0.0, Budget(), {}, "single:c", True),
+        (0.0999, Budget(), {}, "single:c", True),
+        (0.1, Budget(), {}, "single:b", False),
+        (0.0, Budget(latency_ms=1e6), {}, "single:b", False),
+        (0.0, Budget(energy_joules=5.0), {}, "single:c", True),
+        (0.0, Budget(), {"quality_of_c": 0.59}, "single:b", False),
+        (0.0, Budget(), {"wedged": frozenset("c")}, "single:b", False),
+        (0.0, Budget(), {"settings": RoutingSettings(candidates=("a", "b"))}, "single:b", False),
+    ],
+)
+def test_a_plan_is_tried_where_it_is_cold_nearly_as_good_and_nobody_is_in_a_hurry(
+    draw: float, budget: Budget, rest: dict[str, Any], name: str, explored: bool
+) -> None:
+    decision = choose_plan(Wish(AUTO, budget=budget, draw=draw), exploring(**rest))
+    assert (decision.route.name, decision.route.explored) == (name, explored)
+
+
+def test_a_service_of_cold_models_answers_with_the_best_of_them() -> None:
+    decision = choose_plan(Wish(AUTO, draw=0.5), exploring(costs={}))
+    assert decision.route.name == "single:b"
+    assert chosen(decision).forecast.cold
+    assert chosen(decision).forecast.time_ms is None
+
+
+SPECIALISTS = QualityTable(
+    declared={"coder": 0.9, "general": 0.6}, tasks={"coder": ("code", "sql")}
+)
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        ("code", "single:coder"),
+        ("sql", "single:coder"),
+        ("law", "single:general"),
+        ("", "single:general"),
+    ],
+)
+def test_a_specialist_answers_its_own_tasks_alone(task: str, name: str) -> None:
+    settings = RoutingSettings(candidates=("coder", "general"))
+    snapshot = service("coder", "general", quality=SPECIALISTS, settings=settings)
+    decision = choose_plan(Wish(AUTO, task=task), snapshot)
+    assert decision.route.name == name
+    assert decision.route.task == task
+
+
+def test_a_specialist_answers_other_tasks_where_there_is_nobody_else() -> None:
+    down = service("coder", status("general", ModelState.LOADING), quality=SPECIALISTS)
+    assert name_of(AUTO, down, task="law") == "single:coder"
+    assert name_of(AUTO, service("coder", quality=SPECIALISTS), task="law") == "single:coder"
+
+
+@pytest.mark.parametrize(
+    ("budget", "name", "figure"),
+    [
+        (Budget(latency_ms=100.0), "single:b", (Clause.LATENCY, 150.0, 100.0)),
+        (Budget(energy_joules=2.0), "single:a", (Clause.ENERGY, 3.0, 2.0)),
+        (Budget(latency_ms=100.0, energy_joules=2.0), "single:a", (Clause.LATENCY, 200.0, 100.0)),
+    ],
+)
+@pytest.mark.parametrize("asked", [AUTO, ProfilePlan("far off"), None])
+def test_where_nothing_fits_the_plan_that_comes_nearest_runs(
+    asked: Any, budget: Budget, name: str, figure: Any
+) -> None:
+    """Both limits: a misses them by 1.0 + 0.5, b by 0.5 + 1.5, and the profile by far more."""
+    snapshot = service(
+        "a",
+        "b",
+        "c",
+        profiles={"far off": vote("c")},
+        default_profile="far off",
+        costs={
+            "single:a": took(100.0, 3.0),
+            "single:b": took(75.0, 5.0),
+            "single:c": took(1e4, 1e4),
+        },
+    )
+    decision = choose_plan(Wish(asked, budget=budget), snapshot)
+    assert decision.route.name == name
+    assert figures(decision.route.over_budget) == figure
+
+
+def test_a_prompt_that_does_not_fit_is_worse_than_any_limit_that_is_missed() -> None:
+    snapshot = service(
+        status("small", context_length=16),
+        status("large", context_length=10_000),
+        costs={"single:small": took(1.0), "single:large": took(1e6)},
+        settings=RoutingSettings(candidates=("small", "large")),
+    )
+    wish = Wish(AUTO, prompt_bytes=200, budget=Budget(latency_ms=100.0))
+    decision = choose_plan(wish, snapshot)
+    assert decision.route.name == "single:large"
+    assert clauses(decision)["single:small"] == [Clause.CONTEXT]
+
+
+def test_a_default_profile_that_is_down_does_not_keep_others_from_a_best_effort() -> None:
+    snapshot = service(
+        status("a", ModelState.FAILED),
+        "b",
+        profiles={"p": vote("a")},
+        default_profile="p",
+        costs={"single:b": took(100.0)},
+    )
+    decision = choose_plan(Wish(budget=Budget(latency_ms=50.0)), snapshot)
+    assert decision.route.name == "single:b"
+    assert figures(decision.route.over_budget) == (Clause.LATENCY, 200.0, 50.0)
+
+
+@pytest.mark.parametrize("asked", [AUTO, None])
+def test_models_that_make_no_progress_are_not_given_more_to_do(asked: Any) -> None:
+    snapshot = service("a", "b", wedged=frozenset("ab"))
+    with pytest.raises(Unavailable, match="no plan can run now: a makes no progress"):
+        choose_plan(Wish(asked), snapshot)
+
+
+def test_a_list_of_candidates_that_names_nobody_says_so() -> None:
+    snapshot = service("a", settings=RoutingSettings(candidates=("zzz",)))
+    with pytest.raises(Unavailable, match="no plan can run now: none may be chosen"):
+        choose_plan(Wish(AUTO), snapshot)
+
+
+def test_only_the_candidates_of_the_configuration_are_chosen_from() -> None:
+    settings = RoutingSettings(candidates=("b", "pair"))
+    profiles = {"pair": vote("a", "b"), "other": vote("a")}
+    decision = choose_plan(Wish(AUTO), service("a", "b", profiles=profiles, settings=settings))
+    assert [one.name for one in decision.route.candidates] == ["single:b", "profile:pair"]
+
+
+CASCADE = CascadePlan((Stage(vote("a"), 0.7), Stage(vote("b"))), stream_early=True)
+
+
+def test_a_cascade_is_decided_with_its_stages_and_the_seed_of_the_request() -> None:
+    decision = choose_plan(Wish(CASCADE, seed=7), service("a", "b"))
+    assert decision.route.kind is PlanKind.CASCADE
+    assert decision.route.name == "cascade:a>b"
+    assert decision.route.stream_early
+    assert [stage.confidence for stage in decision.route.stages] == [0.7, 0.0]
+    assert [stage.decision.members[0].model for stage in decision.route.stages] == ["a", "b"]
+    assert {decision.seed, *(stage.decision.seed for stage in decision.route.stages)} == {7}
+
+
+def test_a_score_is_never_given_by_a_cascade() -> None:
+    profiles = {"steps": CASCADE}
+    quality = QualityTable(measured={("single:b", ""): Tally(1000, 1000)})
+    settings = RoutingSettings(candidates=("a", "steps"))
+    snapshot = service("a", "b", profiles=profiles, quality=quality, settings=settings)
+    assert name_of(AUTO, snapshot) == "profile:steps"
+    assert name_of(AUTO, snapshot, one_vote=True) == "single:a"
+    assert name_of(None, replace(snapshot, default_profile="steps"), one_vote=True) == "single:a"
+    for asked in (CASCADE, ProfilePlan("steps")):
+        with pytest.raises(UnsupportedPlan, match="a cascade cannot score a text"):
+            choose_plan(Wish(asked, one_vote=True), snapshot)
+
+
+@pytest.mark.parametrize("asked", [AUTO, None, ProfilePlan("steps"), vote("b")])
+def test_options_that_were_kept_change_nothing(asked: Any) -> None:
+    snapshot = service("a", "b", profiles={"steps": CASCADE, "pair": vote("a", "b")})
+    kept = replace(snapshot, options=open_options(snapshot))
+    wish = Wish(asked, seed=3, budget=Budget(latency_ms=5.0))
+    assert choose_plan(wish, kept) == choose_plan(wish, snapshot)
