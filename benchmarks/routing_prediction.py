@@ -87,9 +87,11 @@ class _Requests:
         if chosen.random() < 0.5:
             question = chosen.choice(self._questions)
             return {**common, "messages": [("user", question)], "task": _QUESTION}
-        text = chosen.choice(self._texts)
-        words = text.split()
-        return {**common, "prompt": " ".join(words[: chosen.randint(5, len(words))]), "task": _TEXT}
+        words = chosen.choice(self._texts).split()
+        # Any place in a text: prompts that begin alike would be found in the prefix cache.
+        begin = chosen.randrange(max(1, len(words) - 5))
+        end = chosen.randint(min(begin + 5, len(words)), len(words))
+        return {**common, "prompt": " ".join(words[begin:end]), "task": _TEXT}
 
 
 async def _ask(address: str, requests: Sequence[dict[str, Any]]) -> list[_Outcome]:

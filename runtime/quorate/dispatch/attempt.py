@@ -106,7 +106,7 @@ class Attempt:
         runs: Its votes so far.
         reserved_joules: Energy that is held for it; None holds none.
         remote: The remote that answers it.
-        generated_tokens: Tokens of the answer so far.
+        generated_tokens: Tokens of the answer so far; of a remote its own count is used.
         first_run: Whether nobody knew what energy it takes, where joules are limited.
     """
 
@@ -163,7 +163,9 @@ class Attempt:
         Args:
             energies: Energy by model, as the meter tells.
         """
+        generated_tokens = self.generated_tokens
         if self.remote is not None:
+            generated_tokens = self.remote.generated_tokens
             models: Sequence[ModelUsage] = [self._remote_usage(self.remote)]
         else:
             models = [
@@ -172,7 +174,7 @@ class Attempt:
             ]
         return total_usage(
             models,
-            self.generated_tokens,
+            generated_tokens,
             self.stopwatch.time_to_first_token_ms,
             self.stopwatch.duration_ms,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from quorate.dispatch.attempt import Attempt, RemoteSpent, Run
-from quorate.generation import Energy, EnergyTier, FinishReason
+from quorate.generation import ChatPrompt, Energy, EnergyTier, FinishReason
 from quorate.measurement.costs import RunShape
 from quorate.measurement.profiles import FinishedRun, Profiles
 from quorate.routing.forecast import vote_key
@@ -99,6 +99,7 @@ def _learn_run(
             complete=run.reason not in _CUT_OFF,
             task=attempt.asked.task,
             prompt_bytes=attempt.asked.prompt_bytes,
+            chat=isinstance(attempt.asked.prompt, ChatPrompt),
         ),
     )
 
@@ -116,6 +117,7 @@ def _learn_remote(profiles: Profiles, attempt: Attempt, spent: RemoteSpent) -> N
             complete=True,
             task=attempt.asked.task,
             prompt_bytes=attempt.asked.prompt_bytes,
+            chat=isinstance(attempt.asked.prompt, ChatPrompt),
         ),
     )
 

@@ -14,7 +14,7 @@ from quorate.dispatch.prompts import most_prompt_tokens, prompt_bytes, written
 from quorate.engines.fleet import Fleet
 from quorate.engines.remote.remote import Remote
 from quorate.engines.status import ModelState, ModelStatus
-from quorate.generation import Decision, FailurePolicy, NamedPlan, Request, ScoreRequest
+from quorate.generation import ChatPrompt, Decision, FailurePolicy, NamedPlan, Request, ScoreRequest
 from quorate.routing.calibration.tasks import TaskClassifier
 from quorate.routing.choose import choose_plan
 from quorate.routing.confidence import ConfidenceTable
@@ -114,6 +114,7 @@ class Router:
             asked=request.plan,
             seed=secrets.randbits(_SEED_BITS) if seed is None else seed,
             prompt_bytes=prompt_bytes(request.prompt),
+            chat=isinstance(request.prompt, ChatPrompt),
             most_prompt_tokens=most_prompt_tokens(request.prompt),
             max_tokens=max_tokens,
             budget=request.budget,

@@ -66,8 +66,9 @@ class Forecast:
     """What a plan is expected to take for one request; ``None`` is not known.
 
     Attributes:
-        time_ms: From arrival to the end of the answer, waiting included.
+        time_ms: From arrival to the end of the answer, waiting included; half take no longer.
         time_q90_ms: The same, and nine answers of ten take no longer.
+        joules: Mean energy.
         joules_q90: As ``joules``, and nine of ten take no more.
         usd: What a remote is expected to charge.
         usd_ceiling: Most that it can charge, given ``max_tokens``.

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from quorate.generation import EnergyTier
+from quorate.measurement.cached_share import CachedShare
 from quorate.measurement.cost_profile import CostProfile
 from quorate.measurement.costs import CostModel, RunShape
 from quorate.measurement.lengths import LengthModel, LengthProfile
@@ -42,6 +43,7 @@ class FinishedRun:
         complete: Whether the answer ended by itself, and was not cut off.
         task: Tag of the request's task; empty for none.
         prompt_bytes: Of the prompt's text, in UTF-8; None where nobody counted.
+        chat: Whether a template framed it.
     """
 
     shape: RunShape
@@ -52,6 +54,7 @@ class FinishedRun:
     complete: bool = True
     task: str = ""
     prompt_bytes: int | None = None
+    chat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +65,32 @@ class PlanProfile:
 
     Attributes:
         costs: Time and energy.
-        prompt_sizes: Tokens of prompts.
+        prompt_sizes: Tokens of prompts that are text.
+        chat_sizes: Tokens of prompts that a template frames.
         all_lengths: Lengths of answers, whatever the task.
         task_lengths: Lengths of answers for each task.
+        cached_shares: Share of a prompt that was cached, by task; "" is all of them.
     """
 
     costs: CostModel = field(default_factory=CostModel)
     prompt_sizes: PromptSizeModel = field(default_factory=PromptSizeModel)
+    chat_sizes: PromptSizeModel = field(default_factory=PromptSizeModel)
     all_lengths: LengthModel = field(default_factory=LengthModel)
     task_lengths: Mapping[str, LengthModel] = field(default_factory=dict)
+    cached_shares: Mapping[str, float] = field(default_factory=dict)
+
+    def prompt_tokens(self, prompt_bytes: float, chat: bool) -> float:
+        """Tokens to expect of a prompt of so many bytes."""
+        return (self.chat_sizes if chat else self.prompt_sizes).tokens(prompt_bytes)
+
+    def shape(
+        self, prompt_tokens: float, output_tokens: float, batch: float = 1.0, task: str = ""
+    ) -> RunShape:
+        """The run to expect of a prompt and an answer of so many tokens."""
+        prompt = prompt_tokens
+        shares = self.cached_shares
+        cached = prompt * shares.get(task, shares.get("", 0.0))
+        return RunShape(prompt - cached, output_tokens, batch, cached)
 
     def lengths(self, task: str = "") -> LengthModel:
         """Lengths of answers to a task; of all answers where that task had fewer than ten."""
@@ -134,27 +154,40 @@ class _Learner:
     def __init__(self) -> None:
         self._costs = CostProfile()
         self._prompt_sizes = PromptSizeProfile()
+        self._chat_sizes = PromptSizeProfile()
         self._lengths = LengthProfile()
         self._tasks: dict[str, LengthProfile] = {}
+        self._cached: dict[str, CachedShare] = {"": CachedShare()}
 
     def observe(self, run: FinishedRun) -> None:
         shape = run.shape
+        self._cached[""].observe(shape.prompt_tokens, shape.cached_tokens)
         self._costs.observe(shape, run.duration_ms, run.first_token_ms, run.joules, run.tier)
         self._lengths.observe(shape.output_tokens, run.complete)
         if run.task:
             lengths = self._tasks.pop(run.task, None) or LengthProfile()
             lengths.observe(shape.output_tokens, run.complete)
             _put_last(self._tasks, run.task, lengths, MOST_TASKS)
+            share = self._cached.setdefault(run.task, CachedShare())
+            share.observe(shape.prompt_tokens, shape.cached_tokens)
+            self._cached = {
+                task: one for task, one in self._cached.items() if not task or task in self._tasks
+            }
         if run.prompt_bytes is not None:
-            self._prompt_sizes.observe(run.prompt_bytes, shape.prompt_tokens + shape.cached_tokens)
+            sizes = self._chat_sizes if run.chat else self._prompt_sizes
+            sizes.observe(run.prompt_bytes, shape.prompt_tokens + shape.cached_tokens)
 
     def profile(self) -> PlanProfile:
         return PlanProfile(
             costs=self._costs.model(),
             prompt_sizes=self._prompt_sizes.model(),
+            chat_sizes=self._chat_sizes.model(),
             all_lengths=self._lengths.model(),
             task_lengths=MappingProxyType(
                 {task: lengths.model() for task, lengths in self._tasks.items()}
+            ),
+            cached_shares=MappingProxyType(
+                {task: share.mean for task, share in self._cached.items()}
             ),
         )
 
@@ -162,8 +195,10 @@ class _Learner:
         return {
             "costs": self._costs.state(),
             "prompt_sizes": self._prompt_sizes.state(),
+            "chat_sizes": self._chat_sizes.state(),
             "lengths": self._lengths.state(),
             "tasks": {task: lengths.state() for task, lengths in self._tasks.items()},
+            "cached": {task: share.state() for task, share in self._cached.items()},
         }
 
     @classmethod
@@ -171,10 +206,17 @@ class _Learner:
         learner = cls()
         learner._costs = CostProfile.restore(table(state, "costs"))
         learner._prompt_sizes = PromptSizeProfile.restore(table(state, "prompt_sizes"))
+        learner._chat_sizes = PromptSizeProfile.restore(table(state, "chat_sizes"))
         learner._lengths = LengthProfile.restore(table(state, "lengths"))
         tasks = table(state, "tasks")
         for task in list(tasks)[-MOST_TASKS:]:
             learner._tasks[task] = LengthProfile.restore(table(tasks, task))
+        shares = table(state, "cached")
+        learner._cached |= {
+            task: CachedShare.restore(table(shares, task))
+            for task in shares
+            if not task or task in learner._tasks
+        }
         return learner
 
 

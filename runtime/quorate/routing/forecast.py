@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from quorate.engines.status import ModelStatus
 from quorate.generation import Decision, EnergyTier, Forecast
-from quorate.measurement.costs import RunShape
 from quorate.measurement.profiles import PlanProfile
 from quorate.measurement.prompt_sizes import PromptSizeModel
 from quorate.routing.option import Option
@@ -66,7 +65,9 @@ def _vote(key: str, decision: Decision, wish: Wish, snapshot: Snapshot) -> Forec
 
 
 def _measured(known: PlanProfile, wish: Wish, batch: int, queue: float) -> Forecast:
-    """One vote: expected for an answer of expected length, likely for one of nine in ten.
+    """One vote: the time of an answer of median length, and the energy of one of mean length.
+
+    Half of the answers shall take no longer than the time says, but joules add up.
 
     Args:
         known: What such votes took.
@@ -75,11 +76,12 @@ def _measured(known: PlanProfile, wish: Wish, batch: int, queue: float) -> Forec
         queue: How many times its own length it waits for sessions.
     """
     model, lengths = known.costs, known.lengths(wish.task)
-    prompt = known.prompt_sizes.tokens(wish.prompt_bytes)
+    prompt = known.prompt_tokens(wish.prompt_bytes, wish.chat)
     expected = lengths.expected(wish.max_tokens)
-    usual = RunShape(prompt, expected, batch)
-    long = RunShape(prompt, lengths.quantile(0.9, wish.max_tokens), batch)
-    time, energy, much = model.time(usual), model.energy(usual), model.energy(long)
+    usual = known.shape(prompt, expected, batch, wish.task)
+    typical = known.shape(prompt, lengths.quantile(0.5, wish.max_tokens), batch, wish.task)
+    long = known.shape(prompt, lengths.quantile(0.9, wish.max_tokens), batch, wish.task)
+    time, energy, much = model.time(typical), model.energy(usual), model.energy(long)
     return Forecast(
         time_ms=time.mean_ms * (1.0 + queue),
         time_q90_ms=max(time.q90_ms, model.time(long).mean_ms) * (1.0 + queue),

@@ -18,7 +18,7 @@ def forecast_remote(remote: Remote, wish: Wish, snapshot: Snapshot) -> Forecast:
     generated = float(wish.max_tokens)
     time, likely, cold = _expected_remote(remote, generated)
     if known is not None and not known.costs.cold:
-        prompt = known.prompt_sizes.tokens(wish.prompt_bytes)
+        prompt = known.prompt_tokens(wish.prompt_bytes, wish.chat)
         lengths = known.lengths(wish.task)
         generated = lengths.expected(wish.max_tokens)
         shape = RunShape(prompt, generated)

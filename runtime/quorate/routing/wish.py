@@ -25,6 +25,7 @@ class Wish:
         failed: Names of candidates that were tried for this request and failed.
         elapsed_ms: Time since the request arrived.
         draw: A number drawn evenly from [0, 1), which decides whether to explore.
+        chat: Whether the prompt is a chat, which templates frame.
         one_vote: Whether nothing but a single vote will do, as for a score.
     """
 
@@ -40,6 +41,7 @@ class Wish:
     failed: frozenset[str] = frozenset()
     elapsed_ms: float = 0.0
     draw: float = 1.0
+    chat: bool = False
     one_vote: bool = False
 
     @property

@@ -52,7 +52,7 @@ def test_the_key_of_a_vote_names_members_and_manner(plan: Plan, key: str) -> Non
 
 
 def test_every_part_of_a_request_adds_to_the_time_and_energy_of_one_model() -> None:
-    """100 prompt tokens, 10 expected of at most 40, nine of ten up to 20; batch 3."""
+    """10 tokens expected of at most 40, half of the answers up to 5, nine of ten to 20; batch 3."""
     costs = CostModel(
         9,
         (50.0, 1.0, 4.0, 2.0, 0.01),
@@ -65,10 +65,9 @@ def test_every_part_of_a_request_adds_to_the_time_and_energy_of_one_model() -> N
     size = 1000
     prompt = PromptSizeModel().tokens(size)
     told = forecast(vote("a"), snapshot, prompt_bytes=size, max_tokens=40)
-    step = 4.0 + 2.0 * 3 + 0.01 * (prompt + 5.0)
-    mean = 50.0 + prompt + 10.0 * step
+    median = 50.0 + prompt + 5.0 * (4.0 + 2.0 * 3 + 0.01 * (prompt + 2.5))
     long = 50.0 + prompt + 20.0 * (4.0 + 2.0 * 3 + 0.01 * (prompt + 10.0))
-    assert times(told) == (pytest.approx(mean), pytest.approx(max(1.5 * mean, long)))
+    assert times(told) == (pytest.approx(median), pytest.approx(max(1.5 * median, long)))
     usual, most = 1.0 + 0.1 * prompt + 10 * 0.7, 1.0 + 0.1 * prompt + 20 * 0.7
     assert energies(told) == (pytest.approx(usual), pytest.approx(1.25 * most))
     assert (told.tier, told.cold) == (EnergyTier.ESTIMATED, False)
