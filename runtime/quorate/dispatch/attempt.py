@@ -13,7 +13,17 @@ from quorate.accounting.prices import Price
 from quorate.accounting.usage import total_usage
 from quorate.dispatch.activity import Visit
 from quorate.ensemble.seats import Table
-from quorate.generation import Decision, Energy, FinishReason, ModelUsage, Prompt, Usage
+from quorate.generation import (
+    Decision,
+    Delta,
+    Energy,
+    FinishReason,
+    ModelUsage,
+    Notice,
+    NoticeKind,
+    Prompt,
+    Usage,
+)
 from quorate.measurement.meter import Job
 from quorate.measurement.stopwatch import Stopwatch
 from quorate.measurement.work import Work
@@ -127,6 +137,14 @@ class Attempt:
     generated_tokens: int = 0
     closed: bool = False
     first_run: bool = False
+
+    def count(self, part: Delta | Notice) -> None:
+        """Counts the tokens of the answer; those of a stage that gave way are no part of it."""
+        if isinstance(part, Delta):
+            self.stopwatch.token()
+            self.generated_tokens += len(part.tokens)
+        elif part.kind is NoticeKind.ESCALATED:
+            self.generated_tokens = 0
 
     def work(self) -> dict[str, Work]:
         """What its models computed so far, by model; those that did nothing yet have no work."""

@@ -25,6 +25,7 @@ from quorate.errors import (
     InvalidRequest,
     ModelUnusable,
     Overloaded,
+    PromptTooLong,
     QuorateError,
     Unavailable,
 )
@@ -34,7 +35,6 @@ from quorate.generation import (
     CascadePlan,
     Clause,
     Decision,
-    Delta,
     Event,
     Finished,
     FinishReason,
@@ -153,7 +153,7 @@ class Dispatcher:
                         begun = True
                         yield event
                 return
-            except (Unavailable, Overloaded, ModelUnusable) as error:
+            except (Unavailable, Overloaded, ModelUnusable, PromptTooLong) as error:
                 first_error = first_error or error
                 name = decision.route.name
                 if begun or not _may_fall_back(request, decision, failed):
@@ -223,7 +223,7 @@ class Dispatcher:
                     yield Finished(part, await self.books.settle(attempt))
                     return
                 else:
-                    _count(attempt, part)
+                    attempt.count(part)
                     yield part
 
     def _answer(self, request: Request, attempt: Attempt) -> AsyncGenerator[Part, None]:
@@ -239,7 +239,8 @@ class Dispatcher:
     async def _door(self, decision: Decision) -> AsyncIterator[None]:
         """A place inside, which what a remote answers does not need."""
         if decision.route.kind is PlanKind.REMOTE:
-            yield
+            with self._gate.pass_by():
+                yield
             return
         async with self._gate.enter():
             yield
@@ -276,15 +277,6 @@ def _asked(request: Request | ScoreRequest, task: str, probe: bool) -> Asked:
         most_prompt_tokens=most_prompt_tokens(request.prompt),
         probe=probe,
     )
-
-
-def _count(attempt: Attempt, part: Delta | Notice) -> None:
-    """Counts the tokens of the answer; those of a stage that gave way are no part of it."""
-    if isinstance(part, Delta):
-        attempt.stopwatch.token()
-        attempt.generated_tokens += len(part.tokens)
-    elif part.kind is NoticeKind.ESCALATED:
-        attempt.generated_tokens = 0
 
 
 def _may_fall_back(request: Request, decision: Decision, failed: frozenset[str]) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from quorate.errors import Overloaded, Unavailable
 
@@ -31,6 +31,7 @@ class Gate:
         self._clock = clock
         self._places = asyncio.Semaphore(running)
         self._inside = 0
+        self._beside = 0
         self._waiting = 0
         self._typical_seconds = 0.0
         self._draining = False
@@ -80,6 +81,22 @@ class Gate:
         finally:
             self._places.release()
 
+    @contextmanager
+    def pass_by(self) -> Iterator[None]:
+        """Lets a request through that takes no place here, and that a drain waits for all the same.
+
+        Raises:
+            Unavailable: The service is draining.
+        """
+        self._refuse_while_draining()
+        self._beside += 1
+        self._empty.clear()
+        try:
+            yield
+        finally:
+            self._beside -= 1
+            self._tell_when_empty()
+
     async def drain(self, deadline_seconds: float) -> bool:
         """Admits nothing more, sends away those who wait, and waits for those inside.
 
@@ -112,10 +129,13 @@ class Gate:
 
     def _leave(self, seconds: float) -> None:
         self._inside -= 1
-        if not self._inside:
-            self._empty.set()
+        self._tell_when_empty()
         previous = self._typical_seconds or seconds
         self._typical_seconds = previous + _SMOOTHING * (seconds - previous)
+
+    def _tell_when_empty(self) -> None:
+        if not self._inside and not self._beside:
+            self._empty.set()
 
     def _retry_seconds(self) -> float:
         rounds = (self._waiting + 1) / self.most_running

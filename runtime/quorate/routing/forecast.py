@@ -27,23 +27,32 @@ def vote_key(decision: Decision) -> str:
     return f"ensemble:{models}:{manner}"
 
 
-def forecast_local(option: Option, wish: Wish, snapshot: Snapshot) -> Forecast:
+def forecast_local(
+    option: Option, wish: Wish, snapshot: Snapshot, known: dict[str, Forecast] | None = None
+) -> Forecast:
     """What a local plan will take, waiting at the door included.
 
     A cascade takes its first stage, and each further one as often as it was asked for.
+
+    Args:
+        option: The plan.
+        wish: The request.
+        snapshot: The state of the service.
+        known: Votes that were forecast for this choice already, by key; grows. Several plans may
+            share a vote, and it is worked out once.
     """
     if not option.stages:
         return Forecast()
-    votes = [
-        _vote(key, stage.decision, wish, snapshot)
-        for key, stage in zip(option.keys, option.stages, strict=True)
-    ]
-    total = votes[0]
+    votes = {} if known is None else known
+    for key, stage in zip(option.keys, option.stages, strict=True):
+        if key not in votes:
+            votes[key] = _vote(key, stage.decision, wish, snapshot)
+    total = votes[option.keys[0]]
     share = snapshot.escalations.get(option.name, _ASSUMED_ESCALATIONS)
     reached = 1.0
-    for vote in votes[1:]:
+    for key in option.keys[1:]:
         reached *= share
-        total = _then(total, vote, reached)
+        total = _then(total, votes[key], reached)
     wait = snapshot.room.wait_ms
     if not wait:
         return total

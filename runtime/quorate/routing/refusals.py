@@ -12,8 +12,9 @@ from quorate.routing.weighing import Weighed
 
 _RETRY_SECONDS = 2.0
 _MOST_REASONS = 4
-# What a request or a budget limits. A full door or context says so itself, when it is asked.
-_LIMITS = frozenset({Clause.LATENCY, Clause.ENERGY, Clause.ENERGY_WINDOW})
+# What a request limits. A full door, a context and a spent window say so themselves, when they are
+# asked, and when there is room again.
+_LIMITS = frozenset({Clause.LATENCY, Clause.ENERGY})
 
 
 def refuse_by_policy(nearest: Weighed, remotes: Sequence[Weighed], snapshot: Snapshot) -> None:

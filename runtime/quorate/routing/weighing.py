@@ -49,7 +49,8 @@ def weigh_local(options: Sequence[Option], wish: Wish, snapshot: Snapshot) -> li
     What they cost has the same basis for all of them: energy counts where it is known of every plan
     that can run.
     """
-    forecasts = [forecast_local(option, wish, snapshot) for option in options]
+    votes: dict[str, Forecast] = {}
+    forecasts = [forecast_local(option, wish, snapshot, votes) for option in options]
     rejections = [
         local_rejections(option, forecast, wish, snapshot)
         for option, forecast in zip(options, forecasts, strict=True)

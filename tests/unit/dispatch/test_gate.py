@@ -132,3 +132,15 @@ async def test_draining_gives_up_at_its_deadline() -> None:
     await until(lambda: visitors.gate.inside == 1)
     assert await visitors.gate.drain(0.01) is False
     await visitors.everyone_out()
+
+
+async def test_draining_waits_for_those_who_pass_by_and_lets_no_more_through() -> None:
+    gate = Gate(running=1, waiting=0)
+    with gate.pass_by():
+        assert not gate.inside
+        drained = asyncio.create_task(gate.drain(30.0))
+        await asyncio.sleep(0)
+        assert not drained.done()
+        with pytest.raises(Unavailable), gate.pass_by():
+            pass
+    assert await drained

@@ -66,6 +66,7 @@ def test_energy_counts_only_where_it_is_known_of_every_plan_that_can_run() -> No
         snapshot,
         models={**snapshot.models, "b": status("b", ModelState.LOADING)},
         costs={"single:a": dear, "single:c": took(20.0, 1.0)},
+        settings=RoutingSettings(candidates=("a", "b", "c")),
     )
     assert name_of(AUTO, down) == "single:c"
 
@@ -131,7 +132,7 @@ def test_a_service_of_cold_models_answers_with_the_best_of_them() -> None:
 
 
 SPECIALISTS = QualityTable(
-    declared={"coder": 0.9, "general": 0.6}, tasks={"coder": ("code", "sql")}
+    declared={"coder": 0.9, "general": 0.3}, tasks={"coder": ("code", "sql")}
 )
 
 

@@ -1,0 +1,188 @@
+"""What becomes of a request whose plan fails before its first byte."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from quorate.accounting.settings import BudgetLimits
+from quorate.dispatch import DispatchSettings
+from quorate.dispatch.router import Router
+from quorate.errors import (
+    BudgetSpent,
+    ModelUnusable,
+    Overloaded,
+    QuorateError,
+    Unavailable,
+    WorkerLost,
+)
+from quorate.generation import (
+    Accepted,
+    AutoPlan,
+    Decision,
+    Event,
+    FailurePolicy,
+    Finished,
+    NoticeKind,
+    ProfilePlan,
+)
+from quorate.routing.settings import RoutingSettings
+from support.dispatching import (
+    DEADLINE_SECONDS,
+    Stagehand,
+    ask,
+    notices,
+    on_stage,
+    only,
+    text_of,
+)
+
+MODELS = {"a": {"say": "one"}, "b": {"say": "two"}}
+ROUTING = RoutingSettings(exploration=0.0, candidates=("a", "b"))
+PROFILES = {"p": only("a")}
+
+
+async def answer(stage: Stagehand, plan: Any, **rest: Any) -> list[Event]:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        return [event async for event in stage.dispatcher.generate(ask(plan, **rest))]
+
+
+async def test_the_next_best_plan_answers_and_each_attempt_has_its_row() -> None:
+    async with on_stage(MODELS, routing=ROUTING) as stage:
+        stage.cast.engines["a"].lose("killed by SIGKILL")
+        events = await answer(stage, AutoPlan(), request_id="r")
+        assert isinstance(events[0], Accepted)
+        assert events[0].decision.route.name == "single:b"
+        assert text_of(events) == "two"
+        [notice] = notices(events)
+        assert (notice.kind, notice.model) == (NoticeKind.FELL_BACK, "a")
+        rows = await stage.charges()
+        assert [(row.request_id, row.outcome) for row in rows] == [
+            ("r", "failed"),
+            ("r", "finished"),
+        ]
+        assert len({row.attempt_id for row in rows}) == 2
+        considered = {one["name"]: one for one in json.loads(rows[1].candidates)}
+        assert considered["single:a"]["rejections"][0]["clause"] == "failed_before"
+        assert considered["single:b"]["chosen"]
+
+
+@pytest.mark.parametrize("asked", [ProfilePlan("p"), None])
+async def test_a_profile_gives_way_to_another_plan(asked: Any) -> None:
+    async with on_stage(MODELS, profiles=PROFILES, default_profile="p") as stage:
+        stage.cast.engines["a"].lose("killed by SIGKILL")
+        events = await answer(stage, asked)
+        assert text_of(events) == "two"
+        assert events[0].decision.route.name == "single:b"  # type: ignore[union-attr]
+
+
+async def test_a_plan_that_is_spelled_out_does_not_give_way() -> None:
+    async with on_stage(MODELS) as stage:
+        stage.cast.engines["a"].lose("killed by SIGKILL")
+        with pytest.raises(Unavailable, match="model a is restarting"):
+            await answer(stage, only("a"))
+        assert [row.outcome for row in await stage.charges()] == ["failed"]
+        assert stage.sessions_opened("b") == 0
+
+
+async def test_what_has_begun_ends_where_it_began() -> None:
+    models = {"a": {"say": "one" * 50}, "b": {"say": "two"}}
+    profiles = {"p": only("a", FailurePolicy.FAIL)}
+    async with on_stage(models, profiles=profiles, default_profile="p") as stage:
+        events = stage.dispatcher.generate(ask())
+        assert isinstance(await anext(events), Accepted)
+        stage.cast.engines["a"].lose("killed by SIGKILL")
+        with pytest.raises(WorkerLost):
+            async for _ in events:
+                pass
+        assert [row.outcome for row in await stage.charges()] == ["failed"]
+        assert stage.sessions_opened("b") == 0
+
+
+async def test_where_every_plan_fails_the_first_error_is_told() -> None:
+    async with on_stage(MODELS, profiles=PROFILES, default_profile="p") as stage:
+        for engine in stage.cast.engines.values():
+            engine.lose("killed by SIGKILL")
+        with pytest.raises(Unavailable, match="model a is restarting"):
+            await answer(stage, None)
+        rows = await stage.charges()
+        assert [json.loads(row.plan)["members"] for row in rows] == [
+            {"a": 1.0},
+            {"a": 1.0},
+            {"b": 1.0},
+        ]
+
+
+async def test_a_door_that_is_full_is_not_tried_with_another_plan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every plan stands before the same door."""
+    settings = DispatchSettings(max_running=1, max_waiting=0)
+    async with on_stage(MODELS, settings=settings, routing=ROUTING) as stage:
+        inside = stage.dispatcher.generate(ask(AutoPlan()))
+        await anext(inside)
+        decisions: list[Decision] = []
+        decide = Router.decide
+
+        def noted(*given: Any) -> Decision:
+            decisions.append(decide(*given))
+            return decisions[-1]
+
+        monkeypatch.setattr(Router, "decide", noted)
+        with pytest.raises(Overloaded):
+            await answer(stage, AutoPlan())
+        assert len(decisions) == 1
+        await inside.aclose()
+        assert [row.outcome for row in await stage.charges()] == ["cancelled"]
+
+
+async def test_a_window_without_room_refuses_before_anything_runs() -> None:
+    async with on_stage(MODELS, limits=BudgetLimits(joules_per_hour=4.0), routing=ROUTING) as stage:
+        await answer(stage, only("a"))
+        with pytest.raises(BudgetSpent, match="joules per hour"):
+            await answer(stage, only("a"))
+        assert stage.sessions_opened("a") == 1
+        assert stage.held() == [0.0]
+        [row] = await stage.charges()
+        assert row.joules == 3.0
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_nothing_stays_held_however_an_attempt_ends(known: bool) -> None:
+    limits = BudgetLimits(joules_per_hour=1e9, usd_per_day=1.0)
+    async with on_stage(MODELS, limits=limits, routing=ROUTING) as stage:
+        stage.meter.known = known
+        await answer(stage, AutoPlan())
+        stopped = stage.dispatcher.generate(ask(AutoPlan()))
+        await anext(stopped)
+        await stopped.aclose()
+        stage.cast.engines["a"].lose("killed by SIGKILL")
+        with pytest.raises(Unavailable):
+            await answer(stage, only("a"))
+        stage.cast.engines["b"].lose("killed by SIGKILL")
+        with pytest.raises(QuorateError):
+            await answer(stage, AutoPlan())
+        assert stage.held() == [0.0, 0.0]
+        assert stage.meter.jobs == set()
+        assert set(stage.books.activity.now.values()) == {0}
+
+
+async def test_a_model_that_was_unloaded_while_the_request_waited_gives_way() -> None:
+    settings = DispatchSettings(max_running=1)
+    async with on_stage(MODELS, settings=settings, routing=ROUTING) as stage:
+        inside = stage.dispatcher.generate(ask(only("b")))
+        await anext(inside)
+        waiting = asyncio.create_task(answer(stage, AutoPlan()))
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not stage.dispatcher.waiting:
+                await asyncio.sleep(0)
+        await stage.dispatcher._fleet.unload("a")
+        await inside.aclose()
+        events = await waiting
+        assert text_of(events) == "two"
+        assert isinstance(events[-1], Finished)
+        with pytest.raises(ModelUnusable):
+            await answer(stage, only("a"))

@@ -1,0 +1,185 @@
+"""From a request and the state of the rooms to a decision."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from quorate.accounting.budgets import Budgets
+from quorate.accounting.prices import Price
+from quorate.accounting.settings import BudgetLimits, BudgetSettings
+from quorate.dispatch.books import Books
+from quorate.dispatch.gate import Gate
+from quorate.dispatch.router import Router
+from quorate.engines.remote import Remote
+from quorate.errors import QuorateError
+from quorate.generation import (
+    AutoPlan,
+    Budget,
+    Clause,
+    Decision,
+    FailurePolicy,
+    NamedPlan,
+    Request,
+    SamplingOptions,
+    ScoreRequest,
+    TextPrompt,
+)
+from quorate.routing.settings import RoutingSettings
+from support.dispatching import ask, on_stage, only, steps
+from support.managed_engines import Cast, loaded_fleet
+from support.remotes import CHAT, opened
+from support.routing_cases import clauses, usd_per_mtok
+
+LIMITS = BudgetSettings(
+    BudgetLimits(joules_per_hour=100.0, joules_per_day=50.0),
+    {"alice": BudgetLimits(joules_per_hour=7.0)},
+)
+ROUTING = RoutingSettings(candidates=("a", "b"), exploration=0.5, policy="reject")
+
+
+@asynccontextmanager
+async def routing(
+    profiles: Mapping[str, NamedPlan] | None = None,
+    remotes: Mapping[str, Remote] | None = None,
+    prices: Mapping[str, Price] | None = None,
+    draw: float = 1.0,
+    settings: RoutingSettings = ROUTING,
+) -> AsyncIterator[tuple[Router, Any, Books, Gate]]:
+    fleet = await loaded_fleet(Cast(), a={"say": "one"}, b={"say": "two"})
+    books, gate = Books(Budgets(LIMITS)), Gate(1, 0)
+    known = dict(prices or {})
+    router = Router(
+        fleet, gate, books, settings, profiles or {}, "", remotes, known.get, draw=lambda: draw
+    )
+    try:
+        yield router, fleet, books, gate
+    finally:
+        await fleet.close()
+
+
+def decided(router: Router, request: Request, **rest: Any) -> Decision:
+    return router.decide(request, 16, **rest)
+
+
+async def test_the_seed_of_the_request_is_kept_and_another_is_drawn_afresh() -> None:
+    async with routing() as (router, *_):
+        seeded = ask(AutoPlan(), sampling=SamplingOptions(seed=0))
+        assert decided(router, seeded).seed == 0
+        drawn = {decided(router, ask(AutoPlan())).seed for _ in range(5)}
+        assert len(drawn) == 5
+        assert all(0 <= seed < 2**63 for seed in drawn)
+
+
+async def test_the_draw_decides_whether_a_plan_is_tried() -> None:
+    async with routing(draw=0.0) as (router, *_):
+        assert decided(router, ask(AutoPlan())).route.explored
+    async with routing(draw=0.5) as (router, *_):
+        assert not decided(router, ask(AutoPlan())).route.explored
+
+
+@pytest.mark.parametrize(("key", "left"), [("", 50.0), ("bob", 50.0), ("alice", 7.0)])
+async def test_the_tightest_window_of_the_caller_counts(key: str, left: float) -> None:
+    async with routing() as (router, _, books, _):
+        hold = books.budgets.reserve(key, left, None)
+        over = decided(router, ask(AutoPlan(), key=key)).route.over_budget
+        assert over is not None
+        assert over.clause is Clause.ENERGY_WINDOW
+        books.budgets.release(hold)
+        assert decided(router, ask(AutoPlan(), key=key)).route.over_budget is None
+
+
+async def test_a_full_door_is_seen() -> None:
+    async with routing() as (router, _, _, gate):
+        async with gate.enter():
+            over = decided(router, ask(AutoPlan())).route.over_budget
+            assert over is not None and over.clause is Clause.CAPACITY
+        assert decided(router, ask(AutoPlan())).route.over_budget is None
+
+
+async def test_plans_are_made_anew_only_when_a_model_has_changed() -> None:
+    async with routing() as (router, fleet, *_):
+        first = decided(router, ask(AutoPlan()))
+        kept = router._options
+        assert decided(router, ask(AutoPlan())).route.candidates == first.route.candidates
+        assert router._options is kept
+        await fleet.unload("a")
+        assert clauses(decided(router, ask(AutoPlan()))) == {
+            "single:a": [Clause.HEALTH],
+            "single:b": [],
+        }
+        await fleet.load("a")
+        assert decided(router, ask(AutoPlan())).route.candidates == first.route.candidates
+
+
+async def test_what_is_known_of_a_remote_reaches_the_decision() -> None:
+    price = usd_per_mtok(1.0, 1.0)
+    async with (
+        opened("http://127.0.0.1:9/v1", tasks=["law"], context_length=5) as remote,
+        routing(remotes={"far": remote}, prices={"far": price}) as (router, *_),
+    ):
+        sampling = SamplingOptions(min_p=0.5)
+        wanted = Request(CHAT, AutoPlan(), sampling, budget=Budget(usd=0.0))
+        decision = decided(router, wanted, failed=frozenset({"remote:far"}))
+        told = {one.clause: one.message for one in decision.route.candidates[-1].rejections}
+        assert list(told) == [
+            Clause.FAILED_BEFORE,
+            Clause.UNSUPPORTED,
+            Clause.TASK,
+            Clause.CONTEXT,
+            Clause.USD,
+        ]
+        assert "min_p" in told[Clause.UNSUPPORTED]
+        await remote.close()
+        decision = decided(router, wanted)
+        assert "it is closed" in [one.message for one in decision.route.candidates[-1].rejections]
+
+
+async def test_without_a_price_list_no_remote_has_a_price() -> None:
+    async with (
+        opened("http://127.0.0.1:9/v1") as remote,
+        routing(remotes={"far": remote}) as (router, *_),
+    ):
+        far = decided(router, Request(CHAT, AutoPlan())).route.candidates[-1]
+        assert [one.clause for one in far.rejections] == [Clause.PRICE_UNKNOWN]
+        assert router.price("far") is None
+        assert router.price("") is None
+
+
+@pytest.mark.parametrize("plan", [AutoPlan(), only("a"), None])
+async def test_a_score_drops_no_member_and_leaves_no_machine(plan: Any) -> None:
+    async with (
+        opened("http://127.0.0.1:9/v1") as remote,
+        routing(remotes={"far": remote}, prices={"far": usd_per_mtok(0, 0)}) as (router, *_),
+    ):
+        decision = router.decide_for_score(ScoreRequest(TextPrompt("x"), "hello", plan))
+        assert decision.on_failure is FailurePolicy.REPLAY
+        assert "remote:far" not in clauses(decision)
+    kept = only("a", FailurePolicy.FAIL)
+    async with routing() as (router, *_):
+        decision = router.decide_for_score(ScoreRequest(TextPrompt("x"), "hello", kept))
+        assert decision.on_failure is FailurePolicy.FAIL
+
+
+async def test_a_score_is_given_by_one_vote() -> None:
+    profiles = {"steps": steps("a", "b")}
+    settings = RoutingSettings(candidates=("steps", "b"))
+    async with routing(profiles, settings=settings) as (router, *_):
+        decision = router.decide_for_score(ScoreRequest(TextPrompt("x"), "hello", AutoPlan()))
+        assert decision.route.name == "single:b"
+    async with on_stage({"a": {}, "b": {}}) as stage:
+        request = ScoreRequest(TextPrompt("x"), "hello", steps("a", "b"))
+        with pytest.raises(QuorateError, match="cascade:a>b: a cascade cannot score a text"):
+            await stage.dispatcher.score(request)
+
+
+async def test_a_model_that_makes_no_progress_is_left_alone() -> None:
+    cast = Cast()
+    fleet = await loaded_fleet(cast, a={}, b={})
+    router = Router(fleet, Gate(1, 0), Books(), ROUTING, {})
+    cast.engines["a"].wedged = True
+    assert decided(router, ask(AutoPlan())).route.name == "single:b"
+    await fleet.close()
