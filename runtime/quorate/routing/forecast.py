@@ -106,21 +106,23 @@ def _measured(known: PlanProfile, wish: Wish, batch: int, queue: float) -> Forec
 def _from_members(decision: Decision, wish: Wish, snapshot: Snapshot) -> Forecast:
     """A vote that was never measured, by what its members take alone, as far as they are known.
 
-    It is as slow as its slowest member and takes the energy of all; what the vote itself adds is
-    left out, which is optimistic, so that it gets a chance to be measured.
+    It is as slow as its slowest member and takes the energy of all. What the vote itself adds, and
+    members that were never measured either, are left out: that is optimistic, so that it gets a
+    chance to be measured, and rules out what cannot be in time whatever they take.
     """
     alone = [_alone(member.model, wish, snapshot) for member in decision.members]
-    if len(decision.members) == 1 or any(one.cold for one in alone):
-        prompt = max((one.prompt_tokens for one in alone), default=0.0)
+    known = [one for one in alone if not one.cold]
+    prompt = max((one.prompt_tokens for one in alone), default=0.0)
+    if not known:
         return Forecast(prompt_tokens=prompt, generated_tokens=float(wish.max_tokens))
     return Forecast(
-        time_ms=_largest([one.time_ms for one in alone]),
-        time_q90_ms=_largest([one.time_q90_ms for one in alone]),
-        joules=_total([one.joules for one in alone]),
-        joules_q90=_total([one.joules_q90 for one in alone]),
-        tier=_lowest([one.tier for one in alone]),
-        prompt_tokens=max(one.prompt_tokens for one in alone),
-        generated_tokens=max(one.generated_tokens for one in alone),
+        time_ms=_largest([one.time_ms for one in known]),
+        time_q90_ms=_largest([one.time_q90_ms for one in known]),
+        joules=_total([one.joules for one in known]),
+        joules_q90=_total([one.joules_q90 for one in known]),
+        tier=_lowest([one.tier for one in known]),
+        prompt_tokens=prompt,
+        generated_tokens=max(one.generated_tokens for one in known),
         cold=True,
     )
 

@@ -165,12 +165,17 @@ def test_the_busiest_member_of_a_measured_vote_slows_all_of_it_down() -> None:
     assert times(forecast(vote("a", "b"), snapshot)) == (15.0, 30.0)
 
 
-@pytest.mark.parametrize("costs", [{}, {"single:a": took(10.0, 1.0)}])
-def test_of_a_vote_with_a_cold_member_nothing_is_known(costs: dict[str, PlanProfile]) -> None:
-    told = forecast(vote("a", "b"), service("a", "b", costs=costs), max_tokens=7)
+def test_of_a_vote_of_cold_members_nothing_is_known() -> None:
+    told = forecast(vote("a", "b"), service("a", "b"), max_tokens=7)
     assert told.cold
     assert (times(told), energies(told)) == ((None, None), (None, None))
     assert told.generated_tokens == 7.0
+
+
+def test_a_vote_takes_at_least_what_its_known_members_take() -> None:
+    costs = {"single:a": took(10.0, 1.0)}
+    told = forecast(vote("a", "b"), service("a", "b", costs=costs))
+    assert (times(told), energies(told), told.cold) == ((10.0, 20.0), (1.0, 2.0), True)
 
 
 def test_a_vote_that_was_measured_is_known_by_itself() -> None:
