@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import ipaddress
 import math
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
@@ -127,3 +128,13 @@ def _check_range(key: str, value: float, field: dataclasses.Field[Any]) -> None:
     else:
         limits = f"from {lowest:g} to {highest:g}"
     raise SettingsError(f"{key}: must be {limits}, not {value}")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what goes to a host never leaves this machine; names but ``localhost`` may."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 import grpc
 
 from quorate.errors import InvalidRequest
+from quorate.options import is_loopback
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", 16 * 2**20),
@@ -41,7 +40,7 @@ def refuse_open_token(target: str) -> None:
     Raises:
         InvalidRequest: It would.
     """
-    if target.startswith(("unix:", "unix-abstract:")) or _is_loopback(_host(target)):
+    if target.startswith(("unix:", "unix-abstract:")) or is_loopback(_host(target)):
         return
     raise InvalidRequest(
         "token", f"would go to {target} in plain text; speak TLS, or say insecure to send it so"
@@ -56,12 +55,3 @@ def _host(target: str) -> str:
     if address.startswith("["):
         return address[1:].partition("]")[0]
     return address.rpartition(":")[0] or address
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

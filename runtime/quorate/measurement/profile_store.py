@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from quorate.measurement.profiles import MOST_PLANS, Profiles
 from quorate.measurement.saved import Json, Table, count, table, text
+from quorate.measurement.whole_file import replace_file
 
 _VERSION = 1
 _MOST_BYTES = 64 * 1024 * 1024
@@ -107,7 +106,7 @@ class ProfileStore:
         kept = dict(list((others | mine).items())[-MOST_PLANS:])
         content = {"version": _VERSION, "machine": self._machine, "plans": kept}
         try:
-            self._write(json.dumps(content, allow_nan=False, separators=(",", ":")))
+            replace_file(self.path, json.dumps(content, allow_nan=False, separators=(",", ":")))
         except OSError as error:
             return f"{self.path}: cannot be written, {_cause(error)}; what was learned is not kept"
         return None
@@ -146,31 +145,6 @@ class ProfileStore:
         except OSError as error:
             return f"{self.path}: {problem}, and cannot be set aside, {_cause(error)}; ignored"
         return f"{self.path}: {problem}; set aside as {aside.name}, learning anew"
-
-    def _write(self, content: str) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        # A name of its own, so that two writers never write into one file.
-        descriptor, draft = tempfile.mkstemp(dir=self._folder, prefix=".costs-", suffix=".new")
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, self.path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(draft)
-            raise
-        _sync(self._folder)
-
-
-def _sync(folder: Path) -> None:
-    """Makes the new name itself survive a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _cause(error: OSError) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from quorate.errors import SettingsError
-from quorate.options import option, read_options
+from quorate.options import is_loopback, option, read_options
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
 
@@ -79,7 +78,7 @@ class ServerSettings:
         if bool(self.tls_certificate) != bool(self.tls_key):
             missing = "tls_key" if self.tls_certificate else "tls_certificate"
             raise SettingsError(f"{where}.{missing}: TLS needs both a certificate and its key")
-        if self.tls_certificate or self.insecure or _is_loopback(host):
+        if self.tls_certificate or self.insecure or is_loopback(host):
             return
         raise SettingsError(
             f"{where}.listen: {self.listen} is open to the network; set tls_certificate and "
@@ -110,12 +109,3 @@ def split_address(address: str, key: str) -> tuple[str, int]:
     if not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise SettingsError(f"{key}: the port must be from 0 to 65535, not {port!r}")
     return host.strip("[]"), int(port)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -31,7 +31,7 @@ from quorate.generation import (
     Vote,
     Weighting,
 )
-from quorate.server.translation import responses
+from quorate.server.translation import decisions, responses
 from quorate.v1 import inference_pb2, models_pb2, plan_pb2
 
 DECISION = Decision(
@@ -49,10 +49,10 @@ DECISION = Decision(
 @pytest.mark.parametrize(
     ("table", "domain", "wire"),
     [
-        (responses.RULES, CombinationRule, plan_pb2.CombinationRule),
-        (responses.ALIGNMENTS, Alignment, plan_pb2.Alignment),
-        (responses.WEIGHTINGS, set(Weighting) - {Weighting.AUTO}, plan_pb2.Weighting),
-        (responses.FAILURE_POLICIES, FailurePolicy, plan_pb2.FailurePolicy),
+        (decisions.RULES, CombinationRule, plan_pb2.CombinationRule),
+        (decisions.ALIGNMENTS, Alignment, plan_pb2.Alignment),
+        (decisions.WEIGHTINGS, set(Weighting) - {Weighting.AUTO}, plan_pb2.Weighting),
+        (decisions.FAILURE_POLICIES, FailurePolicy, plan_pb2.FailurePolicy),
         (responses.NOTICES, NoticeKind, inference_pb2.NoticeKind),
         (responses.REASONS, FinishReason, inference_pb2.FinishReason),
         (responses.TIERS, EnergyTier, inference_pb2.EnergyTier),
@@ -78,6 +78,7 @@ def test_accepted_holds_the_whole_decision() -> None:
         context_tokens=2048,
         seed=2**63 - 1,
         profile="pair",
+        kind=plan_pb2.PLAN_KIND_SINGLE,
     )
 
 

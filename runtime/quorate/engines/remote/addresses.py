@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from quorate.errors import SettingsError
+from quorate.options import is_loopback
 
 
 def check_base_url(url: str, key: str, insecure: bool) -> None:
@@ -34,7 +34,7 @@ def check_base_url(url: str, key: str, insecure: bool) -> None:
         raise SettingsError(f"{key}: must hold no credentials; name their variable in api_key_env")
     if parts.query or parts.fragment:
         raise SettingsError(f"{key}: must end with the path, without ? or #")
-    if parts.scheme == "http" and not insecure and not _is_loopback(host):
+    if parts.scheme == "http" and not insecure and not is_loopback(host):
         raise SettingsError(
             f"{key}: {host} would be spoken to without TLS; use https, or say insecure"
         )
@@ -45,12 +45,3 @@ def host_and_port(url: str) -> str:
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

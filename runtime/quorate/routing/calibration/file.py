@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from quorate.errors import SettingsError
+from quorate.measurement.whole_file import replace_file
 from quorate.routing.calibration.data import CalibrationData, from_json, to_json
 
 FILE_NAME = "calibration.json"
@@ -65,34 +63,9 @@ def write(path: Path, data: CalibrationData) -> None:
     """
     content = json.dumps(to_json(data), allow_nan=False, separators=(",", ":"))
     try:
-        _write(path, content)
+        replace_file(path, content)
     except (OSError, ValueError) as error:
         raise SettingsError(f"{path}: cannot be written: {_cause(error)}") from None
-
-
-def _write(path: Path, content: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".calibration-", suffix=".new")
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(draft)
-        raise
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    """Makes the new name itself survive a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _cause(error: OSError | ValueError) -> str:
