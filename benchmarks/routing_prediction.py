@@ -26,8 +26,7 @@ _PLANS: Sequence[Mapping[str, Any]] = (
     {"models": (_GENERALIST, _SPECIALIST)},
 )
 _MOST_TOKENS = (8, 16, 32, 64)
-_QUESTION, _TEXT = "question", "text"
-_AT_ONCE = 3
+_AT_ONCE = (1, 3)
 _WARM_UP = 90
 _SEED = 5
 
@@ -54,18 +53,23 @@ class _Outcome:
 
 
 def measure_prediction(generalist: Path, specialist: Path, requests: int) -> list[Figure]:
-    """Runs a warm-up, then as many requests, and compares."""
-    with serving({_GENERALIST: generalist, _SPECIALIST: specialist}) as served:
-        say(f"{_WARM_UP} mixed requests to learn from")
-        requests_of = _Requests(random.Random(_SEED))
-        asyncio.run(_ask(served.address, [requests_of.next() for _ in range(_WARM_UP)]))
-        say(f"{requests} mixed requests to predict")
-        outcomes = asyncio.run(_ask(served.address, [requests_of.next() for _ in range(requests)]))
-    return _figures(outcomes)
+    """For each number of requests at a time: a warm-up, then as many requests, compared."""
+    figures = []
+    for at_once in _AT_ONCE:
+        with serving({_GENERALIST: generalist, _SPECIALIST: specialist}) as served:
+            drawn = _Requests(random.Random(_SEED))
+            say(f"{_WARM_UP} mixed requests to learn from, {at_once} at a time")
+            asyncio.run(_ask(served.address, [drawn.next() for _ in range(_WARM_UP)], at_once))
+            say(f"{requests} mixed requests to predict, {at_once} at a time")
+            asked = [drawn.next() for _ in range(requests)]
+            figures += _figures(asyncio.run(_ask(served.address, asked, at_once)), at_once)
+    return figures
 
 
 class _Requests:
-    """Draws requests: half are questions, which answers end by themselves, and half are texts.
+    """Draws requests: questions of two kinds, whose answers end by themselves, and texts to go on.
+
+    Each has the tag of its kind, as a caller would give it.
 
     Args:
         chosen: Draws plan, prompt and length.
@@ -73,7 +77,10 @@ class _Requests:
 
     def __init__(self, chosen: random.Random) -> None:
         self._chosen = chosen
-        self._questions = [one.text for one in (*general_questions(), *domain_questions())]
+        self._questions = {
+            "general": [question.text for question in general_questions()],
+            "catalogue": [question.text for question in domain_questions()],
+        }
         self._texts = [text for kind in texts("tuning").values() for text in kind]
 
     def next(self) -> dict[str, Any]:
@@ -85,17 +92,18 @@ class _Requests:
             "seed": chosen.randrange(1 << 30),
         }
         if chosen.random() < 0.5:
-            question = chosen.choice(self._questions)
-            return {**common, "messages": [("user", question)], "task": _QUESTION}
+            task = chosen.choice(sorted(self._questions))
+            question = chosen.choice(self._questions[task])
+            return {**common, "messages": [("user", question)], "task": task}
         words = chosen.choice(self._texts).split()
         # Any place in a text: prompts that begin alike would be found in the prefix cache.
         begin = chosen.randrange(max(1, len(words) - 5))
         end = chosen.randint(min(begin + 5, len(words)), len(words))
-        return {**common, "prompt": " ".join(words[begin:end]), "task": _TEXT}
+        return {**common, "prompt": " ".join(words[begin:end]), "task": "text"}
 
 
-async def _ask(address: str, requests: Sequence[dict[str, Any]]) -> list[_Outcome]:
-    """Asks three at a time, in this order."""
+async def _ask(address: str, requests: Sequence[dict[str, Any]], at_once: int) -> list[_Outcome]:
+    """Asks so many at a time, in this order."""
     waiting = list(reversed(requests))
     outcomes: list[_Outcome] = []
     async with Client(address) as client:
@@ -104,7 +112,7 @@ async def _ask(address: str, requests: Sequence[dict[str, Any]]) -> list[_Outcom
             while waiting:
                 outcomes.append(await _one(client, waiting.pop()))
 
-        await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
+        await asyncio.gather(*(work() for _ in range(at_once)))
     return outcomes
 
 
@@ -132,29 +140,30 @@ async def _one(client: Client, request: dict[str, Any]) -> _Outcome:
     )
 
 
-def _figures(outcomes: Sequence[_Outcome]) -> list[Figure]:
+def _figures(outcomes: Sequence[_Outcome], at_once: int) -> list[Figure]:
     timed = [one for one in outcomes if one.error is not None]
     covered = [one.q90_ms is not None and one.actual_ms <= one.q90_ms for one in timed]
     share = 100 * sum(covered) / len(covered)
-    detail = f"{len(timed)} of {len(outcomes)} requests, {_AT_ONCE} at a time"
+    detail = f"{len(timed)} of {len(outcomes)} requests"
+    how = f"{at_once} at a time"
     figures = [
-        figure("time: median error", _median_error(timed), "%", detail, at_most=15),
-        Figure("time: within q90", share, "%", "85 to 95", 85 <= share <= 95, detail),
+        figure(f"{how}: median error of time", _median_error(timed), "%", detail, at_most=15),
+        Figure(f"{how}: time within q90", share, "%", "85 to 95", 85 <= share <= 95, detail),
     ]
     for plan, task in sorted({(one.plan, one.task) for one in timed}):
         own = [one for one in timed if (one.plan, one.task) == (plan, task)]
         typical = statistics.median(one.actual_ms for one in own)
         detail = f"{len(own)} requests of {typical:.0f} ms"
-        name = f"time: median error, {plan}, {task}s"
+        name = f"{how}: {plan}, {task}"
         figures.append(figure(name, _median_error(own), "%", detail))
-    return [*figures, *_energy(outcomes)]
+    return [*figures, *_energy(outcomes, how)]
 
 
 def _median_error(outcomes: Sequence[_Outcome]) -> float:
     return 100 * statistics.median(one.error for one in outcomes if one.error is not None)
 
 
-def _energy(outcomes: Sequence[_Outcome]) -> list[Figure]:
+def _energy(outcomes: Sequence[_Outcome], how: str) -> list[Figure]:
     known = [
         (one.predicted_joules, one.actual_joules)
         for one in outcomes
@@ -164,4 +173,4 @@ def _energy(outcomes: Sequence[_Outcome]) -> list[Figure]:
         return []
     errors = [abs(predicted - actual) / actual for predicted, actual in known]
     detail = f"{len(known)} requests, {outcomes[0].tier}"
-    return [figure("energy: median error", 100 * statistics.median(errors), "%", detail)]
+    return [figure(f"{how}: median error of energy", 100 * statistics.median(errors), "%", detail)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from quorate.engines.status import ModelStatus
 from quorate.generation import Decision, EnergyTier, Forecast
+from quorate.measurement.costs import EnergyPrediction
 from quorate.measurement.profiles import PlanProfile
 from quorate.measurement.prompt_sizes import PromptSizeModel
 from quorate.routing.option import Option
@@ -93,14 +95,37 @@ def _measured(known: PlanProfile, wish: Wish, batch: int, queue: float) -> Forec
     time, energy, much = model.time(typical), model.energy(usual), model.energy(long)
     return Forecast(
         time_ms=time.mean_ms * (1.0 + queue),
-        time_q90_ms=max(time.q90_ms, model.time(long).mean_ms) * (1.0 + queue),
+        time_q90_ms=_likely(time.mean_ms, time.q90_ms, model.time(long).mean_ms) * (1.0 + queue),
         joules=None if energy is None else energy.joules,
-        joules_q90=None if much is None else much.q90_joules,
+        joules_q90=_likely_joules(energy, much),
         tier=EnergyTier.UNAVAILABLE if energy is None else energy.tier,
         prompt_tokens=prompt,
         generated_tokens=expected,
         cold=False,
     )
+
+
+def _likely(usual: float, spread: float, long: float) -> float:
+    """What nine of ten do not exceed, where both the answer's length and its cost vary.
+
+    The two are taken for independent and log-normal: their deviations add up as squares of logs.
+
+    Args:
+        usual: For an answer of usual length.
+        spread: What nine of ten answers of that length do not exceed.
+        long: For an answer longer than nine of ten.
+    """
+    if usual <= 0:
+        return max(spread, long)
+    return usual * math.exp(
+        math.hypot(*(math.log(max(1.0, one / usual)) for one in (spread, long)))
+    )
+
+
+def _likely_joules(usual: EnergyPrediction | None, long: EnergyPrediction | None) -> float | None:
+    if usual is None or long is None:
+        return None
+    return _likely(usual.joules, usual.q90_joules, long.joules)
 
 
 def _from_members(decision: Decision, wish: Wish, snapshot: Snapshot) -> Forecast:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -67,9 +68,11 @@ def test_every_part_of_a_request_adds_to_the_time_and_energy_of_one_model() -> N
     told = forecast(vote("a"), snapshot, prompt_bytes=size, max_tokens=40)
     median = 50.0 + prompt + 5.0 * (4.0 + 2.0 * 3 + 0.01 * (prompt + 2.5))
     long = 50.0 + prompt + 20.0 * (4.0 + 2.0 * 3 + 0.01 * (prompt + 10.0))
-    assert times(told) == (pytest.approx(median), pytest.approx(max(1.5 * median, long)))
+    likely = median * math.exp(math.hypot(math.log(1.5), math.log(long / median)))
+    assert times(told) == (pytest.approx(median), pytest.approx(likely))
     usual, most = 1.0 + 0.1 * prompt + 10 * 0.7, 1.0 + 0.1 * prompt + 20 * 0.7
-    assert energies(told) == (pytest.approx(usual), pytest.approx(1.25 * most))
+    likely = usual * math.exp(math.hypot(math.log(1.25), math.log(most / usual)))
+    assert energies(told) == (pytest.approx(usual), pytest.approx(likely))
     assert (told.tier, told.cold) == (EnergyTier.ESTIMATED, False)
     assert (told.prompt_tokens, told.generated_tokens) == (prompt, 10.0)
 
