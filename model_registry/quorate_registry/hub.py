@@ -71,6 +71,8 @@ class Hub:
         """
         from huggingface_hub import get_hf_file_metadata
 
+        # First of all: with telemetry on, the client asks its own server who uses it.
+        _client_constants()
         with self._translated(source):
             metadata = get_hf_file_metadata(
                 self._address(source, source.revision),

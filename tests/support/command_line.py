@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.hosted_engines import children_of
+
 DEADLINE_SECONDS = 60.0
 COMMAND = (sys.executable, "-m", "quorate")
 
@@ -68,9 +70,7 @@ class Serving:
 
     def workers(self) -> list[int]:
         """Ids of the processes it started."""
-        pid = self.process.pid
-        threads = Path(f"/proc/{pid}/task").iterdir()
-        return [int(child) for t in threads for child in (t / "children").read_text().split()]
+        return children_of(self.process.pid)
 
     def end(self) -> int:
         """Waits for the end and returns the exit code; reads what is still printed."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
 import shutil
 import socket
@@ -31,6 +32,7 @@ NO_NAME = "quorate.invalid"
 
 _TESTS = Path(__file__).resolve().parents[1]
 _ROOT = _TESTS.parent
+_OWN_TESTS = _TESTS / "service" / "test_offline.py"
 _UNSHARE = ("unshare", "--map-root-user", "--net", "--mount")
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
@@ -47,7 +49,7 @@ class Offline:
         for_address: Packets without a route that a deliberate connection caused before it.
         for_name: Packets without a route that a deliberate look-up of a name caused.
         unrouted: Packets without a route while it ran.
-        connected: Addresses beyond loopback that it tried to connect to; None without strace.
+        connected: Addresses beyond loopback that it tried to connect to; None without a trace.
     """
 
     exit_code: int
@@ -132,7 +134,7 @@ class _Counted:
 def _inside(report: Path, trace: Path, command: Sequence[str]) -> int:
     """The part that runs in the namespace."""
     _bring_loopback_up()
-    _look_names_up_nowhere()
+    _look_names_up_nowhere(report.with_name("resolv.conf"))
     counted, start = _Counted(), _no_routes()
     _connect()
     after_address = _no_routes()
@@ -151,11 +153,10 @@ def _bring_loopback_up() -> None:
         fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
 
 
-def _look_names_up_nowhere() -> None:
-    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
-        file.write(f"nameserver {NO_RESOLVER}\noptions timeout:1 attempts:1\n")
-        file.flush()
-        subprocess.run(["mount", "--bind", file.name, "/etc/resolv.conf"], check=True)
+def _look_names_up_nowhere(configuration: Path) -> None:
+    """The file must outlive the namespace: another one inside could mount nothing over it else."""
+    configuration.write_text(f"nameserver {NO_RESOLVER}\noptions timeout:1 attempts:1\n")
+    subprocess.run(["mount", "--bind", str(configuration), "/etc/resolv.conf"], check=True)
 
 
 def _connect() -> None:
@@ -177,9 +178,12 @@ def _no_routes() -> int:
 
 
 def _tracing(trace: Path) -> list[str]:
+    """What to put before a command to trace its connections; nothing where that is not possible."""
+    strace = ["strace", "-f", "-qq", "--seccomp-bpf", "-e", "trace=connect", "-o"]
     if shutil.which("strace") is None:
         return []
-    return ["strace", "-f", "-qq", "--seccomp-bpf", "-e", "trace=connect", "-o", str(trace)]
+    tried = subprocess.run([*strace, os.devnull, "true"], capture_output=True, check=False)
+    return [*strace, str(trace)] if tried.returncode == 0 else []
 
 
 def _outcomes(junit: Path) -> dict[str, str]:
@@ -194,6 +198,8 @@ def _outcomes(junit: Path) -> dict[str, str]:
 def main(arguments: Sequence[str]) -> int:
     """Runs the tests with a network and without, and compares.
 
+    Those of this module are left out, since they try to get out on purpose.
+
     Args:
         arguments: Of pytest; none runs all tests but the slow ones.
 
@@ -206,7 +212,8 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     with tempfile.TemporaryDirectory() as folder:
         files = {place: Path(folder) / f"{place}.xml" for place in ("outside", "inside")}
-        tests = [sys.executable, "-m", "pytest", "-q", *(arguments or ["-m", "not slow"])]
+        tests = [sys.executable, "-m", "pytest", "-q", f"--ignore={_OWN_TESTS}"]
+        tests += arguments or ["-m", "not slow"]
         outside = [*tests, f"--junitxml={files['outside']}"]
         code = subprocess.run(outside, cwd=_ROOT, check=False).returncode
         offline = run_offline([*tests, f"--junitxml={files['inside']}"], show=True)
@@ -228,7 +235,7 @@ def _verdict(
         f"{offline.for_name} for a deliberate look-up, {offline.unrouted} while the tests ran"
     )
     if offline.connected is None:
-        print("connections were not traced: there is no strace")
+        print("connections were not traced: strace is not there, or not allowed")
     else:
         print(f"connections beyond loopback: {', '.join(offline.connected) or 'none'}")
     proven = offline.can_fail and offline.stayed and not other and passed > 0

@@ -14,7 +14,7 @@ from quorate.options import option, read_options, refuse_unknown
 
 _FILE_NAME = "ledger.sqlite3"
 LEDGER_OFF = "off"
-"""The path of no ledger at all."""
+"""The path of a ledger that is kept in memory, as long as the server runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class LedgerSettings:
     """Where charges are kept and for how long.
 
     Attributes:
-        path: The SQLite file; "" is ``ledger.sqlite3`` in the data folder, and "off" keeps none.
+        path: The SQLite file; "" is ``ledger.sqlite3`` in the data folder, and "off" keeps them in memory.
         keep_days: Days a charge is kept by itself; then it becomes a part of its day's sums. At
             least 2, since budgets look a whole day back.
         store_prompts: Keeps the text of prompts too, and not only their hash.

@@ -52,12 +52,13 @@ class Prober:
                 if status.state is not ModelState.READY or status.id in tried:
                     continue
                 tried.add(status.id)
-                if self._is_cold(status.id):
-                    await self._probe(status.id)
+                await self._probe(status.id)
 
     async def _probe(self, model: str) -> None:
         for number, (words, tokens) in enumerate(itertools.product(_PROMPT_WORDS, _ANSWER_TOKENS)):
             await self._until_idle()
+            if not number and not self._is_cold(model):
+                return
             try:
                 await self._ask(model, number, words, tokens)
             except QuorateError as error:

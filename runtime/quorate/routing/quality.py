@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -60,6 +61,19 @@ class QualityTable:
             if tally is not None and tally.cases > 0:
                 prior = (tally.right + _PRIOR_CASES * prior) / (tally.cases + _PRIOR_CASES)
         return prior
+
+    def error(self, key: str, task: str) -> float | None:
+        """Standard error of a share that was measured; None where nothing was.
+
+        That of a Beta distribution with the cases and the prior of ``expected``, at its widest for
+        a share as far from a half as the measured one.
+        """
+        tally = self.measured.get((key, task)) or self.measured.get((key, ""))
+        if tally is None or tally.cases <= 0:
+            return None
+        cases = tally.cases + _PRIOR_CASES
+        share = (tally.right + _PRIOR_CASES * ASSUMED) / cases
+        return math.sqrt(share * (1.0 - share) / (cases + 1.0))
 
     def is_outsider(self, model: str, task: str) -> bool:
         """Whether a model is made for other tasks than this one."""

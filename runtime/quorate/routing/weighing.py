@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,8 @@ def weigh_local(options: Sequence[Option], wish: Wish, snapshot: Snapshot) -> li
     """Weighs local plans.
 
     What they cost has the same basis for all of them: energy counts where it is known of every plan
-    that can run.
+    that can run, and where qualities were measured, a plan that cannot be told from the best one is
+    taken to be as good.
     """
     votes: dict[str, Forecast] = {}
     forecasts = [forecast_local(option, wish, snapshot, votes) for option in options]
@@ -60,12 +62,14 @@ def weigh_local(options: Sequence[Option], wish: Wish, snapshot: Snapshot) -> li
         for forecast, against in zip(forecasts, rejections, strict=True)
         if _can_run(against)
     )
+    qualities = [_quality(option, wish, snapshot) for option in options]
+    taken = _told_apart(options, qualities, rejections, wish, snapshot)
     weighed = []
-    for option, forecast, against in zip(options, forecasts, rejections, strict=True):
-        quality = _quality(option, wish, snapshot)
-        cost = _cost(quality, forecast, metered, snapshot.settings)
+    for index, option in enumerate(options):
+        forecast, against = forecasts[index], rejections[index]
+        cost = _cost(taken[index], forecast, metered, snapshot.settings)
         candidate = Candidate(
-            option.name, option.kind, option.models, forecast, quality, cost, against
+            option.name, option.kind, option.models, forecast, qualities[index], cost, against
         )
         weighed.append(Weighed(candidate, option))
     return weighed
@@ -98,6 +102,36 @@ def _quality(option: Option, wish: Wish, snapshot: Snapshot) -> float | None:
     models = [member.model for member in option.stages[-1].decision.members]
     quality = snapshot.quality.expected(option.keys[-1], models, wish.task)
     return quality - _CASCADE_SHORTFALL if option.kind is PlanKind.CASCADE else quality
+
+
+def _told_apart(
+    options: Sequence[Option],
+    qualities: Sequence[float | None],
+    rejections: Sequence[Sequence[Rejection]],
+    wish: Wish,
+    snapshot: Snapshot,
+) -> list[float | None]:
+    """The quality that each plan is taken to have.
+
+    Where both were measured, a plan is raised towards the best one that can run by a standard error
+    of their difference: else one that answered a single question more would be taken at any price.
+    """
+    errors = [
+        snapshot.quality.error(option.keys[-1], wish.task) if option.keys else None
+        for option in options
+    ]
+    runnable = [
+        (quality, error)
+        for quality, error, against in zip(qualities, errors, rejections, strict=True)
+        if quality is not None and _can_run(against)
+    ]
+    highest, its_error = max(runnable, key=lambda one: one[0], default=(0.0, None))
+    return [
+        min(highest, quality + math.hypot(error, its_error))
+        if quality is not None and error is not None and its_error is not None and quality < highest
+        else quality
+        for quality, error in zip(qualities, errors, strict=True)
+    ]
 
 
 def _cost(

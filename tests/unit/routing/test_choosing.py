@@ -267,3 +267,33 @@ def test_options_that_were_kept_change_nothing(asked: Any) -> None:
     kept = replace(snapshot, options=open_options(snapshot))
     wish = Wish(asked, seed=3, budget=Budget(latency_ms=5.0))
     assert choose_plan(wish, kept) == choose_plan(wish, snapshot)
+
+
+@pytest.mark.parametrize(
+    ("right", "name"),
+    [(39, "single:a"), (37, "single:a"), (30, "single:b"), (0, "single:b")],
+)
+def test_of_plans_that_cannot_be_told_apart_by_their_answers_the_cheaper_one_runs(
+    right: int, name: str
+) -> None:
+    measured = {("single:a", ""): Tally(right, 40), ("single:b", ""): Tally(39, 40)}
+    snapshot = service(
+        "a",
+        "b",
+        costs={"single:a": took(10.0, 0.1), "single:b": took(10.0, 3.0)},
+        quality=QualityTable(measured),
+        settings=RoutingSettings(candidates=("a", "b")),
+    )
+    assert name_of(AUTO, snapshot) == name
+
+
+def test_what_was_not_measured_is_taken_by_its_word() -> None:
+    measured = {("single:b", ""): Tally(20, 40)}
+    snapshot = service(
+        "a",
+        "b",
+        costs={"single:a": took(10.0, 0.1), "single:b": took(10.0, 3.0)},
+        quality=QualityTable(measured, {"a": 0.49}),
+        settings=RoutingSettings(candidates=("a", "b")),
+    )
+    assert name_of(AUTO, snapshot) == "single:b"
