@@ -148,7 +148,7 @@ def test_a_request_that_the_budget_forbids_is_one_line(server: Serving, tmp_path
         QUORATE_TOKEN="four",
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert "budget of joules per hour of key four" in done.stderr
+    assert "budget of joules per day of key poor" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
