@@ -104,7 +104,9 @@ class Identities:
         kind, _, rest = key.partition(":")
         if kind == "remote":
             return self._remotes.get(rest)
-        members = rest.partition(":")[0].split("+")
+        together = rest.partition(":")[0]
+        # A model may have a plus in its name; of a vote that is not worth a format of its own.
+        members = [together] if kind == "single" else together.split("+")
         known = [self._models.get(member) for member in members]
         if any(one is None for one in known):
             return None

@@ -56,9 +56,7 @@ def test_a_hold_takes_room_until_it_is_settled_for_less() -> None:
     hold = budgets.reserve("", None, Decimal("0.9"))
     assert only(budgets) == WindowStatus("usd per hour", "usd", 3600.0, 1.0, 0.0, 0.9, 0.1, 0.0)
     budgets.settle(hold, None, Decimal("0.3"))
-    assert only(budgets) == WindowStatus(
-        "usd per hour", "usd", 3600.0, 1.0, 0.3, 0.0, 0.7, 3601.0
-    )
+    assert only(budgets) == WindowStatus("usd per hour", "usd", 3600.0, 1.0, 0.3, 0.0, 0.7, 3601.0)
 
 
 def test_ten_tenths_fit_into_one_exactly() -> None:
