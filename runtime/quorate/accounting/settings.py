@@ -22,7 +22,8 @@ class LedgerSettings:
     """Where charges are kept and for how long.
 
     Attributes:
-        path: The SQLite file; "" is ``ledger.sqlite3`` in the data folder, and "off" keeps them in memory.
+        path: The SQLite file; "" is ``ledger.sqlite3`` in the data folder, and "off" keeps them in
+            memory.
         keep_days: Days a charge is kept by itself; then it becomes a part of its day's sums. At
             least 2, since budgets look a whole day back.
         store_prompts: Keeps the text of prompts too, and not only their hash.
