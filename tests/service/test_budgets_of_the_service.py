@@ -157,7 +157,7 @@ async def test_windows_survive_a_restart(tmp_path: Path) -> None:
         refused = await answer(client, "", model="a")
     assert before.keys() == after.keys() == {"joules per hour", "joules per day"}
     for name, window in after.items():
-        # Each charge is rounded to the microjoule, up in the window and to the nearest in the ledger.
+        # Each charge is rounded to the microjoule, and not in the same way in both places.
         assert window.spent == pytest.approx(before[name].spent, abs=1e-5)
         assert window.held == 0
         assert window.resets_in_seconds == pytest.approx(before[name].resets_in_seconds, abs=60)
