@@ -28,7 +28,7 @@ Part: TypeAlias = Begun | Delta | Notice | FinishReason
 """``Begun``, then deltas and notices, at last why the answer ended."""
 
 
-async def vote(
+def vote(
     fleet: Fleet, request: Request, attempt: Attempt, wanted: int
 ) -> AsyncGenerator[Part, None]:
     """Answers with one vote.
@@ -36,10 +36,7 @@ async def vote(
     Raises:
         QuorateError: What ``votes.seated`` and the decode loops raise.
     """
-    run = stage_run(attempt.decision, fleet, request, request.response, attempt, wanted)
-    async with aclosing(run) as parts:
-        async for part in parts:
-            yield part
+    return stage_run(attempt.decision, fleet, request, request.response, attempt, wanted)
 
 
 async def stage_run(

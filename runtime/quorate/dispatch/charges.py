@@ -10,9 +10,15 @@ from typing import Any
 from quorate.accounting.charges import Charge, ModelCharge, Reservation
 from quorate.accounting.money import from_float
 from quorate.dispatch.attempt import Attempt
-from quorate.generation import Candidate, Decision, EnergyTier, ModelUsage, Rejection, Usage
-
-_TIERS = list(EnergyTier)
+from quorate.generation import (
+    Candidate,
+    Decision,
+    EnergyTier,
+    ModelUsage,
+    Rejection,
+    Usage,
+    total_energy,
+)
 
 
 def reservation(attempt: Attempt, policy_version: str, prompt_hash: str) -> Reservation:
@@ -55,8 +61,7 @@ def charge(
         finished_at: UTC epoch seconds.
         prompt_text: The prompt; the ledger keeps it only where it is asked to.
     """
-    joules = [model.energy.joules for model in usage.models if model.energy.joules is not None]
-    known = bool(joules) and len(joules) == len(usage.models)
+    energy = total_energy([model.energy for model in usage.models])
     return Charge(
         attempt_id=before.attempt_id,
         request_id=before.request_id,
@@ -78,8 +83,8 @@ def charge(
         time_to_first_token_ms=usage.time_to_first_token_ms,
         time_per_token_ms=_time_per_token_ms(usage),
         duration_ms=usage.duration_ms,
-        joules=sum(joules) if known else None,
-        tier=_lowest(usage.models) if known else EnergyTier.UNAVAILABLE,
+        joules=energy.joules,
+        tier=energy.tier,
         idle_joules=None if attempt.job is None else attempt.job.idle_joules,
         price_version=before.price_version,
         reserved_usd=before.reserved_usd,
@@ -153,10 +158,6 @@ def _time_per_token_ms(usage: Usage) -> float | None:
     if first is None or usage.generated_tokens < 2:
         return None
     return (usage.duration_ms - first) / (usage.generated_tokens - 1)
-
-
-def _lowest(models: tuple[ModelUsage, ...]) -> EnergyTier:
-    return max((model.energy.tier for model in models), key=_TIERS.index)
 
 
 def _part(usage: ModelUsage) -> ModelCharge:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from quorate.dispatch.attempt import Attempt, RemoteSpent, Run
-from quorate.generation import ChatPrompt, Energy, EnergyTier, FinishReason
+from quorate.generation import ChatPrompt, Energy, FinishReason, total_energy
 from quorate.measurement.costs import RunShape
 from quorate.measurement.profiles import FinishedRun, Profiles
 from quorate.routing.forecast import vote_key
@@ -79,7 +79,7 @@ def _learn_run(
         return
     usages = run.table.usage()
     longest = max(usages, key=lambda usage: usage.prompt_tokens)
-    joules, tier = _total([energies.get(usage.model, Energy()) for usage in usages])
+    energy = total_energy([energies.get(usage.model, Energy()) for usage in usages])
     first = None
     if run.first_token_at is not None:
         first = (run.first_token_at - run.started_at - run.waited_seconds) * 1000.0
@@ -94,8 +94,8 @@ def _learn_run(
             ),
             duration_ms=seconds * 1000.0,
             first_token_ms=first,
-            joules=joules,
-            tier=tier,
+            joules=energy.joules,
+            tier=energy.tier,
             complete=run.reason not in _CUT_OFF,
             task=attempt.asked.task,
             prompt_bytes=attempt.asked.prompt_bytes,
@@ -120,11 +120,3 @@ def _learn_remote(profiles: Profiles, attempt: Attempt, spent: RemoteSpent) -> N
             chat=isinstance(attempt.asked.prompt, ChatPrompt),
         ),
     )
-
-
-def _total(energies: list[Energy]) -> tuple[float | None, EnergyTier]:
-    known = [energy.joules for energy in energies if energy.joules is not None]
-    if not known or len(known) < len(energies):
-        return None, EnergyTier.UNAVAILABLE
-    order = list(EnergyTier)
-    return sum(known), max((energy.tier for energy in energies), key=order.index)

@@ -51,7 +51,14 @@ from quorate.generation.requests import (
     ScoreRequest,
     StoppingOptions,
 )
-from quorate.generation.usage import Energy, EnergyTier, ModelUsage, Usage
+from quorate.generation.usage import (
+    Energy,
+    EnergyTier,
+    ModelUsage,
+    Usage,
+    lowest_tier,
+    total_energy,
+)
 
 __all__ = [
     "Accepted",
@@ -101,4 +108,6 @@ __all__ = [
     "Usage",
     "Vote",
     "Weighting",
+    "lowest_tier",
+    "total_energy",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -14,12 +15,28 @@ class EnergyTier(Enum):
     UNAVAILABLE = "unavailable"
 
 
+_FROM_BEST = tuple(EnergyTier)
+
+
+def lowest_tier(tiers: Iterable[EnergyTier]) -> EnergyTier:
+    """How a sum is known, given how its parts are: as the least certain of them. Not for none."""
+    return max(tiers, key=_FROM_BEST.index)
+
+
 @dataclass(frozen=True, slots=True)
 class Energy:
     """Energy in joules and how it is known; ``joules`` is None when it is not."""
 
     joules: float | None = None
     tier: EnergyTier = EnergyTier.UNAVAILABLE
+
+
+def total_energy(energies: Sequence[Energy]) -> Energy:
+    """The sum of energies; it is not known where one of them is not, or where there are none."""
+    known = [energy.joules for energy in energies if energy.joules is not None]
+    if not known or len(known) < len(energies):
+        return Energy()
+    return Energy(sum(known), lowest_tier(energy.tier for energy in energies))
 
 
 @dataclass(frozen=True, slots=True)

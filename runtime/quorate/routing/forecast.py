@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from quorate.engines.status import ModelStatus
-from quorate.generation import Decision, EnergyTier, Forecast
+from quorate.generation import Decision, EnergyTier, Forecast, lowest_tier
 from quorate.measurement.costs import EnergyPrediction
 from quorate.measurement.profiles import PlanProfile
 from quorate.measurement.prompt_sizes import PromptSizeModel
@@ -145,7 +145,7 @@ def _from_members(decision: Decision, wish: Wish, snapshot: Snapshot) -> Forecas
         time_q90_ms=_largest([one.time_q90_ms for one in known]),
         joules=_total([one.joules for one in known]),
         joules_q90=_total([one.joules_q90 for one in known]),
-        tier=_lowest([one.tier for one in known]),
+        tier=lowest_tier([one.tier for one in known]),
         prompt_tokens=prompt,
         generated_tokens=max(one.generated_tokens for one in known),
         cold=True,
@@ -178,7 +178,7 @@ def _then(first: Forecast, second: Forecast, share: float) -> Forecast:
         time_q90_ms=q90,
         joules=_sum(first.joules, _scaled(second.joules, share)),
         joules_q90=joules_q90,
-        tier=_lowest([first.tier, second.tier]),
+        tier=lowest_tier([first.tier, second.tier]),
         prompt_tokens=max(first.prompt_tokens, second.prompt_tokens),
         generated_tokens=max(first.generated_tokens, second.generated_tokens),
         cold=first.cold or second.cold,
@@ -201,8 +201,3 @@ def _largest(values: Sequence[float | None]) -> float | None:
 def _total(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(values) else None
-
-
-def _lowest(tiers: Sequence[EnergyTier]) -> EnergyTier:
-    order = list(EnergyTier)
-    return max(tiers, key=order.index)

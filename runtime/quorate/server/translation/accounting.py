@@ -9,7 +9,7 @@ from quorate.accounting.budgets import WindowStatus
 from quorate.accounting.charges import Charge
 from quorate.accounting.spending import ChargeFilter, Dimension, SpendFilter, SpendRow
 from quorate.errors import InvalidRequest
-from quorate.generation import EnergyTier, PlanKind
+from quorate.generation import EnergyTier, PlanKind, lowest_tier
 from quorate.measurement.account import EnergyTotals
 from quorate.server.translation.decisions import KINDS
 from quorate.server.translation.responses import TIERS
@@ -20,7 +20,6 @@ DEFAULT_PAGE = 100
 MOST_PAGE = 1000
 
 _UNITS = {"joules": accounting_pb2.BUDGET_UNIT_JOULES, "usd": accounting_pb2.BUDGET_UNIT_USD}
-_TIERS = list(EnergyTier)
 
 
 def charge_filter(message: accounting_pb2.ChargeFilter, key: str | None) -> ChargeFilter:
@@ -183,7 +182,7 @@ def machine_message(totals: Mapping[str, EnergyTotals]) -> accounting_pb2.Machin
     if not known:
         return accounting_pb2.MachineEnergy(tier=TIERS[EnergyTier.UNAVAILABLE])
     return accounting_pb2.MachineEnergy(
-        tier=TIERS[max((one.tier for one in known), key=_TIERS.index)],
+        tier=TIERS[lowest_tier(one.tier for one in known)],
         counter_joules=sum(one.counter_joules for one in known),
         request_joules=sum(one.request_joules for one in known),
         idle_joules=sum(one.idle_joules for one in known),
