@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from quorate.engines.batching.contract import Chunk
-from quorate.engines.contract import LogProbs
+from quorate.engines.contract import DrawOptions, LogProbs
 from quorate.engines.in_process import InProcessEngine
 from quorate.engines.scripted.model import ScriptedModel
 from quorate.engines.scripted.options import ScriptedOptions
+
+_GREEDY = DrawOptions(
+    temperature=0.0,
+    top_k=0,
+    top_p=1.0,
+    min_p=0.0,
+    seed=7,
+    max_tokens=8,
+    top_logprobs=0,
+)
+
+
+def draw_options(**changes: Any) -> DrawOptions:
+    """A greedy generation of eight tokens, with these changes."""
+    return replace(_GREEDY, **changes)
 
 
 def scripted_model(**options: Any) -> ScriptedModel:

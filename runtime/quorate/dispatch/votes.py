@@ -12,7 +12,8 @@ from quorate.engines.fleet import Fleet
 from quorate.ensemble.byte_decode import decode_bytes
 from quorate.ensemble.decode import Ballot, Step, decode
 from quorate.ensemble.hypotheses import BYTES
-from quorate.ensemble.sampling import Sampler
+from quorate.ensemble.run_ahead import lone_voice, run_ahead
+from quorate.ensemble.sampling import Sampler, draw_options
 from quorate.ensemble.seats import Table
 from quorate.ensemble.union_decode import decode_union
 from quorate.generation import (
@@ -44,13 +45,21 @@ class Seated:
     ) -> AsyncGenerator[Step, None]:
         """Runs the vote; see ``ensemble.decode.decode`` for what it yields and raises.
 
+        One member that is asked for nothing but its text runs ahead, where its engine can; see
+        ``ensemble.run_ahead.lone_voice``.
+
         Args:
             request: What is asked.
             response: What each step shows.
             wanted: Most tokens of the answer.
         """
-        self.table.start()
         ballot = self._ballot(request, response, wanted)
+        voice = lone_voice(self.table, request.sampling, response)
+        if voice is not None:
+            seed, most, shown = self.decision.seed, ballot.most_tokens, response.top_logprobs
+            options = draw_options(request.sampling, seed, most, shown)
+            return run_ahead(self.table, voice, ballot, options)
+        self.table.start()
         return _LOOPS[self.decision.alignment](self.table, ballot)
 
     def _ballot(self, request: Request, response: ResponseOptions, wanted: int) -> Ballot:

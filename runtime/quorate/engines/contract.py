@@ -5,7 +5,7 @@ An engine answers with log-probs and knows nothing of plans, weights or sampling
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -26,11 +26,18 @@ and the rest is normalised without them.
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine can do; where a flag is false the caller replays the prefix instead."""
+    """What an engine can do.
+
+    Where it cannot fork or rewind the caller replays the prefix instead.
+
+    Attributes:
+        generate: Whether it can draw tokens by itself, see ``Session.generate``.
+    """
 
     chat: bool
     fork: bool
     rewind: bool
+    generate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,49 @@ class ModelFacts:
     memory_bytes: int = 0
     shares_cells: bool = False
     space_prefix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DrawOptions:
+    """How an engine draws tokens by itself; nothing is left for it to choose.
+
+    There is neither bias nor penalty: engines apply them behind the truncation, and our sampler
+    before it. Whoever asks for one gets a vote.
+
+    Attributes:
+        temperature: 0 is greedy.
+        top_k: Most candidates that are kept; 0 keeps all.
+        top_p: Probability that the kept candidates have together; 1 keeps all.
+        min_p: Least probability of a candidate, as a share of the most probable one's; 0 keeps all.
+        seed: Equal seeds give equal tokens where everything else is equal.
+        max_tokens: Most tokens that are drawn, at least 1; an end of generation counts as one.
+        top_logprobs: Most probable tokens told beside each that was drawn.
+    """
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    seed: int
+    max_tokens: int
+    top_logprobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One token that an engine drew.
+
+    Attributes:
+        token: Its id; never one of the control tokens that have no place in a row.
+        logprob: What a row of ``feed`` would hold for it: normalised, before temperature and
+            truncation.
+        top: The most probable tokens of that row with their log-probs, best first; those without
+            any probability are left out.
+    """
+
+    token: int
+    logprob: float
+    top: Sequence[tuple[int, float]] = ()
 
 
 class Session(Protocol):
@@ -116,6 +166,32 @@ class Session(Protocol):
 
         Raises:
             InvalidRequest: The session is not empty, or what ``feed`` refuses.
+            WorkerLost: The process behind the engine died.
+        """
+        ...
+
+    def generate(
+        self, tokens: Sequence[int], options: DrawOptions
+    ) -> AsyncIterator[Sequence[Drawn]]:
+        """Feeds tokens and lets the engine draw what follows, without waiting for anyone.
+
+        Like ``feed``, the work starts at the call; every error comes out of the iterator. From then
+        on the session can only be closed, which ends the generation at once and the iterator with
+        it. A slow reader holds nobody up: what was drawn meanwhile waits for it.
+
+        Args:
+            tokens: As those of ``feed``.
+            options: How tokens are drawn.
+
+        Returns:
+            An iterator over the tokens that were drawn since it was last asked, at least one at a
+            time. It ends behind a token that ends generation, which is the last, or behind
+            ``options.max_tokens`` tokens.
+
+        Raises:
+            InvalidRequest: What ``feed`` refuses, or the tokens and ``options.max_tokens`` together
+                are more than were reserved.
+            UnsupportedPlan: ``capabilities.generate`` is false.
             WorkerLost: The process behind the engine died.
         """
         ...

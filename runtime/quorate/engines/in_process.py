@@ -17,7 +17,8 @@ from quorate.engines.admission import Admission, Places, cells_for
 from quorate.engines.batching.contract import BatchModel, NoRoom
 from quorate.engines.batching.scheduler import Scheduler
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import LogProbs, ModelFacts
+from quorate.engines.contract import Drawn, DrawOptions, LogProbs, ModelFacts
+from quorate.engines.drawing import DrawnTokens, check_draw
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import (
     Internal,
@@ -156,6 +157,10 @@ class InProcessEngine:
         self._scheduler.score(number, tokens)
         self._step_soon()
 
+    def _generate(self, number: int, tokens: Sequence[int], options: DrawOptions) -> None:
+        self._scheduler.generate(number, tokens, options)
+        self._step_soon()
+
     def _fork(self, parent: InProcessSession) -> InProcessSession:
         tokens = parent.places.tokens
         lease = self._admission.try_acquire(tokens)
@@ -205,6 +210,9 @@ class InProcessEngine:
         for completion in completed:
             session = self._sessions[completion.session]
             session.complete(completion.cached_tokens, completion.scores)
+        for stretch in self._scheduler.drawn():
+            session = self._sessions[stretch.session]
+            session.drew(stretch.drawn, stretch.finished, stretch.cached_tokens)
         if self._scheduler.has_work:
             self._step_due = asyncio.get_running_loop().call_soon(self._step)
 
@@ -230,6 +238,7 @@ class InProcessSession:
         self._view.flags.writeable = False
         # A feed that was cancelled stays here: how far it got is not known.
         self._outstanding: asyncio.Future[Any] | None = None
+        self._drawn: DrawnTokens | None = None
         self._fed_tokens = 0
         self._fed_at = 0.0
         self._failure: QuorateError | None = None
@@ -260,6 +269,24 @@ class InProcessSession:
     def score(self, tokens: Sequence[int]) -> asyncio.Future[Sequence[float]]:
         """See ``Session.score``; errors come as those of ``feed`` do."""
         return self._start(tokens, self._engine._score, only_empty=True)
+
+    def generate(self, tokens: Sequence[int], options: DrawOptions) -> DrawnTokens:
+        """See ``Session.generate``."""
+        engine, stream = self._engine, DrawnTokens()
+        try:
+            self._check_usable()
+            if not engine.facts.capabilities.generate:
+                subject = f"model {engine.model_id}"
+                raise UnsupportedPlan(subject, "its engine cannot draw tokens by itself")
+            self._check_tokens(tokens)
+            check_draw(options, self.places.tokens - self._position - len(tokens))
+        except QuorateError as error:
+            stream.fail(error)
+            return stream
+        # Of the last token that was drawn nothing is known yet.
+        self._drawn, self._fed_tokens, self._fed_at = stream, len(tokens) - 1, self._loop.time()
+        engine._generate(self.number, tokens, options)
+        return stream
 
     @property
     def prefix_sums(self) -> PrefixSums:
@@ -299,11 +326,13 @@ class InProcessSession:
         self._closed = True
         if self._outstanding is not None:
             self._outstanding.cancel()
+        if self._drawn is not None:
+            self._drawn.close()
         self._engine._release(self)
 
     def complete(self, cached_tokens: int, scores: Sequence[float] | None) -> None:
         """The outstanding feed is done."""
-        self._busy_seconds += self._loop.time() - self._fed_at
+        self._note_time()
         future = self._outstanding
         if future is None or future.done():
             return
@@ -312,12 +341,26 @@ class InProcessSession:
         self._cached_tokens = cached_tokens
         future.set_result(self._view if scores is None else scores)
 
+    def drew(self, drawn: Sequence[Drawn], finished: bool, cached_tokens: int) -> None:
+        """The model drew tokens by itself."""
+        self._note_time()
+        if self._drawn is None:
+            return
+        self._cached_tokens = cached_tokens
+        if drawn:
+            self._position += self._fed_tokens + len(drawn)
+            self._fed_tokens = 0
+        self._drawn.push(drawn, finished)
+
     def fail(self, error: QuorateError) -> None:
         """From now on every call but ``close`` raises ``error``, the outstanding one included."""
         self._failure = error
+        if self._drawn is not None and not self._drawn.ended:
+            self._note_time()
+            self._drawn.fail(error)
         if self._outstanding is None or self._outstanding.done():
             return
-        self._busy_seconds += self._loop.time() - self._fed_at
+        self._note_time()
         self._outstanding.set_exception(error)
         # Whoever fed may have left meanwhile; then nobody need hear of it.
         self._outstanding.exception()
@@ -343,6 +386,11 @@ class InProcessSession:
         begin(self.number, tokens)
         return future
 
+    def _note_time(self) -> None:
+        now = self._loop.time()
+        self._busy_seconds += now - self._fed_at
+        self._fed_at = now
+
     def _check_usable(self) -> None:
         model = self._engine.model_id
         if self._closed:
@@ -351,6 +399,8 @@ class InProcessSession:
             raise self._failure
         if self._outstanding is not None:
             raise Internal(f"model {model}: the session's last feed has not ended")
+        if self._drawn is not None:
+            raise Internal(f"model {model}: after it drew tokens the session can only be closed")
 
     def _check_tokens(self, tokens: Sequence[int]) -> None:
         if not tokens:

@@ -44,11 +44,42 @@ class Ballot:
     at_limit: FinishReason
 
 
-async def decode(table: Table[int], ballot: Ballot) -> AsyncGenerator[Step, None]:
+class Written:
+    """The answer to a ballot, token after token, and what ends it."""
+
+    def __init__(self, ballot: Ballot) -> None:
+        self._ballot = ballot
+        self._answer = Answer(ballot.stopping)
+        self._count = 0
+
+    def add(self, token: int) -> Grown:
+        """Adds a token that does not end generation."""
+        self._count += 1
+        grown = self._answer.push(self._ballot.vocabulary.pieces[token])
+        if grown.ended is None and self._count >= self._ballot.most_tokens:
+            rest = self._answer.finish()
+            return Grown(grown.text + rest.text, rest.ended or self._ballot.at_limit)
+        return grown
+
+    def end(self) -> tuple[Step, ...]:
+        """Gives what is left to tell where a token ends generation."""
+        rest = self._answer.finish()
+        ended = rest.ended or FinishReason.END_OF_GENERATION
+        return (Delta(rest.text, ()), ended) if rest.text else (ended,)
+
+
+async def decode(
+    table: Table[int], ballot: Ballot, written: Written | None = None
+) -> AsyncGenerator[Step, None]:
     """Runs the vote over an open table whose prompts have been fed.
 
     The chosen token is fed to every member before the caller hears of it, so that the members
     compute while the text travels.
+
+    Args:
+        table: The members.
+        ballot: How they vote.
+        written: The answer so far, which the members have been fed too; None where it begins.
 
     Yields:
         Deltas, one for each token, and notices; at last the reason the answer ended.
@@ -57,11 +88,10 @@ async def decode(table: Table[int], ballot: Ballot) -> AsyncGenerator[Step, None
         WorkerLost: A member died and the table's policy does not go on without it.
         Unavailable: A member died and will not come back.
     """
-    answer = Answer(ballot.stopping)
+    written = Written(ballot) if written is None else written
     fuser = Fuser(ballot.rule, len(ballot.vocabulary))
     pieces = ballot.vocabulary.pieces
     ending = ballot.vocabulary.end_of_generation
-    count = 0
     while True:
         rows = await table.rows()
         for notice in table.take_notices():
@@ -69,25 +99,18 @@ async def decode(table: Table[int], ballot: Ballot) -> AsyncGenerator[Step, None
         mixture = fuser.fuse(rows, table.weights)
         chosen = ballot.sampler.sample(mixture)
         if chosen in ending:
-            rest = answer.finish()
-            if rest.text:
-                yield Delta(rest.text, ())
-            yield rest.ended or FinishReason.END_OF_GENERATION
+            for step in written.end():
+                yield step
             return
         table.observe(rows, chosen, len(pieces[chosen]))
         token = _token(chosen, mixture, rows, bool(fuser.tied), table, ballot)
-        count += 1
-        grown = answer.push(pieces[chosen])
-        if grown.ended is None and count >= ballot.most_tokens:
-            rest = answer.finish()
-            grown = Grown(grown.text + rest.text, rest.ended or ballot.at_limit)
+        grown = written.add(chosen)
         if grown.ended is None:
             await table.tell(chosen)
-            yield Delta(grown.text, (token,))
-            continue
         yield Delta(grown.text, (token,))
-        yield grown.ended
-        return
+        if grown.ended is not None:
+            yield grown.ended
+            return
 
 
 def _token(

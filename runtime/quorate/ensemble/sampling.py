@@ -11,14 +11,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from quorate.engines.contract import LogProbs
+from quorate.engines.contract import DrawOptions, LogProbs
 from quorate.ensemble.candidates import descend, draw, truncate
 from quorate.ensemble.penalties import Penalties
 from quorate.ensemble.sampling_options import validate, validate_bias
 from quorate.errors import Internal, InvalidRequest
 from quorate.generation import SamplingOptions
 
-__all__ = ["Sampler", "validate"]
+__all__ = ["Sampler", "draw_options", "validate"]
 
 DEFAULT_TEMPERATURE = 0.8
 DEFAULT_TOP_K = 40
@@ -95,6 +95,29 @@ class Sampler:
             return int(descend(logits, self._temperature, share)[-1])
         kept = truncate(logits, self._top_k, self._top_p, self._min_p)
         return draw(logits, kept, self._temperature, share)
+
+
+def draw_options(
+    options: SamplingOptions, seed: int, most_tokens: int, top_logprobs: int
+) -> DrawOptions:
+    """The same options, with the same defaults, for an engine that draws tokens by itself.
+
+    Args:
+        options: Valid ones that act on no token, see ``acting_on_tokens``. The seed in it is not
+            looked at.
+        seed: Seed of the engine's generator.
+        most_tokens: Most tokens it draws.
+        top_logprobs: Most probable tokens told beside each.
+    """
+    return DrawOptions(
+        temperature=_given(options.temperature, DEFAULT_TEMPERATURE),
+        top_k=_given(options.top_k, DEFAULT_TOP_K),
+        top_p=_given(options.top_p, DEFAULT_TOP_P),
+        min_p=_given(options.min_p, DEFAULT_MIN_P),
+        seed=seed,
+        max_tokens=most_tokens,
+        top_logprobs=top_logprobs,
+    )
 
 
 def _given(value: _Number | None, default: _Number) -> _Number:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from quorate.errors import InvalidRequest
 from quorate.generation import SamplingOptions
@@ -32,24 +33,29 @@ def validate(options: SamplingOptions) -> None:
         raise _invalid("repetition_penalty", options.repetition_penalty, "give 1 for none, or more")
 
 
-def validate_for_bytes(options: SamplingOptions) -> None:
-    """Checks that nothing is asked that needs tokens, where members share none.
-
-    Raises:
-        InvalidRequest: Names the first field of ``sampling`` that acts on tokens.
-    """
+def acting_on_tokens(options: SamplingOptions) -> Sequence[str]:
+    """Names of the fields of ``sampling`` that are set and change single tokens' probabilities."""
     acting = {
         "logit_bias": bool(options.logit_bias),
         "repetition_penalty": options.repetition_penalty not in (None, 1.0),
         "presence_penalty": bool(options.presence_penalty),
         "frequency_penalty": bool(options.frequency_penalty),
     }
-    for name, asked in acting.items():
-        if asked:
-            raise InvalidRequest(
-                f"sampling.{name}",
-                "acts on tokens, and members with different vocabularies share none; leave it out",
-            )
+    return [name for name, is_set in acting.items() if is_set]
+
+
+def validate_for_bytes(options: SamplingOptions) -> None:
+    """Checks that nothing is asked that needs tokens, where members share none.
+
+    Raises:
+        InvalidRequest: Names the first field of ``sampling`` that acts on tokens.
+    """
+    acting = acting_on_tokens(options)
+    if acting:
+        raise InvalidRequest(
+            f"sampling.{acting[0]}",
+            "acts on tokens, and members with different vocabularies share none; leave it out",
+        )
 
 
 def validate_bias(options: SamplingOptions, vocabulary_size: int) -> None:

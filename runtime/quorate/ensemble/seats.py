@@ -163,7 +163,39 @@ class Table(Generic[_Symbol]):
                     self._drop(lost)
                 self.weights = self.weigher.weights(rows)
                 return rows
-            await self._replay(lost)
+            await self.replay(lost)
+
+    async def replay(self, lost: Mapping[str, WorkerLost]) -> None:
+        """Starts every member on prompt and answer again once those that were lost are back.
+
+        The others give up their sessions as well, or they would wait for one session while they
+        hold others, against the order in which sessions are opened. Their tokens stay in the prefix
+        caches meanwhile.
+
+        Args:
+            lost: What befell whom, by model.
+
+        Raises:
+            WorkerLost: The policy does not go on without them, or they were lost too often.
+            Unavailable: A member will not come back.
+        """
+        may_replay = self.policy in (FailurePolicy.AUTO, FailurePolicy.REPLAY)
+        while may_replay and self._replays < _MOST_REPLAYS:
+            self._replays += 1
+            self.close()
+            for seat in self.seats:
+                await seat.engine.wait_ready()
+            try:
+                await self.open()
+            except Unavailable:
+                # A member was lost again before its session was open.
+                continue
+            self.start()
+            for model, error in lost.items():
+                told = f"{model} was restarted ({error.cause}) and fed again"
+                self.notices.append(Notice(NoticeKind.MEMBER_REPLAYED, model, told))
+            return
+        raise next(iter(lost.values()))
 
     def take_notices(self) -> list[Notice]:
         """Returns the notices since the last call."""
@@ -215,28 +247,3 @@ class Table(Generic[_Symbol]):
             told = f"{seat.model} was dropped ({lost[seat.model].cause}); {rest} goes on"
             self.notices.append(Notice(NoticeKind.MEMBER_DROPPED, seat.model, told))
         self.seats = alive
-
-    async def _replay(self, lost: Mapping[str, WorkerLost]) -> None:
-        """Starts every member on prompt and answer again once those that were lost are back.
-
-        The others give up their sessions as well, or they would wait for one session while they
-        hold others, against the order in which sessions are opened. Their tokens stay in the prefix
-        caches meanwhile.
-        """
-        may_replay = self.policy in (FailurePolicy.AUTO, FailurePolicy.REPLAY)
-        while may_replay and self._replays < _MOST_REPLAYS:
-            self._replays += 1
-            self.close()
-            for seat in self.seats:
-                await seat.engine.wait_ready()
-            try:
-                await self.open()
-            except Unavailable:
-                # A member was lost again before its session was open.
-                continue
-            self.start()
-            for model, error in lost.items():
-                told = f"{model} was restarted ({error.cause}) and fed again"
-                self.notices.append(Notice(NoticeKind.MEMBER_REPLAYED, model, told))
-            return
-        raise next(iter(lost.values()))

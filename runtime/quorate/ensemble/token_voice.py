@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Generator, Sequence
 from typing import Any
 
-from quorate.engines.contract import Engine, LogProbs, Session
+from quorate.engines.contract import Drawn, DrawOptions, Engine, LogProbs, Session
 from quorate.ensemble.voices import Favourite, Ready
 
 
@@ -33,7 +33,9 @@ class SessionVoice:
     @property
     def forwards(self) -> int:
         """See ``Voice``; of the longest of its sessions, after a replay."""
-        return max(0, self._fed - len(self._prompt))
+        # A session that is left alone goes beyond what it was fed.
+        held = self._session.position if self._session else 0
+        return max(0, max(self._fed, held) - len(self._prompt))
 
     @property
     def length(self) -> int:
@@ -78,6 +80,7 @@ class SessionVoice:
         self._busy_seconds += self._session.busy_seconds
         if self._cached is None:
             self._cached = self._session.cached_tokens
+        self._fed = max(self._fed, self._session.position)
         self._session.close()
         self._session = None
 
@@ -87,11 +90,15 @@ class SessionVoice:
         return self._feed(tokens)
 
     def _feed(self, tokens: Sequence[int]) -> Awaitable[LogProbs]:
+        return self._fed_session(tokens).feed(tokens)
+
+    def _fed_session(self, tokens: Sequence[int]) -> Session:
+        """The session, which is about to be fed."""
         if self._session is None:
             raise RuntimeError("a voice was fed before it was opened")
         self._held += len(tokens)
         self._fed = max(self._fed, self._held)
-        return self._session.feed(tokens)
+        return self._session
 
 
 class TokenVoice(SessionVoice):
@@ -100,6 +107,14 @@ class TokenVoice(SessionVoice):
     def feed(self, symbol: int) -> Awaitable[LogProbs]:
         """See ``Voice``; ``symbol`` is a token id."""
         return self._go_on((symbol,))
+
+    def generate(self, options: DrawOptions) -> AsyncIterator[Sequence[Drawn]]:
+        """Starts on the prompt and lets the engine go on alone; see ``Session.generate``."""
+        return self._fed_session(self._prompt).generate(self._prompt, options)
+
+    def keep(self, token: int) -> None:
+        """Takes a token that the engine drew by itself into the answer."""
+        self._answer.append(token)
 
 
 class PieceVoice(SessionVoice):

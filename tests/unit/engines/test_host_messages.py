@@ -7,15 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.engines.contract import Capabilities, ModelFacts
+from quorate.engines.batching.generations import Stretch
+from quorate.engines.contract import Capabilities, Drawn, ModelFacts
 from quorate.engines.host.messages import (
     Close,
     Completed,
+    Drew,
     Encode,
     EncodeContinuation,
     Encoded,
     Feed,
     Fork,
+    Generate,
     LineBuffer,
     Load,
     Loaded,
@@ -33,6 +36,7 @@ from quorate.engines.host.messages import (
     encode,
 )
 from quorate.generation import ChatPrompt, Message, TextPrompt
+from support.scripted_models import draw_options
 
 FACTS = ModelFacts("toy", 512, 8, 4096, Capabilities(chat=True, fork=False, rewind=True), 7, True)
 
@@ -45,6 +49,8 @@ FACTS = ModelFacts("toy", 512, 8, 4096, Capabilities(chat=True, fork=False, rewi
         Open(3, 1, True),
         Feed(3, [5, 6]),
         Score(3, [5, 6]),
+        Generate(3, [5, 6], draw_options()),
+        Generate(3, [5], draw_options(seed=2**63, temperature=0.1)),
         Fork(3, 4, 2, True),
         Rewind(3, 1),
         Close(3),
@@ -71,6 +77,15 @@ def test_what_the_coordinator_says_survives_the_wire_in_one_line(message):
         Completed([[1, 0], [2, 17]]),
         Scored(3, [-1.5, -0.0001, -math.inf]),
         Scored(3, []),
+        Drew([Stretch(3, [Drawn(7, -0.1, [])], False, 0)]),
+        Drew(
+            [
+                Stretch(3, [Drawn(7, -0.1, [(7, -0.1), (8, -2.5)]), Drawn(8, 0.0, [])], False, 2),
+                Stretch(4, [], False, 0),
+                Stretch(5, [Drawn(1, -3.25, [])], True, 0),
+            ]
+        ),
+        Drew([]),
         Encoded(9, [1, 2]),
         Refused(9, "InvalidRequest", "messages", "no\nsense"),
     ],
@@ -103,6 +118,9 @@ def test_read_only_options_can_be_sent():
         b'["feed"]',
         b'["feed",1,[2],3]',
         b'["open",1,2]',
+        b'["generate",1,[2],3]',
+        b'["generate",1,[2],[3]]',
+        b'["generate",1,[2],{"max_tokens":1}]',
         b'["unheard_of"]',
         b"\xff",
         b"[[]]",
@@ -111,6 +129,14 @@ def test_read_only_options_can_be_sent():
 def test_an_unreadable_line_is_a_value_error(line):
     with pytest.raises(ValueError, match="unreadable message"):
         decode_to_worker(line)
+
+
+@pytest.mark.parametrize(
+    "line", [b'["drew",1]', b'["drew",[1,[[2]],true,0]]', b'["drew",[1,[[2,-0.5,[3]]],true,0]]']
+)
+def test_drawn_tokens_that_are_none_are_a_value_error(line):
+    with pytest.raises(ValueError, match="unreadable message"):
+        decode_from_worker(line)
 
 
 def test_the_directions_are_not_mixed_up():

@@ -18,7 +18,7 @@ from quorate.errors import (
     WorkerLost,
 )
 from quorate.generation import TextPrompt
-from support.scripted_models import fresh_row, scripted_engine, scripted_model
+from support.scripted_models import draw_options, fresh_row, scripted_engine, scripted_model
 
 
 @pytest.fixture
@@ -256,3 +256,42 @@ async def test_what_the_model_cannot_do_is_an_unsupported_plan() -> None:
     with pytest.raises(UnsupportedPlan, match="model toy: its engine cannot rewind"):
         await session.rewind(1)
     await engine.close()
+
+
+async def test_the_death_of_the_worker_ends_a_generation_behind_what_it_drew() -> None:
+    engine = scripted_engine("toy", generate=True)
+    session = await engine.open(64)
+    drawing = session.generate([9, 8, 7], draw_options(max_tokens=32))
+    first = [one.token for one in await anext(drawing)]
+    await turns(1)
+    engine.lose("killed by SIGKILL")
+    last = [one.token for one in await anext(drawing)]
+    assert len(first) + len(last) < 32
+    held = [9, 8, 7]
+    for token in first + last:
+        assert token == int(fresh_row(held).argmax())
+        held.append(token)
+    with pytest.raises(WorkerLost, match="killed by SIGKILL"):
+        await anext(drawing)
+    with pytest.raises(WorkerLost):
+        await anext(session.generate([9], draw_options()))
+    session.close()
+    engine.recover()
+    again = await engine.open(64)
+    assert [one async for one in again.generate([9], draw_options(max_tokens=2))]
+    await engine.close()
+
+
+async def test_a_generation_starts_at_the_call_and_counts_its_time() -> None:
+    engine = scripted_engine("toy", generate=True, step_delay_ms=1.0)
+    session = await engine.open(64)
+    drawing = session.generate([9, 8, 7], draw_options(max_tokens=3))
+    await turns()
+    assert session.position == 5
+    busy = session.busy_seconds
+    assert busy >= 0.003
+    (drawn,) = [some async for some in drawing]
+    assert len(drawn) == 3
+    assert session.busy_seconds == busy
+    await engine.close()
+    assert session.busy_seconds == busy

@@ -22,7 +22,7 @@ from quorate.engines.batching.scheduler import Completion, Scheduler
 from quorate.engines.contract import LogProbs
 from quorate.engines.scripted.model import ScriptedModel
 from quorate.engines.scripted.options import ScriptedOptions
-from support.scripted_models import empty_row, fresh_row, scripted_model
+from support.scripted_models import draw_options, empty_row, fresh_row, scripted_model
 
 
 class RecordingModel(ScriptedModel):
@@ -652,7 +652,12 @@ class Interleavings(RuleBasedStateMachine):
     )
     def start(self, fork: bool, rewind: bool, batch_tokens: int, cached: bool) -> None:
         self.model = scripted_model(
-            sessions=_SESSIONS, cells=_CELLS, batch_tokens=batch_tokens, fork=fork, rewind=rewind
+            sessions=_SESSIONS,
+            cells=_CELLS,
+            batch_tokens=batch_tokens,
+            fork=fork,
+            rewind=rewind,
+            generate=True,
         )
         cache = PrefixCache(minimum_tokens=2) if cached else NoPrefixCache()
         self.scheduler = Scheduler(self.model, cache=cache, interleaved_prefill_tokens=4)
@@ -661,12 +666,16 @@ class Interleavings(RuleBasedStateMachine):
         self.tokens: dict[int, list[int]] = {}
         self.outstanding: set[int] = set()
         self.scored: set[int] = set()
+        # What sessions that draw their tokens hold so far; the others are drawing no more.
+        self.drawn: dict[int, list[int]] = {}
+        self.drawing: set[int] = set()
 
     def spare(self) -> int:
         return _CELLS - sum(map(len, self.tokens.values()))
 
     def at_rest(self) -> list[int]:
-        return [session for session in self.rows if session not in self.outstanding]
+        busy = self.outstanding | self.drawn.keys()
+        return [session for session in self.rows if session not in busy]
 
     @precondition(lambda self: len(self.rows) < _SESSIONS)
     @rule(tokens=_TOKENS)
@@ -701,6 +710,18 @@ class Interleavings(RuleBasedStateMachine):
         self.outstanding.add(session)
         self.scored.add(session)
 
+    @precondition(lambda self: self.at_rest())
+    @rule(data=st.data(), tokens=_TOKENS, most=st.integers(1, 6))
+    def generate(self, data: st.DataObject, tokens: list[int], most: int) -> None:
+        session = data.draw(st.sampled_from(self.at_rest()))
+        if len(tokens) + most > self.spare():
+            return
+        self.scheduler.generate(session, tokens, draw_options(max_tokens=most))
+        self.drawn[session] = self.tokens[session] + tokens
+        # All of them are reserved.
+        self.tokens[session] = self.drawn[session] + [0] * most
+        self.drawing.add(session)
+
     @precondition(lambda self: self.at_rest() and len(self.rows) < _SESSIONS)
     @rule(data=st.data())
     def fork(self, data: st.DataObject) -> None:
@@ -732,10 +753,28 @@ class Interleavings(RuleBasedStateMachine):
         del self.rows[session], self.tokens[session]
         self.outstanding.discard(session)
         self.scored.discard(session)
+        self.drawn.pop(session, None)
+        self.drawing.discard(session)
 
-    @precondition(lambda self: self.outstanding)
+    def check_drawn(self) -> None:
+        for stretch in self.scheduler.drawn():
+            held = self.drawn[stretch.session]
+            for one in stretch.drawn:
+                assert one.token == int(fresh_row(held).argmax())
+                held.append(one.token)
+            if stretch.finished:
+                assert len(held) == len(self.tokens[stretch.session])
+                self.drawing.remove(stretch.session)
+
+    @precondition(lambda self: self.outstanding or self.drawing)
     @rule()
     def step(self) -> None:
+        before = {session: len(self.drawn[session]) for session in self.drawing}
+        self.step_once()
+        # Each draws a token in every step, whatever else is in it.
+        assert all(len(self.drawn[session]) == held + 1 for session, held in before.items())
+
+    def step_once(self) -> None:
         for completion in self.scheduler.step():
             session = completion.session
             self.outstanding.remove(session)
@@ -745,17 +784,18 @@ class Interleavings(RuleBasedStateMachine):
                 continue
             assert completion.scores is None
             np.testing.assert_array_equal(self.rows[session], fresh_row(self.tokens[session]))
+        self.check_drawn()
 
-    @precondition(lambda self: self.outstanding)
+    @precondition(lambda self: self.outstanding or self.drawing)
     @rule()
     def step_until_all_are_complete(self) -> None:
-        while self.outstanding:
+        while self.outstanding or self.drawing:
             self.step()
 
     @invariant()
     def work_is_known(self) -> None:
         if hasattr(self, "scheduler"):
-            assert self.scheduler.has_work == bool(self.outstanding)
+            assert self.scheduler.has_work == bool(self.outstanding or self.drawing)
 
     def teardown(self) -> None:
         if not hasattr(self, "scheduler"):

@@ -25,7 +25,7 @@ from quorate.engines.scripted.tokenizer import (
 )
 from quorate.errors import InvalidRequest, ModelUnusable, SettingsError, UnsupportedPlan
 from quorate.generation import ChatPrompt, Message, TextPrompt
-from support.scripted_models import empty_row, fresh_row, scripted_model
+from support.scripted_models import draw_options, empty_row, fresh_row, scripted_model
 from support.scripted_processes import decode_steps, exit_code
 
 
@@ -324,3 +324,126 @@ def test_a_simulated_hang_never_ends() -> None:
     finally:
         process.kill()
         process.join(60)
+
+
+def drawn_tokens(model: ScriptedModel, sequence: int = 0) -> list[int]:
+    """What a sequence draws until it is finished."""
+    tokens: list[int] = []
+    finished = False
+    while not finished:
+        model.decode([])
+        (advance,) = model.drawn()
+        assert advance.sequence == sequence
+        tokens += [one.token for one in advance.drawn]
+        finished = advance.finished
+    return tokens
+
+
+def test_a_generation_says_the_text_and_then_its_end() -> None:
+    options = {"say": "banana bandana", "seed": 4}
+    model = scripted_model(generate=True, **options)
+    prompt = model.encode(TextPrompt("say it: "))
+    model.generate(0, 0, prompt, draw_options(max_tokens=100))
+    tokens = drawn_tokens(model)
+    assert text_of(model, tokens) == "banana bandana"
+    assert tokens[-1] == EOS
+    with pytest.raises(ValueError, match="empty batch"):
+        model.decode([])
+
+
+def test_a_generation_reads_its_prompt_in_the_first_call_however_long() -> None:
+    model = scripted_model(generate=True, batch_tokens=4)
+    model.generate(2, 0, [9] * 20, draw_options())
+    model.decode([Chunk(0, 0, [8], None)])
+    (advance,) = model.drawn()
+    assert (advance.sequence, len(advance.drawn), advance.finished) == (2, 1, False)
+    assert model.tokens(2) == (9,) * 20
+    assert model.tokens(0) == (8,)
+    assert model.drawn() == []
+
+
+def test_a_greedy_draw_takes_the_best_token_and_reports_its_log_prob() -> None:
+    model = scripted_model(generate=True)
+    row = fresh_row([9, 8])
+    model.generate(0, 0, [9, 8], draw_options(max_tokens=1, top_logprobs=2))
+    model.decode([])
+    ((drawn,),) = (advance.drawn for advance in model.drawn())
+    best = np.argsort(-row, kind="stable")[:2]
+    assert drawn.token == best[0]
+    assert drawn.logprob == float(row[best[0]])
+    assert drawn.top == [(int(token), float(row[token])) for token in best]
+
+
+def test_draws_follow_the_distribution() -> None:
+    model = scripted_model(generate=True, sharpness=2.0)
+    row = fresh_row([9, 8], sharpness=2.0).astype(np.float64)
+    counts: Counter[int] = Counter()
+    trials = 4000
+    for seed in range(trials):
+        options = draw_options(max_tokens=1, temperature=0.5, seed=seed)
+        model.generate(0, 0, [9, 8], options)
+        counts.update(drawn_tokens(model))
+        model.truncate(0, 0)
+    expected = np.exp(2 * row) / np.exp(2 * row).sum()
+    for token in np.argsort(-expected)[:5]:
+        spread = 4 * np.sqrt(expected[token] / trials)
+        assert counts[int(token)] / trials == pytest.approx(expected[token], abs=spread)
+    assert not counts.keys() & {BOS, IM_START, IM_END}
+
+
+def test_truncating_to_nothing_ends_a_generation() -> None:
+    model = scripted_model(generate=True)
+    model.generate(0, 0, [9, 8], draw_options())
+    model.decode([])
+    model.drawn()
+    model.truncate(0, 0)
+    assert model.tokens(0) == ()
+    model.decode([Chunk(0, 0, [7], None)])
+    assert model.drawn() == []
+
+
+def test_breaches_of_the_contract_of_generations_are_refused() -> None:
+    with pytest.raises(ValueError, match="cannot generate"):
+        scripted_model().generate(0, 0, [9], draw_options())
+    model = scripted_model(generate=True, context_length=16)
+    for position, tokens, changes, problem in (
+        (1, [9], {}, "holds 0 tokens"),
+        (0, [], {}, "empty"),
+        (0, [5000], {}, "outside the vocabulary"),
+        (0, [-1], {}, "outside the vocabulary"),
+        (0, [9], {"max_tokens": 0}, "of 0 tokens"),
+        (0, [9] * 9, {}, "more than 16 tokens"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            model.generate(0, position, tokens, draw_options(**changes))
+    model.generate(0, 0, [9, 8], draw_options())
+    for breach in (
+        lambda: model.generate(0, 0, [9], draw_options()),
+        lambda: model.decode([Chunk(0, 0, [9], None)]),
+        lambda: model.copy(0, 1, 1),
+        lambda: model.truncate(0, 1),
+    ):
+        with pytest.raises(ValueError, match="generates"):
+            breach()
+
+
+def test_a_generation_needs_cells_like_everyone() -> None:
+    model = scripted_model(generate=True, cells=4)
+    model.generate(0, 0, [9, 8, 7], draw_options())
+    with pytest.raises(NoRoom):
+        model.decode([Chunk(1, 0, [9, 8], None)])
+    assert model.drawn() == []
+    model.decode([Chunk(1, 0, [9], None)])
+    assert len(model.drawn()) == 1
+
+
+def test_prefix_sums_are_written_where_they_are_wanted() -> None:
+    model = scripted_model()
+    order = model.vocabulary.byte_order
+    row, sums = empty_row(model), np.empty(len(model.vocabulary) + 1)
+    model.decode([Chunk(0, 0, [9, 8], row, sums=sums)])
+    expected = np.empty_like(sums)
+    order.prefix_sums(fresh_row([9, 8]), expected)
+    np.testing.assert_array_equal(sums[: len(order) + 1], expected[: len(order) + 1])
+    with pytest.raises(ValueError, match="sums without"):
+        model.decode([Chunk(0, 2, [7], None, sums=sums)])

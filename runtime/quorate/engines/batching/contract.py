@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from quorate.engines.contract import LogProbs, ModelFacts
+from quorate.engines.byte_order import PrefixSums
+from quorate.engines.contract import Drawn, DrawOptions, LogProbs, ModelFacts
 from quorate.engines.vocabulary import Vocabulary
 from quorate.generation import Prompt
 
@@ -27,6 +28,8 @@ class Chunk:
         targets: For the first tokens of a chunk that is scored, the ids that follow each.
         scores: Where the targets' log-probs go, float32 of shape (targets,); None where the chunk
             is not scored.
+        sums: Where the prefix sums of the output go, float64 of shape (at least byte tokens + 1,);
+            None where they are not wanted, and wherever there is no output.
     """
 
     sequence: int
@@ -35,6 +38,25 @@ class Chunk:
     output: LogProbs | None
     targets: Sequence[int] = ()
     scores: npt.NDArray[np.float32] | None = None
+    sums: PrefixSums | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What one generation made in a decode call.
+
+    Attributes:
+        sequence: Whose it is.
+        drawn: The tokens, in their order; none while its prompt is still being read.
+        finished: Whether the last of them ended it. It stands still from then on.
+        cached_tokens: How many of the tokens that ``generate`` gave were found in a cache of the
+            model's own; need only be told once.
+    """
+
+    sequence: int
+    drawn: Sequence[Drawn]
+    finished: bool
+    cached_tokens: int = 0
 
 
 class NoRoom(Exception):
@@ -73,7 +95,9 @@ class BatchModel(Protocol):
         ...
 
     def decode(self, chunks: Sequence[Chunk]) -> None:
-        """Runs one batch and writes log-probs to each chunk's ``output`` and ``scores``.
+        """Runs one batch and writes to each chunk's ``output``, ``sums`` and ``scores``.
+
+        Generations go on in the same call; where some run there may be no chunks at all.
 
         Raises:
             NoRoom: No KV cells for these tokens; nothing was changed.
@@ -94,4 +118,29 @@ class BatchModel(Protocol):
 
     def close(self) -> None:
         """Frees the model's memory. Idempotent."""
+        ...
+
+
+class GeneratingModel(BatchModel, Protocol):
+    """A model that can draw tokens by itself; ``facts.capabilities.generate`` says so."""
+
+    def generate(
+        self, sequence: int, position: int, tokens: Sequence[int], options: DrawOptions
+    ) -> None:
+        """Starts a generation; the next decode calls read its tokens and draw what follows.
+
+        The tokens may be more than ``batch_tokens``: how a model divides them is its own affair.
+        ``truncate(sequence, 0)`` ends the generation, whether it is finished or not; nothing else
+        is done to the sequence before.
+
+        Args:
+            sequence: KV sequence id.
+            position: Tokens that the sequence holds already.
+            tokens: At least one token id.
+            options: How tokens are drawn.
+        """
+        ...
+
+    def drawn(self) -> Sequence[Advance]:
+        """Hands out what the generations made in the last decode call; each of it once."""
         ...

@@ -6,6 +6,7 @@ caller: token ids are checked at the engine's boundary, not once more on the way
 Short feeds (the next token, or the few of a catch-up) go into every batch. Longer ones are prompts:
 they fill what is left of the batch in order of arrival, in chunks, and in small chunks while other
 sessions are decoding, so that a long prompt never stalls them (Sarathi-Serve, Agrawal et al. 2024).
+Generations, whose tokens the model draws itself, go on in every call, whatever else is in it.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from quorate.engines.batching.contract import BatchModel, Chunk, NoRoom
+from quorate.engines.batching.generations import Generations, Stretch
 from quorate.engines.batching.lockstep import Lockstep
 from quorate.engines.batching.prefix_cache import PrefixCache
 from quorate.engines.batching.sequences import Held, SequencePool
 from quorate.engines.batching.session_table import UNBOUND, Entry
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import LogProbs
+from quorate.engines.contract import DrawOptions, LogProbs
 
 INTERLEAVED_PREFILL_TOKENS = 64
 """Prompt tokens in one decode call while others decode.
@@ -76,11 +78,11 @@ class Scheduler:
         self._sessions = model.facts.sessions
         self._can_rewind = model.facts.capabilities.rewind
         self._can_fork = model.facts.capabilities.fork
-        # Sorted now, and not within the first decode step that needs it and others wait for.
-        self._byte_order = model.vocabulary.byte_order
         self._batch_tokens = model.batch_tokens
         self._prefill_tokens = min(interleaved_prefill_tokens, model.batch_tokens)
         self._pool = SequencePool(model, PrefixCache() if cache is None else cache)
+        self._generations = Generations(model, self._pool)
+        self._stretches: list[Stretch] = []
         self._lockstep = Lockstep(clock)
         self._entries: dict[int, Entry] = {}
         # Outstanding feeds in order of arrival.
@@ -90,8 +92,8 @@ class Scheduler:
 
     @property
     def has_work(self) -> bool:
-        """Whether some session has tokens to decode."""
-        return bool(self._short or self._long)
+        """Whether some session has tokens to decode, or draws its own."""
+        return bool(self._short or self._long or self._generations)
 
     def open(self, session: int, output: LogProbs, sums: PrefixSums | None = None) -> None:
         """Opens a session; it takes a KV sequence with its first feed only.
@@ -133,6 +135,26 @@ class Scheduler:
             raise ValueError(f"session {session}: only an empty session can be scored")
         self.feed(session, tokens)
         entry.scores, entry.keep = [], False
+
+    def generate(self, session: int, tokens: Sequence[int], options: DrawOptions) -> None:
+        """Feeds a session and has the model draw what follows, in every decode call from now on.
+
+        The session can only be closed afterwards.
+
+        Raises:
+            ValueError: What ``feed`` refuses.
+        """
+        entry = self._at_rest(session)
+        if not tokens:
+            raise ValueError(f"session {session}: a generation behind no tokens")
+        tokens, entry.inherited, entry.spent = [*entry.inherited, *tokens], [], True
+        self._generations.start(entry, tokens, options)
+        self._lockstep.arrived(session)
+
+    def drawn(self) -> list[Stretch]:
+        """What generations made in the steps since this was last asked."""
+        taken, self._stretches = self._stretches, []
+        return taken
 
     def fork(
         self, session: int, child: int, output: LogProbs, sums: PrefixSums | None = None
@@ -193,6 +215,8 @@ class Scheduler:
         self._short.pop(session, None)
         self._long.pop(session, None)
         self._lockstep.arrived(session)
+        if entry.spent:
+            self._generations.end(session)
         entry.family.members -= 1
         if entry.sequence == UNBOUND:
             return
@@ -206,7 +230,7 @@ class Scheduler:
         return self._lockstep.grace_seconds()
 
     def step(self) -> list[Completion]:
-        """Runs one decode call.
+        """Runs one decode call. What generations made in it is told by ``drawn``.
 
         Returns:
             Every feed that is now complete, its log-probs written to its session's ``output``.
@@ -215,13 +239,14 @@ class Scheduler:
             NoRoom: The sessions in use need more cells than there are; their feeds stay
                 outstanding, and closing some of them lets the others go on.
         """
-        prefilling = bool(self._long)
+        prefilling = bool(self._long) or self._generations.reading
         entries, chunks = self._compose()
-        if not chunks:
+        if not chunks and not self._generations:
             return []
         self._lockstep.begin()
         self._decode(chunks)
         self._steps += 1
+        self._stretches += self._generations.collect()
         completed = []
         for entry, chunk in zip(entries, chunks, strict=True):
             if entry.advance(chunk):
@@ -233,7 +258,8 @@ class Scheduler:
     def _compose(self) -> tuple[list[Entry], list[Chunk]]:
         entries: list[Entry] = []
         chunks: list[Chunk] = []
-        room = self._batch_tokens
+        # Every generation decodes a token too; feeds are not starved by them.
+        room = max(1, self._batch_tokens - len(self._generations))
         # A share of the batch stays with the prompts, so that they are never starved.
         short_room = room - min(self._prefill_tokens, room // 2) if self._long else room
         for entry in self._short.values():
@@ -268,7 +294,7 @@ class Scheduler:
     def _scorable(self, chunks: list[Chunk]) -> int:
         """Rows that the batch can still score; every other feed may want one of its own."""
         outstanding = itertools.chain(self._short.values(), self._long.values())
-        others = sum(entry.scores is None for entry in outstanding)
+        others = sum(entry.scores is None for entry in outstanding) + len(self._generations)
         return self._model.most_outputs - others - sum(len(chunk.targets) for chunk in chunks)
 
     def _decode(self, chunks: list[Chunk]) -> None:
@@ -283,8 +309,6 @@ class Scheduler:
 
     def _complete(self, entry: Entry) -> Completion:
         scores, entry.scores = entry.scores, None
-        if entry.sums is not None and scores is None:
-            self._byte_order.prefix_sums(entry.output, entry.sums)
         return Completion(entry.session, entry.cached_tokens, scores)
 
     def _leave_queue(self, entry: Entry) -> None:
@@ -295,7 +319,7 @@ class Scheduler:
 
     def _others_decode(self) -> bool:
         horizon = self._steps - _DECODING_STEPS
-        return bool(self._short) or any(
+        return bool(self._short or self._generations) or any(
             entry.last_decode is not None and entry.last_decode > horizon
             for entry in self._entries.values()
         )
@@ -309,6 +333,8 @@ class Scheduler:
             raise ValueError(f"session {session} is not open")
         if entry.feed:
             raise ValueError(f"session {session}: its last feed is still outstanding")
+        if entry.spent:
+            raise ValueError(f"session {session}: after a generation it can only be closed")
         return entry
 
     def _check_vacancy(self, session: int) -> None:

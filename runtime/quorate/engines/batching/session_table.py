@@ -41,6 +41,7 @@ class Entry:
             model cannot share them.
         scores: Log-probs of the feed's tokens so far; None where the feed is not scored.
         keep: Whether its tokens are worth keeping for later prompts.
+        spent: Whether it was left to the model, which drew its tokens: it can only be closed.
     """
 
     session: int
@@ -56,6 +57,7 @@ class Entry:
     inherited: list[int] = field(default_factory=list)
     scores: list[float] | None = None
     keep: bool = True
+    spent: bool = False
 
     @property
     def held(self) -> Held:
@@ -74,10 +76,9 @@ class Entry:
             return self._scored_chunk(most)
         remaining = len(feed) - done
         if remaining > most:
-            part, output = feed[done : done + most], None
-        else:
-            part, output = (feed[done:] if done else feed), self.output
-        return Chunk(self.sequence, len(self.tokens), part, output)
+            return Chunk(self.sequence, len(self.tokens), feed[done : done + most], None)
+        part = feed[done:] if done else feed
+        return Chunk(self.sequence, len(self.tokens), part, self.output, sums=self.sums)
 
     def advance(self, chunk: Chunk) -> bool:
         """Counts a decoded chunk; True where the feed is now complete."""

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from quorate.engines.admission import Admission
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import LogProbs, ModelFacts
+from quorate.engines.contract import Drawn, DrawOptions, LogProbs, ModelFacts
 from quorate.engines.host import sealed_memory
 from quorate.engines.host.encodings import Encodings
 from quorate.engines.host.launch import launch
@@ -23,10 +23,12 @@ from quorate.engines.host.link import WorkerLink
 from quorate.engines.host.messages import (
     Close,
     Completed,
+    Drew,
     Encoded,
     Feed,
     Fork,
     FromWorker,
+    Generate,
     Load,
     Loaded,
     Open,
@@ -59,8 +61,12 @@ class Feeder(Protocol):
         """A text was fed, and its tokens but the first had these log-probs."""
         ...
 
+    def drew(self, drawn: Sequence[Drawn], finished: bool, cached_tokens: int) -> None:
+        """The worker drew tokens; nothing more comes where that finished the generation."""
+        ...
+
     def failed(self, error: WorkerLost) -> None:
-        """There will be no log-probs."""
+        """The worker is lost, and with it what it had still to tell."""
         ...
 
 
@@ -112,7 +118,7 @@ class Incarnation:
         # Whoever waits for it may have been cancelled; then nobody need hear how loading ended.
         self._loaded.add_done_callback(asyncio.Future.exception)
         self.lost: asyncio.Future[str] = loop.create_future()
-        launched = launch(command, len(cores), spec.model)
+        launched = launch(command, len(cores), spec.model, spec.engine)
         self._memories = [launched.rows, launched.vocabulary]
         self._link = WorkerLink(launched.connection, self._on_message, self.kill)
         self._encodings = Encodings(self._link.send)
@@ -185,9 +191,7 @@ class Incarnation:
         Raises:
             WorkerLost: The worker is gone; the feeder hears nothing.
         """
-        self.check_alive()
-        self._feeders[session] = feeder
-        self._link.send(Feed(session, tokens))
+        self._ask(feeder, Feed(session, tokens))
 
     def score(self, session: int, tokens: Sequence[int], feeder: Feeder) -> None:
         """Feeds a whole text to an empty session.
@@ -195,9 +199,17 @@ class Incarnation:
         Raises:
             WorkerLost: The worker is gone; the feeder hears nothing.
         """
-        self.check_alive()
-        self._feeders[session] = feeder
-        self._link.send(Score(session, tokens))
+        self._ask(feeder, Score(session, tokens))
+
+    def generate(
+        self, session: int, tokens: Sequence[int], options: DrawOptions, feeder: Feeder
+    ) -> None:
+        """Feeds a session and has the worker draw what follows.
+
+        Raises:
+            WorkerLost: The worker is gone; the feeder hears nothing.
+        """
+        self._ask(feeder, Generate(session, tokens, options))
 
     def rewind(self, session: int, count: int) -> None:
         """Has a session forget its last tokens.
@@ -274,6 +286,11 @@ class Incarnation:
         self.process.kill()
         await self.process.exits_within(self._limits.kill_seconds)
 
+    def _ask(self, feeder: Feeder, message: Feed | Score | Generate) -> None:
+        self.check_alive()
+        self._feeders[message.session] = feeder
+        self._link.send(message)
+
     def _outputs(self, slot: int, sums: bool) -> Outputs:
         self.check_alive()
         if self._rows is None:
@@ -285,16 +302,8 @@ class Incarnation:
 
     def _on_message(self, message: FromWorker) -> None:
         match message:
-            case Completed(feeds):
-                for session, cached_tokens in feeds:
-                    feeder = self._feeders.pop(session, None)
-                    # A session that was closed meanwhile has nobody waiting.
-                    if feeder is not None:
-                        feeder.completed(cached_tokens)
-            case Scored(session, logprobs):
-                feeder = self._feeders.pop(session, None)
-                if feeder is not None:
-                    feeder.scored(logprobs)
+            case Completed() | Scored() | Drew():
+                self._tell_feeders(message)
             case Encoded() | Refused():
                 self._encodings.answered(message)
             case Progress(fraction):
@@ -304,6 +313,25 @@ class Incarnation:
                 self._loaded.set_result(message)
             case Unusable(problem):
                 self._loaded.set_exception(ModelUnusable(self._model, problem))
+
+    def _tell_feeders(self, message: Completed | Scored | Drew) -> None:
+        """Tells those who wait; a session that was closed meanwhile has nobody waiting."""
+        match message:
+            case Completed(feeds):
+                for session, cached_tokens in feeds:
+                    feeder = self._feeders.pop(session, None)
+                    if feeder is not None:
+                        feeder.completed(cached_tokens)
+            case Scored(session, logprobs):
+                feeder = self._feeders.pop(session, None)
+                if feeder is not None:
+                    feeder.scored(logprobs)
+            case Drew(stretches):
+                for session, drawn, finished, cached_tokens in stretches:
+                    take = self._feeders.pop if finished else self._feeders.get
+                    feeder = take(session, None)
+                    if feeder is not None:
+                        feeder.drew(drawn, finished, cached_tokens)
 
     def _on_exit(self, exited: asyncio.Future[str]) -> None:
         self._link.drain()

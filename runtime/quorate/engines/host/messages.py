@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeAlias
 
-from quorate.engines.contract import Capabilities, ModelFacts
+from quorate.engines.batching.generations import Stretch
+from quorate.engines.contract import Capabilities, Drawn, DrawOptions, ModelFacts
 from quorate.generation import ChatPrompt, Message, Prompt, TextPrompt
 
 
@@ -79,6 +80,26 @@ class Score(_Line):
     tag: ClassVar[str] = "score"
     session: int
     tokens: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Generate(_Line):
+    """Append tokens to a session and go on alone; answered by ``Drew`` until it is finished."""
+
+    tag: ClassVar[str] = "generate"
+    session: int
+    tokens: Sequence[int]
+    options: DrawOptions
+
+    def to_fields(self) -> list[Any]:
+        """See the base."""
+        return [self.session, self.tokens, dataclasses.asdict(self.options)]
+
+    @classmethod
+    def from_fields(cls, *fields: Any) -> Self:
+        """See the base."""
+        session, tokens, options = fields
+        return cls(session, tokens, DrawOptions(**options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +231,36 @@ class Scored(_Line):
 
 
 @dataclass(frozen=True, slots=True)
+class Drew(_Line):
+    """One decode step made this of the sessions that go on alone."""
+
+    tag: ClassVar[str] = "drew"
+    stretches: Sequence[Stretch]
+
+    def to_fields(self) -> list[Any]:
+        """See the base."""
+        return [
+            [
+                one.session,
+                [[drawn.token, drawn.logprob, drawn.top] for drawn in one.drawn],
+                one.finished,
+                one.cached_tokens,
+            ]
+            for one in self.stretches
+        ]
+
+    @classmethod
+    def from_fields(cls, *fields: Any) -> Self:
+        """See the base."""
+        return cls(
+            [
+                Stretch(session, [_drawn(*one) for one in drawn], finished, cached_tokens)
+                for session, drawn, finished, cached_tokens in fields
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Encoded(_Line):
     """Answer to a request for tokens."""
 
@@ -241,6 +292,7 @@ ToWorker: TypeAlias = (
     | Open
     | Feed
     | Score
+    | Generate
     | Fork
     | Rewind
     | Close
@@ -249,7 +301,7 @@ ToWorker: TypeAlias = (
     | SetCores
     | Stop
 )
-FromWorker: TypeAlias = Progress | Loaded | Unusable | Completed | Scored | Encoded | Refused
+FromWorker: TypeAlias = Progress | Loaded | Unusable | Completed | Scored | Drew | Encoded | Refused
 
 _TO_WORKER: Mapping[str, type[ToWorker]] = {
     kind.tag: kind
@@ -258,6 +310,7 @@ _TO_WORKER: Mapping[str, type[ToWorker]] = {
         Open,
         Feed,
         Score,
+        Generate,
         Fork,
         Rewind,
         Close,
@@ -268,7 +321,8 @@ _TO_WORKER: Mapping[str, type[ToWorker]] = {
     )
 }
 _FROM_WORKER: Mapping[str, type[FromWorker]] = {
-    kind.tag: kind for kind in (Progress, Loaded, Unusable, Completed, Scored, Encoded, Refused)
+    kind.tag: kind
+    for kind in (Progress, Loaded, Unusable, Completed, Scored, Drew, Encoded, Refused)
 }
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -296,6 +350,10 @@ def decode_from_worker(line: bytes | bytearray) -> FromWorker:
     """
     message: FromWorker = _decode(line, _FROM_WORKER)
     return message
+
+
+def _drawn(token: int, logprob: float, top: Sequence[Sequence[Any]]) -> Drawn:
+    return Drawn(token, logprob, [(other, its_logprob) for other, its_logprob in top])
 
 
 def _decode(line: bytes | bytearray, kinds: Mapping[str, type[Any]]) -> Any:

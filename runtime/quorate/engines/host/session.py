@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from quorate.engines.admission import Places
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import LogProbs, ModelFacts, Session
+from quorate.engines.contract import Drawn, DrawOptions, LogProbs, ModelFacts, Session
+from quorate.engines.drawing import DrawnTokens, check_draw
 from quorate.engines.host.incarnation import Feeder, Incarnation, Outputs
 from quorate.errors import (
     Internal,
@@ -71,6 +72,7 @@ class HostedSession:
         self._busy_seconds = 0.0
         # A feed that was cancelled stays here: what the worker makes of it is not known.
         self._outstanding: asyncio.Future[Any] | None = None
+        self._drawn: DrawnTokens | None = None
         self._fed_tokens = 0
         self._fed_at = 0.0
 
@@ -100,6 +102,25 @@ class HostedSession:
         """See ``Session``; errors come as those of ``feed`` do."""
         return self._start(tokens, self._incarnation.score, only_empty=True)
 
+    def generate(self, tokens: Sequence[int], options: DrawOptions) -> DrawnTokens:
+        """See ``Session``."""
+        stream = DrawnTokens()
+        try:
+            self._check_usable()
+            if not self._facts.capabilities.generate:
+                raise UnsupportedPlan(self._model, "its engine cannot draw tokens by itself")
+            self._check_tokens(tokens)
+            check_draw(options, self._room - len(tokens))
+            self._incarnation.generate(self._number, tokens, options, self)
+        except QuorateError as error:
+            stream.fail(error)
+            return stream
+        self._drawn = stream
+        # Of the last token that was drawn nothing is known yet.
+        self._fed_tokens = len(tokens) - 1
+        self._fed_at = self._loop.time()
+        return stream
+
     @property
     def prefix_sums(self) -> PrefixSums:
         """See ``Session``."""
@@ -116,9 +137,22 @@ class HostedSession:
         """The worker has read the text."""
         self._finish(logprobs)
 
+    def drew(self, drawn: Sequence[Drawn], finished: bool, cached_tokens: int) -> None:
+        """The worker drew tokens by itself."""
+        self._note_time()
+        if self._drawn is None or self._row is None:
+            return
+        self._cached_tokens = cached_tokens
+        if drawn:
+            self._position += self._fed_tokens + len(drawn)
+            self._fed_tokens = 0
+        self._drawn.push(drawn, finished)
+
     def failed(self, error: WorkerLost) -> None:
         """The worker is lost in the middle of the feed."""
-        self._busy_seconds += self._loop.time() - self._fed_at
+        self._note_time()
+        if self._drawn is not None:
+            self._drawn.fail(error)
         if self._outstanding is None or self._outstanding.done():
             return
         self._outstanding.set_exception(error)
@@ -163,6 +197,8 @@ class HostedSession:
         self._row = None
         if self._outstanding is not None:
             self._outstanding.cancel()
+        if self._drawn is not None:
+            self._drawn.close()
         self._incarnation.close(self._number)
         self._places.give_back(self._slot)
 
@@ -190,13 +226,18 @@ class HostedSession:
         return future
 
     def _finish(self, result: object) -> None:
-        self._busy_seconds += self._loop.time() - self._fed_at
+        self._note_time()
         future = self._outstanding
         if future is None or future.done() or self._row is None:
             return
         self._outstanding = None
         self._position += self._fed_tokens
         future.set_result(result)
+
+    def _note_time(self) -> None:
+        now = self._loop.time()
+        self._busy_seconds += now - self._fed_at
+        self._fed_at = now
 
     def _child(self, places: Places, slot: int) -> HostedSession:
         number, outputs = self._incarnation.fork(self._number, slot, places.branching)
@@ -205,6 +246,10 @@ class HostedSession:
             self._model, self._facts, self._incarnation, place, number, self._position
         )
 
+    @property
+    def _room(self) -> int:
+        return self._places.tokens - self._position
+
     def _check_usable(self) -> None:
         if self._row is None:
             raise Internal(f"model {self._model}: the session is closed")
@@ -212,12 +257,14 @@ class HostedSession:
         if self._outstanding is not None:
             problem = "its last feed is outstanding or was cancelled"
             raise Internal(f"model {self._model}: session {self._number}: {problem}")
+        if self._drawn is not None:
+            raise Internal(f"model {self._model}: session {self._number} can only be closed")
 
     def _check_tokens(self, tokens: Sequence[int]) -> None:
         if not tokens:
             raise InvalidRequest("tokens", "at least one is needed")
-        room = self._places.tokens - self._position
-        if len(tokens) > room:
-            raise InvalidRequest("tokens", f"{len(tokens)} where {room} more were reserved")
+        if len(tokens) > self._room:
+            problem = f"{len(tokens)} where {self._room} more were reserved"
+            raise InvalidRequest("tokens", problem)
         if min(tokens) < 0 or max(tokens) >= self._vocabulary_size:
             raise InvalidRequest("tokens", f"ids must be from 0 to {self._vocabulary_size - 1}")

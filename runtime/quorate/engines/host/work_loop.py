@@ -15,11 +15,13 @@ from quorate.engines.host.cores import pin_all_threads
 from quorate.engines.host.messages import (
     Close,
     Completed,
+    Drew,
     Encode,
     EncodeContinuation,
     Encoded,
     Feed,
     Fork,
+    Generate,
     Open,
     Refused,
     Rewind,
@@ -82,6 +84,9 @@ class WorkLoop:
         for done in completions:
             if done.scores is not None:
                 self._control.send(Scored(done.session, done.scores))
+        stretches = self._scheduler.drawn()
+        if stretches:
+            self._control.send(Drew(stretches))
 
     def _handle(self, message: ToWorker) -> None:
         match message:
@@ -95,8 +100,16 @@ class WorkLoop:
                 self._scheduler.fork(session, child, *self._outputs(slot, sums))
             case Score(session, tokens):
                 self._scheduler.score(session, tokens)
+            case Generate(session, tokens, options):
+                self._scheduler.generate(session, tokens, options)
             case Rewind(session, count):
                 self._scheduler.rewind(session, count)
+            case _:
+                self._handle_request(message)
+
+    def _handle_request(self, message: ToWorker) -> None:
+        """Handles what concerns no session."""
+        match message:
             case Encode(request, prompt):
                 self._answer(request, lambda: self._model.encode(prompt))
             case EncodeContinuation(request, text):

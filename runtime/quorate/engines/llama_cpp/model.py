@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ import numpy.typing as npt
 from llama_cpp import llama_cpp as native
 
 from quorate.engines.batching.contract import Chunk, NoRoom
-from quorate.engines.chat import ChatEncoder, ChatTemplate
 from quorate.engines.contract import LogProbs, ModelFacts
 from quorate.engines.llama_cpp.batch import TokenBatch
 from quorate.engines.llama_cpp.facts import gather_facts
@@ -25,9 +23,10 @@ from quorate.engines.llama_cpp.log_softmax import LogSoftmax, NonFiniteLogits
 from quorate.engines.llama_cpp.native_log import LOG
 from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.llama_cpp.tokenizer import Tokenizer
+from quorate.engines.prompt_encoding import PromptEncoder
 from quorate.engines.vocabulary import Vocabulary
-from quorate.errors import PromptTooLong, UnsupportedPlan
-from quorate.generation import ChatPrompt, Prompt
+from quorate.errors import UnsupportedPlan
+from quorate.generation import Prompt
 
 _DECODED, _NO_KV_SLOT = 0, 1
 # The binding's own prototype returns a pointer object, which costs more to read than an address.
@@ -79,15 +78,18 @@ class LlamaCppModel:
         self._memory = native.llama_get_memory(context)
         self._batch_tokens: int = native.llama_n_batch(context)
         self._batch = TokenBatch(self._batch_tokens)
-        self._tokenizer = Tokenizer(weights)
-        self._vocabulary = self._tokenizer.vocabulary
+        tokenizer = Tokenizer(weights)
+        self._vocabulary = tokenizer.vocabulary
+        # Sorted now, and not within the first decode step that needs it and others wait for.
+        self._byte_order = self._vocabulary.byte_order
         self._row_type = ctypes.c_float * len(self._vocabulary)
         self._log_softmax = LogSoftmax(
             len(self._vocabulary), self._vocabulary.control - self._vocabulary.end_of_generation
         )
-        template: bytes | None = native.llama_model_chat_template(weights, None)
-        self._template = None if template is None else template.decode("utf-8", errors="replace")
-        self._facts = gather_facts(weights, context, options, self._tokenizer.adds_space)
+        self._facts = gather_facts(weights, context, options, tokenizer.adds_space)
+        self._prompts = PromptEncoder(
+            tokenizer, _chat_template(weights), self._subject, self._facts.context_length
+        )
         self._most_outputs = most_outputs(options)
         self._scored_row: LogProbs = np.empty(len(self._vocabulary), np.float32)
 
@@ -112,34 +114,15 @@ class LlamaCppModel:
         return self._most_outputs
 
     def encode(self, prompt: Prompt) -> list[int]:
-        """Turns a prompt into tokens, with BOS where the model wants one.
-
-        Raises:
-            UnsupportedPlan: The model has no tokenizer, or this is a chat and it has no usable
-                template.
-            InvalidRequest: The template refuses these messages.
-            PromptTooLong: Not even the longest tokens could make the context hold it.
-        """
-        self._check_tokenizer()
-        if isinstance(prompt, ChatPrompt):
-            self._check_size("chat", *(message.content for message in prompt.messages))
-            return self._chat.encode(prompt.messages)
-        self._check_size("prompt", prompt.text)
-        return self._tokenizer.encode_text(prompt.text)
+        """Turns a prompt into tokens; see ``PromptEncoder.encode``."""
+        return self._prompts.encode(prompt)
 
     def encode_continuation(self, text: str) -> list[int]:
-        """Turns text into tokens as it would continue a prompt.
-
-        Raises:
-            UnsupportedPlan: The model has no tokenizer.
-            PromptTooLong: Not even the longest tokens could make the context hold it.
-        """
-        self._check_tokenizer()
-        self._check_size("continuation", text)
-        return self._tokenizer.encode_continuation(text)
+        """Turns text into tokens as it would continue a prompt."""
+        return self._prompts.encode_continuation(text)
 
     def decode(self, chunks: Sequence[Chunk]) -> None:
-        """Runs one batch and writes normalised log-probs to each chunk's ``output``.
+        """Runs one batch and writes to each chunk's ``output``, ``sums`` and ``scores``.
 
         Raises:
             NoRoom: No KV cells for these tokens; nothing was changed.
@@ -155,6 +138,8 @@ class LlamaCppModel:
         for chunk, index in zip(chunks, last_indices, strict=True):
             if chunk.output is not None:
                 self._write_log_probs(index, chunk.output)
+                if chunk.sums is not None:
+                    self._byte_order.prefix_sums(chunk.output, chunk.sums)
             if chunk.scores is not None:
                 self._write_scores(index + 1 - len(chunk.tokens), chunk)
 
@@ -184,43 +169,6 @@ class LlamaCppModel:
             native.llama_model_free(self._weights)
             self._weights = None
 
-    def _check_tokenizer(self) -> None:
-        if not self._vocabulary.has_bytes:
-            problem = "its file has no tokenizer, only token ids; convert it with its vocabulary"
-            raise UnsupportedPlan(self._subject, problem)
-
-    def _check_size(self, field: str, *texts: str) -> None:
-        """Refuses before tokenising, which takes the square of the length at worst."""
-        size, limit = sum(map(len, texts)), self._longest_text
-        if size > limit:
-            raise PromptTooLong(
-                field,
-                f"{size} characters cannot fit the {self._facts.context_length} tokens of the "
-                f"context; {limit} is the most",
-            )
-
-    @cached_property
-    def _longest_text(self) -> int:
-        return self._facts.context_length * max(map(len, self._vocabulary.pieces))
-
-    @cached_property
-    def _chat(self) -> ChatEncoder:
-        if self._template is None:
-            raise UnsupportedPlan(
-                self._subject, "the model has no chat template; send a text prompt"
-            )
-        tokenizer = self._tokenizer
-        template = ChatTemplate(self._template, tokenizer.special_texts, self._subject)
-        specials = tokenizer.special_tokens
-        longest_special = max((len(special.text) for special in specials), default=0)
-        return ChatEncoder(
-            template,
-            specials,
-            tokenizer.encode_run,
-            tokenizer.bos,
-            self._longest_text + self._facts.context_length * longest_special,
-        )
-
     def _write_scores(self, start: int, chunk: Chunk) -> None:
         for offset, target in enumerate(chunk.targets):
             self._write_log_probs(start + offset, self._scored_row)
@@ -238,3 +186,8 @@ class LlamaCppModel:
             raise DecodeFailed(
                 f"{self._subject}: the model produced no numbers: {error}"
             ) from error
+
+
+def _chat_template(weights: ctypes.c_void_p) -> str | None:
+    template: bytes | None = native.llama_model_chat_template(weights, None)
+    return None if template is None else template.decode("utf-8", errors="replace")

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from quorate.engines.batching.contract import Chunk, NoRoom
-from quorate.engines.contract import Capabilities, ModelFacts
+from quorate.engines.batching.contract import Advance, Chunk, NoRoom
+from quorate.engines.contract import Capabilities, DrawOptions, ModelFacts
 from quorate.engines.scripted.distribution import Distribution
 from quorate.engines.scripted.faults import SimulatedFaults
+from quorate.engines.scripted.generations import Generations
 from quorate.engines.scripted.options import ScriptedOptions
 from quorate.engines.scripted.tokenizer import Tokenizer, build_vocabulary
 from quorate.engines.vocabulary import Vocabulary
@@ -30,7 +31,12 @@ class ScriptedModel:
         self._options = options
         self._vocabulary = build_vocabulary(options.vocabulary, options.pieces)
         self._tokenizer = Tokenizer(self._vocabulary)
+        # Sorted now, and not within the first decode step that needs it and others wait for.
+        self._byte_order = self._vocabulary.byte_order
         self._distribution = Distribution(options, self._vocabulary, self._tokenizer)
+        self._generations = Generations(
+            self._distribution.write, len(self._vocabulary), self._vocabulary.end_of_generation
+        )
         self._faults = SimulatedFaults(options)
         self._sequences: list[list[int]] = [[] for _ in range(options.sessions)]
         self._closed = False
@@ -44,7 +50,7 @@ class ScriptedModel:
             context_length=options.context_length,
             sessions=options.sessions,
             cells=options.cells or options.context_length * options.sessions,
-            capabilities=Capabilities(options.chat, options.fork, options.rewind),
+            capabilities=Capabilities(options.chat, options.fork, options.rewind, options.generate),
         )
 
     @property
@@ -74,20 +80,7 @@ class ScriptedModel:
 
     def decode(self, chunks: Sequence[Chunk]) -> None:
         """See ``BatchModel.decode``; this is where the simulated failures happen."""
-        self._check_open()
-        if not chunks:
-            raise ValueError("an empty batch")
-        for chunk in chunks:
-            self._check_chunk(chunk)
-        if len({chunk.sequence for chunk in chunks}) < len(chunks):
-            raise ValueError("two chunks of one sequence in one batch")
-        wanted = sum(len(chunk.targets) + (chunk.output is not None) for chunk in chunks)
-        if wanted > self.most_outputs:
-            raise ValueError(f"{wanted} outputs where {self.most_outputs} are the most")
-        count = sum(len(chunk.tokens) for chunk in chunks)
-        if count > self.batch_tokens:
-            raise ValueError(f"{count} tokens in a batch of {self.batch_tokens}")
-        self._check_room(count)
+        self._check_batch(chunks)
         self._faults.step()
         for chunk in chunks:
             tokens = self._sequences[chunk.sequence]
@@ -95,6 +88,25 @@ class ScriptedModel:
             tokens.extend(chunk.tokens)
             if chunk.output is not None:
                 self._distribution.write(tokens, chunk.output)
+                if chunk.sums is not None:
+                    self._byte_order.prefix_sums(chunk.output, chunk.sums)
+        self._generations.step(self._sequences)
+
+    def generate(
+        self, sequence: int, position: int, tokens: Sequence[int], options: DrawOptions
+    ) -> None:
+        """See ``BatchModel.generate``."""
+        if not self._options.generate:
+            raise ValueError("this model cannot generate")
+        self._check_tokens(sequence, position, tokens, options.max_tokens)
+        if options.max_tokens < 1:
+            raise ValueError(f"a generation of {options.max_tokens} tokens")
+        self._generations.start(sequence, tokens, options)
+
+    def drawn(self) -> list[Advance]:
+        """See ``BatchModel.drawn``."""
+        self._check_open()
+        return self._generations.take()
 
     def _score(self, held: list[int], chunk: Chunk) -> None:
         if chunk.scores is None:
@@ -112,7 +124,7 @@ class ScriptedModel:
         """
         if not self._options.fork:
             raise ValueError("this model cannot fork")
-        held, copied = self._sequence(source), self._sequence(target)
+        held, copied = self._free_sequence(source), self._free_sequence(target)
         if copied:
             raise ValueError(f"sequence {target} is not empty")
         if not 0 < length <= len(held):
@@ -124,7 +136,9 @@ class ScriptedModel:
 
     def truncate(self, sequence: int, length: int) -> None:
         """See ``BatchModel.truncate``."""
-        held = self._sequence(sequence)
+        if not length:
+            self._generations.end(sequence)
+        held = self._free_sequence(sequence)
         if not 0 <= length <= len(held):
             raise ValueError(f"cannot keep {length} of {len(held)} tokens")
         if 0 < length < len(held) and not self._options.rewind:
@@ -153,26 +167,54 @@ class ScriptedModel:
             raise ValueError(f"no sequence {number}; there are {len(self._sequences)}")
         return self._sequences[number]
 
+    def _free_sequence(self, number: int) -> list[int]:
+        held = self._sequence(number)
+        if number in self._generations:
+            raise ValueError(f"sequence {number} generates")
+        return held
+
+    def _check_batch(self, chunks: Sequence[Chunk]) -> None:
+        self._check_open()
+        if not chunks and not self._generations.unread:
+            raise ValueError("an empty batch")
+        for chunk in chunks:
+            self._check_chunk(chunk)
+        if len({chunk.sequence for chunk in chunks}) < len(chunks):
+            raise ValueError("two chunks of one sequence in one batch")
+        wanted = sum(len(chunk.targets) + (chunk.output is not None) for chunk in chunks)
+        if wanted > self.most_outputs:
+            raise ValueError(f"{wanted} outputs where {self.most_outputs} are the most")
+        count = sum(len(chunk.tokens) for chunk in chunks)
+        if count > self.batch_tokens:
+            raise ValueError(f"{count} tokens in a batch of {self.batch_tokens}")
+        self._check_room(count + self._generations.unread)
+
     def _check_chunk(self, chunk: Chunk) -> None:
-        held = self._sequence(chunk.sequence)
-        if chunk.position != len(held):
-            raise ValueError(
-                f"sequence {chunk.sequence} holds {len(held)} tokens, "
-                f"the chunk starts at {chunk.position}"
-            )
-        if not chunk.tokens:
-            raise ValueError(f"an empty chunk for sequence {chunk.sequence}")
-        if min(chunk.tokens) < 0 or max(chunk.tokens) >= len(self._vocabulary):
-            raise ValueError(f"a token outside the vocabulary of {len(self._vocabulary)}")
-        if len(held) + len(chunk.tokens) > self._options.context_length:
-            raise ValueError(f"more than {self._options.context_length} tokens in a sequence")
+        self._check_tokens(chunk.sequence, chunk.position, chunk.tokens)
         output = chunk.output
         if output is not None and (
             output.dtype != np.float32 or output.shape != (len(self._vocabulary),)
         ):
             raise ValueError(f"an output of {output.dtype} {output.shape}")
+        if chunk.sums is not None and output is None:
+            raise ValueError("prefix sums without an output")
         if len(chunk.targets) > len(chunk.tokens):
             raise ValueError(f"{len(chunk.targets)} targets for {len(chunk.tokens)} tokens")
+
+    def _check_tokens(
+        self, sequence: int, position: int, tokens: Sequence[int], more: int = 0
+    ) -> None:
+        held = self._free_sequence(sequence)
+        if position != len(held):
+            raise ValueError(
+                f"sequence {sequence} holds {len(held)} tokens, the chunk starts at {position}"
+            )
+        if not tokens:
+            raise ValueError(f"an empty chunk for sequence {sequence}")
+        if min(tokens) < 0 or max(tokens) >= len(self._vocabulary):
+            raise ValueError(f"a token outside the vocabulary of {len(self._vocabulary)}")
+        if len(held) + len(tokens) + more > self._options.context_length:
+            raise ValueError(f"more than {self._options.context_length} tokens in a sequence")
 
     def _check_room(self, count: int) -> None:
         if sum(map(len, self._sequences)) + count > self.facts.cells:

@@ -30,6 +30,7 @@ class ScriptedOptions:
         chat: Whether it has a chat template.
         fork: Whether it can fork sessions.
         rewind: Whether it can forget a part of a session.
+        generate: Whether it can draw tokens by itself; see ``drawing`` for what it looks at.
         step_delay_ms: Simulated compute of every decode call.
         fail_load: Simulated failure: loading ends with this message.
         crash_after_steps: Simulated failure: SIGKILL of the own process in this step; 0 never.
@@ -52,6 +53,7 @@ class ScriptedOptions:
     chat: bool = True
     fork: bool = True
     rewind: bool = True
+    generate: bool = False
     step_delay_ms: float = option(0.0, lowest=0)
     fail_load: str = ""
     crash_after_steps: int = option(0, lowest=0)

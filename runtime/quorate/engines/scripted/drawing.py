@@ -1,0 +1,45 @@
+"""The scripted model's own sampler.
+
+Greedy at temperature 0; elsewhere a plain draw from the whole distribution. It looks at the
+temperature and the seed; truncation belongs to real engines.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quorate.engines.contract import Drawn, DrawOptions, LogProbs
+
+
+class Draw:
+    """Draws the tokens of one generation.
+
+    The uniform numbers come straight from the Philox counter generator, which is specified, so that
+    a seed gives the same tokens on every machine.
+
+    Args:
+        options: How to draw.
+    """
+
+    def __init__(self, options: DrawOptions) -> None:
+        self._options = options
+        self._bits = np.random.Philox(key=options.seed)
+
+    def __call__(self, row: LogProbs) -> Drawn:
+        """Draws the next token.
+
+        Args:
+            row: Its log-probs, float32 of shape (vocabulary,).
+        """
+        token = self._choose(row)
+        best = np.argsort(-row, kind="stable")[: self._options.top_logprobs]
+        top = [(int(other), float(row[other])) for other in best if np.isfinite(row[other])]
+        return Drawn(token, float(row[token]), top)
+
+    def _choose(self, row: LogProbs) -> int:
+        if self._options.temperature == 0:
+            return int(row.argmax())
+        logits = row.astype(np.float64)
+        share = int(self._bits.random_raw()) / 2.0**64
+        mass = np.cumsum(np.exp((logits - logits.max()) / self._options.temperature))
+        return int(np.searchsorted(mass, share * mass[-1], side="right"))

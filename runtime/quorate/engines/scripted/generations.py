@@ -1,0 +1,89 @@
+"""Generations of a scripted model: what each has still to read, and what it drew last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from quorate.engines.batching.contract import Advance
+from quorate.engines.contract import DrawOptions, LogProbs
+from quorate.engines.scripted.drawing import Draw
+
+
+@dataclass(slots=True)
+class _Generation:
+    """One of them.
+
+    Attributes:
+        unread: The prompt, later the token that was drawn last; empty once it is finished.
+        room: Tokens that it may still draw.
+    """
+
+    draw: Draw
+    unread: list[int]
+    room: int
+
+
+class Generations:
+    """Each draws one token in every decode call.
+
+    Args:
+        write: Writes the log-probs of the token after a context.
+        size: Tokens in the vocabulary.
+        ending: Tokens of which any ends a generation.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[int], LogProbs], None],
+        size: int,
+        ending: Collection[int],
+    ) -> None:
+        self._write = write
+        self._ending = ending
+        self._row: LogProbs = np.empty(size, np.float32)
+        self._running: dict[int, _Generation] = {}
+        self._advances: list[Advance] = []
+
+    def __contains__(self, sequence: int) -> bool:
+        return sequence in self._running
+
+    @property
+    def unread(self) -> int:
+        """Tokens that the next decode call reads; 0 where nothing goes on."""
+        return sum(len(generation.unread) for generation in self._running.values())
+
+    def start(self, sequence: int, tokens: Sequence[int], options: DrawOptions) -> None:
+        """Goes on behind these tokens from the next decode call on."""
+        draw = Draw(options)
+        self._running[sequence] = _Generation(draw, list(tokens), options.max_tokens)
+
+    def end(self, sequence: int) -> None:
+        """Ends one, if it is there."""
+        self._running.pop(sequence, None)
+
+    def step(self, sequences: Sequence[list[int]]) -> None:
+        """Has each read and draw.
+
+        Args:
+            sequences: The tokens of every sequence; what is read is appended.
+        """
+        for sequence, generation in self._running.items():
+            if generation.unread:
+                self._advances.append(self._advance(sequence, generation, sequences[sequence]))
+
+    def take(self) -> list[Advance]:
+        """What was drawn since it was last asked."""
+        taken, self._advances = self._advances, []
+        return taken
+
+    def _advance(self, sequence: int, generation: _Generation, held: list[int]) -> Advance:
+        held.extend(generation.unread)
+        self._write(held, self._row)
+        drawn = generation.draw(self._row)
+        generation.room -= 1
+        finished = drawn.token in self._ending or not generation.room
+        generation.unread = [] if finished else [drawn.token]
+        return Advance(sequence, [drawn], finished)

@@ -1,0 +1,244 @@
+"""Requests that need no vote: who runs ahead, and that their books are those of a vote of one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from quorate.engines.contract import DrawOptions
+from quorate.engines.in_process import InProcessEngine
+from quorate.errors import InvalidRequest
+from quorate.generation import (
+    Alignment,
+    Event,
+    Finished,
+    FinishReason,
+    MemberSpec,
+    Plan,
+    PlanChoice,
+    ResponseOptions,
+    SamplingOptions,
+    StoppingOptions,
+    Usage,
+)
+from support.dispatching import (
+    DEADLINE_SECONDS,
+    Stagehand,
+    ask,
+    on_stage,
+    only,
+    steps,
+    text_of,
+)
+
+SAYS = {"say": "sat on the mat", "seed": 1}
+DRAWS = {**SAYS, "generate": True}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[DrawOptions]:
+    """How engines were asked to draw by themselves, in order."""
+    options: list[DrawOptions] = []
+    begin = InProcessEngine._generate
+
+    def noted(
+        engine: InProcessEngine, number: int, tokens: Sequence[int], how: DrawOptions
+    ) -> None:
+        options.append(how)
+        begin(engine, number, tokens, how)
+
+    monkeypatch.setattr(InProcessEngine, "_generate", noted)
+    return options
+
+
+async def answer(stage: Stagehand, plan: PlanChoice, **rest: Any) -> list[Event]:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        return [event async for event in stage.dispatcher.generate(ask(plan, **rest))]
+
+
+def end(events: Sequence[Event]) -> Finished:
+    last = events[-1]
+    assert isinstance(last, Finished)
+    return last
+
+
+def counted(usage: Usage) -> tuple[Any, ...]:
+    """All of a usage that does not depend on the clock."""
+    timeless = [replace(model, busy_ms=0.0) for model in usage.models]
+    return usage.generated_tokens, timeless
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        {},
+        {"stopping": StoppingOptions(max_tokens=3)},
+        {"stopping": StoppingOptions(max_bytes=6)},
+        {"stopping": StoppingOptions(stop=("the",))},
+        {"response": ResponseOptions(top_logprobs=2)},
+    ],
+    ids=["an end", "tokens", "bytes", "a stop string", "candidates"],
+)
+async def test_one_model_that_draws_tokens_answers_as_its_vote_of_one(
+    asked: list[DrawOptions], rest: dict[str, Any]
+) -> None:
+    async with on_stage({"ahead": DRAWS, "voting": SAYS}) as stage:
+        ahead = await answer(stage, only("ahead"), **rest)
+        assert len(asked) == 1
+        voted = await answer(stage, only("voting"), **rest)
+        assert len(asked) == 1
+        assert ahead[1:-1] == voted[1:-1]
+        assert end(ahead).reason is end(voted).reason
+        assert end(ahead).usage.generated_tokens == end(voted).usage.generated_tokens
+
+
+async def test_the_books_of_both_say_the_same(asked: list[DrawOptions]) -> None:
+    plan = only("a")
+    async with on_stage({"a": DRAWS}) as stage:
+        ahead = await answer(stage, plan)
+        (of_ahead,) = await stage.charges()
+        assert stage.sessions_opened("a") == 1
+    async with on_stage({"a": SAYS}) as stage:
+        voted = await answer(stage, plan)
+        (of_vote,) = await stage.charges()
+    assert len(asked) == 1
+    assert counted(end(ahead).usage) == counted(end(voted).usage)
+    assert end(ahead).usage.models[0].busy_ms > 0
+    assert end(ahead).usage.models[0].energy.joules == end(ahead).usage.generated_tokens > 0
+    (part,), (expected,) = of_ahead.models, of_vote.models
+    assert replace(part, busy_ms=0.0) == replace(expected, busy_ms=0.0)
+    assert of_ahead.outcome == of_vote.outcome
+
+
+async def test_the_engine_is_told_what_the_caller_asked_and_the_plans_seed(
+    asked: list[DrawOptions],
+) -> None:
+    async with on_stage({"a": DRAWS}) as stage:
+        await answer(
+            stage,
+            only("a"),
+            sampling=SamplingOptions(seed=11, top_k=3),
+            stopping=StoppingOptions(max_tokens=5),
+            response=ResponseOptions(top_logprobs=4),
+        )
+    (options,) = asked
+    assert (options.seed, options.top_k, options.max_tokens, options.top_logprobs) == (11, 3, 5, 4)
+    assert (options.temperature, options.top_p, options.min_p) == (0.8, 0.95, 0.05)
+
+
+async def test_the_context_limits_what_is_drawn(asked: list[DrawOptions]) -> None:
+    async with on_stage({"a": {"generate": True, "context_length": 24}}) as stage:
+        events = await answer(stage, only("a"), text="once upon", stopping=StoppingOptions())
+    assert end(events).reason is FinishReason.CONTEXT_FULL
+    (usage,) = end(events).usage.models
+    assert asked[0].max_tokens == 24 - usage.prompt_tokens
+    assert end(events).usage.generated_tokens == asked[0].max_tokens
+
+
+@pytest.mark.parametrize(
+    ("plan", "rest"),
+    [
+        (only("ahead"), {"response": ResponseOptions(member_votes=True)}),
+        (Plan((MemberSpec("ahead"), MemberSpec("twin"))), {}),
+        (Plan((MemberSpec("ahead"),), alignment=Alignment.BYTE_EXACT), {}),
+        (Plan((MemberSpec("ahead"),), alignment=Alignment.UNION_TOP_K), {}),
+        (only("ahead"), {"sampling": SamplingOptions(0.0, repetition_penalty=1.001)}),
+        (only("ahead"), {"sampling": SamplingOptions(0.0, presence_penalty=0.001)}),
+        (only("ahead"), {"sampling": SamplingOptions(0.0, frequency_penalty=0.001)}),
+        (only("ahead"), {"sampling": SamplingOptions(0.0, logit_bias={7: -0.001})}),
+    ],
+    ids=[
+        "votes are shown",
+        "two vote",
+        "bytes",
+        "pieces",
+        "repetition",
+        "presence",
+        "frequency",
+        "bias",
+    ],
+)
+async def test_what_needs_a_vote_is_voted_on(
+    asked: list[DrawOptions], plan: Plan, rest: dict[str, Any]
+) -> None:
+    async with on_stage({"ahead": DRAWS, "twin": DRAWS}) as stage:
+        events = await answer(stage, plan, **rest)
+    assert text_of(events) == "sat on the mat"
+    assert not asked
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        SamplingOptions(temperature=0.0, presence_penalty=200.0),
+        SamplingOptions(temperature=0.0, frequency_penalty=200.0),
+        SamplingOptions(temperature=0.0, repetition_penalty=30.0),
+    ],
+    ids=["presence", "frequency", "repetition"],
+)
+async def test_penalties_are_those_of_our_own_sampler(
+    asked: list[DrawOptions], sampling: SamplingOptions
+) -> None:
+    limit = StoppingOptions(max_tokens=20)
+    async with on_stage({"ahead": {"seed": 3, "generate": True}, "voting": {"seed": 3}}) as stage:
+        plain = await answer(stage, only("ahead"), sampling=SamplingOptions(0.0), stopping=limit)
+        assert len(asked) == 1
+        able, voted = [
+            await answer(stage, only(model), sampling=sampling, stopping=limit)
+            for model in ("ahead", "voting")
+        ]
+    assert len(asked) == 1
+    assert text_of(able) == text_of(voted)
+    assert len(set(text_of(able))) > len(set(text_of(plain)))
+
+
+async def test_only_the_last_stage_of_a_cascade_runs_ahead(asked: list[DrawOptions]) -> None:
+    unsure = {**DRAWS, "confidence": 0.3}
+    async with on_stage({"first": unsure, "last": DRAWS}) as stage:
+        events = await answer(stage, steps("first", "last"))
+        assert [usage.model for usage in end(events).usage.models] == ["first", "last"]
+    # What the first stage is sure of is read from its votes and candidates.
+    assert len(asked) == 1
+    assert text_of(events) == "sat on the mat"
+
+
+async def test_sampling_that_can_never_be_served_is_refused_before_anything_is_drawn(
+    asked: list[DrawOptions],
+) -> None:
+    async with on_stage({"a": DRAWS}) as stage:
+        with pytest.raises(InvalidRequest, match=r"top_p: is 2\.0"):
+            await answer(stage, only("a"), sampling=SamplingOptions(top_p=2.0))
+    assert not asked
+
+
+async def test_what_runs_ahead_teaches_what_a_vote_of_one_teaches(asked: list[DrawOptions]) -> None:
+    forecasts = []
+    for options in (DRAWS, SAYS):
+        async with on_stage({"a": options}) as stage:
+            for word in ("one", "two", "three"):
+                await answer(stage, only("a"), text=word)
+            decision = stage.dispatcher.explain(ask(only("a")))
+            (chosen,) = [one for one in decision.route.candidates if one.chosen]
+            forecasts.append(chosen.forecast)
+    assert len(asked) == 3
+    ahead, voted = forecasts
+    assert not ahead.cold
+    assert ahead.joules == pytest.approx(voted.joules)
+    assert ahead.generated_tokens == pytest.approx(voted.generated_tokens)
+
+
+async def test_a_caller_that_leaves_ends_the_generation(asked: list[DrawOptions]) -> None:
+    async with on_stage({"a": {"generate": True, "sessions": 1}}) as stage:
+        stream = stage.dispatcher.generate(ask(only("a"), stopping=StoppingOptions(max_tokens=400)))
+        async for event in stream:
+            if text_of([event]):
+                break
+        await stream.aclose()
+        assert not stage.cast.engines["a"]._scheduler.has_work
+        events = await answer(stage, only("a"), stopping=StoppingOptions(max_tokens=2))
+        assert end(events).usage.generated_tokens == 2
+    assert len(asked) == 2

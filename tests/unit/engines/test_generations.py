@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quorate.engines.batching.contract import Advance, Chunk
+from quorate.engines.batching.generations import Stretch
+from quorate.engines.batching.prefix_cache import NoPrefixCache
+from quorate.engines.batching.scheduler import Completion, Scheduler
+from quorate.engines.contract import Drawn
+from quorate.engines.scripted.model import ScriptedModel
+from quorate.engines.scripted.options import ScriptedOptions
+from support.scripted_models import draw_options, empty_row, fresh_row, scripted_model
+
+
+class RecordingModel(ScriptedModel):
+    """Remembers the sizes of each call's chunks, and takes a tenth of a second for it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(ScriptedOptions.from_mapping({"generate": True, **options}, "options"))
+        self.calls: list[list[int]] = []
+        self.now = 0.0
+
+    def decode(self, chunks: Sequence[Chunk]) -> None:
+        super().decode(chunks)
+        self.calls.append([len(chunk.tokens) for chunk in chunks])
+        self.now += 0.1
+
+
+class SpeculatingModel(RecordingModel):
+    """Tells of two calls at once, in one piece, and of its own cache with the first."""
+
+    def drawn(self) -> Sequence[Advance]:
+        if len(self.calls) % 2:
+            return ()
+        advances = super().drawn()
+        tokens: list[Drawn] = [one for advance in advances for one in advance.drawn]
+        cached = 2 if len(self.calls) == 2 else 0
+        return [Advance(advances[0].sequence, tokens, advances[-1].finished, cached)]
+
+
+def greedy(tokens: list[int], count: int) -> list[int]:
+    """What the best token is, every time."""
+    held = list(tokens)
+    while len(held) < len(tokens) + count:
+        held.append(int(fresh_row(held).argmax()))
+    return held[len(tokens) :]
+
+
+def ids(stretches: Sequence[Stretch], session: int) -> list[int]:
+    return [
+        one.token for stretch in stretches if stretch.session == session for one in stretch.drawn
+    ]
+
+
+def run_out(scheduler: Scheduler) -> list[Stretch]:
+    stretches = []
+    while scheduler.has_work:
+        scheduler.step()
+        stretches += scheduler.drawn()
+    return stretches
+
+
+def scheduler_of(model: ScriptedModel, *sessions: int, **options: Any) -> Scheduler:
+    scheduler = Scheduler(model, **options)
+    for session in sessions:
+        scheduler.open(session, empty_row(model))
+    return scheduler
+
+
+def test_a_generation_goes_on_in_steps_without_any_feed() -> None:
+    model = RecordingModel()
+    scheduler = scheduler_of(model, 4)
+    scheduler.generate(4, [9, 8, 7], draw_options(max_tokens=3))
+    assert scheduler.has_work
+    stretches = run_out(scheduler)
+    assert ids(stretches, 4) == greedy([9, 8, 7], 3)
+    assert [stretch.finished for stretch in stretches] == [False, False, True]
+    assert model.calls == [[], [], []]
+
+
+def test_what_was_drawn_is_handed_out_once() -> None:
+    scheduler = scheduler_of(RecordingModel(), 0)
+    scheduler.generate(0, [9], draw_options())
+    scheduler.step()
+    scheduler.step()
+    assert ids(scheduler.drawn(), 0) == greedy([9], 2)
+    assert scheduler.drawn() == []
+
+
+def test_feeds_and_generations_share_the_decode_calls() -> None:
+    model = RecordingModel()
+    scheduler = scheduler_of(model, 0, 2)
+    row = empty_row(model)
+    scheduler.open(1, row)
+    scheduler.generate(0, [9, 8], draw_options(max_tokens=2))
+    scheduler.generate(2, [7], draw_options(max_tokens=2))
+    scheduler.feed(1, [6, 5])
+    assert scheduler.step() == [Completion(1, 0)]
+    scheduler.feed(1, [4])
+    assert scheduler.step() == [Completion(1, 0)]
+    stretches = scheduler.drawn()
+    assert ids(stretches, 0) == greedy([9, 8], 2)
+    assert ids(stretches, 2) == greedy([7], 2)
+    np.testing.assert_array_equal(row, fresh_row([6, 5, 4]))
+    assert model.calls == [[2], [1]]
+    assert not scheduler.has_work
+
+
+def test_a_generation_goes_on_behind_what_the_session_holds() -> None:
+    model = RecordingModel()
+    scheduler = scheduler_of(model, 0)
+    scheduler.feed(0, [9, 8, 7])
+    scheduler.step()
+    scheduler.generate(0, [6], draw_options(max_tokens=2))
+    assert ids(run_out(scheduler), 0) == greedy([9, 8, 7, 6], 2)
+
+
+def test_a_generation_of_a_fork_that_shares_nothing_reads_its_parents_tokens() -> None:
+    model = RecordingModel(fork=False)
+    scheduler = scheduler_of(model, 0)
+    scheduler.feed(0, [9, 8, 7])
+    scheduler.step()
+    scheduler.fork(0, 1, empty_row(model))
+    scheduler.generate(1, [6], draw_options(max_tokens=2))
+    assert ids(run_out(scheduler), 1) == greedy([9, 8, 7, 6], 2)
+
+
+@pytest.mark.parametrize("fed", [[], [9, 8, 7]])
+def test_a_generation_that_is_finished_leaves_an_empty_sequence(fed: list[int]) -> None:
+    model = RecordingModel(sessions=1)
+    scheduler = scheduler_of(model, 0)
+    if fed:
+        scheduler.feed(0, fed)
+        scheduler.step()
+    scheduler.generate(0, [6], draw_options(max_tokens=2))
+    run_out(scheduler)
+    assert model.tokens(0) == ()
+    scheduler.close(0)
+    assert scheduler._pool._filled == 0
+    assert scheduler._pool._empty == [0]
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_closing_ends_a_generation_at_once(steps: int) -> None:
+    model = RecordingModel(sessions=1)
+    scheduler = scheduler_of(model, 0)
+    scheduler.generate(0, [9, 8, 7], draw_options())
+    for _ in range(steps):
+        scheduler.step()
+    scheduler.drawn()
+    scheduler.close(0)
+    assert not scheduler.has_work
+    assert model.tokens(0) == ()
+    assert scheduler._pool._filled == 0
+    scheduler.open(1, empty_row(model))
+    scheduler.generate(1, [5], draw_options(max_tokens=1))
+    assert ids(run_out(scheduler), 1) == greedy([5], 1)
+
+
+def test_a_generating_session_can_only_be_closed() -> None:
+    scheduler = scheduler_of(RecordingModel(), 0)
+    scheduler.generate(0, [9], draw_options(max_tokens=1))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="only be closed"):
+            scheduler.feed(0, [9])
+        with pytest.raises(ValueError, match="only be closed"):
+            scheduler.generate(0, [9], draw_options())
+        with pytest.raises(ValueError, match="only be closed"):
+            scheduler.rewind(0, 0)
+        with pytest.raises(ValueError, match="only be closed"):
+            scheduler.fork(0, 1, empty_row(RecordingModel()))
+        scheduler.step()
+    scheduler.close(0)
+
+
+def test_what_cannot_begin_is_refused() -> None:
+    scheduler = scheduler_of(RecordingModel(), 0)
+    with pytest.raises(ValueError, match="no tokens"):
+        scheduler.generate(0, [], draw_options())
+    with pytest.raises(ValueError, match="not open"):
+        scheduler.generate(1, [9], draw_options())
+    scheduler.feed(0, [9])
+    with pytest.raises(ValueError, match="outstanding"):
+        scheduler.generate(0, [9], draw_options())
+
+
+def test_idle_prefixes_make_room_for_all_that_a_generation_may_draw() -> None:
+    model = RecordingModel(sessions=2, cells=12)
+    scheduler = scheduler_of(model, 0)
+    scheduler.feed(0, [9, 8, 7, 6, 5])
+    scheduler.step()
+    scheduler.close(0)
+    assert scheduler._pool._filled == 5
+    scheduler.open(1, empty_row(model))
+    scheduler.generate(1, [4, 3, 2, 1], draw_options(max_tokens=8))
+    assert scheduler._pool._filled == 12
+    assert ids(run_out(scheduler), 1) == greedy([4, 3, 2, 1], 8)
+
+
+def test_a_generation_takes_no_prefix_away_that_others_may_need() -> None:
+    model = RecordingModel(sessions=2)
+    scheduler = scheduler_of(model, 0)
+    scheduler.feed(0, [9, 8, 7, 6, 5])
+    scheduler.step()
+    scheduler.close(0)
+    scheduler.open(1, empty_row(model))
+    scheduler.generate(1, [9, 8, 7, 6, 5, 4], draw_options(max_tokens=2))
+    run_out(scheduler)
+    scheduler.close(1)
+    scheduler.open(2, empty_row(model))
+    scheduler.feed(2, [9, 8, 7, 6, 5, 4])
+    assert scheduler.step() == [Completion(2, 5)]
+
+
+def test_several_tokens_of_one_call_and_what_the_model_found_cached() -> None:
+    scheduler = scheduler_of(SpeculatingModel(), 0)
+    scheduler.generate(0, [9, 8, 7], draw_options(max_tokens=4))
+    stretches = run_out(scheduler)
+    assert [len(stretch.drawn) for stretch in stretches] == [2, 2]
+    assert ids(stretches, 0) == greedy([9, 8, 7], 4)
+    assert [stretch.cached_tokens for stretch in stretches] == [2, 2]
+
+
+def test_what_was_cached_of_a_sessions_first_feed_stays_told() -> None:
+    model = SpeculatingModel()
+    scheduler = scheduler_of(model, 0)
+    scheduler.feed(0, [9, 8, 7, 6, 5])
+    scheduler.step()
+    scheduler.close(0)
+    scheduler.open(1, empty_row(model))
+    scheduler.feed(1, [9, 8, 7, 6, 5, 4])
+    assert scheduler.step() == [Completion(1, 5)]
+    scheduler.generate(1, [3], draw_options(max_tokens=2))
+    assert [stretch.cached_tokens for stretch in run_out(scheduler)] == [5]
+
+
+def test_generations_alone_never_wait_for_anybody() -> None:
+    model = RecordingModel()
+    scheduler = scheduler_of(model, 0, clock=lambda: model.now)
+    scheduler.generate(0, [9], draw_options())
+    for _ in range(3):
+        scheduler.step()
+        assert scheduler.grace_seconds() == 0.0
+
+
+def test_a_voter_that_is_late_costs_a_generation_the_grace_of_one_step() -> None:
+    model = RecordingModel()
+    scheduler = scheduler_of(model, 0, 1, clock=lambda: model.now)
+    scheduler.generate(0, [9], draw_options())
+    scheduler.step()
+    scheduler.feed(1, [8])
+    scheduler.step()
+    assert scheduler.grace_seconds() == pytest.approx(0.01)
+    scheduler.step()
+    assert scheduler.grace_seconds() == 0.0
+
+
+def test_a_prompt_is_read_in_small_chunks_while_another_session_generates() -> None:
+    model = RecordingModel(batch_tokens=64)
+    scheduler = scheduler_of(model, 0, 1, interleaved_prefill_tokens=16)
+    scheduler.generate(0, [9], draw_options(max_tokens=20))
+    scheduler.feed(1, [5 + index for index in range(40)])
+    for _ in range(3):
+        scheduler.step()
+    assert model.calls == [[16], [16], [8]]
+
+
+def test_feeds_leave_room_in_the_batch_for_the_tokens_of_generations() -> None:
+    model = RecordingModel(batch_tokens=4, sessions=8)
+    scheduler = scheduler_of(model, *range(6), cache=NoPrefixCache())
+    for session in (0, 1):
+        scheduler.generate(session, [9], draw_options(max_tokens=4))
+    for session in range(2, 6):
+        scheduler.feed(session, [8])
+    scheduler.step()
+    scheduler.step()
+    assert model.calls == [[1, 1], [1, 1]]
+
+
+def test_a_seeded_draw_does_not_depend_on_who_else_draws() -> None:
+    options = draw_options(temperature=1.0, max_tokens=6)
+    together = scheduler_of(RecordingModel(), 0, 1)
+    together.generate(0, [9], options)
+    together.generate(1, [9], replace(options, seed=8))
+    beside = run_out(together)
+    alone = scheduler_of(RecordingModel(), 0)
+    alone.generate(0, [9], options)
+    assert ids(run_out(alone), 0) == ids(beside, 0)
+    assert ids(beside, 0) != ids(beside, 1)
+
+
+def test_a_model_without_generations_is_never_asked_for_them() -> None:
+    scheduler = scheduler_of(scripted_model(), 0)
+    scheduler.feed(0, [9])
+    assert scheduler.step() == [Completion(0, 0)]
+    assert scheduler.drawn() == []
