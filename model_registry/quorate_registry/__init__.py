@@ -1,11 +1,13 @@
-"""Manifests, catalogue, downloads and facts of open-weight model files.
+"""Manifests, catalogue, downloads and facts of open-weight model files and checkpoints.
 
 The registry lies below the whole of ``quorate`` and knows nothing of it: it turns the name of a
-model into a file on this machine. Only ``quorate.app`` and ``quorate.cli`` use it.
+model into a file or folder on this machine. Only ``quorate.app`` and ``quorate.cli`` use it.
 """
 
 from __future__ import annotations
 
+from quorate_registry.checkpoint import CheckpointFacts
+from quorate_registry.entries import Entry, ModelState, ResolvedModel
 from quorate_registry.errors import (
     BrokenFile,
     ChecksumMismatch,
@@ -21,12 +23,19 @@ from quorate_registry.errors import (
     UnknownModel,
 )
 from quorate_registry.gguf import GgufFacts
-from quorate_registry.manifest import HubSource, Manifest, PackageSource, PathSource
-from quorate_registry.registry import Entry, ModelState, Registry, ResolvedModel
+from quorate_registry.manifest import (
+    HubSource,
+    Manifest,
+    PackageSource,
+    PathSource,
+    SnapshotSource,
+)
+from quorate_registry.registry import Registry
 from quorate_registry.verify import VerifyResult
 
 __all__ = [
     "BrokenFile",
+    "CheckpointFacts",
     "ChecksumMismatch",
     "DownloadFailed",
     "Entry",
@@ -45,6 +54,7 @@ __all__ = [
     "Registry",
     "RegistryError",
     "ResolvedModel",
+    "SnapshotSource",
     "StoreUnusable",
     "UnknownModel",
     "VerifyResult",

@@ -7,7 +7,7 @@
     ├── UnknownModel        no manifest has this id
     ├── ModelNotPresent     the manifest is known, its file is not on this machine
     ├── NotRemovable        the file belongs to somebody else
-    ├── BrokenFile          not a GGUF file, or a damaged one
+    ├── BrokenFile          not a model file or checkpoint, or a damaged one
     ├── ChecksumMismatch    the bytes are not the published ones
     ├── StoreUnusable       the registry's own folder cannot be written
     ├── NotEnoughSpace      the disk is, or would be, too full
@@ -84,10 +84,10 @@ class NotRemovable(RegistryError):
 
 
 class BrokenFile(RegistryError):
-    """A file that is not GGUF, or is damaged.
+    """A file or checkpoint folder that is no model, or is damaged.
 
     Attributes:
-        path: the file.
+        path: the file or folder.
         reason: what is wrong with it.
     """
 
@@ -102,15 +102,17 @@ class ChecksumMismatch(RegistryError):
 
     Attributes:
         what: the file, or the address it was offered at.
-        expected: SHA-256, hexadecimal.
-        actual: SHA-256, hexadecimal.
+        expected: the published sum, hexadecimal.
+        actual: that of the bytes that are there, hexadecimal.
     """
 
-    def __init__(self, what: str, expected: str, actual: str, advice: str) -> None:
+    def __init__(
+        self, what: str, expected: str, actual: str, advice: str, *, sum_name: str = "SHA-256"
+    ) -> None:
         self.what = what
         self.expected = expected
         self.actual = actual
-        super().__init__(f"{what}: SHA-256 is {actual}, expected {expected}: {advice}")
+        super().__init__(f"{what}: {sum_name} is {actual}, expected {expected}: {advice}")
 
 
 class StoreUnusable(RegistryError):
@@ -152,7 +154,7 @@ class DownloadFailed(RegistryError):
 
     Attributes:
         repo: repository on the hub.
-        file: path inside the repository.
+        file: path inside the repository, empty where the whole of it is meant.
         reason: what happened and what to do.
     """
 
@@ -160,7 +162,8 @@ class DownloadFailed(RegistryError):
         self.repo = repo
         self.file = file
         self.reason = reason
-        super().__init__(f"cannot download {repo}/{file}: {reason}")
+        what = f"{repo}/{file}" if file else repo
+        super().__init__(f"cannot download {what}: {reason}")
 
 
 class Interrupted(DownloadFailed):

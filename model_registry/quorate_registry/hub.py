@@ -20,7 +20,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from quorate_registry.errors import DownloadFailed, Interrupted, Offline
-from quorate_registry.manifest import HubSource
+from quorate_registry.hub_listing import RemoteSnapshot, read_listing
+from quorate_registry.manifest import HubSource, RemoteSource, SnapshotSource
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -80,10 +81,36 @@ class Hub:
                 library_name="quorate",
             )
         if metadata.commit_hash is None or metadata.size is None:
-            reason = f"{self._base()} does not answer like a Hugging Face hub; check HF_ENDPOINT"
-            raise DownloadFailed(source.repo, source.file, reason)
+            raise DownloadFailed(source.repo, source.file, self._no_hub())
         published = metadata.etag if _SHA256.fullmatch(metadata.etag or "") else None
         return RemoteFile(metadata.commit_hash, published, metadata.size)
+
+    def list_files(self, source: SnapshotSource) -> RemoteSnapshot:
+        """Ask for commit, sizes and checksums of all files of a repository, in one question.
+
+        Raises:
+            DownloadFailed: with the reason and what to do.
+            Interrupted: the reason may pass.
+        """
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HFValidationError
+
+        constants = _client_constants()
+        client = HfApi(endpoint=self._base(), library_name="quorate")
+        with self._translated(source):
+            try:
+                info = client.model_info(
+                    source.repo,
+                    revision=source.revision,
+                    files_metadata=True,
+                    timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
+                )
+                return read_listing(info)
+            except HFValidationError:
+                raise
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                # The client takes the answer apart without a look at what it is.
+                raise DownloadFailed(source.repo, "", self._no_hub()) from error
 
     @contextmanager
     def open(
@@ -126,13 +153,16 @@ class Hub:
         chosen = self._endpoint or os.environ.get("HF_ENDPOINT") or _client_constants().ENDPOINT
         return chosen.rstrip("/")
 
+    def _no_hub(self) -> str:
+        return f"{self._base()} does not answer like a Hugging Face hub; check HF_ENDPOINT"
+
     def _address(self, source: HubSource, revision: str) -> str:
         from huggingface_hub import hf_hub_url
 
         return hf_hub_url(source.repo, source.file, revision=revision, endpoint=self._base())
 
     @contextmanager
-    def _translated(self, source: HubSource) -> Iterator[None]:
+    def _translated(self, source: RemoteSource) -> Iterator[None]:
         import httpx2
         from huggingface_hub.errors import (
             HfHubHTTPError,
@@ -140,7 +170,7 @@ class Hub:
             OfflineModeIsEnabled,
         )
 
-        repo, file = source.repo, source.file
+        repo, file = source.repo, _file(source)
         try:
             yield
         except OfflineModeIsEnabled as error:
@@ -164,14 +194,14 @@ class Hub:
             reason = f"{self._base()} cannot be used ({type(error).__name__}); check HF_ENDPOINT"
             raise DownloadFailed(repo, file, reason) from error
 
-    def _http_failure(self, source: HubSource, error: HfHubHTTPError) -> DownloadFailed:
+    def _http_failure(self, source: RemoteSource, error: HfHubHTTPError) -> DownloadFailed:
         status = error.response.status_code
-        repo, file = source.repo, source.file
+        repo, file = source.repo, _file(source)
         if status in _PASSING_STATUS:
             return Interrupted(repo, file, f"{self._base()} answered {status}; pull again later")
         return DownloadFailed(repo, file, self._refusal(source, error, status))
 
-    def _refusal(self, source: HubSource, error: HfHubHTTPError, status: int) -> str:
+    def _refusal(self, source: RemoteSource, error: HfHubHTTPError, status: int) -> str:
         from huggingface_hub.errors import (
             GatedRepoError,
             RemoteEntryNotFoundError,
@@ -200,9 +230,13 @@ def _client_constants() -> ModuleType:
     return constants
 
 
-def offline_error(source: HubSource) -> Offline:
-    """The error for a file that would have to be fetched while the network is switched off."""
+def _file(source: RemoteSource) -> str:
+    return source.file if isinstance(source, HubSource) else ""
+
+
+def offline_error(source: RemoteSource) -> Offline:
+    """The error for what would have to be fetched while the network is switched off."""
     reason = (
         "offline, and not pulled before; unset HF_HUB_OFFLINE or drop --offline, then pull again"
     )
-    return Offline(source.repo, source.file, reason)
+    return Offline(source.repo, _file(source), reason)

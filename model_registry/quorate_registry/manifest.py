@@ -1,4 +1,4 @@
-"""A manifest says what a model is and where its file comes from. It does no input or output."""
+"""A manifest says what a model is and where its files come from. It does no input or output."""
 
 from __future__ import annotations
 
@@ -24,6 +24,26 @@ class HubSource:
     revision: str = "main"
     sha256: str | None = None
     size_bytes: int | None = None
+    approximate_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class SnapshotSource:
+    """A checkpoint: several files of a Hugging Face repository, all of one commit.
+
+    A commit fixes the content of every file, so that a full one as `revision` pins them all.
+
+    Attributes:
+        repo: ``owner/name``.
+        revision: commit, tag or branch; a branch is resolved to a commit at the first pull.
+        files: patterns of the files to fetch, as in a shell; empty takes what a model needs to
+            run. ``config.json`` always comes along, and pickles and programs never do.
+        approximate_bytes: what to tell people about the size; nothing is checked against it.
+    """
+
+    repo: str
+    revision: str = "main"
+    files: tuple[str, ...] = ()
     approximate_bytes: int | None = None
 
 
@@ -55,7 +75,10 @@ class PackageSource:
     install: str = ""
 
 
-Source = HubSource | PathSource | PackageSource
+RemoteSource = HubSource | SnapshotSource
+"""What has to be fetched from the hub."""
+
+Source = RemoteSource | PathSource | PackageSource
 
 
 @dataclass(frozen=True)
@@ -66,8 +89,8 @@ class Manifest:
         id: the name; lower-case letters, digits, ``.``, ``_`` and ``-``.
         description: one line for people.
         licence: SPDX identifier, or the name under which the licence is known.
-        source: where the file comes from.
-        engine: name of the engine that runs it.
+        source: where the file or checkpoint comes from.
+        engine: name of the engine that runs it; empty goes by what the model is.
         context: longest context the model was trained for, in tokens; None where unknown.
         tags: free labels, for example ``chat``.
     """
@@ -76,6 +99,6 @@ class Manifest:
     description: str
     licence: str
     source: Source
-    engine: str = "llama_cpp"
+    engine: str = ""
     context: int | None = None
     tags: tuple[str, ...] = field(default=())

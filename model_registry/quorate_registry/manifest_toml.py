@@ -10,7 +10,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from quorate_registry.errors import ManifestError
-from quorate_registry.manifest import HubSource, Manifest, PackageSource, PathSource, Source
+from quorate_registry.manifest import (
+    HubSource,
+    Manifest,
+    PackageSource,
+    PathSource,
+    SnapshotSource,
+    Source,
+)
+from quorate_registry.repository_paths import FETCHED_SUFFIXES, can_match, is_sound
 
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]*")
 ENGINES = ("llama_cpp", "vllm")
@@ -53,12 +61,16 @@ def parse_manifest(text: str, origin: Path) -> Manifest:
         ("id", "description", "licence", "engine", "context", "tags", "source"),
     )
     source = _source(_Table(table.required("source", dict), origin, "source."))
+    engine = table.one_of("engine", ENGINES, "") if "engine" in document else ""
+    if engine == "llama_cpp" and isinstance(source, SnapshotSource):
+        reason = "'llama_cpp' runs single GGUF files; a snapshot needs 'vllm'"
+        raise table.error("engine", f"{reason}, or kind = 'hub' and one file")
     return Manifest(
         id=table.matching("id", ID_PATTERN, "lower-case letters, digits and '._-'"),
         description=table.required("description", str),
         licence=table.required("licence", str),
         source=source,
-        engine=table.one_of("engine", ENGINES, "llama_cpp"),
+        engine=engine,
         context=table.positive("context"),
         tags=table.strings("tags"),
     )
@@ -152,17 +164,38 @@ def _hub_source(table: _Table) -> HubSource:
     table.refuse_unknown(
         ("kind", "repo", "file", "revision", "sha256", "size_bytes", "approximate_bytes"),
     )
-    revision = table.optional("revision", str, "main")
-    if not _REVISION_PATTERN.fullmatch(revision):
-        raise table.error("revision", f"must be a commit, tag or branch, not {revision!r}")
     return HubSource(
         repo=table.matching("repo", _REPO_PATTERN, "owner/name"),
         file=table.relative_file("file"),
-        revision=revision,
+        revision=_revision(table),
         sha256=table.sha256("sha256"),
         size_bytes=table.positive("size_bytes"),
         approximate_bytes=table.positive("approximate_bytes"),
     )
+
+
+def _snapshot_source(table: _Table) -> SnapshotSource:
+    table.refuse_unknown(("kind", "repo", "revision", "files", "approximate_bytes"))
+    patterns = table.strings("files")
+    for pattern in patterns:
+        if not is_sound(pattern):
+            raise table.error("files", f"must name files inside the repository, not {pattern!r}")
+        if not can_match(pattern):
+            kinds = ", ".join(FETCHED_SUFFIXES)
+            raise table.error("files", f"{pattern!r} is never fetched; only {kinds} are")
+    return SnapshotSource(
+        repo=table.matching("repo", _REPO_PATTERN, "owner/name"),
+        revision=_revision(table),
+        files=patterns,
+        approximate_bytes=table.positive("approximate_bytes"),
+    )
+
+
+def _revision(table: _Table) -> str:
+    revision: str = table.optional("revision", str, "main")
+    if not _REVISION_PATTERN.fullmatch(revision):
+        raise table.error("revision", f"must be a commit, tag or branch, not {revision!r}")
+    return revision
 
 
 def _path_source(table: _Table) -> PathSource:
@@ -190,6 +223,7 @@ def _package_source(table: _Table) -> PackageSource:
 
 _SOURCES: dict[str, Callable[[_Table], Source]] = {
     "hub": _hub_source,
+    "snapshot": _snapshot_source,
     "path": _path_source,
     "package": _package_source,
 }

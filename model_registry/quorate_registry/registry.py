@@ -5,14 +5,15 @@ from __future__ import annotations
 import builtins
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
 from quorate_registry.catalogue import load_catalogue, nearest_ids
+from quorate_registry.checkpoint import CheckpointFacts, folder_bytes, read_checkpoint
+from quorate_registry.checkpoint_config import CONFIG_NAME
 from quorate_registry.disk import Disk
-from quorate_registry.download import Downloader, Progress
+from quorate_registry.download import Downloader
+from quorate_registry.entries import Entry, ModelState, ResolvedModel
 from quorate_registry.errors import (
     BrokenFile,
     ModelNotPresent,
@@ -21,56 +22,13 @@ from quorate_registry.errors import (
 )
 from quorate_registry.gguf import GgufFacts, read_facts
 from quorate_registry.hub import Hub, is_offline, offline_error
-from quorate_registry.locate import locate, path_of
-from quorate_registry.manifest import HubSource, Manifest, PackageSource
+from quorate_registry.locate import engine_of, locate, path_of
+from quorate_registry.manifest import HubSource, Manifest, PackageSource, RemoteSource
 from quorate_registry.manifest_toml import ID_PATTERN
+from quorate_registry.snapshot import SnapshotDownloader
 from quorate_registry.store import Store, default_home
-from quorate_registry.verify import VerifyResult, verify, verify_file
-
-
-class ModelState(StrEnum):
-    """Whether the file of a model is on this machine, and whence."""
-
-    PULLED = "pulled"
-    """Downloaded by the registry."""
-    AVAILABLE = "available"
-    """Can be pulled from the hub."""
-    INSTALLED = "installed"
-    """Part of an installed Python package, or at the path its manifest names."""
-    MISSING = "missing"
-    """Its package is not installed, or its path is empty."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A known model and its state on this machine.
-
-    Attributes:
-        manifest: what is known about it.
-        state: see `ModelState`.
-        path: its file; None where it is not on this machine.
-        size_bytes: size of that file; None for a folder, or where nobody has published it.
-    """
-
-    manifest: Manifest
-    state: ModelState
-    path: Path | None
-    size_bytes: int | None
-
-
-@dataclass(frozen=True)
-class ResolvedModel:
-    """A name turned into a file.
-
-    Attributes:
-        id: registry id, or the lower-case stem of a path.
-        path: a GGUF file or a checkpoint folder that exists.
-        manifest: None for a path.
-    """
-
-    id: str
-    path: Path
-    manifest: Manifest | None
+from quorate_registry.transfer import Progress
+from quorate_registry.verify import VerifyResult, verify, verify_path
 
 
 def _no_progress(done_bytes: int, total_bytes: int) -> None:
@@ -90,7 +48,9 @@ class Registry:
         self, home: Path | None = None, *, hub: Hub | None = None, disk: Disk | None = None
     ) -> None:
         self._store = Store(default_home() if home is None else home)
-        self._downloader = Downloader(self._store, hub or Hub(), disk or Disk())
+        hub, disk = hub or Hub(), disk or Disk()
+        self._downloader = Downloader(self._store, hub, disk)
+        self._snapshots = SnapshotDownloader(self._store, hub, disk)
 
     @property
     def home(self) -> Path:
@@ -127,18 +87,31 @@ class Registry:
         """
         if not is_path(name_or_path):
             manifest = self._manifest(name_or_path)
-            return ResolvedModel(manifest.id, path_of(manifest, self._store), manifest)
+            path = path_of(manifest, self._store)
+            return ResolvedModel(manifest.id, path, manifest, engine_of(manifest, path))
         path = _existing(name_or_path)
+        engine = engine_of(None, path)
         if not path.is_dir():
-            return ResolvedModel(path.stem.lower(), path, None)
-        if not (path / "config.json").is_file():
+            return ResolvedModel(path.stem.lower(), path, None, engine)
+        if not (path / CONFIG_NAME).is_file():
             raise BrokenFile(path, "is a folder without config.json, so no model checkpoint")
-        return ResolvedModel(path.resolve().name.lower(), path, None)
+        return ResolvedModel(path.resolve().name.lower(), path, None, engine)
+
+    def default_engine(self, name_or_path: str) -> str:
+        """Engine that a model gets where nobody chooses one; it need not be on this machine.
+
+        Raises:
+            UnknownModel: with the nearest ids.
+            ManifestError: a manifest is broken.
+        """
+        if not is_path(name_or_path):
+            return self.get(name_or_path).engine
+        return engine_of(None, _expanded(name_or_path))
 
     def pull(
         self, model_id: str, on_progress: Progress = _no_progress, *, offline: bool = False
     ) -> Path:
-        """Make sure the file of a model is on this machine.
+        """Make sure the file or checkpoint of a model is on this machine.
 
         A model that was pulled before is not looked up again: its branch stays pinned to the
         commit of the first pull until it is removed.
@@ -151,44 +124,42 @@ class Registry:
 
         Raises:
             RegistryError: `UnknownModel`, `ModelNotPresent`, `Offline`, and all that
-                `download.Downloader.fetch` raises.
+                `download.Downloader.fetch` and `snapshot.SnapshotDownloader.fetch` raise.
         """
         manifest = self._manifest(model_id)
         source = manifest.source
         path = locate(manifest, self._store)
         if path is not None:
             return path
-        if not isinstance(source, HubSource):
+        if not isinstance(source, RemoteSource):
             return path_of(manifest, self._store)
         if offline or is_offline():
             raise offline_error(source)
-        return self._downloader.fetch(manifest.id, source, on_progress)
+        if isinstance(source, HubSource):
+            return self._downloader.fetch(manifest.id, source, on_progress)
+        return self._snapshots.fetch(manifest.id, source, on_progress)
 
-    def inspect(self, name_or_path: str) -> GgufFacts:
-        """Facts from the header of a model's file.
+    def inspect(self, name_or_path: str) -> GgufFacts | CheckpointFacts:
+        """Facts from the headers of a model's files; no weight is loaded.
 
         Raises:
-            BrokenFile: no sound GGUF file.
+            BrokenFile: no sound GGUF file or checkpoint.
             RegistryError: as `resolve`.
         """
         path = self.resolve(name_or_path).path
-        if path.is_dir():
-            raise BrokenFile(path, "is a checkpoint folder; facts are read from GGUF files")
-        return read_facts(path)
+        return read_checkpoint(path) if path.is_dir() else read_facts(path)
 
     def verify(self, name_or_path: str) -> VerifyResult:
-        """Check size, SHA-256 and structure of a model's file.
+        """Check sizes, SHA-256 and structure of a model's file or checkpoint.
 
         Raises:
-            BrokenFile: wrong size or structure.
+            BrokenFile: wrong files, size or structure.
             ChecksumMismatch: wrong content.
             RegistryError: as `resolve`.
         """
         resolved = self.resolve(name_or_path)
-        if resolved.path.is_dir():
-            raise BrokenFile(resolved.path, "is a checkpoint folder; only GGUF files are verified")
         if resolved.manifest is None:
-            return verify_file(resolved.id, resolved.path)
+            return verify_path(resolved.id, resolved.path)
         return verify(resolved.manifest, self._store)
 
     def remove(self, model_id: str) -> int:
@@ -209,7 +180,7 @@ class Registry:
         source = self._manifest(model_id).source
         if isinstance(source, PackageSource):
             raise NotRemovable(model_id, f"it belongs to the Python package {source.package}")
-        if not isinstance(source, HubSource):
+        if not isinstance(source, RemoteSource):
             raise NotRemovable(model_id, f"its manifest names {source.path}, which is not ours")
         raise ModelNotPresent(model_id, "is not pulled: there is nothing to remove")
 
@@ -225,12 +196,12 @@ class Registry:
 
     def _entry(self, manifest: Manifest) -> Entry:
         path = locate(manifest, self._store)
-        from_hub = isinstance(manifest.source, HubSource)
+        from_hub = isinstance(manifest.source, RemoteSource)
         if path is None:
             state = ModelState.AVAILABLE if from_hub else ModelState.MISSING
         else:
             state = ModelState.PULLED if from_hub else ModelState.INSTALLED
-        return Entry(manifest, state, path, _size(manifest, path))
+        return Entry(manifest, state, path, _size(manifest, path), engine_of(manifest, path))
 
 
 def is_path(name: str) -> bool:
@@ -239,14 +210,19 @@ def is_path(name: str) -> bool:
 
 
 def _existing(name: str) -> Path:
-    try:
-        path = Path(name).expanduser()
-        present = path.exists()
-    except (OSError, RuntimeError) as error:
-        raise ModelNotPresent(name, f"is not a usable path: {error}") from error
-    if not present:
+    path = _expanded(name)
+    if path is None:
         raise ModelNotPresent(name, "does not exist; check the path")
     return path
+
+
+def _expanded(name: str) -> Path | None:
+    """A path that exists, or None."""
+    try:
+        path = Path(name).expanduser()
+        return path if path.exists() else None
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelNotPresent(name, f"is not a usable path: {error}") from error
 
 
 def _hint(name: str) -> str:
@@ -257,5 +233,5 @@ def _hint(name: str) -> str:
 
 def _size(manifest: Manifest, path: Path | None) -> int | None:
     if path is not None:
-        return path.stat().st_size if path.is_file() else None
+        return folder_bytes(path) if path.is_dir() else path.stat().st_size
     return manifest.source.size_bytes if isinstance(manifest.source, HubSource) else None

@@ -5,6 +5,8 @@
     $QUORATE_HOME/
     ├── models/<id>/<file>                 a complete, checked file, or nothing
     ├── models/<id>/.<file>.<digest>.part  the start of one, kept so that a pull can resume
+    ├── models/<id>/checkpoint/            the files of a checkpoint, all of them, or nothing
+    ├── models/<id>/.checkpoint.<digest>.part/  the start of that
     ├── models/<id>/pulled.json            repository, commit, SHA-256, size, date
     ├── locks/<id>.lock                    held while one process changes models/<id>
     └── models.d/*.toml                    the user's own manifests
@@ -13,47 +15,19 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
+from quorate_registry import records
 from quorate_registry.errors import StoreUnusable
-from quorate_registry.manifest import HubSource
+from quorate_registry.manifest import HubSource, SnapshotSource
+from quorate_registry.records import PullRecord, Record, SnapshotRecord
 
 RECORD_NAME = "pulled.json"
-
-
-@dataclass(frozen=True)
-class PullRecord:
-    """What a pull fetched.
-
-    Attributes:
-        repo: repository on the hub.
-        file: path inside the repository.
-        revision: what the manifest asked for, a branch perhaps.
-        commit: what that was resolved to.
-        sha256: SHA-256 of the file, hexadecimal.
-        size_bytes: size of the file.
-        pulled_at: time in UTC, ISO 8601.
-    """
-
-    repo: str
-    file: str
-    revision: str
-    commit: str
-    sha256: str
-    size_bytes: int
-    pulled_at: str
-
-    def serves(self, source: HubSource) -> bool:
-        """Whether the file of this record is the one that `source` names."""
-        same_file = (self.repo, self.file) == (source.repo, source.file)
-        same_revision = source.revision in (self.revision, self.commit)
-        same_sum = source.sha256 in (None, self.sha256)
-        return same_file and same_revision and same_sum
+CHECKPOINT_NAME = "checkpoint"
 
 
 def default_home() -> Path:
@@ -80,28 +54,43 @@ class Store:
         """Folder of one model; may be absent."""
         return self.home / "models" / model_id
 
-    def record(self, model_id: str) -> PullRecord | None:
+    def checkpoint(self, model_id: str) -> Path:
+        """Folder of a model's checkpoint; may be absent."""
+        return self.folder(model_id) / CHECKPOINT_NAME
+
+    def record(self, model_id: str) -> Record | None:
         """The record of a model, or None. An unreadable one counts as none: a pull renews it."""
         try:
-            fields = json.loads((self.folder(model_id) / RECORD_NAME).read_text("utf-8"))
-            record = PullRecord(**fields)
-        except (OSError, ValueError, TypeError):
+            text = (self.folder(model_id) / RECORD_NAME).read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
             return None
-        texts = (record.repo, record.file, record.revision, record.commit, record.sha256)
-        sound = isinstance(record.size_bytes, int) and all(isinstance(text, str) for text in texts)
-        return record if sound else None
+        return records.read(text)
 
     def pulled(self, model_id: str, source: HubSource) -> tuple[Path, PullRecord] | None:
         """File and record of a complete pull of `source`, or None."""
         record = self.record(model_id)
-        if record is None or not record.serves(source):
+        if not isinstance(record, PullRecord) or not record.serves(source):
             return None
         path = self.folder(model_id) / file_name(source.file)
         return (path, record) if path.is_file() else None
 
+    def pulled_snapshot(
+        self, model_id: str, source: SnapshotSource
+    ) -> tuple[Path, SnapshotRecord] | None:
+        """Folder and record of a complete pull of `source`, or None."""
+        record = self.record(model_id)
+        if not isinstance(record, SnapshotRecord) or not record.serves(source):
+            return None
+        path = self.checkpoint(model_id)
+        return (path, record) if path.is_dir() else None
+
     def part(self, model_id: str, source: HubSource, digest: str) -> Path:
         """Where the unfinished download of the content named by `digest` is kept."""
         return self.folder(model_id) / f".{file_name(source.file)}.{digest[:16]}.part"
+
+    def snapshot_part(self, model_id: str, digest: str) -> Path:
+        """Folder of the unfinished download of the files named by `digest`."""
+        return self.folder(model_id) / f".{CHECKPOINT_NAME}.{digest[:16]}.part"
 
     @contextmanager
     def locked(self, model_id: str) -> Iterator[Path]:
@@ -131,24 +120,29 @@ class Store:
         finally:
             os.close(descriptor)
 
-    def install(self, model_id: str, part: Path, record: PullRecord) -> Path:
+    def install(self, model_id: str, part: Path, record: Record) -> Path:
         """Give a finished download its final name. Call with the lock held.
 
         The record is written first: a crash between the two leaves a finished part, which the
         next pull picks up, and never a file without its record.
         """
         folder = self.folder(model_id)
-        final = folder / file_name(record.file)
-        final.unlink(missing_ok=True)
+        final = self.checkpoint(model_id)
+        if isinstance(record, PullRecord):
+            final = folder / file_name(record.file)
+            final.unlink(missing_ok=True)
+        for old in self._installed(model_id):
+            _delete(old)
         draft = folder / f".{RECORD_NAME}.new"
         with draft.open("w", encoding="utf-8") as file:
-            json.dump(asdict(record), file, indent=2)
+            file.write(records.written(record))
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, folder / RECORD_NAME)
+        _sync_folders(part)
         os.replace(part, final)
         for stale in folder.glob(".*.part"):
-            stale.unlink()
+            _delete(stale)
         _sync_folder(folder)
         return final
 
@@ -157,27 +151,60 @@ class Store:
 
         Returns:
             Bytes freed; 0 where there was nothing.
+
+        Raises:
+            StoreUnusable: something cannot be deleted.
         """
         if not self.folder(model_id).is_dir():
             return 0
         with self.locked(model_id) as folder:
-            record = self.record(model_id)
-            owned = [*folder.glob(".*.part"), folder / f".{RECORD_NAME}.new", folder / RECORD_NAME]
-            if record is not None:
-                owned.append(folder / file_name(record.file))
-            freed = 0
-            for path in owned:
-                if path.is_file():
-                    freed += path.stat().st_size
-                    path.unlink()
-            if not any(folder.iterdir()):
-                folder.rmdir()
+            owned = [
+                *folder.glob(".*.part"),
+                folder / f".{RECORD_NAME}.new",
+                *self._installed(model_id),
+                folder / RECORD_NAME,
+            ]
+            try:
+                freed = sum(_delete(path) for path in owned)
+                if not any(folder.iterdir()):
+                    folder.rmdir()
+            except OSError as error:
+                raise StoreUnusable(folder, error.strerror or str(error)) from error
             return freed
+
+    def _installed(self, model_id: str) -> list[Path]:
+        """What an earlier pull has put under its final name."""
+        found = [self.checkpoint(model_id)] if self.checkpoint(model_id).is_dir() else []
+        record = self.record(model_id)
+        if isinstance(record, PullRecord):
+            file = self.folder(model_id) / file_name(record.file)
+            found += [file] if file.is_file() else []
+        return found
 
 
 def file_name(file: str) -> str:
     """Last part of a path inside a repository."""
     return PurePosixPath(file).name
+
+
+def _delete(path: Path) -> int:
+    """Delete a file, or a folder with all that is in it; count the bytes of its files."""
+    if path.is_dir() and not path.is_symlink():
+        inside = [Path(place) / name for place, _, names in os.walk(path) for name in names]
+        size = sum(file.lstat().st_size for file in inside)
+        shutil.rmtree(path)
+        return size
+    if not path.is_file() and not path.is_symlink():
+        return 0
+    size = path.lstat().st_size
+    path.unlink()
+    return size
+
+
+def _sync_folders(part: Path) -> None:
+    """Write the names of the files in a folder to the disk; their content is there already."""
+    for place, _, _ in os.walk(part):
+        _sync_folder(Path(place))
 
 
 def _sync_folder(folder: Path) -> None:

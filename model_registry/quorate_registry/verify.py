@@ -1,29 +1,38 @@
-"""Check a model file that is on this machine: size, SHA-256, GGUF structure."""
+"""Check the files of a model that is on this machine: sizes, SHA-256, structure."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from quorate_registry.checkpoint import CheckpointFacts, folder_files, read_checkpoint
 from quorate_registry.errors import BrokenFile, ChecksumMismatch
 from quorate_registry.gguf import GgufFacts, read_facts
+from quorate_registry.hashing import sha256_of
 from quorate_registry.locate import path_of
-from quorate_registry.manifest import HubSource, Manifest, PathSource
+from quorate_registry.manifest import HubSource, Manifest, PackageSource, SnapshotSource
+from quorate_registry.records import SnapshotRecord
 from quorate_registry.store import Store
+
+_SHOWN = 3
+_AGAIN = "remove it and pull again"
 
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """A file that passed every check there was.
+    """A model that passed every check there was.
 
     Attributes:
-        id: registry id, or the name of a file outside the registry.
-        path: the file.
-        size_bytes: its size.
-        sha256: its SHA-256, hexadecimal.
-        pinned: whether a published SHA-256 was known and is equal.
-        facts: what its header says.
+        id: registry id, or the name of a file or folder outside the registry.
+        path: the file, or the folder of a checkpoint.
+        size_bytes: size of the file, or of all files in the folder.
+        sha256: SHA-256 of the file, hexadecimal; of a checkpoint that of the list that
+            ``sha256sum`` prints of its files, in the order of their paths.
+        pinned: whether published sums were known and are equal.
+        facts: what its header, or its configuration, says.
+        files: number of files that were checked.
     """
 
     id: str
@@ -31,7 +40,8 @@ class VerifyResult:
     size_bytes: int
     sha256: str
     pinned: bool
-    facts: GgufFacts
+    facts: GgufFacts | CheckpointFacts
+    files: int = 1
 
 
 @dataclass(frozen=True)
@@ -41,45 +51,48 @@ class _Expected:
 
 
 def verify(manifest: Manifest, store: Store) -> VerifyResult:
-    """Check the file of a manifest.
+    """Check the file or checkpoint of a manifest.
 
     Raises:
-        ModelNotPresent: there is no file to check.
-        BrokenFile: wrong size or structure.
+        ModelNotPresent: there is nothing to check.
+        BrokenFile: wrong files, size or structure.
         ChecksumMismatch: wrong content.
     """
-    return _check(manifest.id, path_of(manifest, store), _expected(manifest, store))
+    path = path_of(manifest, store)
+    if isinstance(manifest.source, SnapshotSource):
+        pulled = store.pulled_snapshot(manifest.id, manifest.source)
+        return _check_folder(manifest.id, path, pulled[1] if pulled else None)
+    if path.is_dir():
+        return _check_folder(manifest.id, path, None)
+    return _check(manifest.id, path, _expected(manifest, store))
 
 
-def verify_file(name: str, path: Path) -> VerifyResult:
-    """Check the structure of a file about which nothing was published.
+def verify_path(name: str, path: Path) -> VerifyResult:
+    """Check the structure of a file or checkpoint about which nothing was published.
 
     Raises:
         BrokenFile: wrong structure.
     """
+    if path.is_dir():
+        return _check_folder(name, path, None)
     return _check(name, path, _Expected(None, None))
 
 
 def _expected(manifest: Manifest, store: Store) -> _Expected:
     source = manifest.source
-    if isinstance(source, PathSource):
-        return _Expected(None, None)
     pulled = store.pulled(manifest.id, source) if isinstance(source, HubSource) else None
     if pulled is not None:
         return _Expected(pulled[1].size_bytes, pulled[1].sha256)
-    return _Expected(None, source.sha256)
+    published = source.sha256 if isinstance(source, HubSource | PackageSource) else None
+    return _Expected(None, published)
 
 
 def _check(name: str, path: Path, expected: _Expected) -> VerifyResult:
     facts = read_facts(path)
     if expected.size_bytes not in (None, facts.file_bytes):
-        reason = f"has {facts.file_bytes} bytes, {expected.size_bytes} were pulled; remove it and"
-        raise BrokenFile(path, f"{reason} pull again")
-    try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise BrokenFile(path, f"cannot be read: {error.strerror or error}") from error
+        reason = f"has {facts.file_bytes} bytes, {expected.size_bytes} were pulled"
+        raise BrokenFile(path, f"{reason}; {_AGAIN}")
+    sha256 = _sha256(path)
     if expected.sha256 not in (None, sha256):
         advice = "the file was changed or damaged; remove it and get it again"
         raise ChecksumMismatch(str(path), str(expected.sha256), sha256, advice)
@@ -91,3 +104,64 @@ def _check(name: str, path: Path, expected: _Expected) -> VerifyResult:
         pinned=expected.sha256 is not None,
         facts=facts,
     )
+
+
+def _check_folder(name: str, folder: Path, record: SnapshotRecord | None) -> VerifyResult:
+    paths = folder_files(folder)
+    if record is not None:
+        _check_names_and_sizes(folder, paths, record)
+    sums = {path: _sha256(folder / path) for path in paths}
+    if record is not None:
+        _check_sums(folder, sums, record)
+    facts = read_checkpoint(folder)
+    lines = "".join(f"{sha256}  {path}\n" for path, sha256 in sums.items())
+    return VerifyResult(
+        id=name,
+        path=folder,
+        size_bytes=facts.file_bytes,
+        sha256=hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest(),
+        pinned=record is not None,
+        facts=facts,
+        files=len(paths),
+    )
+
+
+def _check_names_and_sizes(folder: Path, paths: Sequence[str], record: SnapshotRecord) -> None:
+    recorded = {file.path: file.size_bytes for file in record.files}
+    problems = []
+    if missing := sorted(recorded.keys() - set(paths)):
+        problems.append(f"lacks {_named(missing)}")
+    if extra := sorted(set(paths) - recorded.keys()):
+        problems.append(f"holds {_named(extra)}, not pulled")
+    for path in sorted(recorded.keys() & set(paths)):
+        size = (folder / path).stat().st_size
+        if size != recorded[path]:
+            problems.append(f"has {size} bytes of {path}, {recorded[path]} were pulled")
+    if problems:
+        raise BrokenFile(folder, f"{_named(problems, '; ')}; {_AGAIN}")
+
+
+def _check_sums(folder: Path, sums: dict[str, str], record: SnapshotRecord) -> None:
+    changed = [file for file in record.files if sums[file.path] != file.sha256]
+    if not changed:
+        return
+    first, *others = changed
+    also = f", and so were {_named([file.path for file in others])}" if others else ""
+    advice = f"the file was changed or damaged{also}; {_AGAIN}"
+    raise ChecksumMismatch(str(folder / first.path), first.sha256, sums[first.path], advice)
+
+
+def _named(names: Sequence[str], separator: str = ", ") -> str:
+    more = len(names) - _SHOWN
+    shown = separator.join(n if n.isprintable() else repr(n) for n in names[:_SHOWN])
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _sha256(path: Path) -> str:
+    try:
+        if not path.is_file():
+            # Opening a pipe would wait for ever for somebody to write into it.
+            raise BrokenFile(path, "is not a file")
+        return sha256_of(path)
+    except OSError as error:
+        raise BrokenFile(path, f"cannot be read: {error.strerror or error}") from error

@@ -1,8 +1,9 @@
 """A small Hugging Face hub on the loopback interface, with faults to order.
 
-It answers what ``huggingface_hub`` 2.4 asks for when one file is fetched: HEAD and GET of
-``/{repo}/resolve/{revision}/{file}`` with the headers of large-file storage, and the error codes
-of the real hub.
+It answers what ``huggingface_hub`` 2.4 asks for when files are fetched: HEAD and GET of
+``/{repo}/resolve/{revision}/{file}`` with the headers of large-file storage, GET of
+``/api/models/{repo}/revision/{revision}?blobs=True`` with the list of files, and the error codes of
+the real hub.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import hashlib
 import json
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -37,8 +39,10 @@ class Faults:
     statuses: deque[int] = field(default_factory=deque)
     """Answer with these statuses first, whatever the method."""
     always_status: int | None = None
-    corrupt: bool = False
-    """Serve other bytes than the published checksum belongs to."""
+    corrupt: bool | str = False
+    """Serve other bytes than the published checksum belongs to; a text: of this file alone."""
+    listing: Callable[[dict[str, Any]], Any] | None = None
+    """Turns the list of files into what is answered in its place."""
     ignores_ranges: bool = False
     shifted_range: int = 0
     """Answer a range request so many bytes further on than asked."""
@@ -61,6 +65,7 @@ class LoopbackHub:
         self.files: dict[tuple[str, str], bytes] = {}
         self.revisions = {"main": COMMIT}
         self.published_as_large_file = True
+        self.small_files: set[tuple[str, str]] = set()
         self.faults = Faults()
         self.requests: list[SeenRequest] = []
         self.get_seen = threading.Event()
@@ -72,13 +77,30 @@ class LoopbackHub:
         )
         self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def add(self, repo: str, file: str, content: bytes) -> str:
-        """Publish a file and return its SHA-256."""
+    def add(self, repo: str, file: str, content: bytes, *, large: bool = True) -> str:
+        """Publish a file, in large-file storage or in git itself, and return its SHA-256."""
         self.files[repo, file] = content
+        (self.small_files.discard if large else self.small_files.add)((repo, file))
         return hashlib.sha256(content).hexdigest()
+
+    def is_large(self, repo: str, file: str) -> bool:
+        return self.published_as_large_file and (repo, file) not in self.small_files
 
     def seen(self, method: str) -> list[SeenRequest]:
         return [request for request in self.requests if request.method == method]
+
+    def fetched(self) -> list[str]:
+        """Files whose bytes were asked for, in order."""
+        paths = [request.path for request in self.seen("GET")]
+        return [
+            path.partition("/resolve/")[2].partition("/")[2]
+            for path in paths
+            if "/resolve/" in path
+        ]
+
+    def listings(self) -> int:
+        """How often a list of files was asked for."""
+        return sum(request.path.startswith("/api/") for request in self.requests)
 
     def close(self) -> None:
         self._server.shutdown()
@@ -97,6 +119,11 @@ class LoopbackHub:
     ) -> None:
         if self._thread.is_alive():
             self.close()
+
+
+def git_blob_id(content: bytes) -> str:
+    """What git calls this content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -119,6 +146,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append(
             SeenRequest(self.command, path, self.headers["Range"], self.headers["Authorization"])
         )
+        if path.startswith("/api/models/"):
+            self._answer_listing(*path.removeprefix("/api/models/").split("/revision/"))
+            return
         repo, _, rest = path.strip("/").partition("/resolve/")
         revision, _, file = rest.partition("/")
         refusal = self._ordered_fault() or self._missing_right() or self._gap(repo, revision, file)
@@ -128,7 +158,32 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(*refusal)
         else:
             commit = self.hub.revisions.get(revision, revision)
-            self._serve(self.hub.files[repo, file], commit)
+            self._serve(repo, file, commit)
+
+    def _answer_listing(self, repo: str, revision: str) -> None:
+        refusal = self._ordered_fault() or self._unknown(repo, revision)
+        if repo in self.hub.faults.renamed:
+            self._redirect(f"/api/models/{self.hub.faults.renamed[repo]}/revision/{revision}")
+        elif refusal is not None:
+            self._refuse(*refusal)
+        else:
+            answer: Any = {
+                "id": repo,
+                "sha": self.hub.revisions.get(revision, revision),
+                "siblings": [
+                    self._sibling(repo, file) for known, file in self.hub.files if known == repo
+                ],
+            }
+            change = self.hub.faults.listing
+            self._send_json(200, answer if change is None else change(answer))
+
+    def _sibling(self, repo: str, file: str) -> dict[str, Any]:
+        content = self.hub.files[repo, file]
+        sibling = {"rfilename": file, "size": len(content), "blobId": git_blob_id(content)}
+        if self.hub.is_large(repo, file):
+            sha256 = hashlib.sha256(content).hexdigest()
+            sibling["lfs"] = {"sha256": sha256, "size": len(content), "pointerSize": 134}
+        return sibling
 
     def _ordered_fault(self) -> tuple[int, str] | None:
         faults = self.hub.faults
@@ -143,11 +198,14 @@ class _Handler(BaseHTTPRequestHandler):
         return (401 if given is None else 403), "GatedRepo"
 
     def _gap(self, repo: str, revision: str, file: str) -> tuple[int, str] | None:
+        gap = self._unknown(repo, revision)
+        return gap or (None if (repo, file) in self.hub.files else (404, "EntryNotFound"))
+
+    def _unknown(self, repo: str, revision: str) -> tuple[int, str] | None:
         if not any(repo == known for known, _ in self.hub.files):
             return 404, "RepoNotFound"
-        if revision not in (*self.hub.revisions, *self.hub.revisions.values()):
-            return 404, "RevisionNotFound"
-        return None if (repo, file) in self.hub.files else (404, "EntryNotFound")
+        known = revision in (*self.hub.revisions, *self.hub.revisions.values())
+        return None if known else (404, "RevisionNotFound")
 
     def _redirect(self, location: str) -> None:
         self.send_response(307)
@@ -156,7 +214,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _refuse(self, status: int, code: str) -> None:
-        body = json.dumps({"error": "refused"}).encode()
+        self._send_json(status, {"error": "refused"}, code)
+
+    def _send_json(self, status: int, value: Any, code: str = "") -> None:
+        body = json.dumps(value).encode()
         self.send_response(status)
         if code:
             self.send_header("X-Error-Code", code)
@@ -166,7 +227,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(body)
 
-    def _serve(self, content: bytes, commit: str) -> None:
+    def _serve(self, repo: str, file: str, commit: str) -> None:
+        content = self.hub.files[repo, file]
         size, etag = len(content), hashlib.sha256(content).hexdigest()
         asked = self.headers["Range"]
         ranged = asked is not None and not self.hub.faults.ignores_ranges
@@ -176,7 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.hub.faults.without_hub_headers:
             self.send_header("X-Repo-Commit", commit)
         self.send_header("Accept-Ranges", "bytes")
-        if self.hub.published_as_large_file:
+        if self.hub.is_large(repo, file):
             self.send_header("X-Linked-Etag", f'"{etag}"')
             self.send_header("X-Linked-Size", str(size))
         self.send_header("ETag", f'"{etag[:40]}"')
@@ -185,11 +247,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(size - start + len(self.hub.faults.surplus)))
         self.end_headers()
         if self.command == "GET":
-            self._send_body(content, start)
+            self._send_body(file, content, start)
 
-    def _send_body(self, content: bytes, start: int) -> None:
+    def _send_body(self, file: str, content: bytes, start: int) -> None:
         faults = self.hub.faults
-        if faults.corrupt:
+        if faults.corrupt in (True, file):
             content = content[:-1] + bytes([content[-1] ^ 0xFF])
         body = content[start:] + faults.surplus
         if faults.cut_after:

@@ -14,6 +14,7 @@ from quorate.dispatch.settings import DispatchSettings
 from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.remote.settings import RemoteSettings
 from quorate.engines.scripted.options import ScriptedOptions
+from quorate.engines.vllm.options import VllmOptions
 from quorate.errors import SettingsError
 from quorate.generation import (
     Alignment,
@@ -88,7 +89,7 @@ def keys(tables: Iterable[Mapping[str, Any]]) -> set[str]:
 
 def options_of(engine: str) -> list[Mapping[str, Any]]:
     models = tomllib.loads(uncommented_example())["models"]
-    chosen = [model for model in models if model.get("engine", "llama_cpp") == engine]
+    chosen = [model for model in models if (model.get("engine") or "llama_cpp") == engine]
     return [model["options"] for model in chosen if "options" in model]
 
 
@@ -114,7 +115,7 @@ def test_the_example_names_models_of_the_catalogue(tmp_path: Path) -> None:
 
 def test_the_example_loads_with_every_commented_key(tmp_path: Path) -> None:
     settings = loaded(tmp_path, uncommented_example())
-    assert [model.engine for model in settings.models] == ["llama_cpp", "llama_cpp", "scripted"]
+    assert [model.engine for model in settings.models] == ["", "", "vllm", "scripted"]
     assert settings.models[-1].id == "toy"
 
 
@@ -134,6 +135,7 @@ def test_the_example_documents_every_key_and_no_other() -> None:
     assert set(example["server"]) == names(ServerSettings, DispatchSettings) | {"default_profile"}
     assert keys(example["models"]) == names(ModelSettings)
     assert keys(options_of("llama_cpp")) == names(LlamaCppOptions)
+    assert keys(options_of("vllm")) == names(VllmOptions)
     assert keys(options_of("scripted")) == names(ScriptedOptions)
     plan = names(Plan) - {"beam"} | {f"beam_{name}" for name in names(BeamOptions)}
     assert keys(example["profiles"].values()) == plan
@@ -147,6 +149,7 @@ def test_what_the_example_leaves_commented_is_the_default() -> None:
         (example["server"], set_here["server"], (ServerSettings, DispatchSettings)),
         (example["models"][0], set_here["models"][0], (ModelSettings,)),
         (options_of("llama_cpp")[0], set_here["models"][0]["options"], (LlamaCppOptions,)),
+        (options_of("vllm")[0], {}, (VllmOptions,)),
         (options_of("scripted")[0], {}, (ScriptedOptions,)),
         (example["routing"], {}, (RoutingSettings,)),
         (example["energy"], {}, (EnergySettings,)),
@@ -193,7 +196,7 @@ def test_a_model_keeps_what_it_was_given(tmp_path: Path) -> None:
         """,
     )
     (model,) = settings.models
-    assert (model.model, model.id, model.engine) == ("qwen3-4b", "big", "llama_cpp")
+    assert (model.model, model.id, model.engine) == ("qwen3-4b", "big", "")
     assert (model.cores, model.load, model.step_timeout_seconds) == (4, False, 90.0)
     assert dict(model.options) == {"sessions": 2}
 
@@ -394,7 +397,7 @@ WRONG = [
     # models
     (
         "[[models]]\nmodel = 'a'\nengine = 'llama'\n",
-        "models[0].engine: must be one of llama_cpp, scripted, not 'llama'",
+        "models[0].engine: must be one of llama_cpp, scripted, vllm, not 'llama'",
     ),
     ("[[models]]\ncores = 1\n", "models[0].model: is missing; name a registry id or a path"),
     ("[[models]]\nengine = 'scripted'\n", "models[0].id: is missing; a scripted model has no"),

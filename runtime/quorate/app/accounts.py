@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 import time
@@ -114,12 +113,20 @@ class Identities:
 
 
 def _described(model: ModelSettings) -> str:
-    size = 0
-    if is_path(model.model):
-        with contextlib.suppress(OSError):
-            size = Path(model.model).stat().st_size
+    content = _content(Path(model.model)) if is_path(model.model) else 0
     options = sorted((name, repr(value)) for name, value in model.options.items())
-    return f"{model.model} {size} {model.engine} {model.cores} {options}"
+    return f"{model.model} {content} {model.engine} {model.cores} {options}"
+
+
+def _content(path: Path) -> object:
+    """What changes with a model without reading it: the size of a file, of a folder its files."""
+    try:
+        if not path.is_dir():
+            return path.stat().st_size
+        found = [(file.name, file.stat()) for file in path.iterdir()]
+    except OSError:
+        return 0
+    return sorted((name, status.st_size, status.st_mtime_ns) for name, status in found)
 
 
 def work_costs(profiles: Profiles, fleet: Fleet) -> Mapping[str, WorkCosts]:

@@ -7,7 +7,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from quorate.app.accounts import open_books
@@ -59,12 +59,14 @@ async def running(
         machine: As the energy meter sees it; None is this one.
 
     Raises:
-        SettingsError: The address cannot be listened on, the ledger cannot be opened, or a secret
-            that the configuration names is not there.
+        SettingsError: The address cannot be listened on, the ledger cannot be opened, a secret
+            that the configuration names is not there, or a model has options of another engine
+            than it gets.
     """
     registry = registry or Registry()
     keys = KeyRing(settings.keys)
     sources = Sources(registry)
+    settings = replace(settings, models=sources.settled(settings.models))
     fleet = Fleet(_Starter(settings.models).start, available_cores(), sources.find)
     for model in settings.models:
         fleet.add(sources.configured(model))

@@ -1,4 +1,4 @@
-"""``quorate models``: look at, fetch, check and delete model files."""
+"""``quorate models``: look at, fetch, check and delete model files and checkpoints."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from quorate_registry import Entry, GgufFacts, Registry
+    from quorate_registry import CheckpointFacts, Entry, GgufFacts, Registry
     from quorate_registry.manifest import Source
 
 app = typer.Typer(
     name="models",
-    help="List, pull, inspect, verify and remove model files.",
+    help="List, pull, inspect, verify and remove models.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -24,7 +24,10 @@ app = typer.Typer(
 
 ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="Registry id.")]
 ModelName = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Registry id, or path of a GGUF file.")
+    str,
+    typer.Argument(
+        metavar="MODEL", help="Registry id, or path of a GGUF file or checkpoint folder."
+    ),
 ]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 
@@ -71,7 +74,7 @@ def inspect(
     ] = None,
     as_json: JsonOutput = False,
 ) -> None:
-    """Print what the header of a model file says."""
+    """Print what the headers of a model's files say."""
     with _one_line_errors():
         facts = _registry().inspect(model)
     tokens = context or min(facts.context_length or 4096, 4096)
@@ -85,13 +88,14 @@ def inspect(
 
 @app.command()
 def verify(model: ModelName, as_json: JsonOutput = False) -> None:
-    """Check the size, SHA-256 and structure of a model file."""
+    """Check the sizes, SHA-256 and structure of a model's files."""
     with _one_line_errors():
         result = _registry().verify(model)
     fields = {
         "id": result.id,
         "path": str(result.path),
         "size_bytes": result.size_bytes,
+        "files": result.files,
         "sha256": result.sha256,
         "pinned": result.pinned,
         "ok": True,
@@ -99,14 +103,14 @@ def verify(model: ModelName, as_json: JsonOutput = False) -> None:
     if as_json:
         _print_json(fields)
         return
-    against = "equals the published sum" if result.pinned else "no published sum to compare with"
-    typer.echo(f"{result.id}: ok, {result.size_bytes} bytes, sound GGUF")
-    typer.echo(f"SHA-256 {result.sha256} ({against})")
+    from quorate.cli.models_view import print_verified
+
+    print_verified(result)
 
 
 @app.command()
 def remove(model: ModelId, as_json: JsonOutput = False) -> None:
-    """Delete the downloaded file of a model, finished or not."""
+    """Delete the downloaded files of a model, finished or not."""
     with _one_line_errors():
         freed = _registry().remove(model)
     if as_json:
@@ -151,7 +155,7 @@ def _entry_fields(entry: Entry) -> dict[str, Any]:
         "state": entry.state.value,
         "description": manifest.description,
         "licence": manifest.licence,
-        "engine": manifest.engine,
+        "engine": entry.engine,
         "context": manifest.context,
         "tags": list(manifest.tags),
         "source": _source_fields(manifest.source),
@@ -161,7 +165,7 @@ def _entry_fields(entry: Entry) -> dict[str, Any]:
 
 
 def _source_fields(source: Source) -> dict[str, Any]:
-    from quorate_registry import HubSource, PackageSource
+    from quorate_registry import HubSource, PackageSource, SnapshotSource
 
     if isinstance(source, HubSource):
         return {
@@ -171,15 +175,25 @@ def _source_fields(source: Source) -> dict[str, Any]:
             "revision": source.revision,
             "approximate_bytes": source.approximate_bytes,
         }
+    if isinstance(source, SnapshotSource):
+        return {
+            "kind": "snapshot",
+            "repo": source.repo,
+            "files": list(source.files),
+            "revision": source.revision,
+            "approximate_bytes": source.approximate_bytes,
+        }
     if isinstance(source, PackageSource):
         return {"kind": "package", "package": source.package, "file": source.file}
     return {"kind": "path", "path": str(source.path)}
 
 
-def _facts_fields(facts: GgufFacts, context_tokens: int) -> dict[str, Any]:
+def _facts_fields(facts: GgufFacts | CheckpointFacts, context_tokens: int) -> dict[str, Any]:
     from dataclasses import asdict
 
     fields = asdict(facts)
+    # What a configuration says stands beside the rest, as all of a GGUF header does.
+    fields.update(fields.pop("config", {}))
     fields["path"] = str(facts.path)
     fields["memory"] = {
         "context_tokens": context_tokens,

@@ -9,7 +9,14 @@ from typing import Any
 
 import typer
 
-from quorate_registry import Entry, GgufFacts, HubSource
+from quorate_registry import (
+    CheckpointFacts,
+    Entry,
+    GgufFacts,
+    HubSource,
+    SnapshotSource,
+    VerifyResult,
+)
 from quorate_registry.sizes import human_size
 
 Progress = Callable[[int, int], None]
@@ -40,9 +47,37 @@ def print_entries(entries: Sequence[Entry]) -> None:
     Console().print(table)
 
 
-def print_facts(facts: GgufFacts, context_tokens: int) -> None:
+def print_facts(facts: GgufFacts | CheckpointFacts, context_tokens: int) -> None:
     """Print one fact per line, and last the chat template as it is."""
-    lines = [
+    lines = _gguf_lines(facts) if isinstance(facts, GgufFacts) else _checkpoint_lines(facts)
+    memory = facts.memory_estimate(context_tokens)
+    amount = "unknown" if memory is None else f"about {human_size(memory)}"
+    lines += [
+        ("memory", f"{amount} with {context_tokens:,} tokens of context"),
+        ("chat template", "none" if facts.chat_template is None else "see below"),
+    ]
+    for label, value in lines:
+        styled = typer.style(f"{label:<16}", bold=True) if sys.stdout.isatty() else f"{label:<16}"
+        typer.echo(f"{styled} {value}")
+    if facts.chat_template is not None:
+        typer.echo()
+        for line in facts.chat_template.splitlines():
+            typer.echo(f"  {_printable(line)}")
+
+
+def print_verified(result: VerifyResult) -> None:
+    """Print what a model that passed every check was checked against."""
+    against = "equals the published sum" if result.pinned else "no published sum to compare with"
+    kind = f"{result.size_bytes} bytes, sound GGUF"
+    if isinstance(result.facts, CheckpointFacts):
+        against = "all as pulled" if result.pinned else "nothing published to compare with"
+        kind = f"{result.files} files, {result.size_bytes} bytes, sound checkpoint"
+    typer.echo(f"{result.id}: ok, {kind}")
+    typer.echo(f"SHA-256 {result.sha256} ({against})")
+
+
+def _gguf_lines(facts: GgufFacts) -> list[tuple[str, str]]:
+    return [
         ("file", str(facts.path)),
         ("name", _printable(facts.name)),
         ("architecture", _printable(facts.architecture)),
@@ -56,20 +91,28 @@ def print_facts(facts: GgufFacts, context_tokens: int) -> None:
         ("file size", human_size(facts.file_bytes)),
         ("weights", human_size(facts.tensor_bytes)),
         ("KV cache", f"{human_size(facts.kv_bytes_per_token)} per token"),
-        (
-            "memory",
-            f"about {human_size(facts.memory_estimate(context_tokens))}"
-            f" with {context_tokens:,} tokens of context",
-        ),
-        ("chat template", "none" if facts.chat_template is None else "see below"),
     ]
-    for label, value in lines:
-        styled = typer.style(f"{label:<16}", bold=True) if sys.stdout.isatty() else f"{label:<16}"
-        typer.echo(f"{styled} {value}")
-    if facts.chat_template is not None:
-        typer.echo()
-        for line in facts.chat_template.splitlines():
-            typer.echo(f"  {_printable(line)}")
+
+
+def _checkpoint_lines(facts: CheckpointFacts) -> list[tuple[str, str]]:
+    config, kv_bytes = facts.config, facts.config.kv_bytes_per_token
+    parameters = "unknown: packed" if facts.parameters is None else f"{facts.parameters:,}"
+    heads = f"{config.heads}, key-value {config.kv_heads}, of {config.head_size}"
+    return [
+        ("folder", str(facts.path)),
+        ("architecture", _printable(config.architecture)),
+        ("type of weights", facts.dtype),
+        ("quantisation", _printable(config.quantisation) or "none"),
+        ("parameters", parameters),
+        ("context", f"{config.context_length:,} tokens"),
+        ("layers", str(config.layers)),
+        ("embedding width", str(config.embedding_length)),
+        ("heads", heads),
+        ("vocabulary", f"{config.vocabulary_size:,} tokens, {_printable(facts.tokenizer)}"),
+        ("files", human_size(facts.file_bytes)),
+        ("weights", human_size(facts.tensor_bytes)),
+        ("KV cache", "unknown" if kv_bytes is None else f"{human_size(kv_bytes)} per token"),
+    ]
 
 
 @contextmanager
@@ -106,7 +149,7 @@ def _size(entry: Entry) -> str:
     if entry.size_bytes is not None:
         return human_size(entry.size_bytes)
     source = entry.manifest.source
-    if isinstance(source, HubSource) and source.approximate_bytes is not None:
+    if isinstance(source, HubSource | SnapshotSource) and source.approximate_bytes is not None:
         return f"~{human_size(source.approximate_bytes)}"
     return "-"
 

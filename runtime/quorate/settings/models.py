@@ -12,12 +12,13 @@ from typing import Any
 from quorate.engines.host.builders import ENGINE_NAMES
 from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.scripted.options import ScriptedOptions
+from quorate.engines.vllm.options import VllmOptions
 from quorate.errors import SettingsError
 from quorate.options import option, read_options, refuse_unknown
 from quorate.settings.tables import as_table, field_names, located
 
-_OPTIONS: Mapping[str, type[LlamaCppOptions] | type[ScriptedOptions]] = MappingProxyType(
-    {"llama_cpp": LlamaCppOptions, "scripted": ScriptedOptions}
+_OPTIONS: Mapping[str, type[LlamaCppOptions | ScriptedOptions | VllmOptions]] = MappingProxyType(
+    {"llama_cpp": LlamaCppOptions, "scripted": ScriptedOptions, "vllm": VllmOptions}
 )
 # A colon sets a weight off on the command line, and a slash makes a path.
 _ID = re.compile(r"[\w.+@-]+")
@@ -30,7 +31,8 @@ class ModelSettings:
     Attributes:
         model: Registry id, or path of a weight file.
         id: What plans call it; "" takes the registry id, or the file's name.
-        engine: Engine that runs it.
+        engine: Engine that runs it; "" goes by what the model is, which is known once its files
+            are looked for.
         cores: Processor cores it wants; 0 takes an even share.
         load: Whether it is loaded at start.
         step_timeout_seconds: A decode call of this length counts as stuck, and the worker is
@@ -43,7 +45,7 @@ class ModelSettings:
 
     model: str = ""
     id: str = ""
-    engine: str = option("llama_cpp", choices=ENGINE_NAMES)
+    engine: str = option("", choices=ENGINE_NAMES)
     cores: int = option(0, lowest=0, highest=4096)
     load: bool = True
     step_timeout_seconds: float = option(60.0, lowest=1.0, highest=86_400.0)
@@ -74,10 +76,16 @@ def read_models(tables: Any, folder: Path) -> tuple[ModelSettings, ...]:
 
 def _model(table: Mapping[str, Any], where: str, folder: Path) -> ModelSettings:
     plain = {name: value for name, value in table.items() if name != "options"}
+    if plain.get("engine") == "":
+        # The default can be written down, though it is no engine to choose.
+        del plain["engine"]
     refuse_unknown(table, field_names(ModelSettings), where)
     model = read_options(ModelSettings, plain, where)
     options = as_table(table.get("options", {}), f"{where}.options")
-    _OPTIONS[model.engine].from_mapping(options, f"{where}.options")
+    if model.engine:
+        check_options(model.engine, options, f"{where}.options")
+    else:
+        _check_for_any_engine(options, f"{where}.options")
     if model.engine == "scripted" and not model.id:
         raise SettingsError(f"{where}.id: is missing; a scripted model has no other name")
     if model.engine != "scripted" and not model.model:
@@ -97,6 +105,34 @@ def _model(table: Mapping[str, Any], where: str, folder: Path) -> ModelSettings:
         id=name,
         options=MappingProxyType(dict(options)),
     )
+
+
+def check_options(engine: str, options: Mapping[str, Any], where: str) -> None:
+    """Checks the options of a model against those of its engine.
+
+    Raises:
+        SettingsError: Names the key that is wrong.
+    """
+    if options:
+        _OPTIONS[engine].from_mapping(options, where)
+
+
+def _check_for_any_engine(options: Mapping[str, Any], where: str) -> None:
+    """Checks options that are right for one engine at least of those a weight file may get.
+
+    Which one it is shows at the start of the service, where they are checked again.
+    """
+    engines = [name for name in _OPTIONS if name != "scripted"]
+    names = {name: field_names(_OPTIONS[name]) for name in engines}
+    refuse_unknown(options, {key: None for known in names.values() for key in known}, where)
+    errors = []
+    # An engine that knows all the names has more to say about a wrong value than one that does not.
+    for engine in sorted(engines, key=lambda name: not set(options) <= set(names[name])):
+        try:
+            return check_options(engine, options, where)
+        except SettingsError as error:
+            errors.append(error)
+    raise errors[0]
 
 
 def default_id(name_or_path: str) -> str:

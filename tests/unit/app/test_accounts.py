@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -223,6 +224,32 @@ def test_the_size_of_a_models_file_is_a_part_of_its_identity(tmp_path: Path) -> 
         path.write_bytes(data)
         seen.append(Identities(chosen).of("single:a"))
     assert len(set(seen)) == 3
+
+
+def test_the_files_of_a_checkpoint_are_a_part_of_its_identity(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    chosen = settings(tmp_path, models=[{"id": "a", "model": f"{folder}/"}])
+    seen = [Identities(chosen).of("single:a")]
+
+    def look() -> None:
+        assert Identities(chosen).of("single:a") == Identities(chosen).of("single:a")
+        seen.append(Identities(chosen).of("single:a"))
+
+    folder.mkdir()
+    weights = folder / "model.safetensors"
+    weights.write_bytes(b"x")
+    look()
+    weights.write_bytes(b"xy")
+    look()
+    # Another quantisation may take as many bytes.
+    os.utime(weights, ns=(1, 1))
+    look()
+    (folder / "config.json").write_text("{}")
+    os.utime(folder / "config.json", ns=(1, 1))
+    look()
+    weights.rename(folder / "other.safetensors")
+    look()
+    assert len(set(seen)) == 6
 
 
 @pytest.mark.parametrize("key", ["single:c", "ensemble:a+c:same_vocabulary:static", "remote:far"])

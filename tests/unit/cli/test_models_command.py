@@ -21,6 +21,34 @@ kind = "hub"
 repo = "someone/tiny-GGUF"
 file = "tiny.gguf"
 """
+CHECKPOINT_MANIFEST = """
+id = "folder"
+description = "A tiny checkpoint"
+licence = "MIT"
+[source]
+kind = "snapshot"
+repo = "someone/tiny"
+approximate_bytes = 1500
+"""
+
+
+def smallest_checkpoint() -> dict[str, bytes]:
+    """One tensor of eight float32 weights, and a configuration that tries to steer a terminal."""
+    entry = {"t": {"dtype": "F32", "shape": [8], "data_offsets": [0, 32]}}
+    header = json.dumps(entry).encode()
+    config = {
+        "architectures": ["Evil\x1b[31mModel"],
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "hidden_size": 64,
+        "vocab_size": 8,
+        "quantization_config": {"quant_method": "fp\x1b8"},
+    }
+    return {
+        "config.json": json.dumps(config).encode(),
+        "model.safetensors": len(header).to_bytes(8, "little") + header + bytes(32),
+        "chat_template.jinja": b"first\nsecond \x1b[2J",
+    }
 
 
 def smallest_model() -> bytes:
@@ -87,6 +115,8 @@ class Command:
 def hub() -> Iterator[LoopbackHub]:
     with LoopbackHub() as running:
         running.add("someone/tiny-GGUF", "tiny.gguf", smallest_model())
+        for name, content in smallest_checkpoint().items():
+            running.add("someone/tiny", name, content, large=name == "model.safetensors")
         yield running
 
 
@@ -95,6 +125,7 @@ def models(tmp_path: Path, hub: LoopbackHub) -> Command:
     folder = tmp_path / "quorate" / "models.d"
     folder.mkdir(parents=True)
     (folder / "tiny.toml").write_text(MANIFEST)
+    (folder / "folder.toml").write_text(CHECKPOINT_MANIFEST)
     return Command(tmp_path, hub)
 
 
@@ -118,6 +149,75 @@ def test_a_model_is_listed_pulled_inspected_verified_and_removed(
     assert removed["id"] == "tiny"
     assert not path.exists()
     assert state() == "available"
+
+
+def test_a_checkpoint_is_listed_pulled_inspected_verified_and_removed(
+    models: Command, tmp_path: Path
+) -> None:
+    def listed() -> dict[str, object]:
+        return next(line for line in models.lines("list") if line["id"] == "folder")
+
+    size = sum(map(len, smallest_checkpoint().values()))
+    assert (listed()["state"], listed()["engine"]) == ("available", "vllm")
+    assert listed()["source"] == {
+        "kind": "snapshot",
+        "repo": "someone/tiny",
+        "files": [],
+        "revision": "main",
+        "approximate_bytes": 1500,
+    }
+    *progress, last = models.lines("pull", "folder")
+    folder = tmp_path / "quorate" / "models" / "folder" / "checkpoint"
+    assert last == {"event": "pulled", "id": "folder", "path": str(folder)}
+    assert progress[-1]["done_bytes"] == progress[-1]["total_bytes"] == size
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == smallest_checkpoint()
+    assert (listed()["state"], listed()["size_bytes"]) == ("pulled", size)
+    (facts,) = models.lines("inspect", "folder", "--context", "10")
+    assert (facts["parameters"], facts["layers"], facts["head_size"]) == (8, 2, 16)
+    assert facts["memory"] == {"context_tokens": 10, "bytes": 32 + 10 * 2 * 2 * 4 * 16 * 2}
+    (checked,) = models.lines("verify", "folder")
+    assert (checked["ok"], checked["pinned"], checked["files"]) == (True, True, 3)
+    shown = models("verify", "folder").stdout
+    assert f"folder: ok, 3 files, {size} bytes, sound checkpoint" in shown
+    (removed,) = models.lines("remove", "folder")
+    assert int(str(removed["freed_bytes"])) > size
+    assert not folder.exists()
+
+
+def test_an_available_checkpoint_shows_about_how_large_it_is(models: Command) -> None:
+    (line,) = (one for one in models("list").stdout.splitlines() if one.startswith("folder "))
+    assert line.split() == ["folder", "available", "~1.50", "kB", "-", "MIT"]
+
+
+def test_text_from_a_checkpoint_cannot_steer_the_terminal(models: Command) -> None:
+    models("pull", "folder")
+    shown = models("inspect", "folder").stdout
+    assert "\x1b" not in shown
+    assert "architecture     Evil·[31mModel" in shown
+    assert "quantisation     fp·8" in shown
+    assert "  second ·[2J" in shown
+
+
+def test_a_changed_file_of_a_checkpoint_is_named(models: Command, tmp_path: Path) -> None:
+    models("pull", "folder")
+    folder = tmp_path / "quorate" / "models" / "folder" / "checkpoint"
+    (folder / "chat_template.jinja").write_bytes(b"first\nsecond \x1b[3J")
+    assert f"{folder / 'chat_template.jinja'}: SHA-256 is " in models.fails("verify", "folder")
+    (folder / "chat_template.jinja").unlink()
+    assert f"{folder}: lacks chat_template.jinja; " in models.fails("verify", "folder")
+
+
+def test_an_unknown_cache_is_said_to_be_unknown(models: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "latent"
+    folder.mkdir()
+    for name, content in smallest_checkpoint().items():
+        (folder / name).write_bytes(content)
+    config = json.loads((folder / "config.json").read_text()) | {"kv_lora_rank": 512}
+    (folder / "config.json").write_text(json.dumps(config))
+    shown = models("inspect", str(folder)).stdout
+    assert "KV cache         unknown" in shown
+    assert "memory           unknown with 4,096 tokens" in shown
+    assert "latent: ok, 3 files" in models("verify", str(folder)).stdout
 
 
 def test_the_plain_list_fits_80_columns_and_has_no_escape_codes(models: Command) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import gguf
 import numpy as np
 import pytest
 
-from quorate_registry.manifest import HubSource
+from quorate_registry.manifest import HubSource, SnapshotSource
 from support.loopback_hub import LoopbackHub
 
 
@@ -71,3 +72,60 @@ def source(hub: LoopbackHub, tiny_gguf: Path) -> HubSource:
     """A published file, as a catalogue entry without pins names it."""
     hub.add("someone/tiny-GGUF", "quants/tiny.gguf", tiny_gguf.read_bytes())
     return HubSource("someone/tiny-GGUF", "quants/tiny.gguf")
+
+
+def _weights(*names: str) -> bytes:
+    """A safetensors file, written by the reference implementation of the format."""
+    from safetensors.numpy import save
+
+    generator = np.random.default_rng(len(names))
+    tensors = {name: generator.standard_normal((64, 8), dtype=np.float32) for name in names}
+    return bytes(save(tensors, metadata={"format": "pt"}))
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint() -> dict[str, bytes]:
+    """The files of a small sound checkpoint in two pieces, by name."""
+    first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+    places = {"model.embed_tokens.weight": first, "lm_head.weight": first, "norm.weight": second}
+    index = {"metadata": {"total_size": 6144}, "weight_map": places}
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "hidden_size": 64,
+        "max_position_embeddings": 128,
+        "num_attention_heads": 4,
+        "num_hidden_layers": 2,
+        "num_key_value_heads": 2,
+        "vocab_size": 96,
+    }
+    tokenizer = {"tokenizer_class": "TinyTokenizer", "chat_template": "{{ messages }}"}
+    return {
+        "config.json": json.dumps(config).encode(),
+        "generation_config.json": b"{}",
+        first: _weights("model.embed_tokens.weight", "lm_head.weight"),
+        second: _weights("norm.weight"),
+        "model.safetensors.index.json": json.dumps(index).encode(),
+        "tokenizer.json": b'{"version": "1.0"}',
+        "tokenizer_config.json": json.dumps(tokenizer).encode(),
+    }
+
+
+@pytest.fixture
+def checkpoint(tiny_checkpoint: dict[str, bytes], tmp_path: Path) -> Path:
+    """The small checkpoint in a folder of the user's own."""
+    folder = tmp_path / "Tiny-Checkpoint"
+    folder.mkdir()
+    for name, content in tiny_checkpoint.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture
+def snapshot(hub: LoopbackHub, tiny_checkpoint: dict[str, bytes]) -> SnapshotSource:
+    """The small checkpoint, published among files that nobody needs or wants."""
+    for name, content in tiny_checkpoint.items():
+        hub.add("someone/tiny", name, content, large=name.endswith(".safetensors"))
+    for name in ("pytorch_model.bin", "old.pt", "old.pth", "modeling_tiny.py", "README.md"):
+        hub.add("someone/tiny", name, b"anything", large=False)
+    hub.add("someone/tiny", "consolidated.safetensors", _weights("again"))
+    return SnapshotSource("someone/tiny")

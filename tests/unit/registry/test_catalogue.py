@@ -6,7 +6,7 @@ import pytest
 
 from quorate_registry.catalogue import SHIPPED_MODELS, load_catalogue, nearest_ids
 from quorate_registry.errors import ManifestError
-from quorate_registry.manifest import HubSource, PackageSource
+from quorate_registry.manifest import HubSource, PackageSource, SnapshotSource
 
 OWN = """
 id = "{id}"
@@ -36,6 +36,21 @@ def test_hub_models_are_gguf_files_with_a_known_context(tmp_path: Path) -> None:
     for manifest in load_catalogue(tmp_path).values():
         assert manifest.context is not None
         assert not isinstance(manifest.source, HubSource) or manifest.source.file.endswith(".gguf")
+
+
+def test_checkpoints_stand_beside_the_files(tmp_path: Path) -> None:
+    catalogue = load_catalogue(tmp_path)
+    sources = {
+        model_id: manifest.source
+        for model_id, manifest in catalogue.items()
+        if isinstance(manifest.source, SnapshotSource)
+    }
+    assert set(sources) == {"smollm2-135m-instruct-bf16", "qwen3-0.6b-bf16", "qwen3-8b-bf16"}
+    for model_id, source in sources.items():
+        assert model_id.removesuffix("-bf16") in catalogue
+        assert (source.revision, source.files) == ("main", ())
+        assert source.approximate_bytes is not None
+        assert catalogue[model_id].licence == "Apache-2.0"
 
 
 def test_the_embedded_model_is_pinned(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import pytest
 
 from quorate_registry.disk import Disk
-from quorate_registry.download import ATTEMPTS, MARGIN_BYTES, Downloader
+from quorate_registry.download import Downloader
 from quorate_registry.errors import (
     BrokenFile,
     ChecksumMismatch,
@@ -24,6 +24,7 @@ from quorate_registry.errors import (
 from quorate_registry.hub import Hub
 from quorate_registry.manifest import HubSource
 from quorate_registry.store import Store
+from quorate_registry.transfer import ATTEMPTS, MARGIN_BYTES
 from support.loopback_hub import COMMIT, LoopbackHub
 
 

@@ -5,12 +5,19 @@ from pathlib import Path
 import pytest
 
 from quorate_registry.errors import ManifestError
-from quorate_registry.manifest import HubSource, Manifest, PackageSource, PathSource
+from quorate_registry.manifest import (
+    HubSource,
+    Manifest,
+    PackageSource,
+    PathSource,
+    SnapshotSource,
+)
 from quorate_registry.manifest_toml import load_manifest, parse_manifest
 
 ORIGIN = Path("/manifests/tiny.toml")
 HEAD = 'id = "tiny"\ndescription = "A tiny model"\nlicence = "MIT"\n'
 HUB = '[source]\nkind = "hub"\nrepo = "someone/tiny"\nfile = "a/tiny.gguf"\n'
+SNAPSHOT = '[source]\nkind = "snapshot"\nrepo = "someone/tiny"\n'
 
 
 def refused(text: str) -> ManifestError:
@@ -41,7 +48,7 @@ def test_a_full_hub_manifest_is_read() -> None:
 
 def test_what_is_left_out_has_its_default() -> None:
     manifest = parse_manifest(HEAD + HUB, ORIGIN)
-    assert manifest.engine == "llama_cpp"
+    assert manifest.engine == ""
     assert manifest.context is None
     assert manifest.tags == ()
     assert manifest.source == HubSource("someone/tiny", "a/tiny.gguf", "main", None, None)
@@ -57,6 +64,14 @@ def test_a_package_source_is_read() -> None:
     assert parse_manifest(text, ORIGIN).source == PackageSource("pkg", "m.gguf")
 
 
+def test_a_snapshot_is_read() -> None:
+    text = HEAD + SNAPSHOT + 'revision = "v1"\nfiles = ["m*", "*.json"]\napproximate_bytes = 9\n'
+    manifest = parse_manifest(text, ORIGIN)
+    assert manifest.source == SnapshotSource("someone/tiny", "v1", ("m*", "*.json"), 9)
+    assert parse_manifest(HEAD + SNAPSHOT, ORIGIN).source == SnapshotSource("someone/tiny")
+    assert parse_manifest(HEAD + 'engine = "vllm"\n' + SNAPSHOT, ORIGIN).engine == "vllm"
+
+
 @pytest.mark.parametrize(
     ("text", "key", "reason"),
     [
@@ -68,9 +83,21 @@ def test_a_package_source_is_read() -> None:
         (HEAD + "tags = [1]\n" + HUB, "tags", "list of strings"),
         (HEAD + 'tags = "chat"\n' + HUB, "tags", "list of strings"),
         (HEAD + 'engine = "pytorch"\n' + HUB, "engine", "one of llama_cpp, vllm"),
+        (HEAD + 'engine = ""\n' + HUB, "engine", "one of llama_cpp, vllm"),
+        (HEAD + 'engine = "llama_cpp"\n' + SNAPSHOT, "engine", "a snapshot needs 'vllm'"),
+        (HEAD + SNAPSHOT + 'file = "a"\n', "source.file", "nearest known key is 'files'"),
+        (HEAD + SNAPSHOT + f'sha256 = "{"a" * 64}"\n', "source.sha256", "is not known"),
+        (HEAD + SNAPSHOT + 'files = "*"\n', "source.files", "list of strings"),
+        (HEAD + SNAPSHOT + 'files = ["../*"]\n', "source.files", "inside the repository"),
+        (HEAD + SNAPSHOT + 'files = ["/etc/*"]\n', "source.files", "inside the repository"),
+        (HEAD + SNAPSHOT + 'files = [".*"]\n', "source.files", "inside the repository"),
+        (HEAD + SNAPSHOT + 'files = ["*.bin"]\n', "source.files", "'*.bin' is never fetched"),
+        (HEAD + SNAPSHOT + 'files = ["*.py"]\n', "source.files", "'*.py' is never fetched"),
+        (HEAD + SNAPSHOT + 'revision = "-x"\n', "source.revision", "commit, tag or branch"),
+        (HEAD + SNAPSHOT.replace("someone/", ""), "source.repo", "must be owner/name"),
         (HEAD, "source", "is missing"),
         (HEAD + 'source = "x"\n', "source", "must be a table"),
-        (HEAD + '[source]\nrepo = "a/b"\n', "source.kind", "one of hub, path, package"),
+        (HEAD + '[source]\nrepo = "a/b"\n', "source.kind", "one of hub, snapshot, path, package"),
         (HEAD + HUB.replace("someone/", ""), "source.repo", "must be owner/name"),
         (HEAD + HUB.replace("a/tiny", "../tiny"), "source.file", "inside its source"),
         (HEAD + HUB.replace("a/tiny", "/etc/tiny"), "source.file", "inside its source"),

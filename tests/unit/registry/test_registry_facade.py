@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from quorate_registry import (
     BrokenFile,
+    CheckpointFacts,
     ChecksumMismatch,
     ModelNotPresent,
     ModelState,
@@ -17,7 +19,7 @@ from quorate_registry import (
     Registry,
     UnknownModel,
 )
-from quorate_registry.manifest import HubSource
+from quorate_registry.manifest import HubSource, SnapshotSource
 from support.loopback_hub import LoopbackHub
 
 HUB_MANIFEST = """
@@ -29,6 +31,18 @@ kind = "hub"
 repo = "someone/tiny-GGUF"
 file = "quants/tiny.gguf"
 """
+
+
+SNAPSHOT_MANIFEST = """
+id = "tiny"
+description = "A tiny checkpoint"
+licence = "MIT"
+[source]
+kind = "snapshot"
+repo = "someone/tiny"
+approximate_bytes = 6000
+"""
+FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 
 
 @pytest.fixture
@@ -126,7 +140,7 @@ def test_a_checkpoint_folder_is_a_model(
         registry.resolve(str(folder))
     (folder / "config.json").write_text("{}")
     assert registry.resolve(f"{folder}/").id == "check-point"
-    with pytest.raises(BrokenFile, match="checkpoint folder"):
+    with pytest.raises(BrokenFile, match="does not name its architecture"):
         registry.inspect(str(folder))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UnknownModel, match=r"write \./Check-Point"):
@@ -208,6 +222,140 @@ def test_remove_leaves_the_files_of_others_alone(registry: Registry, package: Pa
         with pytest.raises(UnknownModel):
             registry.remove(name)
     assert package.is_file()
+
+
+@pytest.fixture
+def snapshots(home: Path, snapshot: SnapshotSource) -> Registry:
+    """A registry in which ``tiny`` is a checkpoint."""
+    folder = home / "models.d"
+    folder.mkdir(parents=True)
+    (folder / "tiny.toml").write_text(SNAPSHOT_MANIFEST)
+    return Registry(home)
+
+
+def test_a_checkpoint_is_pulled_resolved_inspected_and_removed(
+    snapshots: Registry, tiny_checkpoint: dict[str, bytes], hub: LoopbackHub
+) -> None:
+    size = sum(map(len, tiny_checkpoint.values()))
+    entry = snapshots.get("tiny")
+    assert (entry.state, entry.engine, entry.size_bytes) == (ModelState.AVAILABLE, "vllm", None)
+    folder = snapshots.pull("tiny")
+    entry = snapshots.get("tiny")
+    assert (entry.state, entry.path, entry.size_bytes) == (ModelState.PULLED, folder, size)
+    resolved = snapshots.resolve("tiny")
+    assert (resolved.id, resolved.path, resolved.engine) == ("tiny", folder, "vllm")
+    facts = snapshots.inspect("tiny")
+    assert isinstance(facts, CheckpointFacts)
+    assert (facts.file_bytes, facts.parameters) == (size, 1536)
+    assert snapshots.remove("tiny") > size
+    assert snapshots.get("tiny").state is ModelState.AVAILABLE
+    with pytest.raises(ModelNotPresent, match="run quorate models pull tiny"):
+        snapshots.resolve("tiny")
+    with pytest.raises(ModelNotPresent, match="nothing to remove"):
+        snapshots.remove("tiny")
+
+
+def test_offline_never_lists_a_repository(snapshots: Registry, hub: LoopbackHub) -> None:
+    with pytest.raises(Offline, match="cannot download someone/tiny: offline"):
+        snapshots.pull("tiny", offline=True)
+    assert hub.requests == []
+
+
+def test_verify_checks_every_file_of_a_checkpoint(
+    snapshots: Registry, tiny_checkpoint: dict[str, bytes]
+) -> None:
+    snapshots.pull("tiny")
+    result = snapshots.verify("tiny")
+    lines = [
+        f"{hashlib.sha256(data).hexdigest()}  {name}\n"
+        for name, data in sorted(tiny_checkpoint.items())
+    ]
+    assert (result.pinned, result.files) == (True, len(tiny_checkpoint))
+    assert result.sha256 == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert result.size_bytes == sum(map(len, tiny_checkpoint.values()))
+
+
+def test_verify_names_what_was_changed(snapshots: Registry) -> None:
+    folder = snapshots.pull("tiny")
+    for name in (SECOND, "tokenizer.json"):
+        content = bytearray((folder / name).read_bytes())
+        content[-1] ^= 1
+        (folder / name).write_bytes(content)
+    with pytest.raises(ChecksumMismatch, match=f"tokenizer.json: .*, and so were {SECOND}; "):
+        snapshots.verify("tiny")
+
+
+def test_verify_names_what_is_missing_extra_or_of_another_size(snapshots: Registry) -> None:
+    folder = snapshots.pull("tiny")
+    (folder / FIRST).unlink()
+    (folder / "sub").mkdir()
+    (folder / "sub" / "more.json").write_text("{}")
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(BrokenFile) as caught:
+        snapshots.verify("tiny")
+    assert caught.value.reason == (
+        f"lacks {FIRST}; holds sub/more.json, not pulled; has 2 bytes of tokenizer.json, 18 were "
+        "pulled; remove it and pull again"
+    )
+
+
+def test_verify_of_a_folder_checks_the_structure_alone(
+    registry: Registry, checkpoint: Path
+) -> None:
+    result = registry.verify(str(checkpoint))
+    assert (result.id, result.pinned, result.files) == ("tiny-checkpoint", False, 7)
+    (checkpoint / FIRST).unlink()
+    with pytest.raises(BrokenFile, match=f"lacks the file {FIRST}"):
+        registry.verify(str(checkpoint))
+
+
+def test_verify_opens_no_pipe(registry: Registry, checkpoint: Path) -> None:
+    os.mkfifo(checkpoint / "pipe.json")
+    with pytest.raises(BrokenFile, match=r"pipe\.json: is not a file"):
+        registry.verify(str(checkpoint))
+
+
+def test_a_manifest_may_name_a_folder_of_ones_own(
+    registry: Registry, home: Path, checkpoint: Path
+) -> None:
+    (home / "models.d" / "own.toml").write_text(
+        'id = "own"\ndescription = "d"\nlicence = "MIT"\n[source]\n'
+        f'kind = "path"\npath = "{checkpoint}"\n'
+    )
+    entry = registry.get("own")
+    size = sum(path.stat().st_size for path in checkpoint.iterdir())
+    assert (entry.state, entry.engine, entry.size_bytes) == (ModelState.INSTALLED, "vllm", size)
+    assert not registry.verify("own").pinned
+
+
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [
+        ("tiny", "llama_cpp"),
+        ("local", "llama_cpp"),
+        ("absent", "llama_cpp"),
+        ("qwen3-8b", "llama_cpp"),
+        ("qwen3-8b-bf16", "vllm"),
+        ("said", "vllm"),
+        ("{checkpoint}", "vllm"),
+        ("{checkpoint}/config.json", "llama_cpp"),
+        ("/no/where", "llama_cpp"),
+        ("/no/where.gguf", "llama_cpp"),
+    ],
+)
+def test_the_engine_goes_by_what_the_model_is_unless_its_manifest_says(
+    registry: Registry, home: Path, checkpoint: Path, name: str, engine: str
+) -> None:
+    said = HUB_MANIFEST.replace('id = "tiny"', 'id = "said"\nengine = "vllm"')
+    (home / "models.d" / "said.toml").write_text(said)
+    assert registry.default_engine(name.format(checkpoint=checkpoint)) == engine
+
+
+def test_the_engine_of_what_is_unknown_is_refused(registry: Registry) -> None:
+    with pytest.raises(UnknownModel):
+        registry.default_engine("nothing")
+    with pytest.raises(ModelNotPresent, match="is not a usable path"):
+        registry.default_engine("~nobody-here/a")
 
 
 def test_looking_around_creates_no_folders(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from quorate_registry.errors import StoreUnusable
-from quorate_registry.manifest import HubSource
-from quorate_registry.store import PullRecord, Store, default_home
+from quorate_registry.manifest import HubSource, SnapshotSource
+from quorate_registry.records import PullRecord, RecordedFile, SnapshotRecord
+from quorate_registry.store import Store, default_home
 
 SOURCE = HubSource("someone/tiny", "q/tiny.gguf")
 RECORD = PullRecord(
@@ -19,6 +20,24 @@ RECORD = PullRecord(
     size_bytes=4,
     pulled_at="2026-01-01T00:00:00+00:00",
 )
+SNAPSHOT = SnapshotSource("someone/tiny")
+SNAPSHOT_RECORD = SnapshotRecord(
+    repo="someone/tiny",
+    revision="main",
+    commit="c" * 40,
+    patterns=(),
+    files=(RecordedFile("config.json", "a" * 64, 2), RecordedFile("sub/m", "b" * 64, 3)),
+    pulled_at="2026-01-01T00:00:00+00:00",
+)
+
+
+def install_snapshot(store: Store) -> Path:
+    with store.locked("tiny"):
+        part = store.snapshot_part("tiny", "d" * 64)
+        (part / "sub").mkdir(parents=True)
+        (part / "config.json").write_bytes(b"{}")
+        (part / "sub" / "m").write_bytes(b"abc")
+        return store.install("tiny", part, SNAPSHOT_RECORD)
 
 
 def install(store: Store, content: bytes = b"GGUF") -> Path:
@@ -99,6 +118,100 @@ def test_remove_does_not_follow_a_record_out_of_its_folder(home: Path, tmp_path:
     )
     store.remove("tiny")
     assert outside.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("file", ["..", "", ".", "a/..", "/"])
+def test_remove_keeps_the_folders_that_a_broken_record_names(home: Path, file: str) -> None:
+    store = Store(home)
+    install(store)
+    (store.folder("tiny") / "notes.txt").write_text("mine")
+    (home / "models" / "other").mkdir()
+    record = store.folder("tiny") / "pulled.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"file": file}))
+    store.remove("tiny")
+    assert (store.folder("tiny") / "notes.txt").read_text() == "mine"
+    assert (home / "models" / "other").is_dir()
+
+
+def test_an_installed_checkpoint_is_found_by_its_source(home: Path) -> None:
+    store = Store(home)
+    folder = install_snapshot(store)
+    assert folder == home / "models" / "tiny" / "checkpoint"
+    assert store.pulled_snapshot("tiny", SNAPSHOT) == (folder, SNAPSHOT_RECORD)
+    pinned = SnapshotSource("someone/tiny", "c" * 40)
+    assert store.pulled_snapshot("tiny", pinned) == (folder, SNAPSHOT_RECORD)
+    assert store.pulled("tiny", SOURCE) is None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        SnapshotSource("another/tiny"),
+        SnapshotSource("someone/tiny", "v2"),
+        SnapshotSource("someone/tiny", files=("*.json",)),
+    ],
+)
+def test_a_manifest_that_asks_for_another_checkpoint_is_not_served(
+    home: Path, source: SnapshotSource
+) -> None:
+    store = Store(home)
+    install_snapshot(store)
+    assert store.pulled_snapshot("tiny", source) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": 1},
+        {"files": [1]},
+        {"files": [{"path": "a"}]},
+        {"files": [{"path": "../a", "sha256": "a", "size_bytes": 1}]},
+        {"files": [{"path": "/a", "sha256": "a", "size_bytes": 1}]},
+        {"files": [{"path": "a", "sha256": "a", "size_bytes": "1"}]},
+        {"files": [{"path": 1, "sha256": "a", "size_bytes": 1}]},
+        {"patterns": [1]},
+        {"commit": None},
+        {"more": 1},
+    ],
+)
+def test_a_broken_record_of_a_checkpoint_counts_as_none(
+    home: Path, change: dict[str, object]
+) -> None:
+    store = Store(home)
+    record = install_snapshot(store).parent / "pulled.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | change))
+    assert store.record("tiny") is None
+
+
+def test_remove_frees_a_checkpoint_and_the_starts_of_others(home: Path) -> None:
+    store = Store(home)
+    install_snapshot(store)
+    part = store.snapshot_part("tiny", "e" * 64)
+    part.mkdir()
+    (part / "model.safetensors").write_bytes(bytes(1000))
+    record_bytes = (store.folder("tiny") / "pulled.json").stat().st_size
+    assert store.remove("tiny") == 5 + 1000 + record_bytes
+    assert not store.folder("tiny").exists()
+
+
+def test_remove_does_not_follow_a_link_out_of_a_checkpoint(home: Path, tmp_path: Path) -> None:
+    store = Store(home)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("mine")
+    (install_snapshot(store) / "link").symlink_to(outside)
+    store.remove("tiny")
+    assert (outside / "file").read_text() == "mine"
+    assert not store.folder("tiny").exists()
+
+
+def test_a_checkpoint_and_a_file_of_one_model_replace_each_other(home: Path) -> None:
+    store = Store(home)
+    file = install(store)
+    folder = install_snapshot(store)
+    assert (file.exists(), folder.is_dir()) == (False, True)
+    install(store)
+    assert (file.exists(), folder.exists()) == (True, False)
 
 
 def test_removing_what_was_never_pulled_creates_nothing(home: Path) -> None:
