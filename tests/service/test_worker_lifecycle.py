@@ -450,7 +450,10 @@ async def test_a_model_that_cannot_be_loaded_fails_at_once_in_one_line():
 @pytest.mark.parametrize(
     ("spec", "problem"),
     [
-        (EngineSpec("toy", "nothing"), "no engine named 'nothing'; known: llama_cpp, scripted"),
+        (
+            EngineSpec("toy", "nothing"),
+            "no engine named 'nothing'; known: llama_cpp, scripted, vllm",
+        ),
         (scripted_spec(sead=1), "options.sead: unknown key; did you mean seed?"),
     ],
 )

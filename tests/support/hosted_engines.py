@@ -63,6 +63,24 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def family(pid: int) -> set[int]:
+    """A process and all that came of it."""
+    found, fresh = {pid}, [pid]
+    while fresh:
+        fresh = [child for one in fresh for child in children_of(one) if child not in found]
+        found.update(fresh)
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that waits to be reaped does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
 def shared_memories() -> int:
     gc.collect()
     return Path("/proc/self/maps").read_text().count("memfd:quorate")

@@ -64,6 +64,11 @@ class Stream:
         return self.events[0].accepted.request_id
 
     @property
+    def tokens(self) -> list[inference_pb2.Token]:
+        """Every token so far."""
+        return [token for event in self.events for token in event.delta.tokens]
+
+    @property
     def notices(self) -> list[inference_pb2.Notice]:
         """Every notice so far."""
         return [event.notice for event in self.events if event.WhichOneof("event") == "notice"]

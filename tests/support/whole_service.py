@@ -31,6 +31,11 @@ def gguf(model: str, path: Path, **options: Any) -> dict[str, Any]:
     return {"id": model, "model": str(path), "options": options}
 
 
+def checkpoint(model: str, path: Path, **options: Any) -> dict[str, Any]:
+    """A ``[[models]]`` table of a checkpoint's folder, which vLLM runs."""
+    return {"id": model, "model": str(path), "engine": "vllm", "options": options}
+
+
 @asynccontextmanager
 async def whole_service(
     home: Path,

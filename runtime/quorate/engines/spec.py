@@ -14,8 +14,8 @@ class EngineSpec:
 
     Attributes:
         model: Id of the model.
-        engine: Name of the engine: ``llama_cpp`` or ``scripted``.
-        path: Weight file, or "" for engines that have none.
+        engine: Name of the engine: ``llama_cpp``, ``vllm`` or ``scripted``.
+        path: Weight file or checkpoint folder, or "" for engines that have neither.
         options: The engine's own options, already validated by its options class.
     """
 

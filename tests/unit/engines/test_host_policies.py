@@ -87,8 +87,10 @@ def test_time_in_which_the_coordinator_itself_was_stopped_hardly_counts():
 
 
 def test_an_unknown_engine_is_refused_with_the_known_ones():
-    assert ENGINE_NAMES == ("llama_cpp", "scripted")
-    with pytest.raises(SettingsError, match="no engine named 'x'; known: llama_cpp, scripted"):
+    assert ENGINE_NAMES == ("llama_cpp", "scripted", "vllm")
+    with pytest.raises(
+        SettingsError, match="no engine named 'x'; known: llama_cpp, scripted, vllm"
+    ):
         find_builder("x")
 
 

@@ -34,8 +34,30 @@ def _scripted(
     return load(path, options, threads, on_progress)
 
 
-_BUILDERS: Mapping[str, Builder] = {"llama_cpp": _llama_cpp, "scripted": _scripted}
+def _vllm(
+    path: str, options: Mapping[str, Any], threads: int, on_progress: OnProgress
+) -> BatchModel:
+    from quorate.engines.vllm.model import load
+    from quorate.engines.vllm.options import VllmOptions
+
+    return load(path, VllmOptions.from_mapping(options, "options"), threads, on_progress)
+
+
+_BUILDERS: Mapping[str, Builder] = {
+    "llama_cpp": _llama_cpp,
+    "scripted": _scripted,
+    "vllm": _vllm,
+}
 ENGINE_NAMES = tuple(sorted(_BUILDERS))
+
+
+def process_environment(engine: str, base: Mapping[str, str]) -> dict[str, str]:
+    """Variables that an engine's worker needs from its first moment, beside those of ``base``."""
+    if engine != "vllm":
+        return {}
+    from quorate.engines.vllm.environment import of_the_process
+
+    return of_the_process(base)
 
 
 def find_builder(engine: str) -> Builder:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quorate.engines.host import sealed_memory
+from quorate.engines.host.builders import process_environment
 from quorate.engines.host.process import WorkerProcess, worker_environment
 
 
@@ -27,13 +28,14 @@ class Launch:
     vocabulary: int
 
 
-def launch(command: Sequence[str], threads: int, name: str) -> Launch:
+def launch(command: Sequence[str], threads: int, name: str, engine: str) -> Launch:
     """Spawns a worker.
 
     Args:
         command: The worker's program and first arguments; those of ``worker.main`` are added.
         threads: With how many threads it computes.
         name: For the log.
+        engine: What it will load.
 
     Raises:
         OSError: It cannot be started; nothing is left behind.
@@ -45,7 +47,9 @@ def launch(command: Sequence[str], threads: int, name: str) -> Launch:
         memories.append(sealed_memory.create("quorate-vocabulary"))
         inherited = (theirs.fileno(), *memories)
         arguments = [*command, *map(str, inherited), str(os.getpid())]
-        process = WorkerProcess(arguments, worker_environment(os.environ, threads), inherited, name)
+        environment = worker_environment(os.environ, threads)
+        environment |= process_environment(engine, environment)
+        process = WorkerProcess(arguments, environment, inherited, name)
     except BaseException:
         ours.close()
         for descriptor in memories:

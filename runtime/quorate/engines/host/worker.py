@@ -11,6 +11,7 @@ import ctypes
 import os
 import signal
 import sys
+import traceback
 
 _PR_SET_PDEATHSIG = 1
 
@@ -27,7 +28,14 @@ def main() -> int:
         signal.signal(polite, signal.SIG_IGN)
     from quorate.engines.host.serving import serve
 
-    return serve(control, rows, vocabulary)
+    try:
+        return serve(control, rows, vocabulary)
+    except Exception:
+        # Told here and not by the interpreter: libraries print much more while it ends, and the
+        # coordinator reads the cause off the last line.
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def die_with(parent: int) -> None:

@@ -1,0 +1,97 @@
+"""vLLM's engine core inside this process, driven step by step.
+
+The core is what vLLM's own front ends drive. Here there is none of them: no tokenizer, no text, no
+second process, no event loop; a step is a call, and the caller decides what it contains.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from vllm.config import VllmConfig
+from vllm.sampling_params import SamplingParams
+from vllm.v1.engine import EngineCoreOutput, EngineCoreRequest
+from vllm.v1.engine.core import EngineCore
+from vllm.v1.executor import Executor
+
+
+class StepFailed(RuntimeError):
+    """vLLM did not do what it was asked; its state cannot be trusted any more."""
+
+
+class Core:
+    """One loaded model.
+
+    Args:
+        config: As ``EngineArgs`` makes it.
+
+    Raises:
+        Exception: Whatever vLLM raises where a model cannot be loaded.
+    """
+
+    def __init__(self, config: VllmConfig) -> None:
+        self._core = EngineCore(config, Executor.get_class(config), log_stats=False)
+
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """Number of KV blocks, of which one is never used, and the cells of each."""
+        cache = self._core.vllm_config.cache_config
+        return int(cache.num_gpu_blocks), int(cache.block_size)
+
+    def add(self, request: str, tokens: Sequence[int], params: SamplingParams) -> None:
+        """Begins a request that ends by itself."""
+        self._add(request, tokens, params, resumable=False)
+
+    def feed(self, request: str, tokens: Sequence[int], params: SamplingParams) -> None:
+        """Begins a request that can be fed again, or feeds one.
+
+        The token that vLLM draws at the end of a feed is replaced by what is fed next.
+        """
+        self._add(request, tokens, params, resumable=True)
+
+    def step(self) -> list[EngineCoreOutput]:
+        """Runs one step and returns what it finished.
+
+        Raises:
+            StepFailed: There was nothing that could be done, though something was asked for.
+        """
+        core = self._core
+        outputs, executed = core.step_fn()
+        core.post_step(model_executed=executed)
+        finished = outputs.get(0) if outputs else None
+        if finished is None and not executed and not core.batch_queue:
+            raise StepFailed("vLLM scheduled nothing, though tokens wait for it")
+        return finished.outputs if finished is not None else []
+
+    def abort(self, request: str) -> None:
+        """Ends a request at once; its KV blocks stay in the prefix cache as long as they can."""
+        self._core.abort_requests([request])
+
+    def call(self, method: str, *arguments: Any) -> list[Any]:
+        """Calls a method of every worker and returns what each answers."""
+        return list(self._core.collective_rpc(method, args=arguments))
+
+    def close(self) -> None:
+        """Ends the workers and frees the memory."""
+        self._core.shutdown()
+
+    def _add(
+        self, request: str, tokens: Sequence[int], params: SamplingParams, resumable: bool
+    ) -> None:
+        core = self._core
+        asked = EngineCoreRequest(
+            request_id=request,
+            # vLLM keeps the list and appends to it.
+            prompt_token_ids=list(tokens),
+            mm_features=None,
+            sampling_params=params,
+            pooling_params=None,
+            arrival_time=time.time(),
+            lora_request=None,
+            cache_salt=None,
+            data_parallel_rank=None,
+            resumable=resumable,
+        )
+        core.add_request(*core.preprocess_add_request(asked))

@@ -1,0 +1,135 @@
+"""From a checkpoint's folder and options to a running core, or to one line that says why not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quorate.engines.vllm import environment
+from quorate.engines.vllm.board import Board
+from quorate.engines.vllm.checkpoint import check_folder, count_weights, weight_bytes
+from quorate.engines.vllm.failures import one_line
+from quorate.engines.vllm.options import VllmOptions
+from quorate.errors import ModelUnusable
+
+if TYPE_CHECKING:
+    from quorate.engines.vllm.core import Core
+    from quorate.engines.vllm.planning import EnginePlan
+    from quorate.engines.vllm.tokenizer import CheckpointTokenizer
+
+_IMPORTED, _PLANNED, _RUNNING = 0.3, 0.4, 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that is ready.
+
+    Attributes:
+        core: The engine.
+        plan: How it was configured.
+        tokenizer: Its tokens.
+        board: Where its rows appear.
+        cells: KV cells that sessions may fill together.
+        description: Such as ``llama 135M bfloat16``.
+        memory_bytes: Weights and KV cache.
+    """
+
+    core: Core
+    plan: EnginePlan
+    tokenizer: CheckpointTokenizer
+    board: Board
+    cells: int
+    description: str
+    memory_bytes: int
+
+
+def load_checkpoint(
+    path: str, options: VllmOptions, on_progress: Callable[[float], None]
+) -> Loaded:
+    """Loads a checkpoint.
+
+    Args:
+        path: Its folder.
+        options: Already validated.
+        on_progress: Told the share of the way, from 0 to 1.
+
+    Raises:
+        ModelUnusable: It is missing, broken, of an architecture that vLLM does not know, or does
+            not fit into memory; or vLLM is not installed.
+    """
+    subject = Path(path).name
+    check_folder(path, subject)
+    environment.prepare()
+    try:
+        import vllm  # noqa: F401
+    except ImportError as error:
+        problem = f"vLLM cannot be imported here ({one_line(error)}); the README says how to get it"
+        raise ModelUnusable(subject, problem) from error
+    try:
+        loaded = _load(path, options, on_progress)
+    except ModelUnusable:
+        raise
+    # vLLM raises whatever its libraries do, for what is wrong with a checkpoint or a machine.
+    except Exception as error:
+        raise ModelUnusable(subject, f"vLLM cannot load it: {one_line(error)}") from error
+    if loaded.cells < 1:
+        loaded.core.close()
+        problem = "the memory for its KV cache is too small; raise memory_fraction, lower sessions"
+        raise ModelUnusable(subject, problem)
+    on_progress(1.0)
+    return loaded
+
+
+def _load(path: str, options: VllmOptions, on_progress: Callable[[float], None]) -> Loaded:
+    from quorate.engines.vllm.core import Core
+    from quorate.engines.vllm.planning import EnginePlan
+    from quorate.engines.vllm.tap import ADDRESS_VARIABLE
+    from quorate.engines.vllm.tokenizer import CheckpointTokenizer
+
+    on_progress(_IMPORTED)
+    tokenizer = CheckpointTokenizer(path)
+    vocabulary = tokenizer.vocabulary
+    plan = EnginePlan(path, options)
+    board = Board.create(options.sessions, len(vocabulary), vocabulary.byte_order.ids.tolist())
+    os.environ[ADDRESS_VARIABLE] = board.address
+    on_progress(_PLANNED)
+    core = Core(plan.config)
+    on_progress(_RUNNING)
+    padding = range(len(vocabulary), plan.vocabulary_size)
+    silent = sorted(vocabulary.control - vocabulary.end_of_generation)
+    core.call("quorate_silence", [*silent, *padding])
+    _try_out(core)
+    blocks, size = core.blocks
+    return Loaded(
+        core,
+        plan,
+        tokenizer,
+        board,
+        plan.cells or (blocks - 1 - options.sessions) * size,
+        f"{plan.family} {_size_label(count_weights(path))} {plan.precision}",
+        weight_bytes(path) + int(blocks * size * plan.cell_bytes),
+    )
+
+
+def _try_out(core: Core) -> None:
+    """Runs a step. What this machine has no kernel for shows now, and not in a user's first answer.
+
+    Raises:
+        Exception: Whatever vLLM raises.
+    """
+    from quorate.engines.vllm.requests import row_params
+
+    core.feed("trial", [0], row_params(0, True))
+    while not core.step():
+        pass
+    core.abort("trial")
+
+
+def _size_label(weights: int) -> str:
+    for unit, scale in (("B", 10**9), ("M", 10**6), ("K", 10**3)):
+        if weights >= scale:
+            return f"{weights / scale:.3g}{unit}"
+    return str(weights)

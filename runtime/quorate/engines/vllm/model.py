@@ -1,0 +1,267 @@
+"""A checkpoint in vLLM that decodes many sequences in one step; fulfils ``BatchModel``.
+
+A sequence is a request of vLLM that can be fed again. vLLM cannot cut a request short or divide it
+in two: a sequence that was truncated or copied is a new request, made with its next tokens, which
+finds all but the last block of what it shares in vLLM's prefix cache.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quorate.engines.batching.contract import Advance, Chunk
+from quorate.engines.contract import Capabilities, Drawn, DrawOptions, ModelFacts
+from quorate.engines.prompt_encoding import PromptEncoder
+from quorate.engines.vllm.loading import Loaded, load_checkpoint
+from quorate.engines.vllm.options import VllmOptions
+from quorate.engines.vllm.requests import drawing_params, row_params, scoring_params
+from quorate.engines.vocabulary import Vocabulary
+from quorate.generation import Prompt
+
+if TYPE_CHECKING:
+    from vllm.v1.engine import EngineCoreOutput
+
+_SCORED_TOKENS = 64
+
+
+class DecodeFailed(RuntimeError):
+    """The model produced no numbers; the process is to be given up."""
+
+
+def load(
+    path: str, options: VllmOptions, threads: int, on_progress: Callable[[float], None]
+) -> VllmModel:
+    """Loads a checkpoint.
+
+    Args:
+        path: Its folder.
+        options: Already validated.
+        threads: Threads of a step, on CPUs.
+        on_progress: Told the share of the way, from 0 to 1.
+
+    Raises:
+        ModelUnusable: It cannot be loaded here.
+    """
+    model = VllmModel(
+        Path(path).name, options.sessions, load_checkpoint(path, options, on_progress)
+    )
+    model.set_cores(threads)
+    return model
+
+
+@dataclass(slots=True, eq=False)
+class _Sequence:
+    """One sequence.
+
+    Attributes:
+        tokens: What it holds.
+        request: vLLM's request that holds just that, or "" where it has yet to be made.
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    request: str = ""
+
+
+class VllmModel:
+    """A loaded model.
+
+    Args:
+        subject: The model, for messages.
+        sessions: Sequences it has.
+        loaded: The running core.
+    """
+
+    def __init__(self, subject: str, sessions: int, loaded: Loaded) -> None:
+        self._subject = subject
+        self._loaded = loaded
+        self._core = loaded.core
+        self._sequences = [_Sequence() for _ in range(sessions)]
+        self._by_request: dict[str, int] = {}
+        self._requests_made = 0
+        self._generating: set[str] = set()
+        self._advances: list[Advance] = []
+        template = loaded.tokenizer.chat_template
+        self._encoder = PromptEncoder(
+            loaded.tokenizer, template, subject, loaded.plan.context_length
+        )
+        self._facts = ModelFacts(
+            description=loaded.description,
+            context_length=loaded.plan.context_length,
+            sessions=sessions,
+            cells=loaded.cells,
+            capabilities=Capabilities(
+                chat=template is not None, fork=True, rewind=True, generate=True
+            ),
+            memory_bytes=loaded.memory_bytes,
+            space_prefix=loaded.tokenizer.adds_space,
+        )
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Facts of the loaded model."""
+        return self._facts
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The model's tokens, without padding."""
+        return self._loaded.tokenizer.vocabulary
+
+    @property
+    def batch_tokens(self) -> int:
+        """Most tokens one decode call takes."""
+        return self._loaded.plan.batch_tokens
+
+    @property
+    def most_outputs(self) -> int:
+        """Most rows of log-probs one decode call computes."""
+        return max(self._facts.sessions, _SCORED_TOKENS)
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """See ``Engine.encode``."""
+        return self._encoder.encode(prompt)
+
+    def encode_continuation(self, text: str) -> list[int]:
+        """See ``Engine.encode_continuation``."""
+        return self._encoder.encode_continuation(text)
+
+    def decode(self, chunks: Sequence[Chunk]) -> None:
+        """See ``BatchModel``.
+
+        Raises:
+            DecodeFailed: The model produced NaN.
+            StepFailed: vLLM did not run what it was given.
+        """
+        waiting = {self._feed(chunk): chunk for chunk in chunks}
+        while True:
+            for output in self._core.step():
+                chunk = waiting.pop(output.request_id, None)
+                if chunk is not None:
+                    self._deliver(chunk, output)
+                elif output.request_id in self._generating:
+                    self._advance(output)
+            if not waiting:
+                return
+
+    def generate(
+        self, sequence: int, position: int, tokens: Sequence[int], options: DrawOptions
+    ) -> None:
+        """See ``BatchModel``.
+
+        A request of its own: one that was fed before would draw with the seed it began with.
+        """
+        held = self._sequences[sequence]
+        self._end(held)
+        held.tokens = [*held.tokens[:position], *tokens]
+        held.request = self._new_request(sequence)
+        self._generating.add(held.request)
+        params = drawing_params(options, self.vocabulary.end_of_generation)
+        self._core.add(held.request, held.tokens, params)
+
+    def drawn(self) -> Sequence[Advance]:
+        """See ``BatchModel``."""
+        advances, self._advances = self._advances, []
+        return advances
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """See ``BatchModel``; the request is made with the next tokens."""
+        self._sequences[target].tokens = self._sequences[source].tokens[:length]
+
+    def truncate(self, sequence: int, length: int) -> None:
+        """See ``BatchModel``; the request is made anew with the next tokens."""
+        held = self._sequences[sequence]
+        self._end(held)
+        del held.tokens[length:]
+
+    def set_cores(self, count: int) -> None:
+        """Uses this many threads from the next step on; only CPUs have them."""
+        if self._loaded.plan.on_cpu:
+            import torch
+
+            # vLLM replaces the public function by one that does nothing.
+            torch._C.set_num_threads(count)
+
+    def close(self) -> None:
+        """Ends the core and frees the memory."""
+        self._core.close()
+
+    def _feed(self, chunk: Chunk) -> str:
+        held = self._sequences[chunk.sequence]
+        if held.request:
+            tokens: Sequence[int] = chunk.tokens
+        else:
+            tokens = [*held.tokens, *chunk.tokens]
+            held.request = self._new_request(chunk.sequence)
+        held.tokens.extend(chunk.tokens)
+        params = row_params(chunk.sequence, chunk.sums is not None)
+        if chunk.scores is not None:
+            params = scoring_params(chunk.sequence)
+            if chunk.position:
+                self._core.call("quorate_score", held.request)
+        self._core.feed(held.request, tokens, params)
+        return held.request
+
+    def _deliver(self, chunk: Chunk, output: EngineCoreOutput) -> None:
+        if chunk.output is not None:
+            self._loaded.board.read(chunk.sequence, chunk.output, chunk.sums)
+            if math.isnan(chunk.output[0]):
+                raise DecodeFailed(f"{self._subject}: the model produced no numbers")
+        if chunk.scores is not None:
+            self._write_scores(chunk, output)
+
+    def _write_scores(self, chunk: Chunk, output: EngineCoreOutput) -> None:
+        """The prompt's own log-probs, and from its last row that of the token which comes next."""
+        assert chunk.scores is not None
+        inside = len(chunk.tokens) - 1
+        if inside:
+            scored = output.new_prompt_logprobs_tensors
+            chunk.scores[:inside] = scored.logprobs[-inside:, 0].numpy()
+        if len(chunk.targets) > inside:
+            row = self._loaded.board.rows[chunk.sequence]
+            chunk.scores[inside] = row[chunk.targets[inside]]
+
+    def _advance(self, output: EngineCoreOutput) -> None:
+        finished = output.finish_reason is not None
+        stats = output.prefill_stats
+        self._advances.append(
+            Advance(
+                self._by_request[output.request_id],
+                _drawn(output.new_token_ids, output.new_logprobs),
+                finished,
+                stats.num_cached_tokens if stats is not None else 0,
+            )
+        )
+        if finished:
+            self._generating.discard(output.request_id)
+
+    def _new_request(self, sequence: int) -> str:
+        self._requests_made += 1
+        request = str(self._requests_made)
+        self._by_request[request] = sequence
+        return request
+
+    def _end(self, held: _Sequence) -> None:
+        if not held.request:
+            return
+        self._core.abort(held.request)
+        del self._by_request[held.request]
+        self._generating.discard(held.request)
+        held.request = ""
+
+
+def _drawn(tokens: Sequence[int], logprobs: Any) -> list[Drawn]:
+    """Tokens with their log-probs: the first column is the token's own, the others the best."""
+    drawn = []
+    for token, ids, values in zip(
+        tokens, logprobs.logprob_token_ids, logprobs.logprobs, strict=True
+    ):
+        top = [
+            (int(one), float(value))
+            for one, value in zip(ids[1:], values[1:], strict=True)
+            if value > -math.inf
+        ]
+        drawn.append(Drawn(token, float(values[0]), top))
+    return drawn

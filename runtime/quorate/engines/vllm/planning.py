@@ -1,0 +1,133 @@
+"""What vLLM is told of a model, and what follows from it. Imported in the worker alone."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from vllm.engine.arg_utils import EngineArgs
+from vllm.platforms import current_platform
+
+from quorate.engines.vllm.options import CONTEXT_LENGTH_CAP, VllmOptions
+
+INTERLEAVED_PREFILL_TOKENS = 256
+"""Prompt tokens of one plain generation in a step, so that a long prompt does not stall others."""
+
+_TAP_V1 = "quorate.engines.vllm.tap_v1:TapV1"
+_TAP_V2 = "quorate.engines.vllm.tap_v2:TapV2"
+_EXTENSION = "quorate.engines.vllm.extension.WorkerExtension"
+_CPU_BATCH_TOKENS, _GPU_BATCH_TOKENS = 512, 2048
+_CPU_BLOCK = 32
+_GPU_MEMORY_FRACTION = 0.9
+# What is estimated here is only held against the memory there is.
+_ESTIMATE_MARGIN = 1.05
+
+
+class EnginePlan:
+    """vLLM's configuration for one model.
+
+    Args:
+        path: The checkpoint's folder.
+        options: Already validated.
+
+    Attributes:
+        config: The configuration.
+        on_cpu: Whether the processor computes.
+        context_length: Most tokens of a session.
+        batch_tokens: Most tokens of the chunks of one decode call.
+        cells: KV cells that are wanted; 0 takes what vLLM finds room for.
+        cell_bytes: What each takes, estimated.
+
+    Raises:
+        Exception: Whatever vLLM raises where it cannot run the model.
+    """
+
+    def __init__(self, path: str, options: VllmOptions) -> None:
+        self.on_cpu: bool = current_platform.is_cpu()
+        usual = _CPU_BATCH_TOKENS if self.on_cpu else _GPU_BATCH_TOKENS
+        self.batch_tokens = max(options.batch_tokens or usual, options.sessions)
+        trained = EngineArgs(model=path, skip_tokenizer_init=True).create_model_config()
+        self.context_length = _context_length(trained.max_model_len, options)
+        fraction = options.memory_fraction or (0.0 if self.on_cpu else _GPU_MEMORY_FRACTION)
+        self.cells = options.cells or (0 if fraction else self.context_length)
+        arguments = self._arguments(path, options, fraction)
+        self.config = EngineArgs(**arguments).create_engine_config()
+        self.cell_bytes = _cell_bytes(self.config)
+        if self.cells:
+            arguments |= self._cache_arguments(options)
+            self.config = EngineArgs(**arguments).create_engine_config()
+        tap = _TAP_V2 if self.config.use_v2_model_runner else _TAP_V1
+        self.config.model_config.logits_processors = [tap]
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Width of the logits, padding included."""
+        return int(self.config.model_config.get_vocab_size())
+
+    @property
+    def family(self) -> str:
+        """The kind of model, such as ``llama``."""
+        return str(self.config.model_config.hf_text_config.model_type)
+
+    @property
+    def precision(self) -> str:
+        """The quantisation, or the type of the weights where there is none."""
+        model = self.config.model_config
+        return str(model.quantization or model.dtype).removeprefix("torch.")
+
+    def _arguments(self, path: str, options: VllmOptions, fraction: float) -> dict[str, Any]:
+        eager = options.compile == "off" or (options.compile == "auto" and self.on_cpu)
+        arguments: dict[str, Any] = {
+            "model": path,
+            "load_format": "safetensors",
+            "trust_remote_code": False,
+            "skip_tokenizer_init": True,
+            "dtype": options.dtype,
+            "kv_cache_dtype": options.kv_dtype,
+            "quantization": options.quantization or None,
+            "max_model_len": self.context_length + 1,
+            "max_num_seqs": options.sessions,
+            "max_num_batched_tokens": (
+                self.batch_tokens + options.sessions + INTERLEAVED_PREFILL_TOKENS
+            ),
+            "long_prefill_token_threshold": min(INTERLEAVED_PREFILL_TOKENS, self.context_length),
+            "max_logprobs": -1,
+            "enable_prefix_caching": True,
+            # A vote's next token is not known while the step before it runs.
+            "async_scheduling": False,
+            "enforce_eager": eager,
+            "tensor_parallel_size": options.tensor_parallel,
+            "pipeline_parallel_size": options.pipeline_parallel,
+            "worker_extension_cls": _EXTENSION,
+            "disable_log_stats": True,
+            "use_tqdm_on_load": False,
+        }
+        if options.tensor_parallel * options.pipeline_parallel == 1:
+            arguments["distributed_executor_backend"] = "uni"
+        if fraction:
+            arguments["gpu_memory_utilization"] = fraction
+        block = options.block_size or (_CPU_BLOCK if self.on_cpu else 0)
+        if block:
+            arguments["block_size"] = block
+        return arguments
+
+    def _cache_arguments(self, options: VllmOptions) -> dict[str, Any]:
+        size = int(self.config.cache_config.block_size)
+        # A session may leave all but one cell of its last block unused; one block is vLLM's own.
+        blocks = math.ceil(self.cells / size) + options.sessions + 1
+        wanted = int(blocks * size * self.cell_bytes * _ESTIMATE_MARGIN)
+        return {"num_gpu_blocks_override": blocks, "kv_cache_memory_bytes": wanted}
+
+
+def _context_length(trained: int, options: VllmOptions) -> int:
+    wanted = options.context_length or CONTEXT_LENGTH_CAP
+    return min(wanted, trained, options.cells or wanted)
+
+
+def _cell_bytes(config: Any) -> float:
+    """As if every layer attended with the same number of heads."""
+    model, parallel = config.model_config, config.parallel_config
+    one_byte = str(config.cache_config.cache_dtype).startswith("fp8")
+    layers = model.get_num_layers(parallel) * parallel.pipeline_parallel_size
+    per_layer = 2 * model.get_total_num_kv_heads() * model.get_head_size()
+    return float(layers * per_layer * (1 if one_byte else model.dtype.itemsize))

@@ -1,0 +1,57 @@
+"""What vLLM is asked for, as its sampling parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import lru_cache
+
+from vllm.sampling_params import SamplingParams
+
+from quorate.engines.contract import DrawOptions
+from quorate.engines.vllm.tap import Narrow, TakeRow, to_extra_args
+
+_SEEDS = 2**63
+
+
+@lru_cache(maxsize=4096)
+def row_params(slot: int, sums: bool) -> SamplingParams:
+    """For tokens after which the row is wanted; the token that vLLM draws is thrown away.
+
+    Made once for each slot: they do not change, and making them takes longer than feeding a token.
+    """
+    return SamplingParams(
+        temperature=0.0,
+        max_tokens=1,
+        ignore_eos=True,
+        detokenize=False,
+        extra_args=to_extra_args(TakeRow(slot, sums)),
+    )
+
+
+@lru_cache(maxsize=4096)
+def scoring_params(slot: int) -> SamplingParams:
+    """As ``row_params``, for tokens that are scored themselves."""
+    params = row_params(slot, False).clone()
+    params.prompt_logprobs = 0
+    # The cache has no scores.
+    params.skip_reading_prefix_cache = True
+    return params
+
+
+def drawing_params(options: DrawOptions, ending: Collection[int]) -> SamplingParams:
+    """For a generation that vLLM draws by itself.
+
+    The candidates are narrowed by the tap, in the order of our own sampler.
+    """
+    greedy = options.temperature == 0
+    narrowed = Narrow(options.top_k, options.top_p, options.min_p)
+    return SamplingParams(
+        temperature=options.temperature,
+        seed=options.seed % _SEEDS,
+        max_tokens=options.max_tokens,
+        logprobs=options.top_logprobs,
+        stop_token_ids=sorted(ending),
+        ignore_eos=True,
+        detokenize=False,
+        extra_args=None if greedy else to_extra_args(narrowed),
+    )
