@@ -13,15 +13,12 @@ import argparse
 import asyncio
 import os
 import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from figures import Figure, figure, report, say, side_by_side
 from processes import Bare, children, proportional_bytes, resident_bytes, server
-
-from quorate.client import Client
+from streams import first_token_seconds, per_token_seconds, throughput
 
 PROMPT = (
     "The history of the lighthouse on the northern coast begins long before the first road was "
@@ -146,11 +143,11 @@ class Bench:
     def _service_figures(self, address: str, pid: int) -> list[Figure]:
         """Time to first token and memory of a running service."""
         first = statistics.median(
-            asyncio.run(first_token_seconds(address, f"{index} {LONG_PROMPT}"))
+            asyncio.run(first_token_seconds(address, f"{index} {LONG_PROMPT}", "a"))
             for index in range(5)
         )
         again = statistics.median(
-            asyncio.run(first_token_seconds(address, f"4 {LONG_PROMPT}")) for _ in range(5)
+            asyncio.run(first_token_seconds(address, f"4 {LONG_PROMPT}", "a")) for _ in range(5)
         )
         found = [
             figure("time to first token, new prompt", first * 1e3, "ms", "about 260 tokens"),
@@ -190,61 +187,10 @@ class Bench:
         return "\n".join(lines)
 
     def _per_token(self, address: str, models: Sequence[str]) -> float:
-        """Seconds per token after the first, as a client sees them."""
-        return self._run(lambda: stream_seconds(address, models, self.tokens)) / (self.tokens - 1)
+        return per_token_seconds(address, PROMPT, models, self.tokens)
 
     def _throughput(self, address: str) -> float:
-        """Tokens per second of eight streams, from the last one's first token to the first's end.
-
-        Counts every token that reached a client between the moment all streams were decoding and
-        the end of the last one.
-        """
-
-        async def run() -> float:
-            times = await asyncio.gather(
-                *(token_times(address, ["a"], self.tokens) for _ in range(STREAMS))
-            )
-            begun = max(times_of_one[0] for times_of_one in times)
-            ended = max(times_of_one[-1] for times_of_one in times)
-            count = sum(sum(moment > begun for moment in one) for one in times)
-            return count / (ended - begun)
-
-        return asyncio.run(run())
-
-    @staticmethod
-    def _run(work: Callable[[], Any]) -> float:
-        return float(asyncio.run(work()))
-
-
-async def token_times(address: str, models: Sequence[str], tokens: int) -> list[float]:
-    """When each token of an answer reached the client."""
-    times: list[float] = []
-    async with Client(address) as client:
-        async for event in client.generate(
-            PROMPT, models=models, temperature=0.0, max_tokens=tokens
-        ):
-            if event.WhichOneof("event") == "delta":
-                times += [time.perf_counter()] * len(event.delta.tokens)
-    if len(times) < tokens:
-        raise RuntimeError(f"the answer ended after {len(times)} tokens; take another prompt")
-    return times
-
-
-async def stream_seconds(address: str, models: Sequence[str], tokens: int) -> float:
-    """Seconds from the first token of an answer to its last."""
-    times = await token_times(address, models, tokens)
-    return times[-1] - times[0]
-
-
-async def first_token_seconds(address: str, prompt: str) -> float:
-    """Seconds from the request to the first token."""
-    async with Client(address) as client:
-        await client.models()
-        started = time.perf_counter()
-        async for event in client.generate(prompt, models=["a"], temperature=0.0, max_tokens=1):
-            if event.WhichOneof("event") == "delta":
-                return time.perf_counter() - started
-    raise RuntimeError("no token came")
+        return throughput(address, PROMPT, ["a"], self.tokens, STREAMS)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,13 +62,30 @@ def _wait_ready(process: subprocess.Popen[str], models: int) -> Served:
 
 
 class Bare:
-    """A bare llama.cpp loop that takes commands."""
+    """A bare loop that takes commands: llama.cpp's, or vLLM's own generation.
 
-    def __init__(self, path: Path, cores: Sequence[int], prompt: str, streams: int) -> None:
+    Args:
+        path: The model.
+        cores: Cores it runs on.
+        prompt: What every stream begins with.
+        streams: Most streams at once.
+        program: ``bare_llama.py`` or ``bare_vllm.py``.
+        environment: Variables beside this process's own.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        cores: Sequence[int],
+        prompt: str,
+        streams: int,
+        program: str = "bare_llama.py",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._process = subprocess.Popen(
             [
                 sys.executable,
-                str(HERE / "bare_llama.py"),
+                str(HERE / program),
                 str(path),
                 "--cores",
                 ",".join(map(str, cores)),
@@ -80,11 +97,12 @@ class Bare:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, **(environment or {})},
         )
         self._answer()
 
     def run(self, streams: int, tokens: int) -> Any:
-        """Decodes; see ``bare_llama``."""
+        """Decodes; see the program."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"streams": streams, "tokens": tokens}) + "\n")
         self._process.stdin.flush()
