@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from quorate.engines.vllm.checkpoint import check_folder, weight_bytes
 from quorate.engines.vllm.failures import one_line
+from quorate.engines.vllm.options import VllmOptions
+from quorate.engines.vllm.start import load
 from quorate.errors import ModelUnusable
 
 
@@ -55,6 +59,18 @@ def test_pickles_are_never_loaded(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path, weights="pytorch_model.bin")
     with pytest.raises(ModelUnusable, match="pickles are never loaded"):
         check_folder(str(folder), "m")
+
+
+def test_without_vllm_it_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    # As where it is not installed.
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    folder = checkpoint(tmp_path)
+    with pytest.raises(ModelUnusable, match=r"needs vLLM.*scripts/setup_vllm") as refused:
+        load(str(folder), VllmOptions(), 1, lambda _: None)
+    assert "\n" not in refused.value.message
 
 
 def test_a_reason_of_several_lines_becomes_one() -> None:

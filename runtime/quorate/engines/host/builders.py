@@ -37,8 +37,8 @@ def _scripted(
 def _vllm(
     path: str, options: Mapping[str, Any], threads: int, on_progress: OnProgress
 ) -> BatchModel:
-    from quorate.engines.vllm.model import load
     from quorate.engines.vllm.options import VllmOptions
+    from quorate.engines.vllm.start import load
 
     return load(path, VllmOptions.from_mapping(options, "options"), threads, on_progress)
 

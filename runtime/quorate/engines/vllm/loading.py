@@ -1,4 +1,4 @@
-"""From a checkpoint's folder and options to a running core, or to one line that says why not."""
+"""From a checkpoint's folder and options to a running core. Imported where vLLM is there."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from quorate.engines.vllm import environment
 from quorate.engines.vllm.board import Board
-from quorate.engines.vllm.checkpoint import check_folder, count_weights, weight_bytes
-from quorate.engines.vllm.failures import one_line
+from quorate.engines.vllm.checkpoint import count_weights, weight_bytes
+from quorate.engines.vllm.core import Core
 from quorate.engines.vllm.options import VllmOptions
+from quorate.engines.vllm.planning import EnginePlan
+from quorate.engines.vllm.requests import row_params
+from quorate.engines.vllm.tap import ADDRESS_VARIABLE
+from quorate.engines.vllm.tokenizer import CheckpointTokenizer
 from quorate.errors import ModelUnusable
-
-if TYPE_CHECKING:
-    from quorate.engines.vllm.core import Core
-    from quorate.engines.vllm.planning import EnginePlan
-    from quorate.engines.vllm.tokenizer import CheckpointTokenizer
 
 _IMPORTED, _PLANNED, _RUNNING = 0.3, 0.4, 0.95
 
@@ -52,43 +49,14 @@ def load_checkpoint(
     """Loads a checkpoint.
 
     Args:
-        path: Its folder.
+        path: Its folder, which has been checked.
         options: Already validated.
         on_progress: Told the share of the way, from 0 to 1.
 
     Raises:
-        ModelUnusable: It is missing, broken, of an architecture that vLLM does not know, or does
-            not fit into memory; or vLLM is not installed.
+        ModelUnusable: Its tokenizer cannot vote, or there is too little memory for its KV cache.
+        Exception: Whatever vLLM raises for what is wrong with a checkpoint or a machine.
     """
-    subject = Path(path).name
-    check_folder(path, subject)
-    environment.prepare()
-    try:
-        import vllm  # noqa: F401
-    except ImportError as error:
-        problem = f"vLLM cannot be imported here ({one_line(error)}); the README says how to get it"
-        raise ModelUnusable(subject, problem) from error
-    try:
-        loaded = _load(path, options, on_progress)
-    except ModelUnusable:
-        raise
-    # vLLM raises whatever its libraries do, for what is wrong with a checkpoint or a machine.
-    except Exception as error:
-        raise ModelUnusable(subject, f"vLLM cannot load it: {one_line(error)}") from error
-    if loaded.cells < 1:
-        loaded.core.close()
-        problem = "the memory for its KV cache is too small; raise memory_fraction, lower sessions"
-        raise ModelUnusable(subject, problem)
-    on_progress(1.0)
-    return loaded
-
-
-def _load(path: str, options: VllmOptions, on_progress: Callable[[float], None]) -> Loaded:
-    from quorate.engines.vllm.core import Core
-    from quorate.engines.vllm.planning import EnginePlan
-    from quorate.engines.vllm.tap import ADDRESS_VARIABLE
-    from quorate.engines.vllm.tokenizer import CheckpointTokenizer
-
     on_progress(_IMPORTED)
     tokenizer = CheckpointTokenizer(path)
     vocabulary = tokenizer.vocabulary
@@ -103,12 +71,18 @@ def _load(path: str, options: VllmOptions, on_progress: Callable[[float], None])
     core.call("quorate_silence", [*silent, *padding])
     _try_out(core)
     blocks, size = core.blocks
+    cells = plan.cells or (blocks - 1 - options.sessions) * size
+    if cells < 1:
+        core.close()
+        problem = "the memory for its KV cache is too small; raise memory_fraction, lower sessions"
+        raise ModelUnusable(Path(path).name, problem)
+    on_progress(1.0)
     return Loaded(
         core,
         plan,
         tokenizer,
         board,
-        plan.cells or (blocks - 1 - options.sessions) * size,
+        cells,
         f"{plan.family} {_size_label(count_weights(path))} {plan.precision}",
         weight_bytes(path) + int(blocks * size * plan.cell_bytes),
     )
@@ -120,8 +94,6 @@ def _try_out(core: Core) -> None:
     Raises:
         Exception: Whatever vLLM raises.
     """
-    from quorate.engines.vllm.requests import row_params
-
     core.feed("trial", [0], row_params(0, True))
     while not core.step():
         pass

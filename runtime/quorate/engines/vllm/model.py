@@ -8,16 +8,14 @@ finds all but the last block of what it shares in vLLM's prefix cache.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quorate.engines.batching.contract import Advance, Chunk
 from quorate.engines.contract import Capabilities, Drawn, DrawOptions, ModelFacts
 from quorate.engines.prompt_encoding import PromptEncoder
-from quorate.engines.vllm.loading import Loaded, load_checkpoint
-from quorate.engines.vllm.options import VllmOptions
+from quorate.engines.vllm.loading import Loaded
 from quorate.engines.vllm.requests import drawing_params, row_params, scoring_params
 from quorate.engines.vocabulary import Vocabulary
 from quorate.generation import Prompt
@@ -30,27 +28,6 @@ _SCORED_TOKENS = 64
 
 class DecodeFailed(RuntimeError):
     """The model produced no numbers; the process is to be given up."""
-
-
-def load(
-    path: str, options: VllmOptions, threads: int, on_progress: Callable[[float], None]
-) -> VllmModel:
-    """Loads a checkpoint.
-
-    Args:
-        path: Its folder.
-        options: Already validated.
-        threads: Threads of a step, on CPUs.
-        on_progress: Told the share of the way, from 0 to 1.
-
-    Raises:
-        ModelUnusable: It cannot be loaded here.
-    """
-    model = VllmModel(
-        Path(path).name, options.sessions, load_checkpoint(path, options, on_progress)
-    )
-    model.set_cores(threads)
-    return model
 
 
 @dataclass(slots=True, eq=False)

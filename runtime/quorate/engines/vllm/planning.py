@@ -10,13 +10,12 @@ from vllm.platforms import current_platform
 
 from quorate.engines.vllm.options import CONTEXT_LENGTH_CAP, VllmOptions
 
-INTERLEAVED_PREFILL_TOKENS = 256
-"""Prompt tokens of one plain generation in a step, so that a long prompt does not stall others."""
-
 _TAP_V1 = "quorate.engines.vllm.tap_v1:TapV1"
 _TAP_V2 = "quorate.engines.vllm.tap_v2:TapV2"
 _EXTENSION = "quorate.engines.vllm.extension.WorkerExtension"
 _CPU_BATCH_TOKENS, _GPU_BATCH_TOKENS = 512, 2048
+# Prompt tokens of one plain generation in a step, so that a long prompt does not stall others.
+_CPU_PROMPT_TOKENS, _GPU_PROMPT_TOKENS = 256, 2048
 _CPU_BLOCK = 32
 _GPU_MEMORY_FRACTION = 0.9
 # What is estimated here is only held against the memory there is.
@@ -76,6 +75,7 @@ class EnginePlan:
         return str(model.quantization or model.dtype).removeprefix("torch.")
 
     def _arguments(self, path: str, options: VllmOptions, fraction: float) -> dict[str, Any]:
+        prompt_tokens = _CPU_PROMPT_TOKENS if self.on_cpu else _GPU_PROMPT_TOKENS
         eager = options.compile == "off" or (options.compile == "auto" and self.on_cpu)
         arguments: dict[str, Any] = {
             "model": path,
@@ -87,10 +87,8 @@ class EnginePlan:
             "quantization": options.quantization or None,
             "max_model_len": self.context_length + 1,
             "max_num_seqs": options.sessions,
-            "max_num_batched_tokens": (
-                self.batch_tokens + options.sessions + INTERLEAVED_PREFILL_TOKENS
-            ),
-            "long_prefill_token_threshold": min(INTERLEAVED_PREFILL_TOKENS, self.context_length),
+            "max_num_batched_tokens": self.batch_tokens + options.sessions + prompt_tokens,
+            "long_prefill_token_threshold": min(prompt_tokens, self.context_length),
             "max_logprobs": -1,
             "enable_prefix_caching": True,
             # A vote's next token is not known while the step before it runs.
