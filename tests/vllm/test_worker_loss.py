@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from quorate.client import Client
 from quorate.engines.status import ModelState
 from quorate.v1 import inference_pb2
 from support.gguf_files import smollm2
@@ -27,6 +28,18 @@ SIZES = {"sessions": 4, "context_length": 256, "cells": 1024}
 QUESTION = [("user", "Tell me a long story about the sea.")]
 
 
+def pair(client: Client, max_tokens: int) -> Stream:
+    return Stream(
+        client,
+        None,
+        messages=QUESTION,
+        models=["large", "small"],
+        temperature=0.0,
+        max_tokens=max_tokens,
+        votes=True,
+    )
+
+
 async def test_the_others_go_on_and_it_comes_back(tmp_path: Path, smollm2_checkpoint: Path) -> None:
     models = [checkpoint("large", smollm2_checkpoint, **SIZES), gguf("small", smollm2(), **SIZES)]
     shared_before = set(os.listdir("/dev/shm"))
@@ -34,15 +47,7 @@ async def test_the_others_go_on_and_it_comes_back(tmp_path: Path, smollm2_checkp
         pid = engine_of(service, "large").worker_pid
         assert pid is not None
         processes = family(pid)
-        stream = Stream(
-            client,
-            None,
-            messages=QUESTION,
-            models=["large", "small"],
-            temperature=0.0,
-            max_tokens=40,
-            votes=True,
-        )
+        stream = pair(client, 40)
         await stream.until(lambda so_far: len(so_far.tokens) >= 5)
         kill_worker(service, "large")
         await stream.end()
@@ -53,15 +58,7 @@ async def test_the_others_go_on_and_it_comes_back(tmp_path: Path, smollm2_checkp
         assert [(vote.model, vote.weight) for vote in stream.tokens[-1].votes] == [("small", 1.0)]
         await reaches(service, "large", ModelState.READY)
         assert not any(map(alive, processes))
-        again = Stream(
-            client,
-            None,
-            messages=QUESTION,
-            models=["large", "small"],
-            temperature=0.0,
-            max_tokens=5,
-            votes=True,
-        )
+        again = pair(client, 5)
         await again.end()
         assert not again.notices
         assert [vote.model for vote in again.tokens[-1].votes] == ["large", "small"]

@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-import errno
 import hashlib
 import importlib
 import json
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
-from quorate_registry.disk import Disk
-from quorate_registry.download import Downloader
 from quorate_registry.errors import (
     BrokenFile,
     ChecksumMismatch,
@@ -21,49 +17,10 @@ from quorate_registry.errors import (
     NotEnoughSpace,
     StoreUnusable,
 )
-from quorate_registry.hub import Hub
 from quorate_registry.manifest import HubSource
-from quorate_registry.store import Store
 from quorate_registry.transfer import ATTEMPTS, MARGIN_BYTES
 from support.loopback_hub import COMMIT, LoopbackHub
-
-
-class NearlyFullDisk(Disk):
-    def __init__(self, free: int) -> None:
-        self._free = free
-
-    def free_bytes(self, folder: Path) -> int:
-        return self._free
-
-
-class FillingDisk(Disk):
-    """A disk that has room for so many bytes and then answers as a full one does."""
-
-    def __init__(self, room: int) -> None:
-        self._room = room
-
-    def append(self, file: BinaryIO, chunk: bytes) -> None:
-        fits = chunk[: self._room]
-        self._room -= len(fits)
-        super().append(file, fits)
-        if len(fits) < len(chunk):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-
-class Fetcher:
-    def __init__(self, home: Path, disk: Disk | None = None) -> None:
-        self.store = Store(home)
-        self.pauses: list[float] = []
-        self.progress: list[tuple[int, int]] = []
-        self.downloader = Downloader(self.store, Hub(), disk or Disk(), self.pauses.append)
-
-    def fetch(self, source: HubSource) -> Path:
-        return self.downloader.fetch(
-            "tiny", source, lambda done, total: self.progress.append((done, total))
-        )
-
-    def leftovers(self) -> list[str]:
-        return sorted(path.name for path in self.store.folder("tiny").iterdir())
+from support.pulls import Fetcher, SmallDisk
 
 
 def test_a_pull_stores_the_file_and_pins_commit_and_checksum(
@@ -360,17 +317,17 @@ def test_too_little_disk_is_found_before_the_download(
 ) -> None:
     size = tiny_gguf.stat().st_size
     with pytest.raises(NotEnoughSpace) as caught:
-        Fetcher(home, NearlyFullDisk(size + MARGIN_BYTES - 1)).fetch(source)
+        Fetcher(home, SmallDisk(free=size + MARGIN_BYTES - 1)).fetch(source)
     assert caught.value.needed_bytes == size + MARGIN_BYTES
     assert caught.value.free_bytes == size + MARGIN_BYTES - 1
     assert hub.seen("GET") == []
-    assert Fetcher(home, NearlyFullDisk(size + MARGIN_BYTES)).fetch(source).is_file()
+    assert Fetcher(home, SmallDisk(free=size + MARGIN_BYTES)).fetch(source).is_file()
 
 
 def test_a_disk_that_fills_up_keeps_the_part_for_the_next_pull(
     hub: LoopbackHub, source: HubSource, tiny_gguf: Path, home: Path
 ) -> None:
-    fetcher = Fetcher(home, FillingDisk(600))
+    fetcher = Fetcher(home, SmallDisk(room=600))
     with pytest.raises(NotEnoughSpace, match="pull again"):
         fetcher.fetch(source)
     assert not (home / "models" / "tiny" / "tiny.gguf").exists()
@@ -396,7 +353,7 @@ def test_an_observer_can_stop_a_pull_and_what_arrived_is_kept(
 
     fetcher = Fetcher(home)
     with pytest.raises(StoppedError):
-        fetcher.downloader.fetch("tiny", source, stop)
+        fetcher.fetch(source, stop)
     assert [name.endswith(".part") for name in fetcher.leftovers()] == [True]
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import re
@@ -8,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 
@@ -28,49 +27,11 @@ from quorate_registry.snapshot_files import MAX_FILES
 from quorate_registry.store import Store
 from quorate_registry.transfer import ATTEMPTS, MARGIN_BYTES
 from support.loopback_hub import COMMIT, LoopbackHub
+from support.pulls import Fetcher, SmallDisk
 
 FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 INDEX = "model.safetensors.index.json"
 REPO = "someone/tiny"
-
-
-class SmallDisk(Disk):
-    """A disk that has so many bytes free, and room for so many."""
-
-    def __init__(self, free: int = 1 << 40, room: int = 1 << 40) -> None:
-        self._free = free
-        self._room = room
-
-    def free_bytes(self, folder: Path) -> int:
-        return self._free
-
-    def append(self, file: BinaryIO, chunk: bytes) -> None:
-        fits = chunk[: self._room]
-        self._room -= len(fits)
-        super().append(file, fits)
-        if len(fits) < len(chunk):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-
-class Fetcher:
-    def __init__(self, home: Path, disk: Disk | None = None) -> None:
-        self.store = Store(home)
-        self.pauses: list[float] = []
-        self.progress: list[tuple[int, int]] = []
-        self.downloader = SnapshotDownloader(self.store, Hub(), disk or Disk(), self.pauses.append)
-
-    def fetch(self, source: SnapshotSource) -> Path:
-        return self.downloader.fetch(
-            "tiny", source, lambda done, total: self.progress.append((done, total))
-        )
-
-    def leftovers(self) -> list[str]:
-        return sorted(path.name for path in self.store.folder("tiny").iterdir())
-
-    def parts(self) -> list[str]:
-        """Files in the partial folder."""
-        (part,) = self.store.folder("tiny").glob(".checkpoint.*.part")
-        return sorted(path.relative_to(part).as_posix() for path in part.rglob("*"))
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -475,7 +436,7 @@ def test_an_observer_can_stop_a_pull_and_what_arrived_is_kept(
 
     fetcher = Fetcher(home)
     with pytest.raises(StoppedError):
-        fetcher.downloader.fetch("tiny", snapshot, stop)
+        fetcher.fetch(snapshot, stop)
     assert "config.json" in fetcher.parts()
     assert fetcher.fetch(snapshot).is_dir()
 
