@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from quorate.engines.host.causes import exit_cause
+from quorate.engines.host.leftovers import remove_leftovers
 
 WORKER_COMMAND = (sys.executable, "-P", "-m", "quorate.engines.host.worker")
 _TAIL_LINES = 50
@@ -117,6 +118,7 @@ class WorkerProcess:
             return
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
+        remove_leftovers(self.pid)
         if not self._output.closed:
             self._take_output(_PIPE_BYTES)
             self._close_output()
