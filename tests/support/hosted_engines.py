@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,24 @@ def alive(pid: int) -> bool:
     except OSError:
         return False
     return state != "Z"
+
+
+def ends_of(pids: Collection[int]) -> asyncio.Future[None]:
+    """Done once all these processes, which run now, have ended."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    running = {os.pidfd_open(pid) for pid in pids}
+
+    def end(descriptor: int) -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        running.remove(descriptor)
+        if not running and not ended.done():
+            ended.set_result(None)
+
+    for descriptor in running:
+        loop.add_reader(descriptor, end, descriptor)
+    return ended
 
 
 def shared_memories() -> int:

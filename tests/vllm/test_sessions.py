@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from quorate.engines.contract import DrawOptions
 from quorate.engines.host.cores import available_cores
 from quorate.engines.host.engine import HostedEngine
 from quorate.engines.spec import EngineSpec
 from quorate.generation import TextPrompt
 from support.hosted_engines import children_of, open_descriptors
+from support.scripted_models import draw_options
 
 pytestmark = [
     pytest.mark.vllm,
@@ -110,15 +110,7 @@ async def test_others_that_leave_and_join_change_nothing(engine: HostedEngine) -
 async def test_plain_generations_beside_votes_change_neither(engine: HostedEngine) -> None:
     prompts = await encoded(engine)
     alone = [await greedy(engine, prompt, TOKENS) for prompt in prompts]
-    options = DrawOptions(
-        temperature=0.0,
-        top_k=40,
-        top_p=0.95,
-        min_p=0.05,
-        seed=1,
-        max_tokens=TOKENS,
-        top_logprobs=0,
-    )
+    options = draw_options(max_tokens=TOKENS)
 
     async def drawn(prompt: Sequence[int]) -> list[int]:
         session = await engine.open(len(prompt) + TOKENS)

@@ -15,7 +15,7 @@ from quorate.engines.host.statuses import WorkerPhase
 from quorate.engines.spec import EngineSpec
 from quorate.generation import TextPrompt
 from support.checkpoints import random_llama
-from support.hosted_engines import alive, family
+from support.hosted_engines import ends_of, family
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
 
@@ -61,8 +61,7 @@ async def test_two_processes_say_what_one_says_and_end_with_their_worker(
     assert two.worker_pid is not None
     processes = family(two.worker_pid)
     assert len(processes) >= 3
+    ends = ends_of(processes)
     await two.close()
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while any(map(alive, processes)):
-            await asyncio.sleep(0.05)
+    await asyncio.wait_for(ends, DEADLINE_SECONDS)
     assert two.status.phase is WorkerPhase.STOPPED

@@ -32,6 +32,11 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.pieces)
 
+    @property
+    def silent(self) -> frozenset[int]:
+        """Control tokens that do not end generation, which have no place in a vote."""
+        return self.control - self.end_of_generation
+
     @cached_property
     def byte_order(self) -> ByteOrder:
         """The tokens in the order of their bytes, for the byte-exact vote."""

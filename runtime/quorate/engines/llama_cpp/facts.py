@@ -10,6 +10,7 @@ from quorate.engines.contract import Capabilities, ModelFacts
 from quorate.engines.llama_cpp.loading import context_length
 from quorate.engines.llama_cpp.memory import kv_cache_bytes, metadata
 from quorate.engines.llama_cpp.options import LlamaCppOptions
+from quorate.engines.sizes import size_label
 
 
 def gather_facts(
@@ -43,16 +44,9 @@ def gather_facts(
 def _description(weights: ctypes.c_void_p) -> str:
     """Architecture, size and quantisation, such as ``llama 135M Q4_1``."""
     architecture = metadata(weights, "general.architecture")
-    size = metadata(weights, "general.size_label") or _size_label(
+    size = metadata(weights, "general.size_label") or size_label(
         native.llama_model_n_params(weights)
     )
     quantisation = (native.llama_ftype_name(native.llama_model_ftype(weights)) or b"").decode()
     quantisation = quantisation.removeprefix("(guessed) ").removeprefix("all ")
     return " ".join(filter(None, (architecture, size, quantisation)))
-
-
-def _size_label(parameters: int) -> str:
-    for unit, scale in (("B", 10**9), ("M", 10**6), ("K", 10**3)):
-        if parameters >= scale:
-            return f"{parameters / scale:.3g}{unit}"
-    return str(parameters)

@@ -83,9 +83,7 @@ class LlamaCppModel:
         # Sorted now, and not within the first decode step that needs it and others wait for.
         self._byte_order = self._vocabulary.byte_order
         self._row_type = ctypes.c_float * len(self._vocabulary)
-        self._log_softmax = LogSoftmax(
-            len(self._vocabulary), self._vocabulary.control - self._vocabulary.end_of_generation
-        )
+        self._log_softmax = LogSoftmax(len(self._vocabulary), self._vocabulary.silent)
         self._facts = gather_facts(weights, context, options, tokenizer.adds_space)
         self._prompts = PromptEncoder(
             tokenizer, _chat_template(weights), self._subject, self._facts.context_length

@@ -72,5 +72,5 @@ def _offsets(vocabulary: Vocabulary) -> npt.NDArray[np.float64]:
     """
     ordinary = [bool(piece) and _ORDINARY.issuperset(piece) for piece in vocabulary.pieces]
     offsets = np.where(ordinary, 0.0, _RARE_LOGIT)
-    offsets[list(vocabulary.control - vocabulary.end_of_generation)] = -np.inf
+    offsets[list(vocabulary.silent)] = -np.inf
     return offsets

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from quorate.engines.sizes import size_label
 from quorate.engines.vllm.board import Board
 from quorate.engines.vllm.checkpoint import count_weights, weight_bytes
 from quorate.engines.vllm.core import Core
@@ -67,8 +68,7 @@ def load_checkpoint(
     core = Core(plan.config)
     on_progress(_RUNNING)
     padding = range(len(vocabulary), plan.vocabulary_size)
-    silent = sorted(vocabulary.control - vocabulary.end_of_generation)
-    core.call("quorate_silence", [*silent, *padding])
+    core.call("quorate_silence", [*sorted(vocabulary.silent), *padding])
     _try_out(core)
     blocks, size = core.blocks
     cells = plan.cells or (blocks - 1 - options.sessions) * size
@@ -83,7 +83,7 @@ def load_checkpoint(
         tokenizer,
         board,
         cells,
-        f"{plan.family} {_size_label(count_weights(path))} {plan.precision}",
+        f"{plan.family} {size_label(count_weights(path))} {plan.precision}",
         weight_bytes(path) + int(blocks * size * plan.cell_bytes),
     )
 
@@ -98,10 +98,3 @@ def _try_out(core: Core) -> None:
     while not core.step():
         pass
     core.abort("trial")
-
-
-def _size_label(weights: int) -> str:
-    for unit, scale in (("B", 10**9), ("M", 10**6), ("K", 10**3)):
-        if weights >= scale:
-            return f"{weights / scale:.3g}{unit}"
-    return str(weights)

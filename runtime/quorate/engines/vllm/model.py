@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from quorate.engines.batching.contract import Advance, Chunk
 from quorate.engines.contract import Capabilities, Drawn, DrawOptions, ModelFacts
 from quorate.engines.prompt_encoding import PromptEncoder
+from quorate.engines.vllm.core import StepFailed
 from quorate.engines.vllm.loading import Loaded
 from quorate.engines.vllm.requests import drawing_params, row_params, scoring_params
 from quorate.engines.vocabulary import Vocabulary
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     from vllm.v1.engine import EngineCoreOutput
 
 _SCORED_TOKENS = 64
-
-
-class DecodeFailed(RuntimeError):
-    """The model produced no numbers; the process is to be given up."""
 
 
 @dataclass(slots=True, eq=False)
@@ -57,9 +54,9 @@ class VllmModel:
         self._loaded = loaded
         self._core = loaded.core
         self._sequences = [_Sequence() for _ in range(sessions)]
-        self._by_request: dict[str, int] = {}
         self._requests_made = 0
-        self._generating: set[str] = set()
+        # Sequences by the requests that draw for them.
+        self._generating: dict[str, int] = {}
         self._advances: list[Advance] = []
         template = loaded.tokenizer.chat_template
         self._encoder = PromptEncoder(
@@ -109,8 +106,7 @@ class VllmModel:
         """See ``BatchModel``.
 
         Raises:
-            DecodeFailed: The model produced NaN.
-            StepFailed: vLLM did not run what it was given.
+            StepFailed: vLLM did not run what it was given, or the model produced NaN.
         """
         waiting = {self._feed(chunk): chunk for chunk in chunks}
         while True:
@@ -132,9 +128,9 @@ class VllmModel:
         """
         held = self._sequences[sequence]
         self._end(held)
-        held.tokens = [*held.tokens[:position], *tokens]
-        held.request = self._new_request(sequence)
-        self._generating.add(held.request)
+        held.tokens.extend(tokens)
+        held.request = self._new_request()
+        self._generating[held.request] = sequence
         params = drawing_params(options, self.vocabulary.end_of_generation)
         self._core.add(held.request, held.tokens, params)
 
@@ -171,7 +167,7 @@ class VllmModel:
             tokens: Sequence[int] = chunk.tokens
         else:
             tokens = [*held.tokens, *chunk.tokens]
-            held.request = self._new_request(chunk.sequence)
+            held.request = self._new_request()
         held.tokens.extend(chunk.tokens)
         params = row_params(chunk.sequence, chunk.sums is not None)
         if chunk.scores is not None:
@@ -185,7 +181,7 @@ class VllmModel:
         if chunk.output is not None:
             self._loaded.board.read(chunk.sequence, chunk.output, chunk.sums)
             if math.isnan(chunk.output[0]):
-                raise DecodeFailed(f"{self._subject}: the model produced no numbers")
+                raise StepFailed(f"{self._subject}: the model produced no numbers")
         if chunk.scores is not None:
             self._write_scores(chunk, output)
 
@@ -205,27 +201,24 @@ class VllmModel:
         stats = output.prefill_stats
         self._advances.append(
             Advance(
-                self._by_request[output.request_id],
+                self._generating[output.request_id],
                 _drawn(output.new_token_ids, output.new_logprobs),
                 finished,
                 stats.num_cached_tokens if stats is not None else 0,
             )
         )
         if finished:
-            self._generating.discard(output.request_id)
+            del self._generating[output.request_id]
 
-    def _new_request(self, sequence: int) -> str:
+    def _new_request(self) -> str:
         self._requests_made += 1
-        request = str(self._requests_made)
-        self._by_request[request] = sequence
-        return request
+        return str(self._requests_made)
 
     def _end(self, held: _Sequence) -> None:
         if not held.request:
             return
         self._core.abort(held.request)
-        del self._by_request[held.request]
-        self._generating.discard(held.request)
+        self._generating.pop(held.request, None)
         held.request = ""
 
 

@@ -53,8 +53,7 @@ class EnginePlan:
         self.config = EngineArgs(**arguments).create_engine_config()
         self.cell_bytes = _cell_bytes(self.config)
         if self.cells:
-            arguments |= self._cache_arguments(options)
-            self.config = EngineArgs(**arguments).create_engine_config()
+            self._size_the_cache(options)
         tap = _TAP_V2 if self.config.use_v2_model_runner else _TAP_V1
         self.config.model_config.logits_processors = [tap]
 
@@ -109,12 +108,13 @@ class EnginePlan:
             arguments["block_size"] = block
         return arguments
 
-    def _cache_arguments(self, options: VllmOptions) -> dict[str, Any]:
-        size = int(self.config.cache_config.block_size)
+    def _size_the_cache(self, options: VllmOptions) -> None:
+        cache = self.config.cache_config
+        size = int(cache.block_size)
         # A session may leave all but one cell of its last block unused; one block is vLLM's own.
         blocks = math.ceil(self.cells / size) + options.sessions + 1
-        wanted = int(blocks * size * self.cell_bytes * _ESTIMATE_MARGIN)
-        return {"num_gpu_blocks_override": blocks, "kv_cache_memory_bytes": wanted}
+        cache.num_gpu_blocks_override = blocks
+        cache.kv_cache_memory_bytes = int(blocks * size * self.cell_bytes * _ESTIMATE_MARGIN)
 
 
 def _context_length(trained: int, options: VllmOptions) -> int:

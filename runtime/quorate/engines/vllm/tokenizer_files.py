@@ -10,9 +10,9 @@ from typing import Any
 
 import tokenizers
 
+from quorate.engines.vllm.failures import one_line
 from quorate.errors import ModelUnusable
 
-_LONGEST_REASON = 300
 _CODE_WANTED = "trust_remote_code"
 _NO_CODE = "it wants to run code of the checkpoint, which is never done; save it without auto_map"
 
@@ -50,7 +50,7 @@ def load_tokenizer(folder: str | Path) -> Any:
         )
     # The library reads many formats, each of which fails in its own way.
     except Exception as error:
-        reason = _NO_CODE if _CODE_WANTED in str(error) else _one_line(error)
+        reason = _NO_CODE if _CODE_WANTED in str(error) else one_line(error)
         raise ModelUnusable(subject, f"its tokenizer cannot be loaded: {reason}") from error
     if not isinstance(getattr(loaded, "backend_tokenizer", None), tokenizers.Tokenizer):
         problem = "its tokenizer is not one that a tokenizer.json can hold; save it as such"
@@ -95,9 +95,4 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise ModelUnusable(folder.name, f"{name} cannot be read: {_one_line(error)}") from error
-
-
-def _one_line(error: Exception) -> str:
-    line = " ".join(str(error).split()) or type(error).__name__
-    return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]}…"
+        raise ModelUnusable(folder.name, f"{name} cannot be read: {one_line(error)}") from error
