@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from quorate.app import Service, running
-from quorate.engines.status import ModelState
-from quorate.generation import (
+from quorate.fleet.status import ModelState
+from quorate.request import (
     Delta,
-    MemberSpec,
     Plan,
     Request,
     ResponseOptions,
     SamplingOptions,
     StoppingOptions,
     TextPrompt,
+    WeightedModel,
 )
 from quorate.settings import parse_settings
 from quorate_registry import Registry
@@ -54,7 +54,7 @@ class LocalService:
     async def _token_times(self, prompt: str, model: str, tokens: int) -> list[float]:
         request = Request(
             prompt=TextPrompt(prompt),
-            plan=Plan((MemberSpec(model),)),
+            plan=Plan((WeightedModel(model),)),
             sampling=SamplingOptions(temperature=0.0),
             stopping=StoppingOptions(max_tokens=tokens),
             # Shown votes make it a vote: without them one member would draw by itself.

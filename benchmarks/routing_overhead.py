@@ -10,28 +10,28 @@ from typing import Any, cast
 import numpy as np
 from figures import Figure, figure, say
 
+from quorate.costs.prediction import RunShape
+from quorate.costs.profiles import FinishedRun
 from quorate.dispatch.books import Books
 from quorate.dispatch.gate import Gate
 from quorate.dispatch.router import Router
-from quorate.engines.fleet import Fleet
-from quorate.engines.remote.remote import Remote
-from quorate.engines.remote.settings import RemoteSettings
-from quorate.engines.status import ModelState, ModelStatus
-from quorate.generation import (
+from quorate.fleet.fleet import Fleet
+from quorate.fleet.status import ModelState, ModelStatus
+from quorate.remotes.remote import Remote
+from quorate.remotes.settings import RemoteSettings
+from quorate.request import (
     AutoPlan,
     Budget,
     CascadePlan,
     EnergyTier,
-    MemberSpec,
     NamedPlan,
     Plan,
     Request,
     Stage,
     StoppingOptions,
     TextPrompt,
+    WeightedModel,
 )
-from quorate.measurement.costs import RunShape
-from quorate.measurement.profiles import FinishedRun
 from quorate.routing.settings import RoutingSettings
 
 _MODELS = 20
@@ -101,7 +101,7 @@ def _profiles() -> dict[str, NamedPlan]:
     """Half of them ensembles of two or three, half cascades of two models."""
     plans: dict[str, NamedPlan] = {}
     for i in range(_MODELS // 2):
-        members = tuple(MemberSpec(f"model-{(i + j) % _MODELS}") for j in range(2 + i % 2))
+        members = tuple(WeightedModel(f"model-{(i + j) % _MODELS}") for j in range(2 + i % 2))
         plans[f"ensemble-{i}"] = Plan(members)
         stages = (Stage(Plan(members[:1]), 0.7), Stage(Plan(members)))
         plans[f"cascade-{i}"] = CascadePlan(stages)

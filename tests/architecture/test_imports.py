@@ -14,7 +14,7 @@ LIGHT = [
     "quorate.cli.program",
     "quorate.settings",
     "quorate.engines",
-    "quorate.engines.host",
+    "quorate.engines.worker",
     "quorate.engines.llama_cpp",
     "quorate.engines.scripted",
     "quorate_registry",

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from contract.engines import CASES, EngineCase
 from contract.texts import LITERAL_SPECIALS, TEXTS
-from quorate.engines.contract import Drawn, Engine, LogProbs, Session
+from quorate.engines.contract import Engine, LogProbs, SampledToken, Session
 from quorate.errors import (
     Internal,
     InvalidRequest,
@@ -24,7 +24,7 @@ from quorate.errors import (
     Unavailable,
     UnsupportedPlan,
 )
-from quorate.generation import ChatPrompt, Message, TextPrompt
+from quorate.request import ChatPrompt, Message, TextPrompt
 from support.scripted_models import draw_options
 from support.shared_engines import SharedEngines
 
@@ -164,7 +164,7 @@ async def test_facts_are_sensible(subject: Subject) -> None:
     assert facts.description
     assert facts.sessions >= 2
     assert facts.context_length >= 96
-    assert facts.cells >= 48 * facts.sessions
+    assert facts.kv_tokens >= 48 * facts.sessions
 
 
 async def test_control_tokens_that_do_not_end_generation_have_no_mass(subject: Subject) -> None:
@@ -692,7 +692,7 @@ async def test_what_can_never_fit_is_refused_at_once(subject: Subject) -> None:
     facts = subject.engine.facts
     await subject.fill()
     with pytest.raises(PromptTooLong):
-        await within_deadline(subject.engine.open(min(facts.context_length, facts.cells) + 1))
+        await within_deadline(subject.engine.open(min(facts.context_length, facts.kv_tokens) + 1))
 
 
 async def test_more_than_was_reserved_is_refused_and_harms_nothing(subject: Subject) -> None:
@@ -787,28 +787,30 @@ def needs_generate(subject: Subject) -> None:
         pytest.skip("this engine cannot draw tokens by itself")
 
 
-async def read_all(drawing: AsyncIterator[Sequence[Drawn]]) -> list[Drawn]:
-    drawn: list[Drawn] = []
+async def read_all(drawing: AsyncIterator[Sequence[SampledToken]]) -> list[SampledToken]:
+    drawn: list[SampledToken] = []
     async for some in drawing:
         assert some
         drawn += some
     return drawn
 
 
-async def generate(session: Session, tokens: list[int], **changes: Any) -> list[Drawn]:
+async def generate(session: Session, tokens: list[int], **changes: Any) -> list[SampledToken]:
     """Everything that a session draws behind ``tokens``."""
     drawing = session.generate(tokens, draw_options(**{"max_tokens": MOST_DRAWN, **changes}))
     return await within_deadline(read_all(drawing))
 
 
-async def generate_alone(subject: Subject, tokens: list[int], **changes: Any) -> list[Drawn]:
+async def generate_alone(subject: Subject, tokens: list[int], **changes: Any) -> list[SampledToken]:
     session = await subject.open(len(tokens) + MOST_DRAWN)
     drawn = await generate(session, tokens, **changes)
     session.close()
     return drawn
 
 
-async def rows_along(subject: Subject, prompt: list[int], drawn: list[Drawn]) -> list[LogProbs]:
+async def rows_along(
+    subject: Subject, prompt: list[int], drawn: list[SampledToken]
+) -> list[LogProbs]:
     """The rows that feeding the same tokens one by one gives; no session may be open."""
     session = await subject.open(len(prompt) + len(drawn))
     rows = [await feed(session, prompt)]
@@ -818,7 +820,7 @@ async def rows_along(subject: Subject, prompt: list[int], drawn: list[Drawn]) ->
     return rows
 
 
-async def assert_greedy(subject: Subject, prompt: list[int], drawn: list[Drawn]) -> None:
+async def assert_greedy(subject: Subject, prompt: list[int], drawn: list[SampledToken]) -> None:
     """Every token is the best of its row, and its log-prob is the row's."""
     assert drawn
     for one, row in zip(drawn, await rows_along(subject, prompt, drawn), strict=True):
@@ -879,7 +881,7 @@ async def test_feeds_beside_generations_give_what_they_give_alone(subject: Subje
     await assert_greedy(subject, other, drawn)
 
 
-async def generate_to_an_end(subject: Subject, prompt: list[int]) -> list[Drawn]:
+async def generate_to_an_end(subject: Subject, prompt: list[int]) -> list[SampledToken]:
     """What a model draws until it ends by itself, with the first seed that leads there."""
     for seed in range(60):
         session = await subject.open(96)

@@ -8,7 +8,7 @@ import pytest
 
 from quorate.engines.contract import Engine, Session
 from quorate.errors import Unavailable
-from quorate.generation import TextPrompt
+from quorate.request import TextPrompt
 from support.scripted_models import scripted_engine
 from support.shared_engines import SharedEngines
 

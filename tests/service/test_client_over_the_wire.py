@@ -10,7 +10,7 @@ import pytest
 
 from quorate.client import Client, ServiceError
 from quorate.errors import QuorateError, Unavailable
-from quorate.generation import ChatPrompt, Message, TextPrompt
+from quorate.request import ChatPrompt, Message, TextPrompt
 from support.fake_dispatch import FakeDispatcher, answer, raising
 from support.service import fake_service
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from quorate.calibration.file import load
 from quorate.cli.calibrate.answers import AnswerFile
 from quorate.cli.calibrate.asking import answer_key, ask_all
 from quorate.cli.calibrate.dataset import Case, Match
 from quorate.cli.calibrate.plans import plans_of
 from quorate.cli.members import Member
 from quorate.client import Client, ServiceError
-from quorate.routing.calibration.file import load
 from quorate.routing.quality import Tally
 from support.command_line import COMMAND, Serving, environment, quorate, serving
 from support.whole_service import scripted, whole_service

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from quorate.client import ServiceError
-from quorate.generation import Event, Request
+from quorate.request import Event, Request
 from support.fake_dispatch import FINISHED, FakeDispatcher, accepted, delta
 from support.service import fake_service, scripted_service
 

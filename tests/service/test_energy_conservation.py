@@ -17,7 +17,7 @@ import pytest
 
 from quorate.app import Service
 from quorate.client import Client
-from quorate.measurement.open_meter import Host
+from quorate.metering.open_meter import Host
 from quorate.v1 import accounting_pb2, inference_pb2
 from support.gguf_files import smollm2
 from support.ledgers import charges_once

@@ -11,7 +11,7 @@ import pytest
 
 from quorate.client import ServiceError
 from quorate.dispatch import DispatchSettings
-from quorate.engines.host.statuses import WorkerPhase
+from quorate.engines.worker.statuses import WorkerPhase
 from quorate.errors import (
     DeadlinePassed,
     Internal,

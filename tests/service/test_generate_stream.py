@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from quorate.client import ServiceError
-from quorate.generation import (
+from quorate.request import (
     CombinationRule,
     Delta,
     Event,
-    MemberSpec,
     Notice,
     NoticeKind,
     Plan,
     Request,
     Token,
+    WeightedModel,
 )
 from quorate.v1 import inference_pb2, plan_pb2
 from support.fake_dispatch import FINISHED, FakeDispatcher, accepted, delta, endless
@@ -98,7 +98,7 @@ async def test_neither_votes_nor_candidates_come_unasked() -> None:
 
 
 async def test_a_profile_is_a_named_plan_and_the_default_is_used_where_none_is_named() -> None:
-    pair = Plan((MemberSpec("alpha"), MemberSpec("beta")), rule=CombinationRule.MAJORITY)
+    pair = Plan((WeightedModel("alpha"), WeightedModel("beta")), rule=CombinationRule.MAJORITY)
     async with (
         scripted_service(profiles={"pair": pair}, default_profile="pair") as service,
         service.client() as client,

@@ -8,9 +8,9 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from quorate.api.grpc.health import INFERENCE_SERVICE, MODEL_SERVICE
 from quorate.client import ServiceError
-from quorate.engines.host.statuses import WorkerPhase
-from quorate.server.health import INFERENCE_SERVICE, MODEL_SERVICE
+from quorate.engines.worker.statuses import WorkerPhase
 from support.managed_engines import scripted_source
 from support.service import Service, scripted_service
 

@@ -4,10 +4,10 @@ import socket
 
 import pytest
 
+from quorate.api.grpc.lifecycle import GrpcServer
+from quorate.api.grpc.settings import ServerSettings
 from quorate.client import ServiceError
 from quorate.errors import SettingsError
-from quorate.server.lifecycle import GrpcServer
-from quorate.server.settings import ServerSettings
 from support.fake_dispatch import FakeDispatcher, answer
 from support.service import fake_service
 

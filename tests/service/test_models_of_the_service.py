@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from quorate.client import ServiceError
-from quorate.engines.host.statuses import WorkerPhase
+from quorate.engines.worker.statuses import WorkerPhase
 from quorate.v1 import models_pb2
 from support.managed_engines import broken_source, scripted_source
 from support.service import scripted_service

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from quorate.engines.contract import DrawOptions
-from quorate.engines.host.session import HostedSession
-from quorate.engines.status import ModelState
+from quorate.engines.contract import EngineSampling
+from quorate.engines.worker.session import HostedSession
+from quorate.fleet.status import ModelState
 from quorate.v1 import inference_pb2
 from support.hosted_engines import children, shared_memories
 from support.streams import Stream, answer
@@ -31,12 +31,12 @@ async def nothing_is_left() -> AsyncIterator[None]:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[DrawOptions]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[EngineSampling]:
     """How sessions were asked to draw by themselves, in order."""
-    options: list[DrawOptions] = []
+    options: list[EngineSampling] = []
     generate = HostedSession.generate
 
-    def noted(session: HostedSession, tokens: Sequence[int], how: DrawOptions) -> Any:
+    def noted(session: HostedSession, tokens: Sequence[int], how: EngineSampling) -> Any:
         options.append(how)
         return generate(session, tokens, how)
 
@@ -66,7 +66,7 @@ def tokens_of(stream: Stream) -> list[tuple[Any, ...]]:
     ids=["an end", "a limit", "a stop string", "a text held back", "bytes", "candidates"],
 )
 async def test_the_answer_is_that_of_a_vote_of_one(
-    tmp_path: Path, asked: list[DrawOptions], options: dict[str, Any]
+    tmp_path: Path, asked: list[EngineSampling], options: dict[str, Any]
 ) -> None:
     models = [scripted("ahead", **AHEAD), scripted("voting", **{**AHEAD, "generate": False})]
     async with whole_service(tmp_path, *models) as (_, client):
@@ -90,7 +90,9 @@ async def test_the_answer_is_that_of_a_vote_of_one(
         assert of_ahead.generated_tokens == of_vote.generated_tokens
 
 
-async def test_a_seed_gives_the_same_answer_again(tmp_path: Path, asked: list[DrawOptions]) -> None:
+async def test_a_seed_gives_the_same_answer_again(
+    tmp_path: Path, asked: list[EngineSampling]
+) -> None:
     async with whole_service(tmp_path, scripted("a", generate=True)) as (_, client):
         how = {"model": "a", "temperature": 1.5, "top_k": 0, "max_tokens": 12}
         first, again, other = [await answer(client, "x", seed=seed, **how) for seed in (5, 5, 6)]
@@ -100,7 +102,7 @@ async def test_a_seed_gives_the_same_answer_again(tmp_path: Path, asked: list[Dr
 
 
 async def test_votes_that_are_to_be_shown_are_voted(
-    tmp_path: Path, asked: list[DrawOptions]
+    tmp_path: Path, asked: list[EngineSampling]
 ) -> None:
     async with whole_service(tmp_path, scripted("a", **AHEAD)) as (_, client):
         stream = await answer(client, "", model="a", temperature=0.0, votes=True)
@@ -121,7 +123,7 @@ async def test_votes_that_are_to_be_shown_are_voted(
     ids=lambda sampling: next(iter(sampling)),
 )
 async def test_bias_and_penalties_are_served_by_a_vote(
-    tmp_path: Path, asked: list[DrawOptions], sampling: dict[str, Any]
+    tmp_path: Path, asked: list[EngineSampling], sampling: dict[str, Any]
 ) -> None:
     models = [scripted("able", seed=3, generate=True), scripted("voting", seed=3)]
     how = {"temperature": 0.0, "max_tokens": 12}
@@ -136,7 +138,7 @@ async def test_bias_and_penalties_are_served_by_a_vote(
 
 
 async def test_many_answers_at_once_are_those_of_each_alone(
-    tmp_path: Path, asked: list[DrawOptions]
+    tmp_path: Path, asked: list[EngineSampling]
 ) -> None:
     models = [
         scripted("ahead", seed=3, generate=True, sessions=4),
@@ -156,7 +158,7 @@ async def test_many_answers_at_once_are_those_of_each_alone(
 
 
 async def test_a_client_that_leaves_ends_the_workers_work(
-    tmp_path: Path, asked: list[DrawOptions]
+    tmp_path: Path, asked: list[EngineSampling]
 ) -> None:
     endless = {"generate": True, "sessions": 1, "step_delay_ms": 10.0}
     async with whole_service(tmp_path, scripted("a", **endless)) as (service, client):
@@ -173,7 +175,7 @@ async def test_a_client_that_leaves_ends_the_workers_work(
 
 
 async def test_a_stop_string_frees_the_worker_for_the_next(
-    tmp_path: Path, asked: list[DrawOptions]
+    tmp_path: Path, asked: list[EngineSampling]
 ) -> None:
     one = {**SLOW, "say": "", "sessions": 1, "step_delay_ms": 5.0}
     async with whole_service(tmp_path, scripted("a", **one)) as (service, client):
@@ -189,7 +191,7 @@ async def test_a_stop_string_frees_the_worker_for_the_next(
 
 
 async def test_a_worker_killed_in_mid_stream_is_replayed_to_the_same_text(
-    tmp_path: Path, asked: list[DrawOptions]
+    tmp_path: Path, asked: list[EngineSampling]
 ) -> None:
     async with whole_service(tmp_path, scripted("a", **SLOW)) as (service, client):
         stream = Stream(client, "", model="a", temperature=0.0)
@@ -209,7 +211,7 @@ async def test_a_worker_killed_in_mid_stream_is_replayed_to_the_same_text(
 
 
 async def test_the_fail_policy_ends_a_killed_stream_with_unavailable(
-    tmp_path: Path, asked: list[DrawOptions]
+    tmp_path: Path, asked: list[EngineSampling]
 ) -> None:
     async with whole_service(tmp_path, scripted("a", **SLOW)) as (service, client):
         stream = Stream(client, "", model="a", temperature=0.0, failure_policy="fail")
@@ -223,7 +225,7 @@ async def test_the_fail_policy_ends_a_killed_stream_with_unavailable(
 
 
 async def test_a_stuck_worker_is_replayed_by_the_watchdog(
-    tmp_path: Path, asked: list[DrawOptions]
+    tmp_path: Path, asked: list[EngineSampling]
 ) -> None:
     stuck = {**AHEAD, "hang_after_steps": 9, "crash_marker": str(tmp_path / "marker")}
     model = {**scripted("a", **stuck), "step_timeout_seconds": 1.0}

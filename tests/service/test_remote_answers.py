@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from quorate.engines.remote import RemoteEnd, RemoteText, RemoteUsage
-from quorate.generation import FinishReason, SamplingOptions, TextPrompt
+from quorate.remotes import RemoteEnd, RemoteText, RemoteUsage
+from quorate.request import FinishReason, SamplingOptions, TextPrompt
 from support.faulty_remote import DONE, HOLD, counted, delta, event, faulty_remote, streams
 from support.remotes import KEY, QUESTION, answered, asked, opened
 

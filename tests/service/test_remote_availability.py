@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from quorate.engines.remote import BreakerPolicy, BreakerState
+from quorate.remotes import BreakerPolicy, BreakerState
 from support.faulty_remote import DONE, HOLD, Answer, delta, faulty_remote, refuses, streams
 from support.remotes import Hours, answered, failed, opened
 

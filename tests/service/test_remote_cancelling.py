@@ -7,8 +7,8 @@ from contextlib import aclosing
 
 import pytest
 
-from quorate.engines.remote import BreakerState, Remote, RemoteSettings, RemoteText, Timing
 from quorate.errors import DeadlinePassed
+from quorate.remotes import BreakerState, Remote, RemoteSettings, RemoteText, Timing
 from support.faulty_remote import HOLD, Answer, delta, faulty_remote, refuses, streams
 from support.remotes import answered, asked, opened
 

@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from quorate.engines.remote import BreakerState, RemoteUsage
-from quorate.generation import FinishReason
+from quorate.remotes import BreakerState, RemoteUsage
+from quorate.request import FinishReason
 from support.faulty_remote import (
     CUT,
     HOLD,

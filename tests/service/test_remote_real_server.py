@@ -8,8 +8,8 @@ from contextlib import aclosing
 
 import pytest
 
-from quorate.engines.remote import RemoteText, RemoteUsage
-from quorate.generation import ChatPrompt, FinishReason, Message, SamplingOptions, TextPrompt
+from quorate.remotes import RemoteText, RemoteUsage
+from quorate.request import ChatPrompt, FinishReason, Message, SamplingOptions, TextPrompt
 from support.gguf_files import smollm2
 from support.llama_server import LlamaServer, llama_server
 from support.remotes import KEY, QUESTION, answered, asked, failed, opened

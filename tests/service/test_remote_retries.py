@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.engines.remote import BreakerState
+from quorate.remotes import BreakerState
 from support.faulty_remote import (
     CUT,
     DONE,

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from quorate.engines.remote import Remote, RemoteSettings
 from quorate.errors import SettingsError
+from quorate.remotes import Remote, RemoteSettings
 
 
 def test_the_client_is_not_imported_before_a_remote_is_opened():
     program = (
-        "import sys, quorate, quorate.engines.remote;"
+        "import sys, quorate, quorate.remotes;"
         "print(sorted({'openai', 'httpx2', 'pydantic'} & set(sys.modules)))"
     )
     assert run(program) == "[]"
@@ -22,7 +22,7 @@ def test_the_client_is_not_imported_before_a_remote_is_opened():
 def test_a_missing_extra_is_named():
     program = (
         "import sys; sys.modules['openai'] = None\n"
-        "from quorate.engines.remote import Remote, RemoteSettings\n"
+        "from quorate.remotes import Remote, RemoteSettings\n"
         "try: Remote('far', RemoteSettings(base_url='http://127.0.0.1:9', model='m'), {})\n"
         "except Exception as error: print(type(error).__name__, error)"
     )

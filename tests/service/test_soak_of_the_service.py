@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from quorate.client import Client, ServiceError
-from quorate.engines.status import ModelState
+from quorate.fleet.status import ModelState
 from support.hosted_engines import children, open_descriptors, shared_memories
 from support.whole_service import engine_of, kill_worker, reaches, scripted, whole_service
 

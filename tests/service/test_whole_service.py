@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from quorate.client import Client, ServiceError
-from quorate.engines.status import ModelState
+from quorate.fleet.status import ModelState
 from quorate.v1 import inference_pb2, plan_pb2
 from support.gguf_files import STORIES_GREEDY, smollm2, stories260k, write_broken
 from support.hosted_engines import children, open_descriptors, shared_memories

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quorate.engines.batching.scheduler import Scheduler
-from quorate.engines.host.engine import HostedEngine
-from quorate.engines.host.limits import HostLimits
-from quorate.engines.host.restarts import backoff_seconds
-from quorate.engines.host.statuses import WorkerPhase
+from quorate.engines.scheduler.scheduler import Scheduler
 from quorate.engines.scripted.model import ScriptedModel
 from quorate.engines.scripted.options import ScriptedOptions
 from quorate.engines.spec import EngineSpec
+from quorate.engines.worker.engine import HostedEngine
+from quorate.engines.worker.limits import HostLimits
+from quorate.engines.worker.restarts import backoff_seconds
+from quorate.engines.worker.statuses import WorkerPhase
 from quorate.errors import (
     Internal,
     InvalidRequest,
@@ -33,7 +33,7 @@ from quorate.errors import (
     UnsupportedPlan,
     WorkerLost,
 )
-from quorate.generation import ChatPrompt, Message, TextPrompt
+from quorate.request import ChatPrompt, Message, TextPrompt
 from support.hosted_engines import (
     DEADLINE_SECONDS,
     children,
@@ -46,7 +46,7 @@ from support.hosted_engines import (
 
 PROMPT = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8]
 CORES = sorted(os.sched_getaffinity(0))
-START_REAL_WORKER = "from quorate.engines.host.worker import main; sys.exit(main())"
+START_REAL_WORKER = "from quorate.engines.worker.worker import main; sys.exit(main())"
 
 
 class InProcess:
@@ -528,7 +528,7 @@ async def test_crashes_in_use_wait_longer_each_time():
 async def test_a_replaced_file_with_another_vocabulary_is_not_taken_for_the_same_model(tmp_path):
     marker = tmp_path / "restarted"
     script = (
-        "import pathlib, sys; from quorate.engines.host import serving\n"
+        "import pathlib, sys; from quorate.engines.worker import serving\n"
         "from quorate.engines.scripted.loading import load\n"
         f"marker = pathlib.Path({str(marker)!r})\n"
         "words = {'vocabulary': 'words'} if marker.exists() else {}\n"
@@ -615,7 +615,7 @@ async def test_a_worker_that_never_stops_printing_leaves_the_event_loop_to_other
     monkeypatch, caplog
 ):
     printed = asyncio.Event()
-    log = logging.getLogger("quorate.engines.host.process")
+    log = logging.getLogger("quorate.engines.worker.process")
     caplog.set_level(logging.DEBUG, log.name)
     monkeypatch.setattr(log, "handle", lambda record: printed.set())
     script = CHATTER.format(descriptor=1, text=r"b'\n'")
@@ -653,7 +653,7 @@ async def test_an_engine_closed_before_it_started_never_starts():
 async def test_a_worker_dies_with_its_parent():
     script = (
         "import asyncio, os\n"
-        "from quorate.engines.host.engine import HostedEngine\n"
+        "from quorate.engines.worker.engine import HostedEngine\n"
         "from quorate.engines.spec import EngineSpec\n"
         "async def main():\n"
         f"    engine = HostedEngine(EngineSpec('toy', 'scripted'), [{CORES[0]}])\n"
@@ -676,7 +676,7 @@ async def test_a_worker_dies_with_its_parent():
 
 
 def test_a_worker_whose_parent_is_gone_already_ends_at_once():
-    worker = [sys.executable, "-m", "quorate.engines.host.worker", "0", "0", "0"]
+    worker = [sys.executable, "-m", "quorate.engines.worker.worker", "0", "0", "0"]
     ended = subprocess.run(
         [*worker, str(os.getpid() + 1)],
         stdin=subprocess.DEVNULL,

@@ -33,13 +33,13 @@ def voice_of(
     *,
     epsilon: float = 0.0,
     width: int | None = None,
-    cells: int | None = None,
+    kv_tokens: int | None = None,
     prompt: Sequence[int] = (BOS,),
     forced: bytes = b"",
 ) -> ByteVoice:
     """A voice whose beam may be as wide as the engine has sessions."""
-    context = min(engine.facts.context_length, engine.facts.cells)
-    room = context - len(prompt) if cells is None else cells
+    context = min(engine.facts.context_length, engine.facts.kv_tokens)
+    room = context - len(prompt) if kv_tokens is None else kv_tokens
     pruning = Pruning(epsilon, width or engine.facts.sessions, room)
     return ByteVoice(engine, Opening(prompt, forced), pruning, len(prompt) + room)
 
@@ -83,7 +83,7 @@ def kept_share(voice: ByteVoice) -> float:
 
 def cells_held(voice: ByteVoice) -> int:
     """Tokens behind the prompt that its sessions hold, each counted once."""
-    return voice._tree.cells
+    return voice._tree.kv_tokens
 
 
 def segmentations(voice: ByteVoice) -> set[tuple[tuple[int, ...], bytes]]:
@@ -99,14 +99,14 @@ def open_sessions(engine: InProcessEngine) -> int:
 async def everything_is_free(engine: InProcessEngine) -> bool:
     """Whether a family of all sessions and cells can be opened at once."""
     facts = engine.facts
-    most = min(facts.context_length, facts.cells)
+    most = min(facts.context_length, facts.kv_tokens)
     if open_sessions(engine) or engine._admission.waiting:
         return False
     lease = engine._admission.try_acquire(most, facts.sessions)
     if lease is None:
         return False
     engine._admission.release(lease)
-    whole = engine._admission.try_acquire(facts.cells)
+    whole = engine._admission.try_acquire(facts.kv_tokens)
     if whole is None:
         return False
     engine._admission.release(whole)

@@ -7,19 +7,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from quorate.accounting.budgets import Budgets
-from quorate.accounting.charges import Charge
-from quorate.accounting.ledger import Ledger
-from quorate.accounting.settings import BudgetLimits, BudgetSettings
 from quorate.dispatch import Books, Dispatcher, DispatchSettings
-from quorate.generation import (
+from quorate.ledger.budgets import Budgets
+from quorate.ledger.charges import Charge
+from quorate.ledger.ledger import Ledger
+from quorate.ledger.settings import BudgetLimits, BudgetSettings
+from quorate.metering.account import EnergyTotals
+from quorate.metering.meter import Job
+from quorate.request import (
     CascadePlan,
     Delta,
     Energy,
     EnergyTier,
     Event,
     FailurePolicy,
-    MemberSpec,
     Notice,
     Plan,
     PlanChoice,
@@ -27,10 +28,9 @@ from quorate.generation import (
     SamplingOptions,
     Stage,
     TextPrompt,
+    WeightedModel,
 )
-from quorate.measurement.account import EnergyTotals
-from quorate.measurement.meter import Job
-from quorate.measurement.work import Work
+from quorate.request.work import Work
 from quorate.routing.settings import RoutingSettings
 from support.managed_engines import Cast, loaded_fleet
 
@@ -122,7 +122,7 @@ async def on_stage(
 
 def only(model: str, on_failure: FailurePolicy = FailurePolicy.AUTO) -> Plan:
     """A vote of one."""
-    return Plan((MemberSpec(model),), on_failure=on_failure)
+    return Plan((WeightedModel(model),), on_failure=on_failure)
 
 
 def steps(*models: str, early: bool = False, confidence: float = 0.6) -> CascadePlan:

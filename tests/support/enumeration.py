@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quorate.engines.batching.contract import Chunk
+from quorate.engines.scheduler.contract import Chunk
 from quorate.engines.scripted.tokenizer import BOS
 from support.scripted_models import empty_row, scripted_model
 

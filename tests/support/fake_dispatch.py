@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from quorate.dispatch import Books
-from quorate.generation import (
+from quorate.request import (
     Accepted,
     Alignment,
     CombinationRule,
@@ -17,17 +17,17 @@ from quorate.generation import (
     FailurePolicy,
     Finished,
     FinishReason,
-    MemberSpec,
     Request,
     Score,
     ScoreRequest,
     Token,
     Usage,
+    WeightedModel,
     Weighting,
 )
 
 DECISION = Decision(
-    members=(MemberSpec("a", 0.5), MemberSpec("b", 0.5)),
+    members=(WeightedModel("a", 0.5), WeightedModel("b", 0.5)),
     rule=CombinationRule.LINEAR,
     alignment=Alignment.SAME_VOCABULARY,
     weighting=Weighting.STATIC,

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from quorate.engines.host.engine import HostedEngine
-from quorate.engines.host.statuses import WorkerPhase, WorkerStatus
 from quorate.engines.spec import EngineSpec
+from quorate.engines.worker.engine import HostedEngine
+from quorate.engines.worker.statuses import WorkerPhase, WorkerStatus
 
 DEADLINE_SECONDS = 30.0
 

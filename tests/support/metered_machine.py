@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from quorate.generation import EnergyTier
-from quorate.measurement.meter import CounterMeter, Job
-from quorate.measurement.work import Work
+from quorate.metering.meter import CounterMeter, Job
+from quorate.request import EnergyTier
+from quorate.request.work import Work
 from support.simulated_counters import SimulatedCounter
 
 

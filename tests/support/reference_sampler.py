@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quorate.engines.contract import LogProbs
-from quorate.generation import SamplingOptions
+from quorate.request import SamplingOptions
 
 _MARGIN = 3e-5
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from quorate.engines.remote import (
+from quorate.errors import RemoteFailed
+from quorate.remotes import (
     BreakerPolicy,
     Remote,
     RemoteEnd,
@@ -18,8 +19,7 @@ from quorate.engines.remote import (
     RemoteText,
     Timing,
 )
-from quorate.errors import RemoteFailed
-from quorate.generation import ChatPrompt, Message
+from quorate.request import ChatPrompt, Message
 
 DEADLINE_SECONDS = 60.0
 KEY = "sk-secret-0123456789"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from quorate.accounting.prices import Price, PriceBook, PriceOverride
-from quorate.engines.status import ModelState, ModelStatus
-from quorate.generation import Candidate, Clause, Decision, EnergyTier, MemberSpec, Plan, Rejection
-from quorate.measurement.costs import CostModel, EnergyModel
-from quorate.measurement.profiles import PlanProfile
+from quorate.costs.prediction import CostModel, EnergyModel
+from quorate.costs.profiles import PlanProfile
+from quorate.fleet.status import ModelState, ModelStatus
+from quorate.ledger.prices import Price, PriceBook, PriceOverride
+from quorate.request import Candidate, Clause, Decision, EnergyTier, Plan, Rejection, WeightedModel
 from quorate.routing.snapshot import Remote, Snapshot
 
 SPREAD = 2.0
@@ -43,7 +43,7 @@ def service(*models: ModelStatus | str, **rest: Any) -> Snapshot:
 
 def vote(*models: str) -> Plan:
     """An equal vote."""
-    return Plan(tuple(map(MemberSpec, models)))
+    return Plan(tuple(map(WeightedModel, models)))
 
 
 def usd_per_mtok(prompt: float, generated: float) -> Price:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from quorate.engines.batching.contract import Chunk
-from quorate.engines.contract import DrawOptions, LogProbs
+from quorate.engines.contract import EngineSampling, LogProbs
 from quorate.engines.in_process import InProcessEngine
+from quorate.engines.scheduler.contract import Chunk
 from quorate.engines.scripted.model import ScriptedModel
 from quorate.engines.scripted.options import ScriptedOptions
 
-_GREEDY = DrawOptions(
+_GREEDY = EngineSampling(
     temperature=0.0,
     top_k=0,
     top_p=1.0,
@@ -25,7 +25,7 @@ _GREEDY = DrawOptions(
 )
 
 
-def draw_options(**changes: Any) -> DrawOptions:
+def draw_options(**changes: Any) -> EngineSampling:
     """A greedy generation of eight tokens, with these changes."""
     return replace(_GREEDY, **changes)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from typing import Any
 
-from quorate.engines.batching.contract import Chunk
+from quorate.engines.scheduler.contract import Chunk
 from support.scripted_models import scripted_model
 
 

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from quorate.api.grpc.lifecycle import GrpcServer
+from quorate.api.grpc.settings import ServerSettings
 from quorate.client import Client
 from quorate.dispatch import Dispatcher, DispatchSettings
-from quorate.engines.fleet import Fleet
-from quorate.generation import Plan
-from quorate.server.lifecycle import GrpcServer
-from quorate.server.settings import ServerSettings
+from quorate.fleet.fleet import Fleet
+from quorate.request import Plan
 from support.managed_engines import Cast, loaded_fleet
 
 TWO_MODELS: dict[str, dict[str, Any]] = {

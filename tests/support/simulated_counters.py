@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from quorate.generation import EnergyTier
-from quorate.measurement.counters import Hardware
+from quorate.metering.counters import Hardware
+from quorate.request import EnergyTier
 
 
 @dataclass

@@ -13,7 +13,7 @@ from quorate.ensemble.sampling import Sampler
 from quorate.ensemble.seats import Seat, Table
 from quorate.ensemble.token_voice import TokenVoice
 from quorate.ensemble.weighting import StaticWeights, Weigher
-from quorate.generation import (
+from quorate.request import (
     CombinationRule,
     Delta,
     FailurePolicy,

@@ -12,9 +12,9 @@ from typing import Any
 
 from quorate.app import Service, running
 from quorate.client import Client
-from quorate.engines.host.engine import HostedEngine
-from quorate.engines.status import ModelState
-from quorate.measurement.open_meter import Host
+from quorate.engines.worker.engine import HostedEngine
+from quorate.fleet.status import ModelState
+from quorate.metering.open_meter import Host
 from quorate.settings import parse_settings
 from quorate_registry import Registry
 

@@ -9,27 +9,27 @@ from typing import Any
 
 import pytest
 
-from quorate.accounting.settings import BudgetLimits, LedgerSettings
+from quorate.access.keys import KeySettings
+from quorate.api.grpc.settings import ServerSettings
 from quorate.dispatch.settings import DispatchSettings
 from quorate.engines.llama_cpp.options import LlamaCppOptions
-from quorate.engines.remote.settings import RemoteSettings
 from quorate.engines.scripted.options import ScriptedOptions
 from quorate.engines.vllm.options import VllmOptions
 from quorate.errors import SettingsError
-from quorate.generation import (
+from quorate.ledger.settings import BudgetLimits, LedgerSettings
+from quorate.metering.settings import EnergySettings
+from quorate.remotes.settings import RemoteSettings
+from quorate.request import (
     Alignment,
     BeamOptions,
     CombinationRule,
     FailurePolicy,
-    MemberSpec,
     Plan,
+    WeightedModel,
     Weighting,
 )
-from quorate.measurement.settings import EnergySettings
 from quorate.routing.resolve import DEFAULT_EPSILON, DEFAULT_FORGETTING, DEFAULT_WIDTH
 from quorate.routing.settings import RoutingSettings
-from quorate.server.keys import KeySettings
-from quorate.server.settings import ServerSettings
 from quorate.settings import (
     ModelSettings,
     Settings,
@@ -102,8 +102,8 @@ def test_the_example_loads_as_it_stands() -> None:
     assert settings.server == ServerSettings()
     assert settings.dispatch == DispatchSettings()
     assert settings.profiles[settings.default_profile].members == (
-        MemberSpec("smollm2-135m-instruct"),
-        MemberSpec("smollm2-360m-instruct", 2.0),
+        WeightedModel("smollm2-135m-instruct"),
+        WeightedModel("smollm2-360m-instruct", 2.0),
     )
 
 
@@ -139,7 +139,7 @@ def test_the_example_documents_every_key_and_no_other() -> None:
     assert keys(options_of("scripted")) == names(ScriptedOptions)
     plan = names(Plan) - {"beam"} | {f"beam_{name}" for name in names(BeamOptions)}
     assert keys(example["profiles"].values()) == plan
-    assert keys(m for m in members if isinstance(m, dict)) == names(MemberSpec)
+    assert keys(m for m in members if isinstance(m, dict)) == names(WeightedModel)
 
 
 def test_what_the_example_leaves_commented_is_the_default() -> None:
@@ -291,7 +291,7 @@ def test_a_profile_becomes_a_plan(tmp_path: Path) -> None:
     assert settings.default_profile == "pair"
     assert dict(settings.profiles) == {
         "pair": Plan(
-            (MemberSpec("a", 3.0), MemberSpec("b")),
+            (WeightedModel("a", 3.0), WeightedModel("b")),
             CombinationRule.GEOMETRIC,
             Alignment.SAME_VOCABULARY,
             Weighting.BAYESIAN,
@@ -299,7 +299,7 @@ def test_a_profile_becomes_a_plan(tmp_path: Path) -> None:
             0.5,
             BeamOptions(0.0, 4),
         ),
-        "solo": Plan((MemberSpec("b"),), beam=BeamOptions(width=2)),
+        "solo": Plan((WeightedModel("b"),), beam=BeamOptions(width=2)),
     }
 
 

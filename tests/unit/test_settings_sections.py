@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from quorate.accounting.settings import BudgetLimits, BudgetSettings, LedgerSettings
 from quorate.errors import SettingsError
-from quorate.generation import CascadePlan, MemberSpec, Plan, Stage
-from quorate.measurement.settings import EnergySettings
+from quorate.ledger.settings import BudgetLimits, BudgetSettings, LedgerSettings
+from quorate.metering.settings import EnergySettings
+from quorate.request import CascadePlan, Plan, Stage, WeightedModel
 from quorate.routing.settings import RoutingSettings
 from quorate.settings import Settings, load_settings
 
@@ -158,8 +158,8 @@ def test_a_profile_with_stages_is_a_cascade(tmp_path: Path) -> None:
     )
     assert settings.profiles["careful"] == CascadePlan(
         (
-            Stage(Plan((MemberSpec("a"),)), 0.75),
-            Stage(Plan((MemberSpec("a"), MemberSpec("b", 2.0))), None),
+            Stage(Plan((WeightedModel("a"),)), 0.75),
+            Stage(Plan((WeightedModel("a"), WeightedModel("b", 2.0))), None),
         ),
         stream_early=True,
     )

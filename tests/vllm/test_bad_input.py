@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from quorate.client import ServiceError
-from quorate.engines.status import ModelState
+from quorate.fleet.status import ModelState
 from support.checkpoints import random_llama
 from support.whole_service import checkpoint, reaches, scripted, whole_service
 

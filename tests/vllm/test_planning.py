@@ -38,7 +38,7 @@ def test_without_options_the_machine_and_the_checkpoint_decide(smollm2_checkpoin
     plan = planned(smollm2_checkpoint)
     config = plan.config
     assert plan.on_cpu
-    assert plan.context_length == plan.cells == CONTEXT_LENGTH_CAP
+    assert plan.context_length == plan.kv_tokens == CONTEXT_LENGTH_CAP
     assert plan.precision == "bfloat16"
     assert plan.family == "llama"
     assert plan.vocabulary_size == 49_152
@@ -52,14 +52,14 @@ def test_without_options_the_machine_and_the_checkpoint_decide(smollm2_checkpoin
 
 
 def test_every_session_can_fill_its_cells(smollm2_checkpoint: Path) -> None:
-    plan = planned(smollm2_checkpoint, sessions=3, context_length=100, cells=300)
+    plan = planned(smollm2_checkpoint, sessions=3, context_length=100, kv_tokens=300)
     blocks = plan.config.cache_config.num_gpu_blocks_override
     assert plan.config.cache_config.block_size == BLOCK
     # However 300 cells are shared among three: each may leave all but one of a block unused.
     for first in range(1, 101):
         rest = 300 - first
         second = min(100, rest - 100)
-        needed = sum(math.ceil(cells / BLOCK) for cells in (first, second, rest - second))
+        needed = sum(math.ceil(kv_tokens / BLOCK) for kv_tokens in (first, second, rest - second))
         assert needed <= blocks - 1
 
 
@@ -77,7 +77,7 @@ def test_sizes_reach_vllm(smollm2_checkpoint: Path) -> None:
 
 def test_a_share_of_the_memory_stands_in_for_cells(smollm2_checkpoint: Path) -> None:
     plan = planned(smollm2_checkpoint, memory_fraction=0.4)
-    assert plan.cells == 0
+    assert plan.kv_tokens == 0
     assert plan.config.cache_config.gpu_memory_utilization == 0.4
     assert plan.config.cache_config.num_gpu_blocks_override is None
     assert plan.config.cache_config.kv_cache_memory_bytes is None

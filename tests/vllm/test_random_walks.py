@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from quorate.engines.contract import Session
-from quorate.engines.host.cores import available_cores
-from quorate.engines.host.engine import HostedEngine
 from quorate.engines.spec import EngineSpec
+from quorate.engines.worker.engine import HostedEngine
+from quorate.fleet.placement import available_cores
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(400)]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from quorate.engines.host.cores import available_cores
-from quorate.engines.host.engine import HostedEngine
 from quorate.engines.spec import EngineSpec
-from quorate.generation import TextPrompt
+from quorate.engines.worker.engine import HostedEngine
+from quorate.fleet.placement import available_cores
+from quorate.request import TextPrompt
 from support.hosted_engines import children_of, open_descriptors
 from support.scripted_models import draw_options
 

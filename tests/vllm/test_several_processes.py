@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quorate.engines.host.cores import available_cores
-from quorate.engines.host.engine import HostedEngine
-from quorate.engines.host.statuses import WorkerPhase
 from quorate.engines.spec import EngineSpec
-from quorate.generation import TextPrompt
+from quorate.engines.worker.engine import HostedEngine
+from quorate.engines.worker.statuses import WorkerPhase
+from quorate.fleet.placement import available_cores
+from quorate.request import TextPrompt
 from support.checkpoints import random_llama
 from support.hosted_engines import ends_of, family
 

@@ -20,7 +20,7 @@ from contract.texts import LITERAL_SPECIALS, TEXTS
 from quorate.engines.prompt_encoding import PromptEncoder
 from quorate.engines.vllm.tokenizer import CheckpointTokenizer
 from quorate.errors import ModelUnusable
-from quorate.generation import ChatPrompt, Message, TextPrompt
+from quorate.request import ChatPrompt, Message, TextPrompt
 
 pytestmark = pytest.mark.vllm
 
@@ -332,7 +332,7 @@ def test_a_checkpoint_and_its_gguf_file_have_the_same_tokens(smollm2_checkpoint)
     from quorate.engines.llama_cpp import LlamaCppOptions, load
     from support.gguf_files import smollm2
 
-    model = load(str(smollm2()), LlamaCppOptions(cells=256), 1, lambda share: None)
+    model = load(str(smollm2()), LlamaCppOptions(kv_tokens=256), 1, lambda share: None)
     try:
         tokenizer = CheckpointTokenizer(smollm2_checkpoint)
         prompts = PromptEncoder(tokenizer, tokenizer.chat_template, "smollm2", 8192)

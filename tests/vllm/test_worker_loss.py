@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quorate.client import Client
-from quorate.engines.status import ModelState
+from quorate.fleet.status import ModelState
 from quorate.v1 import inference_pb2
 from support.gguf_files import smollm2
 from support.hosted_engines import alive, family

@@ -10,17 +10,17 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from quorate.accounting.budgets import Budgets
-from quorate.accounting.ledger import Ledger
+from quorate.costs.machine import this_machine
+from quorate.costs.profiles import Profiles
+from quorate.costs.store import ProfileStore
 from quorate.dispatch import Books
-from quorate.engines.fleet import Fleet
 from quorate.errors import QuorateError
-from quorate.measurement.machine import this_machine
-from quorate.measurement.meter import Meter
-from quorate.measurement.open_meter import Host, open_meter
-from quorate.measurement.profile_store import ProfileStore
-from quorate.measurement.profiles import Profiles
-from quorate.measurement.work import WorkCosts
+from quorate.fleet.fleet import Fleet
+from quorate.ledger.budgets import Budgets
+from quorate.ledger.ledger import Ledger
+from quorate.metering.meter import Meter
+from quorate.metering.open_meter import Host, open_meter
+from quorate.request.work import WorkCosts
 from quorate.settings import ModelSettings, Settings, is_path
 
 _DAY_SECONDS = 86_400.0

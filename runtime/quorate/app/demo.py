@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-from quorate.accounting.settings import LEDGER_OFF, LedgerSettings
 from quorate.engines.llama_cpp.quantize import requantize
 from quorate.errors import CannotRun
-from quorate.generation import MemberSpec, Plan
+from quorate.ledger.settings import LEDGER_OFF, LedgerSettings
+from quorate.request import Plan, WeightedModel
 from quorate.settings import ModelSettings, Settings
 from quorate_registry import Registry, RegistryError
 
@@ -68,7 +68,7 @@ def demo_settings(registry: Registry, on_note: Callable[[str], None]) -> Setting
 
 
 def _plan(*models: str) -> Plan:
-    return Plan(tuple(MemberSpec(model) for model in models))
+    return Plan(tuple(WeightedModel(model) for model in models))
 
 
 def _source(registry: Registry, model: str) -> Path:

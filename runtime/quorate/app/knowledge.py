@@ -6,8 +6,8 @@ import asyncio
 import logging
 from pathlib import Path
 
+from quorate.calibration.file import FILE_NAME, load
 from quorate.dispatch.router import Knowledge
-from quorate.routing.calibration.file import FILE_NAME, load
 from quorate.routing.quality import QualityTable
 from quorate.settings import Settings
 

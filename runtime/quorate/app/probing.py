@@ -8,16 +8,16 @@ import logging
 from contextlib import aclosing
 
 from quorate.dispatch import Dispatcher
-from quorate.engines.fleet import Fleet
-from quorate.engines.status import ModelState
 from quorate.errors import QuorateError
-from quorate.generation import (
-    MemberSpec,
+from quorate.fleet.fleet import Fleet
+from quorate.fleet.status import ModelState
+from quorate.request import (
     Plan,
     Request,
     SamplingOptions,
     StoppingOptions,
     TextPrompt,
+    WeightedModel,
 )
 
 _IDLE_SECONDS = 2.0
@@ -70,7 +70,7 @@ class Prober:
         text = " ".join(itertools.islice(itertools.cycle(_WORDS.split()), words))
         request = Request(
             prompt=TextPrompt(f"{number + 1}. {text}"),
-            plan=Plan((MemberSpec(model),)),
+            plan=Plan((WeightedModel(model),)),
             sampling=SamplingOptions(temperature=0.0),
             stopping=StoppingOptions(max_tokens=tokens),
             request_id=f"probe-{model}-{number + 1}",

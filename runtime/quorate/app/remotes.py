@@ -7,9 +7,9 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from quorate.accounting.prices import Price, PriceBook, PriceOverride
-from quorate.engines.remote.remote import Remote
-from quorate.engines.remote.settings import RemoteSettings
+from quorate.ledger.prices import Price, PriceBook, PriceOverride
+from quorate.remotes.remote import Remote
+from quorate.remotes.settings import RemoteSettings
 
 _log = logging.getLogger(__name__)
 

@@ -10,21 +10,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from quorate.access.keys import KeyRing
+from quorate.api.grpc.lifecycle import GrpcServer
 from quorate.app.accounts import open_books
 from quorate.app.knowledge import KnowledgeKeeper
 from quorate.app.probing import Prober
 from quorate.app.remotes import open_remotes
 from quorate.app.sources import Sources
 from quorate.dispatch import Dispatcher
-from quorate.engines.fleet import Fleet
-from quorate.engines.host.cores import available_cores
-from quorate.engines.host.engine import HostedEngine
-from quorate.engines.host.limits import HostLimits
 from quorate.engines.spec import EngineSpec
+from quorate.engines.worker.engine import HostedEngine
+from quorate.engines.worker.limits import HostLimits
 from quorate.errors import QuorateError
-from quorate.measurement.open_meter import Host
-from quorate.server.keys import KeyRing
-from quorate.server.lifecycle import GrpcServer
+from quorate.fleet.fleet import Fleet
+from quorate.fleet.placement import available_cores
+from quorate.metering.open_meter import Host
 from quorate.settings import ModelSettings, Settings
 from quorate_registry import Registry
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from quorate.engines.fleet import ModelSource
 from quorate.engines.spec import EngineSpec
 from quorate.errors import CannotRun, ModelUnusable, NotFound
+from quorate.fleet.fleet import ModelSource
 from quorate.settings import ModelSettings, is_path
 from quorate.settings.models import check_options
 from quorate_registry import Registry, RegistryError

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import typer
 
-from quorate.accounting.settings import LEDGER_OFF
 from quorate.app import Service, running
 from quorate.cli.configuration import demo_settings, named_settings
 from quorate.cli.load_view import StatusView
 from quorate.cli.target import Target, connect
 from quorate.client import Client
-from quorate.engines.status import ModelState
 from quorate.errors import ModelUnusable
+from quorate.fleet.status import ModelState
+from quorate.ledger.settings import LEDGER_OFF
 from quorate.settings import Settings
 
 _FREE_LOOPBACK_PORT = "127.0.0.1:0"

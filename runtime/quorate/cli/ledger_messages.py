@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from quorate.accounting.charges import Charge, ModelCharge
-from quorate.accounting.spending import Dimension, SpendRow
 from quorate.cli.plan_words import kind_name
-from quorate.generation import EnergyTier
+from quorate.ledger.charges import Charge, ModelCharge
+from quorate.ledger.spending import Dimension, SpendRow
+from quorate.request import EnergyTier
 from quorate.v1 import accounting_pb2, inference_pb2
 
 _TIERS = {

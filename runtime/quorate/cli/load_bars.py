@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn
 
 from quorate.cli.load_lines import is_busy, listening_line, status_line
-from quorate.engines.status import ModelState, ModelStatus
+from quorate.fleet.status import ModelState, ModelStatus
 
 _STYLES = {ModelState.READY: "green", ModelState.FAILED: "red", ModelState.RESTARTING: "yellow"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quorate.engines.status import ModelState, ModelStatus
+from quorate.fleet.status import ModelState, ModelStatus
 
 _BUSY = (ModelState.DOWNLOADING, ModelState.LOADING, ModelState.RESTARTING)
 

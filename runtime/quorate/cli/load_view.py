@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from quorate.cli.load_lines import listening_line, status_line
-from quorate.engines.status import ModelStatus
+from quorate.fleet.status import ModelStatus
 
 
 class StatusView(Protocol):

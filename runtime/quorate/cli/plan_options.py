@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quorate.errors import SettingsError
-from quorate.generation import Alignment, CombinationRule, FailurePolicy, Weighting
+from quorate.request import Alignment, CombinationRule, FailurePolicy, Weighting
 
 if TYPE_CHECKING:
     from quorate.cli.members import Member

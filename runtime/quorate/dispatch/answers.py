@@ -10,11 +10,11 @@ from typing import TypeAlias
 
 from quorate.dispatch.attempt import Attempt, RemoteSpent, Run
 from quorate.dispatch.votes import seated
-from quorate.engines.fleet import Fleet
-from quorate.engines.remote.contract import RemoteEnd, RemoteRequest, RemoteText
-from quorate.engines.remote.remote import Remote
 from quorate.errors import RemoteFailed
-from quorate.generation import Decision, Delta, FinishReason, Notice, Request, ResponseOptions
+from quorate.fleet.fleet import Fleet
+from quorate.remotes.contract import RemoteEnd, RemoteRequest, RemoteText
+from quorate.remotes.remote import Remote
+from quorate.request import Decision, Delta, FinishReason, Notice, Request, ResponseOptions
 
 _STALL_SECONDS = 0.05
 

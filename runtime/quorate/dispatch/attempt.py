@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from quorate.accounting.budgets import Hold
-from quorate.accounting.prices import Price
-from quorate.accounting.usage import total_usage
 from quorate.dispatch.activity import Visit
+from quorate.dispatch.stopwatch import Stopwatch
 from quorate.ensemble.seats import Table
-from quorate.generation import (
+from quorate.ledger.budgets import Hold
+from quorate.ledger.prices import Price
+from quorate.ledger.usage import total_usage
+from quorate.metering.meter import Job
+from quorate.request import (
     Decision,
     Delta,
     Energy,
@@ -24,9 +26,7 @@ from quorate.generation import (
     Prompt,
     Usage,
 )
-from quorate.measurement.meter import Job
-from quorate.measurement.stopwatch import Stopwatch
-from quorate.measurement.work import Work
+from quorate.request.work import Work
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,23 +10,23 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
-from quorate.accounting.budgets import Budgets
-from quorate.accounting.charges import Charge, Reservation
-from quorate.accounting.ledger import Ledger
-from quorate.accounting.money import from_float
-from quorate.accounting.prices import Price
-from quorate.accounting.settings import BudgetSettings
+from quorate.costs.profiles import Profiles
 from quorate.dispatch.activity import Activity
 from quorate.dispatch.attempt import Asked, Attempt, RemoteSpent
 from quorate.dispatch.charges import charge, reservation
 from quorate.dispatch.first_runs import FirstRuns
 from quorate.dispatch.learning import Escalations, learn
 from quorate.dispatch.prompts import prompt_text
+from quorate.dispatch.stopwatch import Stopwatch
 from quorate.errors import Internal, Unavailable
-from quorate.generation import Decision, Forecast, Usage
-from quorate.measurement.meter import AbsentMeter, Meter
-from quorate.measurement.profiles import Profiles
-from quorate.measurement.stopwatch import Stopwatch
+from quorate.ledger.budgets import Budgets
+from quorate.ledger.charges import Charge, Reservation
+from quorate.ledger.ledger import Ledger
+from quorate.ledger.money import from_float
+from quorate.ledger.prices import Price
+from quorate.ledger.settings import BudgetSettings
+from quorate.metering.meter import AbsentMeter, Meter
+from quorate.request import Decision, Forecast, Usage
 
 FINISHED = "finished"
 FAILED = "failed"

@@ -10,9 +10,9 @@ from itertools import pairwise
 from quorate.dispatch.answers import Begun, Part, stage_run
 from quorate.dispatch.attempt import Attempt
 from quorate.dispatch.signals import SignalReader
-from quorate.engines.fleet import Fleet
 from quorate.errors import CannotRun, Overloaded, PromptTooLong, Unavailable
-from quorate.generation import (
+from quorate.fleet.fleet import Fleet
+from quorate.request import (
     DecidedStage,
     Decision,
     Delta,

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
-from quorate.accounting.charges import Charge, ModelCharge, Reservation
-from quorate.accounting.money import from_float
 from quorate.dispatch.attempt import Attempt
-from quorate.generation import (
+from quorate.ledger.charges import Charge, ModelCharge, Reservation
+from quorate.ledger.money import from_float
+from quorate.request import (
     Candidate,
     Decision,
     EnergyTier,

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 
-from quorate.accounting.prices import Price
 from quorate.dispatch.answers import Begun, Part, ask_remote, vote
 from quorate.dispatch.attempt import Asked, Attempt
 from quorate.dispatch.books import CANCELLED, FAILED, Books
@@ -17,8 +16,7 @@ from quorate.dispatch.prompts import most_prompt_tokens, prompt_bytes
 from quorate.dispatch.router import Knowledge, Router
 from quorate.dispatch.scores import score_run
 from quorate.dispatch.settings import DispatchSettings
-from quorate.engines.fleet import Fleet
-from quorate.engines.remote.remote import Remote
+from quorate.dispatch.stopwatch import Stopwatch
 from quorate.ensemble.sampling_options import validate, validate_for_bytes
 from quorate.ensemble.stops import StopMatcher
 from quorate.errors import (
@@ -29,7 +27,10 @@ from quorate.errors import (
     QuorateError,
     Unavailable,
 )
-from quorate.generation import (
+from quorate.fleet.fleet import Fleet
+from quorate.ledger.prices import Price
+from quorate.remotes.remote import Remote
+from quorate.request import (
     Accepted,
     Alignment,
     CascadePlan,
@@ -47,7 +48,6 @@ from quorate.generation import (
     Score,
     ScoreRequest,
 )
-from quorate.measurement.stopwatch import Stopwatch
 from quorate.routing.settings import RoutingSettings
 
 _MOST_ATTEMPTS = 4

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from quorate.costs.prediction import RunShape
+from quorate.costs.profiles import FinishedRun, Profiles
 from quorate.dispatch.attempt import Attempt, RemoteSpent, Run
-from quorate.generation import ChatPrompt, Energy, FinishReason, total_energy
-from quorate.measurement.costs import RunShape
-from quorate.measurement.profiles import FinishedRun, Profiles
+from quorate.request import ChatPrompt, Energy, FinishReason, total_energy
 from quorate.routing.forecast import vote_key
 
 _CUT_OFF = frozenset(

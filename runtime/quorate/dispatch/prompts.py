@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from quorate.generation import Prompt, TextPrompt
+from quorate.request import Prompt, TextPrompt
 
 _TURN_TOKENS = 8
 _FRAME_TOKENS = 64

@@ -7,15 +7,14 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from quorate.accounting.prices import Price
 from quorate.dispatch.books import Books
 from quorate.dispatch.gate import Gate
 from quorate.dispatch.prompts import most_prompt_tokens, prompt_bytes, written
-from quorate.engines.fleet import Fleet
-from quorate.engines.remote.remote import Remote
-from quorate.engines.status import ModelState, ModelStatus
-from quorate.generation import ChatPrompt, Decision, FailurePolicy, NamedPlan, Request, ScoreRequest
-from quorate.routing.calibration.tasks import TaskClassifier
+from quorate.fleet.fleet import Fleet
+from quorate.fleet.status import ModelState, ModelStatus
+from quorate.ledger.prices import Price
+from quorate.remotes.remote import Remote
+from quorate.request import ChatPrompt, Decision, FailurePolicy, NamedPlan, Request, ScoreRequest
 from quorate.routing.choose import choose_plan
 from quorate.routing.confidence import ConfidenceTable
 from quorate.routing.option import Option
@@ -24,6 +23,7 @@ from quorate.routing.quality import QualityTable
 from quorate.routing.settings import RoutingSettings
 from quorate.routing.snapshot import Left, Room, Snapshot
 from quorate.routing.snapshot import Remote as RemoteStatus
+from quorate.routing.tasks import TaskClassifier
 from quorate.routing.wish import Wish
 
 _SEED_BITS = 63

@@ -9,12 +9,12 @@ from typing import Any
 from quorate.dispatch.attempt import Attempt, Run
 from quorate.dispatch.seating import Guest
 from quorate.dispatch.votes import Seated, seated
-from quorate.engines.fleet import Fleet
 from quorate.ensemble.scoring import score, score_bytes
 from quorate.ensemble.seats import Seat
 from quorate.ensemble.union_decode import score_union
 from quorate.errors import InvalidRequest, PromptTooLong
-from quorate.generation import Alignment, MemberScore, Prompt, ScoreRequest, TextPrompt, Token
+from quorate.fleet.fleet import Fleet
+from quorate.request import Alignment, MemberScore, Prompt, ScoreRequest, TextPrompt, Token
 
 
 async def score_run(

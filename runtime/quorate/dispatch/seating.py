@@ -24,7 +24,7 @@ from quorate.ensemble.weighting import (
     shares_along,
 )
 from quorate.errors import InvalidRequest, PromptTooLong
-from quorate.generation import Alignment, ChatPrompt, Decision, Prompt, TextPrompt, Weighting
+from quorate.request import Alignment, ChatPrompt, Decision, Prompt, TextPrompt, Weighting
 
 _CELLS_PER_HYPOTHESIS = 8
 # Tokens that a single token of one member may be for another: runs of white space are the longest.
@@ -106,7 +106,7 @@ def _guest(
     field = "prompt" if isinstance(prompt, TextPrompt) else "chat"
     if not tokens:
         raise InvalidRequest(field, f"is empty for model {model}, which needs at least a token")
-    holds = min(engine.facts.context_length, engine.facts.cells)
+    holds = min(engine.facts.context_length, engine.facts.kv_tokens)
     left = holds - len(tokens)
     spare = 0
     if decision.alignment is Alignment.BYTE_EXACT:
@@ -131,9 +131,9 @@ def _voice(guest: Guest, decision: Decision, prompt: Prompt, growth: int) -> Voi
 
 def _byte_voice(guest: Guest, decision: Decision, prompt: Prompt, growth: int) -> ByteVoice:
     opening = _opening(guest, prompt)
-    cells = growth + guest.spare
-    pruning = Pruning(decision.beam.epsilon or 0.0, decision.beam.width or 1, cells)
-    return ByteVoice(guest.engine, opening, pruning, len(guest.tokens) + cells)
+    kv_tokens = growth + guest.spare
+    pruning = Pruning(decision.beam.epsilon or 0.0, decision.beam.width or 1, kv_tokens)
+    return ByteVoice(guest.engine, opening, pruning, len(guest.tokens) + kv_tokens)
 
 
 def _opening(guest: Guest, prompt: Prompt) -> Opening:

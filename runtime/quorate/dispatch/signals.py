@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from quorate.generation import Delta, ResponseOptions, Token, TopCandidate
+from quorate.request import Delta, ResponseOptions, Token, TopCandidate
 from quorate.routing.confidence import Signals
 
 _CANDIDATES = 5

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from quorate.dispatch.seating import Guest, invite, seat
-from quorate.engines.fleet import Fleet
 from quorate.ensemble.byte_decode import decode_bytes
 from quorate.ensemble.decode import Ballot, Step, decode
 from quorate.ensemble.hypotheses import BYTES
@@ -16,7 +15,8 @@ from quorate.ensemble.run_ahead import lone_voice, run_ahead
 from quorate.ensemble.sampling import Sampler, draw_options
 from quorate.ensemble.seats import Table
 from quorate.ensemble.union_decode import decode_union
-from quorate.generation import (
+from quorate.fleet.fleet import Fleet
+from quorate.request import (
     Alignment,
     Decision,
     FinishReason,

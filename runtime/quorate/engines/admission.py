@@ -27,7 +27,7 @@ class Lease:
     """
 
     slots: tuple[int, ...]
-    cells: int
+    kv_tokens: int
 
 
 class Places:
@@ -62,7 +62,7 @@ class Places:
             self._release(self._lease)
 
 
-def cells_for(facts: ModelFacts, tokens: int, branches: int, model: str) -> int:
+def kv_tokens_for(facts: ModelFacts, tokens: int, branches: int, model: str) -> int:
     """KV cells to reserve for a session of so many tokens and its branches.
 
     Raises:
@@ -73,14 +73,15 @@ def cells_for(facts: ModelFacts, tokens: int, branches: int, model: str) -> int:
             f"model {model}",
             f"{branches} branches need more sessions than its {facts.sessions}",
         )
-    cells = tokens if facts.shares_cells else tokens * (1 + branches)
-    if branches and cells > facts.cells:
+    kv_tokens = tokens if facts.shares_kv else tokens * (1 + branches)
+    if branches and kv_tokens > facts.kv_tokens:
         raise UnsupportedPlan(
             f"model {model}",
-            f"{branches} branches of {tokens} tokens, which its engine cannot share, need {cells} "
-            f"KV cells and it has {facts.cells}; ask for a narrower beam or a shorter answer",
+            f"{branches} branches of {tokens} tokens, which its engine cannot share, need "
+            f"{kv_tokens} KV cells and it has {facts.kv_tokens}; ask for a narrower beam or a "
+            "shorter answer",
         )
-    return cells
+    return kv_tokens
 
 
 class Admission:
@@ -91,9 +92,9 @@ class Admission:
         cells: Most cells of all leases together.
     """
 
-    def __init__(self, sessions: int, cells: int) -> None:
+    def __init__(self, sessions: int, kv_tokens: int) -> None:
         self._slots = list(range(sessions))
-        self._cells = cells
+        self._cells = kv_tokens
         self._leases: set[Lease] = set()
         self._waiters: deque[tuple[int, int, asyncio.Future[Lease]]] = deque()
 
@@ -102,7 +103,7 @@ class Admission:
         """How many wait for a lease."""
         return sum(not future.done() for *_, future in self._waiters)
 
-    async def acquire(self, cells: int, slots: int = 1) -> Lease:
+    async def acquire(self, kv_tokens: int, slots: int = 1) -> Lease:
         """Waits in order of arrival for so many slots and cells.
 
         Cancelling the task that waits gives up its place.
@@ -111,27 +112,27 @@ class Admission:
             BaseException: Whatever ``fail_all`` was given while this waited.
         """
         if not self.waiting:
-            lease = self.try_acquire(cells, slots)
+            lease = self.try_acquire(kv_tokens, slots)
             if lease is not None:
                 return lease
         future: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
-        self._waiters.append((cells, slots, future))
+        self._waiters.append((kv_tokens, slots, future))
         try:
             return await future
         except asyncio.CancelledError:
             self._abandon(future)
             raise
 
-    def try_acquire(self, cells: int, slots: int = 1) -> Lease | None:
+    def try_acquire(self, kv_tokens: int, slots: int = 1) -> Lease | None:
         """Grants a lease at once, past those who wait, or returns None.
 
         Meant for forks: their parent holds what others wait for, so letting them pass is what ends
         the wait soonest.
         """
-        if slots > len(self._slots) or cells > self._cells:
+        if slots > len(self._slots) or kv_tokens > self._cells:
             return None
-        lease = Lease(tuple(heapq.heappop(self._slots) for _ in range(slots)), cells)
-        self._cells -= cells
+        lease = Lease(tuple(heapq.heappop(self._slots) for _ in range(slots)), kv_tokens)
+        self._cells -= kv_tokens
         self._leases.add(lease)
         return lease
 
@@ -146,7 +147,7 @@ class Admission:
         self._leases.remove(lease)
         for slot in lease.slots:
             heapq.heappush(self._slots, slot)
-        self._cells += lease.cells
+        self._cells += lease.kv_tokens
         self._admit()
 
     def fail_all(self, error: BaseException) -> None:
@@ -158,9 +159,9 @@ class Admission:
 
     def _admit(self) -> None:
         while self._waiters:
-            cells, slots, future = self._waiters[0]
+            kv_tokens, slots, future = self._waiters[0]
             if not future.done():
-                lease = self.try_acquire(cells, slots)
+                lease = self.try_acquire(kv_tokens, slots)
                 if lease is None:
                     return
                 future.set_result(lease)

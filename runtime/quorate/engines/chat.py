@@ -20,7 +20,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from quorate.errors import InvalidRequest, PromptTooLong, UnsupportedPlan
-from quorate.generation import Message
+from quorate.request import Message
 
 Run: TypeAlias = int | str
 """A special token's id, or text in which nothing is special."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.vocabulary import Vocabulary
-from quorate.generation import Prompt
+from quorate.request import Prompt
 
 LogProbs: TypeAlias = npt.NDArray[np.float32]
 """Normalised log-probs of the next token, natural log, shape (vocabulary,).
@@ -49,7 +49,7 @@ class ModelFacts:
         context_length: Most tokens one session can hold.
         sessions: Most sessions that can be open at once.
         cells: KV cells shared by all sessions; their reservations never exceed it.
-        shares_cells: Whether branches share the cells of what they have in common.
+        shares_kv: Whether branches share the cells of what they have in common.
         space_prefix: Whether the tokenizer puts a space before text that begins a document, as
             SentencePiece's do.
         memory_bytes: Resident size estimate of weights and KV cache; 0 where unknown.
@@ -58,15 +58,15 @@ class ModelFacts:
     description: str
     context_length: int
     sessions: int
-    cells: int
+    kv_tokens: int
     capabilities: Capabilities
     memory_bytes: int = 0
-    shares_cells: bool = False
+    shares_kv: bool = False
     space_prefix: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class DrawOptions:
+class EngineSampling:
     """How an engine draws tokens by itself; nothing is left for it to choose.
 
     There is neither bias nor penalty: engines apply them behind the truncation, and our sampler
@@ -92,7 +92,7 @@ class DrawOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class SampledToken:
     """One token that an engine drew.
 
     Attributes:
@@ -171,8 +171,8 @@ class Session(Protocol):
         ...
 
     def generate(
-        self, tokens: Sequence[int], options: DrawOptions
-    ) -> AsyncIterator[Sequence[Drawn]]:
+        self, tokens: Sequence[int], options: EngineSampling
+    ) -> AsyncIterator[Sequence[SampledToken]]:
         """Feeds tokens and lets the engine draw what follows, without waiting for anyone.
 
         Like ``feed``, the work starts at the call; every error comes out of the iterator. From then

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from quorate.engines.admission import Admission, Places, cells_for
-from quorate.engines.batching.contract import BatchModel, NoRoom
-from quorate.engines.batching.scheduler import Scheduler
+from quorate.engines.admission import Admission, Places, kv_tokens_for
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import Drawn, DrawOptions, LogProbs, ModelFacts
-from quorate.engines.drawing import DrawnTokens, check_draw
+from quorate.engines.contract import EngineSampling, LogProbs, ModelFacts, SampledToken
+from quorate.engines.sampled_tokens import SampledTokens, check_draw
+from quorate.engines.scheduler.contract import BatchModel, NoRoom
+from quorate.engines.scheduler.scheduler import Scheduler
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import (
     Internal,
@@ -30,7 +30,7 @@ from quorate.errors import (
     UnsupportedPlan,
     WorkerLost,
 )
-from quorate.generation import Prompt
+from quorate.request import Prompt
 
 
 class InProcessEngine:
@@ -50,7 +50,7 @@ class InProcessEngine:
         self._facts = model.facts
         self._vocabulary = model.vocabulary
         self._scheduler = Scheduler(model)
-        self._admission = Admission(self._facts.sessions, self._facts.cells)
+        self._admission = Admission(self._facts.sessions, self._facts.kv_tokens)
         self._sessions: dict[int, InProcessSession] = {}
         self._numbers = itertools.count()
         self._step_due: asyncio.Handle | None = None
@@ -79,14 +79,14 @@ class InProcessEngine:
     async def open(self, tokens: int, branches: int = 0) -> InProcessSession:
         """See ``Engine.open``."""
         self._check_running()
-        most = min(self._facts.context_length, self._facts.cells)
+        most = min(self._facts.context_length, self._facts.kv_tokens)
         if tokens > most:
             raise PromptTooLong(
                 "prompt",
                 f"{tokens} tokens with the answer; model {self.model_id} holds at most {most}",
             )
-        cells = cells_for(self._facts, tokens, branches, self.model_id)
-        lease = await self._admission.acquire(cells, 1 + branches)
+        kv_tokens = kv_tokens_for(self._facts, tokens, branches, self.model_id)
+        lease = await self._admission.acquire(kv_tokens, 1 + branches)
         try:
             self._check_running()
         except Unavailable:
@@ -157,7 +157,7 @@ class InProcessEngine:
         self._scheduler.score(number, tokens)
         self._step_soon()
 
-    def _generate(self, number: int, tokens: Sequence[int], options: DrawOptions) -> None:
+    def _generate(self, number: int, tokens: Sequence[int], options: EngineSampling) -> None:
         self._scheduler.generate(number, tokens, options)
         self._step_soon()
 
@@ -212,7 +212,7 @@ class InProcessEngine:
             session.complete(completion.cached_tokens, completion.scores)
         for stretch in self._scheduler.drawn():
             session = self._sessions[stretch.session]
-            session.drew(stretch.drawn, stretch.finished, stretch.cached_tokens)
+            session.sampled(stretch.drawn, stretch.finished, stretch.cached_tokens)
         if self._scheduler.has_work:
             self._step_due = asyncio.get_running_loop().call_soon(self._step)
 
@@ -238,7 +238,7 @@ class InProcessSession:
         self._view.flags.writeable = False
         # A feed that was cancelled stays here: how far it got is not known.
         self._outstanding: asyncio.Future[Any] | None = None
-        self._drawn: DrawnTokens | None = None
+        self._drawn: SampledTokens | None = None
         self._fed_tokens = 0
         self._fed_at = 0.0
         self._failure: QuorateError | None = None
@@ -270,9 +270,9 @@ class InProcessSession:
         """See ``Session.score``; errors come as those of ``feed`` do."""
         return self._start(tokens, self._engine._score, only_empty=True)
 
-    def generate(self, tokens: Sequence[int], options: DrawOptions) -> DrawnTokens:
+    def generate(self, tokens: Sequence[int], options: EngineSampling) -> SampledTokens:
         """See ``Session.generate``."""
-        engine, stream = self._engine, DrawnTokens()
+        engine, stream = self._engine, SampledTokens()
         try:
             self._check_usable()
             if not engine.facts.capabilities.generate:
@@ -341,7 +341,7 @@ class InProcessSession:
         self._cached_tokens = cached_tokens
         future.set_result(self._view if scores is None else scores)
 
-    def drew(self, drawn: Sequence[Drawn], finished: bool, cached_tokens: int) -> None:
+    def sampled(self, drawn: Sequence[SampledToken], finished: bool, cached_tokens: int) -> None:
         """The model drew tokens by itself."""
         self._note_time()
         if self._drawn is None:

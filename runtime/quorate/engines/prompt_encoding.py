@@ -11,7 +11,7 @@ from typing import Protocol
 from quorate.engines.chat import ChatEncoder, ChatTemplate, SpecialToken
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import PromptTooLong, UnsupportedPlan
-from quorate.generation import ChatPrompt, Prompt
+from quorate.request import ChatPrompt, Prompt
 
 
 class Tokenizer(Protocol):

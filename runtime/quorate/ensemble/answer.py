@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from quorate.ensemble.stops import StopMatcher
 from quorate.ensemble.text import Utf8Stream
-from quorate.generation import FinishReason, StoppingOptions
+from quorate.request import FinishReason, StoppingOptions
 
 
 @dataclass(frozen=True, slots=True)

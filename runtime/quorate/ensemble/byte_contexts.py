@@ -102,7 +102,7 @@ class ContextTree:
     """
 
     def __init__(self) -> None:
-        self.cells = 0
+        self.kv_tokens = 0
         self.fed = 0
 
     def root(self, session: Session, tokens: Sequence[int], appended: Sequence[int]) -> Context:
@@ -143,11 +143,11 @@ class ContextTree:
             node.users -= 1
             if node.users:
                 return
-            self.cells -= len(node.appended)
+            self.kv_tokens -= len(node.appended)
             node = node.parent
 
     def _begin(self, context: Context, session: Session, tokens: Sequence[int]) -> None:
-        self.cells += len(context.appended)
+        self.kv_tokens += len(context.appended)
         self.fed += len(tokens)
         context.begin(session, tokens)
 

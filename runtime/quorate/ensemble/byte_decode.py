@@ -14,7 +14,7 @@ from quorate.ensemble.hypotheses import END, SYMBOLS
 from quorate.ensemble.seats import Table
 from quorate.ensemble.utf8_guide import Utf8Guide
 from quorate.ensemble.votes import top_candidates, votes
-from quorate.generation import Delta, FinishReason
+from quorate.request import Delta, FinishReason
 
 
 async def decode_bytes(table: Table[int], ballot: Ballot) -> AsyncGenerator[Step, None]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quorate.ensemble.words import WordCutter
-from quorate.generation import Token, TopCandidate, Vote
+from quorate.request import Token, TopCandidate, Vote
 
 
 @dataclass(frozen=True, slots=True)

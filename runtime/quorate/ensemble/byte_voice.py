@@ -52,7 +52,7 @@ class Pruning:
 
     epsilon: float
     width: int
-    cells: int
+    kv_tokens: int
 
 
 class ByteVoice:
@@ -320,7 +320,7 @@ class ByteVoice:
     @property
     def _room(self) -> int:
         """Tokens that there are cells for."""
-        return self._pruning.cells - self._tree.cells
+        return self._pruning.kv_tokens - self._tree.kv_tokens
 
 
 class _Later:

@@ -13,7 +13,7 @@ from quorate.ensemble.fusion import Fuser
 from quorate.ensemble.sampling import Sampler
 from quorate.ensemble.seats import Table
 from quorate.ensemble.votes import top_candidates, votes
-from quorate.generation import (
+from quorate.request import (
     CombinationRule,
     Delta,
     FinishReason,

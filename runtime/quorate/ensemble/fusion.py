@@ -8,7 +8,7 @@ import numpy as np
 
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.rules import geometric, linear, majority
-from quorate.generation import CombinationRule
+from quorate.request import CombinationRule
 
 
 class Fuser:

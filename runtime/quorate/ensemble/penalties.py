@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quorate.engines.contract import LogProbs
-from quorate.generation import SamplingOptions
+from quorate.request import SamplingOptions
 
 REPETITION_WINDOW = 64
 """Tokens of prompt and answer, the last ones, that the repetition penalty looks at (llama.cpp)."""

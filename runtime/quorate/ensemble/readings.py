@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quorate.engines.contract import Engine
-from quorate.generation import Prompt, TextPrompt
+from quorate.request import Prompt, TextPrompt
 
 MOST_CHARACTERS = 512
 """Characters of a prompt that are read, the last ones: enough to know a text by."""
@@ -61,7 +61,7 @@ async def read(engine: Engine, text: str) -> Reading:
     if tokens[: len(start)] != start:
         # A model that wants no BOS still needs something before the first token it is to judge.
         tokens = [*start, *tokens]
-    tokens = tokens[: min(engine.facts.context_length, engine.facts.cells)]
+    tokens = tokens[: min(engine.facts.context_length, engine.facts.kv_tokens)]
     if len(tokens) < 2:
         return Reading()
     session = await engine.open(len(tokens))

@@ -10,14 +10,14 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from quorate.engines.contract import Drawn, DrawOptions
+from quorate.engines.contract import EngineSampling, SampledToken
 from quorate.engines.vocabulary import Vocabulary
 from quorate.ensemble.decode import Ballot, Step, Written, decode
 from quorate.ensemble.sampling_options import acting_on_tokens
 from quorate.ensemble.seats import Table
 from quorate.ensemble.token_voice import TokenVoice
 from quorate.errors import Internal, WorkerLost
-from quorate.generation import Delta, ResponseOptions, SamplingOptions, Token, TopCandidate
+from quorate.request import Delta, ResponseOptions, SamplingOptions, Token, TopCandidate
 
 
 def lone_voice(
@@ -38,7 +38,7 @@ def lone_voice(
 
 
 async def run_ahead(
-    table: Table[int], voice: TokenVoice, ballot: Ballot, options: DrawOptions
+    table: Table[int], voice: TokenVoice, ballot: Ballot, options: EngineSampling
 ) -> AsyncGenerator[Step, None]:
     """Runs plain generation over an open table whose member has not been started.
 
@@ -87,7 +87,7 @@ async def run_ahead(
             yield step
 
 
-def _token(drawn: Drawn, vocabulary: Vocabulary) -> Token:
+def _token(drawn: SampledToken, vocabulary: Vocabulary) -> Token:
     pieces = vocabulary.pieces
     top = tuple(TopCandidate(token, pieces[token], logprob) for token, logprob in drawn.top)
     return Token(drawn.token, pieces[drawn.token], drawn.logprob, top)

@@ -11,12 +11,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from quorate.engines.contract import DrawOptions, LogProbs
+from quorate.engines.contract import EngineSampling, LogProbs
 from quorate.ensemble.candidates import descend, draw, truncate
 from quorate.ensemble.penalties import Penalties
 from quorate.ensemble.sampling_options import validate, validate_bias
 from quorate.errors import Internal, InvalidRequest
-from quorate.generation import SamplingOptions
+from quorate.request import SamplingOptions
 
 __all__ = ["Sampler", "draw_options", "validate"]
 
@@ -99,7 +99,7 @@ class Sampler:
 
 def draw_options(
     options: SamplingOptions, seed: int, most_tokens: int, top_logprobs: int
-) -> DrawOptions:
+) -> EngineSampling:
     """The same options, with the same defaults, for an engine that draws tokens by itself.
 
     Args:
@@ -109,7 +109,7 @@ def draw_options(
         most_tokens: Most tokens it draws.
         top_logprobs: Most probable tokens told beside each.
     """
-    return DrawOptions(
+    return EngineSampling(
         temperature=_given(options.temperature, DEFAULT_TEMPERATURE),
         top_k=_given(options.top_k, DEFAULT_TOP_K),
         top_p=_given(options.top_p, DEFAULT_TOP_P),

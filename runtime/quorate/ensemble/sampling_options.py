@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from quorate.errors import InvalidRequest
-from quorate.generation import SamplingOptions
+from quorate.request import SamplingOptions
 
 
 def validate(options: SamplingOptions) -> None:

@@ -9,7 +9,7 @@ from quorate.ensemble.byte_pieces import ByteStep, PieceBuilder
 from quorate.ensemble.fusion import Fuser
 from quorate.ensemble.hypotheses import BYTES, SYMBOLS
 from quorate.ensemble.seats import Table
-from quorate.generation import CombinationRule, Token
+from quorate.request import CombinationRule, Token
 
 
 async def score(

@@ -12,8 +12,8 @@ from quorate.engines.contract import Engine, LogProbs
 from quorate.ensemble.voices import Voice
 from quorate.ensemble.weighting import Weigher
 from quorate.errors import Unavailable, WorkerLost
-from quorate.generation import FailurePolicy, ModelUsage, Notice, NoticeKind
-from quorate.measurement.work import Work
+from quorate.request import FailurePolicy, ModelUsage, Notice, NoticeKind
+from quorate.request.work import Work
 
 _MOST_REPLAYS = 3
 _Symbol = TypeVar("_Symbol")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Generator, Sequence
 from typing import Any
 
-from quorate.engines.contract import Drawn, DrawOptions, Engine, LogProbs, Session
+from quorate.engines.contract import Engine, EngineSampling, LogProbs, SampledToken, Session
 from quorate.ensemble.voices import Favourite, Ready
 
 
@@ -108,7 +108,7 @@ class TokenVoice(SessionVoice):
         """See ``Voice``; ``symbol`` is a token id."""
         return self._go_on((symbol,))
 
-    def generate(self, options: DrawOptions) -> AsyncIterator[Sequence[Drawn]]:
+    def generate(self, options: EngineSampling) -> AsyncIterator[Sequence[SampledToken]]:
         """Starts on the prompt and lets the engine go on alone; see ``Session.generate``."""
         return self._fed_session(self._prompt).generate(self._prompt, options)
 

@@ -17,7 +17,7 @@ from quorate.ensemble.token_voice import PieceVoice
 from quorate.ensemble.union import END, Union, unite
 from quorate.ensemble.votes import votes
 from quorate.errors import PromptTooLong
-from quorate.generation import CombinationRule, Delta, FinishReason, Token, TopCandidate
+from quorate.request import CombinationRule, Delta, FinishReason, Token, TopCandidate
 
 
 async def decode_union(table: Table[bytes], ballot: Ballot) -> AsyncGenerator[Step, None]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.candidates import largest
 from quorate.ensemble.seats import Seat
-from quorate.generation import TopCandidate, Vote
+from quorate.request import TopCandidate, Vote
 
 _Symbol = TypeVar("_Symbol")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from quorate.errors import UnsupportedPlan
-from quorate.generation import (
+from quorate.request import (
     Alignment,
     Candidate,
     Clause,

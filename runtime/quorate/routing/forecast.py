@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from quorate.engines.status import ModelStatus
-from quorate.generation import Decision, EnergyTier, Forecast, lowest_tier
-from quorate.measurement.costs import EnergyPrediction
-from quorate.measurement.profiles import PlanProfile
-from quorate.measurement.prompt_sizes import PromptSizeModel
+from quorate.costs.prediction import EnergyPrediction
+from quorate.costs.profiles import PlanProfile
+from quorate.costs.prompt_sizes import PromptSizeModel
+from quorate.fleet.status import ModelStatus
+from quorate.request import Decision, EnergyTier, Forecast, lowest_tier
 from quorate.routing.option import Option
 from quorate.routing.snapshot import Snapshot
 from quorate.routing.wish import Wish

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from quorate.errors import ModelUnusable, Unavailable
-from quorate.generation import Candidate, Clause, Forecast, PlanKind, Rejection
+from quorate.request import Candidate, Clause, Forecast, PlanKind, Rejection
 from quorate.routing.option import Option
 from quorate.routing.snapshot import Remote, Snapshot
 from quorate.routing.wish import Wish

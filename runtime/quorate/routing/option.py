@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quorate.errors import QuorateError
-from quorate.generation import DecidedStage, PlanKind
+from quorate.request import DecidedStage, PlanKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from quorate.engines.status import ModelState
 from quorate.errors import InvalidRequest, NotFound, QuorateError
-from quorate.generation import (
+from quorate.fleet.status import ModelState
+from quorate.request import (
     CascadePlan,
     DecidedStage,
-    MemberSpec,
     NamedPlan,
     Plan,
     PlanKind,
     ProfilePlan,
+    WeightedModel,
 )
 from quorate.routing.forecast import vote_key
 from quorate.routing.option import Option
@@ -51,7 +51,7 @@ def open_options(snapshot: Snapshot) -> tuple[Option, ...]:
     """
     allowed = snapshot.settings.candidates
     options = [
-        _option(f"single:{model}", Plan((MemberSpec(model),)), snapshot)
+        _option(f"single:{model}", Plan((WeightedModel(model),)), snapshot)
         for model in snapshot.models
         if not allowed or model in allowed
     ]
@@ -70,7 +70,7 @@ def _ready_peers(snapshot: Snapshot) -> Iterator[Plan]:
     ready = [m for m in snapshot.models.values() if m.state is ModelState.READY]
     peers = [m for m in ready if m.vocabulary_fingerprint == ready[0].vocabulary_fingerprint]
     if len(peers) > 1:
-        yield Plan(tuple(MemberSpec(model.id) for model in peers))
+        yield Plan(tuple(WeightedModel(model.id) for model in peers))
 
 
 def _profile(name: str, snapshot: Snapshot) -> Option:

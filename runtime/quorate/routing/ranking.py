@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from quorate.generation import Clause
+from quorate.request import Clause
 from quorate.routing.limits import nearness
 from quorate.routing.snapshot import Snapshot
 from quorate.routing.weighing import Weighed

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quorate.engines.status import ModelState
 from quorate.errors import ModelUnusable, OverBudget, QuorateError, Unavailable
-from quorate.generation import Clause
+from quorate.fleet.status import ModelState
+from quorate.request import Clause
 from quorate.routing.snapshot import Snapshot
 from quorate.routing.weighing import Weighed
 

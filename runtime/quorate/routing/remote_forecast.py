@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from quorate.generation import Forecast
-from quorate.measurement.costs import RunShape
-from quorate.measurement.prompt_sizes import PromptSizeModel
+from quorate.costs.prediction import RunShape
+from quorate.costs.prompt_sizes import PromptSizeModel
+from quorate.request import Forecast
 from quorate.routing.snapshot import Remote, Snapshot
 from quorate.routing.wish import Wish
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quorate.engines.status import ModelState, ModelStatus
 from quorate.errors import (
     InvalidRequest,
     ModelUnusable,
@@ -12,12 +11,13 @@ from quorate.errors import (
     Unavailable,
     UnsupportedPlan,
 )
-from quorate.generation import (
+from quorate.fleet.status import ModelState, ModelStatus
+from quorate.request import (
     Alignment,
     BeamOptions,
     Decision,
-    MemberSpec,
     Plan,
+    WeightedModel,
     Weighting,
 )
 from quorate.routing.snapshot import Snapshot
@@ -61,7 +61,7 @@ def resolve(plan: Plan, snapshot: Snapshot, seed: int, profile: str = "") -> Dec
     _check_members(plan.members)
     shares = share_weights([member.weight for member in plan.members])
     members = tuple(
-        MemberSpec(member.model, share)
+        WeightedModel(member.model, share)
         for member, share in zip(plan.members, shares, strict=True)
         if share > 0
     )
@@ -84,7 +84,7 @@ def resolve(plan: Plan, snapshot: Snapshot, seed: int, profile: str = "") -> Dec
     )
 
 
-def _check_members(members: Sequence[MemberSpec]) -> None:
+def _check_members(members: Sequence[WeightedModel]) -> None:
     if not members:
         raise InvalidRequest("plan.ensemble.members", "is empty; name at least one model")
     seen: set[str] = set()
@@ -140,7 +140,9 @@ def _alignment(asked: Alignment, statuses: Sequence[ModelStatus]) -> Alignment:
     return Alignment.BYTE_EXACT if asked is Alignment.AUTO else asked
 
 
-def _weighting(asked: Weighting, alignment: Alignment, members: Sequence[MemberSpec]) -> Weighting:
+def _weighting(
+    asked: Weighting, alignment: Alignment, members: Sequence[WeightedModel]
+) -> Weighting:
     if len(members) == 1:
         return Weighting.STATIC
     if asked is not Weighting.AUTO:

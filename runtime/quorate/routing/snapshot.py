@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from quorate.accounting.prices import Price
-from quorate.engines.status import ModelStatus
-from quorate.generation import NamedPlan
-from quorate.measurement.profiles import PlanProfile
+from quorate.costs.profiles import PlanProfile
+from quorate.fleet.status import ModelStatus
+from quorate.ledger.prices import Price
+from quorate.request import NamedPlan
 from quorate.routing.option import Option
 from quorate.routing.quality import QualityTable
 from quorate.routing.settings import RoutingSettings

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quorate.generation import Candidate, Forecast, PlanKind, Rejection
+from quorate.request import Candidate, Forecast, PlanKind, Rejection
 from quorate.routing.forecast import forecast_local
 from quorate.routing.limits import CANNOT_RUN, local_rejections, remote_rejections
 from quorate.routing.option import Option

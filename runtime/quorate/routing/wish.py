@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from quorate.generation import Budget, CascadePlan, Plan, PlanChoice
+from quorate.request import Budget, CascadePlan, Plan, PlanChoice
 
 DEFAULT_MOST_TOKENS = 1024
 

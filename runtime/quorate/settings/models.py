@@ -9,10 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from quorate.engines.host.builders import ENGINE_NAMES
 from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.scripted.options import ScriptedOptions
 from quorate.engines.vllm.options import VllmOptions
+from quorate.engines.worker.builders import ENGINE_NAMES
 from quorate.errors import SettingsError
 from quorate.options import option, read_options, refuse_unknown
 from quorate.settings.tables import as_table, field_names, located

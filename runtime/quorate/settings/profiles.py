@@ -8,19 +8,19 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from quorate.errors import InvalidRequest, NotFound, SettingsError
-from quorate.generation import (
+from quorate.options import as_float, option, read_options, refuse_unknown
+from quorate.request import (
     Alignment,
     BeamOptions,
     CascadePlan,
     CombinationRule,
     FailurePolicy,
-    MemberSpec,
     NamedPlan,
     Plan,
     Stage,
+    WeightedModel,
     Weighting,
 )
-from quorate.options import as_float, option, read_options, refuse_unknown
 from quorate.routing.resolve import (
     DEFAULT_EPSILON,
     DEFAULT_FORGETTING,
@@ -128,7 +128,7 @@ def _vote(table: Mapping[str, Any], where: str, known: Sequence[str]) -> Plan:
     )
 
 
-def _member(entry: Any, where: str, known: Sequence[str]) -> MemberSpec:
+def _member(entry: Any, where: str, known: Sequence[str]) -> WeightedModel:
     named: Mapping[str, Any] = {"model": entry}
     table = named if isinstance(entry, str) else as_table(entry, where)
     refuse_unknown(table, ("model", "weight"), where)
@@ -139,7 +139,7 @@ def _member(entry: Any, where: str, known: Sequence[str]) -> MemberSpec:
         raise SettingsError(f"{where}.model: {NotFound('model', model, known).message}")
     if weight is not None and type(weight) not in (int, float):
         raise SettingsError(f"{where}.weight: must be a number, not {weight!r}")
-    return MemberSpec(model, None if weight is None else as_float(weight))
+    return WeightedModel(model, None if weight is None else as_float(weight))
 
 
 def _choice(table: Mapping[str, Any], name: str, default: _Choice, where: str) -> _Choice:

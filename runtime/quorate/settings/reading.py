@@ -9,15 +9,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from quorate.accounting.settings import LEDGER_OFF, BudgetSettings, LedgerSettings
+from quorate.access.keys import KeySettings
+from quorate.api.grpc.settings import ServerSettings
 from quorate.dispatch.settings import DispatchSettings
-from quorate.engines.remote.settings import RemoteSettings
 from quorate.errors import NotFound, SettingsError
-from quorate.measurement.settings import EnergySettings
+from quorate.ledger.settings import LEDGER_OFF, BudgetSettings, LedgerSettings
+from quorate.metering.settings import EnergySettings
 from quorate.options import read_options, refuse_unknown
+from quorate.remotes.settings import RemoteSettings
 from quorate.routing.settings import RoutingSettings
-from quorate.server.keys import KeySettings
-from quorate.server.settings import ServerSettings
 from quorate.settings.models import read_models
 from quorate.settings.profiles import read_profile
 from quorate.settings.tables import as_table, field_names, located

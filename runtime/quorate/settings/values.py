@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from quorate.accounting.settings import BudgetSettings, LedgerSettings
+from quorate.access.keys import KeySettings
+from quorate.api.grpc.settings import ServerSettings
 from quorate.dispatch.settings import DispatchSettings
-from quorate.engines.remote.settings import RemoteSettings
-from quorate.generation import NamedPlan
-from quorate.measurement.settings import EnergySettings
+from quorate.ledger.settings import BudgetSettings, LedgerSettings
+from quorate.metering.settings import EnergySettings
+from quorate.remotes.settings import RemoteSettings
+from quorate.request import NamedPlan
 from quorate.routing.settings import RoutingSettings
-from quorate.server.keys import KeySettings
-from quorate.server.settings import ServerSettings
 from quorate.settings.models import ModelSettings
 
 

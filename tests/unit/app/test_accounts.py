@@ -11,15 +11,15 @@ from typing import Any, cast
 
 import pytest
 
-from quorate.accounting.charges import Charge, ModelCharge, Reservation
 from quorate.app.accounts import Identities, open_books, work_costs
+from quorate.costs.prediction import RunShape
+from quorate.costs.profiles import FinishedRun, Profiles
 from quorate.dispatch import Books
-from quorate.engines.fleet import Fleet
 from quorate.errors import BudgetSpent, SettingsError
-from quorate.generation import EnergyTier
-from quorate.measurement.costs import RunShape
-from quorate.measurement.open_meter import Host
-from quorate.measurement.profiles import FinishedRun, Profiles
+from quorate.fleet.fleet import Fleet
+from quorate.ledger.charges import Charge, ModelCharge, Reservation
+from quorate.metering.open_meter import Host
+from quorate.request import EnergyTier
 from quorate.settings import Settings, parse_settings
 from support.managed_engines import Cast
 from support.powercap_tree import PowercapTree

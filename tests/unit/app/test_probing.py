@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from quorate.accounting.charges import Charge
-from quorate.accounting.ledger import Ledger
 from quorate.app.probing import Prober
 from quorate.dispatch import Books, Dispatcher, DispatchSettings
-from quorate.engines.fleet import Fleet
-from quorate.engines.host.statuses import WorkerPhase
-from quorate.generation import (
-    MemberSpec,
+from quorate.engines.worker.statuses import WorkerPhase
+from quorate.fleet.fleet import Fleet
+from quorate.ledger.charges import Charge
+from quorate.ledger.ledger import Ledger
+from quorate.request import (
     Plan,
     Request,
     SamplingOptions,
     StoppingOptions,
     TextPrompt,
+    WeightedModel,
 )
 from support.managed_engines import Cast, loaded_fleet, scripted_source
 
@@ -77,7 +77,7 @@ async def probing(house: House, idle_seconds: float = 0.0) -> AsyncIterator[None
 def request(model: str, tokens: int = 4) -> Request:
     return Request(
         TextPrompt("x"),
-        Plan((MemberSpec(model),)),
+        Plan((WeightedModel(model),)),
         sampling=SamplingOptions(temperature=0.0),
         stopping=StoppingOptions(max_tokens=tokens),
     )

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from quorate.app.remotes import open_remotes
-from quorate.engines.remote import RemoteSettings
 from quorate.errors import SettingsError
+from quorate.remotes import RemoteSettings
 from support.faulty_remote import faulty_remote
 
 OWN_PRICE = {"input_usd_per_mtok": 2.0, "output_usd_per_mtok": 8.0}

@@ -18,8 +18,8 @@ from quorate.cli.program import run
 from quorate.cli.question import read_prompt
 from quorate.cli.summary import summary_line, tokens_per_second
 from quorate.client import ServiceError
-from quorate.engines.status import ModelState, ModelStatus
 from quorate.errors import Internal, SettingsError
+from quorate.fleet.status import ModelState, ModelStatus
 from quorate.v1 import inference_pb2, plan_pb2
 from quorate_registry import RegistryError
 

@@ -8,14 +8,14 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from quorate.accounting.charges import Charge, ModelCharge
-from quorate.accounting.spending import Dimension, SpendRow
+from quorate.api.grpc.translation.accounting import charge_message, spend_message
 from quorate.cli.ledger_messages import charge_of, spend_of
 from quorate.cli.spend import view
 from quorate.cli.spend.report import SpendQuery, SpendReport
 from quorate.cli.spend.view import print_report
-from quorate.generation import EnergyTier
-from quorate.server.translation.accounting import charge_message, spend_message
+from quorate.ledger.charges import Charge, ModelCharge
+from quorate.ledger.spending import Dimension, SpendRow
+from quorate.request import EnergyTier
 from quorate.v1 import accounting_pb2
 
 ALPHA = SpendRow(

@@ -7,7 +7,7 @@ from quorate.cli.plan_options import name_stages, plan_options
 from quorate.cli.stages import Stage, parse_stage, parse_stages, stage_choices
 from quorate.client import PlanOptions
 from quorate.errors import SettingsError
-from quorate.generation import CombinationRule, FailurePolicy
+from quorate.request import CombinationRule, FailurePolicy
 
 NOTHING = dict.fromkeys(
     ("rule", "alignment", "weighting", "forgetting", "beam_epsilon", "beam_width")

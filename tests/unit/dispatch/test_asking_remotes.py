@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from quorate.accounting.settings import BudgetLimits
 from quorate.errors import BudgetSpent, QuorateError, RemoteFailed, Unavailable
-from quorate.generation import (
+from quorate.ledger.settings import BudgetLimits
+from quorate.request import (
     Accepted,
     AutoPlan,
     Budget,

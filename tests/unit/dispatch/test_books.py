@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from quorate.accounting.budgets import Budgets
-from quorate.accounting.ledger import Ledger
-from quorate.accounting.settings import BudgetLimits, BudgetSettings
 from quorate.dispatch.attempt import Asked, Attempt
 from quorate.dispatch.books import CANCELLED, FAILED, PROBE, Books
 from quorate.dispatch.charges import candidates_json
+from quorate.dispatch.stopwatch import Stopwatch
 from quorate.errors import BudgetSpent, Unavailable
-from quorate.generation import (
+from quorate.ledger.budgets import Budgets
+from quorate.ledger.ledger import Ledger
+from quorate.ledger.settings import BudgetLimits, BudgetSettings
+from quorate.request import (
     Candidate,
     Clause,
     Decision,
@@ -28,7 +29,6 @@ from quorate.generation import (
     Rejection,
     TextPrompt,
 )
-from quorate.measurement.stopwatch import Stopwatch
 from quorate.routing.choose import choose_plan
 from quorate.routing.snapshot import Left, Remote
 from quorate.routing.wish import Wish

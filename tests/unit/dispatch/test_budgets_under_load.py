@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from quorate.accounting.settings import BudgetLimits
 from quorate.dispatch import DispatchSettings
 from quorate.errors import BudgetSpent
-from quorate.generation import (
+from quorate.ledger.settings import BudgetLimits
+from quorate.request import (
     Accepted,
     AutoPlan,
     Finished,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from quorate.dispatch import Dispatcher, DispatchSettings
 from quorate.errors import InvalidRequest, PromptTooLong, UnsupportedPlan
-from quorate.generation import (
+from quorate.request import (
     Accepted,
     Alignment,
     BeamOptions,
@@ -24,7 +24,6 @@ from quorate.generation import (
     Event,
     Finished,
     FinishReason,
-    MemberSpec,
     Message,
     Plan,
     Prompt,
@@ -34,6 +33,7 @@ from quorate.generation import (
     ScoreRequest,
     StoppingOptions,
     TextPrompt,
+    WeightedModel,
     Weighting,
 )
 from support.byte_voices import everything_is_free
@@ -58,7 +58,7 @@ async def dispatching(**models: dict[str, Any]) -> AsyncIterator[tuple[Dispatche
 
 
 def plan(*models: str, **details: Any) -> Plan:
-    return Plan(tuple(MemberSpec(model) for model in models or ("letters", "words")), **details)
+    return Plan(tuple(WeightedModel(model) for model in models or ("letters", "words")), **details)
 
 
 class Answer:
@@ -130,7 +130,7 @@ async def test_a_score_tells_what_each_member_thinks_and_what_it_took() -> None:
 
 async def test_a_member_of_weight_zero_does_not_count() -> None:
     lone = Plan(
-        (MemberSpec("letters", 1.0), MemberSpec("words", 0.0)), alignment=Alignment.BYTE_EXACT
+        (WeightedModel("letters", 1.0), WeightedModel("words", 0.0)), alignment=Alignment.BYTE_EXACT
     )
     async with dispatching() as (dispatcher, _):
         together = await answer(dispatcher, lone)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from quorate.errors import PromptTooLong, Unavailable
-from quorate.generation import (
+from quorate.request import (
     Accepted,
     AutoPlan,
     Delta,

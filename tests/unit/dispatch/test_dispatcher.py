@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 
 from quorate.dispatch import Dispatcher, DispatchSettings
-from quorate.engines.host.statuses import WorkerPhase
-from quorate.engines.status import ModelState
+from quorate.engines.worker.statuses import WorkerPhase
 from quorate.errors import InvalidRequest
-from quorate.generation import (
+from quorate.fleet.status import ModelState
+from quorate.request import (
     Delta,
     Event,
     FailurePolicy,
     Finished,
-    MemberSpec,
     Plan,
     Request,
     SamplingOptions,
     ScoreRequest,
     TextPrompt,
+    WeightedModel,
 )
 from support.managed_engines import Cast, loaded_fleet
 
@@ -40,7 +40,7 @@ async def dispatching(**models: dict[str, Any]) -> AsyncIterator[tuple[Dispatche
 
 
 def request(*models: str, on_failure: FailurePolicy = FailurePolicy.AUTO) -> Request:
-    plan = Plan(tuple(MemberSpec(model) for model in models), on_failure=on_failure)
+    plan = Plan(tuple(WeightedModel(model) for model in models), on_failure=on_failure)
     return Request(TextPrompt("x"), plan, GREEDY)
 
 

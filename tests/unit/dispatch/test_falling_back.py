@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from quorate.accounting.settings import BudgetLimits
 from quorate.dispatch import DispatchSettings
 from quorate.dispatch.router import Router
 from quorate.errors import (
@@ -19,7 +18,8 @@ from quorate.errors import (
     Unavailable,
     WorkerLost,
 )
-from quorate.generation import (
+from quorate.ledger.settings import BudgetLimits
+from quorate.request import (
     Accepted,
     AutoPlan,
     Decision,

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from quorate.accounting.budgets import Budgets
-from quorate.accounting.settings import BudgetSettings
+from quorate.costs.profiles import FinishedRun, Profiles
 from quorate.dispatch.attempt import Asked, Attempt, RemoteSpent, Run
 from quorate.dispatch.learning import Escalations, learn
-from quorate.generation import (
+from quorate.dispatch.stopwatch import Stopwatch
+from quorate.ledger.budgets import Budgets
+from quorate.ledger.settings import BudgetSettings
+from quorate.request import (
     Energy,
     EnergyTier,
     FinishReason,
     ModelUsage,
     TextPrompt,
 )
-from quorate.measurement.profiles import FinishedRun, Profiles
-from quorate.measurement.stopwatch import Stopwatch
-from quorate.measurement.work import Work
+from quorate.request.work import Work
 from quorate.routing.choose import choose_plan
 from quorate.routing.wish import Wish
 from support.routing_cases import service, vote

@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from quorate.engines.contract import DrawOptions
+from quorate.engines.contract import EngineSampling
 from quorate.engines.in_process import InProcessEngine
 from quorate.errors import InvalidRequest
-from quorate.generation import (
+from quorate.request import (
     Alignment,
     Event,
     Finished,
     FinishReason,
-    MemberSpec,
     Plan,
     PlanChoice,
     ResponseOptions,
     SamplingOptions,
     StoppingOptions,
     Usage,
+    WeightedModel,
 )
 from support.dispatching import (
     DEADLINE_SECONDS,
@@ -40,13 +40,13 @@ DRAWS = {**SAYS, "generate": True}
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[DrawOptions]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[EngineSampling]:
     """How engines were asked to draw by themselves, in order."""
-    options: list[DrawOptions] = []
+    options: list[EngineSampling] = []
     begin = InProcessEngine._generate
 
     def noted(
-        engine: InProcessEngine, number: int, tokens: Sequence[int], how: DrawOptions
+        engine: InProcessEngine, number: int, tokens: Sequence[int], how: EngineSampling
     ) -> None:
         options.append(how)
         begin(engine, number, tokens, how)
@@ -84,7 +84,7 @@ def counted(usage: Usage) -> tuple[Any, ...]:
     ids=["an end", "tokens", "bytes", "a stop string", "candidates"],
 )
 async def test_one_model_that_draws_tokens_answers_as_its_vote_of_one(
-    asked: list[DrawOptions], rest: dict[str, Any]
+    asked: list[EngineSampling], rest: dict[str, Any]
 ) -> None:
     async with on_stage({"ahead": DRAWS, "voting": SAYS}) as stage:
         ahead = await answer(stage, only("ahead"), **rest)
@@ -96,7 +96,7 @@ async def test_one_model_that_draws_tokens_answers_as_its_vote_of_one(
         assert end(ahead).usage.generated_tokens == end(voted).usage.generated_tokens
 
 
-async def test_the_books_of_both_say_the_same(asked: list[DrawOptions]) -> None:
+async def test_the_books_of_both_say_the_same(asked: list[EngineSampling]) -> None:
     plan = only("a")
     async with on_stage({"a": DRAWS}) as stage:
         ahead = await answer(stage, plan)
@@ -115,7 +115,7 @@ async def test_the_books_of_both_say_the_same(asked: list[DrawOptions]) -> None:
 
 
 async def test_the_engine_is_told_what_the_caller_asked_and_the_plans_seed(
-    asked: list[DrawOptions],
+    asked: list[EngineSampling],
 ) -> None:
     async with on_stage({"a": DRAWS}) as stage:
         await answer(
@@ -130,7 +130,7 @@ async def test_the_engine_is_told_what_the_caller_asked_and_the_plans_seed(
     assert (options.temperature, options.top_p, options.min_p) == (0.8, 0.95, 0.05)
 
 
-async def test_the_context_limits_what_is_drawn(asked: list[DrawOptions]) -> None:
+async def test_the_context_limits_what_is_drawn(asked: list[EngineSampling]) -> None:
     async with on_stage({"a": {"generate": True, "context_length": 24}}) as stage:
         events = await answer(stage, only("a"), text="once upon", stopping=StoppingOptions())
     assert end(events).reason is FinishReason.CONTEXT_FULL
@@ -143,9 +143,9 @@ async def test_the_context_limits_what_is_drawn(asked: list[DrawOptions]) -> Non
     ("plan", "rest"),
     [
         (only("ahead"), {"response": ResponseOptions(member_votes=True)}),
-        (Plan((MemberSpec("ahead"), MemberSpec("twin"))), {}),
-        (Plan((MemberSpec("ahead"),), alignment=Alignment.BYTE_EXACT), {}),
-        (Plan((MemberSpec("ahead"),), alignment=Alignment.UNION_TOP_K), {}),
+        (Plan((WeightedModel("ahead"), WeightedModel("twin"))), {}),
+        (Plan((WeightedModel("ahead"),), alignment=Alignment.BYTE_EXACT), {}),
+        (Plan((WeightedModel("ahead"),), alignment=Alignment.UNION_TOP_K), {}),
         (only("ahead"), {"sampling": SamplingOptions(0.0, repetition_penalty=1.001)}),
         (only("ahead"), {"sampling": SamplingOptions(0.0, presence_penalty=0.001)}),
         (only("ahead"), {"sampling": SamplingOptions(0.0, frequency_penalty=0.001)}),
@@ -163,7 +163,7 @@ async def test_the_context_limits_what_is_drawn(asked: list[DrawOptions]) -> Non
     ],
 )
 async def test_what_needs_a_vote_is_voted_on(
-    asked: list[DrawOptions], plan: Plan, rest: dict[str, Any]
+    asked: list[EngineSampling], plan: Plan, rest: dict[str, Any]
 ) -> None:
     async with on_stage({"ahead": DRAWS, "twin": DRAWS}) as stage:
         events = await answer(stage, plan, **rest)
@@ -181,7 +181,7 @@ async def test_what_needs_a_vote_is_voted_on(
     ids=["presence", "frequency", "repetition"],
 )
 async def test_penalties_are_those_of_our_own_sampler(
-    asked: list[DrawOptions], sampling: SamplingOptions
+    asked: list[EngineSampling], sampling: SamplingOptions
 ) -> None:
     limit = StoppingOptions(max_tokens=20)
     async with on_stage({"ahead": {"seed": 3, "generate": True}, "voting": {"seed": 3}}) as stage:
@@ -196,7 +196,7 @@ async def test_penalties_are_those_of_our_own_sampler(
     assert len(set(text_of(able))) > len(set(text_of(plain)))
 
 
-async def test_only_the_last_stage_of_a_cascade_runs_ahead(asked: list[DrawOptions]) -> None:
+async def test_only_the_last_stage_of_a_cascade_runs_ahead(asked: list[EngineSampling]) -> None:
     unsure = {**DRAWS, "confidence": 0.3}
     async with on_stage({"first": unsure, "last": DRAWS}) as stage:
         events = await answer(stage, steps("first", "last"))
@@ -207,7 +207,7 @@ async def test_only_the_last_stage_of_a_cascade_runs_ahead(asked: list[DrawOptio
 
 
 async def test_sampling_that_can_never_be_served_is_refused_before_anything_is_drawn(
-    asked: list[DrawOptions],
+    asked: list[EngineSampling],
 ) -> None:
     async with on_stage({"a": DRAWS}) as stage:
         with pytest.raises(InvalidRequest, match=r"top_p: is 2\.0"):
@@ -215,7 +215,9 @@ async def test_sampling_that_can_never_be_served_is_refused_before_anything_is_d
     assert not asked
 
 
-async def test_what_runs_ahead_teaches_what_a_vote_of_one_teaches(asked: list[DrawOptions]) -> None:
+async def test_what_runs_ahead_teaches_what_a_vote_of_one_teaches(
+    asked: list[EngineSampling],
+) -> None:
     forecasts = []
     for options in (DRAWS, SAYS):
         async with on_stage({"a": options}) as stage:
@@ -231,7 +233,7 @@ async def test_what_runs_ahead_teaches_what_a_vote_of_one_teaches(asked: list[Dr
     assert ahead.generated_tokens == pytest.approx(voted.generated_tokens)
 
 
-async def test_a_caller_that_leaves_ends_the_generation(asked: list[DrawOptions]) -> None:
+async def test_a_caller_that_leaves_ends_the_generation(asked: list[EngineSampling]) -> None:
     async with on_stage({"a": {"generate": True, "sessions": 1}}) as stage:
         stream = stage.dispatcher.generate(ask(only("a"), stopping=StoppingOptions(max_tokens=400)))
         async for event in stream:

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from quorate.accounting.budgets import Budgets
-from quorate.accounting.prices import Price
-from quorate.accounting.settings import BudgetLimits, BudgetSettings
 from quorate.dispatch.books import Books
 from quorate.dispatch.gate import Gate
 from quorate.dispatch.router import Router
-from quorate.engines.remote import Remote
 from quorate.errors import QuorateError
-from quorate.generation import (
+from quorate.ledger.budgets import Budgets
+from quorate.ledger.prices import Price
+from quorate.ledger.settings import BudgetLimits, BudgetSettings
+from quorate.remotes import Remote
+from quorate.request import (
     AutoPlan,
     Budget,
     Clause,

@@ -24,17 +24,17 @@ from quorate.ensemble.weighting import (
     shares_along,
 )
 from quorate.errors import InvalidRequest, PromptTooLong
-from quorate.generation import (
+from quorate.request import (
     Alignment,
     BeamOptions,
     ChatPrompt,
     CombinationRule,
     Decision,
     FailurePolicy,
-    MemberSpec,
     Message,
     Prompt,
     TextPrompt,
+    WeightedModel,
     Weighting,
 )
 from support.distributions import normalised
@@ -47,7 +47,7 @@ ROWS = [normalised([0.0, 0.0])] * 2
 
 def decision(weighting: Weighting = Weighting.STATIC, **changes: Any) -> Decision:
     whole = Decision(
-        members=(MemberSpec("letters", 0.25), MemberSpec("words", 0.75)),
+        members=(WeightedModel("letters", 0.25), WeightedModel("words", 0.75)),
         rule=CombinationRule.LINEAR,
         alignment=Alignment.BYTE_EXACT,
         weighting=weighting,
@@ -74,7 +74,7 @@ async def weights(how: Decision, prompt: Prompt = PROMPT) -> tuple[object, list[
 
 
 async def opening_of(prompt: Prompt, engine: InProcessEngine) -> Opening:
-    how = decision(members=(MemberSpec(engine.model_id, 1.0),))
+    how = decision(members=(WeightedModel(engine.model_id, 1.0),))
     table = await seat(how, await invite(how, [engine], prompt), prompt, 16)
     voice = table.seats[0].voice
     assert isinstance(voice, ByteVoice)

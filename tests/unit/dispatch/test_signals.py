@@ -5,7 +5,7 @@ import math
 import pytest
 
 from quorate.dispatch.signals import SignalReader
-from quorate.generation import Delta, ResponseOptions, Token, TopCandidate, Vote
+from quorate.request import Delta, ResponseOptions, Token, TopCandidate, Vote
 from quorate.routing.confidence import Signals
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from quorate.dispatch import Dispatcher, DispatchSettings
 from quorate.errors import InvalidRequest, UnsupportedPlan
-from quorate.generation import (
+from quorate.request import (
     Accepted,
     Alignment,
     CombinationRule,
@@ -20,7 +20,6 @@ from quorate.generation import (
     FailurePolicy,
     Finished,
     FinishReason,
-    MemberSpec,
     Notice,
     NoticeKind,
     Plan,
@@ -30,6 +29,7 @@ from quorate.generation import (
     ScoreRequest,
     StoppingOptions,
     TextPrompt,
+    WeightedModel,
 )
 from support.byte_voices import everything_is_free
 from support.managed_engines import Cast, loaded_fleet
@@ -54,7 +54,7 @@ async def dispatching(**models: dict[str, Any]) -> AsyncIterator[tuple[Dispatche
 
 
 def plan(**details: Any) -> Plan:
-    members = tuple(MemberSpec(model) for model in MODELS)
+    members = tuple(WeightedModel(model) for model in MODELS)
     return Plan(members, alignment=Alignment.UNION_TOP_K, **details)
 
 

@@ -48,7 +48,7 @@ async def test_a_lease_waits_for_cells() -> None:
     await settle()
     assert not waiter.done()
     admission.release(first)
-    assert (await waiter).cells == 41
+    assert (await waiter).kv_tokens == 41
 
 
 async def test_nobody_overtakes() -> None:
@@ -85,7 +85,7 @@ async def test_a_cancelled_waiter_gives_its_place_up() -> None:
     large, small = start(admission.acquire(90)), start(admission.acquire(10))
     await settle()
     large.cancel()
-    assert (await small).cells == 10
+    assert (await small).kv_tokens == 10
     with pytest.raises(asyncio.CancelledError):
         await large
     admission.release(first)
@@ -163,7 +163,7 @@ async def test_a_lease_cannot_be_released_twice() -> None:
 async def test_several_slots_are_granted_at_once() -> None:
     admission = Admission(4, 100)
     family = await admission.acquire(50, 3)
-    assert (family.slots, family.cells) == ((0, 1, 2), 50)
+    assert (family.slots, family.kv_tokens) == ((0, 1, 2), 50)
     assert (await admission.acquire(50)).slots == (3,)
     admission.release(family)
     assert (await admission.acquire(50, 3)).slots == (0, 1, 2)

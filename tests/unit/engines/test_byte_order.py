@@ -208,7 +208,7 @@ def test_a_vocabulary_keeps_its_byte_order() -> None:
 @pytest.fixture(scope="module", params=[smollm2, stories260k], ids=["smollm2", "stories260k"])
 def real(request: pytest.FixtureRequest) -> Vocabulary:
     path: Path = request.param()
-    model = load(str(path), LlamaCppOptions(sessions=1, cells=64), 1, lambda share: None)
+    model = load(str(path), LlamaCppOptions(sessions=1, kv_tokens=64), 1, lambda share: None)
     vocabulary = model.vocabulary
     model.close()
     return vocabulary

@@ -4,7 +4,7 @@ import pytest
 
 from quorate.engines.chat import ChatEncoder, ChatTemplate, SpecialToken, partition
 from quorate.errors import InvalidRequest, PromptTooLong, UnsupportedPlan
-from quorate.generation import Message
+from quorate.request import Message
 
 SPECIALS = (
     SpecialToken(1, "<s>"),

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quorate.engines.batching.contract import Advance, Chunk
-from quorate.engines.batching.generations import Stretch
-from quorate.engines.batching.prefix_cache import NoPrefixCache
-from quorate.engines.batching.scheduler import Completion, Scheduler
-from quorate.engines.contract import Drawn
+from quorate.engines.contract import SampledToken
+from quorate.engines.scheduler.contract import Advance, Chunk
+from quorate.engines.scheduler.generations import Stretch
+from quorate.engines.scheduler.prefix_cache import NoPrefixCache
+from quorate.engines.scheduler.scheduler import Completion, Scheduler
 from quorate.engines.scripted.model import ScriptedModel
 from quorate.engines.scripted.options import ScriptedOptions
 from support.scripted_models import draw_options, empty_row, fresh_row, scripted_model
@@ -38,7 +38,7 @@ class SpeculatingModel(RecordingModel):
         if len(self.calls) % 2:
             return ()
         advances = super().drawn()
-        tokens: list[Drawn] = [one for advance in advances for one in advance.drawn]
+        tokens: list[SampledToken] = [one for advance in advances for one in advance.drawn]
         cached = 2 if len(self.calls) == 2 else 0
         return [Advance(advances[0].sequence, tokens, advances[-1].finished, cached)]
 
@@ -190,7 +190,7 @@ def test_what_cannot_begin_is_refused() -> None:
 
 
 def test_idle_prefixes_make_room_for_all_that_a_generation_may_draw() -> None:
-    model = RecordingModel(sessions=2, cells=12)
+    model = RecordingModel(sessions=2, kv_tokens=12)
     scheduler = scheduler_of(model, 0)
     scheduler.feed(0, [9, 8, 7, 6, 5])
     scheduler.step()

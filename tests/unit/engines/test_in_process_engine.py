@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from quorate.engines.batching.contract import NoRoom
 from quorate.engines.contract import Engine, Session
 from quorate.engines.in_process import InProcessEngine
+from quorate.engines.scheduler.contract import NoRoom
 from quorate.errors import (
     Internal,
     InvalidRequest,
@@ -17,7 +17,7 @@ from quorate.errors import (
     UnsupportedPlan,
     WorkerLost,
 )
-from quorate.generation import TextPrompt
+from quorate.request import TextPrompt
 from support.scripted_models import draw_options, fresh_row, scripted_engine, scripted_model
 
 
@@ -107,7 +107,7 @@ async def test_the_death_of_the_worker_reaches_scores_and_whole_families() -> No
 
 @pytest.mark.parametrize("fork", [True, False])
 async def test_a_family_that_shares_no_cells_reserves_them_for_every_branch(fork: bool) -> None:
-    engine = scripted_engine(sessions=3, context_length=64, cells=70, fork=fork)
+    engine = scripted_engine(sessions=3, context_length=64, kv_tokens=70, fork=fork)
     with pytest.raises(UnsupportedPlan, match=r"1 branches of 36 tokens.* need 72 KV cells"):
         await engine.open(36, 1)
     root = await engine.open(35, 1)
@@ -235,7 +235,7 @@ async def test_an_exception_of_the_model_is_a_lost_worker_that_returns() -> None
 
 
 async def test_a_fork_without_a_free_session_or_cells_is_overloaded() -> None:
-    engine = scripted_engine(sessions=3, context_length=64, cells=100)
+    engine = scripted_engine(sessions=3, context_length=64, kv_tokens=100)
     parent = await engine.open(64)
     await parent.feed([9])
     with pytest.raises(Overloaded):

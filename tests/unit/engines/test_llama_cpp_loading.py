@@ -42,7 +42,7 @@ def test_a_folder_is_refused(tmp_path):
 
 
 def test_a_kv_cache_that_no_memory_holds_is_refused():
-    options = dataclasses.replace(OPTIONS, cells=2**30, kv_type_k="f32", kv_type_v="f32")
+    options = dataclasses.replace(OPTIONS, kv_tokens=2**30, kv_type_k="f32", kv_type_v="f32")
     with pytest.raises(ModelUnusable, match=r"1073741824 KV cells take .* GB; set cells"):
         load(str(stories260k()), options, 1, ignore)
 
@@ -72,7 +72,7 @@ def test_facts_describe_the_model():
     assert facts.description == "llama 293K F32"
     assert facts.context_length == 512
     assert facts.sessions == 2
-    assert facts.cells == 512
+    assert facts.kv_tokens == 512
     assert (facts.capabilities.chat, facts.capabilities.fork, facts.capabilities.rewind) == (
         False,
         True,

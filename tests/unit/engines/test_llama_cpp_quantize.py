@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quorate.engines.batching.contract import Chunk
 from quorate.engines.llama_cpp import LlamaCppOptions, load
 from quorate.engines.llama_cpp.quantize import main, requantize
+from quorate.engines.scheduler.contract import Chunk
 from quorate.errors import CannotRun, InvalidRequest, ModelUnusable
 from support.gguf_files import stories260k, write_broken
 

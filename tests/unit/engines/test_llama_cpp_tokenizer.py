@@ -5,7 +5,7 @@ import pytest
 from contract.texts import TEXTS as ROUND_TRIPS
 from quorate.engines.llama_cpp import LlamaCppOptions, load
 from quorate.errors import UnsupportedPlan
-from quorate.generation import ChatPrompt, Message, TextPrompt
+from quorate.request import ChatPrompt, Message, TextPrompt
 from support.gguf_files import smollm2, stories260k, write_without_vocabulary
 
 TEXTS = (
@@ -24,7 +24,7 @@ END_OF_TEXT, IM_START, IM_END = 0, 1, 2
 
 @pytest.fixture(scope="module")
 def smol():
-    model = load(str(smollm2()), LlamaCppOptions(cells=256), 1, lambda share: None)
+    model = load(str(smollm2()), LlamaCppOptions(kv_tokens=256), 1, lambda share: None)
     yield model
     model.close()
 

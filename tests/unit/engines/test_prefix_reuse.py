@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.engines.batching.contract import BatchModel
-from quorate.engines.batching.prefix_cache import NoPrefixCache, PrefixCache, common_prefix
-from quorate.engines.batching.scheduler import Scheduler
 from quorate.engines.contract import LogProbs
+from quorate.engines.scheduler.contract import BatchModel
+from quorate.engines.scheduler.prefix_cache import NoPrefixCache, PrefixCache, common_prefix
+from quorate.engines.scheduler.scheduler import Scheduler
 from quorate.engines.scripted.model import ScriptedModel
 from support.scripted_models import empty_row, fresh_row, scripted_model
 
@@ -107,7 +107,7 @@ def test_the_least_recently_used_sequence_makes_room_for_a_new_prompt() -> None:
 
 
 def test_idle_sequences_are_evicted_when_their_cells_are_needed() -> None:
-    caller = Caller(sessions=4, cells=70)
+    caller = Caller(sessions=4, kv_tokens=70)
     caller.ask_and_close(0, STORY)
     caller.ask_and_close(1, NEWS)
     caller.ask_and_close(2, [9] * 20)

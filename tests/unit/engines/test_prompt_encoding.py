@@ -6,7 +6,7 @@ from quorate.engines.chat import SpecialToken
 from quorate.engines.prompt_encoding import PromptEncoder
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import InvalidRequest, PromptTooLong, UnsupportedPlan
-from quorate.generation import ChatPrompt, Message, TextPrompt
+from quorate.request import ChatPrompt, Message, TextPrompt
 
 BOS, USER, END, FIRST_LETTER = 0, 1, 2, 3
 LETTERS = "abcdefghijklmnopqrstuvwxyz ?"

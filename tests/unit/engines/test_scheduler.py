@@ -16,10 +16,10 @@ from hypothesis.stateful import (
     rule,
 )
 
-from quorate.engines.batching.contract import Chunk, NoRoom
-from quorate.engines.batching.prefix_cache import NoPrefixCache, PrefixCache
-from quorate.engines.batching.scheduler import Completion, Scheduler
 from quorate.engines.contract import LogProbs
+from quorate.engines.scheduler.contract import Chunk, NoRoom
+from quorate.engines.scheduler.prefix_cache import NoPrefixCache, PrefixCache
+from quorate.engines.scheduler.scheduler import Completion, Scheduler
 from quorate.engines.scripted.model import ScriptedModel
 from quorate.engines.scripted.options import ScriptedOptions
 from support.scripted_models import draw_options, empty_row, fresh_row, scripted_model
@@ -541,7 +541,7 @@ def test_without_room_every_idle_sequence_is_evicted_and_the_call_repeated() -> 
 
 
 def test_without_room_for_live_sessions_the_feed_waits_until_one_closes() -> None:
-    model = scripted_model(cells=30)
+    model = scripted_model(kv_tokens=30)
     scheduler = Scheduler(model)
     opened(scheduler, model, 0)
     scheduler.feed(0, prompt(0, 20))
@@ -653,7 +653,7 @@ class Interleavings(RuleBasedStateMachine):
     def start(self, fork: bool, rewind: bool, batch_tokens: int, cached: bool) -> None:
         self.model = scripted_model(
             sessions=_SESSIONS,
-            cells=_CELLS,
+            kv_tokens=_CELLS,
             batch_tokens=batch_tokens,
             fork=fork,
             rewind=rewind,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.engines.batching.contract import Chunk, NoRoom
+from quorate.engines.scheduler.contract import Chunk, NoRoom
 from quorate.engines.scripted.loading import load
 from quorate.engines.scripted.model import ScriptedModel
 from quorate.engines.scripted.options import ScriptedOptions
@@ -24,7 +24,7 @@ from quorate.engines.scripted.tokenizer import (
     build_vocabulary,
 )
 from quorate.errors import InvalidRequest, ModelUnusable, SettingsError, UnsupportedPlan
-from quorate.generation import ChatPrompt, Message, TextPrompt
+from quorate.request import ChatPrompt, Message, TextPrompt
 from support.scripted_models import draw_options, empty_row, fresh_row, scripted_model
 from support.scripted_processes import decode_steps, exit_code
 
@@ -194,9 +194,9 @@ def test_a_chat_is_refused_without_a_template_and_with_an_unknown_role() -> None
 
 def test_its_facts_follow_its_options() -> None:
     facts = scripted_model(context_length=100, sessions=3, rewind=False).facts
-    assert (facts.context_length, facts.sessions, facts.cells) == (100, 3, 300)
+    assert (facts.context_length, facts.sessions, facts.kv_tokens) == (100, 3, 300)
     assert (facts.capabilities.fork, facts.capabilities.rewind) == (True, False)
-    assert scripted_model(cells=7).facts.cells == 7
+    assert scripted_model(kv_tokens=7).facts.kv_tokens == 7
 
 
 def chunk(model: ScriptedModel, sequence: int = 0, position: int = 0, count: int = 2) -> Chunk:
@@ -247,7 +247,7 @@ def test_what_it_cannot_do_is_refused() -> None:
 
 
 def test_full_cells_raise_no_room_and_change_nothing() -> None:
-    model = scripted_model(cells=5)
+    model = scripted_model(kv_tokens=5)
     model.decode([chunk(model, count=3)])
     with pytest.raises(NoRoom):
         model.decode([chunk(model, 1, count=3)])
@@ -428,7 +428,7 @@ def test_breaches_of_the_contract_of_generations_are_refused() -> None:
 
 
 def test_a_generation_needs_cells_like_everyone() -> None:
-    model = scripted_model(generate=True, cells=4)
+    model = scripted_model(generate=True, kv_tokens=4)
     model.generate(0, 0, [9, 8, 7], draw_options())
     with pytest.raises(NoRoom):
         model.decode([Chunk(1, 0, [9, 8], None)])

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from quorate.engines.host.builders import process_environment
 from quorate.engines.vllm import environment
+from quorate.engines.worker.builders import process_environment
 
 
 def test_the_openmp_library_stands_before_what_is_loaded_already(tmp_path: Path) -> None:

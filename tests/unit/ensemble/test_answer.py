@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from quorate.ensemble.answer import Answer, Grown
-from quorate.generation import FinishReason, StoppingOptions
+from quorate.request import FinishReason, StoppingOptions
 
 
 def test_a_byte_limit_before_a_stop_string_in_one_piece_is_the_end() -> None:

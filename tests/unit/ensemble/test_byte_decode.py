@@ -15,7 +15,7 @@ from quorate.ensemble.byte_decode import decode_bytes
 from quorate.ensemble.decode import Ballot
 from quorate.ensemble.scoring import score_bytes
 from quorate.ensemble.seats import Table
-from quorate.generation import (
+from quorate.request import (
     CombinationRule,
     FinishReason,
     ResponseOptions,

@@ -15,7 +15,7 @@ from quorate.ensemble.byte_decode import decode_bytes
 from quorate.ensemble.fusion import fuse
 from quorate.ensemble.scoring import score_bytes
 from quorate.ensemble.weighting import BayesianWeights, Weigher
-from quorate.generation import CombinationRule
+from quorate.request import CombinationRule
 from support.byte_voices import VOCABULARIES, probabilities, started, toy_engine
 from support.distributions import shares
 from support.enumeration import Enumeration

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.ensemble.byte_pieces import ByteStep, PieceBuilder
-from quorate.generation import Token, TopCandidate, Vote
+from quorate.request import Token, TopCandidate, Vote
 
 END = b""
 

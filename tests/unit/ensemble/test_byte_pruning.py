@@ -91,19 +91,19 @@ async def test_never_more_hypotheses_or_sessions_than_the_beam_is_wide(
 
 
 @given(st.text("ab", min_size=20, max_size=40), st.integers(0, 30), st.integers(18, 60))
-async def test_the_beam_stays_within_its_cells(text: str, seed: int, cells: int) -> None:
+async def test_the_beam_stays_within_its_cells(text: str, seed: int, kv_tokens: int) -> None:
     engine = toy_engine(("a", "b", "ab", "abab", "ba"), seed=seed, context_length=128)
-    voice = await started(engine, epsilon=1e-3, width=8, cells=max(cells, len(text) + 16))
+    voice = await started(engine, epsilon=1e-3, width=8, kv_tokens=max(kv_tokens, len(text) + 16))
     for byte in text.encode():
         await voice.feed(byte)
-        assert cells_held(voice) <= max(cells, len(text) + 16)
+        assert cells_held(voice) <= max(kv_tokens, len(text) + 16)
     voice.close()
 
 
 async def test_without_room_for_more_the_best_hypothesis_goes_on_alone() -> None:
     engine = toy_engine(BPE, seed=1)
     roomy = await started(engine, width=16)
-    tight = await started(toy_engine(BPE, seed=1), width=16, cells=18)
+    tight = await started(toy_engine(BPE, seed=1), width=16, kv_tokens=18)
     for byte in b"abcabc":
         await roomy.feed(byte)
         await tight.feed(byte)

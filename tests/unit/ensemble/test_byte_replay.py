@@ -15,7 +15,7 @@ from quorate.ensemble.scoring import score_bytes
 from quorate.ensemble.seats import Table
 from quorate.ensemble.weighting import BayesianWeights
 from quorate.errors import WorkerLost
-from quorate.generation import (
+from quorate.request import (
     CombinationRule,
     FailurePolicy,
     FinishReason,

@@ -210,13 +210,13 @@ async def test_a_reader_that_leaves_while_the_beam_heals_frees_everything() -> N
 
 @given(st.text("abz", min_size=1, max_size=40), st.integers(0, 30), st.integers(1, 20))
 async def test_a_voice_whose_cells_are_full_goes_on_without_taking_in_more(
-    text: str, seed: int, cells: int
+    text: str, seed: int, kv_tokens: int
 ) -> None:
     engine = toy_engine(BPE, seed=seed)
-    voice = await started(engine, width=4, cells=cells)
+    voice = await started(engine, width=4, kv_tokens=kv_tokens)
     for index, byte in enumerate(text.encode(), 1):
         row = await voice.feed(byte)
-        assert cells_held(voice) <= cells
+        assert cells_held(voice) <= kv_tokens
         assert voice.length >= (index - 2) / 3
         assert np.exp(row.astype(np.float64)).sum() == pytest.approx(1.0, abs=1e-6)
     voice.close()
@@ -276,15 +276,15 @@ async def test_a_voice_that_was_opened_and_never_started_frees_its_places() -> N
 async def test_the_beam_stays_within_its_cells_also_when_it_comes_back(
     text: str, seed: int, closed_at: int
 ) -> None:
-    cells = len(text) + 17
+    kv_tokens = len(text) + 17
     engine = toy_engine(("a", "b", "ab", "abab", "ba"), seed=seed, context_length=128)
-    voice = await started(engine, epsilon=1e-3, width=8, cells=cells)
+    voice = await started(engine, epsilon=1e-3, width=8, kv_tokens=kv_tokens)
     for index, byte in enumerate(text.encode()):
         if index == closed_at:
             await restarted(voice)
-            assert cells_held(voice) <= cells
+            assert cells_held(voice) <= kv_tokens
         await voice.feed(byte)
-        assert cells_held(voice) <= cells
+        assert cells_held(voice) <= kv_tokens
     voice.close()
 
 

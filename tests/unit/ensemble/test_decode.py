@@ -11,7 +11,7 @@ from quorate.ensemble.decode import Ballot, decode
 from quorate.ensemble.scoring import score
 from quorate.ensemble.seats import Table
 from quorate.errors import WorkerLost
-from quorate.generation import (
+from quorate.request import (
     CombinationRule,
     FailurePolicy,
     FinishReason,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.fusion import Fuser, fuse
-from quorate.generation import CombinationRule
+from quorate.request import CombinationRule
 from support.distributions import (
     geometric_reference,
     linear_reference,

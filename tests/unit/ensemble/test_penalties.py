@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from quorate.ensemble.penalties import Penalties
-from quorate.generation import SamplingOptions
+from quorate.request import SamplingOptions
 from support.distributions import normalised
 
 ROW = normalised(np.log([0.4, 0.3, 0.2, 0.1]))

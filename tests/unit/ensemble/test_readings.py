@@ -12,7 +12,7 @@ from quorate.ensemble.readings import (
     readable,
 )
 from quorate.errors import Unavailable
-from quorate.generation import ChatPrompt, Message, TextPrompt
+from quorate.request import ChatPrompt, Message, TextPrompt
 from support.byte_voices import everything_is_free
 from support.scripted_models import fresh_row, scripted_engine
 

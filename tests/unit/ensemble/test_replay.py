@@ -5,7 +5,7 @@ import pytest
 from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.seats import Table
 from quorate.errors import Unavailable
-from quorate.generation import FailurePolicy, NoticeKind
+from quorate.request import FailurePolicy, NoticeKind
 from support.scripted_models import scripted_engine
 from support.tables import PROMPT, token_table
 

@@ -15,7 +15,7 @@ from quorate.ensemble.seats import Seat, Table
 from quorate.ensemble.token_voice import PieceVoice, TokenVoice
 from quorate.ensemble.weighting import StaticWeights
 from quorate.errors import InvalidRequest, Unavailable, WorkerLost
-from quorate.generation import (
+from quorate.request import (
     Delta,
     FailurePolicy,
     FinishReason,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.sampling import Sampler
 from quorate.errors import Internal, InvalidRequest
-from quorate.generation import SamplingOptions
+from quorate.request import SamplingOptions
 from support.distributions import normalised, random_row, rows
 from support.reference_sampler import ReferenceSampler, TooClose
 

@@ -9,7 +9,7 @@ from quorate.engines.contract import LogProbs
 from quorate.ensemble.seats import Seat
 from quorate.ensemble.token_voice import TokenVoice
 from quorate.ensemble.votes import top_candidates, votes
-from quorate.generation import TopCandidate
+from quorate.request import TopCandidate
 from support.distributions import normalised, rows
 from support.scripted_models import scripted_engine
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from quorate.engines.status import ModelState, ModelStatus
 from quorate.errors import InvalidRequest, UnsupportedPlan
-from quorate.generation import (
+from quorate.fleet.status import ModelState, ModelStatus
+from quorate.request import (
     Alignment,
     BeamOptions,
     Decision,
-    MemberSpec,
     Plan,
+    WeightedModel,
     Weighting,
 )
 from quorate.routing.resolve import (
@@ -46,7 +46,7 @@ MODELS = (
 
 
 def decided(*members: str, **asked: Any) -> Decision:
-    plan = Plan(tuple(map(MemberSpec, members)), **asked)
+    plan = Plan(tuple(map(WeightedModel, members)), **asked)
     return resolve(plan, Snapshot({model.id: model for model in MODELS}), 0)
 
 
@@ -76,7 +76,7 @@ def test_a_model_whose_tokens_have_no_known_bytes_is_named(members: tuple[str, .
 
 
 def test_a_member_without_a_weight_does_not_count_for_the_alignment() -> None:
-    plan = Plan((MemberSpec("a", 1.0), MemberSpec("opaque", 0.0)))
+    plan = Plan((WeightedModel("a", 1.0), WeightedModel("opaque", 0.0)))
     decision = resolve(plan, Snapshot({model.id: model for model in MODELS}), 0)
     assert decision.alignment is Alignment.SAME_VOCABULARY
 
@@ -169,5 +169,5 @@ def test_a_model_whose_branches_share_nothing_is_followed_as_widely_as_its_cells
             "recurrent": status("recurrent", "two", sessions=32, full_sessions=2),
         }
     )
-    plan = Plan((MemberSpec("a"), MemberSpec("recurrent")))
+    plan = Plan((WeightedModel("a"), WeightedModel("recurrent")))
     assert resolve(plan, snapshot, 0).beam.width == 2

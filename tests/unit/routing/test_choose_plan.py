@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from quorate.engines.status import ModelState, ModelStatus
 from quorate.errors import (
     InvalidRequest,
     ModelUnusable,
@@ -13,16 +12,17 @@ from quorate.errors import (
     Unavailable,
     UnsupportedPlan,
 )
-from quorate.generation import (
+from quorate.fleet.status import ModelState, ModelStatus
+from quorate.request import (
     Alignment,
     AutoPlan,
     CombinationRule,
     Decision,
     FailurePolicy,
-    MemberSpec,
     Plan,
     PlanChoice,
     ProfilePlan,
+    WeightedModel,
 )
 from quorate.routing.choose import choose_plan
 from quorate.routing.snapshot import Snapshot
@@ -48,15 +48,17 @@ def choose(asked: PlanChoice | None, models: Snapshot, seed: int) -> Decision:
     return choose_plan(Wish(asked, seed=seed), models)
 
 
-def plan(*members: MemberSpec | str, **rest: Any) -> Plan:
-    return Plan(tuple(MemberSpec(m) if isinstance(m, str) else m for m in members), **rest)
+def plan(*members: WeightedModel | str, **rest: Any) -> Plan:
+    return Plan(tuple(WeightedModel(m) if isinstance(m, str) else m for m in members), **rest)
 
 
 def test_weights_become_shares_of_one_in_the_order_of_the_plan() -> None:
     decision = choose(
-        plan(MemberSpec("b", 3.0), MemberSpec("a", 1.0)), snapshot(status("a"), status("b")), 7
+        plan(WeightedModel("b", 3.0), WeightedModel("a", 1.0)),
+        snapshot(status("a"), status("b")),
+        7,
     )
-    assert decision.members == (MemberSpec("b", 0.75), MemberSpec("a", 0.25))
+    assert decision.members == (WeightedModel("b", 0.75), WeightedModel("a", 0.25))
     assert decision.alignment is Alignment.SAME_VOCABULARY
     assert decision.seed == 7
 
@@ -68,8 +70,8 @@ def test_members_without_weights_share_equally() -> None:
 
 def test_a_member_of_weight_zero_is_left_out_and_need_not_be_ready() -> None:
     models = snapshot(status("a"), status("b", ModelState.UNLOADED))
-    decision = choose(plan(MemberSpec("a", 1.0), MemberSpec("b", 0.0)), models, 0)
-    assert decision.members == (MemberSpec("a", 1.0),)
+    decision = choose(plan(WeightedModel("a", 1.0), WeightedModel("b", 0.0)), models, 0)
+    assert decision.members == (WeightedModel("a", 1.0),)
 
 
 def test_the_smallest_context_rules() -> None:
@@ -107,7 +109,7 @@ def test_without_plan_and_profile_every_ready_peer_of_the_first_ready_model_vote
 
 
 def test_weights_of_any_size_are_normalised_without_overflow() -> None:
-    huge = plan(MemberSpec("a", 1e308), MemberSpec("b", 1e308))
+    huge = plan(WeightedModel("a", 1e308), WeightedModel("b", 1e308))
     decision = choose(huge, snapshot(status("a"), status("b")), 0)
     assert [member.weight for member in decision.members] == [0.5, 0.5]
 
@@ -116,12 +118,12 @@ REFUSED = [
     (plan(), InvalidRequest, "plan.ensemble.members: is empty"),
     (plan("a", "a"), InvalidRequest, "members[1].model: 'a' is named twice"),
     (plan(""), InvalidRequest, "members[0].model: is empty"),
-    (plan(MemberSpec("a", -1.0)), InvalidRequest, "members[0].weight: is -1.0"),
-    (plan(MemberSpec("a", float("nan"))), InvalidRequest, "members[0].weight: is nan"),
-    (plan(MemberSpec("a", float("inf"))), InvalidRequest, "members[0].weight: is inf"),
-    (plan(MemberSpec("a", 0.0)), InvalidRequest, "all weights are 0"),
+    (plan(WeightedModel("a", -1.0)), InvalidRequest, "members[0].weight: is -1.0"),
+    (plan(WeightedModel("a", float("nan"))), InvalidRequest, "members[0].weight: is nan"),
+    (plan(WeightedModel("a", float("inf"))), InvalidRequest, "members[0].weight: is inf"),
+    (plan(WeightedModel("a", 0.0)), InvalidRequest, "all weights are 0"),
     (plan("alpho"), NotFound, "no model named 'alpho'; did you mean alpha?"),
-    (plan(MemberSpec("a"), MemberSpec("zzz", 0.0)), NotFound, "no model named 'zzz'"),
+    (plan(WeightedModel("a"), WeightedModel("zzz", 0.0)), NotFound, "no model named 'zzz'"),
     (ProfilePlan("fats"), NotFound, "no profile named 'fats'; did you mean fast?"),
     (plan("loading"), Unavailable, "model loading is loading"),
     (plan("restarting"), Unavailable, "model restarting is restarting"),

@@ -8,9 +8,9 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.engines.status import ModelState, ModelStatus
 from quorate.errors import QuorateError
-from quorate.generation import (
+from quorate.fleet.status import ModelState, ModelStatus
+from quorate.request import (
     AutoPlan,
     Budget,
     CascadePlan,

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from quorate.engines.status import ModelState
 from quorate.errors import Unavailable, UnsupportedPlan
-from quorate.generation import (
+from quorate.fleet.status import ModelState
+from quorate.request import (
     AutoPlan,
     Budget,
     CascadePlan,

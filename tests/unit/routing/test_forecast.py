@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from quorate.generation import CascadePlan, EnergyTier, Forecast, Plan, Stage
-from quorate.measurement.costs import CostModel, EnergyModel
-from quorate.measurement.lengths import LengthModel
-from quorate.measurement.profiles import PlanProfile
-from quorate.measurement.prompt_sizes import PromptSizeModel
+from quorate.costs.lengths import LengthModel
+from quorate.costs.prediction import CostModel, EnergyModel
+from quorate.costs.profiles import PlanProfile
+from quorate.costs.prompt_sizes import PromptSizeModel
+from quorate.request import CascadePlan, EnergyTier, Forecast, Plan, Stage
 from quorate.routing.forecast import forecast_local, vote_key
 from quorate.routing.options import asked_options
 from quorate.routing.remote_forecast import forecast_remote

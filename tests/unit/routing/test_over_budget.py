@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from quorate.engines.status import ModelState
+from quorate.costs.prompt_sizes import PromptSizeModel
 from quorate.errors import ModelUnusable, OverBudget, QuorateError, Unavailable
-from quorate.generation import AutoPlan, Budget, Clause, PlanKind, ProfilePlan
-from quorate.measurement.prompt_sizes import PromptSizeModel
+from quorate.fleet.status import ModelState
+from quorate.request import AutoPlan, Budget, Clause, PlanKind, ProfilePlan
 from quorate.routing.choose import choose_plan
 from quorate.routing.settings import RoutingSettings
 from quorate.routing.snapshot import Left, Remote, Room, Snapshot

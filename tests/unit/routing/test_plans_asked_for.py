@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from quorate.engines.status import ModelState
 from quorate.errors import ModelUnusable, OverBudget, QuorateError, Unavailable, UnsupportedPlan
-from quorate.generation import (
+from quorate.fleet.status import ModelState
+from quorate.request import (
     Alignment,
     AutoPlan,
     Budget,
     CascadePlan,
     Clause,
-    MemberSpec,
     Plan,
     ProfilePlan,
     Stage,
+    WeightedModel,
 )
 from quorate.routing.choose import choose_plan
 from quorate.routing.quality import QualityTable
@@ -120,7 +120,7 @@ def test_a_profile_that_is_down_says_so_itself_where_nothing_may_stand_in(
     assert refusal.value.message == words
 
 
-ODD_PAIR = Plan((MemberSpec("a"), MemberSpec("odd")), alignment=Alignment.SAME_VOCABULARY)
+ODD_PAIR = Plan((WeightedModel("a"), WeightedModel("odd")), alignment=Alignment.SAME_VOCABULARY)
 
 
 @pytest.mark.parametrize("far", [{}, remotes()])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from quorate.costs.prompt_sizes import PromptSizeModel
 from quorate.errors import OverBudget
-from quorate.generation import Budget, Clause
-from quorate.measurement.prompt_sizes import PromptSizeModel
+from quorate.request import Budget, Clause
 from quorate.routing.choose import choose_plan
 from quorate.routing.settings import RoutingSettings
 from quorate.routing.snapshot import Left, Remote, Snapshot

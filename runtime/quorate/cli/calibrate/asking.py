@@ -14,7 +14,7 @@ from quorate.client import Client, GenerateOptions, ServiceError
 from quorate.dispatch.prompts import prompt_bytes
 from quorate.dispatch.signals import SignalReader
 from quorate.errors import CannotRun
-from quorate.generation import (
+from quorate.request import (
     ChatPrompt,
     Delta,
     Message,

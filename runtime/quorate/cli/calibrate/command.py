@@ -87,11 +87,11 @@ def calibrate(
     """
     import asyncio
 
+    from quorate.calibration import file as calibration_file
     from quorate.cli.calibrate.answers import AnswerFile
     from quorate.cli.calibrate.dataset import read_dataset
     from quorate.cli.logs import keep_log_quiet
     from quorate.cli.members import parse_members
-    from quorate.routing.calibration import file as calibration_file
 
     members = parse_members(model or [])
     questions = read_dataset(dataset, task_field)
@@ -111,10 +111,10 @@ def calibrate(
             err=True,
         )
         raise typer.Exit(_INTERRUPTED) from None
+    from quorate.calibration.data import merge
     from quorate.cli.calibrate.findings import findings, today
     from quorate.cli.calibrate.report import report_of
     from quorate.cli.calibrate.view import print_report
-    from quorate.routing.calibration.data import merge
 
     report = report_of(outcomes, cases)
     found = findings(report, questions, cases, today())
@@ -170,7 +170,7 @@ class _Asking:
 
 
 def _calibration_path(output: Path | None) -> Path:
-    from quorate.routing.calibration.file import FILE_NAME
+    from quorate.calibration.file import FILE_NAME
     from quorate_registry.store import default_home
 
     return output or default_home() / FILE_NAME

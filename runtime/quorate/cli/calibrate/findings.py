@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from quorate.calibration.data import CalibrationData, Source
 from quorate.cli.calibrate.dataset import Case, Dataset
 from quorate.cli.calibrate.report import Report, tagged_cases
-from quorate.routing.calibration.data import CalibrationData, Source
-from quorate.routing.calibration.tasks import train_classifier
 from quorate.routing.confidence import Calibration, ConfidenceTable
 from quorate.routing.quality import Tally
+from quorate.routing.tasks import train_classifier
 
 
 def findings(report: Report, dataset: Dataset, cases: Sequence[Case], date: str) -> CalibrationData:

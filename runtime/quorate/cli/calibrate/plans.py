@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from quorate.cli.members import Member
 from quorate.client import Client, PlanOptions
 from quorate.errors import CannotRun
-from quorate.generation import (
+from quorate.request import (
     Alignment,
     CombinationRule,
     Decision,
     FailurePolicy,
-    MemberSpec,
+    WeightedModel,
     Weighting,
 )
 from quorate.routing.forecast import vote_key
@@ -135,7 +135,7 @@ def _vote_key(decision: plan_pb2.Decision) -> str:
     """The key that the server knows the vote by."""
     return vote_key(
         Decision(
-            members=tuple(MemberSpec(member.model) for member in decision.members),
+            members=tuple(WeightedModel(member.model) for member in decision.members),
             rule=CombinationRule.LINEAR,
             alignment=Alignment(_name(plan_pb2.Alignment, decision.alignment)),
             weighting=Weighting(_name(plan_pb2.Weighting, decision.weighting)),

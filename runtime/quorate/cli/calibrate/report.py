@@ -6,21 +6,21 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from quorate.cli.calibrate.answers import Answer
-from quorate.cli.calibrate.dataset import Case
-from quorate.cli.calibrate.grading import is_right
-from quorate.cli.calibrate.plans import AskedPlan
-from quorate.routing.calibration.cascade import CascadeAdvice, CascadeCase, advise_cascade
-from quorate.routing.calibration.fits import (
+from quorate.calibration.cascade import CascadeAdvice, CascadeCase, advise_cascade
+from quorate.calibration.fits import (
     FittedConfidence,
     LabelledAnswer,
     fit_tasks,
     held_out_confidences,
     tally,
 )
-from quorate.routing.calibration.intervals import Comparison, compare
-from quorate.routing.calibration.trial import TaggedCase, Trial, try_classifier
-from quorate.routing.calibration.weights import suggest_weights
+from quorate.calibration.intervals import Comparison, compare
+from quorate.calibration.trial import TaggedCase, Trial, try_classifier
+from quorate.calibration.weights import suggest_weights
+from quorate.cli.calibrate.answers import Answer
+from quorate.cli.calibrate.dataset import Case
+from quorate.cli.calibrate.grading import is_right
+from quorate.cli.calibrate.plans import AskedPlan
 from quorate.routing.quality import Tally
 
 JOULES = "J"

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from quorate.calibration.intervals import share_interval
 from quorate.cli.calibrate.report import Outcome, Report
 from quorate.cli.calibrate.toml import cascade_profile, weights_profile
 from quorate.cli.calibrate.words import (
@@ -23,7 +24,6 @@ from quorate.cli.calibrate.words import (
     weights_lines,
 )
 from quorate.cli.quantities import plain_table
-from quorate.routing.calibration.intervals import share_interval
 
 _LEFT = (0, 1)
 _CONFIDENCE_LEFT = (0, 1, 2)

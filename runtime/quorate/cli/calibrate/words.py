@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from quorate.calibration.cascade import ALLOWED_LOSS
+from quorate.calibration.intervals import Interval, share_interval
 from quorate.cli.calibrate.report import JOULES, Outcome, Report, Verdict
 from quorate.cli.calibrate.toml import cascade_profile, weights_profile
 from quorate.cli.pieces import harmless
 from quorate.cli.quantities import joules_text, time_text
-from quorate.routing.calibration.cascade import ALLOWED_LOSS
-from quorate.routing.calibration.intervals import Interval, share_interval
 
 HEADINGS = ("plan", "task", "cases", "right", "95 % interval", "time", "energy")
 CONFIDENCE_HEADINGS = ("plan", "task", "confidence by", "Brier", "log loss", "calibration error")

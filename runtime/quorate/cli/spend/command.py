@@ -120,9 +120,9 @@ def _query(
 ) -> SpendQuery:
     import time
 
-    from quorate.accounting.spending import Dimension
     from quorate.cli.moments import parse_moment
     from quorate.cli.spend.report import SpendQuery
+    from quorate.ledger.spending import Dimension
 
     now = time.time()
     return SpendQuery(

@@ -8,9 +8,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from quorate.accounting.spending import Dimension, SpendRow
 from quorate.cli.json_lines import message_fields
 from quorate.cli.spend.report import SpendReport
+from quorate.ledger.spending import Dimension, SpendRow
 
 _FIGURES = (
     "requests",

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from quorate.accounting.charges import Charge
-from quorate.accounting.reader import LedgerReader, open_read_only
-from quorate.accounting.spending import ChargeFilter, Dimension, SpendFilter, SpendRow
 from quorate.cli.ledger_messages import charge_of, spend_of
 from quorate.client import ChargeOptions, Client
+from quorate.ledger.charges import Charge
+from quorate.ledger.reader import LedgerReader, open_read_only
+from quorate.ledger.spending import ChargeFilter, Dimension, SpendFilter, SpendRow
 from quorate.v1 import accounting_pb2
 
 _PAGE = 200

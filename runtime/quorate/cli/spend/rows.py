@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from quorate.accounting.charges import Charge
-from quorate.accounting.spending import Dimension, SpendRow
 from quorate.cli.pieces import harmless
 from quorate.cli.quantities import UNKNOWN, joules_text, time_text, usd_text
-from quorate.generation import EnergyTier
+from quorate.ledger.charges import Charge
+from quorate.ledger.spending import Dimension, SpendRow
+from quorate.request import EnergyTier
 
 UNCHARGED = "-"
 ABOUT = "~ estimated"

@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from quorate.accounting import export
 from quorate.cli.budget_view import machine_line, window_lines
 from quorate.cli.pieces import harmless
 from quorate.cli.quantities import bar, plain_table
@@ -23,7 +22,8 @@ from quorate.cli.spend.rows import (
     joules_share,
     row,
 )
-from quorate.generation import EnergyTier
+from quorate.ledger import export
+from quorate.request import EnergyTier
 
 _NOTHING = "nothing was spent"
 _TOTAL = "total"

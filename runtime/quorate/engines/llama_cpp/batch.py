@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from llama_cpp import llama_cpp as native
 
-from quorate.engines.batching.contract import Chunk
+from quorate.engines.scheduler.contract import Chunk
 
 
 class TokenBatch:

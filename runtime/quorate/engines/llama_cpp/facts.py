@@ -20,7 +20,7 @@ def gather_facts(
     space_prefix: bool,
 ) -> ModelFacts:
     """Describes a model whose context is open, and what its tokenizer puts before a text."""
-    cells: int = native.llama_n_ctx(context)
+    kv_tokens: int = native.llama_n_ctx(context)
     # Recurrent state has no cells to share or to drop, only a whole to keep.
     has_cells = not (
         native.llama_model_is_recurrent(weights) or native.llama_model_is_hybrid(weights)
@@ -29,14 +29,14 @@ def gather_facts(
         description=_description(weights),
         context_length=context_length(weights, options),
         sessions=options.sessions,
-        cells=cells,
+        kv_tokens=kv_tokens,
         capabilities=Capabilities(
             chat=native.llama_model_chat_template(weights, None) is not None,
             fork=has_cells,
             rewind=has_cells,
         ),
-        memory_bytes=native.llama_model_size(weights) + kv_cache_bytes(weights, options, cells),
-        shares_cells=has_cells,
+        memory_bytes=native.llama_model_size(weights) + kv_cache_bytes(weights, options, kv_tokens),
+        shares_kv=has_cells,
         space_prefix=space_prefix,
     )
 

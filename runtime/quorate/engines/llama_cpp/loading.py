@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from quorate.errors import ModelUnusable
 
 SCORED_TOKENS = 32
 """Tokens of a scored text in one decode call: each costs a row of logits in the buffers."""
+
+_MENDED_BUILD = "Build: 1nodse"
 
 _SPLIT_MODES = {
     "none": native.LLAMA_SPLIT_MODE_NONE,
@@ -103,10 +106,10 @@ def open_context(
     Raises:
         ModelUnusable: They do not fit into memory, or the options do not suit this model.
     """
-    cells = options.cells or context_length(model, options)
-    check_kv_cache(model, options, cells, Path(path).name)
+    kv_tokens = options.cells or context_length(model, options)
+    check_kv_cache(model, options, kv_tokens, Path(path).name)
     params = native.llama_context_default_params()
-    params.n_ctx = cells
+    params.n_ctx = kv_tokens
     params.n_batch = params.n_ubatch = max(options.batch_tokens, options.sessions)
     params.n_seq_max = options.sessions
     # One buffer for all sequences: a fork or a shared prompt start costs no memory and no time.
@@ -128,7 +131,7 @@ def open_context(
         cause = LOG.cause("llama.cpp gives no reason")
         raise ModelUnusable(
             Path(path).name,
-            f"cannot open a context of {cells} KV cells: {cause}; fewer cells may help",
+            f"cannot open a context of {kv_tokens} KV cells: {cause}; fewer cells may help",
         )
     return context  # type: ignore[no-any-return]
 
@@ -159,11 +162,18 @@ def _repacks(options: LlamaCppOptions) -> bool:
 
     Compilers drop most stores to ggml's tile configuration, whose address only an AMX instruction
     reads, and the first matrix product then ends the process (llama.cpp issue 20824, and pull
-    request 26954, which is open).
+    request 26954, which is open). Builds that keep them are known by the tag of their wheel.
     """
     if options.repack == "auto":
-        return b"AMX_INT8 = 1" not in native.llama_print_system_info()
+        has_amx_kernels = b"AMX_INT8 = 1" in native.llama_print_system_info()
+        return not has_amx_kernels or _keeps_tile_stores()
     return options.repack == "on"
+
+
+def _keeps_tile_stores() -> bool:
+    """Whether llama-cpp-python was built by ``scripts/llama_cpp_wheel``."""
+    wheel = metadata.distribution("llama-cpp-python").read_text("WHEEL") or ""
+    return _MENDED_BUILD in wheel.splitlines()
 
 
 def _tensor_split(options: LlamaCppOptions, subject: str) -> Any:

@@ -16,7 +16,7 @@ _KV_NUMBER_BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32}
 
 
 def check_kv_cache(
-    weights: ctypes.c_void_p, options: LlamaCppOptions, cells: int, subject: str
+    weights: ctypes.c_void_p, options: LlamaCppOptions, kv_tokens: int, subject: str
 ) -> None:
     """Refuses a KV cache larger than all memory, which the system might promise all the same.
 
@@ -25,17 +25,17 @@ def check_kv_cache(
     """
     if native.llama_supports_gpu_offload():
         return
-    wanted = kv_cache_bytes(weights, options, cells)
+    wanted = kv_cache_bytes(weights, options, kv_tokens)
     present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if wanted > present:
         raise ModelUnusable(
             subject,
-            f"{cells} KV cells take {wanted / 1e9:.1f} GB and this machine has "
+            f"{kv_tokens} KV cells take {wanted / 1e9:.1f} GB and this machine has "
             f"{present / 1e9:.1f} GB; set cells or context_length lower",
         )
 
 
-def kv_cache_bytes(weights: ctypes.c_void_p, options: LlamaCppOptions, cells: int) -> int:
+def kv_cache_bytes(weights: ctypes.c_void_p, options: LlamaCppOptions, kv_tokens: int) -> int:
     """Estimate: as if every layer attended with the same number of heads."""
     architecture = metadata(weights, "general.architecture")
     head = native.llama_model_n_embd(weights) // max(native.llama_model_n_head(weights), 1)
@@ -45,7 +45,7 @@ def kv_cache_bytes(weights: ctypes.c_void_p, options: LlamaCppOptions, cells: in
     per_head = (
         key * _KV_NUMBER_BYTES[options.kv_type_k] + value * _KV_NUMBER_BYTES[options.kv_type_v]
     )
-    return int(cells * heads * per_head)
+    return int(kv_tokens * heads * per_head)
 
 
 def metadata(weights: ctypes.c_void_p, key: str) -> str:

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from llama_cpp import llama_cpp as native
 
-from quorate.engines.batching.contract import Chunk, NoRoom
 from quorate.engines.contract import LogProbs, ModelFacts
 from quorate.engines.llama_cpp.batch import TokenBatch
 from quorate.engines.llama_cpp.facts import gather_facts
@@ -24,9 +23,10 @@ from quorate.engines.llama_cpp.native_log import LOG
 from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.llama_cpp.tokenizer import Tokenizer
 from quorate.engines.prompt_encoding import PromptEncoder
+from quorate.engines.scheduler.contract import Chunk, NoRoom
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import UnsupportedPlan
-from quorate.generation import Prompt
+from quorate.request import Prompt
 
 _DECODED, _NO_KV_SLOT = 0, 1
 # The binding's own prototype returns a pointer object, which costs more to read than an address.

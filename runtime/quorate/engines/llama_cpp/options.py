@@ -43,7 +43,7 @@ class LlamaCppOptions:
         use_mmap: Map the file instead of reading it.
         use_mlock: Keep the weights from being swapped out.
         repack: Whether weights are copied into the layout that suits this CPU best; ``auto`` does
-            so except in builds with AMX kernels, many of which crash.
+            so except in builds with AMX kernels that ``scripts/setup`` did not make: many crash.
         rope_freq_base: RoPE base frequency; 0 takes the model's.
         rope_freq_scale: RoPE frequency scale; 0 takes the model's.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quorate.engines.contract import Drawn, DrawOptions, LogProbs
+from quorate.engines.contract import EngineSampling, LogProbs, SampledToken
 
 
 class Draw:
@@ -21,11 +21,11 @@ class Draw:
         options: How to draw.
     """
 
-    def __init__(self, options: DrawOptions) -> None:
+    def __init__(self, options: EngineSampling) -> None:
         self._options = options
         self._bits = np.random.Philox(key=options.seed)
 
-    def __call__(self, row: LogProbs) -> Drawn:
+    def __call__(self, row: LogProbs) -> SampledToken:
         """Draws the next token.
 
         Args:
@@ -34,7 +34,7 @@ class Draw:
         token = self._choose(row)
         best = np.argsort(-row, kind="stable")[: self._options.top_logprobs]
         top = [(int(other), float(row[other])) for other in best if np.isfinite(row[other])]
-        return Drawn(token, float(row[token]), top)
+        return SampledToken(token, float(row[token]), top)
 
     def _choose(self, row: LogProbs) -> int:
         if self._options.temperature == 0:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quorate.engines.batching.contract import Advance
-from quorate.engines.contract import DrawOptions, LogProbs
+from quorate.engines.contract import EngineSampling, LogProbs
+from quorate.engines.scheduler.contract import Advance
 from quorate.engines.scripted.drawing import Draw
 
 
@@ -55,7 +55,7 @@ class Generations:
         """Tokens that the next decode call reads; 0 where nothing goes on."""
         return sum(len(generation.unread) for generation in self._running.values())
 
-    def start(self, sequence: int, tokens: Sequence[int], options: DrawOptions) -> None:
+    def start(self, sequence: int, tokens: Sequence[int], options: EngineSampling) -> None:
         """Goes on behind these tokens from the next decode call on."""
         draw = Draw(options)
         self._running[sequence] = _Generation(draw, list(tokens), options.max_tokens)

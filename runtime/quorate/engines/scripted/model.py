@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from quorate.engines.batching.contract import Advance, Chunk, NoRoom
-from quorate.engines.contract import Capabilities, DrawOptions, ModelFacts
+from quorate.engines.contract import Capabilities, EngineSampling, ModelFacts
+from quorate.engines.scheduler.contract import Advance, Chunk, NoRoom
 from quorate.engines.scripted.distribution import Distribution
 from quorate.engines.scripted.faults import SimulatedFaults
 from quorate.engines.scripted.generations import Generations
@@ -15,7 +15,7 @@ from quorate.engines.scripted.options import ScriptedOptions
 from quorate.engines.scripted.tokenizer import Tokenizer, build_vocabulary
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import UnsupportedPlan
-from quorate.generation import ChatPrompt, Prompt
+from quorate.request import ChatPrompt, Prompt
 
 _SCORED_TOKENS = 8
 
@@ -49,7 +49,7 @@ class ScriptedModel:
             description=f"scripted {options.vocabulary}, seed {options.seed}",
             context_length=options.context_length,
             sessions=options.sessions,
-            cells=options.cells or options.context_length * options.sessions,
+            kv_tokens=options.cells or options.context_length * options.sessions,
             capabilities=Capabilities(options.chat, options.fork, options.rewind, options.generate),
         )
 
@@ -93,7 +93,7 @@ class ScriptedModel:
         self._generations.step(self._sequences)
 
     def generate(
-        self, sequence: int, position: int, tokens: Sequence[int], options: DrawOptions
+        self, sequence: int, position: int, tokens: Sequence[int], options: EngineSampling
     ) -> None:
         """See ``BatchModel.generate``."""
         if not self._options.generate:
@@ -217,5 +217,5 @@ class ScriptedModel:
             raise ValueError(f"more than {self._options.context_length} tokens in a sequence")
 
     def _check_room(self, count: int) -> None:
-        if sum(map(len, self._sequences)) + count > self.facts.cells:
+        if sum(map(len, self._sequences)) + count > self.facts.kv_tokens:
             raise NoRoom(f"no cells for {count} more tokens")

@@ -6,7 +6,7 @@ from functools import cache
 
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import InvalidRequest
-from quorate.generation import ChatPrompt, Prompt, TextPrompt
+from quorate.request import ChatPrompt, Prompt, TextPrompt
 
 BOS, EOS, END_OF_TURN, IM_START, IM_END = range(5)
 """Ids of the control tokens, in every scripted vocabulary.

@@ -39,7 +39,7 @@ class Loaded:
     plan: EnginePlan
     tokenizer: CheckpointTokenizer
     board: Board
-    cells: int
+    kv_tokens: int
     description: str
     memory_bytes: int
 
@@ -71,8 +71,8 @@ def load_checkpoint(
     core.call("quorate_silence", [*sorted(vocabulary.silent), *padding])
     _try_out(core)
     blocks, size = core.blocks
-    cells = plan.cells or (blocks - 1 - options.sessions) * size
-    if cells < 1:
+    kv_tokens = plan.kv_tokens or (blocks - 1 - options.sessions) * size
+    if kv_tokens < 1:
         core.close()
         problem = "the memory for its KV cache is too small; raise memory_fraction, lower sessions"
         raise ModelUnusable(Path(path).name, problem)
@@ -82,7 +82,7 @@ def load_checkpoint(
         plan,
         tokenizer,
         board,
-        cells,
+        kv_tokens,
         f"{plan.family} {size_label(count_weights(path))} {plan.precision}",
         weight_bytes(path) + int(blocks * size * plan.cell_bytes),
     )

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from quorate.engines.batching.contract import Advance, Chunk
-from quorate.engines.contract import Capabilities, Drawn, DrawOptions, ModelFacts
+from quorate.engines.contract import Capabilities, EngineSampling, ModelFacts, SampledToken
 from quorate.engines.prompt_encoding import PromptEncoder
+from quorate.engines.scheduler.contract import Advance, Chunk
 from quorate.engines.vllm.core import StepFailed
 from quorate.engines.vllm.loading import Loaded
 from quorate.engines.vllm.requests import drawing_params, row_params, scoring_params
 from quorate.engines.vocabulary import Vocabulary
-from quorate.generation import Prompt
+from quorate.request import Prompt
 
 if TYPE_CHECKING:
     from vllm.v1.engine import EngineCoreOutput
@@ -66,7 +66,7 @@ class VllmModel:
             description=loaded.description,
             context_length=loaded.plan.context_length,
             sessions=sessions,
-            cells=loaded.cells,
+            kv_tokens=loaded.kv_tokens,
             capabilities=Capabilities(
                 chat=template is not None, fork=True, rewind=True, generate=True
             ),
@@ -120,7 +120,7 @@ class VllmModel:
                 return
 
     def generate(
-        self, sequence: int, position: int, tokens: Sequence[int], options: DrawOptions
+        self, sequence: int, position: int, tokens: Sequence[int], options: EngineSampling
     ) -> None:
         """See ``BatchModel``.
 
@@ -222,7 +222,7 @@ class VllmModel:
         held.request = ""
 
 
-def _drawn(tokens: Sequence[int], logprobs: Any) -> list[Drawn]:
+def _drawn(tokens: Sequence[int], logprobs: Any) -> list[SampledToken]:
     """Tokens with their log-probs: the first column is the token's own, the others the best."""
     drawn = []
     for token, ids, values in zip(
@@ -233,5 +233,5 @@ def _drawn(tokens: Sequence[int], logprobs: Any) -> list[Drawn]:
             for one, value in zip(ids[1:], values[1:], strict=True)
             if value > -math.inf
         ]
-        drawn.append(Drawn(token, float(values[0]), top))
+        drawn.append(SampledToken(token, float(values[0]), top))
     return drawn

@@ -48,11 +48,11 @@ class EnginePlan:
         trained = EngineArgs(model=path, skip_tokenizer_init=True).create_model_config()
         self.context_length = _context_length(trained.max_model_len, options)
         fraction = options.memory_fraction or (0.0 if self.on_cpu else _GPU_MEMORY_FRACTION)
-        self.cells = options.cells or (0 if fraction else self.context_length)
+        self.kv_tokens = options.cells or (0 if fraction else self.context_length)
         arguments = self._arguments(path, options, fraction)
         self.config = EngineArgs(**arguments).create_engine_config()
         self.cell_bytes = _cell_bytes(self.config)
-        if self.cells:
+        if self.kv_tokens:
             self._size_the_cache(options)
         tap = _TAP_V2 if self.config.use_v2_model_runner else _TAP_V1
         self.config.model_config.logits_processors = [tap]
@@ -112,7 +112,7 @@ class EnginePlan:
         cache = self.config.cache_config
         size = int(cache.block_size)
         # A session may leave all but one cell of its last block unused; one block is vLLM's own.
-        blocks = math.ceil(self.cells / size) + options.sessions + 1
+        blocks = math.ceil(self.kv_tokens / size) + options.sessions + 1
         cache.num_gpu_blocks_override = blocks
         cache.kv_cache_memory_bytes = int(blocks * size * self.cell_bytes * _ESTIMATE_MARGIN)
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from vllm.sampling_params import SamplingParams
 
-from quorate.engines.contract import DrawOptions
+from quorate.engines.contract import EngineSampling
 from quorate.engines.vllm.tap import Narrow, TakeRow, to_extra_args
 
 _SEEDS = 2**63
@@ -38,7 +38,7 @@ def scoring_params(slot: int) -> SamplingParams:
     return params
 
 
-def drawing_params(options: DrawOptions, ending: Collection[int]) -> SamplingParams:
+def drawing_params(options: EngineSampling, ending: Collection[int]) -> SamplingParams:
     """For a generation that vLLM draws by itself.
 
     The candidates are narrowed by the tap, in the order of our own sampler.

@@ -1,0 +1,54 @@
+"""What is known of the RPC that the current task answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from quorate.access.keys import Caller
+from quorate.request import CascadePlan, Decision, Plan, PlanChoice
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """Grows while a request is served and becomes its line in the log. Holds no prompt text.
+
+    Attributes:
+        method: Full name of the RPC, such as ``/quorate.v1.InferenceService/Generate``.
+        request_id: Made up at first; the caller's own once it is known.
+        models: Models asked for, then those that were decided on.
+        status: Name of the gRPC status that ended it.
+        caller: Who makes the call.
+    """
+
+    method: str
+    request_id: str
+    models: tuple[str, ...] = field(default=())
+    status: str = "OK"
+    caller: Caller = field(default_factory=Caller)
+
+    def identify(self, request_id: str) -> None:
+        """Notes the id the caller chose, "" for none, before anything else can be refused."""
+        self.request_id = request_id or self.request_id
+
+    def ask(self, plan: PlanChoice | None) -> None:
+        """Notes what the caller asked for."""
+        if isinstance(plan, Plan):
+            self.name(member.model for member in plan.members)
+        elif isinstance(plan, CascadePlan):
+            self.name(member.model for stage in plan.stages for member in stage.plan.members)
+
+    def decide(self, decision: Decision) -> None:
+        """Notes what runs."""
+        chosen = next((one for one in decision.route.candidates if one.chosen), None)
+        members = [member.model for member in decision.members]
+        self.name(members if chosen is None else chosen.models)
+
+    def name(self, models: Iterable[str]) -> None:
+        """Notes the models concerned."""
+        self.models = tuple(models)
+
+
+CURRENT: ContextVar[RequestRecord] = ContextVar("quorate_request")
+"""The record of the RPC that this task answers; set by the interceptor."""

@@ -1,0 +1,1 @@
+"""The front doors of the service: one package for each protocol, all on the same dispatch."""

@@ -1,0 +1,107 @@
+"""Feeds the standard health service from the state of the models.
+
+Names that can be checked and watched:
+
+- ``""`` and ``quorate.v1.InferenceService``: at least one model is ready, none is stuck, and the
+  server is not draining.
+- ``quorate.v1.ModelService``: the server is not draining.
+- ``quorate.model/ID``: that model is ready and not stuck.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+
+from grpc_health.v1 import health, health_pb2
+
+from quorate.fleet.fleet import Fleet
+from quorate.fleet.status import ModelState, ModelStatus
+from quorate.v1 import accounting_pb2, inference_pb2, models_pb2
+
+MODEL_PREFIX = "quorate.model/"
+"""Before a model's id, this makes the service name of the model's health."""
+
+INFERENCE_SERVICE: str = inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name
+ACCOUNTING_SERVICE: str = accounting_pb2.DESCRIPTOR.services_by_name["AccountingService"].full_name
+MODEL_SERVICE: str = models_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+_log = logging.getLogger(__name__)
+
+
+class HealthReporter:
+    """Keeps the health service in step with the fleet.
+
+    Args:
+        fleet: The models.
+        interval_seconds: Time between two looks at what no event tells of: a stuck model.
+
+    Attributes:
+        servicer: The health service to add to a server.
+    """
+
+    def __init__(self, fleet: Fleet, interval_seconds: float) -> None:
+        self._fleet = fleet
+        self._interval_seconds = interval_seconds
+        self._reported: dict[str, bool] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self.servicer = health.aio.HealthServicer()
+
+    async def start(self) -> None:
+        """Reports the state of now, and from here on each change."""
+        await self._report()
+        self._tasks = [
+            asyncio.create_task(self._follow(), name="health follows the models"),
+            asyncio.create_task(self._look(), name="health looks for stuck models"),
+        ]
+        for task in self._tasks:
+            task.add_done_callback(_log_failure)
+
+    async def drain(self) -> None:
+        """Turns everything red, for good."""
+        await self.servicer.enter_graceful_shutdown()
+
+    async def stop(self) -> None:
+        """Stops reporting."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _follow(self) -> None:
+        async with aclosing(self._fleet.watch()) as changes:
+            async for _ in changes:
+                await self._report()
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval_seconds)
+            await self._report()
+
+    async def _report(self) -> None:
+        statuses = dict(self._fleet.statuses)
+        serving = {model for model, status in statuses.items() if self._serves(status)}
+        stuck = any(self._fleet.wedged(model) for model in statuses)
+        await self._set("", bool(serving) and not stuck)
+        await self._set(INFERENCE_SERVICE, bool(serving) and not stuck)
+        await self._set(MODEL_SERVICE, True)
+        await self._set(ACCOUNTING_SERVICE, True)
+        for model in statuses:
+            await self._set(f"{MODEL_PREFIX}{model}", model in serving)
+
+    def _serves(self, status: ModelStatus) -> bool:
+        return status.state is ModelState.READY and not self._fleet.wedged(status.id)
+
+    async def _set(self, service: str, serving: bool) -> None:
+        if self._reported.get(service) is serving:
+            return
+        self._reported[service] = serving
+        await self.servicer.set(service, _SERVING if serving else _NOT_SERVING)
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _log.error("%s: stopped", task.get_name(), exc_info=task.exception())

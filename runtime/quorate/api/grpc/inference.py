@@ -1,0 +1,82 @@
+"""The servicer of ``InferenceService``."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+import grpc
+
+from quorate.access.keys import GENERATE
+from quorate.access.record import CURRENT
+from quorate.api.grpc.translation.requests import (
+    checked_request_id,
+    generate_request,
+    score_request,
+)
+from quorate.api.grpc.translation.responses import (
+    explain_response,
+    generate_response,
+    score_response,
+)
+from quorate.dispatch import Dispatcher
+from quorate.request import Accepted
+from quorate.v1 import inference_pb2, inference_pb2_grpc
+
+_Context: TypeAlias = "grpc.aio.ServicerContext[Any, inference_pb2.GenerateResponse]"
+
+
+class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
+    """Hands requests to the dispatcher. Domain errors pass; the interceptor translates them."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+
+    async def Generate(  # noqa: N802 - the name is the RPC's
+        self, request: inference_pb2.GenerateRequest, context: _Context
+    ) -> None:
+        """Streams an answer.
+
+        Each write waits until the transport takes the message, so a slow reader holds back its own
+        request and no buffer grows. Written and not yielded: a cancelled RPC is noticed here in
+        either case, and the dispatcher's iterator is closed before anything else happens.
+        """
+        record = CURRENT.get()
+        record.caller.require(GENERATE)
+        record.identify(checked_request_id(request.request_id))
+        wanted = generate_request(
+            request, record.request_id, record.caller.key, context.time_remaining()
+        )
+        record.ask(wanted.plan)
+        async with aclosing(self._dispatcher.generate(wanted)) as events:
+            async for event in events:
+                if isinstance(event, Accepted):
+                    record.decide(event.decision)
+                await context.write(generate_response(event))
+
+    async def Score(  # noqa: N802 - the name is the RPC's
+        self, request: inference_pb2.ScoreRequest, context: _Context
+    ) -> inference_pb2.ScoreResponse:
+        """Scores a continuation."""
+        record = CURRENT.get()
+        record.caller.require(GENERATE)
+        record.identify(checked_request_id(request.request_id))
+        wanted = score_request(request, record.request_id, record.caller.key)
+        record.ask(wanted.plan)
+        score = await self._dispatcher.score(wanted)
+        record.decide(score.decision)
+        return score_response(score)
+
+    async def Explain(  # noqa: N802 - the name is the RPC's
+        self, request: inference_pb2.ExplainRequest, context: _Context
+    ) -> inference_pb2.ExplainResponse:
+        """Tells what would happen to a request."""
+        record = CURRENT.get()
+        record.caller.require(GENERATE)
+        asked = request.request
+        record.identify(checked_request_id(asked.request_id))
+        wanted = generate_request(asked, record.request_id, record.caller.key)
+        record.ask(wanted.plan)
+        decision = self._dispatcher.explain(wanted)
+        record.decide(decision)
+        return explain_response(decision)

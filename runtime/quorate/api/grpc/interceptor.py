@@ -1,0 +1,142 @@
+"""Around every RPC of ``quorate.v1``: deadline, errors, and one line in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from quorate.access.keys import KeyRing
+from quorate.access.record import CURRENT, RequestRecord
+from quorate.api.grpc.errors import as_domain_error, rich_status, status_code
+from quorate.errors import DeadlinePassed, InvalidRequest
+
+OWN_METHODS = "/quorate.v1."
+
+_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+_Behaviour: TypeAlias = Callable[[Any, _Context], Awaitable[Any]]
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+_log = logging.getLogger("quorate.requests")
+
+
+class RequestInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps the handlers of this package; health, reflection and channelz pass untouched.
+
+    Args:
+        keys: Who may call.
+    """
+
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Returns the handler of an RPC, wrapped where it is one of ours."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith(OWN_METHODS):
+            return handler
+        behaviour: Any = handler.unary_stream or handler.unary_unary
+
+        async def answer(request: bytes, context: _Context) -> Any:
+            return await _answer(
+                method, behaviour, handler.request_deserializer, request, context, self._keys
+            )
+
+        # Requests arrive as bytes, so that one that cannot be parsed gets a proper status too.
+        wrap = (
+            grpc.unary_stream_rpc_method_handler
+            if handler.response_streaming
+            else grpc.unary_unary_rpc_method_handler
+        )
+        return wrap(answer, None, handler.response_serializer)
+
+
+async def _answer(
+    method: str,
+    behaviour: _Behaviour,
+    parse: Any,
+    request: bytes,
+    context: _Context,
+    keys: KeyRing,
+) -> Any:
+    record = RequestRecord(method, uuid.uuid4().hex)
+    CURRENT.set(record)
+    started = time.perf_counter()
+    try:
+        record.caller = keys.caller(_authorization(context))
+        async with asyncio.timeout(context.time_remaining()) as deadline:
+            return await behaviour(_parsed(parse, request), context)
+    except grpc.aio.BaseError:
+        # The transport refused a write: the client is gone.
+        record.status = grpc.StatusCode.CANCELLED.name
+        raise
+    except asyncio.CancelledError as error:
+        if _was_cancelled():
+            record.status = _cause_of_cancellation(context).name
+            raise
+        # Nobody cancelled this task: to let it pass would leave the client without a status.
+        await _abort(error, record, context)
+    except Exception as error:
+        passed = isinstance(error, TimeoutError) and deadline.expired()
+        await _abort(_deadline_passed() if passed else error, record, context)
+    finally:
+        _log_line(record, time.perf_counter() - started)
+
+
+def _authorization(context: _Context) -> str | None:
+    for name, value in context.invocation_metadata() or ():
+        if name == "authorization" and isinstance(value, str):
+            return value
+    return None
+
+
+def _parsed(parse: Any, request: bytes) -> Any:
+    try:
+        return parse(request)
+    except DecodeError:
+        raise InvalidRequest("request", "is not a message of this RPC's request type") from None
+
+
+def _was_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _cause_of_cancellation(context: _Context) -> grpc.StatusCode:
+    if context.time_remaining() == 0:
+        return grpc.StatusCode.DEADLINE_EXCEEDED
+    return grpc.StatusCode.CANCELLED
+
+
+def _deadline_passed() -> DeadlinePassed:
+    return DeadlinePassed("the deadline passed before the answer was complete")
+
+
+async def _abort(error: BaseException, record: RequestRecord, context: _Context) -> None:
+    known = as_domain_error(error)
+    record.status = status_code(known).name
+    await context.abort_with_status(rich_status(known, record.request_id))
+
+
+def _log_line(record: RequestRecord, seconds: float) -> None:
+    _log.info(
+        "method=%s status=%s duration_ms=%.1f request_id=%s%s models=%s",
+        record.method.removeprefix("/"),
+        record.status,
+        seconds * 1e3,
+        json.dumps(record.request_id),
+        f" key={json.dumps(record.caller.key)}" if record.caller.key else "",
+        json.dumps(record.models),
+    )

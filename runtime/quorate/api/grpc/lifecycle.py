@@ -1,0 +1,145 @@
+"""From a bound port to the last word of the last stream."""
+
+from __future__ import annotations
+
+import grpc
+from grpc_channelz.v1 import channelz
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from quorate.access.keys import KeyRing
+from quorate.api.grpc.accounting import AccountingServicer
+from quorate.api.grpc.health import (
+    ACCOUNTING_SERVICE,
+    INFERENCE_SERVICE,
+    MODEL_SERVICE,
+    HealthReporter,
+)
+from quorate.api.grpc.inference import InferenceServicer
+from quorate.api.grpc.interceptor import RequestInterceptor
+from quorate.api.grpc.listening import bind
+from quorate.api.grpc.models import ModelServicer
+from quorate.api.grpc.settings import ServerSettings
+from quorate.dispatch import Dispatcher
+from quorate.fleet.fleet import Fleet
+from quorate.v1 import accounting_pb2_grpc, inference_pb2_grpc, models_pb2_grpc
+
+# Between the end of a request and the moment its last bytes have left.
+_LAST_WORDS_SECONDS = 0.5
+
+
+class GrpcServer:
+    """The gRPC front door.
+
+    Start it once; ``drain`` and ``stop`` may be called at any time, more than once. Signals are
+    the caller's business.
+
+    Args:
+        dispatcher: Answers requests.
+        fleet: Knows the models.
+        settings: How to listen.
+        keys: Who may call; by default everybody.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        fleet: Fleet,
+        settings: ServerSettings,
+        keys: KeyRing | None = None,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._keys = keys or KeyRing({})
+        self._settings = settings
+        self._fleet = fleet
+        self._health = HealthReporter(fleet, settings.health_interval_seconds)
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> int:
+        """Listens and serves.
+
+        Returns:
+            The port, which is the one chosen by the system where the settings say 0.
+
+        Raises:
+            SettingsError: The address cannot be bound, or the TLS files are no good.
+        """
+        server = grpc.aio.server(
+            interceptors=[RequestInterceptor(self._keys)], options=_options(self._settings)
+        )
+        self._add_services(server)
+        port = bind(server, self._settings)
+        await self._health.start()
+        await server.start()
+        self._server = server
+        return port
+
+    async def drain(self) -> bool:
+        """Takes no new requests and waits for the running ones, at most ``drain_seconds``.
+
+        Meanwhile the server still listens: new requests are told that it drains, and health is red.
+
+        Returns:
+            Whether all requests ended in time.
+        """
+        await self._health.drain()
+        return await self._dispatcher.drain(self._settings.drain_seconds)
+
+    async def stop(self) -> None:
+        """Closes the port at once, and what is still running shortly after."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        await self._health.stop()
+        await server.stop(_LAST_WORDS_SECONDS)
+
+    def _add_services(self, server: grpc.aio.Server) -> None:
+        inference_pb2_grpc.add_InferenceServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            InferenceServicer(self._dispatcher), server
+        )
+        models_pb2_grpc.add_ModelServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            ModelServicer(self._fleet), server
+        )
+        accounting_pb2_grpc.add_AccountingServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            AccountingServicer(self._dispatcher.books), server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
+        if self._settings.channelz:
+            channelz.add_channelz_servicer(server)
+        if self._settings.reflection:
+            reflection.enable_server_reflection(_service_names(self._settings), server)
+
+
+def _service_names(settings: ServerSettings) -> list[str]:
+    names = [
+        INFERENCE_SERVICE,
+        MODEL_SERVICE,
+        ACCOUNTING_SERVICE,
+        health.SERVICE_NAME,
+        reflection.SERVICE_NAME,
+    ]
+    if settings.channelz:
+        names.append("grpc.channelz.v1.Channelz")
+    return names
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    return [
+        # By default two servers share a port silently, and requests land on either.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.max_concurrent_streams", settings.max_streams),
+        ("grpc.keepalive_time_ms", _ms(settings.keepalive_seconds)),
+        ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout_seconds)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        (
+            "grpc.http2.min_recv_ping_interval_without_data_ms",
+            _ms(settings.min_client_ping_seconds),
+        ),
+        ("grpc.enable_channelz", int(settings.channelz)),
+    ]
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1e3)

@@ -1,0 +1,137 @@
+"""Domain values to protobuf responses. Pure, and lean: one of these runs for every token."""
+
+from __future__ import annotations
+
+from quorate.api.grpc.translation.decisions import fill_decision
+from quorate.api.grpc.translation.enums import by_name
+from quorate.fleet.status import ModelState, ModelStatus
+from quorate.request import (
+    Accepted,
+    Decision,
+    Delta,
+    EnergyTier,
+    Event,
+    FinishReason,
+    Notice,
+    NoticeKind,
+    Score,
+    Token,
+    Usage,
+)
+from quorate.v1 import inference_pb2, models_pb2
+
+NOTICES = by_name(NoticeKind, "NOTICE_KIND", inference_pb2.NoticeKind)
+REASONS = by_name(FinishReason, "FINISH_REASON", inference_pb2.FinishReason)
+TIERS = by_name(EnergyTier, "ENERGY_TIER", inference_pb2.EnergyTier)
+STATES = by_name(ModelState, "MODEL_STATE", models_pb2.ModelState)
+
+
+def generate_response(event: Event) -> inference_pb2.GenerateResponse:
+    """Translates one event of a stream."""
+    response = inference_pb2.GenerateResponse()
+    if isinstance(event, Delta):
+        delta = response.delta
+        delta.text = event.text
+        for token in event.tokens:
+            fill_token(delta.tokens.add(), token)
+        # A delta without text and tokens must still be the one that is set.
+        delta.SetInParent()
+    elif isinstance(event, Accepted):
+        response.accepted.request_id = event.request_id
+        fill_decision(response.accepted.decision, event.decision)
+    elif isinstance(event, Notice):
+        response.notice.kind = NOTICES[event.kind]
+        response.notice.model = event.model
+        response.notice.message = event.message
+    else:
+        response.finished.reason = REASONS[event.reason]
+        fill_usage(response.finished.usage, event.usage)
+    return response
+
+
+def explain_response(decision: Decision) -> inference_pb2.ExplainResponse:
+    """Translates a decision that did not run."""
+    response = inference_pb2.ExplainResponse()
+    fill_decision(response.decision, decision)
+    return response
+
+
+def score_response(score: Score) -> inference_pb2.ScoreResponse:
+    """Translates a score."""
+    response = inference_pb2.ScoreResponse(
+        request_id=score.request_id, logprob=score.logprob, bytes=score.bytes
+    )
+    fill_decision(response.decision, score.decision)
+    for token in score.tokens:
+        fill_token(response.tokens.add(), token)
+    fill_usage(response.usage, score.usage)
+    for member in score.members:
+        response.members.add(
+            model=member.model,
+            logprob=member.logprob,
+            tokens=member.tokens,
+            forwards=member.forwards,
+            weight=member.weight,
+            dropped_mass=member.dropped_mass,
+        )
+    return response
+
+
+def model_message(status: ModelStatus) -> models_pb2.Model:
+    """Translates a model's status."""
+    return models_pb2.Model(
+        id=status.id,
+        state=STATES[status.state],
+        message=status.message,
+        progress=status.progress,
+        engine=status.engine,
+        description=status.description,
+        context_length=status.context_length,
+        vocabulary_size=status.vocabulary_size,
+        vocabulary_fingerprint=status.vocabulary_fingerprint,
+        chat=status.chat,
+        sessions=status.sessions,
+        cores=status.cores,
+        memory_bytes=status.memory_bytes,
+    )
+
+
+def fill_token(target: inference_pb2.Token, token: Token) -> None:
+    """Writes a chosen token, with its candidates and votes where it has them."""
+    target.piece = token.piece
+    if token.token_id is not None:
+        target.token_id = token.token_id
+    target.logprob = token.logprob
+    target.tied = token.tied
+    for candidate in token.top:
+        target.top.add(
+            piece=candidate.piece, token_id=candidate.token_id, logprob=candidate.logprob
+        )
+    for vote in token.votes:
+        target.votes.add(
+            model=vote.model,
+            piece=vote.piece,
+            logprob=vote.logprob,
+            weight=vote.weight,
+            chosen_logprob=vote.chosen_logprob,
+        )
+
+
+def fill_usage(target: inference_pb2.Usage, usage: Usage) -> None:
+    """Writes what a request cost; what is not known stays absent."""
+    target.prompt_tokens = usage.prompt_tokens
+    target.generated_tokens = usage.generated_tokens
+    target.duration_ms = usage.duration_ms
+    if usage.time_to_first_token_ms is not None:
+        target.time_to_first_token_ms = usage.time_to_first_token_ms
+    for model in usage.models:
+        target.models.add(
+            model=model.model,
+            prompt_tokens=model.prompt_tokens,
+            cached_prompt_tokens=model.cached_prompt_tokens,
+            generated_tokens=model.generated_tokens,
+            busy_ms=model.busy_ms,
+            energy=inference_pb2.Energy(joules=model.energy.joules, tier=TIERS[model.energy.tier]),
+            dropped_mass=model.dropped_mass,
+            usd=model.usd,
+        )

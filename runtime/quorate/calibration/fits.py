@@ -1,0 +1,184 @@
+"""What labelled answers tell of votes: how often they are right, and how sure they should be. Pure.
+
+Confidence is a logistic curve and never a staircase by isotonic regression: that takes a single
+score where here there are six signals, and needs about a thousand labelled answers before it is the
+better one (Niculescu-Mizil and Caruana, Predicting good probabilities with supervised learning,
+2005), which is more than most people have.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from quorate.calibration.folds import split
+from quorate.calibration.logistic import fit_logistic
+from quorate.calibration.scores import ConfidenceScores, case_losses, score_confidences
+from quorate.routing.confidence import Calibration, ConfidenceTable, Signals
+from quorate.routing.quality import Tally
+
+LEAST_CASES = 20
+"""Labelled answers below which no confidence is fitted."""
+
+LEAST_CASES_OF_ALL_SIGNALS = 60
+"""Labelled answers below which the mean log-prob is the only signal that may count."""
+
+LEAST_OF_EACH = 5
+"""Right answers, and wrong ones, below which no signal may count."""
+
+_NAMES = tuple(one.name for one in fields(Signals))
+_ALL = tuple(range(len(_NAMES)))
+_PLATT = (_NAMES.index("mean_logprob"),)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledAnswer:
+    """One answer of one vote, and whether it was right.
+
+    Attributes:
+        case: Name of the question; the same for all votes that were asked it.
+        task: Tag of the question, or "".
+        signals: What the answer tells of itself; None where there was no answer.
+        group: Questions of one group are never learned from and judged by at once.
+    """
+
+    case: str
+    task: str
+    right: bool
+    signals: Signals | None
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class FittedConfidence:
+    """A curve from signals to confidence, and what it is worth.
+
+    Attributes:
+        calibration: Fitted to all cases; None where the uncalibrated one is better, or where there
+            are too few cases to tell.
+        manner: ``all signals``, ``mean log-prob``, ``share of right answers`` or ``none``.
+        held_out: Confidence of each case, given by a curve of the same manner that was fitted
+            without it; uncalibrated where there is none.
+        before: Scores of the uncalibrated confidence.
+        after: Scores of ``held_out``.
+    """
+
+    calibration: Calibration | None
+    manner: str
+    held_out: tuple[float, ...]
+    before: ConfidenceScores
+    after: ConfidenceScores
+
+
+def tally(answers: Sequence[LabelledAnswer]) -> dict[str, Tally]:
+    """Right answers and cases of one vote by task; "" is all of them."""
+    tallies = {"": _count(answers)}
+    for task in sorted({answer.task for answer in answers} - {""}):
+        tallies[task] = _count([answer for answer in answers if answer.task == task])
+    return tallies
+
+
+def fit_confidence(answers: Sequence[LabelledAnswer]) -> FittedConfidence | None:
+    """Fits the confidence of one vote.
+
+    All signals, the mean log-prob alone (Platt's method), the mere share of right answers, and the
+    uncalibrated confidence are judged by the log loss on held-out cases; the best of them is kept.
+
+    Args:
+        answers: Of one vote; those without signals are left out.
+
+    Returns:
+        The best curve, or None where there is no answer with signals.
+    """
+    told = [answer for answer in answers if answer.signals is not None]
+    if not told:
+        return None
+    rows = np.array([answer.signals.vector() for answer in told if answer.signals], np.float64)
+    truth = np.array([answer.right for answer in told], np.float64)
+    right = [answer.right for answer in told]
+    plain = [_uncalibrated(answer) for answer in told]
+    before = score_confidences(plain, right)
+    best = FittedConfidence(None, "none", tuple(plain), before, before)
+    masks = split([answer.group for answer in told])
+    if len(told) < LEAST_CASES or not masks:
+        return best
+    loss = math.fsum(case_losses(plain, right))
+    for manner, columns in _manners(right):
+        stated = np.empty(len(told))
+        for mask in masks:
+            curve = fit_logistic(rows[~mask], truth[~mask], columns)
+            stated[mask] = [curve.confidence(Signals(*row)) for row in rows[mask]]
+        held_out = tuple(map(float, stated))
+        reached = math.fsum(case_losses(held_out, right))
+        if reached < loss:
+            loss = reached
+            fitted = fit_logistic(rows, truth, columns)
+            after = score_confidences(held_out, right)
+            best = FittedConfidence(fitted, manner, held_out, before, after)
+    return best
+
+
+def fit_tasks(answers: Sequence[LabelledAnswer]) -> dict[str, FittedConfidence]:
+    """Fits the confidence of one vote for all tasks, "", and for each that has enough cases.
+
+    A task gets a curve of its own only where that beats, on held-out cases, the curve for all.
+    """
+    whole = fit_confidence(answers)
+    if whole is None:
+        return {}
+    told = [answer for answer in answers if answer.signals is not None]
+    fitted = {"": whole}
+    for task in sorted({answer.task for answer in told} - {""}):
+        own = [index for index, answer in enumerate(told) if answer.task == task]
+        if len(own) == len(told):
+            continue
+        one = fit_confidence([told[index] for index in own])
+        shared = [whole.held_out[index] for index in own]
+        right = [told[index].right for index in own]
+        if (
+            one is not None
+            and one.calibration is not None
+            and one.after.log_loss < score_confidences(shared, right).log_loss
+        ):
+            fitted[task] = one
+    return fitted
+
+
+def held_out_confidences(
+    answers: Sequence[LabelledAnswer], fitted: dict[str, FittedConfidence]
+) -> dict[str, float]:
+    """Confidence of each case by its name, given by a curve that never saw it.
+
+    Args:
+        answers: Of one vote, as they were given to ``fit_tasks``.
+        fitted: What that returned.
+    """
+    told = [answer for answer in answers if answer.signals is not None]
+    stated: dict[str, float] = {}
+    for task in sorted(fitted):
+        own = [answer for answer in told if not task or answer.task == task]
+        for answer, confidence in zip(own, fitted[task].held_out, strict=True):
+            stated[answer.case] = confidence
+    return stated
+
+
+def _count(answers: Sequence[LabelledAnswer]) -> Tally:
+    return Tally(float(sum(answer.right for answer in answers)), float(len(answers)))
+
+
+def _uncalibrated(answer: LabelledAnswer) -> float:
+    return ConfidenceTable().confidence("", "", answer.signals or Signals())
+
+
+def _manners(right: Sequence[bool]) -> list[tuple[str, tuple[int, ...]]]:
+    """From the plainest to the richest that the cases can bear."""
+    manners: list[tuple[str, tuple[int, ...]]] = [("share of right answers", ())]
+    if min(sum(right), len(right) - sum(right)) < LEAST_OF_EACH:
+        return manners
+    manners.append(("mean log-prob", _PLATT))
+    if len(right) >= LEAST_CASES_OF_ALL_SIGNALS:
+        manners.append(("all signals", _ALL))
+    return manners

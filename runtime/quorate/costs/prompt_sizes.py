@@ -1,0 +1,71 @@
+"""How many tokens a prompt will have, guessed from its bytes. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quorate.costs.regression import RelativeRegression
+from quorate.costs.saved import Json, Table
+
+_TEMPLATE_TOKENS = 10.0
+_TOKENS_PER_BYTE = 0.25
+_MOST_BYTES = 1e12
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSizeModel:
+    """Tokens of prompts, as known at one moment.
+
+    Attributes:
+        template_tokens: What every prompt has, whatever its text: the chat template's own.
+        tokens_per_byte: Of the text, in UTF-8.
+    """
+
+    template_tokens: float = _TEMPLATE_TOKENS
+    tokens_per_byte: float = _TOKENS_PER_BYTE
+
+    def tokens(self, prompt_bytes: float) -> float:
+        """Expected tokens of a prompt of so many bytes."""
+        return self.template_tokens + self.tokens_per_byte * prompt_bytes
+
+
+class PromptSizeProfile:
+    """Learns tokens against bytes from the prompts of one tokenizer, the latest counting most."""
+
+    def __init__(self) -> None:
+        self._regression = RelativeRegression((_TEMPLATE_TOKENS, _TOKENS_PER_BYTE))
+        self._model: PromptSizeModel | None = PromptSizeModel()
+
+    def observe(self, prompt_bytes: float, tokens: float) -> None:
+        """Learns one prompt; figures that cannot be true are ignored.
+
+        Args:
+            prompt_bytes: Of its text, in UTF-8.
+            tokens: Of the whole prompt, cached or not.
+        """
+        if 0 <= prompt_bytes <= _MOST_BYTES and 0 < tokens <= _MOST_BYTES:
+            self._regression.observe((1.0, float(prompt_bytes)), float(tokens))
+            self._model = None
+
+    def model(self) -> PromptSizeModel:
+        """What is known now; the same object until something else was learned."""
+        if self._model is None:
+            template, per_byte = self._regression.coefficients()
+            self._model = PromptSizeModel(template, per_byte)
+        return self._model
+
+    def state(self) -> dict[str, Json]:
+        """What ``restore`` takes."""
+        return self._regression.state()
+
+    @classmethod
+    def restore(cls, state: Table) -> PromptSizeProfile:
+        """A profile that goes on from a saved state.
+
+        Raises:
+            ValueError: The state is not one of prompt sizes.
+        """
+        profile = cls()
+        profile._regression.restore(state)
+        profile._model = None
+        return profile

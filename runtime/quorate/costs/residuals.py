@@ -1,0 +1,95 @@
+"""How far predictions were off lately: quantiles of actual / predicted."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from quorate.costs.saved import Json, Table, numbers
+
+UPPER = 0.9
+"""The quantile that stands for "it will not take longer"."""
+
+UNTRIED_RATIO = 3.0
+"""The upper ratio before enough was seen to know one."""
+
+_WINDOW = 128
+_DECAY = 0.985
+_WEIGHTS = tuple(_DECAY**age for age in range(_WINDOW))
+
+
+@dataclass(frozen=True, slots=True)
+class Ratios:
+    """Quantiles of actual / predicted.
+
+    Attributes:
+        median: Corrects the prediction.
+        upper: What nine of ten stay below; never less than the median.
+    """
+
+    median: float = 1.0
+    upper: float = UNTRIED_RATIO
+
+
+class RatioWindow:
+    """The last 128 ratios of actual to predicted, the older ones with less weight.
+
+    Both quantiles are of the ratios with one more of weight 1, which stands for the one to come.
+    For the upper quantile that one is infinite (Barber, Candès, Ramdas, Tibshirani, Conformal
+    prediction beyond exchangeability, Annals of Statistics 51, 2023), so that nine of ten really
+    stay below, and with fewer than nine ratios there is no upper quantile: then it is
+    ``UNTRIED_RATIO``, or the largest seen where that is more. For the median it is 1, the
+    prediction as it stands.
+    """
+
+    def __init__(self) -> None:
+        self._ratios: deque[float] = deque(maxlen=_WINDOW)
+
+    def observe(self, ratio: float) -> None:
+        """Notes the ratio of one prediction, finite and above zero."""
+        self._ratios.append(ratio)
+
+    def latest(self, count: int) -> list[float]:
+        """The last ``count`` ratios, or as many as there are."""
+        return list(self._ratios)[-count:]
+
+    def clear(self) -> None:
+        """Forgets all of them: they say nothing of the predictions to come."""
+        self._ratios.clear()
+
+    def quantiles(self) -> Ratios:
+        """The quantiles now."""
+        weighted = sorted(zip(reversed(self._ratios), _WEIGHTS, strict=False))
+        total = 1.0 + sum(weight for _, weight in weighted)
+        median = _quantile(sorted([*weighted, (1.0, 1.0)]), 0.5 * total)
+        upper = _quantile(weighted, UPPER * total)
+        if median is None:
+            median = 1.0
+        if upper is None:
+            largest = weighted[-1][0] if weighted else 0.0
+            upper = max(UNTRIED_RATIO, largest)
+        return Ratios(median, max(upper, median))
+
+    def state(self) -> dict[str, Json]:
+        """What ``restore`` takes."""
+        return {"ratios": list(self._ratios)}
+
+    def restore(self, state: Table) -> None:
+        """Goes on from a saved state.
+
+        Raises:
+            ValueError: The state is not one of ratios.
+        """
+        self._ratios = deque(
+            numbers(state, "ratios", _WINDOW, lowest=1e-100, highest=1e100), maxlen=_WINDOW
+        )
+
+
+def _quantile(weighted: list[tuple[float, float]], mass: float) -> float | None:
+    """The least value with at least this mass up to it; None where there is less in all."""
+    passed = 0.0
+    for value, weight in weighted:
+        passed += weight
+        if passed >= mass:
+            return value
+    return None

@@ -1,0 +1,146 @@
+"""What a batched model offers to the scheduler. Synchronous; one owner thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from quorate.engines.byte_order import PrefixSums
+from quorate.engines.contract import EngineSampling, LogProbs, ModelFacts, SampledToken
+from quorate.engines.vocabulary import Vocabulary
+from quorate.request import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A run of tokens of one sequence inside one decode call.
+
+    Attributes:
+        sequence: KV sequence id, in ``range(facts.sessions)``.
+        position: Position of the first token.
+        tokens: At least one token id.
+        output: Where the log-probs after the last token go, float32 of shape (vocabulary,);
+            None where they are not wanted (all but the last chunk of a prompt).
+        targets: For the first tokens of a chunk that is scored, the ids that follow each.
+        scores: Where the targets' log-probs go, float32 of shape (targets,); None where the chunk
+            is not scored.
+        sums: Where the prefix sums of the output go, float64 of shape (at least byte tokens + 1,);
+            None where they are not wanted, and wherever there is no output.
+    """
+
+    sequence: int
+    position: int
+    tokens: Sequence[int]
+    output: LogProbs | None
+    targets: Sequence[int] = ()
+    scores: npt.NDArray[np.float32] | None = None
+    sums: PrefixSums | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What one generation made in a decode call.
+
+    Attributes:
+        sequence: Whose it is.
+        drawn: The tokens, in their order; none while its prompt is still being read.
+        finished: Whether the last of them ended it. It stands still from then on.
+        cached_tokens: How many of the tokens that ``generate`` gave were found in a cache of the
+            model's own; need only be told once.
+    """
+
+    sequence: int
+    drawn: Sequence[SampledToken]
+    finished: bool
+    cached_tokens: int = 0
+
+
+class NoRoom(Exception):
+    """The decode call found no KV cells; the model's state is as before the call."""
+
+
+class BatchModel(Protocol):
+    """One model that decodes many sequences in one call."""
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Facts of the loaded model."""
+        ...
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The model's tokens."""
+        ...
+
+    @property
+    def batch_tokens(self) -> int:
+        """Most tokens one decode call takes."""
+        ...
+
+    @property
+    def most_outputs(self) -> int:
+        """Most rows of log-probs one decode call computes; at least the sessions."""
+        ...
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """See ``Engine.encode``."""
+        ...
+
+    def encode_continuation(self, text: str) -> list[int]:
+        """See ``Engine.encode_continuation``."""
+        ...
+
+    def decode(self, chunks: Sequence[Chunk]) -> None:
+        """Runs one batch and writes to each chunk's ``output``, ``sums`` and ``scores``.
+
+        Generations go on in the same call; where some run there may be no chunks at all.
+
+        Raises:
+            NoRoom: No KV cells for these tokens; nothing was changed.
+        """
+        ...
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Makes ``target``, which is empty, share the first ``length`` tokens of ``source``."""
+        ...
+
+    def truncate(self, sequence: int, length: int) -> None:
+        """Keeps the first ``length`` tokens of a sequence; 0 clears it, which always works."""
+        ...
+
+    def set_cores(self, count: int) -> None:
+        """Uses this many threads from the next decode call on."""
+        ...
+
+    def close(self) -> None:
+        """Frees the model's memory. Idempotent."""
+        ...
+
+
+class GeneratingModel(BatchModel, Protocol):
+    """A model that can draw tokens by itself; ``facts.capabilities.generate`` says so."""
+
+    def generate(
+        self, sequence: int, position: int, tokens: Sequence[int], options: EngineSampling
+    ) -> None:
+        """Starts a generation; the next decode calls read its tokens and draw what follows.
+
+        The tokens may be more than ``batch_tokens``: how a model divides them is its own affair.
+        ``truncate(sequence, 0)`` ends the generation, whether it is finished or not; nothing else
+        is done to the sequence before.
+
+        Args:
+            sequence: KV sequence id.
+            position: Tokens that the sequence holds already.
+            tokens: At least one token id.
+            options: How tokens are drawn.
+        """
+        ...
+
+    def drawn(self) -> Sequence[Advance]:
+        """Hands out what the generations made in the last decode call; each of it once."""
+        ...

@@ -1,0 +1,344 @@
+"""Continuous batching: what the next decode call contains.
+
+Synchronous, with one owner thread. Knows nothing of processes, plans or sampling, and trusts its
+caller: token ids are checked at the engine's boundary, not once more on the way of every token.
+
+Short feeds (the next token, or the few of a catch-up) go into every batch. Longer ones are prompts:
+they fill what is left of the batch in order of arrival, in chunks, and in small chunks while other
+sessions are decoding, so that a long prompt never stalls them (Sarathi-Serve, Agrawal et al. 2024).
+Generations, whose tokens the model draws itself, go on in every call, whatever else is in it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from quorate.engines.byte_order import PrefixSums
+from quorate.engines.contract import EngineSampling, LogProbs
+from quorate.engines.scheduler.contract import BatchModel, Chunk, NoRoom
+from quorate.engines.scheduler.generations import Generations, Stretch
+from quorate.engines.scheduler.lockstep import Lockstep
+from quorate.engines.scheduler.prefix_cache import PrefixCache
+from quorate.engines.scheduler.sequences import Held, SequencePool
+from quorate.engines.scheduler.session_table import UNBOUND, Entry
+
+INTERLEAVED_PREFILL_TOKENS = 64
+"""Prompt tokens in one decode call while others decode.
+
+On CPUs a call of 64 tokens is already near the full prefill rate and lasts a few times as long as
+one of a single token: a small stall for those who decode, and hardly a loss for the prompt.
+"""
+
+_SHORT_FEED_TOKENS = 8
+# A session counts as decoding for as many calls as prefill would need, in small chunks, for what
+# one full batch takes: members of an ensemble wait for the slowest and so miss some calls.
+_DECODING_STEPS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A feed whose log-probs are written.
+
+    Attributes:
+        session: Whose feed it was.
+        cached_tokens: How many tokens of the session's first feed were in the prefix cache.
+        scores: Log-probs of all tokens of a scored feed but the first; None for other feeds.
+    """
+
+    session: int
+    cached_tokens: int
+    scores: list[float] | None = None
+
+
+class Scheduler:
+    """Batches the feeds of all sessions of one model.
+
+    Args:
+        model: The model, with nothing in its KV cache.
+        cache: Where the sequences of closed sessions wait to be reused; ``NoPrefixCache`` switches
+            that off. A fresh ``PrefixCache`` by default.
+        interleaved_prefill_tokens: See ``INTERLEAVED_PREFILL_TOKENS``.
+        clock: Monotonic time in seconds.
+    """
+
+    def __init__(
+        self,
+        model: BatchModel,
+        *,
+        cache: PrefixCache | None = None,
+        interleaved_prefill_tokens: int = INTERLEAVED_PREFILL_TOKENS,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        if interleaved_prefill_tokens < 1:
+            raise ValueError(f"prefill chunks of {interleaved_prefill_tokens} tokens")
+        self._model = model
+        self._sessions = model.facts.sessions
+        self._can_rewind = model.facts.capabilities.rewind
+        self._can_fork = model.facts.capabilities.fork
+        self._batch_tokens = model.batch_tokens
+        self._prefill_tokens = min(interleaved_prefill_tokens, model.batch_tokens)
+        self._pool = SequencePool(model, PrefixCache() if cache is None else cache)
+        self._generations = Generations(model, self._pool)
+        self._stretches: list[Stretch] = []
+        self._lockstep = Lockstep(clock)
+        self._entries: dict[int, Entry] = {}
+        # Outstanding feeds in order of arrival.
+        self._short: dict[int, Entry] = {}
+        self._long: dict[int, Entry] = {}
+        self._steps = 0
+
+    @property
+    def has_work(self) -> bool:
+        """Whether some session has tokens to decode, or draws its own."""
+        return bool(self._short or self._long or self._generations)
+
+    def open(self, session: int, output: LogProbs, sums: PrefixSums | None = None) -> None:
+        """Opens a session; it takes a KV sequence with its first feed only.
+
+        Args:
+            session: An id that is not in use.
+            output: Where its log-probs go, float32 of shape (vocabulary,); owned by the caller.
+            sums: Where the prefix sums of its log-probs go, float64 of shape (at least byte tokens
+                + 1,), where they are wanted.
+
+        Raises:
+            ValueError: The id is in use, or every session is open.
+        """
+        self._check_vacancy(session)
+        self._entries[session] = Entry(session, output, sums)
+
+    def feed(self, session: int, tokens: Sequence[int]) -> None:
+        """Appends tokens to a session at the next decode calls.
+
+        Raises:
+            ValueError: No such session, no tokens, or the last feed is still outstanding.
+        """
+        entry = self._at_rest(session)
+        if not tokens:
+            raise ValueError(f"session {session}: an empty feed")
+        entry.feed, entry.inherited = [*entry.inherited, *tokens], []
+        queue = self._short if len(entry.feed) <= _SHORT_FEED_TOKENS else self._long
+        queue[session] = entry
+        self._lockstep.arrived(session)
+
+    def score(self, session: int, tokens: Sequence[int]) -> None:
+        """Feeds an empty session and has the log-prob of each token but the first told.
+
+        Raises:
+            ValueError: What ``feed`` refuses, or the session is not empty.
+        """
+        entry = self._at_rest(session)
+        if entry.tokens or entry.inherited:
+            raise ValueError(f"session {session}: only an empty session can be scored")
+        self.feed(session, tokens)
+        entry.scores, entry.keep = [], False
+
+    def generate(self, session: int, tokens: Sequence[int], options: EngineSampling) -> None:
+        """Feeds a session and has the model draw what follows, in every decode call from now on.
+
+        The session can only be closed afterwards.
+
+        Raises:
+            ValueError: What ``feed`` refuses.
+        """
+        entry = self._at_rest(session)
+        if not tokens:
+            raise ValueError(f"session {session}: a generation behind no tokens")
+        tokens, entry.inherited, entry.spent = [*entry.inherited, *tokens], [], True
+        self._generations.start(entry, tokens, options)
+        self._lockstep.arrived(session)
+
+    def drawn(self) -> list[Stretch]:
+        """What generations made in the steps since this was last asked."""
+        taken, self._stretches = self._stretches, []
+        return taken
+
+    def fork(
+        self, session: int, child: int, output: LogProbs, sums: PrefixSums | None = None
+    ) -> None:
+        """Opens ``child`` with the tokens of ``session``.
+
+        A model that cannot share them decodes them again with the child's first feed.
+
+        Raises:
+            NoRoom: The model counts shared cells twice, and there are not enough.
+            ValueError: No such session, a feed of it is outstanding, the child's id is in use, or
+                every session is open.
+        """
+        parent = self._at_rest(session)
+        self._check_vacancy(child)
+        entry = Entry(child, output, sums)
+        if not self._can_fork or parent.inherited:
+            entry.inherited = [*parent.tokens, *parent.inherited]
+        elif parent.tokens:
+            entry.sequence, entry.tokens = self._pool.share(parent.held, len(parent.tokens))
+            entry.family = parent.family
+            entry.family.members += 1
+        self._entries[child] = entry
+        # Whoever forks goes on with the child: the next batch need not wait for the parent.
+        self._lockstep.arrived(session)
+
+    def rewind(self, session: int, count: int) -> None:
+        """Forgets the last ``count`` tokens of a session.
+
+        Raises:
+            ValueError: No such session, a feed of it is outstanding, it holds fewer tokens, or the
+                model cannot forget only some of them.
+        """
+        entry = self._at_rest(session)
+        held = len(entry.tokens) + len(entry.inherited)
+        if not 0 <= count <= held:
+            raise ValueError(f"session {session}: cannot forget {count} of {held} tokens")
+        if not self._can_rewind and 0 < count < held:
+            raise ValueError(f"session {session}: this model cannot rewind")
+        if entry.inherited:
+            del entry.inherited[held - count :]
+        elif count:
+            self._pool.shrink(entry.sequence, held, held - count)
+            del entry.tokens[held - count :]
+
+    def close(self, session: int) -> None:
+        """Closes a session, also in the middle of a feed; its tokens stay for later prompts.
+
+        A fork is forgotten at once while relatives live: what it shares is still held by them, and
+        many short forks must not drive other prompts out of the cache.
+
+        Raises:
+            ValueError: No such session.
+        """
+        entry = self._entries.pop(session, None)
+        if entry is None:
+            raise ValueError(f"session {session} is not open")
+        self._short.pop(session, None)
+        self._long.pop(session, None)
+        self._lockstep.arrived(session)
+        if entry.spent:
+            self._generations.end(session)
+        entry.family.members -= 1
+        if entry.sequence == UNBOUND:
+            return
+        if entry.family.members or not entry.keep:
+            self._pool.discard(entry.sequence, len(entry.tokens))
+        else:
+            self._pool.retire(entry.sequence, entry.tokens)
+
+    def grace_seconds(self) -> float:
+        """How long it is worth waiting for stragglers before ``step``; 0.0 is "step now"."""
+        return self._lockstep.grace_seconds()
+
+    def step(self) -> list[Completion]:
+        """Runs one decode call. What generations made in it is told by ``drawn``.
+
+        Returns:
+            Every feed that is now complete, its log-probs written to its session's ``output``.
+
+        Raises:
+            NoRoom: The sessions in use need more cells than there are; their feeds stay
+                outstanding, and closing some of them lets the others go on.
+        """
+        prefilling = bool(self._long) or self._generations.reading
+        entries, chunks = self._compose()
+        if not chunks and not self._generations:
+            return []
+        self._lockstep.begin()
+        self._decode(chunks)
+        self._steps += 1
+        self._stretches += self._generations.collect()
+        completed = []
+        for entry, chunk in zip(entries, chunks, strict=True):
+            if entry.advance(chunk):
+                self._leave_queue(entry)
+                completed.append(self._complete(entry))
+        self._lockstep.end([completion.session for completion in completed], prefilling)
+        return completed
+
+    def _compose(self) -> tuple[list[Entry], list[Chunk]]:
+        entries: list[Entry] = []
+        chunks: list[Chunk] = []
+        # Every generation decodes a token too; feeds are not starved by them.
+        room = max(1, self._batch_tokens - len(self._generations))
+        # A share of the batch stays with the prompts, so that they are never starved.
+        short_room = room - min(self._prefill_tokens, room // 2) if self._long else room
+        for entry in self._short.values():
+            used = self._schedule(entry, short_room, entries, chunks)
+            room -= used
+            short_room -= used
+            if short_room <= 0:
+                break
+        if self._long and self._others_decode():
+            room = min(room, self._prefill_tokens)
+        for entry in self._long.values():
+            if room <= 0:
+                break
+            room -= self._schedule(entry, room, entries, chunks)
+        return entries, chunks
+
+    def _schedule(self, entry: Entry, most: int, entries: list[Entry], chunks: list[Chunk]) -> int:
+        # A prompt looks for its prefix as late as here: the sessions before it may have decoded it.
+        if entry.sequence == UNBOUND:
+            # Cached tokens have no scores.
+            prompt = entry.feed if entry.scores is None else []
+            entry.bind(self._pool.claim(prompt, self._live()))
+        if entry.scores is not None:
+            most = min(most, self._scorable(chunks))
+            if most <= 0:
+                return 0
+        chunk = entry.next_chunk(most)
+        entries.append(entry)
+        chunks.append(chunk)
+        return len(chunk.tokens)
+
+    def _scorable(self, chunks: list[Chunk]) -> int:
+        """Rows that the batch can still score; every other feed may want one of its own."""
+        outstanding = itertools.chain(self._short.values(), self._long.values())
+        others = sum(entry.scores is None for entry in outstanding) + len(self._generations)
+        return self._model.most_outputs - others - sum(len(chunk.targets) for chunk in chunks)
+
+    def _decode(self, chunks: list[Chunk]) -> None:
+        count = sum([len(chunk.tokens) for chunk in chunks])
+        self._pool.make_room(count)
+        try:
+            self._model.decode(chunks)
+        except NoRoom:
+            self._pool.evict_all()
+            self._model.decode(chunks)
+        self._pool.grow(count)
+
+    def _complete(self, entry: Entry) -> Completion:
+        scores, entry.scores = entry.scores, None
+        return Completion(entry.session, entry.cached_tokens, scores)
+
+    def _leave_queue(self, entry: Entry) -> None:
+        if self._short.pop(entry.session, None) is None:
+            del self._long[entry.session]
+        else:
+            entry.last_decode = self._steps
+
+    def _others_decode(self) -> bool:
+        horizon = self._steps - _DECODING_STEPS
+        return bool(self._short or self._generations) or any(
+            entry.last_decode is not None and entry.last_decode > horizon
+            for entry in self._entries.values()
+        )
+
+    def _live(self) -> Iterator[Held]:
+        return (entry.held for entry in self._entries.values() if entry.sequence != UNBOUND)
+
+    def _at_rest(self, session: int) -> Entry:
+        entry = self._entries.get(session)
+        if entry is None:
+            raise ValueError(f"session {session} is not open")
+        if entry.feed:
+            raise ValueError(f"session {session}: its last feed is still outstanding")
+        if entry.spent:
+            raise ValueError(f"session {session}: after a generation it can only be closed")
+        return entry
+
+    def _check_vacancy(self, session: int) -> None:
+        if session in self._entries:
+            raise ValueError(f"session {session} is open already")
+        if len(self._entries) >= self._sessions:
+            raise ValueError(f"all {self._sessions} sessions are open")

@@ -1,0 +1,98 @@
+"""What the scheduler knows of one open session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from quorate.engines.byte_order import PrefixSums
+from quorate.engines.contract import LogProbs
+from quorate.engines.scheduler.contract import Chunk
+from quorate.engines.scheduler.sequences import Held
+
+UNBOUND = -1
+"""Sequence of a session that has not been scheduled yet."""
+
+
+@dataclass(slots=True)
+class Family:
+    """Sessions forked from one another, which share the start of their tokens."""
+
+    members: int = 1
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One open session.
+
+    Attributes:
+        session: Its id.
+        output: Where its log-probs go, float32 of shape (vocabulary,).
+        sums: Where the prefix sums of its log-probs go, or None where nobody wants them.
+        sequence: Its KV sequence, or ``UNBOUND``.
+        tokens: The tokens the sequence holds.
+        feed: The outstanding feed; empty where there is none.
+        done: How many tokens of the feed the sequence holds already.
+        cached_tokens: How many of the first feed's tokens were found in the prefix cache.
+        last_decode: Number of the decode call in which it last advanced by a short feed.
+        family: Those it shares tokens with.
+        inherited: Tokens of the session it was forked from that must be decoded again, because the
+            model cannot share them.
+        scores: Log-probs of the feed's tokens so far; None where the feed is not scored.
+        keep: Whether its tokens are worth keeping for later prompts.
+        spent: Whether it was left to the model, which drew its tokens: it can only be closed.
+    """
+
+    session: int
+    output: LogProbs
+    sums: PrefixSums | None = None
+    sequence: int = UNBOUND
+    tokens: list[int] = field(default_factory=list)
+    feed: list[int] = field(default_factory=list)
+    done: int = 0
+    cached_tokens: int = 0
+    last_decode: int | None = None
+    family: Family = field(default_factory=Family)
+    inherited: list[int] = field(default_factory=list)
+    scores: list[float] | None = None
+    keep: bool = True
+    spent: bool = False
+
+    @property
+    def held(self) -> Held:
+        """Its sequence with the tokens in it."""
+        return Held(self.sequence, self.tokens)
+
+    def bind(self, held: Held) -> None:
+        """Starts on a sequence that may hold the beginning of the first feed."""
+        self.sequence, self.tokens = held
+        self.done = self.cached_tokens = len(held.tokens)
+
+    def next_chunk(self, most: int) -> Chunk:
+        """The next tokens of the feed, at most ``most``; only the last chunk has an output."""
+        feed, done = self.feed, self.done
+        if self.scores is not None:
+            return self._scored_chunk(most)
+        remaining = len(feed) - done
+        if remaining > most:
+            return Chunk(self.sequence, len(self.tokens), feed[done : done + most], None)
+        part = feed[done:] if done else feed
+        return Chunk(self.sequence, len(self.tokens), part, self.output, sums=self.sums)
+
+    def advance(self, chunk: Chunk) -> bool:
+        """Counts a decoded chunk; True where the feed is now complete."""
+        self.tokens.extend(chunk.tokens)
+        self.done += len(chunk.tokens)
+        if chunk.scores is not None and self.scores is not None:
+            self.scores.extend(chunk.scores.tolist())
+        if self.done < len(self.feed):
+            return False
+        self.feed, self.done = [], 0
+        return True
+
+    def _scored_chunk(self, most: int) -> Chunk:
+        start, end = self.done, self.done + most
+        part, targets = self.feed[start:end], self.feed[start + 1 : end + 1]
+        scores = np.empty(len(targets), np.float32)
+        return Chunk(self.sequence, len(self.tokens), part, None, targets, scores)

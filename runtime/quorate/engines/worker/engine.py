@@ -1,0 +1,185 @@
+"""An engine whose model runs in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+
+from quorate.engines.admission import Places, kv_tokens_for
+from quorate.engines.contract import ModelFacts, Session
+from quorate.engines.spec import EngineSpec
+from quorate.engines.vocabulary import Vocabulary
+from quorate.engines.worker.limits import HostLimits
+from quorate.engines.worker.process import WORKER_COMMAND
+from quorate.engines.worker.session import HostedSession, Place
+from quorate.engines.worker.statuses import WorkerPhase, WorkerStatus
+from quorate.engines.worker.supervisor import LoadedModel, Supervisor
+from quorate.errors import PromptTooLong, SettingsError, Unavailable
+from quorate.request import Prompt
+
+
+class HostedEngine:
+    """``Engine`` over a supervised worker process. It outlives its workers; sessions do not.
+
+    Args:
+        spec: The model.
+        cores: Processor cores its worker runs on, at least one.
+        limits: When the worker counts as stuck, and how long a stop may take.
+        command: The worker's program and first arguments.
+        sleep: Waits for so many seconds before a restart.
+    """
+
+    def __init__(
+        self,
+        spec: EngineSpec,
+        cores: Sequence[int],
+        *,
+        limits: HostLimits | None = None,
+        command: Sequence[str] = WORKER_COMMAND,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.spec = spec
+        self._limits = limits or HostLimits()
+        self._supervisor = Supervisor(spec, _checked(cores), command, self._limits, sleep)
+
+    def start(self) -> None:
+        """Spawns the worker and returns at once; ``watch`` and ``wait_ready`` tell how it goes.
+
+        Must be called on the thread of the event loop, which should be the main one: a worker dies
+        with the thread that spawned it. A model that can never be loaded, and one whose worker
+        died three times while loading, ends in ``WorkerPhase.FAILED``.
+        """
+        self._supervisor.start()
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Facts of the model; kept while its worker restarts.
+
+        Raises:
+            Unavailable: It was never loaded.
+        """
+        return self._model.facts
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The model's tokens; the same object through all restarts.
+
+        Raises:
+            Unavailable: It was never loaded.
+        """
+        return self._model.vocabulary
+
+    async def encode(self, prompt: Prompt) -> list[int]:
+        """See ``Engine``.
+
+        Raises:
+            UnsupportedPlan: A chat, and the model has no template.
+            InvalidRequest: The template refuses these messages.
+            Unavailable: No worker is ready, or it was lost meanwhile.
+        """
+        return await self._supervisor.ready_incarnation().encode(prompt)
+
+    async def encode_continuation(self, text: str) -> list[int]:
+        """See ``Engine``.
+
+        Raises:
+            Unavailable: No worker is ready, or it was lost meanwhile.
+        """
+        return await self._supervisor.ready_incarnation().encode_continuation(text)
+
+    async def open(self, tokens: int, branches: int = 0) -> Session:
+        """See ``Engine``."""
+        facts = self.facts
+        most = min(facts.context_length, facts.kv_tokens)
+        if tokens > most:
+            problem = f"{tokens} tokens with the answer, but model {self.spec.model} holds {most}"
+            raise PromptTooLong("prompt", problem)
+        kv_tokens = kv_tokens_for(facts, tokens, branches, self.spec.model)
+        incarnation = self._supervisor.ready_incarnation()
+        admission = incarnation.admission
+        lease = await admission.acquire(kv_tokens, 1 + branches)
+        places = Places(lease, tokens, admission.release)
+        number, outputs = incarnation.open(places.first, places.branching)
+        place = Place(places, places.first, outputs)
+        return HostedSession(self.spec.model, facts, incarnation, place, number)
+
+    async def wait_ready(self) -> None:
+        """See ``Engine``."""
+        await self._supervisor.wait_ready()
+
+    async def close(self) -> None:
+        """See ``Engine``; returns when the worker's process is gone."""
+        await self._supervisor.stop()
+
+    @property
+    def status(self) -> WorkerStatus:
+        """Where the worker is in its life."""
+        return self._supervisor.status
+
+    def watch(self) -> AsyncIterator[WorkerStatus]:
+        """Yields the status now and whenever it changes, load progress included."""
+        return self._supervisor.watch()
+
+    @property
+    def wedged(self) -> bool:
+        """Whether a ready worker is waited for and has shown no progress for too long."""
+        incarnation = self._supervisor.incarnation
+        if incarnation is None or self.status.phase is not WorkerPhase.READY:
+            return False
+        return incarnation.stuck_seconds > self._limits.wedged_after_seconds
+
+    @property
+    def worker_pid(self) -> int | None:
+        """Process id of the worker, or None while there is none."""
+        incarnation = self._supervisor.incarnation
+        if incarnation is None or incarnation.process.exited.done():
+            return None
+        return incarnation.process.pid
+
+    @property
+    def steps_done(self) -> int:
+        """Decode steps of the worker that runs now."""
+        incarnation = self._supervisor.incarnation
+        return 0 if incarnation is None else incarnation.steps_done
+
+    def memory_bytes(self) -> int:
+        """Resident memory of the worker, mapped weights included; 0 while there is none."""
+        pid = self.worker_pid
+        if pid is None:
+            return 0
+        try:
+            resident_pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        except OSError:
+            return 0
+        return resident_pages * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def cores(self) -> tuple[int, ...]:
+        """Processor cores the worker runs on."""
+        return self._supervisor.cores
+
+    def set_cores(self, cores: Sequence[int]) -> None:
+        """Moves the worker to these cores, from its next step on, and every later worker too.
+
+        Raises:
+            SettingsError: None, or a core this process may not use.
+        """
+        self._supervisor.set_cores(_checked(cores))
+
+    @property
+    def _model(self) -> LoadedModel:
+        if self._supervisor.model is None:
+            raise Unavailable(f"model {self.spec.model} is not loaded yet")
+        return self._supervisor.model
+
+
+def _checked(cores: Sequence[int]) -> Sequence[int]:
+    allowed = os.sched_getaffinity(0)
+    wrong = sorted(set(cores) - allowed)
+    if wrong:
+        raise SettingsError(f"cores: {wrong} are not among the usable cores {sorted(allowed)}")
+    if not cores:
+        raise SettingsError("cores: a worker needs at least one")
+    return cores

@@ -1,0 +1,152 @@
+"""Spawns a worker process, notices its end, keeps its last words."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+from quorate.engines.worker.causes import exit_cause
+from quorate.engines.worker.leftovers import remove_leftovers
+
+WORKER_COMMAND = (sys.executable, "-P", "-m", "quorate.engines.worker.worker")
+_TAIL_LINES = 50
+_READ_BYTES = 1 << 12
+_PIPE_BYTES = 1 << 16
+_LONGEST_LINE = 2000
+
+_log = logging.getLogger(__name__)
+
+
+def worker_environment(base: Mapping[str, str], threads: int) -> dict[str, str]:
+    """Environment of a worker that computes with ``threads`` threads.
+
+    OpenMP threads meet at barriers hundreds of times in a token. Threads that sleep at each cost a
+    factor of three, and threads that spin for long steal the cores of the models beside them: they
+    spin for a fraction of a millisecond. A backtrace by way of a debugger keeps an aborting process
+    alive for seconds. All of it can be had back by setting the variables outside. The last two are
+    not for choosing: the cores are divided elsewhere, and workers never download.
+    """
+    return {
+        "GOMP_SPINCOUNT": "10000",
+        "KMP_BLOCKTIME": "1",
+        "GGML_NO_BACKTRACE": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        **base,
+        "OMP_NUM_THREADS": str(threads),
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
+class WorkerProcess:
+    """A child process. Must be created, and lives, on the event loop's thread.
+
+    The end of the process is a readable pidfd, so that no thread waits for it, and it is killed
+    through the same descriptor, so that no process that came after can be hit.
+
+    Attributes:
+        pid: Its process id.
+        exited: Done when the process has ended and was reaped; its result is the cause.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        inherited: Sequence[int],
+        name: str,
+    ) -> None:
+        """Spawns it.
+
+        Args:
+            command: Program and arguments.
+            environment: Its whole environment.
+            inherited: Descriptors it keeps, under the same numbers.
+            name: For the log.
+
+        Raises:
+            OSError: It cannot be started.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._name = name
+        self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._unfinished = b""
+        # A session of its own keeps a Ctrl-C or a hang-up of the terminal away from the worker.
+        self._popen = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            env=environment,
+            pass_fds=inherited,
+            start_new_session=True,
+        )
+        self.pid = self._popen.pid
+        self.exited: asyncio.Future[str] = self._loop.create_future()
+        assert self._popen.stdout is not None
+        self._output = self._popen.stdout
+        try:
+            self._pidfd = os.pidfd_open(self.pid)
+        except OSError:
+            self._popen.kill()
+            self._popen.wait()
+            self._output.close()
+            raise
+        os.set_blocking(self._output.fileno(), False)
+        self._loop.add_reader(self._output.fileno(), self._read_output)
+        self._loop.add_reader(self._pidfd, self._reap)
+
+    def kill(self) -> None:
+        """Sends SIGKILL, unless the process has ended."""
+        if not self.exited.done():
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    async def exits_within(self, seconds: float) -> bool:
+        """Waits for the end of the process; False when it still runs after that time."""
+        await asyncio.wait([self.exited], timeout=seconds)
+        return self.exited.done()
+
+    def _reap(self) -> None:
+        return_code = self._popen.poll()
+        if return_code is None:
+            return
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        remove_leftovers(self.pid)
+        if not self._output.closed:
+            self._take_output(_PIPE_BYTES)
+            self._close_output()
+        self.exited.set_result(exit_cause(return_code, [*self._tail, self._text(self._unfinished)]))
+
+    def _read_output(self) -> None:
+        # A little at a time: a worker that never stops printing must not hold up the event loop.
+        self._take_output(_READ_BYTES)
+
+    def _take_output(self, most: int) -> None:
+        chunk = self._output.read(most)
+        if chunk is None:
+            return
+        if not chunk:
+            self._close_output()
+            return
+        *lines, self._unfinished = (self._unfinished + chunk).split(b"\n")
+        self._unfinished = self._unfinished[:_LONGEST_LINE]
+        for line in map(self._text, lines):
+            self._tail.append(line)
+            _log.debug("%s: %s", self._name, line)
+
+    def _close_output(self) -> None:
+        if self._output.closed:
+            return
+        self._loop.remove_reader(self._output.fileno())
+        self._output.close()
+
+    @staticmethod
+    def _text(line: bytes) -> str:
+        return line[:_LONGEST_LINE].decode("utf-8", errors="replace").rstrip()

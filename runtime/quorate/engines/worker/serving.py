@@ -1,0 +1,79 @@
+"""What a worker does: load one model, then answer until told to stop. One thread."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+
+from quorate.engines.scheduler.contract import BatchModel
+from quorate.engines.worker import sealed_memory
+from quorate.engines.worker.affinity import pin_all_threads
+from quorate.engines.worker.builders import find_builder
+from quorate.engines.worker.control import ControlChannel, CoordinatorGone
+from quorate.engines.worker.messages import Load, Loaded, Progress, Unusable
+from quorate.engines.worker.shared_rows import RowsWriter
+from quorate.engines.worker.work_loop import WorkLoop
+from quorate.errors import CannotRun, QuorateError
+
+_PROGRESS_STEP = 0.01
+
+
+def serve(control_descriptor: int, rows_descriptor: int, vocabulary_descriptor: int) -> int:
+    """Runs a worker to its end and returns the exit status.
+
+    A model that can never be loaded is reported and ends the worker with status 0; a defect leaves
+    as an exception, whose traceback the coordinator finds on standard error.
+    """
+    control = ControlChannel(control_descriptor)
+    try:
+        model = _load(control)
+        if model is None:
+            return 0
+        sessions, vocabulary_size = model.facts.sessions, len(model.vocabulary)
+        rows = RowsWriter(rows_descriptor, sessions, vocabulary_size)
+        sealed_memory.write(vocabulary_descriptor, model.vocabulary.to_bytes())
+        control.send(Loaded(model.facts, vocabulary_size))
+        # What loading left behind stays for good; the collector need not walk over it again.
+        gc.freeze()
+        WorkLoop(control, model, rows).run()
+        model.close()
+    except CoordinatorGone:
+        return 0
+    finally:
+        control.close()
+    return 0
+
+
+def _load(control: ControlChannel) -> BatchModel | None:
+    order = _first_message(control)
+    pin_all_threads(order.cores)
+    try:
+        load = find_builder(order.engine)
+        return load(order.path, order.options, len(order.cores), _progress_sender(control))
+    except QuorateError as error:
+        problem = error.problem if isinstance(error, CannotRun) else error.message
+        control.send(Unusable(problem))
+        return None
+
+
+def _first_message(control: ControlChannel) -> Load:
+    messages = control.receive(None)
+    while not messages:
+        messages = control.receive(None)
+    (order,) = messages
+    if not isinstance(order, Load):
+        raise TypeError(f"expected the order to load a model, not {order!r}")
+    return order
+
+
+def _progress_sender(control: ControlChannel) -> Callable[[float], None]:
+    sent = -1.0
+
+    def on_progress(fraction: float) -> None:
+        nonlocal sent
+        if fraction - sent < _PROGRESS_STEP and (fraction < 1.0 or sent >= 1.0):
+            return
+        sent = fraction
+        control.send(Progress(fraction))
+
+    return on_progress

@@ -1,0 +1,234 @@
+"""Keeps one worker alive: starts it, notices its loss, starts it again or gives up."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from quorate.engines.contract import ModelFacts
+from quorate.engines.spec import EngineSpec
+from quorate.engines.vocabulary import Vocabulary
+from quorate.engines.worker.handle import Incarnation
+from quorate.engines.worker.limits import HostLimits
+from quorate.engines.worker.restarts import FailureHistory
+from quorate.engines.worker.statuses import StatusBoard, WorkerPhase, WorkerStatus
+from quorate.errors import ModelUnusable, Unavailable, WorkerLost
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """What is known of the model, also while its worker restarts."""
+
+    facts: ModelFacts
+    vocabulary: Vocabulary
+    table_digest: bytes
+
+
+class Supervisor:
+    """Owns the worker of one model through all its incarnations.
+
+    Args:
+        spec: The model.
+        cores: Processor cores it runs on.
+        command: The worker's program and first arguments.
+        limits: When it counts as stuck, and how long a stop may take.
+        sleep: Waits for so many seconds before a restart.
+    """
+
+    def __init__(
+        self,
+        spec: EngineSpec,
+        cores: Sequence[int],
+        command: Sequence[str],
+        limits: HostLimits,
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self.cores = tuple(cores)
+        self._spec = spec
+        self._command = command
+        self._limits = limits
+        self._sleep = sleep
+        self._board = StatusBoard()
+        self._task: asyncio.Task[None] | None = None
+        self._incarnation: Incarnation | None = None
+        self.model: LoadedModel | None = None
+
+    def start(self) -> None:
+        """Spawns the worker, once, and watches over it from now on."""
+        if self._task is None and not self._board.current.final:
+            self._task = asyncio.create_task(
+                self._guarded_run(), name=f"worker of {self._spec.model}"
+            )
+
+    @property
+    def status(self) -> WorkerStatus:
+        """Where the worker is in its life."""
+        return self._board.current
+
+    def watch(self) -> AsyncIterator[WorkerStatus]:
+        """Yields the status now and whenever it changes; ends when it is final."""
+        return self._board.watch()
+
+    @property
+    def incarnation(self) -> Incarnation | None:
+        """The worker that runs now, which need not be ready."""
+        return self._incarnation
+
+    def ready_incarnation(self) -> Incarnation:
+        """The worker to open sessions on.
+
+        Raises:
+            Unavailable: None is ready.
+        """
+        status, incarnation = self._board.current, self._incarnation
+        if status.phase is WorkerPhase.READY and incarnation is not None:
+            if not incarnation.lost.done():
+                return incarnation
+            status = self._restarting(incarnation.lost.result(), 1.0)
+        raise Unavailable(_refusal(self._spec.model, status), status.retry_after_seconds)
+
+    async def wait_ready(self) -> None:
+        """Waits until a worker is ready.
+
+        Raises:
+            Unavailable: It was stopped, or has given up.
+        """
+        status = self._board.current
+        while not status.final:
+            incarnation = self._incarnation
+            if status.phase is WorkerPhase.READY and incarnation and not incarnation.lost.done():
+                return
+            status = await self._board.other_than(status)
+        raise Unavailable(_refusal(self._spec.model, status))
+
+    def set_cores(self, cores: Sequence[int]) -> None:
+        """Moves the worker, and every later one, to these cores."""
+        self.cores = tuple(cores)
+        if self._incarnation is not None:
+            self._incarnation.set_cores(self.cores)
+
+    async def stop(self) -> None:
+        """Ends the worker; returns when its process is gone. Idempotent."""
+        self._board.post(WorkerStatus(WorkerPhase.STOPPED, "unloaded"))
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        if self._incarnation is not None:
+            await self._incarnation.stop()
+            self._incarnation = None
+
+    async def _guarded_run(self) -> None:
+        try:
+            await self._run()
+        except Exception as error:
+            # A supervisor that died unseen would leave the model in its last state for ever.
+            _log.exception("model %s: its supervisor failed", self._spec.model)
+            await self._give_up(ModelUnusable(self._spec.model, f"internal error: {error!r}"))
+
+    async def _run(self) -> None:
+        history = FailureHistory()
+        while True:
+            try:
+                incarnation = await self._load()
+            except ModelUnusable as error:
+                await self._give_up(error)
+                return
+            except WorkerLost as error:
+                cause = error.cause
+                history = history.after_crash_while_loading()
+            else:
+                cause, ready_seconds = await self._until_lost(incarnation)
+                history = history.after_crash(ready_seconds)
+            _log.warning("model %s: its worker was lost (%s)", self._spec.model, cause)
+            if history.hopeless:
+                tries = history.while_loading
+                problem = f"its worker died {tries} times while loading; last: {cause}"
+                await self._give_up(ModelUnusable(self._spec.model, problem))
+                return
+            self._board.post(self._restarting(cause, history.delay_seconds))
+            await self._bury()
+            await self._sleep(history.delay_seconds)
+
+    async def _load(self) -> Incarnation:
+        self._on_progress(0.0)
+        cores = self.cores
+        try:
+            incarnation = Incarnation(
+                self._spec, cores, self._command, self._limits, self._on_progress
+            )
+        except OSError as error:
+            raise WorkerLost(self._spec.model, f"cannot be started: {error}") from error
+        self._incarnation = incarnation
+        facts, table = await incarnation.load()
+        self.model = self._identified(facts, table)
+        # Sorting a large vocabulary takes tenths of a second, which no stream should wait for.
+        await asyncio.to_thread(getattr, self.model.vocabulary, "byte_order")
+        if self.cores != cores:
+            incarnation.set_cores(self.cores)
+        return incarnation
+
+    async def _until_lost(self, incarnation: Incarnation) -> tuple[str, float]:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        self._board.post(WorkerStatus(WorkerPhase.READY))
+        cause = await asyncio.shield(incarnation.lost)
+        return cause, clock() - began
+
+    def _identified(self, facts: ModelFacts, table: bytes) -> LoadedModel:
+        digest = hashlib.sha256(table).digest()
+        if self.model is None:
+            return LoadedModel(facts, Vocabulary.from_bytes(table), digest)
+        if self.model.table_digest != digest:
+            problem = (
+                "the file was replaced by one with another vocabulary; unload it, load it anew"
+            )
+            raise ModelUnusable(self._spec.model, problem)
+        return LoadedModel(facts, self.model.vocabulary, digest)
+
+    async def _give_up(self, error: ModelUnusable) -> None:
+        if self._incarnation is not None:
+            await self._incarnation.stop()
+        self._board.post(WorkerStatus(WorkerPhase.FAILED, error.problem))
+
+    async def _bury(self) -> None:
+        """Waits for the end of a lost process: until then the memory is not free again."""
+        if self._incarnation is None:
+            return
+        process = self._incarnation.process
+        if not await process.exits_within(self._limits.kill_seconds):
+            _log.error("model %s: process %d survives SIGKILL", self._spec.model, process.pid)
+        self._incarnation = None
+
+    def _on_progress(self, fraction: float) -> None:
+        current = self._board.current
+        if current.final:
+            # Reports are still on their way while the worker is being stopped.
+            return
+        self._board.post(
+            WorkerStatus(
+                WorkerPhase.STARTING if self.model is None else WorkerPhase.RESTARTING,
+                current.message,
+                fraction,
+            )
+        )
+
+    @staticmethod
+    def _restarting(cause: str, retry_after_seconds: float) -> WorkerStatus:
+        return WorkerStatus(WorkerPhase.RESTARTING, cause, None, max(1.0, retry_after_seconds))
+
+
+def _refusal(model: str, status: WorkerStatus) -> str:
+    match status.phase:
+        case WorkerPhase.STOPPED:
+            return f"model {model} is unloaded"
+        case WorkerPhase.FAILED:
+            return f"model {model} has failed: {status.message}"
+        case WorkerPhase.STARTING:
+            return f"model {model} is loading; try again soon"
+        case _:
+            return f"model {model} restarts ({status.message}); try again soon"

@@ -1,0 +1,70 @@
+"""Looks at a worker from time to time and says when it is stuck."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+from quorate.engines.worker.stalls import StallClock
+
+_LONGEST_INTERVAL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What one look shows.
+
+    Attributes:
+        marker: Changes with progress.
+        waiting: Whether progress is expected.
+        patience_seconds: For how long its absence is borne.
+    """
+
+    marker: Hashable
+    waiting: bool
+    patience_seconds: float
+
+
+class Watchdog:
+    """Runs on the event loop until stopped or until it has barked.
+
+    Args:
+        look: Shows the worker as it is now.
+        on_stuck: Told once for how many seconds nothing moved.
+        shortest_patience_seconds: The shortest of the sightings, from which its interval follows.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[], Sighting],
+        on_stuck: Callable[[float], None],
+        shortest_patience_seconds: float,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sight = look
+        self._on_stuck = on_stuck
+        self._interval = min(_LONGEST_INTERVAL_SECONDS, shortest_patience_seconds / 4)
+        self.reset()
+        self._timer = self._loop.call_soon(self._look)
+
+    @property
+    def stuck_seconds(self) -> float:
+        """For how long nothing has moved."""
+        return self._clock.stuck_seconds
+
+    def reset(self) -> None:
+        """Forgets for how long nothing has moved: from now on something else is expected."""
+        self._clock = StallClock(longest_gap_seconds=2 * self._interval)
+
+    def stop(self) -> None:
+        """Looks no more. Idempotent."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        seen = self._sight()
+        stuck = self._clock.look(self._loop.time(), seen.marker, seen.waiting)
+        if stuck > seen.patience_seconds:
+            self._on_stuck(stuck)
+            return
+        self._timer = self._loop.call_later(self._interval, self._look)

@@ -1,0 +1,139 @@
+"""The worker's loop: take messages, decode one batch, tell which feeds are complete."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+
+from quorate.engines.byte_order import PrefixSums
+from quorate.engines.contract import LogProbs
+from quorate.engines.scheduler.contract import BatchModel
+from quorate.engines.scheduler.scheduler import Scheduler
+from quorate.engines.worker.affinity import pin_all_threads
+from quorate.engines.worker.control import ControlChannel
+from quorate.engines.worker.messages import (
+    Close,
+    Completed,
+    Encode,
+    EncodeContinuation,
+    Encoded,
+    Feed,
+    Fork,
+    Generate,
+    Open,
+    Refused,
+    Rewind,
+    Sampled,
+    Score,
+    Scored,
+    SetCores,
+    Stop,
+    ToWorker,
+)
+from quorate.engines.worker.shared_rows import RowsWriter
+from quorate.errors import InvalidRequest, UnsupportedPlan
+
+
+class WorkLoop:
+    """Owns the model of this process.
+
+    It trusts the coordinator, which checks tokens and admits no more sessions than there are cells
+    for; what goes wrong nevertheless is a defect and ends the process, with a traceback.
+    """
+
+    def __init__(self, control: ControlChannel, model: BatchModel, rows: RowsWriter) -> None:
+        self._control = control
+        self._model = model
+        self._rows = rows
+        self._scheduler = Scheduler(model)
+
+    def run(self) -> None:
+        """Works until a ``Stop``.
+
+        Raises:
+            CoordinatorGone: The coordinator closed the channel.
+        """
+        while True:
+            messages = self._receive()
+            self._rows.set_busy_since(time.monotonic_ns())
+            for message in messages:
+                if isinstance(message, Stop):
+                    return
+                self._handle(message)
+            if self._batch_is_closed(waited_in_vain=not messages):
+                self._step()
+
+    def _receive(self) -> list[ToWorker]:
+        if self._scheduler.has_work:
+            return self._control.receive(self._scheduler.grace_seconds())
+        self._rows.set_busy_since(0)
+        return self._control.receive(None)
+
+    def _batch_is_closed(self, waited_in_vain: bool) -> bool:
+        if not self._scheduler.has_work:
+            return False
+        return waited_in_vain or self._scheduler.grace_seconds() <= 0.0
+
+    def _step(self) -> None:
+        completions = self._scheduler.step()
+        self._rows.count_step()
+        fed = [(done.session, done.cached_tokens) for done in completions if done.scores is None]
+        if fed:
+            self._control.send(Completed(fed))
+        for done in completions:
+            if done.scores is not None:
+                self._control.send(Scored(done.session, done.scores))
+        stretches = self._scheduler.drawn()
+        if stretches:
+            self._control.send(Sampled(stretches))
+
+    def _handle(self, message: ToWorker) -> None:
+        match message:
+            case Feed(session, tokens):
+                self._scheduler.feed(session, tokens)
+            case Open(session, slot, sums):
+                self._scheduler.open(session, *self._outputs(slot, sums))
+            case Close(session):
+                self._scheduler.close(session)
+            case Fork(session, child, slot, sums):
+                self._scheduler.fork(session, child, *self._outputs(slot, sums))
+            case Score(session, tokens):
+                self._scheduler.score(session, tokens)
+            case Generate(session, tokens, options):
+                self._scheduler.generate(session, tokens, options)
+            case Rewind(session, count):
+                self._scheduler.rewind(session, count)
+            case _:
+                self._handle_request(message)
+
+    def _handle_request(self, message: ToWorker) -> None:
+        """Handles what concerns no session."""
+        match message:
+            case Encode(request, prompt):
+                self._answer(request, lambda: self._model.encode(prompt))
+            case EncodeContinuation(request, text):
+                self._answer(request, lambda: self._model.encode_continuation(text))
+            case SetCores(cores):
+                pin_all_threads(cores)
+                self._model.set_cores(len(cores))
+            case _:
+                raise TypeError(f"not expected any more: {message!r}")
+
+    def _outputs(self, slot: int, sums: bool) -> tuple[LogProbs, PrefixSums | None]:
+        return self._rows.row(slot), self._rows.sums(slot) if sums else None
+
+    def _answer(self, request: int, encode: Callable[[], list[int]]) -> None:
+        """Encodes; whatever goes wrong concerns this request alone, since no session is touched."""
+        try:
+            tokens = encode()
+        except InvalidRequest as error:
+            kind = type(error).__name__
+            self._control.send(Refused(request, kind, error.field, error.problem))
+        except UnsupportedPlan as error:
+            self._control.send(Refused(request, "UnsupportedPlan", error.subject, error.problem))
+        except Exception as error:
+            traceback.print_exc()
+            self._control.send(Refused(request, "Internal", "encode", repr(error)))
+        else:
+            self._control.send(Encoded(request, tokens))

@@ -1,0 +1,1 @@
+"""Which models live, where and on what: loading, unloading, their users, and their cores."""

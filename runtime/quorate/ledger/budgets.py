@@ -1,0 +1,264 @@
+"""Budgets of joules and dollars: room is held before work begins, and settled after it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from quorate.errors import BudgetSpent, Internal
+from quorate.ledger.money import from_float, to_nano_usd
+from quorate.ledger.settings import BudgetLimits, BudgetSettings
+from quorate.ledger.spending import SpendEvent
+from quorate.ledger.windows import RollingWindow
+
+_HOUR_SECONDS = 3600.0
+_DAY_SECONDS = 86_400.0
+_JOULES = "joules"
+_USD = "usd"
+_UNITS_PER = {_JOULES: 1e6, _USD: 1e9}
+_FIGURES = {_JOULES: ".6g", _USD: ".9g"}
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Room that is held for one request, in all windows that apply to it.
+
+    Attributes:
+        key: Name of the caller's key, or "".
+        amounts: For each unit the whole number of micro-joules or nano-dollars held.
+        expires_at: When it counts as leaked, by the budgets' clock.
+    """
+
+    number: int
+    key: str
+    amounts: Mapping[str, int]
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class WindowStatus:
+    """How one window stands. Amounts are in its unit, rounded to a float.
+
+    Attributes:
+        name: Such as ``usd per day of key alice``.
+        unit: ``joules`` or ``usd``.
+        seconds: Length of the window.
+        limit: Most that may be spent and held.
+        spent: Spent within the window.
+        held: Held for requests that run.
+        left: What may still be held; 0 where more was spent than the limit.
+        resets_in_seconds: When all that is spent now will have aged out.
+    """
+
+    name: str
+    unit: str
+    seconds: float
+    limit: float
+    spent: float
+    held: float
+    left: float
+    resets_in_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A window with its name and unit."""
+
+    name: str
+    unit: str
+    window: RollingWindow
+
+    def status(self, now: float) -> WindowStatus:
+        spent, held, limit = self.window.spent(now), self.window.held, self.window.limit
+        scale = _UNITS_PER[self.unit]
+        return WindowStatus(
+            name=self.name,
+            unit=self.unit,
+            seconds=self.window.seconds,
+            limit=limit / scale,
+            spent=spent / scale,
+            held=held / scale,
+            left=max(0, limit - spent - held) / scale,
+            resets_in_seconds=self.window.seconds_until_empty(now),
+        )
+
+    def refusal(self, amount: int, now: float) -> BudgetSpent:
+        status, figures = self.status(now), _FIGURES[self.unit]
+        wanted = amount / _UNITS_PER[self.unit]
+        if amount > self.window.limit:
+            problem = (
+                f"{wanted:{figures}} {self.unit} are more than its whole limit of "
+                f"{status.limit:{figures}}; ask for less, or raise the limit"
+            )
+        else:
+            problem = (
+                f"{wanted:{figures}} {self.unit} do not fit: {status.spent:{figures}} spent and "
+                f"{status.held:{figures}} held of {status.limit:{figures}}; try again later"
+            )
+        retry_seconds = self.window.seconds_until_fits(amount, now)
+        return BudgetSpent(self.name, problem, retry_seconds)
+
+
+class Budgets:
+    """Limits on what was spent in the last hour and the last day, by everybody and by key.
+
+    The windows roll; see ``RollingWindow`` for why they are no token buckets. Nothing here waits,
+    so that on one event loop every call is atomic: of a thousand requests that want the last of a
+    budget at once, as many get it as it is for.
+
+    A hold that is neither settled nor released expires. Its dollars then count as spent, since the
+    remote may well have charged them; its joules are given back, since nothing is charged for them
+    later and the machine's own meter has seen what was burned. Settling it after that changes
+    nothing.
+
+    Args:
+        settings: The limits.
+        hold_seconds: When a hold expires; longer than any request may take.
+        clock: Seconds that never run backwards; tests inject their own.
+    """
+
+    def __init__(
+        self,
+        settings: BudgetSettings,
+        hold_seconds: float = _HOUR_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._hold_seconds = hold_seconds
+        self._everybody = _windows(settings.everybody, "")
+        self._by_key = {
+            key: _windows(limits, f" of key {key}") for key, limits in settings.keys.items()
+        }
+        # In the order they were made, which is the order they expire in.
+        self._holds: dict[int, Hold] = {}
+        self._made = 0
+
+    def reserve(self, key: str, joules: float | None, usd: Decimal | None) -> Hold:
+        """Holds room for what a request may spend, in every window that applies, or in none.
+
+        Args:
+            key: Name of the caller's key, or "".
+            joules: Predicted energy; None, where nothing is known, holds none.
+            usd: Most it may cost; None holds none.
+
+        Raises:
+            BudgetSpent: It does not fit; of several windows it names the one to wait longest for.
+        """
+        now = self._now()
+        amounts = _amounts(joules, usd)
+        applying = [
+            (named, amounts[named.unit]) for named in self._applying(key) if named.unit in amounts
+        ]
+        refusals = [
+            named.refusal(amount, now)
+            for named, amount in applying
+            if not named.window.fits(amount, now)
+        ]
+        if refusals:
+            raise max(refusals, key=lambda refusal: refusal.retry_after_seconds)
+        for named, amount in applying:
+            named.window.hold(amount)
+        self._made += 1
+        hold = Hold(self._made, key, amounts, now + self._hold_seconds)
+        self._holds[hold.number] = hold
+        return hold
+
+    def settle(self, hold: Hold, joules: float | None, usd: Decimal | None) -> None:
+        """Counts what a request did spend, in place of what was held for it.
+
+        Once only: a hold that was settled, released or has expired changes nothing any more.
+
+        Args:
+            hold: From ``reserve``.
+            joules: Energy spent; None, where it is not known, counts what was held.
+            usd: What it cost; None counts what was held.
+        """
+        spent = {**hold.amounts, **_amounts(joules, usd)}
+        now = self._now()
+        if self._holds.pop(hold.number, None) is None:
+            return
+        self._free(hold)
+        self._spend(hold.key, spent, now)
+
+    def release(self, hold: Hold) -> None:
+        """Gives back what was held for a request that spent nothing. Once only, as ``settle``."""
+        self._now()
+        if self._holds.pop(hold.number, None) is not None:
+            self._free(hold)
+
+    def left(self, key: str) -> tuple[WindowStatus, ...]:
+        """How each window stands that applies to a key, those of everybody first."""
+        now = self._now()
+        return tuple(named.status(now) for named in self._applying(key))
+
+    def restore(self, events: Iterable[SpendEvent], now: float) -> None:
+        """Fills the windows with what was spent before the start. Once, before any request.
+
+        Args:
+            events: From the ledger; older ones than the longest window do no harm.
+            now: What time it is by the ledger's clock, in UTC epoch seconds.
+        """
+        own_now = self._clock()
+        for event in sorted(events, key=lambda event: event.at):
+            age_seconds = max(0.0, now - event.at)
+            self._spend(event.key, _amounts(event.joules, event.usd), own_now - age_seconds)
+
+    def _applying(self, key: str) -> tuple[_Named, ...]:
+        return self._everybody + self._by_key.get(key, ())
+
+    def _spend(self, key: str, amounts: Mapping[str, int], at: float) -> None:
+        for named in self._applying(key):
+            named.window.spend(amounts.get(named.unit, 0), at)
+
+    def _free(self, hold: Hold) -> None:
+        for named in self._applying(hold.key):
+            named.window.release(hold.amounts.get(named.unit, 0))
+
+    def _now(self) -> float:
+        """The time, after holds that have expired by then were dealt with."""
+        now = self._clock()
+        while self._holds:
+            hold = next(iter(self._holds.values()))
+            if hold.expires_at > now:
+                break
+            del self._holds[hold.number]
+            self._free(hold)
+            self._spend(hold.key, {_USD: hold.amounts.get(_USD, 0)}, now)
+        return now
+
+
+def _windows(limits: BudgetLimits, owner: str) -> tuple[_Named, ...]:
+    wanted = (
+        (_JOULES, "hour", _HOUR_SECONDS, limits.joules_per_hour),
+        (_JOULES, "day", _DAY_SECONDS, limits.joules_per_day),
+        (_USD, "hour", _HOUR_SECONDS, limits.usd_per_hour),
+        (_USD, "day", _DAY_SECONDS, limits.usd_per_day),
+    )
+    return tuple(
+        _Named(f"{unit} per {span}{owner}", unit, RollingWindow(_whole(unit, limit), seconds))
+        for unit, span, seconds, limit in wanted
+        if limit != math.inf
+    )
+
+
+def _amounts(joules: float | None, usd: Decimal | None) -> dict[str, int]:
+    """What is known, in the smallest units, rounded up."""
+    known = {}
+    if joules is not None:
+        if not (math.isfinite(joules) and joules >= 0):
+            raise Internal(f"a budget cannot count {joules} joules")
+        known[_JOULES] = math.ceil(joules * _UNITS_PER[_JOULES])
+    if usd is not None:
+        if not (usd.is_finite() and usd >= 0):
+            raise Internal(f"a budget cannot count {usd} usd")
+        known[_USD] = to_nano_usd(usd)
+    return known
+
+
+def _whole(unit: str, limit: float) -> int:
+    return (
+        to_nano_usd(from_float(limit)) if unit == _USD else math.floor(limit * _UNITS_PER[_JOULES])
+    )

@@ -1,0 +1,158 @@
+"""What the ledger keeps: charges, the parts of each model in them, and reservations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from quorate.request import EnergyTier
+
+LOST = "lost"
+"""Outcome of an attempt whose process died before it could settle."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCharge:
+    """The part of one model in a charge.
+
+    Attributes:
+        model: Id of the model, or name of the remote.
+        prompt_tokens: Tokens of the prompt in this model's tokenizer.
+        cached_prompt_tokens: Those of them that were reused.
+        generated_tokens: Tokens appended after the prompt.
+        busy_ms: Sum of the times this model was waited for.
+        joules: Energy it spent, or None where it is not known.
+        tier: How ``joules`` is known.
+        usd: What it cost, or None where nothing is charged for it or the price is not known.
+    """
+
+    model: str
+    prompt_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    generated_tokens: int = 0
+    busy_ms: float = 0.0
+    joules: float | None = None
+    tier: EnergyTier = EnergyTier.UNAVAILABLE
+    usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One attempt at a request, settled.
+
+    Attributes:
+        attempt_id: Unique; a second charge of the same attempt is not kept.
+        request_id: The request; one that fell back has several attempts.
+        key: Name of the caller's key, or "" without one.
+        started_at: When the attempt began, in UTC epoch seconds.
+        finished_at: When it ended; the day and the window it counts in.
+        policy_version: Version of the routing policy that chose the plan.
+        plan_kind: ``single``, ``ensemble``, ``cascade`` or ``remote``.
+        plan: The plan that ran, as JSON.
+        profile: Name of the profile it came from, or "".
+        task: Tag of the task, or "".
+        candidates: Every candidate with its predictions and the reason against it, as JSON.
+        clause: Clause that made a remote eligible, or "".
+        outcome: ``finished``, ``failed``, ``cancelled``, ``lost``, ``probe`` and the like.
+        finish_reason: Why the answer ended, or "".
+        prompt_tokens: Tokens of the prompt, counted once however many models read it.
+        cached_prompt_tokens: Those of them that were reused.
+        generated_tokens: Tokens of the answer, counted once.
+        time_to_first_token_ms: None where there was no token.
+        time_per_token_ms: Mean time between tokens; None with fewer than two.
+        duration_ms: From start to end; None for a lost attempt.
+        joules: Energy of all models and of the work around them, or None. The ledger never keeps
+            less than what the models add up to, and keeps it to the microjoule.
+        tier: How ``joules`` is known.
+        idle_joules: Share of the idle machine's energy, kept apart; None where not known.
+        price_version: Version of the prices used, or "".
+        reserved_usd: What was reserved beforehand, or None.
+        usd: What it cost, or None; never less than what the models add up to.
+        prompt_hash: Keyed hash of the prompt; see ``Ledger.hash_prompt``.
+        prompt_text: The prompt itself; the ledger keeps it only if the operator asked for that.
+        models: The part of each model.
+    """
+
+    attempt_id: str
+    request_id: str
+    started_at: float
+    finished_at: float
+    plan_kind: str
+    outcome: str
+    key: str = ""
+    policy_version: str = ""
+    plan: str = "{}"
+    profile: str = ""
+    task: str = ""
+    candidates: str = "[]"
+    clause: str = ""
+    finish_reason: str = ""
+    prompt_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    generated_tokens: int = 0
+    time_to_first_token_ms: float | None = None
+    time_per_token_ms: float | None = None
+    duration_ms: float | None = None
+    joules: float | None = None
+    tier: EnergyTier = EnergyTier.UNAVAILABLE
+    idle_joules: float | None = None
+    price_version: str = ""
+    reserved_usd: Decimal | None = None
+    usd: Decimal | None = None
+    prompt_hash: str = ""
+    prompt_text: str | None = None
+    models: tuple[ModelCharge, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What an attempt may cost, written down before it begins.
+
+    A process that dies leaves it behind, and it becomes a charge with the outcome ``lost`` when
+    the ledger is opened again. Attributes are those of ``Charge``; ``model`` is the one that the
+    dollars go to.
+    """
+
+    attempt_id: str
+    request_id: str
+    started_at: float
+    plan_kind: str
+    model: str = ""
+    key: str = ""
+    policy_version: str = ""
+    plan: str = "{}"
+    profile: str = ""
+    task: str = ""
+    candidates: str = "[]"
+    clause: str = ""
+    price_version: str = ""
+    reserved_usd: Decimal | None = None
+    prompt_hash: str = ""
+
+    def lost(self, found_at: float) -> Charge:
+        """The charge of an attempt that nobody settled.
+
+        A remote may have charged all that was reserved, so that counts. When it did is not known
+        either: it counts from now, in UTC epoch seconds, so that no window forgets it too early.
+        What the attempt read, generated and burned stays unknown.
+        """
+        return Charge(
+            attempt_id=self.attempt_id,
+            request_id=self.request_id,
+            started_at=self.started_at,
+            finished_at=found_at,
+            plan_kind=self.plan_kind,
+            outcome=LOST,
+            key=self.key,
+            policy_version=self.policy_version,
+            plan=self.plan,
+            profile=self.profile,
+            task=self.task,
+            candidates=self.candidates,
+            clause=self.clause,
+            price_version=self.price_version,
+            reserved_usd=self.reserved_usd,
+            usd=self.reserved_usd,
+            prompt_hash=self.prompt_hash,
+            models=(ModelCharge(self.model, usd=self.reserved_usd),) if self.model else (),
+        )

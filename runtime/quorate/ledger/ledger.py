@@ -1,0 +1,270 @@
+"""The ledger: what every attempt cost, kept across crashes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sqlite3
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from quorate.errors import SettingsError
+from quorate.ledger.charges import Charge, Reservation
+from quorate.ledger.compaction import (
+    CHUNK,
+    compact_ended_before,
+    compact_to_newest,
+    return_free_pages,
+)
+from quorate.ledger.ledger_file import (
+    LedgerLock,
+    connect_read_only,
+    open_for_writing,
+    open_in_memory,
+)
+from quorate.ledger.reader import LedgerReader
+from quorate.ledger.rows import (
+    balanced,
+    charge_row,
+    insert_reservation,
+    part_rows,
+    reservation_row,
+    reservations,
+    settle_rows,
+)
+from quorate.ledger.spending import ChargeFilter, Dimension, SpendEvent, SpendFilter, SpendRow
+from quorate.ledger.writer import Writer
+
+_Result = TypeVar("_Result")
+_DAY_SECONDS = 86_400
+_KEPT_IN_MEMORY = 10_000
+_HASH_BYTES = 16
+_ALL_CHARGES = ChargeFilter()
+_ALL_SPENDING = SpendFilter()
+
+
+class Ledger:
+    """Keeps charges and reservations in an SQLite file.
+
+    What was settled survives the death of the process, by ``kill -9`` too, since a commit hands it
+    to the operating system. With ``synchronous=FULL``, the default, it survives a power failure as
+    well, because every commit waits for the disk; with ``NORMAL`` the last few charges may be lost
+    then, but never the ledger. FULL is the default because many charges share a commit: measured
+    on a virtual disk, a lone charge took 0.35 ms instead of 0.22, and 64 callers at once settled
+    10,500 a second instead of 11,300. A disk that is slow to flush makes callers wait, but never
+    the event loop.
+
+    Where the file cannot be written, as on a full disk, settling and reserving raise
+    ``Unavailable`` and nothing of them is kept, but the ledger stays usable and the next write is
+    tried afresh. Whoever cannot reserve must not spend; whoever cannot settle has answered already
+    and logs the charge. A reservation that stays behind becomes a lost charge at the next start,
+    so that no dollar is forgotten.
+
+    Args:
+        connection: To write through; belongs to the ledger from now on.
+        reader: A connection of its own to read through; None reads through the writer, which is
+            all that a database in memory allows.
+        lock: Released at the end.
+        name: What messages call it.
+        store_prompts: Whether the text of prompts is kept.
+        clock: UTC epoch seconds.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        reader: LedgerReader | None,
+        lock: LedgerLock | None,
+        name: str,
+        *,
+        store_prompts: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._hash_key: bytes = connection.execute(
+            "SELECT value FROM meta WHERE name = 'prompt_hash_key'"
+        ).fetchone()[0]
+        self._store_prompts = store_prompts
+        self._lock = lock
+        self._reader = reader
+        self._lost = _recover(connection, clock())
+        self._writer = Writer(connection, name)
+        self._reading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-reader")
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | None,
+        *,
+        store_prompts: bool = False,
+        synchronous: str = "FULL",
+        clock: Callable[[], float] = time.time,
+    ) -> Ledger:
+        """Opens the ledger of a file and makes it where there is none. Blocks.
+
+        Reservations that a dead process left become charges with the outcome ``lost``.
+
+        Args:
+            path: The file; None keeps the ledger in memory, where the newest 10,000 charges are
+                kept one by one and older ones as sums of their day.
+            store_prompts: Whether the text of prompts is kept.
+            synchronous: ``FULL`` or ``NORMAL``, as in SQLite.
+            clock: UTC epoch seconds; tests inject their own.
+
+        Raises:
+            SettingsError: Another process owns it, or it is broken, newer, not a ledger, or
+                cannot be written. The file is left as it is.
+        """
+        if path is None:
+            return cls(
+                open_in_memory(),
+                None,
+                None,
+                "the ledger in memory",
+                store_prompts=store_prompts,
+                clock=clock,
+            )
+        # One file has one lock, whatever link it is reached by.
+        path = path.resolve()
+        lock = LedgerLock(path)
+        try:
+            connection = open_for_writing(path, synchronous)
+            return cls(
+                connection,
+                LedgerReader(connect_read_only(path)),
+                lock,
+                str(path),
+                store_prompts=store_prompts,
+                clock=clock,
+            )
+        except sqlite3.Error as error:
+            lock.release()
+            raise SettingsError(f"{path}: cannot be written: {error}") from error
+        except BaseException:
+            lock.release()
+            raise
+
+    @property
+    def lost(self) -> int:
+        """How many reservations were left by a process that died, and became charges at start."""
+        return self._lost
+
+    def hash_prompt(self, text: str) -> str:
+        """A keyed hash of a prompt, in hexadecimal: equal prompts of one ledger hash equal.
+
+        The key is random and never leaves the ledger, so that nobody can find the prompt behind an
+        exported hash by trying likely ones. BLAKE2b with a key, RFC 7693.
+        """
+        data = text.encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(data, key=self._hash_key, digest_size=_HASH_BYTES).hexdigest()
+
+    async def reserve(self, reservation: Reservation) -> None:
+        """Writes down what an attempt may cost; returns when that is committed.
+
+        Raises:
+            Unavailable: The file cannot be written now, or the ledger is closed; do not spend.
+            Internal: The reservation holds what no ledger can keep.
+        """
+        row = reservation_row(reservation)
+        await self._writer.run(lambda connection: insert_reservation(connection, row))
+
+    async def settle(self, charge: Charge) -> None:
+        """Writes a charge down in place of its reservation; returns when that is committed.
+
+        Settling an attempt twice keeps the first charge. A caller that is cancelled meanwhile does
+        not take the charge back.
+
+        Raises:
+            Unavailable: The file cannot be written now, or the ledger is closed.
+            Internal: The charge holds what no ledger can keep.
+        """
+        kept = balanced(charge if self._store_prompts else replace(charge, prompt_text=None))
+        row, parts = charge_row(kept), part_rows(kept)
+        in_memory = self._reader is None
+
+        def job(connection: sqlite3.Connection) -> None:
+            settle_rows(connection, row, parts)
+            if in_memory:
+                compact_to_newest(connection, _KEPT_IN_MEMORY)
+
+        await self._writer.run(job)
+
+    async def list_charges(
+        self, chosen: ChargeFilter = _ALL_CHARGES, page_size: int = 50, page_token: str = ""
+    ) -> tuple[tuple[Charge, ...], str]:
+        """One page of charges and the next page's token; as ``LedgerReader.list_charges``."""
+        return await self._read(lambda reader: reader.list_charges(chosen, page_size, page_token))
+
+    async def summarize(
+        self,
+        group_by: Collection[Dimension] = (),
+        since: float | None = None,
+        until: float | None = None,
+        chosen: SpendFilter = _ALL_SPENDING,
+    ) -> tuple[SpendRow, ...]:
+        """Sums of what was spent; as ``LedgerReader.summarize``."""
+        return await self._read(lambda reader: reader.summarize(group_by, since, until, chosen))
+
+    async def spent_since(self, since: float) -> tuple[SpendEvent, ...]:
+        """What was spent since then, in UTC epoch seconds; as ``LedgerReader.spent_since``."""
+        return await self._read(lambda reader: reader.spent_since(since))
+
+    async def compact(self, before: float) -> int:
+        """Rolls the charges of whole days that ended before a time up into sums of their day.
+
+        Sums stay what they were; the single charges are gone. Settling goes on in between.
+
+        Args:
+            before: UTC epoch seconds; the day it lies in is kept.
+
+        Returns:
+            How many charges were rolled up.
+
+        Raises:
+            Unavailable: The file cannot be written now, or the ledger is closed.
+        """
+        midnight = before // _DAY_SECONDS * _DAY_SECONDS
+        total, count = 0, CHUNK
+        while count == CHUNK:
+            count = await self._writer.run(lambda c: compact_ended_before(c, midnight))
+            total += count
+        while total and await self._writer.run(return_free_pages):
+            continue
+        return total
+
+    async def close(self) -> None:
+        """Writes what is under way, closes the file and lets the next owner in. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.to_thread(self._reading.shutdown)
+        if self._reader is not None:
+            self._reader.close()
+        # Last of the connections, so that it merges the write-ahead log into the file.
+        await asyncio.to_thread(self._writer.close)
+        if self._lock is not None:
+            self._lock.release()
+
+    async def _read(self, question: Callable[[LedgerReader], _Result]) -> _Result:
+        reader = self._reader
+        if reader is None or self._closed:
+            return await self._writer.run(lambda connection: question(LedgerReader(connection)))
+        return await asyncio.get_running_loop().run_in_executor(
+            self._reading, lambda: question(reader)
+        )
+
+
+def _recover(connection: sqlite3.Connection, now: float) -> int:
+    left = reservations(connection)
+    if not left:
+        return 0
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for reservation in left:
+            charge = balanced(reservation.lost(now))
+            settle_rows(connection, charge_row(charge), part_rows(charge))
+    return len(left)

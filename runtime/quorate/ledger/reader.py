@@ -1,0 +1,192 @@
+"""Reading the ledger: pages of charges, sums, and what was spent of late."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator
+from dataclasses import fields
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from quorate.errors import InvalidRequest, Unavailable
+from quorate.ledger.charges import Charge
+from quorate.ledger.ledger_file import open_for_reading
+from quorate.ledger.money import from_nano_usd
+from quorate.ledger.rows import CHARGE_COLUMNS, MODEL_COLUMNS, charge_of, model_charge_of
+from quorate.ledger.spending import ChargeFilter, Dimension, SpendEvent, SpendFilter, SpendRow
+from quorate.ledger.summaries import summarize
+
+MOST_PER_PAGE = 1000
+_SCAN_PAGE = 200
+_ALL_CHARGES = ChargeFilter()
+_ALL_SPENDING = SpendFilter()
+
+
+class LedgerReader:
+    """Reads a ledger and cannot change it. Blocks; belongs to one thread at a time.
+
+    Args:
+        connection: Closed together with the reader.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def list_charges(
+        self, chosen: ChargeFilter = _ALL_CHARGES, page_size: int = 50, page_token: str = ""
+    ) -> tuple[tuple[Charge, ...], str]:
+        """One page of charges, the latest settled first.
+
+        A page begins after a row and not after a number of rows, so that charges which are settled
+        meanwhile shift nothing.
+
+        Args:
+            chosen: Which charges.
+            page_size: Most charges, 1 or more; above 1000 is 1000.
+            page_token: "" for the first page, then what came with the one before.
+
+        Returns:
+            The charges, and the token of the next page or "" after the last one.
+
+        Raises:
+            InvalidRequest: No such page size or token.
+            Unavailable: The file cannot be read.
+        """
+        if page_size < 1:
+            raise InvalidRequest("page_size", f"must be at least 1, not {page_size}")
+        size = min(page_size, MOST_PER_PAGE)
+        condition, values = _condition(chosen)
+        if page_token:
+            condition += " AND id < ?"
+            values.append(_row_id(page_token))
+        # One statement is one snapshot; a row more than the page tells whether there is another.
+        rows = self._query(
+            f"""SELECT charges.id, {_of("charges", CHARGE_COLUMNS)}, {_of("part", MODEL_COLUMNS)}
+            FROM (SELECT * FROM charges WHERE {condition} ORDER BY id DESC LIMIT ?) AS charges
+            LEFT JOIN model_charges AS part ON part.charge_id = charges.id AND part.position >= 0
+            ORDER BY charges.id DESC, part.position""",
+            [*values, size + 1],
+        )
+        found = [(row_id, _charge(list(group))) for row_id, group in groupby(rows, itemgetter(0))]
+        page = found[:size]
+        following = str(page[-1][0]) if len(found) > size else ""
+        return tuple(charge for _, charge in page), following
+
+    def scan(self, chosen: ChargeFilter = _ALL_CHARGES) -> Iterator[Charge]:
+        """All charges, the latest settled first, a page at a time.
+
+        Raises:
+            Unavailable: The file cannot be read.
+        """
+        token = ""
+        while True:
+            charges, token = self.list_charges(chosen, _SCAN_PAGE, token)
+            yield from charges
+            if not token:
+                return
+
+    def summarize(
+        self,
+        group_by: Collection[Dimension] = (),
+        since: float | None = None,
+        until: float | None = None,
+        chosen: SpendFilter = _ALL_SPENDING,
+    ) -> tuple[SpendRow, ...]:
+        """Sums of what was spent, ordered by group.
+
+        A day whose charges are no longer kept one by one counts as a whole, where it begins within
+        the time asked for.
+
+        Args:
+            group_by: Dimensions to sum by; none gives one row, or none where nothing was spent.
+            since: Counts what ended then or later, in UTC epoch seconds.
+            until: Counts what ended before.
+            chosen: Which spending counts.
+
+        Raises:
+            Unavailable: The file cannot be read.
+        """
+        try:
+            return summarize(self._connection, group_by, since, until, chosen)
+        except sqlite3.Error as error:
+            raise _unreadable(error) from error
+
+    def spent_since(self, since: float) -> tuple[SpendEvent, ...]:
+        """What each charge since then, in UTC epoch seconds, took from the budgets.
+
+        Raises:
+            Unavailable: The file cannot be read.
+        """
+        rows = self._query(
+            "SELECT finished_at, key, microjoules, nano_usd FROM charges "
+            "WHERE finished_at >= ? ORDER BY finished_at",
+            [since],
+        )
+        return tuple(
+            SpendEvent(
+                at,
+                key,
+                None if microjoules is None else microjoules / 1e6,
+                None if nano_usd is None else from_nano_usd(nano_usd),
+            )
+            for at, key, microjoules, nano_usd in rows
+        )
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._connection.close()
+
+    def _query(self, statement: str, values: list[Any]) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise _unreadable(error) from error
+
+
+def open_read_only(path: Path) -> LedgerReader:
+    """Opens a ledger for reading, whether or not a server writes to it meanwhile.
+
+    Raises:
+        SettingsError: There is none, or it is broken, newer or not a ledger.
+    """
+    return LedgerReader(open_for_reading(path.absolute()))
+
+
+def _charge(rows: list[tuple[Any, ...]]) -> Charge:
+    width = 1 + len(CHARGE_COLUMNS)
+    models = tuple(model_charge_of(row[width:]) for row in rows if row[width] is not None)
+    return charge_of(rows[0][1:width], models)
+
+
+def _condition(chosen: ChargeFilter) -> tuple[str, list[Any]]:
+    conditions, values = ["1"], []
+    for field in fields(chosen):
+        value = getattr(chosen, field.name)
+        if value is None:
+            continue
+        conditions.append(_CONDITIONS.get(field.name, f"{field.name} = ?"))
+        values.append(value)
+    return " AND ".join(conditions), values
+
+
+_CONDITIONS = {
+    "since": "finished_at >= ?",
+    "until": "finished_at < ?",
+    "model": "EXISTS (SELECT 1 FROM model_charges WHERE charge_id = charges.id AND model = ?)",
+}
+
+
+def _row_id(page_token: str) -> int:
+    if not (page_token.isascii() and page_token.isdigit() and len(page_token) < 19):
+        raise InvalidRequest("page_token", f"{page_token!r} did not come from an earlier page")
+    return int(page_token)
+
+
+def _of(table: str, columns: Collection[str]) -> str:
+    return ", ".join(f"{table}.{column}" for column in columns)
+
+
+def _unreadable(error: sqlite3.Error) -> Unavailable:
+    return Unavailable(f"the ledger cannot be read: {error}")

@@ -1,1 +1,0 @@
-"""What a request took on this machine: time now, energy where a meter exists."""

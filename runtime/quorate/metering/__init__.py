@@ -1,0 +1,1 @@
+"""Joules: counters of this machine, and who spent what of them."""

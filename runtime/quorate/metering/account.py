@@ -1,0 +1,166 @@
+"""The account of one energy counter: its open window, and where its joules went."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Hashable, Mapping
+from dataclasses import dataclass, replace
+
+from quorate.metering.attribution import (
+    Attribution,
+    Window,
+    attribute_cpu,
+    attribute_gpu,
+)
+from quorate.metering.baseline import IdleBaseline
+from quorate.metering.counters import EnergyCounter
+from quorate.request import Energy, EnergyTier
+from quorate.request.work import WorkCosts
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyTotals:
+    """Where the joules of a domain went since the start.
+
+    ``counter_joules`` is the sum of the other three.
+
+    Attributes:
+        tier: How they are come by.
+        counter_joules: What the counter rose by, up to its last closed window.
+        request_joules: Given to requests.
+        idle_joules: Spent by the machine being on.
+        unattributed_joules: Spent on work that belongs to no request that could still be told.
+    """
+
+    tier: EnergyTier
+    counter_joules: float = 0.0
+    request_joules: float = 0.0
+    idle_joules: float = 0.0
+    unattributed_joules: float = 0.0
+
+
+class Account:
+    """Follows one counter and shares out what it rose by.
+
+    A window closes only once its counter has moved. A counter that stands still while there is work
+    ticks more slowly than we look, and one that cannot be read may be back later; both times the
+    window stays open and its work waits for the joules.
+
+    Args:
+        counter: The counter.
+        costs: Cost of work by model, now.
+        gpu_models: The models that compute on a GPU now; None if that is not known.
+    """
+
+    def __init__(
+        self,
+        counter: EnergyCounter,
+        costs: Callable[[], Mapping[str, WorkCosts]],
+        gpu_models: Callable[[], Collection[str]] | None,
+    ) -> None:
+        self._counter = counter
+        self._costs = costs
+        self._gpu_models = gpu_models if counter.kind == "gpu" else None
+        self._measured = counter.tier is EnergyTier.MEASURED
+        self._baseline = IdleBaseline()
+        self._window = Window()
+        self._joules: dict[Hashable, dict[str, float]] = {}
+        self._idle_shares: dict[Hashable, float] = {}
+        self._last = counter.read()
+        self._readable = self._last is not None
+        self.totals = EnergyTotals(counter.tier)
+
+    @property
+    def name(self) -> str:
+        """Name of the domain."""
+        return self._counter.name
+
+    @property
+    def measured_joules(self) -> float:
+        """What the counter rose by, if it measures."""
+        return self.totals.counter_joules if self._measured else 0.0
+
+    def close(self, window: Window, idle_watts: float | None) -> None:
+        """Takes in what happened since the last call, and shares out the joules if there are any.
+
+        Args:
+            window: What happened.
+            idle_watts: What the domain draws when nothing runs; None goes by what was learned.
+        """
+        self._window = self._window.joined(self._concerned(window))
+        joules = self._counter.read()
+        self._note(joules is not None)
+        if joules is None:
+            return
+        if self._last is None:
+            self._last, self._window = joules, Window()
+            return
+        rise = joules - self._last
+        if rise <= 0:
+            return
+        self._last = joules
+        self._enter(rise, self._shared(rise, idle_watts))
+        self._window = Window()
+
+    def energy(self, job: Hashable, model: str) -> Energy | None:
+        """Energy of a request on a model; None if this domain has nothing to say about it."""
+        if self._gpu_models is not None and model not in self._gpu_models():
+            return None
+        waiting = bool(self._window.work.get((job, model)))
+        told = self._joules.get(job)
+        if told is None:
+            return Energy() if self._readable else None
+        joules = told.get(model, 0.0)
+        if waiting and (not self._readable or joules <= 0):
+            return Energy()
+        return Energy(joules, self._counter.tier)
+
+    def idle_joules(self, job: Hashable) -> float | None:
+        """The share of a request in the idle energy of its time; None where none is measured."""
+        return self._idle_shares.get(job) if self._measured else None
+
+    def forget(self, job: Hashable) -> None:
+        """Lets go of a request that was answered; what its last work costs is still to come."""
+        self._joules.pop(job, None)
+        self._idle_shares.pop(job, None)
+        self._window = self._window.answered(job)
+
+    def _concerned(self, window: Window) -> Window:
+        if self._gpu_models is None:
+            return window
+        models = self._gpu_models()
+        return replace(
+            window, work={share: work for share, work in window.work.items() if share[1] in models}
+        )
+
+    def _shared(self, rise: float, idle_watts: float | None) -> Attribution:
+        window, watts = self._window, 0.0
+        if self._measured:
+            if not window.alive_seconds:
+                self._baseline.observe(rise, window.seconds)
+            watts = self._baseline.watts if idle_watts is None else idle_watts
+        attribute = attribute_cpu if self._counter.kind == "cpu" else attribute_gpu
+        return attribute(rise, window, watts, self._costs())
+
+    def _enter(self, rise: float, parts: Attribution) -> None:
+        for job, joules in parts.idle_shares.items():
+            self._idle_shares[job] = self._idle_shares.get(job, 0.0) + joules
+        for (job, model), joules in parts.requests.items():
+            told = self._joules.setdefault(job, {})
+            told[model] = told.get(model, 0.0) + joules
+        totals = self.totals
+        self.totals = EnergyTotals(
+            totals.tier,
+            totals.counter_joules + rise,
+            totals.request_joules + sum(parts.requests.values()),
+            totals.idle_joules + parts.idle,
+            totals.unattributed_joules + parts.unattributed,
+        )
+
+    def _note(self, readable: bool) -> None:
+        if readable != self._readable:
+            happened = "can be read again" if readable else "cannot be read any more"
+            _log.warning("energy counter %s %s", self.name, happened)
+        self._readable = readable

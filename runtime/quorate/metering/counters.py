@@ -1,0 +1,79 @@
+"""What an energy counter is, and how a counter that wraps or starts anew is followed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from quorate.request import EnergyTier
+
+Hardware: TypeAlias = Literal["cpu", "gpu"]
+
+
+class EnergyCounter(Protocol):
+    """The energy counter of one domain, such as a processor package or a GPU.
+
+    Attributes:
+        name: Name of the domain, unique on this machine.
+        kind: What the domain is part of; memory of the processor counts as ``cpu``.
+        tier: How its joules are come by.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def kind(self) -> Hardware: ...  # noqa: D102
+
+    @property
+    def tier(self) -> EnergyTier: ...  # noqa: D102
+
+    def read(self) -> float | None:
+        """Joules since an origin of the counter's own, never falling; None if unreadable now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The counters that one source offers on this machine.
+
+    Attributes:
+        counters: Those that can be read.
+        source: What they are, in words for people.
+        problem: One line on what is missing and what to do about it, or "".
+    """
+
+    counters: tuple[EnergyCounter, ...] = ()
+    source: str = ""
+    problem: str = ""
+
+
+class RisingTotal:
+    """A total that goes on rising while the register behind it wraps or starts anew.
+
+    A fall counts as a wrap only where the energy it would mean is below half of the register's
+    range: with a reading every few seconds no machine spends more, so a larger fall means that the
+    register was set back (suspended, driver loaded again), and what was spent then is not known.
+
+    Args:
+        wraps_at: Range of the register, in its own unit; None for one that never wraps.
+    """
+
+    def __init__(self, wraps_at: int | None = None) -> None:
+        self._wraps_at = wraps_at
+        self._last: int | None = None
+        self._total = 0
+
+    def follow(self, register: int) -> int:
+        """The total after the register was seen to hold this value; in the register's unit."""
+        if self._last is not None:
+            self._total += self._step(register - self._last)
+        self._last = register
+        return self._total
+
+    def _step(self, change: int) -> int:
+        if change >= 0:
+            return change
+        if self._wraps_at is None or change + self._wraps_at > self._wraps_at // 2:
+            return 0
+        return max(0, change + self._wraps_at)

@@ -1,0 +1,166 @@
+"""The energy of each request, from counters that know only the whole machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from quorate.metering.account import Account, EnergyTotals
+from quorate.metering.attribution import Share, Window
+from quorate.metering.counters import EnergyCounter
+from quorate.request import Energy, EnergyTier
+from quorate.request.work import Work, WorkCosts
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A request while its energy is metered.
+
+    Attributes:
+        work: The request's work so far by model. A model is named from when the request uses it,
+            and its sums never fall. Asked at the ends of windows only.
+        idle_joules: The request's share of the idle energy of its time, on top of its own; set when
+            it is finished, None where that is not measured.
+    """
+
+    work: Callable[[], Mapping[str, Work]]
+    idle_joules: float | None = None
+    seen: dict[str, Work] = field(default_factory=dict)
+
+
+class Meter(Protocol):
+    """Tells requests their energy. Not for several threads."""
+
+    def begin(self, work: Callable[[], Mapping[str, Work]]) -> Job:
+        """Starts to meter a request; see ``Job.work``."""
+        ...
+
+    def finish(self, job: Job) -> Mapping[str, Energy]:
+        """Ends it, however the request ended; returns its energy by model. Once for each job."""
+        ...
+
+    def tick(self) -> None:
+        """Closes a window; called every second or so, so that counters never wrap unseen."""
+        ...
+
+    def totals(self) -> Mapping[str, EnergyTotals]:
+        """Where the joules of each domain went; without domains there is no energy known."""
+        ...
+
+
+class AbsentMeter:
+    """The meter of a machine without counters: every figure is unavailable."""
+
+    def begin(self, work: Callable[[], Mapping[str, Work]]) -> Job:
+        """Remembers what the request calls its models."""
+        return Job(work)
+
+    def finish(self, job: Job) -> Mapping[str, Energy]:
+        """Unavailable, whatever was done."""
+        return dict.fromkeys(job.work(), Energy())
+
+    def tick(self) -> None:
+        """There is nothing to read."""
+
+    def totals(self) -> Mapping[str, EnergyTotals]:
+        """There are no domains."""
+        return {}
+
+
+class CounterMeter:
+    """Meters requests by windows of the machine's energy counters.
+
+    A window ends where a request begins or ends, and at every tick. All of it runs in the caller's
+    thread and reads the counters there. A file takes 10 to 20 microseconds, so that an event loop
+    stands still for less than half a millisecond, and for one or two with 64 requests at once; a
+    driver that answers slowly holds it up for as long as it takes.
+
+    Args:
+        counters: The domains; no joule may be in two of them.
+        cpu_seconds: CPU time by model so far, the coordinator's under ``""``; see ``CpuTime.read``.
+        costs: Cost of work by model, now.
+        gpu_models: The models that compute on a GPU now. None stands for all of them.
+        idle_watts: What the measured domains draw together when nothing runs, divided among them as
+            their energy; 0 learns it from the windows without a request.
+        clock: Seconds that never run backwards.
+    """
+
+    def __init__(
+        self,
+        counters: Sequence[EnergyCounter],
+        cpu_seconds: Callable[[], Mapping[str, float]],
+        costs: Callable[[], Mapping[str, WorkCosts]] = dict,
+        gpu_models: Callable[[], Collection[str]] | None = None,
+        idle_watts: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._accounts = [Account(counter, costs, gpu_models) for counter in counters]
+        self._read_cpu_seconds = cpu_seconds
+        self._idle_watts = idle_watts
+        self._clock = clock
+        # In the order of their beginning, so that sums come out the same in every run.
+        self._jobs: dict[Job, None] = {}
+        self._cpu_seconds = cpu_seconds()
+        self._closed_at = clock()
+
+    def begin(self, work: Callable[[], Mapping[str, Work]]) -> Job:
+        """Starts to meter a request, whose work may be asked from the next window on."""
+        self.tick()
+        job = Job(work)
+        self._jobs[job] = None
+        return job
+
+    def finish(self, job: Job) -> Mapping[str, Energy]:
+        """Ends it and returns its energy by model.
+
+        The tier is the lowest of the domains that contributed. A figure is unavailable where no
+        domain could be read, and where one that can be read had not moved yet or was lost
+        meanwhile: what it will say of this request later counts as unattributed.
+        """
+        self.tick()
+        del self._jobs[job]
+        energies = {model: self._energy(job, model) for model in job.seen}
+        shares = [account.idle_joules(job) for account in self._accounts]
+        known = [share for share in shares if share is not None]
+        job.idle_joules = sum(known) if known else None
+        for account in self._accounts:
+            account.forget(job)
+        return energies
+
+    def tick(self) -> None:
+        """Closes a window."""
+        window = self._window()
+        spent = sum(account.measured_joules for account in self._accounts)
+        for account in self._accounts:
+            part = account.measured_joules / spent if spent > 0 else 1 / len(self._accounts)
+            account.close(window, self._idle_watts * part if self._idle_watts > 0 else None)
+
+    def totals(self) -> Mapping[str, EnergyTotals]:
+        """Where the joules of each domain went."""
+        return {account.name: account.totals for account in self._accounts}
+
+    def _window(self) -> Window:
+        now, cpu_seconds = self._clock(), self._read_cpu_seconds()
+        seconds, work = now - self._closed_at, dict[Share, Work]()
+        alive: dict[Hashable, float] = dict.fromkeys(self._jobs, seconds)
+        for job in self._jobs:
+            for model, done in job.work().items():
+                work[job, model] = done.since(job.seen.get(model, Work()))
+                job.seen[model] = done
+        used = {
+            model: max(0.0, total - self._cpu_seconds.get(model, 0.0))
+            for model, total in cpu_seconds.items()
+        }
+        self._closed_at, self._cpu_seconds = now, cpu_seconds
+        return Window(seconds, work, used, alive)
+
+    def _energy(self, job: Job, model: str) -> Energy:
+        told = [account.energy(job, model) for account in self._accounts]
+        known = [energy for energy in told if energy is not None]
+        joules = [energy.joules for energy in known if energy.joules is not None]
+        if not known or len(joules) < len(known):
+            return Energy()
+        measured = all(energy.tier is EnergyTier.MEASURED for energy in known)
+        return Energy(sum(joules), EnergyTier.MEASURED if measured else EnergyTier.ESTIMATED)

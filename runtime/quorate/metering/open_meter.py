@@ -1,0 +1,132 @@
+"""Opens the meter that a configuration asks for, with what this machine has."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from quorate.errors import SettingsError
+from quorate.metering.counters import EnergyCounter, Found
+from quorate.metering.cpu_time import PROC, CpuTime, CpuTimeCounter
+from quorate.metering.meter import AbsentMeter, CounterMeter, Meter
+from quorate.metering.nvml import find_nvml
+from quorate.metering.power_table import core_power
+from quorate.metering.rapl import POWERCAP, find_rapl
+from quorate.metering.settings import EnergySettings
+from quorate.metering.zeus_counter import find_zeus
+from quorate.request.work import WorkCosts
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine as the meter sees it.
+
+    Attributes:
+        powercap: Tree of the processor's energy counters.
+        proc: Tree that describes the processor.
+        load: Imports an optional package by the name of its module.
+        environment: Says whether there is a zeusd.
+    """
+
+    powercap: Path = POWERCAP
+    proc: Path = PROC
+    load: Callable[[str], Any] = import_module
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+
+def open_meter(
+    settings: EnergySettings,
+    pids: Callable[[], Mapping[str, int]],
+    costs: Callable[[], Mapping[str, WorkCosts]] = dict,
+    gpu_models: Callable[[], Collection[str]] | None = None,
+    host: Host | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[Meter, tuple[str, ...]]:
+    """Opens a meter, and says in lines for people what it rests on.
+
+    Args:
+        settings: What is asked for.
+        pids: The worker process of each model that has one now.
+        costs: Cost of work by model, now.
+        gpu_models: The models that compute on a GPU now; None if that is not known.
+        host: The machine.
+        clock: Seconds that never run backwards.
+
+    Raises:
+        SettingsError: The source that is asked for by name is not there.
+    """
+    if settings.source == "off":
+        return AbsentMeter(), ("energy is not metered: energy.source is off",)
+    host = host or Host()
+    cpu_time = CpuTime(pids)
+    search = _Search(settings, host, cpu_time)
+    sources = search.best() if settings.source == "auto" else [search.named(settings.source)]
+    counters = [counter for found in sources for counter in found.counters]
+    notes = tuple(note for found in sources for note in _notes(found))
+    if not counters:
+        return AbsentMeter(), notes
+    meter = CounterMeter(counters, cpu_time.read, costs, gpu_models, settings.idle_watts, clock)
+    return meter, notes
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    settings: EnergySettings
+    host: Host
+    cpu_time: CpuTime
+
+    def named(self, source: str) -> Found:
+        host = self.host
+        finders: dict[str, Callable[[], Found]] = {
+            "rapl": lambda: find_rapl(host.powercap),
+            "nvml": lambda: find_nvml(host.load),
+            "zeus": lambda: find_zeus(host.load, host.environment, host.powercap),
+            "estimate": self._estimate,
+        }
+        found = finders[source]()
+        if not found.counters:
+            raise SettingsError(f"energy.source: {source}: {found.problem}")
+        return found
+
+    def best(self) -> list[Found]:
+        """Counters for the processor and for GPUs, and the estimate where they leave it out."""
+        rapl, nvml = find_rapl(self.host.powercap), find_nvml(self.host.load)
+        sources = [rapl, nvml if nvml.counters or self._has_nvidia_driver() else Found()]
+        if not (rapl.counters and nvml.counters):
+            kinds = {counter.kind for found in sources for counter in found.counters}
+            zeus = find_zeus(self.host.load, self.host.environment, self.host.powercap)
+            more = tuple(counter for counter in zeus.counters if counter.kind not in kinds)
+            sources.append(Found(more, zeus.source))
+        if not any(_of_processor(found.counters) for found in sources):
+            sources.append(self._estimate())
+        return sources
+
+    def _has_nvidia_driver(self) -> bool:
+        return (self.host.proc / "driver" / "nvidia").exists()
+
+    def _estimate(self) -> Found:
+        try:
+            power = core_power((self.host.proc / "cpuinfo").read_text(), self.settings.tdp_watts)
+        except OSError:
+            return Found(problem=f"{self.host.proc} does not tell the CPU time of processes here")
+        source = f"CPU time at {power.watts:.1f} W per core in use ({power.reason})"
+        return Found((CpuTimeCounter(self.cpu_time, power.watts),), source)
+
+
+def _of_processor(counters: Collection[EnergyCounter]) -> bool:
+    return any(counter.kind == "cpu" for counter in counters)
+
+
+def _notes(found: Found) -> list[str]:
+    notes = []
+    if found.counters:
+        names = ", ".join(counter.name for counter in found.counters)
+        notes.append(f"energy {found.counters[0].tier.value}: {names}, by {found.source}")
+    if found.problem:
+        notes.append(f"energy: {found.problem}")
+    return notes

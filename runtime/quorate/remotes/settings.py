@@ -1,0 +1,120 @@
+"""Settings of a remote, checked before anything is sent anywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quorate.errors import SettingsError
+from quorate.options import option, read_options, refuse_unknown
+from quorate.remotes.addresses import check_base_url
+
+MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")
+
+_DAY_SECONDS = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class _Measures:
+    """Types and ranges of what may be left out; the defaults settle the types and are not used."""
+
+    input_usd_per_mtok: float = option(0.0, lowest=0, highest=1e6)
+    output_usd_per_mtok: float = option(0.0, lowest=0, highest=1e6)
+    context_length: int = option(1, lowest=1, highest=2**30)
+    quality: float = option(0.0, lowest=0, highest=1)
+    time_to_first_token_ms: float = option(1.0, lowest=0.001, highest=1e9)
+    tokens_per_second: float = option(1.0, lowest=0.001, highest=1e9)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSettings:
+    """One ``[remotes.NAME]`` table. What is None was not given: it is unknown, not 0.
+
+    Attributes:
+        base_url: Where the API begins, such as ``https://api.example.com/v1``. Nothing is sent to
+            any other address: redirects are refused and proxies of the environment not followed.
+        model: The model's name at the remote.
+        api_key_env: Name of the environment variable that holds the key; "" sends no key.
+        provider: Provider id of ``genai-prices``, or "" to find it by the address.
+        tasks: Tags of the tasks it is good at.
+        max_concurrent: Most requests at once; further ones are refused.
+        connect_timeout_seconds: Longest time until a connection stands.
+        read_timeout_seconds: Longest silence: before the first byte and between two.
+        max_retries: Tries after the first one, all before the first text.
+        max_tokens_field: Which field limits a chat's answer. Reasoning models of OpenAI know only
+            ``max_completion_tokens``, many other servers only ``max_tokens``.
+        max_stop_strings: Most stop strings that it takes; OpenAI takes four.
+        text_prompts: Whether it has the older completions endpoint, which text prompts need.
+        stream_usage: Whether it is asked to count the tokens; some servers refuse the question.
+        insecure: Allows plain HTTP to an address other than loopback.
+        input_usd_per_mtok: Dollars for a million prompt tokens, instead of the price list; 0 is
+            free.
+        output_usd_per_mtok: Dollars for a million generated tokens; given with the other or not
+            at all.
+        context_length: Most tokens of prompt and answer.
+        quality: Expected quality of an answer, from 0 to 1.
+        time_to_first_token_ms: Expected time to the first token.
+        tokens_per_second: Expected speed after it.
+    """
+
+    base_url: str = ""
+    model: str = ""
+    api_key_env: str = ""
+    provider: str = ""
+    tasks: tuple[str, ...] = option((), texts=True)
+    max_concurrent: int = option(8, lowest=1, highest=10_000)
+    connect_timeout_seconds: float = option(5.0, lowest=0.001, highest=_DAY_SECONDS)
+    read_timeout_seconds: float = option(60.0, lowest=0.001, highest=_DAY_SECONDS)
+    max_retries: int = option(2, lowest=0, highest=20)
+    max_tokens_field: str = option(MAX_TOKENS_FIELDS[0], choices=MAX_TOKENS_FIELDS)
+    max_stop_strings: int = option(4, lowest=0, highest=1000)
+    text_prompts: bool = False
+    stream_usage: bool = True
+    insecure: bool = False
+    input_usd_per_mtok: float | None = None
+    output_usd_per_mtok: float | None = None
+    context_length: int | None = None
+    quality: float | None = None
+    time_to_first_token_ms: float | None = None
+    tokens_per_second: float | None = None
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> RemoteSettings:
+        """Reads settings as they stand in a configuration file.
+
+        Args:
+            mapping: Names and values.
+            where: Where they stand, for messages, such as ``remotes.big``.
+
+        Raises:
+            SettingsError: An unknown name, a wrong type, a value out of range, half of a price, no
+                address or model, or an address without TLS that is not loopback.
+        """
+        refuse_unknown(mapping, [field.name for field in dataclasses.fields(cls)], where)
+        optional = {field.name for field in dataclasses.fields(_Measures)}
+        given = {name: value for name, value in mapping.items() if name in optional}
+        measures = read_options(_Measures, given, where)
+        rest = {name: value for name, value in mapping.items() if name not in optional}
+        settings = dataclasses.replace(
+            read_options(cls, rest, where), **{name: getattr(measures, name) for name in given}
+        )
+        settings.check(where)
+        return settings
+
+    def check(self, where: str) -> None:
+        """Checks what a single value cannot show; settings made by hand need it before use.
+
+        Raises:
+            SettingsError: As ``from_mapping``.
+        """
+        for name in ("base_url", "model"):
+            if not getattr(self, name):
+                raise SettingsError(f"{where}.{name}: is missing; a remote needs it")
+        check_base_url(self.base_url, f"{where}.base_url", self.insecure)
+        if (self.input_usd_per_mtok is None) != (self.output_usd_per_mtok is None):
+            missing = "input" if self.input_usd_per_mtok is None else "output"
+            raise SettingsError(
+                f"{where}.{missing}_usd_per_mtok: prices need both input and output; 0 is free"
+            )

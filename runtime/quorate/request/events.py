@@ -1,0 +1,165 @@
+"""What comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from quorate.request.decisions import Decision
+from quorate.request.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class TopCandidate:
+    """A candidate of the mixture: its bytes and its log-prob in nats.
+
+    In a byte-exact vote the candidates are those for the first byte of a piece.
+
+    Attributes:
+        token_id: Its id, or None where the members share no vocabulary.
+    """
+
+    token_id: int | None
+    piece: bytes
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What one member wanted at one step, and how much it thought of what was chosen.
+
+    Attributes:
+        model: Id of the member.
+        piece: Bytes of the member's own favourite token; in a byte-exact vote as much as was
+            decided, and its own favourite from where it would have gone another way.
+        logprob: The member's log-prob of that favourite, in nats.
+        weight: Its normalised weight in this step.
+        chosen_logprob: The member's log-prob of the token that was chosen, in nats.
+    """
+
+    model: str
+    piece: bytes
+    logprob: float
+    weight: float
+    chosen_logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One chosen token, or in a byte-exact vote a word.
+
+    Attributes:
+        token_id: Its id, or None where the members share no vocabulary.
+        logprob: Log-prob under the mixture before temperature and truncation, in nats.
+        tied: Whether a majority vote had several winners; the higher weight of one member, then
+            the earlier member, decided.
+    """
+
+    token_id: int | None
+    piece: bytes
+    logprob: float
+    top: tuple[TopCandidate, ...] = ()
+    votes: tuple[Vote, ...] = ()
+    tied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """First event of a stream: the plan that runs."""
+
+    request_id: str
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of the answer: whole code points of text, and the tokens decided meanwhile."""
+
+    text: str
+    tokens: tuple[Token, ...]
+
+
+class NoticeKind(Enum):
+    """What a notice tells of."""
+
+    MEMBER_DROPPED = "member_dropped"
+    MEMBER_REPLAYED = "member_replayed"
+    ESCALATED = "escalated"
+    FELL_BACK = "fell_back"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the reader should know, while the stream goes on.
+
+    Attributes:
+        model: The model concerned; the first one of a plan that gives way to another.
+    """
+
+    kind: NoticeKind
+    model: str
+    message: str
+
+
+class FinishReason(Enum):
+    """Why an answer ended."""
+
+    END_OF_GENERATION = "end_of_generation"
+    STOP_STRING = "stop_string"
+    MAX_TOKENS = "max_tokens"
+    MAX_BYTES = "max_bytes"
+    CONTEXT_FULL = "context_full"
+    CONTENT_FILTER = "content_filter"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Last event of a stream."""
+
+    reason: FinishReason
+    usage: Usage
+
+
+Event: TypeAlias = Accepted | Delta | Notice | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class MemberScore:
+    """What one member alone thinks of a continuation, and what asking it took.
+
+    Attributes:
+        logprob: Sum over the continuation, in nats.
+        tokens: Tokens of the continuation in this member's tokenizer.
+        forwards: Tokens that were fed for it; more than ``tokens`` where several segmentations
+            were followed.
+        dropped_mass: Probability that was pruned, for each byte; None where nothing is pruned.
+        weight: Mean of its weights over the continuation.
+    """
+
+    model: str
+    logprob: float
+    tokens: int
+    forwards: int
+    weight: float
+    dropped_mass: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Log-probability of a continuation.
+
+    Attributes:
+        logprob: Sum over the continuation's tokens, in nats.
+        bytes: UTF-8 bytes of the continuation.
+        tokens: The continuation's tokens with their log-probs under the mixture.
+        members: What each member alone thinks of it; one that was dropped is missing.
+    """
+
+    request_id: str
+    decision: Decision
+    logprob: float
+    bytes: int
+    tokens: tuple[Token, ...]
+    usage: Usage
+    members: tuple[MemberScore, ...] = ()

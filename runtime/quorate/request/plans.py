@@ -1,0 +1,136 @@
+"""Which models answer, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeAlias
+
+
+class CombinationRule(Enum):
+    """How next-token distributions become one; see ``ensemble.fusion``."""
+
+    LINEAR = "linear"
+    GEOMETRIC = "geometric"
+    MAJORITY = "majority"
+
+
+class Alignment(Enum):
+    """How members with different vocabularies are compared."""
+
+    AUTO = "auto"
+    SAME_VOCABULARY = "same_vocabulary"
+    BYTE_EXACT = "byte_exact"
+    UNION_TOP_K = "union_top_k"
+
+
+class Weighting(Enum):
+    """Where the members' weights come from.
+
+    ``AUTO`` is static where the members share a vocabulary and Bayesian where they do not.
+    """
+
+    AUTO = "auto"
+    STATIC = "static"
+    BAYESIAN = "bayesian"
+    PROMPT = "prompt"
+    CONFIDENCE = "confidence"
+
+
+class FailurePolicy(Enum):
+    """What happens to a stream when one of its members dies.
+
+    ``AUTO`` continues while another member remains and replays for the last one.
+    """
+
+    AUTO = "auto"
+    CONTINUE = "continue"
+    REPLAY = "replay"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class BeamOptions:
+    """How a byte-exact vote prunes; ``None`` means the default.
+
+    Attributes:
+        epsilon: A segmentation is followed while it holds more than this share of its member's
+            probability, in [0, 0.5]; 0 follows all that there is room for.
+        width: Most segmentations followed at once, 1 to 64.
+    """
+
+    epsilon: float | None = None
+    width: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedModel:
+    """One member of a plan; ``weight`` need not be normalised. ``None`` means an equal share."""
+
+    model: str
+    weight: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An explicit plan: the members that vote and how. One member is a vote of one.
+
+    Attributes:
+        forgetting: How much of what Bayesian weights learned is kept from byte to byte, in (0, 1];
+            1 forgets nothing. ``None`` means the default.
+        beam: How a byte-exact vote prunes.
+    """
+
+    members: tuple[WeightedModel, ...]
+    rule: CombinationRule = CombinationRule.LINEAR
+    alignment: Alignment = Alignment.AUTO
+    weighting: Weighting = Weighting.AUTO
+    on_failure: FailurePolicy = FailurePolicy.AUTO
+    forgetting: float | None = None
+    beam: BeamOptions = field(default_factory=BeamOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a cascade.
+
+    Attributes:
+        plan: The models that answer in it.
+        confidence: The answer is kept from this confidence on, in [0, 1]; below it the next stage
+            is asked. ``None`` means the default; without effect on the last stage.
+    """
+
+    plan: Plan
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CascadePlan:
+    """Stages in rising cost; the first answer that is sure enough of itself is kept.
+
+    Attributes:
+        stages: At least two.
+        stream_early: Whether the text of a stage is streamed before it is known to be kept. A
+            notice then tells that what follows replaces it.
+    """
+
+    stages: tuple[Stage, ...]
+    stream_early: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AutoPlan:
+    """Let the router choose."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilePlan:
+    """A named plan of the configuration."""
+
+    name: str
+
+
+NamedPlan: TypeAlias = Plan | CascadePlan
+"""What a profile may hold."""
+
+PlanChoice: TypeAlias = Plan | CascadePlan | AutoPlan | ProfilePlan

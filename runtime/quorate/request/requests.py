@@ -1,0 +1,108 @@
+"""One request, with everything a caller may set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from quorate.request.plans import PlanChoice
+from quorate.request.prompts import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingOptions:
+    """How a token is drawn from the mixture. ``None`` means "not set by the caller".
+
+    Attributes:
+        temperature: 0 is greedy; must be finite and not negative.
+        top_p: Nucleus mass in (0, 1]; 1 keeps everything.
+        top_k: Candidates kept; 0 keeps everything.
+        min_p: Candidates below this share of the best are dropped, in [0, 1].
+        seed: Seed of the generator; unset draws a fresh one.
+        repetition_penalty: Greater than 0; 1 is none.
+        presence_penalty: Subtracted once from a token already generated.
+        frequency_penalty: Subtracted per earlier occurrence of a token.
+        logit_bias: Token id -> amount added to its log-prob, in nats.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    seed: int | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StoppingOptions:
+    """When an answer ends, besides the models' own end of generation."""
+
+    max_tokens: int | None = None
+    max_bytes: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseOptions:
+    """What a stream shows besides text: this many top log-probs, and each member's vote."""
+
+    top_logprobs: int = 0
+    member_votes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a request may cost at most; ``None`` is no limit.
+
+    Attributes:
+        latency_ms: From its arrival to the end of the answer, waiting included.
+    """
+
+    latency_ms: float | None = None
+    energy_joules: float | None = None
+    usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request for generation.
+
+    Attributes:
+        budget: What it may cost.
+        local_only: Nothing of it may leave this machine.
+        task: Tag of what kind of request it is, or "".
+        key: Name of the caller's key, "" for none; budgets and ledger go by it.
+        deadline_seconds: Time the caller waits for the whole answer, from its arrival.
+        probe: Whether the server asks itself, to learn what a model takes.
+    """
+
+    prompt: Prompt
+    plan: PlanChoice | None = None
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    stopping: StoppingOptions = field(default_factory=StoppingOptions)
+    response: ResponseOptions = field(default_factory=ResponseOptions)
+    request_id: str = ""
+    budget: Budget = field(default_factory=Budget)
+    local_only: bool = False
+    task: str = ""
+    key: str = ""
+    deadline_seconds: float | None = None
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """How probable is ``continuation`` after ``prompt`` under a plan?
+
+    Attributes:
+        key: Name of the caller's key, "" for none.
+    """
+
+    prompt: Prompt
+    continuation: str
+    plan: PlanChoice | None = None
+    request_id: str = ""
+    key: str = ""

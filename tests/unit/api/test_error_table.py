@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from quorate.api.grpc.errors import STATUS_OF, as_domain_error, rich_status, status_code
+from quorate.errors import (
+    CannotRun,
+    Internal,
+    InvalidRequest,
+    ModelUnusable,
+    NotFound,
+    Overloaded,
+    QuorateError,
+    Unavailable,
+    WorkerLost,
+)
+
+DETAILS = {
+    each.DESCRIPTOR.full_name: each
+    for each in (
+        error_details_pb2.ErrorInfo,
+        error_details_pb2.BadRequest,
+        error_details_pb2.RetryInfo,
+        error_details_pb2.PreconditionFailure,
+    )
+}
+
+
+def tree(cls: type[QuorateError]) -> Iterator[type[QuorateError]]:
+    yield cls
+    for child in cls.__subclasses__():
+        yield from tree(child)
+
+
+def details(error: QuorateError) -> dict[str, Message]:
+    """The details of an error's status by the name of their type."""
+    trailing = dict(rich_status(error, "r1").trailing_metadata)
+    status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
+    found = {}
+    for packed in status.details:
+        kind = DETAILS[packed.TypeName()]
+        message = kind()
+        assert packed.Unpack(message)
+        found[kind.__name__] = message
+    return found
+
+
+def test_every_error_has_a_row_in_the_table() -> None:
+    for room in ("errors", "engines", "ensemble", "remotes", "routing", "dispatch", "api.grpc"):
+        package = importlib.import_module(f"quorate.{room}")
+        for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
+            importlib.import_module(f"quorate.{room}.{module.name}")
+    # What the client raises never reaches a server.
+    served = {cls for cls in tree(QuorateError) if cls.__module__.startswith("quorate.")}
+    served = {cls for cls in served if not cls.__module__.startswith("quorate.client")}
+    assert served - set(STATUS_OF) == set()
+
+
+def test_a_class_without_a_row_takes_that_of_its_base() -> None:
+    class Fresh(CannotRun):
+        pass
+
+    assert status_code(Fresh("a", "b")) is grpc.StatusCode.FAILED_PRECONDITION
+
+
+def test_every_status_has_an_error_info() -> None:
+    info = details(Internal("broken"))["ErrorInfo"]
+    assert (info.domain, info.reason) == ("quorate", "INTERNAL")
+    assert dict(info.metadata) == {"request_id": "r1"}
+
+
+def test_a_wrong_field_is_a_field_violation() -> None:
+    found = details(InvalidRequest("plan.ensemble.members[1].weight", "is -1"))
+    violation = found["BadRequest"].field_violations[0]
+    assert violation.field == "plan.ensemble.members[1].weight"
+    assert violation.description == "is -1"
+    assert violation.reason == "INVALID_FIELD"
+    assert found["ErrorInfo"].metadata["field"] == "plan.ensemble.members[1].weight"
+
+
+def test_what_was_not_found_comes_with_the_nearest_names() -> None:
+    info = details(NotFound("model", "alfa", ["alpha", "zeta"]))["ErrorInfo"]
+    assert dict(info.metadata) == {
+        "kind": "model",
+        "name": "alfa",
+        "nearest": "alpha",
+        "request_id": "r1",
+    }
+
+
+def test_what_stands_in_the_way_is_a_precondition() -> None:
+    violation = details(ModelUnusable("a", "is truncated"))["PreconditionFailure"].violations[0]
+    assert violation.type == "MODEL_UNUSABLE"
+    assert violation.subject == "a"
+    assert violation.description == "is truncated"
+
+
+@pytest.mark.parametrize(
+    "error", [Overloaded("full", 1.25), Unavailable("x", 1.25), WorkerLost("a", "killed", 1.25)]
+)
+def test_what_passes_says_when_to_try_again(error: QuorateError) -> None:
+    delay = details(error)["RetryInfo"].retry_delay
+    assert (delay.seconds, delay.nanos) == (1, 250_000_000)
+
+
+@pytest.mark.parametrize("error", [Internal("x"), NotFound("model", "a", [])])
+def test_what_does_not_pass_has_no_retry(error: QuorateError) -> None:
+    assert "RetryInfo" not in details(error)
+
+
+def test_messages_are_one_short_line() -> None:
+    status = rich_status(Internal("one\n\ttwo\x00 " + "🙂" * 10_000), "r1")
+    assert status.details.startswith("one two")
+    assert status.details.endswith("🙂…")
+    assert len(status.details.encode()) <= 600
+    assert sum(len(value) for _, value in status.trailing_metadata) < 4096
+
+
+def test_a_message_with_half_a_surrogate_pair_can_be_sent() -> None:
+    assert rich_status(Internal("a\ud800b"), "r1").details == "a?b"
+
+
+def test_domain_errors_stay_what_they_are() -> None:
+    error = Overloaded("full", 1.0)
+    assert as_domain_error(error) is error
+
+
+def test_foreign_errors_are_hidden_behind_an_incident(caplog: pytest.LogCaptureFixture) -> None:
+    hidden = as_domain_error(KeyError("password"))
+    assert isinstance(hidden, Internal)
+    assert "password" not in hidden.message
+    assert hidden.metadata["incident"] in hidden.message
+    assert caplog.records[0].exc_info[0] is KeyError

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import math
+from types import MappingProxyType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quorate.engines.contract import Capabilities, ModelFacts, SampledToken
+from quorate.engines.scheduler.generations import Stretch
+from quorate.engines.worker.messages import (
+    Close,
+    Completed,
+    Encode,
+    EncodeContinuation,
+    Encoded,
+    Feed,
+    Fork,
+    Generate,
+    LineBuffer,
+    Load,
+    Loaded,
+    Open,
+    Progress,
+    Refused,
+    Rewind,
+    Sampled,
+    Score,
+    Scored,
+    SetCores,
+    Stop,
+    Unusable,
+    decode_from_worker,
+    decode_to_worker,
+    encode,
+)
+from quorate.request import ChatPrompt, Message, TextPrompt
+from support.scripted_models import draw_options
+
+FACTS = ModelFacts("toy", 512, 8, 4096, Capabilities(chat=True, fork=False, rewind=True), 7, True)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Load("scripted", "/models/a.gguf", {"seed": 1, "say": "é\n"}, [0, 1]),
+        Open(3, 1, False),
+        Open(3, 1, True),
+        Feed(3, [5, 6]),
+        Score(3, [5, 6]),
+        Generate(3, [5, 6], draw_options()),
+        Generate(3, [5], draw_options(seed=2**63, temperature=0.1)),
+        Fork(3, 4, 2, True),
+        Rewind(3, 1),
+        Close(3),
+        Encode(9, TextPrompt("a\nb\udc80")),
+        Encode(9, ChatPrompt((Message("user", "hi\n"), Message("assistant", "")))),
+        EncodeContinuation(9, "x"),
+        SetCores([1]),
+        Stop(),
+    ],
+)
+def test_what_the_coordinator_says_survives_the_wire_in_one_line(message):
+    line = encode(message)
+
+    assert line.endswith(b"\n") and line.count(b"\n") == 1
+    assert decode_to_worker(line[:-1]) == message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Progress(0.25),
+        Loaded(FACTS, 271),
+        Unusable("broken"),
+        Completed([[1, 0], [2, 17]]),
+        Scored(3, [-1.5, -0.0001, -math.inf]),
+        Scored(3, []),
+        Sampled([Stretch(3, [SampledToken(7, -0.1, [])], False, 0)]),
+        Sampled(
+            [
+                Stretch(
+                    3,
+                    [SampledToken(7, -0.1, [(7, -0.1), (8, -2.5)]), SampledToken(8, 0.0, [])],
+                    False,
+                    2,
+                ),
+                Stretch(4, [], False, 0),
+                Stretch(5, [SampledToken(1, -3.25, [])], True, 0),
+            ]
+        ),
+        Sampled([]),
+        Encoded(9, [1, 2]),
+        Refused(9, "InvalidRequest", "messages", "no\nsense"),
+    ],
+)
+def test_what_a_worker_says_survives_the_wire_in_one_line(message):
+    line = encode(message)
+
+    assert line.endswith(b"\n") and line.count(b"\n") == 1
+    assert decode_from_worker(line[:-1]) == message
+
+
+@given(st.lists(st.floats(max_value=0, width=32)))
+def test_log_probs_keep_every_bit_on_the_wire(logprobs):
+    assert decode_from_worker(encode(Scored(1, logprobs))[:-1]) == Scored(1, logprobs)
+
+
+def test_read_only_options_can_be_sent():
+    line = encode(Load("scripted", "", MappingProxyType({"seed": 1}), (0,)))
+
+    assert line == b'["load","scripted","",{"seed":1},[0]]\n'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"3",
+        b'["feed"]',
+        b'["feed",1,[2],3]',
+        b'["open",1,2]',
+        b'["generate",1,[2],3]',
+        b'["generate",1,[2],[3]]',
+        b'["generate",1,[2],{"max_tokens":1}]',
+        b'["unheard_of"]',
+        b"\xff",
+        b"[[]]",
+    ],
+)
+def test_an_unreadable_line_is_a_value_error(line):
+    with pytest.raises(ValueError, match="unreadable message"):
+        decode_to_worker(line)
+
+
+@pytest.mark.parametrize(
+    "line", [b'["drew",1]', b'["drew",[1,[[2]],true,0]]', b'["drew",[1,[[2,-0.5,[3]]],true,0]]']
+)
+def test_drawn_tokens_that_are_none_are_a_value_error(line):
+    with pytest.raises(ValueError, match="unreadable message"):
+        decode_from_worker(line)
+
+
+def test_the_directions_are_not_mixed_up():
+    with pytest.raises(ValueError, match="unreadable message"):
+        decode_from_worker(encode(Stop()))
+
+
+@given(st.lists(st.binary().map(lambda line: line.replace(b"\n", b"")), max_size=5), st.data())
+def test_lines_come_out_whole_however_the_stream_is_cut(lines, data):
+    stream = b"".join(line + b"\n" for line in lines)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=5)))
+    buffer = LineBuffer()
+
+    received = []
+    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        received += buffer.push(stream[start:end])
+
+    assert received == lines

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from quorate.engines.worker import sealed_memory
+from quorate.engines.worker.shared_rows import RowsReader, RowsWriter
+
+
+@pytest.fixture
+def memory():
+    descriptor = sealed_memory.create("quorate-test")
+    yield descriptor
+    os.close(descriptor)
+
+
+def test_rows_written_on_one_side_are_read_on_the_other(memory):
+    writer = RowsWriter(memory, sessions=3, vocabulary=5)
+    reader = RowsReader(memory, sessions=3, vocabulary=5)
+
+    for slot in range(3):
+        writer.row(slot)[:] = np.arange(5, dtype=np.float32) + 10 * slot
+
+    for slot in range(3):
+        assert reader.row(slot).tolist() == [10 * slot + n for n in range(5)]
+        assert reader.row(slot).dtype == np.float32
+
+
+def test_prefix_sums_lie_behind_the_rows_and_touch_none(memory):
+    writer = RowsWriter(memory, sessions=3, vocabulary=17)
+    reader = RowsReader(memory, sessions=3, vocabulary=17)
+
+    for slot in range(3):
+        writer.row(slot)[:] = np.arange(17, dtype=np.float32) + 100 * slot
+        writer.sums(slot)[:] = np.arange(18) + 1000.5 * slot
+    writer.count_step()
+
+    for slot in range(3):
+        assert reader.row(slot).tolist() == [100 * slot + n for n in range(17)]
+        assert reader.sums(slot).tolist() == [1000.5 * slot + n for n in range(18)]
+        assert reader.sums(slot).dtype == np.float64
+    assert reader.steps_done == 1
+
+
+def test_prefix_sums_are_aligned_and_cannot_be_written_by_the_reader(memory):
+    RowsWriter(memory, sessions=2, vocabulary=5)
+    reader = RowsReader(memory, sessions=2, vocabulary=5)
+
+    assert [reader.sums(slot).ctypes.data % 64 for slot in range(2)] == [0, 0]
+    with pytest.raises(ValueError, match="read-only"):
+        reader.sums(0)[0] = 1.0
+
+
+def test_prefix_sums_that_nobody_writes_take_no_memory(memory):
+    vocabulary = 64 * 1024
+    writer = RowsWriter(memory, sessions=4, vocabulary=vocabulary)
+    reader = RowsReader(memory, sessions=4, vocabulary=vocabulary)
+
+    for slot in range(4):
+        writer.row(slot)[:] = 1.0
+    allocated = os.fstat(memory).st_blocks * 512
+
+    assert 4 * 4 * vocabulary <= allocated < 4 * 4 * vocabulary + 8 * vocabulary
+    assert os.fstat(memory).st_size > 4 * (4 + 8) * vocabulary
+    assert reader.row(3).tolist() == [1.0] * vocabulary
+
+
+def test_rows_are_aligned_and_cannot_be_written_by_the_reader(memory):
+    RowsWriter(memory, sessions=2, vocabulary=5)
+    reader = RowsReader(memory, sessions=2, vocabulary=5)
+
+    assert [reader.row(slot).ctypes.data % 64 for slot in range(2)] == [0, 0]
+    with pytest.raises(ValueError, match="read-only"):
+        reader.row(0)[0] = 1.0
+
+
+def test_a_row_outlives_its_reader(memory):
+    writer = RowsWriter(memory, sessions=1, vocabulary=2)
+    row = RowsReader(memory, sessions=1, vocabulary=2).row(0)
+    writer.row(0)[:] = 7.0
+    del writer
+
+    assert row.tolist() == [7.0, 7.0]
+
+
+def test_the_header_tells_of_turns_and_steps(memory):
+    writer = RowsWriter(memory, sessions=1, vocabulary=2)
+    reader = RowsReader(memory, sessions=1, vocabulary=2)
+    assert (reader.busy_since_ns, reader.steps_done) == (0, 0)
+
+    writer.set_busy_since(2**62)
+    writer.count_step()
+    writer.count_step()
+
+    assert (reader.busy_since_ns, reader.steps_done) == (2**62, 2)
+
+
+def test_memory_that_could_still_shrink_is_not_mapped(memory):
+    os.ftruncate(memory, 64 + 64)
+
+    with pytest.raises(ValueError, match="not sealed"):
+        RowsReader(memory, sessions=1, vocabulary=2)
+
+
+def test_memory_of_another_size_is_not_mapped(memory):
+    RowsWriter(memory, sessions=1, vocabulary=2)
+
+    with pytest.raises(ValueError, match="have 192 bytes where 320 were expected"):
+        RowsReader(memory, sessions=2, vocabulary=2)
+
+
+def test_sealed_memory_can_neither_shrink_nor_grow(memory):
+    sealed_memory.write(memory, b"table")
+
+    for size in (0, 100):
+        with pytest.raises(PermissionError):
+            os.ftruncate(memory, size)
+    assert sealed_memory.read(memory) == b"table"

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from quorate.engines.spec import EngineSpec
+from quorate.engines.worker.statuses import WorkerPhase
+from quorate.errors import ModelUnusable, NotFound, SettingsError, Unavailable
+from quorate.fleet.fleet import Fleet, ModelSource
+from quorate.fleet.status import ModelState
+from support.managed_engines import (
+    Cast,
+    ManagedInProcess,
+    broken_source,
+    loaded_fleet,
+    scripted_source,
+)
+
+
+async def reaches(fleet: Fleet, model: str, state: ModelState) -> None:
+    async with asyncio.timeout(5):
+        async for status in fleet.watch():
+            if status.id == model and status.state is state:
+                return
+
+
+async def test_a_loaded_model_tells_its_facts() -> None:
+    fleet = await loaded_fleet(Cast(), a={"context_length": 128, "sessions": 3})
+    status = fleet.get("a")
+    assert status.state is ModelState.READY
+    assert (status.context_length, status.sessions, status.chat) == (128, 3, True)
+    assert status.vocabulary_size > 0
+    assert status.memory_bytes == 4096
+    await fleet.close()
+
+
+async def test_a_loaded_model_tells_whether_its_tokens_have_bytes() -> None:
+    fleet = await loaded_fleet(Cast(), a={}, b={"vocabulary": "opaque"})
+    assert (fleet.get("a").has_bytes, fleet.get("b").has_bytes) == (True, False)
+    await fleet.close()
+
+
+async def test_cores_are_divided_anew_with_every_model_that_comes_or_goes() -> None:
+    cast = Cast()
+    fleet = await loaded_fleet(cast, a={})
+    assert cast.engines["a"].cores == (0, 1)
+    fleet.add(scripted_source("b"))
+    await fleet.load("b")
+    assert (cast.engines["a"].cores, cast.engines["b"].cores) == ((0,), (1,))
+    await fleet.unload("b")
+    assert cast.engines["a"].cores == (0, 1)
+    assert fleet.get("b").cores == ()
+    await fleet.close()
+
+
+async def test_a_model_that_cannot_be_loaded_fails_alone_with_its_reason() -> None:
+    fleet = await loaded_fleet(Cast(), a={})
+    fleet.add(broken_source("bad", "wrong magic"))
+    with pytest.raises(ModelUnusable, match=r"^bad: wrong magic$"):
+        await fleet.load("bad")
+    assert fleet.get("bad").state is ModelState.FAILED
+    assert fleet.get("bad").message == "wrong magic"
+    assert fleet.get("a").state is ModelState.READY
+    await fleet.close()
+
+
+async def test_a_failed_model_can_be_loaded_again() -> None:
+    cast = Cast(ready=False)
+    fleet = Fleet(cast.start, (0,))
+    fleet.add(scripted_source("a"))
+    first = asyncio.create_task(fleet.load("a"))
+    await reaches(fleet, "a", ModelState.LOADING)
+    async with asyncio.timeout(5):
+        while "a" not in cast.engines:
+            await asyncio.sleep(0)
+    cast.engines["a"].become(WorkerPhase.FAILED, "died three times while loading")
+    with pytest.raises(ModelUnusable, match="died three times"):
+        await first
+    second = asyncio.create_task(fleet.load("a"))
+    previous = cast.engines["a"]
+    async with asyncio.timeout(5):
+        while cast.engines["a"] is previous:
+            await asyncio.sleep(0)
+    cast.engines["a"].become(WorkerPhase.READY)
+    assert (await second).state is ModelState.READY
+    await fleet.close()
+
+
+async def test_a_restarting_model_is_not_handed_out_until_it_is_back() -> None:
+    cast = Cast()
+    fleet = await loaded_fleet(cast, a={})
+    cast.engines["a"].become(WorkerPhase.RESTARTING, "killed by SIGKILL")
+    await reaches(fleet, "a", ModelState.RESTARTING)
+    assert fleet.get("a").message == "killed by SIGKILL"
+    with pytest.raises(Unavailable, match="model a is restarting"), fleet.use(["a"]):
+        pass
+    cast.engines["a"].become(WorkerPhase.READY)
+    await reaches(fleet, "a", ModelState.READY)
+    with fleet.use(["a"]) as engines:
+        assert engines == [cast.engines["a"]]
+    await fleet.close()
+
+
+async def test_unloading_waits_for_those_who_use_the_model() -> None:
+    cast = Cast()
+    fleet = await loaded_fleet(cast, a={})
+    with fleet.use(["a"]):
+        unloading = asyncio.create_task(fleet.unload("a"))
+        await reaches(fleet, "a", ModelState.UNLOADING)
+        with pytest.raises(Unavailable, match="unloading"), fleet.use(["a"]):
+            pass
+        with pytest.raises(Unavailable, match="being unloaded"):
+            await fleet.load("a")
+        assert not unloading.done()
+    assert (await unloading).state is ModelState.UNLOADED
+    assert (await fleet.load("a")).state is ModelState.READY
+    await fleet.close()
+
+
+async def test_a_model_outside_the_configuration_is_found_and_added() -> None:
+    cast = Cast()
+
+    def find(name: str) -> object:
+        if name == "extra":
+            return scripted_source("extra")
+        raise NotFound("model", name, ["extra"])
+
+    fleet = Fleet(cast.start, (0,), find)  # type: ignore[arg-type]
+    assert (await fleet.load("extra")).state is ModelState.READY
+    with pytest.raises(NotFound, match="did you mean extra"):
+        await fleet.load("extr")
+    assert [status.id for status in fleet.list()] == ["extra"]
+    await fleet.close()
+
+
+async def test_an_unknown_model_is_not_found_by_any_call() -> None:
+    fleet = await loaded_fleet(Cast(), a={})
+    with pytest.raises(NotFound):
+        fleet.get("b")
+    with pytest.raises(NotFound):
+        await fleet.unload("b")
+    with pytest.raises(NotFound), fleet.use(["b"]):
+        pass
+    await fleet.close()
+
+
+async def test_a_slow_watcher_gets_the_latest_state_and_never_a_backlog() -> None:
+    cast = Cast()
+    fleet = await loaded_fleet(cast, a={})
+    changes = fleet.watch()
+    assert (await anext(changes)).state is ModelState.READY
+    for number in range(100):
+        cast.engines["a"].become(WorkerPhase.RESTARTING, f"death {number}")
+        await asyncio.sleep(0)
+    await reaches(fleet, "a", ModelState.RESTARTING)
+    cast.engines["a"].become(WorkerPhase.READY)
+    await reaches(fleet, "a", ModelState.READY)
+    seen = await anext(changes)
+    assert seen.state is ModelState.READY
+    await changes.aclose()  # type: ignore[attr-defined]
+    await fleet.close()
+
+
+async def test_loading_goes_on_when_the_caller_leaves() -> None:
+    cast = Cast(ready=False)
+    fleet = Fleet(cast.start, (0,))
+    fleet.add(scripted_source("a"))
+    caller = asyncio.create_task(fleet.load("a"))
+    async with asyncio.timeout(5):
+        while "a" not in cast.engines:
+            await asyncio.sleep(0)
+    caller.cancel()
+    cast.engines["a"].become(WorkerPhase.READY)
+    await reaches(fleet, "a", ModelState.READY)
+    await fleet.close()
+
+
+async def test_a_defect_in_getting_the_files_fails_the_model_instead_of_keeping_it_loading() -> (
+    None
+):
+    async def prepare(on_progress: Callable[[float], None]) -> EngineSpec:
+        raise OSError("no space left on device")
+
+    fleet = Fleet(Cast().start, (0,))
+    fleet.add(ModelSource("a", "scripted", prepare))
+    async with asyncio.timeout(5):
+        with pytest.raises(ModelUnusable, match="no space left on device"):
+            await fleet.load("a")
+    assert fleet.get("a").state is ModelState.FAILED
+    await fleet.close()
+
+
+async def test_an_engine_that_cannot_be_started_fails_the_model() -> None:
+    def start(spec: EngineSpec, cores: Sequence[int]) -> ManagedInProcess:
+        raise SettingsError("cores: [7] are not among the usable cores [0]")
+
+    fleet = Fleet(start, (0,))
+    fleet.add(scripted_source("a"))
+    async with asyncio.timeout(5):
+        with pytest.raises(ModelUnusable, match="not among the usable cores"):
+            await fleet.load("a")
+    assert fleet.get("a").cores == ()
+    await fleet.close()
+
+
+async def test_a_download_that_still_reports_after_the_unloading_changes_nothing() -> None:
+    reports: list[Callable[[float], None]] = []
+
+    async def prepare(on_progress: Callable[[float], None]) -> EngineSpec:
+        on_progress(0.25)
+        reports.append(on_progress)
+        await asyncio.Event().wait()
+        raise AssertionError("is cancelled")
+
+    fleet = Fleet(Cast().start, (0,))
+    fleet.add(ModelSource("a", "scripted", prepare))
+    caller = asyncio.create_task(fleet.load("a"))
+    await reaches(fleet, "a", ModelState.DOWNLOADING)
+    leaving = asyncio.create_task(fleet.unload("a"))
+    await reaches(fleet, "a", ModelState.UNLOADING)
+    reports[0](0.5)
+    assert fleet.get("a").state is not ModelState.DOWNLOADING
+    await leaving
+    reports[0](0.75)
+    assert fleet.get("a").state is ModelState.UNLOADED
+    with pytest.raises(Unavailable):
+        await caller
+    await fleet.close()

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+
+from quorate.ledger.charges import Charge, ModelCharge
+from quorate.ledger.export import csv_lines, json_lines
+from quorate.request import EnergyTier
+
+CHARGE = Charge(
+    attempt_id="a1",
+    request_id='=cmd("x")',
+    started_at=1.5,
+    finished_at=2.5,
+    plan_kind="remote",
+    outcome="finished",
+    plan='{"a": "b, c"}',
+    key="line\nbreak",
+    joules=0.5,
+    tier=EnergyTier.MEASURED,
+    usd=Decimal("0.100000001"),
+    models=(ModelCharge("m", usd=Decimal("0.1")),),
+)
+
+
+def test_every_charge_is_one_json_object_with_gaps_as_null() -> None:
+    lines = list(json_lines([CHARGE, CHARGE]))
+    assert len(lines) == 2 and all(line.count("\n") == 1 for line in lines)
+    values = json.loads(lines[0])
+    assert values["usd"] == 0.100000001
+    assert values["tier"] == "measured"
+    assert values["reserved_usd"] is None
+    assert values["request_id"] == '=cmd("x")'
+    assert values["models"][0] == {
+        "model": "m",
+        "prompt_tokens": 0,
+        "cached_prompt_tokens": 0,
+        "generated_tokens": 0,
+        "busy_ms": 0.0,
+        "joules": None,
+        "tier": "unavailable",
+        "usd": 0.1,
+    }
+
+
+def test_csv_survives_commas_quotes_and_line_breaks() -> None:
+    [row] = csv.DictReader("".join(csv_lines([CHARGE])).splitlines(keepends=True))
+    assert row["plan"] == '{"a": "b, c"}'
+    assert row["key"] == "line\nbreak"
+    assert (row["usd"], row["reserved_usd"], row["tier"]) == ("0.100000001", "", "measured")
+    assert json.loads(row["models"])[0]["model"] == "m"
+
+
+def test_a_cell_that_a_spreadsheet_would_run_is_made_harmless() -> None:
+    [row] = csv.DictReader("".join(csv_lines([CHARGE])).splitlines(keepends=True))
+    assert row["request_id"] == '\'=cmd("x")'
+
+
+def test_exports_take_no_more_charges_than_are_asked_for() -> None:
+    taken = []
+
+    def endless() -> Iterator[Charge]:
+        while True:
+            taken.append(CHARGE)
+            yield CHARGE
+
+    lines = csv_lines(endless())
+    next(lines)
+    assert taken == []
+    next(lines)
+    next(json_lines(endless()))
+    assert len(taken) == 2
