@@ -9,7 +9,7 @@ import pytest
 
 from quorate.client import ServiceError
 from quorate.v1 import inference_pb2, plan_pb2
-from support.byte_voices import everything_is_free
+from support.byte_predictors import everything_is_free
 from support.service import Service, scripted_service
 
 PAIR: dict[str, dict[str, Any]] = {

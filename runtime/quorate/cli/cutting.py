@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quorate.dispatch.seating import spare_cells
+from quorate.ensemble.alignments.bytes.alignment import beam_margin
 from quorate.routing.resolve import DEFAULT_WIDTH
 
 # BOS, the space that SentencePiece puts before a text, and one that no text fills.
@@ -56,7 +56,7 @@ class Limits:
 
     @property
     def _reserve(self) -> int:
-        return spare_cells(self.width)
+        return beam_margin(self.width)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from quorate.dispatch.attempt import Attempt, RemoteSpent, Run
-from quorate.dispatch.votes import seated
+from quorate.dispatch.voting import open_ensemble, steps
 from quorate.errors import RemoteFailed
 from quorate.fleet.fleet import Fleet
 from quorate.remotes.contract import RemoteEnd, RemoteRequest, RemoteText
@@ -34,7 +34,7 @@ def vote(
     """Answers with one vote.
 
     Raises:
-        QuorateError: What ``votes.seated`` and the decode loops raise.
+        QuorateError: What ``open_ensemble`` and the decode loop raise.
     """
     return stage_run(attempt.decision, fleet, request, request.response, attempt, wanted)
 
@@ -58,12 +58,13 @@ async def stage_run(
         wanted: Most tokens of the answer.
     """
     started_at = time.perf_counter()
-    async with seated(fleet, request.prompt, decision, wanted) as members:
-        run = Run(decision, members.table, started_at, members.table.waited_seconds)
+    async with open_ensemble(fleet, request.prompt, decision, wanted) as ensemble:
+        run = Run(decision, ensemble, started_at, ensemble.waited_seconds)
         attempt.runs.append(run)
         yield Begun()
-        async with aclosing(members.run(request, response, wanted)) as steps:
-            async for step in steps:
+        answer = steps(ensemble, decision, request, response, wanted)
+        async with aclosing(answer):
+            async for step in answer:
                 if isinstance(step, FinishReason):
                     run.end(step)
                 elif isinstance(step, Delta) and step.tokens:

@@ -10,7 +10,7 @@ from typing import Any
 
 from quorate.dispatch.activity import Visit
 from quorate.dispatch.stopwatch import Stopwatch
-from quorate.ensemble.seats import Table
+from quorate.ensemble.ensemble import Ensemble
 from quorate.ledger.budgets import Hold
 from quorate.ledger.prices import Price
 from quorate.ledger.usage import total_usage
@@ -62,7 +62,7 @@ class Run:
     """
 
     decision: Decision
-    table: Table[Any]
+    ensemble: Ensemble[Any]
     started_at: float
     waited_seconds: float = 0.0
     stalled_seconds: float = 0.0
@@ -80,7 +80,7 @@ class Run:
         """Notes that the answer is complete."""
         self.ended_at = time.perf_counter()
         self.reason = reason
-        self.length = self.table.length
+        self.length = self.ensemble.length
 
 
 @dataclass(slots=True)
@@ -150,7 +150,7 @@ class Attempt:
         """What its models computed so far, by model; those that did nothing yet have no work."""
         done = {model: Work() for model in self.models}
         for run in self.runs:
-            for model, work in run.table.work().items():
+            for model, work in run.ensemble.work().items():
                 done[model] = done.get(model, Work()) + work
         return done
 
@@ -231,7 +231,7 @@ def _by_model(runs: Sequence[Run]) -> list[ModelUsage]:
     """Usage of each model, over all votes it took part in."""
     total: dict[str, ModelUsage] = {}
     for run in runs:
-        for usage in run.table.usage():
+        for usage in run.ensemble.usage():
             known = total.get(usage.model)
             total[usage.model] = usage if known is None else _added(known, usage)
     return list(total.values())

@@ -59,7 +59,7 @@ def learn(
     if attempt.remote is not None:
         _learn_remote(profiles, attempt, attempt.remote)
         return
-    models = [seat for run in attempt.runs for seat in run.table.work()]
+    models = [model for run in attempt.runs for model in run.ensemble.work()]
     for run in attempt.runs:
         told = energies if len(models) == len(set(models)) else {}
         _learn_run(profiles, attempt, run, batch, told)
@@ -75,9 +75,9 @@ def _learn_run(
     if run.ended_at is None or run.reason is None:
         return
     seconds = run.ended_at - run.started_at - run.waited_seconds
-    if run.stalled_seconds > _MOST_STALLED * seconds or run.table.was_disturbed:
+    if run.stalled_seconds > _MOST_STALLED * seconds or run.ensemble.was_disturbed:
         return
-    usages = run.table.usage()
+    usages = run.ensemble.usage()
     longest = max(usages, key=lambda usage: usage.prompt_tokens)
     energy = total_energy([energies.get(usage.model, Energy()) for usage in usages])
     first = None

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quorate.dispatch.attempt import Attempt, Run
-from quorate.dispatch.seating import Guest
-from quorate.dispatch.votes import Seated, seated
-from quorate.ensemble.scoring import score, score_bytes
-from quorate.ensemble.seats import Seat
-from quorate.ensemble.union_decode import score_union
+from quorate.dispatch.voting import open_ensemble
+from quorate.ensemble.decode import score
+from quorate.ensemble.ensemble import Ensemble
+from quorate.ensemble.member import Member
 from quorate.errors import InvalidRequest, PromptTooLong
 from quorate.fleet.fleet import Fleet
 from quorate.request import Alignment, MemberScore, Prompt, ScoreRequest, TextPrompt, Token
@@ -25,47 +24,51 @@ async def score_run(
     Raises:
         InvalidRequest: A member has no tokens for it.
         PromptTooLong: It does not fit a member's context.
-        QuorateError: What ``votes.seated`` and the scoring loops raise.
+        QuorateError: What ``open_ensemble`` and ``ensemble.decode.score`` raise.
     """
-    wanted = len(request.continuation.encode())
+    decision, max_tokens = attempt.decision, len(request.continuation.encode())
     started_at = time.perf_counter()
-    async with seated(fleet, request.prompt, attempt.decision, wanted) as members:
-        attempt.runs.append(Run(attempt.decision, members.table, started_at))
-        continuations = await _continuations(request.continuation, request.prompt, members)
-        members.table.start()
-        tokens = await _scored(request.continuation, continuations, members)
-        scores = [_member_score(one, len(continuations[one.model])) for one in members.table.seats]
+    async with open_ensemble(fleet, request.prompt, decision, max_tokens) as ensemble:
+        attempt.runs.append(Run(decision, ensemble, started_at))
+        continuations = await _continuations(request.continuation, request.prompt, ensemble)
+        symbols = _symbols(request.continuation, continuations, decision.alignment, ensemble)
+        ensemble.start()
+        tokens = await score(ensemble, decision.rule, symbols)
+        scores = [_member_score(one, len(continuations[one.model])) for one in ensemble.members]
         return tokens, tuple(scores)
 
 
-async def _scored(
-    text: str, continuations: Mapping[str, Sequence[int]], seated: Seated
-) -> list[Token]:
-    """Scores a continuation in the way of the plan's alignment."""
-    decision, first = seated.decision, seated.guests[0]
-    if decision.alignment is Alignment.BYTE_EXACT:
-        return await score_bytes(seated.table, decision.rule, text.encode())
-    tokens, vocabulary = continuations[first.model], first.engine.vocabulary
-    if decision.alignment is Alignment.UNION_TOP_K:
-        pieces = [vocabulary.pieces[token] for token in tokens]
-        return await score_union(seated.table, decision.rule, pieces)
-    return await score(seated.table, vocabulary, decision.rule, tokens)
+def _symbols(
+    text: str,
+    continuations: Mapping[str, Sequence[int]],
+    alignment: Alignment,
+    ensemble: Ensemble[Any],
+) -> Sequence[Any]:
+    """The text to score as symbols of the alignment, where that is open as the first member's."""
+    if alignment is Alignment.BYTE_EXACT:
+        return text.encode()
+    first = ensemble.members[0]
+    tokens, pieces = continuations[first.model], first.engine.vocabulary.pieces
+    if alignment is Alignment.UNION_TOP_K:
+        return [pieces[token] for token in tokens]
+    return tokens
 
 
-async def _continuation(text: str, prompt: Prompt, guest: Guest) -> list[int]:
+async def _continuation(text: str, prompt: Prompt, member: Member[Any]) -> Sequence[int]:
     """The text to score in a member's tokens.
 
     At the very beginning of a document it is cut as such, with the space that some tokenizers put
     there.
     """
     if prompt != TextPrompt(""):
-        return await guest.engine.encode_continuation(text)
-    tokens = await guest.engine.encode(TextPrompt(text))
-    start = len(guest.tokens)
-    return tokens[start:] if tokens[:start] == guest.tokens else tokens
+        return await member.engine.encode_continuation(text)
+    tokens, before = await member.engine.encode(TextPrompt(text)), member.prompt.tokens
+    return tokens[len(before) :] if tokens[: len(before)] == before else tokens
 
 
-async def _continuations(text: str, prompt: Prompt, seated: Seated) -> dict[str, list[int]]:
+async def _continuations(
+    text: str, prompt: Prompt, ensemble: Ensemble[Any]
+) -> dict[str, Sequence[int]]:
     """The text to score in every member's tokens, by model.
 
     Raises:
@@ -73,26 +76,26 @@ async def _continuations(text: str, prompt: Prompt, seated: Seated) -> dict[str,
         PromptTooLong: It does not fit a member's context.
     """
     continuations = {}
-    for guest in seated.guests:
-        tokens = await _continuation(text, prompt, guest)
+    for member in ensemble.members:
+        tokens = await _continuation(text, prompt, member)
         if not tokens:
             raise InvalidRequest("continuation", "has no tokens; give text that can be scored")
-        if len(tokens) > guest.room:
+        if len(tokens) > member.prompt.max_tokens:
             raise PromptTooLong(
                 "continuation",
-                f"has {len(tokens)} tokens for model {guest.model}, and its context has room "
-                f"for {guest.room}",
+                f"has {len(tokens)} tokens for model {member.model}, and its context has room "
+                f"for {member.prompt.max_tokens}",
             )
-        continuations[guest.model] = tokens
+        continuations[member.model] = tokens
     return continuations
 
 
-def _member_score(seat: Seat[Any], tokens: int) -> MemberScore:
+def _member_score(member: Member[Any], tokens: int) -> MemberScore:
     return MemberScore(
-        model=seat.model,
-        logprob=seat.logprob,
+        model=member.model,
+        logprob=member.logprob,
         tokens=tokens,
-        forwards=seat.forwards,
-        weight=seat.shares / max(1, seat.steps),
-        dropped_mass=seat.dropped_mass,
+        forwards=member.forwards,
+        weight=member.weight_sum / max(1, member.steps),
+        dropped_mass=member.dropped_mass,
     )

@@ -1,6 +1,8 @@
-"""The vote: members' next-token distributions become one, and one token is drawn from it.
+"""The vote: members' next-symbol distributions become one, and one symbol is chosen from it.
 
-``fusion`` mixes, ``sampling`` draws, ``votes`` tells who wanted what, ``stops`` and ``text`` turn
-the chosen bytes into text; none of these knows an engine, a clock or a network. ``decode`` is the
-loop around them, and ``run_ahead`` what takes its place where one member alone can do without.
+``assembly`` makes an ``Ensemble`` of a decision and a prompt; ``decode`` is the loop over it, for
+sampling and for scoring, and ``plain_generation`` what takes its place where one member alone can
+do without. ``alignments`` say what a symbol is, ``constraint`` what may come next. ``fusion``
+mixes, ``sampling`` draws, ``weighting`` weighs; ``stops``, ``text`` and ``transcript`` turn what was
+chosen into text. None of these knows a clock or a network.
 """

@@ -1,18 +1,25 @@
-"""The decode loop over tokens: mix, draw, feed, tell; until something ends it."""
+"""The decode loop: fuse, choose, tell the members, tell the caller; until something ends it.
+
+There is one loop for every alignment, and one for sampling and scoring alike: what differs is what
+a symbol is (``AlignmentStrategy``) and who chooses it (``Choice``).
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from quorate.engines.contract import LogProbs
-from quorate.engines.vocabulary import Vocabulary
-from quorate.ensemble.answer import Answer, Grown
+from quorate.ensemble.alignments.contract import Limit
+from quorate.ensemble.constraint import Constraint, Unconstrained
+from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.fusion import Fuser
 from quorate.ensemble.sampling import Sampler
-from quorate.ensemble.seats import Table
-from quorate.ensemble.votes import top_candidates, votes
+from quorate.ensemble.transcript import Transcript
+from quorate.ensemble.votes import token_of
+from quorate.errors import PromptTooLong
 from quorate.request import (
     CombinationRule,
     Delta,
@@ -25,109 +32,199 @@ from quorate.request import (
 
 Step: TypeAlias = Delta | Notice | FinishReason
 
+Symbol = TypeVar("Symbol")
+_ChosenSymbol = TypeVar("_ChosenSymbol", covariant=True)
+
 
 @dataclass(frozen=True, slots=True)
-class Ballot:
-    """How the members of a table vote.
+class DecodeParams:
+    """How an ensemble decodes one answer.
 
     Attributes:
-        vocabulary: The symbols they vote on: the vocabulary that all share, or the bytes.
-        most_tokens: The answer ends after this many tokens, for the reason ``at_limit``.
+        limit: The most tokens of the answer, and why it ends there.
     """
 
-    vocabulary: Vocabulary
     rule: CombinationRule
     sampler: Sampler
     stopping: StoppingOptions
     response: ResponseOptions
-    most_tokens: int
-    at_limit: FinishReason
+    limit: Limit
 
 
-class Written:
-    """The answer to a ballot, token after token, and what ends it."""
+class Choice(Protocol[_ChosenSymbol]):
+    """Who chooses the next symbol."""
 
-    def __init__(self, ballot: Ballot) -> None:
-        self._ballot = ballot
-        self._answer = Answer(ballot.stopping)
-        self._count = 0
+    @property
+    def given(self) -> _ChosenSymbol | None:
+        """The symbol that will be chosen, where that is known before."""
+        ...
 
-    def add(self, token: int) -> Grown:
-        """Adds a token that does not end generation."""
-        self._count += 1
-        grown = self._answer.push(self._ballot.vocabulary.pieces[token])
-        if grown.ended is None and self._count >= self._ballot.most_tokens:
-            rest = self._answer.finish()
-            return Grown(grown.text + rest.text, rest.ended or self._ballot.at_limit)
-        return grown
+    def choose(self, mixture: LogProbs) -> int:
+        """Chooses the next symbol.
 
-    def end(self) -> tuple[Step, ...]:
-        """Gives what is left to tell where a token ends generation."""
-        rest = self._answer.finish()
-        ended = rest.ended or FinishReason.END_OF_GENERATION
-        return (Delta(rest.text, ()), ended) if rest.text else (ended,)
+        Args:
+            mixture: Log-probs of the symbols, float32, without those that a constraint rules out.
+
+        Returns:
+            Its index.
+        """
+        ...
+
+    def ends_before(self, index: int) -> FinishReason | None:
+        """Why the answer ends before the chosen symbol, which is then no part of it."""
+        ...
+
+    def ends_behind(self) -> FinishReason | None:
+        """Why the answer ends behind the chosen symbol."""
+        ...
 
 
-async def decode(
-    table: Table[int], ballot: Ballot, written: Written | None = None
+def decode(
+    ensemble: Ensemble[Symbol], params: DecodeParams, transcript: Transcript | None = None
 ) -> AsyncGenerator[Step, None]:
-    """Runs the vote over an open table whose prompts have been fed.
-
-    The chosen token is fed to every member before the caller hears of it, so that the members
-    compute while the text travels.
+    """Decodes an answer with an open ensemble whose prompts have been fed.
 
     Args:
-        table: The members.
-        ballot: How they vote.
-        written: The answer so far, which the members have been fed too; None where it begins.
+        ensemble: The members.
+        params: How they decode.
+        transcript: The answer so far, which the members have been fed too; None where it begins.
 
     Yields:
-        Deltas, one for each token, and notices; at last the reason the answer ended.
+        Deltas and notices; at last the reason the answer ended.
 
     Raises:
-        WorkerLost: A member died and the table's policy does not go on without it.
+        WorkerLost: A member died and the ensemble's policy does not go on without it.
         Unavailable: A member died and will not come back.
     """
-    written = Written(ballot) if written is None else written
-    fuser = Fuser(ballot.rule, len(ballot.vocabulary))
-    pieces = ballot.vocabulary.pieces
-    ending = ballot.vocabulary.end_of_generation
-    while True:
-        rows = await table.rows()
-        for notice in table.take_notices():
-            yield notice
-        mixture = fuser.fuse(rows, table.weights)
-        chosen = ballot.sampler.sample(mixture)
-        if chosen in ending:
-            for step in written.end():
-                yield step
-            return
-        table.observe(rows, chosen, len(pieces[chosen]))
-        token = _token(chosen, mixture, rows, bool(fuser.tied), table, ballot)
-        grown = written.add(chosen)
-        if grown.ended is None:
-            await table.tell(chosen)
-        yield Delta(grown.text, (token,))
-        if grown.ended is not None:
-            yield grown.ended
-            return
-
-
-def _token(
-    chosen: int,
-    mixture: LogProbs,
-    rows: Sequence[LogProbs],
-    tied: bool,
-    table: Table[int],
-    ballot: Ballot,
-) -> Token:
-    pieces = ballot.vocabulary.pieces
-    shown = ballot.response
-    return Token(
-        chosen,
-        pieces[chosen],
-        float(mixture[chosen]),
-        top_candidates(mixture, pieces, shown.top_logprobs) if shown.top_logprobs else (),
-        votes(table.seats, rows, table.weights, chosen) if shown.member_votes else (),
-        tied,
+    alignment = ensemble.alignment
+    return _decode(
+        ensemble,
+        params.rule,
+        _Sampled(ensemble, params),
+        alignment.constraint,
+        transcript or alignment.transcript(params.stopping),
+        params.response,
     )
+
+
+async def score(
+    ensemble: Ensemble[Symbol], rule: CombinationRule, continuation: Sequence[Symbol]
+) -> list[Token]:
+    """Scores a continuation in the steps that decoding would take.
+
+    So a generated answer scores what its stream said.
+
+    Args:
+        ensemble: Open, its prompts fed.
+        rule: How the members' distributions become one.
+        continuation: At least one symbol.
+
+    Returns:
+        The continuation's tokens, or words where the members compare bytes, with their log-probs in
+        nats.
+
+    Raises:
+        PromptTooLong: A member has no room for it.
+        WorkerLost: A member died and the ensemble's policy does not go on without it.
+        Unavailable: A member died and will not come back.
+    """
+    scored: list[Token] = []
+    steps = _decode(
+        ensemble,
+        rule,
+        _Given[Symbol](ensemble, continuation),
+        Unconstrained(),
+        ensemble.alignment.transcript(StoppingOptions()),
+        ResponseOptions(),
+    )
+    async with aclosing(steps):
+        async for step in steps:
+            if isinstance(step, Delta):
+                scored.extend(step.tokens)
+            elif step is FinishReason.CONTEXT_FULL:
+                raise PromptTooLong(
+                    "continuation", "fills the context of a member; give less of it"
+                )
+    return scored
+
+
+async def _decode(
+    ensemble: Ensemble[Symbol],
+    rule: CombinationRule,
+    choice: Choice[Symbol],
+    constraint: Constraint,
+    transcript: Transcript,
+    response: ResponseOptions,
+) -> AsyncGenerator[Step, None]:
+    """The loop.
+
+    The chosen symbol is told to every member before the caller hears of it, so that the members
+    compute while the text travels.
+    """
+    alignment, fuser = ensemble.alignment, Fuser(rule)
+    while True:
+        distributions = await ensemble.distributions()
+        for notice in ensemble.take_notices():
+            yield notice
+        given = choice.given
+        rows = alignment.compare(ensemble.members, distributions, given)
+        mixture = fuser.fuse(rows, ensemble.weights)
+        chosen = choice.choose(constraint.mask(mixture))
+        if (ended := choice.ends_before(chosen)) is not None:
+            steps = transcript.end(ended)
+        else:
+            tied = given is None and bool(fuser.tied)
+            token = token_of(chosen, mixture, rows, tied, ensemble, response)
+            ensemble.observe(rows, chosen, len(token.piece))
+            constraint.accept(chosen)
+            steps = transcript.add(token, choice.ends_behind())
+        if transcript.ended is None:
+            await ensemble.tell(alignment.symbol(chosen))
+        for step in steps:
+            yield step
+        if transcript.ended is not None:
+            return
+
+
+class _Sampled(Generic[Symbol]):
+    """``Choice`` by a sampler."""
+
+    given = None
+
+    def __init__(self, ensemble: Ensemble[Symbol], params: DecodeParams) -> None:
+        self.choose = params.sampler.sample
+        self._ensemble = ensemble
+        self._limit = params.limit
+
+    def ends_before(self, index: int) -> FinishReason | None:
+        return self._ensemble.alignment.ends_before(index, self._ensemble.members, self._limit)
+
+    def ends_behind(self) -> FinishReason | None:
+        return self._ensemble.alignment.ends_behind(self._ensemble.members, self._limit)
+
+
+class _Given(Generic[Symbol]):
+    """``Choice`` of a text that is known. Its last symbol is fed to nobody and needs no room."""
+
+    def __init__(self, ensemble: Ensemble[Symbol], symbols: Sequence[Symbol]) -> None:
+        self._ensemble = ensemble
+        self._symbols = symbols
+        self._chosen = 0
+
+    @property
+    def given(self) -> Symbol:
+        return self._symbols[self._chosen]
+
+    def choose(self, mixture: LogProbs) -> int:
+        index = self._ensemble.alignment.index(self.given)
+        self._chosen += 1
+        return index
+
+    def ends_before(self, index: int) -> FinishReason | None:
+        ensemble, last = self._ensemble, self._symbols[self._chosen - 1]
+        if self.ends_behind() or ensemble.alignment.fits(ensemble.members, last):
+            return None
+        return FinishReason.CONTEXT_FULL
+
+    def ends_behind(self) -> FinishReason | None:
+        return FinishReason.MAX_TOKENS if self._chosen == len(self._symbols) else None

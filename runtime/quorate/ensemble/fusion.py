@@ -18,21 +18,16 @@ class Fuser:
 
     Args:
         rule: How to mix.
-        vocabulary_size: Length of every row.
 
     Attributes:
         tied: After a majority vote that ended in a tie, the tokens that share the most votes, the
             one that won first; otherwise empty.
     """
 
-    def __init__(self, rule: CombinationRule, vocabulary_size: int) -> None:
+    def __init__(self, rule: CombinationRule) -> None:
         self.tied: tuple[int, ...] = ()
         self._rule = rule
-        self._out: LogProbs = np.empty(vocabulary_size, np.float32)
-        self._scratch: tuple[LogProbs, LogProbs] = (
-            np.empty(vocabulary_size, np.float32),
-            np.empty(vocabulary_size, np.float32),
-        )
+        self._size_buffers(0)
 
     def fuse(self, rows: Sequence[LogProbs], weights: Sequence[float]) -> LogProbs:
         """Mixes one step.
@@ -59,6 +54,8 @@ class Fuser:
         self.tied = ()
         if len(rows) == 1:
             return rows[0]
+        if len(rows[0]) != len(self._out):
+            self._size_buffers(len(rows[0]))
         match self._rule:
             case CombinationRule.LINEAR:
                 linear(rows, weights, self._out, self._scratch)
@@ -68,6 +65,13 @@ class Fuser:
                 self.tied = majority(rows, weights, self._out)
         return self._out
 
+    def _size_buffers(self, symbols: int) -> None:
+        self._out: LogProbs = np.empty(symbols, np.float32)
+        self._scratch: tuple[LogProbs, LogProbs] = (
+            np.empty(symbols, np.float32),
+            np.empty(symbols, np.float32),
+        )
+
 
 def fuse(rule: CombinationRule, rows: Sequence[LogProbs], weights: Sequence[float]) -> LogProbs:
     """Mixes a single step; ``Fuser.fuse`` with buffers of its own.
@@ -75,4 +79,4 @@ def fuse(rule: CombinationRule, rows: Sequence[LogProbs], weights: Sequence[floa
     Raises:
         ValueError: No member with a weight, or not as many weights as rows.
     """
-    return Fuser(rule, len(rows[0]) if rows else 0).fuse(rows, weights)
+    return Fuser(rule).fuse(rows, weights)

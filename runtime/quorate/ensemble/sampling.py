@@ -18,7 +18,7 @@ from quorate.ensemble.sampling_options import validate, validate_bias
 from quorate.errors import Internal, InvalidRequest
 from quorate.request import SamplingOptions
 
-__all__ = ["Sampler", "draw_options", "validate"]
+__all__ = ["Sampler", "engine_sampling", "validate"]
 
 DEFAULT_TEMPERATURE = 0.8
 DEFAULT_TOP_K = 40
@@ -97,16 +97,16 @@ class Sampler:
         return draw(logits, kept, self._temperature, share)
 
 
-def draw_options(
-    options: SamplingOptions, seed: int, most_tokens: int, top_logprobs: int
+def engine_sampling(
+    options: SamplingOptions, seed: int, max_tokens: int, top_logprobs: int
 ) -> EngineSampling:
-    """The same options, with the same defaults, for an engine that draws tokens by itself.
+    """The same options, with the same defaults, for an engine that samples by itself.
 
     Args:
         options: Valid ones that act on no token, see ``acting_on_tokens``. The seed in it is not
             looked at.
         seed: Seed of the engine's generator.
-        most_tokens: Most tokens it draws.
+        max_tokens: The most tokens it samples.
         top_logprobs: Most probable tokens told beside each.
     """
     return EngineSampling(
@@ -115,7 +115,7 @@ def draw_options(
         top_p=_given(options.top_p, DEFAULT_TOP_P),
         min_p=_given(options.min_p, DEFAULT_MIN_P),
         seed=seed,
-        max_tokens=most_tokens,
+        max_tokens=max_tokens,
         top_logprobs=top_logprobs,
     )
 

@@ -1,43 +1,82 @@
-"""What a stream may show of the vote besides its outcome."""
+"""What a stream may show of a step besides its text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any
 
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.candidates import largest
-from quorate.ensemble.seats import Seat
-from quorate.request import TopCandidate, Vote
+from quorate.ensemble.ensemble import Ensemble
+from quorate.ensemble.member import Member
+from quorate.request import ResponseOptions, Token, TopCandidate, Vote
 
-_Symbol = TypeVar("_Symbol")
+
+def token_of(
+    chosen: int,
+    mixture: LogProbs,
+    rows: Sequence[LogProbs],
+    tied: bool,
+    ensemble: Ensemble[Any],
+    response: ResponseOptions,
+) -> Token:
+    """The chosen symbol with all that was asked to be shown of it.
+
+    Args:
+        chosen: Its index.
+        mixture: The fused distribution, float32 log-probs of the symbols.
+        rows: What each member gave them.
+        tied: Whether a majority vote had several winners.
+        ensemble: The members.
+        response: What is shown.
+    """
+    alignment = ensemble.alignment
+    pieces, ids = alignment.pieces, alignment.has_token_ids
+    count = response.top_logprobs
+    return Token(
+        chosen if ids else None,
+        pieces[chosen],
+        float(mixture[chosen]),
+        top_candidates(mixture, pieces, count, ids) if count else (),
+        votes(ensemble.members, rows, ensemble.weights, chosen) if response.member_votes else (),
+        tied,
+    )
 
 
 def votes(
-    seats: Sequence[Seat[_Symbol]], rows: Sequence[LogProbs], weights: Sequence[float], chosen: int
+    members: Sequence[Member[Any]],
+    rows: Sequence[LogProbs],
+    weights: Sequence[float],
+    chosen: int,
 ) -> tuple[Vote, ...]:
-    """Tells what each member wanted, in the order of the members.
+    """What each member found most probable, in the order of the members.
 
     Args:
-        seats: The members.
+        members: The members.
         rows: What they gave last, float32 log-probs.
         weights: Their weights in this step.
         chosen: The symbol that was chosen.
     """
     return tuple(
-        Vote(seat.model, *seat.voice.favourite(row), weight, float(row[chosen]))
-        for seat, row, weight in zip(seats, rows, weights, strict=True)
+        Vote(member.model, *member.predictor.top_piece(row), weight, float(row[chosen]))
+        for member, row, weight in zip(members, rows, weights, strict=True)
     )
 
 
 def top_candidates(
-    mixture: LogProbs, pieces: Sequence[bytes], count: int
+    mixture: LogProbs, pieces: Sequence[bytes], count: int, ids: bool = True
 ) -> tuple[TopCandidate, ...]:
-    """The mixture's ``count`` most probable tokens, descending, the lower id first among equals.
+    """The mixture's ``count`` most probable symbols, descending, the lower id first among equals.
 
-    Tokens without any probability are left out.
+    Symbols without any probability are left out.
+
+    Args:
+        mixture: Log-probs, float32.
+        pieces: Bytes of the symbols.
+        count: How many at most.
+        ids: Whether the index of a symbol is a token id.
     """
     return tuple(
-        TopCandidate(token, pieces[token], float(mixture[token]))
-        for token in largest(mixture, count).tolist()
+        TopCandidate(index if ids else None, pieces[index], float(mixture[index]))
+        for index in largest(mixture, count).tolist()
     )

@@ -36,7 +36,7 @@ from quorate.request import (
     WeightedModel,
     Weighting,
 )
-from support.byte_voices import everything_is_free
+from support.byte_predictors import everything_is_free
 from support.managed_engines import Cast, loaded_fleet
 
 GREEDY = SamplingOptions(temperature=0.0)

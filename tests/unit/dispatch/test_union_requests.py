@@ -31,7 +31,7 @@ from quorate.request import (
     TextPrompt,
     WeightedModel,
 )
-from support.byte_voices import everything_is_free
+from support.byte_predictors import everything_is_free
 from support.managed_engines import Cast, loaded_fleet
 
 SAY = "the moon is big"

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from quorate.engines.in_process import InProcessEngine
-from quorate.ensemble.decode import Ballot, decode
-from quorate.ensemble.scoring import score
-from quorate.ensemble.seats import Table
+from quorate.ensemble.decode import DecodeParams, decode, score
+from quorate.ensemble.ensemble import Ensemble
 from quorate.errors import WorkerLost
 from quorate.request import (
     CombinationRule,
@@ -20,20 +19,22 @@ from quorate.request import (
     SamplingOptions,
     StoppingOptions,
 )
+from support.ensembles import GREEDY, PROMPT, Told, die_and_return, params_of, run_out
+from support.ensembles import token_ensemble as ensemble_of
 from support.scripted_models import fresh_row, scripted_engine
-from support.tables import GREEDY, PROMPT, Told, ballot, die_and_return, run_out
-from support.tables import token_table as table_of
 
 
-async def run(table: Table, how: Ballot, kill: dict[int, Callable[[], None]] | None = None) -> Told:
-    told = await run_out(decode(table, how), kill)
-    table.close()
+async def run(
+    ensemble: Ensemble, how: DecodeParams, kill: dict[int, Callable[[], None]] | None = None
+) -> Told:
+    told = await run_out(decode(ensemble, how), kill)
+    ensemble.close()
     return told
 
 
 async def alone(sampling: SamplingOptions = GREEDY, **options: Any) -> Told:
     engine = scripted_engine("alone", **options)
-    return await run(await table_of((engine, 1.0)), ballot(engine, sampling=sampling))
+    return await run(await ensemble_of((engine, 1.0)), params_of(engine, sampling=sampling))
 
 
 async def test_greedy_decoding_takes_the_models_best_token_at_every_step() -> None:
@@ -56,7 +57,7 @@ async def test_a_model_voting_with_its_twin_says_what_it_says_alone(
 ) -> None:
     first, twin = scripted_engine("a", seed=3), scripted_engine("b", seed=3)
     together = await run(
-        await table_of((first, 0.3), (twin, 0.7)), ballot(first, rule=rule, sampling=sampling)
+        await ensemble_of((first, 0.3), (twin, 0.7)), params_of(first, rule=rule, sampling=sampling)
     )
     if rule is CombinationRule.MAJORITY:
         sampling = GREEDY
@@ -68,15 +69,15 @@ async def test_the_order_of_members_does_not_matter() -> None:
         return [(scripted_engine(f"m{seed}", seed=seed), 1 / 3) for seed in (1, 2, 3)]
 
     one, two, three = members()
-    forwards = await run(await table_of(one, two, three), ballot(one[0]))
+    forwards = await run(await ensemble_of(one, two, three), params_of(one[0]))
     one, two, three = members()
-    backwards = await run(await table_of(three, two, one), ballot(one[0]))
+    backwards = await run(await ensemble_of(three, two, one), params_of(one[0]))
     assert forwards.ids == backwards.ids
 
 
 async def test_two_members_that_disagree_answer_with_their_mixture() -> None:
     a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
-    told = await run(await table_of((a, 0.5), (b, 0.5)), ballot(a))
+    told = await run(await ensemble_of((a, 0.5), (b, 0.5)), params_of(a))
     context = await a.encode(PROMPT)
     for token in told.tokens:
         mixture = 0.5 * np.exp(fresh_row(context, seed=1)) + 0.5 * np.exp(
@@ -89,7 +90,9 @@ async def test_two_members_that_disagree_answer_with_their_mixture() -> None:
 async def test_votes_tell_each_members_favourite_and_its_view_of_the_chosen() -> None:
     a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
     shown = ResponseOptions(top_logprobs=3, member_votes=True)
-    told = await run(await table_of((a, 0.25), (b, 0.75)), ballot(a, response=shown, most_tokens=1))
+    told = await run(
+        await ensemble_of((a, 0.25), (b, 0.75)), params_of(a, response=shown, max_tokens=1)
+    )
     (token,) = told.tokens
     context = await a.encode(PROMPT)
     for vote, seed, weight in zip(token.votes, (1, 2), (0.25, 0.75), strict=True):
@@ -105,8 +108,8 @@ async def test_votes_tell_each_members_favourite_and_its_view_of_the_chosen() ->
 
 async def test_the_answer_ends_where_the_models_end_it() -> None:
     told = await run(
-        await table_of((engine := scripted_engine("a", say="sat on the mat"), 1.0)),
-        ballot(engine, most_tokens=200),
+        await ensemble_of((engine := scripted_engine("a", say="sat on the mat"), 1.0)),
+        params_of(engine, max_tokens=200),
     )
     assert told.text == "sat on the mat"
     assert told.ended is FinishReason.END_OF_GENERATION
@@ -115,8 +118,8 @@ async def test_the_answer_ends_where_the_models_end_it() -> None:
 async def test_a_stop_string_ends_the_answer_before_itself() -> None:
     engine = scripted_engine("a", say="sat on the mat")
     told = await run(
-        await table_of((engine, 1.0)),
-        ballot(engine, most_tokens=200, stopping=StoppingOptions(stop=("the",))),
+        await ensemble_of((engine, 1.0)),
+        params_of(engine, max_tokens=200, stopping=StoppingOptions(stop=("the",))),
     )
     assert told.text == "sat on "
     assert told.ended is FinishReason.STOP_STRING
@@ -125,8 +128,8 @@ async def test_a_stop_string_ends_the_answer_before_itself() -> None:
 async def test_a_text_held_back_for_a_stop_string_comes_at_the_end() -> None:
     engine = scripted_engine("a", say="sat on the")
     told = await run(
-        await table_of((engine, 1.0)),
-        ballot(engine, most_tokens=200, stopping=StoppingOptions(stop=("the mat",))),
+        await ensemble_of((engine, 1.0)),
+        params_of(engine, max_tokens=200, stopping=StoppingOptions(stop=("the mat",))),
     )
     assert told.text == "sat on the"
     assert told.ended is FinishReason.END_OF_GENERATION
@@ -135,8 +138,8 @@ async def test_a_text_held_back_for_a_stop_string_comes_at_the_end() -> None:
 async def test_the_byte_limit_cuts_between_code_points() -> None:
     engine = scripted_engine("a", say="a€€")
     told = await run(
-        await table_of((engine, 1.0)),
-        ballot(engine, most_tokens=200, stopping=StoppingOptions(max_bytes=5)),
+        await ensemble_of((engine, 1.0)),
+        params_of(engine, max_tokens=200, stopping=StoppingOptions(max_bytes=5)),
     )
     assert told.text == "a€"
     assert told.ended is FinishReason.MAX_BYTES
@@ -144,16 +147,18 @@ async def test_the_byte_limit_cuts_between_code_points() -> None:
 
 async def test_the_limit_of_the_context_is_told_apart_from_the_callers_limit() -> None:
     engine = scripted_engine("a")
-    how = ballot(engine, most_tokens=4, at_limit=FinishReason.CONTEXT_FULL)
-    told = await run(await table_of((engine, 1.0)), how)
+    how = params_of(engine, max_tokens=4, at_limit=FinishReason.CONTEXT_FULL)
+    told = await run(await ensemble_of((engine, 1.0)), how)
     assert (len(told.tokens), told.ended) == (4, FinishReason.CONTEXT_FULL)
 
 
 async def test_a_dead_member_is_dropped_and_weights_renormalised() -> None:
     a, b, c = (scripted_engine(name, seed=seed) for seed, name in enumerate("abc"))
-    table = await table_of((a, 0.5), (b, 0.3), (c, 0.2))
+    ensemble = await ensemble_of((a, 0.5), (b, 0.3), (c, 0.2))
     shown = ResponseOptions(member_votes=True)
-    told = await run(table, ballot(a, response=shown), {3: lambda: a.lose("killed by SIGKILL")})
+    told = await run(
+        ensemble, params_of(a, response=shown), {3: lambda: a.lose("killed by SIGKILL")}
+    )
     assert len(told.tokens) == 12
     assert [(n.kind, n.model) for n in told.notices] == [(NoticeKind.MEMBER_DROPPED, "a")]
     assert "killed by SIGKILL" in told.notices[0].message
@@ -168,7 +173,9 @@ async def test_a_dead_member_is_dropped_and_weights_renormalised() -> None:
 async def test_after_a_drop_the_answer_goes_on_as_the_others_would_from_there() -> None:
     a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
     told = await run(
-        await table_of((a, 0.9), (b, 0.1)), ballot(a), {3: lambda: a.lose("killed by SIGKILL")}
+        await ensemble_of((a, 0.9), (b, 0.1)),
+        params_of(a),
+        {3: lambda: a.lose("killed by SIGKILL")},
     )
     context = [*await b.encode(PROMPT), *told.ids[:4]]
     for token in told.ids[4:]:
@@ -179,63 +186,63 @@ async def test_after_a_drop_the_answer_goes_on_as_the_others_would_from_there() 
 async def test_the_last_member_is_replayed_and_the_answer_is_the_same() -> None:
     engine = scripted_engine("a", seed=3)
     deaths = {3: die_and_return(engine)}
-    told = await run(await table_of((engine, 1.0)), ballot(engine), deaths)
+    told = await run(await ensemble_of((engine, 1.0)), params_of(engine), deaths)
     assert told.ids == (await alone(seed=3)).ids
     assert [(n.kind, n.model) for n in told.notices] == [(NoticeKind.MEMBER_REPLAYED, "a")]
 
 
 async def test_the_replay_policy_brings_a_member_back_to_the_vote() -> None:
     a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
-    table = await table_of((a, 0.5), (b, 0.5), policy=FailurePolicy.REPLAY)
+    ensemble = await ensemble_of((a, 0.5), (b, 0.5), policy=FailurePolicy.REPLAY)
     shown = ResponseOptions(member_votes=True)
-    told = await run(table, ballot(a, response=shown), {3: die_and_return(a)})
+    told = await run(ensemble, params_of(a, response=shown), {3: die_and_return(a)})
     a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
-    undisturbed = await run(await table_of((a, 0.5), (b, 0.5)), ballot(a))
+    undisturbed = await run(await ensemble_of((a, 0.5), (b, 0.5)), params_of(a))
     assert told.ids == undisturbed.ids
     assert [v.model for v in told.tokens[-1].votes] == ["a", "b"]
 
 
 async def test_the_fail_policy_ends_the_stream_with_the_loss() -> None:
     a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
-    table = await table_of((a, 0.5), (b, 0.5), policy=FailurePolicy.FAIL)
+    ensemble = await ensemble_of((a, 0.5), (b, 0.5), policy=FailurePolicy.FAIL)
     with pytest.raises(WorkerLost, match="killed by SIGKILL"):
-        await run(table, ballot(a), {3: lambda: a.lose("killed by SIGKILL")})
-    table.close()
+        await run(ensemble, params_of(a), {3: lambda: a.lose("killed by SIGKILL")})
+    ensemble.close()
 
 
 async def test_the_continue_policy_has_nothing_to_go_on_with_after_the_last_member() -> None:
     engine = scripted_engine("a")
-    table = await table_of((engine, 1.0), policy=FailurePolicy.CONTINUE)
+    ensemble = await ensemble_of((engine, 1.0), policy=FailurePolicy.CONTINUE)
     with pytest.raises(WorkerLost):
-        await run(table, ballot(engine), {3: lambda: engine.lose("killed by SIGKILL")})
-    table.close()
+        await run(ensemble, params_of(engine), {3: lambda: engine.lose("killed by SIGKILL")})
+    ensemble.close()
 
 
 async def test_a_member_that_dies_again_and_again_fails_the_request_in_the_end() -> None:
     engine = scripted_engine("a")
-    table = await table_of((engine, 1.0))
+    ensemble = await ensemble_of((engine, 1.0))
     deaths = dict.fromkeys(range(1, 13), die_and_return(engine))
     with pytest.raises(WorkerLost):
-        await run(table, ballot(engine), deaths)
-    table.close()
+        await run(ensemble, params_of(engine), deaths)
+    ensemble.close()
 
 
 async def test_scoring_an_answer_repeats_what_its_stream_said() -> None:
     a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
-    told = await run(await table_of((a, 0.5), (b, 0.5)), ballot(a))
-    table = await table_of((a, 0.5), (b, 0.5))
-    scored = await score(table, a.vocabulary, CombinationRule.LINEAR, told.ids)
-    table.close()
+    told = await run(await ensemble_of((a, 0.5), (b, 0.5)), params_of(a))
+    ensemble = await ensemble_of((a, 0.5), (b, 0.5))
+    scored = await score(ensemble, CombinationRule.LINEAR, told.ids)
+    ensemble.close()
     assert [token.token_id for token in scored] == told.ids
     assert [token.logprob for token in scored] == [token.logprob for token in told.tokens]
 
 
 async def test_usage_counts_prompt_and_answer_also_of_a_dropped_member() -> None:
     a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
-    table = await table_of((a, 0.5), (b, 0.5))
+    ensemble = await ensemble_of((a, 0.5), (b, 0.5))
     prompt = len(await a.encode(PROMPT))
-    await run(table, ballot(a), {3: lambda: a.lose("killed by SIGKILL")})
-    usage = {entry.model: entry for entry in table.usage()}
+    await run(ensemble, params_of(a), {3: lambda: a.lose("killed by SIGKILL")})
+    usage = {entry.model: entry for entry in ensemble.usage()}
     assert usage["b"].prompt_tokens == prompt
     assert usage["b"].generated_tokens == 11
     assert usage["a"].generated_tokens <= 4

@@ -161,7 +161,7 @@ def test_the_members_rows_are_not_touched(
 
 @every_rule
 def test_one_step_leaves_no_trace_in_the_next(rule: CombinationRule) -> None:
-    fuser = Fuser(rule, 32)
+    fuser = Fuser(rule)
     first = [random_row(32, 1), random_row(32, 2, 60)]
     second = [random_row(32, 3), random_row(32, 4)]
     alone = fuse(rule, second, [0.4, 0.6])
@@ -200,7 +200,7 @@ def test_what_every_member_rules_out_stays_ruled_out() -> None:
 
 def test_a_majority_adds_up_the_weights_of_those_who_agree() -> None:
     members = [normalised([0, 1, 2]), normalised([3, 1, 2]), normalised([0, 1, 9])]
-    fuser = Fuser(MAJORITY, 3)
+    fuser = Fuser(MAJORITY)
     mixture = fuser.fuse(members, [0.3, 0.45, 0.25])
     np.testing.assert_allclose(np.exp(mixture), [0.45, 0, 0.55], rtol=1e-6)
     assert fuser.tied == ()
@@ -208,7 +208,7 @@ def test_a_majority_adds_up_the_weights_of_those_who_agree() -> None:
 
 def test_a_tie_goes_to_the_token_with_the_heaviest_voter_and_is_reported() -> None:
     one, two = normalised([9, 0, 0]), normalised([0, 0, 9])
-    fuser = Fuser(MAJORITY, 3)
+    fuser = Fuser(MAJORITY)
     mixture = fuser.fuse([one, one, two], [0.25, 0.25, 0.5])
     assert mixture.argmax() == 2
     assert fuser.tied == (2, 0)
@@ -217,7 +217,7 @@ def test_a_tie_goes_to_the_token_with_the_heaviest_voter_and_is_reported() -> No
 
 def test_a_tie_of_equal_voters_goes_to_the_earlier_member() -> None:
     one, two = normalised([9, 0, 0]), normalised([0, 0, 9])
-    fuser = Fuser(MAJORITY, 3)
+    fuser = Fuser(MAJORITY)
     assert fuser.fuse([two, one], [0.5, 0.5]).argmax() == 2
     assert fuser.tied == (2, 0)
     assert fuser.fuse([one, two], [0.5, 0.5]).argmax() == 0
@@ -226,7 +226,7 @@ def test_a_tie_of_equal_voters_goes_to_the_earlier_member() -> None:
 
 def test_shares_that_differ_only_by_rounding_are_a_tie() -> None:
     one, two = normalised([9, 0]), normalised([0, 9])
-    fuser = Fuser(MAJORITY, 2)
+    fuser = Fuser(MAJORITY)
     mixture = fuser.fuse([one, one, two], [0.1 / 0.6, 0.2 / 0.6, 0.3 / 0.6])
     assert fuser.tied == (1, 0)
     assert mixture.argmax() == 1
@@ -234,7 +234,7 @@ def test_shares_that_differ_only_by_rounding_are_a_tie() -> None:
 
 def test_the_tie_of_one_step_is_forgotten_in_the_next() -> None:
     one, two = normalised([9, 0]), normalised([0, 9])
-    fuser = Fuser(MAJORITY, 2)
+    fuser = Fuser(MAJORITY)
     fuser.fuse([one, two], [0.5, 0.5])
     fuser.fuse([one], [1.0])
     assert fuser.tied == ()

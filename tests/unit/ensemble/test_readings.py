@@ -13,7 +13,7 @@ from quorate.ensemble.readings import (
 )
 from quorate.errors import Unavailable
 from quorate.request import ChatPrompt, Message, TextPrompt
-from support.byte_voices import everything_is_free
+from support.byte_predictors import everything_is_free
 from support.scripted_models import fresh_row, scripted_engine
 
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.engines.contract import LogProbs
-from quorate.ensemble.seats import Seat
-from quorate.ensemble.token_voice import TokenVoice
+from quorate.ensemble.alignments.tokens import TokenPredictor
+from quorate.ensemble.member import Member, MemberPrompt
 from quorate.ensemble.votes import top_candidates, votes
 from quorate.request import TopCandidate
 from support.distributions import normalised, rows
@@ -17,9 +17,9 @@ FIRST = 5
 PIECES = tuple(b"<%d>" % i for i in range(12))
 
 
-def seat(model: str) -> Seat:
+def member(model: str) -> Member:
     engine = scripted_engine(model, pieces=["<0>", "<1>", "<2>"])
-    return Seat(model, engine, TokenVoice(engine, (0,), 8), 1)
+    return Member(model, engine, MemberPrompt((0,), 8), TokenPredictor(engine, (0,), 8))
 
 
 def distribution(*probabilities: float) -> LogProbs:
@@ -30,7 +30,7 @@ def distribution(*probabilities: float) -> LogProbs:
 
 def test_each_member_tells_its_favourite_and_what_it_thought_of_the_choice() -> None:
     members = [distribution(0.7, 0.2, 0.1), distribution(0.1, 0.3, 0.6)]
-    first, second = votes([seat("a"), seat("b")], members, [0.25, 0.75], FIRST + 1)
+    first, second = votes([member("a"), member("b")], members, [0.25, 0.75], FIRST + 1)
     assert (first.model, first.piece, first.weight) == ("a", b"<0>", 0.25)
     assert (second.model, second.piece, second.weight) == ("b", b"<2>", 0.75)
     assert np.exp([first.logprob, first.chosen_logprob]) == pytest.approx([0.7, 0.2])
@@ -39,7 +39,7 @@ def test_each_member_tells_its_favourite_and_what_it_thought_of_the_choice() -> 
 
 def test_models_rows_and_weights_must_go_together() -> None:
     with pytest.raises(ValueError):
-        votes([seat("a")], [], [], 0)
+        votes([member("a")], [], [], 0)
 
 
 @given(rows(1), st.integers(0, 20))

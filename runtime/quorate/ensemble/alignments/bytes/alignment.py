@@ -1,0 +1,124 @@
+"""Members with different vocabularies compare the next byte: exact, whatever their tokens are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from quorate.engines.contract import Engine, LogProbs
+from quorate.ensemble.alignments.bytes.hypotheses import BYTES, END
+from quorate.ensemble.alignments.bytes.predictor import (
+    HEALING_KV_TOKENS,
+    BytePredictor,
+    Opening,
+    Pruning,
+)
+from quorate.ensemble.alignments.bytes.transcript import WordTranscript
+from quorate.ensemble.alignments.bytes.utf8 import Utf8Constraint
+from quorate.ensemble.alignments.contract import Limit
+from quorate.ensemble.member import Member, MemberPrompt
+from quorate.request import (
+    BeamOptions,
+    ChatPrompt,
+    FinishReason,
+    Prompt,
+    StoppingOptions,
+)
+
+_KV_TOKENS_PER_HYPOTHESIS = 8
+
+
+class ByteAlignment:
+    """``AlignmentStrategy`` over the 256 bytes and the end. Every byte keeps the text UTF-8.
+
+    Args:
+        beam: How the members' beams prune.
+    """
+
+    has_token_ids = False
+    vocabulary = BYTES
+    pieces = BYTES.pieces
+
+    def __init__(self, beam: BeamOptions) -> None:
+        self.constraint = Utf8Constraint()
+        self._epsilon = beam.epsilon or 0.0
+        self._width = beam.width or 1
+
+    def margin(self, left: int) -> int:
+        """See ``AlignmentStrategy``.
+
+        Where the prompt leaves little room a beam gets half of that, and what healing takes at
+        least.
+        """
+        return min(beam_margin(self._width), max(HEALING_KV_TOKENS, left // 2))
+
+    def predictor(
+        self, engine: Engine, source: Prompt, prompt: MemberPrompt, max_tokens: int
+    ) -> BytePredictor:
+        """See ``AlignmentStrategy``."""
+        kv_tokens = max_tokens + prompt.margin
+        pruning = Pruning(self._epsilon, self._width, kv_tokens)
+        opening = _opening(engine, source, prompt.tokens)
+        return BytePredictor(engine, opening, pruning, len(prompt.tokens) + kv_tokens)
+
+    def transcript(self, stopping: StoppingOptions) -> WordTranscript:
+        """See ``AlignmentStrategy``."""
+        return WordTranscript(stopping)
+
+    def compare(
+        self,
+        members: Sequence[Member[int]],
+        rows: Sequence[LogProbs],
+        given: int | None = None,
+    ) -> Sequence[LogProbs]:
+        """See ``AlignmentStrategy``; the rows as they are."""
+        return rows
+
+    def symbol(self, index: int) -> int:
+        """See ``AlignmentStrategy``."""
+        return index
+
+    def index(self, symbol: int) -> int:
+        """See ``AlignmentStrategy``."""
+        return symbol
+
+    def fits(self, members: Sequence[Member[Any]], symbol: int) -> bool:
+        """See ``AlignmentStrategy``; a beam without room takes a byte in without a trace."""
+        return True
+
+    def ends_before(
+        self, index: int, members: Sequence[Member[Any]], limit: Limit
+    ) -> FinishReason | None:
+        """See ``AlignmentStrategy``."""
+        if index == END:
+            return FinishReason.END_OF_GENERATION
+        # Before the byte and not after it: the code point it may begin might not fit.
+        longest = max(member.predictor.length for member in members)
+        within = self.constraint.missing > 0
+        return limit.reason if longest >= limit.max_tokens and not within else None
+
+    def ends_behind(self, members: Sequence[Member[Any]], limit: Limit) -> FinishReason | None:
+        """See ``AlignmentStrategy``."""
+        return None
+
+
+def beam_margin(width: int) -> int:
+    """KV tokens for what a byte beam holds beside its best hypothesis, and for healing."""
+    return HEALING_KV_TOKENS + _KV_TOKENS_PER_HYPOTHESIS * width
+
+
+def _opening(engine: Engine, source: Prompt, tokens: Sequence[int]) -> Opening:
+    """How a byte beam begins behind a prompt.
+
+    A chat ends with what the template wrote, where every model expects a new token. Text may go on
+    in the middle of one, so that its last token is given as bytes. Text from the very beginning
+    stands behind the space that some tokenizers put there.
+    """
+    if isinstance(source, ChatPrompt):
+        return Opening(tokens)
+    if not source.text:
+        return Opening(tokens, b" " if engine.facts.space_prefix else b"")
+    last = engine.vocabulary.pieces[tokens[-1]]
+    if len(tokens) < 2 or not last:
+        return Opening(tokens)
+    return Opening(tokens[:-1], last)

@@ -1,0 +1,339 @@
+"""One member's beam: the distribution of the next byte, whatever the member's tokens are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from quorate.engines.contract import Engine, LogProbs, Session
+from quorate.ensemble.alignments.bytes import hypotheses
+from quorate.ensemble.alignments.bytes.contexts import Context, ContextTree
+from quorate.ensemble.alignments.bytes.hypotheses import SYMBOLS, Extension, Kept
+from quorate.ensemble.alignments.bytes.sketches import Growth, Sketch, common_start, regrow
+from quorate.ensemble.predictor import Ready, TopPiece
+
+# Once what was pruned weighs more than what is left, following the text anew is cheaper than being
+# wrong about it.
+_MOST_LOST = 0.5
+HEALING_KV_TOKENS = 16
+"""KV tokens kept back for healing, which feeds a few tokens at once."""
+
+_Hypothesis = hypotheses.Hypothesis[Context]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a byte beam begins.
+
+    Attributes:
+        prompt: Tokens fed in one go.
+        forced: Bytes behind them that are given too, but not their cut into tokens: the last token
+            of a prompt, so that its end forces no boundary, or the space that a tokenizer puts
+            before a document.
+    """
+
+    prompt: Sequence[int]
+    forced: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """What a beam keeps.
+
+    Attributes:
+        epsilon: Share of its probability from which a segmentation is followed.
+        width: Most segmentations followed at once; each takes a session.
+        kv_tokens: Tokens behind the prompt that all of them may hold together.
+    """
+
+    epsilon: float
+    width: int
+    kv_tokens: int
+
+
+class BytePredictor:
+    """``Predictor`` over the 256 bytes and the end.
+
+    After ``close`` it can be opened and started again, and is then where it was: with all its
+    hypotheses, from their tokens.
+
+    Args:
+        engine: The member's engine.
+        opening: Its prompt.
+        pruning: What its beam keeps.
+        kv_tokens: Tokens its sessions may hold.
+
+    Attributes:
+        opening: Its prompt.
+    """
+
+    def __init__(self, engine: Engine, opening: Opening, pruning: Pruning, kv_tokens: int) -> None:
+        self._engine = engine
+        self._order = engine.vocabulary.byte_order
+        self.opening = opening
+        self._pruning = pruning
+        self._kv_tokens = kv_tokens
+        self._session: Session | None = None
+        self._tree = ContextTree()
+        self._beam: list[_Hypothesis] = []
+        self._growing: list[tuple[Context, float]] = []
+        self._sketches: list[Sketch] = []
+        self._lost = 0.0
+        self._probs: hypotheses.ByteProbs = np.empty(SYMBOLS)
+        self._row: LogProbs = np.empty(SYMBOLS, np.float32)
+        self._dropped = 0.0
+        self._cached: int | None = None
+        self._busy_seconds = 0.0
+        self._fed_before = 0
+        # Tokens that the bytes given with the prompt were cut into.
+        self._given = 0
+        # Bytes that left no trace.
+        self._traceless = 0
+        self._begun = False
+        # A byte that is being healed, so that it is not forgotten when the worker dies meanwhile.
+        self._unhealed: int | None = None
+
+    @property
+    def fed(self) -> int:
+        """Tokens it was given, the prompt included; what is fed again does not count."""
+        return self._fed_before + (self._tree.fed if self._begun else 0)
+
+    @property
+    def forwards(self) -> int:
+        """See ``Predictor``."""
+        return max(0, self.fed - len(self.opening.prompt))
+
+    @property
+    def length(self) -> int:
+        """See ``Predictor``; of the hypothesis that weighs most, and bytes it could not take in."""
+        tokens = self._best.context.length - self._given if self._beam else 0
+        return max(0, tokens) + self._traceless
+
+    @property
+    def busy_seconds(self) -> float:
+        """See ``Predictor``."""
+        return self._busy_seconds
+
+    @property
+    def cached_tokens(self) -> int:
+        """See ``Predictor``."""
+        return self._cached or 0
+
+    @property
+    def dropped_mass(self) -> float | None:
+        """See ``Predictor``."""
+        return self._dropped
+
+    async def open(self) -> None:
+        """See ``Predictor``."""
+        self._session = await self._engine.open(self._kv_tokens, self._pruning.width - 1)
+
+    def start(self) -> Awaitable[LogProbs]:
+        """See ``Predictor``."""
+        session, self._session = self._session, None
+        if session is None:
+            raise RuntimeError("a member was started before its session was opened")
+        if not self._sketches:
+            root = self._tree.root(session, self.opening.prompt, ())
+            self._growing = [(root, 1.0)]
+            return _Later(self._begin, root)
+        common = common_start(self._sketches)
+        root = self._tree.root(session, [*self.opening.prompt, *common], common)
+        self._growing = [(root, 1.0)]
+        return _Later(self._resume, root)
+
+    def feed(self, symbol: int) -> Awaitable[LogProbs]:
+        """See ``Predictor``; ``symbol`` is a byte."""
+        return self._follow(symbol, _MOST_LOST)
+
+    def _follow(self, symbol: int, most_lost: float) -> Awaitable[LogProbs]:
+        probability = float(self._probs[symbol])
+        if probability <= 0:
+            return _Later(self._heal, symbol)
+        grown = hypotheses.grow(self._beam, symbol, probability, self._order)
+        kept = self._within_kv_tokens(
+            hypotheses.prune(grown, self._pruning.epsilon, self._pruning.width)
+        )
+        lost = self._lost / SYMBOLS / probability + kept.dropped
+        if lost > most_lost:
+            return _Later(self._heal, symbol)
+        self._lost = lost
+        self._dropped += kept.dropped
+        self._advance(kept)
+        if self._growing:
+            return _Later(self._settle)
+        self._update()
+        return Ready(self._row)
+
+    def top_piece(self, row: LogProbs) -> TopPiece:
+        """See ``Predictor``; the rest of the best token of the hypothesis that weighs most."""
+        return TopPiece(*hypotheses.top_piece(self._best, self._order))
+
+    def close(self) -> None:
+        """See ``Predictor``."""
+        if self._begun:
+            self._sketches = [
+                *(Sketch(h.context.tokens(), h.prefix, h.weight) for h in self._beam),
+                *(Sketch(c.tokens(), self._order.root, weight) for c, weight in self._growing),
+            ]
+            self._fed_before = self.fed
+            # Should the worker die while it comes back, the sketches are still what there is.
+            self._begun = False
+        contexts = [*(h.context for h in self._beam), *(context for context, _ in self._growing)]
+        for context in contexts:
+            self._tree.release(context)
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+        self._beam, self._growing = [], []
+        self._tree = ContextTree()
+
+    async def _begin(self, root: Context) -> LogProbs:
+        """Waits for the prompt and goes through the bytes that are given behind it."""
+        self._lost, self._unhealed = 0.0, None
+        await self._settle()
+        if root.session is not None and self._cached is None:
+            self._cached = root.session.cached_tokens
+        for byte in self.opening.forced:
+            await self.feed(byte)
+        self._given, self._traceless = self._best.context.length, 0
+        self._dropped = 0.0
+        self._begun = True
+        return self._row
+
+    async def _resume(self, root: Context) -> LogProbs:
+        """Comes back to where it was when it was closed."""
+        await self._evaluate([root])
+        self._beam = await regrow(root, self._sketches, self._grow_all)
+        self._growing = []
+        self._fed_before -= self._tree.fed
+        self._begun = True
+        self._update()
+        unhealed, self._unhealed = self._unhealed, None
+        if unhealed is not None:
+            await self.feed(unhealed)
+        return self._row
+
+    def _advance(self, kept: Kept[Context]) -> None:
+        """Starts a decode step for every complete token, and frees what nothing rests on."""
+        staying = {id(one.context) for one in kept.longer}
+        groups: dict[int, list[Extension[Context]]] = {}
+        for extension in kept.complete:
+            groups.setdefault(id(extension.parent), []).append(extension)
+        for hypothesis in self._beam:
+            if id(hypothesis.context) not in staying | groups.keys():
+                self._tree.release(hypothesis.context)
+        self._beam = kept.longer
+        for extensions in groups.values():
+            for left, one in enumerate(extensions, 1 - len(extensions)):
+                keep = left < 0 or id(one.parent) in staying
+                child = self._tree.grow(one.parent, (one.token,), keep_parent=keep)
+                self._growing.append((child, one.weight))
+
+    async def _settle(self) -> LogProbs:
+        """Waits for the tokens that were started, and takes them into the beam."""
+        await self._evaluate([context for context, _ in self._growing])
+        growing, self._growing = self._growing, []
+        begun = [hypotheses.begun(context, self._order, weight) for context, weight in growing]
+        self._beam = [*self._beam, *begun]
+        self._update()
+        return self._row
+
+    async def _grow_all(self, growths: Sequence[Growth]) -> list[Context]:
+        """Grows contexts side by side and waits for what follows them."""
+        grown = [
+            self._tree.grow(one.parent, one.tokens, keep_parent=one.keep_parent) for one in growths
+        ]
+        self._growing += [(context, 0.0) for context in grown]
+        await self._evaluate(grown)
+        return grown
+
+    async def _heal(self, symbol: int) -> LogProbs:
+        """Follows the text anew where what is left of the beam cannot have written it.
+
+        The most probable hypothesis takes what it has seen of a token as tokens of their own, and
+        the byte begins the next one. What no tokens can spell, or does not fit, leaves no trace.
+        """
+        self._unhealed = symbol
+        best = self._best
+        self._dropped += 1.0 - best.weight
+        await self._commit(best.context, best.prefix.text)
+        # From here on the beam, or what is growing, has the byte in it.
+        self._unhealed = None
+        if self._probs[symbol] <= 0 or not self._kv_tokens_left:
+            await self._commit(self._beam[0].context, bytes((symbol,)))
+            return self._row
+        # However much is pruned from a beam that has only just begun: it is all there is.
+        return await self._follow(symbol, most_lost=math.inf)
+
+    async def _commit(self, context: Context, text: bytes) -> None:
+        """Makes a context with the tokens of some more bytes the only hypothesis."""
+        for hypothesis in self._beam:
+            if hypothesis.context is not context:
+                self._tree.release(hypothesis.context)
+        tokens = (self._order.segment(text) or [])[: self._kv_tokens_left]
+        if tokens:
+            child = self._tree.grow(context, tokens, keep_parent=False)
+            self._beam, self._growing = [], [(child, 1.0)]
+        else:
+            self._traceless += len(text)
+            self._beam = [hypotheses.begun(context, self._order, 1.0)]
+        self._lost = 0.0
+        await self._settle()
+
+    async def _evaluate(self, contexts: Sequence[Context]) -> None:
+        for context in contexts:
+            await context.settle(self._order, alone=self._pruning.width == 1)
+        self._busy_seconds += max((context.busy_seconds for context in contexts), default=0.0)
+
+    @property
+    def _best(self) -> _Hypothesis:
+        return max(self._beam, key=lambda one: one.weight)
+
+    def _update(self) -> None:
+        """Brings the shares to a sum of 1, and the distribution up to date."""
+        whole = sum(one.weight for one in self._beam) + self._lost
+        self._beam = [
+            hypotheses.Hypothesis(one.context, one.prefix, one.scale / whole, one.weight / whole)
+            for one in self._beam
+        ]
+        self._lost /= whole
+        self._probs = hypotheses.next_bytes(self._beam, self._lost)
+        with np.errstate(divide="ignore"):
+            np.log(self._probs, out=self._row, casting="same_kind")
+
+    def _within_kv_tokens(self, kept: Kept[Context]) -> Kept[Context]:
+        """Keeps the best alone where there is no room for more."""
+        needed, alone = len(kept.complete), len(kept.longer) + len(kept.complete) < 2
+        if needed <= max(0, self._kv_tokens_left - (0 if alone else HEALING_KV_TOKENS)):
+            return kept
+        everyone: list[_Hypothesis | Extension[Context]] = [*kept.longer, *kept.complete]
+        best = max(everyone, key=lambda one: one.weight)
+        dropped = kept.dropped + sum(one.weight for one in everyone if one is not best)
+        if isinstance(best, hypotheses.Hypothesis):
+            return Kept([best], [], dropped)
+        if self._kv_tokens_left:
+            return Kept([], [best], dropped)
+        return Kept([], [], dropped + best.weight)
+
+    @property
+    def _kv_tokens_left(self) -> int:
+        """Tokens behind the prompt that may still be held."""
+        return self._pruning.kv_tokens - self._tree.kv_tokens
+
+
+class _Later:
+    """A row that has to be waited for; the waiting begins with the await."""
+
+    def __init__(
+        self, wait: Callable[..., Coroutine[Any, Any, LogProbs]], *arguments: object
+    ) -> None:
+        self._wait = wait
+        self._arguments = arguments
+
+    def __await__(self) -> Generator[Any, None, LogProbs]:
+        return self._wait(*self._arguments).__await__()

@@ -1,0 +1,124 @@
+"""What an alignment says: what a symbol is, and when an answer is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from quorate.engines.contract import Engine, LogProbs
+from quorate.engines.vocabulary import Vocabulary
+from quorate.ensemble.constraint import Constraint
+from quorate.ensemble.member import Member, MemberPrompt
+from quorate.ensemble.predictor import Predictor
+from quorate.ensemble.transcript import Transcript
+from quorate.request import FinishReason, Prompt, StoppingOptions
+
+Symbol = TypeVar("Symbol")
+
+
+class Limit(NamedTuple):
+    """Where an answer ends at the latest.
+
+    Attributes:
+        max_tokens: The most tokens of it, in the member that needs most of them.
+        reason: What that is called.
+    """
+
+    max_tokens: int
+    reason: FinishReason
+
+
+class AlignmentStrategy(Protocol[Symbol]):
+    """What the members of one request compare. Made anew for each request.
+
+    At each step the loop knows a symbol by its index in the rows that are compared.
+    """
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What is sampled: tokens that all members share, or the bytes and the end."""
+        ...
+
+    @property
+    def pieces(self) -> Sequence[bytes]:
+        """Bytes of the symbols at this step, by index; b"" for an end."""
+        ...
+
+    @property
+    def has_token_ids(self) -> bool:
+        """Whether an index is a token id, which callers are told."""
+        ...
+
+    @property
+    def constraint(self) -> Constraint:
+        """What keeps the symbols together a text."""
+        ...
+
+    def margin(self, left: int) -> int:
+        """KV tokens that a member needs beside the answer.
+
+        Args:
+            left: Tokens that the prompt leaves free in its context.
+        """
+        ...
+
+    def predictor(
+        self, engine: Engine, source: Prompt, prompt: MemberPrompt, max_tokens: int
+    ) -> Predictor[Symbol]:
+        """How a member takes part; its session is not open yet.
+
+        Args:
+            engine: The member's engine.
+            source: The prompt as it was asked.
+            prompt: The same in the member's own tokens.
+            max_tokens: The most tokens of the answer.
+        """
+        ...
+
+    def transcript(self, stopping: StoppingOptions) -> Transcript:
+        """The answer before its first symbol.
+
+        Raises:
+            InvalidRequest: An empty stop string.
+        """
+        ...
+
+    def compare(
+        self,
+        members: Sequence[Member[Symbol]],
+        rows: Sequence[LogProbs],
+        given: Symbol | None = None,
+    ) -> Sequence[LogProbs]:
+        """Brings the members' distributions over the same symbols.
+
+        Args:
+            members: Those who vote.
+            rows: What their predictors gave.
+            given: A symbol that must be among those compared, whatever the members give it.
+
+        Returns:
+            Log-probs in nats, float32, normalised, of one shape for all members.
+        """
+        ...
+
+    def symbol(self, index: int) -> Symbol:
+        """What the members are told."""
+        ...
+
+    def index(self, symbol: Symbol) -> int:
+        """Where a symbol stands at this step."""
+        ...
+
+    def fits(self, members: Sequence[Member[Any]], symbol: Symbol) -> bool:
+        """Whether every member's context has room for a symbol."""
+        ...
+
+    def ends_before(
+        self, index: int, members: Sequence[Member[Any]], limit: Limit
+    ) -> FinishReason | None:
+        """Why the answer ends before the chosen symbol, which is then no part of it."""
+        ...
+
+    def ends_behind(self, members: Sequence[Member[Any]], limit: Limit) -> FinishReason | None:
+        """Why the answer ends behind the chosen symbol, which the members were not told yet."""
+        ...

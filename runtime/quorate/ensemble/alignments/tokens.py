@@ -1,0 +1,94 @@
+"""Members that share a vocabulary compare tokens."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import Any
+
+from quorate.engines.contract import Engine, EngineSampling, LogProbs, SampledToken
+from quorate.engines.vocabulary import Vocabulary
+from quorate.ensemble.alignments.contract import Limit
+from quorate.ensemble.constraint import Constraint, Unconstrained
+from quorate.ensemble.member import Member, MemberPrompt
+from quorate.ensemble.predictor import SessionPredictor
+from quorate.ensemble.transcript import Transcript
+from quorate.request import FinishReason, Prompt, StoppingOptions
+
+
+class TokenPredictor(SessionPredictor):
+    """``Predictor`` whose symbols are tokens of a vocabulary that all members share."""
+
+    def feed(self, symbol: int) -> Awaitable[LogProbs]:
+        """See ``Predictor``; ``symbol`` is a token id."""
+        return self._append((symbol,))
+
+    def generate(self, options: EngineSampling) -> AsyncIterator[Sequence[SampledToken]]:
+        """Starts on the prompt and lets the engine go on alone; see ``Session.generate``."""
+        return self._session_for(self._prompt).generate(self._prompt, options)
+
+    def keep(self, token: int) -> None:
+        """Takes a token that the engine sampled by itself into the answer."""
+        self._answer.append(token)
+
+
+class TokenAlignment:
+    """``AlignmentStrategy`` over token ids.
+
+    Args:
+        vocabulary: The vocabulary that all members share.
+    """
+
+    has_token_ids = True
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self.pieces = vocabulary.pieces
+        self.constraint: Constraint = Unconstrained()
+
+    def margin(self, left: int) -> int:
+        """See ``AlignmentStrategy``."""
+        return 0
+
+    def predictor(
+        self, engine: Engine, source: Prompt, prompt: MemberPrompt, max_tokens: int
+    ) -> TokenPredictor:
+        """See ``AlignmentStrategy``."""
+        return TokenPredictor(engine, prompt.tokens, len(prompt.tokens) + max_tokens)
+
+    def transcript(self, stopping: StoppingOptions) -> Transcript:
+        """See ``AlignmentStrategy``."""
+        return Transcript(stopping)
+
+    def compare(
+        self,
+        members: Sequence[Member[int]],
+        rows: Sequence[LogProbs],
+        given: int | None = None,
+    ) -> Sequence[LogProbs]:
+        """See ``AlignmentStrategy``; the rows as they are."""
+        return rows
+
+    def symbol(self, index: int) -> int:
+        """See ``AlignmentStrategy``."""
+        return index
+
+    def index(self, symbol: int) -> int:
+        """See ``AlignmentStrategy``."""
+        return symbol
+
+    def fits(self, members: Sequence[Member[Any]], symbol: int) -> bool:
+        """See ``AlignmentStrategy``; every member holds ``max_tokens`` tokens."""
+        return True
+
+    def ends_before(
+        self, index: int, members: Sequence[Member[Any]], limit: Limit
+    ) -> FinishReason | None:
+        """See ``AlignmentStrategy``."""
+        if index in self.vocabulary.end_of_generation:
+            return FinishReason.END_OF_GENERATION
+        return None
+
+    def ends_behind(self, members: Sequence[Member[Any]], limit: Limit) -> FinishReason | None:
+        """See ``AlignmentStrategy``; the last token costs no step that nobody looks at."""
+        length = members[0].predictor.length
+        return limit.reason if length + 1 >= limit.max_tokens else None

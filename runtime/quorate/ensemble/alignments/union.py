@@ -1,0 +1,217 @@
+"""Members with different vocabularies compare the union of their best pieces: an approximation.
+
+Members are compared on the bytes of a few candidate tokens and not on all texts they could write. A
+member that lacks a piece is given the most it can think of it: the mass of its tokens that begin
+with the piece and of those that begin it. (The union of top candidates is that of UniTE, Yao et al.
+2024; there a member that lacks a piece counts the first token of its own cut of it.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Generator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from quorate.engines.byte_order import ByteOrder
+from quorate.engines.contract import Engine, LogProbs
+from quorate.engines.vocabulary import Vocabulary
+from quorate.ensemble.alignments.bytes.hypotheses import BYTES
+from quorate.ensemble.alignments.contract import Limit
+from quorate.ensemble.candidates import largest
+from quorate.ensemble.constraint import Constraint, Unconstrained
+from quorate.ensemble.member import Member, MemberPrompt
+from quorate.ensemble.predictor import Ready, SessionPredictor, TopPiece
+from quorate.ensemble.transcript import Transcript
+from quorate.request import FinishReason, Prompt, StoppingOptions
+
+CANDIDATES = 20
+"""Best tokens of each member that make the union."""
+
+END = b""
+"""Stands for the end among the pieces."""
+
+_LEAST = 1e-30
+# Tokens that a single token of one member may be for another: runs of white space are the longest.
+_LONGEST_PIECE = 128
+
+
+class PiecePredictor(SessionPredictor):
+    """``Predictor`` whose symbols are bytes, which it takes as tokens of its own.
+
+    A piece that is no token of it is cut into the fewest that make it up. One that it cannot spell
+    leaves no trace.
+    """
+
+    def __init__(self, engine: Engine, prompt: Sequence[int], kv_tokens: int) -> None:
+        super().__init__(engine, prompt, kv_tokens)
+        self._row: LogProbs | None = None
+
+    def start(self) -> Awaitable[LogProbs]:
+        """See ``Predictor``."""
+        return _Noted(self, super().start())
+
+    def feed(self, symbol: bytes) -> Awaitable[LogProbs]:
+        """See ``Predictor``; ``symbol`` is a piece."""
+        tokens = self.vocabulary.byte_order.segment(symbol)
+        if not tokens and self._row is not None:
+            return Ready(self._row)
+        return _Noted(self, self._append(tokens or ()))
+
+    def top_piece(self, row: LogProbs) -> TopPiece:
+        """See ``Predictor``; of its own row, whatever part of it is compared."""
+        return super().top_piece(row if self._row is None else self._row)
+
+    def fits(self, piece: bytes) -> bool:
+        """Whether there is room for a piece."""
+        return self._held + len(self.vocabulary.byte_order.segment(piece) or ()) <= self._kv_tokens
+
+    def note(self, row: LogProbs) -> None:
+        """Remembers a row, which a piece that leaves no trace leaves in force."""
+        self._row = row
+
+
+class _Noted:
+    """A row that its predictor remembers once it is there."""
+
+    def __init__(self, predictor: PiecePredictor, pending: Awaitable[LogProbs]) -> None:
+        self._predictor = predictor
+        self._pending = pending
+
+    def __await__(self) -> Generator[Any, None, LogProbs]:
+        row = yield from self._pending.__await__()
+        self._predictor.note(row)
+        return row
+
+
+class UnionAlignment:
+    """``AlignmentStrategy`` over the pieces that some member likes best at this step."""
+
+    has_token_ids = False
+    vocabulary = BYTES
+
+    def __init__(self) -> None:
+        self.pieces: Sequence[bytes] = ()
+        self.constraint: Constraint = Unconstrained()
+
+    def margin(self, left: int) -> int:
+        """See ``AlignmentStrategy``; at most half of what the prompt leaves."""
+        return min(_LONGEST_PIECE, left // 2)
+
+    def predictor(
+        self, engine: Engine, source: Prompt, prompt: MemberPrompt, max_tokens: int
+    ) -> PiecePredictor:
+        """See ``AlignmentStrategy``."""
+        kv_tokens = len(prompt.tokens) + max_tokens + prompt.margin
+        return PiecePredictor(engine, prompt.tokens, kv_tokens)
+
+    def transcript(self, stopping: StoppingOptions) -> Transcript:
+        """See ``AlignmentStrategy``."""
+        return Transcript(stopping)
+
+    def compare(
+        self,
+        members: Sequence[Member[bytes]],
+        rows: Sequence[LogProbs],
+        given: bytes | None = None,
+    ) -> Sequence[LogProbs]:
+        """See ``AlignmentStrategy``."""
+        vocabularies = [member.engine.vocabulary for member in members]
+        union = unite(vocabularies, rows, () if given is None else (given,))
+        self.pieces = union.pieces
+        return union.rows
+
+    def symbol(self, index: int) -> bytes:
+        """See ``AlignmentStrategy``."""
+        return self.pieces[index]
+
+    def index(self, symbol: bytes) -> int:
+        """See ``AlignmentStrategy``."""
+        return self.pieces.index(symbol)
+
+    def fits(self, members: Sequence[Member[Any]], symbol: bytes) -> bool:
+        """See ``AlignmentStrategy``."""
+        predictors = (member.predictor for member in members)
+        return all(one.fits(symbol) for one in predictors if isinstance(one, PiecePredictor))
+
+    def ends_before(
+        self, index: int, members: Sequence[Member[Any]], limit: Limit
+    ) -> FinishReason | None:
+        """See ``AlignmentStrategy``."""
+        piece = self.pieces[index]
+        if piece == END:
+            return FinishReason.END_OF_GENERATION
+        if max(member.predictor.length for member in members) >= limit.max_tokens:
+            return limit.reason
+        return None if self.fits(members, piece) else FinishReason.CONTEXT_FULL
+
+    def ends_behind(self, members: Sequence[Member[Any]], limit: Limit) -> FinishReason | None:
+        """See ``AlignmentStrategy``; the next piece shows whether it is one too many."""
+        return None
+
+
+class Union(NamedTuple):
+    """What the members vote on at one step.
+
+    Attributes:
+        pieces: The candidates, ``END`` among them.
+        rows: Each member's log-probs of them, float32 of shape (pieces,), normalised.
+    """
+
+    pieces: list[bytes]
+    rows: list[LogProbs]
+
+
+def unite(
+    vocabularies: Sequence[Vocabulary], rows: Sequence[LogProbs], also: Sequence[bytes] = ()
+) -> Union:
+    """Makes the union of the members' best candidates.
+
+    Args:
+        vocabularies: Of the members.
+        rows: Their log-probs, float32 of shape (vocabulary,) each.
+        also: Pieces that are candidates in any case.
+    """
+    pieces = dict.fromkeys((*also, END))
+    for vocabulary, row in zip(vocabularies, rows, strict=True):
+        for token in largest(row, CANDIDATES).tolist():
+            pieces.setdefault(_piece(vocabulary, token))
+    united = [*pieces]
+    return Union(
+        united,
+        [
+            _member_row(vocabulary.byte_order, row, united)
+            for vocabulary, row in zip(vocabularies, rows, strict=True)
+        ],
+    )
+
+
+def _piece(vocabulary: Vocabulary, token: int) -> bytes:
+    return END if token in vocabulary.end_of_generation else vocabulary.pieces[token]
+
+
+def _member_row(order: ByteOrder, row: LogProbs, pieces: Sequence[bytes]) -> LogProbs:
+    masses = np.array([_mass(order, row, piece) for piece in pieces])
+    masses = np.maximum(masses, _LEAST)
+    united: LogProbs = np.log(masses / masses.sum()).astype(np.float32)
+    return united
+
+
+def _mass(order: ByteOrder, row: LogProbs, piece: bytes) -> float:
+    if piece == END:
+        return _sum(row, order.ending)
+    node = order.find(piece)
+    if node is not None and node.longer > node.low:
+        return _sum(row, order.ids[node.low : node.longer])
+    most = 0.0 if node is None else _sum(row, order.ids[node.low : node.high])
+    for length in range(1, len(piece)):
+        shorter = order.find(piece[:length])
+        if shorter is None:
+            break
+        most += _sum(row, order.ids[shorter.low : shorter.longer])
+    return most
+
+
+def _sum(row: LogProbs, ids: npt.NDArray[np.intp]) -> float:
+    return float(np.exp(row[ids].astype(np.float64)).sum())

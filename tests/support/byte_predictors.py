@@ -1,0 +1,113 @@
+"""Byte predictors over scripted engines, and a look inside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quorate.engines.contract import LogProbs
+from quorate.engines.in_process import InProcessEngine
+from quorate.engines.scripted.tokenizer import BOS
+from quorate.ensemble.alignments.bytes.predictor import BytePredictor, Opening, Pruning
+from support.scripted_models import scripted_engine
+
+BPE = ("a", "b", "c", "ab", "bc", "abc")
+OVERLAPPING = ("a", "ab", "aba", "b", "ba", "bab")
+DUPLICATED = ("a", "b", "ab", "a", "ab")
+VOCABULARIES = {"bpe": BPE, "overlapping": OVERLAPPING, "duplicated": DUPLICATED}
+
+CONTEXT = 64
+
+
+def toy_engine(pieces: Sequence[str] = BPE, **options: Any) -> InProcessEngine:
+    """An engine over a toy vocabulary, with room for wide beams."""
+    room = {"context_length": CONTEXT, "sessions": 64}
+    return scripted_engine(pieces=list(pieces), **{**room, **options})
+
+
+def predictor_of(
+    engine: InProcessEngine,
+    *,
+    epsilon: float = 0.0,
+    width: int | None = None,
+    kv_tokens: int | None = None,
+    prompt: Sequence[int] = (BOS,),
+    forced: bytes = b"",
+) -> BytePredictor:
+    """A predictor whose beam may be as wide as the engine has sessions."""
+    context = min(engine.facts.context_length, engine.facts.kv_tokens)
+    room = context - len(prompt) if kv_tokens is None else kv_tokens
+    pruning = Pruning(epsilon, width or engine.facts.sessions, room)
+    return BytePredictor(engine, Opening(prompt, forced), pruning, len(prompt) + room)
+
+
+async def started(engine: InProcessEngine, **how: Any) -> BytePredictor:
+    """An open predictor that has read its prompt."""
+    predictor = predictor_of(engine, **how)
+    await predictor.open()
+    await predictor.start()
+    return predictor
+
+
+async def restarted(predictor: BytePredictor) -> None:
+    """Closes a predictor and has it come back."""
+    predictor.close()
+    await predictor.open()
+    await predictor.start()
+
+
+def watched_healing(predictor: BytePredictor) -> list[int]:
+    """Returns a list that gathers the bytes for which the predictor had to heal."""
+    heal, healed = predictor._heal, list[int]()
+
+    async def noted(symbol: int) -> LogProbs:
+        healed.append(symbol)
+        return await heal(symbol)
+
+    predictor._heal = noted  # type: ignore[method-assign]
+    return healed
+
+
+def probabilities(predictor: BytePredictor) -> npt.NDArray[np.float64]:
+    """What it gives the next byte and the end, before the rounding to float32."""
+    return predictor._probs.copy()
+
+
+def kept_share(predictor: BytePredictor) -> float:
+    """Share of its probability that is not pruned."""
+    return 1.0 - predictor._lost
+
+
+def kv_tokens_held(predictor: BytePredictor) -> int:
+    """Tokens behind the prompt that its sessions hold, each counted once."""
+    return predictor._tree.kv_tokens
+
+
+def segmentations(predictor: BytePredictor) -> set[tuple[tuple[int, ...], bytes]]:
+    """Tokens and begun token of every hypothesis."""
+    return {(tuple(h.context.tokens()), h.prefix.text) for h in predictor._beam}
+
+
+def open_sessions(engine: InProcessEngine) -> int:
+    """Sessions that are open now."""
+    return len(engine._sessions)
+
+
+async def everything_is_free(engine: InProcessEngine) -> bool:
+    """Whether a family of all sessions and cells can be opened at once."""
+    facts = engine.facts
+    most = min(facts.context_length, facts.kv_tokens)
+    if open_sessions(engine) or engine._admission.waiting:
+        return False
+    lease = engine._admission.try_acquire(most, facts.sessions)
+    if lease is None:
+        return False
+    engine._admission.release(lease)
+    whole = engine._admission.try_acquire(facts.kv_tokens)
+    if whole is None:
+        return False
+    engine._admission.release(whole)
+    return True

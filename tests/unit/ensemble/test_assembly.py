@@ -1,0 +1,195 @@
+"""How members are prepared for one request: openings, room and weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from quorate.engines.in_process import InProcessEngine
+from quorate.engines.scripted.tokenizer import BOS
+from quorate.ensemble.alignments.bytes.predictor import BytePredictor, Opening
+from quorate.ensemble.alignments.tokens import TokenPredictor
+from quorate.ensemble.assembly import assemble
+from quorate.ensemble.readings import on_the_same_bytes, read
+from quorate.ensemble.weighting import (
+    BayesianWeights,
+    ConfidentWeights,
+    StaticWeights,
+    bits_per_byte,
+    evidence,
+    prompt_shares,
+    shares_along,
+)
+from quorate.errors import InvalidRequest, PromptTooLong
+from quorate.request import (
+    Alignment,
+    BeamOptions,
+    ChatPrompt,
+    CombinationRule,
+    Decision,
+    FailurePolicy,
+    Message,
+    Prompt,
+    TextPrompt,
+    WeightedModel,
+    Weighting,
+)
+from support.distributions import normalised
+from support.scripted_models import scripted_engine
+
+PROMPT = TextPrompt("once upon a time")
+CHAT = ChatPrompt((Message("user", "once upon a time"),))
+ROWS = [normalised([0.0, 0.0])] * 2
+
+
+def decision(weighting: Weighting = Weighting.STATIC, **changes: Any) -> Decision:
+    whole = Decision(
+        members=(WeightedModel("letters", 0.25), WeightedModel("words", 0.75)),
+        rule=CombinationRule.LINEAR,
+        alignment=Alignment.BYTE_EXACT,
+        weighting=weighting,
+        on_failure=FailurePolicy.AUTO,
+        context_tokens=512,
+        seed=0,
+        forgetting=0.9 if weighting is Weighting.BAYESIAN else None,
+        beam=BeamOptions(1e-2, 8),
+    )
+    return replace(whole, **changes)
+
+
+def engines(**options: Any) -> list[InProcessEngine]:
+    return [
+        scripted_engine("letters", seed=1, **options),
+        scripted_engine("words", vocabulary="words", seed=2, **options),
+    ]
+
+
+async def weights(how: Decision, prompt: Prompt = PROMPT) -> tuple[object, list[float]]:
+    weigher = (await assemble(how, engines(), prompt, 16)).weigher
+    return type(weigher), weigher.weights(ROWS)
+
+
+async def opening_of(prompt: Prompt, engine: InProcessEngine) -> Opening:
+    how = decision(members=(WeightedModel(engine.model_id, 1.0),))
+    ensemble = await assemble(how, [engine], prompt, 16)
+    predictor = ensemble.members[0].predictor
+    assert isinstance(predictor, BytePredictor)
+    return predictor.opening
+
+
+async def test_static_weights_are_the_plans() -> None:
+    assert await weights(decision()) == (StaticWeights, [0.25, 0.75])
+
+
+async def test_behind_a_text_bayesian_weights_start_from_the_evidence_at_its_end() -> None:
+    readings = [await read(engine, PROMPT.text) for engine in engines()]
+    known = [evidence(one, 0.9) for one in on_the_same_bytes(readings)]
+    expected = BayesianWeights([0.25, 0.75], 0.9, known).weights(ROWS)
+    kind, got = await weights(decision(Weighting.BAYESIAN))
+    assert kind is BayesianWeights
+    assert got == pytest.approx(expected)
+    assert got != pytest.approx([0.25, 0.75])
+
+
+async def test_behind_a_chat_bayesian_weights_start_from_the_mean_along_what_was_said() -> None:
+    readings = [await read(engine, PROMPT.text) for engine in engines()]
+    along = [reading.by_byte(len(PROMPT.text)) for reading in readings]
+    expected = shares_along([0.25, 0.75], along, 0.9)
+    kind, got = await weights(decision(Weighting.BAYESIAN), CHAT)
+    assert kind is BayesianWeights
+    assert got == pytest.approx(expected)
+    assert got != pytest.approx([0.25, 0.75])
+
+
+async def test_prompt_weights_follow_the_bits_per_byte_of_the_prompt() -> None:
+    readings = [await read(engine, PROMPT.text) for engine in engines()]
+    bits = [bits_per_byte(one) for one in on_the_same_bytes(readings)]
+    kind, got = await weights(decision(Weighting.PROMPT))
+    assert kind is StaticWeights
+    assert got == pytest.approx(prompt_shares([0.25, 0.75], bits))
+
+
+@pytest.mark.parametrize("weighting", [Weighting.PROMPT, Weighting.BAYESIAN])
+async def test_a_prompt_that_says_nothing_leaves_the_plans_weights(weighting: Weighting) -> None:
+    _, got = await weights(decision(weighting), TextPrompt(""))
+    assert got == pytest.approx([0.25, 0.75])
+
+
+async def test_confident_weights_start_from_the_plans() -> None:
+    kind, got = await weights(decision(Weighting.CONFIDENCE))
+    assert kind is ConfidentWeights
+    assert got == pytest.approx([0.25, 0.75])
+
+
+async def test_members_compare_tokens_where_all_share_them() -> None:
+    how = decision(alignment=Alignment.SAME_VOCABULARY, beam=BeamOptions())
+    twins = [scripted_engine("letters"), scripted_engine("words")]
+    ensemble = await assemble(how, twins, PROMPT, 16)
+    assert [type(one.predictor) for one in ensemble.members] == [TokenPredictor, TokenPredictor]
+
+
+async def test_behind_a_text_the_last_token_is_given_as_bytes() -> None:
+    engine = scripted_engine("a")
+    tokens = await engine.encode(TextPrompt("xyz the"))
+    opening = await opening_of(TextPrompt("xyz the"), engine)
+    assert list(opening.prompt) == tokens[:-1]
+    assert opening.forced == engine.vocabulary.pieces[tokens[-1]] == b" the"
+
+
+async def test_behind_a_chat_and_behind_nothing_a_new_token_begins() -> None:
+    engine = scripted_engine("a")
+    assert await opening_of(CHAT, engine) == Opening(await engine.encode(CHAT), b"")
+    assert await opening_of(TextPrompt(""), engine) == Opening([BOS], b"")
+
+
+async def test_a_document_of_a_tokenizer_that_puts_a_space_before_it_begins_with_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = scripted_engine("a")
+    monkeypatch.setattr(engine, "_facts", replace(engine.facts, space_prefix=True))
+    assert (await opening_of(TextPrompt(""), engine)).forced == b" "
+    assert (await opening_of(TextPrompt("a"), engine)).forced == b"a"
+
+
+async def max_tokens_and_margin(how: Decision, left: int) -> tuple[int, int]:
+    """Of a member whose context has so much room behind the prompt."""
+    prompt = len(await engines()[0].encode(PROMPT))
+    ensemble = await assemble(how, engines(context_length=prompt + left), PROMPT, 512)
+    first = ensemble.members[0].prompt
+    return first.max_tokens, first.margin
+
+
+@pytest.mark.parametrize(
+    ("left", "max_tokens", "margin"), [(500, 420, 80), (160, 80, 80), (60, 30, 30), (20, 4, 16)]
+)
+async def test_a_beam_keeps_kv_tokens_beside_the_answer(
+    left: int, max_tokens: int, margin: int
+) -> None:
+    assert await max_tokens_and_margin(decision(), left) == (max_tokens, margin)
+    alone = decision(alignment=Alignment.SAME_VOCABULARY)
+    assert await max_tokens_and_margin(alone, left) == (left, 0)
+
+
+async def test_where_a_beam_could_not_heal_there_is_no_room_for_an_answer() -> None:
+    assert await max_tokens_and_margin(decision(), 17) == (1, 16)
+    with pytest.raises(PromptTooLong, match="shorten it"):
+        await max_tokens_and_margin(decision(), 16)
+
+
+@pytest.mark.parametrize(("prompt", "field"), [(PROMPT, "prompt"), (CHAT, "chat")])
+async def test_a_prompt_that_fills_the_context_is_too_long(prompt: Prompt, field: str) -> None:
+    with pytest.raises(PromptTooLong, match=f"^{field}: has .* tokens for model letters"):
+        await assemble(decision(), engines(context_length=4), prompt, 16)
+
+
+async def test_a_prompt_without_tokens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = engines()
+
+    async def nothing(prompt: Prompt) -> list[int]:
+        return []
+
+    monkeypatch.setattr(both[1], "encode", nothing)
+    with pytest.raises(InvalidRequest, match="is empty for model words"):
+        await assemble(decision(), both, PROMPT, 16)
