@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from quorate.engines.contract import LogProbs
 from quorate.engines.in_process import InProcessEngine
 from quorate.engines.scripted.tokenizer import BOS
 from quorate.ensemble.alignments.bytes.predictor import BytePredictor, Opening, Pruning
@@ -59,36 +55,14 @@ async def restarted(predictor: BytePredictor) -> None:
     await predictor.start()
 
 
-def watched_healing(predictor: BytePredictor) -> list[int]:
-    """Returns a list that gathers the bytes for which the predictor had to heal."""
-    heal, healed = predictor._heal, list[int]()
-
-    async def noted(symbol: int) -> LogProbs:
-        healed.append(symbol)
-        return await heal(symbol)
-
-    predictor._heal = noted  # type: ignore[method-assign]
-    return healed
-
-
-def probabilities(predictor: BytePredictor) -> npt.NDArray[np.float64]:
-    """What it gives the next byte and the end, before the rounding to float32."""
-    return predictor._probs.copy()
-
-
 def kept_share(predictor: BytePredictor) -> float:
     """Share of its probability that is not pruned."""
-    return 1.0 - predictor._lost
-
-
-def kv_tokens_held(predictor: BytePredictor) -> int:
-    """Tokens behind the prompt that its sessions hold, each counted once."""
-    return predictor._tree.kv_tokens
+    return 1.0 - predictor.pruned_share
 
 
 def segmentations(predictor: BytePredictor) -> set[tuple[tuple[int, ...], bytes]]:
     """Tokens and begun token of every hypothesis."""
-    return {(tuple(h.context.tokens()), h.prefix.text) for h in predictor._beam}
+    return {(tuple(tokens), begun) for tokens, begun in predictor.segmentations}
 
 
 def open_sessions(engine: InProcessEngine) -> int:

@@ -85,7 +85,7 @@ class Ensemble(Generic[_Symbol]):
         """Waits for what was started, and weighs it.
 
         Returns:
-            Each member's log-probs in the order of ``seats``; ``weights`` goes with them.
+            Each member's log-probs in the order of ``members``; ``weights`` goes with them.
 
         Raises:
             WorkerLost: A member died and the policy does not go on without it.
@@ -128,8 +128,8 @@ class Ensemble(Generic[_Symbol]):
                 continue
             self.start()
             for model, error in lost.items():
-                told = f"{model} was restarted ({error.cause}) and fed again"
-                self.notices.append(Notice(NoticeKind.MEMBER_REPLAYED, model, told))
+                message = f"{model} was restarted ({error.cause}) and fed again"
+                self.notices.append(Notice(NoticeKind.MEMBER_REPLAYED, model, message))
             return
         raise next(iter(lost.values()))
 
@@ -180,6 +180,6 @@ class Ensemble(Generic[_Symbol]):
                 continue
             member.predictor.close()
             self.weigher.drop(index)
-            told = f"{member.model} was dropped ({lost[member.model].cause}); {rest} goes on"
-            self.notices.append(Notice(NoticeKind.MEMBER_DROPPED, member.model, told))
+            message = f"{member.model} was dropped ({lost[member.model].cause}); {rest} goes on"
+            self.notices.append(Notice(NoticeKind.MEMBER_DROPPED, member.model, message))
         self.members = alive

@@ -169,7 +169,7 @@ class SessionPredictor:
     def _session_for(self, tokens: Sequence[int]) -> Session:
         """The session, which is about to be fed."""
         if self._session is None:
-            raise RuntimeError("a member was fed before its session was opened")
+            raise RuntimeError("a member was fed before it was opened")
         self._held += len(tokens)
         self._fed = max(self._fed, self._held)
         return self._session

@@ -15,11 +15,9 @@ from support.byte_predictors import (
     everything_is_free,
     kept_share,
     open_sessions,
-    probabilities,
     segmentations,
     started,
     toy_engine,
-    watched_healing,
 )
 
 # Behind "ab" a beam of one follows "abc" and nothing else; "d" begins no end of it.
@@ -40,14 +38,14 @@ async def following_the_long_token(seed: int = 1) -> BytePredictor:
 
 async def test_a_healed_voice_is_one_that_began_behind_the_committed_tokens() -> None:
     predictor = await following_the_long_token()
-    assert probabilities(predictor)[ord("d")] < 1e-4
+    assert predictor.probabilities[ord("d")] < 1e-4
     await predictor.feed(ord("d"))
     engine = toy_engine(LONG_TOKEN, seed=1)
     committed = [BOS, *ids(engine, "a", "b")]
     fresh = await started(engine, epsilon=0.5, width=1, prompt=committed)
     await fresh.feed(ord("d"))
     for byte in b"abcda":
-        assert probabilities(predictor) == pytest.approx(probabilities(fresh), abs=1e-9)
+        assert predictor.probabilities == pytest.approx(fresh.probabilities, abs=1e-9)
         await predictor.feed(byte)
         await fresh.feed(byte)
     predictor.close()
@@ -58,8 +56,8 @@ async def test_nothing_counts_as_lost_behind_a_healed_byte() -> None:
     predictor = await following_the_long_token()
     await predictor.feed(ord("d"))
     assert segmentations(predictor) == {((8, 6, 7), b"")}
-    assert probabilities(predictor).sum() == pytest.approx(1.0)
-    assert probabilities(predictor)[ord("z")] == pytest.approx((1 - kept_share(predictor)) / 257)
+    assert predictor.probabilities.sum() == pytest.approx(1.0)
+    assert predictor.probabilities[ord("z")] == pytest.approx((1 - kept_share(predictor)) / 257)
     predictor.close()
 
 
@@ -67,7 +65,7 @@ async def test_a_beam_that_found_the_byte_impossible_heals_too() -> None:
     predictor = await started(toy_engine(("ab", "a", "c", "b"), seed=1), width=8)
     for byte in b"ab":
         await predictor.feed(byte)
-    assert probabilities(predictor)[ord("z")] == 0
+    assert predictor.probabilities[ord("z")] == 0
     await predictor.feed(ord("z"))
     await predictor.feed(ord("c"))
     assert [len(tokens) for tokens, begun in segmentations(predictor) if not begun] == [2]
@@ -76,13 +74,14 @@ async def test_a_beam_that_found_the_byte_impossible_heals_too() -> None:
 
 @pytest.mark.parametrize("text", [b"z", b"\xff\x00z"])
 async def test_bytes_that_no_tokens_can_spell_leave_no_trace(text: bytes) -> None:
-    predictor = await started(toy_engine(BPE, seed=2))
+    engine = toy_engine(BPE, seed=2)
+    predictor = await started(engine)
     for byte in b"ab" + text:
         await predictor.feed(byte)
     ((tokens, begun),) = segmentations(predictor)
-    assert b"".join(predictor._engine.vocabulary.pieces[token] for token in tokens) + begun == b"ab"
+    assert b"".join(engine.vocabulary.pieces[token] for token in tokens) + begun == b"ab"
     fresh = await started(toy_engine(BPE, seed=2), prompt=[BOS, *tokens])
-    assert probabilities(predictor) == pytest.approx(probabilities(fresh), abs=1e-9)
+    assert predictor.probabilities == pytest.approx(fresh.probabilities, abs=1e-9)
     row = await predictor.feed(ord("c"))
     assert np.exp(row.astype(np.float64)).sum() == pytest.approx(1.0, abs=1e-6)
     predictor.close()
@@ -119,11 +118,10 @@ async def test_whatever_is_fed_the_voice_goes_on_and_frees_everything(
 
 async def test_a_beam_that_lost_more_than_it_kept_begins_anew_with_what_there_is() -> None:
     predictor = await started(toy_engine(("a", "a", "a"), sharpness=0.0), width=1)
-    healed = watched_healing(predictor)
     for count in range(1, 4):
-        assert probabilities(predictor)[ord("a")] > 0.3
+        assert predictor.probabilities[ord("a")] > 0.3
         await predictor.feed(ord("a"))
-        assert healed == [ord("a")] * count
+        assert predictor.healed == count
         assert kept_share(predictor) == pytest.approx(1 / 3)
     assert predictor.length == 3
     predictor.close()

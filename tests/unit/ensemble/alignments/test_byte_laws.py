@@ -15,7 +15,7 @@ from quorate.ensemble.decode import decode, score
 from quorate.ensemble.fusion import fuse
 from quorate.ensemble.weighting import BayesianWeights, Weigher
 from quorate.request import CombinationRule
-from support.byte_predictors import VOCABULARIES, probabilities, started, toy_engine
+from support.byte_predictors import VOCABULARIES, started, toy_engine
 from support.distributions import shares
 from support.ensembles import PROMPT, byte_ensemble, params_of, run_out
 from support.enumeration import Enumeration
@@ -133,7 +133,7 @@ async def test_the_chain_rule_holds(name: str, text: bytes, seed: int) -> None:
     predictor = await started(engine, prompt=await engine.encode(PROMPT))
     logprobs = []
     for byte in text:
-        logprobs.append(math.log(probabilities(predictor)[byte]))
+        logprobs.append(math.log(predictor.probabilities[byte]))
         await predictor.feed(byte)
     predictor.close()
     assert math.fsum(logprobs) == pytest.approx(math.log(exact.prefix(text)), abs=1e-9)

@@ -14,13 +14,10 @@ from support.byte_predictors import (
     BPE,
     VOCABULARIES,
     kept_share,
-    kv_tokens_held,
     open_sessions,
-    probabilities,
     segmentations,
     started,
     toy_engine,
-    watched_healing,
 )
 from support.enumeration import Enumeration
 
@@ -33,14 +30,13 @@ async def kept(text: bytes, epsilon: float, seed: int) -> float:
     Texts for which it had to heal do not count: there it begins anew, with all that was lost.
     """
     predictor = await started(toy_engine(BPE, seed=seed), epsilon=epsilon)
-    healed = watched_healing(predictor)
     total = 1.0
     for byte in text:
-        total *= float(probabilities(predictor)[byte])
+        total *= float(predictor.probabilities[byte])
         await predictor.feed(byte)
     held = total * kept_share(predictor)
     predictor.close()
-    assume(not healed)
+    assume(not predictor.healed)
     return held
 
 
@@ -69,7 +65,7 @@ async def test_probabilities_sum_to_one_whatever_is_pruned(
     row = np.zeros(257, np.float32)
     for byte in text:
         row = await predictor.feed(byte)
-        assert probabilities(predictor).sum() == pytest.approx(1.0, abs=1e-9)
+        assert predictor.probabilities.sum() == pytest.approx(1.0, abs=1e-9)
         assert np.exp(row.astype(np.float64)).sum() == pytest.approx(1.0, abs=1e-6)
         assert row.dtype == np.float32
     predictor.close()
@@ -98,7 +94,7 @@ async def test_the_beam_stays_within_its_cells(text: str, seed: int, kv_tokens: 
     )
     for byte in text.encode():
         await predictor.feed(byte)
-        assert kv_tokens_held(predictor) <= max(kv_tokens, len(text) + 16)
+        assert predictor.kv_tokens <= max(kv_tokens, len(text) + 16)
     predictor.close()
 
 
@@ -111,7 +107,7 @@ async def test_without_room_for_more_the_best_hypothesis_goes_on_alone() -> None
         await tight.feed(byte)
     assert len(segmentations(roomy)) > 1
     assert len(segmentations(tight)) == 1
-    assert kv_tokens_held(tight) <= 18
+    assert tight.kv_tokens <= 18
     assert tight.dropped_mass is not None and tight.dropped_mass > 0
     roomy.close()
     tight.close()
@@ -131,7 +127,7 @@ async def test_what_is_dropped_is_told() -> None:
     exact = Enumeration(pieces=list(BPE), seed=2, sharpness=1.0)
     total = 1.0
     for byte in b"abc":
-        total *= float(probabilities(predictor)[byte])
+        total *= float(predictor.probabilities[byte])
         await predictor.feed(byte)
     missing = exact.prefix(b"abc") - total * kept_share(predictor)
     assert missing > 0
@@ -147,6 +143,6 @@ async def test_what_was_pruned_finds_every_symbol_equally_probable() -> None:
     lost = 1.0 - kept_share(predictor)
     assert 0 < lost < 0.5
     impossible = [byte for byte in range(256) if byte not in b"abc"]
-    assert probabilities(predictor)[impossible] == pytest.approx(lost / 257)
-    assert math.isfinite(math.log(probabilities(predictor).min()))
+    assert predictor.probabilities[impossible] == pytest.approx(lost / 257)
+    assert math.isfinite(math.log(predictor.probabilities.min()))
     predictor.close()

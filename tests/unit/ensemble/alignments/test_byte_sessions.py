@@ -17,10 +17,8 @@ from support.byte_predictors import (
     BPE,
     everything_is_free,
     kept_share,
-    kv_tokens_held,
     open_sessions,
     predictor_of,
-    probabilities,
     restarted,
     segmentations,
     started,
@@ -44,7 +42,7 @@ async def come_back(predictor: BytePredictor, pending: Awaitable[object]) -> Non
 
 
 def assert_alike(one: BytePredictor, other: BytePredictor) -> None:
-    assert probabilities(one) == pytest.approx(probabilities(other), rel=1e-9, abs=1e-12)
+    assert one.probabilities == pytest.approx(other.probabilities, rel=1e-9, abs=1e-12)
     assert segmentations(one) == segmentations(other)
     assert kept_share(one) == pytest.approx(kept_share(other), rel=1e-9)
 
@@ -84,7 +82,7 @@ async def test_a_voice_whose_worker_died_while_it_was_growing_is_where_it_would_
     )
     for index, byte in enumerate(text.encode()):
         pending = predictor.feed(byte)
-        waits = bool(open_sessions(engine)) and bool(predictor._growing)
+        waits = bool(open_sessions(engine)) and predictor.is_waiting
         if index in deaths and waits:
             die_and_return(engine)
             await come_back(predictor, pending)
@@ -159,7 +157,7 @@ async def test_a_worker_that_is_dead_when_a_byte_is_told_is_lost_when_it_is_wait
         engine.lose("killed by SIGKILL")
         pending = predictor.feed(byte)
         engine.recover()
-        if predictor._growing:
+        if predictor.is_waiting:
             await come_back(predictor, pending)
         else:
             await restarted(predictor)
@@ -190,10 +188,10 @@ async def test_a_byte_is_not_doubled_when_its_own_token_dies_in_healing() -> Non
     options = {"pieces": ("a", "b"), "seed": 1, "sharpness": 1e5}
     engine, other = toy_engine(**options), toy_engine(**options)
     predictor, steady = await started(engine, width=2), await started(other, width=2)
-    unthinkable = min(b"ab", key=lambda byte: probabilities(predictor)[byte])
-    assert probabilities(predictor)[unthinkable] == 0
+    unthinkable = min(b"ab", key=lambda byte: predictor.probabilities[byte])
+    assert predictor.probabilities[unthinkable] == 0
     healing = asyncio.ensure_future(awaited(predictor.feed(unthinkable)))
-    while not predictor._growing:
+    while not predictor.is_waiting:
         await asyncio.sleep(0)
     die_and_return(engine)
     await come_back(predictor, healing)
@@ -225,7 +223,7 @@ async def test_a_voice_whose_cells_are_full_goes_on_without_taking_in_more(
     predictor = await started(engine, width=4, kv_tokens=kv_tokens)
     for index, byte in enumerate(text.encode(), 1):
         row = await predictor.feed(byte)
-        assert kv_tokens_held(predictor) <= kv_tokens
+        assert predictor.kv_tokens <= kv_tokens
         assert predictor.length >= (index - 2) / 3
         assert np.exp(row.astype(np.float64)).sum() == pytest.approx(1.0, abs=1e-6)
     predictor.close()
@@ -291,9 +289,9 @@ async def test_the_beam_stays_within_its_cells_also_when_it_comes_back(
     for index, byte in enumerate(text.encode()):
         if index == closed_at:
             await restarted(predictor)
-            assert kv_tokens_held(predictor) <= kv_tokens
+            assert predictor.kv_tokens <= kv_tokens
         await predictor.feed(byte)
-        assert kv_tokens_held(predictor) <= kv_tokens
+        assert predictor.kv_tokens <= kv_tokens
     predictor.close()
 
 

@@ -69,6 +69,7 @@ class BytePredictor:
 
     Attributes:
         opening: Its prompt.
+        healed: Bytes so far for which the text had to be followed anew.
     """
 
     def __init__(self, engine: Engine, opening: Opening, pruning: Pruning, kv_tokens: int) -> None:
@@ -94,6 +95,7 @@ class BytePredictor:
         # Bytes that left no trace.
         self._traceless = 0
         self._begun = False
+        self.healed = 0
         # A byte that is being healed, so that it is not forgotten when the worker dies meanwhile.
         self._unhealed: int | None = None
 
@@ -128,6 +130,31 @@ class BytePredictor:
         """See ``Predictor``."""
         return self._dropped
 
+    @property
+    def probabilities(self) -> hypotheses.ByteProbs:
+        """The distribution it gave last, before the rounding to float32; valid until it is fed."""
+        return self._probs
+
+    @property
+    def pruned_share(self) -> float:
+        """Share of everything that is still possible which no hypothesis holds."""
+        return self._lost
+
+    @property
+    def segmentations(self) -> list[tuple[list[int], bytes]]:
+        """Tokens behind the prompt, and bytes seen of the next one, of every hypothesis."""
+        return [(one.context.tokens(), one.prefix.text) for one in self._beam]
+
+    @property
+    def kv_tokens(self) -> int:
+        """Tokens behind the prompt that its sessions hold, each counted once."""
+        return self._tree.kv_tokens
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether its worker evaluates tokens that are no part of the beam yet."""
+        return bool(self._growing)
+
     async def open(self) -> None:
         """See ``Predictor``."""
         self._session = await self._engine.open(self._kv_tokens, self._pruning.width - 1)
@@ -136,7 +163,7 @@ class BytePredictor:
         """See ``Predictor``."""
         session, self._session = self._session, None
         if session is None:
-            raise RuntimeError("a member was started before its session was opened")
+            raise RuntimeError("a member was started before it was opened")
         if not self._sketches:
             root = self._tree.root(session, self.opening.prompt, ())
             self._growing = [(root, 1.0)]
@@ -259,6 +286,7 @@ class BytePredictor:
         the byte begins the next one. What no tokens can spell, or does not fit, leaves no trace.
         """
         self._unhealed = symbol
+        self.healed += 1
         best = self._best
         self._dropped += 1.0 - best.weight
         await self._commit(best.context, best.prefix.text)
