@@ -122,3 +122,32 @@ class AlignmentStrategy(Protocol[Symbol]):
     def ends_behind(self, members: Sequence[Member[Any]], limit: Limit) -> FinishReason | None:
         """Why the answer ends behind the chosen symbol, which the members were not told yet."""
         ...
+
+
+class OwnIndex:
+    """The part of an ``AlignmentStrategy`` whose symbols are the same at every step.
+
+    A symbol is its own index, rows are compared as they are, and ``max_tokens`` is all that limits
+    how many fit.
+    """
+
+    def compare(
+        self,
+        members: Sequence[Member[int]],
+        rows: Sequence[LogProbs],
+        given: int | None = None,
+    ) -> Sequence[LogProbs]:
+        """See ``AlignmentStrategy``."""
+        return rows
+
+    def symbol(self, index: int) -> int:
+        """See ``AlignmentStrategy``."""
+        return index
+
+    def index(self, symbol: int) -> int:
+        """See ``AlignmentStrategy``."""
+        return symbol
+
+    def fits(self, members: Sequence[Member[Any]], symbol: int) -> bool:
+        """See ``AlignmentStrategy``."""
+        return True

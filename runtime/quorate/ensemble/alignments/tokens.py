@@ -7,7 +7,7 @@ from typing import Any
 
 from quorate.engines.contract import Engine, EngineSampling, LogProbs, SampledToken
 from quorate.engines.vocabulary import Vocabulary
-from quorate.ensemble.alignments.contract import Limit
+from quorate.ensemble.alignments.contract import Limit, OwnIndex
 from quorate.ensemble.constraint import Constraint, Unconstrained
 from quorate.ensemble.member import Member, MemberPrompt
 from quorate.ensemble.predictor import SessionPredictor
@@ -31,7 +31,7 @@ class TokenPredictor(SessionPredictor):
         self._answer.append(token)
 
 
-class TokenAlignment:
+class TokenAlignment(OwnIndex):
     """``AlignmentStrategy`` over token ids.
 
     Args:
@@ -58,27 +58,6 @@ class TokenAlignment:
     def transcript(self, stopping: StoppingOptions) -> Transcript:
         """See ``AlignmentStrategy``."""
         return Transcript(stopping)
-
-    def compare(
-        self,
-        members: Sequence[Member[int]],
-        rows: Sequence[LogProbs],
-        given: int | None = None,
-    ) -> Sequence[LogProbs]:
-        """See ``AlignmentStrategy``; the rows as they are."""
-        return rows
-
-    def symbol(self, index: int) -> int:
-        """See ``AlignmentStrategy``."""
-        return index
-
-    def index(self, symbol: int) -> int:
-        """See ``AlignmentStrategy``."""
-        return symbol
-
-    def fits(self, members: Sequence[Member[Any]], symbol: int) -> bool:
-        """See ``AlignmentStrategy``; every member holds ``max_tokens`` tokens."""
-        return True
 
     def ends_before(
         self, index: int, members: Sequence[Member[Any]], limit: Limit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from quorate.engines.contract import Engine, LogProbs
+from quorate.engines.contract import Engine
 from quorate.ensemble.alignments.bytes.hypotheses import BYTES, END
 from quorate.ensemble.alignments.bytes.predictor import (
     HEALING_KV_TOKENS,
@@ -15,7 +15,7 @@ from quorate.ensemble.alignments.bytes.predictor import (
 )
 from quorate.ensemble.alignments.bytes.transcript import WordTranscript
 from quorate.ensemble.alignments.bytes.utf8 import Utf8Constraint
-from quorate.ensemble.alignments.contract import Limit
+from quorate.ensemble.alignments.contract import Limit, OwnIndex
 from quorate.ensemble.member import Member, MemberPrompt
 from quorate.request import (
     BeamOptions,
@@ -28,7 +28,7 @@ from quorate.request import (
 _KV_TOKENS_PER_HYPOTHESIS = 8
 
 
-class ByteAlignment:
+class ByteAlignment(OwnIndex):
     """``AlignmentStrategy`` over the 256 bytes and the end. Every byte keeps the text UTF-8.
 
     Args:
@@ -64,27 +64,6 @@ class ByteAlignment:
     def transcript(self, stopping: StoppingOptions) -> WordTranscript:
         """See ``AlignmentStrategy``."""
         return WordTranscript(stopping)
-
-    def compare(
-        self,
-        members: Sequence[Member[int]],
-        rows: Sequence[LogProbs],
-        given: int | None = None,
-    ) -> Sequence[LogProbs]:
-        """See ``AlignmentStrategy``; the rows as they are."""
-        return rows
-
-    def symbol(self, index: int) -> int:
-        """See ``AlignmentStrategy``."""
-        return index
-
-    def index(self, symbol: int) -> int:
-        """See ``AlignmentStrategy``."""
-        return symbol
-
-    def fits(self, members: Sequence[Member[Any]], symbol: int) -> bool:
-        """See ``AlignmentStrategy``; a beam without room takes a byte in without a trace."""
-        return True
 
     def ends_before(
         self, index: int, members: Sequence[Member[Any]], limit: Limit
