@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from quorate.calibration.data import CalibrationData, from_json, to_json
-from quorate.costs.whole_file import replace_file
+from quorate.costs.saved import replace_file
 from quorate.errors import SettingsError
 
 FILE_NAME = "calibration.json"

@@ -1,9 +1,16 @@
-"""Checked reading of what was saved, as JSON gives it: a text, a number, a list, a table."""
+"""JSON files that keep what was learned: replaced as a whole, read with distrust.
+
+It stands in the lowest room that learns; ``calibration`` above keeps its findings the same way.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -86,3 +93,40 @@ def _number(value: Json, name: str, lowest: float, highest: float) -> float:
     if not lowest <= value <= highest or abs(value) > 1e300:
         raise ValueError(f"{name} is out of range")
     return float(value)
+
+
+def replace_file(path: Path, content: str) -> None:
+    """Puts a file in place in one step; the old one stays until then, and on any failure.
+
+    Makes the folder where there is none. The content is on disk when this returns, under its name.
+
+    Args:
+        path: The file.
+        content: All of it, as UTF-8.
+
+    Raises:
+        OSError: It cannot be written there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own, so that two writers never write into one file.
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".new")
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)
+        raise
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Makes the new name itself survive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

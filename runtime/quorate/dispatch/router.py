@@ -157,7 +157,7 @@ class Router:
             models=models,
             profiles=self._profiles,
             default_profile=self._default_profile,
-            costs=self._books.profiles.snapshot(),
+            costs=self._books.costs.snapshot(),
             active=self._books.activity.now,
             escalations=self._books.escalations.rates,
             wedged=frozenset(

@@ -88,7 +88,7 @@ async def test_a_remote_answers_where_no_joule_is_left_and_is_paid() -> None:
         assert (row.plan_kind, row.clause) == ("remote", "energy_window")
         assert float(row.usd or 0) == usage.usd
         assert stage.held() == [0.0, 0.0]
-        assert "remote:far" in stage.books.profiles.snapshot()
+        assert "remote:far" in stage.books.costs.snapshot()
         assert stage.dispatcher.running == 0
 
 

@@ -199,7 +199,7 @@ async def test_an_attempt_is_settled_once_and_teaches_nothing_unless_it_was_answ
         desk.books.abandon(attempt, CANCELLED)
         [row] = await desk.rows()
         assert row.outcome == outcome
-        assert desk.books.profiles.observations == 0
+        assert desk.books.costs.observations == 0
         assert desk.meter.jobs == set()
 
 

@@ -1,4 +1,4 @@
-"""What is known of every plan that ran here. Pure.
+"""What is known of everything that ran here. Pure.
 
 A plan is known by a key that the caller makes, such as ``single:MODEL`` or
 ``ensemble:A+B:byte_exact``.
@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
 
-from quorate.costs.cached_share import CachedShare
-from quorate.costs.cost_profile import CostProfile
-from quorate.costs.lengths import LengthModel, LengthProfile
-from quorate.costs.prediction import CostModel, RunShape
-from quorate.costs.prompt_sizes import PromptSizeModel, PromptSizeProfile
+from quorate.costs.lengths import LengthLearner, LengthModel
+from quorate.costs.prediction import RunModel, RunShape
+from quorate.costs.prompts import CachedShare, PromptSizeLearner, PromptSizeModel
+from quorate.costs.run_learner import RunLearner
 from quorate.costs.saved import Json, Table, table
 from quorate.request import EnergyTier
 
@@ -58,13 +57,13 @@ class FinishedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class PlanProfile:
+class CostModel:
     """What is known of one plan at one moment.
 
-    The default is what is known of a plan that never ran: its ``costs`` are cold.
+    The default is what is known of a plan that never ran: its ``run`` is cold.
 
     Attributes:
-        costs: Time and energy.
+        run: Time and energy of a run.
         prompt_sizes: Tokens of prompts that are text.
         chat_sizes: Tokens of prompts that a template frames.
         all_lengths: Lengths of answers, whatever the task.
@@ -72,7 +71,7 @@ class PlanProfile:
         cached_shares: Share of a prompt that was cached, by task; "" is all of them.
     """
 
-    costs: CostModel = field(default_factory=CostModel)
+    run: RunModel = field(default_factory=RunModel)
     prompt_sizes: PromptSizeModel = field(default_factory=PromptSizeModel)
     chat_sizes: PromptSizeModel = field(default_factory=PromptSizeModel)
     all_lengths: LengthModel = field(default_factory=LengthModel)
@@ -98,13 +97,13 @@ class PlanProfile:
         return own if own is not None and own.samples >= _ENOUGH_ANSWERS else self.all_lengths
 
 
-class Profiles:
-    """Owner of the profiles of all plans. Not for several threads at once."""
+class CostModels:
+    """Owner of the cost models of all votes and remotes. Not for several threads at once."""
 
     def __init__(self) -> None:
         self._learners: dict[str, _Learner] = {}
         self._changed: set[str] = set()
-        self._snapshot: Mapping[str, PlanProfile] = MappingProxyType({})
+        self._snapshot: Mapping[str, CostModel] = MappingProxyType({})
         self._observations = 0
 
     @property
@@ -120,12 +119,12 @@ class Profiles:
         self._changed.add(key)
         self._observations += 1
 
-    def snapshot(self) -> Mapping[str, PlanProfile]:
+    def snapshot(self) -> Mapping[str, CostModel]:
         """What is known of each plan; the same object until something else was learned."""
         if self._changed:
             self._snapshot = MappingProxyType(
                 {
-                    key: learner.profile() if key in self._changed else self._snapshot[key]
+                    key: learner.model() if key in self._changed else self._snapshot[key]
                     for key, learner in self._learners.items()
                 }
             )
@@ -152,20 +151,20 @@ class _Learner:
     """Owner of what is known of one plan."""
 
     def __init__(self) -> None:
-        self._costs = CostProfile()
-        self._prompt_sizes = PromptSizeProfile()
-        self._chat_sizes = PromptSizeProfile()
-        self._lengths = LengthProfile()
-        self._tasks: dict[str, LengthProfile] = {}
+        self._run = RunLearner()
+        self._prompt_sizes = PromptSizeLearner()
+        self._chat_sizes = PromptSizeLearner()
+        self._lengths = LengthLearner()
+        self._tasks: dict[str, LengthLearner] = {}
         self._cached: dict[str, CachedShare] = {"": CachedShare()}
 
     def observe(self, run: FinishedRun) -> None:
         shape = run.shape
         self._cached[""].observe(shape.prompt_tokens, shape.cached_tokens)
-        self._costs.observe(shape, run.duration_ms, run.first_token_ms, run.joules, run.tier)
+        self._run.observe(shape, run.duration_ms, run.first_token_ms, run.joules, run.tier)
         self._lengths.observe(shape.output_tokens, run.complete)
         if run.task:
-            lengths = self._tasks.pop(run.task, None) or LengthProfile()
+            lengths = self._tasks.pop(run.task, None) or LengthLearner()
             lengths.observe(shape.output_tokens, run.complete)
             _put_last(self._tasks, run.task, lengths, MOST_TASKS)
             share = self._cached.setdefault(run.task, CachedShare())
@@ -177,9 +176,9 @@ class _Learner:
             sizes = self._chat_sizes if run.chat else self._prompt_sizes
             sizes.observe(run.prompt_bytes, shape.prompt_tokens + shape.cached_tokens)
 
-    def profile(self) -> PlanProfile:
-        return PlanProfile(
-            costs=self._costs.model(),
+    def model(self) -> CostModel:
+        return CostModel(
+            run=self._run.model(),
             prompt_sizes=self._prompt_sizes.model(),
             chat_sizes=self._chat_sizes.model(),
             all_lengths=self._lengths.model(),
@@ -193,7 +192,7 @@ class _Learner:
 
     def state(self) -> dict[str, Json]:
         return {
-            "costs": self._costs.state(),
+            "costs": self._run.state(),
             "prompt_sizes": self._prompt_sizes.state(),
             "chat_sizes": self._chat_sizes.state(),
             "lengths": self._lengths.state(),
@@ -204,13 +203,13 @@ class _Learner:
     @classmethod
     def restore(cls, state: Table) -> _Learner:
         learner = cls()
-        learner._costs = CostProfile.restore(table(state, "costs"))
-        learner._prompt_sizes = PromptSizeProfile.restore(table(state, "prompt_sizes"))
-        learner._chat_sizes = PromptSizeProfile.restore(table(state, "chat_sizes"))
-        learner._lengths = LengthProfile.restore(table(state, "lengths"))
+        learner._run = RunLearner.restore(table(state, "costs"))
+        learner._prompt_sizes = PromptSizeLearner.restore(table(state, "prompt_sizes"))
+        learner._chat_sizes = PromptSizeLearner.restore(table(state, "chat_sizes"))
+        learner._lengths = LengthLearner.restore(table(state, "lengths"))
         tasks = table(state, "tasks")
         for task in list(tasks)[-MOST_TASKS:]:
-            learner._tasks[task] = LengthProfile.restore(table(tasks, task))
+            learner._tasks[task] = LengthLearner.restore(table(tasks, task))
         shares = table(state, "cached")
         learner._cached |= {
             task: CachedShare.restore(table(shares, task))

@@ -6,8 +6,8 @@ from quorate.costs.fit import TrackedFit
 from quorate.costs.prediction import (
     ENERGY_PRIOR,
     TIME_PRIOR,
-    CostModel,
     EnergyModel,
+    RunModel,
     RunShape,
 )
 from quorate.costs.residuals import RatioWindow
@@ -20,7 +20,7 @@ _LEAST, _MOST = 1e-9, 1e12
 _MOST_TOKENS = 1e9
 
 
-class CostProfile:
+class RunLearner:
     """Owner of what is known of one model's costs; changes with each observation.
 
     Energy of one tier is never mixed with another's: a better tier replaces what was learned from
@@ -32,7 +32,7 @@ class CostProfile:
         self._first_token = RatioWindow()
         self._energy = TrackedFit(ENERGY_PRIOR)
         self._tier = EnergyTier.UNAVAILABLE
-        self._model: CostModel | None = CostModel()
+        self._model: RunModel | None = RunModel()
 
     def observe(
         self,
@@ -58,7 +58,7 @@ class CostProfile:
         if joules is not None and _LEAST <= joules <= _MOST:
             self._observe_energy(shape, joules, tier)
 
-    def model(self) -> CostModel:
+    def model(self) -> RunModel:
         """What is known now; the same object until something else was learned."""
         if self._model is None:
             self._model = self._built()
@@ -74,19 +74,19 @@ class CostProfile:
         }
 
     @classmethod
-    def restore(cls, state: Table) -> CostProfile:
-        """A profile that goes on from a saved state.
+    def restore(cls, state: Table) -> RunLearner:
+        """A learner that goes on from a saved state.
 
         Raises:
-            ValueError: The state is not one of a profile.
+            ValueError: The state is not one of a learner.
         """
-        profile = cls()
-        profile._time.restore(table(state, "time"))
-        profile._first_token.restore(table(state, "first_token"))
-        profile._energy.restore(table(state, "energy"))
-        profile._tier = EnergyTier(text(state, "tier"))
-        profile._model = None
-        return profile
+        learner = cls()
+        learner._time.restore(table(state, "time"))
+        learner._first_token.restore(table(state, "first_token"))
+        learner._energy.restore(table(state, "energy"))
+        learner._tier = EnergyTier(text(state, "tier"))
+        learner._model = None
+        return learner
 
     def _observe_time(
         self, shape: RunShape, duration_ms: float, first_token_ms: float | None
@@ -112,11 +112,11 @@ class CostProfile:
         self._energy.observe(shape.energy_features(), joules)
         self._model = None
 
-    def _built(self) -> CostModel:
+    def _built(self) -> RunModel:
         if not self._time.samples:
-            return CostModel(energy_model=self._built_energy())
+            return RunModel(energy_model=self._built_energy())
         ratios = self._time.ratios()
-        return CostModel(
+        return RunModel(
             samples=self._time.samples,
             time_coefficients=_scaled(self._time.coefficients(), ratios.median),
             time_spread=ratios.upper / ratios.median,
