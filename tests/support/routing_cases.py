@@ -7,7 +7,8 @@ from typing import Any
 from quorate.costs.cost_model import CostModel
 from quorate.costs.prediction import EnergyModel, RunModel
 from quorate.fleet.status import ModelState, ModelStatus
-from quorate.ledger.prices import Price, PriceBook, PriceOverride
+from quorate.ledger.price_book import PriceBook, PriceOverride
+from quorate.ledger.prices import Price
 from quorate.request import Candidate, Clause, Decision, EnergyTier, Plan, Rejection, WeightedModel
 from quorate.routing.snapshot import Remote, Snapshot
 

@@ -133,7 +133,7 @@ class Books:
         """Whether joules are limited and metered, and nobody knows what a local plan takes."""
         if decision.route.remote or forecast.joules_q90 is not None:
             return False
-        limited = any(window.unit == "joules" for window in self.budgets.left(key))
+        limited = any(window.unit == "joules" for window in self.budgets.status(key))
         return limited and bool(self.meter.totals())
 
     async def _opened(
@@ -155,7 +155,7 @@ class Books:
             started_at=self._clock(),
             stopwatch=stopwatch,
             models=_models(decision),
-            hold=self.budgets.reserve(asked.key, forecast.joules_q90, usd),
+            hold=self.budgets.hold(asked.key, forecast.joules_q90, usd),
             price=price,
             reserved_usd=usd,
             reserved_joules=forecast.joules_q90,

@@ -200,7 +200,7 @@ class Router:
         )
 
     def _left(self, key: str) -> Left:
-        windows = self._books.budgets.left(key)
-        joules = [window.left for window in windows if window.unit == "joules"]
-        usd = [window.left for window in windows if window.unit == "usd"]
+        windows = self._books.budgets.status(key)
+        joules = [window.remaining for window in windows if window.unit == "joules"]
+        usd = [window.remaining for window in windows if window.unit == "usd"]
         return Left(min(joules, default=None), min(usd, default=None))

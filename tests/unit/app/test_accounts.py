@@ -17,10 +17,11 @@ from quorate.costs.prediction import RunShape
 from quorate.dispatch import Books
 from quorate.errors import BudgetSpent, SettingsError
 from quorate.fleet.fleet import Fleet
-from quorate.ledger.charges import Charge, ModelCharge, Reservation
+from quorate.ledger.charges import Charge, ModelCharge
 from quorate.metering.open_meter import Host
 from quorate.request import EnergyTier
 from quorate.settings import Settings, parse_settings
+from support.charges import bare_charge, reservation
 from support.managed_engines import Cast
 from support.powercap_tree import PowercapTree
 
@@ -38,19 +39,9 @@ def fleet() -> Fleet:
 
 
 def spent(name: str, joules: float, usd: str, finished_at: float) -> Charge:
-    part = ModelCharge("a", joules=joules, tier=EnergyTier.ESTIMATED, usd=Decimal(usd))
-    return Charge(
-        name,
-        name,
-        finished_at,
-        finished_at,
-        "single",
-        "finished",
-        joules=joules,
-        tier=EnergyTier.ESTIMATED,
-        usd=Decimal(usd),
-        models=(part,),
-    )
+    whole = {"joules": joules, "tier": EnergyTier.ESTIMATED, "usd": Decimal(usd)}
+    part = ModelCharge("a", **whole)
+    return bare_charge(attempt_id=name, finished_at=finished_at, **whole, models=(part,))
 
 
 async def settle(books: Books, *charges: Charge) -> None:
@@ -92,10 +83,10 @@ async def test_windows_go_on_where_they_were(tmp_path: Path) -> None:
             spent("days ago", 1000.0, "100", now - 200_000),
         )
     async with open_books(chosen, fleet(), tmp_path) as (books, _):
-        joules, usd = books.budgets.left("")
+        joules, usd = books.budgets.status("")
         with pytest.raises(BudgetSpent):
-            books.budgets.reserve("", 31.0, None)
-        books.budgets.reserve("", 30.0, Decimal("0.25"))
+            books.budgets.hold("", 31.0, None)
+        books.budgets.hold("", 30.0, Decimal("0.25"))
     assert (joules.name, joules.spent) == ("joules per hour", 70.0)
     assert (usd.name, usd.spent) == ("usd per day", 0.75)
 
@@ -105,13 +96,13 @@ async def test_what_a_dead_server_left_is_told_of_and_counts(
 ) -> None:
     caplog.set_level(logging.WARNING)
     chosen = settings(tmp_path, budgets={"usd_per_day": 1.0})
-    reserved = Reservation("t", "r", 1.0, "remote", model="far", reserved_usd=Decimal("0.125"))
+    reserved = reservation(reserved_usd=Decimal("0.125"))
     async with open_books(chosen, fleet(), tmp_path) as (books, _):
         assert books.ledger is not None
         await books.ledger.reserve(reserved)
     assert caplog.messages == []
     async with open_books(chosen, fleet(), tmp_path) as (books, _):
-        (window,) = books.budgets.left("")
+        (window,) = books.budgets.status("")
         assert books.ledger is not None
         ((row,), _) = await books.ledger.list_charges()
     assert caplog.messages == ["1 attempts were under way when the last server died"]

@@ -63,7 +63,7 @@ def run(*models: str, reason: FinishReason | None = FinishReason.STOP_STRING, **
 
 def attempt(*runs: Run, remote: RemoteSpent | None = None) -> Attempt:
     decision = choose_plan(Wish(vote("a")), service("a"))
-    hold = Budgets(BudgetSettings()).reserve("", None, None)
+    hold = Budgets(BudgetSettings()).hold("", None, None)
     return Attempt(
         "i", ASKED, decision, 0.0, Stopwatch(), ("a",), hold, remote=remote, runs=list(runs)
     )
