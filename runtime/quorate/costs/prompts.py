@@ -10,6 +10,9 @@ from quorate.costs.saved import Json, Table, number
 _TEMPLATE_TOKENS = 10.0
 _TOKENS_PER_BYTE = 0.25
 _MOST_BYTES = 1e12
+_SMOOTHING = 0.05
+# Until so many prompts were seen, each counts as much as every other.
+_FIRST_PROMPTS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +74,6 @@ class PromptSizeLearner:
         return learner
 
 
-_SMOOTHING = 0.05
-# Until so many prompts were seen, each counts as much as every other.
-_FIRST = 20.0
-
-
 class CachedShare:
     """Mean share of a prompt's tokens whose KV entries were reused, the latest counting most.
 
@@ -96,7 +94,7 @@ class CachedShare:
         total = computed_tokens + cached_tokens
         if not (computed_tokens >= 0 and cached_tokens >= 0 and 0 < total < float("inf")):
             return
-        self._prompts = min(_FIRST, self._prompts + 1.0)
+        self._prompts = min(_FIRST_PROMPTS, self._prompts + 1.0)
         weight = max(_SMOOTHING, 1.0 / self._prompts)
         self._mean += weight * (cached_tokens / total - self._mean)
 
@@ -111,4 +109,4 @@ class CachedShare:
         Raises:
             ValueError: The state is not one of a share.
         """
-        return cls(number(state, "mean", 0.0, 1.0), number(state, "prompts", 0.0, _FIRST))
+        return cls(number(state, "mean", 0.0, 1.0), number(state, "prompts", 0.0, _FIRST_PROMPTS))

@@ -22,6 +22,7 @@ PRIOR_WEIGHT = 0.02
 # squared would let a defect of one measurement stand for the machine.
 _LONGEST_ROW = 4.0
 _NOTHING_KNOWN = 1e-9
+_GRADIENT_TOLERANCE = 1e-12
 
 
 class RelativeRegression:
@@ -163,8 +164,6 @@ class RelativeRegression:
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
-_TOLERANCE = 1e-12
-
 
 def solve_nonnegative(gram: Floats, moment: Floats) -> Floats:
     """Minimises x'Gx - 2h'x over x >= 0.
@@ -185,7 +184,7 @@ def solve_nonnegative(gram: Floats, moment: Floats) -> Floats:
     if (free >= 0).all():
         return free
     size = len(moment)
-    tolerance = _TOLERANCE * float(np.abs(moment).max())
+    tolerance = _GRADIENT_TOLERANCE * float(np.abs(moment).max())
     solution = np.zeros(size)
     used = np.zeros(size, dtype=bool)
     # Each round lowers the objective, so no set of used features comes twice.

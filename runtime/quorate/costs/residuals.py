@@ -16,6 +16,16 @@ UNTRIED_RATIO = 3.0
 _WINDOW = 128
 _DECAY = 0.985
 _WEIGHTS = tuple(_DECAY**age for age in range(_WINDOW))
+_SMOOTHING = 0.05
+_FIRST_SPREAD = 0.5
+# Steadier machines than this have no shifts worth starting over for.
+_LEAST_SPREAD = 0.1
+# In spreads: a lone outlier counts at most so much, a smaller shift does not count, and so much
+# together is a change. A million simulated values of one normal, exponential or Student's t
+# distribution raise no alarm.
+_LARGEST = 4.0
+_SLACK = 1.0
+_ALARM = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +103,6 @@ def _quantile(weighted: list[tuple[float, float]], mass: float) -> float | None:
         if passed >= mass:
             return value
     return None
-
-
-_SMOOTHING = 0.05
-_FIRST_SPREAD = 0.5
-# Steadier machines than this have no shifts worth starting over for.
-_LEAST_SPREAD = 0.1
-# In spreads: a lone outlier counts at most so much, a smaller shift does not count, and so much
-# together is a change. A million simulated values of one normal, exponential or Student's t
-# distribution raise no alarm.
-_LARGEST = 4.0
-_SLACK = 1.0
-_ALARM = 10.0
 
 
 class ChangeDetector:

@@ -7,11 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.remotes import RemoteEnd, RemoteRequest, RemoteText, RemoteUsage
-from quorate.remotes.answer import Answer
-from quorate.remotes.code_points import CodePoints
+from quorate.remotes.answer import Answer, CodePoints, TokenEstimate
 from quorate.remotes.failures import CallFailed, FailureKind
-from quorate.remotes.finishing import finish_reason
-from quorate.remotes.tally import Tally
+from quorate.remotes.wire import finish_reason
 from quorate.request import FinishReason, TextPrompt
 
 JSON = st.recursive(
@@ -145,12 +143,12 @@ def test_a_strange_word_is_not_repeated(word):
 
 @given(st.lists(st.integers(0, 50), max_size=50), st.integers(1, 60))
 def test_the_estimate_has_at_least_a_token_for_each_piece_and_keeps_to_the_limit(sizes, limit):
-    tally = Tally(limit)
+    estimate = TokenEstimate(limit)
     for size in sizes:
-        tally.add(size)
-    assert min(limit, len(sizes)) <= tally.tokens <= limit
-    assert tally.tokens >= min(limit, sum(sizes) / 4)
-    assert tally.exceeded == (len(sizes) > limit + 4)
+        estimate.add(size)
+    assert min(limit, len(sizes)) <= estimate.tokens <= limit
+    assert estimate.tokens >= min(limit, sum(sizes) / 4)
+    assert estimate.exceeded == (len(sizes) > limit + 4)
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=20), st.data())

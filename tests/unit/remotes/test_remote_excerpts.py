@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.remotes.excerpts import excerpt
+from quorate.remotes.failures import excerpt
 
 
 def test_harmless_words_are_shown_on_one_line():

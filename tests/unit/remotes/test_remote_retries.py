@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.remotes.failures import Failure, FailureKind
-from quorate.remotes.retries import retry_after_seconds, wait_seconds
+from quorate.remotes.failures import Failure, FailureKind, retry_after_seconds, wait_seconds
 
 TRANSIENT = Failure(FailureKind.TRANSIENT, "x", retryable=True)
 NOW = 1_700_000_000.0

@@ -4,7 +4,7 @@ import pytest
 
 from quorate.errors import SettingsError
 from quorate.remotes import RemoteSettings
-from quorate.remotes.keys import read_key
+from quorate.remotes.settings import read_key
 
 LEAST = {"base_url": "https://api.example.com/v1", "model": "big"}
 
