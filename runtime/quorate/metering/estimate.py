@@ -1,8 +1,8 @@
-"""Power of a processor core in use, for machines that do not count their energy.
+"""Energy of a processor that does not count it, estimated from the CPU time of the processes.
 
-It is the thermal design power divided by the number of cores, the usual estimate of tools without a
-counter (CodeCarbon, Green Algorithms). On virtual machines a "core" is often half of one, and the
-estimate then too high.
+The power of a core in use is the thermal design power divided by the number of cores, the usual
+estimate of tools without a counter (CodeCarbon, Green Algorithms). On virtual machines a "core" is
+often half of one, and the estimate then too high.
 """
 
 from __future__ import annotations
@@ -10,7 +10,13 @@ from __future__ import annotations
 import re
 import statistics
 from dataclasses import dataclass
+from pathlib import Path
 
+from quorate.metering.counters import Found, Hardware
+from quorate.metering.cpu_time import CpuTime
+from quorate.request import EnergyTier
+
+PROC = Path("/proc")
 _PROCESSORS: dict[str, tuple[int, int]] = {
     "EPYC 7302": (155, 16),
     "EPYC 7313": (155, 16),
@@ -63,6 +69,46 @@ _PROCESSORS: dict[str, tuple[int, int]] = {
 Watts as in CodeCarbon's ``data/hardware/cpu_power.csv`` (those of the last two as published at
 their launch), cores as published by AMD and Intel.
 """
+
+
+class CpuTimeCounter:
+    """Joules estimated from CPU time: the watts of a core, for as long as one was in use.
+
+    It leaves out memory, and what the processor draws when nothing runs.
+
+    Args:
+        cpu_time: CPU time of the processes that serve.
+        watts_per_core: Power of a core in use.
+    """
+
+    name = "cpu-time"
+    kind: Hardware = "cpu"
+    tier = EnergyTier.ESTIMATED
+
+    def __init__(self, cpu_time: CpuTime, watts_per_core: float) -> None:
+        self._cpu_time = cpu_time
+        self._watts_per_core = watts_per_core
+
+    def read(self) -> float | None:
+        """Joules since the processes were started; None where no process can be read."""
+        seconds = self._cpu_time.read()
+        return sum(seconds.values()) * self._watts_per_core if seconds else None
+
+
+def find_estimate(cpu_time: CpuTime, tdp_watts: float = 0.0, proc: Path = PROC) -> Found:
+    """The estimate for this machine, where it tells the CPU time of processes.
+
+    Args:
+        cpu_time: CPU time of the processes that serve.
+        tdp_watts: As ``core_power`` takes it.
+        proc: Tree that describes the processor.
+    """
+    try:
+        power = core_power((proc / "cpuinfo").read_text(), tdp_watts)
+    except OSError:
+        return Found(problem=f"{proc} does not tell the CPU time of processes here")
+    source = f"CPU time at {power.watts:.1f} W per core in use ({power.reason})"
+    return Found((CpuTimeCounter(cpu_time, power.watts),), source)
 
 
 @dataclass(frozen=True, slots=True)

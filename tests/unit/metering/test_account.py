@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.metering.baseline import IdleBaseline
+from quorate.metering.account import IdleBaseline
 
 
 def test_nothing_is_idle_before_anything_was_seen() -> None:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from quorate.metering.power_table import core_power
+from quorate.metering.cpu_time import CpuTime
+from quorate.metering.estimate import CpuTimeCounter, core_power
+from quorate.request import EnergyTier
 from support.proc_tree import ProcTree
 
 
@@ -58,3 +60,15 @@ def test_configured_power_is_divided_among_physical_cores(tmp_path: Path) -> Non
 def test_logical_cores_count_where_the_kernel_tells_no_others() -> None:
     text = "processor\t: 0\nBogoMIPS\t: 50.0\n\nprocessor\t: 1\nBogoMIPS\t: 50.0\n"
     assert core_power(text, tdp_watts=40.0).watts == pytest.approx(20.0)
+
+
+def test_the_estimate_is_the_power_of_a_core_for_the_time_it_was_used() -> None:
+    cpu_time = CpuTime(lambda: {"a": 20}, 7, {7: 1.0, 20: 2.0}.get)
+    counter = CpuTimeCounter(cpu_time, watts_per_core=5.0)
+    assert counter.tier is EnergyTier.ESTIMATED
+    assert counter.read() == pytest.approx(15.0)
+
+
+def test_the_estimate_is_absent_where_no_process_can_be_read() -> None:
+    cpu_time = CpuTime(dict, 7, {}.get)
+    assert CpuTimeCounter(cpu_time, watts_per_core=5.0).read() is None
