@@ -95,22 +95,6 @@ def test_the_latest_answers_count_most() -> None:
     assert model.samples == 128
 
 
-def test_what_cannot_be_a_length_is_ignored() -> None:
-    learner = LengthLearner()
-    first = learner.model()
-    for tokens in (-1.0, math.nan, math.inf):
-        learner.observe(tokens, complete=True)
-    assert learner.model() is first
-
-
-def test_the_model_is_the_same_object_until_something_was_learned() -> None:
-    learner = learned([(3, True)])
-    first = learner.model()
-    assert learner.model() is first
-    learner.observe(4, complete=True)
-    assert learner.model() is not first
-
-
 @given(answers, st.integers(1, 5000))
 def test_means_and_quantiles_are_within_the_cap_and_rise_with_it(
     seen: list[tuple[int, bool]], cap: int

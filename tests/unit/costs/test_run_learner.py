@@ -6,15 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quorate.costs.prediction import RunModel, RunShape
+from quorate.costs.prediction import RunShape
 from quorate.costs.run_learner import RunLearner
 from quorate.request import EnergyTier
 
 SHAPE = RunShape(100, 50)
-
-
-def test_without_runs_it_is_the_cold_model() -> None:
-    assert RunLearner().model() == RunModel()
 
 
 def test_one_run_sets_the_scale() -> None:
@@ -25,42 +21,6 @@ def test_one_run_sets_the_scale() -> None:
     assert not model.cold
     assert model.time(SHAPE).mean_ms == pytest.approx(5000.0)
     assert model.time(SHAPE).q90_ms == pytest.approx(15_000.0)
-
-
-def test_the_model_is_the_same_object_until_something_was_learned() -> None:
-    learner = RunLearner()
-    learner.observe(SHAPE, 5000.0)
-    first = learner.model()
-    assert learner.model() is first
-    learner.observe(SHAPE, -1.0)
-    assert learner.model() is first
-    learner.observe(SHAPE, 6000.0)
-    assert learner.model() is not first
-
-
-@pytest.mark.parametrize("duration_ms", [0.0, -5.0, math.nan, math.inf, -math.inf])
-def test_an_impossible_duration_is_ignored(duration_ms: float) -> None:
-    learner = RunLearner()
-    learner.observe(SHAPE, duration_ms)
-    assert learner.model() == RunModel()
-
-
-@pytest.mark.parametrize(
-    "shape",
-    [
-        RunShape(-1, 50),
-        RunShape(100, -1),
-        RunShape(math.nan, 50),
-        RunShape(100, math.inf),
-        RunShape(100, 50, 0),
-        RunShape(100, 50, math.nan),
-        RunShape(100, 50, 1, -1),
-    ],
-)
-def test_an_impossible_shape_is_ignored(shape: RunShape) -> None:
-    learner = RunLearner()
-    learner.observe(shape, 100.0, 50.0, 3.0, EnergyTier.MEASURED)
-    assert learner.model() == RunModel()
 
 
 @pytest.mark.parametrize("first_token_ms", [0.0, -1.0, math.nan, 5001.0])
@@ -156,15 +116,6 @@ def trained() -> RunLearner:
         joules = 5.0 + 0.1 * step
         learner.observe(shape, 900.0 + 11 * step, 400.0, joules, EnergyTier.MEASURED)
     return learner
-
-
-def test_a_saved_learner_goes_on_where_it_ended() -> None:
-    first = trained()
-    second = RunLearner.restore(first.state())
-    assert second.model() == first.model()
-    for learner in (first, second):
-        learner.observe(SHAPE, 1234.0, 300.0, 9.0, EnergyTier.MEASURED)
-    assert second.model() == first.model()
 
 
 @pytest.mark.parametrize("missing", ["time", "first_token", "energy", "tier"])

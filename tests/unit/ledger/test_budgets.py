@@ -16,17 +16,10 @@ from quorate.ledger.ledger import Ledger
 from quorate.ledger.settings import BudgetLimits, BudgetSettings
 from quorate.ledger.spending import SpendEvent
 from support.charges import bare_charge
+from support.clocks import Clock
 
 DAY = 86_400.0
 ONE = Decimal(1)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def limited(clock: Clock | None = None, **limits: float) -> Budgets:

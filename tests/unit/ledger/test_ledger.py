@@ -35,11 +35,14 @@ async def settled(path: Path, *charges: Charge) -> None:
     await ledger.close()
 
 
+def kept(path: Path) -> list[Charge]:
+    with contextlib.closing(open_read_only(path)) as reader:
+        return list(reader.scan())
+
+
 async def test_a_charge_comes_back_as_it_was_settled(tmp_path: Path) -> None:
     await settled(tmp_path / "ledger", CHARGE)
-    reader = open_read_only(tmp_path / "ledger")
-    assert list(reader.scan()) == [CHARGE]
-    reader.close()
+    assert kept(tmp_path / "ledger") == [CHARGE]
 
 
 async def test_a_charge_of_which_little_is_known_keeps_its_gaps() -> None:
@@ -219,9 +222,7 @@ async def test_a_caller_that_is_cancelled_leaves_its_charge_behind(tmp_path: Pat
     with pytest.raises(asyncio.CancelledError):
         await task
     await ledger.close()
-    reader = open_read_only(tmp_path / "ledger")
-    assert list(reader.scan()) == [CHARGE]
-    reader.close()
+    assert kept(tmp_path / "ledger") == [CHARGE]
 
 
 async def test_a_full_disk_is_reported_and_the_ledger_goes_on_when_there_is_room(

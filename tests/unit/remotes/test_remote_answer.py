@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +9,7 @@ from quorate.remotes.answer import Answer, CodePoints, TokenEstimate
 from quorate.remotes.failures import CallFailed, FailureKind
 from quorate.remotes.wire import finish_reason
 from quorate.request import FinishReason, TextPrompt
+from support.faulty_remote import chunk, count
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -28,10 +27,6 @@ JSON = st.recursive(
 )
 
 
-def says(text: str | None = None, finish: str | None = None, **fields: Any) -> dict[str, Any]:
-    return {"choices": [{"delta": {"content": text, **fields}, "finish_reason": finish}]}
-
-
 def answer(max_tokens: int = 100, max_bytes: int | None = None) -> Answer:
     return Answer(RemoteRequest(TextPrompt("x"), max_tokens, max_bytes=max_bytes))
 
@@ -39,8 +34,8 @@ def answer(max_tokens: int = 100, max_bytes: int | None = None) -> Answer:
 @given(st.lists(st.text(min_size=1), max_size=20))
 def test_all_text_arrives_in_order(texts):
     reading = answer()
-    shown = [reading.push(says(text)) for text in texts]
-    reading.push(says(finish="stop"))
+    shown = [reading.push(chunk(text)) for text in texts]
+    reading.push(chunk(finish="stop"))
     rest, _ = reading.end()
     whole = "".join(item.text for item in (*shown, rest) if item)
     assert whole == "".join(texts)
@@ -60,10 +55,9 @@ def test_no_event_breaks_the_reader(event):
 
 def test_the_last_count_holds():
     reading = answer()
-    usage = {"prompt_tokens": 3, "completion_tokens": 1}
-    reading.push({**says("a"), "usage": usage})
-    reading.push(says(finish="stop"))
-    reading.push({"choices": [], "usage": {**usage, "completion_tokens": 2}})
+    reading.push({**chunk("a"), "usage": count(3, 1)["usage"]})
+    reading.push(chunk(finish="stop"))
+    reading.push(count(3, 2))
     _, end = reading.end()
     assert end.usage == RemoteUsage(3, None, 2)
 
@@ -71,21 +65,21 @@ def test_the_last_count_holds():
 @pytest.mark.parametrize("wrong", [-1, 1.5, "3", True, None])
 def test_a_count_that_is_none_is_unknown(wrong):
     reading = answer()
-    reading.push(says(finish="stop"))
+    reading.push(chunk(finish="stop"))
     reading.push({"usage": {"prompt_tokens": wrong, "completion_tokens": 5}})
     assert reading.end()[1].usage == RemoteUsage(None, None, 5)
 
 
 def test_reasoning_is_counted_and_not_shown():
     reading = answer()
-    assert reading.push(says(reasoning_content="hmm")) == RemoteText("", 1)
-    assert reading.push(says("Yes")) == RemoteText("Yes", 2)
+    assert reading.push(chunk(content=None, reasoning_content="hmm")) == RemoteText("", 1)
+    assert reading.push(chunk("Yes")) == RemoteText("Yes", 2)
 
 
 def test_text_after_the_end_is_ignored():
     reading = answer()
-    reading.push(says("a", finish="stop"))
-    assert reading.push(says("b")) is None
+    reading.push(chunk("a", finish="stop"))
+    assert reading.push(chunk("b")) is None
     assert reading.end() == (
         None,
         RemoteEnd(FinishReason.END_OF_GENERATION, RemoteUsage(), 1),
@@ -106,7 +100,7 @@ def test_the_byte_limit_keeps_the_longest_whole_start(text, limit):
     for letter in text:
         if reading.complete:
             break
-        shown += getattr(reading.push(says(letter)), "text", "")
+        shown += getattr(reading.push(chunk(letter)), "text", "")
     fits = [text[:size] for size in range(len(text) + 1) if len(text[:size].encode()) <= limit]
     assert shown == fits[-1]
     assert reading.complete == (len(text.encode()) >= limit)

@@ -6,6 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from quorate.remotes import BreakerPolicy, BreakerState, CircuitBreaker
 from quorate.remotes.breaker import Admission
+from support.clocks import Clock
 
 CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
 POLICY = BreakerPolicy(
@@ -18,17 +19,9 @@ POLICY = BreakerPolicy(
 )
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture
@@ -192,7 +185,7 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.clock = Clock()
+        self.clock = Clock(100.0)
         self.breaker = CircuitBreaker(POLICY, self.clock)
         self.running: list[Admission] = []
         self.probe: Admission | None = None
