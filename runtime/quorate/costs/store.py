@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quorate.costs.cost_model import MOST_PLANS, CostModels
-from quorate.costs.saved import Json, Table, count, replace_file, table, text
+from quorate.costs.saved import Json, Table, count, parsed, read_file, replace_file, table, text
 
 _VERSION = 1
-_MOST_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +116,10 @@ class CostStore:
             OSError: It cannot be read.
             ValueError: It is not a file of this version and machine.
         """
-        try:
-            with self.path.open("rb") as file:
-                raw = file.read(_MOST_BYTES + 1)
-        except FileNotFoundError:
+        raw = read_file(self.path)
+        if raw is None:
             return {}
-        if len(raw) > _MOST_BYTES:
-            raise ValueError("is too large")
-        try:
-            content = json.loads(raw)
-        except RecursionError as error:
-            raise ValueError("is nested too deep") from error
-        if not isinstance(content, dict):
-            raise ValueError("is not a table")
+        content = parsed(raw)
         if count(content, "version") != _VERSION:
             raise ValueError("is of another version")
         if text(content, "machine") != self._machine:
