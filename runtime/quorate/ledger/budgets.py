@@ -233,7 +233,7 @@ class Budgets:
 
 
 def _windows(limits: BudgetLimits, owner: str) -> tuple[_NamedWindow, ...]:
-    known = (
+    possible = (
         (_JOULES, "hour", _HOUR_SECONDS, limits.joules_per_hour),
         (_JOULES, "day", _DAY_SECONDS, limits.joules_per_day),
         (_USD, "hour", _HOUR_SECONDS, limits.usd_per_hour),
@@ -241,7 +241,7 @@ def _windows(limits: BudgetLimits, owner: str) -> tuple[_NamedWindow, ...]:
     )
     return tuple(
         _NamedWindow(f"{unit} per {span}{owner}", unit, RollingWindow(_whole(unit, limit), seconds))
-        for unit, span, seconds, limit in known
+        for unit, span, seconds, limit in possible
         if limit != math.inf
     )
 
