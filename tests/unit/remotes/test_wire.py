@@ -3,8 +3,11 @@ from __future__ import annotations
 import pytest
 
 from quorate.remotes import RemoteSettings, unsupported
+from quorate.remotes.failures import CallFailed
+from quorate.remotes.wire import finish_reason
 from quorate.request import (
     ChatPrompt,
+    FinishReason,
     Message,
     Request,
     ResponseOptions,
@@ -61,3 +64,26 @@ def test_a_remote_can_have_more():
     )
     request = Request(TextPrompt("x"), stopping=StoppingOptions(stop=tuple("abcde")))
     assert unsupported(request, able) == ()
+
+
+@pytest.mark.parametrize(
+    ("word", "stop_string", "generated", "expected"),
+    [
+        ("stop", None, 3, FinishReason.END_OF_GENERATION),
+        ("stop", "END", 3, FinishReason.STOP_STRING),
+        ("eos", None, 3, FinishReason.END_OF_GENERATION),
+        ("length", None, 10, FinishReason.MAX_TOKENS),
+        ("length", None, None, FinishReason.MAX_TOKENS),
+        ("length", None, 3, FinishReason.CONTEXT_FULL),
+        ("model_length", None, None, FinishReason.CONTEXT_FULL),
+    ],
+)
+def test_words_for_the_end_are_read(word, stop_string, generated, expected):
+    assert finish_reason(word, stop_string, generated, max_tokens=10) is expected
+
+
+@pytest.mark.parametrize("word", ["<script>", "x" * 40, "été", "a b"])
+def test_a_strange_word_is_not_repeated(word):
+    with pytest.raises(CallFailed) as caught:
+        finish_reason(word, None, None, 10)
+    assert caught.value.failure.cause == "ended the answer for a reason that is not known here"

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from quorate.remotes import RemoteEnd, RemoteRequest, RemoteText, RemoteUsage
 from quorate.remotes.answer import Answer, CodePoints, TokenEstimate
 from quorate.remotes.failures import CallFailed, FailureKind
-from quorate.remotes.wire import finish_reason
 from quorate.request import FinishReason, TextPrompt
 from support.faulty_remote import chunk, count
 
@@ -106,33 +105,10 @@ def test_the_byte_limit_keeps_the_longest_whole_start(text, limit):
     assert reading.complete == (len(text.encode()) >= limit)
 
 
-@pytest.mark.parametrize(
-    ("word", "stop_string", "generated", "expected"),
-    [
-        ("stop", None, 3, FinishReason.END_OF_GENERATION),
-        ("stop", "END", 3, FinishReason.STOP_STRING),
-        ("eos", None, 3, FinishReason.END_OF_GENERATION),
-        ("length", None, 10, FinishReason.MAX_TOKENS),
-        ("length", None, None, FinishReason.MAX_TOKENS),
-        ("length", None, 3, FinishReason.CONTEXT_FULL),
-        ("model_length", None, None, FinishReason.CONTEXT_FULL),
-    ],
-)
-def test_words_for_the_end_are_read(word, stop_string, generated, expected):
-    assert finish_reason(word, stop_string, generated, max_tokens=10) is expected
-
-
 def test_the_stop_string_that_a_server_names_is_believed():
     reading = answer()
     reading.push({"choices": [{"delta": {}, "finish_reason": "stop", "stop_reason": "END"}]})
     assert reading.end()[1].finish_reason is FinishReason.STOP_STRING
-
-
-@pytest.mark.parametrize("word", ["<script>", "x" * 40, "été", "a b"])
-def test_a_strange_word_is_not_repeated(word):
-    with pytest.raises(CallFailed) as caught:
-        finish_reason(word, None, None, 10)
-    assert caught.value.failure.cause == "ended the answer for a reason that is not known here"
 
 
 @given(st.lists(st.integers(0, 50), max_size=50), st.integers(1, 60))
