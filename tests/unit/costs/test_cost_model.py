@@ -121,6 +121,15 @@ def saved(costs: CostModels, key: str) -> Any:
     return json.loads(json.dumps(costs.states()))[key]
 
 
+def test_the_names_in_a_file_stay_as_they_are() -> None:
+    """Files of earlier releases are read by them."""
+    costs = CostModels()
+    costs.observe("single:a", RUN)
+    state = saved(costs, "single:a")
+    assert set(state) == {"costs", "prompt_sizes", "chat_sizes", "lengths", "tasks", "cached"}
+    assert set(state["costs"]) == {"time", "first_token", "energy", "tier"}
+
+
 def test_a_saved_plan_goes_on_where_it_ended() -> None:
     first = CostModels()
     for step in range(30):
