@@ -21,7 +21,7 @@ from quorate.remotes.wire import call_of, private_texts
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What a remote asks of the world.
+    """What a remote asks of the world, so that tests can bring their own.
 
     Attributes:
         clock: Seconds that never run backwards.

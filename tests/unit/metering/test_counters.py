@@ -28,7 +28,10 @@ def rapl(folder: Path) -> tuple[Found, Register]:
     tree.add(zone, "package-0", FIRST_JOULES * 10**6)
 
     def put(joules: int | None) -> None:
-        tree.remove(zone) if joules is None else tree.set(zone, joules * 10**6)
+        if joules is None:
+            tree.remove(zone)
+        else:
+            tree.set(zone, joules * 10**6)
 
     return find_rapl(tree.root), put
 
