@@ -14,48 +14,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from quorate.metering.counters import EnergyCounter, Found, Hardware, RisingTotal
+from quorate.metering.counters import EnergyCounter, Found, Hardware, RegisterCounter
 from quorate.metering.rapl import POWERCAP
-from quorate.request import EnergyTier
 
 _MILLIJOULES = 1e-3
 _ZEUSD = ("ZEUSD_SOCK_PATH", "ZEUSD_HOST_PORT")
-
-
-class ZeusCounter:
-    """The counter of one device.
-
-    Args:
-        name: Name of the domain.
-        kind: What the device is.
-        read_millijoules: Reads its cumulative energy; None where a part is not counted.
-        error: What Zeus raises when it cannot.
-    """
-
-    tier = EnergyTier.MEASURED
-
-    def __init__(
-        self,
-        name: str,
-        kind: Hardware,
-        read_millijoules: Callable[[], float | None],
-        error: type[Exception],
-    ) -> None:
-        self.name = name
-        self.kind: Hardware = kind
-        self._read_millijoules = read_millijoules
-        self._error = error
-        self._millijoules = RisingTotal()
-
-    def read(self) -> float | None:
-        """Joules since the first reading; None while Zeus cannot read it."""
-        try:
-            register = self._read_millijoules()
-        except self._error:
-            return None
-        if register is None:
-            return None
-        return self._millijoules.follow(round(register)) * _MILLIJOULES
 
 
 def find_zeus(
@@ -88,27 +51,45 @@ def find_zeus(
     return Found(tuple(counters), "Zeus", "" if counters else problem)
 
 
-def _gpus(device: Any, error: type[Exception]) -> Iterator[ZeusCounter]:
+def _gpus(device: Any, error: type[Exception]) -> Iterator[EnergyCounter]:
     gpus = device.get_gpus()
     for index in range(len(gpus)):
         if gpus.supports_get_total_energy_consumption(index):
-            yield ZeusCounter(f"gpu-{index}", "gpu", _read(gpus, index), error)
+            yield _counter(f"gpu-{index}", "gpu", _read(gpus, index), error)
 
 
-def _packages(device: Any, error: type[Exception], powercap: Path) -> Iterator[ZeusCounter]:
+def _packages(device: Any, error: type[Exception], powercap: Path) -> Iterator[EnergyCounter]:
     """One counter for each package and its memory; Zeus lists ``psys`` among them, we do not."""
     for index, cpu in enumerate(device.get_cpus().cpus):
         name = powercap / f"intel-rapl:{cpu.cpu_index}" / "name"
         if not (name.exists() and name.read_text().startswith("psys")):
-            yield ZeusCounter(f"package-{index}", "cpu", _read_package(cpu), error)
+            yield _counter(f"package-{index}", "cpu", _read_package(cpu), error)
 
 
-def _apple(device: Any, error: type[Exception]) -> Iterator[ZeusCounter]:
+def _apple(device: Any, error: type[Exception]) -> Iterator[EnergyCounter]:
     soc = device.get_soc()
     if {"cpu_total_mj", "gpu_mj"} <= set(soc.get_available_metrics()):
         cpu = _read_parts(soc, "cpu_total_mj", "dram_mj", "ane_mj")
-        yield ZeusCounter("soc-cpu", "cpu", cpu, error)
-        yield ZeusCounter("soc-gpu", "gpu", _read_parts(soc, "gpu_mj", "gpu_sram_mj"), error)
+        yield _counter("soc-cpu", "cpu", cpu, error)
+        yield _counter("soc-gpu", "gpu", _read_parts(soc, "gpu_mj", "gpu_sram_mj"), error)
+
+
+def _counter(
+    name: str,
+    kind: Hardware,
+    read_millijoules: Callable[[], float | None],
+    error: type[Exception],
+) -> RegisterCounter:
+    """The counter of a device; one of which a part is not counted cannot be read."""
+
+    def read() -> int | None:
+        try:
+            millijoules = read_millijoules()
+        except error:
+            return None
+        return None if millijoules is None else round(millijoules)
+
+    return RegisterCounter(name, kind, read, _MILLIJOULES)
 
 
 def _read(devices: Any, index: int) -> Callable[[], float]:
