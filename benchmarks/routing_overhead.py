@@ -10,8 +10,8 @@ from typing import Any, cast
 import numpy as np
 from figures import Figure, figure, say
 
+from quorate.costs.cost_model import FinishedRun
 from quorate.costs.prediction import RunShape
-from quorate.costs.profiles import FinishedRun
 from quorate.dispatch.books import Books
 from quorate.dispatch.gate import Gate
 from quorate.dispatch.router import Router
@@ -124,4 +124,4 @@ def _teach(books: Books, key: str) -> None:
     for i in range(30):
         shape = RunShape(20.0 + 7 * i, 8.0 + 3 * (i % 9), 1.0 + i % 3)
         run: dict[str, Any] = {"joules": 3.0 + i, "tier": EnergyTier.ESTIMATED}
-        books.profiles.observe(key, FinishedRun(shape, 100.0 + 20 * i, 30.0, **run))
+        books.costs.observe(key, FinishedRun(shape, 100.0 + 20 * i, 30.0, **run))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from quorate.remotes import RemoteEnd, RemoteText, RemoteUsage
 from quorate.request import FinishReason, SamplingOptions, TextPrompt
-from support.faulty_remote import DONE, HOLD, counted, delta, event, faulty_remote, streams
-from support.remotes import KEY, QUESTION, answered, asked, opened
+from support.faulty_remote import DONE, HOLD, counted, delta, event, streams
+from support.remotes import KEY, QUESTION, answered, asked, remote_that
 
 
 async def test_an_answer_comes_in_pieces_with_what_the_remote_counted():
@@ -17,7 +17,7 @@ async def test_an_answer_comes_in_pieces_with_what_the_remote_counted():
         counted(9, 2, cached=4),
         DONE,
     )
-    async with faulty_remote(reply) as server, opened(server.base_url) as remote:
+    async with remote_that(reply) as (_, remote):
         events = [item async for item in remote.generate(asked())]
     assert events == [
         RemoteText("Hel", 1),
@@ -30,7 +30,7 @@ async def test_a_chat_is_sent_as_a_chat_with_all_that_was_set():
     sampling = SamplingOptions(
         temperature=0.5, top_p=0.9, seed=7, presence_penalty=0.1, frequency_penalty=0.2
     )
-    async with faulty_remote() as server, opened(server.base_url) as remote:
+    async with remote_that() as (server, remote):
         await answered(remote, asked(sampling=sampling, stop=("\n\n", "END")))
     (request,) = server.requests
     assert request.path == "/v1/chat/completions"
@@ -59,7 +59,7 @@ async def test_a_text_is_sent_to_the_older_endpoint():
         DONE,
     )
     settings = {"max_tokens_field": "max_completion_tokens", "stream_usage": False}
-    async with faulty_remote(reply) as server, opened(server.base_url, **settings) as remote:
+    async with remote_that(reply, **settings) as (server, remote):
         text, end = await answered(remote, asked(prompt=TextPrompt("Once upon")))
     (request,) = server.requests
     assert request.path == "/v1/completions"
@@ -81,7 +81,7 @@ async def test_nothing_but_the_key_tells_the_remote_who_asks(monkeypatch):
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer stolen\nX-Trace: 1")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    async with faulty_remote() as server, opened(server.base_url) as remote:
+    async with remote_that() as (server, remote):
         assert (await answered(remote))[0] == "Hello there"
     headers = dict(server.requests[0].headers)
     assert headers.pop("host") == server.base_url.split("/")[2]
@@ -98,10 +98,7 @@ async def test_nothing_but_the_key_tells_the_remote_who_asks(monkeypatch):
 
 async def test_a_remote_without_a_key_gets_none(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody")
-    async with (
-        faulty_remote() as server,
-        opened(server.base_url, api_key_env="") as remote,
-    ):
+    async with remote_that(api_key_env="") as (server, remote):
         await answered(remote)
     assert "authorization" not in server.requests[0].headers
 
@@ -110,7 +107,7 @@ async def test_text_stays_whole_where_a_code_point_is_split_between_packets():
     whole = delta("né 🦦")
     middle = whole.index("🦦".encode()) + 2
     reply = streams(whole[:middle], whole[middle:], delta(finish="stop"), DONE)
-    async with faulty_remote(reply) as server, opened(server.base_url) as remote:
+    async with remote_that(reply) as (_, remote):
         assert (await answered(remote))[0] == "né 🦦"
 
 
@@ -119,7 +116,7 @@ async def test_text_stays_whole_where_a_surrogate_pair_is_split_between_events()
         return b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % escape.encode()
 
     reply = streams(half("x\\ud83e"), half("\\udda6y"), delta(finish="stop"), DONE)
-    async with faulty_remote(reply) as server, opened(server.base_url) as remote:
+    async with remote_that(reply) as (_, remote):
         texts = [
             item.text async for item in remote.generate(asked()) if isinstance(item, RemoteText)
         ]
@@ -128,7 +125,7 @@ async def test_text_stays_whole_where_a_surrogate_pair_is_split_between_events()
 
 async def test_an_answer_is_cut_at_the_byte_limit_at_a_whole_code_point():
     reply = streams(delta("abc"), delta("déf"), HOLD)
-    async with faulty_remote(reply) as server, opened(server.base_url) as remote:
+    async with remote_that(reply) as (server, remote):
         text, end = await answered(remote, asked(max_bytes=5))
         await server.client_left()
     assert (text, end.finish_reason) == ("abcd", FinishReason.MAX_BYTES)

@@ -7,18 +7,15 @@ import asyncio
 import pytest
 
 from quorate.remotes import BreakerPolicy, BreakerState
-from support.faulty_remote import DONE, HOLD, Answer, delta, faulty_remote, refuses, streams
-from support.remotes import Hours, answered, failed, opened
+from support.faulty_remote import DONE, HOLD, Answer, delta, refuses, streams
+from support.remotes import Hours, answered, failed, remote_that
 
 
 async def test_failures_in_a_row_open_the_breaker_and_one_probe_closes_it():
     hours = Hours()
     policy = BreakerPolicy(consecutive_failures=2, open_seconds=5.0)
     script = [refuses(500), refuses(500), streams(delta("Yes"), HOLD, delta(finish="stop"), DONE)]
-    async with (
-        faulty_remote(*script) as server,
-        opened(server.base_url, hours, policy, max_retries=0) as remote,
-    ):
+    async with remote_that(*script, hours=hours, policy=policy, max_retries=0) as (server, remote):
         await failed(remote)
         assert remote.available() is None
         await failed(remote)
@@ -44,7 +41,7 @@ async def test_failures_in_a_row_open_the_breaker_and_one_probe_closes_it():
 async def test_a_quota_closes_the_door_until_the_reset_that_was_named():
     hours = Hours()
     refusal = refuses(429, "rate_limit", "slow down", retry_after="120")
-    async with faulty_remote(refusal) as server, opened(server.base_url, hours) as remote:
+    async with remote_that(refusal, hours=hours) as (_, remote):
         error, _ = await failed(remote)
         assert error.retry_after_seconds == 120.0
         hours.now += 119.0
@@ -59,10 +56,7 @@ async def test_a_quota_closes_the_door_until_the_reset_that_was_named():
 async def test_a_wrong_request_says_nothing_about_the_remote():
     script = [refuses(status) for status in (400, 404, 422) for _ in range(4)]
     policy = BreakerPolicy(consecutive_failures=2)
-    async with (
-        faulty_remote(*script) as server,
-        opened(server.base_url, policy=policy) as remote,
-    ):
+    async with remote_that(*script, policy=policy) as (_, remote):
         for _ in script:
             await failed(remote)
         assert remote.available() is None
@@ -72,10 +66,7 @@ async def test_a_probe_that_is_cancelled_makes_room_for_another():
     hours = Hours()
     policy = BreakerPolicy(consecutive_failures=1, open_seconds=5.0)
     script = [refuses(500), Answer(before=(HOLD,))]
-    async with (
-        faulty_remote(*script) as server,
-        opened(server.base_url, hours, policy, max_retries=0) as remote,
-    ):
+    async with remote_that(*script, hours=hours, policy=policy, max_retries=0) as (server, remote):
         await failed(remote)
         hours.now += 5.0
         probe = asyncio.create_task(answered(remote))
@@ -89,10 +80,7 @@ async def test_a_probe_that_is_cancelled_makes_room_for_another():
 
 async def test_requests_beyond_the_limit_are_refused():
     held = streams(HOLD, delta("a"), delta(finish="stop"), DONE)
-    async with (
-        faulty_remote(held, held) as server,
-        opened(server.base_url, max_concurrent=2) as remote,
-    ):
+    async with remote_that(held, held, max_concurrent=2) as (server, remote):
         tasks = [asyncio.create_task(answered(remote)) for _ in range(2)]
         async with asyncio.timeout(20):
             while len(server.requests) < 2:
@@ -108,7 +96,7 @@ async def test_requests_beyond_the_limit_are_refused():
 
 
 async def test_a_closed_remote_refuses():
-    async with faulty_remote() as server, opened(server.base_url) as remote:
+    async with remote_that() as (server, remote):
         await remote.close()
         error, _ = await failed(remote)
     assert error.cause == "it is closed"
@@ -116,10 +104,7 @@ async def test_a_closed_remote_refuses():
 
 
 async def test_closing_a_remote_fails_the_streams_that_run():
-    async with (
-        faulty_remote(streams(delta("So"), HOLD)) as server,
-        opened(server.base_url) as remote,
-    ):
+    async with remote_that(streams(delta("So"), HOLD)) as (server, remote):
         task = asyncio.create_task(failed(remote))
         await asyncio.wait_for(server.holding.wait(), 20)
         await remote.close()
@@ -129,7 +114,7 @@ async def test_closing_a_remote_fails_the_streams_that_run():
 
 
 async def test_nothing_of_the_answer_is_lost_in_many_streams_at_once():
-    async with faulty_remote() as server, opened(server.base_url, max_concurrent=50) as remote:
+    async with remote_that(max_concurrent=50) as (server, remote):
         answers = await asyncio.gather(*(answered(remote) for _ in range(50)))
     assert {text for text, _ in answers} == {"Hello there"}
     assert len(server.requests) == 50

@@ -10,12 +10,12 @@ import pytest
 from quorate.errors import DeadlinePassed
 from quorate.remotes import BreakerState, Remote, RemoteSettings, RemoteText, Timing
 from support.faulty_remote import HOLD, Answer, delta, faulty_remote, refuses, streams
-from support.remotes import answered, asked, opened
+from support.remotes import answered, asked, remote_that
 
 
 async def test_a_deadline_ends_the_wait_for_the_first_byte_and_closes_the_connection():
     silent = Answer(before=(HOLD,))
-    async with faulty_remote(silent) as server, opened(server.base_url) as remote:
+    async with remote_that(silent) as (server, remote):
         with pytest.raises(DeadlinePassed):
             await answered(remote, asked(deadline_seconds=0.2))
         await server.client_left()
@@ -24,17 +24,14 @@ async def test_a_deadline_ends_the_wait_for_the_first_byte_and_closes_the_connec
 
 
 async def test_a_deadline_that_has_passed_sends_nothing():
-    async with faulty_remote() as server, opened(server.base_url) as remote:
+    async with remote_that() as (server, remote):
         with pytest.raises(DeadlinePassed):
             await answered(remote, asked(deadline_seconds=0.0))
     assert server.requests == []
 
 
 async def test_closing_the_stream_closes_the_connection_at_once():
-    async with (
-        faulty_remote(streams(delta("So"), HOLD)) as server,
-        opened(server.base_url) as remote,
-    ):
+    async with remote_that(streams(delta("So"), HOLD)) as (server, remote):
         async with aclosing(remote.generate(asked())) as stream:
             first = await anext(stream)
         await server.client_left()
@@ -47,7 +44,7 @@ async def test_closing_the_stream_closes_the_connection_at_once():
     "reply", [Answer(before=(HOLD,)), streams(HOLD), streams(delta("a"), HOLD)]
 )
 async def test_cancelling_a_request_closes_the_connection_at_once(reply):
-    async with faulty_remote(reply) as server, opened(server.base_url) as remote:
+    async with remote_that(reply) as (server, remote):
         task = asyncio.create_task(answered(remote))
         await asyncio.wait_for(server.holding.wait(), 20)
         task.cancel()

@@ -20,12 +20,12 @@ from support.faulty_remote import (
     says,
     streams,
 )
-from support.remotes import KEY, QUESTION, Hours, answered, asked, failed, opened
+from support.remotes import KEY, QUESTION, Hours, answered, asked, failed, remote_that
 
 
 async def test_an_answer_that_is_whole_survives_a_cut_before_its_count():
     reply = streams(delta("Yes"), delta(finish="stop"), CUT)
-    async with faulty_remote(reply) as server, opened(server.base_url) as remote:
+    async with remote_that(reply) as (_, remote):
         text, end = await answered(remote)
     assert (text, end.usage, end.streamed_tokens) == ("Yes", RemoteUsage(), 1)
 
@@ -81,7 +81,7 @@ WRONG_ANSWERS = {
 async def test_an_answer_that_is_none_is_told_in_one_line(fault):
     reply, told = WRONG_ANSWERS[fault]
     hours = Hours()
-    async with faulty_remote(reply) as server, opened(server.base_url, hours) as remote:
+    async with remote_that(reply, hours=hours) as (server, remote):
         error, texts = await failed(remote)
     assert error.cause == told
     assert (texts, hours.slept, len(server.requests)) == ([], [], 1)
@@ -89,14 +89,14 @@ async def test_an_answer_that_is_none_is_told_in_one_line(fault):
 
 async def test_an_error_page_is_not_repeated():
     page = Answer((b"<html>" + QUESTION.encode() * 5000,), 502, {"content-type": "text/html"})
-    async with faulty_remote(page) as server, opened(server.base_url, max_retries=0) as remote:
+    async with remote_that(page, max_retries=0) as (_, remote):
         error, _ = await failed(remote)
     assert error.cause == "answered HTTP 502 Bad Gateway"
 
 
 async def test_an_error_page_without_end_is_left():
     page = Answer((b"<html>" * 1000, REPEAT), 503, {"content-type": "text/html"})
-    async with faulty_remote(page) as server, opened(server.base_url, max_retries=0) as remote:
+    async with remote_that(page, max_retries=0) as (server, remote):
         error, _ = await failed(remote)
         await server.client_left()
     assert error.cause == "answered HTTP 503 Service Unavailable"
@@ -112,14 +112,14 @@ async def test_an_error_page_without_end_is_left():
 )
 async def test_a_remote_that_repeats_prompt_or_key_is_not_quoted(message):
     refusal = refuses(400, "invalid", message)
-    async with faulty_remote(refusal) as server, opened(server.base_url) as remote:
+    async with remote_that(refusal) as (_, remote):
         error, _ = await failed(remote)
     assert error.cause == "answered HTTP 400 Bad Request: invalid"
 
 
 async def test_a_long_message_is_shortened():
     refusal = refuses(400, "", "word " * 100)
-    async with faulty_remote(refusal) as server, opened(server.base_url) as remote:
+    async with remote_that(refusal) as (_, remote):
         error, _ = await failed(remote)
     assert error.cause == f"answered HTTP 400 Bad Request: {'word ' * 23}word…"
 
@@ -128,7 +128,7 @@ async def test_a_long_message_is_shortened():
 async def test_a_redirect_is_refused_and_opens_the_breaker(status):
     async with faulty_remote() as other:
         moved = Answer((), status, {"location": f"{other.base_url}/chat/completions"})
-        async with faulty_remote(moved) as server, opened(server.base_url) as remote:
+        async with remote_that(moved) as (_, remote):
             error, _ = await failed(remote)
             assert remote.breaker.state is BreakerState.OPEN
         assert other.requests == []
@@ -137,7 +137,7 @@ async def test_a_redirect_is_refused_and_opens_the_breaker(status):
 
 async def test_an_endless_stream_is_cut_soon_after_the_limit():
     reply = streams(delta("on"), REPEAT)
-    async with faulty_remote(reply) as server, opened(server.base_url) as remote:
+    async with remote_that(reply) as (server, remote):
         text, end = await answered(remote, asked(max_tokens=10))
         await server.client_left()
     assert (end.finish_reason, end.streamed_tokens) == (FinishReason.MAX_TOKENS, 10)
@@ -146,7 +146,7 @@ async def test_an_endless_stream_is_cut_soon_after_the_limit():
 
 async def test_an_endless_stream_without_text_is_cut():
     reply = streams(delta(role="assistant"), REPEAT)
-    async with faulty_remote(reply) as server, opened(server.base_url) as remote:
+    async with remote_that(reply) as (server, remote):
         error, _ = await failed(remote)
         await server.client_left()
     assert error.cause == "sends events without end and without text"
@@ -154,7 +154,7 @@ async def test_an_endless_stream_without_text_is_cut():
 
 async def test_an_endless_stream_after_the_end_is_left():
     reply = streams(delta("Yes"), delta(finish="stop"), REPEAT)
-    async with faulty_remote(reply) as server, opened(server.base_url) as remote:
+    async with remote_that(reply) as (server, remote):
         text, end = await answered(remote)
         await server.client_left()
     assert (text, end.finish_reason) == ("Yes", FinishReason.END_OF_GENERATION)
@@ -162,17 +162,10 @@ async def test_an_endless_stream_after_the_end_is_left():
 
 async def test_neither_key_nor_prompt_is_in_the_log_or_in_any_repr(caplog):
     caplog.set_level(logging.DEBUG)
-    async with (
-        faulty_remote(refuses(401, "bad", KEY), says("Hi")) as server,
-        opened(server.base_url) as remote,
-    ):
+    async with remote_that(refuses(401, "bad", KEY), says("Hi")) as (_, remote):
         error, _ = await failed(remote)
-        shown = [
-            repr(remote.__dict__),
-            repr(remote.settings),
-            repr(vars(remote._calls)),
-            repr(error),
-        ]
+        parts = [one for one in (remote, *vars(remote).values()) if hasattr(one, "__dict__")]
+        shown = [*(repr(vars(part)) for part in parts), repr(remote.settings), repr(error)]
         shown += [str(error.__cause__), str(error.__context__)]
     for text in (*shown, caplog.text):
         assert KEY not in text

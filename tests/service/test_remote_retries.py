@@ -12,12 +12,11 @@ from support.faulty_remote import (
     Answer,
     delta,
     event,
-    faulty_remote,
     refuses,
     refusing_base_url,
     streams,
 )
-from support.remotes import Hours, answered, asked, failed, opened
+from support.remotes import Hours, answered, asked, failed, opened, remote_that
 
 
 @pytest.mark.parametrize(
@@ -33,7 +32,7 @@ from support.remotes import Hours, answered, asked, failed, opened
 )
 async def test_what_may_pass_is_tried_again_after_a_growing_wait(failures, waits):
     hours = Hours()
-    async with faulty_remote(*failures) as server, opened(server.base_url, hours) as remote:
+    async with remote_that(*failures, hours=hours) as (server, remote):
         assert (await answered(remote))[0] == "Hello there"
         assert remote.breaker.state is BreakerState.CLOSED
     assert hours.slept == waits
@@ -45,7 +44,7 @@ async def test_a_retry_after_that_is_a_date_is_waited_for():
     hours = Hours()
     # 1_700_001_000 seconds after the epoch is where these hours begin.
     refusal = refuses(429, retry_after="Tue, 14 Nov 2023 22:30:10 GMT")
-    async with faulty_remote(refusal) as server, opened(server.base_url, hours) as remote:
+    async with remote_that(refusal, hours=hours) as (_, remote):
         await answered(remote)
     assert hours.slept == [10.5]
 
@@ -54,7 +53,7 @@ async def test_a_retry_after_that_is_a_date_is_waited_for():
 async def test_what_will_not_pass_is_not_tried_again(status):
     hours = Hours()
     refusal = refuses(status, "bad_thing", "the\nthing is bad")
-    async with faulty_remote(refusal) as server, opened(server.base_url, hours) as remote:
+    async with remote_that(refusal, hours=hours) as (server, remote):
         error, texts = await failed(remote)
     assert error.cause.startswith(f"answered HTTP {status} ")
     assert error.cause.endswith(": bad_thing: the thing is bad")
@@ -73,10 +72,9 @@ async def test_a_key_that_is_refused_is_not_tried_again_and_opens_the_breaker(
     status, variable, advice
 ):
     hours = Hours()
-    async with (
-        faulty_remote(refuses(status, "invalid_api_key", "no")) as server,
-        opened(server.base_url, hours, api_key_env=variable) as remote,
-    ):
+    async with remote_that(
+        refuses(status, "invalid_api_key", "no"), hours=hours, api_key_env=variable
+    ) as (server, remote):
         error, _ = await failed(remote)
         assert remote.available() == f"its circuit breaker is open: {advice}"
     assert (error.cause, hours.slept, len(server.requests)) == (advice, [], 1)
@@ -85,7 +83,7 @@ async def test_a_key_that_is_refused_is_not_tried_again_and_opens_the_breaker(
 async def test_money_that_is_spent_is_not_asked_for_again_though_it_is_a_429():
     hours = Hours()
     refusal = refuses(429, "insufficient_quota", "You exceeded your current quota")
-    async with faulty_remote(refusal) as server, opened(server.base_url, hours) as remote:
+    async with remote_that(refusal, hours=hours) as (_, remote):
         error, _ = await failed(remote)
         assert remote.breaker.state is BreakerState.OPEN
     assert "insufficient_quota: You exceeded your current quota" in error.cause
@@ -95,7 +93,7 @@ async def test_money_that_is_spent_is_not_asked_for_again_though_it_is_a_429():
 async def test_the_number_of_retries_is_limited():
     hours = Hours()
     script = [refuses(500)] * 3
-    async with faulty_remote(*script) as server, opened(server.base_url, hours) as remote:
+    async with remote_that(*script, hours=hours) as (server, remote):
         error, _ = await failed(remote)
     assert error.cause == "answered HTTP 500 Internal Server Error"
     assert (len(server.requests), hours.slept) == (3, [0.5, 1.0])
@@ -104,7 +102,7 @@ async def test_the_number_of_retries_is_limited():
 async def test_no_retry_sleeps_past_the_deadline():
     hours = Hours()
     refusal = refuses(429, retry_after="30")
-    async with faulty_remote(refusal) as server, opened(server.base_url, hours) as remote:
+    async with remote_that(refusal, hours=hours) as (_, remote):
         error, _ = await failed(remote, asked(deadline_seconds=30.2))
     assert hours.slept == []
     assert error.retry_after_seconds == 30.0
@@ -113,10 +111,7 @@ async def test_no_retry_sleeps_past_the_deadline():
 async def test_waiting_uses_up_the_deadline():
     hours = Hours()
     script = [refuses(500)] * 9
-    async with (
-        faulty_remote(*script) as server,
-        opened(server.base_url, hours, max_retries=9) as remote,
-    ):
+    async with remote_that(*script, hours=hours, max_retries=9) as (_, remote):
         await failed(remote, asked(deadline_seconds=4.0))
     assert hours.slept == [0.5, 1.0, 2.0]
 
@@ -124,10 +119,7 @@ async def test_waiting_uses_up_the_deadline():
 async def test_silence_before_the_first_byte_is_tried_again():
     hours = Hours()
     silent = Answer(before=(HOLD,))
-    async with (
-        faulty_remote(silent) as server,
-        opened(server.base_url, hours, read_timeout_seconds=0.1) as remote,
-    ):
+    async with remote_that(silent, hours=hours, read_timeout_seconds=0.1) as (server, remote):
         assert (await answered(remote))[0] == "Hello there"
         await server.client_left()
     assert hours.slept == [0.5]
@@ -136,10 +128,7 @@ async def test_silence_before_the_first_byte_is_tried_again():
 async def test_silence_between_two_pieces_ends_the_stream_where_it_is():
     hours = Hours()
     reply = streams(delta("So"), HOLD)
-    async with (
-        faulty_remote(reply) as server,
-        opened(server.base_url, hours, read_timeout_seconds=0.1) as remote,
-    ):
+    async with remote_that(reply, hours=hours, read_timeout_seconds=0.1) as (server, remote):
         error, texts = await failed(remote)
         await server.client_left()
     assert error.cause == "sent nothing for 0.1 s"
@@ -149,17 +138,14 @@ async def test_silence_between_two_pieces_ends_the_stream_where_it_is():
 async def test_a_stream_that_is_cut_fails_after_what_came_and_is_not_tried_again():
     hours = Hours()
     reply = streams(delta("So far"), delta(" so"), CUT)
-    async with faulty_remote(reply) as server, opened(server.base_url, hours) as remote:
+    async with remote_that(reply, hours=hours) as (server, remote):
         error, texts = await failed(remote)
     assert error.cause.startswith("the connection broke off: ")
     assert (texts, hours.slept, len(server.requests)) == (["So far", " so"], [], 1)
 
 
 async def test_a_stream_that_just_ends_is_no_answer():
-    async with (
-        faulty_remote(streams(delta("So"), DONE)) as server,
-        opened(server.base_url) as remote,
-    ):
+    async with remote_that(streams(delta("So"), DONE)) as (_, remote):
         error, texts = await failed(remote)
     assert error.cause == "the stream ended before the answer did"
     assert texts == ["So"]

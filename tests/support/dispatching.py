@@ -86,7 +86,7 @@ class Stagehand:
 
     def held(self) -> list[float]:
         """What every window of everybody holds."""
-        return [window.held for window in self.books.budgets.left("")]
+        return [window.held for window in self.books.budgets.status("")]
 
     def sessions_opened(self, model: str) -> int:
         """How many sessions a model has opened so far; to be asked once."""

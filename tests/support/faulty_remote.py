@@ -169,18 +169,28 @@ def event(value: Any) -> bytes:
     return b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
 
 
-def delta(text: str | None = None, finish: str | None = None, **fields: Any) -> bytes:
-    """An event of a chat."""
+def chunk(text: str | None = None, finish: str | None = None, **fields: Any) -> dict[str, Any]:
+    """The value of an event of a chat."""
     content = {} if text is None else {"content": text}
     choice = {"index": 0, "delta": {**content, **fields}, "finish_reason": finish}
-    return event({"object": "chat.completion.chunk", "choices": [choice]})
+    return {"object": "chat.completion.chunk", "choices": [choice]}
+
+
+def count(prompt: int, generated: int, cached: int | None = None) -> dict[str, Any]:
+    """The value of the event that counts the tokens."""
+    details = {} if cached is None else {"prompt_tokens_details": {"cached_tokens": cached}}
+    usage = {"prompt_tokens": prompt, "completion_tokens": generated, **details}
+    return {"object": "chat.completion.chunk", "choices": [], "usage": usage}
+
+
+def delta(text: str | None = None, finish: str | None = None, **fields: Any) -> bytes:
+    """An event of a chat."""
+    return event(chunk(text, finish, **fields))
 
 
 def counted(prompt: int, generated: int, cached: int | None = None) -> bytes:
     """The event that counts the tokens."""
-    details = {} if cached is None else {"prompt_tokens_details": {"cached_tokens": cached}}
-    usage = {"prompt_tokens": prompt, "completion_tokens": generated, **details}
-    return event({"object": "chat.completion.chunk", "choices": [], "usage": usage})
+    return event(count(prompt, generated, cached))
 
 
 def says(*texts: str, finish: str = "stop", prompt_tokens: int = 7) -> Answer:

@@ -20,6 +20,7 @@ from quorate.remotes import (
     Timing,
 )
 from quorate.request import ChatPrompt, Message
+from support.faulty_remote import Answer, FaultyRemote, faulty_remote
 
 DEADLINE_SECONDS = 60.0
 KEY = "sk-secret-0123456789"
@@ -57,6 +58,21 @@ async def opened(
         yield remote
     finally:
         await remote.close()
+
+
+@asynccontextmanager
+async def remote_that(
+    *script: Answer,
+    hours: Hours | None = None,
+    policy: BreakerPolicy | None = None,
+    **settings: Any,
+) -> AsyncIterator[tuple[FaultyRemote, Remote]]:
+    """A server that gives these answers, as ``faulty_remote``, and a remote opened on it."""
+    async with (
+        faulty_remote(*script) as server,
+        opened(server.base_url, hours, policy, **settings) as remote,
+    ):
+        yield server, remote
 
 
 def asked(**fields: Any) -> RemoteRequest:

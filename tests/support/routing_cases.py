@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from quorate.costs.prediction import CostModel, EnergyModel
-from quorate.costs.profiles import PlanProfile
+from quorate.costs.cost_model import CostModel
+from quorate.costs.prediction import EnergyModel, RunModel
 from quorate.fleet.status import ModelState, ModelStatus
-from quorate.ledger.prices import Price, PriceBook, PriceOverride
+from quorate.ledger.price_book import PriceBook, PriceOverride
+from quorate.ledger.prices import Price
 from quorate.request import Candidate, Clause, Decision, EnergyTier, Plan, Rejection, WeightedModel
 from quorate.routing.snapshot import Remote, Snapshot
 
@@ -27,12 +28,12 @@ def status(model: str, state: ModelState = ModelState.READY, **known: Any) -> Mo
     return ModelStatus(model, state, "scripted", **facts)
 
 
-def took(time_ms: float, joules: float | None = None) -> PlanProfile:
+def took(time_ms: float, joules: float | None = None) -> CostModel:
     """What is known of a plan that takes the same for every request."""
     energy = None
     if joules is not None:
         energy = EnergyModel((joules, 0, 0, 0, 0, 0), SPREAD, EnergyTier.MEASURED)
-    return PlanProfile(CostModel(10, (time_ms, 0, 0, 0, 0), SPREAD, energy_model=energy))
+    return CostModel(RunModel(10, (time_ms, 0, 0, 0, 0), SPREAD, energy_model=energy))
 
 
 def service(*models: ModelStatus | str, **rest: Any) -> Snapshot:

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from quorate.costs.cost_model import CostModels
 from quorate.costs.machine import this_machine
-from quorate.costs.profiles import Profiles
-from quorate.costs.store import ProfileStore
+from quorate.costs.store import CostStore
 from quorate.dispatch import Books
 from quorate.errors import QuorateError
 from quorate.fleet.fleet import Fleet
@@ -38,13 +38,13 @@ async def open_books(
     Args:
         settings: The configuration.
         fleet: The models whose energy is metered.
-        home: Where the ledger and the profiles are, unless the configuration says otherwise.
+        home: Where the ledger and the cost models are, unless the configuration says otherwise.
         machine: As the meter sees it; None is this one.
 
     Raises:
         SettingsError: The ledger cannot be opened, or the energy source asked for is missing.
     """
-    store = ProfileStore(home / "costs", this_machine().fingerprint)
+    store = CostStore(home / "costs", this_machine().fingerprint)
     identities = Identities(settings)
     loaded = await asyncio.to_thread(store.load, identities.of)
     if loaded.note:
@@ -52,7 +52,7 @@ async def open_books(
     meter, notes = open_meter(
         settings.energy,
         fleet.process_ids,
-        lambda: work_costs(loaded.profiles, fleet),
+        lambda: work_costs(loaded.costs, fleet),
         host=machine,
     )
     path = settings.ledger.located(home, Path.cwd())
@@ -64,10 +64,10 @@ async def open_books(
     budgets = Budgets(settings.budgets)
     now = time.time()
     budgets.restore(await ledger.spent_since(now - _DAY_SECONDS), now)
-    books = Books(budgets, ledger, meter, loaded.profiles, settings.routing.version)
+    books = Books(budgets, ledger, meter, loaded.costs, settings.routing.version)
     tasks = [
         asyncio.create_task(_tick(meter, settings.energy.window_seconds)),
-        asyncio.create_task(_save_now_and_then(books.profiles, store, identities)),
+        asyncio.create_task(_save_now_and_then(books.costs, store, identities)),
         asyncio.create_task(_compact_daily(ledger, settings.ledger.keep_days)),
     ]
     try:
@@ -78,7 +78,7 @@ async def open_books(
         await asyncio.gather(*tasks, return_exceptions=True)
         await books.flush()
         await ledger.close()
-        await _save(books.profiles, store, identities)
+        await _save(books.costs, store, identities)
 
 
 class Identities:
@@ -129,19 +129,19 @@ def _content(path: Path) -> object:
     return sorted((name, status.st_size, status.st_mtime_ns) for name, status in found)
 
 
-def work_costs(profiles: Profiles, fleet: Fleet) -> Mapping[str, WorkCosts]:
+def work_costs(costs: CostModels, fleet: Fleet) -> Mapping[str, WorkCosts]:
     """What kinds of work cost each loaded model, in seconds, to share energy out by.
 
     Costs of different models must be of one unit: until all of them are known, none is used.
     """
-    known = profiles.snapshot()
-    costs = {}
+    known = costs.snapshot()
+    by_model = {}
     for model in fleet.process_ids():
-        profile = known.get(f"single:{model}")
-        if profile is None or profile.costs.cold:
+        cost = known.get(f"single:{model}")
+        if cost is None or cost.run.cold:
             return {}
-        costs[model] = profile.costs.work_costs()
-    return costs
+        by_model[model] = cost.run.work_costs()
+    return by_model
 
 
 async def _tick(meter: Meter, seconds: float) -> None:
@@ -150,19 +150,17 @@ async def _tick(meter: Meter, seconds: float) -> None:
         meter.tick()
 
 
-async def _save_now_and_then(
-    profiles: Profiles, store: ProfileStore, identities: Identities
-) -> None:
-    saved = profiles.observations
+async def _save_now_and_then(costs: CostModels, store: CostStore, identities: Identities) -> None:
+    saved = costs.observations
     while True:
         await asyncio.sleep(_SAVE_SECONDS)
-        if profiles.observations != saved:
-            saved = profiles.observations
-            await _save(profiles, store, identities)
+        if costs.observations != saved:
+            saved = costs.observations
+            await _save(costs, store, identities)
 
 
-async def _save(profiles: Profiles, store: ProfileStore, identities: Identities) -> None:
-    states = profiles.states()
+async def _save(costs: CostModels, store: CostStore, identities: Identities) -> None:
+    states = costs.states()
     if not states:
         return
     known = {key: identities.of(key) for key in states}

@@ -7,7 +7,8 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from quorate.ledger.prices import Price, PriceBook, PriceOverride
+from quorate.ledger.price_book import PriceBook, PriceOverride
+from quorate.ledger.prices import Price
 from quorate.remotes.remote import Remote
 from quorate.remotes.settings import RemoteSettings
 

@@ -6,13 +6,11 @@ import json
 from pathlib import Path
 
 from quorate.calibration.data import CalibrationData, from_json, to_json
-from quorate.costs.whole_file import replace_file
+from quorate.costs.saved import parsed, read_file, replace_file
 from quorate.errors import SettingsError
 
 FILE_NAME = "calibration.json"
 """Its name in the data folder, unless another path is given."""
-
-_MOST_BYTES = 64 * 1024 * 1024
 
 
 def load(path: Path) -> CalibrationData:
@@ -35,24 +33,16 @@ def read(path: Path) -> CalibrationData:
         SettingsError: It cannot be read, or is not what this version writes.
     """
     try:
-        with path.open("rb") as file:
-            raw = file.read(_MOST_BYTES + 1)
-    except FileNotFoundError:
-        return CalibrationData()
+        raw = read_file(path)
     except (OSError, ValueError) as error:
         raise SettingsError(f"{path}: cannot be read: {_cause(error)}") from None
+    if raw is None:
+        return CalibrationData()
     try:
-        if len(raw) > _MOST_BYTES:
-            raise ValueError("is too large")
-        content = json.loads(raw)
-        if not isinstance(content, dict):
-            raise ValueError("is not a table")
-        return from_json(content)
-    except RecursionError:
-        problem = "is nested too deep"
+        return from_json(parsed(raw))
     except ValueError as error:
         problem = " ".join(str(error).split())
-    raise SettingsError(f"{path}: not a calibration of this version: {problem}")
+        raise SettingsError(f"{path}: not a calibration of this version: {problem}") from None
 
 
 def write(path: Path, data: CalibrationData) -> None:

@@ -6,9 +6,8 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from quorate.costs.change import ChangeDetector
 from quorate.costs.regression import RelativeRegression
-from quorate.costs.residuals import Ratios, RatioWindow
+from quorate.costs.residuals import ChangeDetector, Ratios, RatioWindow
 from quorate.costs.saved import Json, Table, count, table
 
 # After a change the old proportions still help, about as much as one observation would.

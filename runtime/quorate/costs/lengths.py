@@ -55,7 +55,7 @@ class LengthModel:
         return min(cap, self.lengths[index])
 
 
-class LengthProfile:
+class LengthLearner:
     """The last 128 answers of one kind, the older ones with less weight.
 
     An answer that was cut off would have been longer, one knows not how much: it is censored. The
@@ -98,8 +98,8 @@ class LengthProfile:
         }
 
     @classmethod
-    def restore(cls, state: Table) -> LengthProfile:
-        """A profile that goes on from a saved state.
+    def restore(cls, state: Table) -> LengthLearner:
+        """A learner that goes on from a saved state.
 
         Raises:
             ValueError: The state is not one of lengths.
@@ -108,10 +108,10 @@ class LengthProfile:
         cut_off = numbers(state, "cut_off", _WINDOW, 0, 1)
         if len(tokens) != len(cut_off):
             raise ValueError("tokens and cut_off are not of one length")
-        profile = cls()
+        learner = cls()
         for one, cut in zip(tokens, cut_off, strict=True):
-            profile.observe(one, complete=not cut)
-        return profile
+            learner.observe(one, complete=not cut)
+        return learner
 
     def _built(self) -> LengthModel:
         # At one length the complete answers come first: those cut off there were still at risk.

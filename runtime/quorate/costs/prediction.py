@@ -38,7 +38,11 @@ class RunShape:
         return self.prompt_tokens + self.cached_tokens + 0.5 * self.output_tokens
 
     def time_features(self) -> tuple[float, ...]:
-        """{1, prompt, out, out · batch, out · KV entries}."""
+        """{1, prompt, out, out · batch, out · KV entries}.
+
+        The last is there because every step reads all KV entries of its sequence: without it a
+        long context would look like a machine that has become slower.
+        """
         out = self.output_tokens
         return (1.0, self.prompt_tokens, out, out * self.batch, out * self.kv_entries)
 
@@ -99,7 +103,7 @@ class EnergyModel:
 
 
 @dataclass(frozen=True, slots=True)
-class CostModel:
+class RunModel:
     """What runs on one model cost, as known at one moment.
 
     Attributes:

@@ -1,13 +1,14 @@
-"""Linear costs learned from a stream of observations, by relative error."""
+"""Linear costs learned from a stream of observations, by relative error, none negative."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from quorate.costs.nonnegative import Floats, solve_nonnegative
 from quorate.costs.saved import Json, Table, number, numbers
 
 FORGETTING = 0.94
@@ -21,6 +22,7 @@ PRIOR_WEIGHT = 0.02
 # squared would let a defect of one measurement stand for the machine.
 _LONGEST_ROW = 4.0
 _NOTHING_KNOWN = 1e-9
+_GRADIENT_TOLERANCE = 1e-12
 
 
 class RelativeRegression:
@@ -158,3 +160,55 @@ class RelativeRegression:
         """The one number of priors that fits best what is known."""
         information, moment = float(self._information.sum()), float(self._moment.sum())
         return moment / information if information > 0 and moment > 0 else 1.0
+
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+def solve_nonnegative(gram: Floats, moment: Floats) -> Floats:
+    """Minimises x'Gx - 2h'x over x >= 0.
+
+    The active-set method of Lawson and Hanson (Solving Least Squares Problems, 1974, chapter 23) on
+    the normal equations, as in Bro and de Jong (A fast non-negativity-constrained least squares
+    algorithm, Journal of Chemometrics 11, 1997). Where the free solution has no negative
+    coefficient, which is the usual case, it is the answer.
+
+    Args:
+        gram: G, shape (n, n), symmetric and positive definite.
+        moment: h, shape (n,).
+
+    Returns:
+        x, shape (n,).
+    """
+    free: Floats = np.linalg.solve(gram, moment).astype(np.float64, copy=False)
+    if (free >= 0).all():
+        return free
+    size = len(moment)
+    tolerance = _GRADIENT_TOLERANCE * float(np.abs(moment).max())
+    solution = np.zeros(size)
+    used = np.zeros(size, dtype=bool)
+    # Each round lowers the objective, so no set of used features comes twice.
+    for _ in range(2**size):
+        gradient = np.where(used, -np.inf, moment - gram @ solution)
+        best = int(gradient.argmax())
+        if gradient[best] <= tolerance:
+            break
+        used[best] = True
+        solution = _within(gram, moment, solution, used)
+    return solution
+
+
+def _within(gram: Floats, moment: Floats, solution: Floats, used: npt.NDArray[np.bool_]) -> Floats:
+    """Goes towards the best solution of the used features; drops those that reach zero first."""
+    while True:
+        target = np.zeros(len(moment))
+        target[used] = np.linalg.solve(gram[np.ix_(used, used)], moment[used])
+        falling = used & (target <= 0)
+        if not falling.any():
+            return target
+        steps = np.full(len(moment), np.inf)
+        steps[falling] = solution[falling] / (solution[falling] - target[falling])
+        first = int(steps.argmin())
+        solution = np.maximum(solution + steps[first] * (target - solution), 0.0)
+        used[first] = False
+        solution[~used] = 0.0

@@ -1,13 +1,82 @@
-"""Checked reading of what was saved, as JSON gives it: a text, a number, a list, a table."""
+"""JSON files that keep what was learned: replaced as a whole, read with distrust.
+
+It stands in the lowest room that learns; ``calibration`` above keeps its findings the same way.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
+import os
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TypeAlias
+
+_MOST_BYTES = 64 * 1024 * 1024
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Table: TypeAlias = Mapping[str, Json]
+
+
+def read_file(path: Path) -> bytes | None:
+    """Reads a file, but little more than any that is believed; None where there is none.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: No file can have such a name.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(_MOST_BYTES + 1)
+    except FileNotFoundError:
+        return None
+
+
+def parsed(raw: bytes) -> Table:
+    """The table that a file holds.
+
+    Raises:
+        ValueError: It is too large or not JSON, or holds no table.
+    """
+    if len(raw) > _MOST_BYTES:
+        raise ValueError("is too large")
+    try:
+        content = json.loads(raw)
+    except RecursionError as error:
+        raise ValueError("is nested too deep") from error
+    if not isinstance(content, dict):
+        raise ValueError("is not a table")
+    return content
+
+
+def replace_file(path: Path, content: str) -> None:
+    """Puts a file in place in one step; the old one stays until then, and on any failure.
+
+    Makes the folder where there is none. The content is on disk when this returns, under its name.
+
+    Args:
+        path: The file.
+        content: All of it, as UTF-8.
+
+    Raises:
+        OSError: It cannot be written there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own, so that two writers never write into one file.
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".new")
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)
+        raise
+    _sync(path.parent)
 
 
 def table(fields: Table, name: str) -> Table:
@@ -86,3 +155,12 @@ def _number(value: Json, name: str, lowest: float, highest: float) -> float:
     if not lowest <= value <= highest or abs(value) > 1e300:
         raise ValueError(f"{name} is out of range")
     return float(value)
+
+
+def _sync(folder: Path) -> None:
+    """Makes the new name itself survive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Keeps what was learned of plans across restarts: one JSON file for each kind of machine."""
+"""Keeps cost models across restarts: one JSON file for each kind of machine."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from quorate.costs.profiles import MOST_PLANS, Profiles
-from quorate.costs.saved import Json, Table, count, table, text
-from quorate.costs.whole_file import replace_file
+from quorate.costs.cost_model import MOST_PLANS, CostModels
+from quorate.costs.saved import Json, Table, count, parsed, read_file, replace_file, table, text
 
 _VERSION = 1
-_MOST_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +19,16 @@ class Loaded:
     """What was found.
 
     Attributes:
-        profiles: As they were saved; empty where there was nothing to believe.
+        costs: As it was saved; empty where there was nothing to believe.
         note: One line for the log where something was not believed, or None.
     """
 
-    profiles: Profiles
+    costs: CostModels
     note: str | None = None
 
 
-class ProfileStore:
-    """The file of profiles of one kind of machine.
+class CostStore:
+    """The file of what was learned on one kind of machine.
 
     It is written anew as a whole and put in place in one step, so that a reader, another server
     or a crash never finds half of one. Of two servers that save at once the later one wins; what
@@ -53,7 +51,7 @@ class ProfileStore:
         return self._folder / f"costs-{self._machine}.json"
 
     def load(self, identity_of: Callable[[str], str | None]) -> Loaded:
-        """Reads the profiles of the plans that exist now. Never fails.
+        """Reads what was learned of the plans that exist now. Never fails.
 
         A file that is broken, of another machine or of another version is set aside, beside its
         place and with ``.aside`` after its name.
@@ -66,27 +64,27 @@ class ProfileStore:
         try:
             plans = self._plans()
         except OSError as error:
-            return Loaded(Profiles(), f"{self.path}: cannot be read, {_cause(error)}")
+            return Loaded(CostModels(), f"{self.path}: cannot be read, {_cause(error)}")
         except ValueError as error:
-            return Loaded(Profiles(), self._set_aside(str(error)))
-        profiles = Profiles()
+            return Loaded(CostModels(), self._set_aside(str(error)))
+        costs = CostModels()
         unbelieved = []
         for key, plan in plans.items():
             identity = identity_of(key)
             if identity is None or identity != plan.get("identity"):
                 continue
             try:
-                profiles.restore(key, table(plan, "state"))
+                costs.restore(key, table(plan, "state"))
             except ValueError as error:
                 unbelieved.append(f"{key!r} ({error})")
         note = f"{self.path}: learns anew {', '.join(unbelieved)}" if unbelieved else None
-        return Loaded(profiles, note)
+        return Loaded(costs, note)
 
     def save(self, states: Mapping[str, Json], identities: Mapping[str, str]) -> str | None:
         """Writes what was learned; plans that only the file knows stay in it.
 
         Args:
-            states: Of the profiles, as ``Profiles.states`` gives them.
+            states: Of what was learned, as ``CostModels.states`` gives them.
             identities: For each plan; those without are not saved.
 
         Returns:
@@ -118,19 +116,10 @@ class ProfileStore:
             OSError: It cannot be read.
             ValueError: It is not a file of this version and machine.
         """
-        try:
-            with self.path.open("rb") as file:
-                raw = file.read(_MOST_BYTES + 1)
-        except FileNotFoundError:
+        raw = read_file(self.path)
+        if raw is None:
             return {}
-        if len(raw) > _MOST_BYTES:
-            raise ValueError("is too large")
-        try:
-            content = json.loads(raw)
-        except RecursionError as error:
-            raise ValueError("is nested too deep") from error
-        if not isinstance(content, dict):
-            raise ValueError("is not a table")
+        content = parsed(raw)
         if count(content, "version") != _VERSION:
             raise ValueError("is of another version")
         if text(content, "machine") != self._machine:

@@ -13,7 +13,6 @@ from quorate.dispatch.stopwatch import Stopwatch
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ledger.budgets import Hold
 from quorate.ledger.prices import Price
-from quorate.ledger.usage import total_usage
 from quorate.metering.meter import Job
 from quorate.request import (
     Decision,
@@ -26,6 +25,7 @@ from quorate.request import (
     Prompt,
     Usage,
 )
+from quorate.request.usage import total_usage
 from quorate.request.work import Work
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
-from quorate.costs.profiles import Profiles
+from quorate.costs.cost_model import CostModels
 from quorate.dispatch.activity import Activity
 from quorate.dispatch.attempt import Asked, Attempt, RemoteSpent
 from quorate.dispatch.charges import charge, reservation
@@ -46,7 +46,7 @@ class Books:
         budgets: Windows that nobody may overspend; None limits nothing.
         ledger: Keeps what was spent; None keeps nothing.
         meter: Knows the energy; None knows none.
-        profiles: Learn what plans take.
+        costs: Learn what plans take.
         policy_version: Of the routing, for the ledger.
         clock: UTC epoch seconds.
     """
@@ -56,14 +56,14 @@ class Books:
         budgets: Budgets | None = None,
         ledger: Ledger | None = None,
         meter: Meter | None = None,
-        profiles: Profiles | None = None,
+        costs: CostModels | None = None,
         policy_version: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.budgets = budgets or Budgets(BudgetSettings())
         self.ledger = ledger
         self.meter: Meter = meter or AbsentMeter()
-        self.profiles = profiles or Profiles()
+        self.costs = costs or CostModels()
         self.activity = Activity()
         self.escalations = Escalations()
         self._first_runs = FirstRuns()
@@ -133,7 +133,7 @@ class Books:
         """Whether joules are limited and metered, and nobody knows what a local plan takes."""
         if decision.route.remote or forecast.joules_q90 is not None:
             return False
-        limited = any(window.unit == "joules" for window in self.budgets.left(key))
+        limited = any(window.unit == "joules" for window in self.budgets.status(key))
         return limited and bool(self.meter.totals())
 
     async def _opened(
@@ -155,7 +155,7 @@ class Books:
             started_at=self._clock(),
             stopwatch=stopwatch,
             models=_models(decision),
-            hold=self.budgets.reserve(asked.key, forecast.joules_q90, usd),
+            hold=self.budgets.hold(asked.key, forecast.joules_q90, usd),
             price=price,
             reserved_usd=usd,
             reserved_joules=forecast.joules_q90,
@@ -210,7 +210,7 @@ class Books:
         if attempt.first_run:
             self._first_runs.leave(route.name, joules, outcome == FINISHED)
         if outcome == FINISHED:
-            learn(self.profiles, attempt, batch, energies)
+            learn(self.costs, attempt, batch, energies)
             if route.stages:
                 first = route.stages[0].decision
                 went_on = any(run.decision is not first for run in attempt.runs)

@@ -63,19 +63,9 @@ def charge(
     """
     energy = total_energy([model.energy for model in usage.models])
     return Charge(
-        attempt_id=before.attempt_id,
-        request_id=before.request_id,
-        started_at=before.started_at,
+        **before.entry(),
         finished_at=finished_at,
-        plan_kind=before.plan_kind,
         outcome=outcome,
-        key=before.key,
-        policy_version=before.policy_version,
-        plan=before.plan,
-        profile=before.profile,
-        task=before.task,
-        candidates=before.candidates,
-        clause=before.clause,
         finish_reason="" if attempt.reason is None else attempt.reason.value,
         prompt_tokens=usage.prompt_tokens,
         cached_prompt_tokens=usage.models[0].cached_prompt_tokens if usage.models else 0,
@@ -86,10 +76,7 @@ def charge(
         joules=energy.joules,
         tier=energy.tier,
         idle_joules=None if attempt.job is None else attempt.job.idle_joules,
-        price_version=before.price_version,
-        reserved_usd=before.reserved_usd,
         usd=attempt.usd(),
-        prompt_hash=before.prompt_hash,
         prompt_text=prompt_text,
         models=tuple(_part(model) for model in usage.models),
     )

@@ -13,7 +13,7 @@ class FirstRuns:
 
     Nothing can be held for such a plan, so that many requests at once could overspend a window by
     any amount. So one of them goes first and the others wait for it. Then as much is held for each
-    as the dearest has taken so far, until its cost profile knows better. A window is overspent by
+    as the dearest has taken so far, until its cost model knows better. A window is overspent by
     no more than what that first one takes.
 
     A first run whose answer is read slowly holds the others up for a minute at most; then one more

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from quorate.costs.cost_model import CostModels, FinishedRun
 from quorate.costs.prediction import RunShape
-from quorate.costs.profiles import FinishedRun, Profiles
 from quorate.dispatch.attempt import Attempt, RemoteSpent, Run
 from quorate.request import ChatPrompt, Energy, FinishReason, total_energy
 from quorate.routing.forecast import vote_key
@@ -46,27 +46,27 @@ class Escalations:
 
 
 def learn(
-    profiles: Profiles, attempt: Attempt, batch: float, energies: Mapping[str, Energy]
+    costs: CostModels, attempt: Attempt, batch: float, energies: Mapping[str, Energy]
 ) -> None:
-    """Teaches the profiles what each vote of an attempt took, or its remote.
+    """Teaches the cost models what each vote of an attempt took, or its remote.
 
     Args:
-        profiles: Learn.
+        costs: Learn.
         attempt: It ended with an answer.
         batch: Requests that used its busiest model meanwhile, on average.
         energies: Its energy by model.
     """
     if attempt.remote is not None:
-        _learn_remote(profiles, attempt, attempt.remote)
+        _learn_remote(costs, attempt, attempt.remote)
         return
     models = [model for run in attempt.runs for model in run.ensemble.work()]
     for run in attempt.runs:
         told = energies if len(models) == len(set(models)) else {}
-        _learn_run(profiles, attempt, run, batch, told)
+        _learn_run(costs, attempt, run, batch, told)
 
 
 def _learn_run(
-    profiles: Profiles,
+    costs: CostModels,
     attempt: Attempt,
     run: Run,
     batch: float,
@@ -83,7 +83,7 @@ def _learn_run(
     first = None
     if run.first_token_at is not None:
         first = (run.first_token_at - run.started_at - run.waited_seconds) * 1000.0
-    profiles.observe(
+    costs.observe(
         vote_key(run.decision),
         FinishedRun(
             shape=RunShape(
@@ -104,11 +104,11 @@ def _learn_run(
     )
 
 
-def _learn_remote(profiles: Profiles, attempt: Attempt, spent: RemoteSpent) -> None:
+def _learn_remote(costs: CostModels, attempt: Attempt, spent: RemoteSpent) -> None:
     if not spent.complete or spent.prompt_tokens is None:
         return
     cached = min(spent.cached_prompt_tokens, spent.prompt_tokens)
-    profiles.observe(
+    costs.observe(
         f"remote:{spent.name}",
         FinishedRun(
             shape=RunShape(spent.prompt_tokens - cached, spent.generated_tokens, 1.0, cached),

@@ -157,7 +157,7 @@ class Router:
             models=models,
             profiles=self._profiles,
             default_profile=self._default_profile,
-            costs=self._books.profiles.snapshot(),
+            costs=self._books.costs.snapshot(),
             active=self._books.activity.now,
             escalations=self._books.escalations.rates,
             wedged=frozenset(
@@ -200,7 +200,7 @@ class Router:
         )
 
     def _left(self, key: str) -> Left:
-        windows = self._books.budgets.left(key)
-        joules = [window.left for window in windows if window.unit == "joules"]
-        usd = [window.left for window in windows if window.unit == "usd"]
+        windows = self._books.budgets.status(key)
+        joules = [window.remaining for window in windows if window.unit == "joules"]
+        usd = [window.remaining for window in windows if window.unit == "usd"]
         return Left(min(joules, default=None), min(usd, default=None))

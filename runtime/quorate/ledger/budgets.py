@@ -1,4 +1,4 @@
-"""Budgets of joules and dollars: room is held before work begins, and settled after it."""
+"""Budgets of joules and dollars: amounts are held before work begins, and settled after it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FIGURES = {_JOULES: ".6g", _USD: ".9g"}
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Room that is held for one request, in all windows that apply to it.
+    """What is held for one request, in all windows that apply to it.
 
     Attributes:
         key: Name of the caller's key, or "".
@@ -49,7 +49,7 @@ class WindowStatus:
         limit: Most that may be spent and held.
         spent: Spent within the window.
         held: Held for requests that run.
-        left: What may still be held; 0 where more was spent than the limit.
+        remaining: What may still be held; 0 where more was spent than the limit.
         resets_in_seconds: When all that is spent now will have aged out.
     """
 
@@ -59,12 +59,12 @@ class WindowStatus:
     limit: float
     spent: float
     held: float
-    left: float
+    remaining: float
     resets_in_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
+class _NamedWindow:
     """A window with its name and unit."""
 
     name: str
@@ -81,21 +81,21 @@ class _Named:
             limit=limit / scale,
             spent=spent / scale,
             held=held / scale,
-            left=max(0, limit - spent - held) / scale,
+            remaining=max(0, limit - spent - held) / scale,
             resets_in_seconds=self.window.seconds_until_empty(now),
         )
 
     def refusal(self, amount: int, now: float) -> BudgetSpent:
         status, figures = self.status(now), _FIGURES[self.unit]
-        wanted = amount / _UNITS_PER[self.unit]
+        asked = amount / _UNITS_PER[self.unit]
         if amount > self.window.limit:
             problem = (
-                f"{wanted:{figures}} {self.unit} are more than its whole limit of "
+                f"{asked:{figures}} {self.unit} are more than its whole limit of "
                 f"{status.limit:{figures}}; ask for less, or raise the limit"
             )
         else:
             problem = (
-                f"{wanted:{figures}} {self.unit} do not fit: {status.spent:{figures}} spent and "
+                f"{asked:{figures}} {self.unit} do not fit: {status.spent:{figures}} spent and "
                 f"{status.held:{figures}} held of {status.limit:{figures}}; try again later"
             )
         retry_seconds = self.window.seconds_until_fits(amount, now)
@@ -105,9 +105,11 @@ class _Named:
 class Budgets:
     """Limits on what was spent in the last hour and the last day, by everybody and by key.
 
-    The windows roll; see ``RollingWindow`` for why they are no token buckets. Nothing here waits,
-    so that on one event loop every call is atomic: of a thousand requests that want the last of a
-    budget at once, as many get it as it is for.
+    A window is a limit whatever the routing policy: ``best_effort`` may run a plan that exceeds
+    what its own request asked for, never one that does not fit into a window. The windows roll;
+    see ``RollingWindow`` for why they are no token buckets. Nothing here waits, so that on one
+    event loop every call is atomic: of a thousand requests that want the last of a budget at once,
+    as many get it as it is for.
 
     A hold that is neither settled nor released expires. Its dollars then count as spent, since the
     remote may well have charged them; its joules are given back, since nothing is charged for them
@@ -136,8 +138,8 @@ class Budgets:
         self._holds: dict[int, Hold] = {}
         self._made = 0
 
-    def reserve(self, key: str, joules: float | None, usd: Decimal | None) -> Hold:
-        """Holds room for what a request may spend, in every window that applies, or in none.
+    def hold(self, key: str, joules: float | None, usd: Decimal | None) -> Hold:
+        """Holds what a request may spend, in every window that applies, or in none.
 
         Args:
             key: Name of the caller's key, or "".
@@ -172,7 +174,7 @@ class Budgets:
         Once only: a hold that was settled, released or has expired changes nothing any more.
 
         Args:
-            hold: From ``reserve``.
+            hold: From ``hold``.
             joules: Energy spent; None, where it is not known, counts what was held.
             usd: What it cost; None counts what was held.
         """
@@ -189,7 +191,7 @@ class Budgets:
         if self._holds.pop(hold.number, None) is not None:
             self._free(hold)
 
-    def left(self, key: str) -> tuple[WindowStatus, ...]:
+    def status(self, key: str) -> tuple[WindowStatus, ...]:
         """How each window stands that applies to a key, those of everybody first."""
         now = self._now()
         return tuple(named.status(now) for named in self._applying(key))
@@ -206,7 +208,7 @@ class Budgets:
             age_seconds = max(0.0, now - event.at)
             self._spend(event.key, _amounts(event.joules, event.usd), own_now - age_seconds)
 
-    def _applying(self, key: str) -> tuple[_Named, ...]:
+    def _applying(self, key: str) -> tuple[_NamedWindow, ...]:
         return self._everybody + self._by_key.get(key, ())
 
     def _spend(self, key: str, amounts: Mapping[str, int], at: float) -> None:
@@ -230,16 +232,16 @@ class Budgets:
         return now
 
 
-def _windows(limits: BudgetLimits, owner: str) -> tuple[_Named, ...]:
-    wanted = (
+def _windows(limits: BudgetLimits, owner: str) -> tuple[_NamedWindow, ...]:
+    possible = (
         (_JOULES, "hour", _HOUR_SECONDS, limits.joules_per_hour),
         (_JOULES, "day", _DAY_SECONDS, limits.joules_per_day),
         (_USD, "hour", _HOUR_SECONDS, limits.usd_per_hour),
         (_USD, "day", _DAY_SECONDS, limits.usd_per_day),
     )
     return tuple(
-        _Named(f"{unit} per {span}{owner}", unit, RollingWindow(_whole(unit, limit), seconds))
-        for unit, span, seconds, limit in wanted
+        _NamedWindow(f"{unit} per {span}{owner}", unit, RollingWindow(_whole(unit, limit), seconds))
+        for unit, span, seconds, limit in possible
         if limit != math.inf
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
+from typing import Any
 
 from quorate.request import EnergyTier
 
@@ -36,23 +37,49 @@ class ModelCharge:
     usd: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """One attempt at a request, settled.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What the ledger knows of an attempt from its beginning to its end.
 
     Attributes:
         attempt_id: Unique; a second charge of the same attempt is not kept.
         request_id: The request; one that fell back has several attempts.
-        key: Name of the caller's key, or "" without one.
         started_at: When the attempt began, in UTC epoch seconds.
-        finished_at: When it ended; the day and the window it counts in.
-        policy_version: Version of the routing policy that chose the plan.
         plan_kind: ``single``, ``ensemble``, ``cascade`` or ``remote``.
-        plan: The plan that ran, as JSON.
+        key: Name of the caller's key, or "" without one.
+        policy_version: Version of the routing policy that chose the plan.
+        plan: The plan that runs, as JSON.
         profile: Name of the profile it came from, or "".
         task: Tag of the task, or "".
         candidates: Every candidate with its predictions and the reason against it, as JSON.
         clause: Clause that made a remote eligible, or "".
+        price_version: Version of the prices used, or "".
+        reserved_usd: What was reserved beforehand, or None.
+        prompt_hash: Keyed hash of the prompt; see ``Ledger.hash_prompt``.
+    """
+
+    attempt_id: str
+    request_id: str
+    started_at: float
+    plan_kind: str
+    key: str = ""
+    policy_version: str = ""
+    plan: str = "{}"
+    profile: str = ""
+    task: str = ""
+    candidates: str = "[]"
+    clause: str = ""
+    price_version: str = ""
+    reserved_usd: Decimal | None = None
+    prompt_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge(Entry):
+    """One attempt at a request, settled.
+
+    Attributes:
+        finished_at: When it ended, in UTC epoch seconds; the day and the window it counts in.
         outcome: ``finished``, ``failed``, ``cancelled``, ``lost``, ``probe`` and the like.
         finish_reason: Why the answer ended, or "".
         prompt_tokens: Tokens of the prompt, counted once however many models read it.
@@ -65,27 +92,13 @@ class Charge:
             less than what the models add up to, and keeps it to the microjoule.
         tier: How ``joules`` is known.
         idle_joules: Share of the idle machine's energy, kept apart; None where not known.
-        price_version: Version of the prices used, or "".
-        reserved_usd: What was reserved beforehand, or None.
         usd: What it cost, or None; never less than what the models add up to.
-        prompt_hash: Keyed hash of the prompt; see ``Ledger.hash_prompt``.
         prompt_text: The prompt itself; the ledger keeps it only if the operator asked for that.
         models: The part of each model.
     """
 
-    attempt_id: str
-    request_id: str
-    started_at: float
     finished_at: float
-    plan_kind: str
     outcome: str
-    key: str = ""
-    policy_version: str = ""
-    plan: str = "{}"
-    profile: str = ""
-    task: str = ""
-    candidates: str = "[]"
-    clause: str = ""
     finish_reason: str = ""
     prompt_tokens: int = 0
     cached_prompt_tokens: int = 0
@@ -96,38 +109,27 @@ class Charge:
     joules: float | None = None
     tier: EnergyTier = EnergyTier.UNAVAILABLE
     idle_joules: float | None = None
-    price_version: str = ""
-    reserved_usd: Decimal | None = None
     usd: Decimal | None = None
-    prompt_hash: str = ""
     prompt_text: str | None = None
     models: tuple[ModelCharge, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation(Entry):
     """What an attempt may cost, written down before it begins.
 
     A process that dies leaves it behind, and it becomes a charge with the outcome ``lost`` when
-    the ledger is opened again. Attributes are those of ``Charge``; ``model`` is the one that the
-    dollars go to.
+    the ledger is opened again.
+
+    Attributes:
+        model: The remote that the dollars go to, or "".
     """
 
-    attempt_id: str
-    request_id: str
-    started_at: float
-    plan_kind: str
     model: str = ""
-    key: str = ""
-    policy_version: str = ""
-    plan: str = "{}"
-    profile: str = ""
-    task: str = ""
-    candidates: str = "[]"
-    clause: str = ""
-    price_version: str = ""
-    reserved_usd: Decimal | None = None
-    prompt_hash: str = ""
+
+    def entry(self) -> dict[str, Any]:
+        """Fields that the charge of the attempt takes over, by name."""
+        return {field.name: getattr(self, field.name) for field in fields(Entry)}
 
     def lost(self, found_at: float) -> Charge:
         """The charge of an attempt that nobody settled.
@@ -137,22 +139,9 @@ class Reservation:
         What the attempt read, generated and burned stays unknown.
         """
         return Charge(
-            attempt_id=self.attempt_id,
-            request_id=self.request_id,
-            started_at=self.started_at,
+            **self.entry(),
             finished_at=found_at,
-            plan_kind=self.plan_kind,
             outcome=LOST,
-            key=self.key,
-            policy_version=self.policy_version,
-            plan=self.plan,
-            profile=self.profile,
-            task=self.task,
-            candidates=self.candidates,
-            clause=self.clause,
-            price_version=self.price_version,
-            reserved_usd=self.reserved_usd,
             usd=self.reserved_usd,
-            prompt_hash=self.prompt_hash,
             models=(ModelCharge(self.model, usd=self.reserved_usd),) if self.model else (),
         )

@@ -29,11 +29,10 @@ from quorate.ledger.ledger_file import (
 from quorate.ledger.reader import LedgerReader
 from quorate.ledger.rows import (
     balanced,
-    charge_row,
     insert_reservation,
     part_rows,
-    reservation_row,
     reservations,
+    row_of,
     settle_rows,
 )
 from quorate.ledger.spending import ChargeFilter, Dimension, SpendEvent, SpendFilter, SpendRow
@@ -169,7 +168,7 @@ class Ledger:
             Unavailable: The file cannot be written now, or the ledger is closed; do not spend.
             Internal: The reservation holds what no ledger can keep.
         """
-        row = reservation_row(reservation)
+        row = row_of(reservation)
         await self._writer.run(lambda connection: insert_reservation(connection, row))
 
     async def settle(self, charge: Charge) -> None:
@@ -183,7 +182,7 @@ class Ledger:
             Internal: The charge holds what no ledger can keep.
         """
         kept = balanced(charge if self._store_prompts else replace(charge, prompt_text=None))
-        row, parts = charge_row(kept), part_rows(kept)
+        row, parts = row_of(kept), part_rows(kept)
         in_memory = self._reader is None
 
         def job(connection: sqlite3.Connection) -> None:
@@ -266,5 +265,5 @@ def _recover(connection: sqlite3.Connection, now: float) -> int:
         connection.execute("BEGIN IMMEDIATE")
         for reservation in left:
             charge = balanced(reservation.lost(now))
-            settle_rows(connection, charge_row(charge), part_rows(charge))
+            settle_rows(connection, row_of(charge), part_rows(charge))
     return len(left)

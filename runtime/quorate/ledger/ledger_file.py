@@ -23,7 +23,8 @@ _INCREMENTAL = 2
 class LedgerLock:
     """Keeps a second server away from a ledger, by flock on a file beside it.
 
-    The kernel lets go of it when the process dies, however it dies.
+    Two servers on one ledger would each grant the whole budget, since each keeps the windows of
+    the budgets in its own memory. The kernel lets go of it when the process dies, however it dies.
 
     Raises:
         SettingsError: Another process holds it, or the file cannot be made.

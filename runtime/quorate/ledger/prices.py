@@ -1,29 +1,73 @@
-"""What a remote charges for tokens."""
+"""What a remote charges for tokens: rates with their tiers, and the price made of them."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from quorate.ledger.money import from_float, round_up
-from quorate.ledger.price_data import BundledPrices
-from quorate.ledger.rates import FREE, Rate, Rates
-
-CONFIGURATION = "configuration"
-"""Version of a price that the operator set."""
-
-# A price may change, as at night, while a request runs; none runs for longer than this.
-_LONGEST_REQUEST_SECONDS = 3600.0
+from quorate.ledger.money import round_up
 
 
 @dataclass(frozen=True, slots=True)
-class PriceOverride:
-    """Prices of the configuration, in USD per million tokens; 0 for a server of one's own."""
+class Rate:
+    """USD for a million tokens, or a million requests.
 
-    input_usd_per_mtok: float
-    output_usd_per_mtok: float
+    Attributes:
+        base: What holds below the first tier.
+        tiers: From how many tokens of the prompt, exclusively, another amount holds for *all*
+            tokens; in rising order.
+    """
+
+    base: Decimal
+    tiers: tuple[tuple[int, Decimal], ...] = ()
+
+    def at(self, prompt_tokens: int) -> Decimal:
+        """What holds for a prompt of this length."""
+        reached = self._reached(prompt_tokens)
+        return reached[-1] if reached else self.base
+
+    def most(self, prompt_tokens: int) -> Decimal:
+        """The most that holds for any prompt of at most this length."""
+        return max(self.base, *self._reached(prompt_tokens), Decimal(0))
+
+    def _reached(self, prompt_tokens: int) -> list[Decimal]:
+        return [usd for start, usd in self.tiers if prompt_tokens > start]
+
+
+FREE = Rate(Decimal(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """All that one model is charged by.
+
+    Attributes:
+        input: Tokens of the prompt.
+        cached: Those that the remote had in its cache.
+        output: Tokens of the answer.
+        request: A million requests, however long.
+        special_inputs: Rates that some tokens of a prompt may fall under instead, such as those
+            that are written to a cache. A response does not tell them apart for every remote.
+        special_outputs: The same of the answer, such as reasoning.
+    """
+
+    input: Rate
+    cached: Rate
+    output: Rate
+    request: Rate
+    special_inputs: tuple[Rate, ...] = ()
+    special_outputs: tuple[Rate, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[Rate, ...]:
+        """Every rate that a token of a prompt can fall under."""
+        return (self.input, self.cached, *self.special_inputs)
+
+    @property
+    def outputs(self) -> tuple[Rate, ...]:
+        """Every rate that a token of an answer can fall under."""
+        return (self.output, *self.special_outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,67 +112,6 @@ class Price:
             (_most([rate for r in rates for rate in r.outputs], prompt_tokens), max_tokens),
             (_most([r.request for r in rates], prompt_tokens), 1),
         )
-
-
-class PriceBook:
-    """Finds prices: the operator's own, else those that came with the package ``genai-prices``.
-
-    Nothing is ever fetched: the bundled data are read, and the package's updater is not started.
-
-    Args:
-        bundled: Prices of the package, or None to know the operator's alone.
-        clock: UTC epoch seconds; tests inject their own.
-    """
-
-    def __init__(
-        self, bundled: BundledPrices | None, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._bundled = bundled
-        self._clock = clock
-
-    @classmethod
-    def load(cls, clock: Callable[[], float] = time.time) -> PriceBook:
-        """Reads the bundled prices, where the package is installed. Takes a fifth of a second."""
-        return cls(BundledPrices.load(), clock)
-
-    def price(
-        self,
-        model: str,
-        provider: str | None = None,
-        base_url: str | None = None,
-        override: PriceOverride | None = None,
-    ) -> Price | None:
-        """The price of a model now, or None where it is not known, and the remote must not be used.
-
-        Args:
-            model: Name of the model, as the remote calls it.
-            provider: Id of the provider, such as ``openai``.
-            base_url: Where the remote is, to find the provider by where none is named.
-            override: The operator's own price, which goes before any other.
-        """
-        if override is not None:
-            return _configured(override)
-        if self._bundled is None:
-            return None
-        now = self._clock()
-        rates = self._bundled.find(model, provider, base_url, now)
-        later = self._bundled.find(model, provider, base_url, now + _LONGEST_REQUEST_SECONDS)
-        if rates is None or later is None:
-            return None
-        return Price(self._bundled.version, rates, (rates, later))
-
-    def hint(self, model: str) -> str:
-        """One line on what to do where the price of a model is not known."""
-        own = "set input_usd_per_mtok and output_usd_per_mtok"
-        if self._bundled is None:
-            return f"no price of {model} is known; install quorate[remote], or {own}"
-        return f"no price of {model} is known to {self._bundled.version}; {own}"
-
-
-def _configured(override: PriceOverride) -> Price:
-    own = Rate(from_float(override.input_usd_per_mtok))
-    rates = Rates(own, own, Rate(from_float(override.output_usd_per_mtok)), FREE)
-    return Price(CONFIGURATION, rates, (rates,))
 
 
 def _most(rates: Sequence[Rate], prompt_tokens: int) -> Decimal:

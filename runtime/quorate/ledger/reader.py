@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator
-from dataclasses import fields
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -15,11 +15,19 @@ from quorate.ledger.charges import Charge
 from quorate.ledger.ledger_file import open_for_reading
 from quorate.ledger.money import from_nano_usd
 from quorate.ledger.rows import CHARGE_COLUMNS, MODEL_COLUMNS, charge_of, model_charge_of
+from quorate.ledger.schema import SUMS
 from quorate.ledger.spending import ChargeFilter, Dimension, SpendEvent, SpendFilter, SpendRow
-from quorate.ledger.summaries import summarize
+from quorate.request import EnergyTier
 
 MOST_PER_PAGE = 1000
 _SCAN_PAGE = 200
+_TIERS_BY_RANK = (EnergyTier.UNAVAILABLE, EnergyTier.MEASURED, EnergyTier.ESTIMATED)
+_OF_CHARGES = {
+    "since": "finished_at >= ?",
+    "until": "finished_at < ?",
+    "model": "EXISTS (SELECT 1 FROM model_charges WHERE charge_id = charges.id AND model = ?)",
+}
+_OF_SPENDING = {"since": "at >= ?", "until": "at < ?"}
 _ALL_CHARGES = ChargeFilter()
 _ALL_SPENDING = SpendFilter()
 
@@ -57,7 +65,7 @@ class LedgerReader:
         if page_size < 1:
             raise InvalidRequest("page_size", f"must be at least 1, not {page_size}")
         size = min(page_size, MOST_PER_PAGE)
-        condition, values = _condition(chosen)
+        condition, values = _condition(asdict(chosen), _OF_CHARGES)
         if page_token:
             condition += " AND id < ?"
             values.append(_row_id(page_token))
@@ -108,10 +116,24 @@ class LedgerReader:
         Raises:
             Unavailable: The file cannot be read.
         """
-        try:
-            return summarize(self._connection, group_by, since, until, chosen)
-        except sqlite3.Error as error:
-            raise _unreadable(error) from error
+        dimensions = [dimension for dimension in Dimension if dimension in group_by]
+        by_model = Dimension.MODEL in group_by or chosen.model is not None
+        condition, values = _condition(
+            {"since": since, "until": until, **asdict(chosen)}, _OF_SPENDING
+        )
+        columns = [dimension.value for dimension in dimensions]
+        sums = [f"SUM({name})" for name in SUMS]
+        grouping = f"GROUP BY {', '.join(columns)} ORDER BY {', '.join(columns)}" if columns else ""
+        rows = self._query(
+            f"""SELECT {", ".join([*columns, *sums, "MAX(tier_rank)"])}
+            FROM {"model_spending" if by_model else "spending"}
+            WHERE {condition} {grouping}""",
+            values,
+        )
+        # A sum without groups has a row even where it has nothing to add up.
+        return tuple(
+            _spend_row(dimensions, row) for row in rows if row[len(dimensions)] is not None
+        )
 
     def spent_since(self, since: float) -> tuple[SpendEvent, ...]:
         """What each charge since then, in UTC epoch seconds, took from the budgets.
@@ -160,22 +182,28 @@ def _charge(rows: list[tuple[Any, ...]]) -> Charge:
     return charge_of(rows[0][1:width], models)
 
 
-def _condition(chosen: ChargeFilter) -> tuple[str, list[Any]]:
-    conditions, values = ["1"], []
-    for field in fields(chosen):
-        value = getattr(chosen, field.name)
-        if value is None:
-            continue
-        conditions.append(_CONDITIONS.get(field.name, f"{field.name} = ?"))
-        values.append(value)
-    return " AND ".join(conditions), values
+def _spend_row(dimensions: Sequence[Dimension], row: Sequence[Any]) -> SpendRow:
+    width = len(dimensions)
+    sums = dict(zip(SUMS, row[width:-1], strict=True))
+    with_joules = sums["attempts_with_joules"]
+    return SpendRow(
+        group=dict(zip(dimensions, row[:width], strict=True)),
+        attempts=sums["attempts"],
+        prompt_tokens=sums["prompt_tokens"],
+        cached_prompt_tokens=sums["cached_prompt_tokens"],
+        generated_tokens=sums["generated_tokens"],
+        joules=sums["microjoules"] / 1e6 if with_joules else None,
+        attempts_without_joules=sums["attempts"] - with_joules,
+        tier=_TIERS_BY_RANK[row[-1]],
+        usd=from_nano_usd(sums["nano_usd"]) if sums["attempts_with_usd"] else None,
+    )
 
 
-_CONDITIONS = {
-    "since": "finished_at >= ?",
-    "until": "finished_at < ?",
-    "model": "EXISTS (SELECT 1 FROM model_charges WHERE charge_id = charges.id AND model = ?)",
-}
+def _condition(asked: Mapping[str, Any], written: Mapping[str, str]) -> tuple[str, list[Any]]:
+    """What a row must meet, and the values for it; a name that is None asks for nothing."""
+    given = {name: value for name, value in asked.items() if value is not None}
+    conditions = [written.get(name, f"{name} = ?") for name in given]
+    return " AND ".join(["1", *conditions]), list(given.values())
 
 
 def _row_id(page_token: str) -> int:

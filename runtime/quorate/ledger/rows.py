@@ -67,14 +67,10 @@ def reservations(connection: sqlite3.Connection) -> list[Reservation]:
     return [_value(Reservation, RESERVATION_COLUMNS, row) for row in rows]
 
 
-def reservation_row(reservation: Reservation) -> tuple[Any, ...]:
-    """Values of a reservation in the order of ``RESERVATION_COLUMNS``."""
-    return _row(reservation)
-
-
-def charge_row(charge: Charge) -> tuple[Any, ...]:
-    """Values of a charge in the order of ``CHARGE_COLUMNS``."""
-    return _row(charge)
+def row_of(value: Charge | ModelCharge | Reservation) -> tuple[Any, ...]:
+    """Its values in the order of ``CHARGE_COLUMNS``, ``MODEL_COLUMNS``, ``RESERVATION_COLUMNS``."""
+    names = (field.name for field in dataclasses.fields(value) if field.name != "models")
+    return tuple(_stored(name, getattr(value, name)) for name in names)
 
 
 def part_rows(charge: Charge) -> list[tuple[Any, ...]]:
@@ -82,7 +78,7 @@ def part_rows(charge: Charge) -> list[tuple[Any, ...]]:
 
     What no model spent is a part of its own, without a model's name, so that the parts add up.
     """
-    rows = [(position, *_row(part)) for position, part in enumerate(charge.models)]
+    rows = [(position, *row_of(part)) for position, part in enumerate(charge.models)]
     if not charge.models:
         alone = ModelCharge(
             model="",
@@ -93,12 +89,12 @@ def part_rows(charge: Charge) -> list[tuple[Any, ...]]:
             tier=charge.tier,
             usd=charge.usd,
         )
-        return [(OVERHEAD, *_row(alone))]
+        return [(OVERHEAD, *row_of(alone))]
     joules = _rest(charge.joules, [microjoules(part.joules) for part in charge.models])
     usd = _rest_usd(charge.usd, [part.usd for part in charge.models])
     if joules or usd:
         rest = ModelCharge(model="", joules=joules, tier=charge.tier, usd=usd)
-        rows.append((OVERHEAD, *_row(rest)))
+        rows.append((OVERHEAD, *row_of(rest)))
     return rows
 
 
@@ -168,11 +164,6 @@ def _rest_usd(total: Decimal | None, parts: Sequence[Decimal | None]) -> Decimal
 def _insert(table: str, columns: Sequence[str]) -> str:
     places = ", ".join("?" * len(columns))
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) ON CONFLICT DO NOTHING"
-
-
-def _row(value: Any) -> tuple[Any, ...]:
-    names = (field.name for field in dataclasses.fields(value) if field.name != "models")
-    return tuple(_stored(name, getattr(value, name)) for name in names)
 
 
 def _stored(name: str, value: Any) -> Any:

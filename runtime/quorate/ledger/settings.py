@@ -14,7 +14,10 @@ from quorate.options import option, read_options, refuse_unknown
 
 _FILE_NAME = "ledger.sqlite3"
 LEDGER_OFF = "off"
-"""The path of a ledger that is kept in memory, as long as the server runs."""
+"""The path of a ledger that is kept in memory, as long as the server runs.
+
+The demo and commands that serve themselves use it, so that they never want the file that belongs
+to a running server."""
 
 
 @dataclass(frozen=True, slots=True)

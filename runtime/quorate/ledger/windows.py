@@ -40,7 +40,6 @@ class RollingWindow:
     def __init__(self, limit: int, seconds: float) -> None:
         self.limit = limit
         self.seconds = seconds
-        self.seconds = seconds
         self._slot_seconds = seconds / SLOTS
         self._slots: deque[_Slot] = deque()
         self._spent = 0
@@ -85,7 +84,7 @@ class RollingWindow:
         """When so much more will fit, in seconds from now.
 
         Holds count as if they stayed, since nobody knows what they will become. Where ageing alone
-        does not make room, the answer is the length of the window.
+        does not free enough, the answer is the length of the window.
         """
         self._forget(now)
         excess = self._spent + self._held + amount - self.limit

@@ -54,7 +54,7 @@ class Writer:
         self._name = name
         self._queue: SimpleQueue[_Pending | None] = SimpleQueue()
         self._closing = False
-        self._door = threading.Lock()
+        self._queue_lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -70,7 +70,7 @@ class Writer:
         """
         loop = asyncio.get_running_loop()
         pending = _Pending(job, loop, loop.create_future())
-        with self._door:
+        with self._queue_lock:
             if self._closing:
                 raise Unavailable(f"{self._name}: is closed")
             self._queue.put(pending)
@@ -79,7 +79,7 @@ class Writer:
 
     def close(self) -> None:
         """Finishes all jobs that were given, and closes the connection. Blocks; idempotent."""
-        with self._door:
+        with self._queue_lock:
             if not self._closing:
                 self._closing = True
                 self._queue.put(None)

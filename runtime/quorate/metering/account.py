@@ -1,8 +1,9 @@
-"""The account of one energy counter: its open window, and where its joules went."""
+"""The account of one energy counter: its open window, its idle power, where its joules went."""
 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 
@@ -12,12 +13,13 @@ from quorate.metering.attribution import (
     attribute_cpu,
     attribute_gpu,
 )
-from quorate.metering.baseline import IdleBaseline
 from quorate.metering.counters import EnergyCounter
 from quorate.request import Energy, EnergyTier
 from quorate.request.work import WorkCosts
 
 _log = logging.getLogger(__name__)
+_IDLE_WINDOWS = 64
+_IDLE_QUANTILE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,3 +166,32 @@ class Account:
             happened = "can be read again" if readable else "cannot be read any more"
             _log.warning("energy counter %s %s", self.name, happened)
         self._readable = readable
+
+
+class IdleBaseline:
+    """The lower quartile of the power in recent windows without a request, by time.
+
+    A quantile and not a mean: what disturbs an idle machine (models being loaded, other programs)
+    only ever adds power, so a mean would drift up and take energy from the next requests. Not the
+    least either: counters move in steps, and the step that a short window missed makes it look too
+    cheap. Weighing by time keeps short windows from counting as much as long ones.
+    """
+
+    def __init__(self) -> None:
+        self._windows: deque[tuple[float, float]] = deque(maxlen=_IDLE_WINDOWS)
+
+    def observe(self, joules: float, seconds: float) -> None:
+        """Learns from a window without a request."""
+        if seconds > 0:
+            self._windows.append((joules / seconds, seconds))
+
+    @property
+    def watts(self) -> float:
+        """The baseline; 0 until a window without a request was seen."""
+        enough = _IDLE_QUANTILE * sum(seconds for _, seconds in self._windows)
+        passed = 0.0
+        for watts, seconds in sorted(self._windows):
+            passed += seconds
+            if passed >= enough:
+                return watts
+        return 0.0

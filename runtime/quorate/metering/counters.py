@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -77,3 +78,36 @@ class RisingTotal:
         if self._wraps_at is None or change + self._wraps_at > self._wraps_at // 2:
             return 0
         return max(0, change + self._wraps_at)
+
+
+class RegisterCounter:
+    """A measured counter over a register that wraps or starts anew.
+
+    Args:
+        name: Name of the domain.
+        kind: What the domain is part of.
+        read_register: The register now, in its own unit; None while it cannot be read.
+        unit_joules: Joules of one unit.
+        wraps_at: As in ``RisingTotal``.
+    """
+
+    tier = EnergyTier.MEASURED
+
+    def __init__(
+        self,
+        name: str,
+        kind: Hardware,
+        read_register: Callable[[], int | None],
+        unit_joules: float,
+        wraps_at: int | None = None,
+    ) -> None:
+        self.name = name
+        self.kind: Hardware = kind
+        self._read_register = read_register
+        self._unit_joules = unit_joules
+        self._total = RisingTotal(wraps_at)
+
+    def read(self) -> float | None:
+        """Joules since the first reading; None while the register cannot be read."""
+        register = self._read_register()
+        return None if register is None else self._total.follow(register) * self._unit_joules

@@ -1,4 +1,4 @@
-"""CPU time of the processes that serve, and the energy estimated from it."""
+"""CPU time of the processes that serve."""
 
 from __future__ import annotations
 
@@ -6,12 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from quorate.metering.counters import Hardware
-from quorate.request import EnergyTier
-
-PROC = Path("/proc")
 COORDINATOR = ""
 # The whole process and not a thread of it, time that the scheduler counted, in nanoseconds.
 _PROCESS_CLOCK = 2
@@ -84,27 +79,3 @@ class CpuTime:
             # A clock that fell belongs to another process that got the number of the last one.
             self._past[model] = self._past.get(model, 0.0) + last.seconds
             self._processes[model] = _Process(pid, seconds)
-
-
-class CpuTimeCounter:
-    """Joules estimated from CPU time: the watts of a core, for as long as one was in use.
-
-    It leaves out memory, and what the processor draws when nothing runs.
-
-    Args:
-        cpu_time: CPU time of the processes that serve.
-        watts_per_core: Power of a core in use.
-    """
-
-    name = "cpu-time"
-    kind: Hardware = "cpu"
-    tier = EnergyTier.ESTIMATED
-
-    def __init__(self, cpu_time: CpuTime, watts_per_core: float) -> None:
-        self._cpu_time = cpu_time
-        self._watts_per_core = watts_per_core
-
-    def read(self) -> float | None:
-        """Joules since the processes were started; None where no process can be read."""
-        seconds = self._cpu_time.read()
-        return sum(seconds.values()) * self._watts_per_core if seconds else None

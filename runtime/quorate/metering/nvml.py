@@ -10,37 +10,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from quorate.metering.counters import Found, Hardware, RisingTotal
-from quorate.request import EnergyTier
+from quorate.metering.counters import Found, RegisterCounter
 
 _MILLIJOULES = 1e-3
-
-
-class NvmlCounter:
-    """The counter of one GPU.
-
-    Args:
-        name: Name of the domain.
-        nvml: The module ``pynvml``, initialised.
-        handle: NVML's handle of the GPU.
-    """
-
-    kind: Hardware = "gpu"
-    tier = EnergyTier.MEASURED
-
-    def __init__(self, name: str, nvml: Any, handle: Any) -> None:
-        self.name = name
-        self._nvml = nvml
-        self._handle = handle
-        self._millijoules = RisingTotal()
-
-    def read(self) -> float | None:
-        """Joules since the first reading; None while the GPU is lost or refuses."""
-        try:
-            register = int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))
-        except self._nvml.NVMLError:
-            return None
-        return self._millijoules.follow(register) * _MILLIJOULES
 
 
 def find_nvml(load: Callable[[str], Any] = import_module) -> Found:
@@ -67,8 +39,20 @@ def find_nvml(load: Callable[[str], Any] = import_module) -> Found:
         except nvml.NVMLError as error:
             silent.append(f"{name} ({error})")
         else:
-            counters.append(NvmlCounter(name, nvml, handle))
+            counters.append(RegisterCounter(name, "gpu", _register(nvml, handle), _MILLIJOULES))
     problem = f"no energy counter on {', '.join(silent)}; Volta and newer have one"
     if not count:
         problem = "the NVIDIA driver sees no GPU"
     return Found(tuple(counters), "NVML", "" if count and not silent else problem)
+
+
+def _register(nvml: Any, handle: Any) -> Callable[[], int | None]:
+    """Reads a GPU, which may be lost or refuse."""
+
+    def read() -> int | None:
+        try:
+            return int(nvml.nvmlDeviceGetTotalEnergyConsumption(handle))
+        except nvml.NVMLError:
+            return None
+
+    return read

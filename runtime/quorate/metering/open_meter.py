@@ -12,13 +12,13 @@ from typing import Any
 
 from quorate.errors import SettingsError
 from quorate.metering.counters import EnergyCounter, Found
-from quorate.metering.cpu_time import PROC, CpuTime, CpuTimeCounter
+from quorate.metering.cpu_time import CpuTime
+from quorate.metering.estimate import PROC, find_estimate
 from quorate.metering.meter import AbsentMeter, CounterMeter, Meter
 from quorate.metering.nvml import find_nvml
-from quorate.metering.power_table import core_power
 from quorate.metering.rapl import POWERCAP, find_rapl
 from quorate.metering.settings import EnergySettings
-from quorate.metering.zeus_counter import find_zeus
+from quorate.metering.zeus import find_zeus
 from quorate.request.work import WorkCosts
 
 
@@ -110,12 +110,7 @@ class _Search:
         return (self.host.proc / "driver" / "nvidia").exists()
 
     def _estimate(self) -> Found:
-        try:
-            power = core_power((self.host.proc / "cpuinfo").read_text(), self.settings.tdp_watts)
-        except OSError:
-            return Found(problem=f"{self.host.proc} does not tell the CPU time of processes here")
-        source = f"CPU time at {power.watts:.1f} W per core in use ({power.reason})"
-        return Found((CpuTimeCounter(self.cpu_time, power.watts),), source)
+        return find_estimate(self.cpu_time, self.settings.tdp_watts, self.host.proc)
 
 
 def _of_processor(counters: Collection[EnergyCounter]) -> bool:

@@ -14,8 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from quorate.metering.counters import Found, Hardware, RisingTotal
-from quorate.request import EnergyTier
+from quorate.metering.counters import Found, RegisterCounter
 
 POWERCAP = Path("/sys/class/powercap")
 _UDEV_RULE = (
@@ -23,40 +22,6 @@ _UDEV_RULE = (
     'RUN+="/bin/chmod a+r /sys%p/energy_uj"'
 )
 _MICROJOULES = 1e-6
-
-
-class RaplCounter:
-    """The counter of one zone.
-
-    Args:
-        name: Name of the domain.
-        zone: Folder of the zone.
-        wraps_at_microjoules: Range of the counter.
-        read_text: Reads a file.
-    """
-
-    kind: Hardware = "cpu"
-    tier = EnergyTier.MEASURED
-
-    def __init__(
-        self,
-        name: str,
-        zone: Path,
-        wraps_at_microjoules: int,
-        read_text: Callable[[Path], str] = Path.read_text,
-    ) -> None:
-        self.name = name
-        self._file = zone / "energy_uj"
-        self._read_text = read_text
-        self._microjoules = RisingTotal(wraps_at_microjoules)
-
-    def read(self) -> float | None:
-        """Joules since the first reading; None while the zone is gone or refuses."""
-        try:
-            register = int(self._read_text(self._file))
-        except (OSError, ValueError):
-            return None
-        return self._microjoules.follow(register) * _MICROJOULES
 
 
 def find_rapl(root: Path = POWERCAP, read_text: Callable[[Path], str] = Path.read_text) -> Found:
@@ -76,8 +41,21 @@ def find_rapl(root: Path = POWERCAP, read_text: Callable[[Path], str] = Path.rea
         except (OSError, ValueError):
             continue
         else:
-            counters.append(RaplCounter(name, zone, wraps_at, read_text))
+            read = _register(zone / "energy_uj", read_text)
+            counters.append(RegisterCounter(name, "cpu", read, _MICROJOULES, wraps_at))
     return Found(tuple(counters), "RAPL", _problem(root, bool(counters), refused))
+
+
+def _register(file: Path, read_text: Callable[[Path], str]) -> Callable[[], int | None]:
+    """Reads a zone, which may be gone or refuse."""
+
+    def read() -> int | None:
+        try:
+            return int(read_text(file))
+        except (OSError, ValueError):
+            return None
+
+    return read
 
 
 def _problem(root: Path, any_readable: bool, refused: list[str]) -> str:

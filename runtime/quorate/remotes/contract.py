@@ -18,7 +18,7 @@ class RemoteRequest:
 
     Attributes:
         max_tokens: Most tokens of the answer. It has no default because it bounds the price.
-        sampling: ``support.unsupported`` tells what of it a remote cannot do; the rest is sent
+        sampling: ``wire.unsupported`` tells what of it a remote cannot do; the rest is sent
             where it is set, else the remote's defaults hold.
         stop: Stop strings; the remote looks for them.
         max_bytes: Most bytes of UTF-8; the stream is cut at a whole code point.
@@ -49,7 +49,7 @@ class RemoteText:
     Attributes:
         text: Empty where the remote generated what is no part of the answer, such as reasoning
             that it shows, so that a reader knows what it has cost.
-        streamed_tokens: Estimate of the tokens streamed so far; see ``tally``. A stream that is
+        streamed_tokens: The ``TokenEstimate`` of what was streamed so far. A stream that is
             cancelled or cut is settled with the last one.
     """
 

@@ -1,9 +1,23 @@
-"""How a call can fail, before it becomes an error of the runtime."""
+"""How a call can fail, what may be said of it, and when it is tried again. Pure.
+
+No clock and no sleeping: whoever waits is in ``generator``.
+"""
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from enum import Enum
+
+_FIRST_BACKOFF_SECONDS = 0.5
+_LONGEST_BACKOFF_SECONDS = 8.0
+_LONGEST_WAIT_SECONDS = 60.0
+_DAY_SECONDS = 86400.0
+_LONGEST_EXCERPT = 120
+_SHARED_WITH_PROMPT = 12
+_SHARED_WITH_KEY = 6
 
 
 class FailureKind(Enum):
@@ -47,3 +61,85 @@ class CallFailed(Exception):
 def broken(cause: str) -> CallFailed:
     """The remote answered with what is not the protocol: its fault, and no use to ask again."""
     return CallFailed(Failure(FailureKind.TRANSIENT, cause))
+
+
+def wait_seconds(
+    failure: Failure, retry: int, remaining_seconds: float | None, draw: Callable[[], float]
+) -> float | None:
+    """How long to wait before the next try, or None for no further try.
+
+    Exponential backoff with full jitter: uniform between 0 and 0.5 s doubled with each retry, up
+    to 8 s (Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015). What the remote
+    names in ``Retry-After`` is waited out first and the jitter comes on top. Nobody is kept waiting
+    for more than a minute, nor past the deadline.
+
+    Args:
+        failure: What happened.
+        retry: Retries before this one.
+        remaining_seconds: Time left of the caller's deadline; None is no deadline.
+        draw: A number from [0, 1).
+    """
+    if not failure.retryable:
+        return None
+    jitter = draw() * min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** min(retry, 30))
+    wait = (failure.retry_after_seconds or 0.0) + jitter
+    if remaining_seconds is not None and wait >= remaining_seconds:
+        return None
+    return wait if wait <= _LONGEST_WAIT_SECONDS else None
+
+
+def retry_after_seconds(value: str | None, now: float) -> float | None:
+    """Reads a ``Retry-After`` header (RFC 9110, section 10.2.3): seconds or a date.
+
+    Args:
+        value: The header, or None.
+        now: Seconds since the epoch.
+
+    Returns:
+        Seconds from now, from 0 to a day; None for what cannot be read.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.replace(".", "", 1).isdigit():
+        return min(float(value), _DAY_SECONDS)
+    try:
+        moment = parsedate_to_datetime(value)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=datetime.UTC)
+        return min(max(moment.timestamp() - now, 0.0), _DAY_SECONDS)
+    except (ValueError, OverflowError):
+        return None
+
+
+def excerpt(message: object, prompts: Iterable[str], key: str) -> str:
+    """Shortens a remote's own words to one printable line, or to nothing.
+
+    It is nothing where the words may repeat what must not be repeated: they share 12 characters
+    with a prompt, hold all of a shorter one, or share 6 characters with the key.
+
+    Args:
+        message: What the remote said; anything but a text is nothing.
+        prompts: Texts that must not be repeated.
+        key: A secret that must not be repeated, or "".
+    """
+    if not isinstance(message, str):
+        return ""
+    words = "".join(
+        letter if letter.isprintable() else " " for letter in message[: 4 * _LONGEST_EXCERPT]
+    )
+    line = " ".join(words.split())
+    shown = line if len(line) <= _LONGEST_EXCERPT else line[: _LONGEST_EXCERPT - 1] + "…"
+    # A prompt may have had other white space than the line has.
+    private = [" ".join(prompt.split()) for prompt in prompts]
+    if any(_share(shown, prompt, _SHARED_WITH_PROMPT) for prompt in private):
+        return ""
+    return "" if _share(shown, key, _SHARED_WITH_KEY) else shown
+
+
+def _share(line: str, secret: str, length: int) -> bool:
+    if not secret:
+        return False
+    if len(secret) <= length:
+        return secret in line
+    return any(line[start : start + length] in secret for start in range(len(line) - length + 1))

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Callable, Mapping
+import random
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from quorate.errors import DeadlinePassed
 from quorate.remotes.answer import Answer
-from quorate.remotes.body import call_of, private_texts
 from quorate.remotes.contract import RemoteEvent, RemoteRequest
-from quorate.remotes.failures import CallFailed
-from quorate.remotes.retries import wait_seconds
+from quorate.remotes.failures import CallFailed, wait_seconds
 from quorate.remotes.settings import RemoteSettings
-from quorate.remotes.timing import Timing
+from quorate.remotes.wire import call_of, private_texts
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What a remote asks of the world, so that tests can bring their own.
+
+    Attributes:
+        clock: Seconds that never run backwards.
+        wall_clock: Seconds since the epoch, for a ``Retry-After`` that is a date.
+        sleep: Waits for so many seconds.
+        draw: A number from [0, 1), for jitter.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    wall_clock: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    draw: Callable[[], float] = random.random
 
 
 class EventSource(Protocol):

@@ -10,11 +10,9 @@ from quorate.errors import RemoteFailed, SettingsError
 from quorate.remotes.breaker import Admission, BreakerPolicy, CircuitBreaker
 from quorate.remotes.contract import RemoteEvent, RemoteRequest
 from quorate.remotes.failures import CallFailed, Failure, FailureKind
-from quorate.remotes.generator import RemoteGenerator
-from quorate.remotes.keys import read_key
-from quorate.remotes.settings import RemoteSettings
-from quorate.remotes.support import unsupported
-from quorate.remotes.timing import Timing
+from quorate.remotes.generator import RemoteGenerator, Timing
+from quorate.remotes.settings import RemoteSettings, read_key
+from quorate.remotes.wire import unsupported
 from quorate.request import Request
 
 _FULL_RETRY_SECONDS = 1.0

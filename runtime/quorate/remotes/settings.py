@@ -1,4 +1,4 @@
-"""Settings of a remote, checked before anything is sent anywhere."""
+"""Settings of a remote, its address and its key, checked before anything is sent anywhere."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from quorate.errors import SettingsError
-from quorate.options import option, read_options, refuse_unknown
-from quorate.remotes.addresses import check_base_url
+from quorate.options import is_loopback, option, read_options, refuse_unknown
 
 MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")
 
@@ -118,3 +118,85 @@ class RemoteSettings:
             raise SettingsError(
                 f"{where}.{missing}_usd_per_mtok: prices need both input and output; 0 is free"
             )
+
+
+def check_base_url(url: str, key: str, insecure: bool) -> None:
+    """Checks an address that requests will be sent to.
+
+    Args:
+        url: The address.
+        key: Name of the setting, for messages.
+        insecure: Whether plain HTTP may leave this machine.
+
+    Raises:
+        SettingsError: Not an HTTP address, one that carries credentials, a query or a fragment, or
+            plain HTTP to a host other than loopback. The message does not repeat the address
+            where it may hold a secret.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise SettingsError(f"{key}: is not an address") from None
+    if parts.scheme not in ("http", "https") or not host or port == 0:
+        raise SettingsError(f"{key}: must be http://HOST/PATH or https://HOST/PATH")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise SettingsError(f"{key}: has characters that no address has")
+    if parts.username is not None or parts.password is not None:
+        raise SettingsError(f"{key}: must hold no credentials; name their variable in api_key_env")
+    if parts.query or parts.fragment:
+        raise SettingsError(f"{key}: must end with the path, without ? or #")
+    if parts.scheme == "http" and not insecure and not is_loopback(host):
+        raise SettingsError(
+            f"{key}: {host} would be spoken to without TLS; use https, or say insecure"
+        )
+
+
+def host_and_port(url: str) -> str:
+    """``HOST:PORT`` of an address that was checked, for messages."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+class ApiKey:
+    """A secret that does not show itself when printed, logged or formatted."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The key itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "ApiKey(hidden)"
+
+
+def read_key(variable: str, environ: Mapping[str, str], where: str) -> ApiKey | None:
+    """Reads a key from the environment.
+
+    Args:
+        variable: Name of the environment variable; "" means that the remote takes no key.
+        environ: The environment.
+        where: Where the remote stands, for messages, such as ``remotes.big``.
+
+    Raises:
+        SettingsError: The variable is missing or empty, or holds what no HTTP header can.
+    """
+    if not variable:
+        return None
+    value = environ.get(variable, "")
+    if not value:
+        raise SettingsError(
+            f"{where}.api_key_env: the environment variable {variable} is not set; set it to the "
+            "key of this remote"
+        )
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise SettingsError(
+            f"{where}.api_key_env: the environment variable {variable} holds characters that no "
+            "key has, such as a space or a line break"
+        )
+    return ApiKey(value)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import httpx2
 
-from quorate.remotes.keys import ApiKey
+from quorate.remotes.settings import ApiKey
 
 _HEADERS = frozenset(
     {"host", "accept", "content-type", "content-length", "transfer-encoding", "connection"}
@@ -101,11 +101,11 @@ class _Body(httpx2.AsyncByteStream):
         self._inner = inner
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        room = _LONGEST_ERROR_BYTES
+        remaining = _LONGEST_ERROR_BYTES
         async for part in self._inner:
-            yield part[:room]
-            room -= len(part)
-            if room <= 0:
+            yield part[:remaining]
+            remaining -= len(part)
+            if remaining <= 0:
                 return
 
     async def aclose(self) -> None:

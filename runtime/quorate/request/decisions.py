@@ -156,7 +156,7 @@ class Route:
     """How a decision came about.
 
     Attributes:
-        name: Name of the chosen candidate; also the key of its cost profile.
+        name: Name of the chosen candidate; also the key of its cost model.
         stages: Those of a cascade, else none.
         stream_early: As in ``CascadePlan``.
         remote: Name of the remote that answers, or "".

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from quorate.costs.cost_model import CostModel
 from quorate.costs.prediction import EnergyPrediction
-from quorate.costs.profiles import PlanProfile
-from quorate.costs.prompt_sizes import PromptSizeModel
+from quorate.costs.prompts import PromptSizeModel
 from quorate.fleet.status import ModelStatus
 from quorate.request import Decision, EnergyTier, Forecast, lowest_tier
 from quorate.routing.option import Option
@@ -65,7 +65,7 @@ def forecast_local(
 
 def _vote(key: str, decision: Decision, wish: Wish, snapshot: Snapshot) -> Forecast:
     known = snapshot.costs.get(key)
-    if known is None or known.costs.cold:
+    if known is None or known.run.cold:
         return _from_members(decision, wish, snapshot)
     batch, queue = 1, 0.0
     for member in decision.members:
@@ -75,7 +75,7 @@ def _vote(key: str, decision: Decision, wish: Wish, snapshot: Snapshot) -> Forec
     return _measured(known, wish, batch, queue)
 
 
-def _measured(known: PlanProfile, wish: Wish, batch: int, queue: float) -> Forecast:
+def _measured(known: CostModel, wish: Wish, batch: int, queue: float) -> Forecast:
     """One vote: the time of an answer of median length, and the energy of one of mean length.
 
     Half of the answers shall take no longer than the time says, but joules add up.
@@ -86,7 +86,7 @@ def _measured(known: PlanProfile, wish: Wish, batch: int, queue: float) -> Forec
         batch: Requests that its busiest member answers at once, this one included.
         queue: How many times its own length it waits for sessions.
     """
-    model, lengths = known.costs, known.lengths(wish.task)
+    model, lengths = known.run, known.lengths(wish.task)
     prompt = known.prompt_tokens(wish.prompt_bytes, wish.chat)
     expected = lengths.expected(wish.max_tokens)
     usual = known.shape(prompt, expected, batch, wish.task)
@@ -154,7 +154,7 @@ def _from_members(decision: Decision, wish: Wish, snapshot: Snapshot) -> Forecas
 
 def _alone(model: str, wish: Wish, snapshot: Snapshot) -> Forecast:
     known = snapshot.costs.get(f"single:{model}")
-    if known is None or known.costs.cold:
+    if known is None or known.run.cold:
         return Forecast(prompt_tokens=PromptSizeModel().tokens(wish.prompt_bytes))
     active = snapshot.active.get(model, 0)
     queue = _full_rounds(snapshot.models.get(model), active)

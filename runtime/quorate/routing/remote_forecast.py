@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from quorate.costs.prediction import RunShape
-from quorate.costs.prompt_sizes import PromptSizeModel
+from quorate.costs.prompts import PromptSizeModel
 from quorate.request import Forecast
 from quorate.routing.snapshot import Remote, Snapshot
 from quorate.routing.wish import Wish
@@ -17,14 +17,14 @@ def forecast_remote(remote: Remote, wish: Wish, snapshot: Snapshot) -> Forecast:
     prompt = PromptSizeModel().tokens(wish.prompt_bytes)
     generated = float(wish.max_tokens)
     time, likely, cold = _expected_remote(remote, generated)
-    if known is not None and not known.costs.cold:
+    if known is not None and not known.run.cold:
         prompt = known.prompt_tokens(wish.prompt_bytes, wish.chat)
         lengths = known.lengths(wish.task)
         generated = lengths.expected(wish.max_tokens)
         shape = RunShape(prompt, generated)
         longest = RunShape(prompt, lengths.quantile(0.9, wish.max_tokens))
-        time = known.costs.time(shape).mean_ms
-        likely, cold = known.costs.time(longest).q90_ms, False
+        time = known.run.time(shape).mean_ms
+        likely, cold = known.run.time(longest).q90_ms, False
     usd = ceiling = None
     if remote.price is not None:
         usd = float(remote.price.cost(math.ceil(prompt), 0, math.ceil(generated)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from quorate.costs.profiles import PlanProfile
+from quorate.costs.cost_model import CostModel
 from quorate.fleet.status import ModelStatus
 from quorate.ledger.prices import Price
 from quorate.request import NamedPlan
@@ -90,7 +90,7 @@ class Snapshot:
     models: Mapping[str, ModelStatus]
     profiles: Mapping[str, NamedPlan] = field(default_factory=dict)
     default_profile: str = ""
-    costs: Mapping[str, PlanProfile] = field(default_factory=dict)
+    costs: Mapping[str, CostModel] = field(default_factory=dict)
     active: Mapping[str, int] = field(default_factory=dict)
     escalations: Mapping[str, float] = field(default_factory=dict)
     wedged: frozenset[str] = frozenset()

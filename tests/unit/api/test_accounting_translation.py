@@ -15,50 +15,15 @@ from quorate.ledger.spending import ChargeFilter, Dimension, SpendFilter, SpendR
 from quorate.metering.account import EnergyTotals
 from quorate.request import EnergyTier
 from quorate.v1 import accounting_pb2, inference_pb2, plan_pb2
+from support.charges import bare_charge, full_charge
 
-CHARGE = Charge(
-    attempt_id="t",
-    request_id="r",
-    started_at=100.5,
-    finished_at=101.5,
+CHARGE = full_charge(
     plan_kind="remote",
-    outcome="finished",
-    key="alice",
-    policy_version="1-ab",
-    plan='{"remote":"far"}',
-    profile="pair",
-    task="code",
-    candidates="[]",
-    clause="latency",
-    finish_reason="max_tokens",
-    prompt_tokens=7,
-    cached_prompt_tokens=3,
-    generated_tokens=5,
-    time_to_first_token_ms=20.0,
-    time_per_token_ms=2.0,
-    duration_ms=1000.0,
     joules=1.25,
-    tier=EnergyTier.ESTIMATED,
-    idle_joules=0.5,
-    price_version="configuration",
-    reserved_usd=Decimal("0.002"),
-    usd=Decimal("0.001"),
-    prompt_hash="ff",
     prompt_text="x",
-    models=(
-        ModelCharge(
-            model="far",
-            prompt_tokens=7,
-            cached_prompt_tokens=3,
-            generated_tokens=5,
-            busy_ms=900.0,
-            joules=1.25,
-            tier=EnergyTier.MEASURED,
-            usd=Decimal("0.001"),
-        ),
-    ),
+    models=(ModelCharge("far", 7, 3, 5, 900.0, 1.25, EnergyTier.MEASURED, Decimal("0.001")),),
 )
-BARE = Charge("t", "r", 1.0, 2.0, "single", "lost", models=(ModelCharge("a"),))
+BARE = bare_charge(outcome="lost", models=(ModelCharge("a"),))
 OPTIONAL = (
     "time_to_first_token_ms",
     "time_per_token_ms",

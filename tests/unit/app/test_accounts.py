@@ -12,15 +12,16 @@ from typing import Any, cast
 import pytest
 
 from quorate.app.accounts import Identities, open_books, work_costs
+from quorate.costs.cost_model import CostModels, FinishedRun
 from quorate.costs.prediction import RunShape
-from quorate.costs.profiles import FinishedRun, Profiles
 from quorate.dispatch import Books
 from quorate.errors import BudgetSpent, SettingsError
 from quorate.fleet.fleet import Fleet
-from quorate.ledger.charges import Charge, ModelCharge, Reservation
+from quorate.ledger.charges import Charge, ModelCharge
 from quorate.metering.open_meter import Host
 from quorate.request import EnergyTier
 from quorate.settings import Settings, parse_settings
+from support.charges import bare_charge, reservation
 from support.managed_engines import Cast
 from support.powercap_tree import PowercapTree
 
@@ -38,19 +39,9 @@ def fleet() -> Fleet:
 
 
 def spent(name: str, joules: float, usd: str, finished_at: float) -> Charge:
-    part = ModelCharge("a", joules=joules, tier=EnergyTier.ESTIMATED, usd=Decimal(usd))
-    return Charge(
-        name,
-        name,
-        finished_at,
-        finished_at,
-        "single",
-        "finished",
-        joules=joules,
-        tier=EnergyTier.ESTIMATED,
-        usd=Decimal(usd),
-        models=(part,),
-    )
+    whole = {"joules": joules, "tier": EnergyTier.ESTIMATED, "usd": Decimal(usd)}
+    part = ModelCharge("a", **whole)
+    return bare_charge(attempt_id=name, finished_at=finished_at, **whole, models=(part,))
 
 
 async def settle(books: Books, *charges: Charge) -> None:
@@ -62,12 +53,12 @@ async def settle(books: Books, *charges: Charge) -> None:
 async def test_the_ledger_and_what_was_learned_are_kept_at_home(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     async with open_books(chosen, fleet(), tmp_path) as (books, _):
-        books.profiles.observe("single:a", RUN)
-        books.profiles.observe("single:gone", RUN)
+        books.costs.observe("single:a", RUN)
+        books.costs.observe("single:gone", RUN)
     assert (tmp_path / "ledger.sqlite3").exists()
     async with open_books(chosen, fleet(), tmp_path) as (books, _):
-        assert set(books.profiles.snapshot()) == {"single:a"}
-        assert books.profiles.snapshot()["single:a"].costs.samples == 1
+        assert set(books.costs.snapshot()) == {"single:a"}
+        assert books.costs.snapshot()["single:a"].run.samples == 1
 
 
 async def test_what_was_learned_of_another_model_of_the_name_is_not_believed(
@@ -75,10 +66,10 @@ async def test_what_was_learned_of_another_model_of_the_name_is_not_believed(
 ) -> None:
     async with open_books(settings(tmp_path), fleet(), tmp_path) as (books, _):
         for key in ("single:a", "single:b", "ensemble:a+b:same_vocabulary:static"):
-            books.profiles.observe(key, RUN)
+            books.costs.observe(key, RUN)
     other = settings(tmp_path, models=[{**TWO_MODELS[0], "options": {"seed": 3}}, TWO_MODELS[1]])
     async with open_books(other, fleet(), tmp_path) as (books, _):
-        assert set(books.profiles.snapshot()) == {"single:b"}
+        assert set(books.costs.snapshot()) == {"single:b"}
 
 
 async def test_windows_go_on_where_they_were(tmp_path: Path) -> None:
@@ -92,10 +83,10 @@ async def test_windows_go_on_where_they_were(tmp_path: Path) -> None:
             spent("days ago", 1000.0, "100", now - 200_000),
         )
     async with open_books(chosen, fleet(), tmp_path) as (books, _):
-        joules, usd = books.budgets.left("")
+        joules, usd = books.budgets.status("")
         with pytest.raises(BudgetSpent):
-            books.budgets.reserve("", 31.0, None)
-        books.budgets.reserve("", 30.0, Decimal("0.25"))
+            books.budgets.hold("", 31.0, None)
+        books.budgets.hold("", 30.0, Decimal("0.25"))
     assert (joules.name, joules.spent) == ("joules per hour", 70.0)
     assert (usd.name, usd.spent) == ("usd per day", 0.75)
 
@@ -105,13 +96,13 @@ async def test_what_a_dead_server_left_is_told_of_and_counts(
 ) -> None:
     caplog.set_level(logging.WARNING)
     chosen = settings(tmp_path, budgets={"usd_per_day": 1.0})
-    reserved = Reservation("t", "r", 1.0, "remote", model="far", reserved_usd=Decimal("0.125"))
+    reserved = reservation(reserved_usd=Decimal("0.125"))
     async with open_books(chosen, fleet(), tmp_path) as (books, _):
         assert books.ledger is not None
         await books.ledger.reserve(reserved)
     assert caplog.messages == []
     async with open_books(chosen, fleet(), tmp_path) as (books, _):
-        (window,) = books.budgets.left("")
+        (window,) = books.budgets.status("")
         assert books.ledger is not None
         ((row,), _) = await books.ledger.list_charges()
     assert caplog.messages == ["1 attempts were under way when the last server died"]
@@ -269,14 +260,14 @@ class Processes:
 
 def test_work_has_costs_once_all_that_is_loaded_is_known() -> None:
     loaded = cast(Fleet, Processes(("a", "b")))
-    profiles = Profiles()
-    assert work_costs(profiles, loaded) == {}
-    profiles.observe("single:a", RUN)
-    profiles.observe("ensemble:a+b:same_vocabulary:static", RUN)
+    costs = CostModels()
+    assert work_costs(costs, loaded) == {}
+    costs.observe("single:a", RUN)
+    costs.observe("ensemble:a+b:same_vocabulary:static", RUN)
     # Costs of one model and a guess about the other have no unit in common.
-    assert work_costs(profiles, loaded) == {}
-    profiles.observe("single:b", RUN)
-    costs = work_costs(profiles, loaded)
-    assert set(costs) == {"a", "b"}
-    assert all(one.decode > 0 for one in costs.values())
-    assert set(work_costs(profiles, cast(Fleet, Processes(("a",))))) == {"a"}
+    assert work_costs(costs, loaded) == {}
+    costs.observe("single:b", RUN)
+    by_model = work_costs(costs, loaded)
+    assert set(by_model) == {"a", "b"}
+    assert all(one.decode > 0 for one in by_model.values())
+    assert set(work_costs(costs, cast(Fleet, Processes(("a",))))) == {"a"}

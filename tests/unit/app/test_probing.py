@@ -87,7 +87,7 @@ async def test_a_model_is_asked_two_prompts_for_two_lengths_and_then_known() -> 
     async with house(a=TALKATIVE) as here:
         async with probing(here):
             rows = await here.rows_once(4)
-        known = here.dispatcher.books.profiles.snapshot()["single:a"]
+        known = here.dispatcher.books.costs.snapshot()["single:a"]
     assert [row.request_id for row in rows] == [f"probe-a-{n}" for n in (1, 2, 3, 4)]
     assert {row.outcome for row in rows} == {"probe"}
     assert [row.generated_tokens for row in rows] == [4, 24, 4, 24]
@@ -95,7 +95,7 @@ async def test_a_model_is_asked_two_prompts_for_two_lengths_and_then_known() -> 
     assert long > 2 * short
     # No probe found its prompt in the prefix cache.
     assert all(row.cached_prompt_tokens < short / 2 for row in rows)
-    assert known.costs.samples == 4
+    assert known.run.samples == 4
 
 
 async def test_a_model_that_is_known_is_left_alone_and_a_new_one_is_not() -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from quorate.costs.cost_profile import CostProfile
 from quorate.costs.prediction import RunShape
+from quorate.costs.run_learner import RunLearner
 from quorate.request import EnergyTier
 
 RUNS = 400
@@ -57,15 +57,15 @@ class Course:
 
 
 def time_course(machine: SimulatedMachine) -> Course:
-    profile = CostProfile()
+    learner = RunLearner()
     course = Course([], [])
     for run in range(RUNS):
         shape = machine.shape()
         actual = machine.time_ms(shape, run) * machine.noise()
-        prediction = profile.model().time(shape)
+        prediction = learner.model().time(shape)
         course.errors.append(abs(prediction.mean_ms / actual - 1))
         course.covered.append(actual <= prediction.q90_ms)
-        profile.observe(shape, actual)
+        learner.observe(shape, actual)
     return course
 
 
@@ -95,16 +95,16 @@ def test_nine_of_ten_runs_stay_below_q90(seed: int, slowdown: float) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_q90_of_energy_covers_and_its_error_is_small(seed: int) -> None:
     machine = SimulatedMachine(seed)
-    profile = CostProfile()
+    learner = RunLearner()
     errors, covered = [], []
     for run in range(RUNS):
         shape = machine.shape()
         actual = machine.joules(shape) * machine.noise()
-        prediction = profile.model().energy(shape)
+        prediction = learner.model().energy(shape)
         if prediction is not None and run >= 30:
             errors.append(abs(prediction.joules / actual - 1))
             covered.append(actual <= prediction.q90_joules)
-        profile.observe(shape, 1000.0, None, actual, EnergyTier.MEASURED)
+        learner.observe(shape, 1000.0, None, actual, EnergyTier.MEASURED)
     assert len(errors) == RUNS - 30
     assert np.median(errors) <= 0.12
     assert 0.85 <= np.mean(covered) <= 0.95

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.costs.prediction import CostModel, EnergyModel, RunShape
+from quorate.costs.prediction import EnergyModel, RunModel, RunShape
 from quorate.costs.residuals import UNTRIED_RATIO
 from quorate.request import EnergyTier
 from quorate.request.work import WorkCosts
 
-MODEL = CostModel(
+MODEL = RunModel(
     samples=9,
     time_coefficients=(10.0, 2.0, 20.0, 5.0, 0.01),
     time_spread=1.5,
@@ -47,11 +47,11 @@ def test_the_energy_is_the_sum_of_its_parts_and_falls_with_the_batch() -> None:
 
 
 def test_without_an_energy_model_there_is_no_figure() -> None:
-    assert CostModel().energy(SHAPE) is None
+    assert RunModel().energy(SHAPE) is None
 
 
 def test_a_model_that_saw_nothing_is_cold_and_wide() -> None:
-    model = CostModel()
+    model = RunModel()
     assert model.cold
     assert model.time(SHAPE).q90_ms == pytest.approx(UNTRIED_RATIO * model.time(SHAPE).mean_ms)
     assert not MODEL.cold
@@ -64,7 +64,7 @@ def test_throughput_rises_with_the_batch_less_than_in_proportion() -> None:
 
 
 def test_throughput_is_unknown_where_steps_took_no_time() -> None:
-    assert CostModel(1, (10.0, 2.0, 0.0, 0.0, 0.0)).tokens_per_second(4) is None
+    assert RunModel(1, (10.0, 2.0, 0.0, 0.0, 0.0)).tokens_per_second(4) is None
 
 
 def test_the_costs_of_work_are_in_seconds() -> None:

@@ -80,7 +80,7 @@ class Desk:
 
     def windows(self) -> list[tuple[float, float]]:
         """Spent and held, of joules and then of dollars."""
-        return [(one.spent, one.held) for one in self.books.budgets.left("alice")]
+        return [(one.spent, one.held) for one in self.books.budgets.status("alice")]
 
     async def rows(self) -> list[Any]:
         await self.books.flush()
@@ -199,7 +199,7 @@ async def test_an_attempt_is_settled_once_and_teaches_nothing_unless_it_was_answ
         desk.books.abandon(attempt, CANCELLED)
         [row] = await desk.rows()
         assert row.outcome == outcome
-        assert desk.books.profiles.observations == 0
+        assert desk.books.costs.observations == 0
         assert desk.meter.jobs == set()
 
 
@@ -230,7 +230,7 @@ async def test_what_the_server_asks_itself_is_told_apart() -> None:
 
 
 def test_a_part_that_is_not_known_counts_at_least_as_what_was_held() -> None:
-    hold = Budgets(BudgetSettings()).reserve("", None, None)
+    hold = Budgets(BudgetSettings()).hold("", None, None)
     attempt = Attempt("i", ASKED, local(), 0.0, Stopwatch(), ("a", "b"), hold, reserved_joules=20.0)
     assert attempt.joules({"a": Energy(3.0), "b": Energy(4.0)}) == 7.0
     assert attempt.joules({"a": Energy(3.0), "b": Energy()}) == 20.0

@@ -49,7 +49,7 @@ async def one(stage: Stagehand, plan: Any = None) -> str:
 
 
 def spent(stage: Stagehand) -> float:
-    [window] = stage.books.budgets.left("")
+    [window] = stage.books.budgets.status("")
     return window.spent
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from quorate.costs.profiles import FinishedRun, Profiles
+from quorate.costs.cost_model import CostModels, FinishedRun
 from quorate.dispatch.attempt import Asked, Attempt, RemoteSpent, Run
 from quorate.dispatch.learning import Escalations, learn
 from quorate.dispatch.stopwatch import Stopwatch
@@ -28,8 +28,8 @@ from support.routing_cases import service, vote
 ASKED = Asked("r", "", "law", TextPrompt("four"), 4, 100)
 
 
-class Notes(Profiles):
-    """Profiles that remember what they were told."""
+class Notes(CostModels):
+    """CostModels that remember what they were told."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def run(*models: str, reason: FinishReason | None = FinishReason.STOP_STRING, **
 
 def attempt(*runs: Run, remote: RemoteSpent | None = None) -> Attempt:
     decision = choose_plan(Wish(vote("a")), service("a"))
-    hold = Budgets(BudgetSettings()).reserve("", None, None)
+    hold = Budgets(BudgetSettings()).hold("", None, None)
     return Attempt(
         "i", ASKED, decision, 0.0, Stopwatch(), ("a",), hold, remote=remote, runs=list(runs)
     )

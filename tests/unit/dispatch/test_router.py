@@ -84,7 +84,7 @@ async def test_the_draw_decides_whether_a_plan_is_tried() -> None:
 @pytest.mark.parametrize(("key", "left"), [("", 50.0), ("bob", 50.0), ("alice", 7.0)])
 async def test_the_tightest_window_of_the_caller_counts(key: str, left: float) -> None:
     async with routing() as (router, _, books, _):
-        hold = books.budgets.reserve(key, left, None)
+        hold = books.budgets.hold(key, left, None)
         over = decided(router, ask(AutoPlan(), key=key)).route.over_budget
         assert over is not None
         assert over.clause is Clause.ENERGY_WINDOW

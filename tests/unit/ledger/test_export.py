@@ -8,14 +8,10 @@ from decimal import Decimal
 from quorate.ledger.charges import Charge, ModelCharge
 from quorate.ledger.export import csv_lines, json_lines
 from quorate.request import EnergyTier
+from support.charges import bare_charge
 
-CHARGE = Charge(
-    attempt_id="a1",
+CHARGE = bare_charge(
     request_id='=cmd("x")',
-    started_at=1.5,
-    finished_at=2.5,
-    plan_kind="remote",
-    outcome="finished",
     plan='{"a": "b, c"}',
     key="line\nbreak",
     joules=0.5,

@@ -11,57 +11,15 @@ from pathlib import Path
 import pytest
 
 from quorate.errors import Internal, SettingsError, Unavailable
-from quorate.ledger.charges import LOST, Charge, ModelCharge, Reservation
+from quorate.ledger.charges import LOST, Charge, ModelCharge
 from quorate.ledger.ledger import Ledger
 from quorate.ledger.ledger_file import open_for_reading
 from quorate.ledger.reader import open_read_only
 from quorate.request import EnergyTier
+from support.charges import NOW, bare_charge, full_charge, reservation
 
-NOW = 1_790_000_000.0
-CHARGE = Charge(
-    attempt_id="a1",
-    request_id="r1",
-    started_at=NOW - 2.5,
-    finished_at=NOW,
-    plan_kind="ensemble",
-    outcome="finished",
-    key="alice",
-    policy_version="3",
-    plan='{"members": ["a", "b"]}',
-    profile="pair",
-    task="code",
-    candidates='[{"plan": "a"}]',
-    clause="latency",
-    finish_reason="stop_string",
-    prompt_tokens=7,
-    cached_prompt_tokens=3,
-    generated_tokens=5,
-    time_to_first_token_ms=12.25,
-    time_per_token_ms=7.5,
-    duration_ms=2500.0,
-    joules=4.5,
-    tier=EnergyTier.ESTIMATED,
-    idle_joules=0.25,
-    price_version="genai-prices 0.2.3",
-    reserved_usd=Decimal("0.5"),
-    usd=Decimal("0.123456789"),
-    prompt_hash="00ff",
-    models=(
-        ModelCharge("a", 7, 3, 5, 40.0, 1.5, EnergyTier.MEASURED),
-        ModelCharge("b", 9, 0, 4, 60.0, 2.0, EnergyTier.ESTIMATED, Decimal("0.1")),
-    ),
-)
-RESERVATION = Reservation(
-    attempt_id="a1",
-    request_id="r1",
-    started_at=NOW - 2.5,
-    plan_kind="remote",
-    model="far",
-    key="alice",
-    profile="pair",
-    reserved_usd=Decimal("0.5"),
-    prompt_hash="00ff",
-)
+CHARGE = full_charge()
+RESERVATION = reservation()
 
 
 async def all_charges(ledger: Ledger) -> list[Charge]:
@@ -77,15 +35,18 @@ async def settled(path: Path, *charges: Charge) -> None:
     await ledger.close()
 
 
+def kept(path: Path) -> list[Charge]:
+    with contextlib.closing(open_read_only(path)) as reader:
+        return list(reader.scan())
+
+
 async def test_a_charge_comes_back_as_it_was_settled(tmp_path: Path) -> None:
     await settled(tmp_path / "ledger", CHARGE)
-    reader = open_read_only(tmp_path / "ledger")
-    assert list(reader.scan()) == [CHARGE]
-    reader.close()
+    assert kept(tmp_path / "ledger") == [CHARGE]
 
 
 async def test_a_charge_of_which_little_is_known_keeps_its_gaps() -> None:
-    bare = Charge("a", "r", NOW, NOW, "single", "failed", models=(ModelCharge("m"),))
+    bare = bare_charge(outcome="failed", models=(ModelCharge("m"),))
     ledger = Ledger.open(None)
     await ledger.settle(bare)
     assert await all_charges(ledger) == [bare]
@@ -261,9 +222,7 @@ async def test_a_caller_that_is_cancelled_leaves_its_charge_behind(tmp_path: Pat
     with pytest.raises(asyncio.CancelledError):
         await task
     await ledger.close()
-    reader = open_read_only(tmp_path / "ledger")
-    assert list(reader.scan()) == [CHARGE]
-    reader.close()
+    assert kept(tmp_path / "ledger") == [CHARGE]
 
 
 async def test_a_full_disk_is_reported_and_the_ledger_goes_on_when_there_is_room(

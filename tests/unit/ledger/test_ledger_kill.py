@@ -25,12 +25,11 @@ from quorate.ledger.ledger import Ledger
 
 async def attempt(ledger, number):
     name = f"{sys.argv[2]}-{number}"
-    await ledger.reserve(
-        Reservation(name, name, 0.0, "remote", model="far", reserved_usd=Decimal("0.002"))
-    )
+    entry = dict(attempt_id=name, request_id=name, started_at=0.0, plan_kind="remote")
+    await ledger.reserve(Reservation(**entry, model="far", reserved_usd=Decimal("0.002")))
     print("reserved", name, flush=True)
     part = ModelCharge("far", usd=Decimal("0.001"))
-    await ledger.settle(Charge(name, name, 0.0, 0.0, "remote", "finished", models=(part,)))
+    await ledger.settle(Charge(**entry, finished_at=0.0, outcome="finished", models=(part,)))
     print("settled", name, flush=True)
 
 async def worker(ledger, first):

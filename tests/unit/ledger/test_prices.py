@@ -14,9 +14,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from quorate.ledger.money import round_up
-from quorate.ledger.price_data import BundledPrices
-from quorate.ledger.prices import Price, PriceBook, PriceOverride
-from quorate.ledger.rates import FREE, Rate, Rates
+from quorate.ledger.price_book import BundledPrices, PriceBook, PriceOverride
+from quorate.ledger.prices import FREE, Price, Rate, Rates
 
 AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 BOOK = PriceBook.load(clock=AT.timestamp)
@@ -184,7 +183,7 @@ def refuse(event, arguments):
         print("network:", event, arguments, flush=True)
         sys.exit(3)
 
-import quorate.ledger.prices as prices
+import quorate.ledger.price_book as prices
 assert "genai_prices" not in sys.modules
 sys.addaudithook(refuse)
 book = prices.PriceBook.load()

@@ -15,10 +15,11 @@ from quorate.ledger.charges import Charge, ModelCharge
 from quorate.ledger.ledger import Ledger
 from quorate.ledger.spending import ChargeFilter, Dimension, SpendEvent, SpendFilter, SpendRow
 from quorate.request import EnergyTier
+from support.charges import bare_charge
 
 DAY = 86_400.0
 MIDNIGHT = 20_000 * DAY
-BARE = Charge("a", "r", MIDNIGHT, MIDNIGHT, "single", "finished")
+BARE = bare_charge(finished_at=MIDNIGHT)
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-from quorate.metering.cpu_time import CpuTime, CpuTimeCounter, process_cpu_seconds
-from quorate.request import EnergyTier
+from quorate.metering.cpu_time import CpuTime, process_cpu_seconds
 
 COORDINATOR_PID = 7
 
@@ -99,17 +98,3 @@ def test_the_time_of_this_very_process_rises_with_its_work() -> None:
     while os.times().user - spent.user < 0.05:
         pass
     assert 0.03 <= clock.read()[""] - before < 5.0
-
-
-def test_the_estimate_is_the_power_of_a_core_for_the_time_it_was_used(
-    processes: SimulatedProcesses,
-) -> None:
-    processes[20] = 2.0
-    counter = CpuTimeCounter(processes.clock({"a": 20}), watts_per_core=5.0)
-    assert counter.tier is EnergyTier.ESTIMATED
-    assert counter.read() == pytest.approx(15.0)
-
-
-def test_the_estimate_is_absent_where_no_process_can_be_read() -> None:
-    counter = CpuTimeCounter(SimulatedProcesses().clock({}), watts_per_core=5.0)
-    assert counter.read() is None

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from quorate.costs.cost_model import CostModel
 from quorate.costs.lengths import LengthModel
-from quorate.costs.prediction import CostModel, EnergyModel
-from quorate.costs.profiles import PlanProfile
-from quorate.costs.prompt_sizes import PromptSizeModel
+from quorate.costs.prediction import EnergyModel, RunModel
+from quorate.costs.prompts import PromptSizeModel
 from quorate.request import CascadePlan, EnergyTier, Forecast, Plan, Stage
 from quorate.routing.forecast import forecast_local, vote_key
 from quorate.routing.options import asked_options
@@ -54,14 +54,14 @@ def test_the_key_of_a_vote_names_members_and_manner(plan: Plan, key: str) -> Non
 
 def test_every_part_of_a_request_adds_to_the_time_and_energy_of_one_model() -> None:
     """10 tokens expected of at most 40, half of the answers up to 5, nine of ten to 20; batch 3."""
-    costs = CostModel(
+    costs = RunModel(
         9,
         (50.0, 1.0, 4.0, 2.0, 0.01),
         1.5,
         energy_model=EnergyModel((1.0, 0.1, 0.5, 0.0, 0.0, 0.6), 1.25, EnergyTier.ESTIMATED),
     )
     lengths = LengthModel(20, (5.0, 20.0), (0.5, 1.0), (0.5, 0.0), (5.0, 10.0))
-    known = PlanProfile(costs, all_lengths=lengths)
+    known = CostModel(costs, all_lengths=lengths)
     snapshot = service(status("a", sessions=8), costs={"single:a": known}, active={"a": 2})
     size = 1000
     prompt = PromptSizeModel().tokens(size)

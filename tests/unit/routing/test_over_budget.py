@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from quorate.costs.prompt_sizes import PromptSizeModel
+from quorate.costs.prompts import PromptSizeModel
 from quorate.errors import ModelUnusable, OverBudget, QuorateError, Unavailable
 from quorate.fleet.status import ModelState
 from quorate.request import AutoPlan, Budget, Clause, PlanKind, ProfilePlan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.costs.prompt_sizes import PromptSizeModel
+from quorate.costs.prompts import PromptSizeModel
 from quorate.errors import OverBudget
 from quorate.request import Budget, Clause
 from quorate.routing.choose import choose_plan

@@ -40,7 +40,7 @@ class AccountingServicer(accounting_pb2_grpc.AccountingServiceServicer):
         caller = CURRENT.get().caller
         if request.key and request.key != caller.key:
             caller.require(ACCOUNTING)
-        windows = self._books.budgets.left(request.key or caller.key)
+        windows = self._books.budgets.status(request.key or caller.key)
         return accounting_pb2.GetBudgetResponse(
             windows=[window_message(window) for window in windows]
         )

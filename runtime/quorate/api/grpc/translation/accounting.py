@@ -105,7 +105,7 @@ def window_message(window: WindowStatus) -> accounting_pb2.BudgetWindow:
         limit=window.limit,
         spent=window.spent,
         held=window.held,
-        left=window.left,
+        left=window.remaining,
     )
     if window.spent > 0:
         message.resets_in_seconds = window.resets_in_seconds
