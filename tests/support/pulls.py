@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from quorate_registry.disk import Disk
-from quorate_registry.download import Downloader
+from quorate_registry.download import Downloader, Progress
 from quorate_registry.hub import Hub
-from quorate_registry.manifest import HubSource, SnapshotSource
-from quorate_registry.snapshot import SnapshotDownloader
+from quorate_registry.manifest import RemoteSource
 from quorate_registry.store import Store
-from quorate_registry.transfer import Progress
 
 
 class SmallDisk(Disk):
@@ -45,16 +43,10 @@ class Fetcher:
         self.store = Store(home)
         self.pauses: list[float] = []
         self.progress: list[tuple[int, int]] = []
-        given = self.store, Hub(), disk or Disk(), self.pauses.append
-        self._file, self._snapshot = Downloader(*given), SnapshotDownloader(*given)
+        self._downloader = Downloader(self.store, Hub(), disk or Disk(), self.pauses.append)
 
-    def fetch(
-        self, source: HubSource | SnapshotSource, on_progress: Progress | None = None
-    ) -> Path:
-        told = on_progress or self._note
-        if isinstance(source, SnapshotSource):
-            return self._snapshot.fetch("tiny", source, told)
-        return self._file.fetch("tiny", source, told)
+    def fetch(self, source: RemoteSource, on_progress: Progress | None = None) -> Path:
+        return self._downloader.fetch("tiny", source, on_progress or self._note)
 
     def leftovers(self) -> list[str]:
         return sorted(path.name for path in self.store.folder("tiny").iterdir())

@@ -40,13 +40,13 @@ from pathlib import Path
 from quorate_registry.disk import Disk
 from quorate_registry.hub import Hub
 from quorate_registry.manifest import SnapshotSource
-from quorate_registry.snapshot import SnapshotDownloader
+from quorate_registry.download import Downloader
 from quorate_registry.store import Store
 
 def progress(done, total):
     print(done, flush=True)
 
-downloader = SnapshotDownloader(Store(Path(sys.argv[1])), Hub(), Disk())
+downloader = Downloader(Store(Path(sys.argv[1])), Hub(), Disk())
 print("ready", flush=True)
 downloader.fetch("tiny", SnapshotSource("someone/tiny"), progress)
 """

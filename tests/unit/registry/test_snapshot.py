@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from quorate_registry.disk import Disk
+from quorate_registry.download import Downloader
 from quorate_registry.errors import (
     BrokenFile,
     ChecksumMismatch,
@@ -22,7 +23,6 @@ from quorate_registry.errors import (
 )
 from quorate_registry.hub import Hub
 from quorate_registry.manifest import SnapshotSource
-from quorate_registry.snapshot import SnapshotDownloader
 from quorate_registry.snapshot_files import MAX_FILES
 from quorate_registry.store import Store
 from quorate_registry.transfer import ATTEMPTS, MARGIN_BYTES
@@ -184,7 +184,7 @@ def test_a_new_revision_replaces_the_old_folder(
     hub.revisions["v2"] = "2" * 40
     folder = fetcher.fetch(replace(snapshot, revision="v2", files=("m*",)))
     assert not (folder / "tokenizer.json").exists()
-    assert fetcher.store.pulled_snapshot("tiny", snapshot) is None
+    assert fetcher.store.pulled("tiny", snapshot) is None
 
 
 @pytest.mark.parametrize(
@@ -453,7 +453,7 @@ def test_a_finished_part_is_taken_over_without_fetching(
             raise CrashedError
 
     with pytest.raises(CrashedError):
-        SnapshotDownloader(CrashingStore(home), Hub(), Disk()).fetch(
+        Downloader(CrashingStore(home), Hub(), Disk()).fetch(
             "tiny", snapshot, lambda done, total: None
         )
     fetched = len(hub.fetched())

@@ -33,7 +33,7 @@ SNAPSHOT_RECORD = SnapshotRecord(
 
 def install_snapshot(store: Store) -> Path:
     with store.locked("tiny"):
-        part = store.snapshot_part("tiny", "d" * 64)
+        part = store.part("tiny", SNAPSHOT, "d" * 64)
         (part / "sub").mkdir(parents=True)
         (part / "config.json").write_bytes(b"{}")
         (part / "sub" / "m").write_bytes(b"abc")
@@ -137,9 +137,9 @@ def test_an_installed_checkpoint_is_found_by_its_source(home: Path) -> None:
     store = Store(home)
     folder = install_snapshot(store)
     assert folder == home / "models" / "tiny" / "checkpoint"
-    assert store.pulled_snapshot("tiny", SNAPSHOT) == (folder, SNAPSHOT_RECORD)
+    assert store.pulled("tiny", SNAPSHOT) == (folder, SNAPSHOT_RECORD)
     pinned = SnapshotSource("someone/tiny", "c" * 40)
-    assert store.pulled_snapshot("tiny", pinned) == (folder, SNAPSHOT_RECORD)
+    assert store.pulled("tiny", pinned) == (folder, SNAPSHOT_RECORD)
     assert store.pulled("tiny", SOURCE) is None
 
 
@@ -156,7 +156,7 @@ def test_a_manifest_that_asks_for_another_checkpoint_is_not_served(
 ) -> None:
     store = Store(home)
     install_snapshot(store)
-    assert store.pulled_snapshot("tiny", source) is None
+    assert store.pulled("tiny", source) is None
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_broken_record_of_a_checkpoint_counts_as_none(
 def test_remove_frees_a_checkpoint_and_the_starts_of_others(home: Path) -> None:
     store = Store(home)
     install_snapshot(store)
-    part = store.snapshot_part("tiny", "e" * 64)
+    part = store.part("tiny", SNAPSHOT, "e" * 64)
     part.mkdir()
     (part / "model.safetensors").write_bytes(bytes(1000))
     record_bytes = (store.folder("tiny") / "pulled.json").stat().st_size
