@@ -7,10 +7,14 @@ import struct
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from quorate.engines.llama_cpp.quantize import requantize
+
+if TYPE_CHECKING:
+    from gguf import GGUFWriter
 
 SMOLLM2_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 STORIES_GREEDY = (
@@ -100,8 +104,13 @@ def write_without_vocabulary(folder: Path, source: Path) -> Path:
     writer.add_tokenizer_model("no_vocab")
     for tensor in reader.tensors:
         writer.add_tensor(tensor.name, tensor.data)
+    finish(writer)
+    return target
+
+
+def finish(writer: GGUFWriter) -> None:
+    """Writes what was added, and closes the file."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return target
