@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from quorate.engines.llama_cpp.quantize import requantize
-
 if TYPE_CHECKING:
     from gguf import GGUFWriter
 
@@ -44,6 +42,9 @@ def smollm2_f16() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "quorate-tests"
     path = cache / "smollm2-135m-instruct-f16.gguf"
     if not path.exists():
+        # Imported here: tests of the registry need no engine.
+        from quorate.engines.llama_cpp.quantize import requantize
+
         source = smollm2()
         cache.mkdir(parents=True, exist_ok=True)
         requantize(source, path, "F16", lambda line: None)
