@@ -21,8 +21,6 @@ LIGHT = [
     "quorate_registry",
 ]
 SPEAKS_GRPC = ["quorate.client", "quorate.app"]
-CIRCLES = {("quorate.cli.calibrate.dataset", "quorate.cli.calibrate.grading")}
-"""Imports that are yet to go."""
 
 
 def loaded_by(module: str) -> set[str]:
@@ -58,6 +56,10 @@ def test_the_layers_only_look_down() -> None:
         pytest.skip("import-linter is not installed beside this interpreter")
     done = run(str(lint))
     assert done.returncode == 0, done.stdout
+
+
+CIRCLES = {("quorate.cli.calibrate.dataset", "quorate.cli.calibrate.grading")}
+"""Imports that are yet to go."""
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
