@@ -10,9 +10,7 @@ token from the raw logits.
 
 from __future__ import annotations
 
-import argparse
 import ctypes
-import json
 import os
 import sys
 import time
@@ -21,6 +19,7 @@ from collections.abc import Sequence
 import llama_cpp
 import numpy as np
 import numpy.typing as npt
+from bare_commands import answer_commands, options
 
 
 class BareModel:
@@ -90,20 +89,10 @@ class BareModel:
 
 def main() -> None:
     """Answers commands until standard input ends."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("path")
-    parser.add_argument("--cores", required=True, help="comma-separated ids")
-    parser.add_argument("--streams", type=int, default=1)
-    parser.add_argument("--context", type=int, default=1024)
-    parser.add_argument("--prompt", required=True)
-    arguments = parser.parse_args()
-    cores = [int(core) for core in arguments.cores.split(",")]
-    model = BareModel(arguments.path, cores, arguments.streams, arguments.context)
-    prompt = model.tokenize(arguments.prompt)
-    print(json.dumps({"ready": True}), flush=True)
-    for line in sys.stdin:
-        command = json.loads(line)
-        print(json.dumps(model.run(prompt, command["streams"], command["tokens"])), flush=True)
+    given = options()
+    model = BareModel(given.path, given.cores, given.streams, given.context)
+    prompt = model.tokenize(given.prompt)
+    answer_commands(lambda streams, tokens: model.run(prompt, streams, tokens), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -11,33 +11,21 @@ has two thirds of that speed on two cores.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import sys
 import time
 from typing import Any
+
+from bare_commands import answer_commands, options
 
 
 def main() -> None:
     """Answers commands until standard input ends."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("path")
-    parser.add_argument("--cores", required=True, help="comma-separated ids")
-    parser.add_argument("--streams", type=int, default=1)
-    parser.add_argument("--context", type=int, default=1024)
-    parser.add_argument("--prompt", required=True)
-    arguments = parser.parse_args()
-    cores = [int(core) for core in arguments.cores.split(",")]
+    given = options()
     # vLLM prints to standard output, which belongs to the answers here.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    model = _load(arguments.path, cores, arguments.streams, arguments.context)
-    _say(answers, {"ready": True})
-    for line in sys.stdin:
-        command = json.loads(line)
-        run = _run(model, arguments.prompt, command["streams"], command["tokens"])
-        _say(answers, run)
+    model = _load(given.path, given.cores, given.streams, given.context)
+    answer_commands(lambda streams, tokens: _run(model, given.prompt, streams, tokens), answers)
 
 
 def _load(path: str, cores: list[int], streams: int, context: int) -> Any:
@@ -80,10 +68,6 @@ def _seconds(model: Any, prompt: str, streams: int, tokens: int) -> tuple[float,
     started = time.perf_counter()
     outputs = model.generate([prompt] * streams, params, use_tqdm=False)
     return time.perf_counter() - started, list(outputs[0].outputs[0].token_ids)
-
-
-def _say(answers: Any, message: dict[str, Any]) -> None:
-    print(json.dumps(message), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -17,16 +17,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from figures import Figure, figure, report, say, side_by_side
-from processes import Bare, children, proportional_bytes, resident_bytes, server
-from streams import first_token_seconds, per_token_seconds, throughput
-
-PROMPT = (
-    "The history of the lighthouse on the northern coast begins long before the first road was "
-    "built. Fishermen who had seen the rocks in winter told their children"
+from processes import (
+    Bare,
+    children,
+    configuration,
+    model_table,
+    proportional_bytes,
+    resident_bytes,
+    server,
 )
+from streams import PROMPT, first_token_seconds, per_token_seconds, throughput
+
 LONG_PROMPT = " ".join([PROMPT] * 8)
 STREAMS = 8
 CONTEXT = 1024
+SIZES = {"sessions": STREAMS, "context_length": CONTEXT, "cells": STREAMS * CONTEXT}
 
 
 def main() -> None:
@@ -174,17 +179,9 @@ class Bench:
         return found
 
     def _config(self, names: Sequence[str], cores: int) -> str:
-        lines = ["[server]", 'listen = "127.0.0.1:0"']
-        for name in names:
-            lines += [
-                "[[models]]",
-                f'id = "{name}"',
-                f'model = "{self.model}"',
-                f"cores = {cores}",
-                f"options = {{ sessions = {STREAMS}, context_length = {CONTEXT}, "
-                f"cells = {STREAMS * CONTEXT} }}",
-            ]
-        return "\n".join(lines)
+        return configuration(
+            *(model_table(name, self.model, cores, "llama_cpp", **SIZES) for name in names)
+        )
 
     def _per_token(self, address: str, models: Sequence[str]) -> float:
         return per_token_seconds(address, PROMPT, models, self.tokens)

@@ -17,16 +17,17 @@ import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from decode import PROMPT, embedded_model
+from decode import embedded_model
 from figures import Figure, figure, report, say, side_by_side
 from local import local_service
-from processes import Bare, server
-from streams import per_token_seconds, throughput
+from processes import Bare, configuration, model_table, server
+from streams import PROMPT, per_token_seconds, throughput
 
 from quorate.engines.worker.builders import process_environment
 
 STREAMS = 8
 CONTEXT = 512
+SIZES = {"sessions": STREAMS, "context_length": CONTEXT, "cells": STREAMS * CONTEXT}
 
 
 def main() -> None:
@@ -57,9 +58,8 @@ class Bench:
     """
 
     def __init__(self, checkpoint: Path, gguf: Path, tokens: int) -> None:
-        self._large = _table("large", checkpoint, "vllm")
-        self._small = _table("small", gguf, "llama_cpp")
         self._checkpoint = checkpoint
+        self._gguf = gguf
         self._tokens = tokens
 
     def alone(self, cores: Sequence[int], rounds: int) -> list[Figure]:
@@ -79,15 +79,15 @@ class Bench:
         def against(name: str, ours: Callable[[int], float], streams: int, **goal: float) -> None:
             found.append(self._against(bare, name, lambda: ours(streams), streams, rounds, **goal))
 
-        config = tomllib.loads(_config(self._large, len(cores)))
-        with local_service(config, cores) as local:
+        config = configuration(self._large(len(cores)))
+        with local_service(tomllib.loads(config), cores) as local:
 
             def voted(streams: int) -> float:
                 return local.throughput(PROMPT, "large", self._tokens, streams)
 
             against("voted", voted, 1, at_least=0.95)
             against("voted", voted, STREAMS, at_least=0.80)
-        with server(_config(self._large, len(cores)), cores, 1) as served:
+        with server(config, cores, 1) as served:
             for name, votes in (("voted, gRPC", True), ("plain, gRPC", False)):
 
                 def asked(streams: int, votes: bool = votes) -> float:
@@ -103,7 +103,8 @@ class Bench:
     def pair(self, cores: Sequence[int], rounds: int) -> list[Figure]:
         """The mixed pair on a core each against the slower member alone on one core."""
         say("a pair of both engines, one core each")
-        config = _config(self._large, 1) + _config(self._small, 1, header=False)
+        small = model_table("small", self._gguf, 1, "llama_cpp", **SIZES)
+        config = configuration(self._large(1), small)
         with server(config, cores, 2) as served:
 
             def voted(*models: str) -> float:
@@ -115,6 +116,9 @@ class Bench:
         detail = f"{ours * 1e3:.2f} ms against {theirs * 1e3:.2f} ms per token ({slower})"
         name = "vLLM and llama.cpp, one core each / the slower one alone"
         return [figure(name, ratio, "x", detail, at_most=1.25)]
+
+    def _large(self, cores: int) -> str:
+        return model_table("large", self._checkpoint, cores, "vllm", **SIZES)
 
     def _against(
         self,
@@ -137,19 +141,6 @@ class Bench:
 
 
 _PAIR = ("large", "small")
-
-
-def _table(name: str, path: Path, engine: str) -> str:
-    sizes = f"sessions = {STREAMS}, context_length = {CONTEXT}, cells = {STREAMS * CONTEXT}"
-    return (
-        f'[[models]]\nid = "{name}"\nmodel = "{path}"\nengine = "{engine}"\n'
-        f"options = {{ {sizes} }}\n"
-    )
-
-
-def _config(table: str, cores: int, header: bool = True) -> str:
-    listening = '[server]\nlisten = "127.0.0.1:0"\n' if header else ""
-    return f"{listening}{table}cores = {cores}\n"
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from streams import tokens_per_second
+
 from quorate.app import Service, running
 from quorate.fleet.status import ModelState
 from quorate.request import (
@@ -40,16 +42,14 @@ class LocalService:
         self._service = service
 
     def throughput(self, prompt: str, model: str, tokens: int, streams: int) -> float:
-        """Tokens per second of several voted streams; see ``streams.throughput``."""
+        """Tokens per second of several voted streams; see ``streams.tokens_per_second``."""
 
-        async def run() -> float:
-            times = await asyncio.gather(
+        async def run() -> list[list[float]]:
+            return await asyncio.gather(
                 *(self._token_times(prompt, model, tokens) for _ in range(streams))
             )
-            begun, ended = max(one[0] for one in times), max(one[-1] for one in times)
-            return sum(sum(moment > begun for moment in one) for one in times) / (ended - begun)
 
-        return self._runner.run(run())
+        return tokens_per_second(self._runner.run(run()))
 
     async def _token_times(self, prompt: str, model: str, tokens: int) -> list[float]:
         request = Request(

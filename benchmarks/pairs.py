@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from processes import Served, server
+from processes import Served, configuration, model_table, server
 
 CONTEXT = 2048
 
@@ -21,14 +21,9 @@ def serving(models: dict[str, Path], more: str = "") -> Iterator[Served]:
         more: Further sections of the configuration.
     """
     cores = sorted(os.sched_getaffinity(0))[: max(2, len(models))]
-    lines = ["[server]", 'listen = "127.0.0.1:0"']
-    for name, path in models.items():
-        lines += [
-            "[[models]]",
-            f'id = "{name}"',
-            f'model = "{path.absolute()}"',
-            "cores = 1",
-            f"options = {{ sessions = 64, context_length = {CONTEXT}, cells = {4 * CONTEXT} }}",
-        ]
-    with server("\n".join([*lines, more]), cores, len(models)) as served:
+    sizes = {"sessions": 64, "context_length": CONTEXT, "cells": 4 * CONTEXT}
+    tables = [
+        model_table(name, path.absolute(), 1, "llama_cpp", **sizes) for name, path in models.items()
+    ]
+    with server(configuration(*tables, more), cores, len(models)) as served:
         yield served

@@ -16,6 +16,20 @@ from typing import Any
 HERE = Path(__file__).parent
 
 
+def configuration(*models: str) -> str:
+    """A configuration that serves these models on a free port."""
+    return "\n".join(['[server]\nlisten = "127.0.0.1:0"', *models])
+
+
+def model_table(name: str, path: Path, cores: int, engine: str, /, **options: int) -> str:
+    """The table of one model in a configuration, with the options of its engine."""
+    written = ", ".join(f"{key} = {value}" for key, value in options.items())
+    return (
+        f'[[models]]\nid = "{name}"\nmodel = "{path}"\nengine = "{engine}"\n'
+        f"cores = {cores}\noptions = {{ {written} }}"
+    )
+
+
 @dataclass(frozen=True)
 class Served:
     """A server that listens and has loaded its models."""

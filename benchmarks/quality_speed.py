@@ -10,14 +10,11 @@ from typing import Any
 
 from figures import Figure, figure, say, side_by_side
 from pairs import serving
+from streams import PROMPT
 
 from quorate.client import Client
 
 _GENERALIST, _SPECIALIST = "smollm2", "specialist"
-_PROMPT = (
-    "The history of the lighthouse on the northern coast begins long before the first road was "
-    "built. Fishermen who had seen the rocks in winter told their children"
-)
 _BYTES = 400
 _ROUNDS = 7
 
@@ -54,7 +51,7 @@ async def _bytes_per_second(address: str, plan: Mapping[str, Any]) -> float:
     """Speed from the first delta of an answer to its last."""
     async with Client(address) as client:
         moments, sizes = [], []
-        async for event in client.generate(_PROMPT, temperature=0.0, max_bytes=_BYTES, **plan):
+        async for event in client.generate(PROMPT, temperature=0.0, max_bytes=_BYTES, **plan):
             if event.WhichOneof("event") == "delta":
                 moments.append(time.perf_counter())
                 sizes.append(len(event.delta.text.encode()))
@@ -64,6 +61,6 @@ async def _bytes_per_second(address: str, plan: Mapping[str, Any]) -> float:
 async def _score(address: str, plan: Mapping[str, Any]) -> list[tuple[str, float, float]]:
     """Forwards per token and dropped mass of each member over the pair's own answer."""
     async with Client(address) as client:
-        text = await client.complete(_PROMPT, temperature=0.0, max_bytes=_BYTES, **plan)
-        score = await client.score(_PROMPT, text, **plan)
+        text = await client.complete(PROMPT, temperature=0.0, max_bytes=_BYTES, **plan)
+        score = await client.score(PROMPT, text, **plan)
     return [(m.model, m.forwards / m.tokens, m.dropped_mass) for m in score.members]

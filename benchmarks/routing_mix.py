@@ -20,6 +20,7 @@ from general_questions import general_questions
 from grading import Question, is_correct
 from intervals import difference_interval, mean_interval
 from pairs import serving
+from streams import answer
 
 from quorate.client import Client
 
@@ -114,25 +115,18 @@ async def _answer_all(
 
 
 async def _answer(client: Client, question: Question, plan: Mapping[str, Any]) -> _Answer:
-    text, chosen, finished = "", "", None
-    stream = client.generate(
-        messages=[("user", question.text)], temperature=0.0, max_tokens=_MOST_TOKENS, **plan
+    given = await answer(
+        client,
+        messages=[("user", question.text)],
+        temperature=0.0,
+        max_tokens=_MOST_TOKENS,
+        **plan,
     )
-    async for event in stream:
-        text += event.delta.text
-        if event.HasField("accepted"):
-            candidates = event.accepted.decision.candidates
-            chosen = next(one.name for one in candidates if one.chosen)
-        elif event.HasField("finished"):
-            finished = event.finished
-    assert finished is not None
-    energies = [model.energy for model in finished.usage.models]
-    known = all(energy.HasField("joules") for energy in energies)
     return _Answer(
-        right=float(is_correct(text, question.gold)),
-        milliseconds=finished.usage.duration_ms,
-        joules=sum(energy.joules for energy in energies) if known else None,
-        plan=chosen,
+        right=float(is_correct(given.text, question.gold)),
+        milliseconds=given.usage.duration_ms,
+        joules=given.joules,
+        plan=given.plan.name,
     )
 
 

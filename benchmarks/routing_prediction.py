@@ -14,6 +14,7 @@ from catalogue import domain_questions
 from figures import Figure, figure, say
 from general_questions import general_questions
 from pairs import serving
+from streams import answer
 from texts import texts
 
 from quorate.client import Client
@@ -117,26 +118,17 @@ async def _ask(address: str, requests: Sequence[dict[str, Any]], at_once: int) -
 
 
 async def _one(client: Client, request: dict[str, Any]) -> _Outcome:
-    accepted = finished = None
-    async for event in client.generate(**request):
-        if event.HasField("accepted"):
-            accepted = event.accepted
-        elif event.HasField("finished"):
-            finished = event.finished
-    assert accepted is not None
-    assert finished is not None
-    (candidate,) = [one for one in accepted.decision.candidates if one.chosen]
-    energies = [model.energy for model in finished.usage.models]
-    known = all(energy.HasField("joules") for energy in energies)
+    given = await answer(client, **request)
+    candidate, tier = given.plan, given.usage.models[0].energy.tier
     return _Outcome(
         plan=candidate.name,
         task=request["task"],
         predicted_ms=candidate.time_ms if candidate.HasField("time_ms") else None,
         q90_ms=candidate.time_q90_ms if candidate.HasField("time_q90_ms") else None,
-        actual_ms=finished.usage.duration_ms,
+        actual_ms=given.usage.duration_ms,
         predicted_joules=candidate.joules if candidate.HasField("joules") else None,
-        actual_joules=sum(energy.joules for energy in energies) if known else None,
-        tier=inference_pb2.EnergyTier.Name(energies[0].tier).removeprefix("ENERGY_TIER_").lower(),
+        actual_joules=given.joules,
+        tier=inference_pb2.EnergyTier.Name(tier).removeprefix("ENERGY_TIER_").lower(),
     )
 
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from quorate.client import Client
+from quorate.v1 import inference_pb2, plan_pb2
+
+PROMPT = (
+    "The history of the lighthouse on the northern coast begins long before the first road was "
+    "built. Fishermen who had seen the rocks in winter told their children"
+)
+"""What a model goes on with at length."""
 
 
 async def token_times(
@@ -41,22 +49,28 @@ def per_token_seconds(
 def throughput(
     address: str, prompt: str, models: Sequence[str], tokens: int, streams: int, **options: Any
 ) -> float:
-    """Tokens per second of several streams, from the last one's first token to the end of all.
+    """Tokens per second of several streams at once; see ``tokens_per_second``."""
+
+    async def run() -> list[list[float]]:
+        return await asyncio.gather(
+            *(token_times(address, prompt, models, tokens, **options) for _ in range(streams))
+        )
+
+    return tokens_per_second(asyncio.run(run()))
+
+
+def tokens_per_second(times: Sequence[Sequence[float]]) -> float:
+    """Throughput of several streams, from the last one's first token to the end of all.
 
     Counts every token that reached a client between the moment all streams were decoding and the
     end of the last one.
+
+    Args:
+        times: When each token of each stream came, in seconds.
     """
-
-    async def run() -> float:
-        times = await asyncio.gather(
-            *(token_times(address, prompt, models, tokens, **options) for _ in range(streams))
-        )
-        begun = max(times_of_one[0] for times_of_one in times)
-        ended = max(times_of_one[-1] for times_of_one in times)
-        count = sum(sum(moment > begun for moment in one) for one in times)
-        return count / (ended - begun)
-
-    return asyncio.run(run())
+    begun = max(one[0] for one in times)
+    ended = max(one[-1] for one in times)
+    return sum(sum(moment > begun for moment in one) for one in times) / (ended - begun)
 
 
 async def first_token_seconds(address: str, prompt: str, model: str) -> float:
@@ -68,3 +82,34 @@ async def first_token_seconds(address: str, prompt: str, model: str) -> float:
             if event.WhichOneof("event") == "delta":
                 return time.perf_counter() - started
     raise RuntimeError("no token came")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer, the plan that the router chose for it, and what it took."""
+
+    text: str
+    plan: plan_pb2.Candidate
+    usage: inference_pb2.Usage
+
+    @property
+    def joules(self) -> float | None:
+        """Energy of all models; None where one of them has none."""
+        energies = [model.energy for model in self.usage.models]
+        known = all(energy.HasField("joules") for energy in energies)
+        return sum(energy.joules for energy in energies) if known else None
+
+
+async def answer(client: Client, **request: Any) -> Answer:
+    """Reads one answer to its end."""
+    text, accepted, finished = "", None, None
+    async for event in client.generate(**request):
+        text += event.delta.text
+        if event.HasField("accepted"):
+            accepted = event.accepted
+        elif event.HasField("finished"):
+            finished = event.finished
+    assert accepted is not None
+    assert finished is not None
+    (plan,) = [one for one in accepted.decision.candidates if one.chosen]
+    return Answer(text, plan, finished.usage)

@@ -17,9 +17,9 @@ from typing import Any
 
 from quorate_registry.checkpoint_config import CONFIG_NAME, CheckpointConfig, read_config
 from quorate_registry.errors import BrokenFile
-from quorate_registry.json_file import read_object
 from quorate_registry.repository_paths import is_sound
 from quorate_registry.safetensors_header import SafeTensor, read_header
+from quorate_registry.untrusted import opened, read_object
 
 INDEX_NAME = "model.safetensors.index.json"
 
@@ -198,13 +198,10 @@ def _tokenizer(folder: Path) -> tuple[str, str | None]:
 
 
 def _template_file(path: Path) -> str | None:
-    try:
-        if not path.is_file():
-            return None
-        with path.open("rb") as file:
-            return file.read(_MAX_TEMPLATE_BYTES).decode("utf-8", errors="replace") or None
-    except OSError as error:
-        raise BrokenFile(path, f"cannot be read: {error.strerror or error}") from error
+    if not path.is_file():
+        return None
+    with opened(path) as file:
+        return file.read(_MAX_TEMPLATE_BYTES).decode("utf-8", errors="replace") or None
 
 
 def _template(config: Mapping[str, Any]) -> str | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from quorate_registry.errors import BrokenFile
-from quorate_registry.json_file import read_object
+from quorate_registry.untrusted import read_object
 
 CONFIG_NAME = "config.json"
 

@@ -1,36 +1,38 @@
-"""Fetch one file from the hub into the store: resumed, pinned, checked, and all or nothing.
+"""Fetch a model from the hub into the store: resumed, of one commit, checked, and all or nothing.
 
-Order of one pull: describe the file (commit, SHA-256, size), check the disk, append to the
-partial file, flush it to the disk, check size, SHA-256 and structure, give it its final name.
-A crash at any point leaves a partial file or a complete one.
+Order of one pull: describe the files (commit, checksums, sizes), choose among them, check the disk
+for all of them, bring them one after the other, each flushed to the disk and checked when it is
+complete (size, checksum, structure), check that they fit each other, give the whole its final
+name. A crash at any point leaves a partial file or folder, or a complete one; the next pull takes
+over what is there, after another look at every byte.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from quorate_registry.disk import Disk
-from quorate_registry.errors import BrokenFile, ChecksumMismatch, DownloadFailed
-from quorate_registry.gguf import read_facts
-from quorate_registry.hashing import sha256_of
-from quorate_registry.hub import Hub, RemoteFile
-from quorate_registry.manifest import HubSource
-from quorate_registry.records import PullRecord
-from quorate_registry.store import Store, file_name
-from quorate_registry.transfer import Progress, Transfer
+from quorate_registry.errors import ChecksumMismatch, DownloadFailed
+from quorate_registry.file_sets import Checkpoint, FileSet, SingleFile
+from quorate_registry.hashing import SHA1, git_blob_id, sha256_of
+from quorate_registry.hub import Hub
+from quorate_registry.manifest import HubSource, RemoteSource
+from quorate_registry.records import RecordedFile
+from quorate_registry.remote_files import RemoteFile, RemoteFiles
+from quorate_registry.store import Store
+from quorate_registry.transfer import FileProgress, Transfer
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+Progress = Callable[[int, int], None]
+"""Called with the bytes that are on the disk and the bytes of all that is pulled."""
 
 
 class Downloader:
-    """Fetches single files from one hub into one store.
+    """Fetches files and checkpoints from one hub into one store.
 
     Args:
-        store: where files go.
+        store: where they go.
         hub: where they come from.
         disk: asked for free space, and written to.
         pause: waits for a number of seconds between two attempts.
@@ -43,13 +45,18 @@ class Downloader:
         self._hub = hub
         self._transfer = Transfer(hub, disk, pause)
 
-    def fetch(self, model_id: str, source: HubSource, on_progress: Progress) -> Path:
-        """Fetch a file unless it is there already; two processes fetch it once.
+    def fetch(self, model_id: str, source: RemoteSource, on_progress: Progress) -> Path:
+        """Fetch a file or checkpoint unless it is there already; two processes fetch it once.
+
+        Args:
+            model_id: id of the model.
+            source: where it comes from.
+            on_progress: called with bytes of all files; what it is told never shrinks.
 
         Raises:
-            DownloadFailed: the hub did not give the file.
-            ChecksumMismatch: the bytes are not the published ones; they were deleted.
-            BrokenFile: the file is not a sound GGUF file; it was deleted.
+            DownloadFailed: the hub did not give a file, or the repository is no checkpoint.
+            ChecksumMismatch: a file has not the published bytes; it was deleted.
+            BrokenFile: a file is not sound, or does not fit the others; deleted as well.
             NotEnoughSpace: before the download, or in the middle of it.
             StoreUnusable: the store cannot be written.
         """
@@ -57,68 +64,92 @@ class Downloader:
             present = self._store.pulled(model_id, source)
             if present is not None:
                 return present[0]
-            remote = self._describe(source)
-            part = self._store.part(model_id, source, remote.sha256 or remote.commit)
+            files = self._files(model_id, source)
+            progress = _PullProgress(files, on_progress)
             try:
-                self._transfer.complete(part, source, remote, on_progress)
-                sha256 = self._checked(part, source, remote)
-                return self._store.install(model_id, part, _record(source, remote, sha256))
+                self._transfer.require_space(folder, progress.missing_bytes)
+                fetched = [self._fetched(files, file, progress) for file in files.in_order()]
+                return self._store.install(model_id, files.part, files.record(fetched))
             except BrokenPipeError:
                 # The observer's output is gone; the disk has nothing to do with it.
                 raise
             except OSError as error:
-                done = part.stat().st_size if part.exists() else 0
-                missing = remote.size_bytes - done
+                missing = _PullProgress(files, on_progress).missing_bytes
                 raise self._transfer.disk_failure(error, folder, missing) from error
 
-    def _describe(self, source: HubSource) -> RemoteFile:
+    def _files(self, model_id: str, source: RemoteSource) -> FileSet:
         remote = self._transfer.patiently(lambda: self._hub.describe(source))
-        require_pinned(source.repo, source.file, source.revision, remote.commit)
-        where = f"{source.repo}/{source.file} at commit {remote.commit[:12]}"
-        if None not in (source.sha256, remote.sha256) and source.sha256 != remote.sha256:
-            advice = "the hub offers another file than the manifest pins; nothing was downloaded"
-            raise ChecksumMismatch(where, str(source.sha256), str(remote.sha256), advice)
-        if source.size_bytes not in (None, remote.size_bytes):
-            reason = f"has {remote.size_bytes} bytes, the manifest says {source.size_bytes}"
-            raise DownloadFailed(source.repo, source.file, reason)
-        return remote
+        if isinstance(source, HubSource):
+            _require_pinned(remote, source.file)
+            return SingleFile(self._store, model_id, source, remote)
+        _require_pinned(remote, "")
+        return Checkpoint(self._store, model_id, source, remote)
 
-    def _checked(self, part: Path, source: HubSource, remote: RemoteFile) -> str:
-        name = file_name(source.file)
-        actual = sha256_of(part)
-        expected = source.sha256 or remote.sha256
-        if expected not in (None, actual):
-            part.unlink()
-            where = f"{source.repo}/{source.file} as downloaded"
-            raise ChecksumMismatch(where, str(expected), actual, "deleted; pull again")
-        try:
-            if name.endswith(".gguf"):
-                read_facts(part)
-        except BrokenFile as error:
-            part.unlink()
-            reason = f"{error.reason}; the download was deleted"
-            raise BrokenFile(part.with_name(name), reason) from error
-        return actual
+    def _fetched(self, files: FileSet, file: RemoteFile, progress: _PullProgress) -> RecordedFile:
+        path = files.place(file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._transfer.complete(path, files.remote, file, progress.of(file))
+        sha256 = _require_sum(path, files.remote.source.repo, file)
+        files.check(file)
+        return RecordedFile(file.path, sha256, file.size_bytes)
 
 
-def require_pinned(repo: str, file: str, revision: str, commit: str) -> None:
-    """Check that a hub that was asked for a commit has answered with that commit.
+def _require_pinned(remote: RemoteFiles, file: str) -> None:
+    """Check that a hub that was asked for a commit has answered with that commit."""
+    revision = remote.source.revision
+    if SHA1.fullmatch(revision) and revision != remote.commit:
+        reason = f"pinned to commit {revision}, but the hub answered {remote.commit}"
+        raise DownloadFailed(remote.source.repo, file, reason)
 
-    Raises:
-        DownloadFailed: it has not.
+
+def _require_sum(path: Path, repo: str, file: RemoteFile) -> str:
+    """SHA-256 of a complete file, which is deleted where its bytes are not the published ones."""
+    sha256 = sha256_of(path)
+    expected, actual, sum_name = file.sha256, sha256, "SHA-256"
+    if expected is None and file.blob_id is not None:
+        expected, actual, sum_name = file.blob_id, git_blob_id(path), "git blob id"
+    if expected in (None, actual):
+        return sha256
+    path.unlink()
+    where = f"{repo}/{file.path} as downloaded"
+    raise ChecksumMismatch(where, str(expected), actual, "deleted; pull again", sum_name=sum_name)
+
+
+class _PullProgress:
+    """The bytes of all files of a pull together.
+
+    Args:
+        files: the files; what is there of them counts from the start.
+        observer: told of the sum; it never shrinks, though a file may begin anew.
     """
-    if _COMMIT.fullmatch(revision) and revision != commit:
-        reason = f"pinned to commit {revision}, but the hub answered {commit}"
-        raise DownloadFailed(repo, file, reason)
+
+    def __init__(self, files: FileSet, observer: Progress) -> None:
+        self._held = {file.path: _held_bytes(files.place(file), file) for file in files.files}
+        self._sum = sum(self._held.values())
+        self._furthest = self._sum
+        self._total = sum(file.size_bytes for file in files.files)
+        self._observer = observer
+
+    @property
+    def missing_bytes(self) -> int:
+        """What the disk must still take."""
+        return self._total - self._sum
+
+    def of(self, file: RemoteFile) -> FileProgress:
+        """The observer of one file."""
+
+        def report(done_bytes: int) -> None:
+            self._sum += done_bytes - self._held[file.path]
+            self._held[file.path] = done_bytes
+            self._furthest = max(self._furthest, self._sum)
+            self._observer(self._furthest, self._total)
+
+        return report
 
 
-def _record(source: HubSource, remote: RemoteFile, sha256: str) -> PullRecord:
-    return PullRecord(
-        repo=source.repo,
-        file=source.file,
-        revision=source.revision,
-        commit=remote.commit,
-        sha256=sha256,
-        size_bytes=remote.size_bytes,
-        pulled_at=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+def _held_bytes(place: Path, file: RemoteFile) -> int:
+    try:
+        held = place.stat().st_size
+    except OSError:
+        return 0
+    return held if held <= file.size_bytes else 0

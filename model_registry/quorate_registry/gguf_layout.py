@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from quorate_registry.errors import BrokenFile
 from quorate_registry.ggml_types import ARRAY, SCALARS, STRING, TENSOR_TYPES
+from quorate_registry.untrusted import opened
 
 MAX_KEYS = 1 << 16
 MAX_TENSORS = 1 << 16
@@ -92,14 +93,8 @@ def read_layout(path: Path) -> Layout:
     Raises:
         BrokenFile: the file cannot be read, is not GGUF, or contradicts itself.
     """
-    try:
-        if not path.is_file():
-            # Opening a pipe would wait for ever for somebody to write into it.
-            raise BrokenFile(path, "is not a file" if path.exists() else "does not exist")
-        with path.open("rb") as file:
-            return _Parser(path, file).layout()
-    except OSError as error:
-        raise BrokenFile(path, f"cannot be read: {error.strerror or error}") from error
+    with opened(path) as file:
+        return _Parser(path, file).layout()
 
 
 class _Parser:

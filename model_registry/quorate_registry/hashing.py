@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
+
+SHA1 = re.compile(r"[0-9a-f]{40}")
+"""What git names commits and contents by."""
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _CHUNK_BYTES = 1 << 20
 

@@ -15,36 +15,20 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from quorate_registry.errors import DownloadFailed, Interrupted, Offline
-from quorate_registry.hub_listing import RemoteSnapshot, read_listing
+from quorate_registry.hashing import SHA256
 from quorate_registry.manifest import HubSource, RemoteSource, SnapshotSource
+from quorate_registry.remote_files import RemoteFile, RemoteFiles, read_listing
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-")
 _PASSING_STATUS = (408, 425, 429, 500, 502, 503, 504)
 _TRUE = {"1", "ON", "YES", "TRUE"}
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file as the hub describes it.
-
-    Attributes:
-        commit: the commit that the revision stands for at this moment.
-        sha256: SHA-256 published by the hub; None for a file outside its large-file storage.
-        size_bytes: size of the file.
-    """
-
-    commit: str
-    sha256: str | None
-    size_bytes: int
 
 
 def is_offline() -> bool:
@@ -63,41 +47,44 @@ class Hub:
     def __init__(self, endpoint: str | None = None) -> None:
         self._endpoint = endpoint
 
-    def describe(self, source: HubSource) -> RemoteFile:
-        """Ask for commit, checksum and size of a file.
+    def describe(self, source: RemoteSource) -> RemoteFiles:
+        """Ask for commit, checksums and sizes, in one question.
+
+        Returns:
+            The file that is named, or all files of the repository.
 
         Raises:
             DownloadFailed: with the reason and what to do.
             Interrupted: the reason may pass.
         """
+        if isinstance(source, HubSource):
+            return self._file(source)
+        return self._listing(source)
+
+    def _file(self, source: HubSource) -> RemoteFiles:
         from huggingface_hub import get_hf_file_metadata
 
         # First of all: with telemetry on, the client asks its own server who uses it.
         _client_constants()
-        with self._translated(source):
+        with self._translated(source, source.file):
             metadata = get_hf_file_metadata(
-                self._address(source, source.revision),
+                self._address(source.repo, source.file, source.revision),
                 endpoint=self._base(),
                 library_name="quorate",
             )
         if metadata.commit_hash is None or metadata.size is None:
             raise DownloadFailed(source.repo, source.file, self._no_hub())
-        published = metadata.etag if _SHA256.fullmatch(metadata.etag or "") else None
-        return RemoteFile(metadata.commit_hash, published, metadata.size)
+        published = metadata.etag if SHA256.fullmatch(metadata.etag or "") else None
+        file = RemoteFile(source.file, metadata.size, published)
+        return RemoteFiles(source, metadata.commit_hash, (file,))
 
-    def list_files(self, source: SnapshotSource) -> RemoteSnapshot:
-        """Ask for commit, sizes and checksums of all files of a repository, in one question.
-
-        Raises:
-            DownloadFailed: with the reason and what to do.
-            Interrupted: the reason may pass.
-        """
+    def _listing(self, source: SnapshotSource) -> RemoteFiles:
         from huggingface_hub import HfApi
         from huggingface_hub.errors import HFValidationError
 
         constants = _client_constants()
         client = HfApi(endpoint=self._base(), library_name="quorate")
-        with self._translated(source):
+        with self._translated(source, ""):
             try:
                 info = client.model_info(
                     source.repo,
@@ -105,7 +92,7 @@ class Hub:
                     files_metadata=True,
                     timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
                 )
-                return read_listing(info)
+                return read_listing(source, info)
             except HFValidationError:
                 raise
             except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -114,9 +101,9 @@ class Hub:
 
     @contextmanager
     def open(
-        self, source: HubSource, commit: str, offset: int
+        self, remote: RemoteFiles, file: RemoteFile, offset: int
     ) -> Iterator[tuple[int, Iterator[bytes]]]:
-        """Open a file for reading from `offset` on.
+        """Open one of the files, as it is in their commit, for reading from `offset` on.
 
         Yields:
             The offset at which the answer really starts, 0 where the server knows no ranges, and
@@ -135,10 +122,10 @@ class Hub:
         if offset:
             headers["Range"] = f"bytes={offset}-"
         with (
-            self._translated(source),
+            self._translated(remote.source, file.path),
             get_session().stream(
                 "GET",
-                self._address(source, commit),
+                self._address(remote.source.repo, file.path, remote.commit),
                 headers=headers,
                 timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
             ) as response,
@@ -156,13 +143,13 @@ class Hub:
     def _no_hub(self) -> str:
         return f"{self._base()} does not answer like a Hugging Face hub; check HF_ENDPOINT"
 
-    def _address(self, source: HubSource, revision: str) -> str:
+    def _address(self, repo: str, file: str, revision: str) -> str:
         from huggingface_hub import hf_hub_url
 
-        return hf_hub_url(source.repo, source.file, revision=revision, endpoint=self._base())
+        return hf_hub_url(repo, file, revision=revision, endpoint=self._base())
 
     @contextmanager
-    def _translated(self, source: RemoteSource) -> Iterator[None]:
+    def _translated(self, source: RemoteSource, file: str) -> Iterator[None]:
         import httpx2
         from huggingface_hub.errors import (
             HfHubHTTPError,
@@ -170,13 +157,13 @@ class Hub:
             OfflineModeIsEnabled,
         )
 
-        repo, file = source.repo, _file(source)
+        repo = source.repo
         try:
             yield
         except OfflineModeIsEnabled as error:
-            raise offline_error(source) from error
+            raise _offline(repo, file) from error
         except HfHubHTTPError as error:
-            raise self._http_failure(source, error) from error
+            raise self._http_failure(source, file, error) from error
         except HFValidationError as error:
             raise DownloadFailed(repo, file, "the hub refuses this repository name") from error
         except httpx2.ConnectError as error:
@@ -194,12 +181,14 @@ class Hub:
             reason = f"{self._base()} cannot be used ({type(error).__name__}); check HF_ENDPOINT"
             raise DownloadFailed(repo, file, reason) from error
 
-    def _http_failure(self, source: RemoteSource, error: HfHubHTTPError) -> DownloadFailed:
+    def _http_failure(
+        self, source: RemoteSource, file: str, error: HfHubHTTPError
+    ) -> DownloadFailed:
         status = error.response.status_code
-        repo, file = source.repo, _file(source)
         if status in _PASSING_STATUS:
-            return Interrupted(repo, file, f"{self._base()} answered {status}; pull again later")
-        return DownloadFailed(repo, file, self._refusal(source, error, status))
+            reason = f"{self._base()} answered {status}; pull again later"
+            return Interrupted(source.repo, file, reason)
+        return DownloadFailed(source.repo, file, self._refusal(source, error, status))
 
     def _refusal(self, source: RemoteSource, error: HfHubHTTPError, status: int) -> str:
         from huggingface_hub.errors import (
@@ -230,13 +219,13 @@ def _client_constants() -> ModuleType:
     return constants
 
 
-def _file(source: RemoteSource) -> str:
-    return source.file if isinstance(source, HubSource) else ""
-
-
 def offline_error(source: RemoteSource) -> Offline:
     """The error for what would have to be fetched while the network is switched off."""
+    return _offline(source.repo, source.file if isinstance(source, HubSource) else "")
+
+
+def _offline(repo: str, file: str) -> Offline:
     reason = (
         "offline, and not pulled before; unset HF_HUB_OFFLINE or drop --offline, then pull again"
     )
-    return Offline(source.repo, _file(source), reason)
+    return Offline(repo, file, reason)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from quorate_registry.errors import ModelNotPresent
 from quorate_registry.manifest import (
-    HubSource,
     Manifest,
     PackageSource,
     RemoteSource,
@@ -22,10 +21,7 @@ from quorate_registry.store import Store
 def locate(manifest: Manifest, store: Store) -> Path | None:
     """The file or checkpoint of a manifest, or None where it is not on this machine."""
     source = manifest.source
-    if isinstance(source, SnapshotSource):
-        snapshot = store.pulled_snapshot(manifest.id, source)
-        return snapshot[0] if snapshot else None
-    if isinstance(source, HubSource):
+    if isinstance(source, RemoteSource):
         pulled = store.pulled(manifest.id, source)
         return pulled[0] if pulled else None
     if isinstance(source, PackageSource):

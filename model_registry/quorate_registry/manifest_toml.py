@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from quorate_registry.errors import ManifestError
+from quorate_registry.hashing import SHA256
 from quorate_registry.manifest import (
     HubSource,
     Manifest,
@@ -24,7 +25,6 @@ ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]*")
 ENGINES = ("llama_cpp", "vllm")
 _REPO_PATTERN = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _REVISION_PATTERN = re.compile(r"[A-Za-z0-9][\w./-]*", re.ASCII)
-_SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
 _TYPE_NAMES = {str: "a string", int: "a whole number", list: "a list of strings", dict: "a table"}
 
 
@@ -143,7 +143,7 @@ class _Table:
     def sha256(self, key: str) -> str | None:
         if key not in self._values:
             return None
-        return self.matching(key, _SHA256_PATTERN, "64 lower-case hexadecimal digits")
+        return self.matching(key, SHA256, "64 lower-case hexadecimal digits")
 
     def relative_file(self, key: str) -> str:
         value: str = self.required(key, str)

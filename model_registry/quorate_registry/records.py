@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from quorate_registry.manifest import HubSource, SnapshotSource
+from quorate_registry.manifest import HubSource, RemoteSource, SnapshotSource
 from quorate_registry.repository_paths import is_sound
 
 
@@ -32,8 +32,10 @@ class PullRecord:
     size_bytes: int
     pulled_at: str
 
-    def serves(self, source: HubSource) -> bool:
+    def serves(self, source: RemoteSource) -> bool:
         """Whether the file of this record is the one that `source` names."""
+        if not isinstance(source, HubSource):
+            return False
         same_file = (self.repo, self.file) == (source.repo, source.file)
         same_revision = source.revision in (self.revision, self.commit)
         same_sum = source.sha256 in (None, self.sha256)
@@ -75,8 +77,10 @@ class SnapshotRecord:
     files: tuple[RecordedFile, ...]
     pulled_at: str
 
-    def serves(self, source: SnapshotSource) -> bool:
+    def serves(self, source: RemoteSource) -> bool:
         """Whether the checkpoint of this record is the one that `source` names."""
+        if not isinstance(source, SnapshotSource):
+            return False
         same_files = (self.repo, self.patterns) == (source.repo, source.files)
         return same_files and source.revision in (self.revision, self.commit)
 

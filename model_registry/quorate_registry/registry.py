@@ -12,7 +12,7 @@ from quorate_registry.catalogue import load_catalogue, nearest_ids
 from quorate_registry.checkpoint import CheckpointFacts, folder_bytes, read_checkpoint
 from quorate_registry.checkpoint_config import CONFIG_NAME
 from quorate_registry.disk import Disk
-from quorate_registry.download import Downloader
+from quorate_registry.download import Downloader, Progress
 from quorate_registry.entries import Entry, ModelState, ResolvedModel
 from quorate_registry.errors import (
     BrokenFile,
@@ -25,9 +25,7 @@ from quorate_registry.hub import Hub, is_offline, offline_error
 from quorate_registry.locate import engine_of, locate, path_of
 from quorate_registry.manifest import HubSource, Manifest, PackageSource, RemoteSource
 from quorate_registry.manifest_toml import ID_PATTERN
-from quorate_registry.snapshot import SnapshotDownloader
 from quorate_registry.store import Store, default_home
-from quorate_registry.transfer import Progress
 from quorate_registry.verify import VerifyResult, verify, verify_path
 
 
@@ -48,9 +46,7 @@ class Registry:
         self, home: Path | None = None, *, hub: Hub | None = None, disk: Disk | None = None
     ) -> None:
         self._store = Store(default_home() if home is None else home)
-        hub, disk = hub or Hub(), disk or Disk()
-        self._downloader = Downloader(self._store, hub, disk)
-        self._snapshots = SnapshotDownloader(self._store, hub, disk)
+        self._downloader = Downloader(self._store, hub or Hub(), disk or Disk())
 
     @property
     def home(self) -> Path:
@@ -124,7 +120,7 @@ class Registry:
 
         Raises:
             RegistryError: `UnknownModel`, `ModelNotPresent`, `Offline`, and all that
-                `download.Downloader.fetch` and `snapshot.SnapshotDownloader.fetch` raise.
+                `download.Downloader.fetch` raises.
         """
         manifest = self._manifest(model_id)
         source = manifest.source
@@ -135,9 +131,7 @@ class Registry:
             return path_of(manifest, self._store)
         if offline or is_offline():
             raise offline_error(source)
-        if isinstance(source, HubSource):
-            return self._downloader.fetch(manifest.id, source, on_progress)
-        return self._snapshots.fetch(manifest.id, source, on_progress)
+        return self._downloader.fetch(manifest.id, source, on_progress)
 
     def inspect(self, name_or_path: str) -> GgufFacts | CheckpointFacts:
         """Facts from the headers of a model's files; no weight is loaded.

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from quorate_registry.errors import BrokenFile
+from quorate_registry.untrusted import opened
 
 MAX_HEADER_BYTES = 1 << 25
 """The largest published headers, of merged mixtures of experts, have some ten mebibytes."""
@@ -96,14 +97,8 @@ def read_header(path: Path) -> tuple[SafeTensor, ...]:
     Raises:
         BrokenFile: the file cannot be read, is not safetensors, or contradicts itself.
     """
-    try:
-        if not path.is_file():
-            # Opening a pipe would wait for ever for somebody to write into it.
-            raise BrokenFile(path, "is not a file" if path.exists() else "does not exist")
-        with path.open("rb") as file:
-            header, data_bytes = _header(path, file)
-    except OSError as error:
-        raise BrokenFile(path, f"cannot be read: {error.strerror or error}") from error
+    with opened(path) as file:
+        header, data_bytes = _header(path, file)
     tensors = _Walk(path, header).tensors()
     return _without_gaps(path, tensors, data_bytes)
 

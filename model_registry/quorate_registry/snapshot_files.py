@@ -6,8 +6,8 @@ import hashlib
 
 from quorate_registry.checkpoint_config import CONFIG_NAME
 from quorate_registry.errors import DownloadFailed
-from quorate_registry.hub_listing import ListedFile, RemoteSnapshot
 from quorate_registry.manifest import SnapshotSource
+from quorate_registry.remote_files import RemoteFile, RemoteFiles
 from quorate_registry.repository_paths import (
     DEFAULT_PATTERNS,
     clash,
@@ -21,7 +21,7 @@ MAX_FILES = 4096
 _WEIGHTS = ".safetensors"
 
 
-def choose(source: SnapshotSource, listing: RemoteSnapshot) -> tuple[ListedFile, ...]:
+def choose(source: SnapshotSource, listing: RemoteFiles) -> tuple[RemoteFile, ...]:
     """The files to fetch: what says how to read the weights first, then the weights.
 
     Raises:
@@ -52,13 +52,13 @@ def is_weights(path: str) -> bool:
     return path.lower().endswith(_WEIGHTS)
 
 
-def digest(commit: str, files: tuple[ListedFile, ...]) -> str:
+def digest(commit: str, files: tuple[RemoteFile, ...]) -> str:
     """A name for these files of a commit, hexadecimal: another choice has another name."""
     paths = "\n".join(file.path for file in files)
     return hashlib.sha256(f"{commit}\n{paths}".encode()).hexdigest()
 
 
-def _why_no_weights(listing: RemoteSnapshot) -> str:
+def _why_no_weights(listing: RemoteFiles) -> str:
     if any(is_weights(file.path) for file in listing.files):
         return "none of its safetensors match the file patterns; name them with files = [...]"
     reason = "has no weights as safetensors"

@@ -23,8 +23,8 @@ from pathlib import Path, PurePosixPath
 
 from quorate_registry import records
 from quorate_registry.errors import StoreUnusable
-from quorate_registry.manifest import HubSource, SnapshotSource
-from quorate_registry.records import PullRecord, Record, SnapshotRecord
+from quorate_registry.manifest import HubSource, RemoteSource
+from quorate_registry.records import PullRecord, Record
 
 RECORD_NAME = "pulled.json"
 CHECKPOINT_NAME = "checkpoint"
@@ -66,31 +66,22 @@ class Store:
             return None
         return records.read(text)
 
-    def pulled(self, model_id: str, source: HubSource) -> tuple[Path, PullRecord] | None:
-        """File and record of a complete pull of `source`, or None."""
+    def pulled(self, model_id: str, source: RemoteSource) -> tuple[Path, Record] | None:
+        """File or folder, and record, of a complete pull of `source`, or None."""
         record = self.record(model_id)
-        if not isinstance(record, PullRecord) or not record.serves(source):
+        if record is None or not record.serves(source):
             return None
-        path = self.folder(model_id) / file_name(source.file)
-        return (path, record) if path.is_file() else None
+        path = self.final(model_id, source)
+        complete = path.is_file() if isinstance(source, HubSource) else path.is_dir()
+        return (path, record) if complete else None
 
-    def pulled_snapshot(
-        self, model_id: str, source: SnapshotSource
-    ) -> tuple[Path, SnapshotRecord] | None:
-        """Folder and record of a complete pull of `source`, or None."""
-        record = self.record(model_id)
-        if not isinstance(record, SnapshotRecord) or not record.serves(source):
-            return None
-        path = self.checkpoint(model_id)
-        return (path, record) if path.is_dir() else None
+    def final(self, model_id: str, source: RemoteSource) -> Path:
+        """Where a complete pull of `source` is kept: a file, or the folder of a checkpoint."""
+        return self.folder(model_id) / _name(source)
 
-    def part(self, model_id: str, source: HubSource, digest: str) -> Path:
-        """Where the unfinished download of the content named by `digest` is kept."""
-        return self.folder(model_id) / f".{file_name(source.file)}.{digest[:16]}.part"
-
-    def snapshot_part(self, model_id: str, digest: str) -> Path:
-        """Folder of the unfinished download of the files named by `digest`."""
-        return self.folder(model_id) / f".{CHECKPOINT_NAME}.{digest[:16]}.part"
+    def part(self, model_id: str, source: RemoteSource, digest: str) -> Path:
+        """Where the unfinished download of the content named by `digest` is kept, of this kind."""
+        return self.folder(model_id) / f".{_name(source)}.{digest[:16]}.part"
 
     @contextmanager
     def locked(self, model_id: str) -> Iterator[Path]:
@@ -132,7 +123,7 @@ class Store:
             final = folder / file_name(record.file)
             final.unlink(missing_ok=True)
         for old in self._installed(model_id):
-            _delete(old)
+            delete(old)
         draft = folder / f".{RECORD_NAME}.new"
         with draft.open("w", encoding="utf-8") as file:
             file.write(records.written(record))
@@ -142,7 +133,7 @@ class Store:
         _sync_folders(part)
         os.replace(part, final)
         for stale in folder.glob(".*.part"):
-            _delete(stale)
+            delete(stale)
         _sync_folder(folder)
         return final
 
@@ -165,7 +156,7 @@ class Store:
                 folder / RECORD_NAME,
             ]
             try:
-                freed = sum(_delete(path) for path in owned)
+                freed = sum(delete(path) for path in owned)
                 if not any(folder.iterdir()):
                     folder.rmdir()
             except OSError as error:
@@ -182,12 +173,16 @@ class Store:
         return found
 
 
+def _name(source: RemoteSource) -> str:
+    return file_name(source.file) if isinstance(source, HubSource) else CHECKPOINT_NAME
+
+
 def file_name(file: str) -> str:
     """Last part of a path inside a repository."""
     return PurePosixPath(file).name
 
 
-def _delete(path: Path) -> int:
+def delete(path: Path) -> int:
     """Delete a file, or a folder with all that is in it; count the bytes of its files."""
     if path.is_dir() and not path.is_symlink():
         inside = [Path(place) / name for place, _, names in os.walk(path) for name in names]

@@ -15,11 +15,11 @@ from typing import BinaryIO, TypeVar
 
 from quorate_registry.disk import Disk
 from quorate_registry.errors import DownloadFailed, Interrupted, NotEnoughSpace, StoreUnusable
-from quorate_registry.hub import Hub, RemoteFile
-from quorate_registry.manifest import HubSource
+from quorate_registry.hub import Hub
+from quorate_registry.remote_files import RemoteFile, RemoteFiles
 
-Progress = Callable[[int, int], None]
-"""Called with the bytes that are on the disk and the bytes of all that is pulled."""
+FileProgress = Callable[[int], None]
+"""Called with the bytes of one file that are on the disk."""
 
 MARGIN_BYTES = 64 * 1024 * 1024
 """Free space that a download leaves to others."""
@@ -58,7 +58,7 @@ class Transfer:
         return ask()
 
     def complete(
-        self, part: Path, source: HubSource, remote: RemoteFile, on_progress: Progress
+        self, part: Path, remote: RemoteFiles, file: RemoteFile, on_progress: FileProgress
     ) -> None:
         """Append to a partial file, made where it is absent, until it has the size of the remote.
 
@@ -68,45 +68,45 @@ class Transfer:
             OSError: the disk failed; see `disk_failure`.
         """
         # Unbuffered: what has been received is what a later pull can resume from.
-        with part.open("ab", buffering=0) as file:
-            if file.tell() > remote.size_bytes:
-                file.truncate(0)
-            self.require_space(part.parent, remote.size_bytes - file.seek(0, os.SEEK_END))
-            failures, furthest = 0, file.tell()
-            while file.tell() < remote.size_bytes:
+        with part.open("ab", buffering=0) as output:
+            if output.tell() > file.size_bytes:
+                output.truncate(0)
+            self.require_space(part.parent, file.size_bytes - output.seek(0, os.SEEK_END))
+            failures, furthest = 0, output.tell()
+            while output.tell() < file.size_bytes:
                 try:
-                    self._append(file, source, remote, on_progress)
+                    self._append(output, remote, file, on_progress)
                 except Interrupted:
                     # A server without ranges starts again from nothing: only new ground counts.
-                    failures = 1 if file.tell() > furthest else failures + 1
-                    furthest = max(furthest, file.tell())
+                    failures = 1 if output.tell() > furthest else failures + 1
+                    furthest = max(furthest, output.tell())
                     if failures == ATTEMPTS:
                         raise
                     self._pause(FIRST_PAUSE_S * 2 ** (failures - 1))
-            os.fsync(file.fileno())
-        on_progress(remote.size_bytes, remote.size_bytes)
+            os.fsync(output.fileno())
+        on_progress(file.size_bytes)
 
     def _append(
-        self, file: BinaryIO, source: HubSource, remote: RemoteFile, on_progress: Progress
+        self, output: BinaryIO, remote: RemoteFiles, file: RemoteFile, on_progress: FileProgress
     ) -> None:
-        offset = file.tell()
-        with self._hub.open(source, remote.commit, offset) as (start, chunks):
+        offset, repo = output.tell(), remote.source.repo
+        with self._hub.open(remote, file, offset) as (start, chunks):
             if start != offset:
-                file.truncate(0)
-                file.seek(0)
+                output.truncate(0)
+                output.seek(0)
             if start not in (0, offset):
-                raise Interrupted(source.repo, source.file, "the hub answered with another range")
-            on_progress(file.tell(), remote.size_bytes)
+                raise Interrupted(repo, file.path, "the hub answered with another range")
+            on_progress(output.tell())
             for chunk in chunks:
-                if file.tell() + len(chunk) > remote.size_bytes:
-                    file.truncate(0)
+                if output.tell() + len(chunk) > file.size_bytes:
+                    output.truncate(0)
                     reason = "the hub sent more bytes than it announced; pull again"
-                    raise DownloadFailed(source.repo, source.file, reason)
-                self._disk.append(file, chunk)
-                on_progress(file.tell(), remote.size_bytes)
-        if file.tell() < remote.size_bytes:
+                    raise DownloadFailed(repo, file.path, reason)
+                self._disk.append(output, chunk)
+                on_progress(output.tell())
+        if output.tell() < file.size_bytes:
             reason = "the connection ended before the file did; pull again to resume"
-            raise Interrupted(source.repo, source.file, reason)
+            raise Interrupted(repo, file.path, reason)
 
     def require_space(self, folder: Path, missing_bytes: int) -> None:
         """Check that so many bytes fit on the disk.

@@ -12,8 +12,8 @@ from quorate_registry.errors import BrokenFile, ChecksumMismatch
 from quorate_registry.gguf import GgufFacts, read_facts
 from quorate_registry.hashing import sha256_of
 from quorate_registry.locate import path_of
-from quorate_registry.manifest import HubSource, Manifest, PackageSource, SnapshotSource
-from quorate_registry.records import SnapshotRecord
+from quorate_registry.manifest import HubSource, Manifest, PackageSource, RemoteSource, Source
+from quorate_registry.records import PullRecord, Record, SnapshotRecord
 from quorate_registry.store import Store
 
 _SHOWN = 3
@@ -59,12 +59,13 @@ def verify(manifest: Manifest, store: Store) -> VerifyResult:
         ChecksumMismatch: wrong content.
     """
     path = path_of(manifest, store)
-    if isinstance(manifest.source, SnapshotSource):
-        pulled = store.pulled_snapshot(manifest.id, manifest.source)
-        return _check_folder(manifest.id, path, pulled[1] if pulled else None)
+    source = manifest.source
+    pulled = store.pulled(manifest.id, source) if isinstance(source, RemoteSource) else None
+    record = pulled[1] if pulled else None
     if path.is_dir():
-        return _check_folder(manifest.id, path, None)
-    return _check(manifest.id, path, _expected(manifest, store))
+        snapshot = record if isinstance(record, SnapshotRecord) else None
+        return _check_folder(manifest.id, path, snapshot)
+    return _check(manifest.id, path, _expected(source, record))
 
 
 def verify_path(name: str, path: Path) -> VerifyResult:
@@ -78,11 +79,9 @@ def verify_path(name: str, path: Path) -> VerifyResult:
     return _check(name, path, _Expected(None, None))
 
 
-def _expected(manifest: Manifest, store: Store) -> _Expected:
-    source = manifest.source
-    pulled = store.pulled(manifest.id, source) if isinstance(source, HubSource) else None
-    if pulled is not None:
-        return _Expected(pulled[1].size_bytes, pulled[1].sha256)
+def _expected(source: Source, record: Record | None) -> _Expected:
+    if isinstance(record, PullRecord):
+        return _Expected(record.size_bytes, record.sha256)
     published = source.sha256 if isinstance(source, HubSource | PackageSource) else None
     return _Expected(None, published)
 

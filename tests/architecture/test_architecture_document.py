@@ -6,23 +6,37 @@ from pathlib import Path
 from support.repository import ROOT, inline_code, read
 
 PACKAGE = ROOT / "runtime" / "quorate"
+SOURCES = (PACKAGE, ROOT / "model_registry" / "quorate_registry")
+UNNAMED = {"api/grpc/translation/", "cli/calibrate/", "cli/spend/"}
+"""Packages of the runtime that the document does not name yet."""
 
 
-def rooms(folder: Path) -> set[str]:
-    """Packages and modules of a folder, as the document writes them."""
-    found = {f"{p}/" for p in folder.iterdir() if p.is_dir() and any(p.glob("*.py"))}
-    found |= {str(p) for p in folder.glob("*.py") if not p.stem.startswith("__")}
-    return {name.removeprefix(f"{ROOT}/") for name in found}
+def packages() -> set[Path]:
+    """Every package of the product, however deep."""
+    return {path.parent for source in SOURCES for path in source.rglob("*.py")}
 
 
-def test_every_room_of_the_runtime_is_named() -> None:
-    assert rooms(PACKAGE) - set(inline_code("ARCHITECTURE.md")) == set()
+def named_rooms() -> set[Path]:
+    """Rooms the document names, by their path from the root or, for short, from the runtime."""
+    rooms = {code for code in inline_code("ARCHITECTURE.md") if code.endswith("/")}
+    return {base / room for room in rooms for base in (ROOT, PACKAGE)}
 
 
-def test_every_engine_is_named() -> None:
-    engines = {name for name in rooms(PACKAGE / "engines") if name.endswith("/")}
-    assert len(engines) >= 4
-    assert engines - set(inline_code("ARCHITECTURE.md")) == set()
+def test_every_package_is_named() -> None:
+    assert packages() - named_rooms() - {PACKAGE, *(PACKAGE / room for room in UNNAMED)} == set()
+
+
+def test_every_module_beside_the_packages_is_named() -> None:
+    modules = {path for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")}
+    assert modules - {ROOT / code for code in inline_code("ARCHITECTURE.md")} == set()
+
+
+def test_every_room_of_the_product_that_is_named_is_a_package() -> None:
+    prefixes = tuple(f"{source.relative_to(ROOT)}/" for source in SOURCES)
+    rooms = {code for code in inline_code("ARCHITECTURE.md") if code.startswith(prefixes)}
+    ours = {ROOT / room for room in rooms if room.endswith("/")}
+    assert ours
+    assert ours - packages() == set()
 
 
 def test_the_order_is_the_one_that_is_enforced() -> None:

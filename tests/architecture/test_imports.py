@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,25 @@ def test_the_layers_only_look_down() -> None:
         pytest.skip("import-linter is not installed beside this interpreter")
     done = run(str(lint))
     assert done.returncode == 0, done.stdout
+
+
+CIRCLES = {("quorate.cli.calibrate.dataset", "quorate.cli.calibrate.grading")}
+"""Imports that are yet to go."""
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    grimp = pytest.importorskip("grimp", reason="it comes with import-linter")
+    graph = grimp.build_graph("quorate", "quorate_registry", cache_dir=None)
+    imports = {
+        module: {
+            other
+            for other in graph.find_modules_directly_imported_by(module)
+            if (module, other) not in CIRCLES
+        }
+        for module in graph.modules
+    }
+    assert any(imports.values())
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        pytest.fail(" is imported by ".join(error.args[1]))

@@ -7,10 +7,12 @@ import struct
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from quorate.engines.llama_cpp.quantize import requantize
+if TYPE_CHECKING:
+    from gguf import GGUFWriter
 
 SMOLLM2_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 STORIES_GREEDY = (
@@ -40,6 +42,9 @@ def smollm2_f16() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "quorate-tests"
     path = cache / "smollm2-135m-instruct-f16.gguf"
     if not path.exists():
+        # Imported here: tests of the registry need no engine.
+        from quorate.engines.llama_cpp.quantize import requantize
+
         source = smollm2()
         cache.mkdir(parents=True, exist_ok=True)
         requantize(source, path, "F16", lambda line: None)
@@ -100,8 +105,13 @@ def write_without_vocabulary(folder: Path, source: Path) -> Path:
     writer.add_tokenizer_model("no_vocab")
     for tensor in reader.tensors:
         writer.add_tensor(tensor.name, tensor.data)
+    finish(writer)
+    return target
+
+
+def finish(writer: GGUFWriter) -> None:
+    """Writes what was added, and closes the file."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return target

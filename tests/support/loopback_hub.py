@@ -89,14 +89,18 @@ class LoopbackHub:
     def seen(self, method: str) -> list[SeenRequest]:
         return [request for request in self.requests if request.method == method]
 
+    def downloads(self) -> list[SeenRequest]:
+        """Requests for the bytes of files."""
+        return [request for request in self.seen("GET") if "/resolve/" in request.path]
+
     def fetched(self) -> list[str]:
         """Files whose bytes were asked for, in order."""
-        paths = [request.path for request in self.seen("GET")]
-        return [
-            path.partition("/resolve/")[2].partition("/")[2]
-            for path in paths
-            if "/resolve/" in path
-        ]
+        paths = [request.path for request in self.downloads()]
+        return [path.partition("/resolve/")[2].partition("/")[2] for path in paths]
+
+    def ranges(self, file: str) -> list[str | None]:
+        """The ranges that were asked for of a file, in order."""
+        return [request.range for request in self.downloads() if request.path.endswith(file)]
 
     def listings(self) -> int:
         """How often a list of files was asked for."""

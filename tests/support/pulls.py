@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import errno
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from quorate_registry.disk import Disk
-from quorate_registry.download import Downloader
+from quorate_registry.download import Downloader, Progress
 from quorate_registry.hub import Hub
-from quorate_registry.manifest import HubSource, SnapshotSource
-from quorate_registry.snapshot import SnapshotDownloader
+from quorate_registry.manifest import HubSource, RemoteSource
 from quorate_registry.store import Store
-from quorate_registry.transfer import Progress
+
+FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+INDEX = "model.safetensors.index.json"
+"""Files of the small checkpoint."""
 
 
 class SmallDisk(Disk):
@@ -45,24 +50,77 @@ class Fetcher:
         self.store = Store(home)
         self.pauses: list[float] = []
         self.progress: list[tuple[int, int]] = []
-        given = self.store, Hub(), disk or Disk(), self.pauses.append
-        self._file, self._snapshot = Downloader(*given), SnapshotDownloader(*given)
+        self._downloader = Downloader(self.store, Hub(), disk or Disk(), self.pauses.append)
 
-    def fetch(
-        self, source: HubSource | SnapshotSource, on_progress: Progress | None = None
-    ) -> Path:
-        told = on_progress or self._note
-        if isinstance(source, SnapshotSource):
-            return self._snapshot.fetch("tiny", source, told)
-        return self._file.fetch("tiny", source, told)
+    def fetch(self, source: RemoteSource, on_progress: Progress | None = None) -> Path:
+        return self._downloader.fetch("tiny", source, on_progress or self._note)
 
     def leftovers(self) -> list[str]:
         return sorted(path.name for path in self.store.folder("tiny").iterdir())
 
     def parts(self) -> list[str]:
-        """Files in the partial folder of a snapshot."""
-        (part,) = self.store.folder("tiny").glob(".checkpoint.*.part")
+        """Files in the partial folder of a checkpoint."""
+        part = self._part()
         return sorted(path.relative_to(part).as_posix() for path in part.rglob("*"))
+
+    def partial(self, file: str) -> Path:
+        """Where an unfinished pull keeps what has arrived of a file."""
+        part = self._part()
+        return part / file if part.is_dir() else part
+
+    def _part(self) -> Path:
+        (part,) = self.store.folder("tiny").glob(".*.part")
+        return part
 
     def _note(self, done: int, total: int) -> None:
         self.progress.append((done, total))
+
+
+@dataclass(frozen=True)
+class Published:
+    """A model on the hub, either a file or a checkpoint.
+
+    Attributes:
+        source: What a manifest says of it, without pins.
+        content: Its files by their path in the repository, in the order of a pull.
+        name: What a pull calls it in the folder of the model.
+        early: A file of weights; in a checkpoint another comes after it.
+    """
+
+    source: RemoteSource
+    content: Mapping[str, bytes]
+    name: str
+    early: str
+
+    @property
+    def last(self) -> str:
+        return list(self.content)[-1]
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(map(len, self.content.values()))
+
+    def bytes_before(self, file: str) -> int:
+        sizes = list(map(len, self.content.values()))
+        return sum(sizes[: list(self.content).index(file)])
+
+    @property
+    def asked_for(self) -> str:
+        """What the hub is asked to describe."""
+        repo = self.source.repo
+        return f"{repo}/{self.last}" if isinstance(self.source, HubSource) else repo
+
+    def cut_in(self, file: str, *lengths: int) -> deque[int]:
+        """Ends connections after so many bytes of one file, and leaves those before it alone."""
+        return deque([100_000] * list(self.content).index(file) + list(lengths))
+
+    def read(self, path: Path) -> dict[str, bytes]:
+        """What a pull has brought, by path in the repository."""
+        if path.is_file():
+            return {self.last: path.read_bytes()}
+        return folder_content(path)
+
+
+def folder_content(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}

@@ -10,6 +10,15 @@ from pathlib import Path
 import pytest
 
 from support.loopback_hub import LoopbackHub
+from support.model_headers import (
+    ARCHITECTURE,
+    TENSOR,
+    gguf_header,
+    padded,
+    pair,
+    safetensors_file,
+    text,
+)
 
 MANIFEST = """
 id = "tiny"
@@ -35,7 +44,6 @@ approximate_bytes = 1500
 def smallest_checkpoint() -> dict[str, bytes]:
     """One tensor of eight float32 weights, and a configuration that tries to steer a terminal."""
     entry = {"t": {"dtype": "F32", "shape": [8], "data_offsets": [0, 32]}}
-    header = json.dumps(entry).encode()
     config = {
         "architectures": ["Evil\x1b[31mModel"],
         "num_hidden_layers": 2,
@@ -46,29 +54,19 @@ def smallest_checkpoint() -> dict[str, bytes]:
     }
     return {
         "config.json": json.dumps(config).encode(),
-        "model.safetensors": len(header).to_bytes(8, "little") + header + bytes(32),
+        "model.safetensors": safetensors_file(entry, bytes(32)),
         "chat_template.jinja": b"first\nsecond \x1b[2J",
     }
 
 
 def smallest_model() -> bytes:
     """One tensor of eight float32 weights: enough to be a sound GGUF file."""
-
-    def text(value: bytes) -> bytes:
-        return len(value).to_bytes(8, "little") + value
-
-    def u32(value: int) -> bytes:
-        return value.to_bytes(4, "little")
-
-    def u64(value: int) -> bytes:
-        return value.to_bytes(8, "little")
-
-    head = b"GGUF" + u32(3) + u64(1) + u64(3)
-    head += text(b"general.architecture") + u32(8) + text(b"llama")
-    head += text(b"general.name") + u32(8) + text(b"Evil \x1b[31mname")
-    head += text(b"tokenizer.chat_template") + u32(8) + text(b"first\nsecond \x1b[2J")
-    head += text(b"t") + u32(1) + u64(8) + u32(0) + u64(0)
-    return head + bytes(-len(head) % 32) + bytes(32)
+    pairs = [
+        ARCHITECTURE,
+        pair(b"general.name", 8, text(b"Evil \x1b[31mname")),
+        pair(b"tokenizer.chat_template", 8, text(b"first\nsecond \x1b[2J")),
+    ]
+    return padded(gguf_header(pairs, [TENSOR]))
 
 
 class Command:

