@@ -9,7 +9,7 @@ from quorate.costs.profiles import PlanProfile
 from quorate.fleet.status import ModelState, ModelStatus
 from quorate.ledger.prices import Price, PriceBook, PriceOverride
 from quorate.request import Candidate, Clause, Decision, EnergyTier, Plan, Rejection, WeightedModel
-from quorate.routing.snapshot import Remote, Snapshot
+from quorate.routing.snapshot import RemoteStatus, Snapshot
 
 SPREAD = 2.0
 """Nine answers of ten take no more than twice what is expected, in time and energy."""
@@ -53,9 +53,9 @@ def usd_per_mtok(prompt: float, generated: float) -> Price:
     return price
 
 
-def remotes(*several: Remote) -> dict[str, Remote]:
+def remotes(*several: RemoteStatus) -> dict[str, RemoteStatus]:
     """Remotes by name; without any, one that is free and knows no limits."""
-    return {one.name: one for one in several or (Remote("far", usd_per_mtok(0.0, 0.0)),)}
+    return {one.name: one for one in several or (RemoteStatus("far", usd_per_mtok(0.0, 0.0)),)}
 
 
 def chosen(decision: Decision) -> Candidate:

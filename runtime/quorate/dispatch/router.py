@@ -15,16 +15,14 @@ from quorate.fleet.status import ModelState, ModelStatus
 from quorate.ledger.prices import Price
 from quorate.remotes.remote import Remote
 from quorate.request import ChatPrompt, Decision, FailurePolicy, NamedPlan, Request, ScoreRequest
+from quorate.routing.candidates import open_plans
 from quorate.routing.choose import choose_plan
 from quorate.routing.confidence import ConfidenceTable
-from quorate.routing.option import Option
-from quorate.routing.options import open_options
 from quorate.routing.quality import QualityTable
+from quorate.routing.request import RoutingRequest
 from quorate.routing.settings import RoutingSettings
-from quorate.routing.snapshot import Left, Room, Snapshot
-from quorate.routing.snapshot import Remote as RemoteStatus
+from quorate.routing.snapshot import QueueState, Remaining, RemoteStatus, ResolvedPlan, Snapshot
 from quorate.routing.tasks import TaskClassifier
-from quorate.routing.wish import Wish
 
 _SEED_BITS = 63
 _UNRATED = 0.9
@@ -91,8 +89,8 @@ class Router:
         self._price = price
         self.knowledge = knowledge or Knowledge()
         self._draw = draw
-        self._options_of: tuple[ModelStatus, ...] | None = None
-        self._options: tuple[Option, ...] = ()
+        self._plans_of: tuple[ModelStatus, ...] | None = None
+        self._plans: tuple[ResolvedPlan, ...] = ()
 
     def decide(
         self,
@@ -110,12 +108,12 @@ class Router:
             elapsed_ms: Time since it arrived.
         """
         seed = request.sampling.seed
-        wish = Wish(
+        asked = RoutingRequest(
             asked=request.plan,
             seed=secrets.randbits(_SEED_BITS) if seed is None else seed,
             prompt_bytes=prompt_bytes(request.prompt),
             chat=isinstance(request.prompt, ChatPrompt),
-            most_prompt_tokens=most_prompt_tokens(request.prompt),
+            prompt_token_bound=most_prompt_tokens(request.prompt),
             max_tokens=max_tokens,
             budget=request.budget,
             local_only=request.local_only,
@@ -127,7 +125,7 @@ class Router:
             elapsed_ms=elapsed_ms,
             draw=self._draw(),
         )
-        return choose_plan(wish, self._snapshot(request.key))
+        return choose_plan(asked, self._snapshot(request.key))
 
     def decide_for_score(self, request: ScoreRequest) -> Decision:
         """Chooses the vote of a score, which nothing but local models can give.
@@ -135,14 +133,14 @@ class Router:
         It drops no member unasked: the rest of the sum would silently be of another plan.
         """
         size = len(request.continuation.encode())
-        wish = Wish(
+        asked = RoutingRequest(
             request.plan,
             prompt_bytes=prompt_bytes(request.prompt) + size,
             max_tokens=size,
             local_only=True,
             one_vote=True,
         )
-        decision = choose_plan(wish, self._snapshot(request.key))
+        decision = choose_plan(asked, self._snapshot(request.key))
         if decision.on_failure is not FailurePolicy.AUTO:
             return decision
         return replace(decision, on_failure=FailurePolicy.REPLAY)
@@ -167,18 +165,18 @@ class Router:
             ),
             quality=self.knowledge.quality,
             remotes={name: self._status(remote) for name, remote in self._remotes.items()},
-            room=self._room(),
-            left=self._left(key),
+            queue=self._queue_state(),
+            remaining=self._remaining(key),
             settings=self._settings,
         )
-        return replace(snapshot, options=self._open_options(snapshot))
+        return replace(snapshot, plans=self._open_plans(snapshot))
 
-    def _open_options(self, snapshot: Snapshot) -> tuple[Option, ...]:
+    def _open_plans(self, snapshot: Snapshot) -> tuple[ResolvedPlan, ...]:
         """The plans to choose from, made anew only when a model has changed."""
         models = tuple(snapshot.models.values())
-        if models != self._options_of:
-            self._options_of, self._options = models, open_options(snapshot)
-        return self._options
+        if models != self._plans_of:
+            self._plans_of, self._plans = models, open_plans(snapshot)
+        return self._plans
 
     def _status(self, remote: Remote) -> RemoteStatus:
         settings = remote.settings
@@ -193,14 +191,14 @@ class Router:
             tokens_per_second=settings.tokens_per_second or 0.0,
         )
 
-    def _room(self) -> Room:
+    def _queue_state(self) -> QueueState:
         gate = self._gate
-        return Room(
+        return QueueState(
             gate.inside, gate.waiting, gate.most_running, gate.most_waiting, gate.typical_ms
         )
 
-    def _left(self, key: str) -> Left:
+    def _remaining(self, key: str) -> Remaining:
         windows = self._books.budgets.left(key)
         joules = [window.left for window in windows if window.unit == "joules"]
         usd = [window.left for window in windows if window.unit == "usd"]
-        return Left(min(joules, default=None), min(usd, default=None))
+        return Remaining(min(joules, default=None), min(usd, default=None))

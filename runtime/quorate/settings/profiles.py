@@ -27,8 +27,8 @@ from quorate.routing.resolve import (
     DEFAULT_WIDTH,
     MOST_EPSILON,
     MOST_WIDTH,
+    share_weights,
 )
-from quorate.routing.weights import share_weights
 from quorate.settings.tables import as_table, field_names
 
 _CHOICES = ("members", "rule", "alignment", "weighting", "on_failure")

@@ -30,8 +30,8 @@ from quorate.request import (
     TextPrompt,
 )
 from quorate.routing.choose import choose_plan
-from quorate.routing.snapshot import Left, Remote
-from quorate.routing.wish import Wish
+from quorate.routing.request import RoutingRequest
+from quorate.routing.snapshot import Remaining, RemoteStatus
 from support.dispatching import SimulatedMeter
 from support.routing_cases import remotes, service, took, usd_per_mtok, vote
 
@@ -42,17 +42,17 @@ LIMITS = BudgetLimits(joules_per_hour=100.0, usd_per_day=0.01)
 
 def local() -> Decision:
     """A plan of which nine of ten runs take no more than 20 J."""
-    return choose_plan(Wish(vote("a")), service("a", costs={"single:a": took(5.0, 10.0)}))
+    return choose_plan(RoutingRequest(vote("a")), service("a", costs={"single:a": took(5.0, 10.0)}))
 
 
 def far() -> Decision:
     """A remote that may cost 0.003 USD."""
     snapshot = service(
         "a",
-        remotes=remotes(Remote("far", PRICE)),
-        left=Left(joules=0.0),
+        remotes=remotes(RemoteStatus("far", PRICE)),
+        remaining=Remaining(joules=0.0),
     )
-    decision = choose_plan(Wish(most_prompt_tokens=1000, max_tokens=1000), snapshot)
+    decision = choose_plan(RoutingRequest(prompt_token_bound=1000, max_tokens=1000), snapshot)
     assert decision.route.remote == "far"
     return decision
 

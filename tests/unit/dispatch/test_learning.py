@@ -22,7 +22,7 @@ from quorate.request import (
 )
 from quorate.request.work import Work
 from quorate.routing.choose import choose_plan
-from quorate.routing.wish import Wish
+from quorate.routing.request import RoutingRequest
 from support.routing_cases import service, vote
 
 ASKED = Asked("r", "", "law", TextPrompt("four"), 4, 100)
@@ -55,14 +55,14 @@ class SimulatedTable:
 
 def run(*models: str, reason: FinishReason | None = FinishReason.STOP_STRING, **rest: Any) -> Run:
     """A run from second 10 to 12, of which it waited half a second."""
-    decision = choose_plan(Wish(vote(*models)), service("a", "b"))
+    decision = choose_plan(RoutingRequest(vote(*models)), service("a", "b"))
     table: Any = SimulatedTable(models, rest.pop("was_disturbed", False))
     known = {"waited_seconds": 0.5, "first_token_at": 11.0, "ended_at": 12.0, "length": 7, **rest}
     return Run(decision, table, 10.0, reason=reason, **known)
 
 
 def attempt(*runs: Run, remote: RemoteSpent | None = None) -> Attempt:
-    decision = choose_plan(Wish(vote("a")), service("a"))
+    decision = choose_plan(RoutingRequest(vote("a")), service("a"))
     hold = Budgets(BudgetSettings()).reserve("", None, None)
     return Attempt(
         "i", ASKED, decision, 0.0, Stopwatch(), ("a",), hold, remote=remote, runs=list(runs)

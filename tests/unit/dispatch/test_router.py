@@ -1,4 +1,4 @@
-"""From a request and the state of the rooms to a decision."""
+"""From a request and the state of the service to a decision."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ from quorate.request import (
     ScoreRequest,
     TextPrompt,
 )
+from quorate.routing.candidates import open_plans
 from quorate.routing.settings import RoutingSettings
+from quorate.routing.snapshot import ResolvedPlan, Snapshot
 from support.dispatching import ask, on_stage, only, steps
 from support.managed_engines import Cast, loaded_fleet
 from support.remotes import CHAT, opened
@@ -100,12 +102,20 @@ async def test_a_full_door_is_seen() -> None:
         assert decided(router, ask(AutoPlan())).route.over_budget is None
 
 
-async def test_plans_are_made_anew_only_when_a_model_has_changed() -> None:
+async def test_plans_are_made_anew_only_when_a_model_has_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Snapshot] = []
+
+    def counted(snapshot: Snapshot) -> tuple[ResolvedPlan, ...]:
+        made.append(snapshot)
+        return open_plans(snapshot)
+
+    monkeypatch.setattr("quorate.dispatch.router.open_plans", counted)
     async with routing() as (router, fleet, *_):
         first = decided(router, ask(AutoPlan()))
-        kept = router._options
         assert decided(router, ask(AutoPlan())).route.candidates == first.route.candidates
-        assert router._options is kept
+        assert len(made) == 1
         await fleet.unload("a")
         assert clauses(decided(router, ask(AutoPlan()))) == {
             "single:a": [Clause.HEALTH],
