@@ -1,13 +1,15 @@
-"""A dispatcher over scripted models, with books that a test can read."""
+"""A dispatcher over scripted models, with a ledger and budgets that a test can read."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from quorate.dispatch import Books, Dispatcher, DispatchSettings
+from quorate.dispatch import AttemptRecorder, Dispatcher, DispatchSettings
+from quorate.fleet.fleet import Fleet
 from quorate.ledger.budgets import Budgets
 from quorate.ledger.charges import Charge
 from quorate.ledger.ledger import Ledger
@@ -74,19 +76,20 @@ class Stagehand:
 
     dispatcher: Dispatcher
     cast: Cast
-    books: Books
+    recorder: AttemptRecorder
+    fleet: Fleet
     meter: SimulatedMeter = field(default_factory=SimulatedMeter)
 
     async def charges(self) -> list[Charge]:
         """All rows of the ledger, the earliest settled first."""
-        await self.books.flush()
-        assert self.books.ledger is not None
-        rows, _ = await self.books.ledger.list_charges(page_size=1000)
+        await self.recorder.flush()
+        assert self.recorder.ledger is not None
+        rows, _ = await self.recorder.ledger.list_charges(page_size=1000)
         return list(reversed(rows))
 
     def held(self) -> list[float]:
         """What every window of everybody holds."""
-        return [window.held for window in self.books.budgets.left("")]
+        return [window.held for window in self.recorder.budgets.left("")]
 
     def sessions_opened(self, model: str) -> int:
         """How many sessions a model has opened so far; to be asked once."""
@@ -99,23 +102,24 @@ async def on_stage(
     *,
     limits: BudgetLimits | None = None,
     settings: DispatchSettings | None = None,
+    ledger_path: Path | None = None,
     meter: SimulatedMeter | None = None,
     routing: RoutingSettings = NEVER_EXPLORE,
     **rest: Any,
 ) -> AsyncIterator[Stagehand]:
-    """Opens a dispatcher over these models, with a ledger in memory."""
+    """Opens a dispatcher over these models; without a path its ledger is in memory."""
     cast, meter = Cast(), meter or SimulatedMeter()
     fleet = await loaded_fleet(cast, **models)
-    ledger = Ledger.open(None)
+    ledger = Ledger.open(ledger_path)
     budgets = Budgets(BudgetSettings(limits or BudgetLimits()))
-    books = Books(budgets, ledger, meter)
+    recorder = AttemptRecorder(budgets, ledger, meter)
     dispatcher = Dispatcher(
-        fleet, settings or DispatchSettings(), books=books, routing=routing, **rest
+        fleet, settings or DispatchSettings(), recorder=recorder, routing=routing, **rest
     )
     try:
-        yield Stagehand(dispatcher, cast, books, meter)
+        yield Stagehand(dispatcher, cast, recorder, fleet, meter)
     finally:
-        await books.flush()
+        await recorder.flush()
         await ledger.close()
         await fleet.close()
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from quorate.dispatch import Books
+from quorate.dispatch import AttemptRecorder
 from quorate.request import (
     Accepted,
     Alignment,
@@ -57,7 +57,7 @@ class FakeDispatcher:
 
     def __init__(self, script: Callable[[Request], AsyncIterator[Event]]) -> None:
         self._script = script
-        self.books = Books()
+        self.recorder = AttemptRecorder()
         self.requests: list[Any] = []
         self.running = 0
         self.started = asyncio.Event()

@@ -1,1 +1,1 @@
-"""Who may do what: keys and rights, and the record of a request. What every front door needs."""
+"""What every front door needs: keys and rights, limits of fields, the record of a request."""

@@ -1,4 +1,4 @@
-"""Asks the router: from a request and the state of the rooms to a decision."""
+"""From a request and the state of the service to a decision."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from quorate.dispatch.books import Books
-from quorate.dispatch.gate import Gate
-from quorate.dispatch.prompts import most_prompt_tokens, prompt_bytes, written
+from quorate.dispatch.admission_queue import AdmissionQueue
+from quorate.dispatch.recorder import AttemptRecorder
 from quorate.fleet.fleet import Fleet
 from quorate.fleet.status import ModelState, ModelStatus
 from quorate.ledger.prices import Price
@@ -21,7 +20,7 @@ from quorate.routing.confidence import ConfidenceTable
 from quorate.routing.quality import QualityTable
 from quorate.routing.request import RoutingRequest
 from quorate.routing.settings import RoutingSettings
-from quorate.routing.snapshot import QueueState, Remaining, RemoteStatus, ResolvedPlan, Snapshot
+from quorate.routing.snapshot import Remaining, RemoteStatus, ResolvedPlan, Snapshot
 from quorate.routing.tasks import TaskClassifier
 
 _SEED_BITS = 63
@@ -47,7 +46,7 @@ class Knowledge:
         """Tag of a request: its own, else a guess, else ""."""
         if request.task or self.classifier is None:
             return request.task
-        return self.classifier.task(written(request.prompt))
+        return self.classifier.task(request.prompt.plain_text)
 
 
 class Router:
@@ -55,8 +54,8 @@ class Router:
 
     Args:
         fleet: The models.
-        gate: The door of the service.
-        books: What plans took, and what is left of the budgets.
+        queue: Where requests wait for their turn.
+        recorder: Knows what plans took, and what is left of the budgets.
         settings: How plans are chosen.
         profiles: Named plans of the configuration.
         default_profile: The plan of requests that name none, or "".
@@ -69,8 +68,8 @@ class Router:
     def __init__(
         self,
         fleet: Fleet,
-        gate: Gate,
-        books: Books,
+        queue: AdmissionQueue,
+        recorder: AttemptRecorder,
         settings: RoutingSettings,
         profiles: Mapping[str, NamedPlan],
         default_profile: str = "",
@@ -80,8 +79,8 @@ class Router:
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._fleet = fleet
-        self._gate = gate
-        self._books = books
+        self._queue = queue
+        self._recorder = recorder
         self._settings = settings
         self._profiles = dict(profiles)
         self._default_profile = default_profile
@@ -111,9 +110,9 @@ class Router:
         asked = RoutingRequest(
             asked=request.plan,
             seed=secrets.randbits(_SEED_BITS) if seed is None else seed,
-            prompt_bytes=prompt_bytes(request.prompt),
+            prompt_bytes=request.prompt.size_bytes,
             chat=isinstance(request.prompt, ChatPrompt),
-            prompt_token_bound=most_prompt_tokens(request.prompt),
+            prompt_token_bound=request.prompt.token_bound,
             max_tokens=max_tokens,
             budget=request.budget,
             local_only=request.local_only,
@@ -135,7 +134,7 @@ class Router:
         size = len(request.continuation.encode())
         asked = RoutingRequest(
             request.plan,
-            prompt_bytes=prompt_bytes(request.prompt) + size,
+            prompt_bytes=request.prompt.size_bytes + size,
             max_tokens=size,
             local_only=True,
             one_vote=True,
@@ -155,9 +154,9 @@ class Router:
             models=models,
             profiles=self._profiles,
             default_profile=self._default_profile,
-            costs=self._books.profiles.snapshot(),
-            active=self._books.activity.now,
-            escalations=self._books.escalations.rates,
+            costs=self._recorder.profiles.snapshot(),
+            active=self._recorder.activity.now,
+            escalations=self._recorder.escalations.rates,
             wedged=frozenset(
                 model
                 for model, status in models.items()
@@ -165,7 +164,7 @@ class Router:
             ),
             quality=self.knowledge.quality,
             remotes={name: self._status(remote) for name, remote in self._remotes.items()},
-            queue=self._queue_state(),
+            queue=self._queue.state,
             remaining=self._remaining(key),
             settings=self._settings,
         )
@@ -191,14 +190,8 @@ class Router:
             tokens_per_second=settings.tokens_per_second or 0.0,
         )
 
-    def _queue_state(self) -> QueueState:
-        gate = self._gate
-        return QueueState(
-            gate.inside, gate.waiting, gate.most_running, gate.most_waiting, gate.typical_ms
-        )
-
     def _remaining(self, key: str) -> Remaining:
-        windows = self._books.budgets.left(key)
+        windows = self._recorder.budgets.left(key)
         joules = [window.left for window in windows if window.unit == "joules"]
         usd = [window.left for window in windows if window.unit == "usd"]
         return Remaining(min(joules, default=None), min(usd, default=None))

@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import pytest
 
-from quorate.app.accounts import Identities, open_books, work_costs
+from quorate.app.accounts import Identities, open_recorder, work_costs
 from quorate.costs.prediction import RunShape
 from quorate.costs.profiles import FinishedRun, Profiles
-from quorate.dispatch import Books
+from quorate.dispatch import AttemptRecorder
 from quorate.errors import BudgetSpent, SettingsError
 from quorate.fleet.fleet import Fleet
 from quorate.ledger.charges import Charge, ModelCharge, Reservation
@@ -53,7 +53,7 @@ def spent(name: str, joules: float, usd: str, finished_at: float) -> Charge:
     )
 
 
-async def settle(books: Books, *charges: Charge) -> None:
+async def settle(books: AttemptRecorder, *charges: Charge) -> None:
     assert books.ledger is not None
     for charge in charges:
         await books.ledger.settle(charge)
@@ -61,11 +61,11 @@ async def settle(books: Books, *charges: Charge) -> None:
 
 async def test_the_ledger_and_what_was_learned_are_kept_at_home(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    async with open_books(chosen, fleet(), tmp_path) as (books, _):
+    async with open_recorder(chosen, fleet(), tmp_path) as (books, _):
         books.profiles.observe("single:a", RUN)
         books.profiles.observe("single:gone", RUN)
     assert (tmp_path / "ledger.sqlite3").exists()
-    async with open_books(chosen, fleet(), tmp_path) as (books, _):
+    async with open_recorder(chosen, fleet(), tmp_path) as (books, _):
         assert set(books.profiles.snapshot()) == {"single:a"}
         assert books.profiles.snapshot()["single:a"].costs.samples == 1
 
@@ -73,25 +73,25 @@ async def test_the_ledger_and_what_was_learned_are_kept_at_home(tmp_path: Path) 
 async def test_what_was_learned_of_another_model_of_the_name_is_not_believed(
     tmp_path: Path,
 ) -> None:
-    async with open_books(settings(tmp_path), fleet(), tmp_path) as (books, _):
+    async with open_recorder(settings(tmp_path), fleet(), tmp_path) as (books, _):
         for key in ("single:a", "single:b", "ensemble:a+b:same_vocabulary:static"):
             books.profiles.observe(key, RUN)
     other = settings(tmp_path, models=[{**TWO_MODELS[0], "options": {"seed": 3}}, TWO_MODELS[1]])
-    async with open_books(other, fleet(), tmp_path) as (books, _):
+    async with open_recorder(other, fleet(), tmp_path) as (books, _):
         assert set(books.profiles.snapshot()) == {"single:b"}
 
 
 async def test_windows_go_on_where_they_were(tmp_path: Path) -> None:
     now = time.time()
     chosen = settings(tmp_path, budgets={"joules_per_hour": 100.0, "usd_per_day": 1.0})
-    async with open_books(chosen, fleet(), tmp_path) as (books, _):
+    async with open_recorder(chosen, fleet(), tmp_path) as (books, _):
         await settle(
             books,
             spent("now", 70.0, "0.25", now),
             spent("two hours ago", 50.0, "0.5", now - 7200),
             spent("days ago", 1000.0, "100", now - 200_000),
         )
-    async with open_books(chosen, fleet(), tmp_path) as (books, _):
+    async with open_recorder(chosen, fleet(), tmp_path) as (books, _):
         joules, usd = books.budgets.left("")
         with pytest.raises(BudgetSpent):
             books.budgets.reserve("", 31.0, None)
@@ -106,11 +106,11 @@ async def test_what_a_dead_server_left_is_told_of_and_counts(
     caplog.set_level(logging.WARNING)
     chosen = settings(tmp_path, budgets={"usd_per_day": 1.0})
     reserved = Reservation("t", "r", 1.0, "remote", model="far", reserved_usd=Decimal("0.125"))
-    async with open_books(chosen, fleet(), tmp_path) as (books, _):
+    async with open_recorder(chosen, fleet(), tmp_path) as (books, _):
         assert books.ledger is not None
         await books.ledger.reserve(reserved)
     assert caplog.messages == []
-    async with open_books(chosen, fleet(), tmp_path) as (books, _):
+    async with open_recorder(chosen, fleet(), tmp_path) as (books, _):
         (window,) = books.budgets.left("")
         assert books.ledger is not None
         ((row,), _) = await books.ledger.list_charges()
@@ -121,18 +121,18 @@ async def test_what_a_dead_server_left_is_told_of_and_counts(
 
 async def test_two_services_cannot_keep_one_ledger(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    async with open_books(chosen, fleet(), tmp_path):
+    async with open_recorder(chosen, fleet(), tmp_path):
         with pytest.raises(SettingsError, match=r"ledger\.sqlite3") as refusal:
-            async with open_books(chosen, fleet(), tmp_path):
+            async with open_recorder(chosen, fleet(), tmp_path):
                 pytest.fail("the ledger was opened twice")
     assert "\n" not in refusal.value.message
-    async with open_books(chosen, fleet(), tmp_path):
+    async with open_recorder(chosen, fleet(), tmp_path):
         pass
 
 
 async def test_a_ledger_that_is_off_leaves_no_file(tmp_path: Path) -> None:
     chosen = settings(tmp_path, ledger={"path": "off"})
-    async with open_books(chosen, fleet(), tmp_path) as (books, _):
+    async with open_recorder(chosen, fleet(), tmp_path) as (books, _):
         await settle(books, spent("x", 1.0, "0", 1.0))
     assert list(tmp_path.rglob("*.sqlite3*")) == []
 
@@ -140,15 +140,15 @@ async def test_a_ledger_that_is_off_leaves_no_file(tmp_path: Path) -> None:
 async def test_a_ledger_may_be_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     chosen = settings(tmp_path / "kept", ledger={"path": "own.db"})
-    async with open_books(chosen, fleet(), tmp_path):
+    async with open_recorder(chosen, fleet(), tmp_path):
         assert (tmp_path / "kept" / "own.db").exists()
 
 
 async def test_charges_of_long_ago_become_sums_of_their_days(tmp_path: Path) -> None:
     chosen = settings(tmp_path, ledger={"keep_days": 2})
-    async with open_books(chosen, fleet(), tmp_path) as (books, _):
+    async with open_recorder(chosen, fleet(), tmp_path) as (books, _):
         await settle(books, spent("old", 1.0, "0", 1_700_000_000.0))
-    async with open_books(chosen, fleet(), tmp_path) as (books, _):
+    async with open_recorder(chosen, fleet(), tmp_path) as (books, _):
         assert books.ledger is not None
         async with asyncio.timeout(30):
             while (await books.ledger.list_charges())[0]:
@@ -170,7 +170,7 @@ async def test_what_the_energy_rests_on_is_told(
     tree = PowercapTree(tmp_path / "powercap")
     tree.add("intel-rapl:0", "package-0")
     chosen = settings(tmp_path, energy=energy)
-    async with open_books(chosen, fleet(), tmp_path, Host(powercap=tree.root)) as (_, notes):
+    async with open_recorder(chosen, fleet(), tmp_path, Host(powercap=tree.root)) as (_, notes):
         assert any(line.startswith(note) for line in notes)
 
 
@@ -178,7 +178,7 @@ async def test_counters_are_read_though_nobody_asks_for_anything(tmp_path: Path)
     tree = PowercapTree(tmp_path / "powercap")
     tree.add("intel-rapl:0", "package-0")
     chosen = settings(tmp_path, energy={"source": "rapl", "window_seconds": 0.1})
-    async with open_books(chosen, fleet(), tmp_path, Host(powercap=tree.root)) as (books, _):
+    async with open_recorder(chosen, fleet(), tmp_path, Host(powercap=tree.root)) as (books, _):
         tree.spend("intel-rapl:0", 5.0)
         async with asyncio.timeout(30):
             while not (totals := next(iter(books.meter.totals().values()))).counter_joules:
@@ -191,7 +191,7 @@ async def test_a_source_that_is_not_there_ends_the_start(tmp_path: Path) -> None
     chosen = settings(tmp_path, energy={"source": "rapl"})
     nowhere = Host(powercap=tmp_path / "none")
     with pytest.raises(SettingsError, match=r"^energy\.source: rapl: "):
-        async with open_books(chosen, fleet(), tmp_path, nowhere):
+        async with open_recorder(chosen, fleet(), tmp_path, nowhere):
             pytest.fail("the books were opened")
 
 

@@ -88,7 +88,7 @@ async def test_a_remote_answers_where_no_joule_is_left_and_is_paid() -> None:
         assert (row.plan_kind, row.clause) == ("remote", "energy_window")
         assert float(row.usd or 0) == usage.usd
         assert stage.held() == [0.0, 0.0]
-        assert "remote:far" in stage.books.profiles.snapshot()
+        assert "remote:far" in stage.recorder.profiles.snapshot()
         assert stage.dispatcher.running == 0
 
 
@@ -139,7 +139,7 @@ async def test_a_remote_that_refuses_costs_nothing_and_the_first_error_is_told()
             ("remote", "failed"),
         ]
         assert rows[1].usd == 0
-        assert [window.spent for window in stage.books.budgets.left("")] == [0.0]
+        assert [window.spent for window in stage.recorder.budgets.left("")] == [0.0]
         assert stage.held() == [0.0]
 
 
@@ -157,7 +157,7 @@ async def test_a_stream_that_is_closed_pays_for_the_prompt_and_what_was_streamed
         assert 1 <= row.generated_tokens <= len("Hello")
         assert row.usd is not None and row.reserved_usd is not None
         assert 0 < row.usd < row.reserved_usd
-        _, usd = stage.books.budgets.left("")
+        _, usd = stage.recorder.budgets.left("")
         assert (usd.spent, usd.held) == (pytest.approx(float(row.usd)), 0.0)
 
 
@@ -184,6 +184,6 @@ async def test_many_at_once_never_reserve_more_dollars_than_there_are() -> None:
         assert 0 < len(finished) < 30
         assert len(server.requests) == len(finished)
         assert all(isinstance(end, list | BudgetSpent) for end in ends)
-        _, usd = stage.books.budgets.left("")
+        _, usd = stage.recorder.budgets.left("")
         assert usd.held == 0.0
         assert usd.spent == pytest.approx(len(finished) * 0.011)

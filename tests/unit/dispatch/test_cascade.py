@@ -201,7 +201,7 @@ async def test_how_often_a_cascade_goes_on_is_remembered() -> None:
     async with on_stage(models) as stage:
         await answer(stage, steps("a", "b"))
         await answer(stage, steps("u", "b"))
-        rates = stage.books.escalations.rates
+        rates = stage.recorder.escalations.rates
         assert rates == {"cascade:a>b": pytest.approx(0.475), "cascade:u>b": pytest.approx(0.525)}
         stage.cast.engines["a"].lose("killed by SIGKILL")
         await answer(stage, steps("a", "b"))
@@ -216,7 +216,7 @@ async def test_every_stage_is_in_the_ledger_and_teaches_its_own_cost() -> None:
         assert [(part.model, part.joules) for part in row.models] == [("a", 5.0), ("b", 6.0)]
         assert row.joules == 11.0
         assert row.generated_tokens == usage_of(events).generated_tokens
-        assert set(stage.books.profiles.snapshot()) == {"single:a", "single:b"}
+        assert set(stage.recorder.profiles.snapshot()) == {"single:a", "single:b"}
 
 
 async def test_a_cascade_may_be_chosen_by_itself() -> None:

@@ -116,10 +116,10 @@ async def test_where_every_plan_fails_the_first_error_is_told() -> None:
         ]
 
 
-async def test_a_door_that_is_full_is_not_tried_with_another_plan(
+async def test_a_queue_that_is_full_is_not_tried_with_another_plan(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Every plan stands before the same door."""
+    """Every plan waits in the same queue."""
     settings = DispatchSettings(max_running=1, max_waiting=0)
     async with on_stage(MODELS, settings=settings, routing=ROUTING) as stage:
         inside = stage.dispatcher.generate(ask(AutoPlan()))
@@ -167,7 +167,7 @@ async def test_nothing_stays_held_however_an_attempt_ends(known: bool) -> None:
             await answer(stage, AutoPlan())
         assert stage.held() == [0.0, 0.0]
         assert stage.meter.jobs == set()
-        assert set(stage.books.activity.now.values()) == {0}
+        assert set(stage.recorder.activity.now.values()) == {0}
 
 
 async def test_a_model_that_was_unloaded_while_the_request_waited_gives_way() -> None:
@@ -179,7 +179,7 @@ async def test_a_model_that_was_unloaded_while_the_request_waited_gives_way() ->
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not stage.dispatcher.waiting:
                 await asyncio.sleep(0)
-        await stage.dispatcher._fleet.unload("a")
+        await stage.fleet.unload("a")
         await inside.aclose()
         events = await waiting
         assert text_of(events) == "two"

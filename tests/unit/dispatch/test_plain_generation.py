@@ -1,4 +1,4 @@
-"""Requests that need no vote: who runs ahead, and that their books are those of a vote of one."""
+"""Requests that need no vote: who runs ahead, and that they are charged as a vote of one."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def test_one_model_that_draws_tokens_answers_as_its_vote_of_one(
         assert end(ahead).usage.generated_tokens == end(voted).usage.generated_tokens
 
 
-async def test_the_books_of_both_say_the_same(asked: list[EngineSampling]) -> None:
+async def test_both_are_charged_the_same(asked: list[EngineSampling]) -> None:
     plan = only("a")
     async with on_stage({"a": DRAWS}) as stage:
         ahead = await answer(stage, plan)

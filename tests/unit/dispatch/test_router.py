@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from quorate.dispatch.books import Books
-from quorate.dispatch.gate import Gate
+from quorate.dispatch.admission_queue import AdmissionQueue
+from quorate.dispatch.recorder import AttemptRecorder
 from quorate.dispatch.router import Router
 from quorate.errors import QuorateError
 from quorate.ledger.budgets import Budgets
@@ -50,15 +50,15 @@ async def routing(
     prices: Mapping[str, Price] | None = None,
     draw: float = 1.0,
     settings: RoutingSettings = ROUTING,
-) -> AsyncIterator[tuple[Router, Any, Books, Gate]]:
+) -> AsyncIterator[tuple[Router, Any, AttemptRecorder, AdmissionQueue]]:
     fleet = await loaded_fleet(Cast(), a={"say": "one"}, b={"say": "two"})
-    books, gate = Books(Budgets(LIMITS)), Gate(1, 0)
+    recorder, queue = AttemptRecorder(Budgets(LIMITS)), AdmissionQueue(1, 0)
     known = dict(prices or {})
     router = Router(
-        fleet, gate, books, settings, profiles or {}, "", remotes, known.get, draw=lambda: draw
+        fleet, queue, recorder, settings, profiles or {}, "", remotes, known.get, draw=lambda: draw
     )
     try:
-        yield router, fleet, books, gate
+        yield router, fleet, recorder, queue
     finally:
         await fleet.close()
 
@@ -85,18 +85,18 @@ async def test_the_draw_decides_whether_a_plan_is_tried() -> None:
 
 @pytest.mark.parametrize(("key", "left"), [("", 50.0), ("bob", 50.0), ("alice", 7.0)])
 async def test_the_tightest_window_of_the_caller_counts(key: str, left: float) -> None:
-    async with routing() as (router, _, books, _):
-        hold = books.budgets.reserve(key, left, None)
+    async with routing() as (router, _, recorder, _):
+        hold = recorder.budgets.reserve(key, left, None)
         over = decided(router, ask(AutoPlan(), key=key)).route.over_budget
         assert over is not None
         assert over.clause is Clause.ENERGY_WINDOW
-        books.budgets.release(hold)
+        recorder.budgets.release(hold)
         assert decided(router, ask(AutoPlan(), key=key)).route.over_budget is None
 
 
-async def test_a_full_door_is_seen() -> None:
-    async with routing() as (router, _, _, gate):
-        async with gate.enter():
+async def test_a_full_queue_is_seen() -> None:
+    async with routing() as (router, _, _, queue):
+        async with queue.admit():
             over = decided(router, ask(AutoPlan())).route.over_budget
             assert over is not None and over.clause is Clause.CAPACITY
         assert decided(router, ask(AutoPlan())).route.over_budget is None
@@ -189,7 +189,7 @@ async def test_a_score_is_given_by_one_vote() -> None:
 async def test_a_model_that_makes_no_progress_is_left_alone() -> None:
     cast = Cast()
     fleet = await loaded_fleet(cast, a={}, b={})
-    router = Router(fleet, Gate(1, 0), Books(), ROUTING, {})
+    router = Router(fleet, AdmissionQueue(1, 0), AttemptRecorder(), ROUTING, {})
     cast.engines["a"].wedged = True
     assert decided(router, ask(AutoPlan())).route.name == "single:b"
     await fleet.close()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 
+from quorate.access import limits
 from quorate.api.grpc.translation.decisions import KINDS
 from quorate.api.grpc.translation.responses import TIERS
 from quorate.errors import InvalidRequest
@@ -16,8 +16,6 @@ from quorate.request import EnergyTier, PlanKind, lowest_tier
 from quorate.v1 import accounting_pb2
 
 DIMENSIONS = {accounting_pb2.SpendGroup.Value(f"SPEND_GROUP_{one.name}"): one for one in Dimension}
-DEFAULT_PAGE = 100
-MOST_PAGE = 1000
 
 _UNITS = {"joules": accounting_pb2.BUDGET_UNIT_JOULES, "usd": accounting_pb2.BUDGET_UNIT_USD}
 
@@ -62,10 +60,10 @@ def times(message: accounting_pb2.ChargeFilter) -> tuple[float | None, float | N
     """
     since = message.since if message.HasField("since") else None
     until = message.until if message.HasField("until") else None
-    for name, value in (("since", since), ("until", until)):
-        if value is not None and not math.isfinite(value):
-            raise InvalidRequest(f"filter.{name}", f"is {value}; give seconds since 1970")
-    return since, until
+    return (
+        limits.epoch_seconds("filter.since", since),
+        limits.epoch_seconds("filter.until", until),
+    )
 
 
 def dimensions(groups: Iterable[int]) -> list[Dimension]:
@@ -83,17 +81,6 @@ def dimensions(groups: Iterable[int]) -> list[Dimension]:
             )
         found.append(DIMENSIONS[group])
     return found
-
-
-def page_size(asked: int) -> int:
-    """Rows of a page.
-
-    Raises:
-        InvalidRequest: More than a page may have.
-    """
-    if asked > MOST_PAGE:
-        raise InvalidRequest("page_size", f"is {asked}; at most {MOST_PAGE} rows make a page")
-    return asked or DEFAULT_PAGE
 
 
 def window_message(window: WindowStatus) -> accounting_pb2.BudgetWindow:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from quorate.ledger.usage import total_usage
 from quorate.request import Energy, EnergyTier, ModelUsage, Usage
+from quorate.request.usage import total_usage
 
 FIRST = ModelUsage("a", 7, 3, 5, 40.0, Energy(1.5, EnergyTier.MEASURED))
 SECOND = ModelUsage("b", 9, 0, 4, 60.0)
