@@ -1,1 +1,1 @@
-"""What every front door needs: keys and rights, limits of fields, the record of a request."""
+"""What every API needs, below them all: keys and rights, limits of fields, request records."""

@@ -72,4 +72,4 @@ class RequestRecord:
 
 
 CURRENT: ContextVar[RequestRecord] = ContextVar("quorate_request")
-"""The record of the call that this task answers; set by the front door."""
+"""The record of the call that this task answers; set by the API that was called."""

@@ -22,7 +22,7 @@ _STALL_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The plan runs: from here on the request belongs to it, and no other takes its place."""
+    """The plan runs: from here on the request belongs to it, and no other stands in."""
 
 
 Part: TypeAlias = Started | Delta | Notice | FinishReason

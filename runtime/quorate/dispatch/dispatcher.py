@@ -13,7 +13,7 @@ from quorate.dispatch.answers import Part, Started, ask_remote, run_vote
 from quorate.dispatch.attempt import Attempt
 from quorate.dispatch.cascade import cascade
 from quorate.dispatch.recorder import CANCELLED, FAILED, AttemptRecorder
-from quorate.dispatch.router import Knowledge, Router
+from quorate.dispatch.router import Knowledge, Router, no_price
 from quorate.dispatch.scores import score_run
 from quorate.dispatch.settings import DispatchSettings
 from quorate.dispatch.stopwatch import Stopwatch
@@ -76,7 +76,7 @@ class Dispatcher:
         recorder: AttemptRecorder | None = None,
         routing: RoutingSettings | None = None,
         remotes: Mapping[str, Remote] | None = None,
-        price: Callable[[str], Price | None] | None = None,
+        price: Callable[[str], Price | None] = no_price,
         knowledge: Knowledge | None = None,
     ) -> None:
         self.recorder = recorder or AttemptRecorder()
@@ -92,7 +92,7 @@ class Dispatcher:
             profiles or {},
             default_profile,
             self._remotes,
-            price or _unpriced,
+            price,
             knowledge,
         )
 
@@ -248,16 +248,15 @@ class Dispatcher:
         """An attempt that is recorded, and settled however it ends."""
         price = self._router.price(decision.route.remote)
         attempt = await self.recorder.open(request, decision, stopwatch, price)
+        outcome = CANCELLED
         try:
             yield attempt
-        except (asyncio.CancelledError, GeneratorExit):
-            self.recorder.abandon(attempt, CANCELLED)
-            raise
-        except BaseException:
-            self.recorder.abandon(attempt, FAILED)
+        except BaseException as error:
+            if not isinstance(error, asyncio.CancelledError | GeneratorExit):
+                outcome = FAILED
             raise
         finally:
-            self.recorder.abandon(attempt, CANCELLED)
+            self.recorder.abandon(attempt, outcome)
 
     def _max_tokens(self, request: Request) -> int:
         return request.stopping.max_tokens or self._settings.default_max_tokens
@@ -270,8 +269,3 @@ def _may_fall_back(request: Request, decision: Decision, failed: frozenset[str])
     over = decision.route.over_budget
     full = over is not None and over.clause is Clause.CAPACITY and not decision.route.remote
     return not full and len(failed) < _MAX_ATTEMPTS - 1
-
-
-def _unpriced(remote: str) -> None:
-    """Nobody knows what a remote charges."""
-    return None

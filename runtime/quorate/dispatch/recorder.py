@@ -41,6 +41,11 @@ _log = logging.getLogger(__name__)
 class AttemptRecorder:
     """Holds, meters, settles and learns from attempts.
 
+    To open one is to hold what it may take in the budgets, then to reserve that in the ledger, then
+    to meter it. However it ends, meter, budgets and cost models are settled at once, in memory and
+    without a pause in between. Only then the reservation becomes a charge, in one transaction of
+    the ledger: before the last event of a whole answer, and else in the background.
+
     Args:
         budgets: Windows that nobody may overspend; None limits nothing.
         ledger: Keeps what was spent; None keeps nothing.
@@ -86,7 +91,7 @@ class AttemptRecorder:
             price: What the plan's remote charges.
 
         Raises:
-            BudgetSpent: A window has no room for what it may take.
+            BudgetSpent: What it may take does not fit a window.
             Unavailable: The ledger cannot be written, and a remote must not be asked unseen.
         """
         route = decision.route
@@ -100,6 +105,8 @@ class AttemptRecorder:
                 forecast = replace(forecast, joules_q90=max(dearest or 0.0, _LEAST_JOULES))
             ceiling = forecast.usd_ceiling if route.remote else None
             usd = None if ceiling is None else from_float(ceiling)
+            # A window is a limit whatever the policy: best effort runs a plan that exceeds what its
+            # own request asked for, and never one that does not fit a window.
             hold = self.budgets.reserve(request.key, forecast.joules_q90, usd)
             undo.callback(self.budgets.release, hold)
             attempt = Attempt(

@@ -49,6 +49,11 @@ class Knowledge:
         return self.classifier.task(request.prompt.plain_text)
 
 
+def no_price(remote: str) -> None:
+    """Nobody knows what a remote charges."""
+    return None
+
+
 class Router:
     """Takes the snapshots that decisions rest on.
 
@@ -74,7 +79,7 @@ class Router:
         profiles: Mapping[str, NamedPlan],
         default_profile: str = "",
         remotes: Mapping[str, Remote] | None = None,
-        price: Callable[[str], Price | None] = lambda name: None,
+        price: Callable[[str], Price | None] = no_price,
         knowledge: Knowledge | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:

@@ -105,8 +105,8 @@ def _stages(plan: NamedPlan, snapshot: Snapshot, profile: str) -> tuple[DecidedS
         try:
             decision = resolve(stage.plan, snapshot, _NO_SEED, profile)
         except InvalidRequest as error:
-            place = error.field.removeprefix("plan.")
-            raise InvalidRequest(f"plan.cascade.stages[{index}].{place}", error.problem) from error
+            path = error.field.removeprefix("plan.")
+            raise InvalidRequest(f"plan.cascade.stages[{index}].{path}", error.problem) from error
         stages.append(DecidedStage(decision, 0.0 if last else asked))
     return tuple(stages)
 

@@ -11,7 +11,7 @@ from quorate.routing.assess import Assessed
 from quorate.routing.snapshot import Snapshot
 
 _RETRY_SECONDS = 2.0
-_MOST_REASONS = 4
+_MAX_REASONS = 4
 # What a request limits. A full queue, a context and a spent window say so themselves, when they are
 # asked, and when to try again.
 _LIMITS = frozenset({Clause.LATENCY, Clause.ENERGY})
@@ -56,7 +56,7 @@ def nothing_runs(local: Sequence[Assessed], snapshot: Snapshot) -> QuorateError:
         return ModelUnusable(
             "plan", "no model is loaded; name one in the configuration or load one"
         )
-    reasons = "; ".join(_reason(one) for one in local[:_MOST_REASONS])
+    reasons = "; ".join(_reason(one) for one in local[:_MAX_REASONS])
     return Unavailable(f"no plan can run now: {reasons or 'none may be chosen'}")
 
 

@@ -46,5 +46,5 @@ class RoutingRequest:
 
     @property
     def explicit(self) -> bool:
-        """Whether the request spells its plan out, so that no other may take its place."""
+        """Whether the request spells its plan out, so that no other may stand in."""
         return isinstance(self.asked, Plan | CascadePlan)

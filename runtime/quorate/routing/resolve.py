@@ -25,8 +25,8 @@ from quorate.routing.snapshot import Snapshot
 
 DEFAULT_EPSILON = 1e-2
 DEFAULT_WIDTH = 8
-MOST_EPSILON = 0.5
-MOST_WIDTH = 64
+MAX_EPSILON = 0.5
+MAX_WIDTH = 64
 DEFAULT_FORGETTING = 0.9
 """Share of the evidence that Bayesian weights keep from byte to byte: some ten bytes of memory."""
 
@@ -175,12 +175,10 @@ def _weighting(
 def _beam(asked: BeamOptions, alignment: Alignment, statuses: Sequence[ModelStatus]) -> BeamOptions:
     """Checks what was asked and fills in the rest, where the vote is byte-exact."""
     epsilon, width = asked.epsilon, asked.width
-    if epsilon is not None and not 0 <= epsilon <= MOST_EPSILON:
-        raise InvalidRequest(
-            "plan.ensemble.beam.epsilon", f"is {epsilon}; give 0 to {MOST_EPSILON}"
-        )
-    if width is not None and not 1 <= width <= MOST_WIDTH:
-        raise InvalidRequest("plan.ensemble.beam.width", f"is {width}; give 1 to {MOST_WIDTH}")
+    if epsilon is not None and not 0 <= epsilon <= MAX_EPSILON:
+        raise InvalidRequest("plan.ensemble.beam.epsilon", f"is {epsilon}; give 0 to {MAX_EPSILON}")
+    if width is not None and not 1 <= width <= MAX_WIDTH:
+        raise InvalidRequest("plan.ensemble.beam.width", f"is {width}; give 1 to {MAX_WIDTH}")
     if alignment is not Alignment.BYTE_EXACT:
         return BeamOptions()
     smallest = min(statuses, key=lambda status: status.sessions)

@@ -20,8 +20,8 @@ from quorate.routing.resolve import (
     DEFAULT_EPSILON,
     DEFAULT_FORGETTING,
     DEFAULT_WIDTH,
-    MOST_EPSILON,
-    MOST_WIDTH,
+    MAX_EPSILON,
+    MAX_WIDTH,
     resolve,
 )
 from support.routing_cases import service, status
@@ -145,10 +145,10 @@ def test_a_width_beyond_the_sessions_of_a_model_names_it() -> None:
     ("beam", "field"),
     [
         (BeamOptions(epsilon=-1e-9), "epsilon"),
-        (BeamOptions(epsilon=MOST_EPSILON + 0.01), "epsilon"),
+        (BeamOptions(epsilon=MAX_EPSILON + 0.01), "epsilon"),
         (BeamOptions(epsilon=float("nan")), "epsilon"),
         (BeamOptions(width=0), "width"),
-        (BeamOptions(width=MOST_WIDTH + 1), "width"),
+        (BeamOptions(width=MAX_WIDTH + 1), "width"),
     ],
 )
 def test_a_beam_out_of_range_is_refused_with_its_field(

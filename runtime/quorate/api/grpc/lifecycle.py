@@ -29,7 +29,7 @@ _LAST_WORDS_SECONDS = 0.5
 
 
 class GrpcServer:
-    """The gRPC front door.
+    """The server of the gRPC API.
 
     Start it once; ``drain`` and ``stop`` may be called at any time, more than once. Signals are
     the caller's business.
