@@ -9,12 +9,8 @@ from typing import Any
 from quorate.dispatch import AttemptRecorder
 from quorate.request import (
     Accepted,
-    Alignment,
-    CombinationRule,
-    Decision,
     Delta,
     Event,
-    FailurePolicy,
     Finished,
     FinishReason,
     Request,
@@ -22,19 +18,10 @@ from quorate.request import (
     ScoreRequest,
     Token,
     Usage,
-    WeightedModel,
-    Weighting,
 )
+from support.attempts import vote_decision
 
-DECISION = Decision(
-    members=(WeightedModel("a", 0.5), WeightedModel("b", 0.5)),
-    rule=CombinationRule.LINEAR,
-    alignment=Alignment.SAME_VOCABULARY,
-    weighting=Weighting.STATIC,
-    on_failure=FailurePolicy.AUTO,
-    context_tokens=512,
-    seed=7,
-)
+DECISION = vote_decision({"a": 0.5, "b": 0.5})
 FINISHED = Finished(FinishReason.END_OF_GENERATION, Usage(1, 1, 1.0, 2.0))
 
 

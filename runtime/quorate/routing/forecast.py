@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from quorate.costs.prediction import EnergyPrediction, RunShape
@@ -172,10 +172,10 @@ def _from_members(decision: Decision, request: RoutingRequest, snapshot: Snapsho
     if not known:
         return Forecast(prompt_tokens=prompt, generated_tokens=float(request.max_tokens))
     return Forecast(
-        time_ms=_largest([one.time_ms for one in known]),
-        time_q90_ms=_largest([one.time_q90_ms for one in known]),
-        joules=_total([one.joules for one in known]),
-        joules_q90=_total([one.joules_q90 for one in known]),
+        time_ms=_where_known(max, [one.time_ms for one in known]),
+        time_q90_ms=_where_known(max, [one.time_q90_ms for one in known]),
+        joules=_where_known(sum, [one.joules for one in known]),
+        joules_q90=_where_known(sum, [one.joules_q90 for one in known]),
         tier=lowest_tier([one.tier for one in known]),
         prompt_tokens=prompt,
         generated_tokens=max(one.generated_tokens for one in known),
@@ -233,11 +233,8 @@ def _scaled(value: float | None, share: float) -> float | None:
     return None if value is None else value * share
 
 
-def _largest(values: Sequence[float | None]) -> float | None:
+def _where_known(
+    combine: Callable[[Sequence[float]], float], values: Sequence[float | None]
+) -> float | None:
     known = [value for value in values if value is not None]
-    return max(known) if len(known) == len(values) else None
-
-
-def _total(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None
+    return combine(known) if len(known) == len(values) else None

@@ -22,16 +22,9 @@ from quorate.request import (
     Weighting,
 )
 from quorate.v1 import plan_pb2
+from support.attempts import vote_decision
 
-VOTE = Decision(
-    members=(WeightedModel("a", 0.25), WeightedModel("b", 0.75)),
-    rule=CombinationRule.LINEAR,
-    alignment=Alignment.SAME_VOCABULARY,
-    weighting=Weighting.STATIC,
-    on_failure=FailurePolicy.CONTINUE,
-    context_tokens=512,
-    seed=7,
-)
+VOTE = vote_decision({"a": 0.25, "b": 0.75}, on_failure=FailurePolicy.CONTINUE)
 TOO_SLOW = Rejection(Clause.LATENCY, "nine of ten take 90 ms of 50 ms", 90.0, 50.0)
 NO_MODEL = Rejection(Clause.HEALTH, "a is loading")
 FORECAST = Forecast(

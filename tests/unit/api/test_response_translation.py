@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 
-from quorate.api.grpc.translation import decisions, responses
+from quorate.api.grpc.translation import responses
 from quorate.fleet.status import ModelState, ModelStatus
 from quorate.request import (
     Accepted,
     Alignment,
     BeamOptions,
     CombinationRule,
-    Decision,
     Delta,
     Energy,
     EnergyTier,
@@ -29,16 +28,14 @@ from quorate.request import (
     TopCandidate,
     Usage,
     Vote,
-    WeightedModel,
     Weighting,
 )
 from quorate.v1 import inference_pb2, models_pb2, plan_pb2
+from support.attempts import vote_decision
 
-DECISION = Decision(
-    members=(WeightedModel("a", 0.25), WeightedModel("b", 0.75)),
+DECISION = vote_decision(
+    {"a": 0.25, "b": 0.75},
     rule=CombinationRule.GEOMETRIC,
-    alignment=Alignment.SAME_VOCABULARY,
-    weighting=Weighting.STATIC,
     on_failure=FailurePolicy.REPLAY,
     context_tokens=2048,
     seed=2**63 - 1,
@@ -49,10 +46,6 @@ DECISION = Decision(
 @pytest.mark.parametrize(
     ("table", "domain", "wire"),
     [
-        (decisions.RULES, CombinationRule, plan_pb2.CombinationRule),
-        (decisions.ALIGNMENTS, Alignment, plan_pb2.Alignment),
-        (decisions.WEIGHTINGS, set(Weighting) - {Weighting.AUTO}, plan_pb2.Weighting),
-        (decisions.FAILURE_POLICIES, FailurePolicy, plan_pb2.FailurePolicy),
         (responses.NOTICES, NoticeKind, inference_pb2.NoticeKind),
         (responses.REASONS, FinishReason, inference_pb2.FinishReason),
         (responses.TIERS, EnergyTier, inference_pb2.EnergyTier),

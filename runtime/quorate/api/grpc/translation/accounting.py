@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from quorate.access import limits
 from quorate.api.grpc.translation.decisions import KINDS
-from quorate.api.grpc.translation.responses import TIERS
+from quorate.api.grpc.translation.responses import TIERS, energy_message
 from quorate.errors import InvalidRequest
 from quorate.ledger.budgets import WindowStatus
-from quorate.ledger.charges import Charge
+from quorate.ledger.charges import Charge, ModelCharge
 from quorate.ledger.spending import ChargeFilter, Dimension, SpendFilter, SpendRow
 from quorate.metering.account import EnergyTotals
 from quorate.request import EnergyTier, PlanKind, lowest_tier
@@ -101,7 +101,7 @@ def window_message(window: WindowStatus) -> accounting_pb2.BudgetWindow:
 
 def charge_message(charge: Charge) -> accounting_pb2.Charge:
     """Translates a row of the ledger."""
-    message = accounting_pb2.Charge(
+    return accounting_pb2.Charge(
         attempt_id=charge.attempt_id,
         request_id=charge.request_id,
         key=charge.key,
@@ -128,39 +128,34 @@ def charge_message(charge: Charge) -> accounting_pb2.Charge:
         usd=None if charge.usd is None else float(charge.usd),
         prompt_hash=charge.prompt_hash,
         prompt_text=charge.prompt_text or "",
+        energy=energy_message(charge.joules, charge.tier),
+        models=map(_part_message, charge.models),
     )
-    message.energy.tier = TIERS[charge.tier]
-    if charge.joules is not None:
-        message.energy.joules = charge.joules
-    for part in charge.models:
-        shown = message.models.add(
-            model=part.model,
-            prompt_tokens=part.prompt_tokens,
-            cached_prompt_tokens=part.cached_prompt_tokens,
-            generated_tokens=part.generated_tokens,
-            busy_ms=part.busy_ms,
-            usd=None if part.usd is None else float(part.usd),
-        )
-        shown.energy.tier = TIERS[part.tier]
-        if part.joules is not None:
-            shown.energy.joules = part.joules
-    return message
+
+
+def _part_message(part: ModelCharge) -> accounting_pb2.ModelCharge:
+    return accounting_pb2.ModelCharge(
+        model=part.model,
+        prompt_tokens=part.prompt_tokens,
+        cached_prompt_tokens=part.cached_prompt_tokens,
+        generated_tokens=part.generated_tokens,
+        busy_ms=part.busy_ms,
+        usd=None if part.usd is None else float(part.usd),
+        energy=energy_message(part.joules, part.tier),
+    )
 
 
 def spend_message(row: SpendRow) -> accounting_pb2.Spend:
     """Translates the sums of a group."""
-    message = accounting_pb2.Spend(
+    return accounting_pb2.Spend(
         group={dimension.value: value for dimension, value in row.group.items()},
         requests=row.attempts,
         prompt_tokens=row.prompt_tokens,
         generated_tokens=row.generated_tokens,
         without_energy=row.attempts_without_joules,
         usd=None if row.usd is None else float(row.usd),
+        energy=energy_message(row.joules, row.tier),
     )
-    message.energy.tier = TIERS[row.tier]
-    if row.joules is not None:
-        message.energy.joules = row.joules
-    return message
 
 
 def machine_message(totals: Mapping[str, EnergyTotals]) -> accounting_pb2.MachineEnergy:
