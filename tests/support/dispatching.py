@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -71,8 +72,8 @@ class SimulatedMeter:
 
 
 @dataclass
-class Stagehand:
-    """What a test of the dispatcher holds in its hands."""
+class DispatcherHarness:
+    """A dispatcher, and the parts of it that a test plays with or looks into."""
 
     dispatcher: Dispatcher
     cast: Cast
@@ -97,7 +98,7 @@ class Stagehand:
 
 
 @asynccontextmanager
-async def on_stage(
+async def running_dispatcher(
     models: Mapping[str, dict[str, Any]],
     *,
     limits: BudgetLimits | None = None,
@@ -106,7 +107,7 @@ async def on_stage(
     meter: SimulatedMeter | None = None,
     routing: RoutingSettings = NEVER_EXPLORE,
     **rest: Any,
-) -> AsyncIterator[Stagehand]:
+) -> AsyncIterator[DispatcherHarness]:
     """Opens a dispatcher over these models; without a path its ledger is in memory."""
     cast, meter = Cast(), meter or SimulatedMeter()
     fleet = await loaded_fleet(cast, **models)
@@ -117,7 +118,7 @@ async def on_stage(
         fleet, settings or DispatchSettings(), recorder=recorder, routing=routing, **rest
     )
     try:
-        yield Stagehand(dispatcher, cast, recorder, fleet, meter)
+        yield DispatcherHarness(dispatcher, cast, recorder, fleet, meter)
     finally:
         await recorder.flush()
         await ledger.close()
@@ -138,6 +139,14 @@ def steps(*models: str, early: bool = False, confidence: float = 0.6) -> Cascade
 def ask(plan: PlanChoice | None = None, text: str = "x", **rest: Any) -> Request:
     """A greedy request."""
     return Request(TextPrompt(text), plan, **{"sampling": GREEDY, **rest})
+
+
+async def answer(
+    stage: DispatcherHarness, plan: PlanChoice | None = None, **rest: Any
+) -> list[Event]:
+    """All events of a request."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        return [event async for event in stage.dispatcher.generate(ask(plan, **rest))]
 
 
 def text_of(events: list[Event]) -> str:

@@ -8,7 +8,18 @@ from quorate.costs.prediction import CostModel, EnergyModel
 from quorate.costs.profiles import PlanProfile
 from quorate.fleet.status import ModelState, ModelStatus
 from quorate.ledger.prices import Price, PriceBook, PriceOverride
-from quorate.request import Candidate, Clause, Decision, EnergyTier, Plan, Rejection, WeightedModel
+from quorate.request import (
+    Candidate,
+    Clause,
+    Decision,
+    EnergyTier,
+    Plan,
+    PlanChoice,
+    Rejection,
+    WeightedModel,
+)
+from quorate.routing.choose import choose_plan
+from quorate.routing.request import RoutingRequest
 from quorate.routing.snapshot import RemoteStatus, Snapshot
 
 SPREAD = 2.0
@@ -56,6 +67,11 @@ def usd_per_mtok(prompt: float, generated: float) -> Price:
 def remotes(*several: RemoteStatus) -> dict[str, RemoteStatus]:
     """Remotes by name; without any, one that is free and knows no limits."""
     return {one.name: one for one in several or (RemoteStatus("far", usd_per_mtok(0.0, 0.0)),)}
+
+
+def name_of(asked: PlanChoice | None, snapshot: Snapshot, **rest: Any) -> str:
+    """Name of the candidate that is chosen for a request."""
+    return choose_plan(RoutingRequest(asked, **rest), snapshot).route.name
 
 
 def chosen(decision: Decision) -> Candidate:

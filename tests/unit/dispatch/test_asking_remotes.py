@@ -26,10 +26,10 @@ from support.dispatching import (
     DEADLINE_SECONDS,
     GREEDY,
     NEVER_EXPLORE,
-    Stagehand,
+    DispatcherHarness,
     notices,
-    on_stage,
     only,
+    running_dispatcher,
     text_of,
 )
 from support.faulty_remote import CUT, HOLD, FaultyRemote, delta, faulty_remote, refuses, streams
@@ -44,12 +44,12 @@ PRICES = {"far": usd_per_mtok(1000.0, 2000.0)}
 @asynccontextmanager
 async def both(
     *script: Any, limits: BudgetLimits | None = None, routing: RoutingSettings = NEVER_EXPLORE
-) -> AsyncIterator[tuple[Stagehand, FaultyRemote]]:
+) -> AsyncIterator[tuple[DispatcherHarness, FaultyRemote]]:
     async with (
         asyncio.timeout(DEADLINE_SECONDS),
         faulty_remote(*script) as server,
         opened(server.base_url, max_retries=0) as remote,
-        on_stage(
+        running_dispatcher(
             {"a": {"say": "local"}},
             limits=limits,
             routing=routing,
@@ -64,7 +64,7 @@ def ask(plan: Any = None, **rest: Any) -> Request:
     return Request(CHAT, plan, **{"sampling": GREEDY, "stopping": StoppingOptions(16), **rest})
 
 
-async def answer(stage: Stagehand, request: Request) -> list[Event]:
+async def answer(stage: DispatcherHarness, request: Request) -> list[Event]:
     return [event async for event in stage.dispatcher.generate(request)]
 
 

@@ -21,11 +21,11 @@ from quorate.request import (
 )
 from support.dispatching import (
     DEADLINE_SECONDS,
+    DispatcherHarness,
     SimulatedMeter,
-    Stagehand,
     ask,
-    on_stage,
     only,
+    running_dispatcher,
     steps,
 )
 from support.ledgers import reservations
@@ -36,7 +36,7 @@ JOULES = 10.0
 LIMIT = StoppingOptions(max_tokens=11)
 
 
-async def one(stage: Stagehand, plan: Any = None) -> str:
+async def one(stage: DispatcherHarness, plan: Any = None) -> str:
     """How a request ended."""
     begun = False
     try:
@@ -50,12 +50,12 @@ async def one(stage: Stagehand, plan: Any = None) -> str:
     raise AssertionError("a stream ended without an end")
 
 
-def spent(stage: Stagehand) -> float:
+def spent(stage: DispatcherHarness) -> float:
     [window] = stage.recorder.budgets.left("")
     return window.spent
 
 
-async def warm(stage: Stagehand, requests: int = 12) -> None:
+async def warm(stage: DispatcherHarness, requests: int = 12) -> None:
     """Measures the model."""
     for _ in range(requests):
         assert await one(stage, only("a")) == "finished"
@@ -67,7 +67,7 @@ async def test_a_thousand_at_once_spend_no_more_than_a_budget_for_a_hundred(meas
     limit = JOULES * (100 + before)
     chance = random.Random(1)
     async with (
-        on_stage(
+        running_dispatcher(
             MODELS,
             limits=BudgetLimits(joules_per_hour=limit),
             settings=DispatchSettings(max_running=64, max_waiting=1000),
@@ -96,7 +96,10 @@ async def test_a_thousand_at_once_spend_no_more_than_a_budget_for_a_hundred(meas
 
 async def test_of_a_plan_nobody_measured_one_request_goes_first() -> None:
     limits = BudgetLimits(joules_per_hour=1e6)
-    async with on_stage(MODELS, limits=limits) as stage, asyncio.timeout(DEADLINE_SECONDS):
+    async with (
+        running_dispatcher(MODELS, limits=limits) as stage,
+        asyncio.timeout(DEADLINE_SECONDS),
+    ):
         first = stage.dispatcher.generate(ask(only("a")))
         assert isinstance(await anext(first), Accepted)
         others = [asyncio.create_task(one(stage, only("a"))) for _ in range(3)]
@@ -113,7 +116,10 @@ async def test_of_a_plan_nobody_measured_one_request_goes_first() -> None:
 
 async def test_one_that_went_first_and_left_lets_the_next_go_first() -> None:
     limits = BudgetLimits(joules_per_hour=1e6)
-    async with on_stage(MODELS, limits=limits) as stage, asyncio.timeout(DEADLINE_SECONDS):
+    async with (
+        running_dispatcher(MODELS, limits=limits) as stage,
+        asyncio.timeout(DEADLINE_SECONDS),
+    ):
         first = stage.dispatcher.generate(ask(only("a")))
         await anext(first)
         others = [asyncio.create_task(one(stage, only("a"))) for _ in range(3)]
@@ -137,7 +143,7 @@ async def test_where_no_joules_are_limited_or_none_are_metered_nobody_waits() ->
         (Blind(), BudgetLimits(joules_per_hour=1.0)),
     ):
         async with (
-            on_stage(MODELS, limits=limits, meter=meter) as stage,
+            running_dispatcher(MODELS, limits=limits, meter=meter) as stage,
             asyncio.timeout(DEADLINE_SECONDS),
         ):
             both = [stage.dispatcher.generate(ask(only("a"))) for _ in range(2)]
@@ -151,7 +157,7 @@ async def test_a_meter_that_never_knows_does_not_make_everybody_wait_for_ever() 
     meter = SimulatedMeter(known=False)
     limits = BudgetLimits(joules_per_hour=1e6)
     async with (
-        on_stage(MODELS, limits=limits, meter=meter) as stage,
+        running_dispatcher(MODELS, limits=limits, meter=meter) as stage,
         asyncio.timeout(DEADLINE_SECONDS),
     ):
         assert await one(stage, only("a")) == "finished"
@@ -180,7 +186,7 @@ async def test_a_request_may_be_cancelled_at_any_point(seed: int, tmp_path: Path
     limits = BudgetLimits(joules_per_hour=1e6, usd_per_hour=1.0)
     chance, path = random.Random(seed), tmp_path / "ledger.db"
     async with (
-        on_stage(
+        running_dispatcher(
             models, limits=limits, ledger_path=path, profiles={"both": steps("b", "a")}
         ) as stage,
         asyncio.timeout(2 * DEADLINE_SECONDS),

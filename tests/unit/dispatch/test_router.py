@@ -31,7 +31,7 @@ from quorate.request import (
 from quorate.routing.candidates import open_plans
 from quorate.routing.settings import RoutingSettings
 from quorate.routing.snapshot import ResolvedPlan, Snapshot
-from support.dispatching import ask, on_stage, only, steps
+from support.dispatching import ask, only, running_dispatcher, steps
 from support.managed_engines import Cast, loaded_fleet
 from support.remotes import CHAT, opened
 from support.routing_cases import clauses, usd_per_mtok
@@ -180,7 +180,7 @@ async def test_a_score_is_given_by_one_vote() -> None:
     async with routing(profiles, settings=settings) as (router, *_):
         decision = router.decide_for_score(ScoreRequest(TextPrompt("x"), "hello", AutoPlan()))
         assert decision.route.name == "single:b"
-    async with on_stage({"a": {}, "b": {}}) as stage:
+    async with running_dispatcher({"a": {}, "b": {}}) as stage:
         request = ScoreRequest(TextPrompt("x"), "hello", steps("a", "b"))
         with pytest.raises(QuorateError, match="cascade:a>b: a cascade cannot score a text"):
             await stage.dispatcher.score(request)

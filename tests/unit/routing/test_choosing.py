@@ -23,14 +23,10 @@ from quorate.routing.choose import choose_plan
 from quorate.routing.quality import QualityTable, Tally
 from quorate.routing.request import RoutingRequest
 from quorate.routing.settings import RoutingSettings
-from support.routing_cases import chosen, clauses, figures, service, status, took, vote
+from support.routing_cases import chosen, clauses, figures, name_of, service, status, took, vote
 
 AUTO = AutoPlan()
 QUALITY = QualityTable(declared={"a": 0.6, "b": 0.7, "c": 0.6})
-
-
-def name_of(asked: Any, snapshot: Any, **rest: Any) -> str:
-    return choose_plan(RoutingRequest(asked, **rest), snapshot).route.name
 
 
 @pytest.mark.parametrize(

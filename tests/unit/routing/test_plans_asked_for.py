@@ -25,14 +25,10 @@ from quorate.routing.quality import QualityTable
 from quorate.routing.request import RoutingRequest
 from quorate.routing.settings import RoutingSettings
 from quorate.routing.snapshot import QueueState, Remaining
-from support.routing_cases import clauses, remotes, service, status, took, vote
+from support.routing_cases import clauses, name_of, remotes, service, status, took, vote
 
 AUTO = AutoPlan()
 QUALITY = QualityTable(declared={"a": 0.6, "b": 0.7})
-
-
-def name_of(asked: Any, snapshot: Any, **rest: Any) -> str:
-    return choose_plan(RoutingRequest(asked, **rest), snapshot).route.name
 
 
 @pytest.mark.parametrize("asked", [ProfilePlan("dear"), None])
