@@ -110,7 +110,7 @@ def test_a_key_of_the_configuration_is_read() -> None:
         ({"token": "x"}, "keys.a.token: unknown key; did you mean token_env?"),
     ],
 )
-def test_a_key_that_is_wrong_is_refused_with_its_place(table: dict[str, Any], problem: str) -> None:
+def test_a_key_that_is_wrong_is_refused_under_its_name(table: dict[str, Any], problem: str) -> None:
     with pytest.raises(SettingsError) as refusal:
         KeySettings.from_mapping(table, "keys.a")
     assert refusal.value.message.startswith(problem)

@@ -1,16 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import Any
-
-import pytest
 
 from quorate.api.grpc.translation import decisions
 from quorate.request import (
-    Alignment,
     Candidate,
     Clause,
-    CombinationRule,
     DecidedStage,
     Decision,
     FailurePolicy,
@@ -19,7 +14,6 @@ from quorate.request import (
     Rejection,
     Route,
     WeightedModel,
-    Weighting,
 )
 from quorate.v1 import plan_pb2
 from support.attempts import vote_decision
@@ -50,23 +44,6 @@ def shown(decision: Decision) -> plan_pb2.Decision:
 
 def routed(**route: object) -> plan_pb2.Decision:
     return shown(replace(VOTE, route=replace(Route(), **route)))
-
-
-@pytest.mark.parametrize(
-    ("table", "domain", "wire"),
-    [
-        (decisions.KINDS, PlanKind, plan_pb2.PlanKind),
-        (decisions.CLAUSES, Clause, plan_pb2.Clause),
-        (decisions.RULES, CombinationRule, plan_pb2.CombinationRule),
-        (decisions.ALIGNMENTS, Alignment, plan_pb2.Alignment),
-        (decisions.WEIGHTINGS, set(Weighting) - {Weighting.AUTO}, plan_pb2.Weighting),
-        (decisions.FAILURE_POLICIES, FailurePolicy, plan_pb2.FailurePolicy),
-    ],
-)
-def test_every_value_has_one_of_its_own_on_the_wire(table: Any, domain: Any, wire: Any) -> None:
-    assert set(table) == set(domain)
-    assert len(set(table.values())) == len(table)
-    assert {*table.values(), 0} == set(wire.values())
 
 
 def test_a_plain_vote_has_a_kind_and_nothing_beside_it() -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from quorate.api.grpc.translation import responses
+from quorate.api.grpc.translation import decisions, responses
 from quorate.fleet.status import ModelState, ModelStatus
 from quorate.request import (
     Accepted,
     Alignment,
     BeamOptions,
+    Clause,
     CombinationRule,
     Delta,
     Energy,
@@ -23,6 +24,7 @@ from quorate.request import (
     ModelUsage,
     Notice,
     NoticeKind,
+    PlanKind,
     Score,
     Token,
     TopCandidate,
@@ -46,6 +48,12 @@ DECISION = vote_decision(
 @pytest.mark.parametrize(
     ("table", "domain", "wire"),
     [
+        (decisions.KINDS, PlanKind, plan_pb2.PlanKind),
+        (decisions.CLAUSES, Clause, plan_pb2.Clause),
+        (decisions.RULES, CombinationRule, plan_pb2.CombinationRule),
+        (decisions.ALIGNMENTS, Alignment, plan_pb2.Alignment),
+        (decisions.WEIGHTINGS, set(Weighting) - {Weighting.AUTO}, plan_pb2.Weighting),
+        (decisions.FAILURE_POLICIES, FailurePolicy, plan_pb2.FailurePolicy),
         (responses.NOTICES, NoticeKind, inference_pb2.NoticeKind),
         (responses.REASONS, FinishReason, inference_pb2.FinishReason),
         (responses.TIERS, EnergyTier, inference_pb2.EnergyTier),

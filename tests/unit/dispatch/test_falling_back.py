@@ -116,8 +116,8 @@ async def test_a_queue_that_is_full_is_not_tried_with_another_plan(
     """Every plan waits in the same queue."""
     settings = DispatchSettings(max_running=1, max_waiting=0)
     async with running_dispatcher(MODELS, settings=settings, routing=ROUTING) as stage:
-        inside = stage.dispatcher.generate(ask(AutoPlan()))
-        await anext(inside)
+        running = stage.dispatcher.generate(ask(AutoPlan()))
+        await anext(running)
         decisions: list[Decision] = []
         decide = Router.decide
 
@@ -129,7 +129,7 @@ async def test_a_queue_that_is_full_is_not_tried_with_another_plan(
         with pytest.raises(Overloaded):
             await answer(stage, AutoPlan())
         assert len(decisions) == 1
-        await inside.aclose()
+        await running.aclose()
         assert [row.outcome for row in await stage.charges()] == ["cancelled"]
 
 
@@ -169,14 +169,14 @@ async def test_nothing_stays_held_however_an_attempt_ends(known: bool) -> None:
 async def test_a_model_that_was_unloaded_while_the_request_waited_gives_way() -> None:
     settings = DispatchSettings(max_running=1)
     async with running_dispatcher(MODELS, settings=settings, routing=ROUTING) as stage:
-        inside = stage.dispatcher.generate(ask(only("b")))
-        await anext(inside)
+        running = stage.dispatcher.generate(ask(only("b")))
+        await anext(running)
         waiting = asyncio.create_task(answer(stage, AutoPlan()))
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not stage.dispatcher.waiting:
                 await asyncio.sleep(0)
         await stage.fleet.unload("a")
-        await inside.aclose()
+        await running.aclose()
         events = await waiting
         assert text_of(events) == "two"
         assert isinstance(events[-1], Finished)

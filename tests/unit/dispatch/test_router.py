@@ -132,8 +132,8 @@ async def test_what_is_known_of_a_remote_reaches_the_decision() -> None:
         routing(remotes={"far": remote}, prices={"far": price}) as (router, *_),
     ):
         sampling = SamplingOptions(min_p=0.5)
-        wanted = Request(CHAT, AutoPlan(), sampling, budget=Budget(usd=0.0))
-        decision = decided(router, wanted, failed=frozenset({"remote:far"}))
+        asked = Request(CHAT, AutoPlan(), sampling, budget=Budget(usd=0.0))
+        decision = decided(router, asked, failed=frozenset({"remote:far"}))
         told = {one.clause: one.message for one in decision.route.candidates[-1].rejections}
         assert list(told) == [
             Clause.FAILED_BEFORE,
@@ -144,7 +144,7 @@ async def test_what_is_known_of_a_remote_reaches_the_decision() -> None:
         ]
         assert "min_p" in told[Clause.UNSUPPORTED]
         await remote.close()
-        decision = decided(router, wanted)
+        decision = decided(router, asked)
         assert "it is closed" in [one.message for one in decision.route.candidates[-1].rejections]
 
 

@@ -192,7 +192,7 @@ def test_without_a_remote_the_plan_runs_all_the_same_and_says_what_it_exceeds(ca
 def test_the_policy_to_reject_refuses_what_a_request_limits_and_nothing_else(case: str) -> None:
     asked, snapshot, (clause, _, _) = OVER[case]
     alone = replace(snapshot, remotes={}, settings=RoutingSettings(policy="reject"))
-    # A window that is spent refuses by itself, with the time when there is room again.
+    # A window that is spent refuses by itself, and says when to try again.
     limits = {Clause.LATENCY, Clause.ENERGY}
     if clause in limits:
         with pytest.raises(OverBudget) as refusal:
