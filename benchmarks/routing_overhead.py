@@ -12,8 +12,8 @@ from figures import Figure, figure, say
 
 from quorate.costs.cost_model import FinishedRun
 from quorate.costs.prediction import RunShape
-from quorate.dispatch.books import Books
-from quorate.dispatch.gate import Gate
+from quorate.dispatch.admission_queue import AdmissionQueue
+from quorate.dispatch.recorder import AttemptRecorder
 from quorate.dispatch.router import Router
 from quorate.fleet.fleet import Fleet
 from quorate.fleet.status import ModelState, ModelStatus
@@ -77,13 +77,13 @@ def measure_overhead() -> list[Figure]:
 def _router() -> Router:
     statuses = {f"model-{i}": _status(f"model-{i}") for i in range(_MODELS)}
     profiles = _profiles()
-    books = Books()
+    recorder = AttemptRecorder()
     for name in statuses:
-        _teach(books, f"single:{name}")
+        _teach(recorder, f"single:{name}")
     for plan in profiles.values():
         for vote in [plan] if isinstance(plan, Plan) else [stage.plan for stage in plan.stages]:
             members = "+".join(member.model for member in vote.members)
-            _teach(books, f"ensemble:{members}:same_vocabulary:static")
+            _teach(recorder, f"ensemble:{members}:same_vocabulary:static")
     settings = RemoteSettings(
         base_url="http://127.0.0.1:9/v1",
         model="any",
@@ -93,8 +93,8 @@ def _router() -> Router:
     )
     remotes = {f"remote-{i}": Remote(f"remote-{i}", settings) for i in range(_REMOTES)}
     fleet = cast(Fleet, _StatusesOnly(statuses))
-    gate = Gate(64, 256)
-    return Router(fleet, gate, books, RoutingSettings(), profiles, "", remotes)
+    queue = AdmissionQueue(64, 256)
+    return Router(fleet, queue, recorder, RoutingSettings(), profiles, "", remotes)
 
 
 def _profiles() -> dict[str, NamedPlan]:
@@ -120,8 +120,8 @@ def _status(name: str) -> ModelStatus:
     )
 
 
-def _teach(books: Books, key: str) -> None:
+def _teach(recorder: AttemptRecorder, key: str) -> None:
     for i in range(30):
         shape = RunShape(20.0 + 7 * i, 8.0 + 3 * (i % 9), 1.0 + i % 3)
         run: dict[str, Any] = {"joules": 3.0 + i, "tier": EnergyTier.ESTIMATED}
-        books.costs.observe(key, FinishedRun(shape, 100.0 + 20 * i, 30.0, **run))
+        recorder.costs.observe(key, FinishedRun(shape, 100.0 + 20 * i, 30.0, **run))

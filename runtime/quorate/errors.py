@@ -1,7 +1,8 @@
 """The error tree of the runtime.
 
-Every error that leaves a room is one of these; foreign errors are translated at the seam where
-they enter. ``server.errors`` maps each class to a gRPC status, and a test fails on an unmapped one.
+Every error that leaves a package is one of these; foreign errors are translated at the seam where
+they enter. ``api.grpc.errors`` maps each class to a gRPC status, and a test fails on an unmapped
+one.
 
 ::
 

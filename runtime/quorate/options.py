@@ -1,7 +1,8 @@
 """Tables of options: from a mapping, as TOML gives it, to a frozen dataclass.
 
-Each room declares its options as a dataclass; what a value may be stands with its field. Unknown
-names, wrong types and values out of range are refused with the full name of the key.
+Each package declares its options as a dataclass; what a value may be stands with its field. Unknown
+names, wrong types and values out of range are refused with the full name of the key. That is here
+and below all of them because four packages had begun to check TOML tables, each in its own way.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ async def spent_by_eight(service: Service, client: Client, models: list[str]) ->
     for one in heard:
         await one.end()
     rows = await charges_once(client, lambda rows: len(rows) == 8)
-    service.dispatcher.books.meter.tick()
+    service.dispatcher.recorder.meter.tick()
     machine = (await client.spend()).machine
     by_id = {row.request_id: row for row in rows}
     assert by_id["left"].outcome == "cancelled"
@@ -125,7 +125,7 @@ async def test_the_same_with_real_models_again_and_again(tmp_path: Path) -> None
         assert_conserved(spent)
         # Nothing drifts: what comes after it adds up as well.
         more = [await answer(client, "Tell me", model="a", max_tokens=16) for _ in range(5)]
-        service.dispatcher.books.meter.tick()
+        service.dispatcher.recorder.meter.tick()
         later = (await client.spend()).machine
     told = spent.told + math.fsum(joules_of(one.usage) for one in more)
     assert_conserved(Spent(told, spent.untold, later))
@@ -166,7 +166,7 @@ async def test_what_requests_and_idle_and_nobody_took_is_what_simulated_counters
         spent = await spent_by_eight(service, client, ["a", "b"])
         burning.cancel()
         await asyncio.gather(burning, return_exceptions=True)
-        service.dispatcher.books.meter.tick()
+        service.dispatcher.recorder.meter.tick()
         last = (await client.spend()).machine
     assert spent.machine.tier == inference_pb2.ENERGY_TIER_MEASURED
     assert spent.machine.idle_joules > 0

@@ -126,7 +126,7 @@ async def test_nor_is_more_spent_where_some_leave_at_any_time(
         await asyncio.gather(*(left_after(one, luck.randrange(TOKENS)) for one in leaving))
         await asyncio.gather(*(one.task for one in heard), return_exceptions=True)
         window = await nothing_is_held(client)
-        await service.dispatcher.books.flush()
+        await service.dispatcher.recorder.flush()
         rows = await charges_once(client, bool, page_size=1000)
         paid = [row for row in rows if row.usd]
     whole = [one for one in heard if one.finished]

@@ -1,13 +1,16 @@
-"""A dispatcher over scripted models, with books that a test can read."""
+"""A dispatcher over scripted models, with a ledger and budgets that a test can read."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from quorate.dispatch import Books, Dispatcher, DispatchSettings
+from quorate.dispatch import AttemptRecorder, Dispatcher, DispatchSettings
+from quorate.fleet.fleet import Fleet
 from quorate.ledger.budgets import Budgets
 from quorate.ledger.charges import Charge
 from quorate.ledger.ledger import Ledger
@@ -69,24 +72,25 @@ class SimulatedMeter:
 
 
 @dataclass
-class Stagehand:
-    """What a test of the dispatcher holds in its hands."""
+class DispatcherHarness:
+    """A dispatcher, and the parts of it that a test plays with or looks into."""
 
     dispatcher: Dispatcher
     cast: Cast
-    books: Books
+    recorder: AttemptRecorder
+    fleet: Fleet
     meter: SimulatedMeter = field(default_factory=SimulatedMeter)
 
     async def charges(self) -> list[Charge]:
         """All rows of the ledger, the earliest settled first."""
-        await self.books.flush()
-        assert self.books.ledger is not None
-        rows, _ = await self.books.ledger.list_charges(page_size=1000)
+        await self.recorder.flush()
+        assert self.recorder.ledger is not None
+        rows, _ = await self.recorder.ledger.list_charges(page_size=1000)
         return list(reversed(rows))
 
     def held(self) -> list[float]:
         """What every window of everybody holds."""
-        return [window.held for window in self.books.budgets.status("")]
+        return [window.held for window in self.recorder.budgets.status("")]
 
     def sessions_opened(self, model: str) -> int:
         """How many sessions a model has opened so far; to be asked once."""
@@ -94,28 +98,29 @@ class Stagehand:
 
 
 @asynccontextmanager
-async def on_stage(
+async def running_dispatcher(
     models: Mapping[str, dict[str, Any]],
     *,
     limits: BudgetLimits | None = None,
     settings: DispatchSettings | None = None,
+    ledger_path: Path | None = None,
     meter: SimulatedMeter | None = None,
     routing: RoutingSettings = NEVER_EXPLORE,
     **rest: Any,
-) -> AsyncIterator[Stagehand]:
-    """Opens a dispatcher over these models, with a ledger in memory."""
+) -> AsyncIterator[DispatcherHarness]:
+    """Opens a dispatcher over these models; without a path its ledger is in memory."""
     cast, meter = Cast(), meter or SimulatedMeter()
     fleet = await loaded_fleet(cast, **models)
-    ledger = Ledger.open(None)
+    ledger = Ledger.open(ledger_path)
     budgets = Budgets(BudgetSettings(limits or BudgetLimits()))
-    books = Books(budgets, ledger, meter)
+    recorder = AttemptRecorder(budgets, ledger, meter)
     dispatcher = Dispatcher(
-        fleet, settings or DispatchSettings(), books=books, routing=routing, **rest
+        fleet, settings or DispatchSettings(), recorder=recorder, routing=routing, **rest
     )
     try:
-        yield Stagehand(dispatcher, cast, books, meter)
+        yield DispatcherHarness(dispatcher, cast, recorder, fleet, meter)
     finally:
-        await books.flush()
+        await recorder.flush()
         await ledger.close()
         await fleet.close()
 
@@ -134,6 +139,14 @@ def steps(*models: str, early: bool = False, confidence: float = 0.6) -> Cascade
 def ask(plan: PlanChoice | None = None, text: str = "x", **rest: Any) -> Request:
     """A greedy request."""
     return Request(TextPrompt(text), plan, **{"sampling": GREEDY, **rest})
+
+
+async def answer(
+    stage: DispatcherHarness, plan: PlanChoice | None = None, **rest: Any
+) -> list[Event]:
+    """All events of a request."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        return [event async for event in stage.dispatcher.generate(ask(plan, **rest))]
 
 
 def text_of(events: list[Event]) -> str:

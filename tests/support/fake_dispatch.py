@@ -6,15 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from quorate.dispatch import Books
+from quorate.dispatch import AttemptRecorder
 from quorate.request import (
     Accepted,
-    Alignment,
-    CombinationRule,
-    Decision,
     Delta,
     Event,
-    FailurePolicy,
     Finished,
     FinishReason,
     Request,
@@ -22,19 +18,10 @@ from quorate.request import (
     ScoreRequest,
     Token,
     Usage,
-    WeightedModel,
-    Weighting,
 )
+from support.attempts import vote_decision
 
-DECISION = Decision(
-    members=(WeightedModel("a", 0.5), WeightedModel("b", 0.5)),
-    rule=CombinationRule.LINEAR,
-    alignment=Alignment.SAME_VOCABULARY,
-    weighting=Weighting.STATIC,
-    on_failure=FailurePolicy.AUTO,
-    context_tokens=512,
-    seed=7,
-)
+DECISION = vote_decision({"a": 0.5, "b": 0.5})
 FINISHED = Finished(FinishReason.END_OF_GENERATION, Usage(1, 1, 1.0, 2.0))
 
 
@@ -57,7 +44,7 @@ class FakeDispatcher:
 
     def __init__(self, script: Callable[[Request], AsyncIterator[Event]]) -> None:
         self._script = script
-        self.books = Books()
+        self.recorder = AttemptRecorder()
         self.requests: list[Any] = []
         self.running = 0
         self.started = asyncio.Event()

@@ -9,8 +9,19 @@ from quorate.costs.prediction import EnergyModel, RunModel
 from quorate.fleet.status import ModelState, ModelStatus
 from quorate.ledger.price_book import PriceBook, PriceOverride
 from quorate.ledger.prices import Price
-from quorate.request import Candidate, Clause, Decision, EnergyTier, Plan, Rejection, WeightedModel
-from quorate.routing.snapshot import Remote, Snapshot
+from quorate.request import (
+    Candidate,
+    Clause,
+    Decision,
+    EnergyTier,
+    Plan,
+    PlanChoice,
+    Rejection,
+    WeightedModel,
+)
+from quorate.routing.choose import choose_plan
+from quorate.routing.request import RoutingRequest
+from quorate.routing.snapshot import RemoteStatus, Snapshot
 
 SPREAD = 2.0
 """Nine answers of ten take no more than twice what is expected, in time and energy."""
@@ -54,9 +65,14 @@ def usd_per_mtok(prompt: float, generated: float) -> Price:
     return price
 
 
-def remotes(*several: Remote) -> dict[str, Remote]:
+def remotes(*several: RemoteStatus) -> dict[str, RemoteStatus]:
     """Remotes by name; without any, one that is free and knows no limits."""
-    return {one.name: one for one in several or (Remote("far", usd_per_mtok(0.0, 0.0)),)}
+    return {one.name: one for one in several or (RemoteStatus("far", usd_per_mtok(0.0, 0.0)),)}
+
+
+def name_of(asked: PlanChoice | None, snapshot: Snapshot, **rest: Any) -> str:
+    """Name of the candidate that is chosen for a request."""
+    return choose_plan(RoutingRequest(asked, **rest), snapshot).route.name
 
 
 def chosen(decision: Decision) -> Candidate:

@@ -1,1 +1,1 @@
-"""Who may do what: keys and rights, and the record of a request. What every front door needs."""
+"""What every API needs, below them all: keys and rights, limits of fields, request records."""

@@ -79,6 +79,21 @@ class Caller:
         if right not in self.rights:
             raise PermissionDenied(f"key {self.key} does not have the right {right!r}")
 
+    def visible_key(self, asked: str | None) -> str | None:
+        """Name of the key whose spending is asked for and may be seen; None for everybody's.
+
+        Args:
+            asked: Name of a key; None asks for all that the caller may see.
+
+        Raises:
+            PermissionDenied: It is another's, and the right to see that is missing.
+        """
+        if asked is None:
+            return None if ACCOUNTING in self.rights else self.key
+        if asked != self.key:
+            self.require(ACCOUNTING)
+        return asked
+
 
 class KeyRing:
     """The keys of a server. Tokens are kept as hashes, and compared in constant time.

@@ -1,13 +1,18 @@
-"""What is known of the RPC that the current task answers."""
+"""What is known of the call that the current task answers."""
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from quorate.access import limits
 from quorate.access.keys import Caller
 from quorate.request import CascadePlan, Decision, Plan, PlanChoice
+
+_log = logging.getLogger("quorate.requests")
 
 
 @dataclass(slots=True)
@@ -15,10 +20,10 @@ class RequestRecord:
     """Grows while a request is served and becomes its line in the log. Holds no prompt text.
 
     Attributes:
-        method: Full name of the RPC, such as ``/quorate.v1.InferenceService/Generate``.
+        method: Full name of what is called, such as ``/quorate.v1.InferenceService/Generate``.
         request_id: Made up at first; the caller's own once it is known.
         models: Models asked for, then those that were decided on.
-        status: Name of the gRPC status that ended it.
+        status: Name of the status that ended it, as gRPC calls it.
         caller: Who makes the call.
     """
 
@@ -29,8 +34,12 @@ class RequestRecord:
     caller: Caller = field(default_factory=Caller)
 
     def identify(self, request_id: str) -> None:
-        """Notes the id the caller chose, "" for none, before anything else can be refused."""
-        self.request_id = request_id or self.request_id
+        """Notes the id the caller chose, "" for none, before anything else can be refused.
+
+        Raises:
+            InvalidRequest: It would garble the log; see ``limits.request_id``.
+        """
+        self.request_id = limits.request_id("request_id", request_id) or self.request_id
 
     def ask(self, plan: PlanChoice | None) -> None:
         """Notes what the caller asked for."""
@@ -49,6 +58,18 @@ class RequestRecord:
         """Notes the models concerned."""
         self.models = tuple(models)
 
+    def log(self, seconds: float) -> None:
+        """Writes the line of a call that took so long."""
+        _log.info(
+            "method=%s status=%s duration_ms=%.1f request_id=%s%s models=%s",
+            self.method.removeprefix("/"),
+            self.status,
+            seconds * 1e3,
+            json.dumps(self.request_id),
+            f" key={json.dumps(self.caller.key)}" if self.caller.key else "",
+            json.dumps(self.models),
+        )
+
 
 CURRENT: ContextVar[RequestRecord] = ContextVar("quorate_request")
-"""The record of the RPC that this task answers; set by the interceptor."""
+"""The record of the call that this task answers; set by the API that was called."""

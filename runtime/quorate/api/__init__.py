@@ -1,1 +1,1 @@
-"""The front doors of the service: one package for each protocol, all on the same dispatch."""
+"""The APIs of the service: one package for each protocol, all on the same dispatch."""

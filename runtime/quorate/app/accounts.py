@@ -1,4 +1,4 @@
-"""Opens the books of a service: energy meter, budgets, ledger, and what plans cost here."""
+"""Opens what a service records its attempts in: energy meter, budgets, ledger, costs of plans."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from quorate.costs.cost_model import CostModels
 from quorate.costs.machine import this_machine
 from quorate.costs.store import CostStore
-from quorate.dispatch import Books
+from quorate.dispatch import AttemptRecorder
 from quorate.errors import QuorateError
 from quorate.fleet.fleet import Fleet
 from quorate.ledger.budgets import Budgets
@@ -30,10 +30,10 @@ _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def open_books(
+async def open_recorder(
     settings: Settings, fleet: Fleet, home: Path, machine: Host | None = None
-) -> AsyncIterator[tuple[Books, Sequence[str]]]:
-    """The books, kept for as long as the context lasts, and what the energy in them rests on.
+) -> AsyncIterator[tuple[AttemptRecorder, Sequence[str]]]:
+    """The recorder, open for as long as the context lasts, and what its energy figures rest on.
 
     Args:
         settings: The configuration.
@@ -64,21 +64,21 @@ async def open_books(
     budgets = Budgets(settings.budgets)
     now = time.time()
     budgets.restore(await ledger.spent_since(now - _DAY_SECONDS), now)
-    books = Books(budgets, ledger, meter, loaded.costs, settings.routing.version)
+    recorder = AttemptRecorder(budgets, ledger, meter, loaded.costs, settings.routing.version)
     tasks = [
         asyncio.create_task(_tick(meter, settings.energy.window_seconds)),
-        asyncio.create_task(_save_now_and_then(books.costs, store, identities)),
+        asyncio.create_task(_save_now_and_then(recorder.costs, store, identities)),
         asyncio.create_task(_compact_daily(ledger, settings.ledger.keep_days)),
     ]
     try:
-        yield books, notes
+        yield recorder, notes
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await books.flush()
+        await recorder.flush()
         await ledger.close()
-        await _save(books.costs, store, identities)
+        await _save(recorder.costs, store, identities)
 
 
 class Identities:

@@ -90,5 +90,5 @@ class Prober:
             quiet = 0.0 if self._dispatcher.running else quiet + step
 
     def _is_cold(self, model: str) -> bool:
-        known = self._dispatcher.books.costs.snapshot().get(f"single:{model}")
+        known = self._dispatcher.recorder.costs.snapshot().get(f"single:{model}")
         return known is None or known.run.cold

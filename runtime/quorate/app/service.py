@@ -12,7 +12,7 @@ from typing import Any
 
 from quorate.access.keys import KeyRing
 from quorate.api.grpc.lifecycle import GrpcServer
-from quorate.app.accounts import open_books
+from quorate.app.accounts import open_recorder
 from quorate.app.knowledge import KnowledgeKeeper
 from quorate.app.probing import Prober
 from quorate.app.remotes import open_remotes
@@ -71,8 +71,8 @@ async def running(
     for model in settings.models:
         fleet.add(sources.configured(model))
     async with AsyncExitStack() as stack:
-        accounts = open_books(settings, fleet, registry.home, machine)
-        books, energy = await stack.enter_async_context(accounts)
+        accounts = open_recorder(settings, fleet, registry.home, machine)
+        recorder, energy = await stack.enter_async_context(accounts)
         stack.push_async_callback(fleet.close)
         remotes, price = await stack.enter_async_context(open_remotes(settings.remotes))
         keeper = KnowledgeKeeper(settings, registry.home)
@@ -82,7 +82,7 @@ async def running(
             settings.dispatch,
             settings.profiles,
             settings.default_profile,
-            books=books,
+            recorder=recorder,
             routing=settings.routing,
             remotes=remotes,
             price=price,

@@ -1,7 +1,7 @@
-"""One request from admission to account. Falls back before the first byte only."""
+"""One request from its admission to its charge. Falls back before the first byte only."""
 
-from quorate.dispatch.books import Books
 from quorate.dispatch.dispatcher import Dispatcher
+from quorate.dispatch.recorder import AttemptRecorder
 from quorate.dispatch.settings import DispatchSettings
 
-__all__ = ["Books", "DispatchSettings", "Dispatcher"]
+__all__ = ["AttemptRecorder", "DispatchSettings", "Dispatcher"]

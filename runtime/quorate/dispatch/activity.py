@@ -24,10 +24,13 @@ class _Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """A request that uses some models since a moment."""
+class ActivitySpan:
+    """A request that uses some models since a moment.
 
-    models: tuple[str, ...]
+    Attributes:
+        before: Request-seconds of each of them until then.
+    """
+
     since: float
     before: Mapping[str, float]
 
@@ -48,18 +51,17 @@ class Activity:
         """Requests that use each model now; those that nobody uses may be missing."""
         return {model: count.now for model, count in self._counts.items()}
 
-    def enter(self, models: Iterable[str]) -> Visit:
-        """A request begins to use these models."""
+    def begin(self, models: Iterable[str]) -> ActivitySpan:
+        """A request begins to use these models, each named once."""
         moment = self._clock()
-        names = tuple(models)
         before = {}
-        for model in names:
+        for model in models:
             count = self._counts.setdefault(model, _Count(changed_at=moment))
             before[model] = count.at(moment)
             count.add(1, moment)
-        return Visit(names, moment, before)
+        return ActivitySpan(moment, before)
 
-    def leave(self, visit: Visit) -> float:
+    def end(self, span: ActivitySpan) -> float:
         """It no longer does.
 
         Returns:
@@ -67,10 +69,9 @@ class Activity:
         """
         moment = self._clock()
         busiest = 1.0
-        for model in visit.models:
+        for model, before in span.before.items():
             count = self._counts[model]
-            if moment > visit.since:
-                mean = (count.at(moment) - visit.before[model]) / (moment - visit.since)
-                busiest = max(busiest, mean)
+            if moment > span.since:
+                busiest = max(busiest, (count.at(moment) - before) / (moment - span.since))
             count.add(-1, moment)
         return busiest

@@ -8,7 +8,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from quorate.dispatch.attempt import Attempt, RemoteSpent, Run
+from quorate.dispatch.attempt import Attempt, RemoteCall, Run
+from quorate.dispatch.stopwatch import Stopwatch
 from quorate.dispatch.voting import open_ensemble, steps
 from quorate.errors import RemoteFailed
 from quorate.fleet.fleet import Fleet
@@ -20,32 +21,21 @@ _STALL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """The plan runs: from here on the request belongs to it, and no other takes its place."""
+class Started:
+    """The plan runs: from here on the request belongs to it, and no other stands in."""
 
 
-Part: TypeAlias = Begun | Delta | Notice | FinishReason
-"""``Begun``, then deltas and notices, at last why the answer ended."""
+Part: TypeAlias = Started | Delta | Notice | FinishReason
+"""``Started``, then deltas and notices, at last why the answer ended."""
 
 
-def vote(
-    fleet: Fleet, request: Request, attempt: Attempt, wanted: int
-) -> AsyncGenerator[Part, None]:
-    """Answers with one vote.
-
-    Raises:
-        QuorateError: What ``open_ensemble`` and the decode loop raise.
-    """
-    return stage_run(attempt.decision, fleet, request, request.response, attempt, wanted)
-
-
-async def stage_run(
+async def run_vote(
     decision: Decision,
     fleet: Fleet,
     request: Request,
     response: ResponseOptions,
     attempt: Attempt,
-    wanted: int,
+    max_tokens: int,
 ) -> AsyncGenerator[Part, None]:
     """Runs one vote of an attempt and notes in it what it took.
 
@@ -55,14 +45,14 @@ async def stage_run(
         request: What is asked.
         response: What each step shows.
         attempt: It belongs to.
-        wanted: Most tokens of the answer.
+        max_tokens: Most tokens of the answer.
     """
     started_at = time.perf_counter()
-    async with open_ensemble(fleet, request.prompt, decision, wanted) as ensemble:
+    async with open_ensemble(fleet, request.prompt, decision, max_tokens) as ensemble:
         run = Run(decision, ensemble, started_at, ensemble.waited_seconds)
         attempt.runs.append(run)
-        yield Begun()
-        answer = steps(ensemble, decision, request, response, wanted)
+        yield Started()
+        answer = steps(ensemble, decision, request, response, max_tokens)
         async with aclosing(answer):
             async for step in answer:
                 if isinstance(step, FinishReason):
@@ -75,59 +65,64 @@ async def stage_run(
 
 
 async def ask_remote(
-    remote: Remote, request: Request, attempt: Attempt, wanted: int
+    remote: Remote, request: Request, call: RemoteCall, stopwatch: Stopwatch, max_tokens: int
 ) -> AsyncGenerator[Part, None]:
     """Answers with a remote API.
+
+    Args:
+        remote: The remote.
+        request: What is asked.
+        call: Notes what the remote was asked for and gave.
+        stopwatch: Runs since the request arrived.
+        max_tokens: Most tokens of the answer.
 
     Raises:
         RemoteFailed: It failed; after a piece was given, too.
         DeadlinePassed: The caller's deadline ended first.
     """
-    spent = RemoteSpent(remote.name)
-    attempt.remote = spent
     asked = RemoteRequest(
         prompt=request.prompt,
-        max_tokens=wanted,
+        max_tokens=max_tokens,
         sampling=request.sampling,
         stop=request.stopping.stop,
         max_bytes=request.stopping.max_bytes,
-        deadline_seconds=_seconds_left(request, attempt),
+        deadline_seconds=_seconds_left(request, stopwatch),
     )
-    begun = False
-    spent.asked = True
+    started = False
+    call.asked = True
     try:
         async with aclosing(remote.generate(asked)) as events:
             async for event in events:
-                if not begun:
-                    begun = True
-                    yield Begun()
+                if not started:
+                    started = True
+                    yield Started()
                 if isinstance(event, RemoteText):
-                    spent.generated_tokens = event.streamed_tokens
+                    call.generated_tokens = event.streamed_tokens
                     yield Delta(event.text, ())
                 else:
-                    _note_end(spent, event)
+                    _note_end(call, event)
                     yield event.finish_reason
     except RemoteFailed:
         # An error instead of an answer is not charged for.
-        spent.asked = begun
+        call.asked = started
         raise
 
 
-def _seconds_left(request: Request, attempt: Attempt) -> float | None:
+def _seconds_left(request: Request, stopwatch: Stopwatch) -> float | None:
     """Time until the caller's deadline, which is the end of retries as well."""
     if request.deadline_seconds is None:
         return None
-    return max(0.0, request.deadline_seconds - attempt.stopwatch.duration_ms / 1000.0)
+    return max(0.0, request.deadline_seconds - stopwatch.duration_ms / 1000.0)
 
 
-def _note_end(spent: RemoteSpent, end: RemoteEnd) -> None:
+def _note_end(call: RemoteCall, end: RemoteEnd) -> None:
     usage = end.usage
-    spent.prompt_tokens = usage.prompt_tokens
-    spent.cached_prompt_tokens = usage.cached_prompt_tokens or 0
+    call.prompt_tokens = usage.prompt_tokens
+    call.cached_prompt_tokens = usage.cached_prompt_tokens or 0
     generated = usage.generated_tokens
-    spent.generated_tokens = end.streamed_tokens if generated is None else generated
-    spent.complete = True
-    spent.reason = end.finish_reason
+    call.generated_tokens = end.streamed_tokens if generated is None else generated
+    call.complete = True
+    call.reason = end.finish_reason
 
 
 def _stall(seconds: float) -> float:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from quorate.dispatch.activity import Visit
+from quorate.dispatch.activity import ActivitySpan
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ledger.budgets import Hold
+from quorate.ledger.charges import Reservation
 from quorate.ledger.prices import Price
 from quorate.metering.meter import Job
 from quorate.request import (
@@ -22,30 +23,12 @@ from quorate.request import (
     ModelUsage,
     Notice,
     NoticeKind,
-    Prompt,
+    Request,
+    ScoreRequest,
     Usage,
 )
 from quorate.request.usage import total_usage
 from quorate.request.work import Work
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the books need to know of a request.
-
-    Attributes:
-        prompt_bytes: UTF-8 bytes of the prompt.
-        most_prompt_tokens: Tokens it has at most, in any tokenizer.
-        probe: Whether the server asked itself, to learn what a model takes.
-    """
-
-    request_id: str
-    key: str
-    task: str
-    prompt: Prompt
-    prompt_bytes: int
-    most_prompt_tokens: int
-    probe: bool = False
 
 
 @dataclass(slots=True)
@@ -84,7 +67,7 @@ class Run:
 
 
 @dataclass(slots=True)
-class RemoteSpent:
+class RemoteCall:
     """What a remote was asked for and gave, as far as is known.
 
     Attributes:
@@ -110,33 +93,44 @@ class Attempt:
 
     Attributes:
         attempt_id: Unique.
+        request: The request; its id is settled.
         started_at: UTC epoch seconds.
         stopwatch: Runs since the request arrived.
-        models: Models that it may use.
-        runs: Its votes so far.
+        hold: What the budgets hold for it.
+        price: What its remote charges.
         reserved_joules: Energy that is held for it; None holds none.
         remote: The remote that answers it.
+        cold_start: Whether nobody knew what energy it takes, where joules are limited.
+        reservation: What stands in the ledger of it; None where that keeps nothing.
+        job: Meters it, from when it begins.
+        span: Counts it among the requests that use its models, likewise.
+        runs: Its votes so far.
         generated_tokens: Tokens of the answer so far; of a remote its own count is used.
-        first_run: Whether nobody knew what energy it takes, where joules are limited.
+        closed: Whether it is settled.
     """
 
     attempt_id: str
-    asked: Asked
+    request: Request | ScoreRequest
     decision: Decision
     started_at: float
     stopwatch: Stopwatch
-    models: tuple[str, ...]
     hold: Hold
     price: Price | None = None
     reserved_usd: Decimal | None = None
     reserved_joules: float | None = None
-    remote: RemoteSpent | None = None
+    remote: RemoteCall | None = None
+    cold_start: bool = False
+    reservation: Reservation | None = None
     job: Job | None = None
-    visit: Visit | None = None
+    span: ActivitySpan | None = None
     runs: list[Run] = field(default_factory=list)
     generated_tokens: int = 0
     closed: bool = False
-    first_run: bool = False
+
+    @property
+    def probe(self) -> bool:
+        """Whether the server asked itself, to learn what a model takes."""
+        return isinstance(self.request, Request) and self.request.probe
 
     def count(self, part: Delta | Notice) -> None:
         """Counts the tokens of the answer; those of a stage that gave way are no part of it."""
@@ -148,7 +142,7 @@ class Attempt:
 
     def work(self) -> dict[str, Work]:
         """What its models computed so far, by model; those that did nothing yet have no work."""
-        done = {model: Work() for model in self.models}
+        done = {model: Work() for model in self.decision.models}
         for run in self.runs:
             for model, work in run.ensemble.work().items():
                 done[model] = done.get(model, Work()) + work
@@ -175,7 +169,7 @@ class Attempt:
         least = 0.0 if len(known) == len(energies) else self.reserved_joules or 0.0
         return max(sum(known), least)
 
-    def usage(self, energies: dict[str, Energy]) -> Usage:
+    def usage(self, energies: Mapping[str, Energy]) -> Usage:
         """What it took.
 
         Args:
@@ -205,23 +199,21 @@ class Attempt:
         """
         if self.remote is None or self.price is None:
             return None
-        spent = self.remote
-        if not spent.asked:
+        call = self.remote
+        if not call.asked:
             return Decimal(0)
-        if spent.prompt_tokens is None:
-            cost = self.price.ceiling(self.asked.most_prompt_tokens, spent.generated_tokens)
+        if call.prompt_tokens is None:
+            cost = self.price.ceiling(self.request.prompt.token_bound, call.generated_tokens)
             return cost if self.reserved_usd is None else min(cost, self.reserved_usd)
-        return self.price.cost(
-            spent.prompt_tokens, spent.cached_prompt_tokens, spent.generated_tokens
-        )
+        return self.price.cost(call.prompt_tokens, call.cached_prompt_tokens, call.generated_tokens)
 
-    def _remote_usage(self, spent: RemoteSpent) -> ModelUsage:
+    def _remote_usage(self, call: RemoteCall) -> ModelUsage:
         usd = self.usd()
         return ModelUsage(
-            model=spent.name,
-            prompt_tokens=spent.prompt_tokens or 0,
-            cached_prompt_tokens=spent.cached_prompt_tokens,
-            generated_tokens=spent.generated_tokens,
+            model=call.name,
+            prompt_tokens=call.prompt_tokens or 0,
+            cached_prompt_tokens=call.cached_prompt_tokens,
+            generated_tokens=call.generated_tokens,
             busy_ms=self.stopwatch.duration_ms,
             usd=None if usd is None else float(usd),
         )

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from quorate.dispatch.answers import Begun, Part, stage_run
+from quorate.dispatch.answers import Part, Started, run_vote
 from quorate.dispatch.attempt import Attempt
 from quorate.dispatch.signals import SignalReader
 from quorate.errors import CannotRun, Overloaded, PromptTooLong, Unavailable
@@ -25,12 +25,12 @@ from quorate.request import (
 from quorate.routing.confidence import ConfidenceTable
 from quorate.routing.forecast import vote_key
 
-# A later stage may have the room that an earlier one lacks.
+# A later stage may hold what does not fit an earlier one.
 _FAILURES = (Unavailable, Overloaded, CannotRun, PromptTooLong)
 
 
 @dataclass(slots=True)
-class _Held:
+class _StageAnswer:
     """The answer of a stage, kept until it is known whether it is sure enough.
 
     Attributes:
@@ -54,7 +54,7 @@ class _Held:
         """Finds out how sure the answer is; one that is not complete is not sure at all."""
         if self.problem:
             return
-        key, task = vote_key(self.stage.decision), attempt.asked.task
+        key, task = vote_key(self.stage.decision), attempt.decision.route.task
         self.confidence = confidences.confidence(key, task, self.reader.signals())
 
 
@@ -65,16 +65,16 @@ class _Cascade:
     fleet: Fleet
     request: Request
     attempt: Attempt
-    wanted: int
+    max_tokens: int
     confidences: ConfidenceTable
 
     async def answer(self) -> AsyncGenerator[Part, None]:
         """Runs stage after stage; see ``cascade``. Each stage that has sessions begins anew."""
         route = self.attempt.decision.route
-        kept: _Held | None = None
+        kept: _StageAnswer | None = None
         for stage, following in pairwise(route.stages):
-            reader = SignalReader(self.request.response, self.attempt.asked.prompt_bytes)
-            held = _Held(stage, reader)
+            reader = SignalReader(self.request.response, self.request.prompt.size_bytes)
+            held = _StageAnswer(stage, reader)
             async with aclosing(self._tried(held)) as parts:
                 async for part in parts:
                     yield part
@@ -89,13 +89,13 @@ class _Cascade:
             async for part in parts:
                 yield part
 
-    async def _tried(self, held: _Held) -> AsyncGenerator[Part, None]:
+    async def _tried(self, held: _StageAnswer) -> AsyncGenerator[Part, None]:
         """Has a stage answer into ``held``; shows of it what may be shown early."""
         early = self.attempt.decision.route.stream_early
         try:
             async with aclosing(self._run(held.stage.decision, held.reader.needed)) as parts:
                 async for part in parts:
-                    if isinstance(part, Begun):
+                    if isinstance(part, Started):
                         yield part
                         continue
                     shown = held.take(part)
@@ -105,14 +105,14 @@ class _Cascade:
             held.problem = error.message
         held.judge(self.attempt, self.confidences)
 
-    async def _last(self, kept: _Held | None) -> AsyncGenerator[Part, None]:
+    async def _last(self, kept: _StageAnswer | None) -> AsyncGenerator[Part, None]:
         """Has the last stage answer, or gives the answer that was kept where it cannot."""
         stage = self.attempt.decision.route.stages[-1]
         answered = False
         try:
             async with aclosing(self._run(stage.decision, self.request.response)) as parts:
                 async for part in parts:
-                    answered = answered or not isinstance(part, Begun)
+                    answered = answered or not isinstance(part, Started)
                     yield part
             return
         except _FAILURES as error:
@@ -124,14 +124,14 @@ class _Cascade:
             yield part
 
     def _run(self, decision: Decision, response: ResponseOptions) -> AsyncGenerator[Part, None]:
-        return stage_run(decision, self.fleet, self.request, response, self.attempt, self.wanted)
+        return run_vote(decision, self.fleet, self.request, response, self.attempt, self.max_tokens)
 
 
 async def cascade(
     fleet: Fleet,
     request: Request,
     attempt: Attempt,
-    wanted: int,
+    max_tokens: int,
     confidences: ConfidenceTable,
 ) -> AsyncGenerator[Part, None]:
     """Answers with the first stage that is sure enough, or with the last.
@@ -145,10 +145,10 @@ async def cascade(
     """
     begun = False
     untold: list[Part] = []
-    answer = _Cascade(fleet, request, attempt, wanted, confidences).answer()
+    answer = _Cascade(fleet, request, attempt, max_tokens, confidences).answer()
     async with aclosing(answer) as parts:
         async for part in parts:
-            if not isinstance(part, Begun):
+            if not isinstance(part, Started):
                 untold.append(part)
             elif not begun:
                 begun = True
@@ -157,7 +157,7 @@ async def cascade(
                 yield untold.pop(0)
 
 
-def _kept(held: _Held, problem: str) -> Notice:
+def _kept(held: _StageAnswer, problem: str) -> Notice:
     """Tells that an answer is kept after all."""
     kept = _members(held.stage)
     return Notice(
@@ -172,7 +172,7 @@ def _members(stage: DecidedStage) -> str:
     return " + ".join(member.model for member in stage.decision.members)
 
 
-def _escalated(held: _Held, following: DecidedStage) -> Notice:
+def _escalated(held: _StageAnswer, following: DecidedStage) -> Notice:
     stage = held.stage
     first, then = _members(stage), _members(following)
     why = held.problem or (

@@ -23,14 +23,14 @@ from quorate.request import (
 
 def reservation(attempt: Attempt, policy_version: str, prompt_hash: str) -> Reservation:
     """What is written down before an attempt begins."""
-    decision, asked = attempt.decision, attempt.asked
+    decision, request = attempt.decision, attempt.request
     return Reservation(
         attempt_id=attempt.attempt_id,
-        request_id=asked.request_id,
+        request_id=request.request_id,
         started_at=attempt.started_at,
         plan_kind=decision.route.kind.value,
         model=decision.route.remote,
-        key=asked.key,
+        key=request.key,
         policy_version=policy_version,
         plan=plan_json(decision),
         profile=decision.profile,

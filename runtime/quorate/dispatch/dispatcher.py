@@ -1,4 +1,4 @@
-"""The way of one request through the house."""
+"""The way of one request: queue, plan, attempt, and another plan where that one fails."""
 
 from __future__ import annotations
 
@@ -6,21 +6,19 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 
-from quorate.dispatch.answers import Begun, Part, ask_remote, vote
-from quorate.dispatch.attempt import Asked, Attempt
-from quorate.dispatch.books import CANCELLED, FAILED, Books
+from quorate.dispatch.admission_queue import AdmissionQueue
+from quorate.dispatch.answers import Part, Started, ask_remote, run_vote
+from quorate.dispatch.attempt import Attempt
 from quorate.dispatch.cascade import cascade
-from quorate.dispatch.gate import Gate
-from quorate.dispatch.prompts import most_prompt_tokens, prompt_bytes
-from quorate.dispatch.router import Knowledge, Router
+from quorate.dispatch.recorder import CANCELLED, FAILED, AttemptRecorder
+from quorate.dispatch.router import Knowledge, Router, no_price
 from quorate.dispatch.scores import score_run
 from quorate.dispatch.settings import DispatchSettings
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.ensemble.sampling_options import validate, validate_for_bytes
-from quorate.ensemble.stops import StopMatcher
 from quorate.errors import (
-    InvalidRequest,
     ModelUnusable,
     Overloaded,
     PromptTooLong,
@@ -50,7 +48,7 @@ from quorate.request import (
 )
 from quorate.routing.settings import RoutingSettings
 
-_MOST_ATTEMPTS = 4
+_MAX_ATTEMPTS = 4
 
 
 class Dispatcher:
@@ -61,7 +59,7 @@ class Dispatcher:
         settings: Limits of admission.
         profiles: Named plans of the configuration.
         default_profile: The plan of requests that name none, or "".
-        books: Meters, budgets and ledger; by default nothing is limited and nothing is kept.
+        recorder: Meters, budgets and ledger; by default nothing is limited and nothing is kept.
         routing: How plans are chosen.
         remotes: Remote APIs by name.
         price: What a remote charges now, by its name; None where nobody knows.
@@ -75,42 +73,42 @@ class Dispatcher:
         profiles: Mapping[str, NamedPlan] | None = None,
         default_profile: str = "",
         *,
-        books: Books | None = None,
+        recorder: AttemptRecorder | None = None,
         routing: RoutingSettings | None = None,
         remotes: Mapping[str, Remote] | None = None,
-        price: Callable[[str], Price | None] | None = None,
+        price: Callable[[str], Price | None] = no_price,
         knowledge: Knowledge | None = None,
     ) -> None:
-        self.books = books or Books()
+        self.recorder = recorder or AttemptRecorder()
         self._fleet = fleet
         self._settings = settings
         self._remotes = dict(remotes or {})
-        self._gate = Gate(settings.max_running, settings.max_waiting)
+        self._queue = AdmissionQueue(settings.max_running, settings.max_waiting)
         self._router = Router(
             fleet,
-            self._gate,
-            self.books,
+            self._queue,
+            self.recorder,
             routing or RoutingSettings(),
             profiles or {},
             default_profile,
             self._remotes,
-            price or _unpriced,
+            price,
             knowledge,
         )
 
     @property
     def running(self) -> int:
         """Requests running here now; those that a remote answers are not counted."""
-        return self._gate.inside
+        return self._queue.state.running
 
     @property
     def waiting(self) -> int:
         """Requests waiting for admission now."""
-        return self._gate.waiting
+        return self._queue.state.waiting
 
     async def drain(self, deadline_seconds: float) -> bool:
         """Admits nothing more; returns whether the running requests ended in time."""
-        return await self._gate.drain(deadline_seconds)
+        return await self._queue.drain(deadline_seconds)
 
     def explain(self, request: Request) -> Decision:
         """The plan that would run for a request, with everything that was considered.
@@ -136,7 +134,7 @@ class Dispatcher:
                 member is lost in mid-stream.
         """
         stopwatch = Stopwatch()
-        StopMatcher(request.stopping.stop)
+        request = replace(request, request_id=request.request_id or str(uuid.uuid4()))
         validate(request.sampling)
         failed: frozenset[str] = frozenset()
         first_error: QuorateError | None = None
@@ -172,16 +170,14 @@ class Dispatcher:
             QuorateError: See ``errors`` for the tree.
         """
         stopwatch = Stopwatch()
-        if not request.continuation:
-            raise InvalidRequest("continuation", "is empty; give the text to score")
+        request = replace(request, request_id=request.request_id or str(uuid.uuid4()))
         decision = self._router.decide_for_score(request)
-        asked = _asked(request, "", False)
-        async with self._gate.enter(), self._entered(asked, decision, stopwatch) as attempt:
+        async with self._queue.admit(), self._recorded(request, decision, stopwatch) as attempt:
             tokens, members = await score_run(self._fleet, request, attempt)
             attempt.generated_tokens = len(tokens)
-            usage = await self.books.settle(attempt)
+            usage = await self.recorder.settle(attempt)
         return Score(
-            request_id=asked.request_id,
+            request_id=request.request_id,
             decision=decision,
             logprob=sum(token.logprob for token in tokens),
             bytes=len(request.continuation.encode()),
@@ -191,9 +187,8 @@ class Dispatcher:
         )
 
     def _decide(self, request: Request, failed: frozenset[str], elapsed_ms: float) -> Decision:
-        decision = self._router.decide(request, self._wanted(request), failed, elapsed_ms)
-        stages = [stage.decision for stage in decision.route.stages] or [decision]
-        if any(one.alignment is not Alignment.SAME_VOCABULARY for one in stages):
+        decision = self._router.decide(request, self._max_tokens(request), failed, elapsed_ms)
+        if any(vote.alignment is not Alignment.SAME_VOCABULARY for vote in decision.votes):
             validate_for_bytes(request.sampling)
         return decision
 
@@ -208,86 +203,69 @@ class Dispatcher:
             stopwatch: Runs since the request arrived.
             lost: Tells of a plan that was tried before.
         """
-        asked = _asked(request, decision.route.task, request.probe)
+        # The queue comes before budgets and ledger: who waits holds nothing that others could use.
         async with (
-            self._door(decision),
-            self._entered(asked, decision, stopwatch) as attempt,
+            self._admitted(decision),
+            self._recorded(request, decision, stopwatch) as attempt,
             aclosing(self._answer(request, attempt)) as parts,
         ):
             async for part in parts:
-                if isinstance(part, Begun):
-                    yield Accepted(asked.request_id, decision)
+                if isinstance(part, Started):
+                    yield Accepted(request.request_id, decision)
                     if lost is not None:
                         yield lost
                 elif isinstance(part, FinishReason):
-                    yield Finished(part, await self.books.settle(attempt))
+                    yield Finished(part, await self.recorder.settle(attempt))
                     return
                 else:
                     attempt.count(part)
                     yield part
 
     def _answer(self, request: Request, attempt: Attempt) -> AsyncGenerator[Part, None]:
-        route, wanted = attempt.decision.route, self._wanted(request)
-        if route.kind is PlanKind.REMOTE:
-            return ask_remote(self._remotes[route.remote], request, attempt, wanted)
-        if route.kind is PlanKind.CASCADE:
+        decision, max_tokens = attempt.decision, self._max_tokens(request)
+        if attempt.remote is not None:
+            remote = self._remotes[attempt.remote.name]
+            return ask_remote(remote, request, attempt.remote, attempt.stopwatch, max_tokens)
+        if decision.route.kind is PlanKind.CASCADE:
             confidence = self._router.knowledge.confidence
-            return cascade(self._fleet, request, attempt, wanted, confidence)
-        return vote(self._fleet, request, attempt, wanted)
+            return cascade(self._fleet, request, attempt, max_tokens, confidence)
+        return run_vote(decision, self._fleet, request, request.response, attempt, max_tokens)
 
     @asynccontextmanager
-    async def _door(self, decision: Decision) -> AsyncIterator[None]:
-        """A place inside, which what a remote answers does not need."""
-        if decision.route.kind is PlanKind.REMOTE:
-            with self._gate.pass_by():
+    async def _admitted(self, decision: Decision) -> AsyncIterator[None]:
+        """A turn in the queue, which what a remote answers does not need."""
+        if decision.route.remote:
+            with self._queue.bypass():
                 yield
             return
-        async with self._gate.enter():
+        async with self._queue.admit():
             yield
 
     @asynccontextmanager
-    async def _entered(
-        self, asked: Asked, decision: Decision, stopwatch: Stopwatch
+    async def _recorded(
+        self, request: Request | ScoreRequest, decision: Decision, stopwatch: Stopwatch
     ) -> AsyncIterator[Attempt]:
-        """An attempt in the books, which is settled however it ends."""
+        """An attempt that is recorded, and settled however it ends."""
         price = self._router.price(decision.route.remote)
-        attempt = await self.books.open(asked, decision, stopwatch, price)
+        attempt = await self.recorder.open(request, decision, stopwatch, price)
+        outcome = CANCELLED
         try:
             yield attempt
-        except (asyncio.CancelledError, GeneratorExit):
-            self.books.abandon(attempt, CANCELLED)
-            raise
-        except BaseException:
-            self.books.abandon(attempt, FAILED)
+        except BaseException as error:
+            if not isinstance(error, asyncio.CancelledError | GeneratorExit):
+                outcome = FAILED
             raise
         finally:
-            self.books.abandon(attempt, CANCELLED)
+            self.recorder.abandon(attempt, outcome)
 
-    def _wanted(self, request: Request) -> int:
+    def _max_tokens(self, request: Request) -> int:
         return request.stopping.max_tokens or self._settings.default_max_tokens
 
 
-def _asked(request: Request | ScoreRequest, task: str, probe: bool) -> Asked:
-    return Asked(
-        request_id=request.request_id or str(uuid.uuid4()),
-        key=request.key,
-        task=task,
-        prompt=request.prompt,
-        prompt_bytes=prompt_bytes(request.prompt),
-        most_prompt_tokens=most_prompt_tokens(request.prompt),
-        probe=probe,
-    )
-
-
 def _may_fall_back(request: Request, decision: Decision, failed: frozenset[str]) -> bool:
-    """Whether another plan may be tried: where the door was full, they all stand before it."""
+    """Whether another plan may be tried: where the queue is full, it is so for all of them."""
     if isinstance(request.plan, Plan | CascadePlan) or decision.route.name in failed:
         return False
     over = decision.route.over_budget
     full = over is not None and over.clause is Clause.CAPACITY and not decision.route.remote
-    return not full and len(failed) < _MOST_ATTEMPTS - 1
-
-
-def _unpriced(remote: str) -> None:
-    """Nobody knows what a remote charges."""
-    return None
+    return not full and len(failed) < _MAX_ATTEMPTS - 1

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from quorate.costs.cost_model import CostModels, FinishedRun
 from quorate.costs.prediction import RunShape
-from quorate.dispatch.attempt import Attempt, RemoteSpent, Run
+from quorate.dispatch.attempt import Attempt, RemoteCall, Run
 from quorate.request import ChatPrompt, Energy, FinishReason, total_energy
 from quorate.routing.forecast import vote_key
 
@@ -19,11 +19,11 @@ _CUT_OFF = frozenset(
     }
 )
 # A reader that held a stream up for more than this share of it says nothing of the model's speed.
-_MOST_STALLED = 0.2
+_MAX_STALLED = 0.2
 _SMOOTHING = 0.05
 _FIRST_RATE = 0.5
 # Callers may spell out any cascade, so there is a limit to those that are remembered.
-_MOST_CASCADES = 512
+_MAX_CASCADES = 512
 
 
 class Escalations:
@@ -41,7 +41,7 @@ class Escalations:
         """Learns one request."""
         rate = self._rates.pop(name, _FIRST_RATE)
         self._rates[name] = rate + _SMOOTHING * (float(went_on) - rate)
-        if len(self._rates) > _MOST_CASCADES:
+        if len(self._rates) > _MAX_CASCADES:
             del self._rates[next(iter(self._rates))]
 
 
@@ -75,7 +75,7 @@ def _learn_run(
     if run.ended_at is None or run.reason is None:
         return
     seconds = run.ended_at - run.started_at - run.waited_seconds
-    if run.stalled_seconds > _MOST_STALLED * seconds or run.ensemble.was_disturbed:
+    if run.stalled_seconds > _MAX_STALLED * seconds or run.ensemble.was_disturbed:
         return
     usages = run.ensemble.usage()
     longest = max(usages, key=lambda usage: usage.prompt_tokens)
@@ -97,26 +97,26 @@ def _learn_run(
             joules=energy.joules,
             tier=energy.tier,
             complete=run.reason not in _CUT_OFF,
-            task=attempt.asked.task,
-            prompt_bytes=attempt.asked.prompt_bytes,
-            chat=isinstance(attempt.asked.prompt, ChatPrompt),
+            task=attempt.decision.route.task,
+            prompt_bytes=attempt.request.prompt.size_bytes,
+            chat=isinstance(attempt.request.prompt, ChatPrompt),
         ),
     )
 
 
-def _learn_remote(costs: CostModels, attempt: Attempt, spent: RemoteSpent) -> None:
-    if not spent.complete or spent.prompt_tokens is None:
+def _learn_remote(costs: CostModels, attempt: Attempt, call: RemoteCall) -> None:
+    if not call.complete or call.prompt_tokens is None:
         return
-    cached = min(spent.cached_prompt_tokens, spent.prompt_tokens)
+    cached = min(call.cached_prompt_tokens, call.prompt_tokens)
     costs.observe(
-        f"remote:{spent.name}",
+        f"remote:{call.name}",
         FinishedRun(
-            shape=RunShape(spent.prompt_tokens - cached, spent.generated_tokens, 1.0, cached),
+            shape=RunShape(call.prompt_tokens - cached, call.generated_tokens, 1.0, cached),
             duration_ms=attempt.stopwatch.duration_ms,
             first_token_ms=attempt.stopwatch.time_to_first_token_ms,
             complete=True,
-            task=attempt.asked.task,
-            prompt_bytes=attempt.asked.prompt_bytes,
-            chat=isinstance(attempt.asked.prompt, ChatPrompt),
+            task=attempt.decision.route.task,
+            prompt_bytes=attempt.request.prompt.size_bytes,
+            chat=isinstance(attempt.request.prompt, ChatPrompt),
         ),
     )

@@ -1,4 +1,4 @@
-"""Asks the router: from a request and the state of the rooms to a decision."""
+"""From a request and the state of the service to a decision."""
 
 from __future__ import annotations
 
@@ -7,24 +7,21 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from quorate.dispatch.books import Books
-from quorate.dispatch.gate import Gate
-from quorate.dispatch.prompts import most_prompt_tokens, prompt_bytes, written
+from quorate.dispatch.admission_queue import AdmissionQueue
+from quorate.dispatch.recorder import AttemptRecorder
 from quorate.fleet.fleet import Fleet
 from quorate.fleet.status import ModelState, ModelStatus
 from quorate.ledger.prices import Price
 from quorate.remotes.remote import Remote
 from quorate.request import ChatPrompt, Decision, FailurePolicy, NamedPlan, Request, ScoreRequest
+from quorate.routing.candidates import open_plans
 from quorate.routing.choose import choose_plan
 from quorate.routing.confidence import ConfidenceTable
-from quorate.routing.option import Option
-from quorate.routing.options import open_options
 from quorate.routing.quality import QualityTable
+from quorate.routing.request import RoutingRequest
 from quorate.routing.settings import RoutingSettings
-from quorate.routing.snapshot import Left, Room, Snapshot
-from quorate.routing.snapshot import Remote as RemoteStatus
+from quorate.routing.snapshot import Remaining, RemoteStatus, ResolvedPlan, Snapshot
 from quorate.routing.tasks import TaskClassifier
-from quorate.routing.wish import Wish
 
 _SEED_BITS = 63
 _UNRATED = 0.9
@@ -49,7 +46,12 @@ class Knowledge:
         """Tag of a request: its own, else a guess, else ""."""
         if request.task or self.classifier is None:
             return request.task
-        return self.classifier.task(written(request.prompt))
+        return self.classifier.task(request.prompt.plain_text)
+
+
+def no_price(remote: str) -> None:
+    """Nobody knows what a remote charges."""
+    return None
 
 
 class Router:
@@ -57,8 +59,8 @@ class Router:
 
     Args:
         fleet: The models.
-        gate: The door of the service.
-        books: What plans took, and what is left of the budgets.
+        queue: Where requests wait for their turn.
+        recorder: Knows what plans took, and what is left of the budgets.
         settings: How plans are chosen.
         profiles: Named plans of the configuration.
         default_profile: The plan of requests that name none, or "".
@@ -71,19 +73,19 @@ class Router:
     def __init__(
         self,
         fleet: Fleet,
-        gate: Gate,
-        books: Books,
+        queue: AdmissionQueue,
+        recorder: AttemptRecorder,
         settings: RoutingSettings,
         profiles: Mapping[str, NamedPlan],
         default_profile: str = "",
         remotes: Mapping[str, Remote] | None = None,
-        price: Callable[[str], Price | None] = lambda name: None,
+        price: Callable[[str], Price | None] = no_price,
         knowledge: Knowledge | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._fleet = fleet
-        self._gate = gate
-        self._books = books
+        self._queue = queue
+        self._recorder = recorder
         self._settings = settings
         self._profiles = dict(profiles)
         self._default_profile = default_profile
@@ -91,8 +93,8 @@ class Router:
         self._price = price
         self.knowledge = knowledge or Knowledge()
         self._draw = draw
-        self._options_of: tuple[ModelStatus, ...] | None = None
-        self._options: tuple[Option, ...] = ()
+        self._plans_of: tuple[ModelStatus, ...] | None = None
+        self._plans: tuple[ResolvedPlan, ...] = ()
 
     def decide(
         self,
@@ -110,12 +112,12 @@ class Router:
             elapsed_ms: Time since it arrived.
         """
         seed = request.sampling.seed
-        wish = Wish(
+        asked = RoutingRequest(
             asked=request.plan,
             seed=secrets.randbits(_SEED_BITS) if seed is None else seed,
-            prompt_bytes=prompt_bytes(request.prompt),
+            prompt_bytes=request.prompt.size_bytes,
             chat=isinstance(request.prompt, ChatPrompt),
-            most_prompt_tokens=most_prompt_tokens(request.prompt),
+            prompt_token_bound=request.prompt.token_bound,
             max_tokens=max_tokens,
             budget=request.budget,
             local_only=request.local_only,
@@ -127,7 +129,7 @@ class Router:
             elapsed_ms=elapsed_ms,
             draw=self._draw(),
         )
-        return choose_plan(wish, self._snapshot(request.key))
+        return choose_plan(asked, self._snapshot(request.key))
 
     def decide_for_score(self, request: ScoreRequest) -> Decision:
         """Chooses the vote of a score, which nothing but local models can give.
@@ -135,14 +137,14 @@ class Router:
         It drops no member unasked: the rest of the sum would silently be of another plan.
         """
         size = len(request.continuation.encode())
-        wish = Wish(
+        asked = RoutingRequest(
             request.plan,
-            prompt_bytes=prompt_bytes(request.prompt) + size,
+            prompt_bytes=request.prompt.size_bytes + size,
             max_tokens=size,
             local_only=True,
             one_vote=True,
         )
-        decision = choose_plan(wish, self._snapshot(request.key))
+        decision = choose_plan(asked, self._snapshot(request.key))
         if decision.on_failure is not FailurePolicy.AUTO:
             return decision
         return replace(decision, on_failure=FailurePolicy.REPLAY)
@@ -157,9 +159,9 @@ class Router:
             models=models,
             profiles=self._profiles,
             default_profile=self._default_profile,
-            costs=self._books.costs.snapshot(),
-            active=self._books.activity.now,
-            escalations=self._books.escalations.rates,
+            costs=self._recorder.costs.snapshot(),
+            active=self._recorder.activity.now,
+            escalations=self._recorder.escalations.rates,
             wedged=frozenset(
                 model
                 for model, status in models.items()
@@ -167,18 +169,18 @@ class Router:
             ),
             quality=self.knowledge.quality,
             remotes={name: self._status(remote) for name, remote in self._remotes.items()},
-            room=self._room(),
-            left=self._left(key),
+            queue=self._queue.state,
+            remaining=self._remaining(key),
             settings=self._settings,
         )
-        return replace(snapshot, options=self._open_options(snapshot))
+        return replace(snapshot, plans=self._open_plans(snapshot))
 
-    def _open_options(self, snapshot: Snapshot) -> tuple[Option, ...]:
+    def _open_plans(self, snapshot: Snapshot) -> tuple[ResolvedPlan, ...]:
         """The plans to choose from, made anew only when a model has changed."""
         models = tuple(snapshot.models.values())
-        if models != self._options_of:
-            self._options_of, self._options = models, open_options(snapshot)
-        return self._options
+        if models != self._plans_of:
+            self._plans_of, self._plans = models, open_plans(snapshot)
+        return self._plans
 
     def _status(self, remote: Remote) -> RemoteStatus:
         settings = remote.settings
@@ -193,14 +195,8 @@ class Router:
             tokens_per_second=settings.tokens_per_second or 0.0,
         )
 
-    def _room(self) -> Room:
-        gate = self._gate
-        return Room(
-            gate.inside, gate.waiting, gate.most_running, gate.most_waiting, gate.typical_ms
-        )
-
-    def _left(self, key: str) -> Left:
-        windows = self._books.budgets.status(key)
+    def _remaining(self, key: str) -> Remaining:
+        windows = self._recorder.budgets.status(key)
         joules = [window.remaining for window in windows if window.unit == "joules"]
         usd = [window.remaining for window in windows if window.unit == "usd"]
-        return Left(min(joules, default=None), min(usd, default=None))
+        return Remaining(min(joules, default=None), min(usd, default=None))

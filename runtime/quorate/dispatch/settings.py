@@ -9,11 +9,11 @@ from quorate.options import option
 
 @dataclass(frozen=True, slots=True)
 class DispatchSettings:
-    """How many requests are let in, and how long an answer may be by default.
+    """How many requests run and wait, and how long an answer may be by default.
 
     Attributes:
         max_running: Most requests running at once.
-        max_waiting: Most requests waiting for a place; more are refused.
+        max_waiting: Most requests waiting for their turn; more are refused.
         default_max_tokens: Limit for requests that set none.
     """
 

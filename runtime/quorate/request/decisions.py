@@ -137,6 +137,17 @@ class Decision:
     beam: BeamOptions = field(default_factory=BeamOptions)
     route: Route = field(default_factory=lambda: Route())
 
+    @property
+    def votes(self) -> tuple[Decision, ...]:
+        """Every vote that may run for it: those of its stages, or itself."""
+        return tuple(stage.decision for stage in self.route.stages) or (self,)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every model of every vote, once."""
+        members = (member.model for vote in self.votes for member in vote.members)
+        return tuple(dict.fromkeys(members))
+
 
 @dataclass(frozen=True, slots=True)
 class DecidedStage:

@@ -19,17 +19,17 @@ from quorate.request import (
     Route,
     Weighting,
 )
-from quorate.routing.options import asked_options, open_options
+from quorate.routing.assess import Assessed, assess_local, assess_remotes
+from quorate.routing.candidates import asked_plans, open_plans
 from quorate.routing.ranking import best, explored, nearest, suitable
 from quorate.routing.refusals import nothing_runs, own_error, refuse_by_policy
+from quorate.routing.request import RoutingRequest
 from quorate.routing.snapshot import Snapshot
-from quorate.routing.weighing import Weighed, weigh_local, weigh_remotes
-from quorate.routing.wish import Wish
 
 _NO_LOCAL_PLAN = Rejection(Clause.HEALTH, "there is no local plan to choose from")
 
 
-def choose_plan(wish: Wish, snapshot: Snapshot) -> Decision:
+def choose_plan(request: RoutingRequest, snapshot: Snapshot) -> Decision:
     """Chooses the plan for a request.
 
     A plan that the request spells out runs, or is refused. A profile runs where it meets the
@@ -42,7 +42,7 @@ def choose_plan(wish: Wish, snapshot: Snapshot) -> Decision:
     should get something else for ever and not know it. One that is down for now gives way.
 
     Args:
-        wish: The request.
+        request: The request.
         snapshot: The state of the service.
 
     Returns:
@@ -56,66 +56,68 @@ def choose_plan(wish: Wish, snapshot: Snapshot) -> Decision:
         Unavailable: What could answer is loading, restarting or unloading.
         OverBudget: Nothing meets the limits, and the policy is to refuse.
     """
-    own = asked_options(wish, snapshot)
-    asked = weigh_local(own, wish, snapshot)
-    if wish.explicit:
-        return _explicit(asked[0], wish, snapshot)
+    own = asked_plans(request, snapshot)
+    asked = assess_local(own, request, snapshot)
+    if request.explicit:
+        return _explicit(asked[0], request, snapshot)
     fitting = next((one for one in asked if one.admissible), None)
     if fitting is not None:
-        return _decide(fitting, asked, wish)
-    if isinstance(wish.asked, ProfilePlan):
+        return _decide(fitting, asked, request)
+    if isinstance(request.asked, ProfilePlan):
         _refuse_what_never_runs(asked[0])
-    every = open_options(snapshot) if snapshot.options is None else snapshot.options
-    known = {option.name for option in own}
-    others = [option for option in every if option.name not in known]
-    return _open(weigh_local([*own, *others], wish, snapshot), len(own), wish, snapshot)
+    every = open_plans(snapshot) if snapshot.plans is None else snapshot.plans
+    known = {plan.name for plan in own}
+    others = [plan for plan in every if plan.name not in known]
+    return _open(assess_local([*own, *others], request, snapshot), len(own), request, snapshot)
 
 
-def _explicit(weighed: Weighed, wish: Wish, snapshot: Snapshot) -> Decision:
-    error = own_error([weighed])
+def _explicit(assessed: Assessed, request: RoutingRequest, snapshot: Snapshot) -> Decision:
+    error = own_error([assessed])
     if error is not None:
         raise error
-    _refuse_what_never_runs(weighed)
-    refuse_by_policy(weighed, [], snapshot)
-    return _decide(weighed, [weighed], wish, weighed.first_rejection)
+    _refuse_what_never_runs(assessed)
+    refuse_by_policy(assessed, [], snapshot)
+    return _decide(assessed, [assessed], request, assessed.first_rejection)
 
 
-def _refuse_what_never_runs(weighed: Weighed) -> None:
-    for one in weighed.candidate.rejections:
+def _refuse_what_never_runs(assessed: Assessed) -> None:
+    for one in assessed.candidate.rejections:
         if one.clause is Clause.UNSUPPORTED:
-            raise own_error([weighed]) or UnsupportedPlan(weighed.candidate.name, one.message)
+            raise own_error([assessed]) or UnsupportedPlan(assessed.candidate.name, one.message)
 
 
-def _open(local: Sequence[Weighed], asked: int, wish: Wish, snapshot: Snapshot) -> Decision:
+def _open(
+    local: Sequence[Assessed], asked: int, request: RoutingRequest, snapshot: Snapshot
+) -> Decision:
     """Chooses where the plan that was asked for, if any, does not fit.
 
     Args:
         local: Every local plan.
         asked: How many of them, from the first on, the request asks for.
-        wish: The request.
+        request: The request.
         snapshot: The state of the service.
     """
-    remotes = weigh_remotes(wish, snapshot)
+    remotes = assess_remotes(request, snapshot)
     everyone = [*local, *remotes]
-    fitting = suitable([one for one in local if one.admissible], wish, snapshot)
+    fitting = suitable([one for one in local if one.admissible], request, snapshot)
     if fitting:
-        tried = explored(fitting, wish, snapshot)
-        chosen = tried or best(fitting, wish)
-        return _decide(chosen, everyone, wish, tried=tried is not None)
+        tried = explored(fitting, request, snapshot)
+        chosen = tried or best(fitting, request)
+        return _decide(chosen, everyone, request, tried=tried is not None)
     runnable = [one for one in local if one.can_run]
     askable = [one for one in remotes if one.admissible]
     if askable:
         over = _over_budget(local[:asked], runnable, local)
-        return _decide(best(askable, wish), everyone, wish, over)
+        return _decide(best(askable, request), everyone, request, over)
     if not runnable:
         raise own_error(local[:asked]) or nothing_runs(local, snapshot)
-    least = nearest(suitable(runnable, wish, snapshot))
+    least = nearest(suitable(runnable, request, snapshot))
     refuse_by_policy(least, remotes, snapshot)
-    return _decide(least, everyone, wish, least.first_rejection)
+    return _decide(least, everyone, request, least.first_rejection)
 
 
 def _over_budget(
-    asked: Sequence[Weighed], runnable: Sequence[Weighed], local: Sequence[Weighed]
+    asked: Sequence[Assessed], runnable: Sequence[Assessed], local: Sequence[Assessed]
 ) -> Rejection | None:
     """What rules out the local plan that comes nearest; what was asked for goes first."""
     own = [one for one in asked if one.can_run]
@@ -125,9 +127,9 @@ def _over_budget(
 
 
 def _decide(
-    chosen: Weighed,
-    considered: Sequence[Weighed],
-    wish: Wish,
+    chosen: Assessed,
+    considered: Sequence[Assessed],
+    request: RoutingRequest,
     over: Rejection | None = None,
     tried: bool = False,
 ) -> Decision:
@@ -135,7 +137,7 @@ def _decide(
         replace(one.candidate, chosen=True) if one is chosen else _explained(one, chosen)
         for one in considered
     )
-    option = chosen.option
+    plan = chosen.plan
     route = Route(
         name=chosen.candidate.name,
         kind=chosen.candidate.kind,
@@ -143,20 +145,20 @@ def _decide(
         candidates=candidates,
         over_budget=over,
         explored=tried,
-        task=wish.task,
+        task=request.task,
     )
-    if option is None:
-        return replace(_nobody_votes(wish), route=route)
-    if option.kind is PlanKind.CASCADE:
+    if plan is None:
+        return replace(_nobody_votes(request), route=route)
+    if plan.kind is PlanKind.CASCADE:
         stages = tuple(
-            replace(stage, decision=replace(stage.decision, seed=wish.seed))
-            for stage in option.stages
+            replace(stage, decision=replace(stage.decision, seed=request.seed))
+            for stage in plan.stages
         )
-        route = replace(route, stages=stages, stream_early=option.stream_early)
-    return replace(option.stages[0].decision, seed=wish.seed, route=route)
+        route = replace(route, stages=stages, stream_early=plan.stream_early)
+    return replace(plan.stages[0].decision, seed=request.seed, route=route)
 
 
-def _explained(one: Weighed, chosen: Weighed) -> Candidate:
+def _explained(one: Assessed, chosen: Assessed) -> Candidate:
     """Remotes that could be asked were not, since something on this machine is good enough."""
     if not one.remote or chosen.remote or not one.admissible:
         return one.candidate
@@ -164,7 +166,7 @@ def _explained(one: Weighed, chosen: Weighed) -> Candidate:
     return replace(one.candidate, rejections=(why,))
 
 
-def _nobody_votes(wish: Wish) -> Decision:
+def _nobody_votes(request: RoutingRequest) -> Decision:
     """The decision of a request that a remote answers."""
     return Decision(
         members=(),
@@ -173,5 +175,5 @@ def _nobody_votes(wish: Wish) -> Decision:
         weighting=Weighting.STATIC,
         on_failure=FailurePolicy.FAIL,
         context_tokens=0,
-        seed=wish.seed,
+        seed=request.seed,
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 # Log-odds beyond which a probability is 0 or 1 for all that it matters here.
-_MOST_LOG_ODDS = 30.0
+_MAX_LOG_ODDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Calibration:
         odds = self.bias + math.fsum(
             weight * value for weight, value in zip(self.weights, signals.vector(), strict=True)
         )
-        return 1.0 / (1.0 + math.exp(-max(-_MOST_LOG_ODDS, min(_MOST_LOG_ODDS, odds))))
+        return 1.0 / (1.0 + math.exp(-max(-_MAX_LOG_ODDS, min(_MAX_LOG_ODDS, odds))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,18 @@
-"""What a local plan will take for one request, from what such votes took on this machine before."""
+"""What a candidate will take for one request, from what such votes took on this machine before."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from quorate.costs.cost_model import CostModel
-from quorate.costs.prediction import EnergyPrediction
+from quorate.costs.prediction import EnergyPrediction, RunShape
 from quorate.costs.prompts import PromptSizeModel
 from quorate.fleet.status import ModelStatus
 from quorate.request import Decision, EnergyTier, Forecast, lowest_tier
-from quorate.routing.option import Option
-from quorate.routing.snapshot import Snapshot
-from quorate.routing.wish import Wish
+from quorate.routing.request import RoutingRequest
+from quorate.routing.snapshot import RemoteStatus, ResolvedPlan, Snapshot
 
 _ASSUMED_ESCALATIONS = 0.5
 # Where fewer requests of a cascade go on than this, nine of ten end with the first stage.
@@ -30,32 +29,35 @@ def vote_key(decision: Decision) -> str:
 
 
 def forecast_local(
-    option: Option, wish: Wish, snapshot: Snapshot, known: dict[str, Forecast] | None = None
+    plan: ResolvedPlan,
+    request: RoutingRequest,
+    snapshot: Snapshot,
+    known: dict[str, Forecast] | None = None,
 ) -> Forecast:
-    """What a local plan will take, waiting at the door included.
+    """What a local plan will take, waiting for its turn included.
 
     A cascade takes its first stage, and each further one as often as it was asked for.
 
     Args:
-        option: The plan.
-        wish: The request.
+        plan: The plan.
+        request: The request.
         snapshot: The state of the service.
         known: Votes that were forecast for this choice already, by key; grows. Several plans may
             share a vote, and it is worked out once.
     """
-    if not option.stages:
+    if not plan.stages:
         return Forecast()
     votes = {} if known is None else known
-    for key, stage in zip(option.keys, option.stages, strict=True):
+    for key, stage in zip(plan.keys, plan.stages, strict=True):
         if key not in votes:
-            votes[key] = _vote(key, stage.decision, wish, snapshot)
-    total = votes[option.keys[0]]
-    share = snapshot.escalations.get(option.name, _ASSUMED_ESCALATIONS)
+            votes[key] = _vote(key, stage.decision, request, snapshot)
+    total = votes[plan.keys[0]]
+    share = snapshot.escalations.get(plan.name, _ASSUMED_ESCALATIONS)
     reached = 1.0
-    for key in option.keys[1:]:
+    for key in plan.keys[1:]:
         reached *= share
         total = _then(total, votes[key], reached)
-    wait = snapshot.room.wait_ms
+    wait = snapshot.queue.wait_ms
     if not wait:
         return total
     return replace(
@@ -63,35 +65,64 @@ def forecast_local(
     )
 
 
-def _vote(key: str, decision: Decision, wish: Wish, snapshot: Snapshot) -> Forecast:
+def forecast_remote(remote: RemoteStatus, request: RoutingRequest, snapshot: Snapshot) -> Forecast:
+    """What a remote will take: measured where it was asked before, else as the operator expects."""
+    known = snapshot.costs.get(f"remote:{remote.name}")
+    prompt = PromptSizeModel().tokens(request.prompt_bytes)
+    generated = float(request.max_tokens)
+    time, likely, cold = _expected_remote(remote, generated)
+    if known is not None and not known.run.cold:
+        prompt = known.prompt_tokens(request.prompt_bytes, request.chat)
+        lengths = known.lengths(request.task)
+        generated = lengths.expected(request.max_tokens)
+        shape = RunShape(prompt, generated)
+        longest = RunShape(prompt, lengths.quantile(0.9, request.max_tokens))
+        time = known.run.time(shape).mean_ms
+        likely, cold = known.run.time(longest).q90_ms, False
+    usd = ceiling = None
+    if remote.price is not None:
+        usd = float(remote.price.cost(math.ceil(prompt), 0, math.ceil(generated)))
+        ceiling = float(remote.price.ceiling(request.prompt_token_bound, request.max_tokens))
+    return Forecast(
+        time_ms=time,
+        time_q90_ms=likely,
+        usd=usd,
+        usd_ceiling=ceiling,
+        prompt_tokens=prompt,
+        generated_tokens=generated,
+        cold=cold,
+    )
+
+
+def _vote(key: str, decision: Decision, request: RoutingRequest, snapshot: Snapshot) -> Forecast:
     known = snapshot.costs.get(key)
     if known is None or known.run.cold:
-        return _from_members(decision, wish, snapshot)
+        return _from_members(decision, request, snapshot)
     batch, queue = 1, 0.0
     for member in decision.members:
         active = snapshot.active.get(member.model, 0)
         batch = max(batch, 1 + active)
         queue = max(queue, _full_rounds(snapshot.models.get(member.model), active))
-    return _measured(known, wish, batch, queue)
+    return _measured(known, request, batch, queue)
 
 
-def _measured(known: CostModel, wish: Wish, batch: int, queue: float) -> Forecast:
+def _measured(known: CostModel, request: RoutingRequest, batch: int, queue: float) -> Forecast:
     """One vote: the time of an answer of median length, and the energy of one of mean length.
 
     Half of the answers shall take no longer than the time says, but joules add up.
 
     Args:
         known: What such votes took.
-        wish: The request.
+        request: The request.
         batch: Requests that its busiest member answers at once, this one included.
         queue: How many times its own length it waits for sessions.
     """
-    model, lengths = known.run, known.lengths(wish.task)
-    prompt = known.prompt_tokens(wish.prompt_bytes, wish.chat)
-    expected = lengths.expected(wish.max_tokens)
-    usual = known.shape(prompt, expected, batch, wish.task)
-    typical = known.shape(prompt, lengths.quantile(0.5, wish.max_tokens), batch, wish.task)
-    long = known.shape(prompt, lengths.quantile(0.9, wish.max_tokens), batch, wish.task)
+    model, lengths = known.run, known.lengths(request.task)
+    prompt = known.prompt_tokens(request.prompt_bytes, request.chat)
+    expected = lengths.expected(request.max_tokens)
+    usual = known.shape(prompt, expected, batch, request.task)
+    typical = known.shape(prompt, lengths.quantile(0.5, request.max_tokens), batch, request.task)
+    long = known.shape(prompt, lengths.quantile(0.9, request.max_tokens), batch, request.task)
     time, energy, much = model.time(typical), model.energy(usual), model.energy(long)
     return Forecast(
         time_ms=time.mean_ms * (1.0 + queue),
@@ -128,23 +159,23 @@ def _likely_joules(usual: EnergyPrediction | None, long: EnergyPrediction | None
     return _likely(usual.joules, usual.q90_joules, long.joules)
 
 
-def _from_members(decision: Decision, wish: Wish, snapshot: Snapshot) -> Forecast:
+def _from_members(decision: Decision, request: RoutingRequest, snapshot: Snapshot) -> Forecast:
     """A vote that was never measured, by what its members take alone, as far as they are known.
 
     It is as slow as its slowest member and takes the energy of all. What the vote itself adds, and
     members that were never measured either, are left out: that is optimistic, so that it gets a
     chance to be measured, and rules out what cannot be in time whatever they take.
     """
-    alone = [_alone(member.model, wish, snapshot) for member in decision.members]
+    alone = [_alone(member.model, request, snapshot) for member in decision.members]
     known = [one for one in alone if not one.cold]
     prompt = max((one.prompt_tokens for one in alone), default=0.0)
     if not known:
-        return Forecast(prompt_tokens=prompt, generated_tokens=float(wish.max_tokens))
+        return Forecast(prompt_tokens=prompt, generated_tokens=float(request.max_tokens))
     return Forecast(
-        time_ms=_largest([one.time_ms for one in known]),
-        time_q90_ms=_largest([one.time_q90_ms for one in known]),
-        joules=_total([one.joules for one in known]),
-        joules_q90=_total([one.joules_q90 for one in known]),
+        time_ms=_where_known(max, [one.time_ms for one in known]),
+        time_q90_ms=_where_known(max, [one.time_q90_ms for one in known]),
+        joules=_where_known(sum, [one.joules for one in known]),
+        joules_q90=_where_known(sum, [one.joules_q90 for one in known]),
         tier=lowest_tier([one.tier for one in known]),
         prompt_tokens=prompt,
         generated_tokens=max(one.generated_tokens for one in known),
@@ -152,13 +183,22 @@ def _from_members(decision: Decision, wish: Wish, snapshot: Snapshot) -> Forecas
     )
 
 
-def _alone(model: str, wish: Wish, snapshot: Snapshot) -> Forecast:
+def _alone(model: str, request: RoutingRequest, snapshot: Snapshot) -> Forecast:
     known = snapshot.costs.get(f"single:{model}")
     if known is None or known.run.cold:
-        return Forecast(prompt_tokens=PromptSizeModel().tokens(wish.prompt_bytes))
+        return Forecast(prompt_tokens=PromptSizeModel().tokens(request.prompt_bytes))
     active = snapshot.active.get(model, 0)
     queue = _full_rounds(snapshot.models.get(model), active)
-    return _measured(known, wish, 1 + active, queue)
+    return _measured(known, request, 1 + active, queue)
+
+
+def _expected_remote(
+    remote: RemoteStatus, generated: float
+) -> tuple[float | None, float | None, bool]:
+    if not remote.tokens_per_second:
+        return None, None, True
+    time = remote.first_token_ms + generated / remote.tokens_per_second * 1000.0
+    return time, time, True
 
 
 def _full_rounds(model: ModelStatus | None, active: int) -> float:
@@ -193,11 +233,8 @@ def _scaled(value: float | None, share: float) -> float | None:
     return None if value is None else value * share
 
 
-def _largest(values: Sequence[float | None]) -> float | None:
+def _where_known(
+    combine: Callable[[Sequence[float]], float], values: Sequence[float | None]
+) -> float | None:
     known = [value for value in values if value is not None]
-    return max(known) if len(known) == len(values) else None
-
-
-def _total(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None
+    return combine(known) if len(known) == len(values) else None

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from quorate.errors import ModelUnusable, Unavailable
 from quorate.request import Candidate, Clause, Forecast, PlanKind, Rejection
-from quorate.routing.option import Option
-from quorate.routing.snapshot import Remote, Snapshot
-from quorate.routing.wish import Wish
+from quorate.routing.request import RoutingRequest
+from quorate.routing.snapshot import RemoteStatus, ResolvedPlan, Snapshot
 
 CANNOT_RUN = frozenset({Clause.HEALTH, Clause.UNSUPPORTED, Clause.FAILED_BEFORE})
 """What no policy can overlook: a plan with one of these would only fail."""
@@ -18,25 +17,25 @@ _CERTAINLY_TOO_LONG = 1.5
 
 
 def local_rejections(
-    option: Option, forecast: Forecast, wish: Wish, snapshot: Snapshot
+    plan: ResolvedPlan, forecast: Forecast, request: RoutingRequest, snapshot: Snapshot
 ) -> tuple[Rejection, ...]:
     """Everything that speaks against a local plan, the gravest first."""
     return (
-        *_cannot_run(option, wish, snapshot),
-        *_no_room(option, forecast, snapshot),
-        *_over_limits(forecast, wish, snapshot),
+        *_cannot_run(plan, request, snapshot),
+        *_no_capacity(plan, forecast, snapshot),
+        *_over_limits(forecast, request, snapshot),
     )
 
 
 def remote_rejections(
-    name: str, remote: Remote, forecast: Forecast, wish: Wish, snapshot: Snapshot
+    name: str, remote: RemoteStatus, forecast: Forecast, request: RoutingRequest, snapshot: Snapshot
 ) -> tuple[Rejection, ...]:
     """Everything that speaks against a remote, the gravest first."""
     return (
-        *_cannot_ask(name, remote, wish),
+        *_cannot_ask(name, remote, request),
         *_too_long(forecast, remote.context_length),
-        *_too_dear(forecast, wish, snapshot),
-        *_too_slow(forecast, wish),
+        *_too_dear(forecast, request, snapshot),
+        *_too_slow(forecast, request),
     )
 
 
@@ -50,30 +49,32 @@ def nearness(candidate: Candidate) -> float:
     )
 
 
-def _cannot_run(option: Option, wish: Wish, snapshot: Snapshot) -> Iterator[Rejection]:
-    if option.name in wish.failed:
-        yield Rejection(Clause.FAILED_BEFORE, f"{option.name} failed for this request before")
-    if option.error is not None:
-        down = isinstance(option.error, Unavailable | ModelUnusable)
-        yield Rejection(Clause.HEALTH if down else Clause.UNSUPPORTED, option.error.message)
-    if wish.one_vote and option.kind is PlanKind.CASCADE:
+def _cannot_run(
+    plan: ResolvedPlan, request: RoutingRequest, snapshot: Snapshot
+) -> Iterator[Rejection]:
+    if plan.name in request.failed:
+        yield Rejection(Clause.FAILED_BEFORE, f"{plan.name} failed for this request before")
+    if plan.error is not None:
+        down = isinstance(plan.error, Unavailable | ModelUnusable)
+        yield Rejection(Clause.HEALTH if down else Clause.UNSUPPORTED, plan.error.message)
+    if request.one_vote and plan.kind is PlanKind.CASCADE:
         yield Rejection(Clause.UNSUPPORTED, "a cascade cannot score a text; name one of its stages")
-    for model in option.models:
+    for model in plan.models:
         if model in snapshot.wedged:
             yield Rejection(Clause.HEALTH, f"{model} makes no progress")
 
 
-def _no_room(option: Option, forecast: Forecast, snapshot: Snapshot) -> Iterator[Rejection]:
-    room = snapshot.room
-    if room.full:
+def _no_capacity(plan: ResolvedPlan, forecast: Forecast, snapshot: Snapshot) -> Iterator[Rejection]:
+    queue = snapshot.queue
+    if queue.full:
         yield Rejection(
             Clause.CAPACITY,
-            f"{room.running} requests run and {room.waiting} wait, which is the limit",
-            float(room.waiting + 1),
-            float(room.most_waiting),
+            f"{queue.running} requests run and {queue.waiting} wait, which is the limit",
+            float(queue.waiting + 1),
+            float(queue.max_waiting),
         )
-    if option.stages:
-        holds = min(stage.decision.context_tokens for stage in option.stages)
+    if plan.stages:
+        holds = min(stage.decision.context_tokens for stage in plan.stages)
         yield from _too_long(forecast, holds)
 
 
@@ -88,10 +89,12 @@ def _too_long(forecast: Forecast, holds: int) -> Iterator[Rejection]:
         )
 
 
-def _over_limits(forecast: Forecast, wish: Wish, snapshot: Snapshot) -> Iterator[Rejection]:
+def _over_limits(
+    forecast: Forecast, request: RoutingRequest, snapshot: Snapshot
+) -> Iterator[Rejection]:
     """What was never measured is not over a limit: it is found out by running it."""
-    yield from _too_slow(forecast, wish)
-    joules, cap, left = forecast.joules, wish.budget.energy_joules, snapshot.left.joules
+    yield from _too_slow(forecast, request)
+    joules, cap, left = forecast.joules, request.budget.energy_joules, snapshot.remaining.joules
     if joules is not None and cap is not None and joules > cap:
         yield Rejection(
             Clause.ENERGY, f"it would take {joules:.3g} J of {cap:.3g} J allowed", joules, cap
@@ -108,35 +111,37 @@ def _over_limits(forecast: Forecast, wish: Wish, snapshot: Snapshot) -> Iterator
         )
 
 
-def _too_slow(forecast: Forecast, wish: Wish) -> Iterator[Rejection]:
-    likely, limit = forecast.time_q90_ms, wish.budget.latency_ms
-    if likely is None or limit is None or likely + wish.elapsed_ms <= limit:
+def _too_slow(forecast: Forecast, request: RoutingRequest) -> Iterator[Rejection]:
+    likely, limit = forecast.time_q90_ms, request.budget.latency_ms
+    if likely is None or limit is None or likely + request.elapsed_ms <= limit:
         return
     yield Rejection(
         Clause.LATENCY,
-        f"nine answers of ten take up to {likely + wish.elapsed_ms:.0f} ms of {limit:.0f} ms "
+        f"nine answers of ten take up to {likely + request.elapsed_ms:.0f} ms of {limit:.0f} ms "
         "allowed",
-        likely + wish.elapsed_ms,
+        likely + request.elapsed_ms,
         limit,
     )
 
 
-def _cannot_ask(name: str, remote: Remote, wish: Wish) -> Iterator[Rejection]:
-    if name in wish.failed:
+def _cannot_ask(name: str, remote: RemoteStatus, request: RoutingRequest) -> Iterator[Rejection]:
+    if name in request.failed:
         yield Rejection(Clause.FAILED_BEFORE, f"{name} failed for this request before")
     if remote.unavailable:
         yield Rejection(Clause.HEALTH, remote.unavailable)
-    lacks = wish.unsupported.get(remote.name, ())
+    lacks = request.unsupported.get(remote.name, ())
     if lacks:
         yield Rejection(Clause.UNSUPPORTED, f"it has no {', '.join(lacks)}")
-    if remote.tasks and wish.task not in remote.tasks:
+    if remote.tasks and request.task not in remote.tasks:
         yield Rejection(Clause.TASK, f"it is for {', '.join(remote.tasks)} only")
     if remote.price is None:
         yield Rejection(Clause.PRICE_UNKNOWN, "nobody knows what it charges")
 
 
-def _too_dear(forecast: Forecast, wish: Wish, snapshot: Snapshot) -> Iterator[Rejection]:
-    ceiling, cap, left = forecast.usd_ceiling, wish.budget.usd, snapshot.left.usd
+def _too_dear(
+    forecast: Forecast, request: RoutingRequest, snapshot: Snapshot
+) -> Iterator[Rejection]:
+    ceiling, cap, left = forecast.usd_ceiling, request.budget.usd, snapshot.remaining.usd
     if ceiling is None:
         return
     if cap is not None and ceiling > cap:

@@ -16,7 +16,10 @@ ASSUMED_OUTSIDER = 0.4
 """The same of a specialist on any other task."""
 
 ASSUMED_GAIN = 0.01
-"""What each further member of an ensemble is assumed to add, as long as nothing was measured."""
+"""What each further member of an ensemble is assumed to add.
+
+An open choice is answered by a vote as long as nobody has measured what that is worth.
+"""
 
 _PRIOR_CASES = 4.0
 

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from quorate.errors import ModelUnusable, OverBudget, QuorateError, Unavailable
 from quorate.fleet.status import ModelState
 from quorate.request import Clause
+from quorate.routing.assess import Assessed
 from quorate.routing.snapshot import Snapshot
-from quorate.routing.weighing import Weighed
 
 _RETRY_SECONDS = 2.0
-_MOST_REASONS = 4
-# What a request limits. A full door, a context and a spent window say so themselves, when they are
-# asked, and when there is room again.
+_MAX_REASONS = 4
+# What a request limits. A full queue, a context and a spent window say so themselves, when they are
+# asked, and when to try again.
 _LIMITS = frozenset({Clause.LATENCY, Clause.ENERGY})
 
 
-def refuse_by_policy(nearest: Weighed, remotes: Sequence[Weighed], snapshot: Snapshot) -> None:
+def refuse_by_policy(nearest: Assessed, remotes: Sequence[Assessed], snapshot: Snapshot) -> None:
     """Refuses what exceeds its limits, where that is the policy.
 
     Args:
@@ -38,13 +38,13 @@ def refuse_by_policy(nearest: Weighed, remotes: Sequence[Weighed], snapshot: Sna
     raise OverBudget(f"no plan meets the budget: {over.message}{why}", clause=over.clause.value)
 
 
-def own_error(weighed: Sequence[Weighed]) -> QuorateError | None:
+def own_error(assessed: Sequence[Assessed]) -> QuorateError | None:
     """Why the first of some plans cannot run, where that is an error of its own."""
-    errors = (one.option.error for one in weighed if one.option is not None)
+    errors = (one.plan.error for one in assessed if one.plan is not None)
     return next((error for error in errors if error is not None), None)
 
 
-def nothing_runs(local: Sequence[Weighed], snapshot: Snapshot) -> QuorateError:
+def nothing_runs(local: Sequence[Assessed], snapshot: Snapshot) -> QuorateError:
     """The error of a service none of whose plans can run."""
     states = {model.id: model.state for model in snapshot.models.values()}
     settled = (ModelState.READY, ModelState.UNLOADED, ModelState.FAILED)
@@ -56,9 +56,9 @@ def nothing_runs(local: Sequence[Weighed], snapshot: Snapshot) -> QuorateError:
         return ModelUnusable(
             "plan", "no model is loaded; name one in the configuration or load one"
         )
-    reasons = "; ".join(_reason(one) for one in local[:_MOST_REASONS])
+    reasons = "; ".join(_reason(one) for one in local[:_MAX_REASONS])
     return Unavailable(f"no plan can run now: {reasons or 'none may be chosen'}")
 
 
-def _reason(one: Weighed) -> str:
+def _reason(one: Assessed) -> str:
     return "" if one.first_rejection is None else one.first_rejection.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from quorate.errors import (
@@ -21,12 +22,11 @@ from quorate.request import (
     Weighting,
 )
 from quorate.routing.snapshot import Snapshot
-from quorate.routing.weights import share_weights
 
 DEFAULT_EPSILON = 1e-2
 DEFAULT_WIDTH = 8
-MOST_EPSILON = 0.5
-MOST_WIDTH = 64
+MAX_EPSILON = 0.5
+MAX_WIDTH = 64
 DEFAULT_FORGETTING = 0.9
 """Share of the evidence that Bayesian weights keep from byte to byte: some ten bytes of memory."""
 
@@ -82,6 +82,27 @@ def resolve(plan: Plan, snapshot: Snapshot, seed: int, profile: str = "") -> Dec
         forgetting=_forgetting(plan.forgetting, weighting),
         beam=_beam(plan.beam, alignment, statuses),
     )
+
+
+def share_weights(weights: Sequence[float | None]) -> tuple[float, ...]:
+    """Normalises weights to shares that sum to 1; None counts as 1.
+
+    Raises:
+        InvalidRequest: A weight that is negative, not finite, or all of them zero.
+    """
+    for index, weight in enumerate(weights):
+        if weight is not None and not (math.isfinite(weight) and weight >= 0):
+            raise InvalidRequest(
+                f"plan.ensemble.members[{index}].weight",
+                f"is {weight}; give a finite number that is not negative",
+            )
+    given = [1.0 if weight is None else float(weight) for weight in weights]
+    largest = max(given, default=0.0)
+    if largest == 0:
+        raise InvalidRequest("plan.ensemble.members", "all weights are 0; raise at least one")
+    scaled = [weight / largest for weight in given]
+    total = math.fsum(scaled)
+    return tuple(weight / total for weight in scaled)
 
 
 def _check_members(members: Sequence[WeightedModel]) -> None:
@@ -154,12 +175,10 @@ def _weighting(
 def _beam(asked: BeamOptions, alignment: Alignment, statuses: Sequence[ModelStatus]) -> BeamOptions:
     """Checks what was asked and fills in the rest, where the vote is byte-exact."""
     epsilon, width = asked.epsilon, asked.width
-    if epsilon is not None and not 0 <= epsilon <= MOST_EPSILON:
-        raise InvalidRequest(
-            "plan.ensemble.beam.epsilon", f"is {epsilon}; give 0 to {MOST_EPSILON}"
-        )
-    if width is not None and not 1 <= width <= MOST_WIDTH:
-        raise InvalidRequest("plan.ensemble.beam.width", f"is {width}; give 1 to {MOST_WIDTH}")
+    if epsilon is not None and not 0 <= epsilon <= MAX_EPSILON:
+        raise InvalidRequest("plan.ensemble.beam.epsilon", f"is {epsilon}; give 0 to {MAX_EPSILON}")
+    if width is not None and not 1 <= width <= MAX_WIDTH:
+        raise InvalidRequest("plan.ensemble.beam.width", f"is {width}; give 1 to {MAX_WIDTH}")
     if alignment is not Alignment.BYTE_EXACT:
         return BeamOptions()
     smallest = min(statuses, key=lambda status: status.sessions)

@@ -1,4 +1,4 @@
-"""What the router knows at the moment of a decision."""
+"""What the router knows at the moment of a decision: plans, models, queues, budgets, remotes."""
 
 from __future__ import annotations
 
@@ -6,17 +6,43 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from quorate.costs.cost_model import CostModel
+from quorate.errors import QuorateError
 from quorate.fleet.status import ModelStatus
 from quorate.ledger.prices import Price
-from quorate.request import NamedPlan
-from quorate.routing.option import Option
+from quorate.request import DecidedStage, NamedPlan, PlanKind
 from quorate.routing.quality import QualityTable
 from quorate.routing.settings import RoutingSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
-    """A remote API.
+class ResolvedPlan:
+    """A local plan under a candidate's name, resolved for the models as they are now.
+
+    It is the same for every request, and so kept between them until a model changes its state; see
+    ``assess.Assessed`` for what depends on the request.
+
+    Attributes:
+        name: Such as ``single:a`` or ``profile:pair``.
+        models: Every model of every stage, once.
+        stages: One vote, or those of a cascade, with a seed of 0; none where it cannot run.
+        keys: Key of each stage's vote, see ``forecast.vote_key``.
+        profile: Name of the profile it came from, or "".
+        error: Why it cannot run.
+    """
+
+    name: str
+    kind: PlanKind
+    models: tuple[str, ...]
+    stages: tuple[DecidedStage, ...] = ()
+    keys: tuple[str, ...] = ()
+    stream_early: bool = False
+    profile: str = ""
+    error: QuorateError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteStatus:
+    """A remote API as it is now.
 
     Attributes:
         price: What it charges, or None where nobody knows.
@@ -39,30 +65,30 @@ class Remote:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """The door of the service: how many requests run and wait, and how many may."""
+class QueueState:
+    """How busy the service is: how many requests run and wait, and how many may."""
 
     running: int = 0
     waiting: int = 0
-    most_running: int = 1
-    most_waiting: int = 1
+    max_running: int = 1
+    max_waiting: int = 1
     typical_ms: float = 0.0
 
     @property
     def full(self) -> bool:
         """Whether another request would be sent away."""
-        return self.running >= self.most_running and self.waiting >= self.most_waiting
+        return self.running >= self.max_running and self.waiting >= self.max_waiting
 
     @property
     def wait_ms(self) -> float:
-        """How long another request is expected to wait at the door."""
-        if self.running < self.most_running:
+        """How long another request is expected to wait for its turn."""
+        if self.running < self.max_running:
             return 0.0
-        return (self.waiting + 1) / self.most_running * self.typical_ms
+        return (self.waiting + 1) / self.max_running * self.typical_ms
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Remaining:
     """What the tightest windows of the budget have left for the caller; None is no limit."""
 
     joules: float | None = None
@@ -83,7 +109,7 @@ class Snapshot:
         escalations: How often a cascade asked its next stage, by name of its candidate.
         wedged: Models that make no progress.
         remotes: Every remote of the configuration by name.
-        options: What ``options.open_options`` makes of the models and profiles, where somebody kept
+        plans: What ``candidates.open_plans`` makes of the models and profiles, where somebody kept
             it, since that takes longer than the choice itself; None leaves it to the choice.
     """
 
@@ -95,8 +121,8 @@ class Snapshot:
     escalations: Mapping[str, float] = field(default_factory=dict)
     wedged: frozenset[str] = frozenset()
     quality: QualityTable = field(default_factory=QualityTable)
-    remotes: Mapping[str, Remote] = field(default_factory=dict)
-    room: Room = field(default_factory=Room)
-    left: Left = field(default_factory=Left)
+    remotes: Mapping[str, RemoteStatus] = field(default_factory=dict)
+    queue: QueueState = field(default_factory=QueueState)
+    remaining: Remaining = field(default_factory=Remaining)
     settings: RoutingSettings = field(default_factory=RoutingSettings)
-    options: tuple[Option, ...] | None = None
+    plans: tuple[ResolvedPlan, ...] | None = None

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 BUCKETS = 4096
-"""Places that sequences of bytes are hashed into."""
+"""Buckets that sequences of bytes are hashed into."""
 
-MOST_BYTES = 4096
+MAX_BYTES = 4096
 """A prompt is judged by its first bytes, so that a guess takes well below a millisecond."""
 
 _LENGTHS = (3, 4)
@@ -68,7 +68,7 @@ def train_classifier(prompts: Sequence[str], tags: Sequence[str]) -> TaskClassif
 
 
 def _counts(prompt: str) -> npt.NDArray[np.float32]:
-    raw = prompt[:MOST_BYTES].lower().encode("utf-8", "surrogatepass")[:MOST_BYTES]
+    raw = prompt[:MAX_BYTES].lower().encode("utf-8", "surrogatepass")[:MAX_BYTES]
     text = np.frombuffer(raw, np.uint8).astype(np.uint64)
     counts = np.zeros(BUCKETS, np.float32)
     for length in _LENGTHS:

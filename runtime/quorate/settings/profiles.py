@@ -25,10 +25,10 @@ from quorate.routing.resolve import (
     DEFAULT_EPSILON,
     DEFAULT_FORGETTING,
     DEFAULT_WIDTH,
-    MOST_EPSILON,
-    MOST_WIDTH,
+    MAX_EPSILON,
+    MAX_WIDTH,
+    share_weights,
 )
-from quorate.routing.weights import share_weights
 from quorate.settings.tables import as_table, field_names
 
 _CHOICES = ("members", "rule", "alignment", "weighting", "on_failure")
@@ -40,8 +40,8 @@ class _PlanNumbers:
     """The numbers of a profile; those that are not given stay open."""
 
     forgetting: float = option(DEFAULT_FORGETTING, lowest=1e-9, highest=1)
-    beam_epsilon: float = option(DEFAULT_EPSILON, lowest=0, highest=MOST_EPSILON)
-    beam_width: int = option(DEFAULT_WIDTH, lowest=1, highest=MOST_WIDTH)
+    beam_epsilon: float = option(DEFAULT_EPSILON, lowest=0, highest=MAX_EPSILON)
+    beam_width: int = option(DEFAULT_WIDTH, lowest=1, highest=MAX_WIDTH)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,30 @@ def test_a_key_of_the_configuration_is_read() -> None:
         ({"token": "x"}, "keys.a.token: unknown key; did you mean token_env?"),
     ],
 )
-def test_a_key_that_is_wrong_is_refused_with_its_place(table: dict[str, Any], problem: str) -> None:
+def test_a_key_that_is_wrong_is_refused_under_its_name(table: dict[str, Any], problem: str) -> None:
     with pytest.raises(SettingsError) as refusal:
         KeySettings.from_mapping(table, "keys.a")
     assert refusal.value.message.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("rights", "asked", "seen"),
+    [
+        (frozenset({GENERATE}), None, "alice"),
+        (frozenset({GENERATE}), "alice", "alice"),
+        (frozenset({ACCOUNTING}), None, None),
+        (frozenset({ACCOUNTING}), "alice", "alice"),
+        (frozenset({ACCOUNTING}), "bob", "bob"),
+        (frozenset({ACCOUNTING}), "", ""),
+    ],
+)
+def test_a_caller_sees_what_it_spent_and_with_the_right_to_it_what_others_did(
+    rights: frozenset[str], asked: str | None, seen: str | None
+) -> None:
+    assert Caller("alice", rights).visible_key(asked) == seen
+
+
+@pytest.mark.parametrize("asked", ["bob", ""])
+def test_what_another_spent_is_not_seen_without_the_right_to_it(asked: str) -> None:
+    with pytest.raises(PermissionDenied, match="right 'accounting'"):
+        Caller("alice", frozenset({GENERATE})).visible_key(asked)

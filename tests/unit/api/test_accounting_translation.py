@@ -167,17 +167,6 @@ def test_a_group_that_stands_for_nothing_is_refused(group: int) -> None:
     assert "SPEND_GROUP_MODEL" in refusal.value.message
 
 
-@pytest.mark.parametrize(("asked", "given"), [(0, 100), (1, 1), (1000, 1000)])
-def test_a_page_has_the_size_that_is_asked_for(asked: int, given: int) -> None:
-    assert accounting.page_size(asked) == given
-
-
-def test_a_page_that_is_too_large_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="at most 1000") as refusal:
-        accounting.page_size(1001)
-    assert refusal.value.field == "page_size"
-
-
 def test_a_filter_without_anything_lets_all_through() -> None:
     message = accounting_pb2.ChargeFilter()
     assert accounting.charge_filter(message, None) == ChargeFilter()

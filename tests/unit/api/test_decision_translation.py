@@ -1,16 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import Any
-
-import pytest
 
 from quorate.api.grpc.translation import decisions
 from quorate.request import (
-    Alignment,
     Candidate,
     Clause,
-    CombinationRule,
     DecidedStage,
     Decision,
     FailurePolicy,
@@ -19,19 +14,11 @@ from quorate.request import (
     Rejection,
     Route,
     WeightedModel,
-    Weighting,
 )
 from quorate.v1 import plan_pb2
+from support.attempts import vote_decision
 
-VOTE = Decision(
-    members=(WeightedModel("a", 0.25), WeightedModel("b", 0.75)),
-    rule=CombinationRule.LINEAR,
-    alignment=Alignment.SAME_VOCABULARY,
-    weighting=Weighting.STATIC,
-    on_failure=FailurePolicy.CONTINUE,
-    context_tokens=512,
-    seed=7,
-)
+VOTE = vote_decision({"a": 0.25, "b": 0.75}, on_failure=FailurePolicy.CONTINUE)
 TOO_SLOW = Rejection(Clause.LATENCY, "nine of ten take 90 ms of 50 ms", 90.0, 50.0)
 NO_MODEL = Rejection(Clause.HEALTH, "a is loading")
 FORECAST = Forecast(
@@ -57,23 +44,6 @@ def shown(decision: Decision) -> plan_pb2.Decision:
 
 def routed(**route: object) -> plan_pb2.Decision:
     return shown(replace(VOTE, route=replace(Route(), **route)))
-
-
-@pytest.mark.parametrize(
-    ("table", "domain", "wire"),
-    [
-        (decisions.KINDS, PlanKind, plan_pb2.PlanKind),
-        (decisions.CLAUSES, Clause, plan_pb2.Clause),
-        (decisions.RULES, CombinationRule, plan_pb2.CombinationRule),
-        (decisions.ALIGNMENTS, Alignment, plan_pb2.Alignment),
-        (decisions.WEIGHTINGS, set(Weighting) - {Weighting.AUTO}, plan_pb2.Weighting),
-        (decisions.FAILURE_POLICIES, FailurePolicy, plan_pb2.FailurePolicy),
-    ],
-)
-def test_every_value_has_one_of_its_own_on_the_wire(table: Any, domain: Any, wire: Any) -> None:
-    assert set(table) == set(domain)
-    assert len(set(table.values())) == len(table)
-    assert {*table.values(), 0} == set(wire.values())
 
 
 def test_a_plain_vote_has_a_kind_and_nothing_beside_it() -> None:

@@ -53,10 +53,11 @@ def details(error: QuorateError) -> dict[str, Message]:
 
 
 def test_every_error_has_a_row_in_the_table() -> None:
-    for room in ("errors", "engines", "ensemble", "remotes", "routing", "dispatch", "api.grpc"):
-        package = importlib.import_module(f"quorate.{room}")
+    below = ("errors", "engines", "ensemble", "remotes", "routing", "dispatch", "access")
+    for name in (*below, "api.grpc"):
+        package = importlib.import_module(f"quorate.{name}")
         for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
-            importlib.import_module(f"quorate.{room}.{module.name}")
+            importlib.import_module(f"quorate.{name}.{module.name}")
     # What the client raises never reaches a server.
     served = {cls for cls in tree(QuorateError) if cls.__module__.startswith("quorate.")}
     served = {cls for cls in served if not cls.__module__.startswith("quorate.client")}

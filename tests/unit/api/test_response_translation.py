@@ -12,8 +12,8 @@ from quorate.request import (
     Accepted,
     Alignment,
     BeamOptions,
+    Clause,
     CombinationRule,
-    Decision,
     Delta,
     Energy,
     EnergyTier,
@@ -24,21 +24,20 @@ from quorate.request import (
     ModelUsage,
     Notice,
     NoticeKind,
+    PlanKind,
     Score,
     Token,
     TopCandidate,
     Usage,
     Vote,
-    WeightedModel,
     Weighting,
 )
 from quorate.v1 import inference_pb2, models_pb2, plan_pb2
+from support.attempts import vote_decision
 
-DECISION = Decision(
-    members=(WeightedModel("a", 0.25), WeightedModel("b", 0.75)),
+DECISION = vote_decision(
+    {"a": 0.25, "b": 0.75},
     rule=CombinationRule.GEOMETRIC,
-    alignment=Alignment.SAME_VOCABULARY,
-    weighting=Weighting.STATIC,
     on_failure=FailurePolicy.REPLAY,
     context_tokens=2048,
     seed=2**63 - 1,
@@ -49,6 +48,8 @@ DECISION = Decision(
 @pytest.mark.parametrize(
     ("table", "domain", "wire"),
     [
+        (decisions.KINDS, PlanKind, plan_pb2.PlanKind),
+        (decisions.CLAUSES, Clause, plan_pb2.Clause),
         (decisions.RULES, CombinationRule, plan_pb2.CombinationRule),
         (decisions.ALIGNMENTS, Alignment, plan_pb2.Alignment),
         (decisions.WEIGHTINGS, set(Weighting) - {Weighting.AUTO}, plan_pb2.Weighting),

@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import pytest
 
-from quorate.app.accounts import Identities, open_books, work_costs
+from quorate.app.accounts import Identities, open_recorder, work_costs
 from quorate.costs.cost_model import CostModels, FinishedRun
 from quorate.costs.prediction import RunShape
-from quorate.dispatch import Books
+from quorate.dispatch import AttemptRecorder
 from quorate.errors import BudgetSpent, SettingsError
 from quorate.fleet.fleet import Fleet
 from quorate.ledger.charges import Charge, ModelCharge
@@ -44,49 +44,49 @@ def spent(name: str, joules: float, usd: str, finished_at: float) -> Charge:
     return bare_charge(attempt_id=name, finished_at=finished_at, **whole, models=(part,))
 
 
-async def settle(books: Books, *charges: Charge) -> None:
-    assert books.ledger is not None
+async def settle(recorder: AttemptRecorder, *charges: Charge) -> None:
+    assert recorder.ledger is not None
     for charge in charges:
-        await books.ledger.settle(charge)
+        await recorder.ledger.settle(charge)
 
 
 async def test_the_ledger_and_what_was_learned_are_kept_at_home(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    async with open_books(chosen, fleet(), tmp_path) as (books, _):
-        books.costs.observe("single:a", RUN)
-        books.costs.observe("single:gone", RUN)
+    async with open_recorder(chosen, fleet(), tmp_path) as (recorder, _):
+        recorder.costs.observe("single:a", RUN)
+        recorder.costs.observe("single:gone", RUN)
     assert (tmp_path / "ledger.sqlite3").exists()
-    async with open_books(chosen, fleet(), tmp_path) as (books, _):
-        assert set(books.costs.snapshot()) == {"single:a"}
-        assert books.costs.snapshot()["single:a"].run.samples == 1
+    async with open_recorder(chosen, fleet(), tmp_path) as (recorder, _):
+        assert set(recorder.costs.snapshot()) == {"single:a"}
+        assert recorder.costs.snapshot()["single:a"].run.samples == 1
 
 
 async def test_what_was_learned_of_another_model_of_the_name_is_not_believed(
     tmp_path: Path,
 ) -> None:
-    async with open_books(settings(tmp_path), fleet(), tmp_path) as (books, _):
+    async with open_recorder(settings(tmp_path), fleet(), tmp_path) as (recorder, _):
         for key in ("single:a", "single:b", "ensemble:a+b:same_vocabulary:static"):
-            books.costs.observe(key, RUN)
+            recorder.costs.observe(key, RUN)
     other = settings(tmp_path, models=[{**TWO_MODELS[0], "options": {"seed": 3}}, TWO_MODELS[1]])
-    async with open_books(other, fleet(), tmp_path) as (books, _):
-        assert set(books.costs.snapshot()) == {"single:b"}
+    async with open_recorder(other, fleet(), tmp_path) as (recorder, _):
+        assert set(recorder.costs.snapshot()) == {"single:b"}
 
 
 async def test_windows_go_on_where_they_were(tmp_path: Path) -> None:
     now = time.time()
     chosen = settings(tmp_path, budgets={"joules_per_hour": 100.0, "usd_per_day": 1.0})
-    async with open_books(chosen, fleet(), tmp_path) as (books, _):
+    async with open_recorder(chosen, fleet(), tmp_path) as (recorder, _):
         await settle(
-            books,
+            recorder,
             spent("now", 70.0, "0.25", now),
             spent("two hours ago", 50.0, "0.5", now - 7200),
             spent("days ago", 1000.0, "100", now - 200_000),
         )
-    async with open_books(chosen, fleet(), tmp_path) as (books, _):
-        joules, usd = books.budgets.status("")
+    async with open_recorder(chosen, fleet(), tmp_path) as (recorder, _):
+        joules, usd = recorder.budgets.status("")
         with pytest.raises(BudgetSpent):
-            books.budgets.hold("", 31.0, None)
-        books.budgets.hold("", 30.0, Decimal("0.25"))
+            recorder.budgets.hold("", 31.0, None)
+        recorder.budgets.hold("", 30.0, Decimal("0.25"))
     assert (joules.name, joules.spent) == ("joules per hour", 70.0)
     assert (usd.name, usd.spent) == ("usd per day", 0.75)
 
@@ -97,14 +97,14 @@ async def test_what_a_dead_server_left_is_told_of_and_counts(
     caplog.set_level(logging.WARNING)
     chosen = settings(tmp_path, budgets={"usd_per_day": 1.0})
     reserved = reservation(reserved_usd=Decimal("0.125"))
-    async with open_books(chosen, fleet(), tmp_path) as (books, _):
-        assert books.ledger is not None
-        await books.ledger.reserve(reserved)
+    async with open_recorder(chosen, fleet(), tmp_path) as (recorder, _):
+        assert recorder.ledger is not None
+        await recorder.ledger.reserve(reserved)
     assert caplog.messages == []
-    async with open_books(chosen, fleet(), tmp_path) as (books, _):
-        (window,) = books.budgets.status("")
-        assert books.ledger is not None
-        ((row,), _) = await books.ledger.list_charges()
+    async with open_recorder(chosen, fleet(), tmp_path) as (recorder, _):
+        (window,) = recorder.budgets.status("")
+        assert recorder.ledger is not None
+        ((row,), _) = await recorder.ledger.list_charges()
     assert caplog.messages == ["1 attempts were under way when the last server died"]
     assert (row.outcome, row.usd) == ("lost", Decimal("0.125"))
     assert (window.spent, window.held) == (0.125, 0.0)
@@ -112,39 +112,39 @@ async def test_what_a_dead_server_left_is_told_of_and_counts(
 
 async def test_two_services_cannot_keep_one_ledger(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    async with open_books(chosen, fleet(), tmp_path):
+    async with open_recorder(chosen, fleet(), tmp_path):
         with pytest.raises(SettingsError, match=r"ledger\.sqlite3") as refusal:
-            async with open_books(chosen, fleet(), tmp_path):
+            async with open_recorder(chosen, fleet(), tmp_path):
                 pytest.fail("the ledger was opened twice")
     assert "\n" not in refusal.value.message
-    async with open_books(chosen, fleet(), tmp_path):
+    async with open_recorder(chosen, fleet(), tmp_path):
         pass
 
 
 async def test_a_ledger_that_is_off_leaves_no_file(tmp_path: Path) -> None:
     chosen = settings(tmp_path, ledger={"path": "off"})
-    async with open_books(chosen, fleet(), tmp_path) as (books, _):
-        await settle(books, spent("x", 1.0, "0", 1.0))
+    async with open_recorder(chosen, fleet(), tmp_path) as (recorder, _):
+        await settle(recorder, spent("x", 1.0, "0", 1.0))
     assert list(tmp_path.rglob("*.sqlite3*")) == []
 
 
 async def test_a_ledger_may_be_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     chosen = settings(tmp_path / "kept", ledger={"path": "own.db"})
-    async with open_books(chosen, fleet(), tmp_path):
+    async with open_recorder(chosen, fleet(), tmp_path):
         assert (tmp_path / "kept" / "own.db").exists()
 
 
 async def test_charges_of_long_ago_become_sums_of_their_days(tmp_path: Path) -> None:
     chosen = settings(tmp_path, ledger={"keep_days": 2})
-    async with open_books(chosen, fleet(), tmp_path) as (books, _):
-        await settle(books, spent("old", 1.0, "0", 1_700_000_000.0))
-    async with open_books(chosen, fleet(), tmp_path) as (books, _):
-        assert books.ledger is not None
+    async with open_recorder(chosen, fleet(), tmp_path) as (recorder, _):
+        await settle(recorder, spent("old", 1.0, "0", 1_700_000_000.0))
+    async with open_recorder(chosen, fleet(), tmp_path) as (recorder, _):
+        assert recorder.ledger is not None
         async with asyncio.timeout(30):
-            while (await books.ledger.list_charges())[0]:
+            while (await recorder.ledger.list_charges())[0]:
                 await asyncio.sleep(0)
-        (row,) = await books.ledger.summarize([], None, None)
+        (row,) = await recorder.ledger.summarize([], None, None)
     assert (row.attempts, row.joules) == (1, 1.0)
 
 
@@ -161,7 +161,7 @@ async def test_what_the_energy_rests_on_is_told(
     tree = PowercapTree(tmp_path / "powercap")
     tree.add("intel-rapl:0", "package-0")
     chosen = settings(tmp_path, energy=energy)
-    async with open_books(chosen, fleet(), tmp_path, Host(powercap=tree.root)) as (_, notes):
+    async with open_recorder(chosen, fleet(), tmp_path, Host(powercap=tree.root)) as (_, notes):
         assert any(line.startswith(note) for line in notes)
 
 
@@ -169,10 +169,10 @@ async def test_counters_are_read_though_nobody_asks_for_anything(tmp_path: Path)
     tree = PowercapTree(tmp_path / "powercap")
     tree.add("intel-rapl:0", "package-0")
     chosen = settings(tmp_path, energy={"source": "rapl", "window_seconds": 0.1})
-    async with open_books(chosen, fleet(), tmp_path, Host(powercap=tree.root)) as (books, _):
+    async with open_recorder(chosen, fleet(), tmp_path, Host(powercap=tree.root)) as (recorder, _):
         tree.spend("intel-rapl:0", 5.0)
         async with asyncio.timeout(30):
-            while not (totals := next(iter(books.meter.totals().values()))).counter_joules:
+            while not (totals := next(iter(recorder.meter.totals().values()))).counter_joules:
                 await asyncio.sleep(0.01)
     assert totals.counter_joules == pytest.approx(5.0)
     assert totals.idle_joules == pytest.approx(5.0)
@@ -182,8 +182,8 @@ async def test_a_source_that_is_not_there_ends_the_start(tmp_path: Path) -> None
     chosen = settings(tmp_path, energy={"source": "rapl"})
     nowhere = Host(powercap=tmp_path / "none")
     with pytest.raises(SettingsError, match=r"^energy\.source: rapl: "):
-        async with open_books(chosen, fleet(), tmp_path, nowhere):
-            pytest.fail("the books were opened")
+        async with open_recorder(chosen, fleet(), tmp_path, nowhere):
+            pytest.fail("the recorder were opened")
 
 
 def test_an_identity_changes_with_whatever_makes_a_plan_faster_or_slower(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from quorate.app.probing import Prober
-from quorate.dispatch import Books, Dispatcher, DispatchSettings
+from quorate.dispatch import AttemptRecorder, Dispatcher, DispatchSettings
 from quorate.engines.worker.statuses import WorkerPhase
 from quorate.fleet.fleet import Fleet
 from quorate.ledger.charges import Charge
@@ -35,11 +35,13 @@ class House:
         self.fleet = fleet
         self.cast = cast
         self.ledger = ledger
-        self.dispatcher = Dispatcher(fleet, DispatchSettings(), books=Books(ledger=ledger))
+        self.dispatcher = Dispatcher(
+            fleet, DispatchSettings(), recorder=AttemptRecorder(ledger=ledger)
+        )
 
     async def rows(self) -> list[Charge]:
         """What stands in the ledger, oldest first."""
-        await self.dispatcher.books.flush()
+        await self.dispatcher.recorder.flush()
         rows, _ = await self.ledger.list_charges(page_size=1000)
         return list(rows)[::-1]
 
@@ -87,7 +89,7 @@ async def test_a_model_is_asked_two_prompts_for_two_lengths_and_then_known() -> 
     async with house(a=TALKATIVE) as here:
         async with probing(here):
             rows = await here.rows_once(4)
-        known = here.dispatcher.books.costs.snapshot()["single:a"]
+        known = here.dispatcher.recorder.costs.snapshot()["single:a"]
     assert [row.request_id for row in rows] == [f"probe-a-{n}" for n in (1, 2, 3, 4)]
     assert {row.outcome for row in rows} == {"probe"}
     assert [row.generated_tokens for row in rows] == [4, 24, 4, 24]

@@ -26,10 +26,10 @@ from support.dispatching import (
     DEADLINE_SECONDS,
     GREEDY,
     NEVER_EXPLORE,
-    Stagehand,
+    DispatcherHarness,
     notices,
-    on_stage,
     only,
+    running_dispatcher,
     text_of,
 )
 from support.faulty_remote import CUT, HOLD, FaultyRemote, delta, faulty_remote, refuses, streams
@@ -44,12 +44,12 @@ PRICES = {"far": usd_per_mtok(1000.0, 2000.0)}
 @asynccontextmanager
 async def both(
     *script: Any, limits: BudgetLimits | None = None, routing: RoutingSettings = NEVER_EXPLORE
-) -> AsyncIterator[tuple[Stagehand, FaultyRemote]]:
+) -> AsyncIterator[tuple[DispatcherHarness, FaultyRemote]]:
     async with (
         asyncio.timeout(DEADLINE_SECONDS),
         faulty_remote(*script) as server,
         opened(server.base_url, max_retries=0) as remote,
-        on_stage(
+        running_dispatcher(
             {"a": {"say": "local"}},
             limits=limits,
             routing=routing,
@@ -64,7 +64,7 @@ def ask(plan: Any = None, **rest: Any) -> Request:
     return Request(CHAT, plan, **{"sampling": GREEDY, "stopping": StoppingOptions(16), **rest})
 
 
-async def answer(stage: Stagehand, request: Request) -> list[Event]:
+async def answer(stage: DispatcherHarness, request: Request) -> list[Event]:
     return [event async for event in stage.dispatcher.generate(request)]
 
 
@@ -88,7 +88,7 @@ async def test_a_remote_answers_where_no_joule_is_left_and_is_paid() -> None:
         assert (row.plan_kind, row.clause) == ("remote", "energy_window")
         assert float(row.usd or 0) == usage.usd
         assert stage.held() == [0.0, 0.0]
-        assert "remote:far" in stage.books.costs.snapshot()
+        assert "remote:far" in stage.recorder.costs.snapshot()
         assert stage.dispatcher.running == 0
 
 
@@ -139,7 +139,7 @@ async def test_a_remote_that_refuses_costs_nothing_and_the_first_error_is_told()
             ("remote", "failed"),
         ]
         assert rows[1].usd == 0
-        assert [window.spent for window in stage.books.budgets.status("")] == [0.0]
+        assert [window.spent for window in stage.recorder.budgets.status("")] == [0.0]
         assert stage.held() == [0.0]
 
 
@@ -157,7 +157,7 @@ async def test_a_stream_that_is_closed_pays_for_the_prompt_and_what_was_streamed
         assert 1 <= row.generated_tokens <= len("Hello")
         assert row.usd is not None and row.reserved_usd is not None
         assert 0 < row.usd < row.reserved_usd
-        _, usd = stage.books.budgets.status("")
+        _, usd = stage.recorder.budgets.status("")
         assert (usd.spent, usd.held) == (pytest.approx(float(row.usd)), 0.0)
 
 
@@ -184,6 +184,6 @@ async def test_many_at_once_never_reserve_more_dollars_than_there_are() -> None:
         assert 0 < len(finished) < 30
         assert len(server.requests) == len(finished)
         assert all(isinstance(end, list | BudgetSpent) for end in ends)
-        _, usd = stage.books.budgets.status("")
+        _, usd = stage.recorder.budgets.status("")
         assert usd.held == 0.0
         assert usd.spent == pytest.approx(len(finished) * 0.011)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,13 +21,14 @@ from quorate.request import (
 )
 from support.dispatching import (
     DEADLINE_SECONDS,
+    DispatcherHarness,
     SimulatedMeter,
-    Stagehand,
     ask,
-    on_stage,
     only,
+    running_dispatcher,
     steps,
 )
+from support.ledgers import reservations
 
 MODELS = {"a": {"say": "0123456789", "sessions": 32}}
 JOULES = 10.0
@@ -34,7 +36,7 @@ JOULES = 10.0
 LIMIT = StoppingOptions(max_tokens=11)
 
 
-async def one(stage: Stagehand, plan: Any = None) -> str:
+async def one(stage: DispatcherHarness, plan: Any = None) -> str:
     """How a request ended."""
     begun = False
     try:
@@ -48,12 +50,12 @@ async def one(stage: Stagehand, plan: Any = None) -> str:
     raise AssertionError("a stream ended without an end")
 
 
-def spent(stage: Stagehand) -> float:
-    [window] = stage.books.budgets.status("")
+def spent(stage: DispatcherHarness) -> float:
+    [window] = stage.recorder.budgets.status("")
     return window.spent
 
 
-async def warm(stage: Stagehand, requests: int = 12) -> None:
+async def warm(stage: DispatcherHarness, requests: int = 12) -> None:
     """Measures the model."""
     for _ in range(requests):
         assert await one(stage, only("a")) == "finished"
@@ -65,7 +67,7 @@ async def test_a_thousand_at_once_spend_no_more_than_a_budget_for_a_hundred(meas
     limit = JOULES * (100 + before)
     chance = random.Random(1)
     async with (
-        on_stage(
+        running_dispatcher(
             MODELS,
             limits=BudgetLimits(joules_per_hour=limit),
             settings=DispatchSettings(max_running=64, max_waiting=1000),
@@ -94,16 +96,19 @@ async def test_a_thousand_at_once_spend_no_more_than_a_budget_for_a_hundred(meas
 
 async def test_of_a_plan_nobody_measured_one_request_goes_first() -> None:
     limits = BudgetLimits(joules_per_hour=1e6)
-    async with on_stage(MODELS, limits=limits) as stage, asyncio.timeout(DEADLINE_SECONDS):
+    async with (
+        running_dispatcher(MODELS, limits=limits) as stage,
+        asyncio.timeout(DEADLINE_SECONDS),
+    ):
         first = stage.dispatcher.generate(ask(only("a")))
         assert isinstance(await anext(first), Accepted)
         others = [asyncio.create_task(one(stage, only("a"))) for _ in range(3)]
         for _ in range(50):
             await asyncio.sleep(0)
-        assert stage.books.activity.now == {"a": 1}
+        assert stage.recorder.activity.now == {"a": 1}
         async for _ in first:
             pass
-        while stage.books.activity.now["a"] < 3:
+        while stage.recorder.activity.now["a"] < 3:
             await asyncio.sleep(0)
         assert stage.held() == [3 * JOULES]
         assert await asyncio.gather(*others) == ["finished"] * 3
@@ -111,7 +116,10 @@ async def test_of_a_plan_nobody_measured_one_request_goes_first() -> None:
 
 async def test_one_that_went_first_and_left_lets_the_next_go_first() -> None:
     limits = BudgetLimits(joules_per_hour=1e6)
-    async with on_stage(MODELS, limits=limits) as stage, asyncio.timeout(DEADLINE_SECONDS):
+    async with (
+        running_dispatcher(MODELS, limits=limits) as stage,
+        asyncio.timeout(DEADLINE_SECONDS),
+    ):
         first = stage.dispatcher.generate(ask(only("a")))
         await anext(first)
         others = [asyncio.create_task(one(stage, only("a"))) for _ in range(3)]
@@ -119,9 +127,9 @@ async def test_one_that_went_first_and_left_lets_the_next_go_first() -> None:
             await asyncio.sleep(0)
         others[0].cancel()
         await first.aclose()
-        while stage.books.activity.now["a"] < 1:
+        while stage.recorder.activity.now["a"] < 1:
             await asyncio.sleep(0)
-        assert stage.books.activity.now == {"a": 1}
+        assert stage.recorder.activity.now == {"a": 1}
         assert await asyncio.gather(*others[1:]) == ["finished"] * 2
 
 
@@ -135,7 +143,7 @@ async def test_where_no_joules_are_limited_or_none_are_metered_nobody_waits() ->
         (Blind(), BudgetLimits(joules_per_hour=1.0)),
     ):
         async with (
-            on_stage(MODELS, limits=limits, meter=meter) as stage,
+            running_dispatcher(MODELS, limits=limits, meter=meter) as stage,
             asyncio.timeout(DEADLINE_SECONDS),
         ):
             both = [stage.dispatcher.generate(ask(only("a"))) for _ in range(2)]
@@ -149,7 +157,7 @@ async def test_a_meter_that_never_knows_does_not_make_everybody_wait_for_ever() 
     meter = SimulatedMeter(known=False)
     limits = BudgetLimits(joules_per_hour=1e6)
     async with (
-        on_stage(MODELS, limits=limits, meter=meter) as stage,
+        running_dispatcher(MODELS, limits=limits, meter=meter) as stage,
         asyncio.timeout(DEADLINE_SECONDS),
     ):
         assert await one(stage, only("a")) == "finished"
@@ -161,7 +169,7 @@ async def test_a_meter_that_never_knows_does_not_make_everybody_wait_for_ever() 
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_a_request_may_be_cancelled_at_any_point(seed: int) -> None:
+async def test_a_request_may_be_cancelled_at_any_point(seed: int, tmp_path: Path) -> None:
     """Every run is cancelled after another number of turns of the loop; plans of all kinds."""
     models = {
         "a": {"say": "maybe", "confidence": 0.3},
@@ -176,9 +184,11 @@ async def test_a_request_may_be_cancelled_at_any_point(seed: int) -> None:
         steps("a", "b", early=True),
     )
     limits = BudgetLimits(joules_per_hour=1e6, usd_per_hour=1.0)
-    chance = random.Random(seed)
+    chance, path = random.Random(seed), tmp_path / "ledger.db"
     async with (
-        on_stage(models, limits=limits, profiles={"both": steps("b", "a")}) as stage,
+        running_dispatcher(
+            models, limits=limits, ledger_path=path, profiles={"both": steps("b", "a")}
+        ) as stage,
         asyncio.timeout(2 * DEADLINE_SECONDS),
     ):
         for turn in range(120):
@@ -197,19 +207,9 @@ async def test_a_request_may_be_cancelled_at_any_point(seed: int) -> None:
             await asyncio.gather(*asked, return_exceptions=True)
             assert stage.held() == [0.0, 0.0]
             assert stage.meter.jobs == set()
-            assert set(stage.books.activity.now.values()) <= {0}
+            assert set(stage.recorder.activity.now.values()) <= {0}
             assert stage.dispatcher.running == stage.dispatcher.waiting == 0
             assert not any(engine._sessions for engine in stage.cast.engines.values())
         rows = await stage.charges()
         assert {"cancelled"} <= {row.outcome for row in rows} <= {"cancelled", "finished", "failed"}
-        assert await reserved(stage) == 0
-
-
-async def reserved(stage: Stagehand) -> int:
-    """Reservations in the ledger that nobody settled."""
-    ledger = stage.books.ledger
-    assert ledger is not None
-    count: int = await ledger._writer.run(
-        lambda connection: connection.execute("SELECT count(*) FROM reservations").fetchone()[0]
-    )
-    return count
+        assert reservations(path) == 0

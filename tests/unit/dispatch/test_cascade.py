@@ -20,13 +20,14 @@ from quorate.request import (
     ResponseOptions,
     Usage,
 )
+from support import dispatching
 from support.dispatching import (
     DEADLINE_SECONDS,
-    Stagehand,
+    DispatcherHarness,
     ask,
     notices,
-    on_stage,
     only,
+    running_dispatcher,
     steps,
     text_of,
 )
@@ -36,9 +37,8 @@ UNSURE = {"say": "maybe", "confidence": 0.3}
 LAST = {"say": "surely", "confidence": 0.98}
 
 
-async def answer(stage: Stagehand, plan: Any, **rest: Any) -> list[Event]:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        events = [event async for event in stage.dispatcher.generate(ask(plan, **rest))]
+async def answer(stage: DispatcherHarness, plan: Any, **rest: Any) -> list[Event]:
+    events = await dispatching.answer(stage, plan, **rest)
     assert isinstance(events[0], Accepted)
     assert sum(isinstance(event, Accepted) for event in events) == 1
     assert isinstance(events[-1], Finished)
@@ -62,7 +62,7 @@ def kinds(events: list[Event]) -> str:
 
 @pytest.mark.parametrize("early", [False, True])
 async def test_an_answer_that_is_sure_is_kept_and_no_later_stage_runs(early: bool) -> None:
-    async with on_stage({"a": SURE, "b": LAST}) as stage:
+    async with running_dispatcher({"a": SURE, "b": LAST}) as stage:
         events = await answer(stage, steps("a", "b", early=early))
         assert text_of(events) == "maybe"
         assert notices(events) == []
@@ -75,7 +75,7 @@ async def test_an_answer_that_is_sure_is_kept_and_no_later_stage_runs(early: boo
 
 
 async def test_an_answer_that_is_not_sure_gives_way_unseen() -> None:
-    async with on_stage({"a": UNSURE, "b": LAST}) as stage:
+    async with running_dispatcher({"a": UNSURE, "b": LAST}) as stage:
         events = await answer(stage, steps("a", "b"))
         assert text_of(events) == "surely"
         [notice] = notices(events)
@@ -90,7 +90,7 @@ async def test_an_answer_that_is_not_sure_gives_way_unseen() -> None:
 
 
 async def test_a_stage_that_is_streamed_early_is_replaced_after_a_notice() -> None:
-    async with on_stage({"a": UNSURE, "b": LAST}) as stage:
+    async with running_dispatcher({"a": UNSURE, "b": LAST}) as stage:
         events = await answer(stage, steps("a", "b", early=True))
         told = kinds(events)
         at = told.index("N")
@@ -102,7 +102,7 @@ async def test_a_stage_that_is_streamed_early_is_replaced_after_a_notice() -> No
 
 @pytest.mark.parametrize("early", [False, True])
 async def test_a_stage_that_cannot_begin_gives_way(early: bool) -> None:
-    async with on_stage({"a": SURE, "b": LAST}) as stage:
+    async with running_dispatcher({"a": SURE, "b": LAST}) as stage:
         stage.cast.engines["a"].lose("killed by SIGKILL")
         events = await answer(stage, steps("a", "b", early=early))
         assert text_of(events) == "surely"
@@ -112,7 +112,7 @@ async def test_a_stage_that_cannot_begin_gives_way(early: bool) -> None:
 
 
 async def test_a_stage_that_dies_in_the_middle_gives_way() -> None:
-    async with on_stage({"a": {**SURE, "say": "maybe" * 40}, "b": LAST}) as stage:
+    async with running_dispatcher({"a": {**SURE, "say": "maybe" * 40}, "b": LAST}) as stage:
         asking = asyncio.create_task(answer(stage, steps("a", "b")))
         engine = stage.cast.engines["a"]
         async with asyncio.timeout(DEADLINE_SECONDS):
@@ -126,7 +126,7 @@ async def test_a_stage_that_dies_in_the_middle_gives_way() -> None:
 
 
 async def test_a_prompt_that_is_too_long_for_a_stage_goes_to_the_next() -> None:
-    async with on_stage({"a": {**SURE, "context_length": 8}, "b": LAST}) as stage:
+    async with running_dispatcher({"a": {**SURE, "context_length": 8}, "b": LAST}) as stage:
         events = await answer(stage, steps("a", "b"), text="x" * 10)
         assert text_of(events) == "surely"
         assert "has 11 tokens for model a" in notices(events)[0].message
@@ -136,7 +136,7 @@ async def test_a_prompt_that_is_too_long_for_a_stage_goes_to_the_next() -> None:
 
 @pytest.mark.parametrize("early", [False, True])
 async def test_where_the_last_stage_cannot_begin_the_answer_so_far_is_given(early: bool) -> None:
-    async with on_stage({"a": UNSURE, "b": LAST}) as stage:
+    async with running_dispatcher({"a": UNSURE, "b": LAST}) as stage:
         stage.cast.engines["b"].lose("killed by SIGKILL")
         events = await answer(stage, steps("a", "b", early=early))
         after = kinds(events).index("N")
@@ -150,7 +150,7 @@ async def test_where_the_last_stage_cannot_begin_the_answer_so_far_is_given(earl
 @pytest.mark.parametrize(("order", "text"), [("ab", "either"), ("ba", "either")])
 async def test_of_several_answers_the_surest_is_kept(order: str, text: str) -> None:
     models = {"a": UNSURE, "b": {"say": "either", "confidence": 0.5}, "c": LAST}
-    async with on_stage(models) as stage:
+    async with running_dispatcher(models) as stage:
         stage.cast.engines["c"].lose("killed by SIGKILL")
         events = await answer(stage, steps(*order, "c", confidence=0.9))
         assert text_of(events) == text
@@ -161,7 +161,7 @@ async def test_of_several_answers_the_surest_is_kept(order: str, text: str) -> N
 
 
 async def test_where_no_stage_begins_the_caller_is_told_nothing_but_the_error() -> None:
-    async with on_stage({"a": SURE, "b": LAST}) as stage:
+    async with running_dispatcher({"a": SURE, "b": LAST}) as stage:
         for engine in stage.cast.engines.values():
             engine.lose("killed by SIGKILL")
         events = stage.dispatcher.generate(ask(steps("a", "b")))
@@ -174,7 +174,7 @@ async def test_where_no_stage_begins_the_caller_is_told_nothing_but_the_error() 
 async def test_a_cascade_of_which_no_stage_begins_gives_way_to_another_plan(asked: Any) -> None:
     models = {"a": SURE, "b": LAST, "c": {"say": "instead"}}
     profiles = {"steps": steps("a", "b")}
-    async with on_stage(models, profiles=profiles, default_profile="steps") as stage:
+    async with running_dispatcher(models, profiles=profiles, default_profile="steps") as stage:
         for model in ("a", "b"):
             stage.cast.engines[model].lose("killed by SIGKILL")
         events = await answer(stage, asked)
@@ -188,7 +188,7 @@ async def test_a_cascade_of_which_no_stage_begins_gives_way_to_another_plan(aske
 async def test_the_caller_sees_what_it_asked_for_and_nothing_else(
     plan: Any, first: dict[str, Any], top: int, votes: bool
 ) -> None:
-    async with on_stage({"a": first, "b": LAST}) as stage:
+    async with running_dispatcher({"a": first, "b": LAST}) as stage:
         events = await answer(stage, plan, response=ResponseOptions(top, votes))
         tokens = [token for event in events if isinstance(event, Delta) for token in event.tokens]
         assert tokens
@@ -198,10 +198,10 @@ async def test_the_caller_sees_what_it_asked_for_and_nothing_else(
 
 async def test_how_often_a_cascade_goes_on_is_remembered() -> None:
     models = {"a": SURE, "u": UNSURE, "b": LAST}
-    async with on_stage(models) as stage:
+    async with running_dispatcher(models) as stage:
         await answer(stage, steps("a", "b"))
         await answer(stage, steps("u", "b"))
-        rates = stage.books.escalations.rates
+        rates = stage.recorder.escalations.rates
         assert rates == {"cascade:a>b": pytest.approx(0.475), "cascade:u>b": pytest.approx(0.525)}
         stage.cast.engines["a"].lose("killed by SIGKILL")
         await answer(stage, steps("a", "b"))
@@ -209,17 +209,17 @@ async def test_how_often_a_cascade_goes_on_is_remembered() -> None:
 
 
 async def test_every_stage_is_in_the_ledger_and_teaches_its_own_cost() -> None:
-    async with on_stage({"a": UNSURE, "b": LAST}) as stage:
+    async with running_dispatcher({"a": UNSURE, "b": LAST}) as stage:
         events = await answer(stage, steps("a", "b"))
         [row] = await stage.charges()
         assert (row.plan_kind, row.outcome) == ("cascade", "finished")
         assert [(part.model, part.joules) for part in row.models] == [("a", 5.0), ("b", 6.0)]
         assert row.joules == 11.0
         assert row.generated_tokens == usage_of(events).generated_tokens
-        assert set(stage.books.costs.snapshot()) == {"single:a", "single:b"}
+        assert set(stage.recorder.costs.snapshot()) == {"single:a", "single:b"}
 
 
 async def test_a_cascade_may_be_chosen_by_itself() -> None:
-    async with on_stage({"a": SURE}, profiles={"p": only("a")}) as stage:
+    async with running_dispatcher({"a": SURE}, profiles={"p": only("a")}) as stage:
         events = await answer(stage, AutoPlan())
         assert used(events) == ["a"]

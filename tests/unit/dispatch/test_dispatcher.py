@@ -10,6 +10,7 @@ import pytest
 from quorate.dispatch import Dispatcher, DispatchSettings
 from quorate.engines.worker.statuses import WorkerPhase
 from quorate.errors import InvalidRequest
+from quorate.fleet.fleet import Fleet
 from quorate.fleet.status import ModelState
 from quorate.request import (
     Delta,
@@ -30,11 +31,11 @@ DEADLINE_SECONDS = 10
 
 
 @asynccontextmanager
-async def dispatching(**models: dict[str, Any]) -> AsyncIterator[tuple[Dispatcher, Cast]]:
+async def dispatching(**models: dict[str, Any]) -> AsyncIterator[tuple[Dispatcher, Cast, Fleet]]:
     cast = Cast()
     fleet = await loaded_fleet(cast, **models)
     try:
-        yield Dispatcher(fleet, DispatchSettings()), cast
+        yield Dispatcher(fleet, DispatchSettings()), cast, fleet
     finally:
         await fleet.close()
 
@@ -48,12 +49,12 @@ async def text_of(events: AsyncIterator[Event]) -> str:
     return "".join([event.text async for event in events if isinstance(event, Delta)])
 
 
-async def restart(cast: Cast, dispatcher: Dispatcher, model: str) -> None:
+async def restart(cast: Cast, fleet: Fleet, model: str) -> None:
     """Kills a model's worker and waits until requests are sent to it again."""
     engine = cast.engines[model]
     engine.lose("killed by SIGKILL")
     engine.recover()
-    changes = dispatcher._fleet.watch()
+    changes = fleet.watch()
     for phase, state in (
         (WorkerPhase.RESTARTING, ModelState.RESTARTING),
         (WorkerPhase.READY, ModelState.READY),
@@ -68,15 +69,15 @@ async def restart(cast: Cast, dispatcher: Dispatcher, model: str) -> None:
 async def test_a_replay_never_waits_for_those_that_wait_for_it() -> None:
     one = {"sessions": 1, "say": "hello"}
     async with (
-        dispatching(a=one, b=one) as (dispatcher, cast),
+        dispatching(a=one, b=one) as (dispatcher, cast, fleet),
         asyncio.timeout(DEADLINE_SECONDS),
     ):
-        wanted = request("a", "b", on_failure=FailurePolicy.REPLAY)
-        slow_reader = dispatcher.generate(wanted)
+        asked = request("a", "b", on_failure=FailurePolicy.REPLAY)
+        slow_reader = dispatcher.generate(asked)
         await anext(slow_reader)
         await anext(slow_reader)
-        await restart(cast, dispatcher, "a")
-        overtaker = asyncio.create_task(text_of(dispatcher.generate(wanted)))
+        await restart(cast, fleet, "a")
+        overtaker = asyncio.create_task(text_of(dispatcher.generate(asked)))
         while not cast.engines["a"]._admission.waiting:
             await asyncio.sleep(0)
         rest = await text_of(slow_reader)
@@ -86,7 +87,7 @@ async def test_a_replay_never_waits_for_those_that_wait_for_it() -> None:
 
 async def test_sampling_that_can_never_be_served_is_refused_without_waiting() -> None:
     async with (
-        dispatching(a={"sessions": 1, "say": "hello"}) as (dispatcher, _),
+        dispatching(a={"sessions": 1, "say": "hello"}) as (dispatcher, *_),
         asyncio.timeout(DEADLINE_SECONDS),
     ):
         holder = dispatcher.generate(request("a"))
@@ -99,7 +100,7 @@ async def test_sampling_that_can_never_be_served_is_refused_without_waiting() ->
 
 async def test_usage_names_the_members_in_the_order_of_the_plan_also_after_a_drop() -> None:
     say = {"say": "hello world"}
-    async with dispatching(a=say, b=say) as (dispatcher, cast):
+    async with dispatching(a=say, b=say) as (dispatcher, cast, _):
         events = dispatcher.generate(request("a", "b"))
         await anext(events)
         await anext(events)
@@ -110,12 +111,12 @@ async def test_usage_names_the_members_in_the_order_of_the_plan_also_after_a_dro
 
 
 async def test_a_score_keeps_its_members_although_one_dies_meanwhile() -> None:
-    async with dispatching(a={"seed": 1}, b={"seed": 2}) as (dispatcher, cast):
+    async with dispatching(a={"seed": 1}, b={"seed": 2}) as (dispatcher, cast, _):
         plan = request("a", "b").plan
-        wanted = ScoreRequest(TextPrompt("x"), "hello", plan)
-        undisturbed = await dispatcher.score(wanted)
+        asked = ScoreRequest(TextPrompt("x"), "hello", plan)
+        undisturbed = await dispatcher.score(asked)
         assert undisturbed.decision.on_failure is FailurePolicy.REPLAY
-        scoring = asyncio.create_task(dispatcher.score(wanted))
+        scoring = asyncio.create_task(dispatcher.score(asked))
         engine = cast.engines["a"]
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not engine._sessions:
@@ -126,7 +127,7 @@ async def test_a_score_keeps_its_members_although_one_dies_meanwhile() -> None:
 
 
 async def test_a_continuation_without_tokens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with dispatching(a={}) as (dispatcher, cast):
+    async with dispatching(a={}) as (dispatcher, cast, _):
 
         async def nothing(text: str) -> list[int]:
             return []

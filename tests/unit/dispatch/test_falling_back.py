@@ -23,7 +23,6 @@ from quorate.request import (
     Accepted,
     AutoPlan,
     Decision,
-    Event,
     FailurePolicy,
     Finished,
     NoticeKind,
@@ -32,11 +31,11 @@ from quorate.request import (
 from quorate.routing.settings import RoutingSettings
 from support.dispatching import (
     DEADLINE_SECONDS,
-    Stagehand,
+    answer,
     ask,
     notices,
-    on_stage,
     only,
+    running_dispatcher,
     text_of,
 )
 
@@ -45,13 +44,8 @@ ROUTING = RoutingSettings(exploration=0.0, candidates=("a", "b"))
 PROFILES = {"p": only("a")}
 
 
-async def answer(stage: Stagehand, plan: Any, **rest: Any) -> list[Event]:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        return [event async for event in stage.dispatcher.generate(ask(plan, **rest))]
-
-
 async def test_the_next_best_plan_answers_and_each_attempt_has_its_row() -> None:
-    async with on_stage(MODELS, routing=ROUTING) as stage:
+    async with running_dispatcher(MODELS, routing=ROUTING) as stage:
         stage.cast.engines["a"].lose("killed by SIGKILL")
         events = await answer(stage, AutoPlan(), request_id="r")
         assert isinstance(events[0], Accepted)
@@ -72,7 +66,7 @@ async def test_the_next_best_plan_answers_and_each_attempt_has_its_row() -> None
 
 @pytest.mark.parametrize("asked", [ProfilePlan("p"), None])
 async def test_a_profile_gives_way_to_another_plan(asked: Any) -> None:
-    async with on_stage(MODELS, profiles=PROFILES, default_profile="p") as stage:
+    async with running_dispatcher(MODELS, profiles=PROFILES, default_profile="p") as stage:
         stage.cast.engines["a"].lose("killed by SIGKILL")
         events = await answer(stage, asked)
         assert text_of(events) == "two"
@@ -80,7 +74,7 @@ async def test_a_profile_gives_way_to_another_plan(asked: Any) -> None:
 
 
 async def test_a_plan_that_is_spelled_out_does_not_give_way() -> None:
-    async with on_stage(MODELS) as stage:
+    async with running_dispatcher(MODELS) as stage:
         stage.cast.engines["a"].lose("killed by SIGKILL")
         with pytest.raises(Unavailable, match="model a is restarting"):
             await answer(stage, only("a"))
@@ -91,7 +85,7 @@ async def test_a_plan_that_is_spelled_out_does_not_give_way() -> None:
 async def test_what_has_begun_ends_where_it_began() -> None:
     models = {"a": {"say": "one" * 50}, "b": {"say": "two"}}
     profiles = {"p": only("a", FailurePolicy.FAIL)}
-    async with on_stage(models, profiles=profiles, default_profile="p") as stage:
+    async with running_dispatcher(models, profiles=profiles, default_profile="p") as stage:
         events = stage.dispatcher.generate(ask())
         assert isinstance(await anext(events), Accepted)
         stage.cast.engines["a"].lose("killed by SIGKILL")
@@ -103,7 +97,7 @@ async def test_what_has_begun_ends_where_it_began() -> None:
 
 
 async def test_where_every_plan_fails_the_first_error_is_told() -> None:
-    async with on_stage(MODELS, profiles=PROFILES, default_profile="p") as stage:
+    async with running_dispatcher(MODELS, profiles=PROFILES, default_profile="p") as stage:
         for engine in stage.cast.engines.values():
             engine.lose("killed by SIGKILL")
         with pytest.raises(Unavailable, match="model a is restarting"):
@@ -116,14 +110,14 @@ async def test_where_every_plan_fails_the_first_error_is_told() -> None:
         ]
 
 
-async def test_a_door_that_is_full_is_not_tried_with_another_plan(
+async def test_a_queue_that_is_full_is_not_tried_with_another_plan(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Every plan stands before the same door."""
+    """Every plan waits in the same queue."""
     settings = DispatchSettings(max_running=1, max_waiting=0)
-    async with on_stage(MODELS, settings=settings, routing=ROUTING) as stage:
-        inside = stage.dispatcher.generate(ask(AutoPlan()))
-        await anext(inside)
+    async with running_dispatcher(MODELS, settings=settings, routing=ROUTING) as stage:
+        running = stage.dispatcher.generate(ask(AutoPlan()))
+        await anext(running)
         decisions: list[Decision] = []
         decide = Router.decide
 
@@ -135,12 +129,14 @@ async def test_a_door_that_is_full_is_not_tried_with_another_plan(
         with pytest.raises(Overloaded):
             await answer(stage, AutoPlan())
         assert len(decisions) == 1
-        await inside.aclose()
+        await running.aclose()
         assert [row.outcome for row in await stage.charges()] == ["cancelled"]
 
 
 async def test_a_window_without_room_refuses_before_anything_runs() -> None:
-    async with on_stage(MODELS, limits=BudgetLimits(joules_per_hour=4.0), routing=ROUTING) as stage:
+    async with running_dispatcher(
+        MODELS, limits=BudgetLimits(joules_per_hour=4.0), routing=ROUTING
+    ) as stage:
         await answer(stage, only("a"))
         with pytest.raises(BudgetSpent, match="joules per hour"):
             await answer(stage, only("a"))
@@ -153,7 +149,7 @@ async def test_a_window_without_room_refuses_before_anything_runs() -> None:
 @pytest.mark.parametrize("known", [True, False])
 async def test_nothing_stays_held_however_an_attempt_ends(known: bool) -> None:
     limits = BudgetLimits(joules_per_hour=1e9, usd_per_day=1.0)
-    async with on_stage(MODELS, limits=limits, routing=ROUTING) as stage:
+    async with running_dispatcher(MODELS, limits=limits, routing=ROUTING) as stage:
         stage.meter.known = known
         await answer(stage, AutoPlan())
         stopped = stage.dispatcher.generate(ask(AutoPlan()))
@@ -167,20 +163,20 @@ async def test_nothing_stays_held_however_an_attempt_ends(known: bool) -> None:
             await answer(stage, AutoPlan())
         assert stage.held() == [0.0, 0.0]
         assert stage.meter.jobs == set()
-        assert set(stage.books.activity.now.values()) == {0}
+        assert set(stage.recorder.activity.now.values()) == {0}
 
 
 async def test_a_model_that_was_unloaded_while_the_request_waited_gives_way() -> None:
     settings = DispatchSettings(max_running=1)
-    async with on_stage(MODELS, settings=settings, routing=ROUTING) as stage:
-        inside = stage.dispatcher.generate(ask(only("b")))
-        await anext(inside)
+    async with running_dispatcher(MODELS, settings=settings, routing=ROUTING) as stage:
+        running = stage.dispatcher.generate(ask(only("b")))
+        await anext(running)
         waiting = asyncio.create_task(answer(stage, AutoPlan()))
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not stage.dispatcher.waiting:
                 await asyncio.sleep(0)
-        await stage.dispatcher._fleet.unload("a")
-        await inside.aclose()
+        await stage.fleet.unload("a")
+        await running.aclose()
         events = await waiting
         assert text_of(events) == "two"
         assert isinstance(events[-1], Finished)

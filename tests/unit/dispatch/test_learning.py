@@ -8,24 +8,16 @@ from typing import Any
 import pytest
 
 from quorate.costs.cost_model import CostModels, FinishedRun
-from quorate.dispatch.attempt import Asked, Attempt, RemoteSpent, Run
+from quorate.dispatch.attempt import Attempt, RemoteCall, Run
 from quorate.dispatch.learning import Escalations, learn
-from quorate.dispatch.stopwatch import Stopwatch
-from quorate.ledger.budgets import Budgets
-from quorate.ledger.settings import BudgetSettings
 from quorate.request import (
     Energy,
     EnergyTier,
     FinishReason,
     ModelUsage,
-    TextPrompt,
 )
 from quorate.request.work import Work
-from quorate.routing.choose import choose_plan
-from quorate.routing.wish import Wish
-from support.routing_cases import service, vote
-
-ASKED = Asked("r", "", "law", TextPrompt("four"), 4, 100)
+from support.attempts import attempt, decision
 
 
 class Notes(CostModels):
@@ -41,7 +33,7 @@ class Notes(CostModels):
 
 @dataclass
 class SimulatedTable:
-    """The part of a table that is read after a run."""
+    """The part of a vote that is read after a run."""
 
     models: tuple[str, ...]
     was_disturbed: bool = False
@@ -55,23 +47,18 @@ class SimulatedTable:
 
 def run(*models: str, reason: FinishReason | None = FinishReason.STOP_STRING, **rest: Any) -> Run:
     """A run from second 10 to 12, of which it waited half a second."""
-    decision = choose_plan(Wish(vote(*models)), service("a", "b"))
     table: Any = SimulatedTable(models, rest.pop("was_disturbed", False))
     known = {"waited_seconds": 0.5, "first_token_at": 11.0, "ended_at": 12.0, "length": 7, **rest}
-    return Run(decision, table, 10.0, reason=reason, **known)
+    return Run(decision(*models), table, 10.0, reason=reason, **known)
 
 
-def attempt(*runs: Run, remote: RemoteSpent | None = None) -> Attempt:
-    decision = choose_plan(Wish(vote("a")), service("a"))
-    hold = Budgets(BudgetSettings()).hold("", None, None)
-    return Attempt(
-        "i", ASKED, decision, 0.0, Stopwatch(), ("a",), hold, remote=remote, runs=list(runs)
-    )
+def attempted(*runs: Run, remote: RemoteCall | None = None) -> Attempt:
+    return attempt(decision("a", task="law"), remote=remote, runs=list(runs))
 
 
 def taught(*runs: Run, **energies: Energy) -> list[tuple[str, FinishedRun]]:
     notes = Notes()
-    learn(notes, attempt(*runs), 3.0, energies)
+    learn(notes, attempted(*runs), 3.0, energies)
     return notes.told
 
 
@@ -142,8 +129,8 @@ def test_what_a_model_took_in_two_stages_cannot_be_told_apart() -> None:
 
 def test_a_remote_teaches_only_what_it_counted_itself() -> None:
     notes = Notes()
-    spent = RemoteSpent("far", 10, 4, 7, asked=True, complete=True)
-    learn(notes, attempt(remote=spent), 1.0, {})
+    call = RemoteCall("far", 10, 4, 7, asked=True, complete=True)
+    learn(notes, attempted(remote=call), 1.0, {})
     [(key, told)] = notes.told
     assert key == "remote:far"
     assert (told.shape.prompt_tokens, told.shape.cached_tokens, told.shape.output_tokens) == (
@@ -153,10 +140,10 @@ def test_a_remote_teaches_only_what_it_counted_itself() -> None:
     )
     assert told.joules is None
     for unknown in (
-        RemoteSpent("far", 10, 4, 7, asked=True, complete=False),
-        RemoteSpent("far", None, 0, 7, asked=True, complete=True),
+        RemoteCall("far", 10, 4, 7, asked=True, complete=False),
+        RemoteCall("far", None, 0, 7, asked=True, complete=True),
     ):
-        learn(notes, attempt(remote=unknown), 1.0, {})
+        learn(notes, attempted(remote=unknown), 1.0, {})
     assert len(notes.told) == 1
 
 

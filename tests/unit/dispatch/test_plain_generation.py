@@ -1,8 +1,7 @@
-"""Requests that need no vote: who runs ahead, and that their books are those of a vote of one."""
+"""Requests that need no vote: who runs ahead, and that they are charged as a vote of one."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,7 +17,6 @@ from quorate.request import (
     Finished,
     FinishReason,
     Plan,
-    PlanChoice,
     ResponseOptions,
     SamplingOptions,
     StoppingOptions,
@@ -26,11 +24,10 @@ from quorate.request import (
     WeightedModel,
 )
 from support.dispatching import (
-    DEADLINE_SECONDS,
-    Stagehand,
+    answer,
     ask,
-    on_stage,
     only,
+    running_dispatcher,
     steps,
     text_of,
 )
@@ -53,11 +50,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[EngineSampling]:
 
     monkeypatch.setattr(InProcessEngine, "_generate", noted)
     return options
-
-
-async def answer(stage: Stagehand, plan: PlanChoice, **rest: Any) -> list[Event]:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        return [event async for event in stage.dispatcher.generate(ask(plan, **rest))]
 
 
 def end(events: Sequence[Event]) -> Finished:
@@ -86,7 +78,7 @@ def counted(usage: Usage) -> tuple[Any, ...]:
 async def test_one_model_that_draws_tokens_answers_as_its_vote_of_one(
     asked: list[EngineSampling], rest: dict[str, Any]
 ) -> None:
-    async with on_stage({"ahead": DRAWS, "voting": SAYS}) as stage:
+    async with running_dispatcher({"ahead": DRAWS, "voting": SAYS}) as stage:
         ahead = await answer(stage, only("ahead"), **rest)
         assert len(asked) == 1
         voted = await answer(stage, only("voting"), **rest)
@@ -96,13 +88,13 @@ async def test_one_model_that_draws_tokens_answers_as_its_vote_of_one(
         assert end(ahead).usage.generated_tokens == end(voted).usage.generated_tokens
 
 
-async def test_the_books_of_both_say_the_same(asked: list[EngineSampling]) -> None:
+async def test_both_are_charged_the_same(asked: list[EngineSampling]) -> None:
     plan = only("a")
-    async with on_stage({"a": DRAWS}) as stage:
+    async with running_dispatcher({"a": DRAWS}) as stage:
         ahead = await answer(stage, plan)
         (of_ahead,) = await stage.charges()
         assert stage.sessions_opened("a") == 1
-    async with on_stage({"a": SAYS}) as stage:
+    async with running_dispatcher({"a": SAYS}) as stage:
         voted = await answer(stage, plan)
         (of_vote,) = await stage.charges()
     assert len(asked) == 1
@@ -117,7 +109,7 @@ async def test_the_books_of_both_say_the_same(asked: list[EngineSampling]) -> No
 async def test_the_engine_is_told_what_the_caller_asked_and_the_plans_seed(
     asked: list[EngineSampling],
 ) -> None:
-    async with on_stage({"a": DRAWS}) as stage:
+    async with running_dispatcher({"a": DRAWS}) as stage:
         await answer(
             stage,
             only("a"),
@@ -131,7 +123,7 @@ async def test_the_engine_is_told_what_the_caller_asked_and_the_plans_seed(
 
 
 async def test_the_context_limits_what_is_drawn(asked: list[EngineSampling]) -> None:
-    async with on_stage({"a": {"generate": True, "context_length": 24}}) as stage:
+    async with running_dispatcher({"a": {"generate": True, "context_length": 24}}) as stage:
         events = await answer(stage, only("a"), text="once upon", stopping=StoppingOptions())
     assert end(events).reason is FinishReason.CONTEXT_FULL
     (usage,) = end(events).usage.models
@@ -165,7 +157,7 @@ async def test_the_context_limits_what_is_drawn(asked: list[EngineSampling]) -> 
 async def test_what_needs_a_vote_is_voted_on(
     asked: list[EngineSampling], plan: Plan, rest: dict[str, Any]
 ) -> None:
-    async with on_stage({"ahead": DRAWS, "twin": DRAWS}) as stage:
+    async with running_dispatcher({"ahead": DRAWS, "twin": DRAWS}) as stage:
         events = await answer(stage, plan, **rest)
     assert text_of(events) == "sat on the mat"
     assert not asked
@@ -184,7 +176,9 @@ async def test_penalties_are_those_of_our_own_sampler(
     asked: list[EngineSampling], sampling: SamplingOptions
 ) -> None:
     limit = StoppingOptions(max_tokens=20)
-    async with on_stage({"ahead": {"seed": 3, "generate": True}, "voting": {"seed": 3}}) as stage:
+    async with running_dispatcher(
+        {"ahead": {"seed": 3, "generate": True}, "voting": {"seed": 3}}
+    ) as stage:
         plain = await answer(stage, only("ahead"), sampling=SamplingOptions(0.0), stopping=limit)
         assert len(asked) == 1
         able, voted = [
@@ -198,7 +192,7 @@ async def test_penalties_are_those_of_our_own_sampler(
 
 async def test_only_the_last_stage_of_a_cascade_runs_ahead(asked: list[EngineSampling]) -> None:
     unsure = {**DRAWS, "confidence": 0.3}
-    async with on_stage({"first": unsure, "last": DRAWS}) as stage:
+    async with running_dispatcher({"first": unsure, "last": DRAWS}) as stage:
         events = await answer(stage, steps("first", "last"))
         assert [usage.model for usage in end(events).usage.models] == ["first", "last"]
     # What the first stage is sure of is read from its votes and candidates.
@@ -209,7 +203,7 @@ async def test_only_the_last_stage_of_a_cascade_runs_ahead(asked: list[EngineSam
 async def test_sampling_that_can_never_be_served_is_refused_before_anything_is_drawn(
     asked: list[EngineSampling],
 ) -> None:
-    async with on_stage({"a": DRAWS}) as stage:
+    async with running_dispatcher({"a": DRAWS}) as stage:
         with pytest.raises(InvalidRequest, match=r"top_p: is 2\.0"):
             await answer(stage, only("a"), sampling=SamplingOptions(top_p=2.0))
     assert not asked
@@ -220,7 +214,7 @@ async def test_what_runs_ahead_teaches_what_a_vote_of_one_teaches(
 ) -> None:
     forecasts = []
     for options in (DRAWS, SAYS):
-        async with on_stage({"a": options}) as stage:
+        async with running_dispatcher({"a": options}) as stage:
             for word in ("one", "two", "three"):
                 await answer(stage, only("a"), text=word)
             decision = stage.dispatcher.explain(ask(only("a")))
@@ -234,7 +228,7 @@ async def test_what_runs_ahead_teaches_what_a_vote_of_one_teaches(
 
 
 async def test_a_caller_that_leaves_ends_the_generation(asked: list[EngineSampling]) -> None:
-    async with on_stage({"a": {"generate": True, "sessions": 1}}) as stage:
+    async with running_dispatcher({"a": {"generate": True, "sessions": 1}}) as stage:
         stream = stage.dispatcher.generate(ask(only("a"), stopping=StoppingOptions(max_tokens=400)))
         async for event in stream:
             if text_of([event]):

@@ -1,4 +1,4 @@
-"""From a request and the state of the rooms to a decision."""
+"""From a request and the state of the service to a decision."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from quorate.dispatch.books import Books
-from quorate.dispatch.gate import Gate
+from quorate.dispatch.admission_queue import AdmissionQueue
+from quorate.dispatch.recorder import AttemptRecorder
 from quorate.dispatch.router import Router
 from quorate.errors import QuorateError
 from quorate.ledger.budgets import Budgets
@@ -28,8 +28,10 @@ from quorate.request import (
     ScoreRequest,
     TextPrompt,
 )
+from quorate.routing.candidates import open_plans
 from quorate.routing.settings import RoutingSettings
-from support.dispatching import ask, on_stage, only, steps
+from quorate.routing.snapshot import ResolvedPlan, Snapshot
+from support.dispatching import ask, only, running_dispatcher, steps
 from support.managed_engines import Cast, loaded_fleet
 from support.remotes import CHAT, opened
 from support.routing_cases import clauses, usd_per_mtok
@@ -48,15 +50,15 @@ async def routing(
     prices: Mapping[str, Price] | None = None,
     draw: float = 1.0,
     settings: RoutingSettings = ROUTING,
-) -> AsyncIterator[tuple[Router, Any, Books, Gate]]:
+) -> AsyncIterator[tuple[Router, Any, AttemptRecorder, AdmissionQueue]]:
     fleet = await loaded_fleet(Cast(), a={"say": "one"}, b={"say": "two"})
-    books, gate = Books(Budgets(LIMITS)), Gate(1, 0)
+    recorder, queue = AttemptRecorder(Budgets(LIMITS)), AdmissionQueue(1, 0)
     known = dict(prices or {})
     router = Router(
-        fleet, gate, books, settings, profiles or {}, "", remotes, known.get, draw=lambda: draw
+        fleet, queue, recorder, settings, profiles or {}, "", remotes, known.get, draw=lambda: draw
     )
     try:
-        yield router, fleet, books, gate
+        yield router, fleet, recorder, queue
     finally:
         await fleet.close()
 
@@ -83,29 +85,37 @@ async def test_the_draw_decides_whether_a_plan_is_tried() -> None:
 
 @pytest.mark.parametrize(("key", "left"), [("", 50.0), ("bob", 50.0), ("alice", 7.0)])
 async def test_the_tightest_window_of_the_caller_counts(key: str, left: float) -> None:
-    async with routing() as (router, _, books, _):
-        hold = books.budgets.hold(key, left, None)
+    async with routing() as (router, _, recorder, _):
+        hold = recorder.budgets.hold(key, left, None)
         over = decided(router, ask(AutoPlan(), key=key)).route.over_budget
         assert over is not None
         assert over.clause is Clause.ENERGY_WINDOW
-        books.budgets.release(hold)
+        recorder.budgets.release(hold)
         assert decided(router, ask(AutoPlan(), key=key)).route.over_budget is None
 
 
-async def test_a_full_door_is_seen() -> None:
-    async with routing() as (router, _, _, gate):
-        async with gate.enter():
+async def test_a_full_queue_is_seen() -> None:
+    async with routing() as (router, _, _, queue):
+        async with queue.admit():
             over = decided(router, ask(AutoPlan())).route.over_budget
             assert over is not None and over.clause is Clause.CAPACITY
         assert decided(router, ask(AutoPlan())).route.over_budget is None
 
 
-async def test_plans_are_made_anew_only_when_a_model_has_changed() -> None:
+async def test_plans_are_made_anew_only_when_a_model_has_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Snapshot] = []
+
+    def counted(snapshot: Snapshot) -> tuple[ResolvedPlan, ...]:
+        made.append(snapshot)
+        return open_plans(snapshot)
+
+    monkeypatch.setattr("quorate.dispatch.router.open_plans", counted)
     async with routing() as (router, fleet, *_):
         first = decided(router, ask(AutoPlan()))
-        kept = router._options
         assert decided(router, ask(AutoPlan())).route.candidates == first.route.candidates
-        assert router._options is kept
+        assert len(made) == 1
         await fleet.unload("a")
         assert clauses(decided(router, ask(AutoPlan()))) == {
             "single:a": [Clause.HEALTH],
@@ -122,8 +132,8 @@ async def test_what_is_known_of_a_remote_reaches_the_decision() -> None:
         routing(remotes={"far": remote}, prices={"far": price}) as (router, *_),
     ):
         sampling = SamplingOptions(min_p=0.5)
-        wanted = Request(CHAT, AutoPlan(), sampling, budget=Budget(usd=0.0))
-        decision = decided(router, wanted, failed=frozenset({"remote:far"}))
+        asked = Request(CHAT, AutoPlan(), sampling, budget=Budget(usd=0.0))
+        decision = decided(router, asked, failed=frozenset({"remote:far"}))
         told = {one.clause: one.message for one in decision.route.candidates[-1].rejections}
         assert list(told) == [
             Clause.FAILED_BEFORE,
@@ -134,7 +144,7 @@ async def test_what_is_known_of_a_remote_reaches_the_decision() -> None:
         ]
         assert "min_p" in told[Clause.UNSUPPORTED]
         await remote.close()
-        decision = decided(router, wanted)
+        decision = decided(router, asked)
         assert "it is closed" in [one.message for one in decision.route.candidates[-1].rejections]
 
 
@@ -170,7 +180,7 @@ async def test_a_score_is_given_by_one_vote() -> None:
     async with routing(profiles, settings=settings) as (router, *_):
         decision = router.decide_for_score(ScoreRequest(TextPrompt("x"), "hello", AutoPlan()))
         assert decision.route.name == "single:b"
-    async with on_stage({"a": {}, "b": {}}) as stage:
+    async with running_dispatcher({"a": {}, "b": {}}) as stage:
         request = ScoreRequest(TextPrompt("x"), "hello", steps("a", "b"))
         with pytest.raises(QuorateError, match="cascade:a>b: a cascade cannot score a text"):
             await stage.dispatcher.score(request)
@@ -179,7 +189,7 @@ async def test_a_score_is_given_by_one_vote() -> None:
 async def test_a_model_that_makes_no_progress_is_left_alone() -> None:
     cast = Cast()
     fleet = await loaded_fleet(cast, a={}, b={})
-    router = Router(fleet, Gate(1, 0), Books(), ROUTING, {})
+    router = Router(fleet, AdmissionQueue(1, 0), AttemptRecorder(), ROUTING, {})
     cast.engines["a"].wedged = True
     assert decided(router, ask(AutoPlan())).route.name == "single:b"
     await fleet.close()

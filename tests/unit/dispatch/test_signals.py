@@ -12,8 +12,8 @@ from quorate.routing.confidence import Signals
 def token(logprob: float, *shares: float, votes: str = "") -> Token:
     """A token ``x`` with these candidates, and a vote for each letter."""
     top = tuple(TopCandidate(index, b"?", math.log(p)) for index, p in enumerate(shares))
-    ballots = tuple(Vote(name, name.encode(), -0.1, 0.5, -0.2) for name in votes)
-    return Token(1, b"x", logprob, top, ballots)
+    cast = tuple(Vote(name, name.encode(), -0.1, 0.5, -0.2) for name in votes)
+    return Token(1, b"x", logprob, top, cast)
 
 
 def read(*tokens: Token, shown: ResponseOptions | None = None) -> tuple[SignalReader, Delta]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from quorate.errors import InvalidRequest, UnsupportedPlan
-from quorate.fleet.status import ModelState, ModelStatus
+from quorate.fleet.status import ModelStatus
 from quorate.request import (
     Alignment,
     BeamOptions,
@@ -20,34 +20,31 @@ from quorate.routing.resolve import (
     DEFAULT_EPSILON,
     DEFAULT_FORGETTING,
     DEFAULT_WIDTH,
-    MOST_EPSILON,
-    MOST_WIDTH,
+    MAX_EPSILON,
+    MAX_WIDTH,
     resolve,
 )
-from quorate.routing.snapshot import Snapshot
+from support.routing_cases import service, status
 
 
-def status(model: str, vocabulary: str, **known: Any) -> ModelStatus:
-    facts = {"context_length": 512, "sessions": 32, "has_bytes": True, **known}
-    return ModelStatus(
-        model, ModelState.READY, "scripted", vocabulary_fingerprint=vocabulary, **facts
-    )
+def speaking(vocabulary: str, model: str, **known: Any) -> ModelStatus:
+    return status(model, vocabulary_fingerprint=vocabulary, **known)
 
 
 MODELS = (
-    status("a", "letters"),
-    status("twin", "letters"),
-    status("b", "words"),
-    status("narrow", "words", sessions=3),
-    status("single", "words", sessions=1),
-    status("opaque", "ids", has_bytes=False),
-    status("opaque twin", "ids", has_bytes=False),
+    speaking("letters", "a"),
+    speaking("letters", "twin"),
+    speaking("words", "b"),
+    speaking("words", "narrow", sessions=3),
+    speaking("words", "single", sessions=1),
+    speaking("ids", "opaque", has_bytes=False),
+    speaking("ids", "opaque twin", has_bytes=False),
 )
 
 
 def decided(*members: str, **asked: Any) -> Decision:
     plan = Plan(tuple(map(WeightedModel, members)), **asked)
-    return resolve(plan, Snapshot({model.id: model for model in MODELS}), 0)
+    return resolve(plan, service(*MODELS), 0)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +74,7 @@ def test_a_model_whose_tokens_have_no_known_bytes_is_named(members: tuple[str, .
 
 def test_a_member_without_a_weight_does_not_count_for_the_alignment() -> None:
     plan = Plan((WeightedModel("a", 1.0), WeightedModel("opaque", 0.0)))
-    decision = resolve(plan, Snapshot({model.id: model for model in MODELS}), 0)
+    decision = resolve(plan, service(*MODELS), 0)
     assert decision.alignment is Alignment.SAME_VOCABULARY
 
 
@@ -148,10 +145,10 @@ def test_a_width_beyond_the_sessions_of_a_model_names_it() -> None:
     ("beam", "field"),
     [
         (BeamOptions(epsilon=-1e-9), "epsilon"),
-        (BeamOptions(epsilon=MOST_EPSILON + 0.01), "epsilon"),
+        (BeamOptions(epsilon=MAX_EPSILON + 0.01), "epsilon"),
         (BeamOptions(epsilon=float("nan")), "epsilon"),
         (BeamOptions(width=0), "width"),
-        (BeamOptions(width=MOST_WIDTH + 1), "width"),
+        (BeamOptions(width=MAX_WIDTH + 1), "width"),
     ],
 )
 def test_a_beam_out_of_range_is_refused_with_its_field(
@@ -162,12 +159,10 @@ def test_a_beam_out_of_range_is_refused_with_its_field(
     assert refusal.value.field == f"plan.ensemble.beam.{field}"
 
 
-def test_a_model_whose_branches_share_nothing_is_followed_as_widely_as_its_cells_hold() -> None:
-    snapshot = Snapshot(
-        {
-            "a": status("a", "one", sessions=32, full_sessions=32),
-            "recurrent": status("recurrent", "two", sessions=32, full_sessions=2),
-        }
+def test_a_model_whose_branches_share_nothing_is_followed_as_widely_as_its_kv_tokens_hold() -> None:
+    snapshot = service(
+        speaking("one", "a", sessions=32, full_sessions=32),
+        speaking("two", "recurrent", sessions=32, full_sessions=2),
     )
     plan = Plan((WeightedModel("a"), WeightedModel("recurrent")))
     assert resolve(plan, snapshot, 0).beam.width == 2

@@ -12,7 +12,7 @@ from quorate.errors import (
     Unavailable,
     UnsupportedPlan,
 )
-from quorate.fleet.status import ModelState, ModelStatus
+from quorate.fleet.status import ModelState
 from quorate.request import (
     Alignment,
     AutoPlan,
@@ -25,27 +25,13 @@ from quorate.request import (
     WeightedModel,
 )
 from quorate.routing.choose import choose_plan
+from quorate.routing.request import RoutingRequest
 from quorate.routing.snapshot import Snapshot
-from quorate.routing.wish import Wish
-
-
-def status(model: str, state: ModelState = ModelState.READY, **known: Any) -> ModelStatus:
-    facts = {
-        "vocabulary_fingerprint": "same",
-        "context_length": 512,
-        "sessions": 32,
-        "has_bytes": True,
-        **known,
-    }
-    return ModelStatus(model, state, "scripted", **facts)
-
-
-def snapshot(*models: ModelStatus, **rest: Any) -> Snapshot:
-    return Snapshot({model.id: model for model in models}, **rest)
+from support.routing_cases import service, status
 
 
 def choose(asked: PlanChoice | None, models: Snapshot, seed: int) -> Decision:
-    return choose_plan(Wish(asked, seed=seed), models)
+    return choose_plan(RoutingRequest(asked, seed=seed), models)
 
 
 def plan(*members: WeightedModel | str, **rest: Any) -> Plan:
@@ -55,7 +41,7 @@ def plan(*members: WeightedModel | str, **rest: Any) -> Plan:
 def test_weights_become_shares_of_one_in_the_order_of_the_plan() -> None:
     decision = choose(
         plan(WeightedModel("b", 3.0), WeightedModel("a", 1.0)),
-        snapshot(status("a"), status("b")),
+        service(status("a"), status("b")),
         7,
     )
     assert decision.members == (WeightedModel("b", 0.75), WeightedModel("a", 0.25))
@@ -64,24 +50,24 @@ def test_weights_become_shares_of_one_in_the_order_of_the_plan() -> None:
 
 
 def test_members_without_weights_share_equally() -> None:
-    decision = choose(plan("a", "b"), snapshot(status("a"), status("b")), 0)
+    decision = choose(plan("a", "b"), service(status("a"), status("b")), 0)
     assert [member.weight for member in decision.members] == [0.5, 0.5]
 
 
 def test_a_member_of_weight_zero_is_left_out_and_need_not_be_ready() -> None:
-    models = snapshot(status("a"), status("b", ModelState.UNLOADED))
+    models = service(status("a"), status("b", ModelState.UNLOADED))
     decision = choose(plan(WeightedModel("a", 1.0), WeightedModel("b", 0.0)), models, 0)
     assert decision.members == (WeightedModel("a", 1.0),)
 
 
 def test_the_smallest_context_rules() -> None:
-    models = snapshot(status("a", context_length=4096), status("b", context_length=256))
+    models = service(status("a", context_length=4096), status("b", context_length=256))
     assert choose(plan("a", "b"), models, 0).context_tokens == 256
 
 
 def test_a_profile_is_found_by_name_and_named_in_the_decision() -> None:
     profile = plan("a", rule=CombinationRule.GEOMETRIC, on_failure=FailurePolicy.FAIL)
-    models = snapshot(status("a"), profiles={"careful": profile})
+    models = service(status("a"), profiles={"careful": profile})
     decision = choose(ProfilePlan("careful"), models, 0)
     assert decision.profile == "careful"
     assert decision.rule is CombinationRule.GEOMETRIC
@@ -89,9 +75,7 @@ def test_a_profile_is_found_by_name_and_named_in_the_decision() -> None:
 
 
 def test_without_a_plan_the_default_profile_answers() -> None:
-    models = snapshot(
-        status("a"), status("b"), profiles={"solo": plan("b")}, default_profile="solo"
-    )
+    models = service(status("a"), status("b"), profiles={"solo": plan("b")}, default_profile="solo")
     assert choose(None, models, 0).profile == "solo"
 
 
@@ -99,7 +83,7 @@ def test_without_a_plan_the_default_profile_answers() -> None:
 def test_without_plan_and_profile_every_ready_peer_of_the_first_ready_model_votes(
     asked: AutoPlan | None,
 ) -> None:
-    models = snapshot(
+    models = service(
         status("a", ModelState.LOADING),
         status("b"),
         status("c", vocabulary_fingerprint="other"),
@@ -110,7 +94,7 @@ def test_without_plan_and_profile_every_ready_peer_of_the_first_ready_model_vote
 
 def test_weights_of_any_size_are_normalised_without_overflow() -> None:
     huge = plan(WeightedModel("a", 1e308), WeightedModel("b", 1e308))
-    decision = choose(huge, snapshot(status("a"), status("b")), 0)
+    decision = choose(huge, service(status("a"), status("b")), 0)
     assert [member.weight for member in decision.members] == [0.5, 0.5]
 
 
@@ -144,7 +128,7 @@ REFUSED = [
 def test_what_cannot_run_is_refused_with_its_reason(
     asked: Plan, error: type[QuorateError], words: str
 ) -> None:
-    models = snapshot(
+    models = service(
         status("a"),
         status("alpha"),
         status("other", vocabulary_fingerprint="other"),
@@ -162,9 +146,9 @@ def test_what_cannot_run_is_refused_with_its_reason(
 
 def test_a_service_whose_models_still_load_says_so() -> None:
     with pytest.raises(Unavailable, match="no model is ready yet; a may be soon"):
-        choose(None, snapshot(status("a", ModelState.LOADING)), 0)
+        choose(None, service(status("a", ModelState.LOADING)), 0)
 
 
 def test_a_service_without_models_says_so() -> None:
     with pytest.raises(ModelUnusable, match="no model is loaded"):
-        choose(None, snapshot(), 0)
+        choose(None, service(), 0)

@@ -20,13 +20,13 @@ from quorate.request import (
     ProfilePlan,
     Stage,
 )
+from quorate.routing.candidates import open_plans
 from quorate.routing.choose import choose_plan
 from quorate.routing.limits import CANNOT_RUN
-from quorate.routing.options import open_options
 from quorate.routing.quality import QualityTable, Tally
+from quorate.routing.request import RoutingRequest
 from quorate.routing.settings import RoutingSettings
-from quorate.routing.snapshot import Left, Remote, Room, Snapshot
-from quorate.routing.wish import Wish
+from quorate.routing.snapshot import QueueState, Remaining, RemoteStatus, Snapshot
 from support.routing_cases import status, took, usd_per_mtok, vote
 
 NAMES = ("a", "b", "c", "d")
@@ -56,7 +56,7 @@ models = st.builds(
 )
 profiles_of_costs = st.builds(took, amounts, maybe)
 far = st.builds(
-    Remote,
+    RemoteStatus,
     st.just(""),
     st.builds(usd_per_mtok, amounts, amounts) | st.none(),
     st.sampled_from(["", "", "", "down"]),
@@ -107,14 +107,18 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
             name: replace(draw(far), name=name)
             for name in draw(st.sets(st.sampled_from(["r", "s"])))
         },
-        room=draw(st.sampled_from([Room(), Room(1, 0, 1, 9, 50.0), Room(1, 1, 1, 1, 50.0)])),
-        left=draw(st.just(Left()) | st.builds(Left, maybe, maybe)),
+        queue=draw(
+            st.sampled_from(
+                [QueueState(), QueueState(1, 0, 1, 9, 50.0), QueueState(1, 1, 1, 1, 50.0)]
+            )
+        ),
+        remaining=draw(st.just(Remaining()) | st.builds(Remaining, maybe, maybe)),
         settings=draw(policies),
     )
 
 
-wishes = st.builds(
-    Wish,
+requests = st.builds(
+    RoutingRequest,
     st.one_of(
         st.none(),
         *[st.just(AutoPlan())] * 4,
@@ -136,20 +140,20 @@ wishes = st.builds(
 )
 
 
-def decided(wish: Wish, snapshot: Snapshot) -> Decision | QuorateError:
+def decided(request: RoutingRequest, snapshot: Snapshot) -> Decision | QuorateError:
     try:
-        return choose_plan(wish, snapshot)
+        return choose_plan(request, snapshot)
     except QuorateError as error:
         return error
 
 
 @settings(max_examples=150)
-@given(wishes, snapshots())
+@given(requests, snapshots())
 def test_the_same_inputs_give_the_same_decision_or_an_error_of_ours(
-    wish: Wish, snapshot: Snapshot
+    request: RoutingRequest, snapshot: Snapshot
 ) -> None:
-    first, second = decided(wish, snapshot), decided(wish, snapshot)
-    kept = decided(wish, replace(snapshot, options=open_options(snapshot)))
+    first, second = decided(request, snapshot), decided(request, snapshot)
+    kept = decided(request, replace(snapshot, plans=open_plans(snapshot)))
     if isinstance(first, Decision):
         assert first == second == kept
     else:
@@ -159,9 +163,11 @@ def test_the_same_inputs_give_the_same_decision_or_an_error_of_ours(
 
 
 @settings(max_examples=250)
-@given(wishes, snapshots())
-def test_of_every_decision_holds_what_the_router_promises(wish: Wish, snapshot: Snapshot) -> None:
-    decision = decided(wish, snapshot)
+@given(requests, snapshots())
+def test_of_every_decision_holds_what_the_router_promises(
+    request: RoutingRequest, snapshot: Snapshot
+) -> None:
+    decision = decided(request, snapshot)
     if not isinstance(decision, Decision):
         return
     route = decision.route
@@ -174,7 +180,7 @@ def test_of_every_decision_holds_what_the_router_promises(wish: Wish, snapshot: 
     if admissible:
         assert chosen in admissible
         assert all(one.rejections for one in route.candidates if one.kind is PlanKind.REMOTE)
-    elif not wish.explicit:
+    elif not request.explicit:
         clauses = {one.clause for one in chosen.rejections}
         assert not clauses & CANNOT_RUN
     if route.remote:
@@ -182,22 +188,24 @@ def test_of_every_decision_holds_what_the_router_promises(wish: Wish, snapshot: 
         assert decision.members == ()
     else:
         assert decision.members
-    if wish.local_only or snapshot.settings.local_only:
+    if request.local_only or snapshot.settings.local_only:
         assert local == list(route.candidates)
-    if wish.explicit:
+    if request.explicit:
         assert len(route.candidates) == 1
     if route.explored:
         assert chosen.forecast.cold
-        assert wish.budget.latency_ms is None
+        assert request.budget.latency_ms is None
         assert not route.remote
     stages = [stage.decision for stage in route.stages] or [decision]
-    assert {stage.seed for stage in stages} == {wish.seed}
+    assert {stage.seed for stage in stages} == {request.seed}
 
 
 @settings(max_examples=250)
-@given(wishes, snapshots())
-def test_nothing_that_could_have_run_costs_less(wish: Wish, snapshot: Snapshot) -> None:
-    relaxed = replace(wish, asked=AutoPlan(), budget=replace(wish.budget, latency_ms=None))
+@given(requests, snapshots())
+def test_nothing_that_could_have_run_costs_less(
+    request: RoutingRequest, snapshot: Snapshot
+) -> None:
+    relaxed = replace(request, asked=AutoPlan(), budget=replace(request.budget, latency_ms=None))
     decision = decided(relaxed, snapshot)
     if not isinstance(decision, Decision) or decision.route.explored:
         return
@@ -210,15 +218,15 @@ def test_nothing_that_could_have_run_costs_less(wish: Wish, snapshot: Snapshot) 
         for one in decision.route.candidates
         if not one.rejections
         and (one.kind is PlanKind.REMOTE) == bool(decision.route.remote)
-        and not all(snapshot.quality.is_outsider(model, wish.task) for model in one.models)
+        and not all(snapshot.quality.is_outsider(model, request.task) for model in one.models)
     ]
     assert all(one.cost is not None and one.cost >= chosen.cost for one in others)
 
 
-@given(wishes, snapshots())
-def test_a_lower_limit_never_rules_less_out(wish: Wish, snapshot: Snapshot) -> None:
-    lower = replace(wish, budget=Budget(0.0, 0.0, 0.0))
-    loose, tight = decided(wish, snapshot), decided(lower, snapshot)
+@given(requests, snapshots())
+def test_a_lower_limit_never_rules_less_out(request: RoutingRequest, snapshot: Snapshot) -> None:
+    lower = replace(request, budget=Budget(0.0, 0.0, 0.0))
+    loose, tight = decided(request, snapshot), decided(lower, snapshot)
     if isinstance(loose, Decision) and isinstance(tight, Decision):
         before = {one.name: one.rejections for one in loose.route.candidates}
         for one in tight.route.candidates:

@@ -18,19 +18,15 @@ from quorate.request import (
     ProfilePlan,
     Stage,
 )
+from quorate.routing.candidates import open_plans
 from quorate.routing.choose import choose_plan
-from quorate.routing.options import open_options
 from quorate.routing.quality import QualityTable, Tally
+from quorate.routing.request import RoutingRequest
 from quorate.routing.settings import RoutingSettings
-from quorate.routing.wish import Wish
-from support.routing_cases import chosen, clauses, figures, service, status, took, vote
+from support.routing_cases import chosen, clauses, figures, name_of, service, status, took, vote
 
 AUTO = AutoPlan()
 QUALITY = QualityTable(declared={"a": 0.6, "b": 0.7, "c": 0.6})
-
-
-def name_of(asked: Any, snapshot: Any, **rest: Any) -> str:
-    return choose_plan(Wish(asked, **rest), snapshot).route.name
 
 
 @pytest.mark.parametrize(
@@ -44,7 +40,7 @@ def test_quality_is_weighed_against_energy(joule_weight: float, name: str) -> No
         quality=QUALITY,
         settings=RoutingSettings(joule_weight=joule_weight, candidates=("a", "b")),
     )
-    decision = choose_plan(Wish(AUTO), snapshot)
+    decision = choose_plan(RoutingRequest(AUTO), snapshot)
     assert decision.route.name == name
     costs = {one.name: one.cost for one in decision.route.candidates}
     assert costs == {
@@ -59,7 +55,7 @@ def test_energy_counts_only_where_it_is_known_of_every_plan_that_can_run() -> No
     snapshot = service(
         "a", "c", costs={"single:a": dear, "single:c": unknown}, quality=QUALITY, settings=settings
     )
-    decision = choose_plan(Wish(AUTO), snapshot)
+    decision = choose_plan(RoutingRequest(AUTO), snapshot)
     assert decision.route.name == "single:a"
     assert [one.cost for one in decision.route.candidates] == [0.4, 0.4]
     down = replace(
@@ -120,12 +116,12 @@ def exploring(**rest: Any) -> Any:
 def test_a_plan_is_tried_where_it_is_cold_nearly_as_good_and_nobody_is_in_a_hurry(
     draw: float, budget: Budget, rest: dict[str, Any], name: str, explored: bool
 ) -> None:
-    decision = choose_plan(Wish(AUTO, budget=budget, draw=draw), exploring(**rest))
+    decision = choose_plan(RoutingRequest(AUTO, budget=budget, draw=draw), exploring(**rest))
     assert (decision.route.name, decision.route.explored) == (name, explored)
 
 
 def test_a_service_of_cold_models_answers_with_the_best_of_them() -> None:
-    decision = choose_plan(Wish(AUTO, draw=0.5), exploring(costs={}))
+    decision = choose_plan(RoutingRequest(AUTO, draw=0.5), exploring(costs={}))
     assert decision.route.name == "single:b"
     assert chosen(decision).forecast.cold
     assert chosen(decision).forecast.time_ms is None
@@ -148,7 +144,7 @@ SPECIALISTS = QualityTable(
 def test_a_specialist_answers_its_own_tasks_alone(task: str, name: str) -> None:
     settings = RoutingSettings(candidates=("coder", "general"))
     snapshot = service("coder", "general", quality=SPECIALISTS, settings=settings)
-    decision = choose_plan(Wish(AUTO, task=task), snapshot)
+    decision = choose_plan(RoutingRequest(AUTO, task=task), snapshot)
     assert decision.route.name == name
     assert decision.route.task == task
 
@@ -184,7 +180,7 @@ def test_where_nothing_fits_the_plan_that_comes_nearest_runs(
             "single:c": took(1e4, 1e4),
         },
     )
-    decision = choose_plan(Wish(asked, budget=budget), snapshot)
+    decision = choose_plan(RoutingRequest(asked, budget=budget), snapshot)
     assert decision.route.name == name
     assert figures(decision.route.over_budget) == figure
 
@@ -196,8 +192,8 @@ def test_a_prompt_that_does_not_fit_is_worse_than_any_limit_that_is_missed() -> 
         costs={"single:small": took(1.0), "single:large": took(1e6)},
         settings=RoutingSettings(candidates=("small", "large")),
     )
-    wish = Wish(AUTO, prompt_bytes=200, budget=Budget(latency_ms=100.0))
-    decision = choose_plan(wish, snapshot)
+    request = RoutingRequest(AUTO, prompt_bytes=200, budget=Budget(latency_ms=100.0))
+    decision = choose_plan(request, snapshot)
     assert decision.route.name == "single:large"
     assert clauses(decision)["single:small"] == [Clause.CONTEXT]
 
@@ -210,7 +206,7 @@ def test_a_default_profile_that_is_down_does_not_keep_others_from_a_best_effort(
         default_profile="p",
         costs={"single:b": took(100.0)},
     )
-    decision = choose_plan(Wish(budget=Budget(latency_ms=50.0)), snapshot)
+    decision = choose_plan(RoutingRequest(budget=Budget(latency_ms=50.0)), snapshot)
     assert decision.route.name == "single:b"
     assert figures(decision.route.over_budget) == (Clause.LATENCY, 200.0, 50.0)
 
@@ -219,19 +215,21 @@ def test_a_default_profile_that_is_down_does_not_keep_others_from_a_best_effort(
 def test_models_that_make_no_progress_are_not_given_more_to_do(asked: Any) -> None:
     snapshot = service("a", "b", wedged=frozenset("ab"))
     with pytest.raises(Unavailable, match="no plan can run now: a makes no progress"):
-        choose_plan(Wish(asked), snapshot)
+        choose_plan(RoutingRequest(asked), snapshot)
 
 
 def test_a_list_of_candidates_that_names_nobody_says_so() -> None:
     snapshot = service("a", settings=RoutingSettings(candidates=("zzz",)))
     with pytest.raises(Unavailable, match="no plan can run now: none may be chosen"):
-        choose_plan(Wish(AUTO), snapshot)
+        choose_plan(RoutingRequest(AUTO), snapshot)
 
 
 def test_only_the_candidates_of_the_configuration_are_chosen_from() -> None:
     settings = RoutingSettings(candidates=("b", "pair"))
     profiles = {"pair": vote("a", "b"), "other": vote("a")}
-    decision = choose_plan(Wish(AUTO), service("a", "b", profiles=profiles, settings=settings))
+    decision = choose_plan(
+        RoutingRequest(AUTO), service("a", "b", profiles=profiles, settings=settings)
+    )
     assert [one.name for one in decision.route.candidates] == ["single:b", "profile:pair"]
 
 
@@ -239,7 +237,7 @@ CASCADE = CascadePlan((Stage(vote("a"), 0.7), Stage(vote("b"))), stream_early=Tr
 
 
 def test_a_cascade_is_decided_with_its_stages_and_the_seed_of_the_request() -> None:
-    decision = choose_plan(Wish(CASCADE, seed=7), service("a", "b"))
+    decision = choose_plan(RoutingRequest(CASCADE, seed=7), service("a", "b"))
     assert decision.route.kind is PlanKind.CASCADE
     assert decision.route.name == "cascade:a>b"
     assert decision.route.stream_early
@@ -258,15 +256,15 @@ def test_a_score_is_never_given_by_a_cascade() -> None:
     assert name_of(None, replace(snapshot, default_profile="steps"), one_vote=True) == "single:a"
     for asked in (CASCADE, ProfilePlan("steps")):
         with pytest.raises(UnsupportedPlan, match="a cascade cannot score a text"):
-            choose_plan(Wish(asked, one_vote=True), snapshot)
+            choose_plan(RoutingRequest(asked, one_vote=True), snapshot)
 
 
 @pytest.mark.parametrize("asked", [AUTO, None, ProfilePlan("steps"), vote("b")])
-def test_options_that_were_kept_change_nothing(asked: Any) -> None:
+def test_plans_that_were_kept_change_nothing(asked: Any) -> None:
     snapshot = service("a", "b", profiles={"steps": CASCADE, "pair": vote("a", "b")})
-    kept = replace(snapshot, options=open_options(snapshot))
-    wish = Wish(asked, seed=3, budget=Budget(latency_ms=5.0))
-    assert choose_plan(wish, kept) == choose_plan(wish, snapshot)
+    kept = replace(snapshot, plans=open_plans(snapshot))
+    request = RoutingRequest(asked, seed=3, budget=Budget(latency_ms=5.0))
+    assert choose_plan(request, kept) == choose_plan(request, snapshot)
 
 
 @pytest.mark.parametrize(

@@ -13,21 +13,20 @@ from quorate.costs.lengths import LengthModel
 from quorate.costs.prediction import EnergyModel, RunModel
 from quorate.costs.prompts import PromptSizeModel
 from quorate.request import CascadePlan, EnergyTier, Forecast, Plan, Stage
-from quorate.routing.forecast import forecast_local, vote_key
-from quorate.routing.options import asked_options
-from quorate.routing.remote_forecast import forecast_remote
+from quorate.routing.candidates import asked_plans
+from quorate.routing.forecast import forecast_local, forecast_remote, vote_key
+from quorate.routing.request import RoutingRequest
 from quorate.routing.resolve import resolve
-from quorate.routing.snapshot import Remote, Room, Snapshot
-from quorate.routing.wish import Wish
+from quorate.routing.snapshot import QueueState, RemoteStatus, Snapshot
 from support.routing_cases import service, status, took, usd_per_mtok, vote
 
 PAIR = "ensemble:a+b:same_vocabulary:static"
 
 
 def forecast(plan: Plan | CascadePlan, snapshot: Snapshot, **rest: Any) -> Forecast:
-    wish = Wish(plan, **rest)
-    [option] = asked_options(wish, snapshot)
-    return forecast_local(option, wish, snapshot)
+    request = RoutingRequest(plan, **rest)
+    [resolved] = asked_plans(request, snapshot)
+    return forecast_local(resolved, request, snapshot)
 
 
 def times(told: Forecast) -> tuple[float | None, float | None]:
@@ -90,18 +89,18 @@ def test_a_request_waits_its_own_length_for_every_round_of_busy_sessions(
 
 
 @pytest.mark.parametrize(
-    ("room", "wait_ms"),
+    ("queue", "wait_ms"),
     [
-        (Room(3, 0, 4, 8, 100.0), 0.0),
-        (Room(4, 0, 4, 8, 100.0), 25.0),
-        (Room(4, 7, 4, 8, 100.0), 200.0),
+        (QueueState(3, 0, 4, 8, 100.0), 0.0),
+        (QueueState(4, 0, 4, 8, 100.0), 25.0),
+        (QueueState(4, 7, 4, 8, 100.0), 200.0),
     ],
 )
-def test_the_door_is_waited_for_once_however_many_stages_there_are(
-    room: Room, wait_ms: float
+def test_the_queue_is_waited_for_once_however_many_stages_there_are(
+    queue: QueueState, wait_ms: float
 ) -> None:
     costs = {"single:a": took(10.0), "single:b": took(20.0)}
-    snapshot = service("a", "b", costs=costs, room=room)
+    snapshot = service("a", "b", costs=costs, queue=queue)
     assert times(forecast(vote("a"), snapshot)) == (10.0 + wait_ms, 20.0 + wait_ms)
     steps = CascadePlan((Stage(vote("a")), Stage(vote("b"))))
     assert times(forecast(steps, snapshot)) == (20.0 + wait_ms, 60.0 + wait_ms)
@@ -187,24 +186,26 @@ def test_a_vote_that_was_measured_is_known_by_itself() -> None:
     assert (times(told), energies(told), told.cold) == ((50.0, 100.0), (4.0, 8.0), False)
 
 
-def far(**known: Any) -> Remote:
-    return Remote("far", **{"price": usd_per_mtok(1.0, 10.0), **known})
+def far(**known: Any) -> RemoteStatus:
+    return RemoteStatus("far", **{"price": usd_per_mtok(1.0, 10.0), **known})
 
 
 def test_a_remote_that_was_never_asked_is_what_the_operator_expects() -> None:
-    wish = Wish(prompt_bytes=0, most_prompt_tokens=500, max_tokens=200)
-    told = forecast_remote(far(first_token_ms=300.0, tokens_per_second=100.0), wish, service())
+    request = RoutingRequest(prompt_bytes=0, prompt_token_bound=500, max_tokens=200)
+    told = forecast_remote(far(first_token_ms=300.0, tokens_per_second=100.0), request, service())
     assert times(told) == (2300.0, 2300.0)
     assert told.cold
     assert told.usd_ceiling == pytest.approx(500e-6 + 2000e-6)
-    assert times(forecast_remote(far(), wish, service())) == (None, None)
+    assert times(forecast_remote(far(), request, service())) == (None, None)
 
 
 def test_a_remote_that_was_asked_is_what_it_took_and_its_ceiling_stays() -> None:
     lengths = LengthModel(20, (50.0,), (1.0,), (0.0,), (50.0,))
     known = replace(took(400.0), all_lengths=lengths)
-    wish = Wish(prompt_bytes=0, most_prompt_tokens=500, max_tokens=200)
-    told = forecast_remote(far(tokens_per_second=1.0), wish, service(costs={"remote:far": known}))
+    request = RoutingRequest(prompt_bytes=0, prompt_token_bound=500, max_tokens=200)
+    told = forecast_remote(
+        far(tokens_per_second=1.0), request, service(costs={"remote:far": known})
+    )
     assert times(told) == (400.0, 800.0)
     assert (told.generated_tokens, told.cold) == (50.0, False)
     assert told.usd == pytest.approx((PromptSizeModel().tokens(0) + 500) * 1e-6)
@@ -212,5 +213,5 @@ def test_a_remote_that_was_asked_is_what_it_took_and_its_ceiling_stays() -> None
 
 
 def test_without_a_price_nobody_knows_what_a_remote_charges() -> None:
-    told = forecast_remote(far(price=None), Wish(most_prompt_tokens=9), service())
+    told = forecast_remote(far(price=None), RoutingRequest(prompt_token_bound=9), service())
     assert (told.usd, told.usd_ceiling) == (None, None)

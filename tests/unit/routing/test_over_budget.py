@@ -12,9 +12,9 @@ from quorate.errors import ModelUnusable, OverBudget, QuorateError, Unavailable
 from quorate.fleet.status import ModelState
 from quorate.request import AutoPlan, Budget, Clause, PlanKind, ProfilePlan
 from quorate.routing.choose import choose_plan
+from quorate.routing.request import RoutingRequest
 from quorate.routing.settings import RoutingSettings
-from quorate.routing.snapshot import Left, Remote, Room, Snapshot
-from quorate.routing.wish import Wish
+from quorate.routing.snapshot import QueueState, Remaining, RemoteStatus, Snapshot
 from support.routing_cases import (
     clauses,
     figures,
@@ -28,8 +28,8 @@ from support.routing_cases import (
 
 LONG_BYTES = 100_000
 LONG_TOKENS = PromptSizeModel().tokens(LONG_BYTES)
-DOOR = Room(running=1, waiting=1, most_running=1, most_waiting=4, typical_ms=100.0)
-FULL = Room(running=1, waiting=2, most_running=1, most_waiting=2)
+BUSY = QueueState(running=1, waiting=1, max_running=1, max_waiting=4, typical_ms=100.0)
+FULL = QueueState(running=1, waiting=2, max_running=1, max_waiting=2)
 NOT_READY = [state for state in ModelState if state is not ModelState.READY]
 
 
@@ -45,60 +45,64 @@ def with_sessions(sessions: int, **rest: Any) -> Snapshot:
 
 OVER = {
     "nine of ten are too slow": (
-        Wish(budget=Budget(latency_ms=150.0)),
+        RoutingRequest(budget=Budget(latency_ms=150.0)),
         lone(),
         (Clause.LATENCY, 200.0, 150.0),
     ),
     "time that has passed counts": (
-        Wish(budget=Budget(latency_ms=250.0), elapsed_ms=100.0),
+        RoutingRequest(budget=Budget(latency_ms=250.0), elapsed_ms=100.0),
         lone(),
         (Clause.LATENCY, 300.0, 250.0),
     ),
-    "the queue at the door counts": (
-        Wish(budget=Budget(latency_ms=399.0)),
-        lone(room=DOOR),
+    "the queue counts": (
+        RoutingRequest(budget=Budget(latency_ms=399.0)),
+        lone(queue=BUSY),
         (Clause.LATENCY, 400.0, 399.0),
     ),
     "busy sessions count": (
-        Wish(budget=Budget(latency_ms=399.0)),
+        RoutingRequest(budget=Budget(latency_ms=399.0)),
         with_sessions(2, active={"a": 3}),
         (Clause.LATENCY, 400.0, 399.0),
     ),
     "too many joules": (
-        Wish(budget=Budget(energy_joules=9.5)),
+        RoutingRequest(budget=Budget(energy_joules=9.5)),
         lone(),
         (Clause.ENERGY, 10.0, 9.5),
     ),
     "nine of ten do not fit the window": (
-        Wish(),
-        lone(left=Left(joules=19.0)),
+        RoutingRequest(),
+        lone(remaining=Remaining(joules=19.0)),
         (Clause.ENERGY_WINDOW, 20.0, 19.0),
     ),
     "the window is spent": (
-        Wish(),
-        lone(left=Left(joules=0.0)),
+        RoutingRequest(),
+        lone(remaining=Remaining(joules=0.0)),
         (Clause.ENERGY_WINDOW, 20.0, 0.0),
     ),
     "the window is spent and nothing was measured": (
-        Wish(),
-        lone(costs={}, left=Left(joules=0.0)),
+        RoutingRequest(),
+        lone(costs={}, remaining=Remaining(joules=0.0)),
         (Clause.ENERGY_WINDOW, None, 0.0),
     ),
-    "the door is full": (Wish(), lone(room=FULL), (Clause.CAPACITY, 3.0, 2.0)),
+    "the queue is full": (RoutingRequest(), lone(queue=FULL), (Clause.CAPACITY, 3.0, 2.0)),
     "the context is too small": (
-        Wish(prompt_bytes=LONG_BYTES),
+        RoutingRequest(prompt_bytes=LONG_BYTES),
         lone(),
         (Clause.CONTEXT, LONG_TOKENS, 512.0),
     ),
-    "no progress": (Wish(), lone(wedged=frozenset("a")), (Clause.HEALTH, None, None)),
+    "no progress": (RoutingRequest(), lone(wedged=frozenset("a")), (Clause.HEALTH, None, None)),
     "it failed for this request": (
-        Wish(failed=frozenset({"single:a"})),
+        RoutingRequest(failed=frozenset({"single:a"})),
         lone(),
         (Clause.FAILED_BEFORE, None, None),
     ),
-    "there is no model": (Wish(), service(remotes=remotes()), (Clause.HEALTH, None, None)),
+    "there is no model": (
+        RoutingRequest(),
+        service(remotes=remotes()),
+        (Clause.HEALTH, None, None),
+    ),
     **{
-        f"it is {state.value}": (Wish(), lone(state), (Clause.HEALTH, None, None))
+        f"it is {state.value}": (RoutingRequest(), lone(state), (Clause.HEALTH, None, None))
         for state in NOT_READY
     },
 }
@@ -108,10 +112,10 @@ OF_ONE = [
     for name in OVER
     if name
     not in {
-        "the queue at the door counts",
+        "the queue counts",
         "the window is spent",
         "the window is spent and nothing was measured",
-        "the door is full",
+        "the queue is full",
         "there is no model",
     }
 ]
@@ -120,8 +124,8 @@ CANNOT_RUN = ("no progress", "it failed", "there is no", "it is ")
 
 @pytest.mark.parametrize("case", OVER)
 def test_what_is_over_budget_asks_a_remote_and_says_why(case: str) -> None:
-    wish, snapshot, expected = OVER[case]
-    decision = choose_plan(wish, snapshot)
+    asked, snapshot, expected = OVER[case]
+    decision = choose_plan(asked, snapshot)
     assert decision.route.name == "remote:far"
     assert decision.route.kind is PlanKind.REMOTE
     assert decision.route.remote == "far"
@@ -134,7 +138,7 @@ def test_what_is_over_budget_asks_a_remote_and_says_why(case: str) -> None:
 
 @pytest.mark.parametrize("case", OF_ONE)
 def test_another_local_plan_goes_before_any_remote(case: str) -> None:
-    wish, one, (clause, _, _) = OVER[case]
+    asked, one, (clause, _, _) = OVER[case]
     both = service(
         *one.models.values(),
         status("b", context_length=1_000_000),
@@ -142,10 +146,10 @@ def test_another_local_plan_goes_before_any_remote(case: str) -> None:
         costs={**one.costs, "single:b": took(10.0, 1.0)},
         active=one.active,
         wedged=one.wedged,
-        left=one.left,
+        remaining=one.remaining,
         remotes=one.remotes,
     )
-    decision = choose_plan(wish, both)
+    decision = choose_plan(asked, both)
     assert decision.route.name == "single:b"
     assert decision.route.over_budget is None
     assert clauses(decision) == {
@@ -159,13 +163,13 @@ def test_another_local_plan_goes_before_any_remote(case: str) -> None:
 @pytest.mark.parametrize("case", OVER)
 @pytest.mark.parametrize("whose", ["request", "server"])
 def test_nothing_leaves_the_machine_where_that_is_forbidden(case: str, whose: str) -> None:
-    wish, snapshot, expected = OVER[case]
+    asked, snapshot, expected = OVER[case]
     if whose == "request":
-        wish = replace(wish, local_only=True)
+        asked = replace(asked, local_only=True)
     else:
         snapshot = replace(snapshot, settings=RoutingSettings(local_only=True))
     try:
-        decision = choose_plan(wish, snapshot)
+        decision = choose_plan(asked, snapshot)
     except QuorateError as error:
         assert case.startswith(CANNOT_RUN)
         assert isinstance(error, Unavailable | ModelUnusable)
@@ -177,8 +181,8 @@ def test_nothing_leaves_the_machine_where_that_is_forbidden(case: str, whose: st
 
 @pytest.mark.parametrize("case", [name for name in OVER if not name.startswith(CANNOT_RUN)])
 def test_without_a_remote_the_plan_runs_all_the_same_and_says_what_it_exceeds(case: str) -> None:
-    wish, snapshot, expected = OVER[case]
-    decision = choose_plan(wish, replace(snapshot, remotes={}))
+    asked, snapshot, expected = OVER[case]
+    decision = choose_plan(asked, replace(snapshot, remotes={}))
     assert decision.route.name == "single:a"
     assert [member.model for member in decision.members] == ["a"]
     assert figures(decision.route.over_budget) == expected
@@ -186,50 +190,55 @@ def test_without_a_remote_the_plan_runs_all_the_same_and_says_what_it_exceeds(ca
 
 @pytest.mark.parametrize("case", OVER)
 def test_the_policy_to_reject_refuses_what_a_request_limits_and_nothing_else(case: str) -> None:
-    wish, snapshot, (clause, _, _) = OVER[case]
+    asked, snapshot, (clause, _, _) = OVER[case]
     alone = replace(snapshot, remotes={}, settings=RoutingSettings(policy="reject"))
-    # A window that is spent refuses by itself, with the time when there is room again.
+    # A window that is spent refuses by itself, and says when to try again.
     limits = {Clause.LATENCY, Clause.ENERGY}
     if clause in limits:
         with pytest.raises(OverBudget) as refusal:
-            choose_plan(wish, alone)
+            choose_plan(asked, alone)
         assert refusal.value.metadata == {"clause": clause.value}
     elif case.startswith(CANNOT_RUN):
         with pytest.raises((Unavailable, ModelUnusable)):
-            choose_plan(wish, alone)
+            choose_plan(asked, alone)
     else:
-        assert choose_plan(wish, alone).route.name == "single:a"
+        assert choose_plan(asked, alone).route.name == "single:a"
 
 
 @pytest.mark.parametrize("case", OVER)
 def test_the_policy_to_reject_does_not_keep_a_request_from_a_remote(case: str) -> None:
-    wish, snapshot, expected = OVER[case]
+    asked, snapshot, expected = OVER[case]
     rejecting = replace(snapshot, settings=RoutingSettings(policy="reject"))
-    decision = choose_plan(wish, rejecting)
+    decision = choose_plan(asked, rejecting)
     assert decision.route.remote == "far"
     assert figures(decision.route.over_budget) == expected
 
 
 @pytest.mark.parametrize(
-    ("wish", "rest"),
+    ("asked", "rest"),
     [
-        (Wish(), {}),
-        (Wish(AutoPlan()), {}),
-        (Wish(budget=Budget(latency_ms=200.0, energy_joules=10.0, usd=0.0)), {}),
-        (Wish(), {"left": Left(joules=20.0, usd=0.0)}),
-        (Wish(budget=Budget(latency_ms=1.0, energy_joules=0.1)), {"costs": {}}),
-        (Wish(task="law"), {}),
-        (Wish(draw=0.0), {}),
-        (Wish(), {"room": Room(running=1, most_running=1, most_waiting=2, typical_ms=1e6)}),
-        (Wish(), {"settings": RoutingSettings(joule_weight=1e6, usd_weight=0.0)}),
-        (Wish(), {"settings": RoutingSettings(policy="reject")}),
-        (Wish(ProfilePlan("p")), {"profiles": {"p": vote("a")}}),
-        (Wish(), {"profiles": {"p": vote("a")}, "default_profile": "p"}),
-        (Wish(vote("a"), budget=Budget(latency_ms=1.0)), {"room": FULL}),
+        (RoutingRequest(), {}),
+        (RoutingRequest(AutoPlan()), {}),
+        (RoutingRequest(budget=Budget(latency_ms=200.0, energy_joules=10.0, usd=0.0)), {}),
+        (RoutingRequest(), {"remaining": Remaining(joules=20.0, usd=0.0)}),
+        (RoutingRequest(budget=Budget(latency_ms=1.0, energy_joules=0.1)), {"costs": {}}),
+        (RoutingRequest(task="law"), {}),
+        (RoutingRequest(draw=0.0), {}),
+        (
+            RoutingRequest(),
+            {"queue": QueueState(running=1, max_running=1, max_waiting=2, typical_ms=1e6)},
+        ),
+        (RoutingRequest(), {"settings": RoutingSettings(joule_weight=1e6, usd_weight=0.0)}),
+        (RoutingRequest(), {"settings": RoutingSettings(policy="reject")}),
+        (RoutingRequest(ProfilePlan("p")), {"profiles": {"p": vote("a")}}),
+        (RoutingRequest(), {"profiles": {"p": vote("a")}, "default_profile": "p"}),
+        (RoutingRequest(vote("a"), budget=Budget(latency_ms=1.0)), {"queue": FULL}),
     ],
 )
-def test_nothing_else_reaches_a_remote(wish: Wish, rest: dict[str, Any]) -> None:
-    snapshot = lone(**{**rest, "remotes": remotes(Remote("far", usd_per_mtok(0, 0), quality=1.0))})
-    decision = choose_plan(wish, snapshot)
+def test_nothing_else_reaches_a_remote(asked: RoutingRequest, rest: dict[str, Any]) -> None:
+    snapshot = lone(
+        **{**rest, "remotes": remotes(RemoteStatus("far", usd_per_mtok(0, 0), quality=1.0))}
+    )
+    decision = choose_plan(asked, snapshot)
     assert not decision.route.remote
     assert [member.model for member in decision.members] == ["a"]

@@ -22,17 +22,13 @@ from quorate.request import (
 )
 from quorate.routing.choose import choose_plan
 from quorate.routing.quality import QualityTable
+from quorate.routing.request import RoutingRequest
 from quorate.routing.settings import RoutingSettings
-from quorate.routing.snapshot import Left, Room
-from quorate.routing.wish import Wish
-from support.routing_cases import clauses, remotes, service, status, took, vote
+from quorate.routing.snapshot import QueueState, Remaining
+from support.routing_cases import clauses, name_of, remotes, service, status, took, vote
 
 AUTO = AutoPlan()
 QUALITY = QualityTable(declared={"a": 0.6, "b": 0.7})
-
-
-def name_of(asked: Any, snapshot: Any, **rest: Any) -> str:
-    return choose_plan(Wish(asked, **rest), snapshot).route.name
 
 
 @pytest.mark.parametrize("asked", [ProfilePlan("dear"), None])
@@ -45,7 +41,7 @@ def test_a_profile_that_fits_runs_although_another_plan_is_cheaper(asked: Any) -
         costs={"single:a": took(900.0, 900.0), "single:b": took(1.0, 1.0)},
         quality=QUALITY,
     )
-    decision = choose_plan(Wish(asked, budget=Budget(latency_ms=1800.0)), snapshot)
+    decision = choose_plan(RoutingRequest(asked, budget=Budget(latency_ms=1800.0)), snapshot)
     assert decision.route.name == "profile:dear"
     assert decision.profile == "dear"
     assert [one.name for one in decision.route.candidates] == ["profile:dear"]
@@ -68,7 +64,7 @@ def test_a_profile_over_budget_gives_way_to_a_local_plan_before_any_remote(
         costs={"single:a": took(900.0, 900.0), "single:b": took(1.0, 1.0)},
         remotes=remotes(),
     )
-    decision = choose_plan(Wish(asked, budget=budget), snapshot)
+    decision = choose_plan(RoutingRequest(asked, budget=budget), snapshot)
     assert decision.route.name == "single:b"
     assert clauses(decision)["profile:dear"] == [clause]
     assert clauses(decision)["remote:far"] == [Clause.WITHIN_BUDGET]
@@ -91,7 +87,7 @@ def test_a_profile_that_is_down_gives_way_to_another_local_plan(
 ) -> None:
     profiles = {"p": vote("a")}
     snapshot = service(model, "b", profiles=profiles, default_profile="p", remotes=far, **rest)
-    decision = choose_plan(Wish(asked), snapshot)
+    decision = choose_plan(RoutingRequest(asked), snapshot)
     assert decision.route.name == "single:b"
     assert clauses(decision)["profile:p"] == [Clause.HEALTH]
 
@@ -99,8 +95,8 @@ def test_a_profile_that_is_down_gives_way_to_another_local_plan(
 @pytest.mark.parametrize("asked", [ProfilePlan("p"), None])
 def test_a_profile_that_failed_for_the_request_gives_way_to_another_local_plan(asked: Any) -> None:
     snapshot = service("a", "b", profiles={"p": vote("a")}, default_profile="p")
-    wish = Wish(asked, failed=frozenset({"profile:p", "single:a"}))
-    assert choose_plan(wish, snapshot).route.name == "single:b"
+    request = RoutingRequest(asked, failed=frozenset({"profile:p", "single:a"}))
+    assert choose_plan(request, snapshot).route.name == "single:b"
 
 
 @pytest.mark.parametrize("asked", [ProfilePlan("p"), None])
@@ -116,7 +112,7 @@ def test_a_profile_that_is_down_says_so_itself_where_nothing_may_stand_in(
 ) -> None:
     snapshot = service(status("a", state), profiles={"p": vote("a")}, default_profile="p")
     with pytest.raises(error) as refusal:
-        choose_plan(Wish(asked), snapshot)
+        choose_plan(RoutingRequest(asked), snapshot)
     assert refusal.value.message == words
 
 
@@ -128,8 +124,8 @@ def test_a_profile_that_could_never_run_says_so_itself_where_the_request_names_i
     odd = status("odd", vocabulary_fingerprint="other")
     snapshot = service("a", odd, default_profile="p", remotes=far, profiles={"p": ODD_PAIR})
     with pytest.raises(UnsupportedPlan, match="a, odd: their vocabularies differ"):
-        choose_plan(Wish(ProfilePlan("p")), snapshot)
-    decision = choose_plan(Wish(), snapshot)
+        choose_plan(RoutingRequest(ProfilePlan("p")), snapshot)
+    decision = choose_plan(RoutingRequest(), snapshot)
     assert decision.route.name == "single:a"
     assert clauses(decision)["profile:p"] == [Clause.UNSUPPORTED]
 
@@ -139,15 +135,15 @@ def test_a_profile_that_could_never_run_says_so_itself_where_the_request_names_i
     [
         (Budget(latency_ms=1.0), {}),
         (Budget(energy_joules=0.1), {}),
-        (Budget(), {"left": Left(joules=0.0)}),
-        (Budget(), {"room": Room(1, 1, 1, 1)}),
+        (Budget(), {"remaining": Remaining(joules=0.0)}),
+        (Budget(), {"queue": QueueState(1, 1, 1, 1)}),
         (Budget(), {"wedged": frozenset("a")}),
     ],
 )
 def test_a_plan_that_is_spelled_out_is_never_replaced(budget: Budget, rest: Any) -> None:
     costs = {"single:a": took(100.0, 10.0), "single:b": took(0.1, 0.01)}
     snapshot = service("a", "b", costs=costs, remotes=remotes(), **rest)
-    decision = choose_plan(Wish(vote("a"), budget=budget), snapshot)
+    decision = choose_plan(RoutingRequest(vote("a"), budget=budget), snapshot)
     assert [member.model for member in decision.members] == ["a"]
     assert [one.name for one in decision.route.candidates] == ["single:a"]
     assert decision.route.over_budget is not None
@@ -157,7 +153,7 @@ def test_a_plan_that_is_spelled_out_is_never_replaced(budget: Budget, rest: Any)
 def test_a_plan_that_is_spelled_out_and_cannot_run_is_refused(state: ModelState) -> None:
     snapshot = service(status("a", state), "b", remotes=remotes())
     with pytest.raises((Unavailable, ModelUnusable)):
-        choose_plan(Wish(vote("a")), snapshot)
+        choose_plan(RoutingRequest(vote("a")), snapshot)
 
 
 @pytest.mark.parametrize("asked", [vote("a"), CascadePlan((Stage(vote("a")), Stage(vote("b"))))])
@@ -166,7 +162,9 @@ def test_the_policy_to_reject_refuses_a_plan_that_is_spelled_out_as_well(asked: 
     settings = RoutingSettings(policy="reject")
     snapshot = service("a", "b", costs=costs, remotes=remotes(), settings=settings)
     with pytest.raises(OverBudget) as refusal:
-        choose_plan(Wish(asked, budget=Budget(latency_ms=150.0)), snapshot)
+        choose_plan(RoutingRequest(asked, budget=Budget(latency_ms=150.0)), snapshot)
     assert refusal.value.metadata == {"clause": "latency"}
-    full = replace(snapshot, room=Room(1, 1, 1, 1))
-    assert choose_plan(Wish(asked, budget=Budget(latency_ms=150.0)), full).route.over_budget
+    full = replace(snapshot, queue=QueueState(1, 1, 1, 1))
+    assert choose_plan(
+        RoutingRequest(asked, budget=Budget(latency_ms=150.0)), full
+    ).route.over_budget

@@ -1,4 +1,4 @@
-"""The gRPC front door: servicers, translation between protobuf and domain, errors, lifecycle.
+"""The gRPC API: servicers, translation between protobuf and domain, errors, life cycle.
 
 Nothing is decided here. A request is translated, handed to the dispatcher or the fleet, and what
 comes back is translated again.

@@ -39,7 +39,7 @@ DOMAIN = "quorate"
 """Domain of every ``google.rpc.ErrorInfo``."""
 
 # The status travels in HTTP/2 headers, limited to 8 KiB, and has the message in it twice.
-_MOST_BYTES = 600
+_MAX_BYTES = 600
 
 STATUS_OF: Mapping[type[QuorateError], grpc.StatusCode] = MappingProxyType(
     {
@@ -147,6 +147,6 @@ def _message(kind: Any, **values: Any) -> Message:
 
 def _line(text: str) -> str:
     line = " ".join(text.split()).encode("utf-8", errors="replace")
-    if len(line) <= _MOST_BYTES:
+    if len(line) <= _MAX_BYTES:
         return line.decode("utf-8")
-    return line[: _MOST_BYTES - 3].decode("utf-8", errors="ignore") + "…"
+    return line[: _MAX_BYTES - 3].decode("utf-8", errors="ignore") + "…"

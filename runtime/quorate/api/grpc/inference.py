@@ -8,12 +8,8 @@ from typing import Any, TypeAlias
 import grpc
 
 from quorate.access.keys import GENERATE
-from quorate.access.record import CURRENT
-from quorate.api.grpc.translation.requests import (
-    checked_request_id,
-    generate_request,
-    score_request,
-)
+from quorate.access.record import CURRENT, RequestRecord
+from quorate.api.grpc.translation.requests import generate_request, score_request
 from quorate.api.grpc.translation.responses import (
     explain_response,
     generate_response,
@@ -41,14 +37,12 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         request and no buffer grows. Written and not yielded: a cancelled RPC is noticed here in
         either case, and the dispatcher's iterator is closed before anything else happens.
         """
-        record = CURRENT.get()
-        record.caller.require(GENERATE)
-        record.identify(checked_request_id(request.request_id))
-        wanted = generate_request(
+        record = _identified(request.request_id)
+        asked = generate_request(
             request, record.request_id, record.caller.key, context.time_remaining()
         )
-        record.ask(wanted.plan)
-        async with aclosing(self._dispatcher.generate(wanted)) as events:
+        record.ask(asked.plan)
+        async with aclosing(self._dispatcher.generate(asked)) as events:
             async for event in events:
                 if isinstance(event, Accepted):
                     record.decide(event.decision)
@@ -58,12 +52,10 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self, request: inference_pb2.ScoreRequest, context: _Context
     ) -> inference_pb2.ScoreResponse:
         """Scores a continuation."""
-        record = CURRENT.get()
-        record.caller.require(GENERATE)
-        record.identify(checked_request_id(request.request_id))
-        wanted = score_request(request, record.request_id, record.caller.key)
-        record.ask(wanted.plan)
-        score = await self._dispatcher.score(wanted)
+        record = _identified(request.request_id)
+        asked = score_request(request, record.request_id, record.caller.key)
+        record.ask(asked.plan)
+        score = await self._dispatcher.score(asked)
         record.decide(score.decision)
         return score_response(score)
 
@@ -71,12 +63,17 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self, request: inference_pb2.ExplainRequest, context: _Context
     ) -> inference_pb2.ExplainResponse:
         """Tells what would happen to a request."""
-        record = CURRENT.get()
-        record.caller.require(GENERATE)
-        asked = request.request
-        record.identify(checked_request_id(asked.request_id))
-        wanted = generate_request(asked, record.request_id, record.caller.key)
-        record.ask(wanted.plan)
-        decision = self._dispatcher.explain(wanted)
+        record = _identified(request.request.request_id)
+        asked = generate_request(request.request, record.request_id, record.caller.key)
+        record.ask(asked.plan)
+        decision = self._dispatcher.explain(asked)
         record.decide(decision)
         return explain_response(decision)
+
+
+def _identified(request_id: str) -> RequestRecord:
+    """The record of a call whose caller may ask, under the id that the caller chose."""
+    record = CURRENT.get()
+    record.caller.require(GENERATE)
+    record.identify(request_id)
+    return record

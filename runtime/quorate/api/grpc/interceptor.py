@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -23,8 +21,6 @@ OWN_METHODS = "/quorate.v1."
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _Behaviour: TypeAlias = Callable[[Any, _Context], Awaitable[Any]]
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-
-_log = logging.getLogger("quorate.requests")
 
 
 class RequestInterceptor(grpc.aio.ServerInterceptor):
@@ -92,7 +88,7 @@ async def _answer(
         passed = isinstance(error, TimeoutError) and deadline.expired()
         await _abort(_deadline_passed() if passed else error, record, context)
     finally:
-        _log_line(record, time.perf_counter() - started)
+        record.log(time.perf_counter() - started)
 
 
 def _authorization(context: _Context) -> str | None:
@@ -128,15 +124,3 @@ async def _abort(error: BaseException, record: RequestRecord, context: _Context)
     known = as_domain_error(error)
     record.status = status_code(known).name
     await context.abort_with_status(rich_status(known, record.request_id))
-
-
-def _log_line(record: RequestRecord, seconds: float) -> None:
-    _log.info(
-        "method=%s status=%s duration_ms=%.1f request_id=%s%s models=%s",
-        record.method.removeprefix("/"),
-        record.status,
-        seconds * 1e3,
-        json.dumps(record.request_id),
-        f" key={json.dumps(record.caller.key)}" if record.caller.key else "",
-        json.dumps(record.models),
-    )

@@ -29,7 +29,7 @@ _LAST_WORDS_SECONDS = 0.5
 
 
 class GrpcServer:
-    """The gRPC front door.
+    """The server of the gRPC API.
 
     Start it once; ``drain`` and ``stop`` may be called at any time, more than once. Signals are
     the caller's business.
@@ -101,7 +101,7 @@ class GrpcServer:
             ModelServicer(self._fleet), server
         )
         accounting_pb2_grpc.add_AccountingServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            AccountingServicer(self._dispatcher.books), server
+            AccountingServicer(self._dispatcher.recorder), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         if self._settings.channelz:

@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from quorate.access import limits
 from quorate.access.keys import MODELS
 from quorate.access.record import CURRENT
 from quorate.api.grpc.translation.responses import model_message
-from quorate.errors import InvalidRequest
 from quorate.fleet.fleet import Fleet
 from quorate.v1 import models_pb2, models_pb2_grpc
 
@@ -62,7 +62,5 @@ class ModelServicer(models_pb2_grpc.ModelServiceServicer):
 
 
 def _named(model: str) -> str:
-    if not model:
-        raise InvalidRequest("model", "is empty; name a model")
-    CURRENT.get().name([model])
+    CURRENT.get().name([limits.filled("model", model, "name a model")])
     return model

@@ -12,7 +12,7 @@ from quorate.options import is_loopback, option, read_options
 DEFAULT_LISTEN = "127.0.0.1:50051"
 
 _DAY_SECONDS = 86400
-_MOST_OF_GRPC = 2**31 - 1
+_GRPC_MAX = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class ServerSettings:
     insecure: bool = False
     tls_certificate: str = ""
     tls_key: str = ""
-    max_message_bytes: int = option(16 * 2**20, lowest=1024, highest=_MOST_OF_GRPC)
-    max_streams: int = option(1000, lowest=1, highest=_MOST_OF_GRPC)
+    max_message_bytes: int = option(16 * 2**20, lowest=1024, highest=_GRPC_MAX)
+    max_streams: int = option(1000, lowest=1, highest=_GRPC_MAX)
     keepalive_seconds: float = option(60.0, lowest=1, highest=_DAY_SECONDS)
     keepalive_timeout_seconds: float = option(20.0, lowest=1, highest=_DAY_SECONDS)
     min_client_ping_seconds: float = option(10.0, lowest=0, highest=_DAY_SECONDS)

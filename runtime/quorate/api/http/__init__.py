@@ -1,4 +1,4 @@
-"""The OpenAI-compatible HTTP front door will stand here, on the same dispatch as ``api.grpc``.
+"""Place of the OpenAI-compatible HTTP API, on the same dispatch as ``api.grpc``.
 
-Nothing listens on HTTP yet: the room exists so that its place in the order of layers is settled.
+Nothing listens on HTTP yet. What both need is in ``access``, so that neither imports the other.
 """

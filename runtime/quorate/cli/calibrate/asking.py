@@ -11,7 +11,6 @@ from quorate.cli.calibrate.dataset import Case
 from quorate.cli.calibrate.plans import AskedPlan
 from quorate.cli.quantities import total_energy
 from quorate.client import Client, GenerateOptions, ServiceError
-from quorate.dispatch.prompts import prompt_bytes
 from quorate.dispatch.signals import SignalReader
 from quorate.errors import CannotRun
 from quorate.request import (
@@ -99,7 +98,7 @@ async def _patiently(client: Client, case: Case, plan: AskedPlan, max_tokens: in
 
 
 async def _ask(client: Client, case: Case, plan: AskedPlan, max_tokens: int) -> Answer:
-    reader = SignalReader(ResponseOptions(), prompt_bytes(_prompt(case)))
+    reader = SignalReader(ResponseOptions(), _prompt(case).size_bytes)
     options = GenerateOptions(
         temperature=0.0,
         seed=0,

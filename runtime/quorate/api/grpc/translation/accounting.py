@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 
+from quorate.access import limits
 from quorate.api.grpc.translation.decisions import KINDS
-from quorate.api.grpc.translation.responses import TIERS
+from quorate.api.grpc.translation.responses import TIERS, energy_message
 from quorate.errors import InvalidRequest
 from quorate.ledger.budgets import WindowStatus
-from quorate.ledger.charges import Charge
+from quorate.ledger.charges import Charge, ModelCharge
 from quorate.ledger.spending import ChargeFilter, Dimension, SpendFilter, SpendRow
 from quorate.metering.account import EnergyTotals
 from quorate.request import EnergyTier, PlanKind, lowest_tier
 from quorate.v1 import accounting_pb2
 
 DIMENSIONS = {accounting_pb2.SpendGroup.Value(f"SPEND_GROUP_{one.name}"): one for one in Dimension}
-DEFAULT_PAGE = 100
-MOST_PAGE = 1000
 
 _UNITS = {"joules": accounting_pb2.BUDGET_UNIT_JOULES, "usd": accounting_pb2.BUDGET_UNIT_USD}
 
@@ -62,10 +60,10 @@ def times(message: accounting_pb2.ChargeFilter) -> tuple[float | None, float | N
     """
     since = message.since if message.HasField("since") else None
     until = message.until if message.HasField("until") else None
-    for name, value in (("since", since), ("until", until)):
-        if value is not None and not math.isfinite(value):
-            raise InvalidRequest(f"filter.{name}", f"is {value}; give seconds since 1970")
-    return since, until
+    return (
+        limits.epoch_seconds("filter.since", since),
+        limits.epoch_seconds("filter.until", until),
+    )
 
 
 def dimensions(groups: Iterable[int]) -> list[Dimension]:
@@ -83,17 +81,6 @@ def dimensions(groups: Iterable[int]) -> list[Dimension]:
             )
         found.append(DIMENSIONS[group])
     return found
-
-
-def page_size(asked: int) -> int:
-    """Rows of a page.
-
-    Raises:
-        InvalidRequest: More than a page may have.
-    """
-    if asked > MOST_PAGE:
-        raise InvalidRequest("page_size", f"is {asked}; at most {MOST_PAGE} rows make a page")
-    return asked or DEFAULT_PAGE
 
 
 def window_message(window: WindowStatus) -> accounting_pb2.BudgetWindow:
@@ -114,7 +101,7 @@ def window_message(window: WindowStatus) -> accounting_pb2.BudgetWindow:
 
 def charge_message(charge: Charge) -> accounting_pb2.Charge:
     """Translates a row of the ledger."""
-    message = accounting_pb2.Charge(
+    return accounting_pb2.Charge(
         attempt_id=charge.attempt_id,
         request_id=charge.request_id,
         key=charge.key,
@@ -141,39 +128,34 @@ def charge_message(charge: Charge) -> accounting_pb2.Charge:
         usd=None if charge.usd is None else float(charge.usd),
         prompt_hash=charge.prompt_hash,
         prompt_text=charge.prompt_text or "",
+        energy=energy_message(charge.joules, charge.tier),
+        models=map(_part_message, charge.models),
     )
-    message.energy.tier = TIERS[charge.tier]
-    if charge.joules is not None:
-        message.energy.joules = charge.joules
-    for part in charge.models:
-        shown = message.models.add(
-            model=part.model,
-            prompt_tokens=part.prompt_tokens,
-            cached_prompt_tokens=part.cached_prompt_tokens,
-            generated_tokens=part.generated_tokens,
-            busy_ms=part.busy_ms,
-            usd=None if part.usd is None else float(part.usd),
-        )
-        shown.energy.tier = TIERS[part.tier]
-        if part.joules is not None:
-            shown.energy.joules = part.joules
-    return message
+
+
+def _part_message(part: ModelCharge) -> accounting_pb2.ModelCharge:
+    return accounting_pb2.ModelCharge(
+        model=part.model,
+        prompt_tokens=part.prompt_tokens,
+        cached_prompt_tokens=part.cached_prompt_tokens,
+        generated_tokens=part.generated_tokens,
+        busy_ms=part.busy_ms,
+        usd=None if part.usd is None else float(part.usd),
+        energy=energy_message(part.joules, part.tier),
+    )
 
 
 def spend_message(row: SpendRow) -> accounting_pb2.Spend:
     """Translates the sums of a group."""
-    message = accounting_pb2.Spend(
+    return accounting_pb2.Spend(
         group={dimension.value: value for dimension, value in row.group.items()},
         requests=row.attempts,
         prompt_tokens=row.prompt_tokens,
         generated_tokens=row.generated_tokens,
         without_energy=row.attempts_without_joules,
         usd=None if row.usd is None else float(row.usd),
+        energy=energy_message(row.joules, row.tier),
     )
-    message.energy.tier = TIERS[row.tier]
-    if row.joules is not None:
-        message.energy.joules = row.joules
-    return message
 
 
 def machine_message(totals: Mapping[str, EnergyTotals]) -> accounting_pb2.MachineEnergy:

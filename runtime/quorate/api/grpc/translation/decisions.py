@@ -63,42 +63,37 @@ def _fill_route(target: plan_pb2.Decision, route: Route) -> None:
     target.task = route.task
     target.stream_early = route.stream_early
     for stage in route.stages:
-        shown = target.stages.add(confidence=stage.confidence)
-        fill_decision(shown.decision, stage.decision)
-    for candidate in route.candidates:
-        _fill_candidate(target.candidates.add(), candidate)
+        fill_decision(target.stages.add(confidence=stage.confidence).decision, stage.decision)
+    target.candidates.extend(map(_candidate, route.candidates))
     if route.over_budget is not None:
-        _fill_rejection(target.over_budget, route.over_budget)
+        target.over_budget.CopyFrom(_rejection(route.over_budget))
 
 
-def _fill_candidate(target: plan_pb2.Candidate, candidate: Candidate) -> None:
-    target.name = candidate.name
-    target.kind = KINDS[candidate.kind]
-    target.models.extend(candidate.models)
-    target.cold = candidate.forecast.cold
-    target.chosen = candidate.chosen
+def _candidate(candidate: Candidate) -> plan_pb2.Candidate:
+    """What is None is left unset."""
     forecast = candidate.forecast
-    known = {
-        "time_ms": forecast.time_ms,
-        "time_q90_ms": forecast.time_q90_ms,
-        "joules": forecast.joules,
-        "joules_q90": forecast.joules_q90,
-        "usd": forecast.usd,
-        "usd_ceiling": forecast.usd_ceiling,
-        "quality": candidate.quality,
-        "cost": candidate.cost,
-    }
-    for name, value in known.items():
-        if value is not None:
-            setattr(target, name, value)
-    for rejection in candidate.rejections:
-        _fill_rejection(target.rejections.add(), rejection)
+    return plan_pb2.Candidate(
+        name=candidate.name,
+        kind=KINDS[candidate.kind],
+        models=candidate.models,
+        cold=forecast.cold,
+        chosen=candidate.chosen,
+        time_ms=forecast.time_ms,
+        time_q90_ms=forecast.time_q90_ms,
+        joules=forecast.joules,
+        joules_q90=forecast.joules_q90,
+        usd=forecast.usd,
+        usd_ceiling=forecast.usd_ceiling,
+        quality=candidate.quality,
+        cost=candidate.cost,
+        rejections=map(_rejection, candidate.rejections),
+    )
 
 
-def _fill_rejection(target: plan_pb2.Rejection, rejection: Rejection) -> None:
-    target.clause = CLAUSES[rejection.clause]
-    target.message = rejection.message
-    if rejection.predicted is not None:
-        target.predicted = rejection.predicted
-    if rejection.limit is not None:
-        target.limit = rejection.limit
+def _rejection(rejection: Rejection) -> plan_pb2.Rejection:
+    return plan_pb2.Rejection(
+        clause=CLAUSES[rejection.clause],
+        message=rejection.message,
+        predicted=rejection.predicted,
+        limit=rejection.limit,
+    )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from quorate.access import limits
+from quorate.api.grpc.translation.enums import by_number
 from quorate.errors import InvalidRequest
 from quorate.request import (
     Alignment,
@@ -13,7 +14,6 @@ from quorate.request import (
     BeamOptions,
     Budget,
     CascadePlan,
-    ChatPrompt,
     CombinationRule,
     FailurePolicy,
     Message,
@@ -33,36 +33,14 @@ from quorate.request import (
 )
 from quorate.v1 import inference_pb2, plan_pb2
 
-MOST_TOP_LOGPROBS = 100
-MOST_REQUEST_ID_CHARACTERS = 128
-MOST_TASK_CHARACTERS = 64
-
-RULES: Mapping[int, CombinationRule] = {
-    plan_pb2.COMBINATION_RULE_UNSPECIFIED: CombinationRule.LINEAR,
-    plan_pb2.COMBINATION_RULE_LINEAR: CombinationRule.LINEAR,
-    plan_pb2.COMBINATION_RULE_GEOMETRIC: CombinationRule.GEOMETRIC,
-    plan_pb2.COMBINATION_RULE_MAJORITY: CombinationRule.MAJORITY,
-}
-ALIGNMENTS: Mapping[int, Alignment] = {
-    plan_pb2.ALIGNMENT_UNSPECIFIED: Alignment.AUTO,
-    plan_pb2.ALIGNMENT_AUTO: Alignment.AUTO,
-    plan_pb2.ALIGNMENT_SAME_VOCABULARY: Alignment.SAME_VOCABULARY,
-    plan_pb2.ALIGNMENT_BYTE_EXACT: Alignment.BYTE_EXACT,
-    plan_pb2.ALIGNMENT_UNION_TOP_K: Alignment.UNION_TOP_K,
-}
-WEIGHTINGS: Mapping[int, Weighting] = {
-    plan_pb2.WEIGHTING_UNSPECIFIED: Weighting.AUTO,
-    plan_pb2.WEIGHTING_STATIC: Weighting.STATIC,
-    plan_pb2.WEIGHTING_BAYESIAN: Weighting.BAYESIAN,
-    plan_pb2.WEIGHTING_PROMPT: Weighting.PROMPT,
-    plan_pb2.WEIGHTING_CONFIDENCE: Weighting.CONFIDENCE,
-}
-FAILURE_POLICIES: Mapping[int, FailurePolicy] = {
-    plan_pb2.FAILURE_POLICY_UNSPECIFIED: FailurePolicy.AUTO,
-    plan_pb2.FAILURE_POLICY_CONTINUE: FailurePolicy.CONTINUE,
-    plan_pb2.FAILURE_POLICY_REPLAY: FailurePolicy.REPLAY,
-    plan_pb2.FAILURE_POLICY_FAIL: FailurePolicy.FAIL,
-}
+RULES = by_number(
+    CombinationRule, "COMBINATION_RULE", plan_pb2.CombinationRule, CombinationRule.LINEAR
+)
+ALIGNMENTS = by_number(Alignment, "ALIGNMENT", plan_pb2.Alignment, Alignment.AUTO)
+WEIGHTINGS = by_number(Weighting, "WEIGHTING", plan_pb2.Weighting, Weighting.AUTO)
+FAILURE_POLICIES = by_number(
+    FailurePolicy, "FAILURE_POLICY", plan_pb2.FailurePolicy, FailurePolicy.AUTO
+)
 
 _Value = TypeVar("_Value")
 
@@ -76,7 +54,7 @@ def generate_request(
     """Translates a request for text.
 
     Args:
-        message: As it came.
+        message: As it came; ``access.record`` has checked its id.
         request_id: Used where the caller chose none.
         key: Name of the caller's key.
         deadline_seconds: Time that the caller waits.
@@ -90,10 +68,10 @@ def generate_request(
         sampling=_sampling(message.sampling),
         stopping=_stopping(message.stopping),
         response=_response(message.response),
-        request_id=checked_request_id(message.request_id) or request_id,
+        request_id=message.request_id or request_id,
         budget=_budget(message.budget),
         local_only=message.local_only,
-        task=checked_task(message.task),
+        task=limits.task("task", message.task),
         key=key,
         deadline_seconds=deadline_seconds,
     )
@@ -107,43 +85,14 @@ def score_request(
     Raises:
         InvalidRequest: A field that can never be served; the path is the caller's.
     """
-    if not message.continuation:
-        raise InvalidRequest("continuation", "is empty; give the text to score")
+    continuation = limits.filled("continuation", message.continuation, "give the text to score")
     return ScoreRequest(
         prompt=_prompt(message),
-        continuation=message.continuation,
+        continuation=continuation,
         plan=plan_choice(message),
-        request_id=checked_request_id(message.request_id) or request_id,
+        request_id=message.request_id or request_id,
         key=key,
     )
-
-
-def checked_task(task: str) -> str:
-    """Refuses tags that would garble a table: too long, or with characters that do not print.
-
-    Raises:
-        InvalidRequest: The tag is one of those.
-    """
-    if len(task) > MOST_TASK_CHARACTERS:
-        raise InvalidRequest("task", f"is longer than {MOST_TASK_CHARACTERS} characters")
-    if not task.isprintable():
-        raise InvalidRequest("task", "has characters that do not print")
-    return task
-
-
-def checked_request_id(request_id: str) -> str:
-    """Refuses ids that would garble a log: too long, or with characters that do not print.
-
-    Raises:
-        InvalidRequest: The id is one of those.
-    """
-    if len(request_id) > MOST_REQUEST_ID_CHARACTERS:
-        raise InvalidRequest(
-            "request_id", f"is longer than {MOST_REQUEST_ID_CHARACTERS} characters"
-        )
-    if not request_id.isprintable():
-        raise InvalidRequest("request_id", "has characters that do not print")
-    return request_id
 
 
 def plan_choice(
@@ -159,9 +108,9 @@ def plan_choice(
         return None
     if chosen == "plan":
         return _plan(message.plan)
-    if not message.profile:
-        raise InvalidRequest("profile", "is empty; name a profile or leave it unset")
-    return ProfilePlan(message.profile)
+    return ProfilePlan(
+        limits.filled("profile", message.profile, "name a profile or leave it unset")
+    )
 
 
 def _plan(plan: plan_pb2.Plan) -> PlanChoice:
@@ -193,9 +142,8 @@ def _vote(
 ) -> Plan:
     """Translates a plan, or a stage of a cascade, that is one model or an ensemble."""
     if plan.WhichOneof("kind") == "single":
-        if not plan.single.model:
-            raise InvalidRequest(f"{where}.single.model", "is empty; name a model")
-        return Plan((WeightedModel(plan.single.model),), on_failure=on_failure)
+        model = limits.filled(f"{where}.single.model", plan.single.model, "name a model")
+        return Plan((WeightedModel(model),), on_failure=on_failure)
     ensemble = plan.ensemble
     path = f"{where}.ensemble"
     return Plan(
@@ -217,14 +165,8 @@ def _prompt(message: inference_pb2.GenerateRequest | inference_pb2.ScoreRequest)
         raise InvalidRequest("input", "is missing; set prompt or chat")
     if kind == "prompt":
         return TextPrompt(message.prompt)
-    if not message.chat.messages:
-        raise InvalidRequest("chat.messages", "is empty; give at least one message")
-    for index, turn in enumerate(message.chat.messages):
-        if not turn.role:
-            raise InvalidRequest(
-                f"chat.messages[{index}].role", "is empty; set system, user or assistant"
-            )
-    return ChatPrompt(tuple(Message(turn.role, turn.content) for turn in message.chat.messages))
+    turns = (Message(turn.role, turn.content) for turn in message.chat.messages)
+    return limits.chat("chat.messages", turns)
 
 
 def _sampling(options: inference_pb2.SamplingOptions) -> SamplingOptions:
@@ -243,51 +185,22 @@ def _sampling(options: inference_pb2.SamplingOptions) -> SamplingOptions:
 
 def _stopping(options: inference_pb2.StoppingOptions) -> StoppingOptions:
     return StoppingOptions(
-        max_tokens=_positive(options, "max_tokens"),
-        max_bytes=_positive(options, "max_bytes"),
-        stop=_stop_strings(options.stop),
+        max_tokens=limits.positive("stopping.max_tokens", _optional(options, "max_tokens")),
+        max_bytes=limits.positive("stopping.max_bytes", _optional(options, "max_bytes")),
+        stop=limits.stop_strings("stopping.stop", options.stop),
     )
 
 
 def _budget(message: inference_pb2.Budget) -> Budget:
+    names = ("latency_ms", "energy_joules", "usd")
     return Budget(
-        latency_ms=_limit(message, "latency_ms"),
-        energy_joules=_limit(message, "energy_joules"),
-        usd=_limit(message, "usd"),
+        **{name: limits.not_negative(f"budget.{name}", _optional(message, name)) for name in names}
     )
 
 
-def _limit(message: inference_pb2.Budget, name: str) -> float | None:
-    value: float | None = _optional(message, name)
-    if value is not None and not (math.isfinite(value) and value >= 0):
-        raise InvalidRequest(
-            f"budget.{name}", f"is {value}; give a finite number that is not negative"
-        )
-    return value
-
-
-def _positive(options: inference_pb2.StoppingOptions, name: str) -> int | None:
-    value: int | None = _optional(options, name)
-    if value == 0:
-        raise InvalidRequest(f"stopping.{name}", "is 0; set at least 1 or leave it unset")
-    return value
-
-
-def _stop_strings(stops: Iterable[str]) -> tuple[str, ...]:
-    strings = tuple(stops)
-    for index, stop in enumerate(strings):
-        if not stop:
-            raise InvalidRequest(f"stopping.stop[{index}]", "is empty; leave it out")
-    return strings
-
-
 def _response(options: inference_pb2.ResponseOptions) -> ResponseOptions:
-    if options.top_logprobs > MOST_TOP_LOGPROBS:
-        raise InvalidRequest(
-            "response.top_logprobs",
-            f"is {options.top_logprobs}; at most {MOST_TOP_LOGPROBS} can be shown",
-        )
-    return ResponseOptions(options.top_logprobs, options.member_votes)
+    shown = limits.top_logprobs("response.top_logprobs", options.top_logprobs)
+    return ResponseOptions(shown, options.member_votes)
 
 
 def _optional(message: Any, name: str) -> Any:

@@ -117,6 +117,11 @@ def fill_token(target: inference_pb2.Token, token: Token) -> None:
         )
 
 
+def energy_message(joules: float | None, tier: EnergyTier) -> inference_pb2.Energy:
+    """Translates an energy; joules that are not known stay absent."""
+    return inference_pb2.Energy(joules=joules, tier=TIERS[tier])
+
+
 def fill_usage(target: inference_pb2.Usage, usage: Usage) -> None:
     """Writes what a request cost; what is not known stays absent."""
     target.prompt_tokens = usage.prompt_tokens
@@ -131,7 +136,7 @@ def fill_usage(target: inference_pb2.Usage, usage: Usage) -> None:
             cached_prompt_tokens=model.cached_prompt_tokens,
             generated_tokens=model.generated_tokens,
             busy_ms=model.busy_ms,
-            energy=inference_pb2.Energy(joules=model.energy.joules, tier=TIERS[model.energy.tier]),
+            energy=energy_message(model.energy.joules, model.energy.tier),
             dropped_mass=model.dropped_mass,
             usd=model.usd,
         )

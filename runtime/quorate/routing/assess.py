@@ -1,4 +1,4 @@
-"""Plans with what is known of them: forecast, quality, cost, and everything against them."""
+"""What is known of candidates: forecast, quality, cost, and everything that speaks against them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quorate.request import Candidate, Forecast, PlanKind, Rejection
-from quorate.routing.forecast import forecast_local
+from quorate.routing.forecast import forecast_local, forecast_remote
 from quorate.routing.limits import CANNOT_RUN, local_rejections, remote_rejections
-from quorate.routing.option import Option
-from quorate.routing.remote_forecast import forecast_remote
+from quorate.routing.request import RoutingRequest
 from quorate.routing.settings import RoutingSettings
-from quorate.routing.snapshot import Snapshot
-from quorate.routing.wish import Wish
+from quorate.routing.snapshot import ResolvedPlan, Snapshot
 
 # What a cascade is expected to lack against its last stage, for answers it keeps wrongly.
 _CASCADE_SHORTFALL = 0.005
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
-    """A plan with what is known of it; ``option`` is None for a remote."""
+class Assessed:
+    """A candidate, as it is told of, and the plan behind it, which runs where it is chosen.
+
+    Attributes:
+        candidate: With forecast, quality, cost and rejections for one request.
+        plan: What runs; None for a remote.
+    """
 
     candidate: Candidate
-    option: Option | None = None
-    remote: str = ""
+    plan: ResolvedPlan | None = None
+
+    @property
+    def remote(self) -> str:
+        """Name of the remote that would answer, or ""."""
+        return self.candidate.models[0] if self.candidate.kind is PlanKind.REMOTE else ""
 
     @property
     def admissible(self) -> bool:
@@ -44,71 +51,73 @@ class Weighed:
         return rejections[0] if rejections else None
 
 
-def weigh_local(options: Sequence[Option], wish: Wish, snapshot: Snapshot) -> list[Weighed]:
-    """Weighs local plans.
+def assess_local(
+    plans: Sequence[ResolvedPlan], request: RoutingRequest, snapshot: Snapshot
+) -> list[Assessed]:
+    """Assesses local plans.
 
     What they cost has the same basis for all of them: energy counts where it is known of every plan
     that can run, and where qualities were measured, a plan that cannot be told from the best one is
     taken to be as good.
     """
     votes: dict[str, Forecast] = {}
-    forecasts = [forecast_local(option, wish, snapshot, votes) for option in options]
+    forecasts = [forecast_local(plan, request, snapshot, votes) for plan in plans]
     rejections = [
-        local_rejections(option, forecast, wish, snapshot)
-        for option, forecast in zip(options, forecasts, strict=True)
+        local_rejections(plan, forecast, request, snapshot)
+        for plan, forecast in zip(plans, forecasts, strict=True)
     ]
     metered = all(
         forecast.joules is not None
         for forecast, against in zip(forecasts, rejections, strict=True)
         if _can_run(against)
     )
-    qualities = [_quality(option, wish, snapshot) for option in options]
-    taken = _told_apart(options, qualities, rejections, wish, snapshot)
-    weighed = []
-    for index, option in enumerate(options):
+    qualities = [_quality(plan, request, snapshot) for plan in plans]
+    taken = _told_apart(plans, qualities, rejections, request, snapshot)
+    assessed = []
+    for index, plan in enumerate(plans):
         forecast, against = forecasts[index], rejections[index]
         cost = _cost(taken[index], forecast, metered, snapshot.settings)
         candidate = Candidate(
-            option.name, option.kind, option.models, forecast, qualities[index], cost, against
+            plan.name, plan.kind, plan.models, forecast, qualities[index], cost, against
         )
-        weighed.append(Weighed(candidate, option))
-    return weighed
+        assessed.append(Assessed(candidate, plan))
+    return assessed
 
 
-def weigh_remotes(wish: Wish, snapshot: Snapshot) -> list[Weighed]:
-    """Weighs every remote that may be asked at all; where nothing may leave, there are none."""
-    if wish.local_only or snapshot.settings.local_only:
+def assess_remotes(request: RoutingRequest, snapshot: Snapshot) -> list[Assessed]:
+    """Assesses every remote that may be asked at all; where nothing may leave, there are none."""
+    if request.local_only or snapshot.settings.local_only:
         return []
-    weighed = []
+    assessed = []
     for remote in snapshot.remotes.values():
         name = f"remote:{remote.name}"
-        forecast = forecast_remote(remote, wish, snapshot)
-        against = remote_rejections(name, remote, forecast, wish, snapshot)
+        forecast = forecast_remote(remote, request, snapshot)
+        against = remote_rejections(name, remote, forecast, request, snapshot)
         cost = _cost(remote.quality, forecast, False, snapshot.settings)
         candidate = Candidate(
             name, PlanKind.REMOTE, (remote.name,), forecast, remote.quality, cost, against
         )
-        weighed.append(Weighed(candidate, remote=remote.name))
-    return weighed
+        assessed.append(Assessed(candidate))
+    return assessed
 
 
 def _can_run(rejections: Sequence[Rejection]) -> bool:
     return not any(one.clause in CANNOT_RUN for one in rejections)
 
 
-def _quality(option: Option, wish: Wish, snapshot: Snapshot) -> float | None:
-    if not option.stages:
+def _quality(plan: ResolvedPlan, request: RoutingRequest, snapshot: Snapshot) -> float | None:
+    if not plan.stages:
         return None
-    models = [member.model for member in option.stages[-1].decision.members]
-    quality = snapshot.quality.expected(option.keys[-1], models, wish.task)
-    return quality - _CASCADE_SHORTFALL if option.kind is PlanKind.CASCADE else quality
+    models = [member.model for member in plan.stages[-1].decision.members]
+    quality = snapshot.quality.expected(plan.keys[-1], models, request.task)
+    return quality - _CASCADE_SHORTFALL if plan.kind is PlanKind.CASCADE else quality
 
 
 def _told_apart(
-    options: Sequence[Option],
+    plans: Sequence[ResolvedPlan],
     qualities: Sequence[float | None],
     rejections: Sequence[Sequence[Rejection]],
-    wish: Wish,
+    request: RoutingRequest,
     snapshot: Snapshot,
 ) -> list[float | None]:
     """The quality that each plan is taken to have.
@@ -117,8 +126,7 @@ def _told_apart(
     of their difference: else one that answered a single question more would be taken at any price.
     """
     errors = [
-        snapshot.quality.error(option.keys[-1], wish.task) if option.keys else None
-        for option in options
+        snapshot.quality.error(plan.keys[-1], request.task) if plan.keys else None for plan in plans
     ]
     runnable = [
         (quality, error)

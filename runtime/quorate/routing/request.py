@@ -1,4 +1,4 @@
-"""What the router knows of one request."""
+"""What is asked of the router."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 
 from quorate.request import Budget, CascadePlan, Plan, PlanChoice
 
-DEFAULT_MOST_TOKENS = 1024
+DEFAULT_MAX_TOKENS = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RoutingRequest:
     """A request, as far as the choice of a plan depends on it.
 
     Attributes:
         asked: The plan, profile or nothing that the request names.
         seed: Seed of the sampler, already settled.
         prompt_bytes: UTF-8 bytes of the prompt.
-        most_prompt_tokens: Tokens the prompt has at most, in any tokenizer.
+        prompt_token_bound: As in ``request.TextPrompt``.
         max_tokens: Most tokens of the answer.
         task: Tag of the request, given or guessed, or "".
         unsupported: What each remote cannot do of what the request asks for, by its name.
@@ -32,8 +32,8 @@ class Wish:
     asked: PlanChoice | None = None
     seed: int = 0
     prompt_bytes: int = 0
-    most_prompt_tokens: int = 0
-    max_tokens: int = DEFAULT_MOST_TOKENS
+    prompt_token_bound: int = 0
+    max_tokens: int = DEFAULT_MAX_TOKENS
     budget: Budget = field(default_factory=Budget)
     local_only: bool = False
     task: str = ""
@@ -46,5 +46,5 @@ class Wish:
 
     @property
     def explicit(self) -> bool:
-        """Whether the request spells its plan out, so that no other may take its place."""
+        """Whether the request spells its plan out, so that no other may stand in."""
         return isinstance(self.asked, Plan | CascadePlan)

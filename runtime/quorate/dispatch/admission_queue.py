@@ -1,4 +1,4 @@
-"""The door of the service: so many requests run, so many wait, more are sent away."""
+"""Where requests wait for their turn: so many run, so many wait, more are sent away."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from quorate.errors import Overloaded, Unavailable
+from quorate.routing.snapshot import QueueState
 
 _SHORTEST_RETRY_SECONDS = 1.0
 _DRAIN_RETRY_SECONDS = 5.0
 _SMOOTHING = 0.2
 
 
-class Gate:
+class AdmissionQueue:
     """Admits requests in the order they came.
 
     Args:
-        running: Most requests inside at once.
-        waiting: Most requests that wait for a place.
+        max_running: Most requests running at once.
+        max_waiting: Most requests that wait for their turn.
         clock: Seconds that never run backwards; tests inject their own.
     """
 
     def __init__(
-        self, running: int, waiting: int, clock: Callable[[], float] = time.monotonic
+        self, max_running: int, max_waiting: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.most_running = running
-        self.most_waiting = waiting
+        self._max_running = max_running
+        self._max_waiting = max_waiting
         self._clock = clock
-        self._places = asyncio.Semaphore(running)
-        self._inside = 0
-        self._beside = 0
+        self._slots = asyncio.Semaphore(max_running)
+        self._running = 0
+        self._bypassing = 0
         self._waiting = 0
         self._typical_seconds = 0.0
         self._draining = False
@@ -39,74 +40,70 @@ class Gate:
         self._empty.set()
 
     @property
-    def inside(self) -> int:
-        """Requests running now."""
-        return self._inside
-
-    @property
-    def waiting(self) -> int:
-        """Requests waiting for a place now."""
-        return self._waiting
-
-    @property
-    def typical_ms(self) -> float:
-        """How long a request stays inside, lately; 0 before the first one left."""
-        return self._typical_seconds * 1000.0
+    def state(self) -> QueueState:
+        """How many run and wait now, and how long a request runs, lately."""
+        return QueueState(
+            self._running,
+            self._waiting,
+            self._max_running,
+            self._max_waiting,
+            self._typical_seconds * 1000.0,
+        )
 
     @asynccontextmanager
-    async def enter(self) -> AsyncIterator[None]:
-        """Waits for a place and holds it.
+    async def admit(self) -> AsyncIterator[None]:
+        """Waits for a request's turn and lets it run for as long as the context lasts.
 
         Raises:
             Overloaded: As many requests wait already as may.
             Unavailable: The service is draining.
         """
         self._refuse_while_draining()
-        if self._waiting >= self.most_waiting and self._places.locked():
+        if self._waiting >= self._max_waiting and self._slots.locked():
             raise Overloaded(
-                f"{self._inside} requests run and {self._waiting} wait, which is the limit; "
+                f"{self._running} requests run and {self._waiting} wait, which is the limit; "
                 "try again later",
                 self._retry_seconds(),
             )
-        await self._wait_for_place()
+        await self._wait_for_slot()
         started = self._clock()
         try:
             self._refuse_while_draining()
-            self._inside += 1
+            self._running += 1
             self._empty.clear()
             try:
                 yield
             finally:
-                self._leave(self._clock() - started)
+                self._end(self._clock() - started)
         finally:
-            self._places.release()
+            self._slots.release()
 
     @contextmanager
-    def pass_by(self) -> Iterator[None]:
-        """Lets a request through that takes no place here, and that a drain waits for all the same.
+    def bypass(self) -> Iterator[None]:
+        """Lets a request run that takes no slot here, and that a drain waits for all the same.
 
         Raises:
             Unavailable: The service is draining.
         """
         self._refuse_while_draining()
-        self._beside += 1
+        self._bypassing += 1
         self._empty.clear()
         try:
             yield
         finally:
-            self._beside -= 1
+            self._bypassing -= 1
             self._tell_when_empty()
 
     async def drain(self, deadline_seconds: float) -> bool:
-        """Admits nothing more, sends away those who wait, and waits for those inside.
+        """Admits nothing more, sends away those who wait, and waits for those that run.
 
         Returns:
-            Whether all of them left before the deadline.
+            Whether all of them ended before the deadline.
         """
         self._draining = True
         for _ in range(self._waiting):
-            # A place for everyone who waits: with it they learn at once that the gate is closed.
-            self._places.release()
+            # A slot for everyone who waits: with it they learn at once that nothing is admitted.
+            self._slots.release()
         try:
             async with asyncio.timeout(deadline_seconds):
                 await self._empty.wait()
@@ -114,10 +111,10 @@ class Gate:
             return False
         return True
 
-    async def _wait_for_place(self) -> None:
+    async def _wait_for_slot(self) -> None:
         self._waiting += 1
         try:
-            await self._places.acquire()
+            await self._slots.acquire()
         finally:
             self._waiting -= 1
 
@@ -127,16 +124,16 @@ class Gate:
                 "the server is draining and takes no new requests", _DRAIN_RETRY_SECONDS
             )
 
-    def _leave(self, seconds: float) -> None:
-        self._inside -= 1
+    def _end(self, seconds: float) -> None:
+        self._running -= 1
         self._tell_when_empty()
         previous = self._typical_seconds or seconds
         self._typical_seconds = previous + _SMOOTHING * (seconds - previous)
 
     def _tell_when_empty(self) -> None:
-        if not self._inside and not self._beside:
+        if not self._running and not self._bypassing:
             self._empty.set()
 
     def _retry_seconds(self) -> float:
-        rounds = (self._waiting + 1) / self.most_running
+        rounds = (self._waiting + 1) / self._max_running
         return max(_SHORTEST_RETRY_SECONDS, rounds * self._typical_seconds)

@@ -1,14 +1,14 @@
-"""Room in the windows of joules for plans whose energy nobody knows yet."""
+"""What to hold in the windows of joules for plans whose energy nobody knows yet."""
 
 from __future__ import annotations
 
 import asyncio
 
 _PATIENCE_SECONDS = 60.0
-_MOST_PLANS = 512
+_MAX_PLANS = 512
 
 
-class FirstRuns:
+class ColdStarts:
     """Lets a plan whose energy nobody knows run once by itself, where joules are limited.
 
     Nothing can be held for such a plan, so that many requests at once could overspend a window by
@@ -28,8 +28,8 @@ class FirstRuns:
         self._running: dict[str, asyncio.Event] = {}
         self._dearest: dict[str, float | None] = {}
 
-    async def enter(self, plan: str) -> float | None:
-        """Waits for the first run of a plan, or begins it; ``leave`` must follow in any case.
+    async def begin(self, plan: str) -> float | None:
+        """Waits for the first run of a plan, or begins it; ``end`` must follow in any case.
 
         Returns:
             Most joules that one of its runs took; None where none has ended with an answer, or
@@ -44,7 +44,7 @@ class FirstRuns:
         self._running.setdefault(plan, asyncio.Event())
         return self._dearest.get(plan)
 
-    def leave(self, plan: str, joules: float | None, answered: bool) -> None:
+    def end(self, plan: str, joules: float | None, *, answered: bool) -> None:
         """A run is over; who waits for it goes on.
 
         Args:
@@ -60,5 +60,5 @@ class FirstRuns:
         before = self._dearest.pop(plan, None)
         known = [value for value in (before, joules) if value is not None]
         self._dearest[plan] = max(known, default=None)
-        while len(self._dearest) > _MOST_PLANS:
+        while len(self._dearest) > _MAX_PLANS:
             del self._dearest[next(iter(self._dearest))]

@@ -16,24 +16,23 @@ from quorate.request import (
     WeightedModel,
 )
 from quorate.routing.forecast import vote_key
-from quorate.routing.option import Option
+from quorate.routing.request import RoutingRequest
 from quorate.routing.resolve import resolve
-from quorate.routing.snapshot import Snapshot
-from quorate.routing.wish import Wish
+from quorate.routing.snapshot import ResolvedPlan, Snapshot
 
 # The seed is the request's; whoever decides fills it in.
 _NO_SEED = 0
 
 
-def asked_options(wish: Wish, snapshot: Snapshot) -> list[Option]:
+def asked_plans(request: RoutingRequest, snapshot: Snapshot) -> list[ResolvedPlan]:
     """The plan that a request names, or the default profile; none where the choice is open.
 
     Raises:
         NotFound: The profile is unknown.
     """
-    asked = wish.asked
+    asked = request.asked
     if isinstance(asked, Plan | CascadePlan):
-        return [_option(_plan_name(asked), asked, snapshot)]
+        return [_resolved(_plan_name(asked), asked, snapshot)]
     if isinstance(asked, ProfilePlan):
         if asked.name not in snapshot.profiles:
             raise NotFound("profile", asked.name, snapshot.profiles)
@@ -43,26 +42,26 @@ def asked_options(wish: Wish, snapshot: Snapshot) -> list[Option]:
     return []
 
 
-def open_options(snapshot: Snapshot) -> tuple[Option, ...]:
+def open_plans(snapshot: Snapshot) -> tuple[ResolvedPlan, ...]:
     """Every local plan that the server may choose: each model, each profile, or all together.
 
     Where no profile says which models may vote together, all that share a vocabulary with the first
     ready one do. They are the same for every request, until a model changes its state.
     """
     allowed = snapshot.settings.candidates
-    options = [
-        _option(f"single:{model}", Plan((WeightedModel(model),)), snapshot)
+    plans = [
+        _resolved(f"single:{model}", Plan((WeightedModel(model),)), snapshot)
         for model in snapshot.models
         if not allowed or model in allowed
     ]
-    options += [
+    plans += [
         _profile(profile, snapshot)
         for profile in snapshot.profiles
         if not allowed or profile in allowed
     ]
     if not snapshot.profiles and not allowed:
-        options += [_option(_plan_name(peers), peers, snapshot) for peers in _ready_peers(snapshot)]
-    return tuple(options)
+        plans += [_resolved(_plan_name(peers), peers, snapshot) for peers in _ready_peers(snapshot)]
+    return tuple(plans)
 
 
 def _ready_peers(snapshot: Snapshot) -> Iterator[Plan]:
@@ -73,20 +72,20 @@ def _ready_peers(snapshot: Snapshot) -> Iterator[Plan]:
         yield Plan(tuple(WeightedModel(model.id) for model in peers))
 
 
-def _profile(name: str, snapshot: Snapshot) -> Option:
-    return _option(f"profile:{name}", snapshot.profiles[name], snapshot, name)
+def _profile(name: str, snapshot: Snapshot) -> ResolvedPlan:
+    return _resolved(f"profile:{name}", snapshot.profiles[name], snapshot, name)
 
 
-def _option(name: str, plan: NamedPlan, snapshot: Snapshot, profile: str = "") -> Option:
+def _resolved(name: str, plan: NamedPlan, snapshot: Snapshot, profile: str = "") -> ResolvedPlan:
     kind = _kind(plan)
     models = _models(plan)
     try:
         stages = _stages(plan, snapshot, profile)
     except QuorateError as error:
-        return Option(name, kind, models, profile=profile, error=error)
+        return ResolvedPlan(name, kind, models, profile=profile, error=error)
     early = isinstance(plan, CascadePlan) and plan.stream_early
     keys = tuple(vote_key(stage.decision) for stage in stages)
-    return Option(name, kind, models, stages, keys, early, profile)
+    return ResolvedPlan(name, kind, models, stages, keys, early, profile)
 
 
 def _stages(plan: NamedPlan, snapshot: Snapshot, profile: str) -> tuple[DecidedStage, ...]:
@@ -106,8 +105,8 @@ def _stages(plan: NamedPlan, snapshot: Snapshot, profile: str) -> tuple[DecidedS
         try:
             decision = resolve(stage.plan, snapshot, _NO_SEED, profile)
         except InvalidRequest as error:
-            place = error.field.removeprefix("plan.")
-            raise InvalidRequest(f"plan.cascade.stages[{index}].{place}", error.problem) from error
+            path = error.field.removeprefix("plan.")
+            raise InvalidRequest(f"plan.cascade.stages[{index}].{path}", error.problem) from error
         stages.append(DecidedStage(decision, 0.0 if last else asked))
     return tuple(stages)
 
