@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from quorate.app import Service, running
+from quorate.app.service import Service, running
 from quorate.fleet.status import ModelState
 from quorate.request import (
     Delta,

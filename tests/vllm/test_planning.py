@@ -52,7 +52,7 @@ def test_without_options_the_machine_and_the_checkpoint_decide(smollm2_checkpoin
 
 
 def test_every_session_can_fill_its_cells(smollm2_checkpoint: Path) -> None:
-    plan = planned(smollm2_checkpoint, sessions=3, context_length=100, kv_tokens=300)
+    plan = planned(smollm2_checkpoint, sessions=3, context_length=100, cells=300)
     blocks = plan.config.cache_config.num_gpu_blocks_override
     assert plan.config.cache_config.block_size == BLOCK
     # However 300 cells are shared among three: each may leave all but one of a block unused.

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from quorate.engines.llama_cpp import LlamaCppOptions, load
+from quorate.engines.llama_cpp.model import load
+from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.errors import ModelUnusable
 from support.gguf_files import BREAKAGES, stories260k, write_broken
 
@@ -42,7 +43,7 @@ def test_a_folder_is_refused(tmp_path):
 
 
 def test_a_kv_cache_that_no_memory_holds_is_refused():
-    options = dataclasses.replace(OPTIONS, kv_tokens=2**30, kv_type_k="f32", kv_type_v="f32")
+    options = dataclasses.replace(OPTIONS, cells=2**30, kv_type_k="f32", kv_type_v="f32")
     with pytest.raises(ModelUnusable, match=r"1073741824 KV cells take .* GB; set cells"):
         load(str(stories260k()), options, 1, ignore)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.engines.llama_cpp import LlamaCppOptions
+from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.errors import SettingsError
 
 

@@ -196,7 +196,7 @@ def test_its_facts_follow_its_options() -> None:
     facts = scripted_model(context_length=100, sessions=3, rewind=False).facts
     assert (facts.context_length, facts.sessions, facts.kv_tokens) == (100, 3, 300)
     assert (facts.capabilities.fork, facts.capabilities.rewind) == (True, False)
-    assert scripted_model(kv_tokens=7).facts.kv_tokens == 7
+    assert scripted_model(cells=7).facts.kv_tokens == 7
 
 
 def chunk(model: ScriptedModel, sequence: int = 0, position: int = 0, count: int = 2) -> Chunk:
@@ -247,7 +247,7 @@ def test_what_it_cannot_do_is_refused() -> None:
 
 
 def test_full_cells_raise_no_room_and_change_nothing() -> None:
-    model = scripted_model(kv_tokens=5)
+    model = scripted_model(cells=5)
     model.decode([chunk(model, count=3)])
     with pytest.raises(NoRoom):
         model.decode([chunk(model, 1, count=3)])
@@ -294,10 +294,12 @@ def test_options_are_read_with_whole_numbers_where_fractions_are_allowed() -> No
 
 def test_loading_reports_progress_and_fails_when_told_to() -> None:
     progress: list[float] = []
-    assert load("", {"seed": 1}, 1, progress.append).facts.description == "scripted letters, seed 1"
+    assert load("", ScriptedOptions(seed=1), 1, progress.append).facts.description == (
+        "scripted letters, seed 1"
+    )
     assert progress == [0.0, 1.0]
     with pytest.raises(ModelUnusable, match="the tensors are gone"):
-        load("", {"fail_load": "the tensors are gone"}, 1, progress.append)
+        load("", ScriptedOptions(fail_load="the tensors are gone"), 1, progress.append)
 
 
 def test_a_simulated_crash_kills_the_process_in_that_step_and_only_once(tmp_path: Path) -> None:
@@ -428,7 +430,7 @@ def test_breaches_of_the_contract_of_generations_are_refused() -> None:
 
 
 def test_a_generation_needs_cells_like_everyone() -> None:
-    model = scripted_model(generate=True, kv_tokens=4)
+    model = scripted_model(generate=True, cells=4)
     model.generate(0, 0, [9, 8, 7], draw_options())
     with pytest.raises(NoRoom):
         model.decode([Chunk(1, 0, [9, 8], None)])

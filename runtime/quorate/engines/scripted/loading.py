@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from quorate.engines.scripted.model import ScriptedModel
 from quorate.engines.scripted.options import ScriptedOptions
@@ -12,7 +11,7 @@ from quorate.errors import ModelUnusable
 
 def load(
     path: str,
-    options: Mapping[str, Any],
+    options: ScriptedOptions,
     threads: int,
     on_progress: Callable[[float], None],
 ) -> ScriptedModel:
@@ -20,18 +19,16 @@ def load(
 
     Args:
         path: Unused: there are no weights.
-        options: As ``ScriptedOptions`` names them.
+        options: Already validated.
         threads: Unused: nothing is computed.
         on_progress: Called with 0.0 and 1.0.
 
     Raises:
-        SettingsError: The options are wrong.
         ModelUnusable: ``fail_load`` says so.
     """
     on_progress(0.0)
-    read = ScriptedOptions.from_mapping(options, "options")
-    if read.fail_load:
-        raise ModelUnusable("scripted model", read.fail_load)
-    model = ScriptedModel(read)
+    if options.fail_load:
+        raise ModelUnusable("scripted model", options.fail_load)
+    model = ScriptedModel(options)
     on_progress(1.0)
     return model
