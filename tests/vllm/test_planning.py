@@ -96,7 +96,7 @@ def test_the_context_is_never_more_than_was_trained(smollm2_checkpoint: Path) ->
     assert planned(smollm2_checkpoint, context_length=100_000).context_length == 8192
 
 
-def test_the_tap_fits_the_runner(smollm2_checkpoint: Path) -> None:
+def test_the_logits_capture_fits_the_runner(smollm2_checkpoint: Path) -> None:
     config = planned(smollm2_checkpoint).config
-    (tap,) = config.model_config.logits_processors
-    assert ("tap_v2" in tap) == config.use_v2_model_runner
+    (capture,) = config.model_config.logits_processors
+    assert ("runner_v2" in capture) == config.use_v2_model_runner

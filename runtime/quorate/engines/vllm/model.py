@@ -17,7 +17,7 @@ from quorate.engines.prompt_encoding import PromptEncoder
 from quorate.engines.scheduler.contract import Advance, Chunk
 from quorate.engines.vllm.core import StepFailed
 from quorate.engines.vllm.loading import Loaded
-from quorate.engines.vllm.requests import drawing_params, row_params, scoring_params
+from quorate.engines.vllm.requests import row_params, sampling_params, scoring_params
 from quorate.engines.vocabulary import Vocabulary
 from quorate.request import Prompt
 
@@ -131,7 +131,7 @@ class VllmModel:
         held.tokens.extend(tokens)
         held.request = self._new_request()
         self._generating[held.request] = sequence
-        params = drawing_params(options, self.vocabulary.end_of_generation)
+        params = sampling_params(options, self.vocabulary.end_of_generation)
         self._core.add(held.request, held.tokens, params)
 
     def drawn(self) -> Sequence[Advance]:
@@ -179,7 +179,7 @@ class VllmModel:
 
     def _deliver(self, chunk: Chunk, output: EngineCoreOutput) -> None:
         if chunk.output is not None:
-            self._loaded.board.read(chunk.sequence, chunk.output, chunk.sums)
+            self._loaded.rows.read(chunk.sequence, chunk.output, chunk.sums)
             if math.isnan(chunk.output[0]):
                 raise StepFailed(f"{self._subject}: the model produced no numbers")
         if chunk.scores is not None:
@@ -193,7 +193,7 @@ class VllmModel:
             scored = output.new_prompt_logprobs_tensors
             chunk.scores[:inside] = scored.logprobs[-inside:, 0].numpy()
         if len(chunk.targets) > inside:
-            row = self._loaded.board.rows[chunk.sequence]
+            row = self._loaded.rows.row(chunk.sequence)
             chunk.scores[inside] = row[chunk.targets[inside]]
 
     def _advance(self, output: EngineCoreOutput) -> None:

@@ -10,8 +10,8 @@ from vllm.platforms import current_platform
 
 from quorate.engines.vllm.options import CONTEXT_LENGTH_CAP, VllmOptions
 
-_TAP_V1 = "quorate.engines.vllm.tap_v1:TapV1"
-_TAP_V2 = "quorate.engines.vllm.tap_v2:TapV2"
+_RUNNER_V1_CAPTURE = "quorate.engines.vllm.logits_capture_runner_v1:RunnerV1LogitsCapture"
+_RUNNER_V2_CAPTURE = "quorate.engines.vllm.logits_capture_runner_v2:RunnerV2LogitsCapture"
 _EXTENSION = "quorate.engines.vllm.extension.WorkerExtension"
 _CPU_BATCH_TOKENS, _GPU_BATCH_TOKENS = 512, 2048
 # Prompt tokens of one plain generation in a step, so that a long prompt does not stall others.
@@ -54,8 +54,9 @@ class EnginePlan:
         self.cell_bytes = _cell_bytes(self.config)
         if self.kv_tokens:
             self._size_the_cache(options)
-        tap = _TAP_V2 if self.config.use_v2_model_runner else _TAP_V1
-        self.config.model_config.logits_processors = [tap]
+        on_v2 = self.config.use_v2_model_runner
+        capture = _RUNNER_V2_CAPTURE if on_v2 else _RUNNER_V1_CAPTURE
+        self.config.model_config.logits_processors = [capture]
 
     @property
     def vocabulary_size(self) -> int:
