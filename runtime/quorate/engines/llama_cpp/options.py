@@ -30,8 +30,8 @@ class LlamaCppOptions:
             ``CONTEXT_LENGTH_CAP``. Never more than the model was trained for.
         sessions: Sessions that can be open at once. A byte-exact vote takes one for each
             hypothesis of its beam.
-        cells: KV cells shared by all sessions; 0 takes ``context_length``, which is one full
-            session or several shorter ones. They are allocated at load.
+        cells: KV tokens that all sessions may hold together; 0 takes ``context_length``, which is
+            one full session or several shorter ones. They are allocated at load.
         batch_tokens: Most tokens of one decode call; raised to ``sessions`` where that is more.
         gpu_layers: Layers kept on GPUs; -1 is all of them. Without a GPU build it has no effect.
         main_gpu: The GPU used when ``split_mode`` is ``none``.

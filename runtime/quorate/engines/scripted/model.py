@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from quorate.engines.contract import Capabilities, EngineSampling, ModelFacts
-from quorate.engines.scheduler.contract import Advance, Chunk, NoRoom
+from quorate.engines.scheduler.contract import CPU_PREFILL_TOKENS, Advance, Chunk, NoRoom
 from quorate.engines.scripted.distribution import Distribution
 from quorate.engines.scripted.faults import SimulatedFaults
 from quorate.engines.scripted.generations import Generations
@@ -24,7 +24,7 @@ class ScriptedModel:
     """A ``BatchModel`` whose KV cache is the list of tokens of each sequence.
 
     Every breach of the ``BatchModel`` contract by its caller is a ``ValueError`` that says what was
-    wrong, and leaves the model as it was. Cells are counted per sequence: none are shared.
+    wrong, and leaves the model as it was. KV tokens are counted per sequence: none are shared.
     """
 
     def __init__(self, options: ScriptedOptions) -> None:
@@ -62,6 +62,11 @@ class ScriptedModel:
     def batch_tokens(self) -> int:
         """Most tokens one decode call takes."""
         return self._options.batch_tokens
+
+    @property
+    def interleaved_prefill_tokens(self) -> int:
+        """That of CPUs."""
+        return CPU_PREFILL_TOKENS
 
     @property
     def most_outputs(self) -> int:
@@ -120,7 +125,7 @@ class ScriptedModel:
         """See ``BatchModel.copy``.
 
         Raises:
-            NoRoom: The copy needs more cells than are free; nothing was changed.
+            NoRoom: The copy needs more KV tokens than are free; nothing was changed.
         """
         if not self._options.fork:
             raise ValueError("this model cannot fork")

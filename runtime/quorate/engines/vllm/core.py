@@ -36,7 +36,7 @@ class Core:
 
     @property
     def blocks(self) -> tuple[int, int]:
-        """Number of KV blocks, of which one is never used, and the cells of each."""
+        """Number of KV blocks, of which one is never used, and the KV tokens of each."""
         cache = self._core.vllm_config.cache_config
         return int(cache.num_gpu_blocks), int(cache.block_size)
 
@@ -47,7 +47,7 @@ class Core:
     def feed(self, request: str, tokens: Sequence[int], params: SamplingParams) -> None:
         """Begins a request that can be fed again, or feeds one.
 
-        The token that vLLM draws at the end of a feed is replaced by what is fed next.
+        The token that vLLM samples at the end of a feed is replaced by what is fed next.
         """
         self._add(request, tokens, params, resumable=True)
 

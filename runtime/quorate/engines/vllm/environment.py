@@ -43,7 +43,7 @@ def prepare() -> None:
         {
             # The engine core is driven by this process, not by one of its own.
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-            # Room for the token behind the last one, which is drawn and thrown away.
+            # Room for the token behind the last one, which is sampled and thrown away.
             "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1",
             "VLLM_NO_USAGE_STATS": "1",
             "DO_NOT_TRACK": "1",

@@ -85,8 +85,8 @@ def load_checkpoint(
         tokenizer,
         rows,
         kv_tokens,
-        f"{plan.family} {size_label(count_weights(path))} {plan.precision}",
-        weight_bytes(path) + int(blocks * size * plan.cell_bytes),
+        f"{plan.model_type} {size_label(count_weights(path))} {plan.precision}",
+        weight_bytes(path) + int(blocks * size * plan.kv_token_bytes),
     )
 
 

@@ -34,8 +34,8 @@ class EnginePlan:
         on_cpu: Whether the processor computes.
         context_length: Most tokens of a session.
         batch_tokens: Most tokens of the chunks of one decode call.
-        cells: KV cells that are wanted; 0 takes what vLLM finds room for.
-        cell_bytes: What each takes, estimated.
+        kv_tokens: KV tokens that sessions may hold together; 0 takes what vLLM finds memory for.
+        kv_token_bytes: What each takes, estimated.
 
     Raises:
         Exception: Whatever vLLM raises where it cannot run the model.
@@ -51,7 +51,7 @@ class EnginePlan:
         self.kv_tokens = options.cells or (0 if fraction else self.context_length)
         arguments = self._arguments(path, options, fraction)
         self.config = EngineArgs(**arguments).create_engine_config()
-        self.cell_bytes = _cell_bytes(self.config)
+        self.kv_token_bytes = _kv_token_bytes(self.config)
         if self.kv_tokens:
             self._size_the_cache(options)
         on_v2 = self.config.use_v2_model_runner
@@ -64,7 +64,7 @@ class EnginePlan:
         return int(self.config.model_config.get_vocab_size())
 
     @property
-    def family(self) -> str:
+    def model_type(self) -> str:
         """The kind of model, such as ``llama``."""
         return str(self.config.model_config.hf_text_config.model_type)
 
@@ -112,10 +112,10 @@ class EnginePlan:
     def _size_the_cache(self, options: VllmOptions) -> None:
         cache = self.config.cache_config
         size = int(cache.block_size)
-        # A session may leave all but one cell of its last block unused; one block is vLLM's own.
+        # A session may leave all but one token of its last block unused; one block is vLLM's own.
         blocks = math.ceil(self.kv_tokens / size) + options.sessions + 1
         cache.num_gpu_blocks_override = blocks
-        cache.kv_cache_memory_bytes = int(blocks * size * self.cell_bytes * _ESTIMATE_MARGIN)
+        cache.kv_cache_memory_bytes = int(blocks * size * self.kv_token_bytes * _ESTIMATE_MARGIN)
 
 
 def _context_length(trained: int, options: VllmOptions) -> int:
@@ -123,7 +123,7 @@ def _context_length(trained: int, options: VllmOptions) -> int:
     return min(wanted, trained, options.cells or wanted)
 
 
-def _cell_bytes(config: Any) -> float:
+def _kv_token_bytes(config: Any) -> float:
     """As if every layer attended with the same number of heads."""
     model, parallel = config.model_config, config.parallel_config
     one_byte = str(config.cache_config.cache_dtype).startswith("fp8")
