@@ -1,7 +1,9 @@
 """vLLM's engine core inside this process, driven step by step.
 
 The core is what vLLM's own front ends drive. Here there is none of them: no tokenizer, no text, no
-second process, no event loop; a step is a call, and the caller decides what it contains.
+second process, no event loop; a step is a call, and the caller decides what it contains. Driven
+through ``AsyncLLM``, whose core has a process of its own, a token crosses two processes and two
+event loops each way, and eight sessions fell out of step (0.57 of plain generation, measured).
 """
 
 from __future__ import annotations

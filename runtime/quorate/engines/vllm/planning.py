@@ -76,6 +76,7 @@ class EnginePlan:
 
     def _arguments(self, path: str, options: VllmOptions, fraction: float) -> dict[str, Any]:
         prompt_tokens = _CPU_PROMPT_TOKENS if self.on_cpu else _GPU_PROMPT_TOKENS
+        # On CPUs the cache of compiled graphs cannot be read back: each start compiles anew.
         eager = options.compile == "off" or (options.compile == "auto" and self.on_cpu)
         arguments: dict[str, Any] = {
             "model": path,
@@ -90,6 +91,8 @@ class EnginePlan:
             "max_num_batched_tokens": self.batch_tokens + options.sessions + prompt_tokens,
             "long_prefill_token_threshold": min(prompt_tokens, self.context_length),
             "max_logprobs": -1,
+            # Forks and rewinds rest on it. Since vLLM 0.32 the hashes of a request are cut back
+            # with it when it is fed again, so that it may stay on under sessions.
             "enable_prefix_caching": True,
             # A vote's next token is not known while the step before it runs.
             "async_scheduling": False,
