@@ -11,7 +11,7 @@ import quorate
 from quorate.app.registry import open_registry
 from quorate.engines.registry import default_engine, engines, find_engine
 from quorate.errors import SettingsError
-from quorate_registry import FileKind
+from quorate_registry import FileKind, ManifestError
 
 THIRD = """
 from quorate.engines.registry import EngineRegistration
@@ -99,7 +99,7 @@ def test_the_engines_of_manifests_are_those_that_need_files(tmp_path: Path) -> N
         'id = "own"\nengine = "scripted"\ndescription = "d"\nlicence = "MIT"\n'
         '[source]\nkind = "path"\npath = "m"\n'
     )
-    with pytest.raises(Exception, match="must be one of llama_cpp, vllm, not 'scripted'"):
+    with pytest.raises(ManifestError, match="must be one of llama_cpp, vllm, not 'scripted'"):
         open_registry(tmp_path).list()
 
 
