@@ -23,7 +23,7 @@ from quorate.engines.scripted.tokenizer import (
     IM_START,
     build_vocabulary,
 )
-from quorate.errors import InvalidRequest, ModelUnusable, SettingsError, UnsupportedPlan
+from quorate.errors import InvalidRequest, ModelUnusable, UnsupportedPlan
 from quorate.request import ChatPrompt, Message, TextPrompt
 from support.scripted_models import draw_options, empty_row, fresh_row, scripted_model
 from support.scripted_processes import decode_steps, exit_code
@@ -264,32 +264,6 @@ def test_a_closed_model_refuses_work() -> None:
     model.close()
     with pytest.raises(ValueError, match="closed"):
         model.decode([chunk(model)])
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"sed": 1}, r"models.a.options.sed: unknown key; did you mean seed\?"),
-        ({"zzz": 1}, "models.a.options.zzz: unknown key; known: vocabulary, pieces, seed"),
-        ({"seed": "1"}, "models.a.options.seed: must be an integer, not '1'"),
-        ({"say": 5}, "models.a.options.say: must be a text, not 5"),
-        ({"chat": 1}, "models.a.options.chat: must be true or false, not 1"),
-        ({"sharpness": float("nan")}, "sharpness: must be finite and at least 0, not nan"),
-        ({"confidence": 1}, "confidence: must be from 0 to 0.999999, not 1.0"),
-        ({"sessions": 0}, "sessions: must be finite and at least 1, not 0"),
-        ({"cells": -1}, "cells: must be finite and at least 0, not -1"),
-        ({"vocabulary": "bytes"}, "vocabulary: must be one of letters, words, opaque, not 'bytes'"),
-    ],
-)
-def test_wrong_options_are_refused_by_name(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
-        ScriptedOptions.from_mapping(options, "models.a.options")
-
-
-def test_options_are_read_with_whole_numbers_where_fractions_are_allowed() -> None:
-    options = ScriptedOptions.from_mapping({"sharpness": 2, "seed": 5}, "options")
-    assert options == ScriptedOptions(seed=5, sharpness=2.0)
-    assert type(options.sharpness) is float
 
 
 def test_loading_reports_progress_and_fails_when_told_to() -> None:
