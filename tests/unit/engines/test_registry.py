@@ -26,7 +26,7 @@ ENGINE = EngineRegistration(
 """
 LOADING = """
 import dataclasses, os
-from quorate.engines.scripted.loading import load as load_scripted
+from quorate.engines.scripted.model import load as load_scripted
 
 def load(path, options, threads, on_progress):
     say = f"{os.environ['SAID_BY_THE_THIRD']} of {os.path.basename(path)}"

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.engines.scheduler.contract import Chunk, NoRoom
-from quorate.engines.scripted.loading import load
-from quorate.engines.scripted.model import ScriptedModel
+from quorate.engines.scripted.model import ScriptedModel, load
 from quorate.engines.scripted.options import ScriptedOptions
 from quorate.engines.scripted.tokenizer import (
     BOS,

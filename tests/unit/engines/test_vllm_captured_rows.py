@@ -57,3 +57,12 @@ def test_the_rows_of_a_worker_that_is_gone_cannot_be_opened() -> None:
     assert int(process) == os.getpid()
     with pytest.raises(OSError, match="No such file"):
         CapturedRows.attach(f"{2**22 + 1}:{rest}")
+
+
+def test_the_memory_can_neither_shrink_nor_grow_under_those_who_mapped_it() -> None:
+    rows = CapturedRows.create(1, 2, [0])
+    _, *descriptors, _, _ = map(int, rows.address.split(":"))
+    for descriptor in descriptors:
+        for size in (0, 1 << 20):
+            with pytest.raises(PermissionError):
+                os.ftruncate(descriptor, size)

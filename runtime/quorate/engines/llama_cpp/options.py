@@ -67,15 +67,7 @@ class LlamaCppOptions:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> LlamaCppOptions:
-        """Reads options as they stand in a configuration file.
-
-        Args:
-            mapping: Option names and values.
-            where: Where they stand, for messages, such as ``models.a.options``.
-
-        Raises:
-            SettingsError: An unknown name, a wrong type or a value out of range.
-        """
+        """See ``EngineOptions``."""
         options = read_options(cls, mapping, where)
         if options.kv_type_v == "q8_0" and options.flash_attention == "off":
             raise SettingsError(

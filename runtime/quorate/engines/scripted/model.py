@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,10 +14,32 @@ from quorate.engines.scripted.generations import Generations
 from quorate.engines.scripted.options import ScriptedOptions
 from quorate.engines.scripted.tokenizer import Tokenizer, build_vocabulary
 from quorate.engines.vocabulary import Vocabulary
-from quorate.errors import UnsupportedPlan
+from quorate.errors import ModelUnusable, UnsupportedPlan
 from quorate.request import ChatPrompt, Prompt
 
 _SCORED_TOKENS = 8
+
+
+def load(
+    path: str, options: ScriptedOptions, threads: int, on_progress: Callable[[float], None]
+) -> ScriptedModel:
+    """Makes the model the options describe.
+
+    Args:
+        path: Unused: there are no weights.
+        options: Already validated.
+        threads: Unused: nothing is computed.
+        on_progress: Called with 0.0 and 1.0.
+
+    Raises:
+        ModelUnusable: ``fail_load`` says so.
+    """
+    on_progress(0.0)
+    if options.fail_load:
+        raise ModelUnusable("scripted model", options.fail_load)
+    model = ScriptedModel(options)
+    on_progress(1.0)
+    return model
 
 
 class ScriptedModel:

@@ -8,5 +8,5 @@ from quorate.engines.scripted.options import ScriptedOptions
 ENGINE = EngineRegistration(
     name="scripted",
     options=ScriptedOptions,
-    loader="quorate.engines.scripted.loading:load",
+    loader="quorate.engines.scripted.model:load",
 )

@@ -57,15 +57,7 @@ class VllmOptions:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> VllmOptions:
-        """Reads options as they stand in a configuration file.
-
-        Args:
-            mapping: Option names and values.
-            where: Where they stand, for messages, such as ``models.a.options``.
-
-        Raises:
-            SettingsError: An unknown name, a wrong type or a value out of range.
-        """
+        """See ``EngineOptions``."""
         options = read_options(cls, mapping, where)
         if options.block_size & (options.block_size - 1):
             raise SettingsError(f"{where}.block_size: {options.block_size} is not a power of 2")
