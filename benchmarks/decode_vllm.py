@@ -23,7 +23,7 @@ from local import local_service
 from processes import Bare, configuration, model_table, server
 from streams import PROMPT, per_token_seconds, throughput
 
-from quorate.engines.worker.builders import process_environment
+from quorate.engines.registry import process_environment
 
 STREAMS = 8
 CONTEXT = 512

@@ -13,7 +13,7 @@ from typing import Any
 
 from streams import tokens_per_second
 
-from quorate.app import Service, running
+from quorate.app.service import Service, running
 from quorate.fleet.status import ModelState
 from quorate.request import (
     Delta,

@@ -24,6 +24,7 @@ from quorate_registry.errors import (
 )
 from quorate_registry.gguf import GgufFacts
 from quorate_registry.manifest import (
+    FileKind,
     HubSource,
     Manifest,
     PackageSource,
@@ -39,6 +40,7 @@ __all__ = [
     "ChecksumMismatch",
     "DownloadFailed",
     "Entry",
+    "FileKind",
     "GgufFacts",
     "HubSource",
     "Interrupted",

@@ -12,17 +12,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from quorate_registry.errors import ManifestError
-from quorate_registry.manifest import Manifest
+from quorate_registry.manifest import FileKind, Manifest
 from quorate_registry.manifest_toml import load_manifest
 
 SHIPPED_MODELS = Path(__file__).parent / "models"
 
 
-def load_catalogue(user_folder: Path) -> dict[str, Manifest]:
+def load_catalogue(
+    user_folder: Path, engines: Mapping[str, FileKind] | None = None
+) -> dict[str, Manifest]:
     """Read every manifest; the user's replace shipped ones of the same id.
 
     Args:
         user_folder: folder with further ``*.toml`` manifests; may be absent.
+        engines: see `manifest_toml.parse_manifest`.
 
     Returns:
         Manifests by id, in alphabetical order.
@@ -30,8 +33,8 @@ def load_catalogue(user_folder: Path) -> dict[str, Manifest]:
     Raises:
         ManifestError: a manifest is broken, or two of one folder claim the same id.
     """
-    shipped = _read_folder(SHIPPED_MODELS)
-    merged = {**shipped, **_read_folder(user_folder)}
+    shipped = _read_folder(SHIPPED_MODELS, engines)
+    merged = {**shipped, **_read_folder(user_folder, engines)}
     return dict(sorted(merged.items()))
 
 
@@ -44,11 +47,11 @@ def nearest_ids(name: str, known: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*similar, *containing]))[:3]
 
 
-def _read_folder(folder: Path) -> Mapping[str, Manifest]:
+def _read_folder(folder: Path, engines: Mapping[str, FileKind] | None) -> Mapping[str, Manifest]:
     found: dict[str, Manifest] = {}
     origins: dict[str, Path] = {}
     for path in sorted(folder.glob("*.toml")):
-        manifest = load_manifest(path)
+        manifest = load_manifest(path, engines)
         if manifest.id in found:
             other = origins[manifest.id].name
             raise ManifestError(path, "id", f"'{manifest.id}' is already taken by {other}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from quorate_registry.manifest import Manifest
+from quorate_registry.manifest import FileKind, Manifest
 
 
 class ModelState(StrEnum):
@@ -32,14 +32,14 @@ class Entry:
         path: its file or checkpoint folder; None where it is not on this machine.
         size_bytes: size of that file, or of all files in that folder; None where nobody has
             published it.
-        engine: name of the engine that runs it.
+        kind: what its files are.
     """
 
     manifest: Manifest
     state: ModelState
     path: Path | None
     size_bytes: int | None
-    engine: str
+    kind: FileKind
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class ResolvedModel:
         id: registry id, or the lower-case stem of a path.
         path: a GGUF file or a checkpoint folder that exists.
         manifest: None for a path.
-        engine: name of the engine that runs it, unless somebody chooses another.
+        kind: what the path is.
     """
 
     id: str
     path: Path
     manifest: Manifest | None
-    engine: str
+    kind: FileKind

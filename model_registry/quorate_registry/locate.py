@@ -1,4 +1,4 @@
-"""Where the files of a manifest are on this machine, if they are, and which engine runs them.
+"""Where the files of a manifest are on this machine, if they are, and what they are.
 
 Nothing is downloaded or imported.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from quorate_registry.errors import ModelNotPresent
 from quorate_registry.manifest import (
+    FileKind,
     Manifest,
     PackageSource,
     RemoteSource,
@@ -41,18 +42,16 @@ def path_of(manifest: Manifest, store: Store) -> Path:
     return path
 
 
-def engine_of(manifest: Manifest | None, path: Path | None) -> str:
-    """Engine that runs a model: what its manifest says, else by what the model is.
+def kind_of(manifest: Manifest | None, path: Path | None) -> FileKind:
+    """What the files of a model are; a single one where nothing says otherwise.
 
     Args:
         manifest: None for a path.
         path: its file or folder; None where it is not on this machine.
     """
-    if manifest is not None and manifest.engine:
-        return manifest.engine
     snapshot = manifest is not None and isinstance(manifest.source, SnapshotSource)
-    checkpoint = snapshot or (path is not None and path.is_dir())
-    return "vllm" if checkpoint else "llama_cpp"
+    folder = path is not None and path.is_dir()
+    return FileKind.CHECKPOINT if snapshot or folder else FileKind.GGUF
 
 
 def _in_package(source: PackageSource) -> Path | None:

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
+
+
+class FileKind(StrEnum):
+    """What the files of a model are."""
+
+    GGUF = "gguf"
+    """A single GGUF file."""
+    CHECKPOINT = "checkpoint"
+    """A folder with ``config.json`` and weights as safetensors."""
 
 
 @dataclass(frozen=True)

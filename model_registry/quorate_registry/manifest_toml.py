@@ -12,6 +12,7 @@ from typing import Any
 from quorate_registry.errors import ManifestError
 from quorate_registry.hashing import SHA256
 from quorate_registry.manifest import (
+    FileKind,
     HubSource,
     Manifest,
     PackageSource,
@@ -22,14 +23,17 @@ from quorate_registry.manifest import (
 from quorate_registry.repository_paths import FETCHED_SUFFIXES, can_match, is_sound
 
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]*")
-ENGINES = ("llama_cpp", "vllm")
 _REPO_PATTERN = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _REVISION_PATTERN = re.compile(r"[A-Za-z0-9][\w./-]*", re.ASCII)
 _TYPE_NAMES = {str: "a string", int: "a whole number", list: "a list of strings", dict: "a table"}
 
 
-def load_manifest(path: Path) -> Manifest:
+def load_manifest(path: Path, engines: Mapping[str, FileKind] | None = None) -> Manifest:
     """Read one manifest file.
+
+    Args:
+        path: the file.
+        engines: see `parse_manifest`.
 
     Raises:
         ManifestError: the file cannot be read, is not TOML, or breaks a rule; names the key.
@@ -39,15 +43,19 @@ def load_manifest(path: Path) -> Manifest:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise ManifestError(path, "", str(reason)) from error
-    return parse_manifest(text, path)
+    return parse_manifest(text, path, engines)
 
 
-def parse_manifest(text: str, origin: Path) -> Manifest:
+def parse_manifest(
+    text: str, origin: Path, engines: Mapping[str, FileKind] | None = None
+) -> Manifest:
     """Turn TOML text into a manifest.
 
     Args:
         text: the TOML document.
         origin: the file it came from; relative paths count from its folder.
+        engines: what it may name as its engine, and the kind of files that each runs; None lets it
+            name anything.
 
     Raises:
         ManifestError: see `load_manifest`.
@@ -61,19 +69,28 @@ def parse_manifest(text: str, origin: Path) -> Manifest:
         ("id", "description", "licence", "engine", "context", "tags", "source"),
     )
     source = _source(_Table(table.required("source", dict), origin, "source."))
-    engine = table.one_of("engine", ENGINES, "") if "engine" in document else ""
-    if engine == "llama_cpp" and isinstance(source, SnapshotSource):
-        reason = "'llama_cpp' runs single GGUF files; a snapshot needs 'vllm'"
-        raise table.error("engine", f"{reason}, or kind = 'hub' and one file")
     return Manifest(
         id=table.matching("id", ID_PATTERN, "lower-case letters, digits and '._-'"),
         description=table.required("description", str),
         licence=table.required("licence", str),
         source=source,
-        engine=engine,
+        engine=_engine(table, source, engines) if "engine" in document else "",
         context=table.positive("context"),
         tags=table.strings("tags"),
     )
+
+
+def _engine(table: _Table, source: Source, engines: Mapping[str, FileKind] | None) -> str:
+    if engines is None:
+        return str(table.required("engine", str))
+    engine = table.one_of("engine", tuple(engines), "")
+    if engines[engine] is FileKind.GGUF and isinstance(source, SnapshotSource):
+        fitting = " or ".join(
+            repr(name) for name, kind in engines.items() if kind is not FileKind.GGUF
+        )
+        reason = f"{engine!r} runs single GGUF files; a snapshot needs {fitting}"
+        raise table.error("engine", f"{reason}, or kind = 'hub' and one file")
+    return engine
 
 
 class _Table:

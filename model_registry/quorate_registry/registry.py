@@ -22,8 +22,14 @@ from quorate_registry.errors import (
 )
 from quorate_registry.gguf import GgufFacts, read_facts
 from quorate_registry.hub import Hub, is_offline, offline_error
-from quorate_registry.locate import engine_of, locate, path_of
-from quorate_registry.manifest import HubSource, Manifest, PackageSource, RemoteSource
+from quorate_registry.locate import kind_of, locate, path_of
+from quorate_registry.manifest import (
+    FileKind,
+    HubSource,
+    Manifest,
+    PackageSource,
+    RemoteSource,
+)
 from quorate_registry.manifest_toml import ID_PATTERN
 from quorate_registry.store import Store, default_home
 from quorate_registry.verify import VerifyResult, verify, verify_path
@@ -38,13 +44,21 @@ class Registry:
 
     Args:
         home: where pulled models and own manifests live; default as `store.default_home` says.
+        engines: what manifests may name as their engine, and the kind of files that each runs;
+            None lets them name anything.
         hub: where models come from.
         disk: where they go.
     """
 
     def __init__(
-        self, home: Path | None = None, *, hub: Hub | None = None, disk: Disk | None = None
+        self,
+        home: Path | None = None,
+        *,
+        engines: Mapping[str, FileKind] | None = None,
+        hub: Hub | None = None,
+        disk: Disk | None = None,
     ) -> None:
+        self._engines = engines
         self._store = Store(default_home() if home is None else home)
         self._downloader = Downloader(self._store, hub or Hub(), disk or Disk())
 
@@ -84,25 +98,25 @@ class Registry:
         if not is_path(name_or_path):
             manifest = self._manifest(name_or_path)
             path = path_of(manifest, self._store)
-            return ResolvedModel(manifest.id, path, manifest, engine_of(manifest, path))
+            return ResolvedModel(manifest.id, path, manifest, kind_of(manifest, path))
         path = _existing(name_or_path)
-        engine = engine_of(None, path)
-        if not path.is_dir():
-            return ResolvedModel(path.stem.lower(), path, None, engine)
+        kind = kind_of(None, path)
+        if kind is not FileKind.CHECKPOINT:
+            return ResolvedModel(path.stem.lower(), path, None, kind)
         if not (path / CONFIG_NAME).is_file():
             raise BrokenFile(path, "is a folder without config.json, so no model checkpoint")
-        return ResolvedModel(path.resolve().name.lower(), path, None, engine)
+        return ResolvedModel(path.resolve().name.lower(), path, None, kind)
 
-    def default_engine(self, name_or_path: str) -> str:
-        """Engine that a model gets where nobody chooses one; it need not be on this machine.
+    def kind(self, name_or_path: str) -> FileKind:
+        """What the files of a model are, which need not be on this machine.
 
         Raises:
             UnknownModel: with the nearest ids.
             ManifestError: a manifest is broken.
         """
         if not is_path(name_or_path):
-            return self.get(name_or_path).engine
-        return engine_of(None, _expanded(name_or_path))
+            return self.get(name_or_path).kind
+        return kind_of(None, _expanded(name_or_path))
 
     def pull(
         self, model_id: str, on_progress: Progress = _no_progress, *, offline: bool = False
@@ -180,7 +194,7 @@ class Registry:
 
     @cached_property
     def _manifests(self) -> Mapping[str, Manifest]:
-        return load_catalogue(self._store.manifests_folder)
+        return load_catalogue(self._store.manifests_folder, self._engines)
 
     def _manifest(self, model_id: str) -> Manifest:
         manifest = self._manifests.get(model_id)
@@ -195,7 +209,7 @@ class Registry:
             state = ModelState.AVAILABLE if from_hub else ModelState.MISSING
         else:
             state = ModelState.PULLED if from_hub else ModelState.INSTALLED
-        return Entry(manifest, state, path, _size(manifest, path), engine_of(manifest, path))
+        return Entry(manifest, state, path, _size(manifest, path), kind_of(manifest, path))
 
 
 def is_path(name: str) -> bool:

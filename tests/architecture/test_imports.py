@@ -20,7 +20,7 @@ LIGHT = [
     "quorate.engines.scripted",
     "quorate_registry",
 ]
-SPEAKS_GRPC = ["quorate.client", "quorate.app"]
+SPEAKS_GRPC = ["quorate.client", "quorate.app.service"]
 
 
 def loaded_by(module: str) -> set[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import pytest
 
-from quorate.app import Service
+from quorate.app.service import Service
 from quorate.client import Client, ServiceError
 from quorate.v1 import accounting_pb2, accounting_pb2_grpc, inference_pb2, plan_pb2
 from support.fallback import INPUT_USD, OUTPUT_USD, OVER_ENERGY, SAY, far, learn_energy

@@ -41,8 +41,8 @@ async def test_beside_a_generalist_it_speaks_in_its_domain_and_is_silent_elsewhe
     tmp_path: Path,
 ) -> None:
     models = [
-        gguf("generalist", smollm2(), context_length=512, kv_tokens=1024),
-        gguf("specialist", specialist(tmp_path), kv_tokens=1024),
+        gguf("generalist", smollm2(), context_length=512, cells=1024),
+        gguf("specialist", specialist(tmp_path), cells=1024),
     ]
     inside = domain_questions()[0]
     async with whole_service(tmp_path, *models) as (_, client):

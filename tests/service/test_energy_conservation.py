@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from quorate.app import Service
+from quorate.app.service import Service
 from quorate.client import Client
 from quorate.metering.open_meter import Host
 from quorate.v1 import accounting_pb2, inference_pb2

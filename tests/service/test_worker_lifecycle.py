@@ -528,13 +528,14 @@ async def test_crashes_in_use_wait_longer_each_time():
 async def test_a_replaced_file_with_another_vocabulary_is_not_taken_for_the_same_model(tmp_path):
     marker = tmp_path / "restarted"
     script = (
-        "import pathlib, sys; from quorate.engines.worker import serving\n"
-        "from quorate.engines.scripted.loading import load\n"
+        "import pathlib, sys, types; from quorate.engines.worker import serving\n"
+        "from quorate.engines.scripted.registration import ENGINE\n"
         f"marker = pathlib.Path({str(marker)!r})\n"
         "words = {'vocabulary': 'words'} if marker.exists() else {}\n"
         "marker.touch()\n"
-        "serving.find_builder = lambda engine: "
-        "lambda path, options, *rest: load(path, {**options, **words}, *rest)\n" + START_REAL_WORKER
+        "serving.find_engine = lambda engine: types.SimpleNamespace("
+        "load=lambda path, options, *rest: ENGINE.load(path, {**options, **words}, *rest))\n"
+        + START_REAL_WORKER
     )
     async with hosted(scripted_spec(), command=[sys.executable, "-c", script]) as engine:
         await engine.wait_ready()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from quorate.app import Service
+from quorate.app.service import Service
 from quorate.client import Client
 from quorate.v1 import plan_pb2
 from support.streams import answer

@@ -9,7 +9,8 @@ from quorate.engines.in_process import InProcessEngine
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.statuses import StatusBoard, WorkerPhase, WorkerStatus
 from quorate.errors import ModelUnusable
-from quorate.fleet.fleet import Fleet, ModelSource
+from quorate.fleet.fleet import Fleet
+from quorate.fleet.life_cycle import ModelSource
 from support.scripted_models import scripted_model
 
 

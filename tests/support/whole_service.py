@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from quorate.app import Service, running
+from quorate.app.service import Service, running
 from quorate.client import Client
 from quorate.engines.worker.engine import HostedEngine
 from quorate.fleet.status import ModelState

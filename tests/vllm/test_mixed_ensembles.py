@@ -37,7 +37,7 @@ async def client(
     models = [
         checkpoint("large", smollm2_checkpoint, **SIZES, sessions=16, dtype="bfloat16"),
         gguf("small", smollm2(), **SIZES),
-        gguf("specialist", specialist, kv_tokens=1024),
+        gguf("specialist", specialist, cells=1024),
     ]
     async with whole_service(home, *models) as (_, client):
         yield client

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,10 +41,10 @@ def test_without_options_the_machine_and_the_checkpoint_decide(smollm2_checkpoin
     assert plan.on_cpu
     assert plan.context_length == plan.kv_tokens == CONTEXT_LENGTH_CAP
     assert plan.precision == "bfloat16"
-    assert plan.family == "llama"
+    assert plan.model_type == "llama"
     assert plan.vocabulary_size == 49_152
     # 30 layers, 3 heads of 64 for keys and as many for values, 2 bytes each.
-    assert plan.cell_bytes == 30 * 3 * 64 * 2 * 2
+    assert plan.kv_token_bytes == 30 * 3 * 64 * 2 * 2
     assert config.model_config.enforce_eager
     assert not config.model_config.trust_remote_code
     assert config.load_config.load_format == "safetensors"
@@ -52,7 +53,7 @@ def test_without_options_the_machine_and_the_checkpoint_decide(smollm2_checkpoin
 
 
 def test_every_session_can_fill_its_cells(smollm2_checkpoint: Path) -> None:
-    plan = planned(smollm2_checkpoint, sessions=3, context_length=100, kv_tokens=300)
+    plan = planned(smollm2_checkpoint, sessions=3, context_length=100, cells=300)
     blocks = plan.config.cache_config.num_gpu_blocks_override
     assert plan.config.cache_config.block_size == BLOCK
     # However 300 cells are shared among three: each may leave all but one of a block unused.
@@ -96,7 +97,23 @@ def test_the_context_is_never_more_than_was_trained(smollm2_checkpoint: Path) ->
     assert planned(smollm2_checkpoint, context_length=100_000).context_length == 8192
 
 
-def test_the_tap_fits_the_runner(smollm2_checkpoint: Path) -> None:
+def test_the_logits_capture_fits_the_runner(smollm2_checkpoint: Path) -> None:
     config = planned(smollm2_checkpoint).config
-    (tap,) = config.model_config.logits_processors
-    assert ("tap_v2" in tap) == config.use_v2_model_runner
+    (capture,) = config.model_config.logits_processors
+    assert ("runner_v2" in capture) == config.use_v2_model_runner
+
+
+@pytest.mark.parametrize(("on_cpu", "tokens"), [(True, 64), (False, 512)])
+def test_prompts_are_read_in_larger_chunks_on_gpus(on_cpu: bool, tokens: int) -> None:
+    environment.prepare()
+    from quorate.engines.vllm.model import VllmModel
+
+    loaded: Any = SimpleNamespace(
+        core=None,
+        plan=SimpleNamespace(on_cpu=on_cpu, context_length=128),
+        tokenizer=SimpleNamespace(chat_template=None, adds_space=False),
+        kv_tokens=256,
+        description="a model",
+        memory_bytes=0,
+    )
+    assert VllmModel("m", 2, loaded).interleaved_prefill_tokens == tokens

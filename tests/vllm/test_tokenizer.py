@@ -329,10 +329,11 @@ def varied_texts() -> list[str]:
 
 
 def test_a_checkpoint_and_its_gguf_file_have_the_same_tokens(smollm2_checkpoint):
-    from quorate.engines.llama_cpp import LlamaCppOptions, load
+    from quorate.engines.llama_cpp.model import load
+    from quorate.engines.llama_cpp.options import LlamaCppOptions
     from support.gguf_files import smollm2
 
-    model = load(str(smollm2()), LlamaCppOptions(kv_tokens=256), 1, lambda share: None)
+    model = load(str(smollm2()), LlamaCppOptions(cells=256), 1, lambda share: None)
     try:
         tokenizer = CheckpointTokenizer(smollm2_checkpoint)
         prompts = PromptEncoder(tokenizer, tokenizer.chat_template, "smollm2", 8192)

@@ -15,6 +15,7 @@ from quorate.api.grpc.lifecycle import GrpcServer
 from quorate.app.accounts import open_recorder
 from quorate.app.knowledge import KnowledgeKeeper
 from quorate.app.probing import Prober
+from quorate.app.registry import open_registry
 from quorate.app.remotes import open_remotes
 from quorate.app.sources import Sources
 from quorate.dispatch import Dispatcher
@@ -63,7 +64,7 @@ async def running(
             that the configuration names is not there, or a model has options of another engine
             than it gets.
     """
-    registry = registry or Registry()
+    registry = registry or open_registry()
     keys = KeyRing(settings.keys)
     sources = Sources(registry)
     settings = replace(settings, models=sources.settled(settings.models))

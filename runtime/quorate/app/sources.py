@@ -6,17 +6,18 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
+from quorate.app.registry import engine_of
+from quorate.engines.registry import default_engine, find_engine
 from quorate.engines.spec import EngineSpec
 from quorate.errors import CannotRun, ModelUnusable, NotFound
-from quorate.fleet.fleet import ModelSource
+from quorate.fleet.life_cycle import ModelSource
 from quorate.settings import ModelSettings, is_path
 from quorate.settings.models import check_options
-from quorate_registry import Registry, RegistryError
+from quorate_registry import FileKind, Registry, RegistryError, ResolvedModel
 
-_FALLBACK_ENGINE = "llama_cpp"
-"""Of models that are not known; loading them tells what is wrong."""
+_ONE = {FileKind.GGUF: "a single file", FileKind.CHECKPOINT: "a checkpoint folder"}
+_MANY = {FileKind.GGUF: "single GGUF files", FileKind.CHECKPOINT: "checkpoint folders"}
 
 
 class Sources:
@@ -32,7 +33,7 @@ class Sources:
     def settled(self, models: Sequence[ModelSettings]) -> tuple[ModelSettings, ...]:
         """The models of the configuration, each with the engine that is to run it.
 
-        Where none is named, a checkpoint gets vllm and a single file llama_cpp.
+        Where none is named, it is the one that runs files of the model's kind by default.
 
         Raises:
             SettingsError: A model has options of another engine; names the key.
@@ -45,11 +46,17 @@ class Sources:
         if model.engine:
             return model
         try:
-            engine = self._registry.default_engine(model.model)
+            engine = self._default_engine(model.model)
         except RegistryError:
-            engine = _FALLBACK_ENGINE
+            # Of a model that is not known; loading it tells what is wrong.
+            engine = default_engine(FileKind.GGUF)
         check_options(engine, model.options, where)
         return replace(model, engine=engine)
+
+    def _default_engine(self, name: str) -> str:
+        if is_path(name):
+            return default_engine(self._registry.kind(name))
+        return engine_of(self._registry.get(name))
 
     def configured(self, model: ModelSettings) -> ModelSource:
         """The source of a model of the configuration.
@@ -81,7 +88,7 @@ class Sources:
         entry = known.get(name)
         if entry is None or is_path(name):
             raise NotFound("model", name, known)
-        return self.configured(ModelSettings(model=name, id=name, engine=entry.engine))
+        return self.configured(ModelSettings(model=name, id=name, engine=engine_of(entry)))
 
     async def _file(self, model: ModelSettings, on_progress: Callable[[float], None]) -> str:
         """Path of a model's file or checkpoint, downloaded where it must be.
@@ -101,24 +108,22 @@ class Sources:
         try:
             if not is_path(model.model):
                 await asyncio.to_thread(self._registry.pull, model.model, report)
-            path = self._registry.resolve(model.model).path
-            _refuse_other_kind(model, path)
-            return str(path)
+            resolved = self._registry.resolve(model.model)
+            _refuse_other_kind(model, resolved)
+            return str(resolved.path)
         except RegistryError as error:
             raise ModelUnusable(model.id, str(error)) from error
         finally:
             left.set()
 
 
-def _refuse_other_kind(model: ModelSettings, path: Path) -> None:
+def _refuse_other_kind(model: ModelSettings, resolved: ResolvedModel) -> None:
     """Checks that the engine somebody chose can load what the model is."""
-    if model.engine == "llama_cpp" and path.is_dir():
-        problem = f"{path} is a checkpoint folder, and llama_cpp loads single GGUF files"
-    elif model.engine == "vllm" and path.is_file():
-        problem = f"{path} is a single file, and vllm loads checkpoint folders"
-    else:
-        return
-    raise ModelUnusable(model.id, f"{problem}; leave engine out to get the other one")
+    files = find_engine(model.engine).files
+    if files and files != resolved.kind:
+        problem = f"{resolved.path} is {_ONE[resolved.kind]}, and {model.engine} loads "
+        problem += f"{_MANY[FileKind(files)]}; leave engine out to get the other one"
+        raise ModelUnusable(model.id, problem)
 
 
 class _Abandoned(Exception):

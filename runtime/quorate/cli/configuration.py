@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from quorate.app import demo
+from quorate.app.registry import open_registry
 from quorate.errors import SettingsError
 from quorate.settings import Settings, load_settings, parse_settings
-from quorate_registry import Registry
 
 DEFAULT_CONFIG = Path("quorate.toml")
 
@@ -66,7 +66,7 @@ def demo_settings(on_note: Callable[[str], None]) -> Settings:
     Raises:
         CannotRun: The package that holds them is missing, or the second cannot be made.
     """
-    return demo.demo_settings(Registry(), on_note)
+    return demo.demo_settings(open_registry(), on_note)
 
 
 def _with_models(

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import typer
 
-from quorate.app import Service, running
+from quorate.app.service import Service, running
 from quorate.cli.configuration import demo_settings, named_settings
 from quorate.cli.load_view import StatusView
 from quorate.cli.target import Target, connect

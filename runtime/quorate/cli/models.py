@@ -122,9 +122,9 @@ def remove(model: ModelId, as_json: JsonOutput = False) -> None:
 
 
 def _registry() -> Registry:
-    from quorate_registry import Registry
+    from quorate.app.registry import open_registry
 
-    return Registry()
+    return open_registry()
 
 
 @contextmanager
@@ -149,13 +149,15 @@ def _print_json(fields: dict[str, Any]) -> None:
 
 
 def _entry_fields(entry: Entry) -> dict[str, Any]:
+    from quorate.app.registry import engine_of
+
     manifest = entry.manifest
     return {
         "id": manifest.id,
         "state": entry.state.value,
         "description": manifest.description,
         "licence": manifest.licence,
-        "engine": entry.engine,
+        "engine": engine_of(entry),
         "context": manifest.context,
         "tags": list(manifest.tags),
         "source": _source_fields(manifest.source),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from quorate.app import Service
+    from quorate.app.service import Service
     from quorate.cli.load_view import ServeView
     from quorate.settings import Settings
 
@@ -70,7 +70,7 @@ def _listening_as_asked(settings: Settings, listen: str | None, insecure: bool) 
 async def _serve(settings: Settings, view: ServeView) -> None:
     import asyncio
 
-    from quorate.app import serve as serve_until_signal
+    from quorate.app.service import serve as serve_until_signal
 
     following: list[asyncio.Task[None]] = []
 

@@ -14,7 +14,7 @@ class EngineSpec:
 
     Attributes:
         model: Id of the model.
-        engine: Name of the engine: ``llama_cpp``, ``vllm`` or ``scripted``.
+        engine: Name of the engine.
         path: Weight file or checkpoint folder, or "" for engines that have neither.
         options: The engine's own options, already validated by its options class.
     """

@@ -28,10 +28,6 @@ class StatusFeed:
         for watcher in self._watchers:
             watcher.tell(status.id)
 
-    def forget(self, model: str) -> None:
-        """Removes a model; watchers hear nothing more of it."""
-        self._latest.pop(model, None)
-
     async def watch(self) -> AsyncGenerator[ModelStatus, None]:
         """Yields every model's status now, then each change."""
         watcher = _Watcher(self._latest)
@@ -39,9 +35,7 @@ class StatusFeed:
         try:
             while True:
                 for model in await watcher.changed():
-                    status = self._latest.get(model)
-                    if status is not None:
-                        yield status
+                    yield self._latest[model]
         finally:
             self._watchers.discard(watcher)
 

@@ -8,9 +8,70 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path, PurePosixPath
+
+
+@dataclass(slots=True)
+class _Placed:
+    """A model, and what it runs on now.
+
+    Attributes:
+        wanted: Its configured count of cores, or None for an even share.
+        move: Told its cores when they change.
+        loaded: Whether it takes part in the division.
+    """
+
+    wanted: int | None
+    move: Callable[[tuple[int, ...]], None]
+    loaded: bool = False
+    cores: tuple[int, ...] = ()
+
+
+class Placement:
+    """Divides the cores among the loaded models, anew whenever one comes or goes.
+
+    Args:
+        available: Ids of the cores, at least one.
+    """
+
+    def __init__(self, available: Sequence[int]) -> None:
+        self._available = tuple(available)
+        self._models: dict[str, _Placed] = {}
+
+    def add(self, model: str, wanted: int | None, move: Callable[[tuple[int, ...]], None]) -> None:
+        """Makes a model known, not loaded; cores are dealt in the order of these calls.
+
+        Args:
+            model: Its id.
+            wanted: Its configured count of cores, or None for an even share.
+            move: Told its cores when they change.
+        """
+        self._models[model] = _Placed(wanted, move)
+
+    def enter(self, model: str) -> tuple[int, ...]:
+        """Has a model take part, and returns its cores."""
+        placed = self._models[model]
+        placed.loaded = True
+        self._divide()
+        return placed.cores
+
+    def leave(self, model: str) -> None:
+        """Takes a model's cores away, of which it is not told."""
+        placed = self._models[model]
+        placed.loaded = False
+        placed.cores = ()
+        self._divide()
+
+    def _divide(self) -> None:
+        wanted = {model: one.wanted for model, one in self._models.items() if one.loaded}
+        for model, cores in divide_cores(self._available, wanted).items():
+            placed = self._models[model]
+            if placed.cores != cores:
+                placed.cores = cores
+                placed.move(cores)
 
 
 def divide_cores(

@@ -30,7 +30,7 @@ class ModelStatus:
         sessions: Most sessions at once.
         cores: Processor cores its worker runs on.
         memory_bytes: Resident memory of its worker.
-        full_sessions: How many sessions its KV cells hold at full length, where sessions that
+        full_sessions: How many sessions its KV cache holds at full length, where sessions that
             branch share none; as many as there are where they do share.
     """
 

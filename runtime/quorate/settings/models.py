@@ -9,17 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from quorate.engines.llama_cpp.options import LlamaCppOptions
-from quorate.engines.scripted.options import ScriptedOptions
-from quorate.engines.vllm.options import VllmOptions
-from quorate.engines.worker.builders import ENGINE_NAMES
+from quorate.engines.registry import engines, find_engine
 from quorate.errors import SettingsError
 from quorate.options import option, read_options, refuse_unknown
 from quorate.settings.tables import as_table, field_names, located
 
-_OPTIONS: Mapping[str, type[LlamaCppOptions | ScriptedOptions | VllmOptions]] = MappingProxyType(
-    {"llama_cpp": LlamaCppOptions, "scripted": ScriptedOptions, "vllm": VllmOptions}
-)
 # A colon sets a weight off on the command line, and a slash makes a path.
 _ID = re.compile(r"[\w.+@-]+")
 
@@ -45,7 +39,7 @@ class ModelSettings:
 
     model: str = ""
     id: str = ""
-    engine: str = option("", choices=ENGINE_NAMES)
+    engine: str = option("", choices=engines())
     cores: int = option(0, lowest=0, highest=4096)
     load: bool = True
     step_timeout_seconds: float = option(60.0, lowest=1.0, highest=86_400.0)
@@ -86,9 +80,10 @@ def _model(table: Mapping[str, Any], where: str, folder: Path) -> ModelSettings:
         check_options(model.engine, options, f"{where}.options")
     else:
         _check_for_any_engine(options, f"{where}.options")
-    if model.engine == "scripted" and not model.id:
-        raise SettingsError(f"{where}.id: is missing; a scripted model has no other name")
-    if model.engine != "scripted" and not model.model:
+    has_files = not model.engine or find_engine(model.engine).files
+    if not has_files and not model.id:
+        raise SettingsError(f"{where}.id: is missing; a {model.engine} model has no other name")
+    if has_files and not model.model:
         raise SettingsError(f"{where}.model: is missing; name a registry id or a path")
     name = model.id or default_id(model.model)
     if not name:
@@ -114,20 +109,20 @@ def check_options(engine: str, options: Mapping[str, Any], where: str) -> None:
         SettingsError: Names the key that is wrong.
     """
     if options:
-        _OPTIONS[engine].from_mapping(options, where)
+        find_engine(engine).options.from_mapping(options, where)
 
 
 def _check_for_any_engine(options: Mapping[str, Any], where: str) -> None:
-    """Checks options that are right for one engine at least of those a weight file may get.
+    """Checks options that are right for one engine at least of those a model may get by default.
 
-    Which one it is shows at the start of the service, where they are checked again.
+    Which one it is shows at the start of the service, where they are checked again: it goes by what
+    the model's files are, and settings read no disk but their own file.
     """
-    engines = [name for name in _OPTIONS if name != "scripted"]
-    names = {name: field_names(_OPTIONS[name]) for name in engines}
+    names = {one.name: field_names(one.options) for one in engines().values() if one.default}
     refuse_unknown(options, {key: None for known in names.values() for key in known}, where)
     errors = []
     # An engine that knows all the names has more to say about a wrong value than one that does not.
-    for engine in sorted(engines, key=lambda name: not set(options) <= set(names[name])):
+    for engine in sorted(names, key=lambda name: not set(options) <= set(names[name])):
         try:
             return check_options(engine, options, where)
         except SettingsError as error:

@@ -68,11 +68,10 @@ def parse_settings(data: Mapping[str, Any], folder: Path) -> Settings:
     """
     refuse_unknown(data, _SECTIONS, "")
     server = _section(data, "server")
-    door, admission_names = field_names(ServerSettings), field_names(DispatchSettings)
-    own = {name: value for name, value in server.items() if name in door}
+    server_names, admission_names = field_names(ServerSettings), field_names(DispatchSettings)
+    own = {name: value for name, value in server.items() if name in server_names}
     admission = {name: value for name, value in server.items() if name in admission_names}
-    known = (*door, *admission_names, "default_profile")
-    refuse_unknown(server, known, "server")
+    refuse_unknown(server, (*server_names, *admission_names, "default_profile"), "server")
     models = read_models(data.get("models", []), folder)
     profiles = {
         name: read_profile(table, f"profiles.{name}", [model.id for model in models])

@@ -68,6 +68,8 @@ def folder(tmp_path: Path) -> Path:
     head = 'id = "{0}"\ndescription = "d"\nlicence = "MIT"\n[source]\nrepo = "a/b"\n'
     (manifests / "a.toml").write_text(head.format("snapshot") + 'kind = "snapshot"\n')
     (manifests / "b.toml").write_text(head.format("file") + 'kind = "hub"\nfile = "f.gguf"\n')
+    said = 'engine = "vllm"\n' + head.format("said") + 'kind = "hub"\nfile = "f.gguf"\n'
+    (manifests / "said.toml").write_text(said)
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "config.json").write_text("{}")
     (tmp_path / "one.gguf").write_text("")
@@ -79,6 +81,7 @@ def folder(tmp_path: Path) -> Path:
     [
         ("snapshot", "", "vllm"),
         ("file", "", "llama_cpp"),
+        ("said", "", "vllm"),
         ("{0}/folder", "", "vllm"),
         ("{0}/one.gguf", "", "llama_cpp"),
         ("{0}/absent", "", "llama_cpp"),
@@ -109,6 +112,7 @@ def test_a_model_of_the_registry_alone_gets_its_engine(folder: Path) -> None:
     sources = Sources(Registry(folder))
     assert sources.find("snapshot").engine == "vllm"
     assert sources.find("file").engine == "llama_cpp"
+    assert sources.find("said").engine == "vllm"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from contract.texts import TEXTS
 from quorate.engines.byte_order import ByteOrder, Prefix
-from quorate.engines.llama_cpp import LlamaCppOptions, load
+from quorate.engines.llama_cpp.model import load
+from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.vocabulary import Vocabulary
 from support.gguf_files import smollm2, stories260k
 
@@ -208,7 +209,7 @@ def test_a_vocabulary_keeps_its_byte_order() -> None:
 @pytest.fixture(scope="module", params=[smollm2, stories260k], ids=["smollm2", "stories260k"])
 def real(request: pytest.FixtureRequest) -> Vocabulary:
     path: Path = request.param()
-    model = load(str(path), LlamaCppOptions(sessions=1, kv_tokens=64), 1, lambda share: None)
+    model = load(str(path), LlamaCppOptions(sessions=1, cells=64), 1, lambda share: None)
     vocabulary = model.vocabulary
     model.close()
     return vocabulary

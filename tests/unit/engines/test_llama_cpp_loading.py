@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
+from types import SimpleNamespace
 
 import pytest
+from llama_cpp import llama_cpp as native
 
-from quorate.engines.llama_cpp import LlamaCppOptions, load
+from quorate.engines.llama_cpp.loading import interleaved_prefill_tokens, repacks
+from quorate.engines.llama_cpp.model import load
+from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.errors import ModelUnusable
 from support.gguf_files import BREAKAGES, stories260k, write_broken
 
@@ -42,7 +47,7 @@ def test_a_folder_is_refused(tmp_path):
 
 
 def test_a_kv_cache_that_no_memory_holds_is_refused():
-    options = dataclasses.replace(OPTIONS, kv_tokens=2**30, kv_type_k="f32", kv_type_v="f32")
+    options = dataclasses.replace(OPTIONS, cells=2**30, kv_type_k="f32", kv_type_v="f32")
     with pytest.raises(ModelUnusable, match=r"1073741824 KV cells take .* GB; set cells"):
         load(str(stories260k()), options, 1, ignore)
 
@@ -87,6 +92,59 @@ def test_a_context_beyond_the_models_own_is_cut_to_it():
     model = load(str(stories260k()), options, 1, ignore)
     assert model.facts.context_length == 512
     model.close()
+
+
+AMX = b"CPU : SSE3 = 1 | AVX512 = 1 | AMX_INT8 = 1 | OPENMP = 1 | REPACK = 1 | "
+NO_AMX = b"CPU : SSE3 = 1 | AVX2 = 1 | OPENMP = 1 | REPACK = 1 | "
+OURS = "Wheel-Version: 1.0\nTag: cp311-cp311-linux_x86_64\nBuild: 1nodse\n"
+FROM_ELSEWHERE = "Wheel-Version: 1.0\nTag: cp311-cp311-linux_x86_64\n"
+ANOTHER_BUILD = FROM_ELSEWHERE + "Build: 1nodse2\n"
+
+
+@pytest.mark.parametrize(
+    ("kernels", "wheel", "repack", "expected"),
+    [
+        (AMX, OURS, "auto", True),
+        (AMX, FROM_ELSEWHERE, "auto", False),
+        (AMX, ANOTHER_BUILD, "auto", False),
+        (AMX, None, "auto", False),
+        (NO_AMX, OURS, "auto", True),
+        (NO_AMX, FROM_ELSEWHERE, "auto", True),
+        (AMX, FROM_ELSEWHERE, "on", True),
+        (AMX, OURS, "off", False),
+        (NO_AMX, FROM_ELSEWHERE, "off", False),
+    ],
+)
+def test_weights_are_repacked_unless_the_build_may_crash(
+    monkeypatch, kernels, wheel, repack, expected
+):
+    monkeypatch.setattr(native, "llama_print_system_info", lambda: kernels)
+    installed = SimpleNamespace(read_text={"WHEEL": wheel}.get)
+    monkeypatch.setattr(importlib.metadata, "distribution", {"llama-cpp-python": installed}.get)
+    assert repacks(dataclasses.replace(OPTIONS, repack=repack)) is expected
+
+
+@pytest.mark.parametrize(
+    ("gpus", "gpu_layers", "expected"),
+    [
+        (False, -1, 64),
+        (False, 99, 64),
+        (True, -1, 512),
+        (True, 99, 512),
+        (True, 31, 512),
+        # The output is a layer too.
+        (True, 30, 64),
+        (True, 1, 64),
+        (True, 0, 64),
+    ],
+)
+def test_prompts_are_read_in_larger_chunks_where_gpus_have_all_layers(
+    monkeypatch, gpus, gpu_layers, expected
+):
+    monkeypatch.setattr(native, "llama_supports_gpu_offload", lambda: gpus)
+    monkeypatch.setattr(native, "llama_model_n_layer", lambda model: 30)
+    options = dataclasses.replace(OPTIONS, gpu_layers=gpu_layers)
+    assert interleaved_prefill_tokens(None, options) == expected
 
 
 def test_closing_twice_is_harmless():

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from quorate.engines.llama_cpp import LlamaCppOptions, load
+from quorate.engines.llama_cpp.model import load
+from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.scheduler.contract import Chunk, NoRoom
 from quorate.errors import PromptTooLong, UnsupportedPlan
 from quorate.request import ChatPrompt, Message, TextPrompt
@@ -16,7 +17,7 @@ PROMPTS = ("The capital of France is", "def add(a, b):\n    return", "Once upon 
 
 @pytest.fixture(scope="module")
 def smol():
-    options = LlamaCppOptions(sessions=4, kv_tokens=1024, batch_tokens=128)
+    options = LlamaCppOptions(sessions=4, cells=1024, batch_tokens=128)
     model = load(str(smollm2()), options, 2, lambda share: None)
     yield model
     model.close()

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quorate.engines.llama_cpp import LlamaCppOptions, load
+from quorate.engines.llama_cpp.model import load
+from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.llama_cpp.quantize import main, requantize
 from quorate.engines.scheduler.contract import Chunk
 from quorate.errors import CannotRun, InvalidRequest, ModelUnusable

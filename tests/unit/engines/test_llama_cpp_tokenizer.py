@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from contract.texts import TEXTS as ROUND_TRIPS
-from quorate.engines.llama_cpp import LlamaCppOptions, load
+from quorate.engines.llama_cpp.model import load
+from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.errors import UnsupportedPlan
 from quorate.request import ChatPrompt, Message, TextPrompt
 from support.gguf_files import smollm2, stories260k, write_without_vocabulary
@@ -24,7 +25,7 @@ END_OF_TEXT, IM_START, IM_END = 0, 1, 2
 
 @pytest.fixture(scope="module")
 def smol():
-    model = load(str(smollm2()), LlamaCppOptions(kv_tokens=256), 1, lambda share: None)
+    model = load(str(smollm2()), LlamaCppOptions(cells=256), 1, lambda share: None)
     yield model
     model.close()
 

@@ -133,6 +133,20 @@ def test_a_long_prompt_is_chunked_small_while_another_session_decodes() -> None:
     assert [c.session for c in completed] == [0, 0, 0, 1]
 
 
+def test_the_chunks_of_a_prompt_have_the_size_that_suits_the_model() -> None:
+    class Chunked(RecordingModel):
+        interleaved_prefill_tokens = 5
+
+    model = Chunked(batch_tokens=64)
+    scheduler = Scheduler(model)
+    opened(scheduler, model, 0, 1)
+    scheduler.feed(0, [9])
+    scheduler.step()
+    scheduler.feed(1, prompt(1, 9))
+    drain(scheduler)
+    assert model.calls[1:] == [[(1, 5, False)], [(1, 4, True)]]
+
+
 def test_a_session_that_decoded_a_moment_ago_still_counts_as_decoding() -> None:
     model = RecordingModel(batch_tokens=64)
     scheduler = Scheduler(model, interleaved_prefill_tokens=16)

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.engines.scheduler.contract import Chunk, NoRoom
-from quorate.engines.scripted.loading import load
-from quorate.engines.scripted.model import ScriptedModel
+from quorate.engines.scripted.model import ScriptedModel, load
 from quorate.engines.scripted.options import ScriptedOptions
 from quorate.engines.scripted.tokenizer import (
     BOS,
@@ -23,7 +22,7 @@ from quorate.engines.scripted.tokenizer import (
     IM_START,
     build_vocabulary,
 )
-from quorate.errors import InvalidRequest, ModelUnusable, SettingsError, UnsupportedPlan
+from quorate.errors import InvalidRequest, ModelUnusable, UnsupportedPlan
 from quorate.request import ChatPrompt, Message, TextPrompt
 from support.scripted_models import draw_options, empty_row, fresh_row, scripted_model
 from support.scripted_processes import decode_steps, exit_code
@@ -196,7 +195,7 @@ def test_its_facts_follow_its_options() -> None:
     facts = scripted_model(context_length=100, sessions=3, rewind=False).facts
     assert (facts.context_length, facts.sessions, facts.kv_tokens) == (100, 3, 300)
     assert (facts.capabilities.fork, facts.capabilities.rewind) == (True, False)
-    assert scripted_model(kv_tokens=7).facts.kv_tokens == 7
+    assert scripted_model(cells=7).facts.kv_tokens == 7
 
 
 def chunk(model: ScriptedModel, sequence: int = 0, position: int = 0, count: int = 2) -> Chunk:
@@ -247,7 +246,7 @@ def test_what_it_cannot_do_is_refused() -> None:
 
 
 def test_full_cells_raise_no_room_and_change_nothing() -> None:
-    model = scripted_model(kv_tokens=5)
+    model = scripted_model(cells=5)
     model.decode([chunk(model, count=3)])
     with pytest.raises(NoRoom):
         model.decode([chunk(model, 1, count=3)])
@@ -266,38 +265,14 @@ def test_a_closed_model_refuses_work() -> None:
         model.decode([chunk(model)])
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"sed": 1}, r"models.a.options.sed: unknown key; did you mean seed\?"),
-        ({"zzz": 1}, "models.a.options.zzz: unknown key; known: vocabulary, pieces, seed"),
-        ({"seed": "1"}, "models.a.options.seed: must be an integer, not '1'"),
-        ({"say": 5}, "models.a.options.say: must be a text, not 5"),
-        ({"chat": 1}, "models.a.options.chat: must be true or false, not 1"),
-        ({"sharpness": float("nan")}, "sharpness: must be finite and at least 0, not nan"),
-        ({"confidence": 1}, "confidence: must be from 0 to 0.999999, not 1.0"),
-        ({"sessions": 0}, "sessions: must be finite and at least 1, not 0"),
-        ({"cells": -1}, "cells: must be finite and at least 0, not -1"),
-        ({"vocabulary": "bytes"}, "vocabulary: must be one of letters, words, opaque, not 'bytes'"),
-    ],
-)
-def test_wrong_options_are_refused_by_name(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
-        ScriptedOptions.from_mapping(options, "models.a.options")
-
-
-def test_options_are_read_with_whole_numbers_where_fractions_are_allowed() -> None:
-    options = ScriptedOptions.from_mapping({"sharpness": 2, "seed": 5}, "options")
-    assert options == ScriptedOptions(seed=5, sharpness=2.0)
-    assert type(options.sharpness) is float
-
-
 def test_loading_reports_progress_and_fails_when_told_to() -> None:
     progress: list[float] = []
-    assert load("", {"seed": 1}, 1, progress.append).facts.description == "scripted letters, seed 1"
+    assert load("", ScriptedOptions(seed=1), 1, progress.append).facts.description == (
+        "scripted letters, seed 1"
+    )
     assert progress == [0.0, 1.0]
     with pytest.raises(ModelUnusable, match="the tensors are gone"):
-        load("", {"fail_load": "the tensors are gone"}, 1, progress.append)
+        load("", ScriptedOptions(fail_load="the tensors are gone"), 1, progress.append)
 
 
 def test_a_simulated_crash_kills_the_process_in_that_step_and_only_once(tmp_path: Path) -> None:
@@ -428,7 +403,7 @@ def test_breaches_of_the_contract_of_generations_are_refused() -> None:
 
 
 def test_a_generation_needs_cells_like_everyone() -> None:
-    model = scripted_model(generate=True, kv_tokens=4)
+    model = scripted_model(generate=True, cells=4)
     model.generate(0, 0, [9, 8, 7], draw_options())
     with pytest.raises(NoRoom):
         model.decode([Chunk(1, 0, [9, 8], None)])

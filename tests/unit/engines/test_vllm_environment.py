@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from quorate.engines.registry import process_environment
 from quorate.engines.vllm import environment
-from quorate.engines.worker.builders import process_environment
 
 
 def test_the_openmp_library_stands_before_what_is_loaded_already(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_without_the_library_nothing_is_set(tmp_path: Path) -> None:
     assert environment.of_the_process({"LD_PRELOAD": "/a.so"}, tmp_path / "none.so") == {}
 
 
-@pytest.mark.parametrize("engine", ["llama_cpp", "scripted"])
+@pytest.mark.parametrize("engine", ["llama_cpp", "scripted", "unknown"])
 def test_other_engines_need_nothing(engine: str) -> None:
     assert process_environment(engine, {}) == {}
 

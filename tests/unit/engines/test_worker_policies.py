@@ -4,12 +4,10 @@ import signal
 
 import pytest
 
-from quorate.engines.worker.builders import ENGINE_NAMES, find_builder
 from quorate.engines.worker.causes import exit_cause
 from quorate.engines.worker.process import worker_environment
 from quorate.engines.worker.restarts import FailureHistory, backoff_seconds
 from quorate.engines.worker.stalls import StallClock
-from quorate.errors import SettingsError
 
 TRACEBACK = ["Traceback (most recent call last):", '  File "x.py", line 1', "ValueError: no", ""]
 
@@ -84,14 +82,6 @@ def test_time_in_which_the_coordinator_itself_was_stopped_hardly_counts():
     clock.look(0.0, marker=1, waiting=True)
 
     assert clock.look(3600.0, marker=1, waiting=True) == 2.0
-
-
-def test_an_unknown_engine_is_refused_with_the_known_ones():
-    assert ENGINE_NAMES == ("llama_cpp", "scripted", "vllm")
-    with pytest.raises(
-        SettingsError, match="no engine named 'x'; known: llama_cpp, scripted, vllm"
-    ):
-        find_builder("x")
 
 
 def test_a_worker_gets_its_threads_and_stays_off_the_network_whatever_is_set_outside():

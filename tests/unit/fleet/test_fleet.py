@@ -8,7 +8,8 @@ import pytest
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.statuses import WorkerPhase
 from quorate.errors import ModelUnusable, NotFound, SettingsError, Unavailable
-from quorate.fleet.fleet import Fleet, ModelSource
+from quorate.fleet.fleet import Fleet
+from quorate.fleet.life_cycle import ModelSource
 from quorate.fleet.status import ModelState
 from support.managed_engines import (
     Cast,

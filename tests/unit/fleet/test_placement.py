@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.engines.worker.affinity import pin_all_threads
-from quorate.fleet.placement import available_cores, cgroup_quota, divide_cores
+from quorate.fleet.placement import Placement, available_cores, cgroup_quota, divide_cores
 
 
 @pytest.mark.parametrize(
@@ -90,3 +90,20 @@ def test_without_proc_the_calling_thread_is_pinned(monkeypatch):
     pin_all_threads([1])
 
     assert pinned == [(threading.get_native_id(), {1})]
+
+
+def test_models_are_told_their_cores_when_they_change_and_in_the_order_they_were_added() -> None:
+    told: list[tuple[str, tuple[int, ...]]] = []
+    placement = Placement((0, 1, 2, 3))
+    for model, wanted in (("a", None), ("b", 1), ("c", None)):
+        placement.add(model, wanted, lambda cores, model=model: told.append((model, cores)))
+    assert placement.enter("c") == (0, 1, 2, 3)
+    assert placement.enter("b") == (0,)
+    assert told == [("c", (0, 1, 2, 3)), ("b", (0,)), ("c", (1, 2, 3))]
+    told.clear()
+    assert placement.enter("a") == (1, 2)
+    assert told == [("a", (1, 2)), ("c", (3,))]
+    told.clear()
+    placement.leave("c")
+    placement.leave("c")
+    assert told == [("a", (1, 2, 3))]

@@ -6,6 +6,7 @@ import pytest
 
 from quorate_registry.errors import ManifestError
 from quorate_registry.manifest import (
+    FileKind,
     HubSource,
     Manifest,
     PackageSource,
@@ -18,11 +19,12 @@ ORIGIN = Path("/manifests/tiny.toml")
 HEAD = 'id = "tiny"\ndescription = "A tiny model"\nlicence = "MIT"\n'
 HUB = '[source]\nkind = "hub"\nrepo = "someone/tiny"\nfile = "a/tiny.gguf"\n'
 SNAPSHOT = '[source]\nkind = "snapshot"\nrepo = "someone/tiny"\n'
+ENGINES = {"llama_cpp": FileKind.GGUF, "vllm": FileKind.CHECKPOINT}
 
 
 def refused(text: str) -> ManifestError:
     with pytest.raises(ManifestError) as caught:
-        parse_manifest(text, ORIGIN)
+        parse_manifest(text, ORIGIN, ENGINES)
     assert str(ORIGIN) in str(caught.value)
     assert "\n" not in str(caught.value)
     return caught.value
@@ -35,7 +37,7 @@ def test_a_full_hub_manifest_is_read() -> None:
         + HUB
         + f'revision = "v1"\nsha256 = "{"a" * 64}"\nsize_bytes = 12\n'
     )
-    assert parse_manifest(text, ORIGIN) == Manifest(
+    assert parse_manifest(text, ORIGIN, ENGINES) == Manifest(
         id="tiny",
         description="A tiny model",
         licence="MIT",
@@ -69,7 +71,7 @@ def test_a_snapshot_is_read() -> None:
     manifest = parse_manifest(text, ORIGIN)
     assert manifest.source == SnapshotSource("someone/tiny", "v1", ("m*", "*.json"), 9)
     assert parse_manifest(HEAD + SNAPSHOT, ORIGIN).source == SnapshotSource("someone/tiny")
-    assert parse_manifest(HEAD + 'engine = "vllm"\n' + SNAPSHOT, ORIGIN).engine == "vllm"
+    assert parse_manifest(HEAD + 'engine = "vllm"\n' + SNAPSHOT, ORIGIN, ENGINES).engine == "vllm"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from quorate_registry import (
     BrokenFile,
     CheckpointFacts,
     ChecksumMismatch,
+    FileKind,
+    ManifestError,
     ModelNotPresent,
     ModelState,
     NotRemovable,
@@ -23,6 +25,7 @@ from quorate_registry.manifest import HubSource, SnapshotSource
 from support.loopback_hub import LoopbackHub
 from support.pulls import FIRST, SECOND
 
+GGUF, CHECKPOINT = FileKind.GGUF, FileKind.CHECKPOINT
 HUB_MANIFEST = """
 id = "tiny"
 description = "A tiny model"
@@ -238,12 +241,12 @@ def test_a_checkpoint_is_pulled_resolved_inspected_and_removed(
 ) -> None:
     size = sum(map(len, tiny_checkpoint.values()))
     entry = snapshots.get("tiny")
-    assert (entry.state, entry.engine, entry.size_bytes) == (ModelState.AVAILABLE, "vllm", None)
+    assert (entry.state, entry.kind, entry.size_bytes) == (ModelState.AVAILABLE, CHECKPOINT, None)
     folder = snapshots.pull("tiny")
     entry = snapshots.get("tiny")
     assert (entry.state, entry.path, entry.size_bytes) == (ModelState.PULLED, folder, size)
     resolved = snapshots.resolve("tiny")
-    assert (resolved.id, resolved.path, resolved.engine) == ("tiny", folder, "vllm")
+    assert (resolved.id, resolved.path, resolved.kind) == ("tiny", folder, CHECKPOINT)
     facts = snapshots.inspect("tiny")
     assert isinstance(facts, CheckpointFacts)
     assert (facts.file_bytes, facts.parameters) == (size, 1536)
@@ -324,38 +327,45 @@ def test_a_manifest_may_name_a_folder_of_ones_own(
     )
     entry = registry.get("own")
     size = sum(path.stat().st_size for path in checkpoint.iterdir())
-    assert (entry.state, entry.engine, entry.size_bytes) == (ModelState.INSTALLED, "vllm", size)
+    assert (entry.state, entry.kind, entry.size_bytes) == (ModelState.INSTALLED, CHECKPOINT, size)
     assert not registry.verify("own").pinned
 
 
 @pytest.mark.parametrize(
-    ("name", "engine"),
+    ("name", "kind"),
     [
-        ("tiny", "llama_cpp"),
-        ("local", "llama_cpp"),
-        ("absent", "llama_cpp"),
-        ("qwen3-8b", "llama_cpp"),
-        ("qwen3-8b-bf16", "vllm"),
-        ("said", "vllm"),
-        ("{checkpoint}", "vllm"),
-        ("{checkpoint}/config.json", "llama_cpp"),
-        ("/no/where", "llama_cpp"),
-        ("/no/where.gguf", "llama_cpp"),
+        ("tiny", GGUF),
+        ("local", GGUF),
+        ("absent", GGUF),
+        ("qwen3-8b", GGUF),
+        ("qwen3-8b-bf16", CHECKPOINT),
+        ("{checkpoint}", CHECKPOINT),
+        ("{checkpoint}/config.json", GGUF),
+        ("/no/where", GGUF),
+        ("/no/where.gguf", GGUF),
     ],
 )
-def test_the_engine_goes_by_what_the_model_is_unless_its_manifest_says(
-    registry: Registry, home: Path, checkpoint: Path, name: str, engine: str
+def test_the_kind_of_files_goes_by_what_the_model_is(
+    registry: Registry, checkpoint: Path, name: str, kind: FileKind
 ) -> None:
-    said = HUB_MANIFEST.replace('id = "tiny"', 'id = "said"\nengine = "vllm"')
-    (home / "models.d" / "said.toml").write_text(said)
-    assert registry.default_engine(name.format(checkpoint=checkpoint)) == engine
+    assert registry.kind(name.format(checkpoint=checkpoint)) is kind
 
 
-def test_the_engine_of_what_is_unknown_is_refused(registry: Registry) -> None:
+def test_the_kind_of_what_is_unknown_is_refused(registry: Registry) -> None:
     with pytest.raises(UnknownModel):
-        registry.default_engine("nothing")
+        registry.kind("nothing")
     with pytest.raises(ModelNotPresent, match="is not a usable path"):
-        registry.default_engine("~nobody-here/a")
+        registry.kind("~nobody-here/a")
+
+
+def test_manifests_name_engines_that_there_are(home: Path) -> None:
+    (home / "models.d").mkdir(parents=True)
+    said = HUB_MANIFEST.replace('id = "tiny"', 'id = "said"\nengine = "one"')
+    (home / "models.d" / "said.toml").write_text(said)
+    assert Registry(home).get("said").manifest.engine == "one"
+    assert Registry(home, engines={"one": GGUF}).get("said").manifest.engine == "one"
+    with pytest.raises(ManifestError, match="must be one of two, not 'one'"):
+        Registry(home, engines={"two": GGUF}).list()
 
 
 def test_looking_around_creates_no_folders(tmp_path: Path) -> None:

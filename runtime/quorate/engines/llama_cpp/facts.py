@@ -21,8 +21,8 @@ def gather_facts(
 ) -> ModelFacts:
     """Describes a model whose context is open, and what its tokenizer puts before a text."""
     kv_tokens: int = native.llama_n_ctx(context)
-    # Recurrent state has no cells to share or to drop, only a whole to keep.
-    has_cells = not (
+    # Recurrent state has no KV tokens to share or to drop, only a whole to keep.
+    has_kv_tokens = not (
         native.llama_model_is_recurrent(weights) or native.llama_model_is_hybrid(weights)
     )
     return ModelFacts(
@@ -32,11 +32,11 @@ def gather_facts(
         kv_tokens=kv_tokens,
         capabilities=Capabilities(
             chat=native.llama_model_chat_template(weights, None) is not None,
-            fork=has_cells,
-            rewind=has_cells,
+            fork=has_kv_tokens,
+            rewind=has_kv_tokens,
         ),
         memory_bytes=native.llama_model_size(weights) + kv_cache_bytes(weights, options, kv_tokens),
-        shares_kv=has_cells,
+        shares_kv=has_kv_tokens,
         space_prefix=space_prefix,
     )
 

@@ -14,6 +14,7 @@ from quorate.engines.llama_cpp.header import check_header
 from quorate.engines.llama_cpp.memory import check_kv_cache
 from quorate.engines.llama_cpp.native_log import LOG
 from quorate.engines.llama_cpp.options import CONTEXT_LENGTH_CAP, LlamaCppOptions
+from quorate.engines.scheduler.contract import CPU_PREFILL_TOKENS, GPU_PREFILL_TOKENS
 from quorate.errors import ModelUnusable
 
 SCORED_TOKENS = 32
@@ -69,7 +70,7 @@ def load_weights(
     params.main_gpu = options.main_gpu
     params.split_mode = _SPLIT_MODES[options.split_mode]
     params.load_mode = _LOAD_MODES[options.use_mmap, options.use_mlock]
-    params.use_extra_bufts = _repacks(options)
+    params.use_extra_bufts = repacks(options)
     params.progress_callback = progress.callback
     if shares is not None:
         params.tensor_split = shares
@@ -86,9 +87,33 @@ def load_weights(
     return model  # type: ignore[no-any-return]
 
 
+def repacks(options: LlamaCppOptions) -> bool:
+    """Whether the weights are repacked into the layout that suits this CPU best.
+
+    Compilers drop most stores to ggml's tile configuration, whose address only an AMX instruction
+    reads, and the first matrix product then ends the process (llama.cpp issue 20824, and pull
+    request 26954, which is open). Builds that keep them are known by the tag of their wheel.
+    """
+    if options.repack == "auto":
+        has_amx_kernels = b"AMX_INT8 = 1" in native.llama_print_system_info()
+        return not has_amx_kernels or _keeps_tile_stores()
+    return options.repack == "on"
+
+
 def most_outputs(options: LlamaCppOptions) -> int:
     """Rows of logits of one decode call: one for each session, or a few for a scored text."""
     return max(options.sessions, min(SCORED_TOKENS, options.batch_tokens))
+
+
+def interleaved_prefill_tokens(model: ctypes.c_void_p, options: LlamaCppOptions) -> int:
+    """Prompt tokens of one decode call while others decode.
+
+    A step takes as long as its slowest layers, so that one layer left to the CPU makes it a CPU's.
+    llama.cpp counts the output as a layer of its own.
+    """
+    layers = native.llama_model_n_layer(model) + 1
+    on_gpus = native.llama_supports_gpu_offload() and not 0 <= options.gpu_layers < layers
+    return GPU_PREFILL_TOKENS if on_gpus else CPU_PREFILL_TOKENS
 
 
 def context_length(model: ctypes.c_void_p, options: LlamaCppOptions) -> int:
@@ -155,19 +180,6 @@ class _Progress:
     def raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
-
-
-def _repacks(options: LlamaCppOptions) -> bool:
-    """Whether the weights are repacked.
-
-    Compilers drop most stores to ggml's tile configuration, whose address only an AMX instruction
-    reads, and the first matrix product then ends the process (llama.cpp issue 20824, and pull
-    request 26954, which is open). Builds that keep them are known by the tag of their wheel.
-    """
-    if options.repack == "auto":
-        has_amx_kernels = b"AMX_INT8 = 1" in native.llama_print_system_info()
-        return not has_amx_kernels or _keeps_tile_stores()
-    return options.repack == "on"
 
 
 def _keeps_tile_stores() -> bool:

@@ -17,7 +17,12 @@ from llama_cpp import llama_cpp as native
 from quorate.engines.contract import LogProbs, ModelFacts
 from quorate.engines.llama_cpp.batch import TokenBatch
 from quorate.engines.llama_cpp.facts import gather_facts
-from quorate.engines.llama_cpp.loading import load_weights, most_outputs, open_context
+from quorate.engines.llama_cpp.loading import (
+    interleaved_prefill_tokens,
+    load_weights,
+    most_outputs,
+    open_context,
+)
 from quorate.engines.llama_cpp.log_softmax import LogSoftmax, NonFiniteLogits
 from quorate.engines.llama_cpp.native_log import LOG
 from quorate.engines.llama_cpp.options import LlamaCppOptions
@@ -89,6 +94,7 @@ class LlamaCppModel:
             tokenizer, _chat_template(weights), self._subject, self._facts.context_length
         )
         self._most_outputs = most_outputs(options)
+        self._interleaved_prefill_tokens = interleaved_prefill_tokens(weights, options)
         self._scored_row: LogProbs = np.empty(len(self._vocabulary), np.float32)
 
     @property
@@ -107,6 +113,11 @@ class LlamaCppModel:
         return self._batch_tokens
 
     @property
+    def interleaved_prefill_tokens(self) -> int:
+        """Prompt tokens that suit one decode call while others decode."""
+        return self._interleaved_prefill_tokens
+
+    @property
     def most_outputs(self) -> int:
         """Most rows of log-probs one decode call computes."""
         return self._most_outputs
@@ -123,7 +134,7 @@ class LlamaCppModel:
         """Runs one batch and writes to each chunk's ``output``, ``sums`` and ``scores``.
 
         Raises:
-            NoRoom: No KV cells for these tokens; nothing was changed.
+            NoRoom: No KV cache is left for these tokens; nothing was changed.
             DecodeFailed: The native library failed, or the model produced NaN.
         """
         last_indices = self._batch.fill(chunks)

@@ -30,8 +30,8 @@ class LlamaCppOptions:
             ``CONTEXT_LENGTH_CAP``. Never more than the model was trained for.
         sessions: Sessions that can be open at once. A byte-exact vote takes one for each
             hypothesis of its beam.
-        cells: KV cells shared by all sessions; 0 takes ``context_length``, which is one full
-            session or several shorter ones. They are allocated at load.
+        cells: KV tokens that all sessions may hold together; 0 takes ``context_length``, which is
+            one full session or several shorter ones. They are allocated at load.
         batch_tokens: Most tokens of one decode call; raised to ``sessions`` where that is more.
         gpu_layers: Layers kept on GPUs; -1 is all of them. Without a GPU build it has no effect.
         main_gpu: The GPU used when ``split_mode`` is ``none``.
@@ -67,15 +67,7 @@ class LlamaCppOptions:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> LlamaCppOptions:
-        """Reads options as they stand in a configuration file.
-
-        Args:
-            mapping: Option names and values.
-            where: Where they stand, for messages, such as ``models.a.options``.
-
-        Raises:
-            SettingsError: An unknown name, a wrong type or a value out of range.
-        """
+        """See ``EngineOptions``."""
         options = read_options(cls, mapping, where)
         if options.kv_type_v == "q8_0" and options.flash_attention == "off":
             raise SettingsError(

@@ -25,13 +25,6 @@ from quorate.engines.scheduler.prefix_cache import PrefixCache
 from quorate.engines.scheduler.sequences import Held, SequencePool
 from quorate.engines.scheduler.session_table import UNBOUND, Entry
 
-INTERLEAVED_PREFILL_TOKENS = 64
-"""Prompt tokens in one decode call while others decode.
-
-On CPUs a call of 64 tokens is already near the full prefill rate and lasts a few times as long as
-one of a single token: a small stall for those who decode, and hardly a loss for the prompt.
-"""
-
 _SHORT_FEED_TOKENS = 8
 # A session counts as decoding for as many calls as prefill would need, in small chunks, for what
 # one full batch takes: members of an ensemble wait for the slowest and so miss some calls.
@@ -60,7 +53,8 @@ class Scheduler:
         model: The model, with nothing in its KV cache.
         cache: Where the sequences of closed sessions wait to be reused; ``NoPrefixCache`` switches
             that off. A fresh ``PrefixCache`` by default.
-        interleaved_prefill_tokens: See ``INTERLEAVED_PREFILL_TOKENS``.
+        interleaved_prefill_tokens: Prompt tokens in one decode call while others decode; None takes
+            what suits the model.
         clock: Monotonic time in seconds.
     """
 
@@ -69,9 +63,11 @@ class Scheduler:
         model: BatchModel,
         *,
         cache: PrefixCache | None = None,
-        interleaved_prefill_tokens: int = INTERLEAVED_PREFILL_TOKENS,
+        interleaved_prefill_tokens: int | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        if interleaved_prefill_tokens is None:
+            interleaved_prefill_tokens = model.interleaved_prefill_tokens
         if interleaved_prefill_tokens < 1:
             raise ValueError(f"prefill chunks of {interleaved_prefill_tokens} tokens")
         self._model = model

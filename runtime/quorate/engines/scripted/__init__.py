@@ -5,9 +5,3 @@ computing them (batched or alone, chunked, forked, rewound, from a cache) must g
 It checks its caller like a debug build would, and can be told to fail in every way a real model
 fails. It knows no language.
 """
-
-from __future__ import annotations
-
-from quorate.engines.scripted.options import ScriptedOptions
-
-__all__ = ["ScriptedOptions"]

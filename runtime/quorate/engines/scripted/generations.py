@@ -1,4 +1,4 @@
-"""Generations of a scripted model: what each has still to read, and what it drew last."""
+"""Generations of a scripted model: what each has still to read, and what it sampled last."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from quorate.engines.contract import EngineSampling, LogProbs
 from quorate.engines.scheduler.contract import Advance
-from quorate.engines.scripted.drawing import Draw
+from quorate.engines.scripted.sampling import Sampler
 
 
 @dataclass(slots=True)
@@ -17,17 +17,17 @@ class _Generation:
     """One of them.
 
     Attributes:
-        unread: The prompt, later the token that was drawn last; empty once it is finished.
-        room: Tokens that it may still draw.
+        unread: The prompt, later the token that was sampled last; empty once it is finished.
+        remaining: Tokens that it may still sample.
     """
 
-    draw: Draw
+    sampler: Sampler
     unread: list[int]
-    room: int
+    remaining: int
 
 
 class Generations:
-    """Each draws one token in every decode call.
+    """Each samples one token in every decode call.
 
     Args:
         write: Writes the log-probs of the token after a context.
@@ -57,15 +57,15 @@ class Generations:
 
     def start(self, sequence: int, tokens: Sequence[int], options: EngineSampling) -> None:
         """Goes on behind these tokens from the next decode call on."""
-        draw = Draw(options)
-        self._running[sequence] = _Generation(draw, list(tokens), options.max_tokens)
+        sampler = Sampler(options)
+        self._running[sequence] = _Generation(sampler, list(tokens), options.max_tokens)
 
     def end(self, sequence: int) -> None:
         """Ends one, if it is there."""
         self._running.pop(sequence, None)
 
     def step(self, sequences: Sequence[list[int]]) -> None:
-        """Has each read and draw.
+        """Has each read and sample.
 
         Args:
             sequences: The tokens of every sequence; what is read is appended.
@@ -75,15 +75,15 @@ class Generations:
                 self._advances.append(self._advance(sequence, generation, sequences[sequence]))
 
     def take(self) -> list[Advance]:
-        """What was drawn since it was last asked."""
+        """What was sampled since it was last asked."""
         taken, self._advances = self._advances, []
         return taken
 
     def _advance(self, sequence: int, generation: _Generation, held: list[int]) -> Advance:
         held.extend(generation.unread)
         self._write(held, self._row)
-        drawn = generation.draw(self._row)
-        generation.room -= 1
-        finished = drawn.token in self._ending or not generation.room
-        generation.unread = [] if finished else [drawn.token]
-        return Advance(sequence, [drawn], finished)
+        sampled = generation.sampler(self._row)
+        generation.remaining -= 1
+        finished = sampled.token in self._ending or not generation.remaining
+        generation.unread = [] if finished else [sampled.token]
+        return Advance(sequence, [sampled], finished)

@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from quorate.engines.contract import Capabilities, EngineSampling, ModelFacts
-from quorate.engines.scheduler.contract import Advance, Chunk, NoRoom
+from quorate.engines.scheduler.contract import CPU_PREFILL_TOKENS, Advance, Chunk, NoRoom
 from quorate.engines.scripted.distribution import Distribution
 from quorate.engines.scripted.faults import SimulatedFaults
 from quorate.engines.scripted.generations import Generations
 from quorate.engines.scripted.options import ScriptedOptions
 from quorate.engines.scripted.tokenizer import Tokenizer, build_vocabulary
 from quorate.engines.vocabulary import Vocabulary
-from quorate.errors import UnsupportedPlan
+from quorate.errors import ModelUnusable, UnsupportedPlan
 from quorate.request import ChatPrompt, Prompt
 
 _SCORED_TOKENS = 8
+
+
+def load(
+    path: str, options: ScriptedOptions, threads: int, on_progress: Callable[[float], None]
+) -> ScriptedModel:
+    """Makes the model the options describe.
+
+    Args:
+        path: Unused: there are no weights.
+        options: Already validated.
+        threads: Unused: nothing is computed.
+        on_progress: Called with 0.0 and 1.0.
+
+    Raises:
+        ModelUnusable: ``fail_load`` says so.
+    """
+    on_progress(0.0)
+    if options.fail_load:
+        raise ModelUnusable("scripted model", options.fail_load)
+    model = ScriptedModel(options)
+    on_progress(1.0)
+    return model
 
 
 class ScriptedModel:
     """A ``BatchModel`` whose KV cache is the list of tokens of each sequence.
 
     Every breach of the ``BatchModel`` contract by its caller is a ``ValueError`` that says what was
-    wrong, and leaves the model as it was. Cells are counted per sequence: none are shared.
+    wrong, and leaves the model as it was. KV tokens are counted per sequence: none are shared.
     """
 
     def __init__(self, options: ScriptedOptions) -> None:
@@ -62,6 +84,11 @@ class ScriptedModel:
     def batch_tokens(self) -> int:
         """Most tokens one decode call takes."""
         return self._options.batch_tokens
+
+    @property
+    def interleaved_prefill_tokens(self) -> int:
+        """That of CPUs."""
+        return CPU_PREFILL_TOKENS
 
     @property
     def most_outputs(self) -> int:
@@ -120,7 +147,7 @@ class ScriptedModel:
         """See ``BatchModel.copy``.
 
         Raises:
-            NoRoom: The copy needs more cells than are free; nothing was changed.
+            NoRoom: The copy needs more KV tokens than are free; nothing was changed.
         """
         if not self._options.fork:
             raise ValueError("this model cannot fork")

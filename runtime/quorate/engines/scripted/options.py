@@ -25,12 +25,12 @@ class ScriptedOptions:
         confidence: Probability of the next token of ``say``, in [0, 0.999999].
         context_length: Most tokens of one session.
         sessions: Sessions that can be open at once.
-        cells: KV cells shared by all sessions; 0 is enough for all of them at full length.
+        cells: KV tokens that all sessions may hold together; 0 is enough for all at full length.
         batch_tokens: Most tokens of one decode call.
         chat: Whether it has a chat template.
         fork: Whether it can fork sessions.
         rewind: Whether it can forget a part of a session.
-        generate: Whether it can draw tokens by itself; see ``drawing`` for what it looks at.
+        generate: Whether it can sample tokens by itself; see ``sampling`` for what it looks at.
         step_delay_ms: Simulated compute of every decode call.
         fail_load: Simulated failure: loading ends with this message.
         crash_after_steps: Simulated failure: SIGKILL of the own process in this step; 0 never.
@@ -63,13 +63,5 @@ class ScriptedOptions:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> ScriptedOptions:
-        """Reads options as they stand in a configuration file.
-
-        Args:
-            mapping: Option names and values.
-            where: Where they stand, for messages, such as ``models.a.options``.
-
-        Raises:
-            SettingsError: An unknown name, a wrong type or a value out of range.
-        """
+        """See ``EngineOptions``."""
         return read_options(cls, mapping, where)

@@ -1,7 +1,9 @@
 """vLLM's engine core inside this process, driven step by step.
 
 The core is what vLLM's own front ends drive. Here there is none of them: no tokenizer, no text, no
-second process, no event loop; a step is a call, and the caller decides what it contains.
+second process, no event loop; a step is a call, and the caller decides what it contains. Driven
+through ``AsyncLLM``, whose core has a process of its own, a token crosses two processes and two
+event loops each way, and eight sessions fell out of step (0.57 of plain generation, measured).
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class Core:
 
     @property
     def blocks(self) -> tuple[int, int]:
-        """Number of KV blocks, of which one is never used, and the cells of each."""
+        """Number of KV blocks, of which one is never used, and the KV tokens of each."""
         cache = self._core.vllm_config.cache_config
         return int(cache.num_gpu_blocks), int(cache.block_size)
 
@@ -47,7 +49,7 @@ class Core:
     def feed(self, request: str, tokens: Sequence[int], params: SamplingParams) -> None:
         """Begins a request that can be fed again, or feeds one.
 
-        The token that vLLM draws at the end of a feed is replaced by what is fed next.
+        The token that vLLM samples at the end of a feed is replaced by what is fed next.
         """
         self._add(request, tokens, params, resumable=True)
 

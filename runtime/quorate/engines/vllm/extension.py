@@ -22,7 +22,7 @@ class WorkerExtension:
 
         Control tokens that do not end generation have no place in a vote, nor have the ids with
         which the embedding is filled up. To leave them out of the logits leaves them out of rows,
-        of scores and of what vLLM draws alike.
+        of scores and of what vLLM samples alike.
         """
         if not ids:
             return

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quorate.engines.sizes import size_label
-from quorate.engines.vllm.board import Board
+from quorate.engines.vllm.captured_rows import CapturedRows
 from quorate.engines.vllm.checkpoint import count_weights, weight_bytes
 from quorate.engines.vllm.core import Core
+from quorate.engines.vllm.logits_capture import ADDRESS_VARIABLE
 from quorate.engines.vllm.options import VllmOptions
 from quorate.engines.vllm.planning import EnginePlan
 from quorate.engines.vllm.requests import row_params
-from quorate.engines.vllm.tap import ADDRESS_VARIABLE
 from quorate.engines.vllm.tokenizer import CheckpointTokenizer
 from quorate.errors import ModelUnusable
 
@@ -29,8 +29,8 @@ class Loaded:
         core: The engine.
         plan: How it was configured.
         tokenizer: Its tokens.
-        board: Where its rows appear.
-        cells: KV cells that sessions may fill together.
+        rows: Where its log-probs appear.
+        kv_tokens: KV tokens that sessions may hold together.
         description: Such as ``llama 135M bfloat16``.
         memory_bytes: Weights and KV cache.
     """
@@ -38,7 +38,7 @@ class Loaded:
     core: Core
     plan: EnginePlan
     tokenizer: CheckpointTokenizer
-    board: Board
+    rows: CapturedRows
     kv_tokens: int
     description: str
     memory_bytes: int
@@ -62,14 +62,16 @@ def load_checkpoint(
     tokenizer = CheckpointTokenizer(path)
     vocabulary = tokenizer.vocabulary
     plan = EnginePlan(path, options)
-    board = Board.create(options.sessions, len(vocabulary), vocabulary.byte_order.ids.tolist())
-    os.environ[ADDRESS_VARIABLE] = board.address
+    rows = CapturedRows.create(
+        options.sessions, len(vocabulary), vocabulary.byte_order.ids.tolist()
+    )
+    os.environ[ADDRESS_VARIABLE] = rows.address
     on_progress(_PLANNED)
     core = Core(plan.config)
     on_progress(_RUNNING)
     padding = range(len(vocabulary), plan.vocabulary_size)
     core.call("quorate_silence", [*sorted(vocabulary.silent), *padding])
-    _try_out(core)
+    _warm_up(core)
     blocks, size = core.blocks
     kv_tokens = plan.kv_tokens or (blocks - 1 - options.sessions) * size
     if kv_tokens < 1:
@@ -81,20 +83,23 @@ def load_checkpoint(
         core,
         plan,
         tokenizer,
-        board,
+        rows,
         kv_tokens,
-        f"{plan.family} {size_label(count_weights(path))} {plan.precision}",
-        weight_bytes(path) + int(blocks * size * plan.cell_bytes),
+        f"{plan.model_type} {size_label(count_weights(path))} {plan.precision}",
+        weight_bytes(path) + int(blocks * size * plan.kv_token_bytes),
     )
 
 
-def _try_out(core: Core) -> None:
-    """Runs a step. What this machine has no kernel for shows now, and not in a user's first answer.
+def _warm_up(core: Core) -> None:
+    """Runs a step before the model counts as loaded.
+
+    What this machine has no kernel for shows now. Otherwise it would in a user's first answer, and
+    restart the worker for ever.
 
     Raises:
         Exception: Whatever vLLM raises.
     """
-    core.feed("trial", [0], row_params(0, True))
+    core.feed("warm-up", [0], row_params(0, True))
     while not core.step():
         pass
-    core.abort("trial")
+    core.abort("warm-up")

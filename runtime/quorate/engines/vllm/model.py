@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from quorate.engines.contract import Capabilities, EngineSampling, ModelFacts, SampledToken
 from quorate.engines.prompt_encoding import PromptEncoder
-from quorate.engines.scheduler.contract import Advance, Chunk
+from quorate.engines.scheduler.contract import (
+    CPU_PREFILL_TOKENS,
+    GPU_PREFILL_TOKENS,
+    Advance,
+    Chunk,
+)
 from quorate.engines.vllm.core import StepFailed
 from quorate.engines.vllm.loading import Loaded
-from quorate.engines.vllm.requests import drawing_params, row_params, scoring_params
+from quorate.engines.vllm.requests import row_params, sampling_params, scoring_params
 from quorate.engines.vocabulary import Vocabulary
 from quorate.request import Prompt
 
@@ -55,7 +60,7 @@ class VllmModel:
         self._core = loaded.core
         self._sequences = [_Sequence() for _ in range(sessions)]
         self._requests_made = 0
-        # Sequences by the requests that draw for them.
+        # Sequences by the requests that sample for them.
         self._generating: dict[str, int] = {}
         self._advances: list[Advance] = []
         template = loaded.tokenizer.chat_template
@@ -88,6 +93,11 @@ class VllmModel:
     def batch_tokens(self) -> int:
         """Most tokens one decode call takes."""
         return self._loaded.plan.batch_tokens
+
+    @property
+    def interleaved_prefill_tokens(self) -> int:
+        """Prompt tokens that suit one decode call while others decode."""
+        return CPU_PREFILL_TOKENS if self._loaded.plan.on_cpu else GPU_PREFILL_TOKENS
 
     @property
     def most_outputs(self) -> int:
@@ -124,14 +134,14 @@ class VllmModel:
     ) -> None:
         """See ``BatchModel``.
 
-        A request of its own: one that was fed before would draw with the seed it began with.
+        A request of its own: one that was fed before would sample with the seed it began with.
         """
         held = self._sequences[sequence]
         self._end(held)
         held.tokens.extend(tokens)
         held.request = self._new_request()
         self._generating[held.request] = sequence
-        params = drawing_params(options, self.vocabulary.end_of_generation)
+        params = sampling_params(options, self.vocabulary.end_of_generation)
         self._core.add(held.request, held.tokens, params)
 
     def drawn(self) -> Sequence[Advance]:
@@ -179,7 +189,7 @@ class VllmModel:
 
     def _deliver(self, chunk: Chunk, output: EngineCoreOutput) -> None:
         if chunk.output is not None:
-            self._loaded.board.read(chunk.sequence, chunk.output, chunk.sums)
+            self._loaded.rows.read(chunk.sequence, chunk.output, chunk.sums)
             if math.isnan(chunk.output[0]):
                 raise StepFailed(f"{self._subject}: the model produced no numbers")
         if chunk.scores is not None:
@@ -193,7 +203,7 @@ class VllmModel:
             scored = output.new_prompt_logprobs_tensors
             chunk.scores[:inside] = scored.logprobs[-inside:, 0].numpy()
         if len(chunk.targets) > inside:
-            row = self._loaded.board.rows[chunk.sequence]
+            row = self._loaded.rows.row(chunk.sequence)
             chunk.scores[inside] = row[chunk.targets[inside]]
 
     def _advance(self, output: EngineCoreOutput) -> None:
@@ -202,7 +212,7 @@ class VllmModel:
         self._advances.append(
             Advance(
                 self._generating[output.request_id],
-                _drawn(output.new_token_ids, output.new_logprobs),
+                _sampled(output.new_token_ids, output.new_logprobs),
                 finished,
                 stats.num_cached_tokens if stats is not None else 0,
             )
@@ -222,9 +232,9 @@ class VllmModel:
         held.request = ""
 
 
-def _drawn(tokens: Sequence[int], logprobs: Any) -> list[SampledToken]:
+def _sampled(tokens: Sequence[int], logprobs: Any) -> list[SampledToken]:
     """Tokens with their log-probs: the first column is the token's own, the others the best."""
-    drawn = []
+    sampled = []
     for token, ids, values in zip(
         tokens, logprobs.logprob_token_ids, logprobs.logprobs, strict=True
     ):
@@ -233,5 +243,5 @@ def _drawn(tokens: Sequence[int], logprobs: Any) -> list[SampledToken]:
             for one, value in zip(ids[1:], values[1:], strict=True)
             if value > -math.inf
         ]
-        drawn.append(SampledToken(token, float(values[0]), top))
-    return drawn
+        sampled.append(SampledToken(token, float(values[0]), top))
+    return sampled

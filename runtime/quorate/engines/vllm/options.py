@@ -26,8 +26,9 @@ class VllmOptions:
             ``CONTEXT_LENGTH_CAP``. Never more than the model was trained for.
         sessions: Sessions that can be open at once. A byte-exact vote takes one for each
             hypothesis of its beam.
-        cells: KV cells shared by all sessions. 0 takes what ``memory_fraction`` leaves; where that
-            is 0 too, all that a GPU has, and on CPUs one full session or several shorter ones.
+        cells: KV tokens that all sessions may hold together. 0 takes what ``memory_fraction``
+            leaves; where that is 0 too, all that a GPU has, and on CPUs one full session or several
+            shorter ones.
         batch_tokens: Most tokens of prompts in one step; 0 is 512 on CPUs and 2048 on GPUs.
         memory_fraction: Share of each GPU's memory, or of the machine's on CPUs, that weights and
             KV cache may take together; 0 is 0.9 on GPUs and no share but ``cells`` on CPUs.
@@ -38,7 +39,7 @@ class VllmOptions:
         quantization: vLLM's name of a method, such as ``fp8``; "" takes the checkpoint's own.
         compile: Whether the model is compiled and its steps recorded. ``auto`` does so on GPUs;
             on CPUs it costs half a minute at each start and gains next to nothing.
-        block_size: KV cells that are allocated together; 0 is 32 on CPUs and vLLM's choice on GPUs.
+        block_size: KV tokens that are allocated together; 0 is 32 on CPUs, vLLM's choice on GPUs.
     """
 
     context_length: int = option(0, lowest=0, highest=2**24)
@@ -56,15 +57,7 @@ class VllmOptions:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> VllmOptions:
-        """Reads options as they stand in a configuration file.
-
-        Args:
-            mapping: Option names and values.
-            where: Where they stand, for messages, such as ``models.a.options``.
-
-        Raises:
-            SettingsError: An unknown name, a wrong type or a value out of range.
-        """
+        """See ``EngineOptions``."""
         options = read_options(cls, mapping, where)
         if options.block_size & (options.block_size - 1):
             raise SettingsError(f"{where}.block_size: {options.block_size} is not a power of 2")

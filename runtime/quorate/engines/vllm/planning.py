@@ -10,8 +10,8 @@ from vllm.platforms import current_platform
 
 from quorate.engines.vllm.options import CONTEXT_LENGTH_CAP, VllmOptions
 
-_TAP_V1 = "quorate.engines.vllm.tap_v1:TapV1"
-_TAP_V2 = "quorate.engines.vllm.tap_v2:TapV2"
+_RUNNER_V1_CAPTURE = "quorate.engines.vllm.logits_capture_runner_v1:RunnerV1LogitsCapture"
+_RUNNER_V2_CAPTURE = "quorate.engines.vllm.logits_capture_runner_v2:RunnerV2LogitsCapture"
 _EXTENSION = "quorate.engines.vllm.extension.WorkerExtension"
 _CPU_BATCH_TOKENS, _GPU_BATCH_TOKENS = 512, 2048
 # Prompt tokens of one plain generation in a step, so that a long prompt does not stall others.
@@ -34,8 +34,8 @@ class EnginePlan:
         on_cpu: Whether the processor computes.
         context_length: Most tokens of a session.
         batch_tokens: Most tokens of the chunks of one decode call.
-        cells: KV cells that are wanted; 0 takes what vLLM finds room for.
-        cell_bytes: What each takes, estimated.
+        kv_tokens: KV tokens that sessions may hold together; 0 takes what vLLM finds memory for.
+        kv_token_bytes: What each takes, estimated.
 
     Raises:
         Exception: Whatever vLLM raises where it cannot run the model.
@@ -51,11 +51,12 @@ class EnginePlan:
         self.kv_tokens = options.cells or (0 if fraction else self.context_length)
         arguments = self._arguments(path, options, fraction)
         self.config = EngineArgs(**arguments).create_engine_config()
-        self.cell_bytes = _cell_bytes(self.config)
+        self.kv_token_bytes = _kv_token_bytes(self.config)
         if self.kv_tokens:
             self._size_the_cache(options)
-        tap = _TAP_V2 if self.config.use_v2_model_runner else _TAP_V1
-        self.config.model_config.logits_processors = [tap]
+        on_v2 = self.config.use_v2_model_runner
+        capture = _RUNNER_V2_CAPTURE if on_v2 else _RUNNER_V1_CAPTURE
+        self.config.model_config.logits_processors = [capture]
 
     @property
     def vocabulary_size(self) -> int:
@@ -63,7 +64,7 @@ class EnginePlan:
         return int(self.config.model_config.get_vocab_size())
 
     @property
-    def family(self) -> str:
+    def model_type(self) -> str:
         """The kind of model, such as ``llama``."""
         return str(self.config.model_config.hf_text_config.model_type)
 
@@ -75,6 +76,7 @@ class EnginePlan:
 
     def _arguments(self, path: str, options: VllmOptions, fraction: float) -> dict[str, Any]:
         prompt_tokens = _CPU_PROMPT_TOKENS if self.on_cpu else _GPU_PROMPT_TOKENS
+        # On CPUs the cache of compiled graphs cannot be read back: each start compiles anew.
         eager = options.compile == "off" or (options.compile == "auto" and self.on_cpu)
         arguments: dict[str, Any] = {
             "model": path,
@@ -89,6 +91,8 @@ class EnginePlan:
             "max_num_batched_tokens": self.batch_tokens + options.sessions + prompt_tokens,
             "long_prefill_token_threshold": min(prompt_tokens, self.context_length),
             "max_logprobs": -1,
+            # Forks and rewinds rest on it. Since vLLM 0.32 the hashes of a request are cut back
+            # with it when it is fed again, so that it may stay on under sessions.
             "enable_prefix_caching": True,
             # A vote's next token is not known while the step before it runs.
             "async_scheduling": False,
@@ -111,10 +115,10 @@ class EnginePlan:
     def _size_the_cache(self, options: VllmOptions) -> None:
         cache = self.config.cache_config
         size = int(cache.block_size)
-        # A session may leave all but one cell of its last block unused; one block is vLLM's own.
+        # A session may leave all but one token of its last block unused; one block is vLLM's own.
         blocks = math.ceil(self.kv_tokens / size) + options.sessions + 1
         cache.num_gpu_blocks_override = blocks
-        cache.kv_cache_memory_bytes = int(blocks * size * self.cell_bytes * _ESTIMATE_MARGIN)
+        cache.kv_cache_memory_bytes = int(blocks * size * self.kv_token_bytes * _ESTIMATE_MARGIN)
 
 
 def _context_length(trained: int, options: VllmOptions) -> int:
@@ -122,7 +126,7 @@ def _context_length(trained: int, options: VllmOptions) -> int:
     return min(wanted, trained, options.cells or wanted)
 
 
-def _cell_bytes(config: Any) -> float:
+def _kv_token_bytes(config: Any) -> float:
     """As if every layer attended with the same number of heads."""
     model, parallel = config.model_config, config.parallel_config
     one_byte = str(config.cache_config.cache_dtype).startswith("fp8")

@@ -8,14 +8,14 @@ from functools import lru_cache
 from vllm.sampling_params import SamplingParams
 
 from quorate.engines.contract import EngineSampling
-from quorate.engines.vllm.tap import Narrow, TakeRow, to_extra_args
+from quorate.engines.vllm.logits_capture import CaptureRow, Narrow, to_extra_args
 
 _SEEDS = 2**63
 
 
 @lru_cache(maxsize=4096)
 def row_params(slot: int, sums: bool) -> SamplingParams:
-    """For tokens after which the row is wanted; the token that vLLM draws is thrown away.
+    """For tokens after which the row is wanted; the token that vLLM samples is thrown away.
 
     Made once for each slot: they do not change, and making them takes longer than feeding a token.
     """
@@ -24,7 +24,7 @@ def row_params(slot: int, sums: bool) -> SamplingParams:
         max_tokens=1,
         ignore_eos=True,
         detokenize=False,
-        extra_args=to_extra_args(TakeRow(slot, sums)),
+        extra_args=to_extra_args(CaptureRow(slot, sums)),
     )
 
 
@@ -38,10 +38,10 @@ def scoring_params(slot: int) -> SamplingParams:
     return params
 
 
-def drawing_params(options: EngineSampling, ending: Collection[int]) -> SamplingParams:
-    """For a generation that vLLM draws by itself.
+def sampling_params(options: EngineSampling, ending: Collection[int]) -> SamplingParams:
+    """For a generation that vLLM samples by itself.
 
-    The candidates are narrowed by the tap, in the order of our own sampler.
+    The candidates are narrowed by the logits capture, in the order of our own sampler.
     """
     greedy = options.temperature == 0
     narrowed = Narrow(options.top_k, options.top_p, options.min_p)

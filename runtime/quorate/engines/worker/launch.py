@@ -7,8 +7,8 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from quorate.engines.registry import process_environment
 from quorate.engines.worker import sealed_memory
-from quorate.engines.worker.builders import process_environment
 from quorate.engines.worker.process import WorkerProcess, worker_environment
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 
+from quorate.engines.registry import find_engine
 from quorate.engines.scheduler.contract import BatchModel
 from quorate.engines.worker import sealed_memory
 from quorate.engines.worker.affinity import pin_all_threads
-from quorate.engines.worker.builders import find_builder
 from quorate.engines.worker.control import ControlChannel, CoordinatorGone
 from quorate.engines.worker.messages import Load, Loaded, Progress, Unusable
 from quorate.engines.worker.shared_rows import RowsWriter
@@ -48,8 +48,8 @@ def _load(control: ControlChannel) -> BatchModel | None:
     order = _first_message(control)
     pin_all_threads(order.cores)
     try:
-        load = find_builder(order.engine)
-        return load(order.path, order.options, len(order.cores), _progress_sender(control))
+        engine = find_engine(order.engine)
+        return engine.load(order.path, order.options, len(order.cores), _progress_sender(control))
     except QuorateError as error:
         problem = error.problem if isinstance(error, CannotRun) else error.message
         control.send(Unusable(problem))

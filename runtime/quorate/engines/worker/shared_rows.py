@@ -1,6 +1,7 @@
-"""Log-probs in shared memory: one writer in the worker, one reader in the coordinator.
+"""Log-probs in shared memory: written where they are computed, read by whoever asked for them.
 
-Layout, little-endian:
+One layout serves the worker and its coordinator, and a process of vLLM's and its worker.
+Little-endian:
 
 - bytes 0..8: int64 ``busy_since_ns``, CLOCK_MONOTONIC when the current turn of the worker's loop
   began, 0 while it waits for work; this clock is the same in all processes of a machine
@@ -9,8 +10,8 @@ Layout, little-endian:
 - after them: the prefix sums of each row, float64, one more than the vocabulary has tokens, padded
   likewise; pages of slots that never have any are never allocated
 
-A row is written during a step and read after its ``Completed`` arrived; the system calls in between
-order the two, so there is no lock.
+A row is written during a step and read after its end was told; the system calls in between order
+the two, so there is no lock.
 """
 
 from __future__ import annotations
@@ -29,24 +30,62 @@ _ALIGNMENT = 64
 _BUSY_SINCE, _STEPS_DONE = 0, 1
 
 
-class RowsWriter:
-    """The worker's side: sizes the memory and owns what stands in it."""
+class SharedRows:
+    """A mapping of such memory.
 
-    def __init__(self, descriptor: int, sessions: int, vocabulary: int) -> None:
-        size = _size(sessions, vocabulary)
-        sealed_memory.seal(descriptor, size)
-        memory = mmap.mmap(descriptor, size)
-        self._header, self._rows, self._sums = _views(memory, sessions, vocabulary)
+    Args:
+        descriptor: Memory that is sealed at the size these numbers need; it may be closed later.
+        sessions: Slots it has.
+        vocabulary: Log-probs of a row.
+        protection: What may be done to it, of mmap's ``PROT_*``.
+
+    Attributes:
+        all_rows: float32 of shape (sessions, vocabulary), by slot.
+        all_sums: float64 of shape (sessions, vocabulary + 1).
+
+    Raises:
+        ValueError: The memory has another size, or one that could still change.
+    """
+
+    def __init__(
+        self,
+        descriptor: int,
+        sessions: int,
+        vocabulary: int,
+        protection: int = mmap.PROT_READ | mmap.PROT_WRITE,
+    ) -> None:
+        size = size_bytes(sessions, vocabulary)
+        found = sealed_memory.sealed_size(descriptor)
+        if found != size:
+            raise ValueError(f"the shared rows have {found} bytes where {size} were expected")
+        memory = mmap.mmap(descriptor, size, prot=protection)
+        row, sums = _row_bytes(vocabulary) // 4, _sums_bytes(vocabulary) // 8
+        self._header: npt.NDArray[np.int64] = np.frombuffer(memory, np.int64, _HEADER_BYTES // 8)
+        rows = np.frombuffer(memory, np.float32, sessions * row, _HEADER_BYTES)
+        end = _HEADER_BYTES + rows.nbytes
+        all_sums = np.frombuffer(memory, np.float64, sessions * sums, end)
+        self.all_rows: npt.NDArray[np.float32] = rows.reshape(sessions, row)[:, :vocabulary]
+        self.all_sums: npt.NDArray[np.float64] = all_sums.reshape(sessions, sums)[
+            :, : vocabulary + 1
+        ]
 
     def row(self, slot: int) -> LogProbs:
-        """The writable row of a slot, float32 of shape (vocabulary,)."""
-        row: LogProbs = self._rows[slot]
+        """The row of a slot, float32 of shape (vocabulary,)."""
+        row: LogProbs = self.all_rows[slot]
         return row
 
     def sums(self, slot: int) -> PrefixSums:
-        """The writable prefix sums of a slot, float64 of shape (vocabulary + 1,)."""
-        sums: PrefixSums = self._sums[slot]
+        """The prefix sums of a slot's row, float64 of shape (vocabulary + 1,)."""
+        sums: PrefixSums = self.all_sums[slot]
         return sums
+
+
+class RowsWriter(SharedRows):
+    """The worker's side: sizes the memory and owns what stands in it."""
+
+    def __init__(self, descriptor: int, sessions: int, vocabulary: int) -> None:
+        sealed_memory.seal(descriptor, size_bytes(sessions, vocabulary))
+        super().__init__(descriptor, sessions, vocabulary)
 
     def set_busy_since(self, monotonic_ns: int) -> None:
         """Tells when the current turn began; 0 for none."""
@@ -57,30 +96,11 @@ class RowsWriter:
         self._header[_STEPS_DONE] += 1
 
 
-class RowsReader:
-    """The coordinator's side: a read-only mapping.
-
-    Raises:
-        ValueError: The memory is not sealed at the size these numbers need.
-    """
+class RowsReader(SharedRows):
+    """The coordinator's side: a read-only mapping."""
 
     def __init__(self, descriptor: int, sessions: int, vocabulary: int) -> None:
-        size = _size(sessions, vocabulary)
-        found = sealed_memory.sealed_size(descriptor)
-        if found != size:
-            raise ValueError(f"the shared rows have {found} bytes where {size} were expected")
-        memory = mmap.mmap(descriptor, size, prot=mmap.PROT_READ)
-        self._header, self._rows, self._sums = _views(memory, sessions, vocabulary)
-
-    def row(self, slot: int) -> LogProbs:
-        """The read-only row of a slot, float32 of shape (vocabulary,)."""
-        row: LogProbs = self._rows[slot]
-        return row
-
-    def sums(self, slot: int) -> PrefixSums:
-        """The read-only prefix sums of a slot, float64 of shape (vocabulary + 1,)."""
-        sums: PrefixSums = self._sums[slot]
-        return sums
+        super().__init__(descriptor, sessions, vocabulary, mmap.PROT_READ)
 
     @property
     def busy_since_ns(self) -> int:
@@ -93,8 +113,9 @@ class RowsReader:
         return int(self._header[_STEPS_DONE])
 
 
-def _padded(size: int) -> int:
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
+def size_bytes(sessions: int, vocabulary: int) -> int:
+    """Size of the memory."""
+    return _HEADER_BYTES + sessions * (_row_bytes(vocabulary) + _sums_bytes(vocabulary))
 
 
 def _row_bytes(vocabulary: int) -> int:
@@ -105,20 +126,5 @@ def _sums_bytes(vocabulary: int) -> int:
     return _padded(8 * (vocabulary + 1))
 
 
-def _size(sessions: int, vocabulary: int) -> int:
-    return _HEADER_BYTES + sessions * (_row_bytes(vocabulary) + _sums_bytes(vocabulary))
-
-
-def _views(
-    memory: mmap.mmap, sessions: int, vocabulary: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    row, sums = _row_bytes(vocabulary) // 4, _sums_bytes(vocabulary) // 8
-    header = np.frombuffer(memory, np.int64, _HEADER_BYTES // 8)
-    rows = np.frombuffer(memory, np.float32, sessions * row, _HEADER_BYTES)
-    end = _HEADER_BYTES + rows.nbytes
-    all_sums = np.frombuffer(memory, np.float64, sessions * sums, end)
-    return (
-        header,
-        rows.reshape(sessions, row)[:, :vocabulary],
-        all_sums.reshape(sessions, sums)[:, : vocabulary + 1],
-    )
+def _padded(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT

@@ -1,8 +1,8 @@
-"""What happens to logits where they are computed: rows are taken, and drawing is narrowed.
+"""What happens to logits where they are computed: rows are captured, and sampling is narrowed.
 
 A request says in its ``extra_args`` what is to be done with its logits. vLLM has two model runners
-with an interface for logits processors each; ``tap_v1`` and ``tap_v2`` adapt them to the ``Tap``
-here, which knows nothing of either.
+with an interface for logits processors each, which ``logits_capture_runner_v1`` and
+``logits_capture_runner_v2`` adapt to the ``LogitsCapture`` here. It knows nothing of either.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any, NamedTuple, TypeAlias
 
 import torch
 
-from quorate.engines.vllm.board import Board
+from quorate.engines.vllm.captured_rows import CapturedRows
 
 KEY = "quorate"
-"""Where the errand stands in a request's ``extra_args``."""
+"""Where the action stands in a request's ``extra_args``."""
 
-ADDRESS_VARIABLE = "QUORATE_VLLM_BOARD"
-"""Environment variable that tells the processes of vLLM where the board is."""
+ADDRESS_VARIABLE = "QUORATE_VLLM_ROWS"
+"""Environment variable that tells the processes of vLLM where the shared rows are."""
 
 
-class TakeRow(NamedTuple):
-    """Put the row on the board.
+class CaptureRow(NamedTuple):
+    """Write the row's log-probs to the shared rows.
 
     Attributes:
         slot: Where.
@@ -49,66 +49,68 @@ class Narrow(NamedTuple):
     min_p: float
 
 
-Errand: TypeAlias = TakeRow | Narrow
+LogitsAction: TypeAlias = CaptureRow | Narrow
 
 
-def to_extra_args(errand: Errand) -> dict[str, Any]:
+def to_extra_args(action: LogitsAction) -> dict[str, Any]:
     """As plain values, which cross to other processes."""
-    return {KEY: [type(errand).__name__, *errand]}
+    return {KEY: [type(action).__name__, *action]}
 
 
-def from_extra_args(extra_args: Mapping[str, Any] | None) -> Errand | None:
+def from_extra_args(extra_args: Mapping[str, Any] | None) -> LogitsAction | None:
     """Reads what ``to_extra_args`` wrote; None where nothing is to be done."""
     if not extra_args or KEY not in extra_args:
         return None
     name, *fields = extra_args[KEY]
-    return TakeRow(*fields) if name == TakeRow.__name__ else Narrow(*fields)
+    return CaptureRow(*fields) if name == CaptureRow.__name__ else Narrow(*fields)
 
 
-class Tap:
-    """Does the errands of one process.
+class LogitsCapture:
+    """Does what the requests of one process want done with their logits.
 
     Args:
         device: Where the logits are.
-        writes: Whether this process puts rows on the board; of those that compute the same logits
-            one does.
+        writes: Whether this process writes to the shared rows; of those that compute the same
+            logits one does.
     """
 
     def __init__(self, device: torch.device, writes: bool = True) -> None:
-        self._board = Board.attach(os.environ[ADDRESS_VARIABLE]) if writes else None
-        if self._board is not None:
-            self._rows = torch.from_numpy(self._board.rows)
-            self._sums = torch.from_numpy(self._board.sums)
-            self._ids = torch.from_numpy(self._board.ids).to(device)
+        self._writes = writes
+        if writes:
+            captured = CapturedRows.attach(os.environ[ADDRESS_VARIABLE])
+            self._rows = torch.from_numpy(captured.all_rows)
+            self._sums = torch.from_numpy(captured.all_sums[:, 1 : len(captured.ids) + 1])
+            self._ids = torch.from_numpy(captured.ids).to(device)
 
-    def apply(self, logits: torch.Tensor, errands: Sequence[tuple[int, Errand]]) -> torch.Tensor:
-        """Does all errands of one step.
+    def apply(
+        self, logits: torch.Tensor, actions: Sequence[tuple[int, LogitsAction]]
+    ) -> torch.Tensor:
+        """Does all actions of one step.
 
         Args:
             logits: float32 of shape (rows, at least vocabulary); narrowed in place.
-            errands: What to do with which row.
+            actions: What to do with which row.
         """
-        taken = [(row, errand) for row, errand in errands if isinstance(errand, TakeRow)]
-        if taken and self._board is not None:
-            self._take(logits, taken)
-        for row, errand in errands:
-            if isinstance(errand, Narrow):
-                narrow(logits[row], errand)
+        captured = [(row, action) for row, action in actions if isinstance(action, CaptureRow)]
+        if captured and self._writes:
+            self._capture(logits, captured)
+        for row, action in actions:
+            if isinstance(action, Narrow):
+                narrow(logits[row], action)
         return logits
 
-    def _take(self, logits: torch.Tensor, taken: Sequence[tuple[int, TakeRow]]) -> None:
-        assert self._board is not None
-        rows = [row for row, _ in taken]
+    def _capture(self, logits: torch.Tensor, captured: Sequence[tuple[int, CaptureRow]]) -> None:
+        rows = [row for row, _ in captured]
         wanted = logits if rows == list(range(len(logits))) else logits[rows]
-        normalised = torch.log_softmax(wanted[:, : self._board.shape.vocabulary], dim=-1)
-        slots = [errand.slot for _, errand in taken]
+        normalised = torch.log_softmax(wanted[:, : self._rows.shape[-1]], dim=-1)
+        slots = [action.slot for _, action in captured]
         self._rows[slots] = normalised.to("cpu")
-        summed = [index for index, (_, errand) in enumerate(taken) if errand.sums]
+        summed = [index for index, (_, action) in enumerate(captured) if action.sums]
         if summed:
             # exp() in float32 would round before the sum does.
             probabilities = normalised[summed][:, self._ids].to(torch.float64).exp_()
             sums = torch.cumsum(probabilities, dim=-1).to("cpu")
-            self._sums[[slots[index] for index in summed], 1:] = sums
+            self._sums[[slots[index] for index in summed]] = sums
 
 
 def narrow(row: torch.Tensor, by: Narrow) -> None:

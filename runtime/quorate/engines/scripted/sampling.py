@@ -1,7 +1,7 @@
 """The scripted model's own sampler.
 
-Greedy at temperature 0; elsewhere a plain draw from the whole distribution. It looks at the
-temperature and the seed; truncation belongs to real engines.
+Greedy at temperature 0; elsewhere any token of the whole distribution by its probability. It looks
+at the temperature and the seed; truncation belongs to real engines.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import numpy as np
 from quorate.engines.contract import EngineSampling, LogProbs, SampledToken
 
 
-class Draw:
-    """Draws the tokens of one generation.
+class Sampler:
+    """Samples the tokens of one generation.
 
     The uniform numbers come straight from the Philox counter generator, which is specified, so that
     a seed gives the same tokens on every machine.
 
     Args:
-        options: How to draw.
+        options: How tokens are sampled.
     """
 
     def __init__(self, options: EngineSampling) -> None:
@@ -26,7 +26,7 @@ class Draw:
         self._bits = np.random.Philox(key=options.seed)
 
     def __call__(self, row: LogProbs) -> SampledToken:
-        """Draws the next token.
+        """Samples the next token.
 
         Args:
             row: Its log-probs, float32 of shape (vocabulary,).

@@ -1,0 +1,23 @@
+"""The registry of models and that of engines, put together: neither knows the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from quorate.engines.registry import default_engine, engines
+from quorate_registry import Entry, FileKind, Registry
+
+
+def open_registry(home: Path | None = None) -> Registry:
+    """The registry of models, whose manifests may name the engines that there are.
+
+    Args:
+        home: Its folder; None is the user's.
+    """
+    kinds = {name: FileKind(one.files) for name, one in engines().items() if one.files}
+    return Registry(home, engines=kinds)
+
+
+def engine_of(entry: Entry) -> str:
+    """Engine that runs a model of the registry: its manifest's, else the one for its files."""
+    return entry.manifest.engine or default_engine(entry.kind)

@@ -1,0 +1,140 @@
+"""Which engines there are. Each is a folder beside this file that registers itself.
+
+A folder is an engine if it has a module ``registration`` with an ``EngineRegistration`` in
+``ENGINE``. Nothing else lists engines, so one more folder is all that one more engine takes.
+Registrations are read in every process and import nothing heavy: a loader is named as text and
+imported in the worker that calls it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
+
+import quorate.engines
+from quorate.errors import SettingsError
+
+if TYPE_CHECKING:
+    from quorate.engines.scheduler.contract import BatchModel
+
+OnProgress: TypeAlias = Callable[[float], None]
+"""Told the loaded fraction, in [0, 1]."""
+
+
+class EngineOptions(Protocol):
+    """Options of an engine: a frozen dataclass whose fields all have defaults."""
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> Self:
+        """Reads options as they stand in a configuration file.
+
+        Args:
+            mapping: Option names and values.
+            where: Where they stand, for messages, such as ``models.a.options``.
+
+        Raises:
+            SettingsError: An unknown name, a wrong type or a value out of range.
+        """
+        ...
+
+
+def _nothing(base: Mapping[str, str]) -> dict[str, str]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRegistration:
+    """One engine.
+
+    Attributes:
+        name: What configurations call it.
+        options: The class of its options.
+        loader: ``module:function`` of what loads a model inside the worker: called with a path,
+            options, a thread count and an ``OnProgress``, it returns a ``BatchModel``. It raises
+            ``ModelUnusable`` where the model can never be loaded here.
+        files: What its models are, in the words of the registry of models: ``gguf`` or
+            ``checkpoint``; "" for an engine whose models need no files.
+        default: Whether it runs models of that kind where nobody chooses an engine.
+        environment: Says which variables its worker needs from its first moment, beside those of
+            the environment that it is given.
+    """
+
+    name: str
+    options: type[EngineOptions]
+    loader: str
+    files: str = ""
+    default: bool = False
+    environment: Callable[[Mapping[str, str]], dict[str, str]] = _nothing
+
+    def load(
+        self, path: str, options: Mapping[str, Any], threads: int, on_progress: OnProgress
+    ) -> BatchModel:
+        """Loads a model into this process.
+
+        Args:
+            path: Weight file or checkpoint folder, or "" where the engine has neither.
+            options: As ``options`` names them.
+            threads: Threads of a decode call.
+            on_progress: Told how far it is.
+
+        Raises:
+            ModelUnusable: It can never be loaded here.
+            SettingsError: The options are wrong.
+        """
+        module, _, function = self.loader.partition(":")
+        load = getattr(importlib.import_module(module), function)
+        model: BatchModel = load(
+            path, self.options.from_mapping(options, "options"), threads, on_progress
+        )
+        return model
+
+
+@cache
+def engines() -> Mapping[str, EngineRegistration]:
+    """Every engine by name, in alphabetical order."""
+    found = [
+        importlib.import_module(module).ENGINE
+        for folder in pkgutil.iter_modules(quorate.engines.__path__, "quorate.engines.")
+        if folder.ispkg and importlib.util.find_spec(module := f"{folder.name}.registration")
+    ]
+    return MappingProxyType({engine.name: engine for engine in sorted(found, key=_name)})
+
+
+def find_engine(name: str) -> EngineRegistration:
+    """The engine of that name.
+
+    Raises:
+        SettingsError: There is none.
+    """
+    engine = engines().get(name)
+    if engine is None:
+        raise SettingsError(f"no engine named {name!r}; known: {', '.join(engines())}")
+    return engine
+
+
+def default_engine(files: str) -> str:
+    """Name of the engine that runs models of a kind where nobody chooses one.
+
+    Args:
+        files: As ``EngineRegistration.files``; a kind that some engine is the default of.
+    """
+    return next(one.name for one in engines().values() if one.default and one.files == files)
+
+
+def process_environment(engine: str, base: Mapping[str, str]) -> dict[str, str]:
+    """Variables that an engine's worker needs from its first moment, beside those of ``base``.
+
+    None for an engine that there is not: its worker says so.
+    """
+    known = engines().get(engine)
+    return {} if known is None else known.environment(base)
+
+
+def _name(engine: EngineRegistration) -> str:
+    return engine.name

@@ -1,0 +1,16 @@
+"""vLLM among the engines."""
+
+from __future__ import annotations
+
+from quorate.engines.registry import EngineRegistration
+from quorate.engines.vllm.environment import of_the_process
+from quorate.engines.vllm.options import VllmOptions
+
+ENGINE = EngineRegistration(
+    name="vllm",
+    options=VllmOptions,
+    loader="quorate.engines.vllm.start:load",
+    files="checkpoint",
+    default=True,
+    environment=of_the_process,
+)

@@ -1,0 +1,245 @@
+"""One model of the fleet: from its files to its engine, and to its end once nobody uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeAlias
+
+from quorate.engines.contract import Engine, ModelFacts
+from quorate.engines.spec import EngineSpec
+from quorate.engines.worker.statuses import WorkerPhase, WorkerStatus
+from quorate.errors import CannotRun, QuorateError, Unavailable
+from quorate.fleet.changes import StatusFeed
+from quorate.fleet.placement import Placement
+from quorate.fleet.status import ModelState, ModelStatus
+
+_log = logging.getLogger(__name__)
+
+_STATES = {
+    WorkerPhase.STARTING: ModelState.LOADING,
+    WorkerPhase.READY: ModelState.READY,
+    WorkerPhase.RESTARTING: ModelState.RESTARTING,
+    WorkerPhase.FAILED: ModelState.FAILED,
+    WorkerPhase.STOPPED: ModelState.UNLOADED,
+}
+
+
+class ManagedEngine(Engine, Protocol):
+    """An engine whose life can be watched and whose cores can be changed."""
+
+    @property
+    def wedged(self) -> bool:
+        """Whether it has been at one step for suspiciously long."""
+        ...
+
+    def watch(self) -> AsyncIterator[WorkerStatus]:
+        """Yields the status now and each change, ending after a final one."""
+        ...
+
+    def set_cores(self, cores: Sequence[int]) -> None:
+        """Moves its work to these processor cores."""
+        ...
+
+    def memory_bytes(self) -> int:
+        """Resident memory of its process."""
+        ...
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The process it runs in now, where that is one of its own."""
+        ...
+
+
+StartEngine: TypeAlias = Callable[[EngineSpec, Sequence[int]], ManagedEngine]
+"""Starts an engine on these cores and returns at once, while it still loads."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model that can be loaded, and how its files are come by.
+
+    Attributes:
+        engine: Name of the engine that runs it.
+        prepare: Makes the files available, downloading where needed, and says how to load them;
+            it reports progress in [0, 1].
+        cores: Cores it wants, or None for an even share.
+    """
+
+    id: str
+    engine: str
+    prepare: Callable[[Callable[[float], None]], Awaitable[EngineSpec]]
+    cores: int | None = None
+
+
+class LifeCycle:
+    """Loads and unloads one model, and tells its status.
+
+    Args:
+        source: The model.
+        start: Starts its engine.
+        placement: Gives it cores.
+        feed: Receives its status.
+
+    Attributes:
+        engine: What runs it now, ready or not; None while it is not loaded.
+    """
+
+    def __init__(
+        self, source: ModelSource, start: StartEngine, placement: Placement, feed: StatusFeed
+    ) -> None:
+        self.engine: ManagedEngine | None = None
+        self._source = source
+        self._start = start
+        self._placement = placement
+        self._feed = feed
+        self._life: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
+        self._users = 0
+        self._idle = asyncio.Event()
+        placement.add(source.id, source.cores, self._move)
+        self._tell_unloaded()
+
+    @property
+    def status(self) -> ModelStatus:
+        """Its status with the memory it takes now."""
+        memory_bytes = self.engine.memory_bytes() if self.engine else 0
+        return replace(self._feed.latest[self._source.id], memory_bytes=memory_bytes)
+
+    def load(self) -> None:
+        """Begins to load it, unless it lives already; its status tells the rest.
+
+        Raises:
+            Unavailable: It is being unloaded.
+        """
+        model = self._source.id
+        if self._leaving is not None:
+            raise Unavailable(f"model {model} is being unloaded; load it again afterwards")
+        if self._life is None:
+            self._post(state=ModelState.LOADING, message="", progress=None)
+            self._life = asyncio.create_task(self._live(), name=f"life of {model}")
+
+    async def unload(self) -> None:
+        """Ends it once nobody uses it; goes on when the caller is cancelled."""
+        if self._life is None:
+            return
+        if self._leaving is None:
+            self._post(state=ModelState.UNLOADING, message="", progress=None)
+            self._leaving = asyncio.create_task(self._leave(), name=f"end of {self._source.id}")
+        await asyncio.shield(self._leaving)
+
+    async def end(self) -> None:
+        """Ends it at once, also while it is used."""
+        self._idle.set()
+        await self._end()
+
+    def ready_engine(self) -> Engine:
+        """The engine, to work with.
+
+        Raises:
+            Unavailable: It is not ready.
+        """
+        status = self._feed.latest[self._source.id]
+        if self.engine is None or status.state is not ModelState.READY:
+            raise Unavailable(f"model {self._source.id} is {status.state.value}")
+        return self.engine
+
+    def hold(self) -> None:
+        """Notes one more who uses it, so that it is not unloaded meanwhile."""
+        self._users += 1
+
+    def release(self) -> None:
+        """Notes that one of them uses it no more."""
+        self._users -= 1
+        if not self._users:
+            self._idle.set()
+
+    async def _live(self) -> None:
+        """One life, from its files to its last status."""
+        try:
+            await self._follow_life()
+        except QuorateError as error:
+            self._fail(error.problem if isinstance(error, CannotRun) else error.message)
+        except Exception as error:
+            # A life that ended unseen would leave the model in its last state for ever.
+            _log.exception("model %s: its life failed", self._source.id)
+            self._fail(f"internal error: {error!r}")
+
+    async def _follow_life(self) -> None:
+        life = asyncio.current_task()
+
+        def on_download(done: float) -> None:
+            # A download that cannot be interrupted still reports after the model was unloaded.
+            if self._life is life and self._leaving is None:
+                self._post(state=ModelState.DOWNLOADING, progress=done)
+
+        spec = await self._source.prepare(on_download)
+        self._post(state=ModelState.LOADING, progress=None)
+        self.engine = self._start(spec, self._placement.enter(self._source.id))
+        async for status in self.engine.watch():
+            if status.phase is WorkerPhase.FAILED:
+                self._fail(status.message)
+            elif self._leaving is None:
+                self._follow(status)
+
+    def _follow(self, status: WorkerStatus) -> None:
+        state = _STATES[status.phase]
+        self._post(state=state, message=status.message, progress=status.progress)
+        if state is not ModelState.READY or self.engine is None:
+            return
+        facts, vocabulary = self.engine.facts, self.engine.vocabulary
+        self._post(
+            description=facts.description,
+            context_length=min(facts.context_length, facts.kv_tokens),
+            vocabulary_size=len(vocabulary),
+            vocabulary_fingerprint=vocabulary.fingerprint,
+            chat=facts.capabilities.chat,
+            has_bytes=vocabulary.has_bytes,
+            sessions=facts.sessions,
+            full_sessions=_full_sessions(facts),
+        )
+
+    def _fail(self, message: str) -> None:
+        """Notes that a life ended badly; a later load begins a new one."""
+        self._life = None
+        self.engine = None
+        self._placement.leave(self._source.id)
+        self._post(state=ModelState.FAILED, message=message, progress=None, cores=())
+
+    async def _leave(self) -> None:
+        while self._users:
+            self._idle.clear()
+            await self._idle.wait()
+        await self._end()
+
+    async def _end(self) -> None:
+        life, self._life = self._life, None
+        engine, self.engine = self.engine, None
+        if engine is not None:
+            await engine.close()
+        if life is not None:
+            life.cancel()
+            await asyncio.gather(life, return_exceptions=True)
+        self._leaving = None
+        self._placement.leave(self._source.id)
+        self._tell_unloaded()
+
+    def _move(self, cores: tuple[int, ...]) -> None:
+        self._post(cores=cores)
+        if self.engine is not None:
+            self.engine.set_cores(cores)
+
+    def _tell_unloaded(self) -> None:
+        source = self._source
+        self._feed.post(ModelStatus(source.id, ModelState.UNLOADED, source.engine))
+
+    def _post(self, **changes: Any) -> None:
+        self._feed.post(replace(self._feed.latest[self._source.id], **changes))
+
+
+def _full_sessions(facts: ModelFacts) -> int:
+    if facts.shares_kv:
+        return facts.sessions
+    return min(facts.sessions, max(1, facts.kv_tokens // facts.context_length))
