@@ -59,7 +59,7 @@ class PlanOptions(TypedDict, total=False):
 
 
 class GenerateOptions(PlanOptions, total=False):
-    """How an answer is drawn, when it ends, what it may cost, and what the stream shows.
+    """How an answer is sampled, when it ends, what it may cost, and what the stream shows.
 
     Attributes:
         temperature: 0 is greedy.
