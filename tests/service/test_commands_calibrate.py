@@ -10,15 +10,14 @@ from typing import Any
 
 import pytest
 
+from quorate.calibration.answers import AnswerFile, answer_key
 from quorate.calibration.file import load
-from quorate.cli.calibrate.answers import AnswerFile
-from quorate.cli.calibrate.asking import answer_key, ask_all
-from quorate.cli.calibrate.dataset import Case, Match
-from quorate.cli.calibrate.plans import plans_of
-from quorate.cli.members import Member
+from quorate.calibration.grading import Case, Match
+from quorate.cli.calibrating import ask_all, plans_of
 from quorate.client import Client, ServiceError
+from quorate.request import WeightedModel
 from quorate.routing.quality import Tally
-from support.command_line import COMMAND, Serving, environment, quorate, serving
+from support.command_line import COMMAND, Serving, environment, serving
 from support.whole_service import scripted, whole_service
 
 CONFIG = """
@@ -73,10 +72,10 @@ def write_dataset(folder: Path, count: int = 24) -> None:
 def calibrate(
     server: Serving, folder: Path, *options: str
 ) -> tuple[int, list[dict[str, Any]], list[str]]:
-    done = quorate(
+    done = server.asked(
         folder,
         *("calibrate", "questions.jsonl", "--task-field", "kind", "--max-tokens", "8", "--json"),
-        *("--target", server.address, *options),
+        *options,
     )
     events = [json.loads(line) for line in done.stdout.splitlines()]
     return done.returncode, events, done.stderr.splitlines()
@@ -248,9 +247,9 @@ def test_a_profile_that_is_unknown_is_named(server: Serving, tmp_path: Path) -> 
 
 def test_a_pipe_gets_a_table_and_sentences(server: Serving, tmp_path: Path) -> None:
     write_dataset(tmp_path, 4)
-    done = quorate(
+    done = server.asked(
         tmp_path,
-        *("calibrate", "questions.jsonl", "--max-tokens", "8", "--target", server.address),
+        *("calibrate", "questions.jsonl", "--max-tokens", "8"),
         *("--model", "knows", "--model", "guesses"),
     )
     assert done.returncode == 0
@@ -276,7 +275,7 @@ async def ask(
     client: Client, folder: Path, cases: list[Case], *models: str, concurrency: int = 1
 ) -> AnswerFile:
     """Asks the models' vote, and each of them alone, and returns what was kept."""
-    plans = await plans_of(client, [Member(model) for model in models], [])
+    plans = await plans_of(client, [WeightedModel(model) for model in models], [])
     with AnswerFile(folder / "answers.jsonl").open(restart=False) as answers:
         await ask_all(
             client,
@@ -293,14 +292,14 @@ async def ask(
 async def test_signals_are_those_of_the_stream(tmp_path: Path) -> None:
     models = scripted("a", say="yes", seed=1), scripted("b", say="yet", seed=2, confidence=0.3)
     async with whole_service(tmp_path, *models) as (_, client):
-        plan = (await plans_of(client, [Member("a"), Member("b")], []))[-1]
+        plan = (await plans_of(client, [WeightedModel("a"), WeightedModel("b")], []))[-1]
         answers = await ask(client, tmp_path, [case(1)], "a", "b")
         messages = [("user", "go on 1")]
         options: Any = {"models": ["a", "b"], "temperature": 0, "max_tokens": 8}
         events = client.generate(messages=messages, top_logprobs=5, votes=True, **options)
         tokens = [token async for event in events for token in event.delta.tokens]
     assert plan.chat
-    signals = answers.known[answer_key(case(1), plan, 8)].signals
+    signals = answers.known[answer_key(case(1), plan.calibrated, 8)].signals
     assert signals is not None
     assert signals.mean_logprob == pytest.approx(
         sum(token.logprob for token in tokens) / len(tokens)

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from support.command_line import COMMAND, TWO_MODELS, Serving, environment, quorate, serving
+from support.command_line import (
+    COMMAND,
+    TWO_MODELS,
+    Serving,
+    complaint,
+    environment,
+    quorate,
+    serving,
+)
 
 GREEDY = ("--temperature", "0", "--seed", "1")
 
@@ -27,9 +35,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 
 def test_a_pipe_gets_the_answer_alone(server: Serving, tmp_path: Path) -> None:
-    done = quorate(
-        tmp_path, "generate", "go on", "--model", "alpha", *GREEDY, "--target", server.address
-    )
+    done = server.asked(tmp_path, "generate", "go on", "--model", "alpha", *GREEDY)
     assert (done.returncode, done.stdout, done.stderr) == (0, "yes indeed\n", "")
 
 
@@ -48,19 +54,17 @@ def test_the_prompt_can_come_from_standard_input_and_the_target_from_the_environ
 def test_weights_after_a_colon_decide_the_vote(server: Serving, tmp_path: Path) -> None:
     def answer(alpha: str, beta: str) -> str:
         members = ("--model", f"alpha:{alpha}", "--model", f"beta:{beta}")
-        return quorate(
-            tmp_path, "generate", "go", *members, *GREEDY, "--target", server.address
-        ).stdout
+        return server.asked(tmp_path, "generate", "go", *members, *GREEDY).stdout
 
     assert answer("0.9", "0.1") == "yes indeed\n"
     assert answer("0.1", "0.9") == "yet another\n"
 
 
 def test_json_lines_come_in_order_and_carry_the_votes(server: Serving, tmp_path: Path) -> None:
-    done = quorate(
+    done = server.asked(
         tmp_path,
         *("generate", "go on", "--model", "alpha:2", "--model", "beta", "--votes", "--top", "2"),
-        *(*GREEDY, "--max-tokens", "4", "--json", "--target", server.address),
+        *(*GREEDY, "--max-tokens", "4", "--json"),
     )
     events = [json.loads(line) for line in done.stdout.splitlines()]
     kinds = [event["event"] for event in events]
@@ -81,10 +85,10 @@ def test_json_lines_come_in_order_and_carry_the_votes(server: Serving, tmp_path:
 
 
 def test_votes_in_a_pipe_go_to_standard_error(server: Serving, tmp_path: Path) -> None:
-    done = quorate(
+    done = server.asked(
         tmp_path,
         *("generate", "go on", "--model", "alpha:2", "--model", "beta", "--votes"),
-        *(*GREEDY, "--max-tokens", "4", "--target", server.address),
+        *(*GREEDY, "--max-tokens", "4"),
     )
     assert done.stdout == "yes \n"
     assert "A alpha, weight 0.67" in done.stderr
@@ -94,10 +98,10 @@ def test_votes_in_a_pipe_go_to_standard_error(server: Serving, tmp_path: Path) -
 
 
 def test_models_of_different_vocabularies_vote_on_words(server: Serving, tmp_path: Path) -> None:
-    done = quorate(
+    done = server.asked(
         tmp_path,
         *("generate", "go on", "--raw", "--model", "alpha", "--model", "words:3", "--votes"),
-        *("--top", "2", *GREEDY, "--max-tokens", "8", "--json", "--target", server.address),
+        *("--top", "2", *GREEDY, "--max-tokens", "8", "--json"),
         *("--forgetting", "0.5", "--beam-epsilon", "0", "--beam-width", "4"),
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -119,10 +123,10 @@ def test_models_of_different_vocabularies_vote_on_words(server: Serving, tmp_pat
 def test_the_votes_on_words_show_what_the_members_started_from(
     server: Serving, tmp_path: Path
 ) -> None:
-    done = quorate(
+    done = server.asked(
         tmp_path,
         *("generate", "go on", "--raw", "--model", "alpha", "--model", "words:3", "--votes"),
-        *(*GREEDY, "--max-tokens", "8", "--target", server.address),
+        *(*GREEDY, "--max-tokens", "8"),
     )
     assert done.returncode == 0
     assert "A alpha, prior 0.25" in done.stderr
@@ -132,20 +136,19 @@ def test_the_votes_on_words_show_what_the_members_started_from(
 
 
 def test_auto_is_as_good_as_no_choice(server: Serving, tmp_path: Path) -> None:
-    done = quorate(
+    done = server.asked(
         tmp_path,
         *("generate", "go on", "--model", "alpha:2", "--model", "beta", *GREEDY, "--json"),
-        *("--weighting", "auto", "--alignment", "auto", "--target", server.address),
+        *("--weighting", "auto", "--alignment", "auto"),
     )
     decision = json.loads(done.stdout.splitlines()[0])["decision"]
     assert (decision["alignment"], decision["weighting"]) == ("same_vocabulary", "static")
 
 
 def test_details_of_a_vote_may_name_one_member(server: Serving, tmp_path: Path) -> None:
-    done = quorate(
+    done = server.asked(
         tmp_path,
         *("generate", "go on", "--model", "alpha", "--beam-epsilon", "0", *GREEDY),
-        *("--target", server.address),
     )
     assert (done.returncode, done.stdout) == (0, "yes indeed\n")
 
@@ -153,19 +156,16 @@ def test_details_of_a_vote_may_name_one_member(server: Serving, tmp_path: Path) 
 def test_an_unknown_model_is_one_line_with_the_nearest_names(
     server: Serving, tmp_path: Path
 ) -> None:
-    done = quorate(tmp_path, "generate", "x", "--model", "alpa", "--target", server.address)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr == "quorate: no model named 'alpa'; did you mean alpha?\n"
+    done = server.asked(tmp_path, "generate", "x", "--model", "alpa")
+    assert complaint(done, 1) == "quorate: no model named 'alpa'; did you mean alpha?\n"
 
 
 def test_a_path_names_the_model_that_a_server_made_of_that_file(
     server: Serving, tmp_path: Path
 ) -> None:
-    done = quorate(
+    done = server.asked(
         tmp_path,
         *("generate", "x", "--model", "/some/where/Alpha.gguf:1", *GREEDY),
-        *("--target", server.address),
     )
     assert (done.returncode, done.stdout) == (0, "yes indeed\n")
 
@@ -191,48 +191,35 @@ def test_a_path_names_the_model_that_a_server_made_of_that_file(
 def test_wrong_usage_is_one_line_and_exit_code_2(
     tmp_path: Path, arguments: tuple[str, ...], told: str
 ) -> None:
-    done = quorate(tmp_path, "generate", "x", *arguments)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert told in done.stderr
-    assert done.stderr.startswith("quorate: ")
-    assert done.stderr.count("\n") == 1
+    assert told in complaint(quorate(tmp_path, "generate", "x", *arguments), 2)
 
 
 def test_what_the_server_refuses_is_one_line_and_exit_code_1(
     server: Serving, tmp_path: Path
 ) -> None:
-    done = quorate(
+    done = server.asked(
         tmp_path,
-        *("generate", "x", "--model", "alpha", "--temperature", "-1", "--target", server.address),
+        *("generate", "x", "--model", "alpha", "--temperature", "-1"),
     )
-    assert done.returncode == 1
-    assert "temperature" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert "temperature" in complaint(done, 1)
 
 
 def test_a_target_where_nothing_listens_is_told(tmp_path: Path) -> None:
     done = quorate(tmp_path, "generate", "x", "--model", "a", "--target", "127.0.0.1:1")
-    assert done.returncode == 1
-    assert done.stderr == (
+    assert complaint(done, 1) == (
         "quorate: nothing listens at 127.0.0.1:1; start it with: quorate serve\n"
     )
 
 
 def test_a_model_that_is_in_no_registry_is_told_without_a_server(tmp_path: Path) -> None:
     done = quorate(tmp_path, "generate", "x", "--model", "qwen3-0.6")
-    assert done.returncode == 1
-    assert "qwen3-0.6b" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert "qwen3-0.6b" in complaint(done, 1)
 
 
 def test_a_broken_file_is_told_without_a_server(tmp_path: Path) -> None:
     (tmp_path / "broken.gguf").write_bytes(b"GGUF")
     done = quorate(tmp_path, "generate", "x", "--model", "./broken.gguf")
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert "broken" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert "broken" in complaint(done, 1)
 
 
 def test_a_reader_that_goes_away_is_no_complaint(server: Serving, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from support.command_line import (
     DEADLINE_SECONDS,
     TWO_MODELS,
     Serving,
+    complaint,
     environment,
     quorate,
     serving,
@@ -148,9 +149,9 @@ async def test_a_profile_is_scored_as_it_stands(server: Serving, tmp_path: Path)
 
 
 def test_a_pipe_gets_aligned_text_and_the_verdict(server: Serving, tmp_path: Path) -> None:
-    done = quorate(
+    done = server.asked(
         tmp_path,
-        *("score", "-", "--model", "alpha", "--model", "words", "--target", server.address),
+        *("score", "-", "--model", "alpha", "--model", "words"),
         stdin=TEXT,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -190,11 +191,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     (tmp_path / "empty").touch()
     (tmp_path / "latin1").write_bytes("café au lait".encode("latin-1"))
     (tmp_path / "text").write_text(TEXT)
-    done = quorate(tmp_path, "score", *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert told in done.stderr
-    assert done.stderr.startswith("quorate: ")
-    assert done.stderr.count("\n") == 1
+    assert told in complaint(quorate(tmp_path, "score", *arguments), 2)
 
 
 @pytest.mark.parametrize(
@@ -211,10 +208,7 @@ def test_what_the_server_refuses_is_one_line_and_exit_code_1(
     server: Serving, tmp_path: Path, arguments: tuple[str, ...], told: str
 ) -> None:
     (tmp_path / "text").write_text(TEXT)
-    done = quorate(tmp_path, "score", "text", *arguments, "--target", server.address)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert told in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert told in complaint(server.asked(tmp_path, "score", "text", *arguments), 1)
 
 
 def test_a_terminal_gets_a_bar_and_ctrl_c_ends_it_without_complaint(

@@ -13,7 +13,7 @@ from quorate.cli.failures import failure_of
 from quorate.cli.program import run
 from quorate.client import ServiceError
 from quorate.errors import BudgetSpent
-from support.command_line import TWO_MODELS, Serving, quorate, serving
+from support.command_line import TWO_MODELS, Serving, complaint, quorate, serving
 from support.fake_dispatch import FakeDispatcher, raising
 from support.service import fake_service
 
@@ -61,10 +61,9 @@ def server(home: Path) -> Iterator[Serving]:
             patch.setenv(name, token)
         with serving(home, CONFIG) as served:
             for token, member in (("one", "alpha"), ("one", "beta"), ("two", "alpha")):
-                done = quorate(
+                done = served.asked(
                     home,
                     *("generate", "go on", "--model", member, "--temperature", "0"),
-                    *("--target", served.address),
                     QUORATE_TOKEN=token,
                 )
                 assert done.returncode == 0, done.stderr
@@ -72,7 +71,7 @@ def server(home: Path) -> Iterator[Serving]:
 
 
 def spent(server: Serving, tmp_path: Path, *arguments: str, token: str = "three") -> str:
-    done = quorate(tmp_path, "spend", *arguments, "--target", server.address, QUORATE_TOKEN=token)
+    done = server.asked(tmp_path, "spend", *arguments, QUORATE_TOKEN=token)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -122,11 +121,8 @@ def test_a_caller_without_the_right_sees_its_own_spending_alone(
 ) -> None:
     out = spent(server, tmp_path, "--by", "key", "--json", token="two")
     assert [line["group"] for line in lines(out, "spend")] == [{"key": "other"}]
-    done = quorate(
-        tmp_path, "spend", "--key", "team", "--target", server.address, QUORATE_TOKEN="two"
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "quorate: key other does not have the right 'accounting'\n"
+    done = server.asked(tmp_path, "spend", "--key", "team", QUORATE_TOKEN="two")
+    assert complaint(done, 1) == "quorate: key other does not have the right 'accounting'\n"
 
 
 async def test_a_spent_budget_is_one_line_that_tells_when_to_try_again() -> None:
@@ -142,22 +138,17 @@ async def test_a_spent_budget_is_one_line_that_tells_when_to_try_again() -> None
 
 
 def test_a_request_that_the_budget_forbids_is_one_line(server: Serving, tmp_path: Path) -> None:
-    done = quorate(
+    done = server.asked(
         tmp_path,
-        *("generate", "go on", "--model", "alpha", "--target", server.address),
+        *("generate", "go on", "--model", "alpha"),
         QUORATE_TOKEN="four",
     )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "budget of joules per day of key poor" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert "budget of joules per day of key poor" in complaint(done, 1)
 
 
 @pytest.mark.parametrize("token", ["", "wrong"])
 def test_a_missing_or_wrong_token_is_one_line(server: Serving, tmp_path: Path, token: str) -> None:
-    done = quorate(tmp_path, "spend", "--target", server.address, QUORATE_TOKEN=token)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "token" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert "token" in complaint(server.asked(tmp_path, "spend", QUORATE_TOKEN=token), 1)
 
 
 def test_a_token_does_not_leave_the_machine_in_plain_text(tmp_path: Path) -> None:
@@ -257,7 +248,4 @@ def test_a_server_that_was_named_and_does_not_answer_is_not_replaced_by_a_file(
 def test_wrong_usage_is_one_line_and_exit_code_2(
     tmp_path: Path, arguments: tuple[str, ...], told: str
 ) -> None:
-    done = quorate(tmp_path, "spend", *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert told in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert told in complaint(quorate(tmp_path, "spend", *arguments), 2)

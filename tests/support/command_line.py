@@ -60,6 +60,14 @@ def quorate(
     )
 
 
+def complaint(done: subprocess.CompletedProcess[str], code: int) -> str:
+    """The one line on standard error of a command that failed and printed nothing else."""
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith("quorate: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
 @dataclass
 class Serving:
     """``quorate serve --json`` with its models ready."""
@@ -67,6 +75,12 @@ class Serving:
     process: subprocess.Popen[str]
     address: str
     events: list[dict[str, Any]]
+
+    def asked(
+        self, home: Path, *arguments: str, stdin: str = "", **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a command that asks this server; arguments as for ``quorate``."""
+        return quorate(home, *arguments, "--target", self.address, stdin=stdin, **more)
 
     def workers(self) -> list[int]:
         """Ids of the processes it started."""

@@ -6,8 +6,12 @@ import pytest
 
 from quorate.client import Client
 from quorate.client.channel import authorization
-from quorate.client.ledger_requests import charges_request, spend_request
-from quorate.client.requests import generate_request, score_request
+from quorate.client.requests import (
+    charges_request,
+    generate_request,
+    score_request,
+    spend_request,
+)
 from quorate.errors import InvalidRequest
 from quorate.v1 import accounting_pb2, inference_pb2, plan_pb2
 
@@ -33,8 +37,9 @@ def test_none_is_as_good_as_not_given() -> None:
     assert generate_request("x", **nothing) == generate_request("x")
 
 
-def test_an_empty_prompt_is_a_prompt() -> None:
-    assert generate_request("").WhichOneof("input") == "prompt"
+def test_an_empty_prompt_is_a_prompt_and_no_models_are_an_ensemble_of_none() -> None:
+    request = generate_request("", models=[])
+    assert (request.WhichOneof("input"), request.plan.WhichOneof("kind")) == ("prompt", "ensemble")
 
 
 def test_one_model_is_a_single_plan() -> None:
@@ -80,10 +85,6 @@ def test_a_number_that_a_plan_cannot_hold_is_refused_by_name(options: dict[str, 
 def test_a_model_named_twice_is_sent_twice_and_left_to_the_server() -> None:
     request = generate_request("x", models=["a", "a"])
     assert [member.model for member in request.plan.ensemble.members] == ["a", "a"]
-
-
-def test_no_models_are_an_ensemble_of_none() -> None:
-    assert generate_request("x", models=[]).plan.WhichOneof("kind") == "ensemble"
 
 
 def test_every_option_is_in_the_message() -> None:
@@ -187,10 +188,8 @@ def test_the_choice_can_be_left_to_the_server_whatever_its_default_is() -> None:
             {"prompt": "x", "stages": [("a", "b"), "c"]},
             "stages[0]: is the tuple ('a', 'b'); a tuple is (stage, confidence), models are a list",
         ),
-        (
-            {"prompt": "x", "stages": "ab"},
-            "stages: is the text 'ab'; give a list",
-        ),
+        ({"prompt": "x", "stages": "ab"}, "stages: is the text 'ab'; give a list"),
+        ({"prompt": "x", "stop": "END"}, "stop: is the text 'END'; give a list"),
         (
             {"prompt": "x", "models": "ab"},
             "models: is the text 'ab'; give a list or model='ab'",
@@ -214,10 +213,6 @@ def test_a_score_has_a_continuation_and_a_plan() -> None:
     assert request.continuation == "c"
     assert request.request_id == "r"
     assert request.plan.ensemble.members[0].weight == 2.0
-
-
-def test_a_single_text_is_no_list_of_stop_strings() -> None:
-    assert refused("x", stop="END") == "stop: is the text 'END'; give a list"
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,4 @@
-"""What labelled answers teach: quality, confidence, weights, thresholds. Pure but for its file."""
+"""From labelled questions to what each plan is good at: grading, fits, verdicts, suggestions.
+
+Pure but for its files. Who asks the questions, and how a report looks, is not decided here.
+"""

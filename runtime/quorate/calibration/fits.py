@@ -42,7 +42,7 @@ class LabelledAnswer:
         case: Name of the question; the same for all votes that were asked it.
         task: Tag of the question, or "".
         signals: What the answer tells of itself; None where there was no answer.
-        group: Questions of one group are never learned from and judged by at once.
+        group: Questions of one group are never trained on and held out at once.
     """
 
     case: str
@@ -85,7 +85,7 @@ def fit_confidence(answers: Sequence[LabelledAnswer]) -> FittedConfidence | None
     """Fits the confidence of one vote.
 
     All signals, the mean log-prob alone (Platt's method), the mere share of right answers, and the
-    uncalibrated confidence are judged by the log loss on held-out cases; the best of them is kept.
+    uncalibrated confidence are compared by the log loss on held-out cases; the best is kept.
 
     Args:
         answers: Of one vote; those without signals are left out.

@@ -1,4 +1,4 @@
-"""Splitting cases into parts, so that each is judged by what was learned without it. Pure."""
+"""Folds for cross-validation: each case is held out of one of them. Pure."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ FOLDS = 5
 def split(groups: Sequence[str], folds: int = FOLDS) -> list[npt.NDArray[np.bool_]]:
     """Masks of the held-out cases of each fold.
 
-    Cases of one group stay together, so that no case is judged by its own twin. Groups are shuffled
-    by a hash of their names, which is the same on every machine, and dealt out to the fold that has
-    fewest cases.
+    Cases of one group stay together, so that none is tested by what was trained on its twin. Groups
+    are shuffled by a hash of their names, which is the same on every machine, and dealt out to the
+    fold that has fewest cases.
 
     Args:
         groups: Name of each case's group.

@@ -1,4 +1,11 @@
-"""The commands. Importing this costs nothing; each command imports what it needs when it runs."""
+"""The command line: ``commands`` read what was given and ask, ``views`` print.
+
+Decided here is how to ask and how to show: which service is asked, what a command leaves open, how
+a long text is cut, which plans a calibration asks. Which plan answers, and what it may take, is
+decided by the server alone.
+
+Importing this costs nothing; each command imports what it needs when it runs.
+"""
 
 from __future__ import annotations
 

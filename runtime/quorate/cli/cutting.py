@@ -17,7 +17,7 @@ class Limits:
     """How much text a request can hold, whatever the tokenizer.
 
     A token has at least one byte, so that so many bytes are never more tokens. A byte-exact vote
-    keeps a reserve of cells, at most half of what the prompt leaves free.
+    keeps a reserve of KV tokens, at most half of what the prompt leaves free.
 
     Attributes:
         context: Tokens of the smallest context among the members.
@@ -33,13 +33,13 @@ class Limits:
 
     def alone(self) -> int:
         """Most bytes of a text without a prompt."""
-        room = self.context - _BESIDE_THE_TEXT
-        return max(room - self._reserve, room // 2)
+        remaining = self.context - _BESIDE_THE_TEXT
+        return max(remaining - self._reserve, remaining // 2)
 
     def behind_its_like(self) -> int:
         """Most bytes of a text behind a prompt of the same size."""
-        room = self.context - _BESIDE_THE_TEXT
-        return max((room - self._reserve) // 2, room // 3)
+        remaining = self.context - _BESIDE_THE_TEXT
+        return max((remaining - self._reserve) // 2, remaining // 3)
 
     def before(self, size: int) -> int:
         """Most bytes of prompt before a text of ``size`` bytes."""
@@ -50,7 +50,7 @@ class Limits:
         return Limits(self.context // 2, self.width)
 
     @property
-    def spent(self) -> bool:
+    def exhausted(self) -> bool:
         """Whether a piece is one code point without a prompt already, and no less is possible."""
         return self.context <= _BESIDE_THE_TEXT
 

@@ -62,7 +62,7 @@ def _is_registry_error(error: Exception) -> bool:
 
 def _retry(error: Exception) -> str:
     """When a spent budget or a full server has a place again, as far as the server told."""
-    from quorate.cli.quantities import span_text
+    from quorate.cli.views.formatting import span_text
 
     seconds = getattr(error, "retry_after_seconds", None)
     return "" if seconds is None else f"; try again in {span_text(seconds)}"

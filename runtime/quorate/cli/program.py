@@ -10,15 +10,15 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from quorate.cli import models
-from quorate.cli.calibrate.command import calibrate
-from quorate.cli.demo import demo
-from quorate.cli.explain import explain
+from quorate.cli.commands import models
+from quorate.cli.commands.calibrate import calibrate
+from quorate.cli.commands.demo import demo
+from quorate.cli.commands.explain import explain
+from quorate.cli.commands.generate import generate
+from quorate.cli.commands.score import score
+from quorate.cli.commands.serve import serve
+from quorate.cli.commands.spend import spend
 from quorate.cli.failures import FAILED, Failure, failure_of
-from quorate.cli.generate import generate
-from quorate.cli.score import score
-from quorate.cli.serve import serve
-from quorate.cli.spend.command import spend
 from quorate.cli.streams import abandon_stdout, prepare_streams
 
 app = typer.Typer(
@@ -39,8 +39,8 @@ app.command()(demo)
 app.add_typer(models.app)
 
 
-def _print_version(wanted: bool) -> None:
-    if not wanted:
+def _print_version(asked: bool) -> None:
+    if not asked:
         return
     from importlib.metadata import version
 

@@ -1,18 +1,22 @@
-"""What ``generate`` asks: prompt, plan and options, before the members' abilities are known."""
+"""What ``generate`` and ``explain`` ask: prompt, plan, and all else that is said of an answer."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from quorate.cli.answer_view import AnswerView
-from quorate.cli.connecting import speaks_chat
-from quorate.cli.members import Member, parse_members
-from quorate.cli.plan_options import name_members, name_stages
-from quorate.cli.stages import Stage, parse_stages
+from quorate.cli.inputs import read_prompt
+from quorate.cli.members import (
+    name_members,
+    name_stages,
+    parse_members,
+    parse_stages,
+)
+from quorate.cli.parameters import RequestParameters
+from quorate.cli.views.answer import AnswerView
 from quorate.client import Client, GenerateOptions
 from quorate.errors import SettingsError
+from quorate.request import Stage, WeightedModel
 from quorate.settings import default_id
 
 
@@ -29,7 +33,7 @@ class Question:
     """
 
     prompt: str
-    members: tuple[Member, ...] = ()
+    members: tuple[WeightedModel, ...] = ()
     stages: tuple[Stage, ...] = ()
     system: str | None = None
     raw: bool = False
@@ -37,53 +41,33 @@ class Question:
 
     def names(self) -> list[str]:
         """Every model that is named, once."""
-        members = (*self.members, *(member for stage in self.stages for member in stage.members))
-        return list(dict.fromkeys(member.name for member in members))
+        staged = (member for stage in self.stages for member in stage.plan.members)
+        return list(dict.fromkeys(member.model for member in (*self.members, *staged)))
 
 
-def question_of(
-    prompt: str,
-    models: Sequence[str] | None,
-    cascade: Sequence[str] | None,
-    *,
-    raw: bool,
-    system: str | None,
-    options: GenerateOptions,
-) -> Question:
-    """A question from the options of a command.
+def question_of(request: RequestParameters, timeout: float | None) -> Question:
+    """A question from the parameters of a command.
 
     Args:
-        prompt: As it was given; ``-`` reads standard input.
-        models: Members as they were given.
-        cascade: Stages as they were given.
-        raw: Whether the prompt is taken as it is.
-        system: System message of a chat, or None.
-        options: Everything that does not depend on the members.
+        request: As they were given; the prompt ``-`` reads standard input.
+        timeout: Deadline of the answer in seconds, or None.
 
     Raises:
-        SettingsError: Members or stages that cannot be read, or a prompt that is no text.
+        SettingsError: Options that exclude each other, members or stages that cannot be read, or a
+            prompt that is no text.
     """
-    if raw and system is not None:
+    options = request.options()
+    options["timeout"] = timeout
+    if request.raw and request.system is not None:
         raise SettingsError("--system has no place in a --raw prompt")
-    members, stages = parse_members(models or []), parse_stages(cascade or [])
-    return Question(read_prompt(prompt), members, stages, system, raw, options)
-
-
-def read_prompt(prompt: str) -> str:
-    """The prompt itself; ``-`` reads standard input.
-
-    Raises:
-        SettingsError: It is not UTF-8, or standard input is empty.
-    """
-    try:
-        if prompt == "-":
-            given = sys.stdin.buffer.read().decode("utf-8")
-            if not given.strip():
-                raise SettingsError("the prompt is -, but standard input is empty")
-            return given
-        return prompt.encode("utf-8", errors="surrogateescape").decode("utf-8")
-    except UnicodeDecodeError:
-        raise SettingsError("the prompt is not UTF-8 text") from None
+    return Question(
+        members=parse_members(request.plan.model or []),
+        stages=parse_stages(request.plan.cascade or []),
+        prompt=read_prompt(request.prompt),
+        system=request.system,
+        raw=request.raw,
+        options=options,
+    )
 
 
 async def request_options(client: Client, question: Question) -> tuple[str | None, GenerateOptions]:
@@ -100,13 +84,28 @@ async def request_options(client: Client, question: Question) -> tuple[str | Non
     ids = [default_id(name) for name in question.names()]
     if question.raw:
         return question.prompt, options
-    if not await speaks_chat(client, ids):
+    if not await _is_chat(client, ids):
         if question.system is not None:
             raise SettingsError("--system: a member has no chat template; leave it out")
         return question.prompt, options
     system = [("system", question.system)] if question.system is not None else []
     options["messages"] = [*system, ("user", question.prompt)]
     return None, options
+
+
+async def _is_chat(client: Client, members: Sequence[str]) -> bool:
+    """Whether every member has a chat template.
+
+    Args:
+        client: Of the server that has them.
+        members: Ids of models; empty means those of a profile, which only the server knows, so
+            that every model that is ready must have one.
+    """
+    models = await client.models()
+    concerned = [
+        model for model in models if (model.id in members if members else model.context_length)
+    ]
+    return all(model.chat for model in concerned)
 
 
 async def ask(client: Client, question: Question, view: AnswerView) -> None:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from quorate.cli.cutting import Limits, Piece, next_piece
-from quorate.cli.members import Member
-from quorate.cli.plan_options import name_members
-from quorate.cli.tally import Tally
+from quorate.cli.members import name_members
+from quorate.cli.text_scores import TextScores
+from quorate.cli.views.progress import Progress
 from quorate.client import Client, PlanOptions, ServiceError
+from quorate.request import WeightedModel
 from quorate.routing.resolve import DEFAULT_WIDTH
 from quorate.settings import default_id
 from quorate.v1 import inference_pb2
-
-Progress = Callable[[int, int], None]
-"""Receives the bytes done and the bytes in all."""
 
 # Where no model is ready the first piece is refused, whatever its size.
 _ANY_CONTEXT = 512
@@ -33,12 +31,12 @@ class Text:
     """
 
     data: bytes
-    members: tuple[Member, ...] = ()
+    members: tuple[WeightedModel, ...] = ()
     options: PlanOptions = field(default_factory=PlanOptions)
     timeout: float | None = None
 
 
-async def score_text(client: Client, text: Text, progress: Progress) -> Tally:
+async def score_text(client: Client, text: Text, progress: Progress) -> TextScores:
     """Scores a text piece by piece; one that fits the contexts is one piece.
 
     Raises:
@@ -46,7 +44,7 @@ async def score_text(client: Client, text: Text, progress: Progress) -> Tally:
     """
     scorer = _Scorer(client, text)
     limits = await _limits(client, text)
-    tally = Tally()
+    scores = TextScores()
     done, total = 0, len(text.data)
     halved = False
     progress(done, total)
@@ -55,16 +53,16 @@ async def score_text(client: Client, text: Text, progress: Progress) -> Tally:
         try:
             score = await scorer.score(piece)
         except ServiceError as error:
-            if error.reason != "PROMPT_TOO_LONG" or limits.spent:
+            if error.reason != "PROMPT_TOO_LONG" or limits.exhausted:
                 raise
             limits, halved = limits.halved(), True
             continue
         if not halved:
             limits = _decided_limits(score, limits)
-        tally.add(score)
+        scores.add(score)
         done = piece.end
         progress(done, total)
-    return tally
+    return scores
 
 
 class _Scorer:
@@ -82,7 +80,7 @@ class _Scorer:
 
 async def _limits(client: Client, text: Text) -> Limits:
     """From the members' contexts, or from all models where only the server knows the members."""
-    names: Sequence[str] = [default_id(member.name) for member in text.members]
+    names: Sequence[str] = [default_id(member.model) for member in text.members]
     contexts = [
         model.context_length
         for model in await client.models()

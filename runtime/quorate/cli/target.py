@@ -1,4 +1,4 @@
-"""The server that a command asks, and what it takes to reach it."""
+"""The server that a command asks, as its parameters name it, and the way to it."""
 
 from __future__ import annotations
 
@@ -16,33 +16,10 @@ if TYPE_CHECKING:
 
 TOKEN_VARIABLE = "QUORATE_TOKEN"
 
-TargetAddress = Annotated[
-    str | None,
-    typer.Option(
-        "--target",
-        envvar="QUORATE_TARGET",
-        metavar="HOST:PORT",
-        help="A server that runs already; without one the models are loaded here. A token in "
-        f"{TOKEN_VARIABLE} is sent along.",
-    ),
-]
-TlsCa = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="QUORATE_TLS_CA",
-        metavar="FILE",
-        help="Speak TLS with that server, and trust the certificates of this PEM file.",
-    ),
-]
-Insecure = Annotated[
-    bool,
-    typer.Option("--insecure", help="Send the token over the network even without TLS."),
-]
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A server.
+    """The server that a command asks, or none for a service of its own.
 
     Attributes:
         address: ``HOST:PORT``, or None for a service of the command's own.
@@ -50,9 +27,43 @@ class Target:
         insecure: Whether a token may go over the network in plain text.
     """
 
-    address: str | None = None
-    tls_ca: Path | None = None
-    insecure: bool = False
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            envvar="QUORATE_TARGET",
+            metavar="HOST:PORT",
+            help="A server that runs already; without one the models are loaded here. A token in "
+            f"{TOKEN_VARIABLE} is sent along.",
+        ),
+    ] = None
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="QUORATE_TLS_CA",
+            metavar="FILE",
+            help="Speak TLS with that server, and trust the certificates of this PEM file.",
+        ),
+    ] = None
+    insecure: Annotated[
+        bool,
+        typer.Option("--insecure", help="Send the token over the network even without TLS."),
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTarget(Target):
+    """The server of a command that loads no models itself."""
+
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            envvar="QUORATE_TARGET",
+            metavar="HOST:PORT",
+            help=f"The server to ask. A token in {TOKEN_VARIABLE} is sent along.",
+        ),
+    ] = None
 
 
 def connect(address: str, target: Target) -> Client:

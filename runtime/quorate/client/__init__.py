@@ -10,9 +10,9 @@ said::
             print(event.delta.text, end="")
 """
 
+from quorate.client.arguments import ChargeOptions, GenerateOptions, PlanOptions, StageChoice
 from quorate.client.connection import DEFAULT_TARGET, Client
 from quorate.client.errors import ServiceError
-from quorate.client.options import ChargeOptions, GenerateOptions, PlanOptions, StageChoice
 
 __all__ = [
     "DEFAULT_TARGET",

@@ -1,15 +1,15 @@
-"""Messages from keyword arguments."""
+"""Requests to the services of text and of accounting, from keyword arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
-from quorate.client.filling import fill, given_of, list_of, refusing
-from quorate.client.options import GenerateOptions, PlanOptions
+from quorate.client.arguments import ChargeOptions, GenerateOptions, PlanOptions
+from quorate.client.filling import enum_of, fill, given_of, list_of, refusing
 from quorate.client.plans import fill_plan
 from quorate.errors import InvalidRequest
-from quorate.v1 import inference_pb2
+from quorate.v1 import accounting_pb2, inference_pb2
 
 _SAMPLING = (
     "temperature",
@@ -22,6 +22,7 @@ _SAMPLING = (
     "frequency_penalty",
 )
 _BUDGET = ("latency_ms", "energy_joules", "usd")
+_FILTER = tuple(accounting_pb2.ChargeFilter.DESCRIPTOR.fields_by_name)
 
 
 def generate_request(
@@ -68,6 +69,40 @@ def score_request(
     return request
 
 
+def charges_request(
+    page_size: int, **filters: Unpack[ChargeOptions]
+) -> accounting_pb2.ListChargesRequest:
+    """Builds a request for the first page of charges.
+
+    Raises:
+        InvalidRequest: A value that no message can hold.
+    """
+    request = accounting_pb2.ListChargesRequest()
+    with refusing("page_size"):
+        request.page_size = page_size
+    _fill_filter(request.filter, filters)
+    return request
+
+
+def spend_request(
+    group_by: Iterable[str], **filters: Unpack[ChargeOptions]
+) -> accounting_pb2.SummarizeSpendRequest:
+    """Builds a request for sums.
+
+    Args:
+        group_by: Any of ``model``, ``profile``, ``key``, ``day``, ``plan_kind`` and ``task``.
+        **filters: Which rows.
+
+    Raises:
+        InvalidRequest: An unknown group, or a value that no message can hold.
+    """
+    request = accounting_pb2.SummarizeSpendRequest()
+    for group in list_of({"group_by": group_by}, "group_by"):
+        request.group_by.append(enum_of("group_by", group, accounting_pb2.SpendGroup))
+    _fill_filter(request.filter, filters)
+    return request
+
+
 def _fill_input(request: Any, prompt: str | None, given: Mapping[str, Any]) -> None:
     if (prompt is None) == ("messages" not in given):
         raise InvalidRequest("prompt", "give either a prompt or messages")
@@ -79,3 +114,8 @@ def _fill_input(request: Any, prompt: str | None, given: Mapping[str, Any]) -> N
     with refusing("messages"):
         for role, content in list_of(given, "messages"):
             request.chat.messages.add(role=role, content=content)
+
+
+def _fill_filter(target: accounting_pb2.ChargeFilter, filters: Mapping[str, Any]) -> None:
+    target.SetInParent()
+    fill(target, given_of(filters), _FILTER)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quorate.engines.contract import Engine
-from quorate.request import Prompt, TextPrompt
+from quorate.request import TextPrompt
 
-MOST_CHARACTERS = 512
+MAX_CHARACTERS = 512
 """Characters of a prompt that are read, the last ones: enough to know a text by."""
 
 
@@ -39,15 +39,6 @@ def on_the_same_bytes(readings: Sequence[Reading]) -> list[list[float]]:
     """Log-probs of the last bytes that every member has read, so that all are judged alike."""
     count = min((sum(reading.sizes) for reading in readings), default=0)
     return [reading.by_byte(count) for reading in readings]
-
-
-def readable(prompt: Prompt) -> str:
-    """The text of a prompt that says what it is about, without any template."""
-    if isinstance(prompt, TextPrompt):
-        text = prompt.text
-    else:
-        text = "\n".join(message.content for message in prompt.messages)
-    return text[-MOST_CHARACTERS:]
 
 
 async def read(engine: Engine, text: str) -> Reading:

@@ -16,7 +16,7 @@ from quorate.remotes.answer import Answer
 from quorate.remotes.contract import RemoteEvent, RemoteRequest
 from quorate.remotes.failures import CallFailed, wait_seconds
 from quorate.remotes.settings import RemoteSettings
-from quorate.remotes.wire import call_of, private_texts
+from quorate.remotes.wire import call_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class RemoteGenerator:
     ) -> AsyncGenerator[RemoteEvent, None]:
         answer = Answer(request)
         path, body = call_of(request, self._settings)
-        async with aclosing(self._source.events(path, body, private_texts(request))) as source:
+        async with aclosing(self._source.events(path, body, request.prompt.texts)) as source:
             while not answer.complete:
                 try:
                     event = await _within(remaining(), source)

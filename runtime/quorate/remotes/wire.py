@@ -54,13 +54,6 @@ def call_of(request: RemoteRequest, settings: RemoteSettings) -> tuple[str, dict
     return path, {name: value for name, value in body.items() if value is not None}
 
 
-def private_texts(request: RemoteRequest) -> tuple[str, ...]:
-    """The caller's words, which no message may repeat."""
-    if isinstance(request.prompt, TextPrompt):
-        return (request.prompt.text,)
-    return tuple(message.content for message in request.prompt.messages)
-
-
 def unsupported(request: Request, settings: RemoteSettings) -> tuple[str, ...]:
     """Names the fields of a request that a remote would have to ignore.
 

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.calibration.cascade import CascadeCase, advise_cascade
+from quorate.calibration.advice import CascadeCase, advise_cascade, suggest_weights
 from quorate.calibration.intervals import compare, difference_interval, share_interval
-from quorate.calibration.weights import suggest_weights
 from quorate.routing.quality import Tally
 
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
-import io
+import json
+from typing import Any
 
 import pytest
-from rich.console import Console
 
-from quorate.cli.answer_view import TextAnswer
-from quorate.cli.summary import summary_line
-from quorate.cli.writers import PlainWriter, TerminalWriter, Writer
+from quorate.cli.views.answer import TextAnswer, summary_line, tokens_per_second
+from quorate.cli.views.decisions import notable_manner
+from quorate.cli.views.json_lines import event_line
+from quorate.cli.views.writers import PlainWriter, TerminalWriter, Writer
 from quorate.v1 import inference_pb2, plan_pb2
+from support.terminal import shown_by
 
 CASCADE = plan_pb2.Decision(
     kind=plan_pb2.PLAN_KIND_CASCADE,
@@ -46,6 +48,10 @@ def shown(writer: Writer, *responses: inference_pb2.GenerateResponse) -> TextAns
     for response in responses:
         view.show(response)
     return view
+
+
+def on_terminal(*responses: inference_pb2.GenerateResponse) -> str:
+    return shown_by(lambda console: shown(TerminalWriter(console), *responses), 60)
 
 
 def test_a_pipe_gets_an_answer_that_is_kept_only_once_it_is(
@@ -91,27 +97,20 @@ def test_what_another_plan_answers_instead_is_held_back_too(
 
 
 def test_a_terminal_keeps_what_was_replaced_above_a_line_that_says_so() -> None:
-    out = io.StringIO()
-    writer = TerminalWriter(Console(file=out, width=60))
-    shown(writer, accepted(CASCADE), delta("wrong"), notice(), delta("right"), finished())
-    first, told, last = out.getvalue().splitlines()
+    first, told, last = on_terminal(
+        accepted(CASCADE), delta("wrong"), notice(), delta("right"), finished()
+    ).splitlines()
     assert (first, last) == ("wrong", "right")
     assert "replaced by what follows" in told
 
 
 def test_the_text_of_a_remote_does_not_wait_for_tokens() -> None:
-    out = io.StringIO()
     text = inference_pb2.GenerateResponse(delta={"text": "from afar"})
-    writer = TerminalWriter(Console(file=out, width=60))
-    shown(writer, accepted(plan_pb2.Decision(remote="cloud")), text)
-    assert out.getvalue() == "from afar"
+    assert on_terminal(accepted(plan_pb2.Decision(remote="cloud")), text) == "from afar"
 
 
 def test_a_terminal_is_told_nothing_where_nothing_was_shown() -> None:
-    out = io.StringIO()
-    writer = TerminalWriter(Console(file=out, width=60))
-    shown(writer, accepted(CASCADE), notice(), delta("right"), finished())
-    assert out.getvalue() == "right\n"
+    assert on_terminal(accepted(CASCADE), notice(), delta("right"), finished()) == "right\n"
 
 
 def test_a_remote_that_answers_and_plans_that_failed_are_told_in_a_pipe_too(
@@ -202,3 +201,89 @@ def test_the_summary_has_dollars_where_any_were_charged_and_how_the_plan_was_cho
     assert summary_line(decision, inference_pb2.Finished(usage=spent)) == (
         "1 token · energy unknown · $0.0012 · remote cloud · chosen from 2 plans"
     )
+
+
+def test_json_has_text_for_bytes_and_the_exact_bytes_where_they_are_not_utf8() -> None:
+    delta = inference_pb2.Delta(
+        tokens=[
+            inference_pb2.Token(piece=b"\xe4", logprob=-0.5),
+            inference_pb2.Token(piece=b"ok", token_id=7, logprob=float("-inf")),
+        ]
+    )
+    fields = json.loads(event_line(inference_pb2.GenerateResponse(delta=delta)))
+    first, second = fields["tokens"]
+    assert fields["event"] == "delta"
+    assert (first["piece"], first["piece_hex"], first["token_id"]) == ("\ufffd", "e4", None)
+    assert (second["piece"], second["token_id"], second["logprob"]) == ("ok", 7, None)
+    assert "piece_hex" not in second
+
+
+def test_json_writes_enums_in_lower_case_without_their_prefix() -> None:
+    decision = plan_pb2.Decision(rule=plan_pb2.COMBINATION_RULE_GEOMETRIC, seed=2**63)
+    response = inference_pb2.GenerateResponse(accepted=inference_pb2.Accepted(decision=decision))
+    fields = json.loads(event_line(response))["decision"]
+    assert (fields["rule"], fields["alignment"], fields["seed"]) == (
+        "geometric",
+        "unspecified",
+        2**63,
+    )
+
+
+@pytest.mark.parametrize(
+    ("decision", "reason", "told"),
+    [
+        (
+            {"weights": (0.75, 0.25), "rule": plan_pb2.COMBINATION_RULE_LINEAR},
+            inference_pb2.FINISH_REASON_MAX_TOKENS,
+            "11 tokens · first after 100 ms · 20.0 tokens/s · cut at the token limit · "
+            "a 0.75 + b 0.25, linear · seed 7",
+        ),
+        (
+            {
+                "weights": (0.5, 0.5),
+                "rule": plan_pb2.COMBINATION_RULE_GEOMETRIC,
+                "alignment": plan_pb2.ALIGNMENT_BYTE_EXACT,
+                "weighting": plan_pb2.WEIGHTING_BAYESIAN,
+            },
+            inference_pb2.FINISH_REASON_UNSPECIFIED,
+            "11 words · first after 100 ms · 20.0 words/s · "
+            "a 0.5 + b 0.5, geometric, byte-exact, bayesian · seed 7",
+        ),
+    ],
+    ids=["tokens", "words"],
+)
+def test_the_summary_has_speed_what_cut_it_members_manner_and_seed(
+    decision: dict[str, Any], reason: inference_pb2.FinishReason, told: str
+) -> None:
+    members = zip("ab", decision.pop("weights"), strict=True)
+    voted = plan_pb2.Decision(
+        members=[{"model": model, "weight": weight} for model, weight in members],
+        seed=7,
+        **decision,
+    )
+    assert summary_line(voted, inference_pb2.Finished(reason=reason, usage=usage())) == told
+
+
+@pytest.mark.parametrize(
+    ("alignment", "weighting", "told"),
+    [
+        ("SAME_VOCABULARY", "STATIC", "linear"),
+        ("SAME_VOCABULARY", "PROMPT", "linear, prompt"),
+        ("UNION_TOP_K", "STATIC", "linear, union-top-k"),
+        ("BYTE_EXACT", "STATIC", "linear, byte-exact"),
+    ],
+)
+def test_a_summary_leaves_out_what_everybody_expects(
+    alignment: str, weighting: str, told: str
+) -> None:
+    decision = plan_pb2.Decision(
+        rule=plan_pb2.COMBINATION_RULE_LINEAR,
+        alignment=plan_pb2.Alignment.Value(f"ALIGNMENT_{alignment}"),
+        weighting=plan_pb2.Weighting.Value(f"WEIGHTING_{weighting}"),
+    )
+    assert notable_manner(decision) == told
+
+
+def test_one_token_has_no_speed() -> None:
+    usage = inference_pb2.Usage(generated_tokens=1, time_to_first_token_ms=5.0, duration_ms=5.0)
+    assert tokens_per_second(usage) is None

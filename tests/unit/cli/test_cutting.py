@@ -18,7 +18,7 @@ def pieces_of(data: bytes, limits: Limits) -> list[Piece]:
     return pieces
 
 
-def room_of_the_server(limits: Limits, prompt: str) -> int:
+def tokens_of_the_server(limits: Limits, prompt: str) -> int:
     """Tokens that are left for a continuation at worst, as ``dispatch.seating`` has it."""
     left = limits.context - len(prompt.encode()) - 2
     return left - min(16 + 8 * limits.width, left // 2)
@@ -42,7 +42,7 @@ def test_pieces_join_to_the_text_and_follow_what_stands_before_them(
 def test_every_piece_fits_the_context_whatever_the_tokenizer(text: str, limits: Limits) -> None:
     for piece in pieces_of(text.encode(), limits):
         needs = len(piece.text.encode()) + 1
-        assert needs <= room_of_the_server(limits, piece.prompt)
+        assert needs <= tokens_of_the_server(limits, piece.prompt)
 
 
 @given(text=PROSE, limits=LIMITS)
@@ -87,7 +87,7 @@ def test_a_long_word_is_cut_between_code_points() -> None:
 def test_halving_ends_with_one_code_point_without_a_prompt() -> None:
     data = "世界".encode()
     limits = Limits(512)
-    while not limits.spent:
+    while not limits.exhausted:
         limits = limits.halved()
     assert next_piece(data, 0, limits) == Piece("", "世", 3)
     assert next_piece(data, 3, limits) == Piece("", "界", 6)

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import io
 import json
 
 import pytest
-from rich.console import Console
 
-from quorate.cli.explain_view import candidates_table, print_decision
+from quorate.cli.views.explain import candidates_table, print_decision
 from quorate.v1 import plan_pb2
+from support.terminal import rendered
 
 DECISION = plan_pb2.Decision(
     kind=plan_pb2.PLAN_KIND_SINGLE,
@@ -76,9 +75,7 @@ def test_the_table_fits_into_80_columns_and_a_long_name_is_folded() -> None:
     decision.candidates[1].name = "single:" + "x" * 60
     decision.candidates[0].usd = 0.00001
     decision.candidates[0].usd_ceiling = 0.00002
-    out = io.StringIO()
-    Console(file=out, width=80).print(candidates_table(decision))
-    lines = out.getvalue().splitlines()
+    lines = rendered(candidates_table(decision))
     assert max(map(len, lines)) <= 80
     told = "".join(line.split(" ")[0] for line in lines)
     assert "x" * 60 in told

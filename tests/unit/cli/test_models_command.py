@@ -86,7 +86,7 @@ class Command:
         }
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        code = "from quorate.cli.models import app; app(prog_name='quorate models')"
+        code = "from quorate.cli.commands.models import app; app(prog_name='quorate models')"
         return subprocess.run(
             [sys.executable, "-c", code, *arguments],
             env=self._environment,
@@ -290,7 +290,7 @@ def test_wrong_usage_is_exit_code_2(models: Command, arguments: tuple[str, ...])
 
 def test_the_command_module_loads_nothing_heavy() -> None:
     code = (
-        "import sys, quorate.cli.models; "
+        "import sys, quorate.cli.commands.models; "
         "sys.exit(any(n in sys.modules for n in ('rich', 'huggingface_hub', 'grpc')))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.cli.moments import parse_moment
+from quorate.cli.commands.spend import parse_moment
 from quorate.errors import SettingsError
 
 NOW = 1_000_000_000.0

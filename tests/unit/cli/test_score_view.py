@@ -3,16 +3,14 @@ from __future__ import annotations
 import io
 import json
 import math
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from quorate.cli.score_view import json_line, plain_table, print_scores, scores_table, verdict
-from quorate.cli.tally import Line, Tally
-from quorate.cli.text_file import read_text
-from quorate.errors import SettingsError
+from quorate.cli.text_scores import ScoreLine, TextScores
+from quorate.cli.views.score import json_line, plain_table, print_scores, scores_table, verdict
 from quorate.v1 import inference_pb2, plan_pb2
+from support.terminal import rendered
 
 
 def member(
@@ -28,10 +26,10 @@ def member(
     )
 
 
-def score(size: int, bits: float, *members: inference_pb2.MemberScore) -> Tally:
-    tally = Tally()
-    tally.add(response(size, bits, *members))
-    return tally
+def score(size: int, bits: float, *members: inference_pb2.MemberScore) -> TextScores:
+    scores = TextScores()
+    scores.add(response(size, bits, *members))
+    return scores
 
 
 def response(
@@ -50,42 +48,42 @@ def response(
 
 
 def test_pieces_add_up_and_means_count_by_bytes() -> None:
-    tally = Tally()
-    tally.add(response(10, 20, member("a", 30, weight=0.8, dropped=0.1), member("b", 40)))
-    tally.add(response(30, 40, member("a", 50, weight=0.4, dropped=0.3), member("b", 40)))
-    first, second = tally.members()
+    scores = TextScores()
+    scores.add(response(10, 20, member("a", 30, weight=0.8, dropped=0.1), member("b", 40)))
+    scores.add(response(30, 40, member("a", 50, weight=0.4, dropped=0.3), member("b", 40)))
+    first, second = scores.members()
     assert (first.name, first.bytes, first.bits_per_byte) == ("a", 40, pytest.approx(2.0))
     assert first.weight == pytest.approx(0.5)
     assert first.dropped_mass == pytest.approx(0.25)
     assert first.forwards_per_token == pytest.approx(2.0)
     assert second.dropped_mass is None
-    assert tally.ensemble().bits_per_byte == pytest.approx(1.5)
+    assert scores.ensemble().bits_per_byte == pytest.approx(1.5)
 
 
 def test_the_dropped_mass_of_the_ensemble_counts_members_by_their_weight() -> None:
-    tally = score(
+    scores = score(
         10,
         10,
         member("a", 10, weight=0.75, dropped=0.1, tokens=1),
         member("b", 10, weight=0.25, dropped=0.2, tokens=3),
     )
-    ensemble = tally.ensemble()
+    ensemble = scores.ensemble()
     assert (ensemble.name, ensemble.weight) == ("ensemble", None)
     assert ensemble.dropped_mass == pytest.approx(0.125)
     assert ensemble.forwards_per_token == pytest.approx(2.0)
 
 
 def test_one_member_and_the_ensemble_are_equal() -> None:
-    tally = score(10, 20, member("a", 20, weight=1.0))
-    (line,), ensemble = tally.members(), tally.ensemble()
-    assert ensemble == Line(
+    scores = score(10, 20, member("a", 20, weight=1.0))
+    (line,), ensemble = scores.members(), scores.ensemble()
+    assert ensemble == ScoreLine(
         "ensemble", line.bits_per_byte, line.bytes, line.forwards_per_token, None
     )
-    assert verdict(tally).startswith("one member alone: the ensemble is that member; ")
+    assert verdict(scores).startswith("one member alone: the ensemble is that member; ")
 
 
 def test_json_has_exactly_the_keys_that_programs_rely_on() -> None:
-    line = Line("a", 1.5, 10, 2.0, None, 0.5)
+    line = ScoreLine("a", 1.5, 10, 2.0, None, 0.5)
     assert json.loads(json_line(line)) == {
         "name": "a",
         "bits_per_byte": 1.5,
@@ -96,7 +94,7 @@ def test_json_has_exactly_the_keys_that_programs_rely_on() -> None:
 
 
 def test_json_has_null_for_a_text_that_was_ruled_out() -> None:
-    assert json.loads(json_line(Line("a", math.inf, 1, 1.0, 0.0)))["bits_per_byte"] is None
+    assert json.loads(json_line(ScoreLine("a", math.inf, 1, 1.0, 0.0)))["bits_per_byte"] is None
 
 
 @pytest.mark.parametrize(
@@ -109,26 +107,26 @@ def test_json_has_null_for_a_text_that_was_ruled_out() -> None:
     ],
 )
 def test_the_verdict_says_plainly_whether_the_ensemble_is_best(ensemble: float, told: str) -> None:
-    tally = score(10, ensemble, member("a", 30), member("b", 20))
-    assert verdict(tally) == f"{told}; linear, byte-exact, bayesian"
+    scores = score(10, ensemble, member("a", 30), member("b", 20))
+    assert verdict(scores) == f"{told}; linear, byte-exact, bayesian"
 
 
 def test_a_member_that_scored_a_part_only_is_not_compared() -> None:
-    tally = Tally()
-    tally.add(response(10, 20, member("a", 30), member("b", 1)))
-    tally.add(response(10, 20, member("a", 30)))
-    assert "best member, a," in verdict(tally)
+    scores = TextScores()
+    scores.add(response(10, 20, member("a", 30), member("b", 1)))
+    scores.add(response(10, 20, member("a", 30)))
+    assert "best member, a," in verdict(scores)
 
 
 def test_a_text_that_all_members_rule_out_is_told() -> None:
-    tally = score(10, 20, member("a", math.inf), member("b", math.inf))
-    assert verdict(tally).startswith("the ensemble beats its members, which all rule the text out")
+    scores = score(10, 20, member("a", math.inf), member("b", math.inf))
+    assert verdict(scores).startswith("the ensemble beats its members, which all rule the text out")
 
 
 def test_plain_text_is_aligned_and_fits_80_columns() -> None:
     lines = [
-        Line("smollm2-135m-instruct.q4_1", 1.0218, 3000000, 1.54, 6.3e-4, 0.533),
-        Line("ensemble", 10.98, 3000000, 1.57, None),
+        ScoreLine("smollm2-135m-instruct.q4_1", 1.0218, 3000000, 1.54, 6.3e-4, 0.533),
+        ScoreLine("ensemble", 10.98, 3000000, 1.57, None),
     ]
     assert plain_table(lines).splitlines() == [
         "name                        bits/byte    bytes  forwards/token  dropped  weight",
@@ -139,17 +137,16 @@ def test_plain_text_is_aligned_and_fits_80_columns() -> None:
 
 @pytest.mark.parametrize("width", [50, 60, 80])
 def test_the_table_fits_a_narrow_terminal(width: int) -> None:
-    out = io.StringIO()
-    lines = [Line("smollm2-135m-instruct.q4_1", 1.0, 10, 1.0, 1e-4, 0.5)]
-    Console(file=out, width=width).print(scores_table(lines))
-    assert max(map(len, out.getvalue().splitlines())) <= width
-    assert "1.0000" in out.getvalue()
-    assert "0.500" in out.getvalue()
+    lines = [ScoreLine("smollm2-135m-instruct.q4_1", 1.0, 10, 1.0, 1e-4, 0.5)]
+    printed = rendered(scores_table(lines), width)
+    assert max(map(len, printed)) <= width
+    assert "1.0000" in "\n".join(printed)
+    assert "0.500" in "\n".join(printed)
 
 
 def test_the_best_value_is_highlighted() -> None:
     out = io.StringIO()
-    lines = [Line("a", 2.0, 10, 1.0, None, 1.0), Line("ensemble", 1.0, 10, 1.0, None)]
+    lines = [ScoreLine("a", 2.0, 10, 1.0, None, 1.0), ScoreLine("ensemble", 1.0, 10, 1.0, None)]
     Console(file=out, width=80, force_terminal=True, color_system="standard").print(
         scores_table(lines)
     )
@@ -174,44 +171,16 @@ def test_json_prints_a_line_for_each_member_and_one_for_the_ensemble(
     assert [line["bits_per_byte"] for line in lines] == pytest.approx([3.0, 4.0, 2.0])
 
 
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (b"", "is empty"),
-        (b"ab\xff", "is not UTF-8 text: byte 2 is 0xff"),
-        (None, "cannot be read: No such file"),
-    ],
-)
-def test_a_file_that_is_no_text_is_refused(
-    tmp_path: Path, content: bytes | None, told: str
-) -> None:
-    path = tmp_path / "text"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(SettingsError, match=told):
-        read_text(str(path))
-
-
-def test_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="Is a directory"):
-        read_text(str(tmp_path))
-
-
-def test_standard_input_is_read_for_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("é\n".encode())))
-    assert read_text("-") == "é\n".encode()
-
-
 def test_energy_has_a_column_where_it_is_known_of_somebody() -> None:
-    tally = Tally()
+    scores = TextScores()
     for joules in (1.0, 0.5):
         piece = response(10, 20, member("a", 30), member("b", 40))
         piece.usage.models.add(model="a", energy={"joules": joules, "tier": 1})
         piece.usage.models.add(model="b", energy={"tier": 3})
         piece.usage.models.add(model="dropped", energy={"joules": 1.0, "tier": 1})
-        tally.add(piece)
+        scores.add(piece)
     heading, first, second, ensemble = plain_table(
-        [*tally.members(), tally.ensemble()]
+        [*scores.members(), scores.ensemble()]
     ).splitlines()
     assert heading.endswith("energy")
     assert first.endswith("1.50 J")
@@ -220,9 +189,9 @@ def test_energy_has_a_column_where_it_is_known_of_somebody() -> None:
 
 
 def test_the_energy_of_the_ensemble_counts_members_that_were_dropped() -> None:
-    tally = Tally()
+    scores = TextScores()
     piece = response(10, 20, member("a", 30))
     piece.usage.models.add(model="a", energy={"joules": 1.0, "tier": 1})
     piece.usage.models.add(model="dropped", energy={"joules": 2.0, "tier": 2})
-    tally.add(piece)
-    assert verdict(tally).endswith("; 3.00 J estimated")
+    scores.add(piece)
+    assert verdict(scores).endswith("; 3.00 J estimated")

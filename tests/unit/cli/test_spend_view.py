@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from quorate.api.grpc.translation.accounting import charge_message, spend_message
-from quorate.cli.ledger_messages import charge_of, spend_of
-from quorate.cli.spend import view
-from quorate.cli.spend.report import SpendQuery, SpendReport
-from quorate.cli.spend.view import print_report
+from quorate.cli.messages import charge_of, spend_of
+from quorate.cli.spending import SpendQuery, SpendReport
+from quorate.cli.views import spend as view
+from quorate.cli.views.spend import print_report
 from quorate.ledger.charges import Charge, ModelCharge
 from quorate.ledger.spending import Dimension, SpendRow
 from quorate.request import EnergyTier

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 
@@ -8,33 +7,41 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from quorate.cli.pieces import harmless, percent, visible
-from quorate.cli.token_colours import TokenColours
-from quorate.cli.votes import Agreement, agreement, disagreements, summary
-from quorate.cli.votes_table import candidates_table, print_candidates, print_votes, votes_table
-from quorate.cli.writers import TerminalWriter
+from quorate.cli.views.formatting import harmless, percent, visible
+from quorate.cli.views.votes import (
+    Agreement,
+    agreement,
+    candidates_table,
+    disagreements,
+    print_candidates,
+    print_votes,
+    summary,
+    votes_table,
+)
+from quorate.cli.views.writers import TerminalWriter, TokenColours
 from quorate.v1 import inference_pb2, plan_pb2
+from support.terminal import rendered, shown_by
 
 
-def token(piece: str, *wanted: str, share: float = 0.5) -> inference_pb2.Token:
+def token(piece: str, *favourites: str, share: float = 0.5) -> inference_pb2.Token:
     votes = [
         inference_pb2.Vote(
             model=f"m{number}",
             piece=favourite.encode(),
-            weight=1 / len(wanted),
+            weight=1 / len(favourites),
             logprob=math.log(share),
             chosen_logprob=math.log(share if favourite == piece else share / 10),
         )
-        for number, favourite in enumerate(wanted)
+        for number, favourite in enumerate(favourites)
     ]
     return inference_pb2.Token(piece=piece.encode(), token_id=1, votes=votes)
 
 
-def word(piece: str, *wanted: tuple[str, float]) -> inference_pb2.Token:
+def word(piece: str, *favourites: tuple[str, float]) -> inference_pb2.Token:
     """A word of a byte-exact vote, with each member's favourite and its weight."""
-    made = token(piece, *(favourite for favourite, _ in wanted))
+    made = token(piece, *(favourite for favourite, _ in favourites))
     made.ClearField("token_id")
-    for vote, (_, weight) in zip(made.votes, wanted, strict=True):
+    for vote, (_, weight) in zip(made.votes, favourites, strict=True):
         vote.weight = weight
     return made
 
@@ -44,9 +51,7 @@ def members(count: int) -> list[plan_pb2.Member]:
 
 
 def printed(tokens: Sequence[inference_pb2.Token], count: int, width: int = 80) -> str:
-    out = io.StringIO()
-    print_votes(tokens, members(count), Console(file=out, width=width, highlight=False))
-    return out.getvalue()
+    return shown_by(lambda console: print_votes(tokens, members(count), console), width)
 
 
 @pytest.mark.parametrize(
@@ -110,9 +115,7 @@ def test_percent_takes_at_most_four_characters(share: float, expected: str) -> N
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_the_votes_of_two_to_four_members_fit_in_80_columns(count: int) -> None:
     tokens = [token("世界世界世界世界世界", *(f"favourite {n} of all" for n in range(count)))]
-    out = io.StringIO()
-    Console(file=out, width=80).print(votes_table(tokens, members(count), 80))
-    lines = out.getvalue().splitlines()
+    lines = rendered(votes_table(tokens, members(count), 80))
     assert len(lines) == 2
     assert max(map(cell_len, lines)) <= 80
     assert lines[1].count("50%") == count
@@ -148,7 +151,7 @@ def test_weights_that_move_give_way_to_the_pieces_where_there_is_no_room() -> No
     assert "A m0, prior 0.25" in report
 
 
-def test_words_are_counted_as_words_and_a_wish_for_the_same_bytes_is_agreement() -> None:
+def test_words_are_counted_as_words_and_a_favourite_of_the_same_bytes_is_agreement() -> None:
     tokens = [word(" a", (" a", 0.5), (" a", 0.5)), word(" b", (" c", 0.5), (" b", 0.5))]
     report = printed(tokens, 2)
     assert report.endswith("agreed on 1 of 2 words\n")
@@ -160,10 +163,9 @@ def test_words_are_counted_as_words_and_a_wish_for_the_same_bytes_is_agreement()
 def test_candidates_of_words_are_told_to_be_bytes() -> None:
     made = word(" a", (" a", 1.0))
     made.top.add(piece=b"\xe4", logprob=-1.0)
-    out = io.StringIO()
-    print_candidates([made], Console(file=out, width=80))
-    assert r"\xe4" in out.getvalue()
-    assert out.getvalue().endswith("the candidates are those for the first byte of a word\n")
+    told = shown_by(lambda console: print_candidates([made], console))
+    assert r"\xe4" in told
+    assert told.endswith("the candidates are those for the first byte of a word\n")
 
 
 def test_full_agreement_needs_no_table() -> None:
@@ -184,11 +186,9 @@ def test_one_member_alone_has_nothing_to_vote_on() -> None:
 
 def test_only_as_many_candidates_are_shown_as_fit() -> None:
     top = [inference_pb2.TopCandidate(piece=b"c", logprob=-1.0) for _ in range(20)]
-    table = candidates_table([inference_pb2.Token(piece=b"c", top=top)], 80)
-    out = io.StringIO()
-    Console(file=out, width=80).print(table)
-    assert max(map(len, out.getvalue().splitlines())) <= 80
-    assert out.getvalue().count("37%") == 4
+    lines = rendered(candidates_table([inference_pb2.Token(piece=b"c", top=top)], 80))
+    assert max(map(len, lines)) <= 80
+    assert "\n".join(lines).count("37%") == 4
 
 
 def test_text_takes_the_colour_of_its_token_also_when_it_comes_late() -> None:
@@ -219,10 +219,11 @@ def test_text_that_comes_before_its_word_waits_for_the_colour_of_the_word() -> N
 
 
 def test_a_terminal_gets_the_whole_text_in_order() -> None:
-    out = io.StringIO()
-    writer = TerminalWriter(Console(file=out, width=80, highlight=False))
-    writer.write(inference_pb2.Delta(text="Hi ", tokens=[token("Hi", "Hi", "Ho")]))
-    writer.write(inference_pb2.Delta(text="you,", tokens=[token(" you", "a", "b")]))
-    writer.end_line()
-    writer.end_line()
-    assert out.getvalue() == "Hi you,\n"
+    def write(console: Console) -> None:
+        writer = TerminalWriter(console)
+        writer.write(inference_pb2.Delta(text="Hi ", tokens=[token("Hi", "Hi", "Ho")]))
+        writer.write(inference_pb2.Delta(text="you,", tokens=[token(" you", "a", "b")]))
+        writer.end_line()
+        writer.end_line()
+
+    assert shown_by(write) == "Hi you,\n"

@@ -1,0 +1,254 @@
+"""Asks every plan every labelled question, and reads from the answers what a calibration needs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from quorate.calibration.answers import Answer, AnswerFile, answer_key
+from quorate.calibration.grading import Case
+from quorate.calibration.plans import CalibratedPlan
+from quorate.cli.messages import energy_tier, plan_of, token_of, total_energy
+from quorate.cli.views.progress import Progress
+from quorate.client import Client, GenerateOptions, PlanOptions, ServiceError
+from quorate.dispatch.signals import SignalReader
+from quorate.errors import CannotRun
+from quorate.request import (
+    ChatPrompt,
+    Decision,
+    Delta,
+    EnergyTier,
+    FailurePolicy,
+    Message,
+    Plan,
+    Prompt,
+    ResponseOptions,
+    TextPrompt,
+    WeightedModel,
+)
+from quorate.routing.forecast import vote_key
+from quorate.settings import default_id
+from quorate.v1 import inference_pb2, models_pb2, plan_pb2
+
+_PROFILE = "profile:"
+_ANY_PROMPT = "."
+_MOST_TRIES = 5
+_MOST_WAIT_SECONDS = 60.0
+_BROKEN = (inference_pb2.NOTICE_KIND_MEMBER_DROPPED, inference_pb2.NOTICE_KIND_FELL_BACK)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedPlan:
+    """A plan, and how a server is asked for it.
+
+    Attributes:
+        options: The client's arguments for it.
+        chat: Whether all of its models have a chat template.
+    """
+
+    calibrated: CalibratedPlan
+    options: PlanOptions
+    chat: bool
+
+
+async def plans_of(
+    client: Client, members: Sequence[WeightedModel], profiles: Sequence[str]
+) -> list[AskedPlan]:
+    """Finds out what shall be asked.
+
+    Each of the members alone and, where there are several, their vote; and each profile. Without
+    any of both it is every model that is ready and every profile that the server chooses from, and
+    where it has none the vote of all models.
+
+    Raises:
+        ServiceError: The server does not know a model or profile, or cannot run it.
+        CannotRun: No model is ready.
+    """
+    known = {model.id: model for model in await client.models()}
+    weights = {default_id(member.model): member.weight for member in members}
+    ready = [m.id for m in known.values() if m.state == models_pb2.MODEL_STATE_READY]
+    names = list(profiles)
+    if not members and not profiles:
+        if not ready:
+            raise CannotRun(client.target, "no model is ready; see: quorate models")
+        weights = dict.fromkeys(ready)
+        names = await _profiles(client)
+    asked: list[tuple[str, PlanOptions]] = [(model, {"model": model}) for model in weights]
+    if len(weights) > 1 and (members or not names):
+        asked.append((" + ".join(weights), {"models": weights}))
+    asked += [(f"profile {name}", {"profile": name}) for name in names]
+    return [await _asked_plan(client, name, options, known) for name, options in asked]
+
+
+async def _profiles(client: Client) -> list[str]:
+    """Names of the profiles that the server chooses from."""
+    decision = await client.explain(_ANY_PROMPT, auto=True, local_only=True)
+    names = [candidate.name for candidate in decision.candidates]
+    return [name.removeprefix(_PROFILE) for name in names if name.startswith(_PROFILE)]
+
+
+async def _asked_plan(
+    client: Client, name: str, options: PlanOptions, known: Mapping[str, models_pb2.Model]
+) -> AskedPlan:
+    decision = await client.explain(_ANY_PROMPT, local_only=True, **options)
+    ids = sorted(set(_models(decision)))
+    models = {model: known[model].description if model in known else "" for model in ids}
+    chat = all(model in known and known[model].chat for model in ids)
+    plan = plan_of(decision)
+    calibrated = CalibratedPlan(
+        name=name,
+        key=_key(decision, models, chat),
+        plan=plan,
+        vote="" if decision.stages else _vote_key(plan),
+        models=models,
+    )
+    return AskedPlan(calibrated, options, chat)
+
+
+def _models(decision: plan_pb2.Decision) -> Iterator[str]:
+    yield from (member.model for member in decision.members)
+    for stage in decision.stages:
+        yield from _models(stage.decision)
+
+
+def _key(decision: plan_pb2.Decision, models: Mapping[str, str], chat: bool) -> str:
+    """Changes with anything that an answer depends on, the question and its limit left out."""
+    content = plan_pb2.Decision(
+        members=decision.members,
+        rule=decision.rule,
+        alignment=decision.alignment,
+        weighting=decision.weighting,
+        stages=decision.stages,
+    )
+    for stage in content.stages:
+        stage.decision.ClearField("seed")
+        stage.decision.ClearField("candidates")
+    if decision.HasField("forgetting"):
+        content.forgetting = decision.forgetting
+    if decision.HasField("beam"):
+        content.beam.CopyFrom(decision.beam)
+    known = json.dumps([sorted(models.items()), chat]).encode()
+    wire = content.SerializeToString(deterministic=True)
+    return hashlib.blake2b(wire + known, digest_size=12).hexdigest()
+
+
+def _vote_key(plan: Plan) -> str:
+    """The key that the server knows the vote by."""
+    return vote_key(
+        Decision(
+            members=plan.members,
+            rule=plan.rule,
+            alignment=plan.alignment,
+            weighting=plan.weighting,
+            on_failure=FailurePolicy.AUTO,
+            context_tokens=0,
+            seed=0,
+        )
+    )
+
+
+async def ask_all(
+    client: Client,
+    plans: Sequence[AskedPlan],
+    cases: Sequence[Case],
+    answers: AnswerFile,
+    *,
+    max_tokens: int,
+    concurrency: int,
+    progress: Progress,
+) -> None:
+    """Asks what is not answered yet, question after question, each of all plans.
+
+    Raises:
+        ServiceError: What the server refuses, other than a prompt that is too long for a plan.
+        CannotRun: A plan broke; what was answered before is kept.
+    """
+    asked = {
+        answer_key(case, plan.calibrated, max_tokens): (case, plan)
+        for case in cases
+        for plan in plans
+    }
+    missing = [key for key in asked if key not in answers.known]
+    done = len(asked) - len(missing)
+    progress(done, len(asked))
+    todo = iter(missing)
+
+    async def work() -> None:
+        nonlocal done
+        for key in todo:
+            case, plan = asked[key]
+            answers.add(key, await _patiently(client, case, plan, max_tokens))
+            done += 1
+            progress(done, len(asked))
+
+    workers = [asyncio.create_task(work()) for _ in range(min(concurrency, len(missing)))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def _patiently(client: Client, case: Case, plan: AskedPlan, max_tokens: int) -> Answer:
+    """Asks again where the server says when there is a chance."""
+    for tries_left in reversed(range(_MOST_TRIES)):
+        try:
+            return await _ask(client, case, plan, max_tokens)
+        except ServiceError as error:
+            if error.reason == "PROMPT_TOO_LONG":
+                return Answer("", problem=error.message)
+            wait = error.retry_after_seconds
+            if wait is None or wait > _MOST_WAIT_SECONDS or not tries_left:
+                raise
+            await asyncio.sleep(wait)
+    raise AssertionError("the last try returns or raises")
+
+
+async def _ask(client: Client, case: Case, plan: AskedPlan, max_tokens: int) -> Answer:
+    reader = SignalReader(ResponseOptions(), _prompt(case).size_bytes)
+    options = GenerateOptions(
+        temperature=0.0,
+        seed=0,
+        max_tokens=max_tokens,
+        top_logprobs=reader.needed.top_logprobs,
+        votes=reader.needed.member_votes,
+        local_only=True,
+        task=case.task or None,
+    )
+    options.update(plan.options)  # type: ignore[typeddict-item]
+    prompt: str | None = case.prompt
+    if case.messages or plan.chat:
+        options["messages"] = case.messages or [("user", case.prompt)]
+        prompt = None
+    pieces: list[str] = []
+    finished = inference_pb2.Finished()
+    async for event in client.generate(prompt, **options):
+        kind = event.WhichOneof("event")
+        if kind == "delta":
+            pieces.append(event.delta.text)
+            reader.read(Delta(event.delta.text, tuple(map(token_of, event.delta.tokens))))
+        elif kind == "notice" and event.notice.kind in _BROKEN:
+            raise CannotRun(
+                plan.calibrated.name, f"{event.notice.message}; run the same command to go on"
+            )
+        elif kind == "finished":
+            finished = event.finished
+    energy = total_energy([model.energy for model in finished.usage.models])
+    return Answer(
+        text="".join(pieces),
+        signals=reader.signals(),
+        cut=finished.reason == inference_pb2.FINISH_REASON_MAX_TOKENS,
+        duration_ms=finished.usage.duration_ms,
+        joules=None if energy is None else energy.joules,
+        tier=EnergyTier.UNAVAILABLE.value if energy is None else energy_tier(energy.tier).value,
+    )
+
+
+def _prompt(case: Case) -> Prompt:
+    if not case.messages:
+        return TextPrompt(case.prompt)
+    return ChatPrompt(tuple(Message(role, content) for role, content in case.messages))

@@ -1,0 +1,1 @@
+"""The commands: each reads what was given, asks a service and hands the answer to a view."""

@@ -1,0 +1,180 @@
+"""``quorate calibrate``: how often each plan is right, and how sure it should be of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quorate.cli.parameter_groups import grouped
+from quorate.cli.parameters import ModelNames
+from quorate.cli.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from quorate.calibration.answers import AnswerFile
+    from quorate.calibration.grading import Case
+    from quorate.calibration.report import Outcome
+    from quorate.request import WeightedModel
+
+_INTERRUPTED = 130
+
+
+@grouped
+def calibrate(
+    *,
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATASET.jsonl",
+            help='One JSON object a line: "prompt" or "messages", "answer" (a text or a list), '
+            '"match" (exact, choice, contains or numeric), and if you like a tag, an "id", a '
+            '"domain" and the "tolerance" of a number.',
+        ),
+    ],
+    model: ModelNames = None,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A named plan of the server; may be given several times."
+        ),
+    ] = None,
+    task_field: Annotated[
+        str, typer.Option(metavar="FIELD", help="Field of a line that has its tag.")
+    ] = "task",
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Ask N questions, spread evenly over the file."),
+    ] = None,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Most tokens of an answer.")
+    ] = 256,
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Questions asked at once. More is quicker, and times and energies are then those "
+            "of a busy server.",
+        ),
+    ] = 1,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Where to write it; the server looks into its data folder."
+        ),
+    ] = None,
+    restart: Annotated[
+        bool,
+        typer.Option(
+            "--restart/--resume",
+            help="Ask everything anew instead of using the answers that are there.",
+        ),
+    ] = False,
+    target: Target,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON line for each finding.")
+    ] = False,
+) -> None:
+    """Ask labelled questions, and learn how good each model and each vote is.
+
+    Asked are the models and profiles that are named, each model alone and all of them as a vote;
+    without any, all that the server has. Answers are kept beside the dataset, or beside --output,
+    so that the same command goes on where it was interrupted. What is found out of votes that were
+    asked takes the place of what was known of them; the rest stays.
+    """
+    import asyncio
+
+    from quorate.calibration import file as calibration_file
+    from quorate.calibration.answers import AnswerFile
+    from quorate.calibration.dataset import read_dataset
+    from quorate.cli.logs import keep_log_quiet
+    from quorate.cli.members import parse_members
+
+    members = parse_members(model or [])
+    questions = read_dataset(dataset, task_field)
+    path = _calibration_path(output)
+    calibration_file.read(path)
+    kept_in = _answers_path(dataset, output)
+    cases = questions.spread(limit)
+    keep_log_quiet()
+    try:
+        with AnswerFile(kept_in).open(restart=restart) as answers:
+            asking = _Asking(cases, members, tuple(profile or ()), max_tokens, concurrency)
+            outcomes = asyncio.run(asking.outcomes(answers, target))
+    except KeyboardInterrupt:
+        typer.echo(
+            f"quorate: interrupted; the answers so far are kept in {kept_in}, run the same command "
+            "to go on",
+            err=True,
+        )
+        raise typer.Exit(_INTERRUPTED) from None
+    from quorate.calibration.data import merge
+    from quorate.calibration.findings import findings
+    from quorate.calibration.report import report_of
+    from quorate.cli.views.calibrate import print_report
+
+    report = report_of(outcomes, cases)
+    found = findings(report, questions, cases, _today())
+    # Read again: another calibration may have ended meanwhile.
+    calibration_file.write(path, merge(calibration_file.read(path), found))
+    print_report(report, path, kept_in, as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Everything that is asked."""
+
+    cases: Sequence[Case]
+    members: tuple[WeightedModel, ...]
+    profiles: tuple[str, ...]
+    max_tokens: int
+    concurrency: int
+
+    async def outcomes(self, answers: AnswerFile, target: Target) -> list[Outcome]:
+        """Asks, and grades the answers of each plan."""
+        from quorate.calibration.report import evaluate
+        from quorate.cli.calibrating import ask_all, plans_of
+        from quorate.cli.services import asked_service
+        from quorate.cli.views.loading import passing_view
+        from quorate.cli.views.progress import answer_progress
+
+        names = [member.model for member in self.members]
+        with passing_view() as loading:
+            async with asked_service(names, target, loading) as client:
+                plans = await plans_of(client, self.members, self.profiles)
+                with answer_progress() as progress:
+                    await ask_all(
+                        client,
+                        plans,
+                        self.cases,
+                        answers,
+                        max_tokens=self.max_tokens,
+                        concurrency=self.concurrency,
+                        progress=progress,
+                    )
+        return [
+            evaluate(one, self.cases, answers.of(one, self.cases, self.max_tokens))
+            for one in (plan.calibrated for plan in plans)
+        ]
+
+
+def _today() -> str:
+    """Day of the calibration, in UTC."""
+    return datetime.now(UTC).date().isoformat()
+
+
+def _calibration_path(output: Path | None) -> Path:
+    from quorate.calibration.file import FILE_NAME
+    from quorate_registry.store import default_home
+
+    return output or default_home() / FILE_NAME
+
+
+def _answers_path(dataset: Path, output: Path | None) -> Path:
+    folder = dataset.parent if output is None else output.parent
+    return folder / f"{dataset.name.removesuffix('.jsonl')}.calibration.jsonl"

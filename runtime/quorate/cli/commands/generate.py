@@ -1,0 +1,52 @@
+"""``quorate generate``: one answer from one model, from several that vote, or from stages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quorate.cli.parameter_groups import grouped
+from quorate.cli.parameters import RequestParameters, Timeout
+from quorate.cli.target import Target
+
+if TYPE_CHECKING:
+    from quorate.cli.question import Question
+    from quorate.cli.views.answer import AnswerView
+
+
+@grouped
+def generate(
+    *,
+    request: RequestParameters,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON line for each event.")
+    ] = False,
+    target: Target,
+    timeout: Timeout = None,
+) -> None:
+    """Answer a prompt; the answer alone goes to standard output.
+
+    Where every member has a chat template the prompt is the user's message of a chat. Without
+    --target, the members named with --model or --cascade are loaded here, or else the demo models.
+    """
+    import asyncio
+
+    from quorate.cli.logs import keep_log_quiet
+    from quorate.cli.question import question_of
+    from quorate.cli.views.answer import answer_view
+
+    question = question_of(request, timeout)
+    keep_log_quiet()
+    view = answer_view(as_json, votes=request.votes, candidates=bool(request.top_logprobs))
+    asyncio.run(_answer(question, target, view))
+
+
+async def _answer(question: Question, target: Target, view: AnswerView) -> None:
+    from quorate.cli.question import ask
+    from quorate.cli.services import asked_service
+    from quorate.cli.views.loading import passing_view
+
+    with passing_view() as loading:
+        async with asked_service(question.names(), target, loading) as client:
+            await ask(client, question, view)

@@ -1,0 +1,191 @@
+"""``quorate spend``: energy and dollars, by model, profile, key, day, kind of plan or task."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quorate.cli.parameter_groups import grouped
+from quorate.cli.parameters import JsonLines
+from quorate.cli.target import ServerTarget
+from quorate.errors import SettingsError
+
+if TYPE_CHECKING:
+    from quorate.cli.spending import SpendQuery, SpendReport
+
+_SHOWN_CHARGES = 50
+_AGO = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class Grouping(Enum):
+    """What sums are made for."""
+
+    MODEL = "model"
+    PROFILE = "profile"
+    KEY = "key"
+    DAY = "day"
+    PLAN_KIND = "plan-kind"
+    TASK = "task"
+
+
+@grouped
+def spend(
+    *,
+    by: Annotated[
+        list[Grouping] | None,
+        typer.Option(help="What to sum by; may be given several times; model if nothing is given."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="WHEN", help="From then on: 7d, 12h and the like ago, or 2026-11-01."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Until before then, in the same form.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What came with this key alone.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="ID", help="What this model, or remote, took part in.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What this profile answered.")
+    ] = None,
+    charges: Annotated[
+        bool,
+        typer.Option(
+            "--charges", help="List the charges one by one, the latest first, instead of sums."
+        ),
+    ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help=f"Most charges listed; {_SHOWN_CHARGES} if nothing is given, all of them for "
+            "--csv and --json.",
+        ),
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: JsonLines = False,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Read this ledger, and ask no server."),
+    ] = None,
+    target: ServerTarget,
+) -> None:
+    """Print what was spent: requests, tokens, energy and dollars, and what budgets have left.
+
+    Without --target and --ledger the server of this machine is asked at its default address, and
+    where none answers its ledger is read from the data folder.
+    """
+    from quorate.cli.views.spend import print_report
+
+    if as_csv and as_json:
+        raise SettingsError("--csv and --json exclude each other; give one of them")
+    if by and charges:
+        raise SettingsError("--by sums up and --charges does not; give one of them")
+    if limit is not None and not charges:
+        raise SettingsError("--limit counts charges; give --charges too")
+    whole = as_csv or as_json
+    query = _query(
+        by or [Grouping.MODEL],
+        since,
+        until,
+        key=key,
+        model=model,
+        profile=profile,
+        charges=(limit or (None if whole else _SHOWN_CHARGES)) if charges else 0,
+    )
+    report = _report(query, target, ledger)
+    print_report(report, query, as_csv=as_csv, as_json=as_json)
+
+
+def _query(
+    by: list[Grouping],
+    since: str | None,
+    until: str | None,
+    *,
+    key: str | None,
+    model: str | None,
+    profile: str | None,
+    charges: int | None,
+) -> SpendQuery:
+    import time
+
+    from quorate.cli.spending import SpendQuery
+    from quorate.ledger.spending import Dimension
+
+    now = time.time()
+    return SpendQuery(
+        group_by=tuple(dict.fromkeys(Dimension[group.name] for group in by)),
+        charges=charges,
+        since=None if since is None else parse_moment(since, "--since", now),
+        until=None if until is None else parse_moment(until, "--until", now),
+        key=key,
+        model=model,
+        profile=profile,
+    )
+
+
+def parse_moment(text: str, option: str, now: float) -> float:
+    """Reads ``7d``, ``12h`` and the like as so long ago, and dates and times of ISO 8601.
+
+    A date is its beginning; without an offset a time is one of UTC.
+
+    Args:
+        text: What was given.
+        option: The option it was given with, for messages.
+        now: The present, in seconds since 1970.
+
+    Returns:
+        The moment in seconds since 1970.
+
+    Raises:
+        SettingsError: Neither of them.
+    """
+    ago = _AGO.fullmatch(text)
+    if ago:
+        return max(0.0, now - float(ago[1]) * _SECONDS[ago[2]])
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(
+            f"{option}: must be so long ago, such as 7d or 12h, or a date, such as 2026-11-01, "
+            f"not {text!r}"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _report(query: SpendQuery, target: ServerTarget, ledger: Path | None) -> SpendReport:
+    """Reads the named ledger, or asks the named server, or else whichever is here."""
+    import asyncio
+
+    from quorate.cli.spending import read_file
+    from quorate.client import DEFAULT_TARGET, ServiceError
+    from quorate_registry.store import default_home
+
+    if ledger is not None:
+        return read_file(ledger, query)
+    try:
+        return asyncio.run(_asked(target.address or DEFAULT_TARGET, target, query))
+    except ServiceError as error:
+        path = default_home() / "ledger.sqlite3"
+        if target.address or error.status != "UNAVAILABLE" or not path.is_file():
+            raise
+        typer.echo(f"nothing answers at {DEFAULT_TARGET}; reading {path}", err=True)
+        return read_file(path, query)
+
+
+async def _asked(address: str, target: ServerTarget, query: SpendQuery) -> SpendReport:
+    from quorate.cli.spending import ask_server
+    from quorate.cli.target import connect
+
+    async with connect(address, target) as client:
+        return await ask_server(client, query)

@@ -1,0 +1,237 @@
+"""How loading looks: bars on a terminal, lines in a pipe, JSON lines for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from quorate.fleet.status import ModelState, ModelStatus
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+_BUSY = (ModelState.DOWNLOADING, ModelState.LOADING, ModelState.RESTARTING)
+_STYLES = {ModelState.READY: "green", ModelState.FAILED: "red", ModelState.RESTARTING: "yellow"}
+
+
+class StatusView(Protocol):
+    """Shows what becomes of models."""
+
+    def show(self, status: ModelStatus) -> None:
+        """A model is in this state; the same may be told again."""
+        ...
+
+
+class ServeView(StatusView, Protocol):
+    """Shows what becomes of a service and its models."""
+
+    def listening(self, address: str, models: Sequence[str]) -> None:
+        """The service listens."""
+        ...
+
+
+@contextmanager
+def serve_view(as_json: bool) -> Iterator[ServeView]:
+    """The view of ``serve`` that fits where standard output goes."""
+    if as_json:
+        yield JsonView()
+    elif sys.stdout.isatty():
+        from rich.console import Console
+
+        with BarView(Console(highlight=False)) as view:
+            yield view
+    else:
+        yield PlainView()
+
+
+@contextmanager
+def passing_view() -> Iterator[StatusView]:
+    """Bars on standard error that leave nothing behind; nothing at all where it is no terminal."""
+    if not sys.stderr.isatty():
+        yield NoView()
+        return
+    from rich.console import Console
+
+    with LoadBars(Console(stderr=True, highlight=False)) as view:
+        yield view
+
+
+class NoView:
+    """Shows nothing."""
+
+    def show(self, status: ModelStatus) -> None:
+        """Does nothing."""
+
+
+class JsonView:
+    """One JSON object a line."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, dict[str, Any]] = {}
+
+    def listening(self, address: str, models: Sequence[str]) -> None:
+        """Prints the address."""
+        _print(json.dumps({"event": "listening", "address": address}))
+
+    def show(self, status: ModelStatus) -> None:
+        """Prints a state that is new."""
+        fields = {
+            "event": "model",
+            "model": status.id,
+            "state": status.state.value,
+            "message": status.message,
+            "progress": status.progress,
+        }
+        if self._told.get(status.id) == fields:
+            return
+        self._told[status.id] = fields
+        _print(json.dumps(fields))
+
+
+class PlainView:
+    """One line for each change of a state; progress is left out."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, str] = {}
+
+    def listening(self, address: str, models: Sequence[str]) -> None:
+        """Prints the address and the models."""
+        _print(listening_line(address, models))
+
+    def show(self, status: ModelStatus) -> None:
+        """Prints a state that is new."""
+        line = status_line(status)
+        if self._told.get(status.id) == line:
+            return
+        self._told[status.id] = line
+        _print(line)
+
+
+class LoadBars:
+    """A bar for each model that is on its way; it vanishes when the model has arrived.
+
+    Args:
+        console: Where it shows.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Removes all bars."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+        self._tasks.clear()
+
+    def show(self, status: ModelStatus) -> None:
+        """Moves a model's bar, or removes it."""
+        if _is_busy(status):
+            self._move(status)
+        else:
+            self._remove(status.id)
+
+    def _move(self, status: ModelStatus) -> None:
+        if self._bars is None:
+            self._bars = _bars(self._console)
+            self._bars.start()
+        if status.id not in self._tasks:
+            self._tasks[status.id] = self._bars.add_task("", model=status.id, doing="", total=None)
+        self._bars.update(
+            self._tasks[status.id],
+            doing=status.message or status.state.value,
+            total=None if status.progress is None else 1.0,
+            completed=status.progress or 0.0,
+        )
+
+    def _remove(self, model: str) -> None:
+        task = self._tasks.pop(model, None)
+        if task is None or self._bars is None:
+            return
+        self._bars.remove_task(task)
+        if not self._tasks:
+            self.close()
+
+
+class BarView:
+    """Bars for models that load, and a line for each that has come to something.
+
+    Args:
+        console: Where it shows.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = LoadBars(console)
+        self._told: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.close()
+
+    def listening(self, address: str, models: Sequence[str]) -> None:
+        """Prints the address and the models."""
+        self._console.print(listening_line(address, models), style="bold", markup=False)
+
+    def show(self, status: ModelStatus) -> None:
+        """Moves a model's bar, or ends it with a line."""
+        self._bars.show(status)
+        line = status_line(status)
+        if _is_busy(status) or status.state is ModelState.UNLOADED:
+            return
+        if self._told.get(status.id) == line:
+            return
+        self._told[status.id] = line
+        self._console.print(line, style=_STYLES.get(status.state, ""), markup=False)
+
+
+def listening_line(address: str, models: Sequence[str]) -> str:
+    """What is said when a service listens."""
+    return f"listening on {address}, models: {', '.join(models) or 'none'}"
+
+
+def status_line(status: ModelStatus) -> str:
+    """A model's state, without its progress."""
+    line = f"{status.id}: {status.state.value}"
+    if status.message and status.message != status.state.value:
+        return f"{line}: {status.message}"
+    if status.state is ModelState.READY and status.context_length:
+        return f"{line}, context {status.context_length}, {status.description or status.engine}"
+    return line
+
+
+def _is_busy(status: ModelStatus) -> bool:
+    """Whether a model is on its way to being ready."""
+    return status.state in _BUSY
+
+
+def _bars(console: Console) -> Progress:
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.fields[model]}", markup=False),
+        BarColumn(bar_width=16),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[doing]}", markup=False, style="dim"),
+        console=console,
+        transient=True,
+    )
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,95 @@
+"""How far a long command is: a bar on a terminal, lines in a pipe; always on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with what is done and with all there is to do."""
+
+_BAR_WIDTH = 24
+
+
+@contextmanager
+def answer_progress() -> Iterator[Progress]:
+    """Shows how many answers there are: a bar that leaves nothing behind, or every tenth a line."""
+    if not sys.stderr.isatty():
+        yield every_percent(10, _print_answers)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
+
+    columns = BarColumn(bar_width=_BAR_WIDTH), MofNCompleteColumn(), TextColumn("answers")
+    with _bar(SpinnerColumn(), *columns) as progress:
+        yield progress
+
+
+@contextmanager
+def score_progress() -> Iterator[Progress]:
+    """Shows how many bytes are scored: a bar that leaves nothing behind, nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.progress import BarColumn, DownloadColumn, SpinnerColumn
+
+    columns = BarColumn(bar_width=_BAR_WIDTH), DownloadColumn()
+    with _bar(SpinnerColumn(), *columns) as progress:
+        yield progress
+
+
+@contextmanager
+def pull_progress(model: str) -> Iterator[Progress]:
+    """Shows how many bytes of a model have arrived: a bar that stays, or every tenth a line."""
+    if not sys.stderr.isatty():
+        yield every_percent(10, lambda done, total: _print_bytes(model, done, total))
+        return
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+
+    columns = BarColumn(bar_width=None), DownloadColumn(), TransferSpeedColumn()
+    name = TextColumn("{task.fields[model]}", markup=False)
+    with _bar(name, *columns, transient=False, model=model) as progress:
+        yield progress
+
+
+def every_percent(step: int, show: Progress) -> Progress:
+    """Calls ``show`` whenever another ``step`` percent are done, and at the beginning."""
+    shown = -1
+
+    def progress(done: int, total: int) -> None:
+        nonlocal shown
+        level = 100 * done // max(total, 1) // step
+        if level != shown:
+            shown = level
+            show(done, total)
+
+    return progress
+
+
+@contextmanager
+def _bar(*columns: ProgressColumn, transient: bool = True, **fields: str) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import TimeRemainingColumn
+
+    left = TimeRemainingColumn(compact=True)
+    console = Console(stderr=True)
+    with Bars(*columns, left, console=console, transient=transient) as bars:
+        task = bars.add_task("", total=None, **fields)  # type: ignore[arg-type]
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _print_answers(done: int, total: int) -> None:
+    print(f"{done} of {total} answers", file=sys.stderr, flush=True)
+
+
+def _print_bytes(model: str, done: int, total: int) -> None:
+    from quorate_registry.sizes import human_size
+
+    percent = 100 * done // max(total, 1)
+    line = f"{model}: {human_size(done)} of {human_size(total)}, {percent}%"
+    print(line, file=sys.stderr, flush=True)

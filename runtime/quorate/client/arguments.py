@@ -1,0 +1,124 @@
+"""What a caller may set, as keyword arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias, TypedDict
+
+StageModels: TypeAlias = str | list[str] | Mapping[str, float | None]
+"""Who answers in a stage: one model, or several that vote, with or without weights."""
+
+StageChoice: TypeAlias = StageModels | tuple[StageModels, float | None]
+"""A stage of a cascade; a tuple is a stage and the confidence from which its answer is kept."""
+
+
+class PlanOptions(TypedDict, total=False):
+    """The prompt and the plan: name a model, several, stages or a profile, or leave it open.
+
+    None is as good as not given, here and in ``GenerateOptions``.
+
+    Attributes:
+        messages: A chat instead of a prompt: pairs of role and content.
+        model: One model.
+        models: Several models that vote, with or without weights.
+        stages: A cascade: at least two stages in rising cost, such as
+            ``[("small", 0.7), ["medium", "other"], "large"]``. A tuple is a stage and the
+            confidence in [0, 1] from which its answer is kept; without one the server's default
+            holds. The last answer is always kept.
+        stream_early: Whether a stage's text is streamed before it is known to be kept; then a
+            notice of the kind ``ESCALATED`` tells that what follows replaces it.
+        profile: A named plan of the server's configuration.
+        auto: Whether the server chooses, whatever its default profile is.
+        rule: ``linear``, ``geometric`` or ``majority``; for ``models`` alone, as the next five.
+        alignment: ``auto``, ``same_vocabulary``, ``byte_exact`` or ``union_top_k``.
+        weighting: ``static``, ``bayesian``, ``prompt`` or ``confidence``.
+        forgetting: Share of what Bayesian weights keep from byte to byte; 1 forgets nothing.
+        beam_epsilon: Share from which a byte-exact vote follows a way to cut the text.
+        beam_width: Most of them followed at once.
+        failure_policy: ``continue``, ``replay`` or ``fail``, when a member dies in mid-stream.
+        request_id: Chosen by the caller, echoed in the answer.
+        timeout: Deadline in seconds from now.
+    """
+
+    messages: Iterable[tuple[str, str]] | None
+    model: str | None
+    models: Mapping[str, float | None] | Sequence[str] | None
+    stages: Sequence[StageChoice] | None
+    stream_early: bool | None
+    profile: str | None
+    auto: bool | None
+    rule: str | None
+    alignment: str | None
+    weighting: str | None
+    forgetting: float | None
+    beam_epsilon: float | None
+    beam_width: int | None
+    failure_policy: str | None
+    request_id: str | None
+    timeout: float | None
+
+
+class GenerateOptions(PlanOptions, total=False):
+    """How an answer is sampled, when it ends, what it may cost, and what the stream shows.
+
+    Attributes:
+        temperature: 0 is greedy.
+        top_p: Mass of the nucleus.
+        top_k: Candidates kept; 0 keeps all.
+        min_p: Candidates below this share of the best one's probability are dropped.
+        seed: Makes an answer repeatable.
+        repetition_penalty: 1 is none.
+        presence_penalty: Subtracted once from tokens already generated.
+        frequency_penalty: Subtracted for each earlier occurrence of a token.
+        logit_bias: Token id to the amount added to its log-prob, in nats.
+        max_tokens: Most tokens of the answer.
+        max_bytes: Most bytes of the answer.
+        stop: Strings before which the answer ends.
+        top_logprobs: Number of the mixture's best candidates shown with each token.
+        votes: Whether each token comes with each member's vote.
+        latency_ms: Most milliseconds from the request's arrival to the end of the answer.
+        energy_joules: Most joules that the models may take.
+        usd: Most US dollars that remotes may charge.
+        local_only: Whether nothing of the request may leave the server's machine.
+        task: Tag of what kind of request it is, such as ``code``; models are chosen by it.
+    """
+
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    min_p: float | None
+    seed: int | None
+    repetition_penalty: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    logit_bias: Mapping[int, float] | None
+    max_tokens: int | None
+    max_bytes: int | None
+    stop: Sequence[str] | None
+    top_logprobs: int | None
+    votes: bool | None
+    latency_ms: float | None
+    energy_joules: float | None
+    usd: float | None
+    local_only: bool | None
+    task: str | None
+
+
+class ChargeOptions(TypedDict, total=False):
+    """Which rows of the ledger; None is all.
+
+    Attributes:
+        since: Not before this moment, in seconds since 1970.
+        until: Before this moment, in seconds since 1970.
+        key: Name of the caller's key; "" is what came without one.
+        model: A model that took part.
+        profile: Name of a profile.
+        request_id: The caller's own id of a request.
+    """
+
+    since: float | None
+    until: float | None
+    key: str | None
+    model: str | None
+    profile: str | None
+    request_id: str | None

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from quorate.cli.inputs import read_prompt, read_text
+from quorate.errors import SettingsError
+
+
+def test_an_empty_standard_input_is_no_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b" \n")))
+    with pytest.raises(SettingsError, match="standard input is empty"):
+        read_prompt("-")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is empty"),
+        (b"ab\xff", "is not UTF-8 text: byte 2 is 0xff"),
+        (None, "cannot be read: No such file"),
+    ],
+)
+def test_a_file_that_is_no_text_is_refused(
+    tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    path = tmp_path / "text"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match=told):
+        read_text(str(path))
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="Is a directory"):
+        read_text(str(tmp_path))
+
+
+def test_standard_input_is_read_for_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("é\n".encode())))
+    assert read_text("-") == "é\n".encode()

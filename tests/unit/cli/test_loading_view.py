@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from quorate.cli.views.loading import JsonView, PlainView, status_line
+from quorate.fleet.status import ModelState, ModelStatus
+
+
+def test_load_lines_tell_a_state_once_and_skip_progress(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    view = PlainView()
+    for progress in (None, 0.1, 0.9):
+        view.show(ModelStatus("a", ModelState.LOADING, "scripted", progress=progress))
+    view.show(ModelStatus("a", ModelState.READY, "scripted", context_length=64))
+    assert capsys.readouterr().out == "a: loading\na: ready, context 64, scripted\n"
+
+
+def test_load_events_have_exactly_the_keys_that_programs_rely_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    view = JsonView()
+    view.listening("127.0.0.1:1", ["a"])
+    status = ModelStatus("a", ModelState.LOADING, "scripted", progress=0.5)
+    view.show(status)
+    view.show(status)
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
+        {"event": "listening", "address": "127.0.0.1:1"},
+        {"event": "model", "model": "a", "state": "loading", "message": "", "progress": 0.5},
+    ]
+
+
+def test_a_failed_model_is_told_with_its_cause() -> None:
+    status = ModelStatus("a", ModelState.FAILED, "llama_cpp", message="wrong magic")
+    assert status_line(status) == "a: failed: wrong magic"
