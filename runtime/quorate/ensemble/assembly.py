@@ -13,7 +13,7 @@ from quorate.ensemble.alignments.tokens import TokenAlignment
 from quorate.ensemble.alignments.union import UnionAlignment
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.member import Member, MemberPrompt
-from quorate.ensemble.readings import MAX_CHARACTERS, on_the_same_bytes, read_all
+from quorate.ensemble.readings import on_the_same_bytes, read_all, readable
 from quorate.ensemble.weighting import (
     BayesianWeights,
     ConfidentWeights,
@@ -107,7 +107,7 @@ async def _weigher(decision: Decision, engines: Sequence[Engine], prompt: Prompt
         return ConfidentWeights(priors)
     if decision.weighting not in _READING:
         return StaticWeights(priors)
-    known = on_the_same_bytes(await read_all(engines, prompt.plain_text[-MAX_CHARACTERS:]))
+    known = on_the_same_bytes(await read_all(engines, readable(prompt)))
     if decision.weighting is Weighting.BAYESIAN:
         return _bayesian(priors, decision.forgetting or 1.0, known, prompt)
     return StaticWeights(prompt_shares(priors, [bits_per_byte(one) for one in known]))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quorate.engines.contract import Engine
-from quorate.request import TextPrompt
+from quorate.request import Prompt, TextPrompt
 
 MAX_CHARACTERS = 512
 """Characters of a prompt that are read, the last ones: enough to know a text by."""
@@ -39,6 +39,11 @@ def on_the_same_bytes(readings: Sequence[Reading]) -> list[list[float]]:
     """Log-probs of the last bytes that every member has read, so that all are judged alike."""
     count = min((sum(reading.sizes) for reading in readings), default=0)
     return [reading.by_byte(count) for reading in readings]
+
+
+def readable(prompt: Prompt) -> str:
+    """What is read of a prompt: the end of what was asked, without any template."""
+    return prompt.plain_text[-MAX_CHARACTERS:]
 
 
 async def read(engine: Engine, text: str) -> Reading:

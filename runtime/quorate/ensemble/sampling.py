@@ -14,11 +14,9 @@ import numpy as np
 from quorate.engines.contract import EngineSampling, LogProbs
 from quorate.ensemble.candidates import descend, draw, truncate
 from quorate.ensemble.penalties import Penalties
-from quorate.ensemble.sampling_options import validate, validate_bias
+from quorate.ensemble.sampling_options import validate_bias
 from quorate.errors import Internal, InvalidRequest
 from quorate.request import SamplingOptions
-
-__all__ = ["Sampler", "engine_sampling", "validate"]
 
 DEFAULT_TEMPERATURE = 0.8
 DEFAULT_TOP_K = 40
@@ -40,14 +38,14 @@ class Sampler:
     seed give equal tokens. Temperature 0 is greedy: the best token, the lowest id among equals.
 
     Args:
-        options: What is not set gets llama.cpp's default; penalties are then off. The seed in it is
-            not looked at.
+        options: Valid ones, see ``sampling_options.validate``. What is not set gets llama.cpp's
+            default; penalties are then off. The seed in it is not looked at.
         vocabulary_size: Length of every mixture.
         seed: Seed of the generator, not negative.
         prompt: Tokens of the prompt, which count for the repetition penalty.
 
     Raises:
-        InvalidRequest: Names the field of ``sampling`` whose value can never be served.
+        InvalidRequest: Names the first id of ``logit_bias`` outside the vocabulary.
     """
 
     def __init__(
@@ -57,7 +55,6 @@ class Sampler:
         seed: int,
         prompt: Sequence[int] = (),
     ) -> None:
-        validate(options)
         validate_bias(options, vocabulary_size)
         temperature = _given(options.temperature, DEFAULT_TEMPERATURE)
         self._greedy = temperature == 0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quorate.errors import InvalidRequest
-
 
 class StopMatcher:
     """Passes bytes on until a stop string is complete.
@@ -17,14 +15,12 @@ class StopMatcher:
     for each string.)
 
     Args:
-        stop: The strings, none of them empty.
-
-    Raises:
-        InvalidRequest: Names the string that is empty or has no UTF-8 form.
+        stop: The strings, as ``access.limits`` lets them through: none is empty, and each has a
+            UTF-8 form.
     """
 
     def __init__(self, stop: Sequence[str]) -> None:
-        self._stops = [_Automaton(_encode(text, index)) for index, text in enumerate(stop)]
+        self._stops = [_Automaton(text.encode()) for text in stop]
         self._held = b""
 
     def push(self, piece: bytes) -> tuple[bytes, bool]:
@@ -82,12 +78,3 @@ def _borders(pattern: bytes) -> list[int]:
             length += 1
         borders.append(length)
     return borders
-
-
-def _encode(text: str, index: int) -> bytes:
-    if not text:
-        raise InvalidRequest(f"stopping.stop[{index}]", "is empty; leave it out or write a string")
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        raise InvalidRequest(f"stopping.stop[{index}]", "is not valid Unicode text") from None

@@ -23,9 +23,6 @@ class AnswerText:
 
     Args:
         options: Stop strings and ``max_bytes``; ``max_tokens`` is the loop's business.
-
-    Raises:
-        InvalidRequest: An empty stop string.
     """
 
     def __init__(self, options: StoppingOptions) -> None:
@@ -69,9 +66,6 @@ class Transcript:
 
     Attributes:
         ended: Why the answer ended; None while it goes on.
-
-    Raises:
-        InvalidRequest: An empty stop string.
     """
 
     def __init__(self, stopping: StoppingOptions) -> None:

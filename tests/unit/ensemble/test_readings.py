@@ -4,7 +4,7 @@ import pytest
 
 from quorate.engines.scripted.tokenizer import BOS
 from quorate.ensemble.readings import (
-    MOST_CHARACTERS,
+    MAX_CHARACTERS,
     Reading,
     on_the_same_bytes,
     read,
@@ -62,10 +62,10 @@ def test_what_is_read_of_a_chat_is_what_was_said_without_any_template() -> None:
 
 
 def test_of_a_long_prompt_the_end_is_read() -> None:
-    text = "x" * 50 + "y" * MOST_CHARACTERS
-    assert readable(TextPrompt(text)) == "y" * MOST_CHARACTERS
+    text = "x" * 50 + "y" * MAX_CHARACTERS
+    assert readable(TextPrompt(text)) == "y" * MAX_CHARACTERS
     chat = ChatPrompt((Message("user", text), Message("user", "z")))
-    assert readable(chat) == "y" * (MOST_CHARACTERS - 2) + "\nz"
+    assert readable(chat) == "y" * (MAX_CHARACTERS - 2) + "\nz"
 
 
 def test_a_log_prob_is_spread_over_the_bytes_of_its_token() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.sampling import Sampler
+from quorate.ensemble.sampling_options import validate
 from quorate.errors import Internal, InvalidRequest
 from quorate.request import SamplingOptions
 from support.distributions import normalised, random_row, rows
@@ -174,15 +175,17 @@ def test_a_mixture_without_any_token_is_a_defect(broken: float) -> None:
 )
 def test_a_value_that_cannot_be_served_names_its_field(field: str, value: float) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        Sampler(SamplingOptions(**{field: value}), 8, seed=1)
+        validate(SamplingOptions(**{field: value}))
     assert caught.value.field == f"sampling.{field}"
     assert str(value) in caught.value.problem
 
 
 @pytest.mark.parametrize(("token", "bias"), [(8, 1.0), (-1, 1.0), (3, math.nan), (3, math.inf)])
 def test_a_bias_that_cannot_be_served_names_its_token(token: int, bias: float) -> None:
+    chosen = SamplingOptions(logit_bias={token: bias})
     with pytest.raises(InvalidRequest) as caught:
-        Sampler(SamplingOptions(logit_bias={token: bias}), 8, seed=1)
+        validate(chosen)
+        Sampler(chosen, 8, seed=1)
     assert caught.value.field == f"sampling.logit_bias[{token}]"
 
 
@@ -191,4 +194,5 @@ def test_the_extremes_of_every_range_are_served() -> None:
         SamplingOptions(top_p=1.0, min_p=1.0, top_k=0, temperature=1e30),
         SamplingOptions(top_p=1e-9, min_p=0.0, top_k=10**9, repetition_penalty=1e-3, seed=2**63),
     ):
+        validate(chosen)
         assert 0 <= Sampler(chosen, 8, 1, [1]).sample(random_row(8, 1)) < 8

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.ensemble.stops import StopMatcher
-from quorate.errors import InvalidRequest
 
 letters = st.text(alphabet="ab€é", max_size=30)
 stop_lists = st.lists(st.text(alphabet="ab€é", min_size=1, max_size=5), max_size=4)
@@ -95,10 +94,3 @@ def test_what_only_looked_like_a_stop_string_comes_out_at_the_end() -> None:
 
 def test_without_stop_strings_bytes_pass_at_once() -> None:
     assert StopMatcher([]).push(b"\xff\x00") == (b"\xff\x00", False)
-
-
-@pytest.mark.parametrize(("bad", "problem"), [("", "is empty"), ("\ud800", "Unicode")])
-def test_a_stop_string_that_cannot_be_found_is_refused(bad: str, problem: str) -> None:
-    with pytest.raises(InvalidRequest, match=problem) as caught:
-        StopMatcher(["fine", bad])
-    assert caught.value.field == "stopping.stop[1]"

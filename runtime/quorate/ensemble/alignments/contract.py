@@ -76,11 +76,7 @@ class AlignmentStrategy(Protocol[Symbol]):
         ...
 
     def transcript(self, stopping: StoppingOptions) -> Transcript:
-        """The answer before its first symbol.
-
-        Raises:
-            InvalidRequest: An empty stop string.
-        """
+        """The answer before its first symbol."""
         ...
 
     def compare(
