@@ -89,8 +89,8 @@ class Stagehand:
         return [window.held for window in self.books.budgets.left("")]
 
     def sessions_opened(self, model: str) -> int:
-        """How many sessions a model has opened so far; to be asked once."""
-        return next(self.cast.engines[model]._numbers)
+        """How many sessions a model has opened so far."""
+        return self.cast.engines[model].sessions_opened
 
 
 @asynccontextmanager

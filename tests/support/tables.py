@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.byte_voice import ByteVoice, Opening, Pruning
 from quorate.ensemble.decode import Ballot, Step
 from quorate.ensemble.hypotheses import BYTES
@@ -25,6 +24,7 @@ from quorate.request import (
     TextPrompt,
     Token,
 )
+from support.in_process import InProcessEngine
 
 GREEDY = SamplingOptions(temperature=0.0)
 PROMPT = TextPrompt("the cat ")

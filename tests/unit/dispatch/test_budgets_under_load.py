@@ -199,7 +199,7 @@ async def test_a_request_may_be_cancelled_at_any_point(seed: int) -> None:
             assert stage.meter.jobs == set()
             assert set(stage.books.activity.now.values()) <= {0}
             assert stage.dispatcher.running == stage.dispatcher.waiting == 0
-            assert not any(engine._sessions for engine in stage.cast.engines.values())
+            assert not any(engine.open_sessions for engine in stage.cast.engines.values())
         rows = await stage.charges()
         assert {"cancelled"} <= {row.outcome for row in rows} <= {"cancelled", "finished", "failed"}
         assert await reserved(stage) == 0

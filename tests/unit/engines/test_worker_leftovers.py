@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from quorate.engines.worker.leftovers import remove_leftovers
+from quorate.engines.worker.transport.process import remove_leftovers
 
 
 def test_only_what_that_process_left_is_removed(tmp_path: Path) -> None:

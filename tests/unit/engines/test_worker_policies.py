@@ -5,10 +5,9 @@ import signal
 import pytest
 
 from quorate.engines.worker.builders import ENGINE_NAMES, find_builder
-from quorate.engines.worker.causes import exit_cause
-from quorate.engines.worker.process import worker_environment
 from quorate.engines.worker.restarts import FailureHistory, backoff_seconds
-from quorate.engines.worker.stalls import StallClock
+from quorate.engines.worker.transport.process import exit_cause, worker_environment
+from quorate.engines.worker.watchdog import StallClock
 from quorate.errors import SettingsError
 
 TRACEBACK = ["Traceback (most recent call last):", '  File "x.py", line 1', "ValueError: no", ""]

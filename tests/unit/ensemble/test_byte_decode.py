@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.byte_decode import decode_bytes
 from quorate.ensemble.decode import Ballot
 from quorate.ensemble.scoring import score_bytes
@@ -24,6 +23,7 @@ from quorate.request import (
 )
 from support.byte_voices import everything_is_free
 from support.enumeration import END, Enumeration
+from support.in_process import InProcessEngine
 from support.scripted_models import scripted_engine
 from support.tables import GREEDY, PROMPT, Told, ballot, byte_table, run_out
 

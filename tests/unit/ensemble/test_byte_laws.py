@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.byte_decode import decode_bytes
 from quorate.ensemble.fusion import fuse
 from quorate.ensemble.scoring import score_bytes
@@ -19,6 +18,7 @@ from quorate.request import CombinationRule
 from support.byte_voices import VOCABULARIES, probabilities, started, toy_engine
 from support.distributions import shares
 from support.enumeration import Enumeration
+from support.in_process import InProcessEngine
 from support.tables import PROMPT, ballot, byte_table, run_out
 
 POOLS = [CombinationRule.LINEAR, CombinationRule.GEOMETRIC]

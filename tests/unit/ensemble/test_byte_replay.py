@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.byte_decode import decode_bytes
 from quorate.ensemble.decode import Ballot
 from quorate.ensemble.scoring import score_bytes
@@ -23,6 +22,7 @@ from quorate.request import (
     ResponseOptions,
 )
 from support.byte_voices import everything_is_free
+from support.in_process import InProcessEngine
 from support.scripted_models import scripted_engine
 from support.tables import PROMPT, Told, ballot, byte_table, die_and_return, run_out
 

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.decode import Ballot, decode
 from quorate.ensemble.scoring import score
 from quorate.ensemble.seats import Table
@@ -20,6 +19,7 @@ from quorate.request import (
     SamplingOptions,
     StoppingOptions,
 )
+from support.in_process import InProcessEngine
 from support.scripted_models import fresh_row, scripted_engine
 from support.tables import GREEDY, PROMPT, Told, ballot, die_and_return, run_out
 from support.tables import token_table as table_of

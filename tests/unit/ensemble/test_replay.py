@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.seats import Table
 from quorate.errors import Unavailable
 from quorate.request import FailurePolicy, NoticeKind
+from support.in_process import InProcessEngine
 from support.scripted_models import scripted_engine
 from support.tables import PROMPT, token_table
 

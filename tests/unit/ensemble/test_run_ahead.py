@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.byte_voice import ByteVoice
 from quorate.ensemble.decode import decode
 from quorate.ensemble.run_ahead import lone_voice, run_ahead
@@ -24,6 +23,7 @@ from quorate.request import (
     SamplingOptions,
     StoppingOptions,
 )
+from support.in_process import InProcessEngine
 from support.scripted_models import scripted_engine
 from support.tables import (
     GREEDY,
@@ -137,11 +137,11 @@ async def test_an_answer_that_ends_early_ends_the_engines_work_before_it_is_told
     how = ballot(engine, most_tokens=50, stopping=StoppingOptions(stop=("on",)))
     async for step in run_ahead(table, voice, how, draw_options(GREEDY, 7, 50, 0)):
         if isinstance(step, Delta) and step.text:
-            busy = engine._scheduler.has_work
+            busy = engine.has_work
     # The last text is "sat ": what follows belongs to the stop string.
     assert step is FinishReason.STOP_STRING
     assert busy
-    assert not engine._scheduler.has_work
+    assert not engine.has_work
     (await engine.open(8)).close()
     assert table.work()["a"].decode >= voice.length == len("sat o")
 
@@ -231,7 +231,7 @@ async def test_a_caller_that_leaves_frees_the_session() -> None:
     await anext(steps)
     await steps.aclose()
     table.close()
-    assert not engine._scheduler.has_work
+    assert not engine.has_work
     session = await engine.open(8)
     assert np.isfinite((await session.feed([9])).max())
 

@@ -1,4 +1,4 @@
-"""The KV sequences of one model: which are empty, idle or in use, and how many cells they fill."""
+"""The KV sequences of one model: which are empty, idle or in use, and how much they hold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Held(NamedTuple):
 class SequencePool:
     """Hands out KV sequences, with as much of a prompt in them as can be reused.
 
-    Cells are counted as if no two sequences shared any. Where a model does share them between
+    Tokens are counted as if no two sequences shared any. Where a model does share them between
     forks the count is too high, so that idle sequences go earlier than they must; it is never
     too low.
 
@@ -34,7 +34,7 @@ class SequencePool:
         self._cache = cache
         self._can_fork = facts.capabilities.fork
         self._can_rewind = facts.capabilities.rewind
-        self._cells = facts.kv_tokens
+        self._kv_tokens = facts.kv_tokens
         self._empty = list(reversed(range(facts.sessions)))
         self._filled = 0
 
@@ -66,7 +66,7 @@ class SequencePool:
         """Takes a sequence that holds the first ``length`` tokens of another.
 
         Raises:
-            NoRoom: The model counts shared cells twice, and there are not enough.
+            NoRoom: The model counts shared KV entries twice, and there is no room for that.
         """
         sequence = self._vacate()
         self.make_room(length)
@@ -99,8 +99,8 @@ class SequencePool:
         self._empty.append(sequence)
 
     def make_room(self, tokens: int) -> None:
-        """Evicts idle sequences, least recently used first, until ``tokens`` more cells fit."""
-        while self._filled + tokens > self._cells and self._evict_oldest():
+        """Evicts idle sequences, least recently used first, until ``tokens`` more fit."""
+        while self._filled + tokens > self._kv_tokens and self._evict_oldest():
             pass
 
     def evict_all(self) -> None:

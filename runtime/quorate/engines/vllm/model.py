@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from quorate.engines.contract import Capabilities, EngineSampling, ModelFacts, SampledToken
 from quorate.engines.prompt_encoding import PromptEncoder
-from quorate.engines.scheduler.contract import Advance, Chunk
+from quorate.engines.scheduler.contract import Chunk, SequenceOutput
 from quorate.engines.vllm.core import StepFailed
 from quorate.engines.vllm.loading import Loaded
 from quorate.engines.vllm.requests import drawing_params, row_params, scoring_params
@@ -57,7 +57,7 @@ class VllmModel:
         self._requests_made = 0
         # Sequences by the requests that draw for them.
         self._generating: dict[str, int] = {}
-        self._advances: list[Advance] = []
+        self._advances: list[SequenceOutput] = []
         template = loaded.tokenizer.chat_template
         self._encoder = PromptEncoder(
             loaded.tokenizer, template, subject, loaded.plan.context_length
@@ -134,7 +134,7 @@ class VllmModel:
         params = drawing_params(options, self.vocabulary.end_of_generation)
         self._core.add(held.request, held.tokens, params)
 
-    def drawn(self) -> Sequence[Advance]:
+    def sampled(self) -> Sequence[SequenceOutput]:
         """See ``BatchModel``."""
         advances, self._advances = self._advances, []
         return advances
@@ -200,7 +200,7 @@ class VllmModel:
         finished = output.finish_reason is not None
         stats = output.prefill_stats
         self._advances.append(
-            Advance(
+            SequenceOutput(
                 self._generating[output.request_id],
                 _drawn(output.new_token_ids, output.new_logprobs),
                 finished,
