@@ -105,7 +105,7 @@ class Admission:
     async def acquire(self, kv_tokens: int, slots: int = 1) -> Reservation:
         """Waits in order of arrival for so many slots and KV tokens.
 
-        Cancelling the task that waits gives up its place.
+        Cancelling the task that waits gives up its turn.
 
         Raises:
             BaseException: Whatever ``fail_all`` was given while this waited.

@@ -139,8 +139,8 @@ def test_a_generation_that_is_finished_leaves_an_empty_sequence(fed: list[int]) 
     run_out(scheduler)
     assert model.tokens(0) == ()
     scheduler.close(0)
-    assert scheduler._pool._filled == 0
-    assert scheduler._pool._empty == [0]
+    assert scheduler.pool.held_tokens == 0
+    assert scheduler.pool.empty == [0]
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3])
@@ -154,7 +154,7 @@ def test_closing_ends_a_generation_at_once(steps: int) -> None:
     scheduler.close(0)
     assert not scheduler.has_work
     assert model.tokens(0) == ()
-    assert scheduler._pool._filled == 0
+    assert scheduler.pool.held_tokens == 0
     scheduler.open(1, empty_row(model))
     scheduler.generate(1, [5], engine_sampling(max_tokens=1))
     assert ids(run_out(scheduler), 1) == greedy([5], 1)
@@ -193,10 +193,10 @@ def test_idle_prefixes_make_room_for_all_that_a_generation_may_sample() -> None:
     scheduler.feed(0, [9, 8, 7, 6, 5])
     scheduler.step()
     scheduler.close(0)
-    assert scheduler._pool._filled == 5
+    assert scheduler.pool.held_tokens == 5
     scheduler.open(1, empty_row(model))
     scheduler.generate(1, [4, 3, 2, 1], engine_sampling(max_tokens=8))
-    assert scheduler._pool._filled == 12
+    assert scheduler.pool.held_tokens == 12
     assert ids(run_out(scheduler), 1) == greedy([4, 3, 2, 1], 8)
 
 

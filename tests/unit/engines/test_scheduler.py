@@ -161,12 +161,13 @@ def test_prompts_are_not_starved_by_short_feeds_that_fill_the_batch() -> None:
     scheduler = Scheduler(model)
     opened(scheduler, model, 0, 1, 2, 3, 4)
     scheduler.feed(4, prompt(4, 12))
-    finished = False
+    at_rest, finished = {0, 1, 2, 3}, False
     for _ in range(12):
-        for session in range(4):
-            if not scheduler._entries[session].feed:
-                scheduler.feed(session, [9])
-        finished = finished or any(c.session == 4 for c in scheduler.step())
+        for session in sorted(at_rest):
+            scheduler.feed(session, [9])
+        at_rest = {completion.session for completion in scheduler.step()}
+        finished = finished or 4 in at_rest
+        at_rest.discard(4)
     assert finished
 
 
@@ -659,8 +660,8 @@ class Interleavings(RuleBasedStateMachine):
             rewind=rewind,
             generate=True,
         )
-        cache = PrefixCache(minimum_tokens=2 if cached else _KV_TOKENS + 1)
-        self.scheduler = Scheduler(self.model, cache=cache, interleaved_prefill_tokens=4)
+        self.cache = PrefixCache(minimum_tokens=2 if cached else _KV_TOKENS + 1)
+        self.scheduler = Scheduler(self.model, cache=self.cache, interleaved_prefill_tokens=4)
         self.numbers = itertools.count()
         self.rows: dict[int, LogProbs] = {}
         self.tokens: dict[int, list[int]] = {}
@@ -806,12 +807,12 @@ class Interleavings(RuleBasedStateMachine):
         self.no_sequence_was_leaked()
 
     def no_sequence_was_leaked(self) -> None:
-        pool = self.scheduler._pool
-        idle = dict(pool._cache.items())
+        pool = self.scheduler.pool
+        idle = dict(self.cache.items())
         for number in range(_SESSIONS):
             assert self.model.tokens(number) == tuple(idle.get(number, ()))
-        assert sorted([*pool._empty, *idle]) == list(range(_SESSIONS))
-        assert pool._filled == sum(map(len, idle.values()))
+        assert sorted([*pool.empty, *idle]) == list(range(_SESSIONS))
+        assert pool.held_tokens == sum(map(len, idle.values()))
 
 
 Interleavings.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -15,6 +15,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import EngineSampling, LogProbs
@@ -36,6 +37,8 @@ _SHORT_FEED_TOKENS = 8
 # A session counts as decoding for as many calls as prefill would need, in small chunks, for what
 # one full batch takes: members of an ensemble wait for the slowest and so miss some calls.
 _DECODING_STEPS = 8
+
+_Batch: TypeAlias = list[tuple[Entry, Chunk]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,9 @@ class Scheduler:
         cache: Where the sequences of closed sessions wait to be reused; a fresh one by default.
         interleaved_prefill_tokens: See ``INTERLEAVED_PREFILL_TOKENS``.
         clock: Monotonic time in seconds.
+
+    Attributes:
+        pool: The KV sequences of the model.
     """
 
     def __init__(
@@ -79,8 +85,8 @@ class Scheduler:
         self._can_fork = model.facts.capabilities.fork
         self._batch_tokens = model.batch_tokens
         self._prefill_tokens = min(interleaved_prefill_tokens, model.batch_tokens)
-        self._pool = SequencePool(model, PrefixCache() if cache is None else cache)
-        self._generations = Generations(model, self._pool)
+        self.pool = SequencePool(model, PrefixCache() if cache is None else cache)
+        self._generations = Generations(model, self.pool)
         self._sampled: list[SessionOutput] = []
         self._lockstep = Lockstep(clock)
         self._entries: dict[int, Entry] = {}
@@ -179,7 +185,7 @@ class Scheduler:
         if not self._can_fork or source.inherited:
             entry.inherited = [*source.tokens, *source.inherited]
         elif source.tokens:
-            entry.sequence, entry.tokens = self._pool.share(source.held, len(source.tokens))
+            entry.sequence, entry.tokens = self.pool.share(source.held, len(source.tokens))
             entry.group = source.group
             entry.group.open_sessions += 1
         self._entries[session] = entry
@@ -202,7 +208,7 @@ class Scheduler:
         if entry.inherited:
             del entry.inherited[held - count :]
         elif count:
-            self._pool.shrink(entry.sequence, held, held - count)
+            self.pool.shrink(entry.sequence, held, held - count)
             del entry.tokens[held - count :]
 
     def close(self, session: int) -> None:
@@ -226,9 +232,9 @@ class Scheduler:
         if entry.sequence == UNBOUND:
             return
         if entry.group.open_sessions or not entry.keep:
-            self._pool.discard(entry.sequence, len(entry.tokens))
+            self.pool.discard(entry.sequence, len(entry.tokens))
         else:
-            self._pool.retire(entry.sequence, entry.tokens)
+            self.pool.retire(entry.sequence, entry.tokens)
 
     def grace_seconds(self) -> float:
         """How long it is worth waiting for stragglers before ``step``; 0.0 is "step now"."""
@@ -245,30 +251,29 @@ class Scheduler:
                 outstanding, and closing some of them lets the others go on.
         """
         prefilling = bool(self._long) or self._generations.reading
-        entries, chunks = self._compose()
-        if not chunks and not self._generations:
+        batch = self._compose()
+        if not batch and not self._generations:
             return []
         self._lockstep.begin()
-        self._decode(chunks)
+        self._decode([chunk for _, chunk in batch])
         self._steps += 1
         self._sampled += self._generations.collect()
         completed = []
-        for entry, chunk in zip(entries, chunks, strict=True):
+        for entry, chunk in batch:
             if entry.advance(chunk):
                 self._leave_queue(entry)
                 completed.append(self._complete(entry))
         self._lockstep.end([completion.session for completion in completed], prefilling)
         return completed
 
-    def _compose(self) -> tuple[list[Entry], list[Chunk]]:
-        entries: list[Entry] = []
-        chunks: list[Chunk] = []
+    def _compose(self) -> _Batch:
+        batch: _Batch = []
         # Every generation decodes a token too; feeds are not starved by them.
         left = max(1, self._batch_tokens - len(self._generations))
         # A share of the batch stays with the prompts, so that they are never starved.
         left_for_short = left - min(self._prefill_tokens, left // 2) if self._long else left
         for entry in self._short.values():
-            used = self._schedule(entry, left_for_short, entries, chunks)
+            used = self._schedule(entry, left_for_short, batch)
             left -= used
             left_for_short -= used
             if left_for_short <= 0:
@@ -278,39 +283,38 @@ class Scheduler:
         for entry in self._long.values():
             if left <= 0:
                 break
-            left -= self._schedule(entry, left, entries, chunks)
-        return entries, chunks
+            left -= self._schedule(entry, left, batch)
+        return batch
 
-    def _schedule(self, entry: Entry, most: int, entries: list[Entry], chunks: list[Chunk]) -> int:
+    def _schedule(self, entry: Entry, most: int, batch: _Batch) -> int:
         # A prompt looks for its prefix as late as here: the sessions before it may have decoded it.
         if entry.sequence == UNBOUND:
             # Cached tokens have no scores.
             prompt = entry.feed if entry.scores is None else []
-            entry.bind(self._pool.claim(prompt, self._live()))
+            entry.bind(self.pool.claim(prompt, self._live()))
         if entry.scores is not None:
-            most = min(most, self._scorable(chunks))
+            most = min(most, self._scorable(batch))
             if most <= 0:
                 return 0
         chunk = entry.next_chunk(most)
-        entries.append(entry)
-        chunks.append(chunk)
+        batch.append((entry, chunk))
         return len(chunk.tokens)
 
-    def _scorable(self, chunks: list[Chunk]) -> int:
+    def _scorable(self, batch: _Batch) -> int:
         """Rows that the batch can still score; every other feed may want one of its own."""
         outstanding = itertools.chain(self._short.values(), self._long.values())
         others = sum(entry.scores is None for entry in outstanding) + len(self._generations)
-        return self._model.most_outputs - others - sum(len(chunk.targets) for chunk in chunks)
+        return self._model.most_outputs - others - sum(len(chunk.targets) for _, chunk in batch)
 
     def _decode(self, chunks: list[Chunk]) -> None:
         count = sum([len(chunk.tokens) for chunk in chunks])
-        self._pool.make_room(count)
+        self.pool.make_room(count)
         try:
             self._model.decode(chunks)
         except NoRoom:
-            self._pool.evict_all()
+            self.pool.evict_all()
             self._model.decode(chunks)
-        self._pool.grow(count)
+        self.pool.grow(count)
 
     def _complete(self, entry: Entry) -> Completion:
         scores, entry.scores = entry.scores, None

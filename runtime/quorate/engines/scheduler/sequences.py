@@ -26,6 +26,10 @@ class SequencePool:
     Args:
         model: The model whose sequences these are; all must be empty.
         cache: Where sequences go that are no longer in use.
+
+    Attributes:
+        empty: Sequences that hold nothing.
+        held_tokens: Tokens that all sequences hold, idle ones included.
     """
 
     def __init__(self, model: BatchModel, cache: PrefixCache) -> None:
@@ -35,8 +39,8 @@ class SequencePool:
         self._can_fork = facts.capabilities.fork
         self._can_rewind = facts.capabilities.rewind
         self._kv_tokens = facts.kv_tokens
-        self._empty = list(reversed(range(facts.sessions)))
-        self._filled = 0
+        self.empty = list(reversed(range(facts.sessions)))
+        self.held_tokens = 0
 
     def claim(self, prompt: list[int], live: Iterable[Held]) -> Held:
         """Takes a sequence for a new prompt.
@@ -73,20 +77,20 @@ class SequencePool:
         try:
             self._model.copy(source.sequence, sequence, length)
         except BaseException:
-            self._empty.append(sequence)
+            self.empty.append(sequence)
             raise
-        self._filled += length
+        self.held_tokens += length
         return Held(sequence, source.tokens[:length])
 
     def grow(self, tokens: int) -> None:
         """Counts tokens that were decoded into sequences in use."""
-        self._filled += tokens
+        self.held_tokens += tokens
 
     def shrink(self, sequence: int, held: int, length: int) -> None:
         """Cuts a sequence of ``held`` tokens down to ``length``."""
         if length < held:
             self._model.truncate(sequence, length)
-            self._filled -= held - length
+            self.held_tokens -= held - length
 
     def retire(self, sequence: int, tokens: list[int]) -> None:
         """Takes a sequence back, to be found again by its tokens."""
@@ -96,11 +100,11 @@ class SequencePool:
     def discard(self, sequence: int, held: int) -> None:
         """Takes a sequence of ``held`` tokens back and empties it."""
         self.shrink(sequence, held, 0)
-        self._empty.append(sequence)
+        self.empty.append(sequence)
 
     def make_room(self, tokens: int) -> None:
         """Evicts idle sequences, least recently used first, until ``tokens`` more fit."""
-        while self._filled + tokens > self._kv_tokens and self._evict_oldest():
+        while self.held_tokens + tokens > self._kv_tokens and self._evict_oldest():
             pass
 
     def evict_all(self) -> None:
@@ -119,9 +123,9 @@ class SequencePool:
         return best, longest
 
     def _vacate(self) -> int:
-        if not self._empty and not self._evict_oldest():
+        if not self.empty and not self._evict_oldest():
             raise ValueError("every KV sequence is in use")
-        return self._empty.pop()
+        return self.empty.pop()
 
     def _evict_oldest(self) -> bool:
         oldest = self._cache.oldest()
