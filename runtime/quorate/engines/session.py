@@ -37,9 +37,10 @@ class SessionBackend(Protocol):
 
     Nothing here waits. What comes of ``feed``, ``score`` and ``generate`` is told to the session:
     ``completed``, ``scored``, ``sampled``, or ``failed`` where the backend is lost meanwhile; a
-    session that was closed hears nothing more. Sessions ask only what they have checked.
+    session that was closed hears nothing more.
 
-    Every call but ``close`` raises what ``check_alive`` raises.
+    ``open`` raises what ``check_alive`` raises. Sessions ask that before every other call, and
+    check what they ask for.
     """
 
     @property

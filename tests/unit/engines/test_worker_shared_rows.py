@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
+from quorate.engines.worker import sealed_memory
 from quorate.engines.worker.shared_rows import RowsReader, RowsWriter
-from quorate.engines.worker.transport import sealed_memory
 
 
 @pytest.fixture

@@ -165,7 +165,6 @@ class WorkerHandle:
 
     def rewind(self, number: int, count: int) -> None:
         """See ``SessionBackend``."""
-        self.check_alive()
         self._transport.send(Rewind(number, count))
 
     def close(self, number: int) -> None:

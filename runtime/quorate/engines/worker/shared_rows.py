@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs
-from quorate.engines.worker.transport import sealed_memory
+from quorate.engines.worker import sealed_memory
 
 _HEADER_BYTES = 64
 _ALIGNMENT = 64

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from quorate.engines.spec import EngineSpec
+from quorate.engines.worker import sealed_memory
 from quorate.engines.worker.builders import process_environment
 from quorate.engines.worker.messages import ToWorker
 from quorate.engines.worker.shared_rows import RowsReader
-from quorate.engines.worker.transport import sealed_memory
 from quorate.engines.worker.transport.contract import OnLost, OnMessage
 from quorate.engines.worker.transport.link import WorkerLink
 from quorate.engines.worker.transport.process import WorkerProcess, worker_environment

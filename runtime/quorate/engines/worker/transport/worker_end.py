@@ -7,9 +7,9 @@ import select
 import socket
 
 from quorate.engines.vocabulary import Vocabulary
+from quorate.engines.worker import sealed_memory
 from quorate.engines.worker.messages import FROM_WORKER, TO_WORKER, FromWorker, ToWorker
 from quorate.engines.worker.shared_rows import RowsWriter
-from quorate.engines.worker.transport import sealed_memory
 from quorate.engines.worker.transport.lines import LineBuffer
 
 _READ_BYTES = 1 << 16
