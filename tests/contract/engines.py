@@ -25,8 +25,8 @@ def present() -> str | None:
 class EngineCase:
     """One engine under test.
 
-    The engine must have 2 to 8 sessions, at least 48 cells for each of them, and a context of at
-    least 96 tokens.
+    The engine must have 2 to 8 sessions, at least 48 KV tokens for each of them, and a context of
+    at least 96 tokens.
 
     Attributes:
         name: Shown in the names of the tests.

@@ -18,14 +18,13 @@ from quorate.engines.contract import Engine, LogProbs, SampledToken, Session
 from quorate.errors import (
     Internal,
     InvalidRequest,
-    Overloaded,
     PromptTooLong,
     QuorateError,
     Unavailable,
     UnsupportedPlan,
 )
 from quorate.request import ChatPrompt, Message, TextPrompt
-from support.scripted_models import draw_options
+from support.scripted_models import engine_sampling
 from support.shared_engines import SharedEngines
 
 _T = TypeVar("_T")
@@ -140,11 +139,6 @@ async def shared_engines() -> AsyncIterator[SharedEngines]:
         await engines.close()
 
 
-def needs_fork(subject: Subject) -> None:
-    if not subject.engine.facts.capabilities.fork:
-        pytest.skip("this engine cannot fork")
-
-
 def needs_rewind(subject: Subject) -> None:
     if not subject.engine.facts.capabilities.rewind:
         pytest.skip("this engine cannot rewind")
@@ -225,42 +219,6 @@ async def test_a_long_prompt_equals_its_tokens_one_by_one(subject: Subject) -> N
     subject.assert_agree(await subject.fresh(prompt), row)
 
 
-async def test_a_fork_equals_a_fresh_prefill(subject: Subject) -> None:
-    needs_fork(subject)
-    prompt, other = await subject.encode(FOX), await subject.encode(SEA)
-    parent = await subject.open()
-    await feed(parent, prompt)
-    child = await within_deadline(parent.fork())
-    assert child.position == parent.position
-    of_child, of_parent = await asyncio.gather(feed(child, other[-2:]), feed(parent, other[-1:]))
-    child.close()
-    again = await feed(parent, other[-1:])
-    parent.close()
-    subject.assert_agree(await subject.fresh([*prompt, *other[-2:]]), of_child)
-    subject.assert_agree(await subject.fresh([*prompt, other[-1]]), of_parent)
-    subject.assert_agree(await subject.fresh([*prompt, other[-1], other[-1]]), again)
-
-
-async def test_a_fork_outlives_its_parent(subject: Subject) -> None:
-    needs_fork(subject)
-    prompt = await subject.encode(FOX)
-    parent = await subject.open()
-    await feed(parent, prompt)
-    child = await within_deadline(parent.fork())
-    parent.close()
-    row = await feed(child, prompt[-1:])
-    child.close()
-    subject.assert_agree(await subject.fresh([*prompt, prompt[-1]]), row)
-
-
-async def test_a_fork_never_waits(subject: Subject) -> None:
-    needs_fork(subject)
-    sessions = await subject.fill()
-    await feed(sessions[0], await subject.encode(RAIN))
-    with pytest.raises(Overloaded):
-        await within_deadline(sessions[0].fork())
-
-
 async def test_branches_equal_a_fresh_prefill(subject: Subject) -> None:
     prompt, other = await subject.encode(FOX), await subject.encode(SEA)
     root = await subject.open(branches=1)
@@ -278,6 +236,20 @@ async def test_branches_equal_a_fresh_prefill(subject: Subject) -> None:
     tokens = [*prompt, *other[-2:], other[-1]]
     subject.assert_agree(await subject.fresh(tokens), again)
     subject.assert_agree(await subject.fresh([*tokens, other[-2]]), after_its_root)
+
+
+async def test_a_root_goes_on_behind_a_branch_that_was_closed(subject: Subject) -> None:
+    prompt, other = await subject.encode(FOX), await subject.encode(SEA)
+    root = await subject.open(branches=1)
+    await feed(root, prompt)
+    branch = root.branch()
+    of_branch, of_root = await asyncio.gather(feed(branch, other[-2:]), feed(root, other[-1:]))
+    branch.close()
+    again = await feed(root, other[-1:])
+    root.close()
+    subject.assert_agree(await subject.fresh([*prompt, *other[-2:]]), of_branch)
+    subject.assert_agree(await subject.fresh([*prompt, other[-1]]), of_root)
+    subject.assert_agree(await subject.fresh([*prompt, other[-1], other[-1]]), again)
 
 
 async def test_a_branch_of_a_branch_equals_a_fresh_prefill(subject: Subject) -> None:
@@ -333,14 +305,14 @@ async def test_prefix_sums_agree_with_the_row(subject: Subject) -> None:
         assert sums[len(order)] + end == pytest.approx(1, abs=1e-4)
 
 
-async def test_prefix_sums_are_for_families_alone(subject: Subject) -> None:
+async def test_prefix_sums_are_for_fork_groups_alone(subject: Subject) -> None:
     session = await subject.open()
     await feed(session, await subject.encode(RAIN))
     with pytest.raises(QuorateError, match="no branches"):
         _ = session.prefix_sums
 
 
-async def test_a_branch_without_a_reserved_place_is_refused(subject: Subject) -> None:
+async def test_a_branch_without_a_reserved_slot_is_refused(subject: Subject) -> None:
     prompt = await subject.encode(RAIN)
     alone = await subject.open()
     await feed(alone, prompt)
@@ -359,7 +331,7 @@ async def test_a_branch_without_a_reserved_place_is_refused(subject: Subject) ->
     assert np.isfinite(row.max())
 
 
-async def test_the_place_of_a_closed_root_serves_a_branch(subject: Subject) -> None:
+async def test_the_slot_of_a_closed_root_serves_a_branch(subject: Subject) -> None:
     prompt = await subject.encode(RAIN)
     root = await subject.open(branches=1)
     await feed(root, prompt)
@@ -381,35 +353,35 @@ async def test_more_branches_than_sessions_is_an_unsupported_plan(subject: Subje
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
-async def test_a_family_is_gone_when_all_of_it_are_closed_in_any_order(
+async def test_a_fork_group_is_gone_when_all_of_it_are_closed_in_any_order(
     subject: Subject, order: tuple[int, ...]
 ) -> None:
     prompt = await subject.encode(RAIN)
     branches = subject.engine.facts.sessions - 1
     root = await subject.open(branches=branches)
     await feed(root, prompt)
-    family = [root, root.branch(), root.branch()]
+    group = [root, root.branch(), root.branch()]
     waiter = asyncio.create_task(subject.engine.open(48, branches))
     for member in order[:-1]:
-        family[member].close()
-        family[member].close()
+        group[member].close()
+        group[member].close()
     assert not (await asyncio.wait([waiter], timeout=0.02))[0]
-    family[order[-1]].close()
+    group[order[-1]].close()
     again = await within_deadline(waiter)
     await feed(again, prompt)
     for _ in range(branches):
         await feed(again.branch(), prompt[-1:])
 
 
-async def test_a_family_waits_until_enough_sessions_are_free(subject: Subject) -> None:
+async def test_a_fork_group_waits_until_enough_sessions_are_free(subject: Subject) -> None:
     sessions = await subject.fill()
-    family = asyncio.create_task(subject.engine.open(8, 1))
+    group = asyncio.create_task(subject.engine.open(8, 1))
     single = asyncio.create_task(subject.engine.open(8))
     await asyncio.sleep(0)
     sessions[0].close()
-    assert not (await asyncio.wait([family, single], timeout=0.02))[0]
+    assert not (await asyncio.wait([group, single], timeout=0.02))[0]
     sessions[1].close()
-    root = await within_deadline(family)
+    root = await within_deadline(group)
     await feed(root, (await subject.encode("a"))[:1])
     await feed(root.branch(), (await subject.encode("a"))[:1])
     assert not single.done()
@@ -577,9 +549,6 @@ async def test_what_an_engine_cannot_do_it_refuses(subject: Subject) -> None:
     capabilities = subject.engine.facts.capabilities
     session = await subject.open()
     await feed(session, await subject.encode(RAIN))
-    if not capabilities.fork:
-        with pytest.raises(UnsupportedPlan):
-            await session.fork()
     if not capabilities.rewind:
         with pytest.raises(UnsupportedPlan):
             await session.rewind(1)
@@ -779,51 +748,51 @@ async def test_closing_the_engine_ends_everything(subject: Subject) -> None:
         session.close()
 
 
-MOST_DRAWN = 8
+MAX_TOKENS = 8
 
 
 def needs_generate(subject: Subject) -> None:
     if not subject.engine.facts.capabilities.generate:
-        pytest.skip("this engine cannot draw tokens by itself")
+        pytest.skip("this engine cannot sample tokens by itself")
 
 
-async def read_all(drawing: AsyncIterator[Sequence[SampledToken]]) -> list[SampledToken]:
-    drawn: list[SampledToken] = []
-    async for some in drawing:
+async def read_all(stream: AsyncIterator[Sequence[SampledToken]]) -> list[SampledToken]:
+    sampled: list[SampledToken] = []
+    async for some in stream:
         assert some
-        drawn += some
-    return drawn
+        sampled += some
+    return sampled
 
 
 async def generate(session: Session, tokens: list[int], **changes: Any) -> list[SampledToken]:
-    """Everything that a session draws behind ``tokens``."""
-    drawing = session.generate(tokens, draw_options(**{"max_tokens": MOST_DRAWN, **changes}))
-    return await within_deadline(read_all(drawing))
+    """Everything that is sampled for a session behind ``tokens``."""
+    stream = session.generate(tokens, engine_sampling(**{"max_tokens": MAX_TOKENS, **changes}))
+    return await within_deadline(read_all(stream))
 
 
 async def generate_alone(subject: Subject, tokens: list[int], **changes: Any) -> list[SampledToken]:
-    session = await subject.open(len(tokens) + MOST_DRAWN)
-    drawn = await generate(session, tokens, **changes)
+    session = await subject.open(len(tokens) + MAX_TOKENS)
+    sampled = await generate(session, tokens, **changes)
     session.close()
-    return drawn
+    return sampled
 
 
 async def rows_along(
-    subject: Subject, prompt: list[int], drawn: list[SampledToken]
+    subject: Subject, prompt: list[int], sampled: list[SampledToken]
 ) -> list[LogProbs]:
     """The rows that feeding the same tokens one by one gives; no session may be open."""
-    session = await subject.open(len(prompt) + len(drawn))
+    session = await subject.open(len(prompt) + len(sampled))
     rows = [await feed(session, prompt)]
-    for one in drawn[:-1]:
+    for one in sampled[:-1]:
         rows.append(await feed(session, [one.token]))
     session.close()
     return rows
 
 
-async def assert_greedy(subject: Subject, prompt: list[int], drawn: list[SampledToken]) -> None:
+async def assert_greedy(subject: Subject, prompt: list[int], sampled: list[SampledToken]) -> None:
     """Every token is the best of its row, and its log-prob is the row's."""
-    assert drawn
-    for one, row in zip(drawn, await rows_along(subject, prompt, drawn), strict=True):
+    assert sampled
+    for one, row in zip(sampled, await rows_along(subject, prompt, sampled), strict=True):
         assert row[one.token] >= row.max() - subject.tolerance
         assert one.logprob == pytest.approx(float(row[one.token]), abs=subject.tolerance)
 
@@ -831,9 +800,9 @@ async def assert_greedy(subject: Subject, prompt: list[int], drawn: list[Sampled
 async def test_a_generation_equals_feeding_the_best_token_every_time(subject: Subject) -> None:
     needs_generate(subject)
     prompt = await subject.encode(FOX)
-    drawn = await generate_alone(subject, prompt)
-    assert len(drawn) == MOST_DRAWN
-    await assert_greedy(subject, prompt, drawn)
+    sampled = await generate_alone(subject, prompt)
+    assert len(sampled) == MAX_TOKENS
+    await assert_greedy(subject, prompt, sampled)
 
 
 async def test_generations_at_once_equal_one_at_a_time(subject: Subject) -> None:
@@ -844,13 +813,13 @@ async def test_generations_at_once_equal_one_at_a_time(subject: Subject) -> None
     together = await asyncio.gather(*map(generate, sessions, prompts))
     for session in sessions:
         session.close()
-    for prompt, drawn in zip(prompts, together, strict=True):
-        await assert_greedy(subject, prompt, drawn)
+    for prompt, sampled in zip(prompts, together, strict=True):
+        await assert_greedy(subject, prompt, sampled)
 
 
 async def test_a_generation_behind_a_long_prompt(subject: Subject) -> None:
     needs_generate(subject)
-    room = subject.engine.facts.context_length - MOST_DRAWN
+    room = subject.engine.facts.context_length - MAX_TOKENS
     prompt = (await subject.encode(f"{FOX} {SEA} {RAIN} {FOX} {SEA}"))[: min(88, room)]
     await assert_greedy(subject, prompt, await generate_alone(subject, prompt))
 
@@ -860,48 +829,48 @@ async def test_a_generation_goes_on_behind_what_was_fed(subject: Subject) -> Non
     prompt = await subject.encode(FOX)
     session = await subject.open()
     await feed(session, prompt[:3])
-    drawn = await generate(session, prompt[3:])
+    sampled = await generate(session, prompt[3:])
     session.close()
-    await assert_greedy(subject, prompt, drawn)
+    await assert_greedy(subject, prompt, sampled)
 
 
 async def test_feeds_beside_generations_give_what_they_give_alone(subject: Subject) -> None:
     needs_generate(subject)
     prompt, other = await subject.encode(FOX), await subject.encode(SEA)
     generating, voting = await subject.open(), await subject.open()
-    drawing = generating.generate(other, draw_options(max_tokens=20))
+    stream = generating.generate(other, engine_sampling(max_tokens=20))
     rows = [await feed(voting, prompt)]
     for token in other[-3:]:
         rows.append(await feed(voting, [token]))
-    drawn = await within_deadline(read_all(drawing))
+    sampled = await within_deadline(read_all(stream))
     generating.close()
     voting.close()
     for index, row in enumerate(rows):
         subject.assert_agree(await subject.fresh([*prompt, *other[-3:][:index]]), row)
-    await assert_greedy(subject, other, drawn)
+    await assert_greedy(subject, other, sampled)
 
 
 async def generate_to_an_end(subject: Subject, prompt: list[int]) -> list[SampledToken]:
-    """What a model draws until it ends by itself, with the first seed that leads there."""
+    """What a model samples until it ends by itself, with the first seed that leads there."""
     for seed in range(60):
         session = await subject.open(96)
         room = 96 - len(prompt)
-        drawn = await generate(session, prompt, max_tokens=room, temperature=1.0, seed=seed)
+        sampled = await generate(session, prompt, max_tokens=room, temperature=1.0, seed=seed)
         session.close()
-        if drawn[-1].token in subject.engine.vocabulary.end_of_generation:
-            return drawn
+        if sampled[-1].token in subject.engine.vocabulary.end_of_generation:
+            return sampled
     pytest.fail("no generation came to an end of its own")
 
 
 async def test_a_token_that_ends_generation_is_told_and_is_the_last(subject: Subject) -> None:
     needs_generate(subject)
     prompt = await subject.encode_chat(GREETING)
-    drawn = await generate_to_an_end(subject, prompt)
-    *before, last = (one.token for one in drawn)
+    sampled = await generate_to_an_end(subject, prompt)
+    *before, last = (one.token for one in sampled)
     assert not subject.engine.vocabulary.end_of_generation.intersection(before)
-    row = (await rows_along(subject, prompt, drawn))[-1]
+    row = (await rows_along(subject, prompt, sampled))[-1]
     within = max(1e-4, subject.tolerance)
-    assert drawn[-1].logprob == pytest.approx(float(row[last]), abs=within)
+    assert sampled[-1].logprob == pytest.approx(float(row[last]), abs=within)
 
 
 async def test_a_generation_counts_the_tokens_it_is_given(subject: Subject) -> None:
@@ -910,18 +879,18 @@ async def test_a_generation_counts_the_tokens_it_is_given(subject: Subject) -> N
     longest = await generate_alone(subject, prompt)
     for most in (1, 3):
         session = await subject.open()
-        drawn = await generate(session, prompt, max_tokens=most)
-        assert [one.token for one in drawn] == [one.token for one in longest[:most]]
+        sampled = await generate(session, prompt, max_tokens=most)
+        assert [one.token for one in sampled] == [one.token for one in longest[:most]]
         assert session.position == len(prompt) + most - 1
         assert session.busy_seconds > 0
         session.close()
 
 
-async def test_the_best_tokens_beside_those_drawn_are_those_of_the_row(subject: Subject) -> None:
+async def test_the_best_tokens_beside_those_sampled_are_those_of_the_row(subject: Subject) -> None:
     needs_generate(subject)
     prompt = await subject.encode(FOX)
-    drawn = await generate_alone(subject, prompt, max_tokens=3, top_logprobs=4)
-    for one, row in zip(drawn, await rows_along(subject, prompt, drawn), strict=True):
+    sampled = await generate_alone(subject, prompt, max_tokens=3, top_logprobs=4)
+    for one, row in zip(sampled, await rows_along(subject, prompt, sampled), strict=True):
         assert len(one.top) == 4
         logprobs = [logprob for _, logprob in one.top]
         assert logprobs == sorted(logprobs, reverse=True)
@@ -931,19 +900,19 @@ async def test_the_best_tokens_beside_those_drawn_are_those_of_the_row(subject: 
             assert logprob == pytest.approx(float(row[token]), abs=subject.tolerance)
 
 
-async def test_a_seed_draws_the_same_tokens_again(subject: Subject) -> None:
+async def test_a_seed_samples_the_same_tokens_again(subject: Subject) -> None:
     needs_generate(subject)
     prompt = await subject.encode(FOX)
     answers = []
     for seed in (1, 1, 2, 3):
         await subject.forget()
-        drawn = await generate_alone(subject, prompt, temperature=1.0, seed=seed)
-        answers.append([one.token for one in drawn])
+        sampled = await generate_alone(subject, prompt, temperature=1.0, seed=seed)
+        answers.append([one.token for one in sampled])
     assert answers[0] == answers[1]
     assert len({tuple(answer) for answer in answers}) > 1
 
 
-async def test_control_tokens_are_never_drawn(subject: Subject) -> None:
+async def test_control_tokens_are_never_sampled(subject: Subject) -> None:
     needs_generate(subject)
     vocabulary = subject.engine.vocabulary
     silent = vocabulary.control - vocabulary.end_of_generation
@@ -951,8 +920,8 @@ async def test_control_tokens_are_never_drawn(subject: Subject) -> None:
     chat = await subject.encode_chat(GREETING)
     turn = max(index for index, token in enumerate(chat) if token in silent)
     for seed in range(5):
-        drawn = await generate_alone(subject, chat[:turn], temperature=2.0, seed=seed)
-        assert not silent.intersection(one.token for one in drawn)
+        sampled = await generate_alone(subject, chat[:turn], temperature=2.0, seed=seed)
+        assert not silent.intersection(one.token for one in sampled)
 
 
 async def test_closing_in_mid_generation_frees_the_slot(subject: Subject) -> None:
@@ -960,15 +929,15 @@ async def test_closing_in_mid_generation_frees_the_slot(subject: Subject) -> Non
     prompt = await subject.encode(FOX)
     sessions = await subject.fill()
     room = 48 - len(prompt)
-    drawing = sessions[0].generate(prompt, draw_options(max_tokens=room))
-    assert await within_deadline(anext(drawing))
+    stream = sessions[0].generate(prompt, engine_sampling(max_tokens=room))
+    assert await within_deadline(anext(stream))
     waiter = asyncio.create_task(subject.engine.open(48))
     await asyncio.sleep(0)
     sessions[0].close()
     admitted = await within_deadline(waiter)
     row = await feed(admitted, prompt)
     with pytest.raises(StopAsyncIteration):
-        await within_deadline(anext(drawing))
+        await within_deadline(anext(stream))
     for session in [*sessions[1:], admitted]:
         session.close()
     subject.assert_agree(row, await subject.fresh(prompt))
@@ -982,7 +951,7 @@ async def test_cancelling_the_reader_of_a_generation_frees_the_slot(subject: Sub
 
     async def read_and_close(session: Session) -> None:
         try:
-            async for _ in session.generate(prompt, draw_options(max_tokens=20)):
+            async for _ in session.generate(prompt, engine_sampling(max_tokens=20)):
                 begun.set()
                 await asyncio.Event().wait()
         finally:
@@ -994,15 +963,15 @@ async def test_cancelling_the_reader_of_a_generation_frees_the_slot(subject: Sub
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
-    drawn = await generate(await within_deadline(waiter), prompt)
-    assert len(drawn) == MOST_DRAWN
+    sampled = await generate(await within_deadline(waiter), prompt)
+    assert len(sampled) == MAX_TOKENS
 
 
 async def test_nobody_waits_for_a_reader_who_does_not_read(subject: Subject) -> None:
     needs_generate(subject)
     prompt, other = await subject.encode(FOX), await subject.encode(SEA)
     slow, fast = await subject.open(), await subject.open()
-    unread = slow.generate(prompt, draw_options(max_tokens=20))
+    unread = slow.generate(prompt, engine_sampling(max_tokens=20))
     at_once = await generate(fast, other, max_tokens=20)
     late = await within_deadline(read_all(unread))
     slow.close()
@@ -1028,7 +997,7 @@ async def test_after_a_generation_a_session_can_only_be_closed(subject: Subject)
     session.close()
     session.close()
     again = await subject.open(branches=subject.engine.facts.sessions - 1)
-    assert len(await generate(again, prompt)) == MOST_DRAWN
+    assert len(await generate(again, prompt)) == MAX_TOKENS
 
 
 async def test_what_a_generation_cannot_serve_is_refused_and_harms_nothing(
@@ -1036,21 +1005,21 @@ async def test_what_a_generation_cannot_serve_is_refused_and_harms_nothing(
 ) -> None:
     needs_generate(subject)
     prompt, size = await subject.encode(FOX), len(subject.engine.vocabulary)
-    session = await subject.open(len(prompt) + MOST_DRAWN)
+    session = await subject.open(len(prompt) + MAX_TOKENS)
     for wrong in ([], [*prompt, -1], [*prompt, size], [*prompt, *prompt, *prompt, *prompt]):
         with pytest.raises(InvalidRequest, match="tokens"):
             await generate(session, wrong)
-    for most in (0, MOST_DRAWN + 1):
+    for most in (0, MAX_TOKENS + 1):
         with pytest.raises(InvalidRequest, match="max_tokens"):
             await generate(session, prompt, max_tokens=most)
-    drawn = await generate(session, prompt)
+    sampled = await generate(session, prompt)
     session.close()
-    await assert_greedy(subject, prompt, drawn)
+    await assert_greedy(subject, prompt, sampled)
 
 
-async def test_an_engine_that_cannot_draw_tokens_refuses_to(subject: Subject) -> None:
+async def test_an_engine_that_cannot_sample_tokens_refuses_to(subject: Subject) -> None:
     if subject.engine.facts.capabilities.generate:
-        pytest.skip("this engine draws tokens by itself")
+        pytest.skip("this engine samples tokens by itself")
     prompt = await subject.encode(RAIN)
     session = await subject.open()
     with pytest.raises(UnsupportedPlan):
@@ -1064,14 +1033,14 @@ async def test_closing_the_engine_ends_its_generations(subject: Subject) -> None
     needs_generate(subject)
     prompt = await subject.encode(FOX)
     session = await subject.open()
-    drawing = session.generate(prompt, draw_options(max_tokens=20))
-    drawn = list(await within_deadline(anext(drawing)))
+    stream = session.generate(prompt, engine_sampling(max_tokens=20))
+    sampled = list(await within_deadline(anext(stream)))
     await within_deadline(subject.engine.close())
     try:
-        drawn += await within_deadline(read_all(drawing))
+        sampled += await within_deadline(read_all(stream))
     except QuorateError:
         return
     finally:
         session.close()
     # It was faster than the end of the engine.
-    assert len(drawn) == 20
+    assert len(sampled) == 20

@@ -54,14 +54,13 @@ async def test_sessions_and_waiters_left_behind_take_no_place_of_the_next_borrow
     assert all(waiter.done() for waiter in waiters)
 
 
-async def test_branches_and_forks_left_behind_are_closed_too() -> None:
+async def test_branches_left_behind_are_closed_too() -> None:
     engines, start = SharedEngines(), Starts()
     async with engines.lent("toy", start) as lent:
         prompt = await lent.encode(TextPrompt("a"))
         root = await lent.open(8, 1)
         await root.feed(prompt)
         root.branch()
-        await root.fork()
         root.close()
     async with engines.lent("toy", start) as lent:
         await fill(lent)

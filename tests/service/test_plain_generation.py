@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from quorate.engines.contract import EngineSampling
-from quorate.engines.worker.session import HostedSession
+from quorate.engines.session import EngineSession
 from quorate.fleet.status import ModelState
 from quorate.v1 import inference_pb2
 from support.hosted_engines import children, shared_memories
@@ -34,13 +34,13 @@ async def nothing_is_left() -> AsyncIterator[None]:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[EngineSampling]:
     """How sessions were asked to draw by themselves, in order."""
     options: list[EngineSampling] = []
-    generate = HostedSession.generate
+    generate = EngineSession.generate
 
-    def noted(session: HostedSession, tokens: Sequence[int], how: EngineSampling) -> Any:
+    def noted(session: EngineSession, tokens: Sequence[int], how: EngineSampling) -> Any:
         options.append(how)
         return generate(session, tokens, how)
 
-    monkeypatch.setattr(HostedSession, "generate", noted)
+    monkeypatch.setattr(EngineSession, "generate", noted)
     return options
 
 

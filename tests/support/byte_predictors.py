@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.engines.scripted.tokenizer import BOS
 from quorate.ensemble.alignments.bytes.predictor import BytePredictor, Opening, Pruning
+from support.in_process import InProcessEngine
 from support.scripted_models import scripted_engine
 
 BPE = ("a", "b", "c", "ab", "bc", "abc")
@@ -67,21 +67,21 @@ def segmentations(predictor: BytePredictor) -> set[tuple[tuple[int, ...], bytes]
 
 def open_sessions(engine: InProcessEngine) -> int:
     """Sessions that are open now."""
-    return len(engine._sessions)
+    return engine.open_sessions
 
 
 async def everything_is_free(engine: InProcessEngine) -> bool:
     """Whether a family of all sessions and cells can be opened at once."""
     facts = engine.facts
     most = min(facts.context_length, facts.kv_tokens)
-    if open_sessions(engine) or engine._admission.waiting:
+    if open_sessions(engine) or engine.admission.waiting:
         return False
-    lease = engine._admission.try_acquire(most, facts.sessions)
+    lease = engine.admission.try_acquire(most, facts.sessions)
     if lease is None:
         return False
-    engine._admission.release(lease)
-    whole = engine._admission.try_acquire(facts.kv_tokens)
+    engine.admission.release(lease)
+    whole = engine.admission.try_acquire(facts.kv_tokens)
     if whole is None:
         return False
-    engine._admission.release(whole)
+    engine.admission.release(whole)
     return True

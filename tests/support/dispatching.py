@@ -93,8 +93,8 @@ class DispatcherHarness:
         return [window.held for window in self.recorder.budgets.status("")]
 
     def sessions_opened(self, model: str) -> int:
-        """How many sessions a model has opened so far; to be asked once."""
-        return next(self.cast.engines[model]._numbers)
+        """How many sessions a model has opened so far."""
+        return self.cast.engines[model].sessions_opened
 
 
 @asynccontextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.alignments.bytes.alignment import ByteAlignment
 from quorate.ensemble.alignments.bytes.hypotheses import BYTES
 from quorate.ensemble.alignments.contract import AlignmentStrategy, Limit
@@ -29,6 +28,7 @@ from quorate.request import (
     TextPrompt,
     Token,
 )
+from support.in_process import InProcessEngine
 
 GREEDY = SamplingOptions(temperature=0.0)
 PROMPT = TextPrompt("the cat ")

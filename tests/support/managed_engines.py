@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.statuses import StatusBoard, WorkerPhase, WorkerStatus
 from quorate.errors import ModelUnusable
 from quorate.fleet.fleet import Fleet
 from quorate.fleet.life_cycle import ModelSource
+from support.in_process import InProcessEngine
 from support.scripted_models import scripted_model
 
 

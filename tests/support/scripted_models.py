@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from quorate.engines.contract import EngineSampling, LogProbs
-from quorate.engines.in_process import InProcessEngine
 from quorate.engines.scheduler.contract import Chunk
 from quorate.engines.scripted.model import ScriptedModel
 from quorate.engines.scripted.options import ScriptedOptions
+from support.in_process import InProcessEngine
 
 _GREEDY = EngineSampling(
     temperature=0.0,
@@ -25,7 +25,7 @@ _GREEDY = EngineSampling(
 )
 
 
-def draw_options(**changes: Any) -> EngineSampling:
+def engine_sampling(**changes: Any) -> EngineSampling:
     """A greedy generation of eight tokens, with these changes."""
     return replace(_GREEDY, **changes)
 

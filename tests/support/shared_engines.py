@@ -57,9 +57,6 @@ class LentSession:
     def branch(self) -> LentSession:
         return self._engine.lend(self._session.branch())
 
-    async def fork(self) -> LentSession:
-        return self._engine.lend(await self._session.fork())
-
 
 class SharedEngines:
     """Engines by name, each started when it is first lent and again after a borrower closed it."""

@@ -22,7 +22,9 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(400)]
 
 DEADLINE_SECONDS = 300.0
 LENGTH = 160
-WALKERS = 4
+# Each is a session and room for one branch.
+GROUPS = 2
+WALKERS = 2 * GROUPS
 STEPS = 240
 # float32 sums in another order; a wrong block moves a log-prob by whole nats.
 TOLERANCE = 5e-3
@@ -30,9 +32,10 @@ TOLERANCE = 5e-3
 
 @dataclass
 class Walker:
-    """A session and what it should hold."""
+    """A session, its fork group, and what it should hold."""
 
     session: Session
+    group: int
     tokens: list[int] = field(default_factory=list)
 
     @property
@@ -55,8 +58,10 @@ class Walk:
     seen: list[tuple[list[int], int, float]] = field(default_factory=list)
 
     async def step(self) -> None:
-        if len(self.walkers) < WALKERS and (not self.walkers or self.dice.random() < 0.3):
-            self.walkers.append(Walker(await self.engine.open(LENGTH)))
+        groups = [walker.group for walker in self.walkers]
+        if len(set(groups)) < GROUPS and (not groups or self.dice.random() < 0.3):
+            free = next(group for group in range(GROUPS) if group not in groups)
+            self.walkers.append(Walker(await self.engine.open(LENGTH, 1), free))
             await self.feed(self.walkers[-1], self.beginning())
             return
         walker = self.dice.choice(self.walkers)
@@ -68,11 +73,11 @@ class Walk:
                 await walker.session.rewind(count)
                 del walker.tokens[-count:]
                 await self.feed(walker, self.words(1))
-            case "divide" if len(self.walkers) < WALKERS and walker.room:
-                child = Walker(await walker.session.fork(), list(walker.tokens))
-                self.walkers.append(child)
+            case "divide" if groups.count(walker.group) == 1 and walker.room:
+                branch = Walker(walker.session.branch(), walker.group, list(walker.tokens))
+                self.walkers.append(branch)
                 await asyncio.gather(
-                    self.feed(child, self.words(1)), self.feed(walker, self.words(1))
+                    self.feed(branch, self.words(1)), self.feed(walker, self.words(1))
                 )
             case _:
                 walker.session.close()

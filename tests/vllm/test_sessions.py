@@ -14,7 +14,7 @@ from quorate.engines.worker.engine import HostedEngine
 from quorate.fleet.placement import available_cores
 from quorate.request import TextPrompt
 from support.hosted_engines import children_of, open_descriptors
-from support.scripted_models import draw_options
+from support.scripted_models import engine_sampling
 
 pytestmark = [
     pytest.mark.vllm,
@@ -110,7 +110,7 @@ async def test_others_that_leave_and_join_change_nothing(engine: HostedEngine) -
 async def test_plain_generations_beside_votes_change_neither(engine: HostedEngine) -> None:
     prompts = await encoded(engine)
     alone = [await greedy(engine, prompt, TOKENS) for prompt in prompts]
-    options = draw_options(max_tokens=TOKENS)
+    options = engine_sampling(max_tokens=TOKENS)
 
     async def drawn(prompt: Sequence[int]) -> list[int]:
         session = await engine.open(len(prompt) + TOKENS)

@@ -21,7 +21,7 @@ from quorate.app.sources import Sources
 from quorate.dispatch import Dispatcher
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
-from quorate.engines.worker.limits import HostLimits
+from quorate.engines.worker.limits import WorkerLimits
 from quorate.errors import QuorateError
 from quorate.fleet.fleet import Fleet
 from quorate.fleet.placement import available_cores
@@ -165,7 +165,7 @@ class _Starter:
 
     def __init__(self, models: Sequence[ModelSettings]) -> None:
         self._limits = {
-            model.id: HostLimits(
+            model.id: WorkerLimits(
                 step_timeout_seconds=model.step_timeout_seconds,
                 load_timeout_seconds=model.load_timeout_seconds,
                 wedged_after_seconds=model.step_timeout_seconds / 4,

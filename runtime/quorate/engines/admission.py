@@ -1,4 +1,4 @@
-"""Who may open a session: slots and KV cells of one model, granted in order of arrival.
+"""Who may open a session: slots and KV tokens of one model, granted in order of arrival.
 
 Nobody overtakes. A small request behind a large one waits although it would fit, because otherwise
 a stream of small ones would keep the large one out for ever. A request that can never fit is the
@@ -10,46 +10,40 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from quorate.engines.contract import ModelFacts
-from quorate.errors import UnsupportedPlan
+from quorate.errors import PromptTooLong, UnsupportedPlan
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Lease:
-    """The right to one session, or to a family of a session and its branches.
+class Reservation:
+    """What admission granted: a session's slot and KV tokens, or those of a whole fork group.
+
+    The slots are taken and given back one by one; with the last one it all ends. The first is taken
+    from the start.
 
     Attributes:
-        slots: Their numbers, in ``range(sessions)``; no two leases share one.
-        cells: KV cells reserved for all of them together.
+        slots: Their numbers, in ``range(sessions)``; no two reservations share one.
+        kv_tokens: Tokens that the KV cache holds for all of them together.
     """
 
-    slots: tuple[int, ...]
-    kv_tokens: int
-
-
-class Places:
-    """The slots of a lease, taken and given back one by one; the last one ends the lease.
-
-    Args:
-        lease: Freshly granted; its first slot is taken from the start.
-        tokens: Most tokens of one session.
-        release: Takes the lease back.
-    """
-
-    def __init__(self, lease: Lease, tokens: int, release: Callable[[Lease], None]) -> None:
-        self.first = lease.slots[0]
-        self.tokens = tokens
-        self._lease = lease
+    def __init__(
+        self, slots: Sequence[int], kv_tokens: int, release: Callable[[Reservation], None]
+    ) -> None:
+        self.slots = tuple(slots)
+        self.kv_tokens = kv_tokens
         self._release = release
-        self._free = list(lease.slots[:0:-1])
+        self._free = list(self.slots[:0:-1])
+
+    @property
+    def first(self) -> int:
+        """The slot that is taken from the start."""
+        return self.slots[0]
 
     @property
     def branching(self) -> bool:
-        """Whether there are places for branches."""
-        return len(self._lease.slots) > 1
+        """Whether there are slots for branches."""
+        return len(self.slots) > 1
 
     def take(self) -> int | None:
         """A free slot, or None where all are taken."""
@@ -58,26 +52,31 @@ class Places:
     def give_back(self, slot: int) -> None:
         """Frees a slot that was taken."""
         self._free.append(slot)
-        if len(self._free) == len(self._lease.slots):
-            self._release(self._lease)
+        if len(self._free) == len(self.slots):
+            self._release(self)
 
 
-def kv_tokens_for(facts: ModelFacts, tokens: int, branches: int, model: str) -> int:
-    """KV cells to reserve for a session of so many tokens and its branches.
+def required_kv_tokens(facts: ModelFacts, max_tokens: int, branches: int, model: str) -> int:
+    """KV tokens to reserve for a session of so many tokens and its branches.
 
     Raises:
-        UnsupportedPlan: There can never be so many sessions, or cells for them.
+        PromptTooLong: No session can ever be as long.
+        UnsupportedPlan: There can never be so many sessions, or KV tokens for them.
     """
+    longest = min(facts.context_length, facts.kv_tokens)
+    if max_tokens > longest:
+        problem = f"{max_tokens} tokens with the answer, but model {model} holds {longest}"
+        raise PromptTooLong("prompt", problem)
     if branches >= facts.sessions:
         raise UnsupportedPlan(
             f"model {model}",
             f"{branches} branches need more sessions than its {facts.sessions}",
         )
-    kv_tokens = tokens if facts.shares_kv else tokens * (1 + branches)
+    kv_tokens = max_tokens if facts.shares_kv else max_tokens * (1 + branches)
     if branches and kv_tokens > facts.kv_tokens:
         raise UnsupportedPlan(
             f"model {model}",
-            f"{branches} branches of {tokens} tokens, which its engine cannot share, need "
+            f"{branches} branches of {max_tokens} tokens, which its engine cannot share, need "
             f"{kv_tokens} KV cells and it has {facts.kv_tokens}; ask for a narrower beam or a "
             "shorter answer",
         )
@@ -85,37 +84,37 @@ def kv_tokens_for(facts: ModelFacts, tokens: int, branches: int, model: str) -> 
 
 
 class Admission:
-    """Grants leases within an event loop.
+    """Grants reservations within an event loop.
 
     Args:
-        sessions: Most leases at once.
-        cells: Most cells of all leases together.
+        sessions: How many slots there are.
+        kv_tokens: How many tokens the KV cache holds.
     """
 
     def __init__(self, sessions: int, kv_tokens: int) -> None:
         self._slots = list(range(sessions))
-        self._cells = kv_tokens
-        self._leases: set[Lease] = set()
-        self._waiters: deque[tuple[int, int, asyncio.Future[Lease]]] = deque()
+        self._kv_tokens = kv_tokens
+        self._granted: set[Reservation] = set()
+        self._waiters: deque[tuple[int, int, asyncio.Future[Reservation]]] = deque()
 
     @property
     def waiting(self) -> int:
-        """How many wait for a lease."""
+        """How many wait for a reservation."""
         return sum(not future.done() for *_, future in self._waiters)
 
-    async def acquire(self, kv_tokens: int, slots: int = 1) -> Lease:
-        """Waits in order of arrival for so many slots and cells.
+    async def acquire(self, kv_tokens: int, slots: int = 1) -> Reservation:
+        """Waits in order of arrival for so many slots and KV tokens.
 
-        Cancelling the task that waits gives up its place.
+        Cancelling the task that waits gives up its turn.
 
         Raises:
             BaseException: Whatever ``fail_all`` was given while this waited.
         """
         if not self.waiting:
-            lease = self.try_acquire(kv_tokens, slots)
-            if lease is not None:
-                return lease
-        future: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
+            reservation = self.try_acquire(kv_tokens, slots)
+            if reservation is not None:
+                return reservation
+        future: asyncio.Future[Reservation] = asyncio.get_running_loop().create_future()
         self._waiters.append((kv_tokens, slots, future))
         try:
             return await future
@@ -123,35 +122,32 @@ class Admission:
             self._abandon(future)
             raise
 
-    def try_acquire(self, kv_tokens: int, slots: int = 1) -> Lease | None:
-        """Grants a lease at once, past those who wait, or returns None.
-
-        Meant for forks: their parent holds what others wait for, so letting them pass is what ends
-        the wait soonest.
-        """
-        if slots > len(self._slots) or kv_tokens > self._cells:
+    def try_acquire(self, kv_tokens: int, slots: int = 1) -> Reservation | None:
+        """Grants a reservation at once, or returns None; whoever waits is not asked."""
+        if slots > len(self._slots) or kv_tokens > self._kv_tokens:
             return None
-        lease = Lease(tuple(heapq.heappop(self._slots) for _ in range(slots)), kv_tokens)
-        self._cells -= kv_tokens
-        self._leases.add(lease)
-        return lease
+        numbers = [heapq.heappop(self._slots) for _ in range(slots)]
+        reservation = Reservation(numbers, kv_tokens, self.release)
+        self._kv_tokens -= kv_tokens
+        self._granted.add(reservation)
+        return reservation
 
-    def release(self, lease: Lease) -> None:
-        """Takes a lease back and admits who can now go on.
+    def release(self, reservation: Reservation) -> None:
+        """Takes a reservation back and admits who can now go on.
 
         Raises:
-            ValueError: The lease is not held any more.
+            ValueError: It is not held any more.
         """
-        if lease not in self._leases:
-            raise ValueError(f"slots {lease.slots} were released already")
-        self._leases.remove(lease)
-        for slot in lease.slots:
+        if reservation not in self._granted:
+            raise ValueError(f"slots {reservation.slots} were released already")
+        self._granted.remove(reservation)
+        for slot in reservation.slots:
             heapq.heappush(self._slots, slot)
-        self._cells += lease.kv_tokens
+        self._kv_tokens += reservation.kv_tokens
         self._admit()
 
     def fail_all(self, error: BaseException) -> None:
-        """Wakes everyone who waits with ``error``; leases already granted stay."""
+        """Wakes everyone who waits with ``error``; what was granted already stays."""
         waiters, self._waiters = self._waiters, deque()
         for *_, future in waiters:
             if not future.done():
@@ -161,14 +157,14 @@ class Admission:
         while self._waiters:
             kv_tokens, slots, future = self._waiters[0]
             if not future.done():
-                lease = self.try_acquire(kv_tokens, slots)
-                if lease is None:
+                reservation = self.try_acquire(kv_tokens, slots)
+                if reservation is None:
                     return
-                future.set_result(lease)
+                future.set_result(reservation)
             self._waiters.popleft()
 
-    def _abandon(self, future: asyncio.Future[Lease]) -> None:
-        # A lease may have been granted, or an error set, between the wake-up and the cancellation.
+    def _abandon(self, future: asyncio.Future[Reservation]) -> None:
+        # Between the wake-up and the cancellation it may have been granted, or an error been set.
         if not future.cancelled() and future.exception() is None:
             self.release(future.result())
             return

@@ -28,10 +28,13 @@ and the rest is normalised without them.
 class Capabilities:
     """What an engine can do.
 
-    Where it cannot fork or rewind the caller replays the prefix instead.
+    Where it cannot rewind the caller replays the prefix instead.
 
     Attributes:
-        generate: Whether it can draw tokens by itself, see ``Session.generate``.
+        fork: Whether a branch shares the KV entries of what it has in common with its parent;
+            elsewhere the engine reads those tokens again.
+        rewind: Whether a session can forget its last tokens.
+        generate: Whether it can sample tokens by itself, see ``Session.generate``.
     """
 
     chat: bool
@@ -48,8 +51,9 @@ class ModelFacts:
         description: One line for people, such as ``llama 135M Q4_1``.
         context_length: Most tokens one session can hold.
         sessions: Most sessions that can be open at once.
-        cells: KV cells shared by all sessions; their reservations never exceed it.
-        shares_kv: Whether branches share the cells of what they have in common.
+        kv_tokens: Tokens that the KV cache holds; the reservations of all sessions together never
+            exceed it.
+        shares_kv: Whether what branches have in common is held once.
         space_prefix: Whether the tokenizer puts a space before text that begins a document, as
             SentencePiece's do.
         memory_bytes: Resident size estimate of weights and KV cache; 0 where unknown.
@@ -67,7 +71,7 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class EngineSampling:
-    """How an engine draws tokens by itself; nothing is left for it to choose.
+    """How an engine samples tokens by itself; nothing is left for it to choose.
 
     There is neither bias nor penalty: engines apply them behind the truncation, and our sampler
     before it. Whoever asks for one gets a vote.
@@ -78,8 +82,8 @@ class EngineSampling:
         top_p: Probability that the kept candidates have together; 1 keeps all.
         min_p: Least probability of a candidate, as a share of the most probable one's; 0 keeps all.
         seed: Equal seeds give equal tokens where everything else is equal.
-        max_tokens: Most tokens that are drawn, at least 1; an end of generation counts as one.
-        top_logprobs: Most probable tokens told beside each that was drawn.
+        max_tokens: Most tokens that are sampled, at least 1; an end of generation counts as one.
+        top_logprobs: Most probable tokens told beside each that was sampled.
     """
 
     temperature: float
@@ -93,7 +97,7 @@ class EngineSampling:
 
 @dataclass(frozen=True, slots=True)
 class SampledToken:
-    """One token that an engine drew.
+    """One token that an engine sampled.
 
     Attributes:
         token: Its id; never one of the control tokens that have no place in a row.
@@ -173,19 +177,19 @@ class Session(Protocol):
     def generate(
         self, tokens: Sequence[int], options: EngineSampling
     ) -> AsyncIterator[Sequence[SampledToken]]:
-        """Feeds tokens and lets the engine draw what follows, without waiting for anyone.
+        """Feeds tokens and lets the engine sample what follows, without waiting for anyone.
 
         Like ``feed``, the work starts at the call; every error comes out of the iterator. From then
         on the session can only be closed, which ends the generation at once and the iterator with
-        it. A slow reader holds nobody up: what was drawn meanwhile waits for it.
+        it. A slow reader holds nobody up: what was sampled meanwhile waits for it.
 
         Args:
             tokens: As those of ``feed``.
-            options: How tokens are drawn.
+            options: How tokens are sampled.
 
         Returns:
-            An iterator over the tokens that were drawn since it was last asked, at least one at a
-            time. It ends behind a token that ends generation, which is the last, or behind
+            An iterator over the tokens that were sampled since it was last asked, at least one at
+            a time. It ends behind a token that ends generation, which is the last, or behind
             ``options.max_tokens`` tokens.
 
         Raises:
@@ -197,24 +201,14 @@ class Session(Protocol):
         ...
 
     def branch(self) -> Session:
-        """Opens a session that holds the same tokens, in a place reserved by ``Engine.open``.
+        """Opens a session that holds the same tokens, in a slot reserved by ``Engine.open``.
 
         The KV entries are shared where the engine can fork; elsewhere the tokens are fed again
         with the branch's first feed. The branch has no row before that.
 
         Raises:
-            InvalidRequest: Every reserved place is taken.
+            InvalidRequest: Every reserved slot is taken.
             WorkerLost: The process behind the engine died.
-        """
-        ...
-
-    async def fork(self) -> Session:
-        """Opens a second session that holds the same tokens and shares their KV entries.
-
-        Raises:
-            Overloaded: No free session or cells: forks never wait, since their parent holds what
-                others wait for.
-            UnsupportedPlan: ``capabilities.fork`` is false.
         """
         ...
 
@@ -263,18 +257,18 @@ class Engine(Protocol):
     async def open(self, tokens: int, branches: int = 0) -> Session:
         """Opens a session that may grow to ``tokens`` tokens.
 
-        Waits in order of arrival until enough sessions and KV cells are free. Closing the task
-        that waits gives up its place.
+        Waits in order of arrival until enough slots and KV tokens are free. Cancelling the task
+        that waits gives up its turn.
 
         Args:
-            tokens: Most tokens of the session, and of each branch. Where branches share cells they
-                are also the most that all of them together may take.
-            branches: Places for branches that live beside the session; they are freed with the
-                last of the family. Where there are any, rows come with their prefix sums.
+            tokens: Most tokens of the session, and of each branch. Where branches share KV entries
+                they are also the most that all of them together may take.
+            branches: Slots for branches that live beside the session; they are freed with the
+                last of the fork group. Where there are any, rows come with their prefix sums.
 
         Raises:
             PromptTooLong: More than the context length, so that it could never be admitted.
-            UnsupportedPlan: More branches than the engine has sessions, or than its cells hold.
+            UnsupportedPlan: More branches than the engine has sessions, or than its KV cache holds.
             WorkerLost: The process behind the engine died while waiting.
             Unavailable: The engine is closed or restarting.
         """

@@ -1,4 +1,4 @@
-"""What an engine draws by itself, on its way to a reader who may be slower."""
+"""What an engine samples by itself, on its way to a reader who may be slower."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class SampledTokens:
         """Whether nothing more will come."""
         return self._ended
 
-    def push(self, drawn: Sequence[SampledToken], finished: bool) -> None:
+    def push(self, tokens: Sequence[SampledToken], finished: bool) -> None:
         """Adds tokens; nothing comes after those that finished it."""
-        self._untaken.extend(drawn)
+        self._untaken.extend(tokens)
         self._ended = self._ended or finished
         self._news.set()
 
     def fail(self, error: QuorateError) -> None:
-        """Ends it with an error, behind what was drawn; ignored where it has ended."""
+        """Ends it with an error, behind what was sampled; ignored where it has ended."""
         if self._ended:
             return
         self._error, self._ended = error, True
@@ -61,16 +61,16 @@ class SampledTokens:
         return taken
 
 
-def check_draw(options: EngineSampling, room: int) -> None:
+def check_sampling(options: EngineSampling, remaining: int) -> None:
     """Checks what a worker could not serve.
 
     Args:
         options: What is asked.
-        room: Most tokens that may be drawn.
+        remaining: Most tokens that may be sampled.
 
     Raises:
         InvalidRequest: Names the option.
     """
-    if not 1 <= options.max_tokens <= room:
-        problem = f"{options.max_tokens} where 1 to {room} fit into what was reserved"
+    if not 1 <= options.max_tokens <= remaining:
+        problem = f"{options.max_tokens} where 1 to {remaining} fit into what was reserved"
         raise InvalidRequest("max_tokens", problem)

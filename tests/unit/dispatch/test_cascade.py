@@ -116,7 +116,7 @@ async def test_a_stage_that_dies_in_the_middle_gives_way() -> None:
         asking = asyncio.create_task(answer(stage, steps("a", "b")))
         engine = stage.cast.engines["a"]
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while not engine._sessions:
+            while not engine.open_sessions:
                 await asyncio.sleep(0)
         engine.lose("killed by SIGKILL")
         events = await asking

@@ -78,7 +78,7 @@ async def test_a_replay_never_waits_for_those_that_wait_for_it() -> None:
         await anext(slow_reader)
         await restart(cast, fleet, "a")
         overtaker = asyncio.create_task(text_of(dispatcher.generate(asked)))
-        while not cast.engines["a"]._admission.waiting:
+        while not cast.engines["b"].admission.waiting:
             await asyncio.sleep(0)
         rest = await text_of(slow_reader)
         assert "hello".endswith(rest) and rest
@@ -119,7 +119,7 @@ async def test_a_score_keeps_its_members_although_one_dies_meanwhile() -> None:
         scoring = asyncio.create_task(dispatcher.score(asked))
         engine = cast.engines["a"]
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while not engine._sessions:
+            while not engine.open_sessions:
                 await asyncio.sleep(0)
         engine.lose("killed by SIGKILL")
         engine.recover()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from quorate.engines.contract import EngineSampling
-from quorate.engines.in_process import InProcessEngine
+from quorate.engines.session import EngineSession
 from quorate.errors import InvalidRequest
 from quorate.request import (
     Alignment,
@@ -40,15 +40,13 @@ DRAWS = {**SAYS, "generate": True}
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[EngineSampling]:
     """How engines were asked to draw by themselves, in order."""
     options: list[EngineSampling] = []
-    begin = InProcessEngine._generate
+    generate = EngineSession.generate
 
-    def noted(
-        engine: InProcessEngine, number: int, tokens: Sequence[int], how: EngineSampling
-    ) -> None:
+    def noted(session: EngineSession, tokens: Sequence[int], how: EngineSampling) -> Any:
         options.append(how)
-        begin(engine, number, tokens, how)
+        return generate(session, tokens, how)
 
-    monkeypatch.setattr(InProcessEngine, "_generate", noted)
+    monkeypatch.setattr(EngineSession, "generate", noted)
     return options
 
 
@@ -234,7 +232,7 @@ async def test_a_caller_that_leaves_ends_the_generation(asked: list[EngineSampli
             if text_of([event]):
                 break
         await stream.aclose()
-        assert not stage.cast.engines["a"]._scheduler.has_work
+        assert not stage.cast.engines["a"].has_work
         events = await answer(stage, only("a"), stopping=StoppingOptions(max_tokens=2))
         assert end(events).usage.generated_tokens == 2
     assert len(asked) == 2

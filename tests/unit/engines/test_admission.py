@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from quorate.engines.admission import Admission, Lease, Places
+from quorate.engines.admission import Admission, Reservation
 from quorate.errors import Unavailable, WorkerLost
 
 
@@ -17,7 +17,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def start(coroutine: Coroutine[Any, Any, Lease]) -> asyncio.Task[Lease]:
+def start(coroutine: Coroutine[Any, Any, Reservation]) -> asyncio.Task[Reservation]:
     return asyncio.get_running_loop().create_task(coroutine)
 
 
@@ -29,7 +29,7 @@ async def test_slots_are_numbered_from_zero_and_reused() -> None:
     assert (await admission.acquire(10)).slots == (0,)
 
 
-async def test_a_lease_waits_for_a_slot() -> None:
+async def test_a_reservation_waits_for_a_slot() -> None:
     admission = Admission(1, 100)
     first = await admission.acquire(10)
     waiter = start(admission.acquire(10))
@@ -41,7 +41,7 @@ async def test_a_lease_waits_for_a_slot() -> None:
     assert admission.waiting == 0
 
 
-async def test_a_lease_waits_for_cells() -> None:
+async def test_a_reservation_waits_for_kv_tokens() -> None:
     admission = Admission(4, 100)
     first = await admission.acquire(60)
     waiter = start(admission.acquire(41))
@@ -64,7 +64,7 @@ async def test_nobody_overtakes() -> None:
 
 async def test_waiters_are_served_in_order_of_arrival() -> None:
     admission = Admission(1, 100)
-    lease = await admission.acquire(1)
+    granted = await admission.acquire(1)
     order: list[int] = []
 
     async def wait(name: int) -> None:
@@ -74,12 +74,12 @@ async def test_waiters_are_served_in_order_of_arrival() -> None:
 
     tasks = [asyncio.create_task(wait(name)) for name in range(5)]
     await settle()
-    admission.release(lease)
+    admission.release(granted)
     await asyncio.gather(*tasks)
     assert order == [0, 1, 2, 3, 4]
 
 
-async def test_a_cancelled_waiter_gives_its_place_up() -> None:
+async def test_a_cancelled_waiter_gives_its_turn_up() -> None:
     admission = Admission(4, 100)
     first = await admission.acquire(60)
     large, small = start(admission.acquire(90)), start(admission.acquire(10))
@@ -118,7 +118,7 @@ async def test_a_waiter_cancelled_just_after_it_was_failed_leaks_nothing() -> No
     assert admission.try_acquire(100) is not None
 
 
-async def test_fail_all_wakes_everyone_and_keeps_granted_leases() -> None:
+async def test_fail_all_wakes_everyone_and_keeps_what_was_granted() -> None:
     admission = Admission(1, 100)
     first = await admission.acquire(1)
     waiters = [start(admission.acquire(1)) for _ in range(3)]
@@ -141,109 +141,98 @@ async def test_try_acquire_does_not_wait() -> None:
     assert admission.try_acquire(0) is None
 
 
-async def test_a_fork_may_pass_those_who_wait() -> None:
-    admission = Admission(4, 100)
-    await admission.acquire(60)
-    waiter = start(admission.acquire(90))
-    await settle()
-    assert admission.try_acquire(40) is not None
-    waiter.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiter
-
-
-async def test_a_lease_cannot_be_released_twice() -> None:
+async def test_a_reservation_cannot_be_released_twice() -> None:
     admission = Admission(1, 100)
-    lease = await admission.acquire(1)
-    admission.release(lease)
+    granted = await admission.acquire(1)
+    admission.release(granted)
     with pytest.raises(ValueError, match=r"slots \(0,\) were released already"):
-        admission.release(lease)
+        admission.release(granted)
 
 
 async def test_several_slots_are_granted_at_once() -> None:
     admission = Admission(4, 100)
-    family = await admission.acquire(50, 3)
-    assert (family.slots, family.kv_tokens) == ((0, 1, 2), 50)
+    group = await admission.acquire(50, 3)
+    assert (group.slots, group.kv_tokens) == ((0, 1, 2), 50)
     assert (await admission.acquire(50)).slots == (3,)
-    admission.release(family)
+    admission.release(group)
     assert (await admission.acquire(50, 3)).slots == (0, 1, 2)
 
 
-async def test_the_cells_of_a_family_are_reserved_once() -> None:
+async def test_the_kv_tokens_of_a_fork_group_are_reserved_once() -> None:
     admission = Admission(4, 100)
-    family = await admission.acquire(60, 3)
+    group = await admission.acquire(60, 3)
     assert admission.try_acquire(41) is None
     assert admission.try_acquire(40) is not None
-    admission.release(family)
+    admission.release(group)
     assert admission.try_acquire(61) is None
     assert admission.try_acquire(60) is not None
 
 
-async def test_nobody_overtakes_a_family_that_waits_for_many_slots() -> None:
+async def test_nobody_overtakes_a_fork_group_that_waits_for_many_slots() -> None:
     admission = Admission(3, 100)
-    leases = [await admission.acquire(1) for _ in range(3)]
-    family, single = start(admission.acquire(1, 3)), start(admission.acquire(1))
-    for lease in leases[:2]:
-        admission.release(lease)
+    held = [await admission.acquire(1) for _ in range(3)]
+    group, single = start(admission.acquire(1, 3)), start(admission.acquire(1))
+    for one in held[:2]:
+        admission.release(one)
         await settle()
-        assert not family.done() and not single.done()
-    admission.release(leases[2])
+        assert not group.done() and not single.done()
+    admission.release(held[2])
     await settle()
-    assert (await family).slots == (0, 1, 2)
+    assert (await group).slots == (0, 1, 2)
     assert not single.done()
-    admission.release(await family)
+    admission.release(await group)
     assert (await single).slots == (0,)
 
 
-async def test_a_family_that_gives_up_lets_those_behind_it_in() -> None:
+async def test_a_fork_group_that_gives_up_lets_those_behind_it_in() -> None:
     admission = Admission(2, 100)
-    lease = await admission.acquire(1)
-    family, single = start(admission.acquire(1, 2)), start(admission.acquire(1))
+    granted = await admission.acquire(1)
+    group, single = start(admission.acquire(1, 2)), start(admission.acquire(1))
     await settle()
-    family.cancel()
+    group.cancel()
     assert (await single).slots == (1,)
-    admission.release(lease)
+    admission.release(granted)
     with pytest.raises(asyncio.CancelledError):
-        await family
+        await group
 
 
 async def test_more_slots_than_are_free_are_not_granted_in_part() -> None:
     admission = Admission(3, 100)
     await admission.acquire(1)
     assert admission.try_acquire(1, 3) is None
-    family = admission.try_acquire(1, 2)
-    assert family is not None and family.slots == (1, 2)
+    group = admission.try_acquire(1, 2)
+    assert group is not None and group.slots == (1, 2)
 
 
-async def test_places_are_taken_until_none_is_left() -> None:
+async def test_slots_are_taken_until_none_is_left() -> None:
     admission = Admission(4, 100)
-    places = Places(await admission.acquire(50, 3), 40, admission.release)
-    assert (places.first, places.tokens, places.branching) == (0, 40, True)
-    assert [places.take() for _ in range(4)] == [1, 2, None, None]
-    places.give_back(2)
-    assert [places.take() for _ in range(2)] == [2, None]
+    reservation = await admission.acquire(50, 3)
+    assert (reservation.first, reservation.kv_tokens, reservation.branching) == (0, 50, True)
+    assert [reservation.take() for _ in range(4)] == [1, 2, None, None]
+    reservation.give_back(2)
+    assert [reservation.take() for _ in range(2)] == [2, None]
 
 
-async def test_a_place_for_one_has_none_for_branches() -> None:
+async def test_a_reservation_for_one_has_no_slot_for_branches() -> None:
     admission = Admission(4, 100)
-    places = Places(await admission.acquire(50), 50, admission.release)
-    assert not places.branching
-    assert places.take() is None
+    reservation = await admission.acquire(50)
+    assert not reservation.branching
+    assert reservation.take() is None
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-async def test_the_last_place_given_back_ends_the_lease(order: tuple[int, ...]) -> None:
+async def test_the_last_slot_given_back_ends_the_reservation(order: tuple[int, ...]) -> None:
     admission = Admission(3, 100)
-    places = Places(await admission.acquire(100, 3), 100, admission.release)
-    assert [places.take(), places.take()] == [1, 2]
+    reservation = await admission.acquire(100, 3)
+    assert [reservation.take(), reservation.take()] == [1, 2]
     for slot in order:
         assert admission.try_acquire(1) is None
-        places.give_back(slot)
+        reservation.give_back(slot)
     assert admission.try_acquire(100, 3) is not None
 
 
-async def test_places_never_taken_do_not_keep_the_lease() -> None:
+async def test_slots_never_taken_do_not_keep_the_reservation() -> None:
     admission = Admission(3, 100)
-    places = Places(await admission.acquire(100, 3), 100, admission.release)
-    places.give_back(places.first)
+    reservation = await admission.acquire(100, 3)
+    reservation.give_back(reservation.first)
     assert admission.try_acquire(100, 3) is not None

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from quorate.engines.contract import SampledToken
-from quorate.engines.scheduler.contract import Advance, Chunk
-from quorate.engines.scheduler.generations import Stretch
-from quorate.engines.scheduler.prefix_cache import NoPrefixCache
+from quorate.engines.scheduler.contract import Chunk, SequenceOutput
+from quorate.engines.scheduler.generations import SessionOutput
+from quorate.engines.scheduler.prefix_cache import PrefixCache
 from quorate.engines.scheduler.scheduler import Completion, Scheduler
 from quorate.engines.scripted.model import ScriptedModel
 from quorate.engines.scripted.options import ScriptedOptions
-from support.scripted_models import draw_options, empty_row, fresh_row, scripted_model
+from support.scripted_models import empty_row, engine_sampling, fresh_row, scripted_model
 
 
 class RecordingModel(ScriptedModel):
@@ -34,13 +34,13 @@ class RecordingModel(ScriptedModel):
 class SpeculatingModel(RecordingModel):
     """Tells of two calls at once, in one piece, and of its own cache with the first."""
 
-    def drawn(self) -> Sequence[Advance]:
+    def sampled(self) -> Sequence[SequenceOutput]:
         if len(self.calls) % 2:
             return ()
-        advances = super().drawn()
-        tokens: list[SampledToken] = [one for advance in advances for one in advance.drawn]
+        outputs = super().sampled()
+        tokens: list[SampledToken] = [one for output in outputs for one in output.tokens]
         cached = 2 if len(self.calls) == 2 else 0
-        return [Advance(advances[0].sequence, tokens, advances[-1].finished, cached)]
+        return [SequenceOutput(outputs[0].sequence, tokens, outputs[-1].finished, cached)]
 
 
 def greedy(tokens: list[int], count: int) -> list[int]:
@@ -51,18 +51,16 @@ def greedy(tokens: list[int], count: int) -> list[int]:
     return held[len(tokens) :]
 
 
-def ids(stretches: Sequence[Stretch], session: int) -> list[int]:
-    return [
-        one.token for stretch in stretches if stretch.session == session for one in stretch.drawn
-    ]
+def ids(outputs: Sequence[SessionOutput], session: int) -> list[int]:
+    return [one.token for output in outputs if output.session == session for one in output.tokens]
 
 
-def run_out(scheduler: Scheduler) -> list[Stretch]:
-    stretches = []
+def run_out(scheduler: Scheduler) -> list[SessionOutput]:
+    outputs = []
     while scheduler.has_work:
         scheduler.step()
-        stretches += scheduler.drawn()
-    return stretches
+        outputs += scheduler.sampled()
+    return outputs
 
 
 def scheduler_of(model: ScriptedModel, *sessions: int, **options: Any) -> Scheduler:
@@ -75,21 +73,21 @@ def scheduler_of(model: ScriptedModel, *sessions: int, **options: Any) -> Schedu
 def test_a_generation_goes_on_in_steps_without_any_feed() -> None:
     model = RecordingModel()
     scheduler = scheduler_of(model, 4)
-    scheduler.generate(4, [9, 8, 7], draw_options(max_tokens=3))
+    scheduler.generate(4, [9, 8, 7], engine_sampling(max_tokens=3))
     assert scheduler.has_work
-    stretches = run_out(scheduler)
-    assert ids(stretches, 4) == greedy([9, 8, 7], 3)
-    assert [stretch.finished for stretch in stretches] == [False, False, True]
+    outputs = run_out(scheduler)
+    assert ids(outputs, 4) == greedy([9, 8, 7], 3)
+    assert [output.finished for output in outputs] == [False, False, True]
     assert model.calls == [[], [], []]
 
 
-def test_what_was_drawn_is_handed_out_once() -> None:
+def test_what_was_sampled_is_handed_out_once() -> None:
     scheduler = scheduler_of(RecordingModel(), 0)
-    scheduler.generate(0, [9], draw_options())
+    scheduler.generate(0, [9], engine_sampling())
     scheduler.step()
     scheduler.step()
-    assert ids(scheduler.drawn(), 0) == greedy([9], 2)
-    assert scheduler.drawn() == []
+    assert ids(scheduler.sampled(), 0) == greedy([9], 2)
+    assert scheduler.sampled() == []
 
 
 def test_feeds_and_generations_share_the_decode_calls() -> None:
@@ -97,15 +95,15 @@ def test_feeds_and_generations_share_the_decode_calls() -> None:
     scheduler = scheduler_of(model, 0, 2)
     row = empty_row(model)
     scheduler.open(1, row)
-    scheduler.generate(0, [9, 8], draw_options(max_tokens=2))
-    scheduler.generate(2, [7], draw_options(max_tokens=2))
+    scheduler.generate(0, [9, 8], engine_sampling(max_tokens=2))
+    scheduler.generate(2, [7], engine_sampling(max_tokens=2))
     scheduler.feed(1, [6, 5])
     assert scheduler.step() == [Completion(1, 0)]
     scheduler.feed(1, [4])
     assert scheduler.step() == [Completion(1, 0)]
-    stretches = scheduler.drawn()
-    assert ids(stretches, 0) == greedy([9, 8], 2)
-    assert ids(stretches, 2) == greedy([7], 2)
+    outputs = scheduler.sampled()
+    assert ids(outputs, 0) == greedy([9, 8], 2)
+    assert ids(outputs, 2) == greedy([7], 2)
     np.testing.assert_array_equal(row, fresh_row([6, 5, 4]))
     assert model.calls == [[2], [1]]
     assert not scheduler.has_work
@@ -116,17 +114,17 @@ def test_a_generation_goes_on_behind_what_the_session_holds() -> None:
     scheduler = scheduler_of(model, 0)
     scheduler.feed(0, [9, 8, 7])
     scheduler.step()
-    scheduler.generate(0, [6], draw_options(max_tokens=2))
+    scheduler.generate(0, [6], engine_sampling(max_tokens=2))
     assert ids(run_out(scheduler), 0) == greedy([9, 8, 7, 6], 2)
 
 
-def test_a_generation_of_a_fork_that_shares_nothing_reads_its_parents_tokens() -> None:
+def test_a_generation_of_a_branch_that_shares_nothing_reads_its_parents_tokens() -> None:
     model = RecordingModel(fork=False)
     scheduler = scheduler_of(model, 0)
     scheduler.feed(0, [9, 8, 7])
     scheduler.step()
-    scheduler.fork(0, 1, empty_row(model))
-    scheduler.generate(1, [6], draw_options(max_tokens=2))
+    scheduler.branch(0, 1, empty_row(model))
+    scheduler.generate(1, [6], engine_sampling(max_tokens=2))
     assert ids(run_out(scheduler), 1) == greedy([9, 8, 7, 6], 2)
 
 
@@ -137,43 +135,43 @@ def test_a_generation_that_is_finished_leaves_an_empty_sequence(fed: list[int]) 
     if fed:
         scheduler.feed(0, fed)
         scheduler.step()
-    scheduler.generate(0, [6], draw_options(max_tokens=2))
+    scheduler.generate(0, [6], engine_sampling(max_tokens=2))
     run_out(scheduler)
     assert model.tokens(0) == ()
     scheduler.close(0)
-    assert scheduler._pool._filled == 0
-    assert scheduler._pool._empty == [0]
+    assert scheduler.pool.held_tokens == 0
+    assert scheduler.pool.empty == [0]
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3])
 def test_closing_ends_a_generation_at_once(steps: int) -> None:
     model = RecordingModel(sessions=1)
     scheduler = scheduler_of(model, 0)
-    scheduler.generate(0, [9, 8, 7], draw_options())
+    scheduler.generate(0, [9, 8, 7], engine_sampling())
     for _ in range(steps):
         scheduler.step()
-    scheduler.drawn()
+    scheduler.sampled()
     scheduler.close(0)
     assert not scheduler.has_work
     assert model.tokens(0) == ()
-    assert scheduler._pool._filled == 0
+    assert scheduler.pool.held_tokens == 0
     scheduler.open(1, empty_row(model))
-    scheduler.generate(1, [5], draw_options(max_tokens=1))
+    scheduler.generate(1, [5], engine_sampling(max_tokens=1))
     assert ids(run_out(scheduler), 1) == greedy([5], 1)
 
 
 def test_a_generating_session_can_only_be_closed() -> None:
     scheduler = scheduler_of(RecordingModel(), 0)
-    scheduler.generate(0, [9], draw_options(max_tokens=1))
+    scheduler.generate(0, [9], engine_sampling(max_tokens=1))
     for _ in range(2):
         with pytest.raises(ValueError, match="only be closed"):
             scheduler.feed(0, [9])
         with pytest.raises(ValueError, match="only be closed"):
-            scheduler.generate(0, [9], draw_options())
+            scheduler.generate(0, [9], engine_sampling())
         with pytest.raises(ValueError, match="only be closed"):
             scheduler.rewind(0, 0)
         with pytest.raises(ValueError, match="only be closed"):
-            scheduler.fork(0, 1, empty_row(RecordingModel()))
+            scheduler.branch(0, 1, empty_row(RecordingModel()))
         scheduler.step()
     scheduler.close(0)
 
@@ -181,24 +179,24 @@ def test_a_generating_session_can_only_be_closed() -> None:
 def test_what_cannot_begin_is_refused() -> None:
     scheduler = scheduler_of(RecordingModel(), 0)
     with pytest.raises(ValueError, match="no tokens"):
-        scheduler.generate(0, [], draw_options())
+        scheduler.generate(0, [], engine_sampling())
     with pytest.raises(ValueError, match="not open"):
-        scheduler.generate(1, [9], draw_options())
+        scheduler.generate(1, [9], engine_sampling())
     scheduler.feed(0, [9])
     with pytest.raises(ValueError, match="outstanding"):
-        scheduler.generate(0, [9], draw_options())
+        scheduler.generate(0, [9], engine_sampling())
 
 
-def test_idle_prefixes_make_room_for_all_that_a_generation_may_draw() -> None:
-    model = RecordingModel(sessions=2, kv_tokens=12)
+def test_idle_prefixes_make_room_for_all_that_a_generation_may_sample() -> None:
+    model = RecordingModel(sessions=2, cells=12)
     scheduler = scheduler_of(model, 0)
     scheduler.feed(0, [9, 8, 7, 6, 5])
     scheduler.step()
     scheduler.close(0)
-    assert scheduler._pool._filled == 5
+    assert scheduler.pool.held_tokens == 5
     scheduler.open(1, empty_row(model))
-    scheduler.generate(1, [4, 3, 2, 1], draw_options(max_tokens=8))
-    assert scheduler._pool._filled == 12
+    scheduler.generate(1, [4, 3, 2, 1], engine_sampling(max_tokens=8))
+    assert scheduler.pool.held_tokens == 12
     assert ids(run_out(scheduler), 1) == greedy([4, 3, 2, 1], 8)
 
 
@@ -209,7 +207,7 @@ def test_a_generation_takes_no_prefix_away_that_others_may_need() -> None:
     scheduler.step()
     scheduler.close(0)
     scheduler.open(1, empty_row(model))
-    scheduler.generate(1, [9, 8, 7, 6, 5, 4], draw_options(max_tokens=2))
+    scheduler.generate(1, [9, 8, 7, 6, 5, 4], engine_sampling(max_tokens=2))
     run_out(scheduler)
     scheduler.close(1)
     scheduler.open(2, empty_row(model))
@@ -219,11 +217,11 @@ def test_a_generation_takes_no_prefix_away_that_others_may_need() -> None:
 
 def test_several_tokens_of_one_call_and_what_the_model_found_cached() -> None:
     scheduler = scheduler_of(SpeculatingModel(), 0)
-    scheduler.generate(0, [9, 8, 7], draw_options(max_tokens=4))
-    stretches = run_out(scheduler)
-    assert [len(stretch.drawn) for stretch in stretches] == [2, 2]
-    assert ids(stretches, 0) == greedy([9, 8, 7], 4)
-    assert [stretch.cached_tokens for stretch in stretches] == [2, 2]
+    scheduler.generate(0, [9, 8, 7], engine_sampling(max_tokens=4))
+    outputs = run_out(scheduler)
+    assert [len(output.tokens) for output in outputs] == [2, 2]
+    assert ids(outputs, 0) == greedy([9, 8, 7], 4)
+    assert [output.cached_tokens for output in outputs] == [2, 2]
 
 
 def test_what_was_cached_of_a_sessions_first_feed_stays_told() -> None:
@@ -235,14 +233,14 @@ def test_what_was_cached_of_a_sessions_first_feed_stays_told() -> None:
     scheduler.open(1, empty_row(model))
     scheduler.feed(1, [9, 8, 7, 6, 5, 4])
     assert scheduler.step() == [Completion(1, 5)]
-    scheduler.generate(1, [3], draw_options(max_tokens=2))
-    assert [stretch.cached_tokens for stretch in run_out(scheduler)] == [5]
+    scheduler.generate(1, [3], engine_sampling(max_tokens=2))
+    assert [output.cached_tokens for output in run_out(scheduler)] == [5]
 
 
 def test_generations_alone_never_wait_for_anybody() -> None:
     model = RecordingModel()
     scheduler = scheduler_of(model, 0, clock=lambda: model.now)
-    scheduler.generate(0, [9], draw_options())
+    scheduler.generate(0, [9], engine_sampling())
     for _ in range(3):
         scheduler.step()
         assert scheduler.grace_seconds() == 0.0
@@ -251,7 +249,7 @@ def test_generations_alone_never_wait_for_anybody() -> None:
 def test_a_voter_that_is_late_costs_a_generation_the_grace_of_one_step() -> None:
     model = RecordingModel()
     scheduler = scheduler_of(model, 0, 1, clock=lambda: model.now)
-    scheduler.generate(0, [9], draw_options())
+    scheduler.generate(0, [9], engine_sampling())
     scheduler.step()
     scheduler.feed(1, [8])
     scheduler.step()
@@ -263,7 +261,7 @@ def test_a_voter_that_is_late_costs_a_generation_the_grace_of_one_step() -> None
 def test_a_prompt_is_read_in_small_chunks_while_another_session_generates() -> None:
     model = RecordingModel(batch_tokens=64)
     scheduler = scheduler_of(model, 0, 1, interleaved_prefill_tokens=16)
-    scheduler.generate(0, [9], draw_options(max_tokens=20))
+    scheduler.generate(0, [9], engine_sampling(max_tokens=20))
     scheduler.feed(1, [5 + index for index in range(40)])
     for _ in range(3):
         scheduler.step()
@@ -272,9 +270,9 @@ def test_a_prompt_is_read_in_small_chunks_while_another_session_generates() -> N
 
 def test_feeds_leave_room_in_the_batch_for_the_tokens_of_generations() -> None:
     model = RecordingModel(batch_tokens=4, sessions=8)
-    scheduler = scheduler_of(model, *range(6), cache=NoPrefixCache())
+    scheduler = scheduler_of(model, *range(6), cache=PrefixCache(minimum_tokens=100))
     for session in (0, 1):
-        scheduler.generate(session, [9], draw_options(max_tokens=4))
+        scheduler.generate(session, [9], engine_sampling(max_tokens=4))
     for session in range(2, 6):
         scheduler.feed(session, [8])
     scheduler.step()
@@ -282,8 +280,8 @@ def test_feeds_leave_room_in_the_batch_for_the_tokens_of_generations() -> None:
     assert model.calls == [[1, 1], [1, 1]]
 
 
-def test_a_seeded_draw_does_not_depend_on_who_else_draws() -> None:
-    options = draw_options(temperature=1.0, max_tokens=6)
+def test_seeded_sampling_does_not_depend_on_who_else_samples() -> None:
+    options = engine_sampling(temperature=1.0, max_tokens=6)
     together = scheduler_of(RecordingModel(), 0, 1)
     together.generate(0, [9], options)
     together.generate(1, [9], replace(options, seed=8))
@@ -298,4 +296,4 @@ def test_a_model_without_generations_is_never_asked_for_them() -> None:
     scheduler = scheduler_of(scripted_model(), 0)
     scheduler.feed(0, [9])
     assert scheduler.step() == [Completion(0, 0)]
-    assert scheduler.drawn() == []
+    assert scheduler.sampled() == []

@@ -7,18 +7,16 @@ import numpy as np
 import pytest
 
 from quorate.engines.contract import Engine, Session
-from quorate.engines.in_process import InProcessEngine
 from quorate.engines.scheduler.contract import NoRoom
 from quorate.errors import (
     Internal,
-    InvalidRequest,
-    Overloaded,
     Unavailable,
     UnsupportedPlan,
     WorkerLost,
 )
 from quorate.request import TextPrompt
-from support.scripted_models import draw_options, fresh_row, scripted_engine, scripted_model
+from support.in_process import InProcessEngine
+from support.scripted_models import engine_sampling, fresh_row, scripted_engine, scripted_model
 
 
 @pytest.fixture
@@ -76,23 +74,23 @@ async def test_the_death_of_the_worker_reaches_everyone_who_waits(
     with pytest.raises(WorkerLost):
         await idle.rewind(0)
     with pytest.raises(WorkerLost):
-        await idle.fork()
+        idle.branch()
     with pytest.raises(Unavailable, match="restarting"):
         await engine.open(8)
     idle.close()
     busy.close()
 
 
-async def test_the_death_of_the_worker_reaches_scores_and_whole_families() -> None:
+async def test_the_death_of_the_worker_reaches_scores_and_whole_fork_groups() -> None:
     engine = scripted_engine("toy", sessions=4, context_length=64)
     root, scored = await engine.open(16, 2), await engine.open(64)
     await root.feed([9])
     branch = root.branch()
     scoring, feeding = scored.score([9] * 64), branch.feed([8])
-    family = asyncio.create_task(engine.open(8, 3))
+    group = asyncio.create_task(engine.open(8, 3))
     await turns(1)
     engine.lose("killed by SIGKILL")
-    for waiting in (scoring, family):
+    for waiting in (scoring, group):
         with pytest.raises(WorkerLost, match="killed by SIGKILL"):
             await waiting
     with pytest.raises(WorkerLost):
@@ -106,27 +104,15 @@ async def test_the_death_of_the_worker_reaches_scores_and_whole_families() -> No
 
 
 @pytest.mark.parametrize("fork", [True, False])
-async def test_a_family_that_shares_no_cells_reserves_them_for_every_branch(fork: bool) -> None:
-    engine = scripted_engine(sessions=3, context_length=64, kv_tokens=70, fork=fork)
+async def test_a_fork_group_that_shares_nothing_reserves_kv_tokens_for_every_branch(
+    fork: bool,
+) -> None:
+    engine = scripted_engine(sessions=3, context_length=64, cells=70, fork=fork)
     with pytest.raises(UnsupportedPlan, match=r"1 branches of 36 tokens.* need 72 KV cells"):
         await engine.open(36, 1)
     root = await engine.open(35, 1)
     await root.feed([9] * 34)
     np.testing.assert_array_equal(await root.branch().feed([8]), fresh_row([9] * 34 + [8]))
-    await engine.close()
-
-
-async def test_a_fork_of_a_family_is_a_family_of_one() -> None:
-    engine = scripted_engine(sessions=4, context_length=64)
-    root = await engine.open(16, 1)
-    await root.feed([9])
-    child = await root.fork()
-    root.close()
-    with pytest.raises(InvalidRequest, match="every place"):
-        child.branch()
-    with pytest.raises(Internal, match="model toy: the session has no branches"):
-        _ = child.prefix_sums
-    np.testing.assert_array_equal(await child.feed([8]), fresh_row([9, 8]))
     await engine.close()
 
 
@@ -195,9 +181,11 @@ async def test_after_a_cancelled_feed_a_session_can_only_be_closed(
     session, other = await engine.open(64), await engine.open(64)
     feeding = session.feed([9] * 64)
     feeding.cancel()
-    for call in (session.feed([9]), session.rewind(0), session.fork()):
+    for call in (session.feed([9]), session.rewind(0)):
         with pytest.raises(Internal, match="last feed has not ended"):
             await call
+    with pytest.raises(Internal, match="last feed has not ended"):
+        session.branch()
     session.close()
     await asyncio.wait_for(engine.open(64), 10)
     other.close()
@@ -234,64 +222,49 @@ async def test_an_exception_of_the_model_is_a_lost_worker_that_returns() -> None
     await engine.close()
 
 
-async def test_a_fork_without_a_free_session_or_cells_is_overloaded() -> None:
-    engine = scripted_engine(sessions=3, context_length=64, kv_tokens=100)
-    parent = await engine.open(64)
-    await parent.feed([9])
-    with pytest.raises(Overloaded):
-        await parent.fork()
-    small = await engine.open(10)
-    await small.fork()
-    with pytest.raises(Overloaded):
-        await small.fork()
-    await engine.close()
-
-
 async def test_what_the_model_cannot_do_is_an_unsupported_plan() -> None:
     engine = scripted_engine(fork=False, rewind=False)
     session = await engine.open(8)
     await session.feed([9])
-    with pytest.raises(UnsupportedPlan, match="model toy: its engine cannot fork"):
-        await session.fork()
     with pytest.raises(UnsupportedPlan, match="model toy: its engine cannot rewind"):
         await session.rewind(1)
     await engine.close()
 
 
-async def test_the_death_of_the_worker_ends_a_generation_behind_what_it_drew() -> None:
+async def test_the_death_of_the_worker_ends_a_generation_behind_what_it_sampled() -> None:
     engine = scripted_engine("toy", generate=True)
     session = await engine.open(64)
-    drawing = session.generate([9, 8, 7], draw_options(max_tokens=32))
-    first = [one.token for one in await anext(drawing)]
+    stream = session.generate([9, 8, 7], engine_sampling(max_tokens=32))
+    first = [one.token for one in await anext(stream)]
     await turns(1)
     engine.lose("killed by SIGKILL")
-    last = [one.token for one in await anext(drawing)]
+    last = [one.token for one in await anext(stream)]
     assert len(first) + len(last) < 32
     held = [9, 8, 7]
     for token in first + last:
         assert token == int(fresh_row(held).argmax())
         held.append(token)
     with pytest.raises(WorkerLost, match="killed by SIGKILL"):
-        await anext(drawing)
+        await anext(stream)
     with pytest.raises(WorkerLost):
-        await anext(session.generate([9], draw_options()))
+        await anext(session.generate([9], engine_sampling()))
     session.close()
     engine.recover()
     again = await engine.open(64)
-    assert [one async for one in again.generate([9], draw_options(max_tokens=2))]
+    assert [one async for one in again.generate([9], engine_sampling(max_tokens=2))]
     await engine.close()
 
 
 async def test_a_generation_starts_at_the_call_and_counts_its_time() -> None:
     engine = scripted_engine("toy", generate=True, step_delay_ms=1.0)
     session = await engine.open(64)
-    drawing = session.generate([9, 8, 7], draw_options(max_tokens=3))
+    stream = session.generate([9, 8, 7], engine_sampling(max_tokens=3))
     await turns()
     assert session.position == 5
     busy = session.busy_seconds
     assert busy >= 0.003
-    (drawn,) = [some async for some in drawing]
-    assert len(drawn) == 3
+    (sampled,) = [some async for some in stream]
+    assert len(sampled) == 3
     assert session.busy_seconds == busy
     await engine.close()
     assert session.busy_seconds == busy

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from quorate.engines.contract import LogProbs
 from quorate.engines.scheduler.contract import BatchModel
-from quorate.engines.scheduler.prefix_cache import NoPrefixCache, PrefixCache, common_prefix
+from quorate.engines.scheduler.prefix_cache import PrefixCache, common_prefix
 from quorate.engines.scheduler.scheduler import Scheduler
 from quorate.engines.scripted.model import ScriptedModel
 from support.scripted_models import empty_row, fresh_row, scripted_model
@@ -106,8 +106,8 @@ def test_the_least_recently_used_sequence_makes_room_for_a_new_prompt() -> None:
     assert caller.ask(5, NEWS) == 0
 
 
-def test_idle_sequences_are_evicted_when_their_cells_are_needed() -> None:
-    caller = Caller(sessions=4, kv_tokens=70)
+def test_idle_sequences_are_evicted_when_their_room_is_needed() -> None:
+    caller = Caller(sessions=4, cells=70)
     caller.ask_and_close(0, STORY)
     caller.ask_and_close(1, NEWS)
     caller.ask_and_close(2, [9] * 20)
@@ -115,8 +115,8 @@ def test_idle_sequences_are_evicted_when_their_cells_are_needed() -> None:
     assert caller.ask_and_close(3, NEWS) == len(NEWS) - 1
 
 
-def test_without_a_prefix_cache_nothing_is_kept() -> None:
-    caller = Caller(cache=NoPrefixCache())
+def test_prompts_below_the_minimum_are_not_kept() -> None:
+    caller = Caller(cache=PrefixCache(minimum_tokens=len(STORY) + 1))
     caller.ask_and_close(0, STORY)
     assert all(caller.model.tokens(number) == () for number in range(8))
     caller.ask(1, STORY)

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from quorate.engines.contract import SampledToken
-from quorate.engines.sampled_tokens import SampledTokens, check_draw
+from quorate.engines.sampled_tokens import SampledTokens, check_sampling
 from quorate.errors import InvalidRequest, WorkerLost
-from support.scripted_models import draw_options
+from support.scripted_models import engine_sampling
 
 ONE, TWO, THREE = (SampledToken(token, -0.5) for token in (1, 2, 3))
 DEADLINE_SECONDS = 10.0
@@ -51,7 +51,7 @@ async def test_an_end_without_tokens_ends_the_reader() -> None:
     assert await reading == []
 
 
-async def test_an_error_comes_behind_what_was_drawn_and_again_when_asked_again() -> None:
+async def test_an_error_comes_behind_what_was_sampled_and_again_when_asked_again() -> None:
     tokens = SampledTokens()
     tokens.push([ONE], finished=False)
     tokens.fail(WorkerLost("a", "killed"))
@@ -86,12 +86,12 @@ async def test_closing_ends_a_reader_and_drops_what_it_did_not_take() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 5])
-def test_what_fits_may_be_drawn(most: int) -> None:
-    check_draw(draw_options(max_tokens=most), 5)
+def test_what_fits_may_be_sampled(most: int) -> None:
+    check_sampling(engine_sampling(max_tokens=most), 5)
 
 
 @pytest.mark.parametrize("most", [-1, 0, 6])
 def test_what_no_worker_could_serve_is_refused(most: int) -> None:
     with pytest.raises(InvalidRequest, match="where 1 to 5 fit") as caught:
-        check_draw(draw_options(max_tokens=most), 5)
+        check_sampling(engine_sampling(max_tokens=most), 5)
     assert caught.value.field == "max_tokens"

@@ -18,11 +18,11 @@ from hypothesis.stateful import (
 
 from quorate.engines.contract import LogProbs
 from quorate.engines.scheduler.contract import Chunk, NoRoom
-from quorate.engines.scheduler.prefix_cache import NoPrefixCache, PrefixCache
+from quorate.engines.scheduler.prefix_cache import PrefixCache
 from quorate.engines.scheduler.scheduler import Completion, Scheduler
 from quorate.engines.scripted.model import ScriptedModel
 from quorate.engines.scripted.options import ScriptedOptions
-from support.scripted_models import draw_options, empty_row, fresh_row, scripted_model
+from support.scripted_models import empty_row, engine_sampling, fresh_row, scripted_model
 
 
 class RecordingModel(ScriptedModel):
@@ -175,12 +175,13 @@ def test_prompts_are_not_starved_by_short_feeds_that_fill_the_batch() -> None:
     scheduler = Scheduler(model)
     opened(scheduler, model, 0, 1, 2, 3, 4)
     scheduler.feed(4, prompt(4, 12))
-    finished = False
+    at_rest, finished = {0, 1, 2, 3}, False
     for _ in range(12):
-        for session in range(4):
-            if not scheduler._entries[session].feed:
-                scheduler.feed(session, [9])
-        finished = finished or any(c.session == 4 for c in scheduler.step())
+        for session in sorted(at_rest):
+            scheduler.feed(session, [9])
+        at_rest = {completion.session for completion in scheduler.step()}
+        finished = finished or 4 in at_rest
+        at_rest.discard(4)
     assert finished
 
 
@@ -195,14 +196,14 @@ def test_short_feeds_beyond_the_batch_are_served_in_order_of_arrival() -> None:
     assert [c.session for c in scheduler.step()] == [1, 2]
 
 
-def test_a_fork_goes_on_from_its_parents_tokens() -> None:
+def test_a_branch_goes_on_from_its_parents_tokens() -> None:
     model = scripted_model()
     scheduler = Scheduler(model)
     parent_row, _ = opened(scheduler, model, 0, 5)
     child_row = empty_row(model)
     scheduler.feed(0, [9, 8, 7])
     drain(scheduler)
-    scheduler.fork(0, 1, child_row)
+    scheduler.branch(0, 1, child_row)
     scheduler.feed(0, [6])
     scheduler.feed(1, [5])
     drain(scheduler)
@@ -210,7 +211,7 @@ def test_a_fork_goes_on_from_its_parents_tokens() -> None:
     np.testing.assert_array_equal(child_row, fresh_row([9, 8, 7, 5]))
 
 
-def test_a_fork_of_a_session_without_tokens_starts_with_none() -> None:
+def test_a_branch_of_a_session_without_tokens_starts_with_none() -> None:
     model = scripted_model()
     scheduler = Scheduler(model)
     opened(scheduler, model, 0)
@@ -218,20 +219,20 @@ def test_a_fork_of_a_session_without_tokens_starts_with_none() -> None:
     drain(scheduler)
     scheduler.rewind(0, 1)
     row = empty_row(model)
-    scheduler.fork(0, 1, row)
+    scheduler.branch(0, 1, row)
     scheduler.feed(1, [8])
     drain(scheduler)
     np.testing.assert_array_equal(row, fresh_row([8]))
 
 
-def test_a_model_that_cannot_fork_decodes_the_childs_tokens_again() -> None:
+def test_a_model_that_cannot_fork_decodes_the_tokens_of_a_branch_again() -> None:
     model = RecordingModel(fork=False)
-    scheduler = Scheduler(model, cache=NoPrefixCache())
+    scheduler = Scheduler(model, cache=PrefixCache(minimum_tokens=100))
     (parent_row,) = opened(scheduler, model, 0)
     child_row = empty_row(model)
     scheduler.feed(0, [9, 8, 7])
     drain(scheduler)
-    scheduler.fork(0, 1, child_row)
+    scheduler.branch(0, 1, child_row)
     assert not scheduler.has_work
     scheduler.feed(0, [6])
     scheduler.feed(1, [5])
@@ -252,11 +253,11 @@ def test_replayed_tokens_are_remembered_over_generations_and_may_be_forgotten() 
     scheduler.feed(0, [9, 8, 7])
     drain(scheduler)
     rows = [empty_row(model) for _ in range(3)]
-    scheduler.fork(0, 1, rows[0])
+    scheduler.branch(0, 1, rows[0])
     scheduler.rewind(1, 1)
-    scheduler.fork(1, 2, rows[1])
+    scheduler.branch(1, 2, rows[1])
     scheduler.close(0)
-    scheduler.fork(1, 3, rows[2])
+    scheduler.branch(1, 3, rows[2])
     scheduler.rewind(3, 2)
     with pytest.raises(ValueError, match="cannot forget 1 of 0 tokens"):
         scheduler.rewind(3, 1)
@@ -275,7 +276,7 @@ def test_prefix_sums_come_with_the_row_where_they_are_wanted() -> None:
     scheduler.open(0, rows[0], sums[0])
     scheduler.feed(0, [9, 8])
     drain(scheduler)
-    scheduler.fork(0, 1, rows[1], sums[1])
+    scheduler.branch(0, 1, rows[1], sums[1])
     scheduler.feed(1, [7])
     drain(scheduler)
     order = model.vocabulary.byte_order
@@ -390,7 +391,7 @@ def test_a_scored_session_is_not_kept_in_the_prefix_cache(steps: int) -> None:
     assert drain(scheduler) == [Completion(1, 0)]
 
 
-def test_a_scored_session_can_be_fed_and_forked() -> None:
+def test_a_scored_session_can_be_fed_and_branched() -> None:
     model = scripted_model()
     scheduler = Scheduler(model)
     sums = np.full(len(model.vocabulary) + 1, -1.0)
@@ -399,7 +400,7 @@ def test_a_scored_session_can_be_fed_and_forked() -> None:
     scheduler.score(0, [9, 8, 7])
     drain(scheduler)
     assert (sums == -1.0).all()
-    scheduler.fork(0, 1, child_row)
+    scheduler.branch(0, 1, child_row)
     scheduler.feed(0, [6])
     scheduler.feed(1, [5])
     assert scored(drain(scheduler)) == {0: None, 1: None}
@@ -418,7 +419,7 @@ def test_only_an_empty_session_is_scored() -> None:
     with pytest.raises(ValueError, match="still outstanding"):
         scheduler.score(0, [9])
     assert drain(scheduler) == [Completion(0, 0)]
-    scheduler.fork(0, 1, empty_row(model))
+    scheduler.branch(0, 1, empty_row(model))
     for session in (0, 1):
         with pytest.raises(ValueError, match=f"session {session}: only an empty session"):
             scheduler.score(session, [9])
@@ -427,7 +428,7 @@ def test_only_an_empty_session_is_scored() -> None:
     assert drain(scheduler) == [Completion(0, 0, step_by_step([9, 8]))]
 
 
-def test_many_forks_closed_at_once_leave_other_prompts_in_the_cache() -> None:
+def test_many_branches_closed_at_once_leave_other_prompts_in_the_cache() -> None:
     model = scripted_model(sessions=4)
     scheduler = Scheduler(model)
     opened(scheduler, model, 0)
@@ -438,7 +439,7 @@ def test_many_forks_closed_at_once_leave_other_prompts_in_the_cache() -> None:
     scheduler.feed(1, prompt(1, 20))
     drain(scheduler)
     for child in range(2, 40):
-        scheduler.fork(1, child, empty_row(model))
+        scheduler.branch(1, child, empty_row(model))
         scheduler.feed(child, [9])
         drain(scheduler)
         scheduler.close(child)
@@ -447,13 +448,13 @@ def test_many_forks_closed_at_once_leave_other_prompts_in_the_cache() -> None:
     assert drain(scheduler) == [Completion(50, 19)]
 
 
-def test_the_last_of_a_family_stays_in_the_cache() -> None:
+def test_the_last_of_a_fork_group_stays_in_the_cache() -> None:
     model = scripted_model(sessions=2)
     scheduler = Scheduler(model)
     opened(scheduler, model, 0)
     scheduler.feed(0, prompt(0, 20))
     drain(scheduler)
-    scheduler.fork(0, 1, empty_row(model))
+    scheduler.branch(0, 1, empty_row(model))
     scheduler.close(0)
     scheduler.close(1)
     opened(scheduler, model, 2)
@@ -496,7 +497,7 @@ def test_misuse_is_refused_with_the_session_named() -> None:
     with pytest.raises(ValueError, match="all 2 sessions are open"):
         scheduler.open(2, empty_row(model))
     with pytest.raises(ValueError, match="all 2 sessions are open"):
-        scheduler.fork(0, 2, empty_row(model))
+        scheduler.branch(0, 2, empty_row(model))
     with pytest.raises(ValueError, match="session 9 is not open"):
         scheduler.feed(9, [5])
     with pytest.raises(ValueError, match="session 9 is not open"):
@@ -555,7 +556,7 @@ def test_without_room_every_idle_sequence_is_evicted_and_the_call_repeated() -> 
 
 
 def test_without_room_for_live_sessions_the_feed_waits_until_one_closes() -> None:
-    model = scripted_model(kv_tokens=30)
+    model = scripted_model(cells=30)
     scheduler = Scheduler(model)
     opened(scheduler, model, 0)
     scheduler.feed(0, prompt(0, 20))
@@ -600,18 +601,18 @@ def test_the_grace_is_a_tenth_of_a_decode_step_less_the_time_that_passed() -> No
     assert scheduler.grace_seconds() == 0.0
 
 
-def test_a_fork_goes_on_without_a_wait_for_its_parent() -> None:
+def test_a_branch_goes_on_without_a_wait_for_its_parent() -> None:
     clock = Clock()
     scheduler = stepped(clock, 0)
-    scheduler.fork(0, 1, empty_row(scripted_model()))
+    scheduler.branch(0, 1, empty_row(scripted_model()))
     scheduler.feed(1, [8])
     assert scheduler.grace_seconds() == 0.0
 
 
-def test_a_fork_does_not_shorten_the_wait_for_others() -> None:
+def test_a_branch_does_not_shorten_the_wait_for_others() -> None:
     clock = Clock()
     scheduler = stepped(clock, 0, 1)
-    scheduler.fork(0, 2, empty_row(scripted_model()))
+    scheduler.branch(0, 2, empty_row(scripted_model()))
     scheduler.feed(2, [8])
     assert scheduler.grace_seconds() == pytest.approx(0.01)
 
@@ -646,7 +647,7 @@ def test_a_new_scheduler_has_nothing_to_do() -> None:
     assert scheduler.step() == []
 
 
-_SESSIONS, _CELLS = 4, 60
+_SESSIONS, _KV_TOKENS = 4, 60
 # Prompts that often share a beginning, so that the prefix cache has something to find.
 _STORY = [5 + index % 3 for index in range(24)]
 _TOKENS = st.one_of(
@@ -667,28 +668,28 @@ class Interleavings(RuleBasedStateMachine):
     def start(self, fork: bool, rewind: bool, batch_tokens: int, cached: bool) -> None:
         self.model = scripted_model(
             sessions=_SESSIONS,
-            kv_tokens=_CELLS,
+            cells=_KV_TOKENS,
             batch_tokens=batch_tokens,
             fork=fork,
             rewind=rewind,
             generate=True,
         )
-        cache = PrefixCache(minimum_tokens=2) if cached else NoPrefixCache()
-        self.scheduler = Scheduler(self.model, cache=cache, interleaved_prefill_tokens=4)
+        self.cache = PrefixCache(minimum_tokens=2 if cached else _KV_TOKENS + 1)
+        self.scheduler = Scheduler(self.model, cache=self.cache, interleaved_prefill_tokens=4)
         self.numbers = itertools.count()
         self.rows: dict[int, LogProbs] = {}
         self.tokens: dict[int, list[int]] = {}
         self.outstanding: set[int] = set()
         self.scored: set[int] = set()
-        # What sessions that draw their tokens hold so far; the others are drawing no more.
-        self.drawn: dict[int, list[int]] = {}
-        self.drawing: set[int] = set()
+        # What sessions whose tokens the model samples hold so far, and which of them still go on.
+        self.generated: dict[int, list[int]] = {}
+        self.generating: set[int] = set()
 
-    def spare(self) -> int:
-        return _CELLS - sum(map(len, self.tokens.values()))
+    def kv_tokens_left(self) -> int:
+        return _KV_TOKENS - sum(map(len, self.tokens.values()))
 
     def at_rest(self) -> list[int]:
-        busy = self.outstanding | self.drawn.keys()
+        busy = self.outstanding | self.generated.keys()
         return [session for session in self.rows if session not in busy]
 
     @precondition(lambda self: len(self.rows) < _SESSIONS)
@@ -706,7 +707,7 @@ class Interleavings(RuleBasedStateMachine):
         self.append(data.draw(st.sampled_from(self.at_rest())), tokens)
 
     def append(self, session: int, tokens: list[int]) -> None:
-        if len(tokens) > self.spare():
+        if len(tokens) > self.kv_tokens_left():
             return
         self.scheduler.feed(session, tokens)
         self.tokens[session] = self.tokens[session] + tokens
@@ -717,7 +718,7 @@ class Interleavings(RuleBasedStateMachine):
     def score(self, data: st.DataObject, tokens: list[int]) -> None:
         empty = [session for session in self.at_rest() if not self.tokens[session]]
         session = data.draw(st.sampled_from(empty))
-        if len(tokens) > self.spare():
+        if len(tokens) > self.kv_tokens_left():
             return
         self.scheduler.score(session, tokens)
         self.tokens[session] = tokens
@@ -728,24 +729,24 @@ class Interleavings(RuleBasedStateMachine):
     @rule(data=st.data(), tokens=_TOKENS, most=st.integers(1, 6))
     def generate(self, data: st.DataObject, tokens: list[int], most: int) -> None:
         session = data.draw(st.sampled_from(self.at_rest()))
-        if len(tokens) + most > self.spare():
+        if len(tokens) + most > self.kv_tokens_left():
             return
-        self.scheduler.generate(session, tokens, draw_options(max_tokens=most))
-        self.drawn[session] = self.tokens[session] + tokens
+        self.scheduler.generate(session, tokens, engine_sampling(max_tokens=most))
+        self.generated[session] = self.tokens[session] + tokens
         # All of them are reserved.
-        self.tokens[session] = self.drawn[session] + [0] * most
-        self.drawing.add(session)
+        self.tokens[session] = self.generated[session] + [0] * most
+        self.generating.add(session)
 
     @precondition(lambda self: self.at_rest() and len(self.rows) < _SESSIONS)
     @rule(data=st.data())
-    def fork(self, data: st.DataObject) -> None:
+    def branch(self, data: st.DataObject) -> None:
         session = data.draw(st.sampled_from(self.at_rest()))
-        if len(self.tokens[session]) > self.spare():
+        if len(self.tokens[session]) > self.kv_tokens_left():
             return
         child = next(self.numbers)
         self.rows[child] = empty_row(self.model)
         self.tokens[child] = list(self.tokens[session])
-        self.scheduler.fork(session, child, self.rows[child])
+        self.scheduler.branch(session, child, self.rows[child])
 
     @precondition(lambda self: self.at_rest())
     @rule(data=st.data())
@@ -767,26 +768,26 @@ class Interleavings(RuleBasedStateMachine):
         del self.rows[session], self.tokens[session]
         self.outstanding.discard(session)
         self.scored.discard(session)
-        self.drawn.pop(session, None)
-        self.drawing.discard(session)
+        self.generated.pop(session, None)
+        self.generating.discard(session)
 
-    def check_drawn(self) -> None:
-        for stretch in self.scheduler.drawn():
-            held = self.drawn[stretch.session]
-            for one in stretch.drawn:
+    def check_sampled(self) -> None:
+        for output in self.scheduler.sampled():
+            held = self.generated[output.session]
+            for one in output.tokens:
                 assert one.token == int(fresh_row(held).argmax())
                 held.append(one.token)
-            if stretch.finished:
-                assert len(held) == len(self.tokens[stretch.session])
-                self.drawing.remove(stretch.session)
+            if output.finished:
+                assert len(held) == len(self.tokens[output.session])
+                self.generating.remove(output.session)
 
-    @precondition(lambda self: self.outstanding or self.drawing)
+    @precondition(lambda self: self.outstanding or self.generating)
     @rule()
     def step(self) -> None:
-        before = {session: len(self.drawn[session]) for session in self.drawing}
+        before = {session: len(self.generated[session]) for session in self.generating}
         self.step_once()
-        # Each draws a token in every step, whatever else is in it.
-        assert all(len(self.drawn[session]) == held + 1 for session, held in before.items())
+        # Each gets a token in every step, whatever else is in it.
+        assert all(len(self.generated[session]) == held + 1 for session, held in before.items())
 
     def step_once(self) -> None:
         for completion in self.scheduler.step():
@@ -798,18 +799,18 @@ class Interleavings(RuleBasedStateMachine):
                 continue
             assert completion.scores is None
             np.testing.assert_array_equal(self.rows[session], fresh_row(self.tokens[session]))
-        self.check_drawn()
+        self.check_sampled()
 
-    @precondition(lambda self: self.outstanding or self.drawing)
+    @precondition(lambda self: self.outstanding or self.generating)
     @rule()
     def step_until_all_are_complete(self) -> None:
-        while self.outstanding or self.drawing:
+        while self.outstanding or self.generating:
             self.step()
 
     @invariant()
     def work_is_known(self) -> None:
         if hasattr(self, "scheduler"):
-            assert self.scheduler.has_work == bool(self.outstanding or self.drawing)
+            assert self.scheduler.has_work == bool(self.outstanding or self.generating)
 
     def teardown(self) -> None:
         if not hasattr(self, "scheduler"):
@@ -820,12 +821,12 @@ class Interleavings(RuleBasedStateMachine):
         self.no_sequence_was_leaked()
 
     def no_sequence_was_leaked(self) -> None:
-        pool = self.scheduler._pool
-        idle = dict(pool._cache.items())
+        pool = self.scheduler.pool
+        idle = dict(self.cache.items())
         for number in range(_SESSIONS):
             assert self.model.tokens(number) == tuple(idle.get(number, ()))
-        assert sorted([*pool._empty, *idle]) == list(range(_SESSIONS))
-        assert pool._filled == sum(map(len, idle.values()))
+        assert sorted([*pool.empty, *idle]) == list(range(_SESSIONS))
+        assert pool.held_tokens == sum(map(len, idle.values()))
 
 
 Interleavings.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -24,7 +24,7 @@ from quorate.engines.scripted.tokenizer import (
 )
 from quorate.errors import InvalidRequest, ModelUnusable, UnsupportedPlan
 from quorate.request import ChatPrompt, Message, TextPrompt
-from support.scripted_models import draw_options, empty_row, fresh_row, scripted_model
+from support.scripted_models import empty_row, engine_sampling, fresh_row, scripted_model
 from support.scripted_processes import decode_steps, exit_code
 
 
@@ -307,10 +307,10 @@ def drawn_tokens(model: ScriptedModel, sequence: int = 0) -> list[int]:
     finished = False
     while not finished:
         model.decode([])
-        (advance,) = model.drawn()
-        assert advance.sequence == sequence
-        tokens += [one.token for one in advance.drawn]
-        finished = advance.finished
+        (output,) = model.sampled()
+        assert output.sequence == sequence
+        tokens += [one.token for one in output.tokens]
+        finished = output.finished
     return tokens
 
 
@@ -318,7 +318,7 @@ def test_a_generation_says_the_text_and_then_its_end() -> None:
     options = {"say": "banana bandana", "seed": 4}
     model = scripted_model(generate=True, **options)
     prompt = model.encode(TextPrompt("say it: "))
-    model.generate(0, 0, prompt, draw_options(max_tokens=100))
+    model.generate(0, 0, prompt, engine_sampling(max_tokens=100))
     tokens = drawn_tokens(model)
     assert text_of(model, tokens) == "banana bandana"
     assert tokens[-1] == EOS
@@ -328,21 +328,21 @@ def test_a_generation_says_the_text_and_then_its_end() -> None:
 
 def test_a_generation_reads_its_prompt_in_the_first_call_however_long() -> None:
     model = scripted_model(generate=True, batch_tokens=4)
-    model.generate(2, 0, [9] * 20, draw_options())
+    model.generate(2, 0, [9] * 20, engine_sampling())
     model.decode([Chunk(0, 0, [8], None)])
-    (advance,) = model.drawn()
-    assert (advance.sequence, len(advance.drawn), advance.finished) == (2, 1, False)
+    (output,) = model.sampled()
+    assert (output.sequence, len(output.tokens), output.finished) == (2, 1, False)
     assert model.tokens(2) == (9,) * 20
     assert model.tokens(0) == (8,)
-    assert model.drawn() == []
+    assert model.sampled() == []
 
 
 def test_a_greedy_draw_takes_the_best_token_and_reports_its_log_prob() -> None:
     model = scripted_model(generate=True)
     row = fresh_row([9, 8])
-    model.generate(0, 0, [9, 8], draw_options(max_tokens=1, top_logprobs=2))
+    model.generate(0, 0, [9, 8], engine_sampling(max_tokens=1, top_logprobs=2))
     model.decode([])
-    ((drawn,),) = (advance.drawn for advance in model.drawn())
+    ((drawn,),) = (output.tokens for output in model.sampled())
     best = np.argsort(-row, kind="stable")[:2]
     assert drawn.token == best[0]
     assert drawn.logprob == float(row[best[0]])
@@ -355,7 +355,7 @@ def test_draws_follow_the_distribution() -> None:
     counts: Counter[int] = Counter()
     trials = 4000
     for seed in range(trials):
-        options = draw_options(max_tokens=1, temperature=0.5, seed=seed)
+        options = engine_sampling(max_tokens=1, temperature=0.5, seed=seed)
         model.generate(0, 0, [9, 8], options)
         counts.update(drawn_tokens(model))
         model.truncate(0, 0)
@@ -368,18 +368,18 @@ def test_draws_follow_the_distribution() -> None:
 
 def test_truncating_to_nothing_ends_a_generation() -> None:
     model = scripted_model(generate=True)
-    model.generate(0, 0, [9, 8], draw_options())
+    model.generate(0, 0, [9, 8], engine_sampling())
     model.decode([])
-    model.drawn()
+    model.sampled()
     model.truncate(0, 0)
     assert model.tokens(0) == ()
     model.decode([Chunk(0, 0, [7], None)])
-    assert model.drawn() == []
+    assert model.sampled() == []
 
 
 def test_breaches_of_the_contract_of_generations_are_refused() -> None:
     with pytest.raises(ValueError, match="cannot generate"):
-        scripted_model().generate(0, 0, [9], draw_options())
+        scripted_model().generate(0, 0, [9], engine_sampling())
     model = scripted_model(generate=True, context_length=16)
     for position, tokens, changes, problem in (
         (1, [9], {}, "holds 0 tokens"),
@@ -390,10 +390,10 @@ def test_breaches_of_the_contract_of_generations_are_refused() -> None:
         (0, [9] * 9, {}, "more than 16 tokens"),
     ):
         with pytest.raises(ValueError, match=problem):
-            model.generate(0, position, tokens, draw_options(**changes))
-    model.generate(0, 0, [9, 8], draw_options())
+            model.generate(0, position, tokens, engine_sampling(**changes))
+    model.generate(0, 0, [9, 8], engine_sampling())
     for breach in (
-        lambda: model.generate(0, 0, [9], draw_options()),
+        lambda: model.generate(0, 0, [9], engine_sampling()),
         lambda: model.decode([Chunk(0, 0, [9], None)]),
         lambda: model.copy(0, 1, 1),
         lambda: model.truncate(0, 1),
@@ -404,12 +404,12 @@ def test_breaches_of_the_contract_of_generations_are_refused() -> None:
 
 def test_a_generation_needs_cells_like_everyone() -> None:
     model = scripted_model(generate=True, cells=4)
-    model.generate(0, 0, [9, 8, 7], draw_options())
+    model.generate(0, 0, [9, 8, 7], engine_sampling())
     with pytest.raises(NoRoom):
         model.decode([Chunk(1, 0, [9, 8], None)])
-    assert model.drawn() == []
+    assert model.sampled() == []
     model.decode([Chunk(1, 0, [9], None)])
-    assert len(model.drawn()) == 1
+    assert len(model.sampled()) == 1
 
 
 def test_prefix_sums_are_written_where_they_are_wanted() -> None:

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from quorate.engines.worker.control import ControlChannel, CoordinatorGone
-from quorate.engines.worker.link import WorkerLink
-from quorate.engines.worker.messages import Completed, Feed, Progress, Stop, encode
+from quorate.engines.worker.messages import FROM_WORKER, Completed, Feed, Progress, Stop
+from quorate.engines.worker.transport.link import WorkerLink
+from quorate.engines.worker.transport.worker_end import ControlChannel, CoordinatorGone
 
 
 class Ends:
@@ -17,8 +17,8 @@ class Ends:
     def __init__(self) -> None:
         ours, self.theirs = socket.socketpair()
         self.received: asyncio.Queue[object] = asyncio.Queue()
-        self.garbage: asyncio.Queue[str] = asyncio.Queue()
-        self.link = WorkerLink(ours, self.received.put_nowait, self.garbage.put_nowait)
+        self.unreadable: asyncio.Queue[str] = asyncio.Queue()
+        self.link = WorkerLink(ours, self.received.put_nowait, self.unreadable.put_nowait)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ async def ends():
 
 
 async def test_messages_arrive_in_order_also_in_pieces(ends):
-    data = encode(Progress(0.5)) + encode(Completed([[1, 0]]))
+    data = FROM_WORKER.encode(Progress(0.5)) + FROM_WORKER.encode(Completed([[1, 0]]))
     ends.theirs.send(data[:5])
     ends.theirs.send(data[5:])
 
@@ -62,7 +62,7 @@ async def test_what_the_worker_does_not_read_yet_is_kept_and_never_blocks(ends):
 async def test_an_unreadable_line_is_reported_not_raised(ends):
     ends.theirs.send(b"hello\n")
 
-    assert "unreadable message b'hello'" in await ends.garbage.get()
+    assert "unreadable message b'hello'" in await ends.unreadable.get()
 
 
 async def test_sending_to_a_worker_that_is_gone_is_harmless(ends):
@@ -74,7 +74,7 @@ async def test_sending_to_a_worker_that_is_gone_is_harmless(ends):
 
 
 async def test_last_words_are_heard_when_drained(ends):
-    ends.theirs.send(encode(Progress(1.0)))
+    ends.theirs.send(FROM_WORKER.encode(Progress(1.0)))
     ends.theirs.close()
     ends.link.drain()
 

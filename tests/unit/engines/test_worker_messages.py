@@ -8,17 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.engines.contract import Capabilities, ModelFacts, SampledToken
-from quorate.engines.scheduler.generations import Stretch
+from quorate.engines.scheduler.generations import SessionOutput
 from quorate.engines.worker.messages import (
+    FROM_WORKER,
+    TO_WORKER,
+    Branch,
     Close,
     Completed,
     Encode,
     EncodeContinuation,
     Encoded,
     Feed,
-    Fork,
     Generate,
-    LineBuffer,
     Load,
     Loaded,
     Open,
@@ -31,12 +32,10 @@ from quorate.engines.worker.messages import (
     SetCores,
     Stop,
     Unusable,
-    decode_from_worker,
-    decode_to_worker,
-    encode,
 )
+from quorate.engines.worker.transport.lines import LineBuffer
 from quorate.request import ChatPrompt, Message, TextPrompt
-from support.scripted_models import draw_options
+from support.scripted_models import engine_sampling
 
 FACTS = ModelFacts("toy", 512, 8, 4096, Capabilities(chat=True, fork=False, rewind=True), 7, True)
 
@@ -49,9 +48,9 @@ FACTS = ModelFacts("toy", 512, 8, 4096, Capabilities(chat=True, fork=False, rewi
         Open(3, 1, True),
         Feed(3, [5, 6]),
         Score(3, [5, 6]),
-        Generate(3, [5, 6], draw_options()),
-        Generate(3, [5], draw_options(seed=2**63, temperature=0.1)),
-        Fork(3, 4, 2, True),
+        Generate(3, [5, 6], engine_sampling()),
+        Generate(3, [5], engine_sampling(seed=2**63, temperature=0.1)),
+        Branch(3, 4, 2, True),
         Rewind(3, 1),
         Close(3),
         Encode(9, TextPrompt("a\nb\udc80")),
@@ -62,10 +61,10 @@ FACTS = ModelFacts("toy", 512, 8, 4096, Capabilities(chat=True, fork=False, rewi
     ],
 )
 def test_what_the_coordinator_says_survives_the_wire_in_one_line(message):
-    line = encode(message)
+    line = TO_WORKER.encode(message)
 
     assert line.endswith(b"\n") and line.count(b"\n") == 1
-    assert decode_to_worker(line[:-1]) == message
+    assert TO_WORKER.decode(line[:-1]) == message
 
 
 @pytest.mark.parametrize(
@@ -77,17 +76,17 @@ def test_what_the_coordinator_says_survives_the_wire_in_one_line(message):
         Completed([[1, 0], [2, 17]]),
         Scored(3, [-1.5, -0.0001, -math.inf]),
         Scored(3, []),
-        Sampled([Stretch(3, [SampledToken(7, -0.1, [])], False, 0)]),
+        Sampled([SessionOutput(3, [SampledToken(7, -0.1, [])], False, 0)]),
         Sampled(
             [
-                Stretch(
+                SessionOutput(
                     3,
                     [SampledToken(7, -0.1, [(7, -0.1), (8, -2.5)]), SampledToken(8, 0.0, [])],
                     False,
                     2,
                 ),
-                Stretch(4, [], False, 0),
-                Stretch(5, [SampledToken(1, -3.25, [])], True, 0),
+                SessionOutput(4, [], False, 0),
+                SessionOutput(5, [SampledToken(1, -3.25, [])], True, 0),
             ]
         ),
         Sampled([]),
@@ -96,19 +95,19 @@ def test_what_the_coordinator_says_survives_the_wire_in_one_line(message):
     ],
 )
 def test_what_a_worker_says_survives_the_wire_in_one_line(message):
-    line = encode(message)
+    line = FROM_WORKER.encode(message)
 
     assert line.endswith(b"\n") and line.count(b"\n") == 1
-    assert decode_from_worker(line[:-1]) == message
+    assert FROM_WORKER.decode(line[:-1]) == message
 
 
 @given(st.lists(st.floats(max_value=0, width=32)))
 def test_log_probs_keep_every_bit_on_the_wire(logprobs):
-    assert decode_from_worker(encode(Scored(1, logprobs))[:-1]) == Scored(1, logprobs)
+    assert FROM_WORKER.decode(FROM_WORKER.encode(Scored(1, logprobs))[:-1]) == Scored(1, logprobs)
 
 
 def test_read_only_options_can_be_sent():
-    line = encode(Load("scripted", "", MappingProxyType({"seed": 1}), (0,)))
+    line = TO_WORKER.encode(Load("scripted", "", MappingProxyType({"seed": 1}), (0,)))
 
     assert line == b'["load","scripted","",{"seed":1},[0]]\n'
 
@@ -122,6 +121,11 @@ def test_read_only_options_can_be_sent():
         b"3",
         b'["feed"]',
         b'["feed",1,[2],3]',
+        b'["feed","1",[2]]',
+        b'["feed",1,2]',
+        b'["feed",true,[2]]',
+        b'["encode",1,["prompt","a"]]',
+        b'["encode",1,"a"]',
         b'["open",1,2]',
         b'["generate",1,[2],3]',
         b'["generate",1,[2],[3]]',
@@ -133,20 +137,29 @@ def test_read_only_options_can_be_sent():
 )
 def test_an_unreadable_line_is_a_value_error(line):
     with pytest.raises(ValueError, match="unreadable message"):
-        decode_to_worker(line)
+        TO_WORKER.decode(line)
 
 
 @pytest.mark.parametrize(
-    "line", [b'["drew",1]', b'["drew",[1,[[2]],true,0]]', b'["drew",[1,[[2,-0.5,[3]]],true,0]]']
+    "line",
+    [
+        b'["sampled",1]',
+        b'["sampled",[1]]',
+        b'["sampled",[[1,[[2]],true,0]]]',
+        b'["sampled",[[1,[[2,-0.5,[3]]],true,0]]]',
+        b'["sampled",[[1,[[2,-0.5,[[3]]]],true,0]]]',
+        b'["completed",[1]]',
+        b'["loaded",["toy",512],271]',
+    ],
 )
-def test_drawn_tokens_that_are_none_are_a_value_error(line):
+def test_parts_that_are_none_are_a_value_error(line):
     with pytest.raises(ValueError, match="unreadable message"):
-        decode_from_worker(line)
+        FROM_WORKER.decode(line)
 
 
 def test_the_directions_are_not_mixed_up():
     with pytest.raises(ValueError, match="unreadable message"):
-        decode_from_worker(encode(Stop()))
+        FROM_WORKER.decode(TO_WORKER.encode(Stop()))
 
 
 @given(st.lists(st.binary().map(lambda line: line.replace(b"\n", b"")), max_size=5), st.data())

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 
-from quorate.engines.worker.causes import exit_cause
-from quorate.engines.worker.process import worker_environment
 from quorate.engines.worker.restarts import FailureHistory, backoff_seconds
-from quorate.engines.worker.stalls import StallClock
+from quorate.engines.worker.transport.process import (
+    exit_cause,
+    remove_leftovers,
+    worker_environment,
+)
+from quorate.engines.worker.watchdog import StallClock
 
 TRACEBACK = ["Traceback (most recent call last):", '  File "x.py", line 1', "ValueError: no", ""]
 
@@ -95,3 +99,20 @@ def test_a_worker_gets_its_threads_and_stays_off_the_network_whatever_is_set_out
     assert environment["GGML_NO_BACKTRACE"] == "1"
     assert environment["A"] == "b"
     assert base["OMP_NUM_THREADS"] == "64"
+
+
+def test_only_what_that_process_left_is_removed(tmp_path: Path) -> None:
+    names = (
+        "__KMP_REGISTERED_LIB_12_0",
+        "__KMP_REGISTERED_LIB_12_1000",
+        "__KMP_REGISTERED_LIB_123_0",
+        "sem.12",
+    )
+    for name in names:
+        (tmp_path / name).touch()
+    remove_leftovers(12, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(names[2:])
+
+
+def test_without_shared_memory_there_is_nothing_to_remove(tmp_path: Path) -> None:
+    remove_leftovers(12, tmp_path / "none")

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.engines.scripted.tokenizer import BOS
 from quorate.ensemble.alignments.bytes.predictor import BytePredictor, Opening
 from quorate.ensemble.alignments.tokens import TokenPredictor
@@ -37,6 +36,7 @@ from quorate.request import (
     Weighting,
 )
 from support.distributions import normalised
+from support.in_process import InProcessEngine
 from support.scripted_models import scripted_engine
 
 PROMPT = TextPrompt("once upon a time")
@@ -148,7 +148,7 @@ async def test_a_document_of_a_tokenizer_that_puts_a_space_before_it_begins_with
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     engine = scripted_engine("a")
-    monkeypatch.setattr(engine, "_facts", replace(engine.facts, space_prefix=True))
+    monkeypatch.setattr(engine, "facts", replace(engine.facts, space_prefix=True))
     assert (await opening_of(TextPrompt(""), engine)).forced == b" "
     assert (await opening_of(TextPrompt("a"), engine)).forced == b"a"
 

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.decode import DecodeParams, decode, score
 from quorate.ensemble.ensemble import Ensemble
 from quorate.errors import WorkerLost
@@ -21,6 +20,7 @@ from quorate.request import (
 )
 from support.ensembles import GREEDY, PROMPT, Told, die_and_return, params_of, run_out
 from support.ensembles import token_ensemble as ensemble_of
+from support.in_process import InProcessEngine
 from support.scripted_models import fresh_row, scripted_engine
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.alignments.bytes.predictor import BytePredictor
 from quorate.ensemble.alignments.tokens import TokenAlignment, TokenPredictor
 from quorate.ensemble.alignments.union import PiecePredictor, UnionAlignment
@@ -34,6 +33,7 @@ from support.ensembles import (
     token_ensemble,
     unopened,
 )
+from support.in_process import InProcessEngine
 from support.scripted_models import scripted_engine
 
 UNTRUNCATED = SamplingOptions(temperature=0.9, top_k=0, top_p=1.0, min_p=0.0)
@@ -136,11 +136,11 @@ async def test_an_answer_that_ends_early_ends_the_engines_work_before_it_is_told
     how = params_of(engine, max_tokens=50, stopping=StoppingOptions(stop=("on",)))
     async for step in generate(ensemble, predictor, how, engine_sampling(GREEDY, 7, 50, 0)):
         if isinstance(step, Delta) and step.text:
-            busy = engine._scheduler.has_work
+            busy = engine.has_work
     # The last text is "sat ": what follows belongs to the stop string.
     assert step is FinishReason.STOP_STRING
     assert busy
-    assert not engine._scheduler.has_work
+    assert not engine.has_work
     (await engine.open(8)).close()
     assert ensemble.work()["a"].decode >= predictor.length == len("sat o")
 
@@ -230,7 +230,7 @@ async def test_a_caller_that_leaves_frees_the_session() -> None:
     await anext(steps)
     await steps.aclose()
     ensemble.close()
-    assert not engine._scheduler.has_work
+    assert not engine.has_work
     session = await engine.open(8)
     assert np.isfinite((await session.feed([9])).max())
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.ensemble import Ensemble
 from quorate.errors import Unavailable
 from quorate.request import FailurePolicy, NoticeKind
 from support.ensembles import PROMPT, token_ensemble
+from support.in_process import InProcessEngine
 from support.scripted_models import scripted_engine
 
 

@@ -58,25 +58,25 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Advance:
-    """What one generation made in a decode call.
+class SequenceOutput:
+    """What one generation sampled in a decode call.
 
     Attributes:
         sequence: Whose it is.
-        drawn: The tokens, in their order; none while its prompt is still being read.
+        tokens: The tokens, in their order; none while its prompt is still being read.
         finished: Whether the last of them ended it. It stands still from then on.
         cached_tokens: How many of the tokens that ``generate`` gave were found in a cache of the
             model's own; need only be told once.
     """
 
     sequence: int
-    drawn: Sequence[SampledToken]
+    tokens: Sequence[SampledToken]
     finished: bool
     cached_tokens: int = 0
 
 
 class NoRoom(Exception):
-    """The decode call found no KV cells; the model's state is as before the call."""
+    """The decode call found no room in the KV cache; the model's state is as before the call."""
 
 
 class BatchModel(Protocol):
@@ -124,7 +124,7 @@ class BatchModel(Protocol):
         Generations go on in the same call; where some run there may be no chunks at all.
 
         Raises:
-            NoRoom: No KV cells for these tokens; nothing was changed.
+            NoRoom: The KV cache holds no more tokens; nothing was changed.
         """
         ...
 
@@ -146,12 +146,12 @@ class BatchModel(Protocol):
 
 
 class GeneratingModel(BatchModel, Protocol):
-    """A model that can draw tokens by itself; ``facts.capabilities.generate`` says so."""
+    """A model that can sample tokens by itself; ``facts.capabilities.generate`` says so."""
 
     def generate(
         self, sequence: int, position: int, tokens: Sequence[int], options: EngineSampling
     ) -> None:
-        """Starts a generation; the next decode calls read its tokens and draw what follows.
+        """Starts a generation; the next decode calls read its tokens and sample what follows.
 
         The tokens may be more than ``batch_tokens``: how a model divides them is its own affair.
         ``truncate(sequence, 0)`` ends the generation, whether it is finished or not; nothing else
@@ -161,10 +161,10 @@ class GeneratingModel(BatchModel, Protocol):
             sequence: KV sequence id.
             position: Tokens that the sequence holds already.
             tokens: At least one token id.
-            options: How tokens are drawn.
+            options: How tokens are sampled.
         """
         ...
 
-    def drawn(self) -> Sequence[Advance]:
-        """Hands out what the generations made in the last decode call; each of it once."""
+    def sampled(self) -> Sequence[SequenceOutput]:
+        """Hands out what the generations sampled in the last decode call; each of it once."""
         ...

@@ -1,28 +1,29 @@
-"""The sessions whose tokens the model draws by itself."""
+"""The sessions whose tokens the model samples by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import cast
 
 from quorate.engines.contract import EngineSampling, SampledToken
-from quorate.engines.scheduler.contract import Advance, BatchModel, GeneratingModel
+from quorate.engines.scheduler.contract import BatchModel, GeneratingModel, SequenceOutput
+from quorate.engines.scheduler.entry import UNBOUND, Entry
 from quorate.engines.scheduler.sequences import SequencePool
-from quorate.engines.scheduler.session_table import UNBOUND, Entry
 
 
-class Stretch(NamedTuple):
-    """What a session drew in the last decode call.
+@dataclass(frozen=True, slots=True)
+class SessionOutput:
+    """What was sampled for a session in the last decode call.
 
     Attributes:
-        drawn: The tokens, in their order.
+        tokens: The tokens, in their order; none while its prompt is still being read.
         finished: Whether the last of them ended the generation.
         cached_tokens: How many of the session's first tokens were found in a prefix cache.
     """
 
     session: int
-    drawn: Sequence[SampledToken]
+    tokens: Sequence[SampledToken]
     finished: bool
     cached_tokens: int
 
@@ -32,10 +33,10 @@ class _Running:
     """A generation.
 
     Attributes:
-        cells: What its sequence may fill.
+        kv_tokens: How many its sequence may come to hold.
         first: Whether the session was fed nothing before.
         cached_tokens: How many of the session's first tokens were found in a prefix cache.
-        reading: Whether it has not drawn anything yet.
+        reading: Whether nothing was sampled yet.
     """
 
     session: int
@@ -44,19 +45,19 @@ class _Running:
     cached_tokens: int
     reading: bool = True
 
-    def stretch(self, advance: Advance) -> Stretch:
+    def told(self, output: SequenceOutput) -> SessionOutput:
         """Notes what the model made of it."""
-        self.reading = self.reading and not advance.drawn
+        self.reading = self.reading and not output.tokens
         if self.first:
-            self.cached_tokens = max(self.cached_tokens, advance.cached_tokens)
-        return Stretch(self.session, advance.drawn, advance.finished, self.cached_tokens)
+            self.cached_tokens = max(self.cached_tokens, output.cached_tokens)
+        return SessionOutput(self.session, output.tokens, output.finished, self.cached_tokens)
 
 
 class Generations:
     """Runs beside the feeds of other sessions, in the same decode calls.
 
-    A generation takes its session's sequence over and counts all cells that it may come to fill as
-    filled: nobody knows how far the model is. Once it ends the sequence is emptied, since what a
+    A generation takes its session's sequence over and counts all tokens that it may come to hold as
+    held: nobody knows how far the model is. Once it ends the sequence is emptied, since what a
     model keeps of its own tokens is its own affair.
     """
 
@@ -77,28 +78,28 @@ class Generations:
 
     def start(self, entry: Entry, tokens: Sequence[int], options: EngineSampling) -> None:
         """Has the model go on alone behind ``tokens``; the entry is of no more use."""
-        held, growth = len(entry.tokens), len(tokens) + options.max_tokens
+        held, more = len(entry.tokens), len(tokens) + options.max_tokens
         if entry.sequence == UNBOUND:
             # A prefix out of our own cache would be lost with the sequence.
             entry.bind(self._pool.claim([], ()))
         sequence, entry.sequence, entry.tokens = entry.sequence, UNBOUND, []
-        self._pool.make_room(growth)
-        self._pool.grow(growth)
+        self._pool.make_room(more)
+        self._pool.grow(more)
         self._running[sequence] = _Running(
-            entry.session, held + growth, first=not held, cached_tokens=entry.cached_tokens
+            entry.session, held + more, first=not held, cached_tokens=entry.cached_tokens
         )
         self._model.generate(sequence, held, tokens, options)
 
-    def collect(self) -> list[Stretch]:
-        """What was drawn since it was last asked; those that are finished are over."""
+    def collect(self) -> list[SessionOutput]:
+        """What was sampled since it was last asked; those that are finished are over."""
         if not self._running:
             return []
-        stretches = []
-        for advance in self._model.drawn():
-            stretches.append(self._running[advance.sequence].stretch(advance))
-            if advance.finished:
-                self._free(advance.sequence)
-        return stretches
+        outputs = []
+        for output in self._model.sampled():
+            outputs.append(self._running[output.sequence].told(output))
+            if output.finished:
+                self._free(output.sequence)
+        return outputs
 
     def end(self, session: int) -> None:
         """Ends the generation of a session, if one is running."""

@@ -47,18 +47,6 @@ class PrefixCache:
         return length if length >= self._minimum else 0
 
 
-class NoPrefixCache(PrefixCache):
-    """Keeps nothing: every prompt is prefilled in full."""
-
-    def keep(self, sequence: int, tokens: list[int]) -> bool:
-        """Refuses."""
-        return False
-
-    def common(self, held: Sequence[int], prompt: Sequence[int]) -> int:
-        """Finds nothing."""
-        return 0
-
-
 def common_prefix(left: Sequence[int], right: Sequence[int], limit: int) -> int:
     """Length of the longest common prefix, at most ``limit``.
 

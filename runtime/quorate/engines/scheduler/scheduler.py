@@ -6,7 +6,7 @@ caller: token ids are checked at the engine's boundary, not once more on the way
 Short feeds (the next token, or the few of a catch-up) go into every batch. Longer ones are prompts:
 they fill what is left of the batch in order of arrival, in chunks, and in small chunks while other
 sessions are decoding, so that a long prompt never stalls them (Sarathi-Serve, Agrawal et al. 2024).
-Generations, whose tokens the model draws itself, go on in every call, whatever else is in it.
+Generations, whose tokens the model samples itself, go on in every call, whatever else is in it.
 """
 
 from __future__ import annotations
@@ -15,20 +15,23 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import EngineSampling, LogProbs
 from quorate.engines.scheduler.contract import BatchModel, Chunk, NoRoom
-from quorate.engines.scheduler.generations import Generations, Stretch
+from quorate.engines.scheduler.entry import UNBOUND, Entry
+from quorate.engines.scheduler.generations import Generations, SessionOutput
 from quorate.engines.scheduler.lockstep import Lockstep
 from quorate.engines.scheduler.prefix_cache import PrefixCache
 from quorate.engines.scheduler.sequences import Held, SequencePool
-from quorate.engines.scheduler.session_table import UNBOUND, Entry
 
 _SHORT_FEED_TOKENS = 8
 # A session counts as decoding for as many calls as prefill would need, in small chunks, for what
 # one full batch takes: members of an ensemble wait for the slowest and so miss some calls.
 _DECODING_STEPS = 8
+
+_Batch: TypeAlias = list[tuple[Entry, Chunk]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,9 @@ class Scheduler:
         interleaved_prefill_tokens: Prompt tokens in one decode call while others decode; None takes
             what suits the model.
         clock: Monotonic time in seconds.
+
+    Attributes:
+        pool: The KV sequences of the model.
     """
 
     def __init__(
@@ -76,9 +82,9 @@ class Scheduler:
         self._can_fork = model.facts.capabilities.fork
         self._batch_tokens = model.batch_tokens
         self._prefill_tokens = min(interleaved_prefill_tokens, model.batch_tokens)
-        self._pool = SequencePool(model, PrefixCache() if cache is None else cache)
-        self._generations = Generations(model, self._pool)
-        self._stretches: list[Stretch] = []
+        self.pool = SequencePool(model, PrefixCache() if cache is None else cache)
+        self._generations = Generations(model, self.pool)
+        self._sampled: list[SessionOutput] = []
         self._lockstep = Lockstep(clock)
         self._entries: dict[int, Entry] = {}
         # Outstanding feeds in order of arrival.
@@ -88,7 +94,7 @@ class Scheduler:
 
     @property
     def has_work(self) -> bool:
-        """Whether some session has tokens to decode, or draws its own."""
+        """Whether some session has tokens to decode, or the model samples some for it."""
         return bool(self._short or self._long or self._generations)
 
     def open(self, session: int, output: LogProbs, sums: PrefixSums | None = None) -> None:
@@ -133,7 +139,7 @@ class Scheduler:
         entry.scores, entry.keep = [], False
 
     def generate(self, session: int, tokens: Sequence[int], options: EngineSampling) -> None:
-        """Feeds a session and has the model draw what follows, in every decode call from now on.
+        """Feeds a session and has the model sample what follows, in every decode call from now on.
 
         The session can only be closed afterwards.
 
@@ -143,39 +149,45 @@ class Scheduler:
         entry = self._at_rest(session)
         if not tokens:
             raise ValueError(f"session {session}: a generation behind no tokens")
-        tokens, entry.inherited, entry.spent = [*entry.inherited, *tokens], [], True
+        tokens, entry.inherited, entry.generated = [*entry.inherited, *tokens], [], True
         self._generations.start(entry, tokens, options)
         self._lockstep.arrived(session)
 
-    def drawn(self) -> list[Stretch]:
-        """What generations made in the steps since this was last asked."""
-        taken, self._stretches = self._stretches, []
+    def sampled(self) -> list[SessionOutput]:
+        """What generations sampled in the steps since this was last asked."""
+        taken, self._sampled = self._sampled, []
         return taken
 
-    def fork(
-        self, session: int, child: int, output: LogProbs, sums: PrefixSums | None = None
+    def branch(
+        self, parent: int, session: int, output: LogProbs, sums: PrefixSums | None = None
     ) -> None:
-        """Opens ``child`` with the tokens of ``session``.
+        """Opens a session with the tokens of its parent.
 
-        A model that cannot share them decodes them again with the child's first feed.
+        A model that cannot share them decodes them again with the session's first feed.
+
+        Args:
+            parent: Whose tokens it has.
+            session: As for ``open``.
+            output: As for ``open``.
+            sums: As for ``open``.
 
         Raises:
-            NoRoom: The model counts shared cells twice, and there are not enough.
-            ValueError: No such session, a feed of it is outstanding, the child's id is in use, or
+            NoRoom: The model counts shared KV entries twice, and there is no room for that.
+            ValueError: No such parent, a feed of it is outstanding, the session's id is in use, or
                 every session is open.
         """
-        parent = self._at_rest(session)
-        self._check_vacancy(child)
-        entry = Entry(child, output, sums)
-        if not self._can_fork or parent.inherited:
-            entry.inherited = [*parent.tokens, *parent.inherited]
-        elif parent.tokens:
-            entry.sequence, entry.tokens = self._pool.share(parent.held, len(parent.tokens))
-            entry.family = parent.family
-            entry.family.members += 1
-        self._entries[child] = entry
-        # Whoever forks goes on with the child: the next batch need not wait for the parent.
-        self._lockstep.arrived(session)
+        source = self._at_rest(parent)
+        self._check_vacancy(session)
+        entry = Entry(session, output, sums)
+        if not self._can_fork or source.inherited:
+            entry.inherited = [*source.tokens, *source.inherited]
+        elif source.tokens:
+            entry.sequence, entry.tokens = self.pool.share(source.held, len(source.tokens))
+            entry.group = source.group
+            entry.group.open_sessions += 1
+        self._entries[session] = entry
+        # Whoever branches goes on with the branch: the next batch need not wait for the parent.
+        self._lockstep.arrived(parent)
 
     def rewind(self, session: int, count: int) -> None:
         """Forgets the last ``count`` tokens of a session.
@@ -193,14 +205,14 @@ class Scheduler:
         if entry.inherited:
             del entry.inherited[held - count :]
         elif count:
-            self._pool.shrink(entry.sequence, held, held - count)
+            self.pool.shrink(entry.sequence, held, held - count)
             del entry.tokens[held - count :]
 
     def close(self, session: int) -> None:
         """Closes a session, also in the middle of a feed; its tokens stay for later prompts.
 
-        A fork is forgotten at once while relatives live: what it shares is still held by them, and
-        many short forks must not drive other prompts out of the cache.
+        While others of its fork group are open its tokens are dropped at once: what they share is
+        still held, and many short branches must not drive other prompts out of the cache.
 
         Raises:
             ValueError: No such session.
@@ -211,97 +223,95 @@ class Scheduler:
         self._short.pop(session, None)
         self._long.pop(session, None)
         self._lockstep.arrived(session)
-        if entry.spent:
+        if entry.generated:
             self._generations.end(session)
-        entry.family.members -= 1
+        entry.group.open_sessions -= 1
         if entry.sequence == UNBOUND:
             return
-        if entry.family.members or not entry.keep:
-            self._pool.discard(entry.sequence, len(entry.tokens))
+        if entry.group.open_sessions or not entry.keep:
+            self.pool.discard(entry.sequence, len(entry.tokens))
         else:
-            self._pool.retire(entry.sequence, entry.tokens)
+            self.pool.retire(entry.sequence, entry.tokens)
 
     def grace_seconds(self) -> float:
         """How long it is worth waiting for stragglers before ``step``; 0.0 is "step now"."""
         return self._lockstep.grace_seconds()
 
     def step(self) -> list[Completion]:
-        """Runs one decode call. What generations made in it is told by ``drawn``.
+        """Runs one decode call. What generations made in it is told by ``sampled``.
 
         Returns:
             Every feed that is now complete, its log-probs written to its session's ``output``.
 
         Raises:
-            NoRoom: The sessions in use need more cells than there are; their feeds stay
+            NoRoom: The sessions in use need more than the KV cache holds; their feeds stay
                 outstanding, and closing some of them lets the others go on.
         """
         prefilling = bool(self._long) or self._generations.reading
-        entries, chunks = self._compose()
-        if not chunks and not self._generations:
+        batch = self._compose()
+        if not batch and not self._generations:
             return []
         self._lockstep.begin()
-        self._decode(chunks)
+        self._decode([chunk for _, chunk in batch])
         self._steps += 1
-        self._stretches += self._generations.collect()
+        self._sampled += self._generations.collect()
         completed = []
-        for entry, chunk in zip(entries, chunks, strict=True):
+        for entry, chunk in batch:
             if entry.advance(chunk):
                 self._leave_queue(entry)
                 completed.append(self._complete(entry))
         self._lockstep.end([completion.session for completion in completed], prefilling)
         return completed
 
-    def _compose(self) -> tuple[list[Entry], list[Chunk]]:
-        entries: list[Entry] = []
-        chunks: list[Chunk] = []
+    def _compose(self) -> _Batch:
+        batch: _Batch = []
         # Every generation decodes a token too; feeds are not starved by them.
-        room = max(1, self._batch_tokens - len(self._generations))
+        left = max(1, self._batch_tokens - len(self._generations))
         # A share of the batch stays with the prompts, so that they are never starved.
-        short_room = room - min(self._prefill_tokens, room // 2) if self._long else room
+        left_for_short = left - min(self._prefill_tokens, left // 2) if self._long else left
         for entry in self._short.values():
-            used = self._schedule(entry, short_room, entries, chunks)
-            room -= used
-            short_room -= used
-            if short_room <= 0:
+            used = self._schedule(entry, left_for_short, batch)
+            left -= used
+            left_for_short -= used
+            if left_for_short <= 0:
                 break
         if self._long and self._others_decode():
-            room = min(room, self._prefill_tokens)
+            left = min(left, self._prefill_tokens)
         for entry in self._long.values():
-            if room <= 0:
+            if left <= 0:
                 break
-            room -= self._schedule(entry, room, entries, chunks)
-        return entries, chunks
+            left -= self._schedule(entry, left, batch)
+        return batch
 
-    def _schedule(self, entry: Entry, most: int, entries: list[Entry], chunks: list[Chunk]) -> int:
+    def _schedule(self, entry: Entry, most: int, batch: _Batch) -> int:
         # A prompt looks for its prefix as late as here: the sessions before it may have decoded it.
         if entry.sequence == UNBOUND:
             # Cached tokens have no scores.
             prompt = entry.feed if entry.scores is None else []
-            entry.bind(self._pool.claim(prompt, self._live()))
+            entry.bind(self.pool.claim(prompt, self._live()))
         if entry.scores is not None:
-            most = min(most, self._scorable(chunks))
+            most = min(most, self._scorable(batch))
             if most <= 0:
                 return 0
         chunk = entry.next_chunk(most)
-        entries.append(entry)
-        chunks.append(chunk)
+        batch.append((entry, chunk))
         return len(chunk.tokens)
 
-    def _scorable(self, chunks: list[Chunk]) -> int:
+    def _scorable(self, batch: _Batch) -> int:
         """Rows that the batch can still score; every other feed may want one of its own."""
         outstanding = itertools.chain(self._short.values(), self._long.values())
         others = sum(entry.scores is None for entry in outstanding) + len(self._generations)
-        return self._model.most_outputs - others - sum(len(chunk.targets) for chunk in chunks)
+        return self._model.most_outputs - others - sum(len(chunk.targets) for _, chunk in batch)
 
     def _decode(self, chunks: list[Chunk]) -> None:
         count = sum([len(chunk.tokens) for chunk in chunks])
-        self._pool.make_room(count)
+        self.pool.make_room(count)
         try:
             self._model.decode(chunks)
         except NoRoom:
-            self._pool.evict_all()
+            self.pool.evict_all()
             self._model.decode(chunks)
-        self._pool.grow(count)
+        self.pool.grow(count)
 
     def _complete(self, entry: Entry) -> Completion:
         scores, entry.scores = entry.scores, None
@@ -329,7 +339,7 @@ class Scheduler:
             raise ValueError(f"session {session} is not open")
         if entry.feed:
             raise ValueError(f"session {session}: its last feed is still outstanding")
-        if entry.spent:
+        if entry.generated:
             raise ValueError(f"session {session}: after a generation it can only be closed")
         return entry
 

@@ -1,4 +1,4 @@
-"""The KV sequences of one model: which are empty, idle or in use, and how many cells they fill."""
+"""The KV sequences of one model: which are empty, idle or in use, and how much they hold."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ class Held(NamedTuple):
 class SequencePool:
     """Hands out KV sequences, with as much of a prompt in them as can be reused.
 
-    Cells are counted as if no two sequences shared any. Where a model does share them between
+    Tokens are counted as if no two sequences shared any. Where a model does share them between
     forks the count is too high, so that idle sequences go earlier than they must; it is never
     too low.
 
     Args:
         model: The model whose sequences these are; all must be empty.
         cache: Where sequences go that are no longer in use.
+
+    Attributes:
+        empty: Sequences that hold nothing.
+        held_tokens: Tokens that all sequences hold, idle ones included.
     """
 
     def __init__(self, model: BatchModel, cache: PrefixCache) -> None:
@@ -34,9 +38,9 @@ class SequencePool:
         self._cache = cache
         self._can_fork = facts.capabilities.fork
         self._can_rewind = facts.capabilities.rewind
-        self._cells = facts.kv_tokens
-        self._empty = list(reversed(range(facts.sessions)))
-        self._filled = 0
+        self._kv_tokens = facts.kv_tokens
+        self.empty = list(reversed(range(facts.sessions)))
+        self.held_tokens = 0
 
     def claim(self, prompt: list[int], live: Iterable[Held]) -> Held:
         """Takes a sequence for a new prompt.
@@ -66,27 +70,27 @@ class SequencePool:
         """Takes a sequence that holds the first ``length`` tokens of another.
 
         Raises:
-            NoRoom: The model counts shared cells twice, and there are not enough.
+            NoRoom: The model counts shared KV entries twice, and there is no room for that.
         """
         sequence = self._vacate()
         self.make_room(length)
         try:
             self._model.copy(source.sequence, sequence, length)
         except BaseException:
-            self._empty.append(sequence)
+            self.empty.append(sequence)
             raise
-        self._filled += length
+        self.held_tokens += length
         return Held(sequence, source.tokens[:length])
 
     def grow(self, tokens: int) -> None:
         """Counts tokens that were decoded into sequences in use."""
-        self._filled += tokens
+        self.held_tokens += tokens
 
     def shrink(self, sequence: int, held: int, length: int) -> None:
         """Cuts a sequence of ``held`` tokens down to ``length``."""
         if length < held:
             self._model.truncate(sequence, length)
-            self._filled -= held - length
+            self.held_tokens -= held - length
 
     def retire(self, sequence: int, tokens: list[int]) -> None:
         """Takes a sequence back, to be found again by its tokens."""
@@ -96,11 +100,11 @@ class SequencePool:
     def discard(self, sequence: int, held: int) -> None:
         """Takes a sequence of ``held`` tokens back and empties it."""
         self.shrink(sequence, held, 0)
-        self._empty.append(sequence)
+        self.empty.append(sequence)
 
     def make_room(self, tokens: int) -> None:
-        """Evicts idle sequences, least recently used first, until ``tokens`` more cells fit."""
-        while self._filled + tokens > self._cells and self._evict_oldest():
+        """Evicts idle sequences, least recently used first, until ``tokens`` more fit."""
+        while self.held_tokens + tokens > self._kv_tokens and self._evict_oldest():
             pass
 
     def evict_all(self) -> None:
@@ -119,9 +123,9 @@ class SequencePool:
         return best, longest
 
     def _vacate(self) -> int:
-        if not self._empty and not self._evict_oldest():
+        if not self.empty and not self._evict_oldest():
             raise ValueError("every KV sequence is in use")
-        return self._empty.pop()
+        return self.empty.pop()
 
     def _evict_oldest(self) -> bool:
         oldest = self._cache.oldest()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from quorate.engines.contract import EngineSampling, LogProbs
-from quorate.engines.scheduler.contract import Advance
+from quorate.engines.scheduler.contract import SequenceOutput
 from quorate.engines.scripted.sampling import Sampler
 
 
@@ -45,7 +45,7 @@ class Generations:
         self._ending = ending
         self._row: LogProbs = np.empty(size, np.float32)
         self._running: dict[int, _Generation] = {}
-        self._advances: list[Advance] = []
+        self._advances: list[SequenceOutput] = []
 
     def __contains__(self, sequence: int) -> bool:
         return sequence in self._running
@@ -74,16 +74,16 @@ class Generations:
             if generation.unread:
                 self._advances.append(self._advance(sequence, generation, sequences[sequence]))
 
-    def take(self) -> list[Advance]:
+    def take(self) -> list[SequenceOutput]:
         """What was sampled since it was last asked."""
         taken, self._advances = self._advances, []
         return taken
 
-    def _advance(self, sequence: int, generation: _Generation, held: list[int]) -> Advance:
+    def _advance(self, sequence: int, generation: _Generation, held: list[int]) -> SequenceOutput:
         held.extend(generation.unread)
         self._write(held, self._row)
         sampled = generation.sampler(self._row)
         generation.remaining -= 1
         finished = sampled.token in self._ending or not generation.remaining
         generation.unread = [] if finished else [sampled.token]
-        return Advance(sequence, [sampled], finished)
+        return SequenceOutput(sequence, [sampled], finished)

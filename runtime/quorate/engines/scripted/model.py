@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from quorate.engines.contract import Capabilities, EngineSampling, ModelFacts
-from quorate.engines.scheduler.contract import CPU_PREFILL_TOKENS, Advance, Chunk, NoRoom
+from quorate.engines.scheduler.contract import CPU_PREFILL_TOKENS, Chunk, NoRoom, SequenceOutput
 from quorate.engines.scripted.distribution import Distribution
 from quorate.engines.scripted.faults import SimulatedFaults
 from quorate.engines.scripted.generations import Generations
@@ -130,8 +130,8 @@ class ScriptedModel:
             raise ValueError(f"a generation of {options.max_tokens} tokens")
         self._generations.start(sequence, tokens, options)
 
-    def drawn(self) -> list[Advance]:
-        """See ``BatchModel.drawn``."""
+    def sampled(self) -> list[SequenceOutput]:
+        """See ``GeneratingModel.sampled``."""
         self._check_open()
         return self._generations.take()
 

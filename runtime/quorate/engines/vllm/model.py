@@ -17,8 +17,8 @@ from quorate.engines.prompt_encoding import PromptEncoder
 from quorate.engines.scheduler.contract import (
     CPU_PREFILL_TOKENS,
     GPU_PREFILL_TOKENS,
-    Advance,
     Chunk,
+    SequenceOutput,
 )
 from quorate.engines.vllm.core import StepFailed
 from quorate.engines.vllm.loading import Loaded
@@ -62,7 +62,7 @@ class VllmModel:
         self._requests_made = 0
         # Sequences by the requests that sample for them.
         self._generating: dict[str, int] = {}
-        self._advances: list[Advance] = []
+        self._advances: list[SequenceOutput] = []
         template = loaded.tokenizer.chat_template
         self._encoder = PromptEncoder(
             loaded.tokenizer, template, subject, loaded.plan.context_length
@@ -144,7 +144,7 @@ class VllmModel:
         params = sampling_params(options, self.vocabulary.end_of_generation)
         self._core.add(held.request, held.tokens, params)
 
-    def drawn(self) -> Sequence[Advance]:
+    def sampled(self) -> Sequence[SequenceOutput]:
         """See ``BatchModel``."""
         advances, self._advances = self._advances, []
         return advances
@@ -210,7 +210,7 @@ class VllmModel:
         finished = output.finish_reason is not None
         stats = output.prefill_stats
         self._advances.append(
-            Advance(
+            SequenceOutput(
                 self._generating[output.request_id],
                 _sampled(output.new_token_ids, output.new_logprobs),
                 finished,

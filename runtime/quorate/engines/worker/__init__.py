@@ -2,7 +2,7 @@
 
 A native abort takes down one model and never the service, and the end of a process is the only sure
 release of its memory. ``engine`` is what the vote uses, ``supervisor`` keeps the process alive,
-``incarnation`` is one life of it, ``worker`` is what runs inside. Control messages cross a socket
-pair (``messages``), log-probs cross shared memory (``shared_rows``). This room knows nothing of
-plans, and of the models only the name under which ``builders`` finds them.
+``handle`` is one life of it with its ``session_table``, and ``worker`` is what runs inside. What
+they say is in ``messages``; how that and the log-probs travel is known to ``transport`` alone. This
+room knows nothing of plans, and of the models only the name under which ``builders`` finds them.
 """

@@ -19,7 +19,7 @@ from quorate.request import Prompt
 
 
 class Encodings:
-    """Questions of one incarnation that are not answered yet.
+    """Questions to one worker that are not answered yet.
 
     Args:
         send: Sends a question to the worker.

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from quorate.engines.admission import Places, kv_tokens_for
-from quorate.engines.contract import ModelFacts, Session
+from quorate.engines.admission import required_kv_tokens
+from quorate.engines.contract import ModelFacts
+from quorate.engines.session import EngineSession, open_session
 from quorate.engines.spec import EngineSpec
 from quorate.engines.vocabulary import Vocabulary
-from quorate.engines.worker.limits import HostLimits
-from quorate.engines.worker.process import WORKER_COMMAND
-from quorate.engines.worker.session import HostedSession, Place
+from quorate.engines.worker.limits import WorkerLimits
 from quorate.engines.worker.statuses import WorkerPhase, WorkerStatus
 from quorate.engines.worker.supervisor import LoadedModel, Supervisor
-from quorate.errors import PromptTooLong, SettingsError, Unavailable
+from quorate.engines.worker.transport.local import LocalTransport
+from quorate.engines.worker.transport.process import WORKER_COMMAND
+from quorate.errors import SettingsError, Unavailable
 from quorate.request import Prompt
 
 
@@ -36,13 +38,14 @@ class HostedEngine:
         spec: EngineSpec,
         cores: Sequence[int],
         *,
-        limits: HostLimits | None = None,
+        limits: WorkerLimits | None = None,
         command: Sequence[str] = WORKER_COMMAND,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.spec = spec
-        self._limits = limits or HostLimits()
-        self._supervisor = Supervisor(spec, _checked(cores), command, self._limits, sleep)
+        self._limits = limits or WorkerLimits()
+        connect = partial(LocalTransport, command)
+        self._supervisor = Supervisor(spec, _checked(cores), connect, self._limits, sleep)
 
     def start(self) -> None:
         """Spawns the worker and returns at once; ``watch`` and ``wait_ready`` tell how it goes.
@@ -79,7 +82,7 @@ class HostedEngine:
             InvalidRequest: The template refuses these messages.
             Unavailable: No worker is ready, or it was lost meanwhile.
         """
-        return await self._supervisor.ready_incarnation().encode(prompt)
+        return await self._supervisor.ready_worker().encode(prompt)
 
     async def encode_continuation(self, text: str) -> list[int]:
         """See ``Engine``.
@@ -87,23 +90,13 @@ class HostedEngine:
         Raises:
             Unavailable: No worker is ready, or it was lost meanwhile.
         """
-        return await self._supervisor.ready_incarnation().encode_continuation(text)
+        return await self._supervisor.ready_worker().encode_continuation(text)
 
-    async def open(self, tokens: int, branches: int = 0) -> Session:
+    async def open(self, tokens: int, branches: int = 0) -> EngineSession:
         """See ``Engine``."""
-        facts = self.facts
-        most = min(facts.context_length, facts.kv_tokens)
-        if tokens > most:
-            problem = f"{tokens} tokens with the answer, but model {self.spec.model} holds {most}"
-            raise PromptTooLong("prompt", problem)
-        kv_tokens = kv_tokens_for(facts, tokens, branches, self.spec.model)
-        incarnation = self._supervisor.ready_incarnation()
-        admission = incarnation.admission
-        lease = await admission.acquire(kv_tokens, 1 + branches)
-        places = Places(lease, tokens, admission.release)
-        number, outputs = incarnation.open(places.first, places.branching)
-        place = Place(places, places.first, outputs)
-        return HostedSession(self.spec.model, facts, incarnation, place, number)
+        kv_tokens = required_kv_tokens(self.facts, tokens, branches, self.spec.model)
+        worker = self._supervisor.ready_worker()
+        return await open_session(worker, tokens, branches, kv_tokens)
 
     async def wait_ready(self) -> None:
         """See ``Engine``."""
@@ -125,24 +118,22 @@ class HostedEngine:
     @property
     def wedged(self) -> bool:
         """Whether a ready worker is waited for and has shown no progress for too long."""
-        incarnation = self._supervisor.incarnation
-        if incarnation is None or self.status.phase is not WorkerPhase.READY:
+        worker = self._supervisor.worker
+        if worker is None or self.status.phase is not WorkerPhase.READY:
             return False
-        return incarnation.stuck_seconds > self._limits.wedged_after_seconds
+        return worker.stuck_seconds > self._limits.wedged_after_seconds
 
     @property
     def worker_pid(self) -> int | None:
         """Process id of the worker, or None while there is none."""
-        incarnation = self._supervisor.incarnation
-        if incarnation is None or incarnation.process.exited.done():
-            return None
-        return incarnation.process.pid
+        worker = self._supervisor.worker
+        return None if worker is None else worker.pid
 
     @property
     def steps_done(self) -> int:
         """Decode steps of the worker that runs now."""
-        incarnation = self._supervisor.incarnation
-        return 0 if incarnation is None else incarnation.steps_done
+        worker = self._supervisor.worker
+        return 0 if worker is None else worker.steps_done
 
     def memory_bytes(self) -> int:
         """Resident memory of the worker, mapped weights included; 0 while there is none."""

@@ -1,32 +1,26 @@
-"""One life of a worker: from its spawning to its loss, which is final.
+"""One life of a worker, as the coordinator sees it: from its start to its loss, which is final.
 
-Sessions belong to one incarnation. When it is lost, by the end of its process, by the watchdog or
+Sessions belong to one life. When the worker is lost, by the end of its process, by the watchdog or
 by being stopped, everyone who waits for it learns so at once; the next one starts from nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
 
 from quorate.engines.admission import Admission
-from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import EngineSampling, LogProbs, ModelFacts, SampledToken
+from quorate.engines.contract import EngineSampling, ModelFacts
+from quorate.engines.session import EngineSession, OpenedSession
 from quorate.engines.spec import EngineSpec
-from quorate.engines.worker import sealed_memory
 from quorate.engines.worker.encodings import Encodings
-from quorate.engines.worker.launch import launch
-from quorate.engines.worker.limits import HostLimits
-from quorate.engines.worker.link import WorkerLink
+from quorate.engines.worker.limits import WorkerLimits
 from quorate.engines.worker.messages import (
+    Branch,
     Close,
     Completed,
     Encoded,
     Feed,
-    Fork,
     FromWorker,
     Generate,
     Load,
@@ -42,7 +36,8 @@ from quorate.engines.worker.messages import (
     Stop,
     Unusable,
 )
-from quorate.engines.worker.shared_rows import RowsReader
+from quorate.engines.worker.session_table import SessionTable
+from quorate.engines.worker.transport.contract import Connect
 from quorate.engines.worker.watchdog import Sighting, Watchdog
 from quorate.errors import Internal, ModelUnusable, WorkerLost
 from quorate.request import Prompt
@@ -50,38 +45,11 @@ from quorate.request import Prompt
 _UNLOADED = "unloaded"
 
 
-class Feeder(Protocol):
-    """Who fed tokens and waits for the outcome."""
-
-    def completed(self, cached_tokens: int) -> None:
-        """The row holds the log-probs; so many tokens of the first feed were cached."""
-        ...
-
-    def scored(self, logprobs: Sequence[float]) -> None:
-        """A text was fed, and its tokens but the first had these log-probs."""
-        ...
-
-    def sampled(self, drawn: Sequence[SampledToken], finished: bool, cached_tokens: int) -> None:
-        """The worker drew tokens; nothing more comes where that finished the generation."""
-        ...
-
-    def failed(self, error: WorkerLost) -> None:
-        """The worker is lost, and with it what it had still to tell."""
-        ...
-
-
-class Outputs(NamedTuple):
-    """Where the outcome of a session's feeds appears, read-only."""
-
-    row: LogProbs
-    sums: PrefixSums | None
-
-
-class Incarnation:
-    """A worker process with the sessions that are open on it.
+class WorkerHandle:
+    """A worker with the sessions that are open on it; a ``SessionBackend`` once it is loaded.
 
     Attributes:
-        process: The process, for its id and its end.
+        model: Id of the model.
         lost: Done once the worker is of no more use; its result is the cause.
     """
 
@@ -89,47 +57,40 @@ class Incarnation:
         self,
         spec: EngineSpec,
         cores: Sequence[int],
-        command: Sequence[str],
-        limits: HostLimits,
+        connect: Connect,
+        limits: WorkerLimits,
         on_progress: Callable[[float], None],
     ) -> None:
-        """Spawns the worker and has it load the model.
+        """Starts the worker and has it load the model.
 
         Args:
             spec: The model.
             cores: Processor cores it runs on.
-            command: The worker's program and first arguments.
+            connect: Starts it.
             limits: When it counts as stuck.
             on_progress: Told the loaded fraction.
 
         Raises:
-            OSError: The process cannot be started.
+            OSError: It cannot be started.
         """
         loop = asyncio.get_running_loop()
-        self._model = spec.model
+        self.model = spec.model
         self._limits = limits
         self._on_progress = on_progress
         self._progress_reports = 0
-        self._feeders: dict[int, Feeder] = {}
-        self._numbers = itertools.count()
-        self._rows: RowsReader | None = None
-        self._admission: Admission | None = None
+        self._sessions: SessionTable | None = None
         self._loaded: asyncio.Future[Loaded] = loop.create_future()
         # Whoever waits for it may have been cancelled; then nobody need hear how loading ended.
         self._loaded.add_done_callback(asyncio.Future.exception)
         self.lost: asyncio.Future[str] = loop.create_future()
-        launched = launch(command, len(cores), spec.model, spec.engine)
-        self._memories = [launched.rows, launched.vocabulary]
-        self._link = WorkerLink(launched.connection, self._on_message, self.kill)
-        self._encodings = Encodings(self._link.send)
-        self.process = launched.process
-        self.process.exited.add_done_callback(self._on_exit)
+        self._transport = connect(spec, len(cores), self._on_message, self._lose)
+        self._encodings = Encodings(self._transport.send)
         self._watchdog = Watchdog(
             self._look,
             lambda seconds: self.kill(f"stuck for {seconds:.3g} s"),
             min(limits.step_timeout_seconds, limits.load_timeout_seconds),
         )
-        self._link.send(Load(spec.engine, spec.path, spec.options, cores))
+        self._transport.send(Load(spec.engine, spec.path, spec.options, cores))
 
     async def load(self) -> tuple[ModelFacts, bytes]:
         """Waits until the model is loaded; returns its facts and its vocabulary table.
@@ -141,17 +102,24 @@ class Incarnation:
         loaded = await asyncio.shield(self._loaded)
         self.check_alive()
         facts = loaded.facts
-        rows, vocabulary = self._memories
         try:
-            table = sealed_memory.read(vocabulary)
-            self._rows = RowsReader(rows, facts.sessions, loaded.vocabulary_size)
+            table = self._transport.vocabulary()
+            rows = self._transport.rows(facts.sessions, loaded.vocabulary_size)
         except (OSError, ValueError) as error:
             self.kill(f"its shared memory cannot be used: {error}")
             raise self._loss() from error
-        self._close_memories()
-        self._admission = Admission(facts.sessions, facts.kv_tokens)
+        self._sessions = SessionTable(facts, rows)
         self._watchdog.reset()
         return facts, table
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Facts of the model.
+
+        Raises:
+            WorkerLost: The worker is gone.
+        """
+        return self._table.facts
 
     @property
     def admission(self) -> Admission:
@@ -160,74 +128,53 @@ class Incarnation:
         Raises:
             WorkerLost: The worker is gone.
         """
-        self.check_alive()
-        if self._admission is None:
-            raise Internal(f"model {self._model}: a session before the model was loaded")
-        return self._admission
+        return self._table.admission
 
-    def open(self, slot: int, sums: bool) -> tuple[int, Outputs]:
-        """Opens a session on a leased slot; returns its number and its outputs.
+    def open(self, slot: int, sums: bool) -> OpenedSession:
+        """See ``SessionBackend``."""
+        opened = self._table.add(slot, sums)
+        self._transport.send(Open(opened.number, slot, sums))
+        return opened
 
-        Raises:
-            WorkerLost: The worker is gone.
-        """
-        session, outputs = next(self._numbers), self._outputs(slot, sums)
-        self._link.send(Open(session, slot, sums))
-        return session, outputs
+    def branch(self, parent: int, slot: int, sums: bool) -> OpenedSession:
+        """See ``SessionBackend``."""
+        opened = self._table.add(slot, sums)
+        self._transport.send(Branch(parent, opened.number, slot, sums))
+        return opened
 
-    def fork(self, parent: int, slot: int, sums: bool) -> tuple[int, Outputs]:
-        """Opens a session with the tokens of another; returns its number and its outputs.
+    def feed(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
+        """See ``SessionBackend``."""
+        self._table.expect(number, session)
+        self._transport.send(Feed(number, tokens))
 
-        Raises:
-            WorkerLost: The worker is gone.
-        """
-        session, outputs = next(self._numbers), self._outputs(slot, sums)
-        self._link.send(Fork(parent, session, slot, sums))
-        return session, outputs
-
-    def feed(self, session: int, tokens: Sequence[int], feeder: Feeder) -> None:
-        """Feeds a session that has no outstanding feed.
-
-        Raises:
-            WorkerLost: The worker is gone; the feeder hears nothing.
-        """
-        self._ask(feeder, Feed(session, tokens))
-
-    def score(self, session: int, tokens: Sequence[int], feeder: Feeder) -> None:
-        """Feeds a whole text to an empty session.
-
-        Raises:
-            WorkerLost: The worker is gone; the feeder hears nothing.
-        """
-        self._ask(feeder, Score(session, tokens))
+    def score(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
+        """See ``SessionBackend``."""
+        self._table.expect(number, session)
+        self._transport.send(Score(number, tokens))
 
     def generate(
-        self, session: int, tokens: Sequence[int], options: EngineSampling, feeder: Feeder
+        self,
+        number: int,
+        tokens: Sequence[int],
+        options: EngineSampling,
+        session: EngineSession,
     ) -> None:
-        """Feeds a session and has the worker draw what follows.
+        """See ``SessionBackend``."""
+        self._table.expect(number, session)
+        self._transport.send(Generate(number, tokens, options))
 
-        Raises:
-            WorkerLost: The worker is gone; the feeder hears nothing.
-        """
-        self._ask(feeder, Generate(session, tokens, options))
+    def rewind(self, number: int, count: int) -> None:
+        """See ``SessionBackend``."""
+        self._transport.send(Rewind(number, count))
 
-    def rewind(self, session: int, count: int) -> None:
-        """Has a session forget its last tokens.
-
-        Raises:
-            WorkerLost: The worker is gone.
-        """
-        self.check_alive()
-        self._link.send(Rewind(session, count))
-
-    def close(self, session: int) -> None:
-        """Frees a session; its feeder, if any, hears nothing more.
+    def close(self, number: int) -> None:
+        """See ``SessionBackend``.
 
         Its slot is free at once: the worker closes the session before it hears of the next one.
         """
-        self._feeders.pop(session, None)
-        if not self.lost.done():
-            self._link.send(Close(session))
+        if self._sessions is not None:
+            self._sessions.forget(number)
+            self._transport.send(Close(number))
 
     async def encode(self, prompt: Prompt) -> list[int]:
         """See ``Engine.encode``; also raises ``WorkerLost``."""
@@ -245,18 +192,23 @@ class Incarnation:
         Ignored while it loads: the order to load is the only message that it expects by then, and
         the supervisor compares the cores once it is ready.
         """
-        if self._rows is not None:
-            self._link.send(SetCores(cores))
+        if self._sessions is not None:
+            self._transport.send(SetCores(cores))
 
     @property
     def steps_done(self) -> int:
         """Decode steps so far; 0 while the model loads."""
-        return 0 if self._rows is None else self._rows.steps_done
+        return 0 if self._sessions is None else self._sessions.rows.steps_done
 
     @property
     def stuck_seconds(self) -> float:
         """For how long the worker was waited for without any sign of progress."""
         return self._watchdog.stuck_seconds
+
+    @property
+    def pid(self) -> int | None:
+        """Id of its process, or None once that has ended."""
+        return self._transport.pid
 
     def check_alive(self) -> None:
         """Returns if the worker is not lost.
@@ -269,7 +221,7 @@ class Incarnation:
 
     def kill(self, cause: str) -> None:
         """Kills the worker and counts it as lost now, whatever its process is stuck in."""
-        self.process.kill()
+        self._transport.kill()
         self._lose(cause)
 
     async def stop(self) -> None:
@@ -277,33 +229,34 @@ class Incarnation:
 
         SIGTERM is no step in between, because a worker ignores it; see ``worker``.
         """
-        listens = self._rows is not None and not self.lost.done()
+        listens = self._sessions is not None
         if listens:
-            self._link.send(Stop())
+            self._transport.send(Stop())
         self._lose(_UNLOADED)
-        if listens and await self.process.exits_within(self._limits.stop_seconds):
+        if listens and await self.ends_within(self._limits.stop_seconds):
             return
-        self.process.kill()
-        await self.process.exits_within(self._limits.kill_seconds)
+        self._transport.kill()
+        await self.ends_within(self._limits.kill_seconds)
 
-    def _ask(self, feeder: Feeder, message: Feed | Score | Generate) -> None:
-        self.check_alive()
-        self._feeders[message.session] = feeder
-        self._link.send(message)
+    async def ends_within(self, seconds: float) -> bool:
+        """Waits for the end of the process; False when it still runs after that time."""
+        return await self._transport.ends_within(seconds)
 
-    def _outputs(self, slot: int, sums: bool) -> Outputs:
+    @property
+    def _table(self) -> SessionTable:
         self.check_alive()
-        if self._rows is None:
-            raise Internal(f"model {self._model}: a session before the model was loaded")
-        return Outputs(self._rows.row(slot), self._rows.sums(slot) if sums else None)
+        if self._sessions is None:
+            raise Internal(f"model {self.model}: a session before the model was loaded")
+        return self._sessions
 
     def _loss(self) -> WorkerLost:
-        return WorkerLost(self._model, self.lost.result())
+        return WorkerLost(self.model, self.lost.result())
 
     def _on_message(self, message: FromWorker) -> None:
         match message:
             case Completed() | Scored() | Sampled():
-                self._tell_feeders(message)
+                if self._sessions is not None:
+                    self._sessions.deliver(message)
             case Encoded() | Refused():
                 self._encodings.answered(message)
             case Progress(fraction):
@@ -312,38 +265,16 @@ class Incarnation:
             case Loaded():
                 self._loaded.set_result(message)
             case Unusable(problem):
-                self._loaded.set_exception(ModelUnusable(self._model, problem))
-
-    def _tell_feeders(self, message: Completed | Scored | Sampled) -> None:
-        """Tells those who wait; a session that was closed meanwhile has nobody waiting."""
-        match message:
-            case Completed(feeds):
-                for session, cached_tokens in feeds:
-                    feeder = self._feeders.pop(session, None)
-                    if feeder is not None:
-                        feeder.completed(cached_tokens)
-            case Scored(session, logprobs):
-                feeder = self._feeders.pop(session, None)
-                if feeder is not None:
-                    feeder.scored(logprobs)
-            case Sampled(stretches):
-                for session, drawn, finished, cached_tokens in stretches:
-                    take = self._feeders.pop if finished else self._feeders.get
-                    feeder = take(session, None)
-                    if feeder is not None:
-                        feeder.sampled(drawn, finished, cached_tokens)
-
-    def _on_exit(self, exited: asyncio.Future[str]) -> None:
-        self._link.drain()
-        self._lose(exited.result())
+                self._loaded.set_exception(ModelUnusable(self.model, problem))
 
     def _look(self) -> Sighting:
-        if self._rows is None:
+        if self._sessions is None:
             return Sighting(self._progress_reports, True, self._limits.load_timeout_seconds)
-        busy_since = self._rows.busy_since_ns
+        rows = self._sessions.rows
+        busy_since = rows.busy_since_ns
         return Sighting(
-            (busy_since, self._rows.steps_done),
-            bool(self._feeders or self._encodings or busy_since),
+            (busy_since, rows.steps_done),
+            bool(self._sessions.waiting or self._encodings or busy_since),
             self._limits.step_timeout_seconds,
         )
 
@@ -352,18 +283,10 @@ class Incarnation:
             return
         self.lost.set_result(cause)
         self._watchdog.stop()
-        self._link.close()
-        self._close_memories()
-        self._rows = None
+        self._transport.close()
         if not self._loaded.done():
             self._loaded.set_exception(self._loss())
-        feeders, self._feeders = self._feeders, {}
-        for feeder in feeders.values():
-            feeder.failed(self._loss())
+        sessions, self._sessions = self._sessions, None
+        if sessions is not None:
+            sessions.fail_all(self._loss)
         self._encodings.fail_all(self._loss)
-        if self._admission is not None:
-            self._admission.fail_all(self._loss())
-
-    def _close_memories(self) -> None:
-        while self._memories:
-            os.close(self._memories.pop())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class HostLimits:
+class WorkerLimits:
     """Times in seconds.
 
     Attributes:

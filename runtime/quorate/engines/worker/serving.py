@@ -7,32 +7,31 @@ from collections.abc import Callable
 
 from quorate.engines.registry import find_engine
 from quorate.engines.scheduler.contract import BatchModel
-from quorate.engines.worker import sealed_memory
 from quorate.engines.worker.affinity import pin_all_threads
-from quorate.engines.worker.control import ControlChannel, CoordinatorGone
 from quorate.engines.worker.messages import Load, Loaded, Progress, Unusable
-from quorate.engines.worker.shared_rows import RowsWriter
+from quorate.engines.worker.transport.worker_end import (
+    ControlChannel,
+    CoordinatorGone,
+    SharedMemories,
+)
 from quorate.engines.worker.work_loop import WorkLoop
 from quorate.errors import CannotRun, QuorateError
 
 _PROGRESS_STEP = 0.01
 
 
-def serve(control_descriptor: int, rows_descriptor: int, vocabulary_descriptor: int) -> int:
+def serve(control: ControlChannel, memories: SharedMemories) -> int:
     """Runs a worker to its end and returns the exit status.
 
     A model that can never be loaded is reported and ends the worker with status 0; a defect leaves
     as an exception, whose traceback the coordinator finds on standard error.
     """
-    control = ControlChannel(control_descriptor)
     try:
         model = _load(control)
         if model is None:
             return 0
-        sessions, vocabulary_size = model.facts.sessions, len(model.vocabulary)
-        rows = RowsWriter(rows_descriptor, sessions, vocabulary_size)
-        sealed_memory.write(vocabulary_descriptor, model.vocabulary.to_bytes())
-        control.send(Loaded(model.facts, vocabulary_size))
+        rows = memories.share(model.facts.sessions, model.vocabulary)
+        control.send(Loaded(model.facts, len(model.vocabulary)))
         # What loading left behind stays for good; the collector need not walk over it again.
         gc.freeze()
         WorkLoop(control, model, rows).run()

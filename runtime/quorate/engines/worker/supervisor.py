@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from quorate.engines.contract import ModelFacts
 from quorate.engines.spec import EngineSpec
 from quorate.engines.vocabulary import Vocabulary
-from quorate.engines.worker.handle import Incarnation
-from quorate.engines.worker.limits import HostLimits
+from quorate.engines.worker.handle import WorkerHandle
+from quorate.engines.worker.limits import WorkerLimits
 from quorate.engines.worker.restarts import FailureHistory
 from quorate.engines.worker.statuses import StatusBoard, WorkerPhase, WorkerStatus
+from quorate.engines.worker.transport.contract import Connect
 from quorate.errors import ModelUnusable, Unavailable, WorkerLost
 
 _log = logging.getLogger(__name__)
@@ -30,12 +31,12 @@ class LoadedModel:
 
 
 class Supervisor:
-    """Owns the worker of one model through all its incarnations.
+    """Owns the worker of one model through all its lives.
 
     Args:
         spec: The model.
         cores: Processor cores it runs on.
-        command: The worker's program and first arguments.
+        connect: Starts a worker.
         limits: When it counts as stuck, and how long a stop may take.
         sleep: Waits for so many seconds before a restart.
     """
@@ -44,18 +45,18 @@ class Supervisor:
         self,
         spec: EngineSpec,
         cores: Sequence[int],
-        command: Sequence[str],
-        limits: HostLimits,
+        connect: Connect,
+        limits: WorkerLimits,
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self.cores = tuple(cores)
         self._spec = spec
-        self._command = command
+        self._connect = connect
         self._limits = limits
         self._sleep = sleep
         self._board = StatusBoard()
         self._task: asyncio.Task[None] | None = None
-        self._incarnation: Incarnation | None = None
+        self._worker: WorkerHandle | None = None
         self.model: LoadedModel | None = None
 
     def start(self) -> None:
@@ -75,21 +76,21 @@ class Supervisor:
         return self._board.watch()
 
     @property
-    def incarnation(self) -> Incarnation | None:
+    def worker(self) -> WorkerHandle | None:
         """The worker that runs now, which need not be ready."""
-        return self._incarnation
+        return self._worker
 
-    def ready_incarnation(self) -> Incarnation:
+    def ready_worker(self) -> WorkerHandle:
         """The worker to open sessions on.
 
         Raises:
             Unavailable: None is ready.
         """
-        status, incarnation = self._board.current, self._incarnation
-        if status.phase is WorkerPhase.READY and incarnation is not None:
-            if not incarnation.lost.done():
-                return incarnation
-            status = self._restarting(incarnation.lost.result(), 1.0)
+        status, worker = self._board.current, self._worker
+        if status.phase is WorkerPhase.READY and worker is not None:
+            if not worker.lost.done():
+                return worker
+            status = self._restarting(worker.lost.result(), 1.0)
         raise Unavailable(_refusal(self._spec.model, status), status.retry_after_seconds)
 
     async def wait_ready(self) -> None:
@@ -100,8 +101,8 @@ class Supervisor:
         """
         status = self._board.current
         while not status.final:
-            incarnation = self._incarnation
-            if status.phase is WorkerPhase.READY and incarnation and not incarnation.lost.done():
+            worker = self._worker
+            if status.phase is WorkerPhase.READY and worker and not worker.lost.done():
                 return
             status = await self._board.other_than(status)
         raise Unavailable(_refusal(self._spec.model, status))
@@ -109,8 +110,8 @@ class Supervisor:
     def set_cores(self, cores: Sequence[int]) -> None:
         """Moves the worker, and every later one, to these cores."""
         self.cores = tuple(cores)
-        if self._incarnation is not None:
-            self._incarnation.set_cores(self.cores)
+        if self._worker is not None:
+            self._worker.set_cores(self.cores)
 
     async def stop(self) -> None:
         """Ends the worker; returns when its process is gone. Idempotent."""
@@ -118,9 +119,9 @@ class Supervisor:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        if self._incarnation is not None:
-            await self._incarnation.stop()
-            self._incarnation = None
+        if self._worker is not None:
+            await self._worker.stop()
+            self._worker = None
 
     async def _guarded_run(self) -> None:
         try:
@@ -134,7 +135,7 @@ class Supervisor:
         history = FailureHistory()
         while True:
             try:
-                incarnation = await self._load()
+                worker = await self._load()
             except ModelUnusable as error:
                 await self._give_up(error)
                 return
@@ -142,7 +143,7 @@ class Supervisor:
                 cause = error.cause
                 history = history.after_crash_while_loading()
             else:
-                cause, ready_seconds = await self._until_lost(incarnation)
+                cause, ready_seconds = await self._until_lost(worker)
                 history = history.after_crash(ready_seconds)
             _log.warning("model %s: its worker was lost (%s)", self._spec.model, cause)
             if history.hopeless:
@@ -154,29 +155,27 @@ class Supervisor:
             await self._bury()
             await self._sleep(history.delay_seconds)
 
-    async def _load(self) -> Incarnation:
+    async def _load(self) -> WorkerHandle:
         self._on_progress(0.0)
         cores = self.cores
         try:
-            incarnation = Incarnation(
-                self._spec, cores, self._command, self._limits, self._on_progress
-            )
+            worker = WorkerHandle(self._spec, cores, self._connect, self._limits, self._on_progress)
         except OSError as error:
             raise WorkerLost(self._spec.model, f"cannot be started: {error}") from error
-        self._incarnation = incarnation
-        facts, table = await incarnation.load()
+        self._worker = worker
+        facts, table = await worker.load()
         self.model = self._identified(facts, table)
         # Sorting a large vocabulary takes tenths of a second, which no stream should wait for.
         await asyncio.to_thread(getattr, self.model.vocabulary, "byte_order")
         if self.cores != cores:
-            incarnation.set_cores(self.cores)
-        return incarnation
+            worker.set_cores(self.cores)
+        return worker
 
-    async def _until_lost(self, incarnation: Incarnation) -> tuple[str, float]:
+    async def _until_lost(self, worker: WorkerHandle) -> tuple[str, float]:
         clock = asyncio.get_running_loop().time
         began = clock()
         self._board.post(WorkerStatus(WorkerPhase.READY))
-        cause = await asyncio.shield(incarnation.lost)
+        cause = await asyncio.shield(worker.lost)
         return cause, clock() - began
 
     def _identified(self, facts: ModelFacts, table: bytes) -> LoadedModel:
@@ -191,18 +190,17 @@ class Supervisor:
         return LoadedModel(facts, self.model.vocabulary, digest)
 
     async def _give_up(self, error: ModelUnusable) -> None:
-        if self._incarnation is not None:
-            await self._incarnation.stop()
+        if self._worker is not None:
+            await self._worker.stop()
         self._board.post(WorkerStatus(WorkerPhase.FAILED, error.problem))
 
     async def _bury(self) -> None:
         """Waits for the end of a lost process: until then the memory is not free again."""
-        if self._incarnation is None:
+        if self._worker is None:
             return
-        process = self._incarnation.process
-        if not await process.exits_within(self._limits.kill_seconds):
-            _log.error("model %s: process %d survives SIGKILL", self._spec.model, process.pid)
-        self._incarnation = None
+        if not await self._worker.ends_within(self._limits.kill_seconds):
+            _log.error("model %s: process %s survives SIGKILL", self._spec.model, self._worker.pid)
+        self._worker = None
 
     def _on_progress(self, fraction: float) -> None:
         current = self._board.current

@@ -11,15 +11,14 @@ from quorate.engines.contract import LogProbs
 from quorate.engines.scheduler.contract import BatchModel
 from quorate.engines.scheduler.scheduler import Scheduler
 from quorate.engines.worker.affinity import pin_all_threads
-from quorate.engines.worker.control import ControlChannel
 from quorate.engines.worker.messages import (
+    Branch,
     Close,
     Completed,
     Encode,
     EncodeContinuation,
     Encoded,
     Feed,
-    Fork,
     Generate,
     Open,
     Refused,
@@ -32,14 +31,15 @@ from quorate.engines.worker.messages import (
     ToWorker,
 )
 from quorate.engines.worker.shared_rows import RowsWriter
+from quorate.engines.worker.transport.worker_end import ControlChannel
 from quorate.errors import InvalidRequest, UnsupportedPlan
 
 
 class WorkLoop:
     """Owns the model of this process.
 
-    It trusts the coordinator, which checks tokens and admits no more sessions than there are cells
-    for; what goes wrong nevertheless is a defect and ends the process, with a traceback.
+    It trusts the coordinator, which checks tokens and admits no more sessions than the KV cache
+    holds; what goes wrong nevertheless is a defect and ends the process, with a traceback.
     """
 
     def __init__(self, control: ControlChannel, model: BatchModel, rows: RowsWriter) -> None:
@@ -76,17 +76,10 @@ class WorkLoop:
         return waited_in_vain or self._scheduler.grace_seconds() <= 0.0
 
     def _step(self) -> None:
-        completions = self._scheduler.step()
+        outcomes = outcomes_of_step(self._scheduler)
         self._rows.count_step()
-        fed = [(done.session, done.cached_tokens) for done in completions if done.scores is None]
-        if fed:
-            self._control.send(Completed(fed))
-        for done in completions:
-            if done.scores is not None:
-                self._control.send(Scored(done.session, done.scores))
-        stretches = self._scheduler.drawn()
-        if stretches:
-            self._control.send(Sampled(stretches))
+        for outcome in outcomes:
+            self._control.send(outcome)
 
     def _handle(self, message: ToWorker) -> None:
         match message:
@@ -96,8 +89,8 @@ class WorkLoop:
                 self._scheduler.open(session, *self._outputs(slot, sums))
             case Close(session):
                 self._scheduler.close(session)
-            case Fork(session, child, slot, sums):
-                self._scheduler.fork(session, child, *self._outputs(slot, sums))
+            case Branch(parent, session, slot, sums):
+                self._scheduler.branch(parent, session, *self._outputs(slot, sums))
             case Score(session, tokens):
                 self._scheduler.score(session, tokens)
             case Generate(session, tokens, options):
@@ -137,3 +130,19 @@ class WorkLoop:
             self._control.send(Refused(request, "Internal", "encode", repr(error)))
         else:
             self._control.send(Encoded(request, tokens))
+
+
+def outcomes_of_step(scheduler: Scheduler) -> list[Completed | Scored | Sampled]:
+    """Runs one decode call and returns what came of it."""
+    outcomes: list[Completed | Scored | Sampled] = []
+    completions = scheduler.step()
+    fed = [(done.session, done.cached_tokens) for done in completions if done.scores is None]
+    if fed:
+        outcomes.append(Completed(fed))
+    outcomes += [
+        Scored(done.session, done.scores) for done in completions if done.scores is not None
+    ]
+    sampled = scheduler.sampled()
+    if sampled:
+        outcomes.append(Sampled(sampled))
+    return outcomes

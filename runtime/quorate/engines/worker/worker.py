@@ -27,9 +27,10 @@ def main() -> int:
     for polite in (signal.SIGTERM, signal.SIGINT):
         signal.signal(polite, signal.SIG_IGN)
     from quorate.engines.worker.serving import serve
+    from quorate.engines.worker.transport.worker_end import ControlChannel, SharedMemories
 
     try:
-        return serve(control, rows, vocabulary)
+        return serve(ControlChannel(control), SharedMemories(rows, vocabulary))
     except Exception:
         # Told here and not by the interpreter: libraries print much more while it ends, and the
         # coordinator reads the cause off the last line.

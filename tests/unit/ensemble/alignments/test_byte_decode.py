@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.decode import DecodeParams, decode, score
 from quorate.ensemble.ensemble import Ensemble
 from quorate.request import (
@@ -23,6 +22,7 @@ from quorate.request import (
 from support.byte_predictors import everything_is_free
 from support.ensembles import GREEDY, PROMPT, Told, byte_ensemble, params_of, run_out
 from support.enumeration import END, Enumeration
+from support.in_process import InProcessEngine
 from support.scripted_models import scripted_engine
 
 SAY = "sat on the mat"

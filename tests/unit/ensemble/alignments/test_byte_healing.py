@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.engines.scripted.tokenizer import BOS
 from quorate.ensemble.alignments.bytes.predictor import BytePredictor
 from support.byte_predictors import (
@@ -19,6 +18,7 @@ from support.byte_predictors import (
     started,
     toy_engine,
 )
+from support.in_process import InProcessEngine
 
 # Behind "ab" a beam of one follows "abc" and nothing else; "d" begins no end of it.
 LONG_TOKEN = ("abc", "b", "d", "a")

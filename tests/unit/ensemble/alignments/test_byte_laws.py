@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.decode import decode, score
 from quorate.ensemble.fusion import fuse
 from quorate.ensemble.weighting import BayesianWeights, Weigher
@@ -19,6 +18,7 @@ from support.byte_predictors import VOCABULARIES, started, toy_engine
 from support.distributions import shares
 from support.ensembles import PROMPT, byte_ensemble, params_of, run_out
 from support.enumeration import Enumeration
+from support.in_process import InProcessEngine
 
 POOLS = [CombinationRule.LINEAR, CombinationRule.GEOMETRIC]
 TEXTS = st.text("ab", min_size=1, max_size=8).map(str.encode)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.decode import DecodeParams, decode, score
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.weighting import BayesianWeights
@@ -22,6 +21,7 @@ from quorate.request import (
 )
 from support.byte_predictors import everything_is_free
 from support.ensembles import PROMPT, Told, byte_ensemble, die_and_return, params_of, run_out
+from support.in_process import InProcessEngine
 from support.scripted_models import scripted_engine
 
 LONG = params_of(max_tokens=30, response=ResponseOptions(member_votes=True))

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.engines.in_process import InProcessEngine
 from quorate.ensemble.alignments.bytes.predictor import BytePredictor
 from quorate.errors import WorkerLost
 from support.byte_predictors import (
@@ -24,6 +23,7 @@ from support.byte_predictors import (
     started,
     toy_engine,
 )
+from support.in_process import InProcessEngine
 
 TEXTS = st.text("abc", min_size=1, max_size=8)
 BEAMS = st.sampled_from([(0.0, 6), (1e-2, 3), (1e-2, 1), (0.5, 2)])

@@ -1,4 +1,4 @@
-"""Spawns a worker process, notices its end, keeps its last words."""
+"""Spawns a worker process, notices its end and says why, keeps its last words."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
-
-from quorate.engines.worker.causes import exit_cause
-from quorate.engines.worker.leftovers import remove_leftovers
+from contextlib import suppress
+from pathlib import Path
 
 WORKER_COMMAND = (sys.executable, "-P", "-m", "quorate.engines.worker.worker")
 _TAIL_LINES = 50
 _READ_BYTES = 1 << 12
 _PIPE_BYTES = 1 << 16
 _LONGEST_LINE = 2000
+_SHARED_MEMORY = Path("/dev/shm")
+_EXPLANATIONS = ("GGML_ASSERT", "GGML_ABORT", "CUDA error", "what():", "Assertion", "Fatal Python")
 
 _log = logging.getLogger(__name__)
 
@@ -27,10 +28,11 @@ def worker_environment(base: Mapping[str, str], threads: int) -> dict[str, str]:
     """Environment of a worker that computes with ``threads`` threads.
 
     OpenMP threads meet at barriers hundreds of times in a token. Threads that sleep at each cost a
-    factor of three, and threads that spin for long steal the cores of the models beside them: they
-    spin for a fraction of a millisecond. A backtrace by way of a debugger keeps an aborting process
-    alive for seconds. All of it can be had back by setting the variables outside. The last two are
-    not for choosing: the cores are divided elsewhere, and workers never download.
+    factor of three (31.6 ms per token instead of 9.8 on two cores), and threads that spin for long
+    steal the cores of the models beside them: they spin for a fraction of a millisecond. A
+    backtrace by way of a debugger keeps an aborting process alive for seconds. All of it can be had
+    back by setting the variables outside. The last two are not for choosing: the cores are divided
+    elsewhere, and workers never download.
     """
     return {
         "GOMP_SPINCOUNT": "10000",
@@ -150,3 +152,56 @@ class WorkerProcess:
     @staticmethod
     def _text(line: bytes) -> str:
         return line[:_LONGEST_LINE].decode("utf-8", errors="replace").rstrip()
+
+
+def exit_cause(return_code: int, stderr_lines: Sequence[str]) -> str:
+    """Puts an exit status and the last lines of standard error into one line.
+
+    Args:
+        return_code: As ``subprocess`` gives it: the negative signal number where one killed it.
+        stderr_lines: Last lines of standard error, oldest first.
+
+    Returns:
+        Such as ``killed by SIGKILL``, ``aborted: GGML_ASSERT(n > 0) failed``,
+        ``exited with status 3``, or ``exited with status 1: ValueError: no such thing`` where the
+        last lines are a Python traceback.
+    """
+    lines = [line.strip() for line in stderr_lines if line.strip()]
+    if return_code == -signal.SIGABRT and lines:
+        return f"aborted: {_explanation(lines)}"
+    if return_code < 0:
+        return f"killed by {_signal_name(-return_code)}"
+    cause = f"exited with status {return_code}"
+    if any(line.startswith("Traceback (most recent call last)") for line in lines):
+        return f"{cause}: {lines[-1]}"
+    return cause
+
+
+def _explanation(lines: Sequence[str]) -> str:
+    for line in reversed(lines):
+        if any(word in line for word in _EXPLANATIONS):
+            return line
+    return lines[-1]
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def remove_leftovers(pid: int, folder: Path = _SHARED_MEMORY) -> None:
+    """Removes what a process that is gone left in shared memory, though nothing of it is ours.
+
+    Intel's OpenMP library registers itself in a small file under its process id, and removes that
+    only where the process ends by itself.
+
+    Args:
+        pid: The process, which has been reaped.
+        folder: Where shared memory has its names; may be absent.
+    """
+    for left in folder.glob(f"__KMP_REGISTERED_LIB_{pid}_*"):
+        # Another process of the same number may have come and gone meanwhile.
+        with suppress(OSError):
+            left.unlink()

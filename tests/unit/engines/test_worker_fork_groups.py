@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quorate.engines.worker.engine import HostedEngine
-from quorate.errors import Internal, InvalidRequest, WorkerLost
+from quorate.errors import WorkerLost
 from support.hosted_engines import DEADLINE_SECONDS, hosted, scripted_spec
 from support.scripted_models import fresh_row
 
@@ -30,7 +30,7 @@ def kill(engine: HostedEngine) -> None:
     os.kill(engine.worker_pid, signal.SIGKILL)
 
 
-async def test_the_death_of_the_worker_reaches_a_pending_score_and_the_family(
+async def test_the_death_of_the_worker_reaches_a_pending_score_and_the_fork_group(
     engine: HostedEngine,
 ) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
@@ -67,16 +67,3 @@ async def test_a_score_whose_session_was_closed_is_heard_by_nobody(engine: Hoste
         np.testing.assert_array_equal(await feeding, fresh_row([9]))
         with pytest.raises(asyncio.CancelledError):
             await scoring
-
-
-async def test_a_fork_of_a_family_is_a_family_of_one(engine: HostedEngine) -> None:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        root = await engine.open(16, 1)
-        await root.feed([9])
-        child = await root.fork()
-        root.close()
-        with pytest.raises(InvalidRequest, match="every place"):
-            child.branch()
-        with pytest.raises(Internal, match="model toy: the session has no branches"):
-            _ = child.prefix_sums
-        np.testing.assert_array_equal(await child.feed([8]), fresh_row([9, 8]))

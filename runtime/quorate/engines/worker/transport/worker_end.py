@@ -1,4 +1,4 @@
-"""The worker's end of the control channel."""
+"""The worker's end: its socket, and the shared memories that it sizes and fills."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import os
 import select
 import socket
 
-from quorate.engines.worker.messages import (
-    FromWorker,
-    LineBuffer,
-    ToWorker,
-    decode_to_worker,
-    encode,
-)
+from quorate.engines.vocabulary import Vocabulary
+from quorate.engines.worker import sealed_memory
+from quorate.engines.worker.messages import FROM_WORKER, TO_WORKER, FromWorker, ToWorker
+from quorate.engines.worker.shared_rows import RowsWriter
+from quorate.engines.worker.transport.lines import LineBuffer
 
 _READ_BYTES = 1 << 16
 
@@ -51,7 +49,7 @@ class ControlChannel:
             raise CoordinatorGone from error
         if not data:
             raise CoordinatorGone
-        return [decode_to_worker(line) for line in self._lines.push(data)]
+        return [TO_WORKER.decode(line) for line in self._lines.push(data)]
 
     def send(self, message: FromWorker) -> None:
         """Sends a message, waiting while the coordinator is behind with reading.
@@ -60,10 +58,29 @@ class ControlChannel:
             CoordinatorGone: The other end is closed.
         """
         try:
-            self._socket.sendall(encode(message))
+            self._socket.sendall(FROM_WORKER.encode(message))
         except ConnectionError as error:
             raise CoordinatorGone from error
 
     def close(self) -> None:
         """Closes this end."""
         self._socket.close()
+
+
+class SharedMemories:
+    """What the worker shares of a loaded model.
+
+    Args:
+        rows: Descriptor of the memory for the log-probs, still empty.
+        vocabulary: Descriptor of the memory for the vocabulary table, still empty.
+    """
+
+    def __init__(self, rows: int, vocabulary: int) -> None:
+        self._rows = rows
+        self._vocabulary = vocabulary
+
+    def share(self, sessions: int, vocabulary: Vocabulary) -> RowsWriter:
+        """Writes the vocabulary table and makes a row for each session."""
+        rows = RowsWriter(self._rows, sessions, len(vocabulary))
+        sealed_memory.write(self._vocabulary, vocabulary.to_bytes())
+        return rows

@@ -1,4 +1,4 @@
-"""The coordinator's end of the control channel.
+"""The coordinator's end of the socket.
 
 It sits on the event loop's reader directly: every token of every stream passes here, and a
 transport with a protocol would cost as much again as reading and decoding the line does.
@@ -10,13 +10,9 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from quorate.engines.worker.messages import (
-    FromWorker,
-    LineBuffer,
-    ToWorker,
-    decode_from_worker,
-    encode,
-)
+from quorate.engines.worker.messages import FROM_WORKER, TO_WORKER, ToWorker
+from quorate.engines.worker.transport.contract import OnMessage
+from quorate.engines.worker.transport.lines import LineBuffer
 
 _READ_BYTES = 1 << 16
 
@@ -24,8 +20,8 @@ _READ_BYTES = 1 << 16
 class WorkerLink:
     """Sends and receives messages without ever blocking.
 
-    What is sent within one turn of the event loop leaves in one piece at its end: forks and feeds
-    that belong together reach the worker together, and so share a decode call.
+    What is sent within one turn of the event loop leaves in one piece at its end: branches and
+    feeds that belong together reach the worker together, and so share a decode call.
 
     That the worker is gone is not reported here: the end of its process is what counts.
     """
@@ -33,21 +29,21 @@ class WorkerLink:
     def __init__(
         self,
         connection: socket.socket,
-        on_message: Callable[[FromWorker], None],
-        on_garbage: Callable[[str], None],
+        on_message: OnMessage,
+        on_unreadable: Callable[[str], None],
     ) -> None:
         """Starts to read; must be called on the event loop's thread.
 
         Args:
             connection: One end of a socket pair; owned from now on.
             on_message: Called with each message, in order.
-            on_garbage: Called with a description of what cannot be read.
+            on_unreadable: Called with a description of what cannot be read.
         """
         self._loop = asyncio.get_running_loop()
         self._socket = connection
         self._socket.setblocking(False)
         self._on_message = on_message
-        self._on_garbage = on_garbage
+        self._on_unreadable = on_unreadable
         self._lines = LineBuffer()
         self._unsent = bytearray()
         self._flush_due = False
@@ -59,7 +55,7 @@ class WorkerLink:
         """Sends a message soon, or once the worker reads again; dropped once closed."""
         if self._closed:
             return
-        self._unsent += encode(message)
+        self._unsent += TO_WORKER.encode(message)
         if not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._flush)
@@ -119,9 +115,9 @@ class WorkerLink:
             self._loop.remove_reader(self._socket.fileno())
             return False
         try:
-            messages = [decode_from_worker(line) for line in self._lines.push(data)]
+            messages = [FROM_WORKER.decode(line) for line in self._lines.push(data)]
         except ValueError as error:
-            self._on_garbage(str(error))
+            self._on_unreadable(str(error))
             return False
         for message in messages:
             self._on_message(message)

@@ -16,10 +16,14 @@ UNBOUND = -1
 
 
 @dataclass(slots=True)
-class Family:
-    """Sessions forked from one another, which share the start of their tokens."""
+class ForkGroup:
+    """Sessions forked from one another in the KV cache, where they share what they have in common.
 
-    members: int = 1
+    Attributes:
+        open_sessions: How many of them are open.
+    """
+
+    open_sessions: int = 1
 
 
 @dataclass(slots=True, eq=False)
@@ -36,12 +40,12 @@ class Entry:
         done: How many tokens of the feed the sequence holds already.
         cached_tokens: How many of the first feed's tokens were found in the prefix cache.
         last_decode: Number of the decode call in which it last advanced by a short feed.
-        family: Those it shares tokens with.
-        inherited: Tokens of the session it was forked from that must be decoded again, because the
-            model cannot share them.
+        group: Those it shares KV entries with, itself included.
+        inherited: Tokens of its parent that must be decoded again, because the model cannot share
+            them.
         scores: Log-probs of the feed's tokens so far; None where the feed is not scored.
         keep: Whether its tokens are worth keeping for later prompts.
-        spent: Whether it was left to the model, which drew its tokens: it can only be closed.
+        generated: Whether the model samples its tokens, or did: it can only be closed.
     """
 
     session: int
@@ -53,11 +57,11 @@ class Entry:
     done: int = 0
     cached_tokens: int = 0
     last_decode: int | None = None
-    family: Family = field(default_factory=Family)
+    group: ForkGroup = field(default_factory=ForkGroup)
     inherited: list[int] = field(default_factory=list)
     scores: list[float] | None = None
     keep: bool = True
-    spent: bool = False
+    generated: bool = False
 
     @property
     def held(self) -> Held:

@@ -1,0 +1,344 @@
+"""A session as the vote sees it, whatever does its work.
+
+It counts positions and time, checks what is asked, and keeps the one call that is outstanding. Who
+computes the answer is a ``SessionBackend``: one life of a worker process, or in tests a scheduler
+on the same event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from quorate.engines.admission import Admission, Reservation
+from quorate.engines.byte_order import PrefixSums
+from quorate.engines.contract import EngineSampling, LogProbs, ModelFacts, SampledToken
+from quorate.engines.sampled_tokens import SampledTokens, check_sampling
+from quorate.errors import Internal, InvalidRequest, QuorateError, UnsupportedPlan
+
+
+class OpenedSession(NamedTuple):
+    """What a backend gives for a new session.
+
+    Attributes:
+        number: What the backend calls it.
+        row: Where its log-probs appear, a read-only view, float32 of shape (vocabulary,).
+        sums: Where their prefix sums appear, a read-only view; None where they are not wanted.
+    """
+
+    number: int
+    row: LogProbs
+    sums: PrefixSums | None
+
+
+class SessionBackend(Protocol):
+    """Does the work of sessions until it is lost, which is final.
+
+    Nothing here waits. What comes of ``feed``, ``score`` and ``generate`` is told to the session:
+    ``completed``, ``scored``, ``sampled``, or ``failed`` where the backend is lost meanwhile; a
+    session that was closed hears nothing more.
+
+    ``open`` raises what ``check_alive`` raises. Sessions ask that before every other call, and
+    check what they ask for.
+    """
+
+    @property
+    def model(self) -> str:
+        """Id of the model."""
+        ...
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Facts of the model."""
+        ...
+
+    @property
+    def admission(self) -> Admission:
+        """Who may open a session."""
+        ...
+
+    def check_alive(self) -> None:
+        """Returns if the backend is not lost.
+
+        Raises:
+            QuorateError: It is, usually ``WorkerLost``.
+        """
+        ...
+
+    def open(self, slot: int, sums: bool) -> OpenedSession:
+        """Opens a session on a reserved slot, with prefix sums where they are wanted."""
+        ...
+
+    def branch(self, parent: int, slot: int, sums: bool) -> OpenedSession:
+        """Opens a session on a reserved slot with the tokens of another."""
+        ...
+
+    def feed(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
+        """Appends tokens to a session."""
+        ...
+
+    def score(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
+        """Feeds a whole text to an empty session."""
+        ...
+
+    def generate(
+        self,
+        number: int,
+        tokens: Sequence[int],
+        options: EngineSampling,
+        session: EngineSession,
+    ) -> None:
+        """Feeds a session and has the engine sample what follows."""
+        ...
+
+    def rewind(self, number: int, count: int) -> None:
+        """Has a session forget its last tokens."""
+        ...
+
+    def close(self, number: int) -> None:
+        """Frees a session, also in the middle of a feed. Its slot is free at once."""
+        ...
+
+
+async def open_session(
+    backend: SessionBackend, max_tokens: int, branches: int, kv_tokens: int
+) -> EngineSession:
+    """Waits for a reservation and opens a session on it.
+
+    Args:
+        backend: Does the work.
+        max_tokens: Most tokens of the session, and of each branch.
+        branches: How many branches may live beside it.
+        kv_tokens: KV tokens of all of them, see ``required_kv_tokens``.
+
+    Raises:
+        WorkerLost: The backend was lost meanwhile.
+    """
+    reservation = await backend.admission.acquire(kv_tokens, 1 + branches)
+    opened = backend.open(reservation.first, reservation.branching)
+    return EngineSession(backend, opened, reservation, reservation.first, max_tokens)
+
+
+class EngineSession:
+    """``Session`` over a backend; made by ``open_session`` and ``branch`` only.
+
+    Args:
+        backend: Does the work.
+        opened: What it gave for this session.
+        reservation: What the session holds, together with its fork group.
+        slot: Its own slot.
+        max_tokens: Most tokens it may hold.
+        position: Tokens it holds already, as a branch does.
+    """
+
+    def __init__(
+        self,
+        backend: SessionBackend,
+        opened: OpenedSession,
+        reservation: Reservation,
+        slot: int,
+        max_tokens: int,
+        position: int = 0,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._backend = backend
+        self._number, row, self._sums = opened
+        # None once the session is closed.
+        self._row: LogProbs | None = row
+        self._vocabulary_size = len(row)
+        self._reservation = reservation
+        self._slot = slot
+        self._max_tokens = max_tokens
+        self._position = position
+        self._cached_tokens = 0
+        self._busy_seconds = 0.0
+        # A feed that was cancelled stays here: how far it got is not known.
+        self._outstanding: asyncio.Future[Any] | None = None
+        self._stream: SampledTokens | None = None
+        self._fed_tokens = 0
+        self._fed_at = 0.0
+
+    @property
+    def position(self) -> int:
+        """See ``Session.position``."""
+        return self._position
+
+    @property
+    def cached_tokens(self) -> int:
+        """See ``Session.cached_tokens``."""
+        return self._cached_tokens
+
+    @property
+    def busy_seconds(self) -> float:
+        """See ``Session.busy_seconds``."""
+        return self._busy_seconds
+
+    @property
+    def prefix_sums(self) -> PrefixSums:
+        """See ``Session.prefix_sums``."""
+        if self._sums is None:
+            raise Internal(f"{self._subject}: the session has no branches")
+        return self._sums
+
+    def feed(self, tokens: Sequence[int]) -> asyncio.Future[LogProbs]:
+        """See ``Session.feed``. Every error comes out of the future, none out of the call.
+
+        After a feed was cancelled or lost, the session can only be closed.
+        """
+        return self._start(tokens, self._backend.feed)
+
+    def score(self, tokens: Sequence[int]) -> asyncio.Future[Sequence[float]]:
+        """See ``Session.score``; errors come as those of ``feed`` do."""
+        return self._start(tokens, self._backend.score, only_empty=True)
+
+    def generate(self, tokens: Sequence[int], options: EngineSampling) -> SampledTokens:
+        """See ``Session.generate``."""
+        stream = SampledTokens()
+        try:
+            self._check_usable()
+            if not self._backend.facts.capabilities.generate:
+                raise UnsupportedPlan(self._subject, "its engine cannot draw tokens by itself")
+            self._check_tokens(tokens)
+            check_sampling(options, self._remaining - len(tokens))
+            self._backend.generate(self._number, tokens, options, self)
+        except QuorateError as error:
+            stream.fail(error)
+            return stream
+        self._stream = stream
+        # What the model makes of the last token that was sampled is not known yet.
+        self._note_start(len(tokens) - 1)
+        return stream
+
+    def branch(self) -> EngineSession:
+        """See ``Session.branch``."""
+        self._check_usable()
+        reservation = self._reservation
+        slot = reservation.take()
+        if slot is None:
+            raise InvalidRequest("branch", "every place that was reserved for branches is taken")
+        opened = self._backend.branch(self._number, slot, reservation.branching)
+        return EngineSession(
+            self._backend, opened, reservation, slot, self._max_tokens, self._position
+        )
+
+    async def rewind(self, count: int) -> None:
+        """See ``Session.rewind``."""
+        self._check_usable()
+        if not 0 <= count <= self._position:
+            raise InvalidRequest("count", f"cannot forget {count} of {self._position} tokens")
+        if not self._backend.facts.capabilities.rewind:
+            raise UnsupportedPlan(self._subject, "its engine cannot rewind sessions")
+        self._backend.rewind(self._number, count)
+        self._position -= count
+
+    def close(self) -> None:
+        """See ``Session.close``. A feed that is waited for is cancelled."""
+        if self._row is None:
+            return
+        self._row = None
+        if self._outstanding is not None:
+            self._outstanding.cancel()
+        if self._stream is not None:
+            self._stream.close()
+        self._backend.close(self._number)
+        self._reservation.give_back(self._slot)
+
+    def completed(self, cached_tokens: int) -> None:
+        """The feed is done and its row written; so many tokens of the first feed were cached."""
+        self._cached_tokens = cached_tokens
+        self._finish(self._row)
+
+    def scored(self, logprobs: Sequence[float]) -> None:
+        """The text is read, and its tokens but the first had these log-probs."""
+        self._finish(logprobs)
+
+    def sampled(self, tokens: Sequence[SampledToken], finished: bool, cached_tokens: int) -> None:
+        """The engine sampled tokens; nothing more comes where that finished the generation."""
+        self._note_time()
+        if self._stream is None or self._row is None:
+            return
+        self._cached_tokens = cached_tokens
+        if tokens:
+            self._position += self._fed_tokens + len(tokens)
+            self._fed_tokens = 0
+        self._stream.push(tokens, finished)
+
+    def failed(self, error: QuorateError) -> None:
+        """The backend is lost, and with it what it had still to tell."""
+        self._note_time()
+        if self._stream is not None:
+            self._stream.fail(error)
+        if self._outstanding is None or self._outstanding.done():
+            return
+        self._outstanding.set_exception(error)
+        # Whoever fed may have left meanwhile; then nobody need hear of it.
+        self._outstanding.exception()
+
+    def _start(
+        self,
+        tokens: Sequence[int],
+        begin: Callable[[int, Sequence[int], EngineSession], None],
+        only_empty: bool = False,
+    ) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = self._loop.create_future()
+        try:
+            self._check_usable()
+            self._check_tokens(tokens)
+            if only_empty and self._position:
+                raise InvalidRequest("tokens", "only an empty session can be scored")
+            begin(self._number, tokens, self)
+        except QuorateError as error:
+            future.set_exception(error)
+            # Whoever feeds several members may never come to this one.
+            future.exception()
+            return future
+        self._outstanding = future
+        self._note_start(len(tokens))
+        return future
+
+    def _finish(self, result: object) -> None:
+        self._note_time()
+        future = self._outstanding
+        if future is None or future.done() or self._row is None:
+            return
+        self._outstanding = None
+        self._position += self._fed_tokens
+        future.set_result(result)
+
+    def _note_start(self, fed_tokens: int) -> None:
+        self._fed_tokens = fed_tokens
+        self._fed_at = self._loop.time()
+
+    def _note_time(self) -> None:
+        now = self._loop.time()
+        self._busy_seconds += now - self._fed_at
+        self._fed_at = now
+
+    @property
+    def _subject(self) -> str:
+        return f"model {self._backend.model}"
+
+    @property
+    def _remaining(self) -> int:
+        return self._max_tokens - self._position
+
+    def _check_usable(self) -> None:
+        if self._row is None:
+            raise Internal(f"{self._subject}: the session is closed")
+        self._backend.check_alive()
+        if self._outstanding is not None:
+            problem = "its last feed has not ended or was cancelled"
+            raise Internal(f"{self._subject}: session {self._number}: {problem}")
+        if self._stream is not None:
+            problem = "after a generation it can only be closed"
+            raise Internal(f"{self._subject}: session {self._number}: {problem}")
+
+    def _check_tokens(self, tokens: Sequence[int]) -> None:
+        if not tokens:
+            raise InvalidRequest("tokens", "at least one is needed")
+        if len(tokens) > self._remaining:
+            problem = f"{len(tokens)} where {self._remaining} more were reserved"
+            raise InvalidRequest("tokens", problem)
+        if min(tokens) < 0 or max(tokens) >= self._vocabulary_size:
+            raise InvalidRequest("tokens", f"ids must be from 0 to {self._vocabulary_size - 1}")
