@@ -13,17 +13,9 @@ UNOWNED = re.compile(r"\b(?:T[O]DO|F[I]XME|X[X]X)\b(?!\(\w+\))")
 
 MOST_LINES = 350
 LONG = {
-    # One step of the batch, from admission to the rows, reads best from top to bottom.
-    "runtime/quorate/engines/scheduler/scheduler.py",
     # One hypothesis tree and all that keeps it in step with its sessions.
     "runtime/quorate/ensemble/alignments/bytes/predictor.py",
 }
-LONG_FOR_NOW = {
-    "runtime/quorate/engines/in_process.py",
-    "runtime/quorate/engines/worker/handle.py",
-    "runtime/quorate/engines/worker/messages.py",
-}
-"""Files that are yet to be divided."""
 GENERATED = "runtime/quorate/v1/"
 
 
@@ -63,7 +55,7 @@ def test_no_file_of_the_product_is_too_long_to_read_at_once() -> None:
     }
     assert lengths
     long = {path for path, lines in lengths.items() if lines > MOST_LINES}
-    assert {path for path in long if not path.startswith(GENERATED)} - LONG - LONG_FOR_NOW == set()
+    assert {path for path in long if not path.startswith(GENERATED)} == LONG
 
 
 @pytest.mark.parametrize(
