@@ -29,8 +29,8 @@ _PLANS: Mapping[str, Mapping[str, Any]] = {
 }
 _ALONE = ("generalist alone", "specialist alone")
 # Enough for one sentence about each thing that is asked.
-_MOST_BYTES = {"domain": 80, "general": 80, "mixed": 160}
-_MOST_TOKENS = 80
+_MAX_BYTES = {"domain": 80, "general": 80, "mixed": 160}
+_MAX_TOKENS = 80
 _AT_ONCE = 8
 
 
@@ -57,7 +57,7 @@ def measure_questions(generalist: Path, specialist: Path, most: int | None) -> l
                         served.address,
                         f"{kind}, {plan}",
                         chosen,
-                        {**options, "max_bytes": _MOST_BYTES[kind], "max_tokens": _MOST_TOKENS},
+                        {**options, "max_bytes": _MAX_BYTES[kind], "max_tokens": _MAX_TOKENS},
                     )
                 )
                 for plan, options in _PLANS.items()

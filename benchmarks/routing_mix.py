@@ -32,7 +32,7 @@ _STRATEGIES: Mapping[str, Mapping[str, Any]] = {
     "routed": {},
 }
 _PROFILE = f'[profiles.both]\nmembers = ["{_LARGE}", "{_SMALL}"]\n'
-_MOST_TOKENS = 24
+_MAX_TOKENS = 24
 _SEED = 11
 
 
@@ -96,7 +96,7 @@ def _calibrate(
     ]
     dataset.write_text("\n".join(lines))
     command = [sys.executable, "-m", "quorate", "calibrate", str(dataset), "--target", address]
-    options = ["--output", str(output), "--max-tokens", str(_MOST_TOKENS), "--concurrency", "4"]
+    options = ["--output", str(output), "--max-tokens", str(_MAX_TOKENS), "--concurrency", "4"]
     subprocess.run([*command, *options, "--json"], check=True, stdout=subprocess.DEVNULL)
 
 
@@ -119,7 +119,7 @@ async def _answer(client: Client, question: Question, plan: Mapping[str, Any]) -
         client,
         messages=[("user", question.text)],
         temperature=0.0,
-        max_tokens=_MOST_TOKENS,
+        max_tokens=_MAX_TOKENS,
         **plan,
     )
     return _Answer(

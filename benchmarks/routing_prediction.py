@@ -26,7 +26,7 @@ _PLANS: Sequence[Mapping[str, Any]] = (
     {"model": _SPECIALIST},
     {"models": (_GENERALIST, _SPECIALIST)},
 )
-_MOST_TOKENS = (8, 16, 32, 64)
+_MAX_TOKENS = (8, 16, 32, 64)
 _AT_ONCE = (1, 3)
 _WARM_UP = 90
 _SEED = 5
@@ -89,7 +89,7 @@ class _Requests:
         chosen = self._chosen
         common = {
             **chosen.choice(_PLANS),
-            "max_tokens": chosen.choice(_MOST_TOKENS),
+            "max_tokens": chosen.choice(_MAX_TOKENS),
             "seed": chosen.randrange(1 << 30),
         }
         if chosen.random() < 0.5:

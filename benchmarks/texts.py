@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 # A model of stories with a small vocabulary and a context of 512 tokens must hold it.
-_MOST_INTERLEAVED = 550
+_MAX_INTERLEAVED = 550
 # Behind a line, and behind a sentence where another one begins.
 _ENDS = re.compile(r"(?<=\n)|(?<=[.!?] )(?=[A-Z\"])|(?<=[.!?]\" )(?=[A-Z\"])")
 
@@ -146,7 +146,7 @@ def interleave(first: str, second: str) -> str:
         for part in parts:
             if index < len(part):
                 mixed += part[index]
-            if len(mixed) > _MOST_INTERLEAVED:
+            if len(mixed) > _MAX_INTERLEAVED:
                 return mixed
     return mixed
 

@@ -17,7 +17,7 @@ from checkpoint.errors import Refused
 from checkpoint.rows import Reference, Rows, reference_of
 
 _PROGRAM = "checkpoint_from_gguf --verify"
-_MOST_NATS = 0.02
+_MAX_NATS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +166,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--at-most",
         type=float,
-        default=_MOST_NATS,
+        default=_MAX_NATS,
         metavar="NATS",
-        help=f"mean divergence up to which the exit status is 0 ({_MOST_NATS})",
+        help=f"mean divergence up to which the exit status is 0 ({_MAX_NATS})",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser

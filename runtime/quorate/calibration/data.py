@@ -11,8 +11,8 @@ from quorate.routing.quality import Tally
 from quorate.routing.tasks import BUCKETS, TaskClassifier
 
 _VERSION = 1
-_MOST_CASES = 1e12
-_MOST_TASKS = 256
+_MAX_CASES = 1e12
+_MAX_TASKS = 256
 _SIGNALS = tuple(one.name for one in fields(Signals))
 
 
@@ -103,7 +103,7 @@ def from_json(content: Table) -> CalibrationData:
         vote = table(votes, key)
         sources[key] = _source(table(vote, "source"))
         for task, counted in _tables(vote, "tallies"):
-            cases = number(counted, "cases", 0, _MOST_CASES)
+            cases = number(counted, "cases", 0, _MAX_CASES)
             tallies[key, task] = Tally(number(counted, "right", 0, cases), cases)
         for task, curve in _tables(vote, "calibrations"):
             curves[key, task] = _calibration(curve)
@@ -176,7 +176,7 @@ def _calibration(saved: Table) -> Calibration:
 def _classifier(saved: Table) -> TaskClassifier:
     tasks = table(saved, "tasks")
     scores = [tuple(numbers(tasks, task, BUCKETS, highest=0)) for task in tasks]
-    priors = numbers(saved, "priors", _MOST_TASKS, highest=0)
+    priors = numbers(saved, "priors", _MAX_TASKS, highest=0)
     if not scores or len(priors) != len(scores) or any(len(one) != BUCKETS for one in scores):
         raise ValueError(f"the classifier does not have {BUCKETS} scores and a prior for each task")
     return TaskClassifier(tuple(tasks), tuple(scores), tuple(priors))

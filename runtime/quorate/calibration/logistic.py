@@ -10,7 +10,7 @@ import numpy.typing as npt
 from quorate.routing.confidence import Calibration
 
 _PENALTY = 1.0
-_MOST_STEPS = 50
+_MAX_STEPS = 50
 _HALVINGS = 20
 _SMALL_STEP = 1e-9
 
@@ -73,7 +73,7 @@ def _newton(design: Matrix, targets: Matrix) -> Matrix:
     penalty[0] = 0.0
     weights = np.zeros(design.shape[1])
     loss = _loss(design, targets, weights, penalty)
-    for _ in range(_MOST_STEPS):
+    for _ in range(_MAX_STEPS):
         shares = _sigmoid(design @ weights)
         gradient = design.T @ (shares - targets) + penalty * weights
         curvature = (design.T * (shares * (1.0 - shares))) @ design + np.diag(penalty)

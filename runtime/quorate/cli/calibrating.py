@@ -35,8 +35,8 @@ from quorate.v1 import inference_pb2, models_pb2, plan_pb2
 
 _PROFILE = "profile:"
 _ANY_PROMPT = "."
-_MOST_TRIES = 5
-_MOST_WAIT_SECONDS = 60.0
+_MAX_TRIES = 5
+_MAX_WAIT_SECONDS = 60.0
 _BROKEN = (inference_pb2.NOTICE_KIND_MEMBER_DROPPED, inference_pb2.NOTICE_KIND_FELL_BACK)
 
 
@@ -195,14 +195,14 @@ async def ask_all(
 
 async def _patiently(client: Client, case: Case, plan: AskedPlan, max_tokens: int) -> Answer:
     """Asks again where the server says when there is a chance."""
-    for tries_left in reversed(range(_MOST_TRIES)):
+    for tries_left in reversed(range(_MAX_TRIES)):
         try:
             return await _ask(client, case, plan, max_tokens)
         except ServiceError as error:
             if error.reason == "PROMPT_TOO_LONG":
                 return Answer("", problem=error.message)
             wait = error.retry_after_seconds
-            if wait is None or wait > _MOST_WAIT_SECONDS or not tries_left:
+            if wait is None or wait > _MAX_WAIT_SECONDS or not tries_left:
                 raise
             await asyncio.sleep(wait)
     raise AssertionError("the last try returns or raises")

@@ -1,4 +1,4 @@
-"""From messages of the service to the values that the rest of the house works with."""
+"""From messages of the service to the values that the rest of the program works with."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ from quorate.costs.run_learner import RunLearner
 from quorate.costs.saved import Json, Table, table
 from quorate.request import EnergyTier
 
-MOST_PLANS = 512
+MAX_PLANS = 512
 """Plans remembered; the one that ran last the longest ago is forgotten for a new one."""
 
-MOST_TASKS = 32
+MAX_TASKS = 32
 """Tasks remembered for a plan, by the same rule."""
 
 _ENOUGH_ANSWERS = 10
@@ -115,7 +115,7 @@ class CostModels:
         """Learns one run of the plan ``key``."""
         learner = self._learners.pop(key, None) or _Learner()
         learner.observe(run)
-        _put_last(self._learners, key, learner, MOST_PLANS)
+        _put_last(self._learners, key, learner, MAX_PLANS)
         self._changed.add(key)
         self._observations += 1
 
@@ -143,7 +143,7 @@ class CostModels:
         """
         learner = _Learner.restore(state)
         self._learners.pop(key, None)
-        _put_last(self._learners, key, learner, MOST_PLANS)
+        _put_last(self._learners, key, learner, MAX_PLANS)
         self._changed.add(key)
 
 
@@ -166,7 +166,7 @@ class _Learner:
         if run.task:
             lengths = self._tasks.pop(run.task, None) or LengthLearner()
             lengths.observe(shape.output_tokens, run.complete)
-            _put_last(self._tasks, run.task, lengths, MOST_TASKS)
+            _put_last(self._tasks, run.task, lengths, MAX_TASKS)
             share = self._cached.setdefault(run.task, CachedShare())
             share.observe(shape.prompt_tokens, shape.cached_tokens)
             self._cached = {
@@ -208,7 +208,7 @@ class _Learner:
         learner._chat_sizes = PromptSizeLearner.restore(table(state, "chat_sizes"))
         learner._lengths = LengthLearner.restore(table(state, "lengths"))
         tasks = table(state, "tasks")
-        for task in list(tasks)[-MOST_TASKS:]:
+        for task in list(tasks)[-MAX_TASKS:]:
             learner._tasks[task] = LengthLearner.restore(table(tasks, task))
         shares = table(state, "cached")
         learner._cached |= {

@@ -14,7 +14,7 @@ _DECAY = 0.985
 _WEIGHTS = tuple(_DECAY**age for age in range(_WINDOW))
 # Sums of weights may miss a quantile that they reach by a rounding error.
 _ROUNDING = 1e-12
-_MOST_TOKENS = 1e9
+_MAX_TOKENS = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class LengthLearner:
             output_tokens: Its length.
             complete: Whether it ended by itself, and was not cut off.
         """
-        if 0 <= output_tokens <= _MOST_TOKENS:
+        if 0 <= output_tokens <= _MAX_TOKENS:
             self._answers.append((float(output_tokens), not complete))
             self._model = None
 
@@ -104,7 +104,7 @@ class LengthLearner:
         Raises:
             ValueError: The state is not one of lengths.
         """
-        tokens = numbers(state, "tokens", _WINDOW, 0, _MOST_TOKENS)
+        tokens = numbers(state, "tokens", _WINDOW, 0, _MAX_TOKENS)
         cut_off = numbers(state, "cut_off", _WINDOW, 0, 1)
         if len(tokens) != len(cut_off):
             raise ValueError("tokens and cut_off are not of one length")

@@ -9,7 +9,7 @@ from quorate.costs.saved import Json, Table, number
 
 _TEMPLATE_TOKENS = 10.0
 _TOKENS_PER_BYTE = 0.25
-_MOST_BYTES = 1e12
+_MAX_BYTES = 1e12
 _SMOOTHING = 0.05
 # Until so many prompts were seen, each counts as much as every other.
 _FIRST_PROMPTS = 20.0
@@ -46,7 +46,7 @@ class PromptSizeLearner:
             prompt_bytes: Of its text, in UTF-8.
             tokens: Of the whole prompt, cached or not.
         """
-        if 0 <= prompt_bytes <= _MOST_BYTES and 0 < tokens <= _MOST_BYTES:
+        if 0 <= prompt_bytes <= _MAX_BYTES and 0 < tokens <= _MAX_BYTES:
             self._regression.observe((1.0, float(prompt_bytes)), float(tokens))
             self._model = None
 

@@ -17,7 +17,7 @@ from quorate.request import EnergyTier
 _RANK = {EnergyTier.UNAVAILABLE: 0, EnergyTier.ESTIMATED: 1, EnergyTier.MEASURED: 2}
 # A figure beyond these is a defect of whoever measured it, on any machine.
 _LEAST, _MOST = 1e-9, 1e12
-_MOST_TOKENS = 1e9
+_MAX_TOKENS = 1e9
 
 
 class RunLearner:
@@ -139,4 +139,4 @@ def _scaled(coefficients: tuple[float, ...], factor: float) -> tuple[float, ...]
 def _possible(shape: RunShape) -> bool:
     counts = (shape.prompt_tokens, shape.output_tokens, shape.cached_tokens)
     batch = shape.batch
-    return all(0 <= one <= _MOST_TOKENS for one in counts) and 1 <= batch <= _MOST_TOKENS
+    return all(0 <= one <= _MAX_TOKENS for one in counts) and 1 <= batch <= _MAX_TOKENS

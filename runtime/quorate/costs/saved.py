@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-_MOST_BYTES = 64 * 1024 * 1024
+_MAX_BYTES = 64 * 1024 * 1024
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Table: TypeAlias = Mapping[str, Json]
@@ -29,7 +29,7 @@ def read_file(path: Path) -> bytes | None:
     """
     try:
         with path.open("rb") as file:
-            return file.read(_MOST_BYTES + 1)
+            return file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
         return None
 
@@ -40,7 +40,7 @@ def parsed(raw: bytes) -> Table:
     Raises:
         ValueError: It is too large or not JSON, or holds no table.
     """
-    if len(raw) > _MOST_BYTES:
+    if len(raw) > _MAX_BYTES:
         raise ValueError("is too large")
     try:
         content = json.loads(raw)

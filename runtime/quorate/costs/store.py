@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from quorate.costs.cost_model import MOST_PLANS, CostModels
+from quorate.costs.cost_model import MAX_PLANS, CostModels
 from quorate.costs.saved import Json, Table, count, parsed, read_file, replace_file, table, text
 
 _VERSION = 1
@@ -101,7 +101,7 @@ class CostStore:
             # ``load`` has told of it; what cannot be read is replaced.
             older = {}
         others: dict[str, Json] = {key: dict(older[key]) for key in older if key not in mine}
-        kept = dict(list((others | mine).items())[-MOST_PLANS:])
+        kept = dict(list((others | mine).items())[-MAX_PLANS:])
         content = {"version": _VERSION, "machine": self._machine, "plans": kept}
         try:
             replace_file(self.path, json.dumps(content, allow_nan=False, separators=(",", ":")))

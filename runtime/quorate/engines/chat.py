@@ -101,7 +101,7 @@ class ChatEncoder:
         encode_run: Tokenises text in which nothing is special, as the model does after a special
             token.
         bos: Id put before every prompt, or None.
-        most_characters: A longer rendered chat is refused before it is tokenised: what a template
+        max_characters: A longer rendered chat is refused before it is tokenised: what a template
             writes need not have anything to do with how much it was given.
     """
 
@@ -111,14 +111,14 @@ class ChatEncoder:
         specials: Iterable[SpecialToken],
         encode_run: Callable[[str], list[int]],
         bos: int | None,
-        most_characters: int,
+        max_characters: int,
     ) -> None:
         self._template = template
         # Longest first, so that no special token hides inside another.
         self._specials = sorted(specials, key=lambda special: -len(special.text))
         self._encode_run = encode_run
         self._bos = bos
-        self._most_characters = most_characters
+        self._max_characters = max_characters
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """Renders and tokenises a chat, with exactly one BOS where the model wants one.
@@ -137,11 +137,11 @@ class ChatEncoder:
             for message in messages
         ]
         rendered = self._template.render(shielded)
-        if len(rendered) > self._most_characters:
+        if len(rendered) > self._max_characters:
             raise PromptTooLong(
                 "chat",
                 f"the model's template makes {len(rendered)} characters of it; "
-                f"{self._most_characters} is the most its context can hold",
+                f"{self._max_characters} is the most its context can hold",
             )
         tokens: list[int] = []
         for run in partition(rendered, self._specials):

@@ -16,7 +16,7 @@ from quorate.errors import Unavailable, WorkerLost
 from quorate.request import FailurePolicy, ModelUsage, Notice, NoticeKind
 from quorate.request.work import Work
 
-_MOST_REPLAYS = 3
+_MAX_REPLAYS = 3
 _Symbol = TypeVar("_Symbol")
 
 
@@ -116,7 +116,7 @@ class Ensemble(Generic[_Symbol]):
             Unavailable: A member will not come back.
         """
         may_replay = self.policy in (FailurePolicy.AUTO, FailurePolicy.REPLAY)
-        while may_replay and self._replays < _MOST_REPLAYS:
+        while may_replay and self._replays < _MAX_REPLAYS:
             self._replays += 1
             self.close()
             for member in self.members:

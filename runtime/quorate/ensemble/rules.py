@@ -83,7 +83,7 @@ def geometric(
 
 
 def majority(rows: Sequence[LogProbs], weights: Sequence[float], out: LogProbs) -> tuple[int, ...]:
-    """Each member votes with its weight for its own favourite token, the lowest id among equals.
+    """Each member votes with its weight for its most probable token, the lowest id among equals.
 
     The result holds the log of each token's share of the votes and -inf elsewhere. A tie goes to
     the token with the heaviest single voter, then to the earlier member's. The winner stands at

@@ -19,7 +19,7 @@ from quorate.ledger.schema import SUMS
 from quorate.ledger.spending import ChargeFilter, Dimension, SpendEvent, SpendFilter, SpendRow
 from quorate.request import EnergyTier
 
-MOST_PER_PAGE = 1000
+MAX_PER_PAGE = 1000
 _SCAN_PAGE = 200
 _TIERS_BY_RANK = (EnergyTier.UNAVAILABLE, EnergyTier.MEASURED, EnergyTier.ESTIMATED)
 _OF_CHARGES = {
@@ -64,7 +64,7 @@ class LedgerReader:
         """
         if page_size < 1:
             raise InvalidRequest("page_size", f"must be at least 1, not {page_size}")
-        size = min(page_size, MOST_PER_PAGE)
+        size = min(page_size, MAX_PER_PAGE)
         condition, values = _condition(asdict(chosen), _OF_CHARGES)
         if page_token:
             condition += " AND id < ?"

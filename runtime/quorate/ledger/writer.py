@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from quorate.errors import Internal, QuorateError, Unavailable
 
 _Result = TypeVar("_Result")
-_MOST_PER_TRANSACTION = 256
+_MAX_PER_TRANSACTION = 256
 
 
 @dataclass(slots=True)
@@ -99,7 +99,7 @@ class Writer:
         batch: list[_Pending] = []
         while pending is not None:
             batch.append(pending)
-            if len(batch) == _MOST_PER_TRANSACTION:
+            if len(batch) == _MAX_PER_TRANSACTION:
                 return batch, True
             try:
                 pending = self._queue.get_nowait()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from quorate.options import option
 
 SOURCES = ("auto", "rapl", "nvml", "zeus", "estimate", "off")
-_MOST_WATTS = 1_000_000.0
+_MAX_WATTS = 1_000_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,6 @@ class EnergySettings:
     """
 
     source: str = option("auto", choices=SOURCES)
-    tdp_watts: float = option(0.0, lowest=0, highest=_MOST_WATTS)
-    idle_watts: float = option(0.0, lowest=0, highest=_MOST_WATTS)
+    tdp_watts: float = option(0.0, lowest=0, highest=_MAX_WATTS)
+    idle_watts: float = option(0.0, lowest=0, highest=_MAX_WATTS)
     window_seconds: float = option(1.0, lowest=0.1, highest=30.0)

@@ -27,13 +27,13 @@ class TopCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """What one member wanted at one step, and how much it thought of what was chosen.
+    """What one member found most probable at one step, and what it gave the chosen token.
 
     Attributes:
         model: Id of the member.
-        piece: Bytes of the member's own favourite token; in a byte-exact vote as much as was
-            decided, and its own favourite from where it would have gone another way.
-        logprob: The member's log-prob of that favourite, in nats.
+        piece: Bytes of the member's own most probable token; in a byte-exact vote the word as far
+            as the member agreed, and its own most probable piece from where it did not.
+        logprob: The member's log-prob of that, in nats.
         weight: Its normalised weight in this step.
         chosen_logprob: The member's log-prob of the token that was chosen, in nats.
     """

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from quorate.costs.cost_model import (
-    MOST_PLANS,
-    MOST_TASKS,
+    MAX_PLANS,
+    MAX_TASKS,
     CostModel,
     CostModels,
     FinishedRun,
@@ -87,22 +87,22 @@ def test_tasks_have_lengths_of_their_own_once_there_are_ten() -> None:
 
 def test_plans_beyond_the_most_forget_the_one_that_ran_the_longest_ago() -> None:
     costs = CostModels()
-    for number in range(MOST_PLANS):
+    for number in range(MAX_PLANS):
         costs.observe(f"plan {number}", RUN)
     costs.observe("plan 0", RUN)
     costs.observe("one more", RUN)
     known = costs.snapshot()
-    assert len(known) == MOST_PLANS
+    assert len(known) == MAX_PLANS
     assert "plan 1" not in known
     assert known["plan 0"].run.samples == 2
 
 
 def test_tasks_beyond_the_most_are_forgotten_by_the_same_rule() -> None:
     costs = CostModels()
-    for number in range(MOST_TASKS + 1):
+    for number in range(MAX_TASKS + 1):
         costs.observe("single:a", FinishedRun(SHAPE, 100.0, task=f"task {number}"))
     tasks = costs.snapshot()["single:a"].task_lengths
-    assert len(tasks) == MOST_TASKS
+    assert len(tasks) == MAX_TASKS
     assert "task 0" not in tasks
 
 

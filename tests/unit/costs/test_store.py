@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from quorate.costs.cost_model import MOST_PLANS, CostModels, FinishedRun
+from quorate.costs.cost_model import MAX_PLANS, CostModels, FinishedRun
 from quorate.costs.prediction import RunShape
 from quorate.costs.store import CostStore
 
@@ -83,9 +83,9 @@ def test_of_two_that_save_the_same_plan_the_later_wins(store: CostStore) -> None
 
 def test_the_file_holds_no_more_plans_than_are_remembered(store: CostStore) -> None:
     save(store, learned("single:a", "single:b"))
-    save(store, learned(*(f"plan {number}" for number in range(MOST_PLANS - 1))))
+    save(store, learned(*(f"plan {number}" for number in range(MAX_PLANS - 1))))
     known = store.load(ours).costs.snapshot()
-    assert len(known) == MOST_PLANS
+    assert len(known) == MAX_PLANS
     assert "single:a" not in known
     assert "single:b" in known
 

@@ -29,7 +29,7 @@ def render(source: str, *contents: str) -> str:
 
 
 def encode(
-    source: str, *messages: Message, bos: int | None = None, most_characters: int = 1000
+    source: str, *messages: Message, bos: int | None = None, max_characters: int = 1000
 ) -> list[int | str]:
     """Tokens of a tokenizer in which every character is a token, shown as ids and text."""
     encoder = ChatEncoder(
@@ -37,7 +37,7 @@ def encode(
         SPECIALS,
         lambda run: [1000 + ord(c) for c in run],
         bos,
-        most_characters,
+        max_characters,
     )
     shown: list[int | str] = []
     for token in encoder.encode(messages):
@@ -129,11 +129,11 @@ def test_the_longest_special_wins_and_white_space_goes_where_a_special_says_so()
 
 def test_a_template_that_makes_more_than_the_context_holds_is_refused_before_tokenising():
     source = "{% for _ in range(101) %}x{% endfor %}"
-    assert encode(source, most_characters=101) == ["x" * 101]
+    assert encode(source, max_characters=101) == ["x" * 101]
     with pytest.raises(
         PromptTooLong, match=r"chat: .* makes 101 characters of it; 100 is the most"
     ):
-        encode(source, most_characters=100)
+        encode(source, max_characters=100)
 
 
 def test_a_refusal_is_short_and_can_be_sent_whatever_the_template_writes():

@@ -162,7 +162,7 @@ def test_a_scored_chunk_gives_what_feeding_step_by_step_gives(model):
 
 
 def test_as_many_rows_as_are_promised_come_out_of_one_call(stories):
-    assert stories.most_outputs == 32
+    assert stories.max_outputs == 32
     text = stories.encode(TextPrompt(STORIES_GREEDY[:200]))[:33]
     scores = np.full(32, math.nan, np.float32)
     stories.decode([Chunk(0, 0, text, None, text[1:], scores)])
@@ -182,7 +182,7 @@ def test_every_session_and_some_scored_tokens_have_rows(sessions, batch_tokens, 
     chunks = [Chunk(number, 0, [1], row(model)) for number in range(min(sessions, most))]
     model.decode(chunks)
     assert all(np.isfinite(chunk.output.max()) for chunk in chunks)
-    assert model.most_outputs == most
+    assert model.max_outputs == most
     model.close()
 
 

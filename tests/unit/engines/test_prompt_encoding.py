@@ -17,7 +17,7 @@ TEMPLATE = (
 )
 CONTEXT = 8
 # Eight tokens of at most three bytes.
-MOST_CHARACTERS = 24
+MAX_CHARACTERS = 24
 
 
 class LetterTokenizer:
@@ -111,9 +111,9 @@ def test_a_model_that_knows_no_bytes_refuses_everything():
 
 
 def test_the_longest_text_that_could_fit_is_tokenised():
-    fitting = "a" * MOST_CHARACTERS
-    assert len(encoder().encode(TextPrompt(fitting))) == MOST_CHARACTERS + 1
-    assert len(encoder().encode_continuation(fitting)) == MOST_CHARACTERS
+    fitting = "a" * MAX_CHARACTERS
+    assert len(encoder().encode(TextPrompt(fitting))) == MAX_CHARACTERS + 1
+    assert len(encoder().encode_continuation(fitting)) == MAX_CHARACTERS
 
 
 def test_a_text_that_cannot_fit_is_refused_before_it_is_tokenised():
@@ -122,7 +122,7 @@ def test_a_text_that_cannot_fit_is_refused_before_it_is_tokenised():
             raise AssertionError("a text that cannot fit was tokenised")
 
     untouched = encoder(Untouched())
-    long = "a" * (MOST_CHARACTERS + 1)
+    long = "a" * (MAX_CHARACTERS + 1)
     message = r"{}: 25 characters cannot fit the 8 tokens of the context; 24 is the most"
     for field, call in (
         ("prompt", lambda: untouched.encode(TextPrompt(long))),

@@ -360,7 +360,7 @@ def test_scored_texts_leave_every_other_feed_its_row(scoring: int, length: int) 
         session: step_by_step(prompt(session, length)) if session < scoring else None
         for session in range(8)
     }
-    assert max(model.outputs) <= model.most_outputs
+    assert max(model.outputs) <= model.max_outputs
 
 
 def test_a_score_never_comes_from_the_prefix_cache() -> None:

@@ -156,8 +156,8 @@ def test_a_scored_chunk_gets_the_log_prob_of_each_token_that_follows() -> None:
 
 def test_more_rows_than_one_call_computes_are_refused() -> None:
     model = scripted_model(sessions=2)
-    assert model.most_outputs == 8
-    assert scripted_model(sessions=9).most_outputs == 9
+    assert model.max_outputs == 8
+    assert scripted_model(sessions=9).max_outputs == 9
     tokens, scores = [9] * 8, np.empty(8, np.float32)
     with pytest.raises(ValueError, match="9 outputs where 8 are the most"):
         model.decode(

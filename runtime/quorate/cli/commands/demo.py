@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from quorate.cli.views.demo import DemoView
     from quorate.settings import Settings
 
-_MOST_BYTES = 200
+_MAX_BYTES = 200
 _NEXT = (
     ("ask yourself", 'quorate generate --votes "Which shelf is the KX-921 on?"'),
     ("serve them over gRPC", "quorate serve --demo"),
@@ -62,7 +62,7 @@ async def _play(settings: Settings, view: DemoView) -> None:
                         options={
                             "temperature": 0.0,
                             "seed": 1,
-                            "max_bytes": _MOST_BYTES,
+                            "max_bytes": _MAX_BYTES,
                             "votes": together,
                         },
                     )

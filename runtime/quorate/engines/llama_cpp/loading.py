@@ -100,7 +100,7 @@ def repacks(options: LlamaCppOptions) -> bool:
     return options.repack == "on"
 
 
-def most_outputs(options: LlamaCppOptions) -> int:
+def max_outputs(options: LlamaCppOptions) -> int:
     """Rows of logits of one decode call: one for each session, or a few for a scored text."""
     return max(options.sessions, min(SCORED_TOKENS, options.batch_tokens))
 
@@ -142,7 +142,7 @@ def open_context(
     # Rewinding needs what a sliding window would have dropped.
     params.swa_full = True
     # Buffers for a row of every token of a batch would cost 100 MB and more.
-    params.n_outputs_max = params.n_outputs_max_per_seq = most_outputs(options)
+    params.n_outputs_max = params.n_outputs_max_per_seq = max_outputs(options)
     params.n_threads = params.n_threads_batch = threads
     params.flash_attn_type = _FLASH_ATTENTION[options.flash_attention]
     params.type_k = _KV_TYPES[options.kv_type_k]

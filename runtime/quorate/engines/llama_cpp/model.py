@@ -20,7 +20,7 @@ from quorate.engines.llama_cpp.facts import gather_facts
 from quorate.engines.llama_cpp.loading import (
     interleaved_prefill_tokens,
     load_weights,
-    most_outputs,
+    max_outputs,
     open_context,
 )
 from quorate.engines.llama_cpp.log_softmax import LogSoftmax, NonFiniteLogits
@@ -93,7 +93,7 @@ class LlamaCppModel:
         self._prompts = PromptEncoder(
             tokenizer, _chat_template(weights), self._subject, self._facts.context_length
         )
-        self._most_outputs = most_outputs(options)
+        self._max_outputs = max_outputs(options)
         self._interleaved_prefill_tokens = interleaved_prefill_tokens(weights, options)
         self._scored_row: LogProbs = np.empty(len(self._vocabulary), np.float32)
 
@@ -118,9 +118,9 @@ class LlamaCppModel:
         return self._interleaved_prefill_tokens
 
     @property
-    def most_outputs(self) -> int:
+    def max_outputs(self) -> int:
         """Most rows of log-probs one decode call computes."""
-        return self._most_outputs
+        return self._max_outputs
 
     def encode(self, prompt: Prompt) -> list[int]:
         """Turns a prompt into tokens; see ``PromptEncoder.encode``."""

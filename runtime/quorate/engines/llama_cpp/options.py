@@ -17,7 +17,7 @@ SPLIT_MODES = ("none", "layer", "row")
 KV_TYPES = ("f32", "f16", "q8_0")
 REPACKING_MODES = ("auto", "on", "off")
 
-_MOST_SESSIONS = 256
+_MAX_SESSIONS = 256
 """llama.cpp's LLAMA_MAX_SEQ."""
 
 
@@ -49,7 +49,7 @@ class LlamaCppOptions:
     """
 
     context_length: int = option(0, lowest=0, highest=2**24)
-    sessions: int = option(32, lowest=1, highest=_MOST_SESSIONS)
+    sessions: int = option(32, lowest=1, highest=_MAX_SESSIONS)
     cells: int = option(0, lowest=0, highest=2**30)
     batch_tokens: int = option(512, lowest=1, highest=2**16)
     gpu_layers: int = option(-1, lowest=-1, highest=2**16)

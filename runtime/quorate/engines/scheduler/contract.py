@@ -106,7 +106,7 @@ class BatchModel(Protocol):
         ...
 
     @property
-    def most_outputs(self) -> int:
+    def max_outputs(self) -> int:
         """Most rows of log-probs one decode call computes; at least the sessions."""
         ...
 

@@ -301,7 +301,7 @@ class Scheduler:
         """Rows that the batch can still score; every other feed may want one of its own."""
         outstanding = itertools.chain(self._short.values(), self._long.values())
         others = sum(entry.scores is None for entry in outstanding) + len(self._generations)
-        return self._model.most_outputs - others - sum(len(chunk.targets) for _, chunk in batch)
+        return self._model.max_outputs - others - sum(len(chunk.targets) for _, chunk in batch)
 
     def _decode(self, chunks: list[Chunk]) -> None:
         count = sum([len(chunk.tokens) for chunk in chunks])

@@ -91,7 +91,7 @@ class ScriptedModel:
         return CPU_PREFILL_TOKENS
 
     @property
-    def most_outputs(self) -> int:
+    def max_outputs(self) -> int:
         """Enough for every session."""
         return max(self._options.sessions, _SCORED_TOKENS)
 
@@ -209,8 +209,8 @@ class ScriptedModel:
         if len({chunk.sequence for chunk in chunks}) < len(chunks):
             raise ValueError("two chunks of one sequence in one batch")
         wanted = sum(len(chunk.targets) + (chunk.output is not None) for chunk in chunks)
-        if wanted > self.most_outputs:
-            raise ValueError(f"{wanted} outputs where {self.most_outputs} are the most")
+        if wanted > self.max_outputs:
+            raise ValueError(f"{wanted} outputs where {self.max_outputs} are the most")
         count = sum(len(chunk.tokens) for chunk in chunks)
         if count > self.batch_tokens:
             raise ValueError(f"{count} tokens in a batch of {self.batch_tokens}")

@@ -100,7 +100,7 @@ class VllmModel:
         return CPU_PREFILL_TOKENS if self._loaded.plan.on_cpu else GPU_PREFILL_TOKENS
 
     @property
-    def most_outputs(self) -> int:
+    def max_outputs(self) -> int:
         """Most rows of log-probs one decode call computes."""
         return max(self._facts.sessions, _SCORED_TOKENS)
 

@@ -18,7 +18,7 @@ from quorate.ensemble.predictor import Ready, TopPiece
 
 # Once what was pruned weighs more than what is left, following the text anew is cheaper than being
 # wrong about it.
-_MOST_LOST = 0.5
+_MAX_LOST = 0.5
 HEALING_KV_TOKENS = 16
 """KV tokens kept back for healing, which feeds a few tokens at once."""
 
@@ -175,9 +175,9 @@ class BytePredictor:
 
     def feed(self, symbol: int) -> Awaitable[LogProbs]:
         """See ``Predictor``; ``symbol`` is a byte."""
-        return self._follow(symbol, _MOST_LOST)
+        return self._follow(symbol, _MAX_LOST)
 
-    def _follow(self, symbol: int, most_lost: float) -> Awaitable[LogProbs]:
+    def _follow(self, symbol: int, max_lost: float) -> Awaitable[LogProbs]:
         probability = float(self._probs[symbol])
         if probability <= 0:
             return _Later(self._heal, symbol)
@@ -186,7 +186,7 @@ class BytePredictor:
             hypotheses.prune(grown, self._pruning.epsilon, self._pruning.width)
         )
         lost = self._lost / SYMBOLS / probability + kept.dropped
-        if lost > most_lost:
+        if lost > max_lost:
             return _Later(self._heal, symbol)
         self._lost = lost
         self._dropped += kept.dropped
@@ -296,7 +296,7 @@ class BytePredictor:
             await self._commit(self._beam[0].context, bytes((symbol,)))
             return self._row
         # However much is pruned from a beam that has only just begun: it is all there is.
-        return await self._follow(symbol, most_lost=math.inf)
+        return await self._follow(symbol, max_lost=math.inf)
 
     async def _commit(self, context: Context, text: bytes) -> None:
         """Makes a context with the tokens of some more bytes the only hypothesis."""

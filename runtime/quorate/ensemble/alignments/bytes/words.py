@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 _JOINER = "\u200d"
-_MOST_BYTES = 32
+_MAX_BYTES = 32
 _WIDE = ("W", "F")
 
 
@@ -35,7 +35,7 @@ class WordCutter:
             return 0
         size, self._pending = len(self._pending), b""
         last, self._last = self._last, char
-        if not last or (_belongs(last, char) and self._size <= _MOST_BYTES):
+        if not last or (_belongs(last, char) and self._size <= _MAX_BYTES):
             return 0
         self._size = size
         return size
