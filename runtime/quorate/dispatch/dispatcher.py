@@ -1,4 +1,4 @@
-"""The way of one request: queue, plan, attempt, and another plan where that one fails."""
+"""The way of one request: plan, queue, attempt, and another plan where that one fails."""
 
 from __future__ import annotations
 
