@@ -131,8 +131,7 @@ class ChatEncoder:
         sentinel = _absent_character("".join((self._template.source, *texts)))
         shielded = [
             Message(
-                self._shield_role(message.role, sentinel),
-                self._shield(message.content, sentinel),
+                self._shield_role(message.role, sentinel), self._shield(message.content, sentinel)
             )
             for message in messages
         ]

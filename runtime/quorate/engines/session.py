@@ -83,11 +83,7 @@ class SessionBackend(Protocol):
         ...
 
     def generate(
-        self,
-        number: int,
-        tokens: Sequence[int],
-        options: EngineSampling,
-        session: EngineSession,
+        self, number: int, tokens: Sequence[int], options: EngineSampling, session: EngineSession
     ) -> None:
         """Feeds a session and has the engine sample what follows."""
         ...

@@ -49,11 +49,7 @@ class Sampler:
     """
 
     def __init__(
-        self,
-        options: SamplingOptions,
-        vocabulary_size: int,
-        seed: int,
-        prompt: Sequence[int] = (),
+        self, options: SamplingOptions, vocabulary_size: int, seed: int, prompt: Sequence[int] = ()
     ) -> None:
         validate_bias(options, vocabulary_size)
         temperature = _given(options.temperature, DEFAULT_TEMPERATURE)

@@ -44,10 +44,7 @@ def token_of(
 
 
 def votes(
-    members: Sequence[Member[Any]],
-    rows: Sequence[LogProbs],
-    weights: Sequence[float],
-    chosen: int,
+    members: Sequence[Member[Any]], rows: Sequence[LogProbs], weights: Sequence[float], chosen: int
 ) -> tuple[Vote, ...]:
     """What each member found most probable, in the order of the members.
 

@@ -168,9 +168,7 @@ class ConfidentWeights:
 
 
 def prompt_shares(
-    priors: Sequence[float],
-    bits_per_byte: Sequence[float],
-    temperature: float = PROMPT_TEMPERATURE,
+    priors: Sequence[float], bits_per_byte: Sequence[float], temperature: float = PROMPT_TEMPERATURE
 ) -> list[float]:
     """Shares by how well each member predicts the prompt: the prior times exp(-bits / temperature).
 

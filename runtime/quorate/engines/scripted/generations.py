@@ -36,10 +36,7 @@ class Generations:
     """
 
     def __init__(
-        self,
-        write: Callable[[Sequence[int], LogProbs], None],
-        size: int,
-        ending: Collection[int],
+        self, write: Callable[[Sequence[int], LogProbs], None], size: int, ending: Collection[int]
     ) -> None:
         self._write = write
         self._ending = ending

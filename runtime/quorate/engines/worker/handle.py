@@ -153,11 +153,7 @@ class WorkerHandle:
         self._transport.send(Score(number, tokens))
 
     def generate(
-        self,
-        number: int,
-        tokens: Sequence[int],
-        options: EngineSampling,
-        session: EngineSession,
+        self, number: int, tokens: Sequence[int], options: EngineSampling, session: EngineSession
     ) -> None:
         """See ``SessionBackend``."""
         self._table.expect(number, session)

@@ -128,10 +128,7 @@ class OwnIndex:
     """
 
     def compare(
-        self,
-        members: Sequence[Member[int]],
-        rows: Sequence[LogProbs],
-        given: int | None = None,
+        self, members: Sequence[Member[int]], rows: Sequence[LogProbs], given: int | None = None
     ) -> Sequence[LogProbs]:
         """See ``AlignmentStrategy``."""
         return rows

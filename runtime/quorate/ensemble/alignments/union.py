@@ -111,10 +111,7 @@ class UnionAlignment:
         return Transcript(stopping)
 
     def compare(
-        self,
-        members: Sequence[Member[bytes]],
-        rows: Sequence[LogProbs],
-        given: bytes | None = None,
+        self, members: Sequence[Member[bytes]], rows: Sequence[LogProbs], given: bytes | None = None
     ) -> Sequence[LogProbs]:
         """See ``AlignmentStrategy``."""
         vocabularies = [member.engine.vocabulary for member in members]

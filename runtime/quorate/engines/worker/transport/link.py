@@ -27,10 +27,7 @@ class WorkerLink:
     """
 
     def __init__(
-        self,
-        connection: socket.socket,
-        on_message: OnMessage,
-        on_unreadable: Callable[[str], None],
+        self, connection: socket.socket, on_message: OnMessage, on_unreadable: Callable[[str], None]
     ) -> None:
         """Starts to read; must be called on the event loop's thread.
 
