@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from quorate.metering.meter import Meter, Job
+from quorate.metering.meter import Job, Meter
 from quorate.request import EnergyTier
 from quorate.request.work import Work
 from support.simulated_counters import SimulatedCounter

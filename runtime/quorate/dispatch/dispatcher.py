@@ -185,7 +185,10 @@ class Dispatcher:
     async def _attempt(
         self, request: Request, decision: Decision, stopwatch: Stopwatch, lost: Notice | None
     ) -> AsyncGenerator[Event, None]:
-        """Answers with one plan, and settles what that took; ``lost`` tells of one tried before."""
+        """Answers with one plan, and settles what that took before the last event.
+
+        ``lost`` tells of a plan that was tried before.
+        """
         # The queue comes before budgets and ledger: who waits holds nothing that others could use.
         async with (
             self._admitted(decision),

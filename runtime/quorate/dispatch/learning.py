@@ -50,7 +50,7 @@ def learn(
 ) -> None:
     """Teaches the cost models what each vote of an attempt took, or its remote.
 
-    It ended with an answer; ``batch`` requests used its busiest model meanwhile, on average.
+    The attempt ended with an answer; ``batch`` requests, on average, used its busiest model.
     """
     if attempt.remote is not None:
         _learn_remote(costs, attempt, attempt.remote)

@@ -95,7 +95,7 @@ class Router:
         failed: frozenset[str] = frozenset(),
         elapsed_ms: float = 0.0,
     ) -> Decision:
-        """Chooses the plan of a request; see ``choose_plan`` and ``RoutingRequest``."""
+        """Chooses the plan of a request; see ``RoutingRequest``, and ``choose_plan`` for errors."""
         seed = request.sampling.seed
         asked = RoutingRequest(
             asked=request.plan,

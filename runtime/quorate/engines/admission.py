@@ -83,12 +83,7 @@ def required_kv_tokens(facts: ModelFacts, max_tokens: int, branches: int, model:
 
 
 class Admission:
-    """Grants reservations within an event loop.
-
-    Args:
-        sessions: How many slots there are.
-        kv_tokens: How many tokens the KV cache holds.
-    """
+    """Grants reservations within an event loop."""
 
     def __init__(self, sessions: int, kv_tokens: int) -> None:
         self._slots = list(range(sessions))

@@ -42,7 +42,7 @@ class Placement:
         self._models: dict[str, _Placed] = {}
 
     def add(self, model: str, wanted: int | None, move: Callable[[tuple[int, ...]], None]) -> None:
-        """Makes a model known, not loaded; see ``_Placed``. Dealt in the order of calls."""
+        """Makes a model known, not loaded, see ``_Placed``; cores are dealt in this order."""
         self._models[model] = _Placed(wanted, move)
 
     def enter(self, model: str) -> tuple[int, ...]:

@@ -28,8 +28,8 @@ _RETRY_SECONDS = {
 def resolve(plan: Plan, snapshot: Snapshot, seed: int, profile: str = "") -> Decision:
     """Fills in everything a plan left open and checks that it can run.
 
-    Weights are normalised, and members of weight zero left out. ``profile`` is the name of the one
-    it came from, or "".
+    Weights are normalised, and members of weight zero left out. ``profile`` names the profile that
+    the plan came from, or is "".
 
     Raises:
         NotFound: An unknown model.

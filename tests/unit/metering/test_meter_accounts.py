@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.metering.meter import Meter, Job
+from quorate.metering.meter import Job, Meter
 from quorate.metering.rapl import find_rapl
 from quorate.request import EnergyTier
 from quorate.request.work import Work

@@ -31,7 +31,6 @@ class Generations:
 
     Args:
         write: Writes the log-probs of the token after a context.
-        size: Tokens in the vocabulary.
         ending: Tokens of which any ends a generation.
     """
 
@@ -62,11 +61,7 @@ class Generations:
         self._running.pop(sequence, None)
 
     def step(self, sequences: Sequence[list[int]]) -> None:
-        """Has each read and sample.
-
-        Args:
-            sequences: The tokens of every sequence; what is read is appended.
-        """
+        """Has each read, which appends to the tokens of its sequence, and sample."""
         for sequence, generation in self._running.items():
             if generation.unread:
                 self._advances.append(self._advance(sequence, generation, sequences[sequence]))
