@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from quorate.metering.meter import CounterMeter, Job
+from quorate.metering.meter import Job, Meter
 from quorate.request import EnergyTier
 from quorate.request.work import Work
 from support.simulated_counters import SimulatedCounter
@@ -24,7 +24,7 @@ class Machine:
 
     def __post_init__(self) -> None:
         models = self.gpu_models
-        self.meter = CounterMeter(
+        self.meter = Meter(
             self.counters,
             lambda: dict(self.cpu_seconds),
             gpu_models=None if models is None else lambda: models,

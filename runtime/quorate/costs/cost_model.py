@@ -136,11 +136,7 @@ class CostModels:
         return {key: learner.state() for key, learner in self._learners.items()}
 
     def restore(self, key: str, state: Table) -> None:
-        """Takes over what was saved of one plan.
-
-        Raises:
-            ValueError: The state is not one of a plan.
-        """
+        """Takes over what was saved of one plan."""
         learner = _Learner.restore(state)
         self._learners.pop(key, None)
         _put_last(self._learners, key, learner, MAX_PLANS)

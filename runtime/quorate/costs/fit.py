@@ -75,11 +75,7 @@ class TrackedFit:
         }
 
     def restore(self, state: Table) -> None:
-        """Goes on from a saved state.
-
-        Raises:
-            ValueError: The state is not one of a fit of this size.
-        """
+        """Goes on from a saved state."""
         self._samples = count(state, "samples")
         self._regression.restore(table(state, "regression"))
         self._ratios.restore(table(state, "residuals"))

@@ -43,12 +43,7 @@ class LengthModel:
         return self.means[index] + (cap - self.lengths[index]) * self.surviving[index]
 
     def quantile(self, share: float, cap: float) -> float:
-        """The tokens that this share of answers do not exceed, at most ``cap``.
-
-        Args:
-            share: In (0, 1).
-            cap: Most tokens an answer may have.
-        """
+        """The tokens that this share of answers, in (0, 1), do not exceed; at most ``cap``."""
         index = bisect_left(self.reached, share - _ROUNDING)
         if index == len(self.lengths):
             return cap
@@ -74,12 +69,7 @@ class LengthLearner:
         self._model: LengthModel | None = LengthModel()
 
     def observe(self, output_tokens: float, complete: bool) -> None:
-        """Learns one answer; what cannot be a length is ignored.
-
-        Args:
-            output_tokens: Its length.
-            complete: Whether it ended by itself, and was not cut off.
-        """
+        """Learns one answer, complete or cut off; what cannot be a length is ignored."""
         if 0 <= output_tokens <= _MAX_TOKENS:
             self._answers.append((float(output_tokens), not complete))
             self._model = None
@@ -99,11 +89,7 @@ class LengthLearner:
 
     @classmethod
     def restore(cls, state: Table) -> LengthLearner:
-        """A learner that goes on from a saved state.
-
-        Raises:
-            ValueError: The state is not one of lengths.
-        """
+        """A learner that goes on from a saved state."""
         tokens = numbers(state, "tokens", _WINDOW, 0, _MAX_TOKENS)
         cut_off = numbers(state, "cut_off", _WINDOW, 0, 1)
         if len(tokens) != len(cut_off):

@@ -21,7 +21,6 @@ class Machine:
     equal fingerprints, and a fingerprint does not tell which of them it is from.
 
     Attributes:
-        cpu: Its model name.
         cores: That this process may run on.
         memory_class: 2 · log2 of the memory in GiB, rounded: steps of 41 %, since a kernel
             reserves a little more or less with every boot. None where it is not known.
@@ -41,11 +40,7 @@ class Machine:
 
 
 def this_machine(proc: Path = Path("/proc")) -> Machine:
-    """Reads what this machine is; runs no programs.
-
-    Args:
-        proc: Where the kernel's process file system is.
-    """
+    """Reads what this machine is in its process file system; runs no programs."""
     return Machine(
         cpu=_cpu(_read(proc / "cpuinfo")),
         cores=_cores(),

@@ -40,12 +40,7 @@ class PromptSizeLearner:
         self._model: PromptSizeModel | None = PromptSizeModel()
 
     def observe(self, prompt_bytes: float, tokens: float) -> None:
-        """Learns one prompt; figures that cannot be true are ignored.
-
-        Args:
-            prompt_bytes: Of its text, in UTF-8.
-            tokens: Of the whole prompt, cached or not.
-        """
+        """Learns one: its bytes in UTF-8, all its tokens. What cannot be true is ignored."""
         if 0 <= prompt_bytes <= _MAX_BYTES and 0 < tokens <= _MAX_BYTES:
             self._regression.observe((1.0, float(prompt_bytes)), float(tokens))
             self._model = None
@@ -63,11 +58,7 @@ class PromptSizeLearner:
 
     @classmethod
     def restore(cls, state: Table) -> PromptSizeLearner:
-        """A learner that goes on from a saved state.
-
-        Raises:
-            ValueError: The state is not one of prompt sizes.
-        """
+        """A learner that goes on from a saved state."""
         learner = cls()
         learner._regression.restore(state)
         learner._model = None
@@ -104,9 +95,5 @@ class CachedShare:
 
     @classmethod
     def restore(cls, state: Table) -> CachedShare:
-        """Goes on from a saved state.
-
-        Raises:
-            ValueError: The state is not one of a share.
-        """
+        """Goes on from a saved state."""
         return cls(number(state, "mean", 0.0, 1.0), number(state, "prompts", 0.0, _FIRST_PROMPTS))

@@ -70,11 +70,7 @@ class RelativeRegression:
         return tuple(float(one) for one in found)
 
     def predict(self, features: Sequence[float]) -> float:
-        """The target expected for these features.
-
-        Args:
-            features: As many as the prior has coefficients.
-        """
+        """The target expected for as many features as the prior has coefficients."""
         return self._scale * float(np.dot(self._prior * features, self._solved()))
 
     def observe(self, features: Sequence[float], target: float) -> None:
@@ -117,11 +113,7 @@ class RelativeRegression:
         }
 
     def restore(self, state: Table) -> None:
-        """Goes on from a saved state.
-
-        Raises:
-            ValueError: The state is not one of a regression of this size.
-        """
+        """Goes on from a saved state."""
         size = len(self._prior)
         scale = number(state, "scale", lowest=1e-100, highest=1e100)
         flat = numbers(state, "information", size * size, -1e100, 1e100)

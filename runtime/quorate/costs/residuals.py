@@ -85,11 +85,7 @@ class RatioWindow:
         return {"ratios": list(self._ratios)}
 
     def restore(self, state: Table) -> None:
-        """Goes on from a saved state.
-
-        Raises:
-            ValueError: The state is not one of ratios.
-        """
+        """Goes on from a saved state."""
         self._ratios = deque(
             numbers(state, "ratios", _WINDOW, lowest=1e-100, highest=1e100), maxlen=_WINDOW
         )
@@ -145,11 +141,7 @@ class ChangeDetector:
         return {"centre": self._centre, "spread": self._spread}
 
     def restore(self, state: Table) -> None:
-        """Goes on from a saved state.
-
-        Raises:
-            ValueError: The state is not one of a detector.
-        """
+        """Goes on from a saved state."""
         self._centre = number(state, "centre", -1e3, 1e3)
         self._spread = number(state, "spread", 0.0, 1e3)
 

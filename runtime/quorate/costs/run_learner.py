@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from quorate.costs.fit import TrackedFit
-from quorate.costs.prediction import (
-    ENERGY_PRIOR,
-    TIME_PRIOR,
-    EnergyModel,
-    RunModel,
-    RunShape,
-)
+from quorate.costs.prediction import ENERGY_PRIOR, TIME_PRIOR, EnergyModel, RunModel, RunShape
 from quorate.costs.residuals import RatioWindow
 from quorate.costs.saved import Json, Table, table, text
 from quorate.request import EnergyTier
@@ -42,15 +36,7 @@ class RunLearner:
         joules: float | None = None,
         tier: EnergyTier = EnergyTier.UNAVAILABLE,
     ) -> None:
-        """Learns one run. Figures that cannot be true are ignored, each for itself.
-
-        Args:
-            shape: Of the run.
-            duration_ms: From its start on the engine to its end.
-            first_token_ms: From its start to its first token; None where there was none.
-            joules: None where it is not known.
-            tier: How ``joules`` was come by.
-        """
+        """Learns one run, see ``FinishedRun``; ignores each figure that cannot be true."""
         if not _possible(shape):
             return
         if _LEAST <= duration_ms <= _MOST:
@@ -75,11 +61,7 @@ class RunLearner:
 
     @classmethod
     def restore(cls, state: Table) -> RunLearner:
-        """A learner that goes on from a saved state.
-
-        Raises:
-            ValueError: The state is not one of a learner.
-        """
+        """A learner that goes on from a saved state."""
         learner = cls()
         learner._time.restore(table(state, "time"))
         learner._first_token.restore(table(state, "first_token"))

@@ -1,6 +1,8 @@
 """JSON files that keep what was learned: replaced as a whole, read with distrust.
 
 It stands in the lowest room that learns; ``calibration`` above keeps its findings the same way.
+Whatever reads a field raises ``ValueError`` where that is missing, something else or out of range;
+so does every ``restore`` of what was learned.
 """
 
 from __future__ import annotations
@@ -80,11 +82,7 @@ def replace_file(path: Path, content: str) -> None:
 
 
 def table(fields: Table, name: str) -> Table:
-    """A field that is a table.
-
-    Raises:
-        ValueError: It is missing or something else.
-    """
+    """A field that is a table."""
     value = fields.get(name)
     if not isinstance(value, dict):
         raise ValueError(f"{name} is not a table")
@@ -92,11 +90,7 @@ def table(fields: Table, name: str) -> Table:
 
 
 def text(fields: Table, name: str) -> str:
-    """A field that is a text.
-
-    Raises:
-        ValueError: It is missing or something else.
-    """
+    """A field that is a text."""
     value = fields.get(name)
     if not isinstance(value, str):
         raise ValueError(f"{name} is not a text")
@@ -104,20 +98,12 @@ def text(fields: Table, name: str) -> str:
 
 
 def number(fields: Table, name: str, lowest: float = -math.inf, highest: float = math.inf) -> float:
-    """A field that is a finite number within limits.
-
-    Raises:
-        ValueError: It is missing, something else or out of range.
-    """
+    """A field that is a finite number within limits."""
     return _number(fields.get(name), name, lowest, highest)
 
 
 def count(fields: Table, name: str) -> int:
-    """A field that is a whole number, at least 0.
-
-    Raises:
-        ValueError: It is missing, something else or negative.
-    """
+    """A field that is a whole number, at least 0."""
     value = fields.get(name)
     if type(value) is not int or value < 0:
         raise ValueError(f"{name} is not a count")
@@ -125,24 +111,9 @@ def count(fields: Table, name: str) -> int:
 
 
 def numbers(
-    fields: Table,
-    name: str,
-    longest: int,
-    lowest: float = -math.inf,
-    highest: float = math.inf,
+    fields: Table, name: str, longest: int, lowest: float = -math.inf, highest: float = math.inf
 ) -> list[float]:
-    """A field that is a list of finite numbers within limits.
-
-    Args:
-        fields: The table.
-        name: Of the field.
-        longest: Most numbers it may have.
-        lowest: Least number allowed.
-        highest: Greatest number allowed.
-
-    Raises:
-        ValueError: It is missing, something else, too long, or holds what it may not.
-    """
+    """A field that is a list of at most ``longest`` finite numbers within limits."""
     value = fields.get(name)
     if not isinstance(value, list) or len(value) > longest:
         raise ValueError(f"{name} is not a list of up to {longest} numbers")

@@ -37,16 +37,7 @@ async def run_vote(
     attempt: Attempt,
     max_tokens: int,
 ) -> AsyncGenerator[Part, None]:
-    """Runs one vote of an attempt and notes in it what it took.
-
-    Args:
-        decision: The vote.
-        fleet: The models.
-        request: What is asked.
-        response: What each step shows.
-        attempt: It belongs to.
-        max_tokens: Most tokens of the answer.
-    """
+    """Runs one vote of an attempt and notes in it what it took; ``response`` is what steps show."""
     started_at = time.perf_counter()
     async with open_ensemble(fleet, request.prompt, decision, max_tokens) as ensemble:
         run = Run(decision, ensemble, started_at, ensemble.waited_seconds)
@@ -67,14 +58,7 @@ async def run_vote(
 async def ask_remote(
     remote: Remote, request: Request, call: RemoteCall, stopwatch: Stopwatch, max_tokens: int
 ) -> AsyncGenerator[Part, None]:
-    """Answers with a remote API.
-
-    Args:
-        remote: The remote.
-        request: What is asked.
-        call: Notes what the remote was asked for and gave.
-        stopwatch: Runs since the request arrived.
-        max_tokens: Most tokens of the answer.
+    """Answers with a remote API, and notes in ``call`` what it was asked for and gave.
 
     Raises:
         RemoteFailed: It failed; after a piece was given, too.

@@ -96,15 +96,11 @@ class Attempt:
         request: The request; its id is settled.
         started_at: UTC epoch seconds.
         stopwatch: Runs since the request arrived.
-        hold: What the budgets hold for it.
-        price: What its remote charges.
         reserved_joules: Energy that is held for it; None holds none.
-        remote: The remote that answers it.
         cold_start: Whether nobody knew what energy it takes, where joules are limited.
         reservation: What stands in the ledger of it; None where that keeps nothing.
         job: Meters it, from when it begins.
         span: Counts it among the requests that use its models, likewise.
-        runs: Its votes so far.
         generated_tokens: Tokens of the answer so far; of a remote its own count is used.
         closed: Whether it is settled.
     """
@@ -156,12 +152,9 @@ class Attempt:
         return self.runs[-1].reason if self.runs else None
 
     def joules(self, energies: Mapping[str, Energy]) -> float | None:
-        """What counts as spent of a budget's joules.
+        """What counts as spent of a budget's joules, by the energy of each model.
 
         Where the energy of some model is not known it counts at least what was held for all.
-
-        Args:
-            energies: Energy by model, as the meter tells.
         """
         known = [energy.joules for energy in energies.values() if energy.joules is not None]
         if not known:
@@ -170,11 +163,7 @@ class Attempt:
         return max(sum(known), least)
 
     def usage(self, energies: Mapping[str, Energy]) -> Usage:
-        """What it took.
-
-        Args:
-            energies: Energy by model, as the meter tells.
-        """
+        """What it took, with the energy of each model."""
         generated_tokens = self.generated_tokens
         if self.remote is not None:
             generated_tokens = self.remote.generated_tokens
@@ -184,12 +173,8 @@ class Attempt:
                 replace(usage, energy=energies.get(usage.model, Energy()))
                 for usage in _by_model(self.runs)
             ]
-        return total_usage(
-            models,
-            generated_tokens,
-            self.stopwatch.time_to_first_token_ms,
-            self.stopwatch.duration_ms,
-        )
+        first_ms, duration_ms = self.stopwatch.time_to_first_token_ms, self.stopwatch.duration_ms
+        return total_usage(models, generated_tokens, first_ms, duration_ms)
 
     def usd(self) -> Decimal | None:
         """What it cost; None where nobody charges.

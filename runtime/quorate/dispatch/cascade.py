@@ -59,8 +59,8 @@ class _StageAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cascade:
-    """What all stages of one answer share."""
+class Cascade:
+    """One answer by a cascade."""
 
     fleet: Fleet
     request: Request
@@ -69,7 +69,30 @@ class _Cascade:
     confidences: ConfidenceTable
 
     async def answer(self) -> AsyncGenerator[Part, None]:
-        """Runs stage after stage; see ``cascade``. Each stage that has sessions begins anew."""
+        """Answers with the first stage that is sure enough, or with the last.
+
+        What may be replaced is held back, unless the plan says to stream it early. A stage that
+        fails is followed by the next; where the last one fails before it said anything, the surest
+        answer so far is kept. Where no stage begins at all, nothing is given, so that another plan
+        may answer.
+
+        Raises:
+            QuorateError: What the last stage raises, and there is no answer to fall back on.
+        """
+        begun = False
+        untold: list[Part] = []
+        async with aclosing(self._stages()) as parts:
+            async for part in parts:
+                if not isinstance(part, Started):
+                    untold.append(part)
+                elif not begun:
+                    begun = True
+                    yield part
+                while begun and untold:
+                    yield untold.pop(0)
+
+    async def _stages(self) -> AsyncGenerator[Part, None]:
+        """Runs stage after stage; each one that has sessions begins anew."""
         route = self.attempt.decision.route
         kept: _StageAnswer | None = None
         for stage, following in pairwise(route.stages):
@@ -125,36 +148,6 @@ class _Cascade:
 
     def _run(self, decision: Decision, response: ResponseOptions) -> AsyncGenerator[Part, None]:
         return run_vote(decision, self.fleet, self.request, response, self.attempt, self.max_tokens)
-
-
-async def cascade(
-    fleet: Fleet,
-    request: Request,
-    attempt: Attempt,
-    max_tokens: int,
-    confidences: ConfidenceTable,
-) -> AsyncGenerator[Part, None]:
-    """Answers with the first stage that is sure enough, or with the last.
-
-    What may be replaced is held back, unless the plan says to stream it early. A stage that fails
-    is followed by the next; where the last one fails before it said anything, the surest answer so
-    far is kept. Where no stage begins at all, nothing is given, so that another plan may answer.
-
-    Raises:
-        QuorateError: What the last stage raises, and there is no answer to fall back on.
-    """
-    begun = False
-    untold: list[Part] = []
-    answer = _Cascade(fleet, request, attempt, max_tokens, confidences).answer()
-    async with aclosing(answer) as parts:
-        async for part in parts:
-            if not isinstance(part, Started):
-                untold.append(part)
-            elif not begun:
-                begun = True
-                yield part
-            while begun and untold:
-                yield untold.pop(0)
 
 
 def _kept(held: _StageAnswer, problem: str) -> Notice:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from decimal import Decimal
 from typing import Any
 
 from quorate.dispatch.attempt import Attempt
@@ -51,16 +50,7 @@ def charge(
     finished_at: float,
     prompt_text: str,
 ) -> Charge:
-    """The row of an attempt that ended.
-
-    Args:
-        before: What was written down before it.
-        attempt: The attempt, over.
-        usage: What it took.
-        outcome: How it ended, such as ``finished``.
-        finished_at: UTC epoch seconds.
-        prompt_text: The prompt; the ledger keeps it only where it is asked to.
-    """
+    """The row of an attempt that ended, at a time in UTC epoch seconds."""
     energy = total_energy([model.energy for model in usage.models])
     return Charge(
         **before.entry(),
@@ -88,10 +78,8 @@ def plan_json(decision: Decision) -> str:
     if route.remote:
         return _json({"remote": route.remote})
     if route.stages:
-        stages = [
-            {**_vote(stage.decision), "confidence": stage.confidence} for stage in route.stages
-        ]
-        return _json({"stages": stages})
+        told = [{**_vote(one.decision), "confidence": one.confidence} for one in route.stages]
+        return _json({"stages": told})
     return _json(_vote(decision))
 
 
@@ -148,7 +136,6 @@ def _time_per_token_ms(usage: Usage) -> float | None:
 
 
 def _part(usage: ModelUsage) -> ModelCharge:
-    usd: Decimal | None = None if usage.usd is None else from_float(usage.usd)
     return ModelCharge(
         model=usage.model,
         prompt_tokens=usage.prompt_tokens,
@@ -157,5 +144,5 @@ def _part(usage: ModelUsage) -> ModelCharge:
         busy_ms=usage.busy_ms,
         joules=usage.energy.joules,
         tier=usage.energy.tier,
-        usd=usd,
+        usd=None if usage.usd is None else from_float(usage.usd),
     )

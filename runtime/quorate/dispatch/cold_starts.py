@@ -18,9 +18,6 @@ class ColdStarts:
 
     A first run whose answer is read slowly holds the others up for a minute at most; then one more
     of them goes ahead.
-
-    Args:
-        patience_seconds: How long one waits for another.
     """
 
     def __init__(self, patience_seconds: float = _PATIENCE_SECONDS) -> None:
@@ -45,13 +42,7 @@ class ColdStarts:
         return self._dearest.get(plan)
 
     def end(self, plan: str, joules: float | None, *, answered: bool) -> None:
-        """A run is over; who waits for it goes on.
-
-        Args:
-            plan: Its plan.
-            joules: What it took, where that is known.
-            answered: Whether it gave a whole answer; one that did not tells little.
-        """
+        """A run is over; who waits for it goes on. One without a whole answer tells little."""
         running = self._running.pop(plan, None)
         if running is not None:
             running.set()

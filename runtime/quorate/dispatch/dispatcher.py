@@ -11,20 +11,14 @@ from dataclasses import replace
 from quorate.dispatch.admission_queue import AdmissionQueue
 from quorate.dispatch.answers import Part, Started, ask_remote, run_vote
 from quorate.dispatch.attempt import Attempt
-from quorate.dispatch.cascade import cascade
+from quorate.dispatch.cascade import Cascade
 from quorate.dispatch.recorder import CANCELLED, FAILED, AttemptRecorder
 from quorate.dispatch.router import Knowledge, Router, no_price
 from quorate.dispatch.scores import score_run
 from quorate.dispatch.settings import DispatchSettings
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.ensemble.sampling_options import validate, validate_for_bytes
-from quorate.errors import (
-    ModelUnusable,
-    Overloaded,
-    PromptTooLong,
-    QuorateError,
-    Unavailable,
-)
+from quorate.errors import ModelUnusable, Overloaded, PromptTooLong, QuorateError, Unavailable
 from quorate.fleet.fleet import Fleet
 from quorate.ledger.prices import Price
 from quorate.remotes.remote import Remote
@@ -55,13 +49,9 @@ class Dispatcher:
     """Runs requests over the models of a fleet, and over remotes where nothing local will do.
 
     Args:
-        fleet: The models.
-        settings: Limits of admission.
         profiles: Named plans of the configuration.
         default_profile: The plan of requests that name none, or "".
         recorder: Meters, budgets and ledger; by default nothing is limited and nothing is kept.
-        routing: How plans are chosen.
-        remotes: Remote APIs by name.
         price: What a remote charges now, by its name; None where nobody knows.
         knowledge: What calibration found out.
     """
@@ -197,11 +187,7 @@ class Dispatcher:
     ) -> AsyncGenerator[Event, None]:
         """Answers with one plan, and settles what that took before the last event.
 
-        Args:
-            request: The request.
-            decision: The plan.
-            stopwatch: Runs since the request arrived.
-            lost: Tells of a plan that was tried before.
+        ``lost`` tells of a plan that was tried before.
         """
         # The queue comes before budgets and ledger: who waits holds nothing that others could use.
         async with (
@@ -228,7 +214,7 @@ class Dispatcher:
             return ask_remote(remote, request, attempt.remote, attempt.stopwatch, max_tokens)
         if decision.route.kind is PlanKind.CASCADE:
             confidence = self._router.knowledge.confidence
-            return cascade(self._fleet, request, attempt, max_tokens, confidence)
+            return Cascade(self._fleet, request, attempt, max_tokens, confidence).answer()
         return run_vote(decision, self._fleet, request, request.response, attempt, max_tokens)
 
     @asynccontextmanager

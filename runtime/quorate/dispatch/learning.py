@@ -50,11 +50,7 @@ def learn(
 ) -> None:
     """Teaches the cost models what each vote of an attempt took, or its remote.
 
-    Args:
-        costs: Learn.
-        attempt: It ended with an answer.
-        batch: Requests that used its busiest model meanwhile, on average.
-        energies: Its energy by model.
+    The attempt ended with an answer; ``batch`` requests, on average, used its busiest model.
     """
     if attempt.remote is not None:
         _learn_remote(costs, attempt, attempt.remote)
@@ -66,11 +62,7 @@ def learn(
 
 
 def _learn_run(
-    costs: CostModels,
-    attempt: Attempt,
-    run: Run,
-    batch: float,
-    energies: Mapping[str, Energy],
+    costs: CostModels, attempt: Attempt, run: Run, batch: float, energies: Mapping[str, Energy]
 ) -> None:
     if run.ended_at is None or run.reason is None:
         return
@@ -79,6 +71,7 @@ def _learn_run(
         return
     usages = run.ensemble.usage()
     longest = max(usages, key=lambda usage: usage.prompt_tokens)
+    cached = longest.cached_prompt_tokens
     energy = total_energy([energies.get(usage.model, Energy()) for usage in usages])
     first = None
     if run.first_token_at is not None:
@@ -86,12 +79,7 @@ def _learn_run(
     costs.observe(
         vote_key(run.decision),
         FinishedRun(
-            shape=RunShape(
-                longest.prompt_tokens - longest.cached_prompt_tokens,
-                run.length,
-                batch,
-                longest.cached_prompt_tokens,
-            ),
+            shape=RunShape(longest.prompt_tokens - cached, run.length, batch, cached),
             duration_ms=seconds * 1000.0,
             first_token_ms=first,
             joules=energy.joules,

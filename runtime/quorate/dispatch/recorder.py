@@ -24,7 +24,7 @@ from quorate.ledger.ledger import Ledger
 from quorate.ledger.money import from_float
 from quorate.ledger.prices import Price
 from quorate.ledger.settings import BudgetSettings
-from quorate.metering.meter import AbsentMeter, Meter
+from quorate.metering.meter import Meter
 from quorate.request import Decision, Forecast, Request, ScoreRequest, Usage
 
 FINISHED = "finished"
@@ -50,7 +50,6 @@ class AttemptRecorder:
         budgets: Windows that nobody may overspend; None limits nothing.
         ledger: Keeps what was spent; None keeps nothing.
         meter: Knows the energy; None knows none.
-        costs: Learn what plans take.
         policy_version: Of the routing, for the ledger.
         clock: UTC epoch seconds.
     """
@@ -66,7 +65,7 @@ class AttemptRecorder:
     ) -> None:
         self.budgets = budgets or Budgets(BudgetSettings())
         self.ledger = ledger
-        self.meter: Meter = meter or AbsentMeter()
+        self.meter = meter or Meter()
         self.costs = costs or CostModels()
         self.activity = Activity()
         self.escalations = Escalations()
@@ -82,13 +81,7 @@ class AttemptRecorder:
         stopwatch: Stopwatch,
         price: Price | None = None,
     ) -> Attempt:
-        """Records an attempt, before anything is spent on it.
-
-        Args:
-            request: The request, with an id.
-            decision: The plan that shall run.
-            stopwatch: Runs since the request arrived.
-            price: What the plan's remote charges.
+        """Records an attempt at a request that has an id, before anything is spent on it.
 
         Raises:
             BudgetSpent: What it may take does not fit a window.
@@ -130,11 +123,7 @@ class AttemptRecorder:
         return attempt
 
     async def settle(self, attempt: Attempt, outcome: str = FINISHED) -> Usage:
-        """Settles an attempt whose answer is complete; returns when the ledger has it.
-
-        Returns:
-            What it took, energy and money included.
-        """
+        """Settles a complete answer; returns what it took once the ledger has it."""
         usage = self._close(attempt, outcome)
         await self._write(self._charge(attempt, usage, outcome))
         return usage

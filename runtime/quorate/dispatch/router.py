@@ -55,18 +55,10 @@ def no_price(remote: str) -> None:
 
 
 class Router:
-    """Takes the snapshots that decisions rest on.
+    """Takes the snapshots that decisions rest on; see ``Dispatcher`` for what else it is given.
 
     Args:
-        fleet: The models.
-        queue: Where requests wait for their turn.
         recorder: Knows what plans took, and what is left of the budgets.
-        settings: How plans are chosen.
-        profiles: Named plans of the configuration.
-        default_profile: The plan of requests that name none, or "".
-        remotes: Remote APIs by name.
-        price: What a remote charges now, by its name; None where nobody knows.
-        knowledge: What calibration found out.
         draw: A number drawn evenly from [0, 1).
     """
 
@@ -103,14 +95,7 @@ class Router:
         failed: frozenset[str] = frozenset(),
         elapsed_ms: float = 0.0,
     ) -> Decision:
-        """Chooses the plan of a request; see ``routing.choose.choose_plan`` for what it raises.
-
-        Args:
-            request: The request.
-            max_tokens: Most tokens of its answer.
-            failed: Candidates that were tried for it and failed.
-            elapsed_ms: Time since it arrived.
-        """
+        """Chooses the plan of a request; see ``RoutingRequest``, and ``choose_plan`` for errors."""
         seed = request.sampling.seed
         asked = RoutingRequest(
             asked=request.plan,

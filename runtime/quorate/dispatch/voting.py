@@ -42,17 +42,10 @@ def steps(
     response: ResponseOptions,
     max_tokens: int,
 ) -> AsyncGenerator[Step, None]:
-    """Decodes an answer; see ``ensemble.decode.decode`` for what it yields and raises.
+    """Decodes an answer of an ensemble that is open and not started; see ``decode``.
 
     One member that is asked for nothing but its text generates by itself, where its engine can; see
     ``ensemble.plain_generation``.
-
-    Args:
-        ensemble: Open, not started.
-        decision: The plan.
-        request: What is asked.
-        response: What each step shows.
-        max_tokens: The most tokens of the answer.
     """
     params = _params(ensemble, decision, request, response, max_tokens)
     predictor = plain_generation.lone_predictor(ensemble, request.sampling, response)

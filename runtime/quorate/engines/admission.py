@@ -69,8 +69,7 @@ def required_kv_tokens(facts: ModelFacts, max_tokens: int, branches: int, model:
         raise PromptTooLong("prompt", problem)
     if branches >= facts.sessions:
         raise UnsupportedPlan(
-            f"model {model}",
-            f"{branches} branches need more sessions than its {facts.sessions}",
+            f"model {model}", f"{branches} branches need more sessions than its {facts.sessions}"
         )
     kv_tokens = max_tokens if facts.shares_kv else max_tokens * (1 + branches)
     if branches and kv_tokens > facts.kv_tokens:
@@ -84,12 +83,7 @@ def required_kv_tokens(facts: ModelFacts, max_tokens: int, branches: int, model:
 
 
 class Admission:
-    """Grants reservations within an event loop.
-
-    Args:
-        sessions: How many slots there are.
-        kv_tokens: How many tokens the KV cache holds.
-    """
+    """Grants reservations within an event loop."""
 
     def __init__(self, sessions: int, kv_tokens: int) -> None:
         self._slots = list(range(sessions))

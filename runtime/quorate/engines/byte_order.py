@@ -21,7 +21,6 @@ class Prefix:
     """Some bytes, and the tokens that begin with them; a node of the vocabulary's trie.
 
     Attributes:
-        text: The bytes.
         low: Rank of the first token that begins with them.
         longer: Rank of the first token that has more bytes; those before it have exactly these.
         high: Rank after the last token.

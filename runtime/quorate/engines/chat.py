@@ -36,7 +36,6 @@ class SpecialToken:
     """A token that only a template may write.
 
     Attributes:
-        token: Its id.
         text: How templates write it.
         strips_left: White space before it disappears.
         strips_right: White space after it disappears.
@@ -52,9 +51,7 @@ class ChatTemplate:
     """A compiled template.
 
     Args:
-        source: The template.
         special_texts: Variables such as ``bos_token``.
-        subject: The model, for messages.
 
     Raises:
         UnsupportedPlan: The template itself is broken.
@@ -96,7 +93,6 @@ class ChatEncoder:
     """Turns chats into tokens.
 
     Args:
-        template: The model's template.
         specials: The tokens that user text must not be able to write.
         encode_run: Tokenises text in which nothing is special, as the model does after a special
             token.
@@ -131,8 +127,7 @@ class ChatEncoder:
         sentinel = _absent_character("".join((self._template.source, *texts)))
         shielded = [
             Message(
-                self._shield_role(message.role, sentinel),
-                self._shield(message.content, sentinel),
+                self._shield_role(message.role, sentinel), self._shield(message.content, sentinel)
             )
             for message in messages
         ]
@@ -185,11 +180,7 @@ def partition(text: str, specials: Sequence[SpecialToken]) -> list[Run]:
     """Divides rendered text into special tokens and the runs of text between them.
 
     The order is llama.cpp's (``tokenizer_st_partition``): one special token after the other, the
-    longest first, over all that is still text. Empty runs are left out.
-
-    Args:
-        text: The rendered template.
-        specials: Longest first.
+    longest first as they are given, over all that is still text. Empty runs are left out.
     """
     runs: list[Run] = [text]
     for special in specials:

@@ -47,9 +47,7 @@ class PromptEncoder:
     """Turns prompts into tokens for one model.
 
     Args:
-        tokenizer: The model's own.
         template: Its chat template, or None where it has none.
-        subject: The model, for messages.
         context_length: Most tokens a sequence can have.
     """
 

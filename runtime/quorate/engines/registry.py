@@ -44,10 +44,6 @@ class EngineOptions(Protocol):
         ...
 
 
-def _nothing(base: Mapping[str, str]) -> dict[str, str]:
-    return {}
-
-
 @dataclass(frozen=True, slots=True)
 class EngineRegistration:
     """One engine.
@@ -70,18 +66,12 @@ class EngineRegistration:
     loader: str
     files: str = ""
     default: bool = False
-    environment: Callable[[Mapping[str, str]], dict[str, str]] = _nothing
+    environment: Callable[[Mapping[str, str]], dict[str, str]] = lambda base: {}
 
     def load(
         self, path: str, options: Mapping[str, Any], threads: int, on_progress: OnProgress
     ) -> BatchModel:
-        """Loads a model into this process.
-
-        Args:
-            path: Weight file or checkpoint folder, or "" where the engine has neither.
-            options: As ``options`` names them.
-            threads: Threads of a decode call.
-            on_progress: Told how far it is.
+        """Loads a model into this process; see ``EngineSpec`` for path and options.
 
         Raises:
             ModelUnusable: It can never be loaded here.
@@ -89,9 +79,8 @@ class EngineRegistration:
         """
         module, _, function = self.loader.partition(":")
         load = getattr(importlib.import_module(module), function)
-        model: BatchModel = load(
-            path, self.options.from_mapping(options, "options"), threads, on_progress
-        )
+        read = self.options.from_mapping(options, "options")
+        model: BatchModel = load(path, read, threads, on_progress)
         return model
 
 
@@ -103,7 +92,9 @@ def engines() -> Mapping[str, EngineRegistration]:
         for folder in pkgutil.iter_modules(quorate.engines.__path__, "quorate.engines.")
         if folder.ispkg and importlib.util.find_spec(module := f"{folder.name}.registration")
     ]
-    return MappingProxyType({engine.name: engine for engine in sorted(found, key=_name)})
+    return MappingProxyType(
+        {engine.name: engine for engine in sorted(found, key=lambda one: one.name)}
+    )
 
 
 def find_engine(name: str) -> EngineRegistration:
@@ -119,11 +110,7 @@ def find_engine(name: str) -> EngineRegistration:
 
 
 def default_engine(files: str) -> str:
-    """Name of the engine that runs models of a kind where nobody chooses one.
-
-    Args:
-        files: As ``EngineRegistration.files``; a kind that some engine is the default of.
-    """
+    """Name of the engine that a kind of files, which must have one, is loaded with by default."""
     return next(one.name for one in engines().values() if one.default and one.files == files)
 
 
@@ -134,7 +121,3 @@ def process_environment(engine: str, base: Mapping[str, str]) -> dict[str, str]:
     """
     known = engines().get(engine)
     return {} if known is None else known.environment(base)
-
-
-def _name(engine: EngineRegistration) -> str:
-    return engine.name

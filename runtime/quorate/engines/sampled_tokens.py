@@ -62,11 +62,7 @@ class SampledTokens:
 
 
 def check_sampling(options: EngineSampling, remaining: int) -> None:
-    """Checks what a worker could not serve.
-
-    Args:
-        options: What is asked.
-        remaining: Most tokens that may be sampled.
+    """Checks what a worker could not serve, where at most ``remaining`` tokens may be sampled.
 
     Raises:
         InvalidRequest: Names the option.

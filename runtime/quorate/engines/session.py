@@ -83,11 +83,7 @@ class SessionBackend(Protocol):
         ...
 
     def generate(
-        self,
-        number: int,
-        tokens: Sequence[int],
-        options: EngineSampling,
-        session: EngineSession,
+        self, number: int, tokens: Sequence[int], options: EngineSampling, session: EngineSession
     ) -> None:
         """Feeds a session and has the engine sample what follows."""
         ...
@@ -104,13 +100,9 @@ class SessionBackend(Protocol):
 async def open_session(
     backend: SessionBackend, max_tokens: int, branches: int, kv_tokens: int
 ) -> EngineSession:
-    """Waits for a reservation and opens a session on it.
+    """Waits for a reservation and opens a session on it, beside which branches may live.
 
-    Args:
-        backend: Does the work.
-        max_tokens: Most tokens of the session, and of each branch.
-        branches: How many branches may live beside it.
-        kv_tokens: KV tokens of all of them, see ``required_kv_tokens``.
+    Each of them has at most ``max_tokens``, all together ``kv_tokens``; see ``required_kv_tokens``.
 
     Raises:
         WorkerLost: The backend was lost meanwhile.
@@ -124,10 +116,7 @@ class EngineSession:
     """``Session`` over a backend; made by ``open_session`` and ``branch`` only.
 
     Args:
-        backend: Does the work.
-        opened: What it gave for this session.
         reservation: What the session holds, together with its fork group.
-        slot: Its own slot.
         max_tokens: Most tokens it may hold.
         position: Tokens it holds already, as a branch does.
     """

@@ -13,8 +13,6 @@ class EngineSpec:
     """One model to load.
 
     Attributes:
-        model: Id of the model.
-        engine: Name of the engine.
         path: Weight file or checkpoint folder, or "" for engines that have neither.
         options: The engine's own options, already validated by its options class.
     """

@@ -58,15 +58,8 @@ class Vocabulary:
         header = struct.pack(
             "<4sIi", _MAGIC, len(self.pieces), -1 if self.bos is None else self.bos
         )
-        return b"".join(
-            (
-                header,
-                _pack_ids(self.control),
-                _pack_ids(self.end_of_generation),
-                lengths,
-                *self.pieces,
-            )
-        )
+        ids = _pack_ids(self.control), _pack_ids(self.end_of_generation)
+        return b"".join((header, *ids, lengths, *self.pieces))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Vocabulary:

@@ -36,11 +36,7 @@ async def assemble(
 ) -> Ensemble[Any]:
     """Makes the ensemble of one request; its sessions are not open yet.
 
-    Args:
-        decision: The plan.
-        engines: Of its members, in their order.
-        prompt: What is asked.
-        max_tokens: The most tokens of the answer, as far as the members' contexts hold them.
+    An answer has at most ``max_tokens`` tokens, as far as the members' contexts hold them.
 
     Raises:
         InvalidRequest: The prompt has no tokens at all.

@@ -84,10 +84,7 @@ def decode(
 ) -> AsyncGenerator[Step, None]:
     """Decodes an answer with an open ensemble whose prompts have been fed.
 
-    Args:
-        ensemble: The members.
-        params: How they decode.
-        transcript: The answer so far, which the members have been fed too; None where it begins.
+    ``transcript`` is the answer so far, which the members have been fed too; None where it begins.
 
     Yields:
         Deltas and notices; at last the reason the answer ended.
@@ -110,14 +107,9 @@ def decode(
 async def score(
     ensemble: Ensemble[Symbol], rule: CombinationRule, continuation: Sequence[Symbol]
 ) -> list[Token]:
-    """Scores a continuation in the steps that decoding would take.
+    """Scores a continuation of at least one symbol in the steps that decoding would take.
 
-    So a generated answer scores what its stream said.
-
-    Args:
-        ensemble: Open, its prompts fed.
-        rule: How the members' distributions become one.
-        continuation: At least one symbol.
+    So a generated answer scores what its stream said. The ensemble is open, its prompts fed.
 
     Returns:
         The continuation's tokens, or words where the members compare bytes, with their log-probs in

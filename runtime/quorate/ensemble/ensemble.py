@@ -27,10 +27,7 @@ class Ensemble(Generic[_Symbol]):
     A member whose worker dies is dropped, replayed or fails the request, as ``policy`` says.
 
     Attributes:
-        alignment: What they compare.
-        members: Those who still vote.
         policy: What happens where one of them is lost.
-        weigher: Gives their weights.
         weights: Their weights in this step, summing to 1.
         notices: What happened since they were last taken.
         waited_seconds: Time spent waiting for sessions.
@@ -107,9 +104,6 @@ class Ensemble(Generic[_Symbol]):
         The others give up their sessions as well, or they would wait for one session while they
         hold others, against the order in which sessions are opened. Their tokens stay in the prefix
         caches meanwhile.
-
-        Args:
-            lost: What befell whom, by model.
 
         Raises:
             WorkerLost: The policy does not go on without them, or they were lost too often.

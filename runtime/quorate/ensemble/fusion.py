@@ -16,9 +16,6 @@ class Fuser:
 
     It checks no weights: they come normalised from whoever chose the plan.
 
-    Args:
-        rule: How to mix.
-
     Attributes:
         tied: After a majority vote that ended in a tie, the tokens that share the most votes, the
             one that won first; otherwise empty.
@@ -74,9 +71,5 @@ class Fuser:
 
 
 def fuse(rule: CombinationRule, rows: Sequence[LogProbs], weights: Sequence[float]) -> LogProbs:
-    """Mixes a single step; ``Fuser.fuse`` with buffers of its own.
-
-    Raises:
-        ValueError: No member with a weight, or not as many weights as rows.
-    """
+    """Mixes a single step; ``Fuser.fuse`` with buffers of its own."""
     return Fuser(rule).fuse(rows, weights)

@@ -19,7 +19,6 @@ class MemberPrompt:
     """The prompt as one member reads it, and what its answer may take.
 
     Attributes:
-        tokens: The prompt in the member's own tokens.
         max_tokens: The most tokens of an answer behind it.
         margin: KV tokens that the alignment needs beside the answer.
     """
@@ -34,15 +33,11 @@ class Member(Generic[_Symbol]):
     """One model in one request.
 
     Attributes:
-        model: Its id.
-        engine: Where it runs.
-        prompt: The prompt in its own tokens.
         predictor: Its sessions, which are told the answer.
         read_tokens: Tokens it read before, for the weights that depend on the prompt.
         started: Whether it was given its prompt.
         logprob: Log-prob of the answer so far under this member alone, in nats.
         weight_sum: Sum of its weights over the steps so far.
-        steps: Steps so far.
     """
 
     model: str

@@ -33,7 +33,6 @@ class Penalties:
 
     Args:
         options: What the caller asked for; what is not set is off.
-        prompt: Tokens of the prompt.
     """
 
     def __init__(self, options: SamplingOptions, prompt: Sequence[int]) -> None:

@@ -45,13 +45,8 @@ async def generate(
 ) -> AsyncGenerator[Step, None]:
     """Runs plain generation over an open ensemble whose member has not been started.
 
-    A member that is lost and may be replayed finishes the answer in lock-step.
-
-    Args:
-        ensemble: Has one member.
-        predictor: Its predictor, see ``lone_predictor``.
-        params: What ends the answer, and what is shown. Its sampler is used after a loss only.
-        sampling: How the engine samples.
+    A member that is lost and may be replayed finishes the answer in lock-step, with the sampler of
+    ``params``, which is not used before. ``predictor`` is what ``lone_predictor`` gave.
 
     Yields:
         What ``decode`` yields.

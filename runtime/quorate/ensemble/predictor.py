@@ -71,11 +71,7 @@ class Predictor(Protocol[_Symbol]):
         ...
 
     def top_piece(self, row: LogProbs) -> TopPiece:
-        """What it finds most probable.
-
-        Args:
-            row: What it gave last.
-        """
+        """What it finds most probable, by the row that it gave last."""
         ...
 
     def close(self) -> None:
@@ -87,8 +83,7 @@ class SessionPredictor:
     """One session that follows the answer: all of a ``Predictor`` but what its symbols are.
 
     Args:
-        engine: The member's engine.
-        prompt: The prompt in the member's own tokens.
+        prompt: In the member's own tokens.
         kv_tokens: Tokens its session may grow to.
     """
 

@@ -3,6 +3,7 @@
 Every function takes two or more rows of shape (vocabulary,), which it never modifies, and as many
 weights, all greater than 0 and summing to 1, and writes normalised log-probs to ``out``. Rows are
 kept in float32, where ``exp`` and ``log`` are vectorised; sums over the vocabulary run in float64.
+``scratch`` are two further buffers of the same shape, whose contents are lost.
 """
 
 from __future__ import annotations
@@ -28,14 +29,7 @@ def linear(
     out: LogProbs,
     scratch: tuple[LogProbs, LogProbs],
 ) -> None:
-    """Weighted arithmetic mean of the probabilities (linear opinion pool).
-
-    Args:
-        rows: Members' log-probs.
-        weights: Members' weights.
-        out: Receives the mixture.
-        scratch: Two further buffers of the same shape; their contents are lost.
-    """
+    """Weighted arithmetic mean of the probabilities (linear opinion pool)."""
     lowest = min(float(row.min()) for row in rows)
     if lowest + math.log(min(weights)) > _SAFE_EXPONENT:
         _mean_of_probabilities(rows, weights, out, scratch[0])
@@ -55,12 +49,6 @@ def geometric(
     No member can veto a token that another one wants: log-probs below ``GEOMETRIC_FLOOR`` count as
     that floor, or as the most favourable member's log-prob where that is lower still. So a token
     that every member rules out stays ruled out, and equal rows give that row again.
-
-    Args:
-        rows: Members' log-probs.
-        weights: Members' weights.
-        out: Receives the mixture.
-        scratch: Two further buffers of the same shape; their contents are lost.
     """
     term, floor = scratch
     floored = min(float(row.min()) for row in rows) < GEOMETRIC_FLOOR
@@ -88,11 +76,6 @@ def majority(rows: Sequence[LogProbs], weights: Sequence[float], out: LogProbs) 
     The result holds the log of each token's share of the votes and -inf elsewhere. A tie goes to
     the token with the heaviest single voter, then to the earlier member's. The winner stands at
     least one float32 step above the others, so that whoever takes the maximum of the row gets it.
-
-    Args:
-        rows: Members' log-probs.
-        weights: Members' weights.
-        out: Receives the shares of the vote.
 
     Returns:
         The tokens tied for the most votes, the winner first; empty without a tie.

@@ -49,11 +49,7 @@ class Sampler:
     """
 
     def __init__(
-        self,
-        options: SamplingOptions,
-        vocabulary_size: int,
-        seed: int,
-        prompt: Sequence[int] = (),
+        self, options: SamplingOptions, vocabulary_size: int, seed: int, prompt: Sequence[int] = ()
     ) -> None:
         validate_bias(options, vocabulary_size)
         temperature = _given(options.temperature, DEFAULT_TEMPERATURE)
@@ -99,12 +95,7 @@ def engine_sampling(
 ) -> EngineSampling:
     """The same options, with the same defaults, for an engine that samples by itself.
 
-    Args:
-        options: Valid ones that act on no token, see ``acting_on_tokens``. The seed in it is not
-            looked at.
-        seed: Seed of the engine's generator.
-        max_tokens: The most tokens it samples.
-        top_logprobs: Most probable tokens told beside each.
+    They are valid and act on no token, see ``acting_on_tokens``; the seed in them is not looked at.
     """
     return EngineSampling(
         temperature=_given(options.temperature, DEFAULT_TEMPERATURE),

@@ -73,11 +73,7 @@ class Transcript:
         self._text = AnswerText(stopping)
 
     def add(self, token: Token, ends: FinishReason | None = None) -> Sequence[Delta | FinishReason]:
-        """Adds a symbol.
-
-        Args:
-            token: The symbol.
-            ends: Why the answer ends behind it, if it does.
+        """Adds a symbol; ``ends`` is why the answer ends behind it, if it does.
 
         Returns:
             What may be told, and at last why the answer ended, where it did.

@@ -22,13 +22,7 @@ def token_of(
 ) -> Token:
     """The chosen symbol with all that was asked to be shown of it.
 
-    Args:
-        chosen: Its index.
-        mixture: The fused distribution, float32 log-probs of the symbols.
-        rows: What each member gave them.
-        tied: Whether a majority vote had several winners.
-        ensemble: The members.
-        response: What is shown.
+    ``mixture`` and ``rows`` are float32 log-probs; several winners of a majority vote are ``tied``.
     """
     alignment = ensemble.alignment
     pieces, ids = alignment.pieces, alignment.has_token_ids
@@ -44,19 +38,9 @@ def token_of(
 
 
 def votes(
-    members: Sequence[Member[Any]],
-    rows: Sequence[LogProbs],
-    weights: Sequence[float],
-    chosen: int,
+    members: Sequence[Member[Any]], rows: Sequence[LogProbs], weights: Sequence[float], chosen: int
 ) -> tuple[Vote, ...]:
-    """What each member found most probable, in the order of the members.
-
-    Args:
-        members: The members.
-        rows: What they gave last, float32 log-probs.
-        weights: Their weights in this step.
-        chosen: The symbol that was chosen.
-    """
+    """What each member found most probable, in the order of the members, by its last row."""
     return tuple(
         Vote(member.model, *member.predictor.top_piece(row), weight, float(row[chosen]))
         for member, row, weight in zip(members, rows, weights, strict=True)
@@ -68,13 +52,7 @@ def top_candidates(
 ) -> tuple[TopCandidate, ...]:
     """The mixture's ``count`` most probable symbols, descending, the lower id first among equals.
 
-    Symbols without any probability are left out.
-
-    Args:
-        mixture: Log-probs, float32.
-        pieces: Bytes of the symbols.
-        count: How many at most.
-        ids: Whether the index of a symbol is a token id.
+    Symbols without any probability are left out. ``ids`` says that an index is a token id.
     """
     return tuple(
         TopCandidate(index if ids else None, pieces[index], float(mixture[index]))

@@ -30,20 +30,11 @@ class Weigher(Protocol):
     """Gives the weights of one request's members."""
 
     def weights(self, rows: Sequence[LogProbs]) -> list[float]:
-        """Shares of the members at this step, summing to 1.
-
-        Args:
-            rows: Their distributions, float32 log-probs.
-        """
+        """Shares of the members at this step, summing to 1, by their float32 log-probs."""
         ...
 
     def observe(self, logprobs: Sequence[float], size: int) -> None:
-        """Learns what was chosen.
-
-        Args:
-            logprobs: What each member gave it, in nats.
-            size: Its bytes.
-        """
+        """Learns what each member gave the chosen symbol, in nats, and how many bytes it has."""
         ...
 
     def drop(self, index: int) -> None:
@@ -52,11 +43,7 @@ class Weigher(Protocol):
 
 
 class StaticWeights:
-    """The plan's shares, whatever happens.
-
-    Args:
-        priors: Shares of the members, summing to 1.
-    """
+    """The plan's shares, whatever happens."""
 
     def __init__(self, priors: Sequence[float]) -> None:
         self._shares = list(priors)
@@ -87,7 +74,6 @@ class BayesianWeights:
     specialist knows and the others do not begins where they become unsure.
 
     Args:
-        priors: Shares of the members, summing to 1.
         forgetting: In (0, 1]; 1 forgets nothing.
         evidence: What the members made of the text before, in nats, as ``evidence`` adds it up.
     """
@@ -135,11 +121,7 @@ class BayesianWeights:
 class ConfidentWeights:
     """Each member weighs as much as it is sure of what comes next.
 
-    The weight is the prior times exp(-entropy / temperature).
-
-    Args:
-        priors: Shares of the members, summing to 1.
-        temperature: In nats.
+    The weight is the prior times exp(-entropy / temperature), both in nats.
     """
 
     def __init__(
@@ -150,14 +132,7 @@ class ConfidentWeights:
 
     def weights(self, rows: Sequence[LogProbs]) -> list[float]:
         """See ``Weigher``."""
-        entropies = [entropy(row) for row in rows]
-        lowest = min(entropies)
-        return _shares(
-            [
-                prior * math.exp((lowest - one) / self._temperature)
-                for prior, one in zip(self._priors, entropies, strict=True)
-            ]
-        )
+        return _favouring_low(self._priors, [entropy(row) for row in rows], self._temperature)
 
     def observe(self, logprobs: Sequence[float], size: int) -> None:
         """Learns nothing."""
@@ -168,30 +143,17 @@ class ConfidentWeights:
 
 
 def prompt_shares(
-    priors: Sequence[float],
-    bits_per_byte: Sequence[float],
-    temperature: float = PROMPT_TEMPERATURE,
+    priors: Sequence[float], bits_per_byte: Sequence[float], temperature: float = PROMPT_TEMPERATURE
 ) -> list[float]:
     """Shares by how well each member predicts the prompt: the prior times exp(-bits / temperature).
 
     Bits per byte, because log-probs of tokens do not compare between tokenizers.
     """
-    lowest = min(bits_per_byte)
-    return _shares(
-        [
-            prior * math.exp((lowest - bits) / temperature)
-            for prior, bits in zip(priors, bits_per_byte, strict=True)
-        ]
-    )
+    return _favouring_low(priors, bits_per_byte, temperature)
 
 
 def evidence(logprobs: Sequence[float], forgetting: float) -> float:
-    """What a member's predictions of a text are worth at its end, in nats; see ``BayesianWeights``.
-
-    Args:
-        logprobs: Of the text's bytes, in order.
-        forgetting: In (0, 1].
-    """
+    """What log-probs of a text's bytes are worth at its end, in nats; see ``BayesianWeights``."""
     total = 0.0
     for logprob in logprobs:
         total = forgetting * total + max(logprob, _LEAST_LOGPROB)
@@ -201,18 +163,11 @@ def evidence(logprobs: Sequence[float], forgetting: float) -> float:
 def shares_along(
     priors: Sequence[float], logprobs: Sequence[Sequence[float]], forgetting: float
 ) -> list[float]:
-    """Mean of the Bayesian weights along a text.
+    """Mean of the Bayesian weights along a text, the priors for an empty one.
 
     What an answer to a text will be about is not what the text ended with, but any part of it: a
-    question in two parts is worth a share to whoever knows either.
-
-    Args:
-        priors: Shares of the members, summing to 1.
-        logprobs: Each member's log-prob of every byte, in nats; as many bytes for each.
-        forgetting: In (0, 1].
-
-    Returns:
-        Shares that sum to 1; the priors for an empty text.
+    question in two parts is worth a share to whoever knows either. Each member's ``logprobs`` are
+    of every byte, in nats, as many for each.
     """
     weigher = BayesianWeights(priors, forgetting)
     totals = [0.0] * len(priors)
@@ -235,13 +190,22 @@ def bits_per_byte(logprobs: Sequence[float]) -> float:
 
 
 def entropy(row: LogProbs) -> float:
-    """Entropy of a distribution in nats.
-
-    Args:
-        row: Normalised log-probs, float32.
-    """
+    """Entropy in nats of a distribution of normalised log-probs, float32."""
     kept = row[row > -80].astype(np.float64)
     return float(-(np.exp(kept) * kept).sum())
+
+
+def _favouring_low(
+    priors: Sequence[float], figures: Sequence[float], temperature: float
+) -> list[float]:
+    """Each prior times exp(-figure / temperature), as shares."""
+    lowest = min(figures)
+    return _shares(
+        [
+            prior * math.exp((lowest - figure) / temperature)
+            for prior, figure in zip(priors, figures, strict=True)
+        ]
+    )
 
 
 def _shares(weights: Sequence[float]) -> list[float]:

@@ -77,12 +77,6 @@ class ModelSource:
 class LifeCycle:
     """Loads and unloads one model, and tells its status.
 
-    Args:
-        source: The model.
-        start: Starts its engine.
-        placement: Gives it cores.
-        feed: Receives its status.
-
     Attributes:
         engine: What runs it now, ready or not; None while it is not loaded.
     """

@@ -42,13 +42,7 @@ class Placement:
         self._models: dict[str, _Placed] = {}
 
     def add(self, model: str, wanted: int | None, move: Callable[[tuple[int, ...]], None]) -> None:
-        """Makes a model known, not loaded; cores are dealt in the order of these calls.
-
-        Args:
-            model: Its id.
-            wanted: Its configured count of cores, or None for an even share.
-            move: Told its cores when they change.
-        """
+        """Makes a model known, not loaded, see ``_Placed``; cores are dealt in this order."""
         self._models[model] = _Placed(wanted, move)
 
     def enter(self, model: str) -> tuple[int, ...]:

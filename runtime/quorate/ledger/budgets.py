@@ -45,10 +45,7 @@ class WindowStatus:
     Attributes:
         name: Such as ``usd per day of key alice``.
         unit: ``joules`` or ``usd``.
-        seconds: Length of the window.
         limit: Most that may be spent and held.
-        spent: Spent within the window.
-        held: Held for requests that run.
         remaining: What may still be held; 0 where more was spent than the limit.
         resets_in_seconds: When all that is spent now will have aged out.
     """
@@ -117,7 +114,6 @@ class Budgets:
     nothing.
 
     Args:
-        settings: The limits.
         hold_seconds: When a hold expires; longer than any request may take.
         clock: Seconds that never run backwards; tests inject their own.
     """

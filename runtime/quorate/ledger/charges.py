@@ -94,7 +94,6 @@ class Charge(Entry):
         idle_joules: Share of the idle machine's energy, kept apart; None where not known.
         usd: What it cost, or None; never less than what the models add up to.
         prompt_text: The prompt itself; the ledger keeps it only if the operator asked for that.
-        models: The part of each model.
     """
 
     finished_at: float

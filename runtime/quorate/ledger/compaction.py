@@ -18,22 +18,16 @@ _DAY = ("day", "key", "profile", "task", "plan_kind")
 def compact_ended_before(connection: sqlite3.Connection, before: float) -> int:
     """Rolls up charges that ended before a time in UTC epoch seconds, a chunk of the oldest.
 
-    Returns:
-        How many; fewer than a chunk means that none is left.
+    Returns how many; fewer than a chunk means that none is left.
     """
     rows = connection.execute(
-        "SELECT id FROM charges WHERE finished_at < ? ORDER BY finished_at LIMIT ?",
-        (before, CHUNK),
+        "SELECT id FROM charges WHERE finished_at < ? ORDER BY finished_at LIMIT ?", (before, CHUNK)
     )
     return _roll_up(connection, [row[0] for row in rows])
 
 
 def compact_to_newest(connection: sqlite3.Connection, count: int) -> int:
-    """Rolls up a chunk of the charges that were settled before the newest so many.
-
-    Returns:
-        How many.
-    """
+    """Rolls up a chunk of the charges settled before the newest so many; returns how many."""
     rows = connection.execute(
         "SELECT id FROM charges WHERE id <= (SELECT MAX(id) FROM charges) - ? ORDER BY id LIMIT ?",
         (count, CHUNK),
@@ -42,11 +36,7 @@ def compact_to_newest(connection: sqlite3.Connection, count: int) -> int:
 
 
 def return_free_pages(connection: sqlite3.Connection) -> int:
-    """Gives space of deleted rows back to the file system, some pages of it.
-
-    Returns:
-        How many pages are still free.
-    """
+    """Gives some pages of deleted rows back to the file system; returns how many are still free."""
     free = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
     for _ in range(min(free, _PAGES)):
         # Page by page: SQLite frees one for each step, and Python takes a single step, since the

@@ -67,10 +67,6 @@ class Ledger:
         connection: To write through; belongs to the ledger from now on.
         reader: A connection of its own to read through; None reads through the writer, which is
             all that a database in memory allows.
-        lock: Released at the end.
-        name: What messages call it.
-        store_prompts: Whether the text of prompts is kept.
-        clock: UTC epoch seconds.
     """
 
     def __init__(
@@ -80,8 +76,8 @@ class Ledger:
         lock: LedgerLock | None,
         name: str,
         *,
-        store_prompts: bool = False,
-        clock: Callable[[], float] = time.time,
+        store_prompts: bool,
+        clock: Callable[[], float],
     ) -> None:
         self._hash_key: bytes = connection.execute(
             "SELECT value FROM meta WHERE name = 'prompt_hash_key'"
@@ -119,26 +115,16 @@ class Ledger:
                 cannot be written. The file is left as it is.
         """
         if path is None:
-            return cls(
-                open_in_memory(),
-                None,
-                None,
-                "the ledger in memory",
-                store_prompts=store_prompts,
-                clock=clock,
-            )
+            name, connection = "the ledger in memory", open_in_memory()
+            return cls(connection, None, None, name, store_prompts=store_prompts, clock=clock)
         # One file has one lock, whatever link it is reached by.
         path = path.resolve()
         lock = LedgerLock(path)
         try:
             connection = open_for_writing(path, synchronous)
+            reader = LedgerReader(connect_read_only(path))
             return cls(
-                connection,
-                LedgerReader(connect_read_only(path)),
-                lock,
-                str(path),
-                store_prompts=store_prompts,
-                clock=clock,
+                connection, reader, lock, str(path), store_prompts=store_prompts, clock=clock
             )
         except sqlite3.Error as error:
             lock.release()

@@ -108,10 +108,6 @@ class BundledPrices:
 
     A snapshot of its own is used and not the package's current one, which an updater that somebody
     else starts in this process would replace. Nothing here uses the network.
-
-    Args:
-        snapshot: The data.
-        version: Name and version of the package.
     """
 
     def __init__(self, snapshot: DataSnapshot, version: str) -> None:

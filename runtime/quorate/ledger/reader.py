@@ -35,6 +35,8 @@ _ALL_SPENDING = SpendFilter()
 class LedgerReader:
     """Reads a ledger and cannot change it. Blocks; belongs to one thread at a time.
 
+    Every question raises ``Unavailable`` where the file cannot be read.
+
     Args:
         connection: Closed together with the reader.
     """
@@ -60,7 +62,6 @@ class LedgerReader:
 
         Raises:
             InvalidRequest: No such page size or token.
-            Unavailable: The file cannot be read.
         """
         if page_size < 1:
             raise InvalidRequest("page_size", f"must be at least 1, not {page_size}")
@@ -83,11 +84,7 @@ class LedgerReader:
         return tuple(charge for _, charge in page), following
 
     def scan(self, chosen: ChargeFilter = _ALL_CHARGES) -> Iterator[Charge]:
-        """All charges, the latest settled first, a page at a time.
-
-        Raises:
-            Unavailable: The file cannot be read.
-        """
+        """All charges, the latest settled first, a page at a time."""
         token = ""
         while True:
             charges, token = self.list_charges(chosen, _SCAN_PAGE, token)
@@ -112,9 +109,6 @@ class LedgerReader:
             since: Counts what ended then or later, in UTC epoch seconds.
             until: Counts what ended before.
             chosen: Which spending counts.
-
-        Raises:
-            Unavailable: The file cannot be read.
         """
         dimensions = [dimension for dimension in Dimension if dimension in group_by]
         by_model = Dimension.MODEL in group_by or chosen.model is not None
@@ -136,11 +130,7 @@ class LedgerReader:
         )
 
     def spent_since(self, since: float) -> tuple[SpendEvent, ...]:
-        """What each charge since then, in UTC epoch seconds, took from the budgets.
-
-        Raises:
-            Unavailable: The file cannot be read.
-        """
+        """What each charge since then, in UTC epoch seconds, took from the budgets."""
         rows = self._query(
             "SELECT finished_at, key, microjoules, nano_usd FROM charges "
             "WHERE finished_at >= ? ORDER BY finished_at",
@@ -164,7 +154,7 @@ class LedgerReader:
         try:
             return self._connection.execute(statement, values).fetchall()
         except sqlite3.Error as error:
-            raise _unreadable(error) from error
+            raise Unavailable(f"the ledger cannot be read: {error}") from error
 
 
 def open_read_only(path: Path) -> LedgerReader:
@@ -214,7 +204,3 @@ def _row_id(page_token: str) -> int:
 
 def _of(table: str, columns: Collection[str]) -> str:
     return ", ".join(f"{table}.{column}" for column in columns)
-
-
-def _unreadable(error: sqlite3.Error) -> Unavailable:
-    return Unavailable(f"the ledger cannot be read: {error}")

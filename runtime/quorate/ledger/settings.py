@@ -38,15 +38,7 @@ class LedgerSettings:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> LedgerSettings:
-        """Reads settings as they stand in a configuration file.
-
-        Args:
-            mapping: Names and values.
-            where: Where they stand, for messages, such as ``ledger``.
-
-        Raises:
-            SettingsError: An unknown name, a wrong type or a value out of range.
-        """
+        """Reads settings as they stand in a configuration file; see ``read_options``."""
         return read_options(cls, mapping, where)
 
     def located(self, data_folder: Path, folder: Path) -> Path | None:
@@ -96,29 +88,20 @@ class BudgetSettings:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> BudgetSettings:
-        """Reads settings as they stand in a configuration file.
-
-        Args:
-            mapping: Limits of everybody, and under ``keys`` a table of limits for each key.
-            where: Where they stand, for messages, such as ``budgets``.
-
-        Raises:
-            SettingsError: An unknown name, a wrong type or a value out of range.
-        """
+        """Reads limits of everybody, and under ``keys`` a table for each; see ``read_options``."""
         refuse_unknown(mapping, (*(limit.name for limit in fields(BudgetLimits)), "keys"), where)
         limits = {name: value for name, value in mapping.items() if name != "keys"}
         keys = _table(mapping.get("keys", {}), f"{where}.keys")
         return cls(
-            everybody=read_options(BudgetLimits, limits, where),
-            keys=MappingProxyType(
-                {
-                    name: read_options(
-                        BudgetLimits, _table(table, f"{where}.keys.{name}"), f"{where}.keys.{name}"
-                    )
-                    for name, table in keys.items()
-                }
+            read_options(BudgetLimits, limits, where),
+            MappingProxyType(
+                {name: _limits(one, f"{where}.keys.{name}") for name, one in keys.items()}
             ),
         )
+
+
+def _limits(table: Any, where: str) -> BudgetLimits:
+    return read_options(BudgetLimits, _table(table, where), where)
 
 
 def _table(value: Any, where: str) -> Mapping[str, Any]:

@@ -34,7 +34,9 @@ class RollingWindow:
 
     Args:
         limit: Most that may be spent and held; 0 allows nothing.
-        seconds: Length of the window.
+
+    Attributes:
+        held: What is held for requests that run.
     """
 
     def __init__(self, limit: int, seconds: float) -> None:
@@ -43,12 +45,7 @@ class RollingWindow:
         self._slot_seconds = seconds / SLOTS
         self._slots: deque[_Slot] = deque()
         self._spent = 0
-        self._held = 0
-
-    @property
-    def held(self) -> int:
-        """What is held for requests that run."""
-        return self._held
+        self.held = 0
 
     def spent(self, now: float) -> int:
         """What was spent within the last window."""
@@ -57,15 +54,15 @@ class RollingWindow:
 
     def fits(self, amount: int, now: float) -> bool:
         """Whether so much more may be held."""
-        return self.spent(now) + self._held + amount <= self.limit
+        return self.spent(now) + self.held + amount <= self.limit
 
     def hold(self, amount: int) -> None:
         """Sets an amount aside, whether it fits or not."""
-        self._held += amount
+        self.held += amount
 
     def release(self, amount: int) -> None:
         """Gives back what was held."""
-        self._held -= amount
+        self.held -= amount
 
     def spend(self, amount: int, at: float) -> None:
         """Counts an amount as spent at a time that is not before the last one's."""
@@ -87,7 +84,7 @@ class RollingWindow:
         does not free enough, the answer is the length of the window.
         """
         self._forget(now)
-        excess = self._spent + self._held + amount - self.limit
+        excess = self._spent + self.held + amount - self.limit
         if excess <= 0:
             return 0.0
         for slot in self._slots:

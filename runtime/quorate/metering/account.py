@@ -7,12 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 
-from quorate.metering.attribution import (
-    Attribution,
-    Window,
-    attribute_cpu,
-    attribute_gpu,
-)
+from quorate.metering.attribution import Attribution, Window, attribute_cpu, attribute_gpu
 from quorate.metering.counters import EnergyCounter
 from quorate.request import Energy, EnergyTier
 from quorate.request.work import WorkCosts
@@ -51,7 +46,6 @@ class Account:
     window stays open and its work waits for the joules.
 
     Args:
-        counter: The counter.
         costs: Cost of work by model, now.
         gpu_models: The models that compute on a GPU now; None if that is not known.
     """

@@ -25,7 +25,6 @@ class Window:
     """A stretch of time between two readings of a counter.
 
     Attributes:
-        seconds: How long it was.
         work: What each request added on each model it uses; that may be nothing.
         cpu_seconds: CPU time of each model's processes, and of the coordinator under ``""``.
         alive_seconds: How long each request was alive in it.
@@ -110,14 +109,7 @@ def attribute_cpu(
 def attribute_gpu(
     joules: float, window: Window, idle_watts: float, costs: Mapping[str, WorkCosts]
 ) -> Attribution:
-    """Attributes the energy of a GPU, by the cost of the work of the models on it.
-
-    Args:
-        joules: What the counter rose by.
-        window: What happened meanwhile, with the work of the models on a GPU alone.
-        idle_watts: What the domain draws when nothing runs.
-        costs: Cost of work by model; a model that is missing has the defaults.
-    """
+    """Attributes the energy of a GPU as ``attribute_cpu`` does, by the cost of work on it alone."""
     return _attribute(joules, window, idle_watts, [(1.0, _weights(window.work, costs))])
 
 

@@ -86,9 +86,10 @@ class RegisterCounter:
     Args:
         name: Name of the domain.
         kind: What the domain is part of.
-        read_register: The register now, in its own unit; None while it cannot be read.
+        read_register: The register now, in its own unit; None while a part of it is not counted.
         unit_joules: Joules of one unit.
         wraps_at: As in ``RisingTotal``.
+        unreadable: What ``read_register`` raises while it cannot be read.
     """
 
     tier = EnergyTier.MEASURED
@@ -97,17 +98,24 @@ class RegisterCounter:
         self,
         name: str,
         kind: Hardware,
-        read_register: Callable[[], int | None],
+        read_register: Callable[[], float | None],
         unit_joules: float,
         wraps_at: int | None = None,
+        unreadable: type[Exception] | tuple[type[Exception], ...] = (),
     ) -> None:
         self.name = name
         self.kind: Hardware = kind
         self._read_register = read_register
         self._unit_joules = unit_joules
+        self._unreadable = unreadable
         self._total = RisingTotal(wraps_at)
 
     def read(self) -> float | None:
         """Joules since the first reading; None while the register cannot be read."""
-        register = self._read_register()
-        return None if register is None else self._total.follow(register) * self._unit_joules
+        try:
+            register = self._read_register()
+        except self._unreadable:
+            return None
+        if register is None:
+            return None
+        return self._total.follow(round(register)) * self._unit_joules

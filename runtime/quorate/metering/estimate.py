@@ -77,7 +77,6 @@ class CpuTimeCounter:
     It leaves out memory, and what the processor draws when nothing runs.
 
     Args:
-        cpu_time: CPU time of the processes that serve.
         watts_per_core: Power of a core in use.
     """
 
@@ -98,10 +97,7 @@ class CpuTimeCounter:
 def find_estimate(cpu_time: CpuTime, tdp_watts: float = 0.0, proc: Path = PROC) -> Found:
     """The estimate for this machine, where it tells the CPU time of processes.
 
-    Args:
-        cpu_time: CPU time of the processes that serve.
-        tdp_watts: As ``core_power`` takes it.
-        proc: Tree that describes the processor.
+    ``tdp_watts`` is as ``core_power`` takes it; ``proc`` is the tree that describes the processor.
     """
     try:
         power = core_power((proc / "cpuinfo").read_text(), tdp_watts)
@@ -116,7 +112,6 @@ class CorePower:
     """Power of one core in use.
 
     Attributes:
-        watts: Of one core.
         reason: Where that comes from, in words for people.
     """
 

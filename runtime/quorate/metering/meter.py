@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from quorate.metering.account import Account, EnergyTotals
 from quorate.metering.attribution import Share, Window
@@ -30,47 +29,8 @@ class Job:
     seen: dict[str, Work] = field(default_factory=dict)
 
 
-class Meter(Protocol):
-    """Tells requests their energy. Not for several threads."""
-
-    def begin(self, work: Callable[[], Mapping[str, Work]]) -> Job:
-        """Starts to meter a request; see ``Job.work``."""
-        ...
-
-    def finish(self, job: Job) -> Mapping[str, Energy]:
-        """Ends it, however the request ended; returns its energy by model. Once for each job."""
-        ...
-
-    def tick(self) -> None:
-        """Closes a window; called every second or so, so that counters never wrap unseen."""
-        ...
-
-    def totals(self) -> Mapping[str, EnergyTotals]:
-        """Where the joules of each domain went; without domains there is no energy known."""
-        ...
-
-
-class AbsentMeter:
-    """The meter of a machine without counters: every figure is unavailable."""
-
-    def begin(self, work: Callable[[], Mapping[str, Work]]) -> Job:
-        """Remembers what the request calls its models."""
-        return Job(work)
-
-    def finish(self, job: Job) -> Mapping[str, Energy]:
-        """Unavailable, whatever was done."""
-        return dict.fromkeys(job.work(), Energy())
-
-    def tick(self) -> None:
-        """There is nothing to read."""
-
-    def totals(self) -> Mapping[str, EnergyTotals]:
-        """There are no domains."""
-        return {}
-
-
-class CounterMeter:
-    """Meters requests by windows of the machine's energy counters.
+class Meter:
+    """Meters requests by windows of the machine's energy counters. Not for several threads.
 
     A window ends where a request begins or ends, and at every tick. All of it runs in the caller's
     thread and reads the counters there. A file takes 10 to 20 microseconds, so that an event loop
@@ -78,7 +38,7 @@ class CounterMeter:
     driver that answers slowly holds it up for as long as it takes.
 
     Args:
-        counters: The domains; no joule may be in two of them.
+        counters: The domains; no joule may be in two of them. Without any, no energy is known.
         cpu_seconds: CPU time by model so far, the coordinator's under ``""``; see ``CpuTime.read``.
         costs: Cost of work by model, now.
         gpu_models: The models that compute on a GPU now. None stands for all of them.
@@ -89,8 +49,8 @@ class CounterMeter:
 
     def __init__(
         self,
-        counters: Sequence[EnergyCounter],
-        cpu_seconds: Callable[[], Mapping[str, float]],
+        counters: Sequence[EnergyCounter] = (),
+        cpu_seconds: Callable[[], Mapping[str, float]] = dict,
         costs: Callable[[], Mapping[str, WorkCosts]] = dict,
         gpu_models: Callable[[], Collection[str]] | None = None,
         idle_watts: float = 0.0,
@@ -113,7 +73,7 @@ class CounterMeter:
         return job
 
     def finish(self, job: Job) -> Mapping[str, Energy]:
-        """Ends it and returns its energy by model.
+        """Ends it, however the request ended, once; returns its energy by model.
 
         The tier is the lowest of the domains that contributed. A figure is unavailable where no
         domain could be read, and where one that can be read had not moved yet or was lost
@@ -121,7 +81,9 @@ class CounterMeter:
         """
         self.tick()
         del self._jobs[job]
-        energies = {model: self._energy(job, model) for model in job.seen}
+        # Without counters there are no windows, at whose ends the work would have been asked.
+        models = job.seen if self._accounts else job.work()
+        energies = {model: self._energy(job, model) for model in models}
         shares = [account.idle_joules(job) for account in self._accounts]
         known = [share for share in shares if share is not None]
         job.idle_joules = sum(known) if known else None
@@ -130,7 +92,9 @@ class CounterMeter:
         return energies
 
     def tick(self) -> None:
-        """Closes a window."""
+        """Closes a window; called every second or so, so that counters never wrap unseen."""
+        if not self._accounts:
+            return
         window = self._window()
         spent = sum(account.measured_joules for account in self._accounts)
         for account in self._accounts:

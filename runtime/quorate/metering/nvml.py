@@ -7,6 +7,7 @@ newer. It moves every 20 to 100 ms, so shorter windows may see it stand still.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -16,11 +17,7 @@ _MILLIJOULES = 1e-3
 
 
 def find_nvml(load: Callable[[str], Any] = import_module) -> Found:
-    """The GPUs of this machine that count their energy.
-
-    Args:
-        load: Imports a module by name; ``pynvml`` is asked for.
-    """
+    """The GPUs of this machine that count their energy; ``load`` imports ``pynvml``."""
     try:
         nvml = load("pynvml")
     except ImportError:
@@ -39,20 +36,11 @@ def find_nvml(load: Callable[[str], Any] = import_module) -> Found:
         except nvml.NVMLError as error:
             silent.append(f"{name} ({error})")
         else:
-            counters.append(RegisterCounter(name, "gpu", _register(nvml, handle), _MILLIJOULES))
+            # A GPU may be lost or refuse later.
+            read = partial(nvml.nvmlDeviceGetTotalEnergyConsumption, handle)
+            counter = RegisterCounter(name, "gpu", read, _MILLIJOULES, unreadable=nvml.NVMLError)
+            counters.append(counter)
     problem = f"no energy counter on {', '.join(silent)}; Volta and newer have one"
     if not count:
         problem = "the NVIDIA driver sees no GPU"
     return Found(tuple(counters), "NVML", "" if count and not silent else problem)
-
-
-def _register(nvml: Any, handle: Any) -> Callable[[], int | None]:
-    """Reads a GPU, which may be lost or refuse."""
-
-    def read() -> int | None:
-        try:
-            return int(nvml.nvmlDeviceGetTotalEnergyConsumption(handle))
-        except nvml.NVMLError:
-            return None
-
-    return read

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from quorate.errors import SettingsError
-from quorate.metering.counters import EnergyCounter, Found
+from quorate.metering.counters import Found
 from quorate.metering.cpu_time import CpuTime
 from quorate.metering.estimate import PROC, find_estimate
-from quorate.metering.meter import AbsentMeter, CounterMeter, Meter
+from quorate.metering.meter import Meter
 from quorate.metering.nvml import find_nvml
 from quorate.metering.rapl import POWERCAP, find_rapl
 from quorate.metering.settings import EnergySettings
@@ -47,30 +47,22 @@ def open_meter(
     host: Host | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Meter, tuple[str, ...]]:
-    """Opens a meter, and says in lines for people what it rests on.
+    """Opens a meter, and says in lines for people what it rests on; see ``Meter``.
 
-    Args:
-        settings: What is asked for.
-        pids: The worker process of each model that has one now.
-        costs: Cost of work by model, now.
-        gpu_models: The models that compute on a GPU now; None if that is not known.
-        host: The machine.
-        clock: Seconds that never run backwards.
+    ``pids`` tells the worker process of each model that has one now.
 
     Raises:
         SettingsError: The source that is asked for by name is not there.
     """
     if settings.source == "off":
-        return AbsentMeter(), ("energy is not metered: energy.source is off",)
+        return Meter(), ("energy is not metered: energy.source is off",)
     host = host or Host()
     cpu_time = CpuTime(pids)
     search = _Search(settings, host, cpu_time)
     sources = search.best() if settings.source == "auto" else [search.named(settings.source)]
     counters = [counter for found in sources for counter in found.counters]
     notes = tuple(note for found in sources for note in _notes(found))
-    if not counters:
-        return AbsentMeter(), notes
-    meter = CounterMeter(counters, cpu_time.read, costs, gpu_models, settings.idle_watts, clock)
+    meter = Meter(counters, cpu_time.read, costs, gpu_models, settings.idle_watts, clock)
     return meter, notes
 
 
@@ -102,7 +94,7 @@ class _Search:
             zeus = find_zeus(self.host.load, self.host.environment, self.host.powercap)
             more = tuple(counter for counter in zeus.counters if counter.kind not in kinds)
             sources.append(Found(more, zeus.source))
-        if not any(_of_processor(found.counters) for found in sources):
+        if not any(counter.kind == "cpu" for found in sources for counter in found.counters):
             sources.append(self._estimate())
         return sources
 
@@ -111,10 +103,6 @@ class _Search:
 
     def _estimate(self) -> Found:
         return find_estimate(self.cpu_time, self.settings.tdp_watts, self.host.proc)
-
-
-def _of_processor(counters: Collection[EnergyCounter]) -> bool:
-    return any(counter.kind == "cpu" for counter in counters)
 
 
 def _notes(found: Found) -> list[str]:

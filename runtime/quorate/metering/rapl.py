@@ -12,6 +12,7 @@ part of its package. The tree ``intel-rapl-mmio`` shows the same package again a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from quorate.metering.counters import Found, RegisterCounter
@@ -22,6 +23,8 @@ _UDEV_RULE = (
     'RUN+="/bin/chmod a+r /sys%p/energy_uj"'
 )
 _MICROJOULES = 1e-6
+# A zone may be gone or refuse.
+_UNREADABLE = (OSError, ValueError)
 
 
 def find_rapl(root: Path = POWERCAP, read_text: Callable[[Path], str] = Path.read_text) -> Found:
@@ -34,28 +37,20 @@ def find_rapl(root: Path = POWERCAP, read_text: Callable[[Path], str] = Path.rea
     counters, refused = [], []
     for name, zone in _domains(root, read_text):
         try:
-            int(read_text(zone / "energy_uj"))
+            _energy(zone, read_text)
             wraps_at = int(read_text(zone / "max_energy_range_uj"))
         except PermissionError:
             refused.append(name)
-        except (OSError, ValueError):
+        except _UNREADABLE:
             continue
         else:
-            read = _register(zone / "energy_uj", read_text)
-            counters.append(RegisterCounter(name, "cpu", read, _MICROJOULES, wraps_at))
+            read = partial(_energy, zone, read_text)
+            counters.append(RegisterCounter(name, "cpu", read, _MICROJOULES, wraps_at, _UNREADABLE))
     return Found(tuple(counters), "RAPL", _problem(root, bool(counters), refused))
 
 
-def _register(file: Path, read_text: Callable[[Path], str]) -> Callable[[], int | None]:
-    """Reads a zone, which may be gone or refuse."""
-
-    def read() -> int | None:
-        try:
-            return int(read_text(file))
-        except (OSError, ValueError):
-            return None
-
-    return read
+def _energy(zone: Path, read_text: Callable[[Path], str]) -> int:
+    return int(read_text(zone / "energy_uj"))
 
 
 def _problem(root: Path, any_readable: bool, refused: list[str]) -> str:

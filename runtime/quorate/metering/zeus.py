@@ -75,21 +75,9 @@ def _apple(device: Any, error: type[Exception]) -> Iterator[EnergyCounter]:
 
 
 def _counter(
-    name: str,
-    kind: Hardware,
-    read_millijoules: Callable[[], float | None],
-    error: type[Exception],
+    name: str, kind: Hardware, read: Callable[[], float | None], error: type[Exception]
 ) -> RegisterCounter:
-    """The counter of a device; one of which a part is not counted cannot be read."""
-
-    def read() -> int | None:
-        try:
-            millijoules = read_millijoules()
-        except error:
-            return None
-        return None if millijoules is None else round(millijoules)
-
-    return RegisterCounter(name, kind, read, _MILLIJOULES)
+    return RegisterCounter(name, kind, read, _MILLIJOULES, unreadable=error)
 
 
 def _read(devices: Any, index: int) -> Callable[[], float]:
@@ -105,6 +93,8 @@ def _read_package(cpu: Any) -> Callable[[], float]:
 
 
 def _read_parts(soc: Any, *names: str) -> Callable[[], float | None]:
+    """Reads a device; one of which a part is not counted cannot be read."""
+
     def read() -> float | None:
         energy = soc.get_total_energy_consumption()
         parts = [getattr(energy, name) for name in names]

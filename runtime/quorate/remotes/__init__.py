@@ -14,13 +14,7 @@ are imported when a remote is opened and not before.
 """
 
 from quorate.remotes.breaker import BreakerPolicy, BreakerState, CircuitBreaker
-from quorate.remotes.contract import (
-    RemoteEnd,
-    RemoteEvent,
-    RemoteRequest,
-    RemoteText,
-    RemoteUsage,
-)
+from quorate.remotes.contract import RemoteEnd, RemoteEvent, RemoteRequest, RemoteText, RemoteUsage
 from quorate.remotes.generator import Timing
 from quorate.remotes.remote import Remote
 from quorate.remotes.settings import RemoteSettings

@@ -114,9 +114,6 @@ class TokenEstimate:
     two, and never more than ``max_tokens``, which the remote was told not to pass. What it cannot
     see is what a remote computes and does not stream, such as hidden reasoning; only
     ``max_tokens`` bounds that.
-
-    Args:
-        max_tokens: Most tokens of the answer.
     """
 
     def __init__(self, max_tokens: int) -> None:

@@ -58,14 +58,11 @@ class CircuitBreaker:
     tell of a time that is over. A quota they name is heeded all the same.
 
     Args:
-        policy: When it opens and for how long.
         clock: Seconds that never run backwards.
     """
 
     def __init__(
-        self,
-        policy: BreakerPolicy | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        self, policy: BreakerPolicy | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._policy = policy or BreakerPolicy()
         self._clock = clock
@@ -135,13 +132,7 @@ class CircuitBreaker:
             self._open(cause, self._patience())
 
     def quota_spent(self, admission: Admission, cause: str, reset_seconds: float | None) -> None:
-        """The remote takes no more for now.
-
-        Args:
-            admission: The request's.
-            cause: One line.
-            reset_seconds: When it takes requests again, if it said so.
-        """
+        """The remote takes no more for now, or until the reset that it named."""
         if admission.period == self._period:
             self._open(cause, self._patience() if reset_seconds is None else reset_seconds)
         elif self._open_until is not None and reset_seconds is not None and not self._probing:

@@ -36,7 +36,6 @@ class Calls:
 
     Args:
         settings: Already checked.
-        key: The key, or None.
         wall_clock: Seconds since the epoch.
     """
 
@@ -66,12 +65,8 @@ class Calls:
     ) -> AsyncGenerator[object, None]:
         """Sends a call and gives the JSON value of each event until ``[DONE]``.
 
-        Closing the generator, or cancelling it, closes the connection.
-
-        Args:
-            path: Below the base URL.
-            body: What is sent.
-            private: Texts that no message may repeat.
+        Closing the generator, or cancelling it, closes the connection. No message repeats any of
+        the ``private`` texts.
 
         Raises:
             CallFailed: Anything that is not a stream of JSON events to its end.
@@ -79,11 +74,7 @@ class Calls:
         stream: openai.AsyncStream[object] | None = None
         try:
             stream = await self._client.post(
-                path,
-                cast_to=object,
-                body=body,
-                stream=True,
-                stream_cls=openai.AsyncStream[object],
+                path, cast_to=object, body=body, stream=True, stream_cls=openai.AsyncStream[object]
             )
             _check_type(stream.response.headers.get("content-type"))
             async for event in stream:

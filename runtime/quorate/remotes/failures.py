@@ -91,9 +91,7 @@ def wait_seconds(
 def retry_after_seconds(value: str | None, now: float) -> float | None:
     """Reads a ``Retry-After`` header (RFC 9110, section 10.2.3): seconds or a date.
 
-    Args:
-        value: The header, or None.
-        now: Seconds since the epoch.
+    ``now`` is in seconds since the epoch.
 
     Returns:
         Seconds from now, from 0 to a day; None for what cannot be read.

@@ -47,13 +47,7 @@ class EventSource(Protocol):
 
 
 class RemoteGenerator:
-    """Generates text at a remote.
-
-    Args:
-        settings: Already checked.
-        source: Where events come from.
-        timing: Clocks, sleep and chance.
-    """
+    """Generates text at a remote."""
 
     def __init__(self, settings: RemoteSettings, source: EventSource, timing: Timing) -> None:
         self._settings = settings

@@ -24,11 +24,12 @@ class Remote:
     It connects when the first request is made and not before.
 
     Args:
-        name: Its name in the configuration.
         settings: Already checked.
         environ: Where its key is read, once.
-        policy: When its circuit breaker opens.
         timing: Clocks, sleep and chance; tests inject their own.
+
+    Attributes:
+        running: Requests running now.
 
     Raises:
         SettingsError: The key is missing, or the ``remote`` extra is not installed.
@@ -55,20 +56,15 @@ class Remote:
         self.breaker = CircuitBreaker(policy, timing.clock)
         self._calls = Calls(settings, key, timing.wall_clock)
         self._generator = RemoteGenerator(settings, self._calls, timing)
-        self._running = 0
+        self.running = 0
         self._closed = False
-
-    @property
-    def running(self) -> int:
-        """Requests running now."""
-        return self._running
 
     def available(self) -> str | None:
         """Why a request would be refused now, in one line; None where it would not be."""
         if self._closed:
             return "it is closed"
-        if self._running >= self.settings.max_concurrent:
-            return f"{self._running} requests run, which is its limit"
+        if self.running >= self.settings.max_concurrent:
+            return f"{self.running} requests run, which is its limit"
         if self.breaker.admits:
             return None
         return f"its circuit breaker is {self.breaker.state.value}: {self.breaker.reason}"
@@ -96,7 +92,7 @@ class Remote:
         admission = None if refusal else self.breaker.admit()
         if admission is None:
             raise RemoteFailed(self.name, refusal or "not available", self.retry_after_seconds)
-        self._running += 1
+        self.running += 1
         outcome = _Outcome(self.breaker, admission)
         try:
             async with aclosing(self._generator.generate(request)) as events:
@@ -107,7 +103,7 @@ class Remote:
             outcome.failed(error.failure)
             raise self._translated(error.failure) from None
         finally:
-            self._running -= 1
+            self.running -= 1
             outcome.close()
 
     async def close(self) -> None:

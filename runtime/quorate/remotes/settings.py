@@ -82,11 +82,7 @@ class RemoteSettings:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> RemoteSettings:
-        """Reads settings as they stand in a configuration file.
-
-        Args:
-            mapping: Names and values.
-            where: Where they stand, for messages, such as ``remotes.big``.
+        """Reads settings as they stand in a configuration file; see ``read_options``.
 
         Raises:
             SettingsError: An unknown name, a wrong type, a value out of range, half of a price, no
@@ -121,12 +117,7 @@ class RemoteSettings:
 
 
 def check_base_url(url: str, key: str, insecure: bool) -> None:
-    """Checks an address that requests will be sent to.
-
-    Args:
-        url: The address.
-        key: Name of the setting, for messages.
-        insecure: Whether plain HTTP may leave this machine.
+    """Checks an address that requests will be sent to, named ``key`` in messages.
 
     Raises:
         SettingsError: Not an HTTP address, one that carries credentials, a query or a fragment, or
@@ -176,12 +167,7 @@ class ApiKey:
 
 
 def read_key(variable: str, environ: Mapping[str, str], where: str) -> ApiKey | None:
-    """Reads a key from the environment.
-
-    Args:
-        variable: Name of the environment variable; "" means that the remote takes no key.
-        environ: The environment.
-        where: Where the remote stands, for messages, such as ``remotes.big``.
+    """Reads a key from an environment variable; "" means that the remote takes none.
 
     Raises:
         SettingsError: The variable is missing or empty, or holds what no HTTP header can.

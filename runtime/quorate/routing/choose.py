@@ -30,7 +30,7 @@ _NO_LOCAL_PLAN = Rejection(Clause.HEALTH, "there is no local plan to choose from
 
 
 def choose_plan(request: RoutingRequest, snapshot: Snapshot) -> Decision:
-    """Chooses the plan for a request.
+    """Chooses the plan for a request; every candidate that was considered is in its route.
 
     A plan that the request spells out runs, or is refused. A profile runs where it meets the
     request's limits. Else, and where the choice is open, the cheapest local plan that meets them
@@ -40,13 +40,6 @@ def choose_plan(request: RoutingRequest, snapshot: Snapshot) -> Decision:
 
     A profile that the request names and that could never run raises its own error, since nobody
     should get something else for ever and not know it. One that is down for now gives way.
-
-    Args:
-        request: The request.
-        snapshot: The state of the service.
-
-    Returns:
-        The decision, with every candidate that was considered in its route.
 
     Raises:
         NotFound: An unknown model or profile.
@@ -89,14 +82,7 @@ def _refuse_what_never_runs(assessed: Assessed) -> None:
 def _open(
     local: Sequence[Assessed], asked: int, request: RoutingRequest, snapshot: Snapshot
 ) -> Decision:
-    """Chooses where the plan that was asked for, if any, does not fit.
-
-    Args:
-        local: Every local plan.
-        asked: How many of them, from the first on, the request asks for.
-        request: The request.
-        snapshot: The state of the service.
-    """
+    """Chooses where what was asked for, the first ``asked`` of the local plans, does not fit."""
     remotes = assess_remotes(request, snapshot)
     everyone = [*local, *remotes]
     fitting = suitable([one for one in local if one.admissible], request, snapshot)

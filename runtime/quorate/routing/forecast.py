@@ -36,14 +36,9 @@ def forecast_local(
 ) -> Forecast:
     """What a local plan will take, waiting for its turn included.
 
-    A cascade takes its first stage, and each further one as often as it was asked for.
-
-    Args:
-        plan: The plan.
-        request: The request.
-        snapshot: The state of the service.
-        known: Votes that were forecast for this choice already, by key; grows. Several plans may
-            share a vote, and it is worked out once.
+    A cascade takes its first stage, and each further one as often as it was asked for. ``known``
+    are votes that were forecast for this choice already, by key, and grows: several plans may share
+    a vote, which is worked out once.
     """
     if not plan.stages:
         return Forecast()
@@ -109,13 +104,9 @@ def _vote(key: str, decision: Decision, request: RoutingRequest, snapshot: Snaps
 def _measured(known: CostModel, request: RoutingRequest, batch: int, queue: float) -> Forecast:
     """One vote: the time of an answer of median length, and the energy of one of mean length.
 
-    Half of the answers shall take no longer than the time says, but joules add up.
-
-    Args:
-        known: What such votes took.
-        request: The request.
-        batch: Requests that its busiest member answers at once, this one included.
-        queue: How many times its own length it waits for sessions.
+    Half of the answers shall take no longer than the time says, but joules add up. Its busiest
+    member answers ``batch`` requests at once, this one included, and it waits ``queue`` times its
+    own length for sessions.
     """
     model, lengths = known.run, known.lengths(request.task)
     prompt = known.prompt_tokens(request.prompt_bytes, request.chat)

@@ -47,16 +47,11 @@ class QualityTable:
     tasks: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def expected(self, key: str, models: Sequence[str], task: str) -> float:
-        """Expected share of right answers of one vote.
+        """Expected share of right answers of one vote, by its key and members; task "" is any.
 
         What was measured counts as far as there were cases, and pulls towards it what is assumed:
         the mean of a Beta distribution whose prior is worth some cases. A task of which nothing was
         measured goes by all tasks.
-
-        Args:
-            key: Key of the vote.
-            models: Its members.
-            task: Tag of the request, or "".
         """
         prior = self._assumed(models, task)
         for tag in dict.fromkeys(("", task)):

@@ -18,12 +18,7 @@ _LIMITS = frozenset({Clause.LATENCY, Clause.ENERGY})
 
 
 def refuse_by_policy(nearest: Assessed, remotes: Sequence[Assessed], snapshot: Snapshot) -> None:
-    """Refuses what exceeds its limits, where that is the policy.
-
-    Args:
-        nearest: The local plan that would run.
-        remotes: Those that could not be asked either.
-        snapshot: The state of the service.
+    """Refuses the local plan that would run, where it exceeds its limits and that is the policy.
 
     Raises:
         OverBudget: Names the limit.

@@ -19,7 +19,6 @@ class RoutingRequest:
         seed: Seed of the sampler, already settled.
         prompt_bytes: UTF-8 bytes of the prompt.
         prompt_token_bound: As in ``request.TextPrompt``.
-        max_tokens: Most tokens of the answer.
         task: Tag of the request, given or guessed, or "".
         unsupported: What each remote cannot do of what the request asks for, by its name.
         failed: Names of candidates that were tried for this request and failed.

@@ -5,22 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from quorate.errors import (
-    InvalidRequest,
-    ModelUnusable,
-    NotFound,
-    Unavailable,
-    UnsupportedPlan,
-)
+from quorate.errors import InvalidRequest, ModelUnusable, NotFound, Unavailable, UnsupportedPlan
 from quorate.fleet.status import ModelState, ModelStatus
-from quorate.request import (
-    Alignment,
-    BeamOptions,
-    Decision,
-    Plan,
-    WeightedModel,
-    Weighting,
-)
+from quorate.request import Alignment, BeamOptions, Decision, Plan, WeightedModel, Weighting
 from quorate.routing.snapshot import Snapshot
 
 DEFAULT_EPSILON = 1e-2
@@ -41,14 +28,8 @@ _RETRY_SECONDS = {
 def resolve(plan: Plan, snapshot: Snapshot, seed: int, profile: str = "") -> Decision:
     """Fills in everything a plan left open and checks that it can run.
 
-    Args:
-        plan: The plan.
-        snapshot: The state of the service.
-        seed: Seed of the sampler, already settled.
-        profile: Name of the profile the plan came from, or "".
-
-    Returns:
-        The decision, with weights normalised and members of weight zero left out.
+    Weights are normalised, and members of weight zero left out. ``profile`` names the profile that
+    the plan came from, or is "".
 
     Raises:
         NotFound: An unknown model.
@@ -202,8 +183,7 @@ def _default_width(statuses: Sequence[ModelStatus]) -> int:
 def _forgetting(asked: float | None, weighting: Weighting) -> float | None:
     if asked is not None and not 0 < asked <= 1:
         raise InvalidRequest(
-            "plan.ensemble.forgetting",
-            f"is {asked}; give more than 0, and 1 to forget nothing",
+            "plan.ensemble.forgetting", f"is {asked}; give more than 0, and 1 to forget nothing"
         )
     if weighting is not Weighting.BAYESIAN:
         return None

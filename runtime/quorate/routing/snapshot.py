@@ -101,14 +101,11 @@ class Snapshot:
 
     Attributes:
         models: Every known model by id, in the order of the configuration.
-        profiles: Named plans of the configuration.
         default_profile: Name of the profile for requests that name no plan, or "".
         costs: What votes took on this machine, by ``forecast.vote_key``; remotes by
             ``remote:NAME``.
-        active: Requests that run now, by model.
         escalations: How often a cascade asked its next stage, by name of its candidate.
         wedged: Models that make no progress.
-        remotes: Every remote of the configuration by name.
         plans: What ``candidates.open_plans`` makes of the models and profiles, where somebody kept
             it, since that takes longer than the choice itself; None leaves it to the choice.
     """

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.metering.meter import AbsentMeter
+from quorate.metering.meter import Meter
 from quorate.request import Energy, EnergyTier
 from quorate.request.work import Work
 from support.metered_machine import Machine, estimate, gpu
@@ -213,7 +213,7 @@ def test_a_request_that_used_no_model_has_no_energy_of_its_own() -> None:
 
 
 def test_the_absent_meter_names_the_models_and_knows_nothing() -> None:
-    meter = AbsentMeter()
+    meter = Meter()
     job = meter.begin(lambda: {"a": Work(decode=1), "b": Work()})
     meter.tick()
     assert meter.finish(job) == {"a": Energy(), "b": Energy()}

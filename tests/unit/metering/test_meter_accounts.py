@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.metering.meter import CounterMeter, Job
+from quorate.metering.meter import Job, Meter
 from quorate.metering.rapl import find_rapl
 from quorate.request import EnergyTier
 from quorate.request.work import Work
@@ -24,7 +24,7 @@ def test_eight_interleaved_requests_add_up_to_what_recorded_counters_rose_by(
     tree.add("intel-rapl:0:0", "dram", 3_000_000)
     now, spent = 0.0, {"intel-rapl:0": 0.0, "intel-rapl:0:0": 0.0}
     cpu = {"": 0.0, "a": 0.0, "b": 0.0}
-    meter = CounterMeter(find_rapl(tree.root).counters, lambda: dict(cpu), clock=lambda: now)
+    meter = Meter(find_rapl(tree.root).counters, lambda: dict(cpu), clock=lambda: now)
     running: list[tuple[Job, dict[str, Work]]] = []
     told, idle, finished = 0.0, 0.0, 0
     for _ in range(400):

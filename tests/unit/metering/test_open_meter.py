@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from quorate.errors import SettingsError
-from quorate.metering.meter import AbsentMeter, CounterMeter, Meter
+from quorate.metering.meter import Meter
 from quorate.metering.open_meter import Host, open_meter
 from quorate.metering.settings import EnergySettings
 from quorate.options import read_options
@@ -82,14 +82,14 @@ def test_a_gpu_that_could_be_measured_is_mentioned_only_where_there_is_one(here:
 def test_a_machine_that_tells_nothing_has_an_absent_meter(here: Here) -> None:
     here.forget_the_processor()
     meter, notes = here.opened("auto")
-    assert isinstance(meter, AbsentMeter)
+    assert meter.totals() == {}
     assert any("does not tell the CPU time" in note for note in notes)
 
 
 def test_off_is_off(here: Here) -> None:
     here.powercap.add("intel-rapl:0", "package-0")
     meter, notes = here.opened("off")
-    assert isinstance(meter, AbsentMeter)
+    assert meter.totals() == {}
     assert notes == ("energy is not metered: energy.source is off",)
 
 
@@ -120,7 +120,6 @@ def test_configured_power_is_used_for_the_estimate(here: Here) -> None:
 
 def test_this_machine_has_a_meter_of_some_kind() -> None:
     meter, notes = open_meter(EnergySettings(), dict)
-    assert isinstance(meter, CounterMeter)
     assert meter.totals()
     assert notes
 

@@ -14,10 +14,7 @@ from quorate.engines.sizes import size_label
 
 
 def gather_facts(
-    weights: ctypes.c_void_p,
-    context: ctypes.c_void_p,
-    options: LlamaCppOptions,
-    space_prefix: bool,
+    weights: ctypes.c_void_p, context: ctypes.c_void_p, options: LlamaCppOptions, space_prefix: bool
 ) -> ModelFacts:
     """Describes a model whose context is open, and what its tokenizer puts before a text."""
     kv_tokens: int = native.llama_n_ctx(context)

@@ -50,11 +50,7 @@ def load_weights(
 ) -> ctypes.c_void_p:
     """Loads the weights of a text decoder; the caller frees them with ``llama_model_free``.
 
-    Args:
-        path: The GGUF file.
-        options: Already validated.
-        on_progress: Called with the share read, from 0 to 1. What it raises ends the load and is
-            raised here.
+    What ``on_progress`` raises ends the load and is raised here.
 
     Raises:
         ModelUnusable: The file is broken, does not fit into memory, or holds no text decoder.

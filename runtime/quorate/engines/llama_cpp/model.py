@@ -47,13 +47,7 @@ class DecodeFailed(RuntimeError):
 def load(
     path: str, options: LlamaCppOptions, threads: int, on_progress: Callable[[float], None]
 ) -> LlamaCppModel:
-    """Loads a GGUF file.
-
-    Args:
-        path: The weight file.
-        options: Already validated.
-        threads: Threads of a decode call.
-        on_progress: Called with the share of the file that was read, from 0 to 1.
+    """Loads a GGUF file with options that are valid; see ``EngineRegistration``.
 
     Raises:
         ModelUnusable: The file is broken, does not fit into memory, or holds no text decoder.

@@ -39,11 +39,7 @@ class NativeLog:
         self._lines.clear()
 
     def cause(self, otherwise: str) -> str:
-        """The first error since ``clear`` that explains something, in one line.
-
-        Args:
-            otherwise: What to say where the library said nothing.
-        """
+        """The first error since ``clear`` that explains something in one line, or ``otherwise``."""
         for line in self._lines:
             for preamble in _PREAMBLES:
                 line = line.rpartition(preamble)[2]

@@ -40,14 +40,9 @@ _FTYPES = {
 def requantize(source: Path, target: Path, type_name: str, on_log: Callable[[str], None]) -> None:
     """Writes ``source``, quantised to another type, to ``target``, which appears whole or not.
 
-    A tensor whose rows the type does not divide gets the nearest type that does: the k-quants want
-    rows of a multiple of 256.
-
-    Args:
-        source: A GGUF file of any type.
-        target: Replaced if it exists; its folder must exist.
-        type_name: Such as ``Q4_0``.
-        on_log: Receives llama.cpp's lines while it works.
+    A tensor whose rows the type (such as ``Q4_0``) does not divide gets the nearest type that does:
+    the k-quants want rows of a multiple of 256. The target's folder must exist; ``on_log`` receives
+    llama.cpp's lines while it works.
 
     Raises:
         InvalidRequest: No such type.
@@ -119,11 +114,7 @@ def _quantize(source: Path, target: Path, type_name: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Quantises in this process; prints one line where it fails.
-
-    Args:
-        arguments: Source, target and type name.
-    """
+    """Quantises SOURCE to TARGET of a TYPE in this process; prints one line where it fails."""
     if len(arguments) != 3:
         print("usage: python -m quorate.engines.llama_cpp.quantize SOURCE TARGET TYPE")
         return 2

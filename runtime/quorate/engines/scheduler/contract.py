@@ -153,15 +153,11 @@ class GeneratingModel(BatchModel, Protocol):
     ) -> None:
         """Starts a generation; the next decode calls read its tokens and sample what follows.
 
+        The sequence holds ``position`` tokens already, and at least one more is given.
+
         The tokens may be more than ``batch_tokens``: how a model divides them is its own affair.
         ``truncate(sequence, 0)`` ends the generation, whether it is finished or not; nothing else
         is done to the sequence before.
-
-        Args:
-            sequence: KV sequence id.
-            position: Tokens that the sequence holds already.
-            tokens: At least one token id.
-            options: How tokens are sampled.
         """
         ...
 

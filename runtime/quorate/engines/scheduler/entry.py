@@ -31,11 +31,9 @@ class Entry:
     """One open session.
 
     Attributes:
-        session: Its id.
         output: Where its log-probs go, float32 of shape (vocabulary,).
         sums: Where the prefix sums of its log-probs go, or None where nobody wants them.
         sequence: Its KV sequence, or ``UNBOUND``.
-        tokens: The tokens the sequence holds.
         feed: The outstanding feed; empty where there is none.
         done: How many tokens of the feed the sequence holds already.
         cached_tokens: How many of the first feed's tokens were found in the prefix cache.

@@ -36,11 +36,9 @@ class Lockstep:
         self._expected.clear()
 
     def end(self, completed: Iterable[int], prefilling: bool) -> None:
-        """A decode call ended, and these sessions have their result.
+        """A decode call ended; these sessions have their result and are expected to feed again.
 
-        Args:
-            completed: The sessions that are expected to feed again.
-            prefilling: A prompt took part, so that the duration says nothing of a decode step.
+        Where a prompt took part (``prefilling``) the duration says nothing of a decode step.
         """
         self._ended = self._clock()
         self._expected.update(completed)

@@ -161,15 +161,9 @@ class Scheduler:
     def branch(
         self, parent: int, session: int, output: LogProbs, sums: PrefixSums | None = None
     ) -> None:
-        """Opens a session with the tokens of its parent.
+        """Opens a session, as ``open`` does, with the tokens of its parent.
 
         A model that cannot share them decodes them again with the session's first feed.
-
-        Args:
-            parent: Whose tokens it has.
-            session: As for ``open``.
-            output: As for ``open``.
-            sums: As for ``open``.
 
         Raises:
             NoRoom: The model counts shared KV entries twice, and there is no room for that.

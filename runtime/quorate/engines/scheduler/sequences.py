@@ -43,17 +43,10 @@ class SequencePool:
         self.held_tokens = 0
 
     def claim(self, prompt: list[int], live: Iterable[Held]) -> Held:
-        """Takes a sequence for a new prompt.
+        """Takes a sequence for a new prompt, with as much of its start as is held already.
 
-        Takes over the idle sequence with the longest common prefix, or copies the prefix of a
-        sequence in use where that one is longer.
-
-        Args:
-            prompt: All tokens of the prompt.
-            live: The sequences in use.
-
-        Returns:
-            The sequence, and the start of the prompt that it holds already.
+        Takes over the idle sequence with the longest common prefix, or copies the prefix of one in
+        use (``live``) where that one is longer.
         """
         idle, length = self._longest(prompt, map(Held._make, self._cache.items()))
         if self._can_fork:

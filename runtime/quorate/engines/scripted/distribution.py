@@ -36,12 +36,7 @@ class Distribution:
         self._offsets = _offsets(vocabulary)
 
     def write(self, context: Sequence[int], output: LogProbs) -> None:
-        """Writes normalised log-probs of the token after ``context``.
-
-        Args:
-            context: All tokens of the sequence.
-            output: float32 of shape (vocabulary,).
-        """
+        """Writes what follows ``context``: normalised log-probs, float32 of shape (vocabulary,)."""
         digest = blake2b(array("i", context).tobytes(), key=self._key, digest_size=16).digest()
         bits = np.random.Philox(key=int.from_bytes(digest, "little"))
         uniform = bits.random_raw(len(self._offsets)) / 2.0**64

@@ -31,15 +31,11 @@ class Generations:
 
     Args:
         write: Writes the log-probs of the token after a context.
-        size: Tokens in the vocabulary.
         ending: Tokens of which any ends a generation.
     """
 
     def __init__(
-        self,
-        write: Callable[[Sequence[int], LogProbs], None],
-        size: int,
-        ending: Collection[int],
+        self, write: Callable[[Sequence[int], LogProbs], None], size: int, ending: Collection[int]
     ) -> None:
         self._write = write
         self._ending = ending
@@ -65,11 +61,7 @@ class Generations:
         self._running.pop(sequence, None)
 
     def step(self, sequences: Sequence[list[int]]) -> None:
-        """Has each read and sample.
-
-        Args:
-            sequences: The tokens of every sequence; what is read is appended.
-        """
+        """Has each read, which appends to the tokens of its sequence, and sample."""
         for sequence, generation in self._running.items():
             if generation.unread:
                 self._advances.append(self._advance(sequence, generation, sequences[sequence]))

@@ -23,13 +23,7 @@ _SCORED_TOKENS = 8
 def load(
     path: str, options: ScriptedOptions, threads: int, on_progress: Callable[[float], None]
 ) -> ScriptedModel:
-    """Makes the model the options describe.
-
-    Args:
-        path: Unused: there are no weights.
-        options: Already validated.
-        threads: Unused: nothing is computed.
-        on_progress: Called with 0.0 and 1.0.
+    """Makes the model the options describe; there are no weights, and nothing is computed.
 
     Raises:
         ModelUnusable: ``fail_load`` says so.

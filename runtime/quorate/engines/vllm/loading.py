@@ -26,9 +26,7 @@ class Loaded:
     """A model that is ready.
 
     Attributes:
-        core: The engine.
         plan: How it was configured.
-        tokenizer: Its tokens.
         rows: Where its log-probs appear.
         kv_tokens: KV tokens that sessions may hold together.
         description: Such as ``llama 135M bfloat16``.
@@ -47,12 +45,7 @@ class Loaded:
 def load_checkpoint(
     path: str, options: VllmOptions, on_progress: Callable[[float], None]
 ) -> Loaded:
-    """Loads a checkpoint.
-
-    Args:
-        path: Its folder, which has been checked.
-        options: Already validated.
-        on_progress: Told the share of the way, from 0 to 1.
+    """Loads a checkpoint whose folder and options have been checked.
 
     Raises:
         ModelUnusable: Its tokenizer cannot vote, or there is too little memory for its KV cache.

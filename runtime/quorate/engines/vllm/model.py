@@ -37,7 +37,6 @@ class _Sequence:
     """One sequence.
 
     Attributes:
-        tokens: What it holds.
         request: vLLM's request that holds just that, or "" where it has yet to be made.
     """
 
@@ -46,13 +45,7 @@ class _Sequence:
 
 
 class VllmModel:
-    """A loaded model.
-
-    Args:
-        subject: The model, for messages.
-        sessions: Sequences it has.
-        loaded: The running core.
-    """
+    """A loaded model."""
 
     def __init__(self, subject: str, sessions: int, loaded: Loaded) -> None:
         self._subject = subject

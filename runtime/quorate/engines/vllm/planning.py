@@ -26,13 +26,10 @@ class EnginePlan:
     """vLLM's configuration for one model.
 
     Args:
-        path: The checkpoint's folder.
         options: Already validated.
 
     Attributes:
-        config: The configuration.
         on_cpu: Whether the processor computes.
-        context_length: Most tokens of a session.
         batch_tokens: Most tokens of the chunks of one decode call.
         kv_tokens: KV tokens that sessions may hold together; 0 takes what vLLM finds memory for.
         kv_token_bytes: What each takes, estimated.

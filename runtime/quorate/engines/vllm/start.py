@@ -19,13 +19,7 @@ if TYPE_CHECKING:
 def load(
     path: str, options: VllmOptions, threads: int, on_progress: Callable[[float], None]
 ) -> VllmModel:
-    """Loads a checkpoint.
-
-    Args:
-        path: Its folder.
-        options: Already validated.
-        threads: Threads of a step, on CPUs.
-        on_progress: Told the share of the way, from 0 to 1.
+    """Loads a checkpoint with options that are valid; see ``EngineRegistration``.
 
     Raises:
         ModelUnusable: It is missing, broken, of an architecture that vLLM does not know, or does

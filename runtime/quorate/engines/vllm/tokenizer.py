@@ -31,9 +31,6 @@ _SPACE = "\u2581"
 class CheckpointTokenizer:
     """Tokenises for the model of one checkpoint.
 
-    Args:
-        folder: The checkpoint's folder.
-
     Raises:
         ModelUnusable: There is no tokenizer in it that can be used without running its code.
     """

@@ -14,12 +14,7 @@ from quorate.engines.vllm.vocabulary_bytes import components
 
 
 def plain_definition(definition: Mapping[str, Any], special: Collection[int]) -> dict[str, Any]:
-    """Returns the definition to tokenise with.
-
-    Args:
-        definition: The content of a ``tokenizer.json``.
-        special: Ids that text must not be able to write.
-    """
+    """The ``tokenizer.json`` to tokenise text with that must not write the ``special`` ids."""
     plain = dict(definition)
     plain |= {"truncation": None, "padding": None, "post_processor": None}
     plain["normalizer"] = _only_replacements(definition.get("normalizer"))

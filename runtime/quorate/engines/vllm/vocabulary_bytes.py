@@ -23,10 +23,7 @@ class UnknownDecoder(ValueError):
 
 
 def token_bytes(definition: Mapping[str, Any]) -> Callable[[str], bytes]:
-    """Returns the function from a token's text in the vocabulary to its bytes.
-
-    Args:
-        definition: The content of a ``tokenizer.json``.
+    """The function from a token's text to its bytes, by the content of a ``tokenizer.json``.
 
     Raises:
         UnknownDecoder: No such function exists for this decoder.
@@ -48,9 +45,7 @@ def token_bytes(definition: Mapping[str, Any]) -> Callable[[str], bytes]:
 def components(node: Mapping[str, Any] | None, kind: str) -> Iterator[Mapping[str, Any]]:
     """The parts of a normalizer, pre-tokenizer or decoder, in order, sequences unfolded.
 
-    Args:
-        node: The part of a definition, or None.
-        kind: The name of the list inside of a sequence, such as ``decoders``.
+    ``kind`` is the name of the list inside of a sequence, such as ``decoders``.
     """
     if node is None:
         return

@@ -26,7 +26,6 @@ class HostedEngine:
     """``Engine`` over a supervised worker process. It outlives its workers; sessions do not.
 
     Args:
-        spec: The model.
         cores: Processor cores its worker runs on, at least one.
         limits: When the worker counts as stuck, and how long a stop may take.
         command: The worker's program and first arguments.
@@ -58,38 +57,20 @@ class HostedEngine:
 
     @property
     def facts(self) -> ModelFacts:
-        """Facts of the model; kept while its worker restarts.
-
-        Raises:
-            Unavailable: It was never loaded.
-        """
+        """Facts of the model, kept while its worker restarts; ``Unavailable`` before a load."""
         return self._model.facts
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The model's tokens; the same object through all restarts.
-
-        Raises:
-            Unavailable: It was never loaded.
-        """
+        """The model's tokens, the same object through all restarts; raises as ``facts``."""
         return self._model.vocabulary
 
     async def encode(self, prompt: Prompt) -> list[int]:
-        """See ``Engine``.
-
-        Raises:
-            UnsupportedPlan: A chat, and the model has no template.
-            InvalidRequest: The template refuses these messages.
-            Unavailable: No worker is ready, or it was lost meanwhile.
-        """
+        """See ``Engine``; ``Unavailable`` where no worker is ready, or it was lost meanwhile."""
         return await self._supervisor.ready_worker().encode(prompt)
 
     async def encode_continuation(self, text: str) -> list[int]:
-        """See ``Engine``.
-
-        Raises:
-            Unavailable: No worker is ready, or it was lost meanwhile.
-        """
+        """See ``Engine``; raises as ``encode`` does."""
         return await self._supervisor.ready_worker().encode_continuation(text)
 
     async def open(self, tokens: int, branches: int = 0) -> EngineSession:

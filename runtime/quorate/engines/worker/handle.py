@@ -61,14 +61,7 @@ class WorkerHandle:
         limits: WorkerLimits,
         on_progress: Callable[[float], None],
     ) -> None:
-        """Starts the worker and has it load the model.
-
-        Args:
-            spec: The model.
-            cores: Processor cores it runs on.
-            connect: Starts it.
-            limits: When it counts as stuck.
-            on_progress: Told the loaded fraction.
+        """Starts the worker and has it load the model; ``on_progress`` is told the loaded fraction.
 
         Raises:
             OSError: It cannot be started.
@@ -114,20 +107,12 @@ class WorkerHandle:
 
     @property
     def facts(self) -> ModelFacts:
-        """Facts of the model.
-
-        Raises:
-            WorkerLost: The worker is gone.
-        """
+        """Facts of the model; ``WorkerLost`` where the worker is gone."""
         return self._table.facts
 
     @property
     def admission(self) -> Admission:
-        """Who may open a session.
-
-        Raises:
-            WorkerLost: The worker is gone.
-        """
+        """Who may open a session; ``WorkerLost`` where the worker is gone."""
         return self._table.admission
 
     def open(self, slot: int, sums: bool) -> OpenedSession:
@@ -153,11 +138,7 @@ class WorkerHandle:
         self._transport.send(Score(number, tokens))
 
     def generate(
-        self,
-        number: int,
-        tokens: Sequence[int],
-        options: EngineSampling,
-        session: EngineSession,
+        self, number: int, tokens: Sequence[int], options: EngineSampling, session: EngineSession
     ) -> None:
         """See ``SessionBackend``."""
         self._table.expect(number, session)
@@ -211,11 +192,7 @@ class WorkerHandle:
         return self._transport.pid
 
     def check_alive(self) -> None:
-        """Returns if the worker is not lost.
-
-        Raises:
-            WorkerLost: It is.
-        """
+        """See ``SessionBackend``; raises ``WorkerLost``."""
         if self.lost.done():
             raise self._loss()
 

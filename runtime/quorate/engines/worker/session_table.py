@@ -17,8 +17,6 @@ class SessionTable:
     """Made when the model is loaded, gone with the worker.
 
     Attributes:
-        facts: Facts of the model.
-        admission: Who may open a session.
         rows: Where outcomes appear, by slot.
     """
 

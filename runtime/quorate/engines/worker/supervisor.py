@@ -34,11 +34,11 @@ class Supervisor:
     """Owns the worker of one model through all its lives.
 
     Args:
-        spec: The model.
-        cores: Processor cores it runs on.
-        connect: Starts a worker.
         limits: When it counts as stuck, and how long a stop may take.
         sleep: Waits for so many seconds before a restart.
+
+    Attributes:
+        worker: The worker that runs now, which need not be ready.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Supervisor:
         self._sleep = sleep
         self._board = StatusBoard()
         self._task: asyncio.Task[None] | None = None
-        self._worker: WorkerHandle | None = None
+        self.worker: WorkerHandle | None = None
         self.model: LoadedModel | None = None
 
     def start(self) -> None:
@@ -75,18 +75,13 @@ class Supervisor:
         """Yields the status now and whenever it changes; ends when it is final."""
         return self._board.watch()
 
-    @property
-    def worker(self) -> WorkerHandle | None:
-        """The worker that runs now, which need not be ready."""
-        return self._worker
-
     def ready_worker(self) -> WorkerHandle:
         """The worker to open sessions on.
 
         Raises:
             Unavailable: None is ready.
         """
-        status, worker = self._board.current, self._worker
+        status, worker = self._board.current, self.worker
         if status.phase is WorkerPhase.READY and worker is not None:
             if not worker.lost.done():
                 return worker
@@ -101,7 +96,7 @@ class Supervisor:
         """
         status = self._board.current
         while not status.final:
-            worker = self._worker
+            worker = self.worker
             if status.phase is WorkerPhase.READY and worker and not worker.lost.done():
                 return
             status = await self._board.other_than(status)
@@ -110,8 +105,8 @@ class Supervisor:
     def set_cores(self, cores: Sequence[int]) -> None:
         """Moves the worker, and every later one, to these cores."""
         self.cores = tuple(cores)
-        if self._worker is not None:
-            self._worker.set_cores(self.cores)
+        if self.worker is not None:
+            self.worker.set_cores(self.cores)
 
     async def stop(self) -> None:
         """Ends the worker; returns when its process is gone. Idempotent."""
@@ -119,9 +114,9 @@ class Supervisor:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        if self._worker is not None:
-            await self._worker.stop()
-            self._worker = None
+        if self.worker is not None:
+            await self.worker.stop()
+            self.worker = None
 
     async def _guarded_run(self) -> None:
         try:
@@ -162,7 +157,7 @@ class Supervisor:
             worker = WorkerHandle(self._spec, cores, self._connect, self._limits, self._on_progress)
         except OSError as error:
             raise WorkerLost(self._spec.model, f"cannot be started: {error}") from error
-        self._worker = worker
+        self.worker = worker
         facts, table = await worker.load()
         self.model = self._identified(facts, table)
         # Sorting a large vocabulary takes tenths of a second, which no stream should wait for.
@@ -190,17 +185,17 @@ class Supervisor:
         return LoadedModel(facts, self.model.vocabulary, digest)
 
     async def _give_up(self, error: ModelUnusable) -> None:
-        if self._worker is not None:
-            await self._worker.stop()
+        if self.worker is not None:
+            await self.worker.stop()
         self._board.post(WorkerStatus(WorkerPhase.FAILED, error.problem))
 
     async def _bury(self) -> None:
         """Waits for the end of a lost process: until then the memory is not free again."""
-        if self._worker is None:
+        if self.worker is None:
             return
-        if not await self._worker.ends_within(self._limits.kill_seconds):
-            _log.error("model %s: process %s survives SIGKILL", self._spec.model, self._worker.pid)
-        self._worker = None
+        if not await self.worker.ends_within(self._limits.kill_seconds):
+            _log.error("model %s: process %s survives SIGKILL", self._spec.model, self.worker.pid)
+        self.worker = None
 
     def _on_progress(self, fraction: float) -> None:
         current = self._board.current

@@ -38,13 +38,7 @@ class StallClock:
         self.stuck_seconds = 0.0
 
     def look(self, now: float, marker: Hashable, waiting: bool) -> float:
-        """Notes what is seen at time ``now`` and returns for how many seconds nothing moved.
-
-        Args:
-            now: Seconds of a monotonic clock.
-            marker: Anything that changes with progress.
-            waiting: Whether progress is expected at all.
-        """
+        """Notes what is seen, see ``Sighting``; returns for how many seconds nothing moved."""
         gap = 0.0 if self._looked_at is None else min(now - self._looked_at, self._longest_gap)
         moved = not waiting or marker != self._marker
         self.stuck_seconds = 0.0 if moved else self.stuck_seconds + gap
@@ -57,7 +51,6 @@ class Watchdog:
     """Runs on the event loop until stopped or until it has barked.
 
     Args:
-        look: Shows the worker as it is now.
         on_stuck: Told once for how many seconds nothing moved.
         shortest_patience_seconds: The shortest of the sightings, from which its interval follows.
     """

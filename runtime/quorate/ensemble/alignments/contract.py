@@ -55,24 +55,13 @@ class AlignmentStrategy(Protocol[Symbol]):
         ...
 
     def margin(self, left: int) -> int:
-        """KV tokens that a member needs beside the answer.
-
-        Args:
-            left: Tokens that the prompt leaves free in its context.
-        """
+        """KV tokens that a member needs beside the answer; its prompt leaves ``left`` free."""
         ...
 
     def predictor(
         self, engine: Engine, source: Prompt, prompt: MemberPrompt, max_tokens: int
     ) -> Predictor[Symbol]:
-        """How a member takes part; its session is not open yet.
-
-        Args:
-            engine: The member's engine.
-            source: The prompt as it was asked.
-            prompt: The same in the member's own tokens.
-            max_tokens: The most tokens of the answer.
-        """
+        """How a member takes part; not open yet. ``prompt`` is ``source`` in its own tokens."""
         ...
 
     def transcript(self, stopping: StoppingOptions) -> Transcript:
@@ -128,10 +117,7 @@ class OwnIndex:
     """
 
     def compare(
-        self,
-        members: Sequence[Member[int]],
-        rows: Sequence[LogProbs],
-        given: int | None = None,
+        self, members: Sequence[Member[int]], rows: Sequence[LogProbs], given: int | None = None
     ) -> Sequence[LogProbs]:
         """See ``AlignmentStrategy``."""
         return rows

@@ -32,11 +32,7 @@ class TokenPredictor(SessionPredictor):
 
 
 class TokenAlignment(OwnIndex):
-    """``AlignmentStrategy`` over token ids.
-
-    Args:
-        vocabulary: The vocabulary that all members share.
-    """
+    """``AlignmentStrategy`` over the token ids of a vocabulary that all members share."""
 
     has_token_ids = True
 

@@ -111,10 +111,7 @@ class UnionAlignment:
         return Transcript(stopping)
 
     def compare(
-        self,
-        members: Sequence[Member[bytes]],
-        rows: Sequence[LogProbs],
-        given: bytes | None = None,
+        self, members: Sequence[Member[bytes]], rows: Sequence[LogProbs], given: bytes | None = None
     ) -> Sequence[LogProbs]:
         """See ``AlignmentStrategy``."""
         vocabularies = [member.engine.vocabulary for member in members]
@@ -166,25 +163,17 @@ class Union(NamedTuple):
 def unite(
     vocabularies: Sequence[Vocabulary], rows: Sequence[LogProbs], also: Sequence[bytes] = ()
 ) -> Union:
-    """Makes the union of the members' best candidates.
+    """Makes the union of the members' best candidates, by a float32 row of log-probs for each.
 
-    Args:
-        vocabularies: Of the members.
-        rows: Their log-probs, float32 of shape (vocabulary,) each.
-        also: Pieces that are candidates in any case.
+    Pieces in ``also`` are candidates in any case.
     """
     pieces = dict.fromkeys((*also, END))
     for vocabulary, row in zip(vocabularies, rows, strict=True):
         for token in largest(row, CANDIDATES).tolist():
             pieces.setdefault(_piece(vocabulary, token))
     united = [*pieces]
-    return Union(
-        united,
-        [
-            _member_row(vocabulary.byte_order, row, united)
-            for vocabulary, row in zip(vocabularies, rows, strict=True)
-        ],
-    )
+    pairs = zip(vocabularies, rows, strict=True)
+    return Union(united, [_member_row(known.byte_order, row, united) for known, row in pairs])
 
 
 def _piece(vocabulary: Vocabulary, token: int) -> bytes:

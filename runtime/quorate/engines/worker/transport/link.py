@@ -27,17 +27,12 @@ class WorkerLink:
     """
 
     def __init__(
-        self,
-        connection: socket.socket,
-        on_message: OnMessage,
-        on_unreadable: Callable[[str], None],
+        self, connection: socket.socket, on_message: OnMessage, on_unreadable: Callable[[str], None]
     ) -> None:
         """Starts to read; must be called on the event loop's thread.
 
-        Args:
-            connection: One end of a socket pair; owned from now on.
-            on_message: Called with each message, in order.
-            on_unreadable: Called with a description of what cannot be read.
+        The connection, one end of a socket pair, is owned from now on. ``on_unreadable`` is called
+        with a description of what cannot be read.
         """
         self._loop = asyncio.get_running_loop()
         self._socket = connection

@@ -26,9 +26,7 @@ class LocalTransport:
 
     Args:
         command: The worker's program and first arguments; those of ``worker.main`` are added.
-        spec: What it will load.
         threads: With how many threads it computes.
-        on_message: Told each message.
         on_lost: Told the end of the process, or what could not be read of its messages.
 
     Raises:

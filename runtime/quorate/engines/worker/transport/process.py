@@ -63,13 +63,7 @@ class WorkerProcess:
         inherited: Sequence[int],
         name: str,
     ) -> None:
-        """Spawns it.
-
-        Args:
-            command: Program and arguments.
-            environment: Its whole environment.
-            inherited: Descriptors it keeps, under the same numbers.
-            name: For the log.
+        """Spawns it with its whole environment; inherited descriptors keep their numbers.
 
         Raises:
             OSError: It cannot be started.
@@ -195,11 +189,7 @@ def remove_leftovers(pid: int, folder: Path = _SHARED_MEMORY) -> None:
     """Removes what a process that is gone left in shared memory, though nothing of it is ours.
 
     Intel's OpenMP library registers itself in a small file under its process id, and removes that
-    only where the process ends by itself.
-
-    Args:
-        pid: The process, which has been reaped.
-        folder: Where shared memory has its names; may be absent.
+    only where the process ends by itself. This one has been reaped; the folder may be absent.
     """
     for left in folder.glob(f"__KMP_REGISTERED_LIB_{pid}_*"):
         # Another process of the same number may have come and gone meanwhile.

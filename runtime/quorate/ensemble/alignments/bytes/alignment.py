@@ -17,13 +17,7 @@ from quorate.ensemble.alignments.bytes.transcript import WordTranscript
 from quorate.ensemble.alignments.bytes.utf8 import Utf8Constraint
 from quorate.ensemble.alignments.contract import Limit, OwnIndex
 from quorate.ensemble.member import Member, MemberPrompt
-from quorate.request import (
-    BeamOptions,
-    ChatPrompt,
-    FinishReason,
-    Prompt,
-    StoppingOptions,
-)
+from quorate.request import BeamOptions, ChatPrompt, FinishReason, Prompt, StoppingOptions
 
 _KV_TOKENS_PER_HYPOTHESIS = 8
 

@@ -68,7 +68,6 @@ class Hypothesis(Generic[_Context]):
     """One way in which a tokenizer may have cut the text so far.
 
     Attributes:
-        context: The whole tokens.
         prefix: The bytes already seen of the next token.
         scale: Probability of the context, divided by that of the text and by the sum of the
             context's row, which need not be 1 to the last digit.
@@ -87,7 +86,6 @@ class Extension(NamedTuple, Generic[_Context]):
 
     Attributes:
         parent: The context it is appended to.
-        token: Its id.
         weight: Its share of everything that is still possible.
     """
 
@@ -151,14 +149,7 @@ def next_bytes(beam: Sequence[Hypothesis[_Context]], lost: float) -> ByteProbs:
 def grow(
     beam: Sequence[Hypothesis[_Context]], byte: int, probability: float, order: ByteOrder
 ) -> Grown[_Context]:
-    """Goes on by one byte, before pruning.
-
-    Args:
-        beam: Hypotheses before it.
-        byte: The byte.
-        probability: What ``next_bytes`` gave it; greater than 0.
-        order: Of the vocabulary.
-    """
+    """Goes on by one byte, to which ``next_bytes`` gave a probability above 0, before pruning."""
     longer: list[Hypothesis[_Context]] = []
     complete: list[Extension[_Context]] = []
     for before in beam:

@@ -30,7 +30,6 @@ class Opening:
     """How a byte beam begins.
 
     Attributes:
-        prompt: Tokens fed in one go.
         forced: Bytes behind them that are given too, but not their cut into tokens: the last token
             of a prompt, so that its end forces no boundary, or the space that a tokenizer puts
             before a document.
@@ -62,9 +61,6 @@ class BytePredictor:
     hypotheses, from their tokens.
 
     Args:
-        engine: The member's engine.
-        opening: Its prompt.
-        pruning: What its beam keeps.
         kv_tokens: Tokens its sessions may hold.
 
     Attributes:

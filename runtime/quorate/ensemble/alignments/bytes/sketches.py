@@ -16,7 +16,6 @@ class Sketch:
     """A hypothesis without its session.
 
     Attributes:
-        tokens: Its tokens behind the prompt.
         prefix: The bytes seen of the next one.
         weight: Its share of everything that is still possible.
     """
@@ -51,13 +50,8 @@ async def regrow(
 ) -> list[Hypothesis[Context]]:
     """Grows the tree of all sketches level by level, every shared token once.
 
-    Args:
-        root: Holds the tokens that all sketches share, evaluated.
-        sketches: At least one.
-        grow: Grows contexts side by side and returns them evaluated.
-
-    Returns:
-        The hypotheses, whatever their order.
+    ``root`` holds the tokens that all sketches share, evaluated; ``grow`` grows contexts side by
+    side and returns them evaluated. The hypotheses come in any order.
     """
     beam: list[Hypothesis[Context]] = []
     level = [(root, list(sketches))]
