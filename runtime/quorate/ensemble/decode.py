@@ -32,7 +32,7 @@ from quorate.request import (
 
 Step: TypeAlias = Delta | Notice | FinishReason
 
-Symbol = TypeVar("Symbol")
+_Symbol = TypeVar("_Symbol")
 _ChosenSymbol = TypeVar("_ChosenSymbol", covariant=True)
 
 
@@ -80,7 +80,7 @@ class Choice(Protocol[_ChosenSymbol]):
 
 
 def decode(
-    ensemble: Ensemble[Symbol], params: DecodeParams, transcript: Transcript | None = None
+    ensemble: Ensemble[_Symbol], params: DecodeParams, transcript: Transcript | None = None
 ) -> AsyncGenerator[Step, None]:
     """Decodes an answer with an open ensemble whose prompts have been fed.
 
@@ -105,7 +105,7 @@ def decode(
 
 
 async def score(
-    ensemble: Ensemble[Symbol], rule: CombinationRule, continuation: Sequence[Symbol]
+    ensemble: Ensemble[_Symbol], rule: CombinationRule, continuation: Sequence[_Symbol]
 ) -> list[Token]:
     """Scores a continuation of at least one symbol in the steps that decoding would take.
 
@@ -121,10 +121,11 @@ async def score(
         Unavailable: A member died and will not come back.
     """
     scored: list[Token] = []
+    notices: list[Notice] = []
     steps = _decode(
         ensemble,
         rule,
-        _Given[Symbol](ensemble, continuation),
+        _Given[_Symbol](ensemble, continuation),
         Unconstrained(),
         ensemble.alignment.transcript(StoppingOptions()),
         ResponseOptions(),
@@ -133,17 +134,21 @@ async def score(
         async for step in steps:
             if isinstance(step, Delta):
                 scored.extend(step.tokens)
+            elif isinstance(step, Notice):
+                notices.append(step)
             elif step is FinishReason.CONTEXT_FULL:
                 raise PromptTooLong(
                     "continuation", "fills the context of a member; give less of it"
                 )
+    # A score is no stream: what befell the members stays with the ensemble.
+    ensemble.notices.extend(notices)
     return scored
 
 
 async def _decode(
-    ensemble: Ensemble[Symbol],
+    ensemble: Ensemble[_Symbol],
     rule: CombinationRule,
-    choice: Choice[Symbol],
+    choice: Choice[_Symbol],
     constraint: Constraint,
     transcript: Transcript,
     response: ResponseOptions,
@@ -178,12 +183,12 @@ async def _decode(
             return
 
 
-class _Sampled(Generic[Symbol]):
+class _Sampled(Generic[_Symbol]):
     """``Choice`` by a sampler."""
 
     given = None
 
-    def __init__(self, ensemble: Ensemble[Symbol], params: DecodeParams) -> None:
+    def __init__(self, ensemble: Ensemble[_Symbol], params: DecodeParams) -> None:
         self.choose = params.sampler.sample
         self._ensemble = ensemble
         self._limit = params.limit
@@ -195,16 +200,16 @@ class _Sampled(Generic[Symbol]):
         return self._ensemble.alignment.ends_behind(self._ensemble.members, self._limit)
 
 
-class _Given(Generic[Symbol]):
+class _Given(Generic[_Symbol]):
     """``Choice`` of a text that is known. Its last symbol is fed to nobody and needs no room."""
 
-    def __init__(self, ensemble: Ensemble[Symbol], symbols: Sequence[Symbol]) -> None:
+    def __init__(self, ensemble: Ensemble[_Symbol], symbols: Sequence[_Symbol]) -> None:
         self._ensemble = ensemble
         self._symbols = symbols
         self._chosen = 0
 
     @property
-    def given(self) -> Symbol:
+    def given(self) -> _Symbol:
         return self._symbols[self._chosen]
 
     def choose(self, mixture: LogProbs) -> int:

@@ -13,7 +13,7 @@ from quorate.ensemble.predictor import Predictor
 from quorate.ensemble.transcript import Transcript
 from quorate.request import FinishReason, Prompt, StoppingOptions
 
-Symbol = TypeVar("Symbol")
+_Symbol = TypeVar("_Symbol")
 
 
 class Limit(NamedTuple):
@@ -28,7 +28,7 @@ class Limit(NamedTuple):
     reason: FinishReason
 
 
-class AlignmentStrategy(Protocol[Symbol]):
+class AlignmentStrategy(Protocol[_Symbol]):
     """What the members of one request compare. Made anew for each request.
 
     At each step the loop knows a symbol by its index in the rows that are compared.
@@ -60,7 +60,7 @@ class AlignmentStrategy(Protocol[Symbol]):
 
     def predictor(
         self, engine: Engine, source: Prompt, prompt: MemberPrompt, max_tokens: int
-    ) -> Predictor[Symbol]:
+    ) -> Predictor[_Symbol]:
         """How a member takes part; not open yet. ``prompt`` is ``source`` in its own tokens."""
         ...
 
@@ -70,9 +70,9 @@ class AlignmentStrategy(Protocol[Symbol]):
 
     def compare(
         self,
-        members: Sequence[Member[Symbol]],
+        members: Sequence[Member[_Symbol]],
         rows: Sequence[LogProbs],
-        given: Symbol | None = None,
+        given: _Symbol | None = None,
     ) -> Sequence[LogProbs]:
         """Brings the members' distributions over the same symbols.
 
@@ -86,15 +86,15 @@ class AlignmentStrategy(Protocol[Symbol]):
         """
         ...
 
-    def symbol(self, index: int) -> Symbol:
+    def symbol(self, index: int) -> _Symbol:
         """What the members are told."""
         ...
 
-    def index(self, symbol: Symbol) -> int:
+    def index(self, symbol: _Symbol) -> int:
         """Where a symbol stands at this step."""
         ...
 
-    def fits(self, members: Sequence[Member[Any]], symbol: Symbol) -> bool:
+    def fits(self, members: Sequence[Member[Any]], symbol: _Symbol) -> bool:
         """Whether every member's context has room for a symbol."""
         ...
 
