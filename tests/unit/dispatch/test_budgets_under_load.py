@@ -12,13 +12,7 @@ import pytest
 from quorate.dispatch import DispatchSettings
 from quorate.errors import BudgetSpent
 from quorate.ledger.settings import BudgetLimits
-from quorate.request import (
-    Accepted,
-    AutoPlan,
-    Finished,
-    ProfilePlan,
-    StoppingOptions,
-)
+from quorate.request import Accepted, AutoPlan, Finished, ProfilePlan, StoppingOptions
 from support.dispatching import (
     DEADLINE_SECONDS,
     DispatcherHarness,

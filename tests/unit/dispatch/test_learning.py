@@ -10,12 +10,7 @@ import pytest
 from quorate.costs.cost_model import CostModels, FinishedRun
 from quorate.dispatch.attempt import Attempt, RemoteCall, Run
 from quorate.dispatch.learning import Escalations, learn
-from quorate.request import (
-    Energy,
-    EnergyTier,
-    FinishReason,
-    ModelUsage,
-)
+from quorate.request import Energy, EnergyTier, FinishReason, ModelUsage
 from quorate.request.work import Work
 from support.attempts import attempt, decision
 

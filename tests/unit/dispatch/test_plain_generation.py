@@ -23,14 +23,7 @@ from quorate.request import (
     Usage,
     WeightedModel,
 )
-from support.dispatching import (
-    answer,
-    ask,
-    only,
-    running_dispatcher,
-    steps,
-    text_of,
-)
+from support.dispatching import answer, ask, only, running_dispatcher, steps, text_of
 
 SAYS = {"say": "sat on the mat", "seed": 1}
 DRAWS = {**SAYS, "generate": True}

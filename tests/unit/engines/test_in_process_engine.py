@@ -8,12 +8,7 @@ import pytest
 
 from quorate.engines.contract import Engine, Session
 from quorate.engines.scheduler.contract import NoRoom
-from quorate.errors import (
-    Internal,
-    Unavailable,
-    UnsupportedPlan,
-    WorkerLost,
-)
+from quorate.errors import Internal, Unavailable, UnsupportedPlan, WorkerLost
 from quorate.request import TextPrompt
 from support.in_process import InProcessEngine
 from support.scripted_models import engine_sampling, fresh_row, scripted_engine, scripted_model

@@ -9,15 +9,7 @@ import pytest
 
 from quorate.errors import Unavailable, UnsupportedPlan
 from quorate.fleet.status import ModelState
-from quorate.request import (
-    AutoPlan,
-    Budget,
-    CascadePlan,
-    Clause,
-    PlanKind,
-    ProfilePlan,
-    Stage,
-)
+from quorate.request import AutoPlan, Budget, CascadePlan, Clause, PlanKind, ProfilePlan, Stage
 from quorate.routing.candidates import open_plans
 from quorate.routing.choose import choose_plan
 from quorate.routing.quality import QualityTable, Tally
