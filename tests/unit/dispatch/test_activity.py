@@ -5,14 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.dispatch.activity import Activity, ActivitySpan
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from support.clocks import Clock
 
 
 def test_a_request_alone_is_one_on_average() -> None:
