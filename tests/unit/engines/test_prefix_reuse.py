@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.engines.scheduler.contract import BatchModel
 from quorate.engines.scheduler.prefix_cache import PrefixCache, common_prefix
 from support.schedulers import DrivenScheduler
 from support.scripted_models import scripted_model
@@ -133,8 +132,3 @@ def test_the_common_prefix_is_what_a_naive_count_gives(
     while naive < min(len(left), len(right), limit) and left[naive] == right[naive]:
         naive += 1
     assert common_prefix(left, right, limit) == naive
-
-
-def test_the_scripted_model_fulfils_the_contract_of_batched_models() -> None:
-    model: BatchModel = scripted_model()
-    assert model.batch_tokens == 64
