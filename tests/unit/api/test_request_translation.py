@@ -71,10 +71,6 @@ def test_every_enum_value_has_a_meaning(table: dict[int, Any], kind: Any) -> Non
         assert name.endswith(("_UNSPECIFIED", f"_{value.name}"))
 
 
-def test_a_weighting_that_is_not_named_is_left_to_the_router() -> None:
-    assert WEIGHTINGS[plan_pb2.WEIGHTING_UNSPECIFIED] is Weighting.AUTO
-
-
 def test_nothing_set_leaves_everything_open() -> None:
     assert generate_request(generate(), "made-up") == Request(TextPrompt("x"), request_id="made-up")
 

@@ -43,9 +43,7 @@ def test_a_span_that_took_no_time_was_alone() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from("abc"), st.floats(0, 10))))
-def test_counts_are_those_that_have_not_ended(
-    steps: list[tuple[bool, str, float]],
-) -> None:
+def test_counts_are_those_that_have_not_ended(steps: list[tuple[bool, str, float]]) -> None:
     clock = Clock()
     activity = Activity(clock)
     open_spans: list[ActivitySpan] = []

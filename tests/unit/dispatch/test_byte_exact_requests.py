@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.dispatch import Dispatcher
-from quorate.errors import InvalidRequest, PromptTooLong, UnsupportedPlan
+from quorate.errors import InvalidRequest, PromptTooLong
 from quorate.request import (
     Alignment,
     BeamOptions,
@@ -113,16 +113,6 @@ async def test_a_score_tells_what_each_member_thinks_and_what_it_took() -> None:
     assert letters.forwards >= 1 and words.forwards >= words.tokens - 1
     assert letters.dropped_mass is not None and letters.dropped_mass >= 0
     assert min(letters.logprob, words.logprob) <= score.logprob
-
-
-async def test_a_member_of_weight_zero_does_not_count() -> None:
-    lone = Plan(
-        (WeightedModel("letters", 1.0), WeightedModel("words", 0.0)), alignment=Alignment.BYTE_EXACT
-    )
-    async with dispatching() as (dispatcher, _):
-        together = await answer(dispatcher, lone)
-        alone = await answer(dispatcher, plan("letters", alignment=Alignment.BYTE_EXACT))
-    assert (together.text, together.logprob) == (alone.text, alone.logprob)
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 7])
@@ -237,19 +227,6 @@ async def test_however_small_the_context_the_vote_stays_within_it(
         with suppress(PromptTooLong):
             await dispatcher.score(ScoreRequest(TextPrompt(prompt), "to be or not to be", asked))
         await assert_everything_is_free(cast)
-
-
-async def test_a_prompt_that_leaves_no_room_is_too_long() -> None:
-    tiny = {"context_length": 8}
-    async with dispatching(letters={**LETTERS, **tiny}, words=WORDS) as (dispatcher, _):
-        with pytest.raises(PromptTooLong, match="for model letters"):
-            await answer(dispatcher, plan(), TextPrompt("abcdefghijkl"))
-
-
-async def test_a_member_without_bytes_is_refused_by_name() -> None:
-    async with dispatching(letters=LETTERS, opaque={"vocabulary": "opaque"}) as (dispatcher, _):
-        with pytest.raises(UnsupportedPlan, match=r"^opaque: "):
-            await answer(dispatcher, plan("letters", "opaque"))
 
 
 async def test_votes_and_candidates_are_told_per_word() -> None:

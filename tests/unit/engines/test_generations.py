@@ -85,13 +85,6 @@ def test_feeds_and_generations_share_the_decode_calls() -> None:
     assert not scheduler.has_work
 
 
-def test_a_generation_goes_on_behind_what_the_session_holds() -> None:
-    scheduler = DrivenScheduler(GeneratingModel(), 0)
-    scheduler.decode(0, [9, 8, 7])
-    scheduler.generate(0, [6], engine_sampling(max_tokens=2))
-    assert ids(run_out(scheduler), 0) == greedy([9, 8, 7, 6], 2)
-
-
 def test_a_generation_of_a_branch_that_shares_nothing_reads_its_parents_tokens() -> None:
     scheduler = DrivenScheduler(GeneratingModel(fork=False), 0)
     scheduler.decode(0, [9, 8, 7])

@@ -52,8 +52,7 @@ def test_only_the_last_chunk_of_a_prompt_asks_for_log_probs() -> None:
 def test_a_long_prompt_is_chunked_small_while_another_session_decodes() -> None:
     model = RecordingModel(batch_tokens=64)
     scheduler = DrivenScheduler(model, 0, 1, interleaved_prefill_tokens=16)
-    scheduler.feed(0, [9])
-    scheduler.step()
+    scheduler.decode(0, [9])
     scheduler.feed(1, prompt(1, 40))
     completed = []
     while scheduler.has_work:
@@ -69,8 +68,7 @@ def test_the_chunks_of_a_prompt_have_the_size_that_suits_the_model() -> None:
 
     model = Chunked(batch_tokens=64)
     scheduler = DrivenScheduler(model, 0, 1)
-    scheduler.feed(0, [9])
-    scheduler.step()
+    scheduler.decode(0, [9])
     scheduler.decode(1, prompt(1, 9))
     assert model.calls[1:] == [[(1, 5, False)], [(1, 4, True)]]
 
@@ -78,8 +76,7 @@ def test_the_chunks_of_a_prompt_have_the_size_that_suits_the_model() -> None:
 def test_a_session_that_decoded_a_moment_ago_still_counts_as_decoding() -> None:
     model = RecordingModel(batch_tokens=64)
     scheduler = DrivenScheduler(model, 0, 1, interleaved_prefill_tokens=16)
-    scheduler.feed(0, [9])
-    scheduler.step()
+    scheduler.decode(0, [9])
     scheduler.feed(1, prompt(1, 40))
     scheduler.step()
     assert model.calls[-1] == [(1, 16, False)]
@@ -88,8 +85,7 @@ def test_a_session_that_decoded_a_moment_ago_still_counts_as_decoding() -> None:
 def test_a_long_prompt_alone_fills_the_whole_batch() -> None:
     model = RecordingModel(batch_tokens=64)
     scheduler = DrivenScheduler(model, 0, 1, interleaved_prefill_tokens=16)
-    scheduler.feed(0, [9])
-    scheduler.step()
+    scheduler.decode(0, [9])
     scheduler.close(0)
     scheduler.decode(1, prompt(1, 80))
     assert [call[0][1] for call in model.calls] == [1, 64, 16]
@@ -115,16 +111,6 @@ def test_short_feeds_beyond_the_batch_are_served_in_order_of_arrival() -> None:
     assert [c.session for c in scheduler.step()] == [2, 0]
     scheduler.feed(2, [9])
     assert [c.session for c in scheduler.step()] == [1, 2]
-
-
-def test_a_branch_goes_on_from_its_parents_tokens() -> None:
-    scheduler = DrivenScheduler(scripted_model(), 0, 5)
-    scheduler.decode(0, [9, 8, 7])
-    scheduler.fork(0, 1)
-    scheduler.feed(0, [6])
-    scheduler.decode(1, [5])
-    scheduler.assert_row(0, [9, 8, 7, 6])
-    scheduler.assert_row(1, [9, 8, 7, 5])
 
 
 def test_a_branch_of_a_session_without_tokens_starts_with_none() -> None:
@@ -340,14 +326,6 @@ def test_a_session_closed_in_mid_feed_leaves_what_it_decoded_to_the_next() -> No
     scheduler.assert_row(1, prompt(0, 20))
 
 
-def test_rewinding_everything_starts_anew() -> None:
-    scheduler = DrivenScheduler(scripted_model(), 0)
-    scheduler.decode(0, [9, 8])
-    scheduler.rewind(0, 2)
-    scheduler.decode(0, [7])
-    scheduler.assert_row(0, [7])
-
-
 def test_misuse_is_refused_with_the_session_named() -> None:
     model = scripted_model(sessions=2)
     scheduler = DrivenScheduler(model, 0, 1)
@@ -470,8 +448,7 @@ def test_whoever_missed_a_step_is_not_waited_for_again() -> None:
 def test_the_duration_of_prefill_does_not_stretch_the_grace() -> None:
     model = RecordingModel()
     scheduler = DrivenScheduler(model, 0, 1, clock=lambda: model.now)
-    scheduler.feed(0, [9])
-    scheduler.step()
+    scheduler.decode(0, [9])
     model.seconds = 5.0
     scheduler.feed(1, prompt(1, 40))
     scheduler.step()

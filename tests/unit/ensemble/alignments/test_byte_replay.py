@@ -128,13 +128,6 @@ async def test_the_fail_policy_ends_the_stream_with_the_loss() -> None:
     assert await everything_is_free(b)
 
 
-async def test_the_continue_policy_has_nothing_to_go_on_with_after_the_last_member() -> None:
-    engine = three()[0]
-    ensemble = await byte_ensemble((engine, 1.0), policy=FailurePolicy.CONTINUE)
-    with pytest.raises(WorkerLost):
-        await run(ensemble, {2: lambda: engine.lose("killed by SIGKILL")})
-
-
 async def test_a_replayed_member_is_charged_for_its_tokens_once() -> None:
     steady = await byte_ensemble((three()[0], 1.0))
     await run(steady)
