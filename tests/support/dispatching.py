@@ -178,6 +178,13 @@ async def answer(
         return [event async for event in stage.dispatcher.generate(ask(plan, **rest))]
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Lets others go on until this holds."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not condition():
+            await asyncio.sleep(0)
+
+
 def text_of(events: list[Event]) -> str:
     """All text of some events."""
     return "".join(event.text for event in events if isinstance(event, Delta))

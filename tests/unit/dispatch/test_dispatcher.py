@@ -20,7 +20,13 @@ from quorate.request import (
     TextPrompt,
     WeightedModel,
 )
-from support.dispatching import DEADLINE_SECONDS, GREEDY, DispatcherHarness, running_dispatcher
+from support.dispatching import (
+    DEADLINE_SECONDS,
+    GREEDY,
+    DispatcherHarness,
+    running_dispatcher,
+    until,
+)
 from support.ensembles import die_and_return
 
 
@@ -61,8 +67,7 @@ async def test_a_replay_never_waits_for_those_that_wait_for_it() -> None:
         await anext(slow_reader)
         await restart(stage, "a")
         overtaker = asyncio.create_task(text_of(stage.dispatcher.generate(asked)))
-        while not stage.cast.engines["b"].admission.waiting:
-            await asyncio.sleep(0)
+        await until(lambda: stage.cast.engines["b"].admission.waiting)
         rest = await text_of(slow_reader)
         assert "hello".endswith(rest) and rest
         assert await overtaker == "hello"
@@ -101,9 +106,7 @@ async def test_a_score_keeps_its_members_although_one_dies_meanwhile() -> None:
         assert undisturbed.decision.on_failure is FailurePolicy.REPLAY
         scoring = asyncio.create_task(stage.dispatcher.score(asked))
         engine = stage.cast.engines["a"]
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while not engine.open_sessions:
-                await asyncio.sleep(0)
+        await until(lambda: engine.open_sessions)
         die_and_return(engine)
         assert (await scoring).logprob == undisturbed.logprob
 

@@ -29,15 +29,7 @@ from quorate.request import (
     ProfilePlan,
 )
 from quorate.routing.settings import RoutingSettings
-from support.dispatching import (
-    DEADLINE_SECONDS,
-    answer,
-    ask,
-    notices,
-    only,
-    running_dispatcher,
-    text_of,
-)
+from support.dispatching import answer, ask, notices, only, running_dispatcher, text_of, until
 
 MODELS = {"a": {"say": "one"}, "b": {"say": "two"}}
 ROUTING = RoutingSettings(exploration=0.0, candidates=("a", "b"))
@@ -165,9 +157,7 @@ async def test_a_model_that_was_unloaded_while_the_request_waited_gives_way() ->
         running = stage.dispatcher.generate(ask(only("b")))
         await anext(running)
         waiting = asyncio.create_task(answer(stage, AutoPlan()))
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while not stage.dispatcher.waiting:
-                await asyncio.sleep(0)
+        await until(lambda: stage.dispatcher.waiting)
         await stage.fleet.unload("a")
         await running.aclose()
         events = await waiting
