@@ -80,7 +80,7 @@ OVER = {
     "there is no model": down(service(remotes=remotes())),
     **{f"it is {state.value}": down(lone(state)) for state in NOT_READY},
 }
-# What speaks against one model only, so that another may do, and what against all of them.
+# What speaks against every model at once; where anything else does, another may do.
 OF_ALL = ("the queue", "the window is spent", "there is no model")
 OF_ONE = [name for name in OVER if not name.startswith(OF_ALL)]
 CANNOT_RUN = ("no progress", "it failed", "there is no", "it is ")
