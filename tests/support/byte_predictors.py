@@ -48,6 +48,12 @@ async def started(engine: InProcessEngine, **how: Any) -> BytePredictor:
     return predictor
 
 
+async def fed(predictor: BytePredictor, text: bytes) -> None:
+    """Tells a predictor the bytes of a text, one after the other."""
+    for byte in text:
+        await predictor.feed(byte)
+
+
 async def restarted(predictor: BytePredictor) -> None:
     """Closes a predictor and has it come back."""
     predictor.close()

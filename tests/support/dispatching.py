@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,12 +19,14 @@ from quorate.ledger.settings import BudgetLimits, BudgetSettings
 from quorate.metering.account import EnergyTotals
 from quorate.metering.meter import Job
 from quorate.request import (
+    Accepted,
     CascadePlan,
     Delta,
     Energy,
     EnergyTier,
     Event,
     FailurePolicy,
+    Finished,
     Notice,
     Plan,
     PlanChoice,
@@ -125,6 +128,32 @@ async def running_dispatcher(
         await fleet.close()
 
 
+@asynccontextmanager
+async def bare_dispatcher(**models: dict[str, Any]) -> AsyncIterator[tuple[Dispatcher, Cast]]:
+    """Opens a dispatcher over these models that neither meters nor writes anything down."""
+    cast = Cast()
+    fleet = await loaded_fleet(cast, **models)
+    try:
+        yield Dispatcher(fleet, DispatchSettings()), cast
+    finally:
+        await fleet.close()
+
+
+class Answer:
+    """All that was told of a request, from its decision to its end."""
+
+    def __init__(self, events: list[Event]) -> None:
+        assert isinstance(events[0], Accepted)
+        assert isinstance(events[-1], Finished)
+        self.decision = events[0].decision
+        self.finished = events[-1]
+        self.text = text_of(events)
+        self.tokens = [
+            token for event in events if isinstance(event, Delta) for token in event.tokens
+        ]
+        self.logprob = math.fsum(token.logprob for token in self.tokens)
+
+
 def only(model: str, on_failure: FailurePolicy = FailurePolicy.AUTO) -> Plan:
     """A vote of one."""
     return Plan((WeightedModel(model),), on_failure=on_failure)
@@ -147,6 +176,13 @@ async def answer(
     """All events of a request."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         return [event async for event in stage.dispatcher.generate(ask(plan, **rest))]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Lets others go on until this holds."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not condition():
+            await asyncio.sleep(0)
 
 
 def text_of(events: list[Event]) -> str:

@@ -140,11 +140,7 @@ async def run_out(
     return told
 
 
-def die_and_return(engine: InProcessEngine) -> Callable[[], None]:
+def die_and_return(engine: InProcessEngine) -> None:
     """The death of a member whose worker is back at once."""
-
-    def die() -> None:
-        engine.lose("killed by SIGKILL")
-        engine.recover()
-
-    return die
+    engine.lose("killed by SIGKILL")
+    engine.recover()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
+
+    from quorate.engines.llama_cpp.model import LlamaCppModel
 
 SMOLLM2_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 STORIES_GREEDY = (
@@ -49,6 +52,19 @@ def smollm2_f16() -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         requantize(source, path, "F16", lambda line: None)
     return path
+
+
+@contextmanager
+def loaded(path: Path, threads: int = 1, **options: Any) -> Iterator[LlamaCppModel]:
+    """A model that is loaded with these options, and closed behind the block."""
+    from quorate.engines.llama_cpp.model import load
+    from quorate.engines.llama_cpp.options import LlamaCppOptions
+
+    model = load(str(path), LlamaCppOptions(**options), threads, lambda share: None)
+    try:
+        yield model
+    finally:
+        model.close()
 
 
 def stories260k() -> Path:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import grpc
 import pytest
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import status_pb2
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RetryInfo
 
 from quorate.api.grpc.errors import STATUS_OF, as_domain_error, rich_status, status_code
 from quorate.errors import (
@@ -24,12 +25,7 @@ from quorate.errors import (
 
 DETAILS = {
     each.DESCRIPTOR.full_name: each
-    for each in (
-        error_details_pb2.ErrorInfo,
-        error_details_pb2.BadRequest,
-        error_details_pb2.RetryInfo,
-        error_details_pb2.PreconditionFailure,
-    )
+    for each in (ErrorInfo, BadRequest, RetryInfo, PreconditionFailure)
 }
 
 

@@ -116,11 +116,6 @@ def test_a_delta_holds_its_tokens_with_candidates_and_votes() -> None:
     )
 
 
-def test_token_number_zero_is_present() -> None:
-    response = responses.generate_response(Delta("a", (Token(0, b"a", 0.0),)))
-    assert response.delta.tokens[0].HasField("token_id")
-
-
 def test_an_empty_delta_is_still_the_event() -> None:
     assert responses.generate_response(Delta("", ())).WhichOneof("event") == "delta"
 
@@ -134,8 +129,7 @@ def test_a_notice_is_translated() -> None:
 
 def test_what_is_not_known_of_the_usage_is_absent() -> None:
     usage = Usage(3, 0, None, 4.5, (ModelUsage("a", 3, 1, 0, 2.5),))
-    response = responses.generate_response(Finished(FinishReason.MAX_TOKENS, usage))
-    finished = response.finished
+    finished = responses.generate_response(Finished(FinishReason.MAX_TOKENS, usage)).finished
     assert finished.reason == inference_pb2.FINISH_REASON_MAX_TOKENS
     assert not finished.usage.HasField("time_to_first_token_ms")
     assert finished.usage.models[0] == inference_pb2.ModelUsage(
@@ -177,7 +171,7 @@ def test_what_holds_for_a_byte_exact_vote_alone_is_told_of_it_alone() -> None:
     assert byte_wise.beam.HasField("epsilon")
 
 
-def test_a_word_of_a_byte_exact_vote_has_no_token_id() -> None:
+def test_a_word_of_a_byte_exact_vote_has_no_token_id_and_token_number_zero_has() -> None:
     word = Token(None, b" cat", -0.5, (TopCandidate(None, b" ", -0.25),))
     wire = responses.generate_response(Delta(" cat", (word,))).delta.tokens[0]
     assert not wire.HasField("token_id")
@@ -194,10 +188,7 @@ def test_dropped_mass_is_told_where_something_may_be_pruned() -> None:
 
 
 def test_a_score_tells_what_each_member_thinks() -> None:
-    members = (
-        MemberScore("a", -3.0, 2, 2, 0.25),
-        MemberScore("b", -4.0, 3, 7, 0.75, 0.125),
-    )
+    members = (MemberScore("a", -3.0, 2, 2, 0.25), MemberScore("b", -4.0, 3, 7, 0.75, 0.125))
     score = Score("r", DECISION, -3.5, 4, (), Usage(1, 1, None, 2.0), members)
     assert list(responses.score_response(score).members) == [
         inference_pb2.MemberScore(model="a", logprob=-3.0, tokens=2, forwards=2, weight=0.25),

@@ -5,14 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.dispatch.activity import Activity, ActivitySpan
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from support.clocks import Clock
 
 
 def test_a_request_alone_is_one_on_average() -> None:
@@ -50,9 +43,7 @@ def test_a_span_that_took_no_time_was_alone() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from("abc"), st.floats(0, 10))))
-def test_counts_are_those_that_have_not_ended(
-    steps: list[tuple[bool, str, float]],
-) -> None:
+def test_counts_are_those_that_have_not_ended(steps: list[tuple[bool, str, float]]) -> None:
     clock = Clock()
     activity = Activity(clock)
     open_spans: list[ActivitySpan] = []

@@ -6,6 +6,7 @@ import pytest
 
 from quorate.dispatch.admission_queue import AdmissionQueue
 from quorate.errors import Overloaded, Unavailable
+from support.dispatching import until
 
 
 class Callers:
@@ -17,32 +18,26 @@ class Callers:
         self.end = asyncio.Event()
         self.tasks: list[asyncio.Task[None]] = []
 
-    def send(self, name: str) -> asyncio.Task[None]:
-        async def call() -> None:
-            async with self.queue.admit():
-                self.admitted.append(name)
-                await self.end.wait()
+    async def send(self, *names: str, waiting: int = 0) -> list[asyncio.Task[None]]:
+        """Sends these one after the other, until one runs and so many wait."""
+        sent = [asyncio.create_task(self._call(name)) for name in names]
+        self.tasks += sent
+        await until(lambda: (self.queue.state.running, self.queue.state.waiting) == (1, waiting))
+        return sent
 
-        task = asyncio.create_task(call())
-        self.tasks.append(task)
-        return task
+    async def _call(self, name: str) -> None:
+        async with self.queue.admit():
+            self.admitted.append(name)
+            await self.end.wait()
 
     async def all_end(self) -> None:
         self.end.set()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
-async def until(condition: object) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # type: ignore[operator]
-            await asyncio.sleep(0)
-
-
 async def test_requests_beyond_the_limit_wait_and_run_in_order() -> None:
     callers = Callers(AdmissionQueue(max_running=1, max_waiting=2))
-    for name in "abc":
-        callers.send(name)
-    await until(lambda: callers.queue.state.waiting == 2)
+    await callers.send("a", "b", "c", waiting=2)
     assert callers.admitted == ["a"]
     await callers.all_end()
     assert callers.admitted == ["a", "b", "c"]
@@ -50,9 +45,7 @@ async def test_requests_beyond_the_limit_wait_and_run_in_order() -> None:
 
 async def test_a_full_queue_refuses_and_says_when_to_retry() -> None:
     callers = Callers(AdmissionQueue(max_running=1, max_waiting=1))
-    callers.send("a")
-    callers.send("b")
-    await until(lambda: callers.queue.state.waiting == 1)
+    await callers.send("a", "b", waiting=1)
     with pytest.raises(Overloaded) as refusal:
         async with callers.queue.admit():
             pass
@@ -70,13 +63,10 @@ async def test_a_queue_of_no_places_still_admits_a_request_when_the_gate_is_free
 
 async def test_a_waiter_that_is_cancelled_gives_up_its_turn() -> None:
     callers = Callers(AdmissionQueue(max_running=1, max_waiting=1))
-    callers.send("a")
-    waiter = callers.send("b")
-    await until(lambda: callers.queue.state.waiting == 1)
+    _, waiter = await callers.send("a", "b", waiting=1)
     waiter.cancel()
     await until(lambda: callers.queue.state.waiting == 0)
-    callers.send("c")
-    await until(lambda: callers.queue.state.waiting == 1)
+    await callers.send("c", waiting=1)
     await callers.all_end()
     assert callers.admitted == ["a", "c"]
     assert callers.queue.state.running == 0
@@ -96,9 +86,7 @@ async def test_the_retry_hint_grows_with_the_typical_request() -> None:
 
 async def test_draining_waits_for_those_that_run_and_refuses_the_rest() -> None:
     callers = Callers(AdmissionQueue(max_running=1, max_waiting=1))
-    callers.send("a")
-    waiting = callers.send("b")
-    await until(lambda: callers.queue.state.waiting == 1)
+    _, waiting = await callers.send("a", "b", waiting=1)
     draining = asyncio.create_task(callers.queue.drain(5))
     await asyncio.sleep(0)
     with pytest.raises(Unavailable, match="draining"):
@@ -113,9 +101,7 @@ async def test_draining_waits_for_those_that_run_and_refuses_the_rest() -> None:
 
 async def test_draining_sends_those_away_who_wait_and_not_only_once_another_ends() -> None:
     callers = Callers(AdmissionQueue(max_running=1, max_waiting=2))
-    callers.send("a")
-    waiting = [callers.send("b"), callers.send("c")]
-    await until(lambda: callers.queue.state.waiting == 2)
+    _, *waiting = await callers.send("a", "b", "c", waiting=2)
     draining = asyncio.create_task(callers.queue.drain(5))
     async with asyncio.timeout(5):
         outcomes = await asyncio.gather(*waiting, return_exceptions=True)
@@ -128,8 +114,7 @@ async def test_draining_sends_those_away_who_wait_and_not_only_once_another_ends
 
 async def test_draining_gives_up_at_its_deadline() -> None:
     callers = Callers(AdmissionQueue(max_running=1, max_waiting=0))
-    callers.send("a")
-    await until(lambda: callers.queue.state.running == 1)
+    await callers.send("a")
     assert await callers.queue.drain(0.01) is False
     await callers.all_end()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,7 @@ import pytest
 from quorate.dispatch import DispatchSettings
 from quorate.errors import BudgetSpent
 from quorate.ledger.settings import BudgetLimits
-from quorate.request import (
-    Accepted,
-    AutoPlan,
-    Finished,
-    ProfilePlan,
-    StoppingOptions,
-)
+from quorate.request import Accepted, AutoPlan, Finished, ProfilePlan, StoppingOptions
 from support.dispatching import (
     DEADLINE_SECONDS,
     DispatcherHarness,
@@ -34,6 +30,26 @@ MODELS = {"a": {"say": "0123456789", "sessions": 32}}
 JOULES = 10.0
 """What an answer takes: one for each of its tokens."""
 LIMIT = StoppingOptions(max_tokens=11)
+AMPLE = BudgetLimits(joules_per_hour=1e6)
+
+
+@asynccontextmanager
+async def limited(
+    limits: BudgetLimits = AMPLE, meter: SimulatedMeter | None = None
+) -> AsyncIterator[DispatcherHarness]:
+    async with (
+        running_dispatcher(MODELS, limits=limits, meter=meter) as stage,
+        asyncio.timeout(DEADLINE_SECONDS),
+    ):
+        yield stage
+
+
+async def assert_two_begin_at_once(stage: DispatcherHarness) -> None:
+    both = [stage.dispatcher.generate(ask(only("a"))) for _ in range(2)]
+    for events in both:
+        assert isinstance(await anext(events), Accepted)
+    for events in both:
+        await events.aclose()
 
 
 async def one(stage: DispatcherHarness, plan: Any = None) -> str:
@@ -97,11 +113,7 @@ async def test_a_thousand_at_once_spend_no_more_than_a_budget_for_a_hundred(meas
 
 
 async def test_of_a_plan_nobody_measured_one_request_goes_first() -> None:
-    limits = BudgetLimits(joules_per_hour=1e6)
-    async with (
-        running_dispatcher(MODELS, limits=limits) as stage,
-        asyncio.timeout(DEADLINE_SECONDS),
-    ):
+    async with limited() as stage:
         first = stage.dispatcher.generate(ask(only("a")))
         assert isinstance(await anext(first), Accepted)
         others = [asyncio.create_task(one(stage, only("a"))) for _ in range(3)]
@@ -117,11 +129,7 @@ async def test_of_a_plan_nobody_measured_one_request_goes_first() -> None:
 
 
 async def test_one_that_went_first_and_left_lets_the_next_go_first() -> None:
-    limits = BudgetLimits(joules_per_hour=1e6)
-    async with (
-        running_dispatcher(MODELS, limits=limits) as stage,
-        asyncio.timeout(DEADLINE_SECONDS),
-    ):
+    async with limited() as stage:
         first = stage.dispatcher.generate(ask(only("a")))
         await anext(first)
         others = [asyncio.create_task(one(stage, only("a"))) for _ in range(3)]
@@ -140,34 +148,16 @@ async def test_where_no_joules_are_limited_or_none_are_metered_nobody_waits() ->
         def totals(self) -> dict[str, Any]:
             return {}
 
-    for meter, limits in (
-        (SimulatedMeter(), BudgetLimits(usd_per_day=1.0)),
-        (Blind(), BudgetLimits(joules_per_hour=1.0)),
-    ):
-        async with (
-            running_dispatcher(MODELS, limits=limits, meter=meter) as stage,
-            asyncio.timeout(DEADLINE_SECONDS),
-        ):
-            both = [stage.dispatcher.generate(ask(only("a"))) for _ in range(2)]
-            for events in both:
-                assert isinstance(await anext(events), Accepted)
-            for events in both:
-                await events.aclose()
+    async with limited(BudgetLimits(usd_per_day=1.0)) as stage:
+        await assert_two_begin_at_once(stage)
+    async with limited(BudgetLimits(joules_per_hour=1.0), Blind()) as stage:
+        await assert_two_begin_at_once(stage)
 
 
 async def test_a_meter_that_never_knows_does_not_make_everybody_wait_for_ever() -> None:
-    meter = SimulatedMeter(known=False)
-    limits = BudgetLimits(joules_per_hour=1e6)
-    async with (
-        running_dispatcher(MODELS, limits=limits, meter=meter) as stage,
-        asyncio.timeout(DEADLINE_SECONDS),
-    ):
+    async with limited(meter=SimulatedMeter(known=False)) as stage:
         assert await one(stage, only("a")) == "finished"
-        both = [stage.dispatcher.generate(ask(only("a"))) for _ in range(2)]
-        for events in both:
-            assert isinstance(await anext(events), Accepted)
-        for events in both:
-            await events.aclose()
+        await assert_two_begin_at_once(stage)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -178,13 +168,8 @@ async def test_a_request_may_be_cancelled_at_any_point(seed: int, tmp_path: Path
         "b": {"say": "surely"},
         "w": {"say": "words", "vocabulary": "words"},
     }
-    plans = (
-        AutoPlan(),
-        ProfilePlan("both"),
-        steps("a", "b"),
-        only("b"),
-        steps("a", "b", early=True),
-    )
+    cascades = steps("a", "b"), steps("a", "b", early=True)
+    plans = (AutoPlan(), ProfilePlan("both"), only("b"), *cascades)
     limits = BudgetLimits(joules_per_hour=1e6, usd_per_hour=1.0)
     chance, path = random.Random(seed), tmp_path / "ledger.db"
     async with (

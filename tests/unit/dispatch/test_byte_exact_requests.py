@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.dispatch import Dispatcher, DispatchSettings
-from quorate.errors import InvalidRequest, PromptTooLong, UnsupportedPlan
+from quorate.dispatch import Dispatcher
+from quorate.errors import InvalidRequest, PromptTooLong
 from quorate.request import (
-    Accepted,
     Alignment,
     BeamOptions,
     ChatPrompt,
     CombinationRule,
-    Delta,
-    Event,
-    Finished,
     FinishReason,
     Message,
     Plan,
@@ -37,9 +31,9 @@ from quorate.request import (
     Weighting,
 )
 from support.byte_predictors import everything_is_free
-from support.managed_engines import Cast, loaded_fleet
+from support.dispatching import GREEDY, Answer, bare_dispatcher
+from support.managed_engines import Cast
 
-GREEDY = SamplingOptions(temperature=0.0)
 LETTERS: dict[str, Any] = {"vocabulary": "letters", "seed": 1}
 WORDS: dict[str, Any] = {"vocabulary": "words", "seed": 2}
 SHORT = StoppingOptions(max_tokens=12)
@@ -47,30 +41,24 @@ PROMPT = TextPrompt("the cat ")
 CHAT = ChatPrompt((Message("user", "hi"),))
 
 
-@asynccontextmanager
-async def dispatching(**models: dict[str, Any]) -> AsyncIterator[tuple[Dispatcher, Cast]]:
-    cast = Cast()
-    fleet = await loaded_fleet(cast, **(models or {"letters": LETTERS, "words": WORDS}))
-    try:
-        yield Dispatcher(fleet, DispatchSettings()), cast
-    finally:
-        await fleet.close()
+def dispatching(**models: dict[str, Any]) -> AbstractAsyncContextManager[tuple[Dispatcher, Cast]]:
+    """A dispatcher over two models with different vocabularies, unless others are given."""
+    return bare_dispatcher(**(models or {"letters": LETTERS, "words": WORDS}))
+
+
+def saying(say: str = "hello there", **options: Any) -> dict[str, dict[str, Any]]:
+    """Two models with different vocabularies and the same options."""
+    both = {"say": say, **options}
+    return {"letters": {**LETTERS, **both}, "words": {**WORDS, **both}}
 
 
 def plan(*models: str, **details: Any) -> Plan:
     return Plan(tuple(WeightedModel(model) for model in models or ("letters", "words")), **details)
 
 
-class Answer:
-    def __init__(self, events: list[Event]) -> None:
-        assert isinstance(events[0], Accepted)
-        assert isinstance(events[-1], Finished)
-        self.decision = events[0].decision
-        self.finished = events[-1]
-        deltas = [event for event in events if isinstance(event, Delta)]
-        self.text = "".join(delta.text for delta in deltas)
-        self.tokens = [token for delta in deltas for token in delta.tokens]
-        self.logprob = math.fsum(token.logprob for token in self.tokens)
+async def assert_everything_is_free(cast: Cast) -> None:
+    for engine in cast.engines.values():
+        assert await everything_is_free(engine)
 
 
 async def answer(
@@ -91,8 +79,7 @@ async def test_scoring_an_answer_repeats_what_its_stream_said(
         streamed = await answer(dispatcher, asked, prompt)
         assert streamed.text
         score = await dispatcher.score(ScoreRequest(prompt, streamed.text, asked))
-        for engine in cast.engines.values():
-            assert await everything_is_free(engine)
+        await assert_everything_is_free(cast)
     assert score.logprob == pytest.approx(streamed.logprob, abs=1e-5)
     assert score.decision.weighting is streamed.decision.weighting
     assert [token.piece for token in score.tokens] == [token.piece for token in streamed.tokens]
@@ -128,16 +115,6 @@ async def test_a_score_tells_what_each_member_thinks_and_what_it_took() -> None:
     assert min(letters.logprob, words.logprob) <= score.logprob
 
 
-async def test_a_member_of_weight_zero_does_not_count() -> None:
-    lone = Plan(
-        (WeightedModel("letters", 1.0), WeightedModel("words", 0.0)), alignment=Alignment.BYTE_EXACT
-    )
-    async with dispatching() as (dispatcher, _):
-        together = await answer(dispatcher, lone)
-        alone = await answer(dispatcher, plan("letters", alignment=Alignment.BYTE_EXACT))
-    assert (together.text, together.logprob) == (alone.text, alone.logprob)
-
-
 @pytest.mark.parametrize("most", [1, 2, 3, 7])
 @pytest.mark.parametrize("prompt", [PROMPT, TextPrompt(""), TextPrompt("the")])
 async def test_an_answer_has_as_many_tokens_as_were_asked_for_and_never_none(
@@ -169,9 +146,8 @@ async def test_sampling_that_acts_on_tokens_is_refused_where_there_are_none(
         with pytest.raises(InvalidRequest) as refusal:
             await answer(dispatcher, plan(), sampling=SamplingOptions(**sampling))
         assert refusal.value.field == field
-        assert (
-            await answer(dispatcher, plan("letters", "twin"), sampling=SamplingOptions(**sampling))
-        ).text
+        twins = plan("letters", "twin")
+        assert (await answer(dispatcher, twins, sampling=SamplingOptions(**sampling))).text
 
 
 async def test_sampling_that_asks_for_nothing_of_tokens_is_served() -> None:
@@ -184,16 +160,11 @@ async def test_sampling_that_asks_for_nothing_of_tokens_is_served() -> None:
 
 @pytest.mark.parametrize("sessions", [1, 2, 3])
 async def test_models_with_few_sessions_vote_too(sessions: int) -> None:
-    few = {"sessions": sessions, "say": "hello there"}
-    async with dispatching(letters={**LETTERS, **few}, words={**WORDS, **few}) as (
-        dispatcher,
-        cast,
-    ):
+    async with dispatching(**saying(sessions=sessions)) as (dispatcher, cast):
         told = await asyncio.gather(*(answer(dispatcher, plan(), CHAT) for _ in range(3)))
         assert {one.text for one in told} == {"hello there"}
         assert {one.decision.beam.width for one in told} == {sessions}
-        for engine in cast.engines.values():
-            assert await everything_is_free(engine)
+        await assert_everything_is_free(cast)
 
 
 async def test_an_answer_is_the_same_alone_and_among_others() -> None:
@@ -212,8 +183,7 @@ async def test_a_reader_that_leaves_frees_every_session(events: int) -> None:
         for _ in range(events):
             await anext(stream)
         await stream.aclose()
-        for engine in cast.engines.values():
-            assert await everything_is_free(engine)
+        await assert_everything_is_free(cast)
 
 
 @settings(max_examples=60, deadline=None)
@@ -225,17 +195,12 @@ async def test_a_request_that_is_cancelled_at_any_moment_frees_every_session(mom
             await asyncio.sleep(0)
         asking.cancel()
         await asyncio.wait([asking])
-        for engine in cast.engines.values():
-            assert await everything_is_free(engine)
+        await assert_everything_is_free(cast)
         assert dispatcher.running == 0
 
 
 async def test_a_context_that_is_full_ends_the_answer() -> None:
-    small = {"context_length": 40}
-    async with dispatching(letters={**LETTERS, **small}, words={**WORDS, **small}) as (
-        dispatcher,
-        _,
-    ):
+    async with dispatching(**saying("", context_length=40)) as (dispatcher, _):
         told = await answer(dispatcher, plan(), stopping=StoppingOptions(max_tokens=1000))
     assert told.finished.reason is FinishReason.CONTEXT_FULL
     assert told.text
@@ -252,41 +217,20 @@ async def test_a_context_that_is_full_ends_the_answer() -> None:
 async def test_however_small_the_context_the_vote_stays_within_it(
     seed: int, context: int, width: int, epsilon: float, prompt: str
 ) -> None:
-    small = {"context_length": context, "seed": seed, "sharpness": 2.0}
-    letters, words = {**LETTERS, **small}, {**WORDS, **small}
+    models = saying("", context_length=context, seed=seed, sharpness=2.0)
     asked = plan(beam=BeamOptions(epsilon, width))
     hot = SamplingOptions(temperature=1.5, seed=seed)
-    async with dispatching(letters=letters, words=words) as (dispatcher, cast):
-        told = await answer(
-            dispatcher,
-            asked,
-            TextPrompt(prompt),
-            sampling=hot,
-            stopping=StoppingOptions(max_tokens=1000),
-        )
+    async with dispatching(**models) as (dispatcher, cast):
+        most = StoppingOptions(max_tokens=1000)
+        told = await answer(dispatcher, asked, TextPrompt(prompt), sampling=hot, stopping=most)
         assert told.finished.reason in (FinishReason.CONTEXT_FULL, FinishReason.END_OF_GENERATION)
         with suppress(PromptTooLong):
             await dispatcher.score(ScoreRequest(TextPrompt(prompt), "to be or not to be", asked))
-        for engine in cast.engines.values():
-            assert await everything_is_free(engine)
-
-
-async def test_a_prompt_that_leaves_no_room_is_too_long() -> None:
-    tiny = {"context_length": 8}
-    async with dispatching(letters={**LETTERS, **tiny}, words=WORDS) as (dispatcher, _):
-        with pytest.raises(PromptTooLong, match="for model letters"):
-            await answer(dispatcher, plan(), TextPrompt("abcdefghijkl"))
-
-
-async def test_a_member_without_bytes_is_refused_by_name() -> None:
-    async with dispatching(letters=LETTERS, opaque={"vocabulary": "opaque"}) as (dispatcher, _):
-        with pytest.raises(UnsupportedPlan, match=r"^opaque: "):
-            await answer(dispatcher, plan("letters", "opaque"))
+        await assert_everything_is_free(cast)
 
 
 async def test_votes_and_candidates_are_told_per_word() -> None:
-    say = {"say": "hello there"}
-    async with dispatching(letters={**LETTERS, **say}, words={**WORDS, **say}) as (dispatcher, _):
+    async with dispatching(**saying()) as (dispatcher, _):
         shown = ResponseOptions(top_logprobs=2, member_votes=True)
         told = await answer(dispatcher, plan(), CHAT, response=shown)
     assert [token.piece for token in told.tokens] == [b"hello", b" there"]
@@ -297,11 +241,7 @@ async def test_votes_and_candidates_are_told_per_word() -> None:
 
 
 async def test_usage_counts_words_of_the_answer_and_tokens_of_each_member() -> None:
-    say = {"say": "hello there"}
-    async with dispatching(letters={**LETTERS, **say}, words={**WORDS, **say}) as (
-        dispatcher,
-        cast,
-    ):
+    async with dispatching(**saying()) as (dispatcher, cast):
         told = await answer(dispatcher, plan(), CHAT)
         prompts = [len(await engine.encode(CHAT)) for engine in cast.engines.values()]
     usage = told.finished.usage

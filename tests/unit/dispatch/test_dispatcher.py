@@ -2,15 +2,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
-from quorate.dispatch import Dispatcher, DispatchSettings
 from quorate.engines.worker.statuses import WorkerPhase
 from quorate.errors import InvalidRequest
-from quorate.fleet.fleet import Fleet
 from quorate.fleet.status import ModelState
 from quorate.request import (
     Delta,
@@ -24,20 +20,14 @@ from quorate.request import (
     TextPrompt,
     WeightedModel,
 )
-from support.managed_engines import Cast, loaded_fleet
-
-GREEDY = SamplingOptions(temperature=0.0)
-DEADLINE_SECONDS = 10
-
-
-@asynccontextmanager
-async def dispatching(**models: dict[str, Any]) -> AsyncIterator[tuple[Dispatcher, Cast, Fleet]]:
-    cast = Cast()
-    fleet = await loaded_fleet(cast, **models)
-    try:
-        yield Dispatcher(fleet, DispatchSettings()), cast, fleet
-    finally:
-        await fleet.close()
+from support.dispatching import (
+    DEADLINE_SECONDS,
+    GREEDY,
+    DispatcherHarness,
+    running_dispatcher,
+    until,
+)
+from support.ensembles import die_and_return
 
 
 def request(*models: str, on_failure: FailurePolicy = FailurePolicy.AUTO) -> Request:
@@ -49,12 +39,11 @@ async def text_of(events: AsyncIterator[Event]) -> str:
     return "".join([event.text async for event in events if isinstance(event, Delta)])
 
 
-async def restart(cast: Cast, fleet: Fleet, model: str) -> None:
+async def restart(stage: DispatcherHarness, model: str) -> None:
     """Kills a model's worker and waits until requests are sent to it again."""
-    engine = cast.engines[model]
-    engine.lose("killed by SIGKILL")
-    engine.recover()
-    changes = fleet.watch()
+    engine = stage.cast.engines[model]
+    die_and_return(engine)
+    changes = stage.fleet.watch()
     for phase, state in (
         (WorkerPhase.RESTARTING, ModelState.RESTARTING),
         (WorkerPhase.READY, ModelState.READY),
@@ -69,17 +58,16 @@ async def restart(cast: Cast, fleet: Fleet, model: str) -> None:
 async def test_a_replay_never_waits_for_those_that_wait_for_it() -> None:
     one = {"sessions": 1, "say": "hello"}
     async with (
-        dispatching(a=one, b=one) as (dispatcher, cast, fleet),
+        running_dispatcher({"a": one, "b": one}) as stage,
         asyncio.timeout(DEADLINE_SECONDS),
     ):
         asked = request("a", "b", on_failure=FailurePolicy.REPLAY)
-        slow_reader = dispatcher.generate(asked)
+        slow_reader = stage.dispatcher.generate(asked)
         await anext(slow_reader)
         await anext(slow_reader)
-        await restart(cast, fleet, "a")
-        overtaker = asyncio.create_task(text_of(dispatcher.generate(asked)))
-        while not cast.engines["b"].admission.waiting:
-            await asyncio.sleep(0)
+        await restart(stage, "a")
+        overtaker = asyncio.create_task(text_of(stage.dispatcher.generate(asked)))
+        await until(lambda: stage.cast.engines["b"].admission.waiting)
         rest = await text_of(slow_reader)
         assert "hello".endswith(rest) and rest
         assert await overtaker == "hello"
@@ -87,51 +75,48 @@ async def test_a_replay_never_waits_for_those_that_wait_for_it() -> None:
 
 async def test_sampling_that_can_never_be_served_is_refused_without_waiting() -> None:
     async with (
-        dispatching(a={"sessions": 1, "say": "hello"}) as (dispatcher, *_),
+        running_dispatcher({"a": {"sessions": 1, "say": "hello"}}) as stage,
         asyncio.timeout(DEADLINE_SECONDS),
     ):
-        holder = dispatcher.generate(request("a"))
+        holder = stage.dispatcher.generate(request("a"))
         await anext(holder)
         bad = Request(TextPrompt("x"), None, SamplingOptions(temperature=-1.0))
         with pytest.raises(InvalidRequest, match=r"sampling\.temperature"):
-            await anext(dispatcher.generate(bad))
+            await anext(stage.dispatcher.generate(bad))
         await holder.aclose()
 
 
 async def test_usage_names_the_members_in_the_order_of_the_plan_also_after_a_drop() -> None:
     say = {"say": "hello world"}
-    async with dispatching(a=say, b=say) as (dispatcher, cast, _):
-        events = dispatcher.generate(request("a", "b"))
+    async with running_dispatcher({"a": say, "b": say}) as stage:
+        events = stage.dispatcher.generate(request("a", "b"))
         await anext(events)
         await anext(events)
-        cast.engines["a"].lose("killed by SIGKILL")
+        stage.cast.engines["a"].lose("killed by SIGKILL")
         last = [event async for event in events][-1]
         assert isinstance(last, Finished)
         assert [usage.model for usage in last.usage.models] == ["a", "b"]
 
 
 async def test_a_score_keeps_its_members_although_one_dies_meanwhile() -> None:
-    async with dispatching(a={"seed": 1}, b={"seed": 2}) as (dispatcher, cast, _):
+    async with running_dispatcher({"a": {"seed": 1}, "b": {"seed": 2}}) as stage:
         plan = request("a", "b").plan
         asked = ScoreRequest(TextPrompt("x"), "hello", plan)
-        undisturbed = await dispatcher.score(asked)
+        undisturbed = await stage.dispatcher.score(asked)
         assert undisturbed.decision.on_failure is FailurePolicy.REPLAY
-        scoring = asyncio.create_task(dispatcher.score(asked))
-        engine = cast.engines["a"]
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while not engine.open_sessions:
-                await asyncio.sleep(0)
-        engine.lose("killed by SIGKILL")
-        engine.recover()
+        scoring = asyncio.create_task(stage.dispatcher.score(asked))
+        engine = stage.cast.engines["a"]
+        await until(lambda: engine.open_sessions)
+        die_and_return(engine)
         assert (await scoring).logprob == undisturbed.logprob
 
 
 async def test_a_continuation_without_tokens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with dispatching(a={}) as (dispatcher, cast, _):
+    async with running_dispatcher({"a": {}}) as stage:
 
         async def nothing(text: str) -> list[int]:
             return []
 
-        monkeypatch.setattr(cast.engines["a"], "encode_continuation", nothing)
+        monkeypatch.setattr(stage.cast.engines["a"], "encode_continuation", nothing)
         with pytest.raises(InvalidRequest, match="continuation: has no tokens"):
-            await dispatcher.score(ScoreRequest(TextPrompt("x"), " ", request("a").plan))
+            await stage.dispatcher.score(ScoreRequest(TextPrompt("x"), " ", request("a").plan))

@@ -10,12 +10,7 @@ import pytest
 from quorate.costs.cost_model import CostModels, FinishedRun
 from quorate.dispatch.attempt import Attempt, RemoteCall, Run
 from quorate.dispatch.learning import Escalations, learn
-from quorate.request import (
-    Energy,
-    EnergyTier,
-    FinishReason,
-    ModelUsage,
-)
+from quorate.request import Energy, EnergyTier, FinishReason, ModelUsage
 from quorate.request.work import Work
 from support.attempts import attempt, decision
 
@@ -105,12 +100,7 @@ def test_an_answer_that_was_cut_off_does_not_tell_its_length(
 
 @pytest.mark.parametrize(
     "disturbed",
-    [
-        {"reason": None},
-        {"ended_at": None},
-        {"was_disturbed": True},
-        {"stalled_seconds": 0.31},
-    ],
+    [{"reason": None}, {"ended_at": None}, {"was_disturbed": True}, {"stalled_seconds": 0.31}],
 )
 def test_a_run_that_was_disturbed_teaches_nothing(disturbed: dict[str, Any]) -> None:
     assert taught(run("a", **disturbed)) == []
@@ -133,16 +123,12 @@ def test_a_remote_teaches_only_what_it_counted_itself() -> None:
     learn(notes, attempted(remote=call), 1.0, {})
     [(key, told)] = notes.told
     assert key == "remote:far"
-    assert (told.shape.prompt_tokens, told.shape.cached_tokens, told.shape.output_tokens) == (
-        6,
-        4,
-        7,
-    )
+    shape = told.shape
+    assert (shape.prompt_tokens, shape.cached_tokens, shape.output_tokens) == (6, 4, 7)
     assert told.joules is None
-    for unknown in (
-        RemoteCall("far", 10, 4, 7, asked=True, complete=False),
-        RemoteCall("far", None, 0, 7, asked=True, complete=True),
-    ):
+    unfinished = RemoteCall("far", 10, 4, 7, asked=True, complete=False)
+    uncounted = RemoteCall("far", None, 0, 7, asked=True, complete=True)
+    for unknown in (unfinished, uncounted):
         learn(notes, attempted(remote=unknown), 1.0, {})
     assert len(notes.told) == 1
 

@@ -23,14 +23,7 @@ from quorate.request import (
     Usage,
     WeightedModel,
 )
-from support.dispatching import (
-    answer,
-    ask,
-    only,
-    running_dispatcher,
-    steps,
-    text_of,
-)
+from support.dispatching import answer, ask, only, running_dispatcher, steps, text_of
 
 SAYS = {"say": "sat on the mat", "seed": 1}
 DRAWS = {**SAYS, "generate": True}
@@ -174,9 +167,8 @@ async def test_penalties_are_those_of_our_own_sampler(
     asked: list[EngineSampling], sampling: SamplingOptions
 ) -> None:
     limit = StoppingOptions(max_tokens=20)
-    async with running_dispatcher(
-        {"ahead": {"seed": 3, "generate": True}, "voting": {"seed": 3}}
-    ) as stage:
+    models = {"ahead": {"seed": 3, "generate": True}, "voting": {"seed": 3}}
+    async with running_dispatcher(models) as stage:
         plain = await answer(stage, only("ahead"), sampling=SamplingOptions(0.0), stopping=limit)
         assert len(asked) == 1
         able, voted = [

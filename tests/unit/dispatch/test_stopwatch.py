@@ -1,32 +1,15 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 
 from quorate.dispatch.stopwatch import Stopwatch
+from support.clocks import Clock
 
 
-@dataclass
-class Clock:
-    """A clock that the test sets; in seconds."""
-
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_the_time_to_the_first_token_counts_from_the_arrival() -> None:
-    clock = Clock()
-    watch = Stopwatch(clock)
-    clock.now += 0.25
-    watch.token()
-    assert watch.time_to_first_token_ms == pytest.approx(250.0)
-
-
-def test_later_tokens_change_nothing() -> None:
-    clock = Clock()
+def test_the_time_to_the_first_token_counts_from_the_arrival_and_later_ones_change_nothing() -> (
+    None
+):
+    clock = Clock(1000.0)
     watch = Stopwatch(clock)
     clock.now += 0.25
     watch.token()
@@ -36,7 +19,7 @@ def test_later_tokens_change_nothing() -> None:
 
 
 def test_without_a_token_there_is_no_time_to_it() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     watch = Stopwatch(clock)
     clock.now += 1.0
     assert watch.time_to_first_token_ms is None
@@ -49,7 +32,7 @@ def test_a_token_at_the_moment_of_arrival_took_no_time() -> None:
 
 
 def test_the_duration_goes_on() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     watch = Stopwatch(clock)
     assert watch.duration_ms == 0.0
     clock.now += 0.5

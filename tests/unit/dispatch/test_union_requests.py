@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 
-from quorate.dispatch import Dispatcher, DispatchSettings
+from quorate.dispatch import Dispatcher
 from quorate.errors import InvalidRequest, UnsupportedPlan
 from quorate.request import (
-    Accepted,
     Alignment,
     CombinationRule,
-    Delta,
     Event,
     FailurePolicy,
-    Finished,
     FinishReason,
-    Notice,
     NoticeKind,
     Plan,
     Request,
@@ -32,7 +27,9 @@ from quorate.request import (
     WeightedModel,
 )
 from support.byte_predictors import everything_is_free
-from support.managed_engines import Cast, loaded_fleet
+from support.dispatching import GREEDY, Answer, bare_dispatcher, notices, text_of
+from support.ensembles import die_and_return
+from support.managed_engines import Cast
 
 SAY = "the moon is big"
 MODELS: dict[str, dict[str, Any]] = {
@@ -40,17 +37,10 @@ MODELS: dict[str, dict[str, Any]] = {
     "words": {"vocabulary": "words", "seed": 2, "say": SAY},
 }
 PROMPT = TextPrompt("one.")
-GREEDY = SamplingOptions(temperature=0.0)
 
 
-@asynccontextmanager
-async def dispatching(**models: dict[str, Any]) -> AsyncIterator[tuple[Dispatcher, Cast]]:
-    cast = Cast()
-    fleet = await loaded_fleet(cast, **(models or MODELS))
-    try:
-        yield Dispatcher(fleet, DispatchSettings()), cast
-    finally:
-        await fleet.close()
+def dispatching(**models: dict[str, Any]) -> AbstractAsyncContextManager[tuple[Dispatcher, Cast]]:
+    return bare_dispatcher(**(models or MODELS))
 
 
 def plan(**details: Any) -> Plan:
@@ -58,49 +48,40 @@ def plan(**details: Any) -> Plan:
     return Plan(members, alignment=Alignment.UNION_TOP_K, **details)
 
 
-async def events(dispatcher: Dispatcher, asked: Plan, **rest: Any) -> list[Event]:
+async def answer(dispatcher: Dispatcher, asked: Plan, **rest: Any) -> Answer:
     request = Request(PROMPT, asked, **{"sampling": GREEDY, **rest})
-    return [event async for event in dispatcher.generate(request)]
-
-
-def text_of(told: list[Event]) -> str:
-    return "".join(event.text for event in told if isinstance(event, Delta))
+    return Answer([event async for event in dispatcher.generate(request)])
 
 
 @pytest.mark.parametrize("rule", [CombinationRule.LINEAR, CombinationRule.GEOMETRIC])
 async def test_members_that_cut_a_text_otherwise_write_it_together(rule: CombinationRule) -> None:
     async with dispatching() as (dispatcher, cast):
-        told = await events(dispatcher, plan(rule=rule), response=ResponseOptions(3, True))
+        told = await answer(dispatcher, plan(rule=rule), response=ResponseOptions(3, True))
         for engine in cast.engines.values():
             assert await everything_is_free(engine)
-    assert text_of(told) == SAY
-    assert isinstance(told[0], Accepted)
-    assert told[0].decision.alignment is Alignment.UNION_TOP_K
-    assert told[0].decision.beam.width is None
-    tokens = [token for event in told if isinstance(event, Delta) for token in event.tokens]
-    assert b"".join(token.piece for token in tokens) == SAY.encode()
-    assert {token.token_id for token in tokens} == {None}
-    assert [vote.model for vote in tokens[0].votes] == ["letters", "words"]
-    assert len(tokens[0].top) == 3
-    assert isinstance(told[-1], Finished)
-    assert told[-1].reason is FinishReason.END_OF_GENERATION
-    assert told[-1].usage.models[0].dropped_mass is None
+    assert told.text == SAY
+    assert told.decision.alignment is Alignment.UNION_TOP_K
+    assert told.decision.beam.width is None
+    assert b"".join(token.piece for token in told.tokens) == SAY.encode()
+    assert {token.token_id for token in told.tokens} == {None}
+    assert [vote.model for vote in told.tokens[0].votes] == ["letters", "words"]
+    assert len(told.tokens[0].top) == 3
+    assert told.finished.reason is FinishReason.END_OF_GENERATION
+    assert told.finished.usage.models[0].dropped_mass is None
 
 
 async def test_an_answer_ends_at_the_tokens_of_the_member_that_needs_most() -> None:
     async with dispatching() as (dispatcher, _):
-        told = await events(dispatcher, plan(), stopping=StoppingOptions(max_tokens=3))
-    assert isinstance(told[-1], Finished)
-    assert told[-1].reason is FinishReason.MAX_TOKENS
-    assert SAY.startswith(text_of(told)) and 0 < len(text_of(told)) < len(SAY)
+        told = await answer(dispatcher, plan(), stopping=StoppingOptions(max_tokens=3))
+    assert told.finished.reason is FinishReason.MAX_TOKENS
+    assert SAY.startswith(told.text) and 0 < len(told.text) < len(SAY)
 
 
 async def test_stop_strings_hold_across_pieces() -> None:
     async with dispatching() as (dispatcher, _):
-        told = await events(dispatcher, plan(), stopping=StoppingOptions(stop=("n is",)))
-    assert text_of(told) == "the moo"
-    assert isinstance(told[-1], Finished)
-    assert told[-1].reason is FinishReason.STOP_STRING
+        told = await answer(dispatcher, plan(), stopping=StoppingOptions(stop=("n is",)))
+    assert told.text == "the moo"
+    assert told.finished.reason is FinishReason.STOP_STRING
 
 
 async def test_a_text_is_scored_over_the_pieces_of_the_first_member() -> None:
@@ -114,40 +95,38 @@ async def test_a_text_is_scored_over_the_pieces_of_the_first_member() -> None:
     assert [member.model for member in score.members] == ["letters", "words"]
 
 
-async def test_a_member_that_dies_is_dropped_or_fed_again(
-    subtests: pytest.Subtests,
-) -> None:
-    for policy, kind in (
+@pytest.mark.parametrize(
+    ("policy", "kind"),
+    [
         (FailurePolicy.CONTINUE, NoticeKind.MEMBER_DROPPED),
         (FailurePolicy.REPLAY, NoticeKind.MEMBER_REPLAYED),
-    ):
-        with subtests.test(policy.value):
-            async with dispatching() as (dispatcher, cast):
-                told: list[Event] = []
-                request = Request(PROMPT, plan(on_failure=policy), GREEDY)
-                async for event in dispatcher.generate(request):
-                    told.append(event)
-                    if len(told) == 3:
-                        cast.engines["words"].lose("killed")
-                        cast.engines["words"].recover()
-            assert text_of(told) == SAY
-            assert [event.kind for event in told if isinstance(event, Notice)] == [kind]
+    ],
+)
+async def test_a_member_that_dies_is_dropped_or_fed_again(
+    policy: FailurePolicy, kind: NoticeKind
+) -> None:
+    async with dispatching() as (dispatcher, cast):
+        told: list[Event] = []
+        async for event in dispatcher.generate(Request(PROMPT, plan(on_failure=policy), GREEDY)):
+            told.append(event)
+            if len(told) == 3:
+                die_and_return(cast.engines["words"])
+    assert text_of(told) == SAY
+    assert [notice.kind for notice in notices(told)] == [kind]
 
 
 async def test_options_that_act_on_tokens_are_refused() -> None:
     async with dispatching() as (dispatcher, _):
         with pytest.raises(InvalidRequest) as refusal:
-            await events(dispatcher, plan(), sampling=SamplingOptions(logit_bias={3: 1.0}))
+            await answer(dispatcher, plan(), sampling=SamplingOptions(logit_bias={3: 1.0}))
     assert refusal.value.field == "sampling.logit_bias"
 
 
 async def test_a_member_without_bytes_is_refused_by_name() -> None:
-    async with dispatching(letters=MODELS["letters"], words={"vocabulary": "opaque"}) as (
-        dispatcher,
-        _,
-    ):
+    models = {**MODELS, "words": {"vocabulary": "opaque"}}
+    async with dispatching(**models) as (dispatcher, _):
         with pytest.raises(UnsupportedPlan, match="words: its tokenizer does not say"):
-            await events(dispatcher, plan())
+            await answer(dispatcher, plan())
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 5, 8, 12])
@@ -161,12 +140,8 @@ async def test_a_piece_that_is_many_tokens_for_a_member_never_overruns_its_place
     }
     async with dispatching(**models) as (dispatcher, cast):
         for seed in range(6):
-            told = await events(
-                dispatcher,
-                plan(),
-                sampling=SamplingOptions(seed=seed, temperature=1.0),
-                stopping=StoppingOptions(max_tokens=most),
-            )
-            assert isinstance(told[-1], Finished)
+            hot = SamplingOptions(seed=seed, temperature=1.0)
+            stopping = StoppingOptions(max_tokens=most)
+            await answer(dispatcher, plan(), sampling=hot, stopping=stopping)
         for engine in cast.engines.values():
             assert await everything_is_free(engine)

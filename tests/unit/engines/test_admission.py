@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Coroutine
-from typing import Any
 
 import pytest
 
@@ -17,8 +15,13 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def start(coroutine: Coroutine[Any, Any, Reservation]) -> asyncio.Task[Reservation]:
-    return asyncio.get_running_loop().create_task(coroutine)
+async def waiting(
+    admission: Admission, *wanted: tuple[int, ...]
+) -> list[asyncio.Task[Reservation]]:
+    """Those who want so many KV tokens, and slots, and got as far as they can."""
+    waiters = [asyncio.create_task(admission.acquire(*one)) for one in wanted]
+    await settle()
+    return waiters
 
 
 async def test_slots_are_numbered_from_zero_and_reused() -> None:
@@ -32,8 +35,7 @@ async def test_slots_are_numbered_from_zero_and_reused() -> None:
 async def test_a_reservation_waits_for_a_slot() -> None:
     admission = Admission(1, 100)
     first = await admission.acquire(10)
-    waiter = start(admission.acquire(10))
-    await settle()
+    (waiter,) = await waiting(admission, (10,))
     assert not waiter.done()
     assert admission.waiting == 1
     admission.release(first)
@@ -44,8 +46,7 @@ async def test_a_reservation_waits_for_a_slot() -> None:
 async def test_a_reservation_waits_for_kv_tokens() -> None:
     admission = Admission(4, 100)
     first = await admission.acquire(60)
-    waiter = start(admission.acquire(41))
-    await settle()
+    (waiter,) = await waiting(admission, (41,))
     assert not waiter.done()
     admission.release(first)
     assert (await waiter).kv_tokens == 41
@@ -54,8 +55,7 @@ async def test_a_reservation_waits_for_kv_tokens() -> None:
 async def test_nobody_overtakes() -> None:
     admission = Admission(4, 100)
     first = await admission.acquire(60)
-    large, small = start(admission.acquire(90)), start(admission.acquire(10))
-    await settle()
+    large, small = await waiting(admission, (90,), (10,))
     assert not large.done() and not small.done()
     admission.release(first)
     await settle()
@@ -82,8 +82,7 @@ async def test_waiters_are_served_in_order_of_arrival() -> None:
 async def test_a_cancelled_waiter_gives_its_turn_up() -> None:
     admission = Admission(4, 100)
     first = await admission.acquire(60)
-    large, small = start(admission.acquire(90)), start(admission.acquire(10))
-    await settle()
+    large, small = await waiting(admission, (90,), (10,))
     large.cancel()
     assert (await small).kv_tokens == 10
     with pytest.raises(asyncio.CancelledError):
@@ -95,8 +94,7 @@ async def test_a_cancelled_waiter_gives_its_turn_up() -> None:
 async def test_a_waiter_cancelled_just_after_it_was_served_leaks_nothing() -> None:
     admission = Admission(1, 100)
     first = await admission.acquire(1)
-    waiter, next_one = start(admission.acquire(100)), start(admission.acquire(100))
-    await settle()
+    waiter, next_one = await waiting(admission, (100,), (100,))
     admission.release(first)
     waiter.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -108,8 +106,7 @@ async def test_a_waiter_cancelled_just_after_it_was_served_leaks_nothing() -> No
 async def test_a_waiter_cancelled_just_after_it_was_failed_leaks_nothing() -> None:
     admission = Admission(1, 100)
     first = await admission.acquire(1)
-    waiter = start(admission.acquire(1))
-    await settle()
+    (waiter,) = await waiting(admission, (1,))
     admission.fail_all(Unavailable("gone"))
     waiter.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -121,8 +118,7 @@ async def test_a_waiter_cancelled_just_after_it_was_failed_leaks_nothing() -> No
 async def test_fail_all_wakes_everyone_and_keeps_what_was_granted() -> None:
     admission = Admission(1, 100)
     first = await admission.acquire(1)
-    waiters = [start(admission.acquire(1)) for _ in range(3)]
-    await settle()
+    waiters = await waiting(admission, (1,), (1,), (1,))
     admission.fail_all(WorkerLost("a", "killed"))
     for waiter in waiters:
         with pytest.raises(WorkerLost):
@@ -171,7 +167,7 @@ async def test_the_kv_tokens_of_a_fork_group_are_reserved_once() -> None:
 async def test_nobody_overtakes_a_fork_group_that_waits_for_many_slots() -> None:
     admission = Admission(3, 100)
     held = [await admission.acquire(1) for _ in range(3)]
-    group, single = start(admission.acquire(1, 3)), start(admission.acquire(1))
+    group, single = await waiting(admission, (1, 3), (1,))
     for one in held[:2]:
         admission.release(one)
         await settle()
@@ -187,8 +183,7 @@ async def test_nobody_overtakes_a_fork_group_that_waits_for_many_slots() -> None
 async def test_a_fork_group_that_gives_up_lets_those_behind_it_in() -> None:
     admission = Admission(2, 100)
     granted = await admission.acquire(1)
-    group, single = start(admission.acquire(1, 2)), start(admission.acquire(1))
-    await settle()
+    group, single = await waiting(admission, (1, 2), (1,))
     group.cancel()
     assert (await single).slots == (1,)
     admission.release(granted)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,10 +7,8 @@ from hypothesis import strategies as st
 
 from contract.texts import TEXTS
 from quorate.engines.byte_order import ByteOrder, Prefix
-from quorate.engines.llama_cpp.model import load
-from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.vocabulary import Vocabulary
-from support.gguf_files import smollm2, stories260k
+from support.gguf_files import loaded, smollm2, stories260k
 
 # Few values, both ends among them, so that pieces often begin alike or are equal.
 _BYTES = st.sampled_from([0x00, 0x01, 0x61, 0x62, 0xFE, 0xFF])
@@ -208,11 +204,8 @@ def test_a_vocabulary_keeps_its_byte_order() -> None:
 
 @pytest.fixture(scope="module", params=[smollm2, stories260k], ids=["smollm2", "stories260k"])
 def real(request: pytest.FixtureRequest) -> Vocabulary:
-    path: Path = request.param()
-    model = load(str(path), LlamaCppOptions(sessions=1, cells=64), 1, lambda share: None)
-    vocabulary = model.vocabulary
-    model.close()
-    return vocabulary
+    with loaded(request.param(), sessions=1, cells=64) as model:
+        return model.vocabulary
 
 
 def test_every_token_of_a_real_vocabulary_is_found_by_its_bytes(real: Vocabulary) -> None:

@@ -33,11 +33,7 @@ def encode(
 ) -> list[int | str]:
     """Tokens of a tokenizer in which every character is a token, shown as ids and text."""
     encoder = ChatEncoder(
-        template(source),
-        SPECIALS,
-        lambda run: [1000 + ord(c) for c in run],
-        bos,
-        max_characters,
+        template(source), SPECIALS, lambda run: [1000 + ord(c) for c in run], bos, max_characters
     )
     shown: list[int | str] = []
     for token in encoder.encode(messages):
@@ -82,11 +78,12 @@ def test_an_error_in_the_template_is_one_line(source):
     assert "\n" not in caught.value.message
 
 
-def test_the_sandbox_refuses_the_interpreters_insides():
+@pytest.mark.parametrize(
+    "source", ["{{ ''.__class__.__mro__[1].__subclasses__() }}", "{{ messages.append(1) }}"]
+)
+def test_the_sandbox_refuses_the_interpreters_insides(source):
     with pytest.raises(InvalidRequest, match="unsafe"):
-        render("{{ ''.__class__.__mro__[1].__subclasses__() }}")
-    with pytest.raises(InvalidRequest, match="unsafe"):
-        render("{{ messages.append(1) }}")
+        render(source)
 
 
 def test_a_template_that_cannot_be_compiled_is_the_models_fault():
@@ -130,9 +127,8 @@ def test_the_longest_special_wins_and_white_space_goes_where_a_special_says_so()
 def test_a_template_that_makes_more_than_the_context_holds_is_refused_before_tokenising():
     source = "{% for _ in range(101) %}x{% endfor %}"
     assert encode(source, max_characters=101) == ["x" * 101]
-    with pytest.raises(
-        PromptTooLong, match=r"chat: .* makes 101 characters of it; 100 is the most"
-    ):
+    problem = r"chat: .* makes 101 characters of it; 100 is the most"
+    with pytest.raises(PromptTooLong, match=problem):
         encode(source, max_characters=100)
 
 

@@ -6,15 +6,8 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from quorate.engines.contract import Engine, Session
 from quorate.engines.scheduler.contract import NoRoom
-from quorate.errors import (
-    Internal,
-    Unavailable,
-    UnsupportedPlan,
-    WorkerLost,
-)
-from quorate.request import TextPrompt
+from quorate.errors import Internal, Unavailable, UnsupportedPlan, WorkerLost
 from support.in_process import InProcessEngine
 from support.scripted_models import engine_sampling, fresh_row, scripted_engine, scripted_model
 
@@ -32,17 +25,8 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-async def test_it_is_an_engine(engine: InProcessEngine) -> None:
-    as_engine: Engine = engine
-    session: Session = await as_engine.open(8)
-    assert session.position == 0
-    assert as_engine.facts.sessions == 2
-    assert (await as_engine.encode(TextPrompt("a")))[0] == as_engine.vocabulary.bos
-
-
 async def test_concurrent_feeds_share_a_decode_call() -> None:
-    model = scripted_model(crash_after_steps=2)
-    engine = InProcessEngine("toy", model)
+    engine = scripted_engine("toy", crash_after_steps=2)
     sessions = [await engine.open(8) for _ in range(8)]
     rows = await asyncio.gather(*(s.feed([9, 10 + i]) for i, s in enumerate(sessions)))
     for index, row in enumerate(rows):
@@ -58,9 +42,7 @@ async def test_rows_are_read_only_views_of_the_session(engine: InProcessEngine) 
     assert await session.feed([8]) is first
 
 
-async def test_the_death_of_the_worker_reaches_everyone_who_waits(
-    engine: InProcessEngine,
-) -> None:
+async def test_the_death_of_the_worker_reaches_everyone_who_waits(engine: InProcessEngine) -> None:
     idle, busy = await engine.open(8), await engine.open(64)
     feeding = busy.feed([9] * 64)
     opening = asyncio.create_task(engine.open(8))
@@ -69,12 +51,9 @@ async def test_the_death_of_the_worker_reaches_everyone_who_waits(
     for waiting in (feeding, opening):
         with pytest.raises(WorkerLost, match=r"model toy: .*killed by SIGKILL"):
             await waiting
-    with pytest.raises(WorkerLost):
-        await idle.feed([9])
-    with pytest.raises(WorkerLost):
-        await idle.rewind(0)
-    with pytest.raises(WorkerLost):
-        idle.branch()
+    for call in (lambda: idle.feed([9]), lambda: idle.rewind(0), idle.branch):
+        with pytest.raises(WorkerLost):
+            await call()
     with pytest.raises(Unavailable, match="restarting"):
         await engine.open(8)
     idle.close()
@@ -151,18 +130,12 @@ async def test_a_closed_engine_wakes_everyone_with_unavailable(engine: InProcess
     await turns(1)
     await engine.close()
     await engine.close()
-    for waiting in (feeding, opening, engine.wait_ready()):
+    engine.lose("killed by SIGKILL")
+    for waiting in (feeding, opening, engine.wait_ready(), engine.open(8)):
         with pytest.raises(Unavailable, match="model toy is closed"):
             await waiting
     for session in sessions:
         session.close()
-
-
-async def test_losing_a_closed_engine_changes_nothing(engine: InProcessEngine) -> None:
-    await engine.close()
-    engine.lose("killed by SIGKILL")
-    with pytest.raises(Unavailable, match="closed"):
-        await engine.open(8)
 
 
 async def test_closing_a_session_in_mid_feed_cancels_the_feed(engine: InProcessEngine) -> None:
@@ -175,9 +148,7 @@ async def test_closing_a_session_in_mid_feed_cancels_the_feed(engine: InProcessE
         await session.feed([9])
 
 
-async def test_after_a_cancelled_feed_a_session_can_only_be_closed(
-    engine: InProcessEngine,
-) -> None:
+async def test_after_a_cancelled_feed_a_session_can_only_be_closed(engine: InProcessEngine) -> None:
     session, other = await engine.open(64), await engine.open(64)
     feeding = session.feed([9] * 64)
     feeding.cancel()
@@ -191,9 +162,7 @@ async def test_after_a_cancelled_feed_a_session_can_only_be_closed(
     other.close()
 
 
-async def test_the_work_starts_at_the_call_and_its_time_is_counted(
-    engine: InProcessEngine,
-) -> None:
+async def test_the_work_starts_at_the_call_and_its_time_is_counted(engine: InProcessEngine) -> None:
     session = await engine.open(64)
     assert session.busy_seconds == 0.0
     future = session.feed([9, 8])

@@ -11,7 +11,7 @@ from quorate.engines.llama_cpp.loading import interleaved_prefill_tokens, repack
 from quorate.engines.llama_cpp.model import load
 from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.errors import ModelUnusable
-from support.gguf_files import BREAKAGES, stories260k, write_broken
+from support.gguf_files import BREAKAGES, loaded, stories260k, write_broken
 
 OPTIONS = LlamaCppOptions(sessions=2, batch_tokens=64)
 
@@ -36,14 +36,12 @@ def test_an_unknown_architecture_is_named(tmp_path):
         load(str(path), OPTIONS, 1, ignore)
 
 
-def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(ModelUnusable, match="No such file or directory"):
-        load(str(tmp_path / "absent.gguf"), OPTIONS, 1, ignore)
-
-
-def test_a_folder_is_refused(tmp_path):
-    with pytest.raises(ModelUnusable, match="Is a directory"):
-        load(str(tmp_path), OPTIONS, 1, ignore)
+@pytest.mark.parametrize(
+    ("name", "problem"), [("absent.gguf", "No such file or directory"), ("", "Is a directory")]
+)
+def test_what_is_no_file_is_refused(name, problem, tmp_path):
+    with pytest.raises(ModelUnusable, match=problem):
+        load(str(tmp_path / name), OPTIONS, 1, ignore)
 
 
 def test_a_kv_cache_that_no_memory_holds_is_refused():
@@ -71,27 +69,21 @@ def test_an_exception_in_progress_ends_the_load():
 
 
 def test_facts_describe_the_model():
-    model = load(str(stories260k()), OPTIONS, 1, ignore)
-    facts = model.facts
-    model.close()
+    with loaded(stories260k(), sessions=2, batch_tokens=64) as model:
+        facts = model.facts
     assert facts.description == "llama 293K F32"
     assert facts.context_length == 512
     assert facts.sessions == 2
     assert facts.kv_tokens == 512
-    assert (facts.capabilities.chat, facts.capabilities.fork, facts.capabilities.rewind) == (
-        False,
-        True,
-        True,
-    )
+    can = facts.capabilities
+    assert (can.chat, can.fork, can.rewind) == (False, True, True)
     # 5 layers, 4 KV heads of width 8, K and V of 2 bytes.
     assert facts.memory_bytes - 5 * 4 * 8 * 2 * 2 * 512 == 1_171_200
 
 
 def test_a_context_beyond_the_models_own_is_cut_to_it():
-    options = dataclasses.replace(OPTIONS, context_length=4096)
-    model = load(str(stories260k()), options, 1, ignore)
-    assert model.facts.context_length == 512
-    model.close()
+    with loaded(stories260k(), sessions=2, context_length=4096) as model:
+        assert model.facts.context_length == 512
 
 
 AMX = b"CPU : SSE3 = 1 | AVX512 = 1 | AMX_INT8 = 1 | OPENMP = 1 | REPACK = 1 | "

@@ -5,30 +5,24 @@ import math
 import numpy as np
 import pytest
 
-from quorate.engines.llama_cpp.model import load
-from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.scheduler.contract import Chunk, NoRoom
 from quorate.errors import PromptTooLong, UnsupportedPlan
 from quorate.request import ChatPrompt, Message, TextPrompt
-from support.gguf_files import STORIES_GREEDY, smollm2, stories260k
+from support.gguf_files import STORIES_GREEDY, loaded, smollm2, stories260k
 
 PROMPTS = ("The capital of France is", "def add(a, b):\n    return", "Once upon a time")
 
 
 @pytest.fixture(scope="module")
 def smol():
-    options = LlamaCppOptions(sessions=4, cells=1024, batch_tokens=128)
-    model = load(str(smollm2()), options, 2, lambda share: None)
-    yield model
-    model.close()
+    with loaded(smollm2(), 2, sessions=4, cells=1024, batch_tokens=128) as model:
+        yield model
 
 
 @pytest.fixture(scope="module")
 def stories():
-    options = LlamaCppOptions(sessions=2, batch_tokens=64)
-    model = load(str(stories260k()), options, 1, lambda share: None)
-    yield model
-    model.close()
+    with loaded(stories260k(), sessions=2, batch_tokens=64) as model:
+        yield model
 
 
 @pytest.fixture
@@ -177,13 +171,11 @@ def test_as_many_rows_as_are_promised_come_out_of_one_call(stories):
     ("sessions", "batch_tokens", "most"), [(2, 64, 32), (2, 8, 8), (40, 64, 40), (12, 8, 12)]
 )
 def test_every_session_and_some_scored_tokens_have_rows(sessions, batch_tokens, most):
-    options = LlamaCppOptions(sessions=sessions, batch_tokens=batch_tokens)
-    model = load(str(stories260k()), options, 1, lambda share: None)
-    chunks = [Chunk(number, 0, [1], row(model)) for number in range(min(sessions, most))]
-    model.decode(chunks)
-    assert all(np.isfinite(chunk.output.max()) for chunk in chunks)
-    assert model.max_outputs == most
-    model.close()
+    with loaded(stories260k(), sessions=sessions, batch_tokens=batch_tokens) as model:
+        chunks = [Chunk(number, 0, [1], row(model)) for number in range(min(sessions, most))]
+        model.decode(chunks)
+        assert all(np.isfinite(chunk.output.max()) for chunk in chunks)
+        assert model.max_outputs == most
 
 
 def test_more_tokens_than_a_batch_holds_are_refused(model):

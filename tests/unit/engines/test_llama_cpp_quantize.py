@@ -3,12 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quorate.engines.llama_cpp.model import load
-from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.llama_cpp.quantize import main, requantize
 from quorate.engines.scheduler.contract import Chunk
 from quorate.errors import CannotRun, InvalidRequest, ModelUnusable
-from support.gguf_files import stories260k, write_broken
+from support.gguf_files import loaded, stories260k, write_broken
 
 
 def ignore(line: str) -> None:
@@ -16,12 +14,10 @@ def ignore(line: str) -> None:
 
 
 def first_row(path) -> tuple[str, str, np.ndarray]:
-    model = load(str(path), LlamaCppOptions(sessions=1), 1, lambda share: None)
-    output = np.empty(len(model.vocabulary), np.float32)
-    model.decode([Chunk(0, 0, [1, 403, 407], output)])
-    facts = model.facts.description, model.vocabulary.fingerprint
-    model.close()
-    return *facts, output
+    with loaded(path, sessions=1) as model:
+        output = np.empty(len(model.vocabulary), np.float32)
+        model.decode([Chunk(0, 0, [1, 403, 407], output)])
+        return model.facts.description, model.vocabulary.fingerprint, output
 
 
 def test_a_requantised_model_has_the_same_vocabulary_and_other_weights(tmp_path):

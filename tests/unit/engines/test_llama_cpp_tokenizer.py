@@ -3,11 +3,9 @@ from __future__ import annotations
 import pytest
 
 from contract.texts import TEXTS as ROUND_TRIPS
-from quorate.engines.llama_cpp.model import load
-from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.errors import UnsupportedPlan
 from quorate.request import ChatPrompt, Message, TextPrompt
-from support.gguf_files import smollm2, stories260k, write_without_vocabulary
+from support.gguf_files import loaded, smollm2, stories260k, write_without_vocabulary
 
 TEXTS = (
     "Hello, world!",
@@ -25,16 +23,14 @@ END_OF_TEXT, IM_START, IM_END = 0, 1, 2
 
 @pytest.fixture(scope="module")
 def smol():
-    model = load(str(smollm2()), LlamaCppOptions(cells=256), 1, lambda share: None)
-    yield model
-    model.close()
+    with loaded(smollm2(), cells=256) as model:
+        yield model
 
 
 @pytest.fixture(scope="module")
 def stories():
-    model = load(str(stories260k()), LlamaCppOptions(sessions=1), 1, lambda share: None)
-    yield model
-    model.close()
+    with loaded(stories260k(), sessions=1) as model:
+        yield model
 
 
 def joined(model, tokens) -> str:
@@ -103,10 +99,8 @@ def test_any_text_comes_out_of_both_tokenizers_as_its_bytes(smol, stories, text)
 
 @pytest.fixture
 def without_vocabulary(tmp_path):
-    path = write_without_vocabulary(tmp_path, stories260k())
-    model = load(str(path), LlamaCppOptions(sessions=1), 1, lambda share: None)
-    yield model
-    model.close()
+    with loaded(write_without_vocabulary(tmp_path, stories260k()), sessions=1) as model:
+        yield model
 
 
 def test_a_model_without_a_tokenizer_knows_ids_and_no_bytes(without_vocabulary):

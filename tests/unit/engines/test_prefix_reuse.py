@@ -1,67 +1,53 @@
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.engines.contract import LogProbs
-from quorate.engines.scheduler.contract import BatchModel
 from quorate.engines.scheduler.prefix_cache import PrefixCache, common_prefix
-from quorate.engines.scheduler.scheduler import Scheduler
-from quorate.engines.scripted.model import ScriptedModel
-from support.scripted_models import empty_row, fresh_row, scripted_model
+from support.schedulers import DrivenScheduler
+from support.scripted_models import scripted_model
 
 STORY = [20 + index % 90 for index in range(30)]
 NEWS = [30 + index * 3 % 90 for index in range(30)]
 
 
-class Caller:
-    """Opens, feeds and closes sessions of one scheduler."""
-
-    def __init__(self, cache: PrefixCache | None = None, **options: Any) -> None:
-        self.model: ScriptedModel = scripted_model(**options)
-        self.scheduler = Scheduler(self.model, cache=cache)
+class Caller(DrivenScheduler):
+    """Opens, feeds and closes sessions one after the other."""
 
     def ask(self, session: int, prompt: list[int]) -> int:
         """Opens a session, feeds it, checks its log-probs; returns its cached tokens."""
-        row: LogProbs = empty_row(self.model)
-        self.scheduler.open(session, row)
-        self.scheduler.feed(session, prompt)
-        completions = []
-        while self.scheduler.has_work:
-            completions += self.scheduler.step()
-        np.testing.assert_array_equal(row, fresh_row(prompt))
-        assert [completion.session for completion in completions] == [session]
-        return completions[0].cached_tokens
+        self.begin(session)
+        (completion,) = self.decode(session, prompt)
+        self.assert_row(session, prompt)
+        assert completion.session == session
+        return completion.cached_tokens
 
     def ask_and_close(self, session: int, prompt: list[int]) -> int:
         cached = self.ask(session, prompt)
-        self.scheduler.close(session)
+        self.close(session)
         return cached
 
 
 def test_the_same_prompt_again_decodes_its_last_token_only() -> None:
-    caller = Caller()
+    caller = Caller(scripted_model())
     assert caller.ask_and_close(0, STORY) == 0
     assert caller.ask_and_close(1, STORY) == len(STORY) - 1
 
 
 def test_the_idle_sequence_with_the_longest_common_prefix_is_taken_over() -> None:
-    caller = Caller(fork=False)
+    caller = Caller(scripted_model(fork=False))
     caller.ask(0, STORY[:10])
     caller.ask(1, STORY[:20])
     caller.ask(2, NEWS)
     for session in (0, 1, 2):
-        caller.scheduler.close(session)
+        caller.close(session)
     assert caller.ask(3, [*STORY[:25], 7]) == 20
     assert caller.model.tokens(1) == (*STORY[:25], 7)
 
 
 def test_the_longer_prefix_of_a_sequence_in_use_is_copied() -> None:
-    caller = Caller()
+    caller = Caller(scripted_model())
     caller.ask_and_close(0, STORY[:10])
     caller.ask(1, [*STORY[:10], *NEWS])
     assert caller.ask(2, [*STORY[:10], *NEWS[:15], 7]) == 25
@@ -69,27 +55,27 @@ def test_the_longer_prefix_of_a_sequence_in_use_is_copied() -> None:
 
 
 def test_a_model_that_cannot_fork_copies_nothing() -> None:
-    caller = Caller(fork=False)
+    caller = Caller(scripted_model(fork=False))
     caller.ask(0, STORY)
     assert caller.ask(1, STORY) == 0
 
 
 def test_a_recurrent_model_reuses_a_sequence_only_as_a_whole() -> None:
-    caller = Caller(rewind=False)
+    caller = Caller(scripted_model(rewind=False))
     caller.ask_and_close(0, STORY[:20])
     assert caller.ask_and_close(1, [*STORY[:19], 7, 8]) == 0
     assert caller.ask_and_close(2, [*STORY[:20], 7]) == 20
 
 
 def test_a_recurrent_model_is_not_copied_in_part() -> None:
-    caller = Caller(rewind=False)
+    caller = Caller(scripted_model(rewind=False))
     caller.ask(0, STORY[:20])
     assert caller.ask(1, [*STORY[:19], 7, 8]) == 0
     assert caller.ask(2, [*STORY[:20], 7]) == 20
 
 
 def test_a_prefix_below_the_minimum_is_not_worth_a_sequence() -> None:
-    caller = Caller()
+    caller = Caller(scripted_model())
     caller.ask_and_close(0, STORY)
     assert caller.ask_and_close(1, [*STORY[:3], 7]) == 0
     caller.ask_and_close(2, STORY)
@@ -97,7 +83,7 @@ def test_a_prefix_below_the_minimum_is_not_worth_a_sequence() -> None:
 
 
 def test_the_least_recently_used_sequence_makes_room_for_a_new_prompt() -> None:
-    caller = Caller(sessions=2)
+    caller = Caller(scripted_model(sessions=2))
     caller.ask_and_close(0, STORY)
     caller.ask_and_close(1, NEWS)
     caller.ask_and_close(2, STORY)
@@ -107,7 +93,7 @@ def test_the_least_recently_used_sequence_makes_room_for_a_new_prompt() -> None:
 
 
 def test_idle_sequences_are_evicted_when_their_room_is_needed() -> None:
-    caller = Caller(sessions=4, cells=70)
+    caller = Caller(scripted_model(sessions=4, cells=70))
     caller.ask_and_close(0, STORY)
     caller.ask_and_close(1, NEWS)
     caller.ask_and_close(2, [9] * 20)
@@ -116,7 +102,7 @@ def test_idle_sequences_are_evicted_when_their_room_is_needed() -> None:
 
 
 def test_prompts_below_the_minimum_are_not_kept() -> None:
-    caller = Caller(cache=PrefixCache(minimum_tokens=len(STORY) + 1))
+    caller = Caller(scripted_model(), cache=PrefixCache(minimum_tokens=len(STORY) + 1))
     caller.ask_and_close(0, STORY)
     assert all(caller.model.tokens(number) == () for number in range(8))
     caller.ask(1, STORY)
@@ -124,15 +110,11 @@ def test_prompts_below_the_minimum_are_not_kept() -> None:
 
 
 def test_a_prompt_that_waits_for_its_turn_finds_what_was_decoded_meanwhile() -> None:
-    model = scripted_model(batch_tokens=10)
-    scheduler = Scheduler(model)
+    scheduler = DrivenScheduler(scripted_model(batch_tokens=10), 0, 1)
     for session in (0, 1):
-        scheduler.open(session, empty_row(model))
         scheduler.feed(session, STORY)
-    completions = []
-    while scheduler.has_work:
-        completions += scheduler.step()
-    assert [(c.session, c.cached_tokens) for c in completions] == [(0, 0), (1, 29)]
+    told = [(done.session, done.cached_tokens) for done in scheduler.drain()]
+    assert told == [(0, 0), (1, 29)]
 
 
 @pytest.mark.parametrize("shared", [0, 1, 255, 256, 257, 600])
@@ -150,8 +132,3 @@ def test_the_common_prefix_is_what_a_naive_count_gives(
     while naive < min(len(left), len(right), limit) and left[naive] == right[naive]:
         naive += 1
     assert common_prefix(left, right, limit) == naive
-
-
-def test_the_scripted_model_fulfils_the_contract_of_batched_models() -> None:
-    model: BatchModel = scripted_model()
-    assert model.batch_tokens == 64

@@ -8,96 +8,34 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from quorate.engines.contract import LogProbs
 from quorate.engines.scheduler.contract import Chunk, NoRoom
 from quorate.engines.scheduler.prefix_cache import PrefixCache
 from quorate.engines.scheduler.scheduler import Completion, Scheduler
-from quorate.engines.scripted.model import ScriptedModel
-from quorate.engines.scripted.options import ScriptedOptions
+from support.schedulers import DrivenScheduler, RecordingModel
 from support.scripted_models import empty_row, engine_sampling, fresh_row, scripted_model
-
-
-class RecordingModel(ScriptedModel):
-    """Remembers what each decode call contained: (sequence, tokens, has output)."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(ScriptedOptions.from_mapping(options, "options"))
-        self.calls: list[list[tuple[int, int, bool]]] = []
-        self.copies: list[tuple[int, int, int]] = []
-
-    def decode(self, chunks: Sequence[Chunk]) -> None:
-        super().decode(chunks)
-        self.calls.append([(c.sequence, len(c.tokens), c.output is not None) for c in chunks])
-
-    def copy(self, source: int, target: int, length: int) -> None:
-        super().copy(source, target, length)
-        self.copies.append((source, target, length))
-
-
-class Clock:
-    """Time that passes when told to, and by ``step_seconds`` in each decode call."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class TimedModel(ScriptedModel):
-    def __init__(self, clock: Clock, seconds: float, **options: Any) -> None:
-        super().__init__(ScriptedOptions.from_mapping(options, "options"))
-        self.clock, self.seconds = clock, seconds
-
-    def decode(self, chunks: Sequence[Chunk]) -> None:
-        super().decode(chunks)
-        self.clock.now += self.seconds
 
 
 def prompt(start: int, count: int) -> list[int]:
     return [5 + (start * 31 + index * 7) % 200 for index in range(count)]
 
 
-def drain(scheduler: Scheduler) -> list[Completion]:
-    completions = []
-    while scheduler.has_work:
-        completions += scheduler.step()
-    return completions
-
-
-def opened(scheduler: Scheduler, model: ScriptedModel, *sessions: int) -> list[LogProbs]:
-    rows = [empty_row(model) for _ in sessions]
-    for session, row in zip(sessions, rows, strict=True):
-        scheduler.open(session, row)
-    return rows
-
-
 def test_a_feed_gets_the_log_probs_of_a_fresh_prefill() -> None:
-    model = scripted_model()
-    scheduler = Scheduler(model)
-    (row,) = opened(scheduler, model, 7)
+    scheduler = DrivenScheduler(scripted_model(), 7)
     scheduler.feed(7, [9, 8, 7])
     assert scheduler.has_work
     assert scheduler.step() == [Completion(7, 0)]
     assert not scheduler.has_work
-    np.testing.assert_array_equal(row, fresh_row([9, 8, 7]))
-    scheduler.feed(7, [6])
-    assert drain(scheduler) == [Completion(7, 0)]
-    np.testing.assert_array_equal(row, fresh_row([9, 8, 7, 6]))
+    scheduler.assert_row(7, [9, 8, 7])
+    assert scheduler.decode(7, [6]) == [Completion(7, 0)]
+    scheduler.assert_row(7, [9, 8, 7, 6])
 
 
 def test_all_sessions_share_one_decode_call() -> None:
     model = RecordingModel()
-    scheduler = Scheduler(model)
-    opened(scheduler, model, 0, 1, 2)
+    scheduler = DrivenScheduler(model, 0, 1, 2)
     for session in (0, 1, 2):
         scheduler.feed(session, [10 + session, 20])
     assert {c.session for c in scheduler.step()} == {0, 1, 2}
@@ -106,30 +44,21 @@ def test_all_sessions_share_one_decode_call() -> None:
 
 def test_only_the_last_chunk_of_a_prompt_asks_for_log_probs() -> None:
     model = RecordingModel(batch_tokens=8)
-    scheduler = Scheduler(model)
-    opened(scheduler, model, 0)
-    scheduler.feed(0, prompt(0, 20))
-    assert drain(scheduler) == [Completion(0, 0)]
+    scheduler = DrivenScheduler(model, 0)
+    assert scheduler.decode(0, prompt(0, 20)) == [Completion(0, 0)]
     assert model.calls == [[(0, 8, False)], [(0, 8, False)], [(0, 4, True)]]
 
 
 def test_a_long_prompt_is_chunked_small_while_another_session_decodes() -> None:
     model = RecordingModel(batch_tokens=64)
-    scheduler = Scheduler(model, interleaved_prefill_tokens=16)
-    opened(scheduler, model, 0, 1)
-    scheduler.feed(0, [9])
-    scheduler.step()
+    scheduler = DrivenScheduler(model, 0, 1, interleaved_prefill_tokens=16)
+    scheduler.decode(0, [9])
     scheduler.feed(1, prompt(1, 40))
     completed = []
     while scheduler.has_work:
         scheduler.feed(0, [9])
         completed += scheduler.step()
-    assert [[size for _, size, _ in call] for call in model.calls] == [
-        [1],
-        [1, 16],
-        [1, 16],
-        [1, 8],
-    ]
+    assert model.sizes == [[1], [1, 16], [1, 16], [1, 8]]
     assert [c.session for c in completed] == [0, 0, 0, 1]
 
 
@@ -138,21 +67,16 @@ def test_the_chunks_of_a_prompt_have_the_size_that_suits_the_model() -> None:
         interleaved_prefill_tokens = 5
 
     model = Chunked(batch_tokens=64)
-    scheduler = Scheduler(model)
-    opened(scheduler, model, 0, 1)
-    scheduler.feed(0, [9])
-    scheduler.step()
-    scheduler.feed(1, prompt(1, 9))
-    drain(scheduler)
+    scheduler = DrivenScheduler(model, 0, 1)
+    scheduler.decode(0, [9])
+    scheduler.decode(1, prompt(1, 9))
     assert model.calls[1:] == [[(1, 5, False)], [(1, 4, True)]]
 
 
 def test_a_session_that_decoded_a_moment_ago_still_counts_as_decoding() -> None:
     model = RecordingModel(batch_tokens=64)
-    scheduler = Scheduler(model, interleaved_prefill_tokens=16)
-    opened(scheduler, model, 0, 1)
-    scheduler.feed(0, [9])
-    scheduler.step()
+    scheduler = DrivenScheduler(model, 0, 1, interleaved_prefill_tokens=16)
+    scheduler.decode(0, [9])
     scheduler.feed(1, prompt(1, 40))
     scheduler.step()
     assert model.calls[-1] == [(1, 16, False)]
@@ -160,20 +84,15 @@ def test_a_session_that_decoded_a_moment_ago_still_counts_as_decoding() -> None:
 
 def test_a_long_prompt_alone_fills_the_whole_batch() -> None:
     model = RecordingModel(batch_tokens=64)
-    scheduler = Scheduler(model, interleaved_prefill_tokens=16)
-    opened(scheduler, model, 0, 1)
-    scheduler.feed(0, [9])
-    scheduler.step()
+    scheduler = DrivenScheduler(model, 0, 1, interleaved_prefill_tokens=16)
+    scheduler.decode(0, [9])
     scheduler.close(0)
-    scheduler.feed(1, prompt(1, 80))
-    drain(scheduler)
+    scheduler.decode(1, prompt(1, 80))
     assert [call[0][1] for call in model.calls] == [1, 64, 16]
 
 
 def test_prompts_are_not_starved_by_short_feeds_that_fill_the_batch() -> None:
-    model = RecordingModel(batch_tokens=4)
-    scheduler = Scheduler(model)
-    opened(scheduler, model, 0, 1, 2, 3, 4)
+    scheduler = DrivenScheduler(RecordingModel(batch_tokens=4), 0, 1, 2, 3, 4)
     scheduler.feed(4, prompt(4, 12))
     at_rest, finished = {0, 1, 2, 3}, False
     for _ in range(12):
@@ -186,9 +105,7 @@ def test_prompts_are_not_starved_by_short_feeds_that_fill_the_batch() -> None:
 
 
 def test_short_feeds_beyond_the_batch_are_served_in_order_of_arrival() -> None:
-    model = scripted_model(batch_tokens=2)
-    scheduler = Scheduler(model)
-    opened(scheduler, model, 0, 1, 2)
+    scheduler = DrivenScheduler(scripted_model(batch_tokens=2), 0, 1, 2)
     for session in (2, 0, 1):
         scheduler.feed(session, [9])
     assert [c.session for c in scheduler.step()] == [2, 0]
@@ -196,89 +113,59 @@ def test_short_feeds_beyond_the_batch_are_served_in_order_of_arrival() -> None:
     assert [c.session for c in scheduler.step()] == [1, 2]
 
 
-def test_a_branch_goes_on_from_its_parents_tokens() -> None:
-    model = scripted_model()
-    scheduler = Scheduler(model)
-    parent_row, _ = opened(scheduler, model, 0, 5)
-    child_row = empty_row(model)
-    scheduler.feed(0, [9, 8, 7])
-    drain(scheduler)
-    scheduler.branch(0, 1, child_row)
-    scheduler.feed(0, [6])
-    scheduler.feed(1, [5])
-    drain(scheduler)
-    np.testing.assert_array_equal(parent_row, fresh_row([9, 8, 7, 6]))
-    np.testing.assert_array_equal(child_row, fresh_row([9, 8, 7, 5]))
-
-
 def test_a_branch_of_a_session_without_tokens_starts_with_none() -> None:
-    model = scripted_model()
-    scheduler = Scheduler(model)
-    opened(scheduler, model, 0)
-    scheduler.feed(0, [9])
-    drain(scheduler)
+    scheduler = DrivenScheduler(scripted_model(), 0)
+    scheduler.decode(0, [9])
     scheduler.rewind(0, 1)
-    row = empty_row(model)
-    scheduler.branch(0, 1, row)
-    scheduler.feed(1, [8])
-    drain(scheduler)
-    np.testing.assert_array_equal(row, fresh_row([8]))
+    scheduler.fork(0, 1)
+    scheduler.decode(1, [8])
+    scheduler.assert_row(1, [8])
 
 
 def test_a_model_that_cannot_fork_decodes_the_tokens_of_a_branch_again() -> None:
     model = RecordingModel(fork=False)
-    scheduler = Scheduler(model, cache=PrefixCache(minimum_tokens=100))
-    (parent_row,) = opened(scheduler, model, 0)
-    child_row = empty_row(model)
-    scheduler.feed(0, [9, 8, 7])
-    drain(scheduler)
-    scheduler.branch(0, 1, child_row)
+    scheduler = DrivenScheduler(model, 0, cache=PrefixCache(minimum_tokens=100))
+    scheduler.decode(0, [9, 8, 7])
+    scheduler.fork(0, 1)
     assert not scheduler.has_work
     scheduler.feed(0, [6])
     scheduler.feed(1, [5])
-    assert {done.session for done in drain(scheduler)} == {0, 1}
-    np.testing.assert_array_equal(parent_row, fresh_row([9, 8, 7, 6]))
-    np.testing.assert_array_equal(child_row, fresh_row([9, 8, 7, 5]))
+    assert {done.session for done in scheduler.drain()} == {0, 1}
+    scheduler.assert_row(0, [9, 8, 7, 6])
+    scheduler.assert_row(1, [9, 8, 7, 5])
     assert model.copies == []
     assert model.tokens(1) == (9, 8, 7, 5)
-    scheduler.feed(1, [4])
-    drain(scheduler)
-    np.testing.assert_array_equal(child_row, fresh_row([9, 8, 7, 5, 4]))
+    scheduler.decode(1, [4])
+    scheduler.assert_row(1, [9, 8, 7, 5, 4])
 
 
 def test_replayed_tokens_are_remembered_over_generations_and_may_be_forgotten() -> None:
-    model = scripted_model(fork=False)
-    scheduler = Scheduler(model)
-    opened(scheduler, model, 0)
-    scheduler.feed(0, [9, 8, 7])
-    drain(scheduler)
-    rows = [empty_row(model) for _ in range(3)]
-    scheduler.branch(0, 1, rows[0])
+    scheduler = DrivenScheduler(scripted_model(fork=False), 0)
+    scheduler.decode(0, [9, 8, 7])
+    scheduler.fork(0, 1)
     scheduler.rewind(1, 1)
-    scheduler.branch(1, 2, rows[1])
+    scheduler.fork(1, 2)
     scheduler.close(0)
-    scheduler.branch(1, 3, rows[2])
+    scheduler.fork(1, 3)
     scheduler.rewind(3, 2)
     with pytest.raises(ValueError, match="cannot forget 1 of 0 tokens"):
         scheduler.rewind(3, 1)
     for session in (1, 2, 3):
         scheduler.feed(session, [session])
-    drain(scheduler)
-    for row, tokens in zip(rows, ([9, 8, 1], [9, 8, 2], [3]), strict=True):
-        np.testing.assert_array_equal(row, fresh_row(tokens))
+    scheduler.drain()
+    for session, tokens in ((1, [9, 8, 1]), (2, [9, 8, 2]), (3, [3])):
+        scheduler.assert_row(session, tokens)
 
 
 def test_prefix_sums_come_with_the_row_where_they_are_wanted() -> None:
     model = scripted_model(vocabulary="words")
-    scheduler = Scheduler(model)
+    scheduler = DrivenScheduler(model)
     rows = [empty_row(model) for _ in range(2)]
     sums = [np.full(len(model.vocabulary) + 1, np.nan) for _ in range(2)]
     scheduler.open(0, rows[0], sums[0])
-    scheduler.feed(0, [9, 8])
-    drain(scheduler)
+    scheduler.decode(0, [9, 8])
     scheduler.branch(0, 1, rows[1], sums[1])
-    scheduler.feed(1, [7])
-    drain(scheduler)
+    scheduler.decode(1, [7])
     order = model.vocabulary.byte_order
     for found, tokens in zip(sums, ([9, 8], [9, 8, 7]), strict=True):
         row = fresh_row(tokens, vocabulary="words").astype(np.float64)
@@ -299,26 +186,22 @@ def scored(completions: Sequence[Completion]) -> dict[int, list[float] | None]:
 @pytest.mark.parametrize("batch_tokens", [1, 5, 64])
 def test_a_score_is_what_feeding_step_by_step_gives(count: int, batch_tokens: int) -> None:
     model = scripted_model(sessions=1, batch_tokens=batch_tokens)
-    scheduler = Scheduler(model)
-    opened(scheduler, model, 0)
+    scheduler = DrivenScheduler(model, 0)
     scheduler.score(0, prompt(0, count))
-    assert drain(scheduler) == [Completion(0, 0, step_by_step(prompt(0, count)))]
+    assert scheduler.drain() == [Completion(0, 0, step_by_step(prompt(0, count)))]
     assert model.tokens(0) == tuple(prompt(0, count))
 
 
 def test_a_long_score_goes_in_chunks_of_what_one_call_computes() -> None:
     model = RecordingModel(sessions=1, batch_tokens=64)
-    scheduler = Scheduler(model)
-    opened(scheduler, model, 0)
+    scheduler = DrivenScheduler(model, 0)
     scheduler.score(0, prompt(0, 20))
-    drain(scheduler)
+    scheduler.drain()
     assert model.calls == [[(0, 8, False)], [(0, 8, False)], [(0, 4, False)]]
 
 
 def test_others_decode_while_a_text_is_scored() -> None:
-    model = scripted_model(sessions=3)
-    scheduler = Scheduler(model)
-    row, _ = opened(scheduler, model, 0, 1)
+    scheduler = DrivenScheduler(scripted_model(sessions=3), 0, 1)
     scheduler.score(1, prompt(1, 20))
     fed: list[int] = []
     scores: dict[int, list[float] | None] = {}
@@ -327,35 +210,22 @@ def test_others_decode_while_a_text_is_scored() -> None:
         fed.append(9)
         completed = scored(scheduler.step())
         assert completed.pop(0) is None
-        np.testing.assert_array_equal(row, fresh_row(fed))
+        scheduler.assert_row(0, fed)
         scores |= completed
     assert scores == {1: step_by_step(prompt(1, 20))}
     assert len(fed) == 3
 
 
-class CountingModel(RecordingModel):
-    """Remembers how many rows of log-probs each decode call computed."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.outputs: list[int] = []
-
-    def decode(self, chunks: Sequence[Chunk]) -> None:
-        self.outputs.append(sum(len(c.targets) + (c.output is not None) for c in chunks))
-        super().decode(chunks)
-
-
 @pytest.mark.parametrize("length", [5, 8, 30])
 @pytest.mark.parametrize("scoring", range(1, 9))
 def test_scored_texts_leave_every_other_feed_its_row(scoring: int, length: int) -> None:
-    model = CountingModel(sessions=8)
-    scheduler = Scheduler(model)
-    opened(scheduler, model, *range(8))
+    model = RecordingModel(sessions=8)
+    scheduler = DrivenScheduler(model, *range(8))
     for session in range(scoring):
         scheduler.score(session, prompt(session, length))
     for session in range(scoring, 8):
         scheduler.feed(session, prompt(session, 1 + session))
-    done = drain(scheduler)
+    done = scheduler.drain()
     assert scored(done) == {
         session: step_by_step(prompt(session, length)) if session < scoring else None
         for session in range(8)
@@ -364,163 +234,123 @@ def test_scored_texts_leave_every_other_feed_its_row(scoring: int, length: int) 
 
 
 def test_a_score_never_comes_from_the_prefix_cache() -> None:
-    model = scripted_model()
-    scheduler = Scheduler(model)
-    opened(scheduler, model, 0, 1, 2)
+    scheduler = DrivenScheduler(scripted_model(), 0, 1, 2)
     scheduler.feed(0, prompt(0, 20))
-    scheduler.feed(1, prompt(0, 20))
-    drain(scheduler)
+    scheduler.decode(1, prompt(0, 20))
     scheduler.close(0)
     scheduler.score(2, prompt(0, 20))
-    assert drain(scheduler) == [Completion(2, 0, step_by_step(prompt(0, 20)))]
+    assert scheduler.drain() == [Completion(2, 0, step_by_step(prompt(0, 20)))]
 
 
 @pytest.mark.parametrize("steps", [1, 3])
 def test_a_scored_session_is_not_kept_in_the_prefix_cache(steps: int) -> None:
     model = scripted_model(sessions=1)
-    scheduler = Scheduler(model)
-    opened(scheduler, model, 0)
+    scheduler = DrivenScheduler(model, 0)
     scheduler.score(0, prompt(0, 20))
     for _ in range(steps):
         scheduler.step()
     scheduler.close(0)
     assert not scheduler.has_work
     assert model.tokens(0) == ()
-    opened(scheduler, model, 1)
-    scheduler.feed(1, prompt(0, 20))
-    assert drain(scheduler) == [Completion(1, 0)]
+    scheduler.begin(1)
+    assert scheduler.decode(1, prompt(0, 20)) == [Completion(1, 0)]
 
 
 def test_a_scored_session_can_be_fed_and_branched() -> None:
     model = scripted_model()
-    scheduler = Scheduler(model)
+    scheduler = DrivenScheduler(model)
     sums = np.full(len(model.vocabulary) + 1, -1.0)
-    row, child_row = empty_row(model), empty_row(model)
+    row = empty_row(model)
     scheduler.open(0, row, sums)
     scheduler.score(0, [9, 8, 7])
-    drain(scheduler)
+    scheduler.drain()
     assert (sums == -1.0).all()
-    scheduler.branch(0, 1, child_row)
+    scheduler.fork(0, 1)
     scheduler.feed(0, [6])
     scheduler.feed(1, [5])
-    assert scored(drain(scheduler)) == {0: None, 1: None}
+    assert scored(scheduler.drain()) == {0: None, 1: None}
     np.testing.assert_array_equal(row, fresh_row([9, 8, 7, 6]))
-    np.testing.assert_array_equal(child_row, fresh_row([9, 8, 7, 5]))
+    scheduler.assert_row(1, [9, 8, 7, 5])
     assert sums[0] == 0.0
 
 
 def test_only_an_empty_session_is_scored() -> None:
-    model = scripted_model(fork=False)
-    scheduler = Scheduler(model)
-    opened(scheduler, model, 0)
+    scheduler = DrivenScheduler(scripted_model(fork=False), 0)
     with pytest.raises(ValueError, match="session 0: an empty feed"):
         scheduler.score(0, [])
     scheduler.feed(0, [9, 8])
     with pytest.raises(ValueError, match="still outstanding"):
         scheduler.score(0, [9])
-    assert drain(scheduler) == [Completion(0, 0)]
-    scheduler.branch(0, 1, empty_row(model))
+    assert scheduler.drain() == [Completion(0, 0)]
+    scheduler.fork(0, 1)
     for session in (0, 1):
         with pytest.raises(ValueError, match=f"session {session}: only an empty session"):
             scheduler.score(session, [9])
     scheduler.rewind(0, 2)
     scheduler.score(0, [9, 8])
-    assert drain(scheduler) == [Completion(0, 0, step_by_step([9, 8]))]
+    assert scheduler.drain() == [Completion(0, 0, step_by_step([9, 8]))]
 
 
 def test_many_branches_closed_at_once_leave_other_prompts_in_the_cache() -> None:
-    model = scripted_model(sessions=4)
-    scheduler = Scheduler(model)
-    opened(scheduler, model, 0)
-    scheduler.feed(0, prompt(0, 20))
-    drain(scheduler)
+    scheduler = DrivenScheduler(scripted_model(sessions=4), 0)
+    scheduler.decode(0, prompt(0, 20))
     scheduler.close(0)
-    opened(scheduler, model, 1)
-    scheduler.feed(1, prompt(1, 20))
-    drain(scheduler)
+    scheduler.begin(1)
+    scheduler.decode(1, prompt(1, 20))
     for child in range(2, 40):
-        scheduler.branch(1, child, empty_row(model))
-        scheduler.feed(child, [9])
-        drain(scheduler)
+        scheduler.fork(1, child)
+        scheduler.decode(child, [9])
         scheduler.close(child)
-    opened(scheduler, model, 50)
-    scheduler.feed(50, prompt(0, 20))
-    assert drain(scheduler) == [Completion(50, 19)]
+    scheduler.begin(50)
+    assert scheduler.decode(50, prompt(0, 20)) == [Completion(50, 19)]
 
 
 def test_the_last_of_a_fork_group_stays_in_the_cache() -> None:
-    model = scripted_model(sessions=2)
-    scheduler = Scheduler(model)
-    opened(scheduler, model, 0)
-    scheduler.feed(0, prompt(0, 20))
-    drain(scheduler)
-    scheduler.branch(0, 1, empty_row(model))
+    scheduler = DrivenScheduler(scripted_model(sessions=2), 0)
+    scheduler.decode(0, prompt(0, 20))
+    scheduler.fork(0, 1)
     scheduler.close(0)
     scheduler.close(1)
-    opened(scheduler, model, 2)
-    scheduler.feed(2, [*prompt(0, 20), 9])
-    assert drain(scheduler) == [Completion(2, 20)]
+    scheduler.begin(2)
+    assert scheduler.decode(2, [*prompt(0, 20), 9]) == [Completion(2, 20)]
 
 
 def test_a_session_closed_in_mid_feed_leaves_what_it_decoded_to_the_next() -> None:
-    model = scripted_model(batch_tokens=8, sessions=1)
-    scheduler = Scheduler(model)
-    opened(scheduler, model, 0)
+    scheduler = DrivenScheduler(scripted_model(batch_tokens=8, sessions=1), 0)
     scheduler.feed(0, prompt(0, 20))
     scheduler.step()
     scheduler.close(0)
     assert not scheduler.has_work
-    (row,) = opened(scheduler, model, 1)
-    scheduler.feed(1, prompt(0, 20))
-    assert drain(scheduler) == [Completion(1, 8)]
-    np.testing.assert_array_equal(row, fresh_row(prompt(0, 20)))
-
-
-def test_rewinding_everything_starts_anew() -> None:
-    model = scripted_model()
-    scheduler = Scheduler(model)
-    (row,) = opened(scheduler, model, 0)
-    scheduler.feed(0, [9, 8])
-    drain(scheduler)
-    scheduler.rewind(0, 2)
-    scheduler.feed(0, [7])
-    drain(scheduler)
-    np.testing.assert_array_equal(row, fresh_row([7]))
+    scheduler.begin(1)
+    assert scheduler.decode(1, prompt(0, 20)) == [Completion(1, 8)]
+    scheduler.assert_row(1, prompt(0, 20))
 
 
 def test_misuse_is_refused_with_the_session_named() -> None:
     model = scripted_model(sessions=2)
-    scheduler = Scheduler(model)
-    opened(scheduler, model, 0, 1)
-    with pytest.raises(ValueError, match="session 0 is open already"):
-        scheduler.open(0, empty_row(model))
-    with pytest.raises(ValueError, match="all 2 sessions are open"):
-        scheduler.open(2, empty_row(model))
-    with pytest.raises(ValueError, match="all 2 sessions are open"):
-        scheduler.branch(0, 2, empty_row(model))
-    with pytest.raises(ValueError, match="session 9 is not open"):
-        scheduler.feed(9, [5])
-    with pytest.raises(ValueError, match="session 9 is not open"):
-        scheduler.close(9)
-    with pytest.raises(ValueError, match="session 0: an empty feed"):
-        scheduler.feed(0, [])
-    with pytest.raises(ValueError, match="cannot forget 1 of 0 tokens"):
-        scheduler.rewind(0, 1)
+    scheduler = DrivenScheduler(model, 0, 1)
+    for misuse, problem in (
+        (lambda: scheduler.begin(0), "session 0 is open already"),
+        (lambda: scheduler.begin(2), "all 2 sessions are open"),
+        (lambda: scheduler.fork(0, 2), "all 2 sessions are open"),
+        (lambda: scheduler.feed(9, [5]), "session 9 is not open"),
+        (lambda: scheduler.close(9), "session 9 is not open"),
+        (lambda: scheduler.feed(0, []), "session 0: an empty feed"),
+        (lambda: scheduler.rewind(0, 1), "cannot forget 1 of 0 tokens"),
+        (lambda: Scheduler(model, interleaved_prefill_tokens=0), "prefill chunks of 0 tokens"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            misuse()
     scheduler.feed(0, [5])
-    with pytest.raises(ValueError, match="still outstanding"):
-        scheduler.feed(0, [5])
-    with pytest.raises(ValueError, match="still outstanding"):
-        scheduler.rewind(0, 0)
-    with pytest.raises(ValueError, match="prefill chunks of 0 tokens"):
-        Scheduler(model, interleaved_prefill_tokens=0)
+    for misuse in (lambda: scheduler.feed(0, [5]), lambda: scheduler.rewind(0, 0)):
+        with pytest.raises(ValueError, match="still outstanding"):
+            misuse()
 
 
 def test_a_model_that_cannot_rewind_is_not_asked_to() -> None:
     model = scripted_model(rewind=False)
-    scheduler = Scheduler(model)
-    opened(scheduler, model, 0)
-    scheduler.feed(0, [9, 8])
-    drain(scheduler)
+    scheduler = DrivenScheduler(model, 0)
+    scheduler.decode(0, [9, 8])
     with pytest.raises(ValueError, match="this model cannot rewind"):
         scheduler.rewind(0, 1)
     scheduler.rewind(0, 2)
@@ -542,48 +372,40 @@ class FragmentedModel(RecordingModel):
 
 
 def test_without_room_every_idle_sequence_is_evicted_and_the_call_repeated() -> None:
-    model = FragmentedModel(2, sessions=4)
-    scheduler = Scheduler(model)
+    scheduler = DrivenScheduler(FragmentedModel(2, sessions=4))
     for session in range(3):
-        opened(scheduler, model, session)
-        scheduler.feed(session, prompt(session, 20))
-        drain(scheduler)
+        scheduler.begin(session)
+        scheduler.decode(session, prompt(session, 20))
         scheduler.close(session)
-    (row,) = opened(scheduler, model, 9)
-    scheduler.feed(9, prompt(9, 20))
-    assert drain(scheduler) == [Completion(9, 0)]
-    np.testing.assert_array_equal(row, fresh_row(prompt(9, 20)))
+    scheduler.begin(9)
+    assert scheduler.decode(9, prompt(9, 20)) == [Completion(9, 0)]
+    scheduler.assert_row(9, prompt(9, 20))
 
 
 def test_without_room_for_live_sessions_the_feed_waits_until_one_closes() -> None:
-    model = scripted_model(cells=30)
-    scheduler = Scheduler(model)
-    opened(scheduler, model, 0)
-    scheduler.feed(0, prompt(0, 20))
-    drain(scheduler)
-    (row,) = opened(scheduler, model, 1)
+    scheduler = DrivenScheduler(scripted_model(cells=30), 0)
+    scheduler.decode(0, prompt(0, 20))
+    scheduler.begin(1)
     scheduler.feed(1, prompt(1, 20))
     with pytest.raises(NoRoom):
         scheduler.step()
     assert scheduler.has_work
     scheduler.close(0)
-    assert drain(scheduler) == [Completion(1, 0)]
-    np.testing.assert_array_equal(row, fresh_row(prompt(1, 20)))
+    assert scheduler.drain() == [Completion(1, 0)]
+    scheduler.assert_row(1, prompt(1, 20))
 
 
-def stepped(clock: Clock, *feeders: int, seconds: float = 0.1) -> Scheduler:
-    model = TimedModel(clock, seconds)
-    scheduler = Scheduler(model, clock=clock)
-    opened(scheduler, model, *feeders)
+def stepped(model: RecordingModel, *feeders: int) -> DrivenScheduler:
+    """All feeders shared one step."""
+    scheduler = DrivenScheduler(model, *feeders, clock=lambda: model.now)
     for session in feeders:
         scheduler.feed(session, [9])
-    drain(scheduler)
+    scheduler.drain()
     return scheduler
 
 
 def test_no_grace_when_everyone_of_the_last_step_has_fed_again_or_closed() -> None:
-    clock = Clock()
-    scheduler = stepped(clock, 0, 1)
+    scheduler = stepped(RecordingModel(), 0, 1)
     scheduler.feed(0, [9])
     assert scheduler.grace_seconds() > 0
     scheduler.close(1)
@@ -591,35 +413,32 @@ def test_no_grace_when_everyone_of_the_last_step_has_fed_again_or_closed() -> No
 
 
 def test_the_grace_is_a_tenth_of_a_decode_step_less_the_time_that_passed() -> None:
-    clock = Clock()
-    scheduler = stepped(clock, 0, 1)
+    model = RecordingModel()
+    scheduler = stepped(model, 0, 1)
     scheduler.feed(0, [9])
     assert scheduler.grace_seconds() == pytest.approx(0.01)
-    clock.now += 0.004
+    model.now += 0.004
     assert scheduler.grace_seconds() == pytest.approx(0.006)
-    clock.now += 1.0
+    model.now += 1.0
     assert scheduler.grace_seconds() == 0.0
 
 
 def test_a_branch_goes_on_without_a_wait_for_its_parent() -> None:
-    clock = Clock()
-    scheduler = stepped(clock, 0)
-    scheduler.branch(0, 1, empty_row(scripted_model()))
+    scheduler = stepped(RecordingModel(), 0)
+    scheduler.fork(0, 1)
     scheduler.feed(1, [8])
     assert scheduler.grace_seconds() == 0.0
 
 
 def test_a_branch_does_not_shorten_the_wait_for_others() -> None:
-    clock = Clock()
-    scheduler = stepped(clock, 0, 1)
-    scheduler.branch(0, 2, empty_row(scripted_model()))
+    scheduler = stepped(RecordingModel(), 0, 1)
+    scheduler.fork(0, 2)
     scheduler.feed(2, [8])
     assert scheduler.grace_seconds() == pytest.approx(0.01)
 
 
 def test_whoever_missed_a_step_is_not_waited_for_again() -> None:
-    clock = Clock()
-    scheduler = stepped(clock, 0, 1)
+    scheduler = stepped(RecordingModel(), 0, 1)
     scheduler.feed(0, [9])
     scheduler.step()
     scheduler.feed(0, [9])
@@ -627,12 +446,9 @@ def test_whoever_missed_a_step_is_not_waited_for_again() -> None:
 
 
 def test_the_duration_of_prefill_does_not_stretch_the_grace() -> None:
-    clock = Clock()
-    model = TimedModel(clock, 0.1)
-    scheduler = Scheduler(model, clock=clock)
-    opened(scheduler, model, 0, 1)
-    scheduler.feed(0, [9])
-    scheduler.step()
+    model = RecordingModel()
+    scheduler = DrivenScheduler(model, 0, 1, clock=lambda: model.now)
+    scheduler.decode(0, [9])
     model.seconds = 5.0
     scheduler.feed(1, prompt(1, 40))
     scheduler.step()

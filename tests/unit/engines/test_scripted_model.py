@@ -56,15 +56,10 @@ def test_the_numbers_are_the_same_on_every_machine() -> None:
 
 
 def test_log_probs_depend_on_seed_and_on_the_whole_context() -> None:
-    rows = [
-        fresh_row([9, 8, 7]),
-        fresh_row([9, 8, 6]),
-        fresh_row([1, 8, 7]),
-        fresh_row([8, 7]),
-        fresh_row([9, 8, 7], seed=1),
-    ]
-    assert len({row.tobytes() for row in rows}) == 5
-    assert fresh_row([9, 8, 7]).tobytes() == rows[0].tobytes()
+    contexts = ([9, 8, 7], [9, 8, 6], [1, 8, 7], [8, 7])
+    rows = [fresh_row(tokens).tobytes() for tokens in contexts]
+    assert len({*rows, fresh_row([9, 8, 7], seed=1).tobytes()}) == 5
+    assert fresh_row([9, 8, 7]).tobytes() == rows[0]
 
 
 def test_no_sharpness_makes_ordinary_tokens_equally_probable() -> None:
@@ -159,10 +154,9 @@ def test_more_rows_than_one_call_computes_are_refused() -> None:
     assert model.max_outputs == 8
     assert scripted_model(sessions=9).max_outputs == 9
     tokens, scores = [9] * 8, np.empty(8, np.float32)
+    scored = Chunk(0, 0, tokens, None, tokens, scores)
     with pytest.raises(ValueError, match="9 outputs where 8 are the most"):
-        model.decode(
-            [Chunk(0, 0, tokens, None, tokens, scores), Chunk(1, 0, [9], empty_row(model))]
-        )
+        model.decode([scored, Chunk(1, 0, [9], empty_row(model))])
     with pytest.raises(ValueError, match="2 targets for 1 tokens"):
         model.decode([Chunk(0, 0, [9], None, [8, 7], scores[:2])])
     assert model.tokens(0) == ()
@@ -205,7 +199,7 @@ def chunk(model: ScriptedModel, sequence: int = 0, position: int = 0, count: int
 def test_breaches_of_the_contract_are_refused() -> None:
     model = scripted_model(sessions=2, batch_tokens=4, context_length=6)
     model.decode([chunk(model)])
-    bad: list[tuple[list[Chunk], str]] = [
+    for chunks, message in (
         ([], "empty batch"),
         ([chunk(model)], "holds 2 tokens, the chunk starts at 0"),
         ([chunk(model, 1, 1)], "holds 0 tokens, the chunk starts at 1"),
@@ -217,8 +211,7 @@ def test_breaches_of_the_contract_are_refused() -> None:
         ([Chunk(1, 0, [-1], None)], "outside the vocabulary"),
         ([Chunk(1, 0, [10_000], None)], "outside the vocabulary"),
         ([Chunk(1, 0, [9], np.zeros(3, np.float32))], r"an output of float32 \(3,\)"),
-    ]
-    for chunks, message in bad:
+    ):
         with pytest.raises(ValueError, match=message):
             model.decode(chunks)
     with pytest.raises(ValueError, match="cannot keep 3 of 2"):

@@ -38,6 +38,7 @@ from quorate.request import ChatPrompt, Message, TextPrompt
 from support.scripted_models import engine_sampling
 
 FACTS = ModelFacts("toy", 512, 8, 4096, Capabilities(chat=True, fork=False, rewind=True), 7, True)
+WITH_TOP = SampledToken(7, -0.1, [(7, -0.1), (8, -2.5)])
 
 
 @pytest.mark.parametrize(
@@ -79,12 +80,7 @@ def test_what_the_coordinator_says_survives_the_wire_in_one_line(message):
         Sampled([SessionOutput(3, [SampledToken(7, -0.1, [])], False, 0)]),
         Sampled(
             [
-                SessionOutput(
-                    3,
-                    [SampledToken(7, -0.1, [(7, -0.1), (8, -2.5)]), SampledToken(8, 0.0, [])],
-                    False,
-                    2,
-                ),
+                SessionOutput(3, [WITH_TOP, SampledToken(8, 0.0, [])], False, 2),
                 SessionOutput(4, [], False, 0),
                 SessionOutput(5, [SampledToken(1, -3.25, [])], True, 0),
             ]

@@ -16,21 +16,12 @@ def memory():
     os.close(descriptor)
 
 
-def test_rows_written_on_one_side_are_read_on_the_other(memory):
-    writer = RowsWriter(memory, sessions=3, vocabulary=5)
-    reader = RowsReader(memory, sessions=3, vocabulary=5)
-
-    for slot in range(3):
-        writer.row(slot)[:] = np.arange(5, dtype=np.float32) + 10 * slot
-
-    for slot in range(3):
-        assert reader.row(slot).tolist() == [10 * slot + n for n in range(5)]
-        assert reader.row(slot).dtype == np.float32
+def both_sides(memory, **shape):
+    return RowsWriter(memory, **shape), RowsReader(memory, **shape)
 
 
-def test_prefix_sums_lie_behind_the_rows_and_touch_none(memory):
-    writer = RowsWriter(memory, sessions=3, vocabulary=17)
-    reader = RowsReader(memory, sessions=3, vocabulary=17)
+def test_rows_and_sums_written_on_one_side_are_read_on_the_other_and_touch_none(memory):
+    writer, reader = both_sides(memory, sessions=3, vocabulary=17)
 
     for slot in range(3):
         writer.row(slot)[:] = np.arange(17, dtype=np.float32) + 100 * slot
@@ -40,23 +31,13 @@ def test_prefix_sums_lie_behind_the_rows_and_touch_none(memory):
     for slot in range(3):
         assert reader.row(slot).tolist() == [100 * slot + n for n in range(17)]
         assert reader.sums(slot).tolist() == [1000.5 * slot + n for n in range(18)]
-        assert reader.sums(slot).dtype == np.float64
+        assert (reader.row(slot).dtype, reader.sums(slot).dtype) == (np.float32, np.float64)
     assert reader.steps_done == 1
-
-
-def test_prefix_sums_are_aligned_and_cannot_be_written_by_the_reader(memory):
-    RowsWriter(memory, sessions=2, vocabulary=5)
-    reader = RowsReader(memory, sessions=2, vocabulary=5)
-
-    assert [reader.sums(slot).ctypes.data % 64 for slot in range(2)] == [0, 0]
-    with pytest.raises(ValueError, match="read-only"):
-        reader.sums(0)[0] = 1.0
 
 
 def test_prefix_sums_that_nobody_writes_take_no_memory(memory):
     vocabulary = 64 * 1024
-    writer = RowsWriter(memory, sessions=4, vocabulary=vocabulary)
-    reader = RowsReader(memory, sessions=4, vocabulary=vocabulary)
+    writer, reader = both_sides(memory, sessions=4, vocabulary=vocabulary)
 
     for slot in range(4):
         writer.row(slot)[:] = 1.0
@@ -67,13 +48,13 @@ def test_prefix_sums_that_nobody_writes_take_no_memory(memory):
     assert reader.row(3).tolist() == [1.0] * vocabulary
 
 
-def test_rows_are_aligned_and_cannot_be_written_by_the_reader(memory):
-    RowsWriter(memory, sessions=2, vocabulary=5)
-    reader = RowsReader(memory, sessions=2, vocabulary=5)
+def test_rows_and_sums_are_aligned_and_cannot_be_written_by_the_reader(memory):
+    _, reader = both_sides(memory, sessions=2, vocabulary=5)
 
-    assert [reader.row(slot).ctypes.data % 64 for slot in range(2)] == [0, 0]
-    with pytest.raises(ValueError, match="read-only"):
-        reader.row(0)[0] = 1.0
+    for part in (reader.row, reader.sums):
+        assert [part(slot).ctypes.data % 64 for slot in range(2)] == [0, 0]
+        with pytest.raises(ValueError, match="read-only"):
+            part(0)[0] = 1.0
 
 
 def test_a_row_outlives_its_reader(memory):
@@ -86,8 +67,7 @@ def test_a_row_outlives_its_reader(memory):
 
 
 def test_the_header_tells_of_turns_and_steps(memory):
-    writer = RowsWriter(memory, sessions=1, vocabulary=2)
-    reader = RowsReader(memory, sessions=1, vocabulary=2)
+    writer, reader = both_sides(memory, sessions=1, vocabulary=2)
     assert (reader.busy_since_ns, reader.steps_done) == (0, 0)
 
     writer.set_busy_since(2**62)

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quorate.ensemble.decode import DecodeParams, decode, score
-from quorate.ensemble.ensemble import Ensemble
+from quorate.ensemble.decode import decode, score
 from quorate.errors import WorkerLost
 from quorate.request import (
     CombinationRule,
@@ -24,17 +23,26 @@ from support.in_process import InProcessEngine
 from support.scripted_models import fresh_row, scripted_engine
 
 
-async def run(
-    ensemble: Ensemble, how: DecodeParams, kill: dict[int, Callable[[], None]] | None = None
+async def answer(
+    *members: tuple[InProcessEngine, float],
+    kill: dict[int, Callable[[], None]] | None = None,
+    policy: FailurePolicy = FailurePolicy.AUTO,
+    **changes: Any,
 ) -> Told:
-    told = await run_out(decode(ensemble, how), kill)
-    ensemble.close()
-    return told
+    """What these members answer; ``kill`` maps a count of tokens to what happens behind it."""
+    ensemble = await ensemble_of(*members, policy=policy)
+    try:
+        return await run_out(decode(ensemble, params_of(members[0][0], **changes)), kill)
+    finally:
+        ensemble.close()
 
 
 async def alone(sampling: SamplingOptions = GREEDY, **options: Any) -> Told:
-    engine = scripted_engine("alone", **options)
-    return await run(await ensemble_of((engine, 1.0)), params_of(engine, sampling=sampling))
+    return await answer((scripted_engine("alone", **options), 1.0), sampling=sampling)
+
+
+def pair() -> tuple[InProcessEngine, InProcessEngine]:
+    return scripted_engine("a", seed=1), scripted_engine("b", seed=2)
 
 
 async def test_greedy_decoding_takes_the_models_best_token_at_every_step() -> None:
@@ -56,9 +64,7 @@ async def test_a_model_voting_with_its_twin_says_what_it_says_alone(
     rule: CombinationRule, sampling: SamplingOptions
 ) -> None:
     first, twin = scripted_engine("a", seed=3), scripted_engine("b", seed=3)
-    together = await run(
-        await ensemble_of((first, 0.3), (twin, 0.7)), params_of(first, rule=rule, sampling=sampling)
-    )
+    together = await answer((first, 0.3), (twin, 0.7), rule=rule, sampling=sampling)
     if rule is CombinationRule.MAJORITY:
         sampling = GREEDY
     assert together.ids == (await alone(sampling, seed=3)).ids
@@ -68,31 +74,25 @@ async def test_the_order_of_members_does_not_matter() -> None:
     def members() -> list[tuple[InProcessEngine, float]]:
         return [(scripted_engine(f"m{seed}", seed=seed), 1 / 3) for seed in (1, 2, 3)]
 
-    one, two, three = members()
-    forwards = await run(await ensemble_of(one, two, three), params_of(one[0]))
-    one, two, three = members()
-    backwards = await run(await ensemble_of(three, two, one), params_of(one[0]))
+    forwards = await answer(*members())
+    backwards = await answer(*reversed(members()))
     assert forwards.ids == backwards.ids
 
 
 async def test_two_members_that_disagree_answer_with_their_mixture() -> None:
-    a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
-    told = await run(await ensemble_of((a, 0.5), (b, 0.5)), params_of(a))
+    a, b = pair()
+    told = await answer((a, 0.5), (b, 0.5))
     context = await a.encode(PROMPT)
     for token in told.tokens:
-        mixture = 0.5 * np.exp(fresh_row(context, seed=1)) + 0.5 * np.exp(
-            fresh_row(context, seed=2)
-        )
+        mixture = sum(0.5 * np.exp(fresh_row(context, seed=seed)) for seed in (1, 2))
         assert token.token_id == int(np.argmax(mixture))
         context.append(token.token_id)
 
 
 async def test_votes_tell_each_members_favourite_and_its_view_of_the_chosen() -> None:
-    a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
+    a, b = pair()
     shown = ResponseOptions(top_logprobs=3, member_votes=True)
-    told = await run(
-        await ensemble_of((a, 0.25), (b, 0.75)), params_of(a, response=shown, max_tokens=1)
-    )
+    told = await answer((a, 0.25), (b, 0.75), response=shown, max_tokens=1)
     (token,) = told.tokens
     context = await a.encode(PROMPT)
     for vote, seed, weight in zip(token.votes, (1, 2), (0.25, 0.75), strict=True):
@@ -106,59 +106,40 @@ async def test_votes_tell_each_members_favourite_and_its_view_of_the_chosen() ->
     assert token.top[0].token_id == token.token_id
 
 
-async def test_the_answer_ends_where_the_models_end_it() -> None:
-    told = await run(
-        await ensemble_of((engine := scripted_engine("a", say="sat on the mat"), 1.0)),
-        params_of(engine, max_tokens=200),
-    )
-    assert told.text == "sat on the mat"
-    assert told.ended is FinishReason.END_OF_GENERATION
-
-
-async def test_a_stop_string_ends_the_answer_before_itself() -> None:
-    engine = scripted_engine("a", say="sat on the mat")
-    told = await run(
-        await ensemble_of((engine, 1.0)),
-        params_of(engine, max_tokens=200, stopping=StoppingOptions(stop=("the",))),
-    )
-    assert told.text == "sat on "
-    assert told.ended is FinishReason.STOP_STRING
-
-
-async def test_a_text_held_back_for_a_stop_string_comes_at_the_end() -> None:
-    engine = scripted_engine("a", say="sat on the")
-    told = await run(
-        await ensemble_of((engine, 1.0)),
-        params_of(engine, max_tokens=200, stopping=StoppingOptions(stop=("the mat",))),
-    )
-    assert told.text == "sat on the"
-    assert told.ended is FinishReason.END_OF_GENERATION
-
-
-async def test_the_byte_limit_cuts_between_code_points() -> None:
-    engine = scripted_engine("a", say="a€€")
-    told = await run(
-        await ensemble_of((engine, 1.0)),
-        params_of(engine, max_tokens=200, stopping=StoppingOptions(max_bytes=5)),
-    )
-    assert told.text == "a€"
-    assert told.ended is FinishReason.MAX_BYTES
+@pytest.mark.parametrize(
+    ("say", "stopping", "text", "ended"),
+    [
+        ("sat on the mat", {}, "sat on the mat", FinishReason.END_OF_GENERATION),
+        ("sat on the mat", {"stop": ("the",)}, "sat on ", FinishReason.STOP_STRING),
+        ("sat on the", {"stop": ("the mat",)}, "sat on the", FinishReason.END_OF_GENERATION),
+        ("a€€", {"max_bytes": 5}, "a€", FinishReason.MAX_BYTES),
+    ],
+    ids=[
+        "where the models end it",
+        "before a stop string",
+        "behind a text held back for a stop string",
+        "between code points at the byte limit",
+    ],
+)
+async def test_the_answer_ends(
+    say: str, stopping: dict[str, Any], text: str, ended: FinishReason
+) -> None:
+    engine = scripted_engine("a", say=say)
+    told = await answer((engine, 1.0), max_tokens=200, stopping=StoppingOptions(**stopping))
+    assert (told.text, told.ended) == (text, ended)
 
 
 async def test_the_limit_of_the_context_is_told_apart_from_the_callers_limit() -> None:
     engine = scripted_engine("a")
-    how = params_of(engine, max_tokens=4, at_limit=FinishReason.CONTEXT_FULL)
-    told = await run(await ensemble_of((engine, 1.0)), how)
+    told = await answer((engine, 1.0), max_tokens=4, at_limit=FinishReason.CONTEXT_FULL)
     assert (len(told.tokens), told.ended) == (4, FinishReason.CONTEXT_FULL)
 
 
 async def test_a_dead_member_is_dropped_and_weights_renormalised() -> None:
     a, b, c = (scripted_engine(name, seed=seed) for seed, name in enumerate("abc"))
-    ensemble = await ensemble_of((a, 0.5), (b, 0.3), (c, 0.2))
     shown = ResponseOptions(member_votes=True)
-    told = await run(
-        ensemble, params_of(a, response=shown), {3: lambda: a.lose("killed by SIGKILL")}
-    )
+    deaths = {3: lambda: a.lose("killed by SIGKILL")}
+    told = await answer((a, 0.5), (b, 0.3), (c, 0.2), kill=deaths, response=shown)
     assert len(told.tokens) == 12
     assert [(n.kind, n.model) for n in told.notices] == [(NoticeKind.MEMBER_DROPPED, "a")]
     assert "killed by SIGKILL" in told.notices[0].message
@@ -171,12 +152,8 @@ async def test_a_dead_member_is_dropped_and_weights_renormalised() -> None:
 
 
 async def test_after_a_drop_the_answer_goes_on_as_the_others_would_from_there() -> None:
-    a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
-    told = await run(
-        await ensemble_of((a, 0.9), (b, 0.1)),
-        params_of(a),
-        {3: lambda: a.lose("killed by SIGKILL")},
-    )
+    a, b = pair()
+    told = await answer((a, 0.9), (b, 0.1), kill={3: lambda: a.lose("killed by SIGKILL")})
     context = [*await b.encode(PROMPT), *told.ids[:4]]
     for token in told.ids[4:]:
         assert token == int(np.argmax(fresh_row(context, seed=2)))
@@ -185,51 +162,51 @@ async def test_after_a_drop_the_answer_goes_on_as_the_others_would_from_there() 
 
 async def test_the_last_member_is_replayed_and_the_answer_is_the_same() -> None:
     engine = scripted_engine("a", seed=3)
-    deaths = {3: die_and_return(engine)}
-    told = await run(await ensemble_of((engine, 1.0)), params_of(engine), deaths)
+    told = await answer((engine, 1.0), kill={3: lambda: die_and_return(engine)})
     assert told.ids == (await alone(seed=3)).ids
     assert [(n.kind, n.model) for n in told.notices] == [(NoticeKind.MEMBER_REPLAYED, "a")]
 
 
 async def test_the_replay_policy_brings_a_member_back_to_the_vote() -> None:
-    a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
-    ensemble = await ensemble_of((a, 0.5), (b, 0.5), policy=FailurePolicy.REPLAY)
-    shown = ResponseOptions(member_votes=True)
-    told = await run(ensemble, params_of(a, response=shown), {3: die_and_return(a)})
-    a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
-    undisturbed = await run(await ensemble_of((a, 0.5), (b, 0.5)), params_of(a))
+    a, b = pair()
+    told = await answer(
+        (a, 0.5),
+        (b, 0.5),
+        kill={3: lambda: die_and_return(a)},
+        policy=FailurePolicy.REPLAY,
+        response=ResponseOptions(member_votes=True),
+    )
+    a, b = pair()
+    undisturbed = await answer((a, 0.5), (b, 0.5))
     assert told.ids == undisturbed.ids
     assert [v.model for v in told.tokens[-1].votes] == ["a", "b"]
 
 
 async def test_the_fail_policy_ends_the_stream_with_the_loss() -> None:
-    a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
-    ensemble = await ensemble_of((a, 0.5), (b, 0.5), policy=FailurePolicy.FAIL)
+    a, b = pair()
+    deaths = {3: lambda: a.lose("killed by SIGKILL")}
     with pytest.raises(WorkerLost, match="killed by SIGKILL"):
-        await run(ensemble, params_of(a), {3: lambda: a.lose("killed by SIGKILL")})
-    ensemble.close()
+        await answer((a, 0.5), (b, 0.5), kill=deaths, policy=FailurePolicy.FAIL)
 
 
 async def test_the_continue_policy_has_nothing_to_go_on_with_after_the_last_member() -> None:
     engine = scripted_engine("a")
-    ensemble = await ensemble_of((engine, 1.0), policy=FailurePolicy.CONTINUE)
+    deaths = {3: lambda: engine.lose("killed by SIGKILL")}
     with pytest.raises(WorkerLost):
-        await run(ensemble, params_of(engine), {3: lambda: engine.lose("killed by SIGKILL")})
-    ensemble.close()
+        await answer((engine, 1.0), kill=deaths, policy=FailurePolicy.CONTINUE)
 
 
 async def test_a_member_that_dies_again_and_again_fails_the_request_in_the_end() -> None:
     engine = scripted_engine("a")
-    ensemble = await ensemble_of((engine, 1.0))
-    deaths = dict.fromkeys(range(1, 13), die_and_return(engine))
     with pytest.raises(WorkerLost):
-        await run(ensemble, params_of(engine), deaths)
-    ensemble.close()
+        await answer(
+            (engine, 1.0), kill=dict.fromkeys(range(1, 13), lambda: die_and_return(engine))
+        )
 
 
 async def test_scoring_an_answer_repeats_what_its_stream_said() -> None:
-    a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
-    told = await run(await ensemble_of((a, 0.5), (b, 0.5)), params_of(a))
+    a, b = pair()
+    told = await answer((a, 0.5), (b, 0.5))
     ensemble = await ensemble_of((a, 0.5), (b, 0.5))
     scored = await score(ensemble, CombinationRule.LINEAR, told.ids)
     ensemble.close()
@@ -238,10 +215,11 @@ async def test_scoring_an_answer_repeats_what_its_stream_said() -> None:
 
 
 async def test_usage_counts_prompt_and_answer_also_of_a_dropped_member() -> None:
-    a, b = scripted_engine("a", seed=1), scripted_engine("b", seed=2)
+    a, b = pair()
     ensemble = await ensemble_of((a, 0.5), (b, 0.5))
     prompt = len(await a.encode(PROMPT))
-    await run(ensemble, params_of(a), {3: lambda: a.lose("killed by SIGKILL")})
+    await run_out(decode(ensemble, params_of(a)), {3: lambda: a.lose("killed by SIGKILL")})
+    ensemble.close()
     usage = {entry.model: entry for entry in ensemble.usage()}
     assert usage["b"].prompt_tokens == prompt
     assert usage["b"].generated_tokens == 11

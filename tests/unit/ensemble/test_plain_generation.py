@@ -70,12 +70,10 @@ async def ahead(
     return told, ensemble
 
 
-async def in_lock_step(
-    engine: InProcessEngine, kill: Kill | None = None, **changes: Any
-) -> tuple[Told, Ensemble[int]]:
+async def in_lock_step(engine: InProcessEngine, **changes: Any) -> tuple[Told, Ensemble[int]]:
     """What a vote of one tells."""
     ensemble = await token_ensemble((engine, 1.0))
-    told = await run_out(decode(ensemble, params_of(engine, **changes)), kill)
+    told = await run_out(decode(ensemble, params_of(engine, **changes)))
     ensemble.close()
     return told, ensemble
 
@@ -153,16 +151,18 @@ async def test_tokens_are_drawn_with_the_callers_options_and_the_plans_seed() ->
     assert first.ids != greedy.ids
 
 
-async def test_what_is_not_set_gets_the_defaults_of_the_vote() -> None:
-    unset = engine_sampling(SamplingOptions(seed=3), 5, 9, 2)
-    assert (unset.temperature, unset.top_k, unset.top_p, unset.min_p) == (0.8, 40, 0.95, 0.05)
-    assert (unset.seed, unset.max_tokens, unset.top_logprobs) == (5, 9, 2)
-
-
-async def test_what_is_set_is_passed_on() -> None:
-    options = engine_sampling(SamplingOptions(0.0, 0.5, 3, 0.1, 1), 5, 9, 0)
-    assert (options.temperature, options.top_p, options.top_k, options.min_p) == (0.0, 0.5, 3, 0.1)
-    assert options.seed == 5
+@pytest.mark.parametrize(
+    ("sampling", "expected"),
+    [
+        (SamplingOptions(seed=3), (0.8, 40, 0.95, 0.05)),
+        (SamplingOptions(0.0, 0.5, 3, 0.1, 1), (0.0, 3, 0.5, 0.1)),
+    ],
+    ids=["the defaults of the vote", "what is set"],
+)
+def test_the_engine_is_told_how_to_draw(sampling: SamplingOptions, expected: Any) -> None:
+    told = engine_sampling(sampling, 5, 9, 2)
+    assert (told.temperature, told.top_k, told.top_p, told.min_p) == expected
+    assert (told.seed, told.max_tokens, told.top_logprobs) == (5, 9, 2)
 
 
 @pytest.mark.parametrize("policy", [FailurePolicy.AUTO, FailurePolicy.REPLAY])
@@ -172,7 +172,7 @@ async def test_a_member_that_is_lost_is_replayed_and_says_the_same(
 ) -> None:
     undisturbed, _ = await ahead(drawing(seed=3))
     engine = drawing(seed=3)
-    told, ensemble = await ahead(engine, {killed_after: die_and_return(engine)}, policy)
+    told, ensemble = await ahead(engine, {killed_after: lambda: die_and_return(engine)}, policy)
     assert told.ids == undisturbed.ids
     assert told.text == undisturbed.text
     assert told.ended is undisturbed.ended
@@ -187,7 +187,7 @@ async def test_a_member_that_is_lost_is_replayed_and_says_the_same(
 async def test_a_policy_without_replays_fails_the_answer(policy: FailurePolicy) -> None:
     engine = drawing(seed=3)
     with pytest.raises(WorkerLost, match="killed by SIGKILL"):
-        await ahead(engine, {2: die_and_return(engine)}, policy)
+        await ahead(engine, {2: lambda: die_and_return(engine)}, policy)
 
 
 async def test_a_member_that_never_comes_back_fails_the_answer() -> None:
@@ -204,12 +204,9 @@ async def test_a_member_that_never_comes_back_fails_the_answer() -> None:
 
 async def test_a_stop_string_that_a_loss_falls_into_still_stops() -> None:
     engine = drawing(say="sat on the mat")
-    told, _ = await ahead(
-        engine,
-        {5: die_and_return(engine)},
-        max_tokens=50,
-        stopping=StoppingOptions(stop=("on the",)),
-    )
+    stop = StoppingOptions(stop=("on the",))
+    deaths: Kill = {5: lambda: die_and_return(engine)}
+    told, _ = await ahead(engine, deaths, max_tokens=50, stopping=stop)
     assert told.text == "sat "
     assert told.ended is FinishReason.STOP_STRING
 
@@ -267,17 +264,11 @@ async def test_nobody_runs_ahead_where_bias_or_penalties_are_asked_for(
 async def test_nobody_runs_ahead_where_something_is_to_be_voted_on_or_shown() -> None:
     ensemble, _ = await lone_ensemble(drawing())
     assert lone_predictor(ensemble, GREEDY, ResponseOptions(member_votes=True)) is None
-    ensemble.close()
-    ensemble, _ = await lone_ensemble(scripted_engine("a"))
-    assert lone_predictor(ensemble, GREEDY, ResponseOptions()) is None
-    ensemble.close()
+    unable, _ = await lone_ensemble(scripted_engine("a"))
     pair = await token_ensemble((drawing("a"), 0.5), (drawing("b"), 0.5))
-    assert lone_predictor(pair, GREEDY, ResponseOptions()) is None
-    pair.close()
     spelling = await byte_ensemble((drawing("a"), 1.0))
     assert isinstance(spelling.members[0].predictor, BytePredictor)
-    assert lone_predictor(spelling, GREEDY, ResponseOptions()) is None
-    spelling.close()
     pieces = await unopened(UnionAlignment(), (drawing(), 1.0))
     assert isinstance(pieces.members[0].predictor, PiecePredictor)
-    assert lone_predictor(pieces, GREEDY, ResponseOptions()) is None
+    for other in (unable, pair, spelling, pieces):
+        assert lone_predictor(other, GREEDY, ResponseOptions()) is None

@@ -75,12 +75,8 @@ def test_a_log_prob_is_spread_over_the_bytes_of_its_token() -> None:
 
 
 def test_members_are_judged_on_the_bytes_that_all_of_them_have_read() -> None:
-    cut = Reading([-1.0, -6.0], [1, 3])
-    assert cut.by_byte(4) == [-1.0, -2.0, -2.0, -2.0]
-    assert on_the_same_bytes([cut, Reading([-0.5] * 5, [1] * 5)]) == [
-        [-1.0, -2.0, -2.0, -2.0],
-        [-0.5] * 4,
-    ]
+    cut, whole = Reading([-1.0, -6.0], [1, 3]), Reading([-0.5] * 5, [1] * 5)
+    assert on_the_same_bytes([cut, whole]) == [[-1.0, -2.0, -2.0, -2.0], [-0.5] * 4]
     assert on_the_same_bytes([cut, Reading()]) == [[], []]
 
 

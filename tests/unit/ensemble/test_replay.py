@@ -5,7 +5,7 @@ import pytest
 from quorate.ensemble.ensemble import Ensemble
 from quorate.errors import Unavailable
 from quorate.request import FailurePolicy, NoticeKind
-from support.ensembles import PROMPT, token_ensemble
+from support.ensembles import PROMPT, die_and_return, token_ensemble
 from support.in_process import InProcessEngine
 from support.scripted_models import scripted_engine
 
@@ -72,8 +72,7 @@ async def test_however_many_members_die_at_once_all_are_replayed() -> None:
 
     ensemble, token = await ensemble_of(*engines)
     for engine in engines:
-        engine.lose("killed by SIGKILL")
-        engine.recover()
+        die_and_return(engine)
     await ensemble.tell(token)
     rows = await ensemble.distributions()
     assert [row.tolist() for row in rows] == [row.tolist() for row in undisturbed]

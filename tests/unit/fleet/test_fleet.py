@@ -20,6 +20,12 @@ from support.managed_engines import (
 )
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
+
+
 async def reaches(fleet: Fleet, model: str, state: ModelState) -> None:
     async with asyncio.timeout(5):
         async for status in fleet.watch():
@@ -28,18 +34,14 @@ async def reaches(fleet: Fleet, model: str, state: ModelState) -> None:
 
 
 async def test_a_loaded_model_tells_its_facts() -> None:
-    fleet = await loaded_fleet(Cast(), a={"context_length": 128, "sessions": 3})
+    options = {"context_length": 128, "sessions": 3}
+    fleet = await loaded_fleet(Cast(), a=options, opaque={"vocabulary": "opaque"})
     status = fleet.get("a")
     assert status.state is ModelState.READY
+    assert (status.has_bytes, fleet.get("opaque").has_bytes) == (True, False)
     assert (status.context_length, status.sessions, status.chat) == (128, 3, True)
     assert status.vocabulary_size > 0
     assert status.memory_bytes == 4096
-    await fleet.close()
-
-
-async def test_a_loaded_model_tells_whether_its_tokens_have_bytes() -> None:
-    fleet = await loaded_fleet(Cast(), a={}, b={"vocabulary": "opaque"})
-    assert (fleet.get("a").has_bytes, fleet.get("b").has_bytes) == (True, False)
     await fleet.close()
 
 
@@ -73,17 +75,13 @@ async def test_a_failed_model_can_be_loaded_again() -> None:
     fleet.add(scripted_source("a"))
     first = asyncio.create_task(fleet.load("a"))
     await reaches(fleet, "a", ModelState.LOADING)
-    async with asyncio.timeout(5):
-        while "a" not in cast.engines:
-            await asyncio.sleep(0)
+    await until(lambda: "a" in cast.engines)
     cast.engines["a"].become(WorkerPhase.FAILED, "died three times while loading")
     with pytest.raises(ModelUnusable, match="died three times"):
         await first
     second = asyncio.create_task(fleet.load("a"))
     previous = cast.engines["a"]
-    async with asyncio.timeout(5):
-        while cast.engines["a"] is previous:
-            await asyncio.sleep(0)
+    await until(lambda: cast.engines["a"] is not previous)
     cast.engines["a"].become(WorkerPhase.READY)
     assert (await second).state is ModelState.READY
     await fleet.close()
@@ -169,9 +167,7 @@ async def test_loading_goes_on_when_the_caller_leaves() -> None:
     fleet = Fleet(cast.start, (0,))
     fleet.add(scripted_source("a"))
     caller = asyncio.create_task(fleet.load("a"))
-    async with asyncio.timeout(5):
-        while "a" not in cast.engines:
-            await asyncio.sleep(0)
+    await until(lambda: "a" in cast.engines)
     caller.cancel()
     cast.engines["a"].become(WorkerPhase.READY)
     await reaches(fleet, "a", ModelState.READY)

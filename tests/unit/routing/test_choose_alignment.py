@@ -8,14 +8,7 @@ import pytest
 
 from quorate.errors import InvalidRequest, UnsupportedPlan
 from quorate.fleet.status import ModelStatus
-from quorate.request import (
-    Alignment,
-    BeamOptions,
-    Decision,
-    Plan,
-    WeightedModel,
-    Weighting,
-)
+from quorate.request import Alignment, BeamOptions, Decision, Plan, WeightedModel, Weighting
 from quorate.routing.resolve import (
     DEFAULT_EPSILON,
     DEFAULT_FORGETTING,

@@ -7,39 +7,39 @@ from typing import Any
 
 import pytest
 
+from quorate.costs.cost_model import CostModel
 from quorate.errors import Unavailable, UnsupportedPlan
 from quorate.fleet.status import ModelState
-from quorate.request import (
-    AutoPlan,
-    Budget,
-    CascadePlan,
-    Clause,
-    PlanKind,
-    ProfilePlan,
-    Stage,
-)
+from quorate.request import AutoPlan, Budget, CascadePlan, Clause, PlanKind, ProfilePlan, Stage
 from quorate.routing.candidates import open_plans
 from quorate.routing.choose import choose_plan
 from quorate.routing.quality import QualityTable, Tally
 from quorate.routing.request import RoutingRequest
 from quorate.routing.settings import RoutingSettings
+from quorate.routing.snapshot import Snapshot
 from support.routing_cases import chosen, clauses, figures, name_of, service, status, took, vote
 
 AUTO = AutoPlan()
 QUALITY = QualityTable(declared={"a": 0.6, "b": 0.7, "c": 0.6})
 
 
+def among(*models: str, **rest: Any) -> Snapshot:
+    """These models, each of which may be chosen."""
+    return service(*models, **{"settings": RoutingSettings(candidates=models), **rest})
+
+
+def each(first: CostModel, second: CostModel) -> dict[str, CostModel]:
+    """What the models a and b take."""
+    return {"single:a": first, "single:b": second}
+
+
 @pytest.mark.parametrize(
     ("joule_weight", "name"), [(0.0, "single:b"), (0.009, "single:b"), (0.011, "single:a")]
 )
 def test_quality_is_weighed_against_energy(joule_weight: float, name: str) -> None:
-    snapshot = service(
-        "a",
-        "b",
-        costs={"single:a": took(10.0, 10.0), "single:b": took(10.0, 20.0)},
-        quality=QUALITY,
-        settings=RoutingSettings(joule_weight=joule_weight, candidates=("a", "b")),
-    )
+    settings = RoutingSettings(joule_weight=joule_weight, candidates=("a", "b"))
+    costs = each(took(10.0, 10.0), took(10.0, 20.0))
+    snapshot = service("a", "b", costs=costs, quality=QUALITY, settings=settings)
     decision = choose_plan(RoutingRequest(AUTO), snapshot)
     assert decision.route.name == name
     costs = {one.name: one.cost for one in decision.route.candidates}
@@ -51,10 +51,7 @@ def test_quality_is_weighed_against_energy(joule_weight: float, name: str) -> No
 
 def test_energy_counts_only_where_it_is_known_of_every_plan_that_can_run() -> None:
     dear, unknown = took(10.0, 1e6), took(20.0)
-    settings = RoutingSettings(candidates=("a", "c"))
-    snapshot = service(
-        "a", "c", costs={"single:a": dear, "single:c": unknown}, quality=QUALITY, settings=settings
-    )
+    snapshot = among("a", "c", costs={"single:a": dear, "single:c": unknown}, quality=QUALITY)
     decision = choose_plan(RoutingRequest(AUTO), snapshot)
     assert decision.route.name == "single:a"
     assert [one.cost for one in decision.route.candidates] == [0.4, 0.4]
@@ -78,15 +75,13 @@ def test_energy_counts_only_where_it_is_known_of_every_plan_that_can_run() -> No
 def test_of_equals_the_fastest_runs_and_then_the_first(times: Any, name: str) -> None:
     models = ("x", "y", "z")
     costs = {f"single:{one}": took(time, 1.0) for one, time in zip(models, times, strict=True)}
-    settings = RoutingSettings(candidates=models)
-    assert name_of(AUTO, service(*models, costs=costs, settings=settings)) == name
+    assert name_of(AUTO, among(*models, costs=costs)) == name
 
 
 def test_what_is_known_to_be_fast_goes_before_what_was_never_measured_only_with_a_deadline() -> (
     None
 ):
-    settings = RoutingSettings(candidates=("a", "b"))
-    snapshot = service("a", "b", costs={"single:a": took(10.0)}, quality=QUALITY, settings=settings)
+    snapshot = among("a", "b", costs={"single:a": took(10.0)}, quality=QUALITY)
     assert name_of(AUTO, snapshot) == "single:b"
     assert name_of(AUTO, snapshot, budget=Budget(latency_ms=1000.0)) == "single:a"
 
@@ -95,7 +90,7 @@ def exploring(**rest: Any) -> Any:
     """Two measured plans, of which b is better, and a third that was never measured."""
     declared = {"a": 0.6, "b": 0.7, "c": rest.pop("quality_of_c", 0.61)}
     settings = RoutingSettings(candidates=("a", "b", "c"), exploration=0.1)
-    costs = {"single:a": took(10.0, 1.0), "single:b": took(10.0, 1.0)}
+    costs = each(took(10.0, 1.0), took(10.0, 1.0))
     known = {"costs": costs, "quality": QualityTable(declared=declared), "settings": settings}
     return service("a", "b", "c", **{**known, **rest})
 
@@ -142,8 +137,7 @@ SPECIALISTS = QualityTable(
     ],
 )
 def test_a_specialist_answers_its_own_tasks_alone(task: str, name: str) -> None:
-    settings = RoutingSettings(candidates=("coder", "general"))
-    snapshot = service("coder", "general", quality=SPECIALISTS, settings=settings)
+    snapshot = among("coder", "general", quality=SPECIALISTS)
     decision = choose_plan(RoutingRequest(AUTO, task=task), snapshot)
     assert decision.route.name == name
     assert decision.route.task == task
@@ -168,18 +162,9 @@ def test_where_nothing_fits_the_plan_that_comes_nearest_runs(
     asked: Any, budget: Budget, name: str, figure: Any
 ) -> None:
     """Both limits: a misses them by 1.0 + 0.5, b by 0.5 + 1.5, and the profile by far more."""
-    snapshot = service(
-        "a",
-        "b",
-        "c",
-        profiles={"far off": vote("c")},
-        default_profile="far off",
-        costs={
-            "single:a": took(100.0, 3.0),
-            "single:b": took(75.0, 5.0),
-            "single:c": took(1e4, 1e4),
-        },
-    )
+    costs = {**each(took(100.0, 3.0), took(75.0, 5.0)), "single:c": took(1e4, 1e4)}
+    profiles = {"far off": vote("c")}
+    snapshot = service("a", "b", "c", profiles=profiles, default_profile="far off", costs=costs)
     decision = choose_plan(RoutingRequest(asked, budget=budget), snapshot)
     assert decision.route.name == name
     assert figures(decision.route.over_budget) == figure
@@ -275,23 +260,11 @@ def test_of_plans_that_cannot_be_told_apart_by_their_answers_the_cheaper_one_run
     right: int, name: str
 ) -> None:
     measured = {("single:a", ""): Tally(right, 40), ("single:b", ""): Tally(39, 40)}
-    snapshot = service(
-        "a",
-        "b",
-        costs={"single:a": took(10.0, 0.1), "single:b": took(10.0, 3.0)},
-        quality=QualityTable(measured),
-        settings=RoutingSettings(candidates=("a", "b")),
-    )
-    assert name_of(AUTO, snapshot) == name
+    costs = each(took(10.0, 0.1), took(10.0, 3.0))
+    assert name_of(AUTO, among("a", "b", costs=costs, quality=QualityTable(measured))) == name
 
 
 def test_what_was_not_measured_is_taken_by_its_word() -> None:
-    measured = {("single:b", ""): Tally(20, 40)}
-    snapshot = service(
-        "a",
-        "b",
-        costs={"single:a": took(10.0, 0.1), "single:b": took(10.0, 3.0)},
-        quality=QualityTable(measured, {"a": 0.49}),
-        settings=RoutingSettings(candidates=("a", "b")),
-    )
-    assert name_of(AUTO, snapshot) == "single:b"
+    quality = QualityTable({("single:b", ""): Tally(20, 40)}, {"a": 0.49})
+    costs = each(took(10.0, 0.1), took(10.0, 3.0))
+    assert name_of(AUTO, among("a", "b", costs=costs, quality=quality)) == "single:b"

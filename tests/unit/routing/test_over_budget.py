@@ -39,86 +39,50 @@ def lone(state: ModelState = ModelState.READY, *, model: Any = None, **rest: Any
     return service(model or status("a", state), **known)
 
 
-def with_sessions(sessions: int, **rest: Any) -> Snapshot:
-    return lone(model=status("a", sessions=sessions), **rest)
+def too_slow(predicted: float, limit: float, *, elapsed_ms: float = 0.0, **rest: Any) -> Any:
+    asked = RoutingRequest(budget=Budget(latency_ms=limit), elapsed_ms=elapsed_ms)
+    return asked, lone(**rest), (Clause.LATENCY, predicted, limit)
+
+
+def window(left: float, predicted: float | None = 20.0, **rest: Any) -> Any:
+    """A window of so many joules, which nine of ten answers do not fit."""
+    snapshot = lone(remaining=Remaining(joules=left), **rest)
+    return RoutingRequest(), snapshot, (Clause.ENERGY_WINDOW, predicted, left)
+
+
+def down(snapshot: Snapshot, clause: Clause = Clause.HEALTH, **rest: Any) -> Any:
+    return RoutingRequest(**rest), snapshot, (clause, None, None)
 
 
 OVER = {
-    "nine of ten are too slow": (
-        RoutingRequest(budget=Budget(latency_ms=150.0)),
-        lone(),
-        (Clause.LATENCY, 200.0, 150.0),
-    ),
-    "time that has passed counts": (
-        RoutingRequest(budget=Budget(latency_ms=250.0), elapsed_ms=100.0),
-        lone(),
-        (Clause.LATENCY, 300.0, 250.0),
-    ),
-    "the queue counts": (
-        RoutingRequest(budget=Budget(latency_ms=399.0)),
-        lone(queue=BUSY),
-        (Clause.LATENCY, 400.0, 399.0),
-    ),
-    "busy sessions count": (
-        RoutingRequest(budget=Budget(latency_ms=399.0)),
-        with_sessions(2, active={"a": 3}),
-        (Clause.LATENCY, 400.0, 399.0),
-    ),
+    "nine of ten are too slow": too_slow(200.0, 150.0),
+    "time that has passed counts": too_slow(300.0, 250.0, elapsed_ms=100.0),
+    "the queue counts": too_slow(400.0, 399.0, queue=BUSY),
+    "busy sessions count": too_slow(400.0, 399.0, model=status("a", sessions=2), active={"a": 3}),
     "too many joules": (
         RoutingRequest(budget=Budget(energy_joules=9.5)),
         lone(),
         (Clause.ENERGY, 10.0, 9.5),
     ),
-    "nine of ten do not fit the window": (
-        RoutingRequest(),
-        lone(remaining=Remaining(joules=19.0)),
-        (Clause.ENERGY_WINDOW, 20.0, 19.0),
-    ),
-    "the window is spent": (
-        RoutingRequest(),
-        lone(remaining=Remaining(joules=0.0)),
-        (Clause.ENERGY_WINDOW, 20.0, 0.0),
-    ),
-    "the window is spent and nothing was measured": (
-        RoutingRequest(),
-        lone(costs={}, remaining=Remaining(joules=0.0)),
-        (Clause.ENERGY_WINDOW, None, 0.0),
-    ),
+    "nine of ten do not fit the window": window(19.0),
+    "the window is spent": window(0.0),
+    "the window is spent and nothing was measured": window(0.0, predicted=None, costs={}),
     "the queue is full": (RoutingRequest(), lone(queue=FULL), (Clause.CAPACITY, 3.0, 2.0)),
     "the context is too small": (
         RoutingRequest(prompt_bytes=LONG_BYTES),
         lone(),
         (Clause.CONTEXT, LONG_TOKENS, 512.0),
     ),
-    "no progress": (RoutingRequest(), lone(wedged=frozenset("a")), (Clause.HEALTH, None, None)),
-    "it failed for this request": (
-        RoutingRequest(failed=frozenset({"single:a"})),
-        lone(),
-        (Clause.FAILED_BEFORE, None, None),
+    "no progress": down(lone(wedged=frozenset("a"))),
+    "it failed for this request": down(
+        lone(), Clause.FAILED_BEFORE, failed=frozenset({"single:a"})
     ),
-    "there is no model": (
-        RoutingRequest(),
-        service(remotes=remotes()),
-        (Clause.HEALTH, None, None),
-    ),
-    **{
-        f"it is {state.value}": (RoutingRequest(), lone(state), (Clause.HEALTH, None, None))
-        for state in NOT_READY
-    },
+    "there is no model": down(service(remotes=remotes())),
+    **{f"it is {state.value}": down(lone(state)) for state in NOT_READY},
 }
-# What speaks against one model only, so that another may do.
-OF_ONE = [
-    name
-    for name in OVER
-    if name
-    not in {
-        "the queue counts",
-        "the window is spent",
-        "the window is spent and nothing was measured",
-        "the queue is full",
-        "there is no model",
-    }
-]
+# What speaks against every model at once; where anything else does, another may do.
+OF_ALL = ("the queue", "the window is spent", "there is no model")
+OF_ONE = [name for name in OVER if not name.startswith(OF_ALL)]
 CANNOT_RUN = ("no progress", "it failed", "there is no", "it is ")
 
 

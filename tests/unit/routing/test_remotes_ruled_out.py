@@ -11,15 +11,7 @@ from quorate.routing.choose import choose_plan
 from quorate.routing.request import RoutingRequest
 from quorate.routing.settings import RoutingSettings
 from quorate.routing.snapshot import Remaining, RemoteStatus, Snapshot
-from support.routing_cases import (
-    chosen,
-    clauses,
-    figures,
-    remotes,
-    service,
-    took,
-    usd_per_mtok,
-)
+from support.routing_cases import chosen, clauses, figures, remotes, service, took, usd_per_mtok
 
 PRICE = usd_per_mtok(1.0, 2.0)
 TOO_FAST = 1.0

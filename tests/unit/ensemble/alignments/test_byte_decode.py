@@ -86,11 +86,6 @@ async def test_the_token_limit_never_cuts_a_code_point() -> None:
         assert told.ended is FinishReason.MAX_TOKENS
 
 
-async def test_the_limit_of_the_context_is_told_apart_from_the_callers_limit() -> None:
-    how = params_of(max_tokens=4, at_limit=FinishReason.CONTEXT_FULL)
-    assert (await answer(how, say=SAY)).ended is FinishReason.CONTEXT_FULL
-
-
 @pytest.mark.parametrize(("most", "text"), [(1, "a"), (3, "a"), (4, "a€"), (5, "a€"), (7, "a€€")])
 async def test_the_byte_limit_cuts_between_code_points(most: int, text: str) -> None:
     how = params_of(max_tokens=200, stopping=StoppingOptions(max_bytes=most))

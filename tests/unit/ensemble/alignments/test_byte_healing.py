@@ -12,6 +12,7 @@ from quorate.ensemble.alignments.bytes.predictor import BytePredictor
 from support.byte_predictors import (
     BPE,
     everything_is_free,
+    fed,
     kept_share,
     open_sessions,
     segmentations,
@@ -30,8 +31,7 @@ def ids(engine: InProcessEngine, *pieces: str) -> list[int]:
 
 async def following_the_long_token(seed: int = 1) -> BytePredictor:
     predictor = await started(toy_engine(LONG_TOKEN, seed=seed), epsilon=0.5, width=1)
-    for byte in b"ab":
-        await predictor.feed(byte)
+    await fed(predictor, b"ab")
     assert segmentations(predictor) == {((), b"ab")}
     return predictor
 
@@ -63,11 +63,9 @@ async def test_nothing_counts_as_lost_behind_a_healed_byte() -> None:
 
 async def test_a_beam_that_found_the_byte_impossible_heals_too() -> None:
     predictor = await started(toy_engine(("ab", "a", "c", "b"), seed=1), width=8)
-    for byte in b"ab":
-        await predictor.feed(byte)
+    await fed(predictor, b"ab")
     assert predictor.probabilities[ord("z")] == 0
-    await predictor.feed(ord("z"))
-    await predictor.feed(ord("c"))
+    await fed(predictor, b"zc")
     assert [len(tokens) for tokens, begun in segmentations(predictor) if not begun] == [2]
     predictor.close()
 
@@ -76,8 +74,7 @@ async def test_a_beam_that_found_the_byte_impossible_heals_too() -> None:
 async def test_bytes_that_no_tokens_can_spell_leave_no_trace(text: bytes) -> None:
     engine = toy_engine(BPE, seed=2)
     predictor = await started(engine)
-    for byte in b"ab" + text:
-        await predictor.feed(byte)
+    await fed(predictor, b"ab" + text)
     ((tokens, begun),) = segmentations(predictor)
     assert b"".join(engine.vocabulary.pieces[token] for token in tokens) + begun == b"ab"
     fresh = await started(toy_engine(BPE, seed=2), prompt=[BOS, *tokens])
@@ -90,8 +87,7 @@ async def test_bytes_that_no_tokens_can_spell_leave_no_trace(text: bytes) -> Non
 
 async def test_a_begun_token_that_cannot_be_spelled_by_others_leaves_no_trace() -> None:
     predictor = await started(toy_engine(("xyz", "a")))
-    for byte in b"xa":
-        await predictor.feed(byte)
+    await fed(predictor, b"xa")
     assert segmentations(predictor) == {((6,), b"")}
     predictor.close()
 

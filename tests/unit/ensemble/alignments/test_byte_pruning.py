@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from support.byte_predictors import (
     BPE,
     VOCABULARIES,
+    fed,
     kept_share,
     open_sessions,
     segmentations,
@@ -116,8 +117,7 @@ async def test_without_room_for_more_the_best_hypothesis_goes_on_alone() -> None
 @pytest.mark.parametrize("pieces", VOCABULARIES.values())
 async def test_nothing_is_dropped_where_nothing_is_pruned(pieces: tuple[str, ...]) -> None:
     predictor = await started(toy_engine(pieces, seed=2))
-    for byte in b"abab":
-        await predictor.feed(byte)
+    await fed(predictor, b"abab")
     assert predictor.dropped_mass == 0.0
     predictor.close()
 
@@ -138,8 +138,7 @@ async def test_what_is_dropped_is_told() -> None:
 
 async def test_what_was_pruned_finds_every_symbol_equally_probable() -> None:
     predictor = await started(toy_engine(BPE, seed=2, sharpness=1.0), epsilon=0.1)
-    for byte in b"abc":
-        await predictor.feed(byte)
+    await fed(predictor, b"abc")
     lost = 1.0 - kept_share(predictor)
     assert 0 < lost < 0.5
     impossible = [byte for byte in range(256) if byte not in b"abc"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from quorate.errors import WorkerLost
 from support.byte_predictors import (
     BPE,
     everything_is_free,
+    fed,
     kept_share,
     open_sessions,
     predictor_of,
@@ -23,15 +25,18 @@ from support.byte_predictors import (
     started,
     toy_engine,
 )
+from support.ensembles import die_and_return
 from support.in_process import InProcessEngine
 
 TEXTS = st.text("abc", min_size=1, max_size=8)
-BEAMS = st.sampled_from([(0.0, 6), (1e-2, 3), (1e-2, 1), (0.5, 2)])
+BEAMS = st.sampled_from([(0.0, 6), (1e-2, 3), (1e-2, 1), (0.5, 2)]).map(
+    lambda beam: {"epsilon": beam[0], "width": beam[1]}
+)
 
 
-def die_and_return(engine: InProcessEngine) -> None:
-    engine.lose("killed by SIGKILL")
-    engine.recover()
+async def twins(engine: InProcessEngine, seed: int, **how: Any) -> tuple[BytePredictor, ...]:
+    """A predictor over an engine that may die, and one over an engine like it."""
+    return await started(engine, **how), await started(toy_engine(BPE, seed=seed), **how)
 
 
 async def come_back(predictor: BytePredictor, pending: Awaitable[object]) -> None:
@@ -50,14 +55,10 @@ def assert_alike(one: BytePredictor, other: BytePredictor) -> None:
 @settings(max_examples=40)
 @given(TEXTS, st.integers(0, 30), BEAMS, st.integers(0, 7), st.booleans())
 async def test_a_voice_that_was_closed_is_where_it_was(
-    text: str, seed: int, beam: tuple[float, int], closed_at: int, fork: bool
+    text: str, seed: int, how: dict[str, Any], closed_at: int, fork: bool
 ) -> None:
-    how = {"epsilon": beam[0], "width": beam[1]}
     engine = toy_engine(BPE, seed=seed, sessions=6, fork=fork)
-    predictor, steady = (
-        await started(engine, **how),
-        await started(toy_engine(BPE, seed=seed), **how),
-    )
+    predictor, steady = await twins(engine, seed, **how)
     for index, byte in enumerate(text.encode()):
         if index == closed_at:
             await restarted(predictor)
@@ -72,14 +73,10 @@ async def test_a_voice_that_was_closed_is_where_it_was(
 @settings(max_examples=40)
 @given(TEXTS, st.integers(0, 30), BEAMS, st.sets(st.integers(0, 7), min_size=1))
 async def test_a_voice_whose_worker_died_while_it_was_growing_is_where_it_would_be(
-    text: str, seed: int, beam: tuple[float, int], deaths: set[int]
+    text: str, seed: int, how: dict[str, Any], deaths: set[int]
 ) -> None:
-    how = {"epsilon": beam[0], "width": beam[1]}
     engine = toy_engine(BPE, seed=seed, sessions=6)
-    predictor, steady = (
-        await started(engine, **how),
-        await started(toy_engine(BPE, seed=seed), **how),
-    )
+    predictor, steady = await twins(engine, seed, **how)
     for index, byte in enumerate(text.encode()):
         pending = predictor.feed(byte)
         waits = bool(open_sessions(engine)) and predictor.is_waiting
@@ -102,14 +99,10 @@ async def test_a_voice_whose_worker_died_while_it_was_growing_is_where_it_would_
     st.lists(st.integers(1, 12), min_size=1, max_size=6),
 )
 async def test_a_worker_that_dies_at_any_moment_and_again_costs_no_byte_and_doubles_none(
-    text: str, seed: int, beam: tuple[float, int], deaths: list[int]
+    text: str, seed: int, how: dict[str, Any], deaths: list[int]
 ) -> None:
-    how = {"epsilon": beam[0], "width": beam[1]}
     engine = toy_engine(BPE, seed=seed, sessions=6)
-    predictor, steady = (
-        await started(engine, **how),
-        await started(toy_engine(BPE, seed=seed), **how),
-    )
+    predictor, steady = await twins(engine, seed, **how)
     for byte in text.encode():
         lost = await endangered(predictor.feed(byte), engine, deaths)
         while lost is not None:
@@ -149,10 +142,7 @@ async def test_a_worker_that_is_dead_when_a_byte_is_told_is_lost_when_it_is_wait
     width: int,
 ) -> None:
     engine = toy_engine(BPE, seed=1, sessions=6)
-    predictor, steady = (
-        await started(engine, width=width),
-        await started(toy_engine(BPE, seed=1), width=width),
-    )
+    predictor, steady = await twins(engine, 1, width=width)
     for byte in b"abcab":
         engine.lose("killed by SIGKILL")
         pending = predictor.feed(byte)
@@ -170,10 +160,10 @@ async def test_a_worker_that_is_dead_when_a_byte_is_told_is_lost_when_it_is_wait
 @settings(max_examples=40)
 @given(st.lists(st.sampled_from(b"abcz"), max_size=8), BEAMS, st.integers(1, 8))
 async def test_a_voice_can_be_closed_at_any_time_and_frees_everything(
-    text: Sequence[int], beam: tuple[float, int], closed_at: int
+    text: Sequence[int], how: dict[str, Any], closed_at: int
 ) -> None:
     engine = toy_engine(BPE, seed=2, sessions=6)
-    predictor = await started(engine, epsilon=beam[0], width=beam[1])
+    predictor = await started(engine, **how)
     for index, byte in enumerate(text):
         pending = predictor.feed(byte)
         if index == closed_at:
@@ -204,8 +194,7 @@ async def test_a_byte_is_not_doubled_when_its_own_token_dies_in_healing() -> Non
 async def test_a_reader_that_leaves_while_the_beam_heals_frees_everything() -> None:
     engine = toy_engine(("abc", "b", "d", "a"))
     predictor = await started(engine, width=1)
-    for byte in b"ab":
-        await predictor.feed(byte)
+    await fed(predictor, b"ab")
     healing = asyncio.ensure_future(awaited(predictor.feed(ord("d"))))
     await asyncio.sleep(0)
     healing.cancel()
@@ -247,8 +236,7 @@ async def test_a_voice_that_was_started_and_never_waited_for_frees_everything(
     if tokens:
         await predictor.open()
         await predictor.start()
-        for byte in tokens:
-            await predictor.feed(byte)
+        await fed(predictor, tokens)
         predictor.close()
     await predictor.open()
     predictor.start()
@@ -260,8 +248,7 @@ async def test_the_bytes_of_the_prompt_do_not_count_as_the_answers() -> None:
     for forced in (b"", b"a", b"abc"):
         predictor = await started(toy_engine(BPE, seed=2), forced=forced)
         assert predictor.length == 0
-        for byte in b"cab":
-            await predictor.feed(byte)
+        await fed(predictor, b"cab")
         assert 1 <= predictor.length <= 3
         await restarted(predictor)
         assert 1 <= predictor.length <= 3
@@ -316,10 +303,7 @@ async def test_a_death_within_the_given_bytes_of_a_prompt_begins_anew() -> None:
 
 async def test_tokens_are_counted_once_however_often_they_are_fed() -> None:
     engine = toy_engine(BPE, seed=3, sessions=6)
-    predictor, steady = (
-        await started(engine, width=4),
-        await started(toy_engine(BPE, seed=3), width=4),
-    )
+    predictor, steady = await twins(engine, 3, width=4)
     for byte in b"abcab":
         await restarted(predictor)
         await predictor.feed(byte)
