@@ -63,12 +63,12 @@ async def restarted(predictor: BytePredictor) -> None:
 
 def kept_share(predictor: BytePredictor) -> float:
     """Share of its probability that is not pruned."""
-    return 1.0 - predictor.pruned_share
+    return 1.0 - predictor.state.pruned_share
 
 
 def segmentations(predictor: BytePredictor) -> set[tuple[tuple[int, ...], bytes]]:
     """Tokens and begun token of every hypothesis."""
-    return {(tuple(tokens), begun) for tokens, begun in predictor.segmentations}
+    return {(tuple(tokens), begun) for tokens, begun in predictor.state.segmentations}
 
 
 def open_sessions(engine: InProcessEngine) -> int:

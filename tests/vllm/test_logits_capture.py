@@ -97,7 +97,7 @@ def test_one_of_several_processes_with_the_same_logits_writes(rows: CapturedRows
     assert int(torch.isfinite(given_logits[1]).sum()) == 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     seed=st.integers(0, 2**32 - 1),
     size=st.integers(1, 400),

@@ -97,7 +97,7 @@ class Router:
     ) -> Decision:
         """Chooses the plan of a request; see ``RoutingRequest``, and ``choose_plan`` for errors."""
         seed = request.sampling.seed
-        asked = RoutingRequest(
+        routing_request = RoutingRequest(
             asked=request.plan,
             seed=secrets.randbits(_SEED_BITS) if seed is None else seed,
             prompt_bytes=request.prompt.size_bytes,
@@ -114,7 +114,7 @@ class Router:
             elapsed_ms=elapsed_ms,
             draw=self._draw(),
         )
-        return choose_plan(asked, self._snapshot(request.key))
+        return choose_plan(routing_request, self._snapshot(request.key))
 
     def decide_for_score(self, request: ScoreRequest) -> Decision:
         """Chooses the vote of a score, which nothing but local models can give.
@@ -122,14 +122,14 @@ class Router:
         It drops no member unasked: the rest of the sum would silently be of another plan.
         """
         size = len(request.continuation.encode())
-        asked = RoutingRequest(
+        routing_request = RoutingRequest(
             request.plan,
             prompt_bytes=request.prompt.size_bytes + size,
             max_tokens=size,
             local_only=True,
             one_vote=True,
         )
-        decision = choose_plan(asked, self._snapshot(request.key))
+        decision = choose_plan(routing_request, self._snapshot(request.key))
         if decision.on_failure is not FailurePolicy.AUTO:
             return decision
         return replace(decision, on_failure=FailurePolicy.REPLAY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from quorate.dispatch.attempt import Attempt, Run
@@ -13,7 +13,7 @@ from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.member import Member
 from quorate.errors import InvalidRequest, PromptTooLong
 from quorate.fleet.fleet import Fleet
-from quorate.request import Alignment, MemberScore, Prompt, ScoreRequest, TextPrompt, Token
+from quorate.request import MemberScore, Prompt, ScoreRequest, TextPrompt, Token
 
 
 async def score_run(
@@ -31,27 +31,14 @@ async def score_run(
     async with open_ensemble(fleet, request.prompt, decision, max_tokens) as ensemble:
         attempt.runs.append(Run(decision, ensemble, started_at))
         continuations = await _continuations(request.continuation, request.prompt, ensemble)
-        symbols = _symbols(request.continuation, continuations, decision.alignment, ensemble)
+        first = ensemble.members[0]
+        symbols = ensemble.alignment.symbols(
+            request.continuation, continuations[first.model], first.engine.vocabulary
+        )
         ensemble.start()
         tokens = await score(ensemble, decision.rule, symbols)
         scores = [_member_score(one, len(continuations[one.model])) for one in ensemble.members]
         return tokens, tuple(scores)
-
-
-def _symbols(
-    text: str,
-    continuations: Mapping[str, Sequence[int]],
-    alignment: Alignment,
-    ensemble: Ensemble[Any],
-) -> Sequence[Any]:
-    """The text to score as symbols of the alignment, where that is open as the first member's."""
-    if alignment is Alignment.BYTE_EXACT:
-        return text.encode()
-    first = ensemble.members[0]
-    tokens, pieces = continuations[first.model], first.engine.vocabulary.pieces
-    if alignment is Alignment.UNION_TOP_K:
-        return [pieces[token] for token in tokens]
-    return tokens
 
 
 async def _continuation(text: str, prompt: Prompt, member: Member[Any]) -> Sequence[int]:

@@ -171,7 +171,7 @@ def assert_sound(regression: RelativeRegression) -> None:
         assert regression.predict(features) == pytest.approx(price(TRUE, features), rel=0.05)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.integers(0, 2**32))
 def test_it_is_sound_after_thousands_of_updates(seed: int) -> None:
     regression = RelativeRegression(PRIOR)

@@ -645,5 +645,5 @@ class Interleavings(RuleBasedStateMachine):
         assert pool.held_tokens == sum(map(len, idle.values()))
 
 
-Interleavings.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Interleavings.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 TestInterleavings = Interleavings.TestCase

@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from quorate.engines.worker import sealed_memory
-from quorate.engines.worker.shared_rows import RowsReader, RowsWriter
+from quorate.engines import sealed_memory
+from quorate.engines.shared_rows import RowsReader, RowsWriter
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_every_step_equals_the_naive_sampler(
     assert_equals_reference(chosen, mixtures, seed, prompt)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.integers(0, 2**32), st.sampled_from([0.3, 2.5, 9.0]))
 def test_every_step_equals_the_naive_sampler_over_thousands_of_tokens(
     data: st.DataObject, seed: int, scale: float

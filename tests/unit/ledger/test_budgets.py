@@ -297,4 +297,4 @@ class BudgetMachine(RuleBasedStateMachine):
 
 
 TestBudgetMachine = BudgetMachine.TestCase
-TestBudgetMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestBudgetMachine.settings = settings(max_examples=60, stateful_step_count=40)

@@ -205,7 +205,7 @@ charges = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(charges, max_size=12))
 async def test_joules_and_dollars_of_the_models_add_up_to_the_whole(
     settled: list[Charge],
@@ -234,7 +234,7 @@ async def figures(ledger: Ledger) -> list[tuple[SpendRow, ...]]:
     ]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(charges, max_size=12), st.lists(st.floats(0, 5 * DAY), min_size=1, max_size=3))
 async def test_sums_are_the_same_before_and_after_compaction(
     settled: list[Charge], ages: list[float]

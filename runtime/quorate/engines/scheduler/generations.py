@@ -45,7 +45,7 @@ class _Running:
     cached_tokens: int
     reading: bool = True
 
-    def told(self, output: SequenceOutput) -> SessionOutput:
+    def note(self, output: SequenceOutput) -> SessionOutput:
         """Notes what the model made of it."""
         self.reading = self.reading and not output.tokens
         if self.first:
@@ -96,7 +96,7 @@ class Generations:
             return []
         outputs = []
         for output in self._model.sampled():
-            outputs.append(self._running[output.sequence].told(output))
+            outputs.append(self._running[output.sequence].note(output))
             if output.finished:
                 self._free(output.sequence)
         return outputs

@@ -54,8 +54,7 @@ class Scheduler:
 
     Args:
         model: The model, with nothing in its KV cache.
-        cache: Where the sequences of closed sessions wait to be reused; ``NoPrefixCache`` switches
-            that off. A fresh ``PrefixCache`` by default.
+        cache: Where the sequences of closed sessions wait to be reused; a fresh one by default.
         interleaved_prefill_tokens: Prompt tokens in one decode call while others decode; None takes
             what suits the model.
         clock: Monotonic time in seconds.

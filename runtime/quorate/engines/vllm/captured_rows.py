@@ -13,10 +13,10 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from quorate.engines import sealed_memory
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs
-from quorate.engines.worker import sealed_memory
-from quorate.engines.worker.shared_rows import SharedRows, size_bytes
+from quorate.engines.shared_rows import SharedRows, size_bytes
 
 
 class CapturedRows(SharedRows):

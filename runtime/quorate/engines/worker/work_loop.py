@@ -10,6 +10,7 @@ from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs
 from quorate.engines.scheduler.contract import BatchModel
 from quorate.engines.scheduler.scheduler import Scheduler
+from quorate.engines.shared_rows import RowsWriter
 from quorate.engines.worker.affinity import pin_all_threads
 from quorate.engines.worker.messages import (
     Branch,
@@ -30,7 +31,6 @@ from quorate.engines.worker.messages import (
     Stop,
     ToWorker,
 )
-from quorate.engines.worker.shared_rows import RowsWriter
 from quorate.engines.worker.transport.worker_end import ControlChannel
 from quorate.errors import InvalidRequest, UnsupportedPlan
 

@@ -94,6 +94,18 @@ class AlignmentStrategy(Protocol[_Symbol]):
         """Where a symbol stands at this step."""
         ...
 
+    def symbols(
+        self, text: str, tokens: Sequence[int], vocabulary: Vocabulary
+    ) -> Sequence[_Symbol]:
+        """A text as symbols, where that is open as a member's tokens of it.
+
+        Args:
+            text: The text.
+            tokens: The same in the tokens of a member.
+            vocabulary: That member's.
+        """
+        ...
+
     def fits(self, members: Sequence[Member[Any]], symbol: _Symbol) -> bool:
         """Whether every member's context has room for a symbol."""
         ...

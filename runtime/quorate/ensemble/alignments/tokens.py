@@ -55,6 +55,10 @@ class TokenAlignment(OwnIndex):
         """See ``AlignmentStrategy``."""
         return Transcript(stopping)
 
+    def symbols(self, text: str, tokens: Sequence[int], vocabulary: Vocabulary) -> Sequence[int]:
+        """See ``AlignmentStrategy``."""
+        return tokens
+
     def ends_before(
         self, index: int, members: Sequence[Member[Any]], limit: Limit
     ) -> FinishReason | None:

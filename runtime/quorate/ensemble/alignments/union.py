@@ -86,7 +86,7 @@ class _Noted:
 
 
 class UnionAlignment:
-    """``AlignmentStrategy`` over the pieces that some member likes best at this step."""
+    """``AlignmentStrategy`` over the pieces that some member finds most probable at this step."""
 
     has_token_ids = False
     vocabulary = BYTES
@@ -126,6 +126,10 @@ class UnionAlignment:
     def index(self, symbol: bytes) -> int:
         """See ``AlignmentStrategy``."""
         return self.pieces.index(symbol)
+
+    def symbols(self, text: str, tokens: Sequence[int], vocabulary: Vocabulary) -> Sequence[bytes]:
+        """See ``AlignmentStrategy``."""
+        return [vocabulary.pieces[token] for token in tokens]
 
     def fits(self, members: Sequence[Member[Any]], symbol: bytes) -> bool:
         """See ``AlignmentStrategy``."""

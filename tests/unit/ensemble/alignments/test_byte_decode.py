@@ -140,7 +140,7 @@ async def test_a_seed_gives_the_same_text_again_and_another_seed_another() -> No
     assert texts[0] == texts[1] != texts[2]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 10**6),
     st.sampled_from(list(CombinationRule)),

@@ -29,17 +29,19 @@ async def agrees_with_enumeration(pieces: tuple[str, ...], text: bytes, **option
     probability = 1.0
     for index, byte in enumerate([*text, None]):
         expected = exact.next_symbol(text[:index])
-        assert predictor.probabilities == pytest.approx(expected, rel=EXACT, abs=EXACT)
-        assert predictor.probabilities.sum() == pytest.approx(1.0, abs=1e-12)
+        assert predictor.state.probabilities == pytest.approx(expected, rel=EXACT, abs=EXACT)
+        assert predictor.state.probabilities.sum() == pytest.approx(1.0, abs=1e-12)
         if byte is None:
             break
-        probability *= predictor.probabilities[byte]
+        probability *= predictor.state.probabilities[byte]
         assert probability == pytest.approx(exact.prefix(text[: index + 1]), rel=EXACT)
         await predictor.feed(byte)
         if predictor.dropped_mass:
             predictor.close()
             return False
-    assert probability * predictor.probabilities[END] == pytest.approx(exact.whole(text), rel=EXACT)
+    assert probability * predictor.state.probabilities[END] == pytest.approx(
+        exact.whole(text), rel=EXACT
+    )
     predictor.close()
     return True
 
@@ -89,7 +91,7 @@ async def test_any_small_vocabulary_is_summed_exactly(
 async def test_a_byte_that_no_token_goes_on_with_has_no_probability() -> None:
     predictor = await started(toy_engine(("ab", "cd")))
     await predictor.feed(ord("a"))
-    assert set(np.flatnonzero(predictor.probabilities).tolist()) == {ord("b")}
+    assert set(np.flatnonzero(predictor.state.probabilities).tolist()) == {ord("b")}
     predictor.close()
 
 
@@ -97,7 +99,7 @@ async def test_tokens_of_the_same_bytes_count_together() -> None:
     options = {"pieces": ["a", "a", "b"], "seed": 4}
     row = Enumeration(**options).next_token(())
     predictor = await started(toy_engine(**options))
-    assert predictor.probabilities[ord("a")] == pytest.approx(row[5] + row[6], rel=EXACT)
+    assert predictor.state.probabilities[ord("a")] == pytest.approx(row[5] + row[6], rel=EXACT)
     predictor.close()
 
 
@@ -107,9 +109,9 @@ async def test_control_tokens_have_no_mass_and_several_ends_are_one_symbol() -> 
     predictor = await started(toy_engine(**options))
     row = exact.next_token(())
     assert len(exact.ending) == 2
-    assert predictor.probabilities[END] == pytest.approx(row[exact.ending].sum(), rel=EXACT)
+    assert predictor.state.probabilities[END] == pytest.approx(row[exact.ending].sum(), rel=EXACT)
     possible = {ord("a"), ord("b"), END}
-    assert set(np.flatnonzero(predictor.probabilities).tolist()) == possible
+    assert set(np.flatnonzero(predictor.state.probabilities).tolist()) == possible
     predictor.close()
 
 
@@ -117,9 +119,13 @@ async def test_the_bytes_of_a_prompt_that_may_go_on_are_conditioned_on() -> None
     options = {"pieces": list(VOCABULARIES["bpe"]), "seed": 6}
     exact = Enumeration(**options)
     predictor = await started(toy_engine(**options), forced=b"ab")
-    assert predictor.probabilities == pytest.approx(exact.next_symbol(b"ab"), rel=EXACT, abs=EXACT)
+    assert predictor.state.probabilities == pytest.approx(
+        exact.next_symbol(b"ab"), rel=EXACT, abs=EXACT
+    )
     await predictor.feed(ord("c"))
-    assert predictor.probabilities == pytest.approx(exact.next_symbol(b"abc"), rel=EXACT, abs=EXACT)
+    assert predictor.state.probabilities == pytest.approx(
+        exact.next_symbol(b"abc"), rel=EXACT, abs=EXACT
+    )
     predictor.close()
 
 
@@ -134,7 +140,7 @@ async def test_a_text_is_never_less_probable_than_one_way_to_cut_it(tokens: list
     predictor = await started(engine)
     logprob = 0.0
     for byte in text:
-        logprob += math.log(predictor.probabilities[byte])
+        logprob += math.log(predictor.state.probabilities[byte])
         await predictor.feed(byte)
     assert logprob >= math.log(exact.path(cut)) - 1e-9
     predictor.close()

@@ -38,14 +38,14 @@ async def following_the_long_token(seed: int = 1) -> BytePredictor:
 
 async def test_a_healed_voice_is_one_that_began_behind_the_committed_tokens() -> None:
     predictor = await following_the_long_token()
-    assert predictor.probabilities[ord("d")] < 1e-4
+    assert predictor.state.probabilities[ord("d")] < 1e-4
     await predictor.feed(ord("d"))
     engine = toy_engine(LONG_TOKEN, seed=1)
     committed = [BOS, *ids(engine, "a", "b")]
     fresh = await started(engine, epsilon=0.5, width=1, prompt=committed)
     await fresh.feed(ord("d"))
     for byte in b"abcda":
-        assert predictor.probabilities == pytest.approx(fresh.probabilities, abs=1e-9)
+        assert predictor.state.probabilities == pytest.approx(fresh.state.probabilities, abs=1e-9)
         await predictor.feed(byte)
         await fresh.feed(byte)
     predictor.close()
@@ -56,15 +56,17 @@ async def test_nothing_counts_as_lost_behind_a_healed_byte() -> None:
     predictor = await following_the_long_token()
     await predictor.feed(ord("d"))
     assert segmentations(predictor) == {((8, 6, 7), b"")}
-    assert predictor.probabilities.sum() == pytest.approx(1.0)
-    assert predictor.probabilities[ord("z")] == pytest.approx((1 - kept_share(predictor)) / 257)
+    assert predictor.state.probabilities.sum() == pytest.approx(1.0)
+    assert predictor.state.probabilities[ord("z")] == pytest.approx(
+        (1 - kept_share(predictor)) / 257
+    )
     predictor.close()
 
 
 async def test_a_beam_that_found_the_byte_impossible_heals_too() -> None:
     predictor = await started(toy_engine(("ab", "a", "c", "b"), seed=1), width=8)
     await fed(predictor, b"ab")
-    assert predictor.probabilities[ord("z")] == 0
+    assert predictor.state.probabilities[ord("z")] == 0
     await fed(predictor, b"zc")
     assert [len(tokens) for tokens, begun in segmentations(predictor) if not begun] == [2]
     predictor.close()
@@ -78,7 +80,7 @@ async def test_bytes_that_no_tokens_can_spell_leave_no_trace(text: bytes) -> Non
     ((tokens, begun),) = segmentations(predictor)
     assert b"".join(engine.vocabulary.pieces[token] for token in tokens) + begun == b"ab"
     fresh = await started(toy_engine(BPE, seed=2), prompt=[BOS, *tokens])
-    assert predictor.probabilities == pytest.approx(fresh.probabilities, abs=1e-9)
+    assert predictor.state.probabilities == pytest.approx(fresh.state.probabilities, abs=1e-9)
     row = await predictor.feed(ord("c"))
     assert np.exp(row.astype(np.float64)).sum() == pytest.approx(1.0, abs=1e-6)
     predictor.close()
@@ -115,9 +117,9 @@ async def test_whatever_is_fed_the_voice_goes_on_and_frees_everything(
 async def test_a_beam_that_lost_more_than_it_kept_begins_anew_with_what_there_is() -> None:
     predictor = await started(toy_engine(("a", "a", "a"), sharpness=0.0), width=1)
     for count in range(1, 4):
-        assert predictor.probabilities[ord("a")] > 0.3
+        assert predictor.state.probabilities[ord("a")] > 0.3
         await predictor.feed(ord("a"))
-        assert predictor.healed == count
+        assert predictor.state.healed == count
         assert kept_share(predictor) == pytest.approx(1 / 3)
     assert predictor.length == 3
     predictor.close()

@@ -133,7 +133,7 @@ async def test_the_chain_rule_holds(name: str, text: bytes, seed: int) -> None:
     predictor = await started(engine, prompt=await engine.encode(PROMPT))
     logprobs = []
     for byte in text:
-        logprobs.append(math.log(predictor.probabilities[byte]))
+        logprobs.append(math.log(predictor.state.probabilities[byte]))
         await predictor.feed(byte)
     predictor.close()
     assert math.fsum(logprobs) == pytest.approx(math.log(exact.prefix(text)), abs=1e-9)

@@ -33,11 +33,11 @@ async def kept(text: bytes, epsilon: float, seed: int) -> float:
     predictor = await started(toy_engine(BPE, seed=seed), epsilon=epsilon)
     total = 1.0
     for byte in text:
-        total *= float(predictor.probabilities[byte])
+        total *= float(predictor.state.probabilities[byte])
         await predictor.feed(byte)
     held = total * kept_share(predictor)
     predictor.close()
-    assume(not predictor.healed)
+    assume(not predictor.state.healed)
     return held
 
 
@@ -66,7 +66,7 @@ async def test_probabilities_sum_to_one_whatever_is_pruned(
     row = np.zeros(257, np.float32)
     for byte in text:
         row = await predictor.feed(byte)
-        assert predictor.probabilities.sum() == pytest.approx(1.0, abs=1e-9)
+        assert predictor.state.probabilities.sum() == pytest.approx(1.0, abs=1e-9)
         assert np.exp(row.astype(np.float64)).sum() == pytest.approx(1.0, abs=1e-6)
         assert row.dtype == np.float32
     predictor.close()
@@ -95,7 +95,7 @@ async def test_the_beam_stays_within_its_cells(text: str, seed: int, kv_tokens: 
     )
     for byte in text.encode():
         await predictor.feed(byte)
-        assert predictor.kv_tokens <= max(kv_tokens, len(text) + 16)
+        assert predictor.state.held_kv_tokens <= max(kv_tokens, len(text) + 16)
     predictor.close()
 
 
@@ -127,7 +127,7 @@ async def test_what_is_dropped_is_told() -> None:
     exact = Enumeration(pieces=list(BPE), seed=2, sharpness=1.0)
     total = 1.0
     for byte in b"abc":
-        total *= float(predictor.probabilities[byte])
+        total *= float(predictor.state.probabilities[byte])
         await predictor.feed(byte)
     missing = exact.prefix(b"abc") - total * kept_share(predictor)
     assert missing > 0
@@ -142,6 +142,6 @@ async def test_what_was_pruned_finds_every_symbol_equally_probable() -> None:
     lost = 1.0 - kept_share(predictor)
     assert 0 < lost < 0.5
     impossible = [byte for byte in range(256) if byte not in b"abc"]
-    assert predictor.probabilities[impossible] == pytest.approx(lost / 257)
-    assert math.isfinite(math.log(predictor.probabilities.min()))
+    assert predictor.state.probabilities[impossible] == pytest.approx(lost / 257)
+    assert math.isfinite(math.log(predictor.state.probabilities.min()))
     predictor.close()

@@ -74,7 +74,7 @@ async def test_the_only_member_is_replayed_and_the_text_is_the_same() -> None:
     assert [(n.kind, n.model) for n in told.notices] == [(NoticeKind.MEMBER_REPLAYED, "a")]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 6), st.integers(0, 2), st.sampled_from([1e-2, 0.2]), st.integers(1, 4))
 async def test_a_replay_restores_the_beam_so_that_the_text_is_the_same(
     word: int, dying: int, epsilon: float, width: int

@@ -47,7 +47,7 @@ async def come_back(predictor: BytePredictor, pending: Awaitable[object]) -> Non
 
 
 def assert_alike(one: BytePredictor, other: BytePredictor) -> None:
-    assert one.probabilities == pytest.approx(other.probabilities, rel=1e-9, abs=1e-12)
+    assert one.state.probabilities == pytest.approx(other.state.probabilities, rel=1e-9, abs=1e-12)
     assert segmentations(one) == segmentations(other)
     assert kept_share(one) == pytest.approx(kept_share(other), rel=1e-9)
 
@@ -79,7 +79,7 @@ async def test_a_voice_whose_worker_died_while_it_was_growing_is_where_it_would_
     predictor, steady = await twins(engine, seed, **how)
     for index, byte in enumerate(text.encode()):
         pending = predictor.feed(byte)
-        waits = bool(open_sessions(engine)) and predictor.is_waiting
+        waits = bool(open_sessions(engine)) and predictor.state.waiting
         if index in deaths and waits:
             die_and_return(engine)
             await come_back(predictor, pending)
@@ -147,7 +147,7 @@ async def test_a_worker_that_is_dead_when_a_byte_is_told_is_lost_when_it_is_wait
         engine.lose("killed by SIGKILL")
         pending = predictor.feed(byte)
         engine.recover()
-        if predictor.is_waiting:
+        if predictor.state.waiting:
             await come_back(predictor, pending)
         else:
             await restarted(predictor)
@@ -178,10 +178,10 @@ async def test_a_byte_is_not_doubled_when_its_own_token_dies_in_healing() -> Non
     options = {"pieces": ("a", "b"), "seed": 1, "sharpness": 1e5}
     engine, other = toy_engine(**options), toy_engine(**options)
     predictor, steady = await started(engine, width=2), await started(other, width=2)
-    unthinkable = min(b"ab", key=lambda byte: predictor.probabilities[byte])
-    assert predictor.probabilities[unthinkable] == 0
+    unthinkable = min(b"ab", key=lambda byte: predictor.state.probabilities[byte])
+    assert predictor.state.probabilities[unthinkable] == 0
     healing = asyncio.ensure_future(awaited(predictor.feed(unthinkable)))
-    while not predictor.is_waiting:
+    while not predictor.state.waiting:
         await asyncio.sleep(0)
     die_and_return(engine)
     await come_back(predictor, healing)
@@ -212,7 +212,7 @@ async def test_a_voice_whose_cells_are_full_goes_on_without_taking_in_more(
     predictor = await started(engine, width=4, kv_tokens=kv_tokens)
     for index, byte in enumerate(text.encode(), 1):
         row = await predictor.feed(byte)
-        assert predictor.kv_tokens <= kv_tokens
+        assert predictor.state.held_kv_tokens <= kv_tokens
         assert predictor.length >= (index - 2) / 3
         assert np.exp(row.astype(np.float64)).sum() == pytest.approx(1.0, abs=1e-6)
     predictor.close()
@@ -276,9 +276,9 @@ async def test_the_beam_stays_within_its_cells_also_when_it_comes_back(
     for index, byte in enumerate(text.encode()):
         if index == closed_at:
             await restarted(predictor)
-            assert predictor.kv_tokens <= kv_tokens
+            assert predictor.state.held_kv_tokens <= kv_tokens
         await predictor.feed(byte)
-        assert predictor.kv_tokens <= kv_tokens
+        assert predictor.state.held_kv_tokens <= kv_tokens
     predictor.close()
 
 

@@ -8,11 +8,11 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from quorate.engines import sealed_memory
 from quorate.engines.registry import process_environment
+from quorate.engines.shared_rows import RowsReader
 from quorate.engines.spec import EngineSpec
-from quorate.engines.worker import sealed_memory
 from quorate.engines.worker.messages import ToWorker
-from quorate.engines.worker.shared_rows import RowsReader
 from quorate.engines.worker.transport.contract import OnLost, OnMessage
 from quorate.engines.worker.transport.link import WorkerLink
 from quorate.engines.worker.transport.process import WorkerProcess, worker_environment

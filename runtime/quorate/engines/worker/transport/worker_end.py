@@ -6,10 +6,10 @@ import os
 import select
 import socket
 
+from quorate.engines import sealed_memory
+from quorate.engines.shared_rows import RowsWriter
 from quorate.engines.vocabulary import Vocabulary
-from quorate.engines.worker import sealed_memory
 from quorate.engines.worker.messages import FROM_WORKER, TO_WORKER, FromWorker, ToWorker
-from quorate.engines.worker.shared_rows import RowsWriter
 from quorate.engines.worker.transport.lines import LineBuffer
 
 _READ_BYTES = 1 << 16

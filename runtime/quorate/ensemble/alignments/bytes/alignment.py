@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from quorate.engines.contract import Engine
+from quorate.engines.vocabulary import Vocabulary
 from quorate.ensemble.alignments.bytes.hypotheses import BYTES, END
 from quorate.ensemble.alignments.bytes.predictor import (
     HEALING_KV_TOKENS,
@@ -58,6 +59,10 @@ class ByteAlignment(OwnIndex):
     def transcript(self, stopping: StoppingOptions) -> WordTranscript:
         """See ``AlignmentStrategy``."""
         return WordTranscript(stopping)
+
+    def symbols(self, text: str, tokens: Sequence[int], vocabulary: Vocabulary) -> Sequence[int]:
+        """See ``AlignmentStrategy``."""
+        return text.encode()
 
     def ends_before(
         self, index: int, members: Sequence[Member[Any]], limit: Limit

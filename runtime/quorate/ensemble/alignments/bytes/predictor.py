@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,12 +46,32 @@ class Pruning:
     Attributes:
         epsilon: Share of its probability from which a segmentation is followed.
         width: Most segmentations followed at once; each takes a session.
-        kv_tokens: Tokens behind the prompt that all of them may hold together.
+        max_kv_tokens: Tokens behind the prompt that all of them may hold together.
     """
 
     epsilon: float
     width: int
-    kv_tokens: int
+    max_kv_tokens: int
+
+
+class BeamState(NamedTuple):
+    """What a beam holds at one moment, for those who look into it.
+
+    Attributes:
+        probabilities: The distribution it gave last, before the rounding to float32.
+        pruned_share: Share of everything that is still possible which no hypothesis holds.
+        segmentations: Tokens behind the prompt, and bytes seen of the next one, of each hypothesis.
+        held_kv_tokens: Tokens behind the prompt that its sessions hold, each counted once.
+        waiting: Whether its worker evaluates tokens that are no part of the beam yet.
+        healed: Bytes so far for which the text had to be followed anew.
+    """
+
+    probabilities: hypotheses.ByteProbs
+    pruned_share: float
+    segmentations: list[tuple[list[int], bytes]]
+    held_kv_tokens: int
+    waiting: bool
+    healed: int
 
 
 class BytePredictor:
@@ -61,19 +81,18 @@ class BytePredictor:
     hypotheses, from their tokens.
 
     Args:
-        kv_tokens: Tokens its sessions may hold.
+        reserved: Tokens its sessions may hold, the prompt included.
 
     Attributes:
         opening: Its prompt.
-        healed: Bytes so far for which the text had to be followed anew.
     """
 
-    def __init__(self, engine: Engine, opening: Opening, pruning: Pruning, kv_tokens: int) -> None:
+    def __init__(self, engine: Engine, opening: Opening, pruning: Pruning, reserved: int) -> None:
         self._engine = engine
         self._order = engine.vocabulary.byte_order
         self.opening = opening
         self._pruning = pruning
-        self._kv_tokens = kv_tokens
+        self._reserved = reserved
         self._session: Session | None = None
         self._tree = ContextTree()
         self._beam: list[_Hypothesis] = []
@@ -91,7 +110,7 @@ class BytePredictor:
         # Bytes that left no trace.
         self._traceless = 0
         self._begun = False
-        self.healed = 0
+        self._healed = 0
         # A byte that is being healed, so that it is not forgotten when the worker dies meanwhile.
         self._unhealed: int | None = None
 
@@ -127,33 +146,20 @@ class BytePredictor:
         return self._dropped
 
     @property
-    def probabilities(self) -> hypotheses.ByteProbs:
-        """The distribution it gave last, before the rounding to float32; valid until it is fed."""
-        return self._probs
-
-    @property
-    def pruned_share(self) -> float:
-        """Share of everything that is still possible which no hypothesis holds."""
-        return self._lost
-
-    @property
-    def segmentations(self) -> list[tuple[list[int], bytes]]:
-        """Tokens behind the prompt, and bytes seen of the next one, of every hypothesis."""
-        return [(one.context.tokens(), one.prefix.text) for one in self._beam]
-
-    @property
-    def kv_tokens(self) -> int:
-        """Tokens behind the prompt that its sessions hold, each counted once."""
-        return self._tree.kv_tokens
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether its worker evaluates tokens that are no part of the beam yet."""
-        return bool(self._growing)
+    def state(self) -> BeamState:
+        """What the beam holds now."""
+        return BeamState(
+            self._probs,
+            self._lost,
+            [(one.context.tokens(), one.prefix.text) for one in self._beam],
+            self._tree.kv_tokens,
+            bool(self._growing),
+            self._healed,
+        )
 
     async def open(self) -> None:
         """See ``Predictor``."""
-        self._session = await self._engine.open(self._kv_tokens, self._pruning.width - 1)
+        self._session = await self._engine.open(self._reserved, self._pruning.width - 1)
 
     def start(self) -> Awaitable[LogProbs]:
         """See ``Predictor``."""
@@ -282,7 +288,7 @@ class BytePredictor:
         the byte begins the next one. What no tokens can spell, or does not fit, leaves no trace.
         """
         self._unhealed = symbol
-        self.healed += 1
+        self._healed += 1
         best = self._best
         self._dropped += 1.0 - best.weight
         await self._commit(best.context, best.prefix.text)
@@ -347,7 +353,7 @@ class BytePredictor:
     @property
     def _kv_tokens_left(self) -> int:
         """Tokens behind the prompt that may still be held."""
-        return self._pruning.kv_tokens - self._tree.kv_tokens
+        return self._pruning.max_kv_tokens - self._tree.kv_tokens
 
 
 class _Later:

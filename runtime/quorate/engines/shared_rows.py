@@ -21,9 +21,9 @@ import mmap
 import numpy as np
 import numpy.typing as npt
 
+from quorate.engines import sealed_memory
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs
-from quorate.engines.worker import sealed_memory
 
 _HEADER_BYTES = 64
 _ALIGNMENT = 64
