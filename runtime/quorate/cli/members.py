@@ -93,11 +93,6 @@ def parse_stages(texts: Sequence[str]) -> tuple[Stage, ...]:
     return stages
 
 
-def stage_choices(stages: Sequence[Stage]) -> list[StageChoice]:
-    """The stages as the client takes them, each model by the id that a server gives it."""
-    return [_choice(stage) for stage in stages]
-
-
 def name_members(options: PlanOptions, members: Sequence[WeightedModel]) -> None:
     """Adds the members to a plan; one member without details is a plan of its own kind."""
     if not members:
@@ -110,9 +105,9 @@ def name_members(options: PlanOptions, members: Sequence[WeightedModel]) -> None
 
 
 def name_stages(options: PlanOptions, stages: Sequence[Stage]) -> None:
-    """Adds the stages of a cascade to a plan."""
+    """Adds the stages of a cascade to a plan, each model by the id that a server gives it."""
     if stages:
-        options["stages"] = stage_choices(stages)
+        options["stages"] = [_choice(stage) for stage in stages]
 
 
 def _choice(stage: Stage) -> StageChoice:

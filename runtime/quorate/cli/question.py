@@ -6,12 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from quorate.cli.inputs import read_prompt
-from quorate.cli.members import (
-    name_members,
-    name_stages,
-    parse_members,
-    parse_stages,
-)
+from quorate.cli.members import name_members, name_stages, parse_members, parse_stages
 from quorate.cli.parameters import RequestParameters
 from quorate.cli.views.answer import AnswerView
 from quorate.client import Client, GenerateOptions

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from quorate.fleet.status import ModelState, ModelStatus
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+# States of a model on its way to being ready.
 _BUSY = (ModelState.DOWNLOADING, ModelState.LOADING, ModelState.RESTARTING)
 _STYLES = {ModelState.READY: "green", ModelState.FAILED: "red", ModelState.RESTARTING: "yellow"}
 
@@ -67,31 +68,6 @@ class NoView:
         """Does nothing."""
 
 
-class JsonView:
-    """One JSON object a line."""
-
-    def __init__(self) -> None:
-        self._told: dict[str, dict[str, Any]] = {}
-
-    def listening(self, address: str, models: Sequence[str]) -> None:
-        """Prints the address."""
-        _print(json.dumps({"event": "listening", "address": address}))
-
-    def show(self, status: ModelStatus) -> None:
-        """Prints a state that is new."""
-        fields = {
-            "event": "model",
-            "model": status.id,
-            "state": status.state.value,
-            "message": status.message,
-            "progress": status.progress,
-        }
-        if self._told.get(status.id) == fields:
-            return
-        self._told[status.id] = fields
-        _print(json.dumps(fields))
-
-
 class PlainView:
     """One line for each change of a state; progress is left out."""
 
@@ -100,15 +76,35 @@ class PlainView:
 
     def listening(self, address: str, models: Sequence[str]) -> None:
         """Prints the address and the models."""
-        _print(listening_line(address, models))
+        print(listening_line(address, models), flush=True)
 
     def show(self, status: ModelStatus) -> None:
         """Prints a state that is new."""
-        line = status_line(status)
-        if self._told.get(status.id) == line:
-            return
-        self._told[status.id] = line
-        _print(line)
+        line = self._line(status)
+        if self._told.get(status.id) != line:
+            self._told[status.id] = line
+            print(line, flush=True)
+
+    def _line(self, status: ModelStatus) -> str:
+        return status_line(status)
+
+
+class JsonView(PlainView):
+    """One JSON object a line; progress is a change too."""
+
+    def listening(self, address: str, models: Sequence[str]) -> None:
+        """Prints the address."""
+        print(json.dumps({"event": "listening", "address": address}), flush=True)
+
+    def _line(self, status: ModelStatus) -> str:
+        fields = {
+            "event": "model",
+            "model": status.id,
+            "state": status.state.value,
+            "message": status.message,
+            "progress": status.progress,
+        }
+        return json.dumps(fields)
 
 
 class LoadBars:
@@ -138,7 +134,7 @@ class LoadBars:
 
     def show(self, status: ModelStatus) -> None:
         """Moves a model's bar, or removes it."""
-        if _is_busy(status):
+        if status.state in _BUSY:
             self._move(status)
         else:
             self._remove(status.id)
@@ -165,23 +161,12 @@ class LoadBars:
             self.close()
 
 
-class BarView:
-    """Bars for models that load, and a line for each that has come to something.
-
-    Args:
-        console: Where it shows.
-    """
+class BarView(LoadBars):
+    """Bars for models that load, and a line for each that has come to something."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bars = LoadBars(console)
+        super().__init__(console)
         self._told: dict[str, str] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.close()
 
     def listening(self, address: str, models: Sequence[str]) -> None:
         """Prints the address and the models."""
@@ -189,11 +174,9 @@ class BarView:
 
     def show(self, status: ModelStatus) -> None:
         """Moves a model's bar, or ends it with a line."""
-        self._bars.show(status)
+        super().show(status)
         line = status_line(status)
-        if _is_busy(status) or status.state is ModelState.UNLOADED:
-            return
-        if self._told.get(status.id) == line:
+        if status.state in (*_BUSY, ModelState.UNLOADED) or self._told.get(status.id) == line:
             return
         self._told[status.id] = line
         self._console.print(line, style=_STYLES.get(status.state, ""), markup=False)
@@ -214,11 +197,6 @@ def status_line(status: ModelStatus) -> str:
     return line
 
 
-def _is_busy(status: ModelStatus) -> bool:
-    """Whether a model is on its way to being ready."""
-    return status.state in _BUSY
-
-
 def _bars(console: Console) -> Progress:
     from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 
@@ -231,7 +209,3 @@ def _bars(console: Console) -> Progress:
         console=console,
         transient=True,
     )
-
-
-def _print(line: str) -> None:
-    print(line, flush=True)

@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from quorate.app.registry import engine_of
+from quorate.cli.views.formatting import plain_table
 from quorate.cli.views.progress import Progress, every_percent, pull_progress
 from quorate_registry import (
     CheckpointFacts,
@@ -38,10 +39,7 @@ def print_entries(entries: Sequence[Entry], *, as_json: bool) -> None:
         return
     rows = [_cells(entry) for entry in entries]
     if not sys.stdout.isatty():
-        widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
-        for row in (_HEADINGS, *rows):
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            typer.echo("  ".join(cells).rstrip())
+        typer.echo(plain_table([_HEADINGS, *rows], left=range(len(_HEADINGS))))
         return
     from rich.console import Console
     from rich.table import Table
@@ -109,7 +107,15 @@ def print_facts(facts: GgufFacts | CheckpointFacts, context_tokens: int, *, as_j
 def print_verified(result: VerifyResult, *, as_json: bool) -> None:
     """Prints what a model that passed every check was checked against."""
     if as_json:
-        _print_json(_verified_fields(result))
+        fields = {
+            "id": result.id,
+            "path": str(result.path),
+            "size_bytes": result.size_bytes,
+            "files": result.files,
+            "sha256": result.sha256,
+            "pinned": result.pinned,
+        }
+        _print_json({**fields, "ok": True})
         return
     against = "equals the published sum" if result.pinned else "no published sum to compare with"
     kind = f"{result.size_bytes} bytes, sound GGUF"
@@ -182,8 +188,7 @@ def _printable(text: str) -> str:
 
 
 def _print_json(fields: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(fields) + "\n")
-    sys.stdout.flush()
+    print(json.dumps(fields), flush=True)
 
 
 def _entry_fields(entry: Entry) -> dict[str, Any]:
@@ -234,15 +239,3 @@ def _facts_fields(facts: GgufFacts | CheckpointFacts, context_tokens: int) -> di
         "bytes": facts.memory_estimate(context_tokens),
     }
     return fields
-
-
-def _verified_fields(result: VerifyResult) -> dict[str, Any]:
-    return {
-        "id": result.id,
-        "path": str(result.path),
-        "size_bytes": result.size_bytes,
-        "files": result.files,
-        "sha256": result.sha256,
-        "pinned": result.pinned,
-        "ok": True,
-    }
