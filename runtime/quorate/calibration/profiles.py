@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 
-from quorate.calibration.plans import CalibratedPlan
+from quorate.calibration.answers import CalibratedPlan
 from quorate.calibration.report import Cascade, Weights
 from quorate.request import Plan
 

@@ -6,13 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from quorate.calibration.advice import (
-    CascadeAdvice,
-    CascadeCase,
-    advise_cascade,
-    suggest_weights,
-)
-from quorate.calibration.answers import Answer
+from quorate.calibration.advice import CascadeAdvice, CascadeCase, advise_cascade, suggest_weights
+from quorate.calibration.answers import Answer, CalibratedPlan
 from quorate.calibration.cross_validation import (
     CrossValidation,
     TaggedCase,
@@ -27,7 +22,6 @@ from quorate.calibration.fits import (
 )
 from quorate.calibration.grading import Case, is_right
 from quorate.calibration.intervals import Comparison, compare
-from quorate.calibration.plans import CalibratedPlan
 from quorate.routing.quality import Tally
 
 JOULES = "J"
