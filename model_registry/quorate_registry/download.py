@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from quorate_registry.disk import Disk
 from quorate_registry.errors import ChecksumMismatch, DownloadFailed
 from quorate_registry.file_sets import Checkpoint, FileSet, SingleFile
 from quorate_registry.hashing import SHA1, git_blob_id, sha256_of
@@ -22,7 +21,7 @@ from quorate_registry.manifest import HubSource, RemoteSource
 from quorate_registry.records import RecordedFile
 from quorate_registry.remote_files import RemoteFile, RemoteFiles
 from quorate_registry.store import Store
-from quorate_registry.transfer import FileProgress, Transfer
+from quorate_registry.transfer import Disk, FileProgress, Transfer
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that are on the disk and the bytes of all that is pulled."""
