@@ -151,11 +151,7 @@ class Hub:
     @contextmanager
     def _translated(self, source: RemoteSource, file: str) -> Iterator[None]:
         import httpx2
-        from huggingface_hub.errors import (
-            HfHubHTTPError,
-            HFValidationError,
-            OfflineModeIsEnabled,
-        )
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
         repo = source.repo
         try:

@@ -175,7 +175,7 @@ def _source(table: _Table) -> Source:
 
 def _hub_source(table: _Table) -> HubSource:
     table.refuse_unknown(
-        ("kind", "repo", "file", "revision", "sha256", "size_bytes", "approximate_bytes"),
+        ("kind", "repo", "file", "revision", "sha256", "size_bytes", "approximate_bytes")
     )
     return HubSource(
         repo=table.matching("repo", _REPO_PATTERN, "owner/name"),

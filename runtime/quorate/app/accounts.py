@@ -50,10 +50,7 @@ async def open_recorder(
     if loaded.note:
         _log.warning("%s", loaded.note)
     meter, notes = open_meter(
-        settings.energy,
-        fleet.process_ids,
-        lambda: work_costs(loaded.costs, fleet),
-        host=machine,
+        settings.energy, fleet.process_ids, lambda: work_costs(loaded.costs, fleet), host=machine
     )
     path = settings.ledger.located(home, Path.cwd())
     ledger = await asyncio.to_thread(

@@ -131,9 +131,7 @@ def suggest_weights(tallies: Mapping[str, Tally]) -> dict[str, float]:
 
 
 def _lowest(
-    stated: npt.NDArray[np.float64],
-    first: npt.NDArray[np.float64],
-    last: npt.NDArray[np.float64],
+    stated: npt.NDArray[np.float64], first: npt.NDArray[np.float64], last: npt.NDArray[np.float64]
 ) -> float:
     """Lowest threshold that loses no more than allowed; 1, which keeps next to nothing, else.
 

@@ -3,11 +3,4 @@
 from quorate.settings.models import ModelSettings, default_id, is_path
 from quorate.settings.reading import Settings, load_settings, parse_settings
 
-__all__ = [
-    "ModelSettings",
-    "Settings",
-    "default_id",
-    "is_path",
-    "load_settings",
-    "parse_settings",
-]
+__all__ = ["ModelSettings", "Settings", "default_id", "is_path", "load_settings", "parse_settings"]

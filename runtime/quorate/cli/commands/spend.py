@@ -75,8 +75,7 @@ def spend(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: JsonLines = False,
     ledger: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Read this ledger, and ask no server."),
+        Path | None, typer.Option(metavar="FILE", help="Read this ledger, and ask no server.")
     ] = None,
     target: ServerTarget,
 ) -> None:

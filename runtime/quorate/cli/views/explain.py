@@ -11,13 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from quorate.cli.views.decisions import (
-    kind_name,
-    members_words,
-    over_budget_line,
-    reasons,
-    verdict,
-)
+from quorate.cli.views.decisions import kind_name, members_words, over_budget_line, reasons, verdict
 from quorate.cli.views.formatting import harmless, joules_text, plain_table, time_text, usd_text
 from quorate.cli.views.json_lines import message_fields
 from quorate.v1 import plan_pb2

@@ -44,9 +44,7 @@ def agreement(token: inference_pb2.Token) -> Agreement:
     return Agreement.SOME if any(chosen) else Agreement.NONE
 
 
-def disagreements(
-    tokens: Sequence[inference_pb2.Token],
-) -> list[tuple[int, inference_pb2.Token]]:
+def disagreements(tokens: Sequence[inference_pb2.Token]) -> list[tuple[int, inference_pb2.Token]]:
     """The tokens that some member would have chosen differently, with their steps from 1 on."""
     return [
         (step, token)
