@@ -29,11 +29,7 @@ _TYPE_NAMES = {str: "a string", int: "a whole number", list: "a list of strings"
 
 
 def load_manifest(path: Path, engines: Mapping[str, FileKind] | None = None) -> Manifest:
-    """Read one manifest file.
-
-    Args:
-        path: the file.
-        engines: see `parse_manifest`.
+    """Read one manifest file; `engines` are as for `parse_manifest`.
 
     Raises:
         ManifestError: the file cannot be read, is not TOML, or breaks a rule; names the key.

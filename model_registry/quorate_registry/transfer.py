@@ -50,13 +50,7 @@ class Disk:
 
 
 class Transfer:
-    """Moves bytes from one hub to one disk.
-
-    Args:
-        hub: where they come from.
-        disk: asked for free space, and written to.
-        pause: waits for a number of seconds between two attempts.
-    """
+    """Moves bytes from one hub to one disk; ``pause`` waits so many seconds between attempts."""
 
     def __init__(self, hub: Hub, disk: Disk, pause: Callable[[float], None] = time.sleep) -> None:
         self._hub = hub

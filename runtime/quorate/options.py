@@ -42,12 +42,9 @@ def option(
 
 
 def read_options(cls: type[_Options], mapping: Mapping[str, Any], where: str) -> _Options:
-    """Reads an options class from a mapping; what is not named keeps its default.
+    """Reads a dataclass whose fields all have defaults; what is not named keeps its own.
 
-    Args:
-        cls: A dataclass whose fields all have defaults.
-        mapping: Names and values.
-        where: Where they stand, for messages, such as ``server``.
+    ``where`` the mapping stands, such as ``server``, is told in messages.
 
     Raises:
         SettingsError: An unknown name, a wrong type or a value out of range.

@@ -79,11 +79,7 @@ async def open_recorder(
 
 
 class Identities:
-    """What the models of a plan are, so that what was learned of others is not believed.
-
-    Args:
-        settings: The configuration.
-    """
+    """What the models of a plan are, so that what was learned of others is not believed."""
 
     def __init__(self, settings: Settings) -> None:
         # Cores are divided among all that is loaded, so that its number is a part of each.

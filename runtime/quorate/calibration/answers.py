@@ -95,10 +95,7 @@ class AnswerFile:
         self._file: IO[bytes] | None = None
 
     def open(self, *, restart: bool) -> Self:
-        """Opens it for more answers.
-
-        Args:
-            restart: Whether the answers that it has are thrown away.
+        """Opens it for more answers; to restart throws those away that it has.
 
         Raises:
             SettingsError: It cannot be read or written, or is something else.

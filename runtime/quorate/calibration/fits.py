@@ -154,9 +154,7 @@ def held_out_confidences(
 ) -> dict[str, float]:
     """Confidence of each case by its name, given by a curve that never saw it.
 
-    Args:
-        answers: Of one vote, as they were given to ``fit_tasks``.
-        fitted: What that returned.
+    ``fitted`` is what ``fit_tasks`` returned for these answers of one vote.
     """
     told = [answer for answer in answers if answer.signals is not None]
     stated: dict[str, float] = {}

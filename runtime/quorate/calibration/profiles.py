@@ -15,12 +15,7 @@ CASCADE_PROFILE = "calibrated-cascade"
 
 
 def weights_profile(suggested: Weights, number: int) -> str:
-    """A vote with the suggested weights.
-
-    Args:
-        suggested: The weights.
-        number: Of the suggestion, from 1 on, so that each has a name of its own.
-    """
+    """A vote with the suggested weights; numbered from 1 on, each has a name of its own."""
     name = WEIGHTS_PROFILE if number == 1 else f"{WEIGHTS_PROFILE}-{number}"
     lines = [_members(dict(suggested.weights)), *_manner(suggested.vote.plan)]
     return "\n".join([f"[profiles.{name}]", *lines])

@@ -144,13 +144,7 @@ class Report:
 
 
 def evaluate(plan: CalibratedPlan, cases: Sequence[Case], answers: Mapping[str, Answer]) -> Outcome:
-    """Grades the answers of one plan and fits its confidence.
-
-    Args:
-        plan: That gave them.
-        cases: The questions.
-        answers: One for each case, by its id.
-    """
+    """Grades the answers of one plan, one for each case by its id, and fits its confidence."""
     labelled = tuple(
         LabelledAnswer(
             case=case.id,

@@ -19,9 +19,7 @@ _CASCADE = "--cascade"
 def parse_member(text: str, option: str = "--model") -> WeightedModel:
     """Reads ``NAME`` or ``NAME:WEIGHT``; what follows the last colon is a weight if it is a number.
 
-    Args:
-        text: What was given.
-        option: The option it was given with, for messages.
+    Messages name the ``option`` that it was given with.
 
     Raises:
         SettingsError: No name, or a weight that is negative or not finite.
@@ -40,11 +38,7 @@ def parse_member(text: str, option: str = "--model") -> WeightedModel:
 
 
 def parse_members(texts: Sequence[str], option: str = "--model") -> tuple[WeightedModel, ...]:
-    """Reads all members of a vote.
-
-    Args:
-        texts: What was given.
-        option: The option it was given with, for messages.
+    """Reads all members of a vote, as ``parse_member`` does.
 
     Raises:
         SettingsError: One is wrong, two are the same, or all weights are 0.

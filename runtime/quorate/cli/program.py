@@ -61,14 +61,7 @@ def _program(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command.
-
-    Args:
-        arguments: The words after ``quorate``.
-
-    Returns:
-        The exit code.
-    """
+    """Runs one command, given the words after ``quorate``, and returns the exit code."""
     prepare_streams()
     command = typer.main.get_command(app)
     try:

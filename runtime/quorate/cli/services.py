@@ -26,12 +26,7 @@ _FREE_LOOPBACK_PORT = "127.0.0.1:0"
 
 
 def serve_settings(config: Path | None, with_demo: bool, models: Sequence[str]) -> Settings:
-    """Settings of what ``serve`` shall serve; models named one by one come on top.
-
-    Args:
-        config: A configuration file.
-        with_demo: Whether the demo models are meant.
-        models: Registry ids and paths.
+    """Settings of what ``serve`` shall serve; models named by registry id or path come on top.
 
     Raises:
         SettingsError: The file is wrong, a model is named twice, or nothing is named at all.

@@ -59,12 +59,7 @@ class _StageOptions:
 
 
 def read_profile(table: Mapping[str, Any], where: str, models: Sequence[str]) -> NamedPlan:
-    """Reads a profile: a vote, or with ``stages`` a cascade of votes.
-
-    Args:
-        table: As TOML gives it.
-        where: Where it stands, for messages.
-        models: Ids of the models that there are.
+    """Reads a profile: a vote, or with ``stages`` a cascade of votes, of the models that there are.
 
     Raises:
         SettingsError: Names the key that is wrong.

@@ -72,11 +72,7 @@ def load_settings(path: Path) -> Settings:
 
 
 def parse_settings(data: Mapping[str, Any], folder: Path) -> Settings:
-    """Reads settings from what a TOML file holds.
-
-    Args:
-        data: The parsed file.
-        folder: What relative paths count from.
+    """Reads settings from what a TOML file holds; relative paths count from ``folder``.
 
     Raises:
         SettingsError: Names the key that is wrong.

@@ -23,11 +23,7 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class RequestInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of this package; health, reflection and channelz pass untouched.
-
-    Args:
-        keys: Who may call.
-    """
+    """Wraps the handlers of this package; health, reflection and channelz pass untouched."""
 
     def __init__(self, keys: KeyRing) -> None:
         self._keys = keys

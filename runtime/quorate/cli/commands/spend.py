@@ -116,15 +116,8 @@ def spend(
 def parse_moment(text: str, option: str, now: float) -> float:
     """Reads ``7d``, ``12h`` and the like as so long ago, and dates and times of ISO 8601.
 
-    A date is its beginning; without an offset a time is one of UTC.
-
-    Args:
-        text: What was given.
-        option: The option it was given with, for messages.
-        now: The present, in seconds since 1970.
-
-    Returns:
-        The moment in seconds since 1970.
+    A date is its beginning; without an offset a time is one of UTC. The moment and ``now`` are in
+    seconds since 1970.
 
     Raises:
         SettingsError: Neither of them.

@@ -108,11 +108,7 @@ class JsonView(PlainView):
 
 
 class LoadBars:
-    """A bar for each model that is on its way; it vanishes when the model has arrived.
-
-    Args:
-        console: Where it shows.
-    """
+    """A bar for each model that is on its way; it vanishes when the model has arrived."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -134,9 +134,6 @@ class TerminalWriter:
 
     What is replaced stays readable above a line that says so: a terminal cannot take back what has
     left its screen.
-
-    Args:
-        console: Where to.
     """
 
     def __init__(self, console: Console) -> None:
