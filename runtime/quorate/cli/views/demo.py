@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TypeAlias
 
 from rich.console import Console
 
@@ -16,22 +16,6 @@ from quorate.cli.views.writers import TerminalWriter
 from quorate.v1 import inference_pb2
 
 _PIPE_WIDTH = 80
-
-
-class DemoView(Protocol):
-    """Shows the demo."""
-
-    def prompt(self, text: str) -> None:
-        """The next prompt."""
-        ...
-
-    def answer(self, models: Sequence[str]) -> AnswerView:
-        """These models answer now; the view shows how."""
-        ...
-
-    def end(self, commands: Sequence[tuple[str, str]]) -> None:
-        """The demo is over; these are purposes and commands to go on with."""
-        ...
 
 
 class JsonDemo:
@@ -79,6 +63,9 @@ class TextDemo:
         for purpose, command in commands:
             self._console.print(f"  {purpose:<{width}}  ", style="dim", markup=False, end="")
             self._console.print(command, style="cyan", markup=False, soft_wrap=True)
+
+
+DemoView: TypeAlias = JsonDemo | TextDemo
 
 
 class _TimedAnswer:

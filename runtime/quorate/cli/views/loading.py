@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from quorate.fleet.status import ModelState, ModelStatus
 
@@ -17,22 +17,6 @@ if TYPE_CHECKING:
 # States of a model on its way to being ready.
 _BUSY = (ModelState.DOWNLOADING, ModelState.LOADING, ModelState.RESTARTING)
 _STYLES = {ModelState.READY: "green", ModelState.FAILED: "red", ModelState.RESTARTING: "yellow"}
-
-
-class StatusView(Protocol):
-    """Shows what becomes of models."""
-
-    def show(self, status: ModelStatus) -> None:
-        """A model is in this state; the same may be told again."""
-        ...
-
-
-class ServeView(StatusView, Protocol):
-    """Shows what becomes of a service and its models."""
-
-    def listening(self, address: str, models: Sequence[str]) -> None:
-        """The service listens."""
-        ...
 
 
 @contextmanager
@@ -176,6 +160,12 @@ class BarView(LoadBars):
             return
         self._told[status.id] = line
         self._console.print(line, style=_STYLES.get(status.state, ""), markup=False)
+
+
+StatusView: TypeAlias = NoView | LoadBars
+"""Shows what becomes of models."""
+ServeView: TypeAlias = PlainView | BarView
+"""Shows what becomes of a service and its models."""
 
 
 def listening_line(address: str, models: Sequence[str]) -> str:
