@@ -57,6 +57,22 @@ def read_options(cls: type[_Options], mapping: Mapping[str, Any], where: str) ->
     return cls(**values)
 
 
+def as_table(value: Any, where: str) -> Mapping[str, Any]:
+    """The value, which must be a table.
+
+    Raises:
+        SettingsError: It is something else.
+    """
+    if not isinstance(value, dict):
+        raise SettingsError(f"{where}: must be a table, not {value!r}")
+    return value
+
+
+def field_names(cls: type) -> tuple[str, ...]:
+    """Names of a dataclass's fields."""
+    return tuple(f.name for f in dataclasses.fields(cls))
+
+
 def refuse_unknown(mapping: Mapping[str, Any], known: Collection[str], where: str) -> None:
     """Checks that every name of a table is known.
 

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from quorate.errors import InvalidRequest, NotFound, SettingsError
-from quorate.options import as_float, option, read_options, refuse_unknown
+from quorate.options import as_float, as_table, field_names, option, read_options, refuse_unknown
 from quorate.request import (
     Alignment,
     BeamOptions,
@@ -29,7 +29,6 @@ from quorate.routing.resolve import (
     MAX_WIDTH,
     share_weights,
 )
-from quorate.settings.tables import as_table, field_names
 
 _CHOICES = ("members", "rule", "alignment", "weighting", "on_failure")
 _Choice = TypeVar("_Choice", bound=Enum)

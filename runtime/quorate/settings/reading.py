@@ -15,13 +15,12 @@ from quorate.dispatch.settings import DispatchSettings
 from quorate.errors import NotFound, SettingsError
 from quorate.ledger.settings import LEDGER_OFF, BudgetSettings, LedgerSettings
 from quorate.metering.settings import EnergySettings
-from quorate.options import read_options, refuse_unknown
+from quorate.options import as_table, field_names, read_options, refuse_unknown
 from quorate.remotes.settings import RemoteSettings
 from quorate.request import NamedPlan
 from quorate.routing.settings import RoutingSettings
-from quorate.settings.models import ModelSettings, read_models
+from quorate.settings.models import ModelSettings, located, read_models
 from quorate.settings.profiles import read_profile
-from quorate.settings.tables import as_table, field_names, located
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,14 +34,10 @@ from quorate.request import (
 )
 from quorate.v1 import inference_pb2, plan_pb2
 
-RULES = by_number(
-    CombinationRule, "COMBINATION_RULE", plan_pb2.CombinationRule, CombinationRule.LINEAR
-)
-ALIGNMENTS = by_number(Alignment, "ALIGNMENT", plan_pb2.Alignment, Alignment.AUTO)
-WEIGHTINGS = by_number(Weighting, "WEIGHTING", plan_pb2.Weighting, Weighting.AUTO)
-FAILURE_POLICIES = by_number(
-    FailurePolicy, "FAILURE_POLICY", plan_pb2.FailurePolicy, FailurePolicy.AUTO
-)
+RULES = by_number(CombinationRule, plan_pb2.CombinationRule, CombinationRule.LINEAR)
+ALIGNMENTS = by_number(Alignment, plan_pb2.Alignment, Alignment.AUTO)
+WEIGHTINGS = by_number(Weighting, plan_pb2.Weighting, Weighting.AUTO)
+FAILURE_POLICIES = by_number(FailurePolicy, plan_pb2.FailurePolicy, FailurePolicy.AUTO)
 
 _Value = TypeVar("_Value")
 
