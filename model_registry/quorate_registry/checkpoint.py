@@ -61,13 +61,10 @@ class CheckpointFacts:
         return self.config.context_length
 
     def memory_estimate(self, context_tokens: int) -> int | None:
-        """Bytes of weights and KV cache with room for `context_tokens` tokens.
+        """Bytes of weights and KV cache with room for so many tokens, of all sessions together.
 
         Both are upper bounds: an engine may narrow float32 weights, and sliding windows need less.
         What the engine itself takes comes on top. None where the KV cache is not known.
-
-        Args:
-            context_tokens: tokens of all sessions together.
         """
         if self.config.kv_bytes_per_token is None:
             return None

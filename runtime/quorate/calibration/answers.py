@@ -85,8 +85,7 @@ class Answer:
 class AnswerFile:
     """One JSON line for each answer; a line that was cut off at the end is dropped.
 
-    Args:
-        path: The file; made, with its folder, where there is none.
+    The file is made, with its folder, where there is none.
     """
 
     def __init__(self, path: Path) -> None:

@@ -82,11 +82,9 @@ def _with_models(settings: Settings, models: Sequence[str]) -> Settings:
 
 
 def asked_service(names: Sequence[str], target: Target) -> AbstractAsyncContextManager[Client]:
-    """The service that a command was told to ask, or one of its own.
+    """The service that a command was told to ask, or one of its own with the members named.
 
-    Args:
-        names: Members as they were named; without any a service of its own has the demo models.
-        target: A server, or none for a service of its own.
+    Without any names that has the demo models.
 
     Raises:
         SettingsError: No address, a token that cannot be sent there, or models that cannot be
