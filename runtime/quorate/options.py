@@ -44,7 +44,7 @@ def option(
 def read_options(cls: type[_Options], mapping: Mapping[str, Any], where: str) -> _Options:
     """Reads a dataclass whose fields all have defaults; what is not named keeps its own.
 
-    ``where`` the mapping stands, such as ``server``, is told in messages.
+    Messages name ``where`` the mapping stands, such as ``server``.
 
     Raises:
         SettingsError: An unknown name, a wrong type or a value out of range.

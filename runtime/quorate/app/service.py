@@ -54,7 +54,7 @@ async def running(
 ) -> AsyncIterator[Service]:
     """Runs the service for as long as the context lasts; models load in the background.
 
-    Without a registry it is the user's, without a machine for the energy meter this one.
+    Without a registry it is the user's; ``machine`` is as the energy meter sees it, else this one.
 
     Raises:
         SettingsError: The address cannot be listened on, the ledger cannot be opened, a secret

@@ -94,7 +94,7 @@ class AnswerFile:
         self._file: IO[bytes] | None = None
 
     def open(self, *, restart: bool) -> Self:
-        """Opens it for more answers; to restart throws those away that it has.
+        """Opens it for more answers; ``restart`` throws away those that it has.
 
         Raises:
             SettingsError: It cannot be read or written, or is something else.

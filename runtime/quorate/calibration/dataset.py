@@ -34,7 +34,7 @@ class Dataset:
 
 
 def read_dataset(path: Path, task_field: str) -> Dataset:
-    """Reads and checks all lines; empty lines are passed over. ``task_field`` has a line's tag.
+    """Reads and checks all lines; empty lines are passed over. A line's tag is in ``task_field``.
 
     Raises:
         SettingsError: It cannot be read, has no line, or a line is wrong; names file and line.

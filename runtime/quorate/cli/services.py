@@ -82,9 +82,9 @@ def _with_models(settings: Settings, models: Sequence[str]) -> Settings:
 
 
 def asked_service(names: Sequence[str], target: Target) -> AbstractAsyncContextManager[Client]:
-    """The service that a command was told to ask, or one of its own with the members named.
+    """The service that a command was told to ask, or one of its own.
 
-    Without any names that has the demo models.
+    That has the members as they were named, or without any names the demo models.
 
     Raises:
         SettingsError: No address, a token that cannot be sent there, or models that cannot be

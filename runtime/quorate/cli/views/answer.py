@@ -49,7 +49,7 @@ class JsonAnswer:
 class TextAnswer:
     """The answer alone on standard output; what else there is to say on standard error.
 
-    When the answer has ended, the votes and the mixture's candidates are listed if they shall be.
+    When the answer has ended, ``votes`` lists those, and ``candidates`` those of the mixture.
     """
 
     def __init__(self, writer: Writer, *, votes: bool, candidates: bool) -> None:
@@ -144,7 +144,7 @@ def summary_line(
 ) -> str:
     """Tokens, times, what it cost, who answered and how they were chosen, and the seed.
 
-    So many ``escalations`` are stages of a cascade that gave way.
+    ``escalations`` counts the stages of a cascade that gave way.
     """
     answered = answering(decision, escalations)
     # An answer that was held back until it was known to be kept has no speed of its own.
@@ -162,9 +162,9 @@ def summary_line(
 def timing(
     finished: inference_pb2.Finished, counted: str = "token", *, streamed: bool = True
 ) -> list[str]:
-    """How many tokens, or what else is counted, how fast, and what limit ended them.
+    """How many tokens, or words, there are, how fast they came, and what limit ended them.
 
-    There is a speed only where each token was streamed, that is shown when it came.
+    There is a speed only where each was shown when it came.
     """
     usage = finished.usage
     count = usage.generated_tokens

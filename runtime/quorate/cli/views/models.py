@@ -13,7 +13,6 @@ from typing import Any
 import typer
 
 from quorate.app.registry import engine_of
-from quorate.cli.views.formatting import plain_table
 from quorate.cli.views.progress import Progress, every_percent, pull_progress
 from quorate_registry import (
     CheckpointFacts,
@@ -39,7 +38,10 @@ def print_entries(entries: Sequence[Entry], *, as_json: bool) -> None:
         return
     rows = [_cells(entry) for entry in entries]
     if not sys.stdout.isatty():
-        typer.echo(plain_table([_HEADINGS, *rows], left=range(len(_HEADINGS))))
+        widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
+        for row in (_HEADINGS, *rows):
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            typer.echo("  ".join(cells).rstrip())
         return
     from rich.console import Console
     from rich.table import Table
@@ -107,15 +109,17 @@ def print_facts(facts: GgufFacts | CheckpointFacts, context_tokens: int, *, as_j
 def print_verified(result: VerifyResult, *, as_json: bool) -> None:
     """Prints what a model that passed every check was checked against."""
     if as_json:
-        fields = {
-            "id": result.id,
-            "path": str(result.path),
-            "size_bytes": result.size_bytes,
-            "files": result.files,
-            "sha256": result.sha256,
-            "pinned": result.pinned,
-        }
-        _print_json({**fields, "ok": True})
+        _print_json(
+            {
+                "id": result.id,
+                "path": str(result.path),
+                "size_bytes": result.size_bytes,
+                "files": result.files,
+                "sha256": result.sha256,
+                "pinned": result.pinned,
+                "ok": True,
+            }
+        )
         return
     against = "equals the published sum" if result.pinned else "no published sum to compare with"
     kind = f"{result.size_bytes} bytes, sound GGUF"
