@@ -7,7 +7,6 @@ model into a file or folder on this machine. Only ``quorate.app`` and ``quorate.
 from __future__ import annotations
 
 from quorate_registry.checkpoint import CheckpointFacts
-from quorate_registry.entries import Entry, ModelState, ResolvedModel
 from quorate_registry.errors import (
     BrokenFile,
     ChecksumMismatch,
@@ -31,7 +30,7 @@ from quorate_registry.manifest import (
     PathSource,
     SnapshotSource,
 )
-from quorate_registry.registry import Registry
+from quorate_registry.registry import Entry, ModelState, Registry, ResolvedModel
 from quorate_registry.verify import VerifyResult
 
 __all__ = [

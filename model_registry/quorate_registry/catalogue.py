@@ -21,14 +21,11 @@ SHIPPED_MODELS = Path(__file__).parent / "models"
 def load_catalogue(
     user_folder: Path, engines: Mapping[str, FileKind] | None = None
 ) -> dict[str, Manifest]:
-    """Read every manifest; the user's replace shipped ones of the same id.
+    """Read every manifest by id, in alphabetical order; the user's replace shipped ones.
 
     Args:
         user_folder: folder with further ``*.toml`` manifests; may be absent.
         engines: see `manifest_toml.parse_manifest`.
-
-    Returns:
-        Manifests by id, in alphabetical order.
 
     Raises:
         ManifestError: a manifest is broken, or two of one folder claim the same id.

@@ -61,13 +61,10 @@ class CheckpointFacts:
         return self.config.context_length
 
     def memory_estimate(self, context_tokens: int) -> int | None:
-        """Bytes of weights and KV cache with room for `context_tokens` tokens.
+        """Bytes of weights and KV cache with room for so many tokens, of all sessions together.
 
         Both are upper bounds: an engine may narrow float32 weights, and sliding windows need less.
         What the engine itself takes comes on top. None where the KV cache is not known.
-
-        Args:
-            context_tokens: tokens of all sessions together.
         """
         if self.config.kv_bytes_per_token is None:
             return None
@@ -147,8 +144,14 @@ def folder_bytes(folder: Path) -> int:
 
 def _tensors(folder: Path) -> list[SafeTensor]:
     index = read_index(folder)
-    if index is not None:
-        return _indexed(folder, index)
+    tensors = _indexed(folder, index) if index is not None else _listed(folder)
+    if not tensors:
+        raise BrokenFile(folder, "holds no tensors, so no model")
+    return tensors
+
+
+def _listed(folder: Path) -> list[SafeTensor]:
+    """The tensors of all files, where there is no index."""
     files = sorted(path for path in folder.glob("*.safetensors") if path.is_file())
     if not files:
         raise BrokenFile(folder, "holds no weights as safetensors, the only kind that is read")
@@ -161,7 +164,7 @@ def _tensors(folder: Path) -> list[SafeTensor]:
                 raise BrokenFile(file, f"holds the tensor {tensor.name!r}, as does {other}")
             owners[tensor.name] = file
             tensors.append(tensor)
-    return _any(folder, tensors)
+    return tensors
 
 
 def _indexed(folder: Path, index: Mapping[str, str]) -> list[SafeTensor]:
@@ -179,12 +182,6 @@ def _indexed(folder: Path, index: Mapping[str, str]) -> list[SafeTensor]:
                 reason = f"lacks the tensor {name!r}, which the index puts there"
                 raise BrokenFile(folder / place, reason)
         tensors += held.values()
-    return _any(folder, tensors)
-
-
-def _any(folder: Path, tensors: list[SafeTensor]) -> list[SafeTensor]:
-    if not tensors:
-        raise BrokenFile(folder, "holds no tensors, so no model")
     return tensors
 
 

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from quorate_registry.disk import Disk
 from quorate_registry.errors import ChecksumMismatch, DownloadFailed
 from quorate_registry.file_sets import Checkpoint, FileSet, SingleFile
 from quorate_registry.hashing import SHA1, git_blob_id, sha256_of
@@ -22,21 +21,14 @@ from quorate_registry.manifest import HubSource, RemoteSource
 from quorate_registry.records import RecordedFile
 from quorate_registry.remote_files import RemoteFile, RemoteFiles
 from quorate_registry.store import Store
-from quorate_registry.transfer import FileProgress, Transfer
+from quorate_registry.transfer import Disk, FileProgress, Transfer
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that are on the disk and the bytes of all that is pulled."""
 
 
 class Downloader:
-    """Fetches files and checkpoints from one hub into one store.
-
-    Args:
-        store: where they go.
-        hub: where they come from.
-        disk: asked for free space, and written to.
-        pause: waits for a number of seconds between two attempts.
-    """
+    """Fetches files and checkpoints from one hub into one store, as `Transfer` does."""
 
     def __init__(
         self, store: Store, hub: Hub, disk: Disk, pause: Callable[[float], None] = time.sleep
@@ -48,10 +40,7 @@ class Downloader:
     def fetch(self, model_id: str, source: RemoteSource, on_progress: Progress) -> Path:
         """Fetch a file or checkpoint unless it is there already; two processes fetch it once.
 
-        Args:
-            model_id: id of the model.
-            source: where it comes from.
-            on_progress: called with bytes of all files; what it is told never shrinks.
+        `on_progress` is called with bytes of all files; what it is told never shrinks.
 
         Raises:
             DownloadFailed: the hub did not give a file, or the repository is no checkpoint.
@@ -116,11 +105,9 @@ def _require_sum(path: Path, repo: str, file: RemoteFile) -> str:
 
 
 class _PullProgress:
-    """The bytes of all files of a pull together.
+    """The bytes of all files of a pull together; what is there of them counts from the start.
 
-    Args:
-        files: the files; what is there of them counts from the start.
-        observer: told of the sum; it never shrinks, though a file may begin anew.
+    The sum that the observer is told never shrinks, though a file may begin anew.
     """
 
     def __init__(self, files: FileSet, observer: Progress) -> None:

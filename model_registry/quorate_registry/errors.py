@@ -49,12 +49,10 @@ class UnknownModel(RegistryError):
     """No manifest has this id.
 
     Attributes:
-        name: what was asked for.
         nearest: known ids that look like it, best first.
     """
 
     def __init__(self, name: str, nearest: Sequence[str], hint: str = "") -> None:
-        self.name = name
         self.nearest = tuple(nearest)
         if self.nearest:
             advice = f"did you mean {', '.join(self.nearest)}?"
@@ -64,14 +62,9 @@ class UnknownModel(RegistryError):
 
 
 class ModelNotPresent(RegistryError):
-    """The file of a model is not on this machine.
-
-    Attributes:
-        name: registry id or path.
-    """
+    """The file of a model, named by registry id or path, is not on this machine."""
 
     def __init__(self, name: str, reason: str) -> None:
-        self.name = name
         super().__init__(f"model '{name}' {reason}")
 
 
@@ -79,7 +72,6 @@ class NotRemovable(RegistryError):
     """The file of a model was not put there by the registry, so it is not deleted either."""
 
     def __init__(self, name: str, reason: str) -> None:
-        self.name = name
         super().__init__(f"model '{name}' cannot be removed: {reason}")
 
 
@@ -100,30 +92,24 @@ class BrokenFile(RegistryError):
 class ChecksumMismatch(RegistryError):
     """The bytes are not the published ones.
 
-    Attributes:
+    Args:
         what: the file, or the address it was offered at.
         expected: the published sum, hexadecimal.
         actual: that of the bytes that are there, hexadecimal.
+        advice: what to do.
+        sum_name: what kind of sum it is.
     """
 
     def __init__(
         self, what: str, expected: str, actual: str, advice: str, *, sum_name: str = "SHA-256"
     ) -> None:
-        self.what = what
-        self.expected = expected
-        self.actual = actual
         super().__init__(f"{what}: {sum_name} is {actual}, expected {expected}: {advice}")
 
 
 class StoreUnusable(RegistryError):
-    """The folder in which the registry keeps models cannot be read or written.
-
-    Attributes:
-        path: the folder or file.
-    """
+    """The folder in which the registry keeps models, or a file in it, cannot be used."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        self.path = path
         super().__init__(
             f"cannot keep models in {path}: {reason}; set QUORATE_HOME to a writable folder"
         )
@@ -133,13 +119,11 @@ class NotEnoughSpace(RegistryError):
     """The disk is too full for a download.
 
     Attributes:
-        directory: where the file was to go.
         needed_bytes: what the rest of the download needs, margin included.
         free_bytes: what the disk has.
     """
 
     def __init__(self, directory: Path, needed_bytes: int, free_bytes: int) -> None:
-        self.directory = directory
         self.needed_bytes = needed_bytes
         self.free_bytes = free_bytes
         super().__init__(
@@ -150,18 +134,9 @@ class NotEnoughSpace(RegistryError):
 
 
 class DownloadFailed(RegistryError):
-    """The hub did not give the file.
-
-    Attributes:
-        repo: repository on the hub.
-        file: path inside the repository, empty where the whole of it is meant.
-        reason: what happened and what to do.
-    """
+    """The hub did not give a file of a repository, or the whole of it where the file is ""."""
 
     def __init__(self, repo: str, file: str, reason: str) -> None:
-        self.repo = repo
-        self.file = file
-        self.reason = reason
         what = f"{repo}/{file}" if file else repo
         super().__init__(f"cannot download {what}: {reason}")
 

@@ -63,7 +63,7 @@ class GgufFacts:
     def memory_estimate(self, context_tokens: int) -> int:
         """Bytes one process needs to run this model with room for `context_tokens` tokens.
 
-        The sum of
+        Those are the tokens of all sessions together. The sum of
 
         - the weights, ``tensor_bytes``, all of them resident;
         - the KV cache, ``context_tokens * kv_bytes_per_token``, where the latter is
@@ -72,9 +72,6 @@ class GgufFacts:
         - the compute buffer of one prefill batch in float32,
           512 * (vocabulary + 4 * embedding width) * 4 bytes;
         - 48 MiB for the process itself.
-
-        Args:
-            context_tokens: tokens of all sessions together.
         """
         kv_cache = max(context_tokens, 0) * self.kv_bytes_per_token
         row = self.vocabulary_size + 4 * self.embedding_length

@@ -151,17 +151,13 @@ class Hub:
     @contextmanager
     def _translated(self, source: RemoteSource, file: str) -> Iterator[None]:
         import httpx2
-        from huggingface_hub.errors import (
-            HfHubHTTPError,
-            HFValidationError,
-            OfflineModeIsEnabled,
-        )
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
         repo = source.repo
         try:
             yield
         except OfflineModeIsEnabled as error:
-            raise _offline(repo, file) from error
+            raise offline_error(source, file) from error
         except HfHubHTTPError as error:
             raise self._http_failure(source, file, error) from error
         except HFValidationError as error:
@@ -219,13 +215,9 @@ def _client_constants() -> ModuleType:
     return constants
 
 
-def offline_error(source: RemoteSource) -> Offline:
+def offline_error(source: RemoteSource, file: str = "") -> Offline:
     """The error for what would have to be fetched while the network is switched off."""
-    return _offline(source.repo, source.file if isinstance(source, HubSource) else "")
-
-
-def _offline(repo: str, file: str) -> Offline:
     reason = (
         "offline, and not pulled before; unset HF_HUB_OFFLINE or drop --offline, then pull again"
     )
-    return Offline(repo, file, reason)
+    return Offline(source.repo, source.file if isinstance(source, HubSource) else file, reason)

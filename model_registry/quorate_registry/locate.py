@@ -45,9 +45,7 @@ def path_of(manifest: Manifest, store: Store) -> Path:
 def kind_of(manifest: Manifest | None, path: Path | None) -> FileKind:
     """What the files of a model are; a single one where nothing says otherwise.
 
-    Args:
-        manifest: None for a path.
-        path: its file or folder; None where it is not on this machine.
+    Named by a path, it has no manifest; what is not on this machine has no path.
     """
     snapshot = manifest is not None and isinstance(manifest.source, SnapshotSource)
     folder = path is not None and path.is_dir()

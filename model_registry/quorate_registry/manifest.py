@@ -59,11 +59,7 @@ class SnapshotSource:
 
 @dataclass(frozen=True)
 class PathSource:
-    """A GGUF file or a checkpoint folder that is already on this machine.
-
-    Attributes:
-        path: absolute path.
-    """
+    """A GGUF file or a checkpoint folder that is already on this machine, by absolute path."""
 
     path: Path
 

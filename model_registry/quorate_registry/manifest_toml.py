@@ -29,11 +29,7 @@ _TYPE_NAMES = {str: "a string", int: "a whole number", list: "a list of strings"
 
 
 def load_manifest(path: Path, engines: Mapping[str, FileKind] | None = None) -> Manifest:
-    """Read one manifest file.
-
-    Args:
-        path: the file.
-        engines: see `parse_manifest`.
+    """Read one manifest file; `engines` are as for `parse_manifest`.
 
     Raises:
         ManifestError: the file cannot be read, is not TOML, or breaks a rule; names the key.
@@ -65,9 +61,7 @@ def parse_manifest(
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ManifestError(origin, "", f"is not TOML: {error}") from error
     table = _Table(document, origin, "")
-    table.refuse_unknown(
-        ("id", "description", "licence", "engine", "context", "tags", "source"),
-    )
+    table.refuse_unknown(("id", "description", "licence", "engine", "context", "tags", "source"))
     source = _source(_Table(table.required("source", dict), origin, "source."))
     return Manifest(
         id=table.matching("id", ID_PATTERN, "lower-case letters, digits and '._-'"),
@@ -85,9 +79,7 @@ def _engine(table: _Table, source: Source, engines: Mapping[str, FileKind] | Non
         return str(table.required("engine", str))
     engine = table.one_of("engine", tuple(engines), "")
     if engines[engine] is FileKind.GGUF and isinstance(source, SnapshotSource):
-        fitting = " or ".join(
-            repr(name) for name, kind in engines.items() if kind is not FileKind.GGUF
-        )
+        fitting = " or ".join(repr(n) for n, kind in engines.items() if kind is not FileKind.GGUF)
         reason = f"{engine!r} runs single GGUF files; a snapshot needs {fitting}"
         raise table.error("engine", f"{reason}, or kind = 'hub' and one file")
     return engine
@@ -179,7 +171,7 @@ def _source(table: _Table) -> Source:
 
 def _hub_source(table: _Table) -> HubSource:
     table.refuse_unknown(
-        ("kind", "repo", "file", "revision", "sha256", "size_bytes", "approximate_bytes"),
+        ("kind", "repo", "file", "revision", "sha256", "size_bytes", "approximate_bytes")
     )
     return HubSource(
         repo=table.matching("repo", _REPO_PATTERN, "owner/name"),

@@ -5,34 +5,74 @@ from __future__ import annotations
 import builtins
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
 from quorate_registry.catalogue import load_catalogue, nearest_ids
 from quorate_registry.checkpoint import CheckpointFacts, folder_bytes, read_checkpoint
 from quorate_registry.checkpoint_config import CONFIG_NAME
-from quorate_registry.disk import Disk
 from quorate_registry.download import Downloader, Progress
-from quorate_registry.entries import Entry, ModelState, ResolvedModel
-from quorate_registry.errors import (
-    BrokenFile,
-    ModelNotPresent,
-    NotRemovable,
-    UnknownModel,
-)
+from quorate_registry.errors import BrokenFile, ModelNotPresent, NotRemovable, UnknownModel
 from quorate_registry.gguf import GgufFacts, read_facts
 from quorate_registry.hub import Hub, is_offline, offline_error
 from quorate_registry.locate import kind_of, locate, path_of
-from quorate_registry.manifest import (
-    FileKind,
-    HubSource,
-    Manifest,
-    PackageSource,
-    RemoteSource,
-)
+from quorate_registry.manifest import FileKind, HubSource, Manifest, PackageSource, RemoteSource
 from quorate_registry.manifest_toml import ID_PATTERN
 from quorate_registry.store import Store, default_home
+from quorate_registry.transfer import Disk
 from quorate_registry.verify import VerifyResult, verify, verify_path
+
+
+class ModelState(StrEnum):
+    """Whether the files of a model are on this machine, and whence."""
+
+    PULLED = "pulled"
+    """Downloaded by the registry."""
+    AVAILABLE = "available"
+    """Can be pulled from the hub."""
+    INSTALLED = "installed"
+    """Part of an installed Python package, or at the path its manifest names."""
+    MISSING = "missing"
+    """Its package is not installed, or its path is empty."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A known model and its state on this machine.
+
+    Attributes:
+        manifest: what is known about it.
+        state: see `ModelState`.
+        path: its file or checkpoint folder; None where it is not on this machine.
+        size_bytes: size of that file, or of all files in that folder; None where nobody has
+            published it.
+        kind: what its files are.
+    """
+
+    manifest: Manifest
+    state: ModelState
+    path: Path | None
+    size_bytes: int | None
+    kind: FileKind
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """A name turned into a file or folder.
+
+    Attributes:
+        id: registry id, or the lower-case stem of a path.
+        path: a GGUF file or a checkpoint folder that exists.
+        manifest: None for a path.
+        kind: what the path is.
+    """
+
+    id: str
+    path: Path
+    manifest: Manifest | None
+    kind: FileKind
 
 
 def _no_progress(done_bytes: int, total_bytes: int) -> None:
@@ -97,9 +137,11 @@ class Registry:
         """
         if not is_path(name_or_path):
             manifest = self._manifest(name_or_path)
-            path = path_of(manifest, self._store)
-            return ResolvedModel(manifest.id, path, manifest, kind_of(manifest, path))
-        path = _existing(name_or_path)
+            located = path_of(manifest, self._store)
+            return ResolvedModel(manifest.id, located, manifest, kind_of(manifest, located))
+        path = _expanded(name_or_path)
+        if path is None:
+            raise ModelNotPresent(name_or_path, "does not exist; check the path")
         kind = kind_of(None, path)
         if kind is not FileKind.CHECKPOINT:
             return ResolvedModel(path.stem.lower(), path, None, kind)
@@ -215,13 +257,6 @@ class Registry:
 def is_path(name: str) -> bool:
     """Whether a model name is a path rather than a registry id."""
     return "/" in name or name.endswith(".gguf")
-
-
-def _existing(name: str) -> Path:
-    path = _expanded(name)
-    if path is None:
-        raise ModelNotPresent(name, "does not exist; check the path")
-    return path
 
 
 def _expanded(name: str) -> Path | None:

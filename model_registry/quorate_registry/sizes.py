@@ -6,11 +6,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def human_size(size_bytes: int) -> str:
-    """Render a byte count with three significant digits, for example ``98.4 MB``.
-
-    Args:
-        size_bytes: number of bytes, not negative.
-    """
+    """Render a byte count, not negative, with three significant digits, such as ``98.4 MB``."""
     value = float(size_bytes)
     for unit in _UNITS[:-1]:
         if value < 999.5:

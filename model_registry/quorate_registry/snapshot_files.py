@@ -8,13 +8,7 @@ from quorate_registry.checkpoint_config import CONFIG_NAME
 from quorate_registry.errors import DownloadFailed
 from quorate_registry.manifest import SnapshotSource
 from quorate_registry.remote_files import RemoteFile, RemoteFiles
-from quorate_registry.repository_paths import (
-    DEFAULT_PATTERNS,
-    clash,
-    is_fetched,
-    is_sound,
-    matches,
-)
+from quorate_registry.repository_paths import DEFAULT_PATTERNS, clash, is_fetched, is_sound, matches
 
 MAX_FILES = 4096
 

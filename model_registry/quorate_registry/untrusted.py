@@ -29,11 +29,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_object(path: Path, max_bytes: int) -> dict[str, Any]:
-    """Read the object that a JSON file holds.
-
-    Args:
-        path: the file.
-        max_bytes: a longer file is refused before anything of it is parsed.
+    """Read the object that a JSON file holds; a longer one is refused before it is parsed.
 
     Raises:
         BrokenFile: the file cannot be read, is too long, or holds no JSON object.

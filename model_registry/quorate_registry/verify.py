@@ -12,8 +12,8 @@ from quorate_registry.errors import BrokenFile, ChecksumMismatch
 from quorate_registry.gguf import GgufFacts, read_facts
 from quorate_registry.hashing import sha256_of
 from quorate_registry.locate import path_of
-from quorate_registry.manifest import HubSource, Manifest, PackageSource, RemoteSource, Source
-from quorate_registry.records import PullRecord, Record, SnapshotRecord
+from quorate_registry.manifest import HubSource, Manifest, PackageSource, RemoteSource
+from quorate_registry.records import PullRecord, SnapshotRecord
 from quorate_registry.store import Store
 
 _SHOWN = 3
@@ -44,12 +44,6 @@ class VerifyResult:
     files: int = 1
 
 
-@dataclass(frozen=True)
-class _Expected:
-    size_bytes: int | None
-    sha256: str | None
-
-
 def verify(manifest: Manifest, store: Store) -> VerifyResult:
     """Check the file or checkpoint of a manifest.
 
@@ -65,7 +59,10 @@ def verify(manifest: Manifest, store: Store) -> VerifyResult:
     if path.is_dir():
         snapshot = record if isinstance(record, SnapshotRecord) else None
         return _check_folder(manifest.id, path, snapshot)
-    return _check(manifest.id, path, _expected(source, record))
+    if isinstance(record, PullRecord):
+        return _check(manifest.id, path, record.size_bytes, record.sha256)
+    published = source.sha256 if isinstance(source, HubSource | PackageSource) else None
+    return _check(manifest.id, path, None, published)
 
 
 def verify_path(name: str, path: Path) -> VerifyResult:
@@ -76,31 +73,24 @@ def verify_path(name: str, path: Path) -> VerifyResult:
     """
     if path.is_dir():
         return _check_folder(name, path, None)
-    return _check(name, path, _Expected(None, None))
+    return _check(name, path, None, None)
 
 
-def _expected(source: Source, record: Record | None) -> _Expected:
-    if isinstance(record, PullRecord):
-        return _Expected(record.size_bytes, record.sha256)
-    published = source.sha256 if isinstance(source, HubSource | PackageSource) else None
-    return _Expected(None, published)
-
-
-def _check(name: str, path: Path, expected: _Expected) -> VerifyResult:
+def _check(name: str, path: Path, pulled_bytes: int | None, published: str | None) -> VerifyResult:
     facts = read_facts(path)
-    if expected.size_bytes not in (None, facts.file_bytes):
-        reason = f"has {facts.file_bytes} bytes, {expected.size_bytes} were pulled"
+    if pulled_bytes not in (None, facts.file_bytes):
+        reason = f"has {facts.file_bytes} bytes, {pulled_bytes} were pulled"
         raise BrokenFile(path, f"{reason}; {_AGAIN}")
     sha256 = _sha256(path)
-    if expected.sha256 not in (None, sha256):
+    if published not in (None, sha256):
         advice = "the file was changed or damaged; remove it and get it again"
-        raise ChecksumMismatch(str(path), str(expected.sha256), sha256, advice)
+        raise ChecksumMismatch(str(path), str(published), sha256, advice)
     return VerifyResult(
         id=name,
         path=path,
         size_bytes=facts.file_bytes,
         sha256=sha256,
-        pinned=expected.sha256 is not None,
+        pinned=published is not None,
         facts=facts,
     )
 

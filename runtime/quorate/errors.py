@@ -86,8 +86,6 @@ class NotFound(QuorateError):
         else:
             hint = f"no {kind} is configured"
         super().__init__(f"no {kind} named {name!r}; {hint}", kind=kind, name=name)
-        self.kind = kind
-        self.name = name
         self.nearest = tuple(near)
 
 

@@ -42,12 +42,9 @@ def option(
 
 
 def read_options(cls: type[_Options], mapping: Mapping[str, Any], where: str) -> _Options:
-    """Reads an options class from a mapping; what is not named keeps its default.
+    """Reads a dataclass whose fields all have defaults; what is not named keeps its own.
 
-    Args:
-        cls: A dataclass whose fields all have defaults.
-        mapping: Names and values.
-        where: Where they stand, for messages, such as ``server``.
+    Messages name ``where`` the mapping stands, such as ``server``.
 
     Raises:
         SettingsError: An unknown name, a wrong type or a value out of range.
@@ -58,6 +55,22 @@ def read_options(cls: type[_Options], mapping: Mapping[str, Any], where: str) ->
         name: _checked(f"{where}.{name}", value, known[name]) for name, value in mapping.items()
     }
     return cls(**values)
+
+
+def as_table(value: Any, where: str) -> Mapping[str, Any]:
+    """The value, which must be a table.
+
+    Raises:
+        SettingsError: It is something else.
+    """
+    if not isinstance(value, dict):
+        raise SettingsError(f"{where}: must be a table, not {value!r}")
+    return value
+
+
+def field_names(cls: type) -> tuple[str, ...]:
+    """Names of a dataclass's fields."""
+    return tuple(f.name for f in dataclasses.fields(cls))
 
 
 def refuse_unknown(mapping: Mapping[str, Any], known: Collection[str], where: str) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from quorate.calibration.answers import Answer
+from quorate.calibration.answers import Answer, CalibratedPlan
 from quorate.calibration.dataset import Dataset
 from quorate.calibration.grading import Case, Match
-from quorate.calibration.plans import CalibratedPlan
 from quorate.calibration.report import Outcome, Report, evaluate, report_of
 from quorate.request import Alignment, BeamOptions, Plan, WeightedModel, Weighting
 from quorate.routing.confidence import Signals

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from quorate_registry.disk import Disk
 from quorate_registry.download import Downloader, Progress
 from quorate_registry.hub import Hub
 from quorate_registry.manifest import HubSource, RemoteSource
 from quorate_registry.store import Store
+from quorate_registry.transfer import Disk
 
 FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 INDEX = "model.safetensors.index.json"

@@ -50,10 +50,7 @@ async def open_recorder(
     if loaded.note:
         _log.warning("%s", loaded.note)
     meter, notes = open_meter(
-        settings.energy,
-        fleet.process_ids,
-        lambda: work_costs(loaded.costs, fleet),
-        host=machine,
+        settings.energy, fleet.process_ids, lambda: work_costs(loaded.costs, fleet), host=machine
     )
     path = settings.ledger.located(home, Path.cwd())
     ledger = await asyncio.to_thread(
@@ -82,11 +79,7 @@ async def open_recorder(
 
 
 class Identities:
-    """What the models of a plan are, so that what was learned of others is not believed.
-
-    Args:
-        settings: The configuration.
-    """
+    """What the models of a plan are, so that what was learned of others is not believed."""
 
     def __init__(self, settings: Settings) -> None:
         # Cores are divided among all that is loaded, so that its number is a part of each.

@@ -90,7 +90,8 @@ def _cached(source: Path, folder: Path, on_note: Callable[[str], None]) -> Path:
             if target.is_file():
                 return target
             on_note(f"making {REQUANTIZED_MODEL} from {ORIGINAL_MODEL}, once …")
-            requantize(source, target, _TYPE, _ignore)
+            # llama.cpp's last line comes back in the error where it fails.
+            requantize(source, target, _TYPE, lambda line: None)
             for stale in folder.glob(f"{REQUANTIZED_MODEL}.*.gguf"):
                 if stale != target:
                     stale.unlink()
@@ -108,7 +109,3 @@ def _locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _ignore(line: str) -> None:
-    """Takes llama.cpp's lines; the last one comes back in the error where it fails."""

@@ -19,9 +19,7 @@ _log = logging.getLogger(__name__)
 class KnowledgeKeeper:
     """Reads the calibration at start, and again whenever its file has changed.
 
-    Args:
-        settings: The configuration.
-        home: Where the file is, unless the configuration says otherwise.
+    The file is in the home folder, unless the configuration says otherwise.
     """
 
     def __init__(self, settings: Settings, home: Path) -> None:

@@ -31,10 +31,7 @@ _log = logging.getLogger(__name__)
 class Prober:
     """Probes each model once it is ready: two lengths of prompts by two lengths of answers.
 
-    Args:
-        fleet: The models.
-        dispatcher: Runs the probes, which stand in the ledger as such.
-        idle_seconds: How long nothing may have run before a probe.
+    A probe begins when nothing has run for ``idle_seconds``, and stands in the ledger as such.
     """
 
     def __init__(

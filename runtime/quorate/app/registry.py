@@ -9,11 +9,7 @@ from quorate_registry import Entry, FileKind, Registry
 
 
 def open_registry(home: Path | None = None) -> Registry:
-    """The registry of models, whose manifests may name the engines that there are.
-
-    Args:
-        home: Its folder; None is the user's.
-    """
+    """The registry of models in this folder, or the user's; manifests may name known engines."""
     kinds = {name: FileKind(one.files) for name, one in engines().items() if one.files}
     return Registry(home, engines=kinds)
 

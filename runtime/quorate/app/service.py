@@ -54,10 +54,7 @@ async def running(
 ) -> AsyncIterator[Service]:
     """Runs the service for as long as the context lasts; models load in the background.
 
-    Args:
-        settings: The configuration.
-        registry: Finds models; None is the user's.
-        machine: As the energy meter sees it; None is this one.
+    Without a registry it is the user's; ``machine`` is as the energy meter sees it, else this one.
 
     Raises:
         SettingsError: The address cannot be listened on, the ledger cannot be opened, a secret
@@ -68,7 +65,7 @@ async def running(
     keys = KeyRing(settings.keys)
     sources = Sources(registry)
     settings = replace(settings, models=sources.settled(settings.models))
-    fleet = Fleet(_Starter(settings.models).start, available_cores(), sources.find)
+    fleet = Fleet(_starter(settings.models), available_cores(), sources.find)
     for model in settings.models:
         fleet.add(sources.configured(model))
     async with AsyncExitStack() as stack:
@@ -124,9 +121,7 @@ async def _background(work: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterato
 async def serve(settings: Settings, on_ready: Callable[[Service], None]) -> None:
     """Serves until SIGTERM or SIGINT, then drains; a second signal ends it at once.
 
-    Args:
-        settings: The configuration.
-        on_ready: Called once the address is listened on.
+    ``on_ready`` is called once the address is listened on.
 
     Raises:
         SettingsError: The address cannot be listened on.
@@ -160,24 +155,26 @@ class _Signals:
         (self.second if self.first.is_set() else self.first).set()
 
 
-class _Starter:
-    """Starts a model in a worker process of its own, within the limits configured for it."""
+def _starter(
+    models: Sequence[ModelSettings],
+) -> Callable[[EngineSpec, Sequence[int]], HostedEngine]:
+    """What starts a model in a worker process of its own, within the limits configured for it."""
+    limits = {
+        model.id: WorkerLimits(
+            step_timeout_seconds=model.step_timeout_seconds,
+            load_timeout_seconds=model.load_timeout_seconds,
+            wedged_after_seconds=model.step_timeout_seconds / 4,
+        )
+        for model in models
+    }
 
-    def __init__(self, models: Sequence[ModelSettings]) -> None:
-        self._limits = {
-            model.id: WorkerLimits(
-                step_timeout_seconds=model.step_timeout_seconds,
-                load_timeout_seconds=model.load_timeout_seconds,
-                wedged_after_seconds=model.step_timeout_seconds / 4,
-            )
-            for model in models
-        }
-
-    def start(self, spec: EngineSpec, cores: Sequence[int]) -> HostedEngine:
-        """Returns at once; the engine's ``watch`` tells when it is ready."""
-        engine = HostedEngine(spec, cores, limits=self._limits.get(spec.model))
+    def start(spec: EngineSpec, cores: Sequence[int]) -> HostedEngine:
+        engine = HostedEngine(spec, cores, limits=limits.get(spec.model))
+        # Returns at once; the engine's ``watch`` tells when it is ready.
         engine.start()
         return engine
+
+    return start
 
 
 async def _load(fleet: Fleet, model: str) -> None:

@@ -21,11 +21,7 @@ _MANY = {FileKind.GGUF: "single GGUF files", FileKind.CHECKPOINT: "checkpoint fo
 
 
 class Sources:
-    """Finds models' files.
-
-    Args:
-        registry: Knows the catalogue and downloads.
-    """
+    """Finds models' files, by way of the registry's catalogue and downloads."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry

@@ -111,16 +111,13 @@ def advise_cascade(
 
 
 def suggest_weights(tallies: Mapping[str, Tally]) -> dict[str, float]:
-    """Weights that sum to 1, in proportion to each member's odds of being right.
+    """Weights by model that sum to 1, in proportion to each one's odds of being right alone.
 
     That is a softmax of the log-odds, which are the best weights for a vote of independent members
     on a question with two answers (Nitzan and Paroush, Optimal decision rules in uncertain
     dichotomous choice situations, 1982). Members that vote on tokens are not of that kind, so that
     the result is a place to start from: what it is worth shows when the ensemble with these weights
     is calibrated itself. Half a case is added to both sides, which keeps the odds finite.
-
-    Args:
-        tallies: Of each member alone, by its id.
     """
     odds = {
         model: (counted.right + 0.5) / (counted.cases - counted.right + 0.5)
@@ -131,9 +128,7 @@ def suggest_weights(tallies: Mapping[str, Tally]) -> dict[str, float]:
 
 
 def _lowest(
-    stated: npt.NDArray[np.float64],
-    first: npt.NDArray[np.float64],
-    last: npt.NDArray[np.float64],
+    stated: npt.NDArray[np.float64], first: npt.NDArray[np.float64], last: npt.NDArray[np.float64]
 ) -> float:
     """Lowest threshold that loses no more than allowed; 1, which keeps next to nothing, else.
 

@@ -1,4 +1,4 @@
-"""Answers of a calibration, kept in a file as they come, so that it can be resumed."""
+"""Plans that a calibration asks, and their answers, kept in a file so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,35 @@ from pathlib import Path
 from typing import IO, Self
 
 from quorate.calibration.grading import Case
-from quorate.calibration.plans import CalibratedPlan
 from quorate.errors import SettingsError
+from quorate.request import Plan
 from quorate.routing.confidence import Signals
 
 _FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedPlan:
+    """A plan that a calibration asks.
+
+    Attributes:
+        name: For people.
+        key: Changes with anything that an answer depends on, the question and its limit left out.
+        plan: Its members and how they vote; of a cascade those of its first stage.
+        vote: Key of the vote, see ``forecast.vote_key``; "" for a cascade, which is none.
+        models: Description of each of its models, by id.
+    """
+
+    name: str
+    key: str
+    plan: Plan
+    vote: str
+    models: Mapping[str, str]
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Ids of the models that vote in it."""
+        return tuple(member.model for member in self.plan.members)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +85,7 @@ class Answer:
 class AnswerFile:
     """One JSON line for each answer; a line that was cut off at the end is dropped.
 
-    Args:
-        path: The file; made, with its folder, where there is none.
+    The file is made, with its folder, where there is none.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,10 +94,7 @@ class AnswerFile:
         self._file: IO[bytes] | None = None
 
     def open(self, *, restart: bool) -> Self:
-        """Opens it for more answers.
-
-        Args:
-            restart: Whether the answers that it has are thrown away.
+        """Opens it for more answers; ``restart`` throws away those that it has.
 
         Raises:
             SettingsError: It cannot be read or written, or is something else.

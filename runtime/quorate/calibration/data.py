@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 
 from quorate.costs.saved import Json, Table, count, number, numbers, table, text
 from quorate.routing.confidence import Calibration, ConfidenceTable, Signals
@@ -120,15 +120,11 @@ def _vote_to_json(data: CalibrationData, key: str, source: Source) -> dict[str, 
     curves: dict[str, Json] = {}
     for (vote, task), counted in sorted(data.quality_measured.items()):
         if vote == key:
-            tallies[task] = {"right": counted.right, "cases": counted.cases}
+            tallies[task] = asdict(counted)
     for (vote, task), curve in sorted(data.confidences.calibrations.items()):
         if vote == key:
-            curves[task] = {
-                "weights": list(curve.weights),
-                "bias": curve.bias,
-                "cases": curve.cases,
-            }
-    return {"source": _source_to_json(source), "tallies": tallies, "calibrations": curves}
+            curves[task] = {**asdict(curve), "weights": list(curve.weights)}
+    return {"source": asdict(source), "tallies": tallies, "calibrations": curves}
 
 
 def _classifier_to_json(data: CalibrationData) -> Json:
@@ -136,22 +132,12 @@ def _classifier_to_json(data: CalibrationData) -> Json:
     if classifier is None or source is None:
         return None
     return {
-        "source": _source_to_json(source),
+        "source": asdict(source),
         "priors": list(classifier.priors),
         "tasks": {
             task: list(scores)
             for task, scores in zip(classifier.tasks, classifier.scores, strict=True)
         },
-    }
-
-
-def _source_to_json(source: Source) -> dict[str, Json]:
-    return {
-        "dataset": source.dataset,
-        "sha256": source.sha256,
-        "date": source.date,
-        "cases": source.cases,
-        "models": dict(source.models),
     }
 
 

@@ -34,11 +34,7 @@ class Dataset:
 
 
 def read_dataset(path: Path, task_field: str) -> Dataset:
-    """Reads and checks all lines; empty lines are passed over.
-
-    Args:
-        path: The file.
-        task_field: Field of a line that has its tag.
+    """Reads and checks all lines; empty lines are passed over. A line's tag is in ``task_field``.
 
     Raises:
         SettingsError: It cannot be read, has no line, or a line is wrong; names file and line.

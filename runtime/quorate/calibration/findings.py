@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +36,8 @@ def findings(report: Report, dataset: Dataset, cases: Sequence[Case], date: str)
             continue
         _forget(vote, tallies)
         _forget(vote, curves)
-        sources[vote] = _source(dataset, len(cases), date, outcome.plan.models)
+        models = outcome.plan.models
+        sources[vote] = Source(dataset.name, dataset.sha256, date, len(cases), models)
         tallies.update({(vote, task): one for task, one in outcome.tallies.items()})
         for task, fitted in outcome.confidences.items():
             if fitted.calibration is not None:
@@ -48,7 +49,7 @@ def findings(report: Report, dataset: Dataset, cases: Sequence[Case], date: str)
     return replace(
         found,
         classifier=train_classifier([one.prompt for one in tagged], [one.task for one in tagged]),
-        classifier_source=_source(dataset, len(tagged), date, {}),
+        classifier_source=Source(dataset.name, dataset.sha256, date, len(tagged)),
     )
 
 
@@ -56,7 +57,3 @@ def _forget(vote: str, known: dict[tuple[str, str], Any]) -> None:
     """Of two plans whose votes go by one key the later one counts."""
     for key in [key for key in known if key[0] == vote]:
         del known[key]
-
-
-def _source(dataset: Dataset, cases: int, date: str, models: Mapping[str, str]) -> Source:
-    return Source(dataset.name, dataset.sha256, date, cases, models)

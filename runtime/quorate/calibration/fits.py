@@ -75,9 +75,10 @@ class FittedConfidence:
 
 def tally(answers: Sequence[LabelledAnswer]) -> dict[str, Tally]:
     """Right answers and cases of one vote by task; "" is all of them."""
-    tallies = {"": _count(answers)}
-    for task in sorted({answer.task for answer in answers} - {""}):
-        tallies[task] = _count([answer for answer in answers if answer.task == task])
+    tallies: dict[str, Tally] = {}
+    for task in ("", *sorted({answer.task for answer in answers} - {""})):
+        right = [answer.right for answer in answers if not task or answer.task == task]
+        tallies[task] = Tally(float(sum(right)), float(len(right)))
     return tallies
 
 
@@ -96,10 +97,11 @@ def fit_confidence(answers: Sequence[LabelledAnswer]) -> FittedConfidence | None
     told = [answer for answer in answers if answer.signals is not None]
     if not told:
         return None
-    rows = np.array([answer.signals.vector() for answer in told if answer.signals], np.float64)
-    truth = np.array([answer.right for answer in told], np.float64)
+    signals = [answer.signals for answer in told if answer.signals]
+    rows = np.array([one.vector() for one in signals], np.float64)
     right = [answer.right for answer in told]
-    plain = [_uncalibrated(answer) for answer in told]
+    truth = np.array(right, np.float64)
+    plain = [ConfidenceTable().confidence("", "", one) for one in signals]
     before = score_confidences(plain, right)
     best = FittedConfidence(None, "none", tuple(plain), before, before)
     masks = split([answer.group for answer in told])
@@ -152,9 +154,7 @@ def held_out_confidences(
 ) -> dict[str, float]:
     """Confidence of each case by its name, given by a curve that never saw it.
 
-    Args:
-        answers: Of one vote, as they were given to ``fit_tasks``.
-        fitted: What that returned.
+    ``fitted`` is what ``fit_tasks`` returned for these answers of one vote.
     """
     told = [answer for answer in answers if answer.signals is not None]
     stated: dict[str, float] = {}
@@ -163,14 +163,6 @@ def held_out_confidences(
         for answer, confidence in zip(own, fitted[task].held_out, strict=True):
             stated[answer.case] = confidence
     return stated
-
-
-def _count(answers: Sequence[LabelledAnswer]) -> Tally:
-    return Tally(float(sum(answer.right for answer in answers)), float(len(answers)))
-
-
-def _uncalibrated(answer: LabelledAnswer) -> float:
-    return ConfidenceTable().confidence("", "", answer.signals or Signals())
 
 
 def _manners(right: Sequence[bool]) -> list[tuple[str, tuple[int, ...]]]:

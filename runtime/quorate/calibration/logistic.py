@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
@@ -15,17 +13,6 @@ _HALVINGS = 20
 _SMALL_STEP = 1e-9
 
 Matrix = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """Mean and standard deviation of each column; 1 where a column never changes."""
-
-    mean: Matrix
-    deviation: Matrix
-
-    def apply(self, rows: Matrix) -> Matrix:
-        return (rows - self.mean) / self.deviation
 
 
 def fit_logistic(rows: Matrix, right: Matrix, columns: tuple[int, ...]) -> Calibration:
@@ -46,19 +33,15 @@ def fit_logistic(rows: Matrix, right: Matrix, columns: tuple[int, ...]) -> Calib
         Weights for every column of ``rows``.
     """
     chosen = rows[:, list(columns)]
-    scale = _scale(chosen)
-    design = np.column_stack([np.ones(len(rows)), scale.apply(chosen)])
+    mean, deviation = chosen.mean(axis=0), chosen.std(axis=0)
+    # A column that never changes keeps its unit.
+    deviation[deviation < 1e-12 * (1.0 + np.abs(mean))] = 1.0
+    design = np.column_stack([np.ones(len(rows)), (chosen - mean) / deviation])
     solved = _newton(design, _smoothed(right))
     weights = np.zeros(rows.shape[1])
-    weights[list(columns)] = solved[1:] / scale.deviation
-    bias = solved[0] - float(np.sum(solved[1:] * scale.mean / scale.deviation))
+    weights[list(columns)] = solved[1:] / deviation
+    bias = solved[0] - float(np.sum(solved[1:] * mean / deviation))
     return Calibration(tuple(map(float, weights)), float(bias), len(rows))
-
-
-def _scale(rows: Matrix) -> _Scale:
-    deviation = rows.std(axis=0)
-    deviation[deviation < 1e-12 * (1.0 + np.abs(rows.mean(axis=0)))] = 1.0
-    return _Scale(rows.mean(axis=0), deviation)
 
 
 def _smoothed(right: Matrix) -> Matrix:

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 
-from quorate.calibration.plans import CalibratedPlan
+from quorate.calibration.answers import CalibratedPlan
 from quorate.calibration.report import Cascade, Weights
 from quorate.request import Plan
 
@@ -15,12 +15,7 @@ CASCADE_PROFILE = "calibrated-cascade"
 
 
 def weights_profile(suggested: Weights, number: int) -> str:
-    """A vote with the suggested weights.
-
-    Args:
-        suggested: The weights.
-        number: Of the suggestion, from 1 on, so that each has a name of its own.
-    """
+    """A vote with the suggested weights; numbered from 1 on, each has a name of its own."""
     name = WEIGHTS_PROFILE if number == 1 else f"{WEIGHTS_PROFILE}-{number}"
     lines = [_members(dict(suggested.weights)), *_manner(suggested.vote.plan)]
     return "\n".join([f"[profiles.{name}]", *lines])

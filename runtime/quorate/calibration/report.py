@@ -6,13 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from quorate.calibration.advice import (
-    CascadeAdvice,
-    CascadeCase,
-    advise_cascade,
-    suggest_weights,
-)
-from quorate.calibration.answers import Answer
+from quorate.calibration.advice import CascadeAdvice, CascadeCase, advise_cascade, suggest_weights
+from quorate.calibration.answers import Answer, CalibratedPlan
 from quorate.calibration.cross_validation import (
     CrossValidation,
     TaggedCase,
@@ -27,7 +22,6 @@ from quorate.calibration.fits import (
 )
 from quorate.calibration.grading import Case, is_right
 from quorate.calibration.intervals import Comparison, compare
-from quorate.calibration.plans import CalibratedPlan
 from quorate.routing.quality import Tally
 
 JOULES = "J"
@@ -150,13 +144,7 @@ class Report:
 
 
 def evaluate(plan: CalibratedPlan, cases: Sequence[Case], answers: Mapping[str, Answer]) -> Outcome:
-    """Grades the answers of one plan and fits its confidence.
-
-    Args:
-        plan: That gave them.
-        cases: The questions.
-        answers: One for each case, by its id.
-    """
+    """Grades the answers of one plan, one for each case by its id, and fits its confidence."""
     labelled = tuple(
         LabelledAnswer(
             case=case.id,

@@ -8,9 +8,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from quorate.calibration.answers import Answer, AnswerFile, answer_key
+from quorate.calibration.answers import Answer, AnswerFile, CalibratedPlan, answer_key
 from quorate.calibration.grading import Case
-from quorate.calibration.plans import CalibratedPlan
 from quorate.cli.messages import energy_tier, plan_of, token_of, total_energy
 from quorate.cli.views.progress import Progress
 from quorate.client import Client, GenerateOptions, PlanOptions, ServiceError

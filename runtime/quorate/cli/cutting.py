@@ -78,12 +78,8 @@ def next_piece(data: bytes, start: int, limits: Limits) -> Piece:
     """The piece that begins at ``start``.
 
     It ends between code points and, where there is one near, before the space of a word. Where
-    not even one code point fits it has one all the same.
-
-    Args:
-        data: The whole text, valid UTF-8.
-        start: A byte between code points, before the end.
-        limits: What fits.
+    not even one code point fits it has one all the same. The whole text is valid UTF-8, and
+    ``start`` lies between code points, before its end.
     """
     most = limits.behind_its_like() if start else limits.alone()
     end = _end(data, start, start + max(0, most))

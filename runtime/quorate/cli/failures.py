@@ -37,11 +37,8 @@ def failure_of(error: Exception) -> Failure:
         return Failure(_line(error), FAILED)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return Failure("quorate: no space is left where the output goes", FAILED)
-    kind = type(error).__name__
-    return Failure(
-        f"{_line(error, kind)}; set QUORATE_DEBUG=1 for the traceback",
-        FAILED,
-    )
+    line = _line(error, type(error).__name__)
+    return Failure(f"{line}; set QUORATE_DEBUG=1 for the traceback", FAILED)
 
 
 def _usage(error: TyperException) -> Failure:

@@ -19,9 +19,7 @@ _CASCADE = "--cascade"
 def parse_member(text: str, option: str = "--model") -> WeightedModel:
     """Reads ``NAME`` or ``NAME:WEIGHT``; what follows the last colon is a weight if it is a number.
 
-    Args:
-        text: What was given.
-        option: The option it was given with, for messages.
+    Messages name the ``option`` that it was given with.
 
     Raises:
         SettingsError: No name, or a weight that is negative or not finite.
@@ -40,11 +38,7 @@ def parse_member(text: str, option: str = "--model") -> WeightedModel:
 
 
 def parse_members(texts: Sequence[str], option: str = "--model") -> tuple[WeightedModel, ...]:
-    """Reads all members of a vote.
-
-    Args:
-        texts: What was given.
-        option: The option it was given with, for messages.
+    """Reads all members of a vote, as ``parse_member`` does.
 
     Raises:
         SettingsError: One is wrong, two are the same, or all weights are 0.
@@ -93,11 +87,6 @@ def parse_stages(texts: Sequence[str]) -> tuple[Stage, ...]:
     return stages
 
 
-def stage_choices(stages: Sequence[Stage]) -> list[StageChoice]:
-    """The stages as the client takes them, each model by the id that a server gives it."""
-    return [_choice(stage) for stage in stages]
-
-
 def name_members(options: PlanOptions, members: Sequence[WeightedModel]) -> None:
     """Adds the members to a plan; one member without details is a plan of its own kind."""
     if not members:
@@ -110,9 +99,9 @@ def name_members(options: PlanOptions, members: Sequence[WeightedModel]) -> None
 
 
 def name_stages(options: PlanOptions, stages: Sequence[Stage]) -> None:
-    """Adds the stages of a cascade to a plan."""
+    """Adds the stages of a cascade to a plan, each model by the id that a server gives it."""
     if stages:
-        options["stages"] = stage_choices(stages)
+        options["stages"] = [_choice(stage) for stage in stages]
 
 
 def _choice(stage: Stage) -> StageChoice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any
 
@@ -28,26 +29,6 @@ _TIERS = {
     inference_pb2.ENERGY_TIER_MEASURED: EnergyTier.MEASURED,
     inference_pb2.ENERGY_TIER_ESTIMATED: EnergyTier.ESTIMATED,
 }
-_UNCHANGED = (
-    "attempt_id",
-    "request_id",
-    "key",
-    "started_at",
-    "finished_at",
-    "policy_version",
-    "plan",
-    "profile",
-    "task",
-    "candidates",
-    "clause",
-    "outcome",
-    "finish_reason",
-    "prompt_tokens",
-    "cached_prompt_tokens",
-    "generated_tokens",
-    "price_version",
-    "prompt_hash",
-)
 
 
 def enum_name(kind: EnumDescriptor, number: int) -> str:
@@ -107,15 +88,11 @@ def token_of(message: inference_pb2.Token) -> Token:
 def charge_of(message: accounting_pb2.Charge) -> Charge:
     """A charge as the ledger keeps it; dollars have come as floats."""
     joules, tier = _energy(message.energy)
-    return Charge(
-        **{name: getattr(message, name) for name in _UNCHANGED},
+    return replace(
+        Charge(**_same_fields(message, Charge)),
         plan_kind=enum_name(plan_pb2.PlanKind.DESCRIPTOR, message.plan_kind),
-        time_to_first_token_ms=_optional(message, "time_to_first_token_ms"),
-        time_per_token_ms=_optional(message, "time_per_token_ms"),
-        duration_ms=_optional(message, "duration_ms"),
         joules=joules,
         tier=tier,
-        idle_joules=_optional(message, "idle_joules"),
         reserved_usd=_usd(_optional(message, "reserved_usd")),
         usd=_usd(_optional(message, "usd")),
         prompt_text=message.prompt_text or None,
@@ -141,24 +118,23 @@ def spend_of(message: accounting_pb2.Spend) -> SpendRow:
 
 def _part(message: accounting_pb2.ModelCharge) -> ModelCharge:
     joules, tier = _energy(message.energy)
-    return ModelCharge(
-        model=message.model,
-        prompt_tokens=message.prompt_tokens,
-        cached_prompt_tokens=message.cached_prompt_tokens,
-        generated_tokens=message.generated_tokens,
-        busy_ms=message.busy_ms,
-        joules=joules,
-        tier=tier,
-        usd=_usd(_optional(message, "usd")),
-    )
+    part = ModelCharge(**_same_fields(message, ModelCharge))
+    return replace(part, joules=joules, tier=tier, usd=_usd(_optional(message, "usd")))
 
 
 def _energy(message: inference_pb2.Energy) -> tuple[float | None, EnergyTier]:
     return _optional(message, "joules"), energy_tier(message.tier)
 
 
+def _same_fields(message: Any, kind: type[Charge | ModelCharge]) -> dict[str, Any]:
+    """The fields of a value that a message has under the same name; None where one is absent."""
+    known = message.DESCRIPTOR.fields_by_name
+    return {one.name: _optional(message, one.name) for one in fields(kind) if one.name in known}
+
+
 def _optional(message: Any, name: str) -> Any:
-    return getattr(message, name) if message.HasField(name) else None
+    has_presence = message.DESCRIPTOR.fields_by_name[name].has_presence
+    return None if has_presence and not message.HasField(name) else getattr(message, name)
 
 
 def _usd(usd: float | None) -> Decimal | None:

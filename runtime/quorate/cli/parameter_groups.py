@@ -15,9 +15,6 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     Each field becomes a parameter of the command line, in the place of the group; a field that is a
     dataclass is a group within the group. Fields are annotated as parameters of Typer are. It has
     no groups of its own (0.29): it reads a command's signature, and so it is shown a flat one.
-
-    Args:
-        command: Its parameters that have a dataclass as their type are the groups.
     """
     hints = get_type_hints(command, include_extras=True)
     parameters = inspect.signature(command).parameters.values()

@@ -142,7 +142,7 @@ class PlanParameters:
         if len(chosen) > 1:
             raise SettingsError(f"{chosen[0]} and {chosen[1]} exclude each other; give one of them")
         details: Mapping[str, object] = {
-            **{_flag(name): value for name, value in asdict(self.vote).items()},
+            **{f"--{name.replace('_', '-')}": value for name, value in asdict(self.vote).items()},
             "--on-failure": None if self.cascade else self.on_failure,
         }
         given = [name for name, value in details.items() if value is not None]
@@ -246,7 +246,3 @@ class RequestParameters:
         """
         shown = {"votes": self.votes, "top_logprobs": self.top_logprobs}
         return cast("GenerateOptions", {**self.plan.options(), **asdict(self.answer), **shown})
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

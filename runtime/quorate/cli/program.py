@@ -18,7 +18,7 @@ from quorate.cli.commands.generate import generate
 from quorate.cli.commands.score import score
 from quorate.cli.commands.serve import serve
 from quorate.cli.commands.spend import spend
-from quorate.cli.failures import FAILED, Failure, failure_of
+from quorate.cli.failures import FAILED, failure_of
 from quorate.cli.streams import abandon_stdout, prepare_streams
 
 app = typer.Typer(
@@ -61,14 +61,7 @@ def _program(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command.
-
-    Args:
-        arguments: The words after ``quorate``.
-
-    Returns:
-        The exit code.
-    """
+    """Runs one command, given the words after ``quorate``, and returns the exit code."""
     prepare_streams()
     command = typer.main.get_command(app)
     try:
@@ -80,10 +73,7 @@ def run(arguments: Sequence[str]) -> int:
     except (TyperException, Exception) as error:
         if os.environ.get("QUORATE_DEBUG"):
             raise
-        return _report(failure_of(error))
+        failure = failure_of(error)
+        print(failure.text, file=sys.stderr, flush=True)
+        return failure.exit_code
     return code if isinstance(code, int) else 0
-
-
-def _report(failure: Failure) -> int:
-    print(failure.text, file=sys.stderr, flush=True)
-    return failure.exit_code

@@ -6,12 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from quorate.cli.inputs import read_prompt
-from quorate.cli.members import (
-    name_members,
-    name_stages,
-    parse_members,
-    parse_stages,
-)
+from quorate.cli.members import name_members, name_stages, parse_members, parse_stages
 from quorate.cli.parameters import RequestParameters
 from quorate.cli.views.answer import AnswerView
 from quorate.client import Client, GenerateOptions
@@ -46,11 +41,7 @@ class Question:
 
 
 def question_of(request: RequestParameters, timeout: float | None) -> Question:
-    """A question from the parameters of a command.
-
-    Args:
-        request: As they were given; the prompt ``-`` reads standard input.
-        timeout: Deadline of the answer in seconds, or None.
+    """A question from the parameters of a command; the deadline is in seconds.
 
     Raises:
         SettingsError: Options that exclude each other, members or stages that cannot be read, or a
@@ -96,10 +87,8 @@ async def request_options(client: Client, question: Question) -> tuple[str | Non
 async def _is_chat(client: Client, members: Sequence[str]) -> bool:
     """Whether every member has a chat template.
 
-    Args:
-        client: Of the server that has them.
-        members: Ids of models; empty means those of a profile, which only the server knows, so
-            that every model that is ready must have one.
+    No ids of members mean those of a profile, which only the server knows: then every model that
+    is ready must have one.
     """
     models = await client.models()
     concerned = [

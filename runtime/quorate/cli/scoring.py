@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from quorate.cli.cutting import Limits, Piece, next_piece
+from quorate.cli.cutting import Limits, next_piece
 from quorate.cli.members import name_members
 from quorate.cli.text_scores import TextScores
 from quorate.cli.views.progress import Progress
@@ -42,7 +42,10 @@ async def score_text(client: Client, text: Text, progress: Progress) -> TextScor
     Raises:
         ServiceError: What the server refuses, or a lost connection.
     """
-    scorer = _Scorer(client, text)
+    options = text.options.copy()
+    name_members(options, text.members)
+    now = asyncio.get_running_loop().time
+    deadline = None if text.timeout is None else now() + text.timeout
     limits = await _limits(client, text)
     scores = TextScores()
     done, total = 0, len(text.data)
@@ -50,8 +53,10 @@ async def score_text(client: Client, text: Text, progress: Progress) -> TextScor
     progress(done, total)
     while done < total:
         piece = next_piece(text.data, done, limits)
+        if deadline is not None:
+            options["timeout"] = max(0.0, deadline - now())
         try:
-            score = await scorer.score(piece)
+            score = await client.score(piece.prompt, piece.text, **options)
         except ServiceError as error:
             if error.reason != "PROMPT_TOO_LONG" or limits.exhausted:
                 raise
@@ -63,19 +68,6 @@ async def score_text(client: Client, text: Text, progress: Progress) -> TextScor
         done = piece.end
         progress(done, total)
     return scores
-
-
-class _Scorer:
-    def __init__(self, client: Client, text: Text) -> None:
-        self._client = client
-        self._options = text.options.copy()
-        name_members(self._options, text.members)
-        self._deadline = None if text.timeout is None else _now() + text.timeout
-
-    async def score(self, piece: Piece) -> inference_pb2.ScoreResponse:
-        if self._deadline is not None:
-            self._options["timeout"] = max(0.0, self._deadline - _now())
-        return await self._client.score(piece.prompt, piece.text, **self._options)
 
 
 async def _limits(client: Client, text: Text) -> Limits:
@@ -94,11 +86,4 @@ async def _limits(client: Client, text: Text) -> Limits:
 def _decided_limits(score: inference_pb2.ScoreResponse, limits: Limits) -> Limits:
     """What the plan that ran says of its members."""
     decision = score.decision
-    return Limits(
-        decision.context_tokens or limits.context,
-        decision.beam.width or limits.width,
-    )
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+    return Limits(decision.context_tokens or limits.context, decision.beam.width or limits.width)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -13,7 +14,7 @@ from quorate.app import demo
 from quorate.app.registry import open_registry
 from quorate.app.service import Service, running
 from quorate.cli.target import Target, connect
-from quorate.cli.views.loading import StatusView
+from quorate.cli.views.loading import StatusView, passing_view
 from quorate.client import Client
 from quorate.errors import ModelUnusable, SettingsError
 from quorate.fleet.status import ModelState
@@ -25,12 +26,7 @@ _FREE_LOOPBACK_PORT = "127.0.0.1:0"
 
 
 def serve_settings(config: Path | None, with_demo: bool, models: Sequence[str]) -> Settings:
-    """Settings of what ``serve`` shall serve; models named one by one come on top.
-
-    Args:
-        config: A configuration file.
-        with_demo: Whether the demo models are meant.
-        models: Registry ids and paths.
+    """Settings of what ``serve`` shall serve; models named by registry id or path come on top.
 
     Raises:
         SettingsError: The file is wrong, a model is named twice, or nothing is named at all.
@@ -73,7 +69,7 @@ def demo_settings() -> Settings:
     Raises:
         CannotRun: The package that holds them is missing, or the second cannot be made.
     """
-    return demo.demo_settings(open_registry(), _note)
+    return demo.demo_settings(open_registry(), partial(typer.echo, err=True))
 
 
 def _with_models(settings: Settings, models: Sequence[str]) -> Settings:
@@ -85,15 +81,10 @@ def _with_models(settings: Settings, models: Sequence[str]) -> Settings:
     return replace(settings, models=(*settings.models, *more))
 
 
-def asked_service(
-    names: Sequence[str], target: Target, view: StatusView
-) -> AbstractAsyncContextManager[Client]:
+def asked_service(names: Sequence[str], target: Target) -> AbstractAsyncContextManager[Client]:
     """The service that a command was told to ask, or one of its own.
 
-    Args:
-        names: Members as they were named; without any a service of its own has the demo models.
-        target: A server, or none for a service of its own.
-        view: Shows how its own models load.
+    That has the members as they were named, or without any names the demo models.
 
     Raises:
         SettingsError: No address, a token that cannot be sent there, or models that cannot be
@@ -102,21 +93,23 @@ def asked_service(
     """
     if target.address:
         return connect(target.address, target)
-    settings = named_settings(names) if names else demo_settings()
-    return own_service(settings, view)
+    return own_service(named_settings(names) if names else demo_settings())
 
 
 @asynccontextmanager
-async def own_service(settings: Settings, view: StatusView) -> AsyncIterator[Client]:
+async def own_service(settings: Settings) -> AsyncIterator[Client]:
     """Runs the models of ``settings`` for one command, and connects once all are ready.
+
+    How they load is shown on standard error, where that is a terminal.
 
     Raises:
         ModelUnusable: One cannot be loaded.
     """
-    async with running(_for_one_command(settings)) as service:
-        await _all_ready(service, view)
-        async with Client(service.address) as client:
-            yield client
+    with passing_view() as view:
+        async with running(_for_one_command(settings)) as service:
+            await _all_ready(service, view)
+            async with Client(service.address) as client:
+                yield client
 
 
 def _for_one_command(settings: Settings) -> Settings:
@@ -143,8 +136,3 @@ async def _all_ready(service: Service, view: StatusView) -> None:
             waiting.discard(status.id)
         if not waiting:
             return
-
-
-def _note(text: str) -> None:
-    """What takes a while."""
-    typer.echo(text, err=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -24,20 +24,12 @@ class SpendQuery:
     Attributes:
         group_by: What sums are made for.
         charges: How many charges are listed, the latest first; 0 for sums alone.
-        since: In seconds since 1970.
-        until: In seconds since 1970.
-        key: Name of the caller's key.
-        model: A model that took part.
-        profile: Name of a profile.
+        which: The charges that count.
     """
 
     group_by: tuple[Dimension, ...] = ()
     charges: int | None = 0
-    since: float | None = None
-    until: float | None = None
-    key: str | None = None
-    model: str | None = None
-    profile: str | None = None
+    which: ChargeFilter = field(default_factory=ChargeFilter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +57,15 @@ async def ask_server(client: Client, query: SpendQuery) -> SpendReport:
     Raises:
         ServiceError: What it refuses, or a lost connection.
     """
+    which = query.which
     filters: ChargeOptions = {
-        "since": query.since,
-        "until": query.until,
-        "key": query.key,
-        "model": query.model,
-        "profile": query.profile,
+        "since": which.since,
+        "until": which.until,
+        "key": which.key,
+        "model": which.model,
+        "profile": which.profile,
     }
-    windows = tuple(await client.budget(query.key or ""))
+    windows = tuple(await client.budget(which.key or ""))
     if query.charges != 0:
         return SpendReport(charges=await _latest(client, query.charges, filters), windows=windows)
     sums = await client.spend([group.value for group in query.group_by], **filters)
@@ -100,19 +93,13 @@ def read_file(path: Path, query: SpendQuery) -> SpendReport:
 
 
 def _read(reader: LedgerReader, query: SpendQuery) -> SpendReport:
+    which = query.which
     if query.charges != 0:
-        chosen = ChargeFilter(
-            key=query.key,
-            profile=query.profile,
-            model=query.model,
-            since=query.since,
-            until=query.until,
-        )
-        return SpendReport(charges=tuple(islice(reader.scan(chosen), query.charges)))
-    which = SpendFilter(key=query.key, profile=query.profile, model=query.model)
+        return SpendReport(charges=tuple(islice(reader.scan(which), query.charges)))
+    summed = SpendFilter(key=which.key, profile=which.profile, model=which.model)
     return SpendReport(
-        rows=reader.summarize(query.group_by, query.since, query.until, which),
-        total=_only(reader.summarize((), query.since, query.until, which)),
+        rows=reader.summarize(query.group_by, which.since, which.until, summed),
+        total=_only(reader.summarize((), which.since, which.until, summed)),
     )
 
 

@@ -46,8 +46,7 @@ class Target:
         ),
     ] = None
     insecure: Annotated[
-        bool,
-        typer.Option("--insecure", help="Send the token over the network even without TLS."),
+        bool, typer.Option("--insecure", help="Send the token over the network even without TLS.")
     ] = False
 
 

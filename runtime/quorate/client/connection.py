@@ -11,12 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from quorate.client.arguments import ChargeOptions, GenerateOptions, PlanOptions
 from quorate.client.channel import authorization, open_channel, refuse_open_token
 from quorate.client.errors import service_errors
-from quorate.client.requests import (
-    charges_request,
-    generate_request,
-    score_request,
-    spend_request,
-)
+from quorate.client.requests import charges_request, generate_request, score_request, spend_request
 from quorate.v1 import (
     accounting_pb2,
     accounting_pb2_grpc,

@@ -87,11 +87,7 @@ def charges_request(
 def spend_request(
     group_by: Iterable[str], **filters: Unpack[ChargeOptions]
 ) -> accounting_pb2.SummarizeSpendRequest:
-    """Builds a request for sums.
-
-    Args:
-        group_by: Any of ``model``, ``profile``, ``key``, ``day``, ``plan_kind`` and ``task``.
-        **filters: Which rows.
+    """Builds a request for sums; arguments as for ``Client.spend``.
 
     Raises:
         InvalidRequest: An unknown group, or a value that no message can hold.

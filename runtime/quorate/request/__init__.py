@@ -51,14 +51,7 @@ from quorate.request.requests import (
     ScoreRequest,
     StoppingOptions,
 )
-from quorate.request.usage import (
-    Energy,
-    EnergyTier,
-    ModelUsage,
-    Usage,
-    lowest_tier,
-    total_energy,
-)
+from quorate.request.usage import Energy, EnergyTier, ModelUsage, Usage, lowest_tier, total_energy
 
 __all__ = [
     "Accepted",

@@ -11,8 +11,7 @@ from typing import Any
 
 from quorate.engines.registry import engines, find_engine
 from quorate.errors import SettingsError
-from quorate.options import option, read_options, refuse_unknown
-from quorate.settings.tables import as_table, field_names, located
+from quorate.options import as_table, field_names, option, read_options, refuse_unknown
 
 # A colon sets a weight off on the command line, and a slash makes a path.
 _ID = re.compile(r"[\w.+@-]+")
@@ -136,6 +135,20 @@ def default_id(name_or_path: str) -> str:
         return name_or_path
     path = Path(name_or_path)
     return (path.stem if path.suffix == ".gguf" else path.name).lower()
+
+
+def located(path: str, folder: Path, where: str) -> str:
+    """A path of the configuration, counted from the folder of its file; "" stays "".
+
+    Raises:
+        SettingsError: It begins with the home of a user who does not exist.
+    """
+    if not path:
+        return ""
+    try:
+        return str((folder / Path(path).expanduser()).absolute())
+    except RuntimeError as error:
+        raise SettingsError(f"{where}: {path}: there is no such user") from error
 
 
 def is_path(name: str) -> bool:

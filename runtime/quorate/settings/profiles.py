@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from quorate.errors import InvalidRequest, NotFound, SettingsError
-from quorate.options import as_float, option, read_options, refuse_unknown
+from quorate.options import as_float, as_table, field_names, option, read_options, refuse_unknown
 from quorate.request import (
     Alignment,
     BeamOptions,
@@ -29,7 +29,6 @@ from quorate.routing.resolve import (
     MAX_WIDTH,
     share_weights,
 )
-from quorate.settings.tables import as_table, field_names
 
 _CHOICES = ("members", "rule", "alignment", "weighting", "on_failure")
 _Choice = TypeVar("_Choice", bound=Enum)
@@ -59,12 +58,7 @@ class _StageOptions:
 
 
 def read_profile(table: Mapping[str, Any], where: str, models: Sequence[str]) -> NamedPlan:
-    """Reads a profile: a vote, or with ``stages`` a cascade of votes.
-
-    Args:
-        table: As TOML gives it.
-        where: Where it stands, for messages.
-        models: Ids of the models that there are.
+    """Reads a profile: a vote, or with ``stages`` a cascade of votes, of the models that there are.
 
     Raises:
         SettingsError: Names the key that is wrong.

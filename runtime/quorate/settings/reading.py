@@ -1,10 +1,10 @@
-"""From TOML to settings, checked once."""
+"""Everything that can be configured, and how it is read from TOML and checked, once."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,25 +15,39 @@ from quorate.dispatch.settings import DispatchSettings
 from quorate.errors import NotFound, SettingsError
 from quorate.ledger.settings import LEDGER_OFF, BudgetSettings, LedgerSettings
 from quorate.metering.settings import EnergySettings
-from quorate.options import read_options, refuse_unknown
+from quorate.options import as_table, field_names, read_options, refuse_unknown
 from quorate.remotes.settings import RemoteSettings
+from quorate.request import NamedPlan
 from quorate.routing.settings import RoutingSettings
-from quorate.settings.models import read_models
+from quorate.settings.models import ModelSettings, located, read_models
 from quorate.settings.profiles import read_profile
-from quorate.settings.tables import as_table, field_names, located
-from quorate.settings.values import Settings
 
-_SECTIONS = (
-    "server",
-    "models",
-    "profiles",
-    "routing",
-    "budgets",
-    "energy",
-    "ledger",
-    "remotes",
-    "keys",
-)
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be configured, one class for each room.
+
+    Attributes:
+        default_profile: Profile of requests that name no plan, or "".
+        remotes: Remote APIs by name.
+        keys: Callers' keys by name; none lets everybody in.
+    """
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    dispatch: DispatchSettings = field(default_factory=DispatchSettings)
+    models: tuple[ModelSettings, ...] = ()
+    profiles: Mapping[str, NamedPlan] = field(default_factory=lambda: MappingProxyType({}))
+    default_profile: str = ""
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
+    budgets: BudgetSettings = field(default_factory=BudgetSettings)
+    energy: EnergySettings = field(default_factory=EnergySettings)
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
+    remotes: Mapping[str, RemoteSettings] = field(default_factory=lambda: MappingProxyType({}))
+    keys: Mapping[str, KeySettings] = field(default_factory=lambda: MappingProxyType({}))
+
+
+# Two fields have no section of their own: what they hold stands in that of the server.
+_SECTIONS = [name for name in field_names(Settings) if name not in ("dispatch", "default_profile")]
 
 
 def load_settings(path: Path) -> Settings:
@@ -57,11 +71,7 @@ def load_settings(path: Path) -> Settings:
 
 
 def parse_settings(data: Mapping[str, Any], folder: Path) -> Settings:
-    """Reads settings from what a TOML file holds.
-
-    Args:
-        data: The parsed file.
-        folder: What relative paths count from.
+    """Reads settings from what a TOML file holds; relative paths count from ``folder``.
 
     Raises:
         SettingsError: Names the key that is wrong.

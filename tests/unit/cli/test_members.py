@@ -2,13 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.cli.members import (
-    name_stages,
-    parse_member,
-    parse_stage,
-    parse_stages,
-    stage_choices,
-)
+from quorate.cli.members import name_stages, parse_member, parse_stage, parse_stages
 from quorate.client import PlanOptions
 from quorate.errors import SettingsError
 from quorate.request import Plan, Stage, WeightedModel
@@ -76,4 +70,6 @@ def test_no_stages_are_no_cascade() -> None:
 
 def test_stages_are_named_by_the_ids_that_a_server_gives_files() -> None:
     stages = parse_stages(["/models/Small.gguf@0.7", "a:2,b"])
-    assert stage_choices(stages) == [("small", 0.7), ({"a": 2.0, "b": None}, None)]
+    options: PlanOptions = {}
+    name_stages(options, stages)
+    assert options == {"stages": [("small", 0.7), ({"a": 2.0, "b": None}, None)]}

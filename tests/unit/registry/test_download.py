@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from quorate_registry.disk import Disk
 from quorate_registry.download import Downloader
 from quorate_registry.errors import (
     ChecksumMismatch,
@@ -22,7 +21,7 @@ from quorate_registry.errors import (
 )
 from quorate_registry.hub import Hub
 from quorate_registry.store import Store
-from quorate_registry.transfer import ATTEMPTS, MARGIN_BYTES
+from quorate_registry.transfer import ATTEMPTS, MARGIN_BYTES, Disk
 from support.loopback_hub import COMMIT, LoopbackHub
 from support.pulls import Fetcher, Published, SmallDisk
 

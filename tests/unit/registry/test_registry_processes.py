@@ -17,7 +17,7 @@ from support.pulls import Published
 PULL = """
 import sys
 from pathlib import Path
-from quorate_registry.disk import Disk
+from quorate_registry.transfer import Disk
 from quorate_registry.download import Downloader
 from quorate_registry.hub import Hub
 from quorate_registry.manifest import HubSource, SnapshotSource

@@ -6,7 +6,6 @@ import logging
 import uuid
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
 
 import grpc
 from google.protobuf.any_pb2 import Any as Packed
@@ -89,9 +88,7 @@ def status_code(error: QuorateError) -> grpc.StatusCode:
 def rich_status(error: QuorateError, request_id: str) -> grpc.Status:
     """Builds what ``context.abort_with_status`` wants: code, one line, and the details.
 
-    Args:
-        error: The error to tell of.
-        request_id: Put into the ``ErrorInfo``, so that an answer can be found in the log.
+    The ``ErrorInfo`` has the request's id, so that an answer can be found in the log.
     """
     status = status_pb2.Status(code=status_code(error).value[0], message=_line(error.message))
     for detail in _details(error, request_id):
@@ -108,41 +105,24 @@ def _details(error: QuorateError, request_id: str) -> Iterator[Message]:
         metadata["nearest"] = _line(", ".join(error.nearest))
     yield error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
     if isinstance(error, InvalidRequest):
-        yield _bad_request(error)
+        field = error_details_pb2.BadRequest.FieldViolation(
+            field=_line(error.field), description=_line(error.problem), reason=error.reason
+        )
+        yield error_details_pb2.BadRequest(field_violations=[field])
     if isinstance(error, CannotRun):
-        yield _precondition(error)
+        obstacle = error_details_pb2.PreconditionFailure.Violation(
+            type=error.reason, subject=_line(error.subject), description=_line(error.problem)
+        )
+        yield error_details_pb2.PreconditionFailure(violations=[obstacle])
     if isinstance(error, BudgetSpent):
-        yield _quota(error)
+        window = error_details_pb2.QuotaFailure.Violation(
+            subject=_line(error.window), description=_line(error.problem)
+        )
+        yield error_details_pb2.QuotaFailure(violations=[window])
     if isinstance(error, Overloaded | Unavailable | BudgetSpent):
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(max(0, round(error.retry_after_seconds * 1e9)))
         yield retry
-
-
-def _bad_request(error: InvalidRequest) -> Message:
-    violation = error_details_pb2.BadRequest.FieldViolation(
-        field=_line(error.field), description=_line(error.problem), reason=error.reason
-    )
-    return _message(error_details_pb2.BadRequest, field_violations=[violation])
-
-
-def _precondition(error: CannotRun) -> Message:
-    violation = error_details_pb2.PreconditionFailure.Violation(
-        type=error.reason, subject=_line(error.subject), description=_line(error.problem)
-    )
-    return _message(error_details_pb2.PreconditionFailure, violations=[violation])
-
-
-def _quota(error: BudgetSpent) -> Message:
-    violation = error_details_pb2.QuotaFailure.Violation(
-        subject=_line(error.window), description=_line(error.problem)
-    )
-    return _message(error_details_pb2.QuotaFailure, violations=[violation])
-
-
-def _message(kind: Any, **values: Any) -> Message:
-    message: Message = kind(**values)
-    return message
 
 
 def _line(text: str) -> str:

@@ -36,9 +36,7 @@ _log = logging.getLogger(__name__)
 class HealthReporter:
     """Keeps the health service in step with the fleet.
 
-    Args:
-        fleet: The models.
-        interval_seconds: Time between two looks at what no event tells of: a stuck model.
+    Every ``interval_seconds`` it looks at what no event tells of: a stuck model.
 
     Attributes:
         servicer: The health service to add to a server.

@@ -19,16 +19,11 @@ from quorate.errors import DeadlinePassed, InvalidRequest
 OWN_METHODS = "/quorate.v1."
 
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-_Behaviour: TypeAlias = Callable[[Any, _Context], Awaitable[Any]]
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class RequestInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of this package; health, reflection and channelz pass untouched.
-
-    Args:
-        keys: Who may call.
-    """
+    """Wraps the handlers of this package; health, reflection and channelz pass untouched."""
 
     def __init__(self, keys: KeyRing) -> None:
         self._keys = keys
@@ -43,12 +38,9 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith(OWN_METHODS):
             return handler
-        behaviour: Any = handler.unary_stream or handler.unary_unary
 
         async def answer(request: bytes, context: _Context) -> Any:
-            return await _answer(
-                method, behaviour, handler.request_deserializer, request, context, self._keys
-            )
+            return await _answer(method, handler, request, context, self._keys)
 
         # Requests arrive as bytes, so that one that cannot be parsed gets a proper status too.
         wrap = (
@@ -60,33 +52,33 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
 
 
 async def _answer(
-    method: str,
-    behaviour: _Behaviour,
-    parse: Any,
-    request: bytes,
-    context: _Context,
-    keys: KeyRing,
+    method: str, handler: _Handler, request: bytes, context: _Context, keys: KeyRing
 ) -> Any:
+    behaviour: Any = handler.unary_stream or handler.unary_unary
     record = RequestRecord(method, uuid.uuid4().hex)
     CURRENT.set(record)
     started = time.perf_counter()
     try:
         record.caller = keys.caller(_authorization(context))
         async with asyncio.timeout(context.time_remaining()) as deadline:
-            return await behaviour(_parsed(parse, request), context)
+            return await behaviour(_parsed(handler, request), context)
     except grpc.aio.BaseError:
         # The transport refused a write: the client is gone.
         record.status = grpc.StatusCode.CANCELLED.name
         raise
     except asyncio.CancelledError as error:
-        if _was_cancelled():
-            record.status = _cause_of_cancellation(context).name
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            passed = context.time_remaining() == 0
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if passed else grpc.StatusCode.CANCELLED
+            record.status = code.name
             raise
         # Nobody cancelled this task: to let it pass would leave the client without a status.
         await _abort(error, record, context)
     except Exception as error:
         passed = isinstance(error, TimeoutError) and deadline.expired()
-        await _abort(_deadline_passed() if passed else error, record, context)
+        late = DeadlinePassed("the deadline passed before the answer was complete")
+        await _abort(late if passed else error, record, context)
     finally:
         record.log(time.perf_counter() - started)
 
@@ -98,26 +90,11 @@ def _authorization(context: _Context) -> str | None:
     return None
 
 
-def _parsed(parse: Any, request: bytes) -> Any:
+def _parsed(handler: Any, request: bytes) -> Any:
     try:
-        return parse(request)
+        return handler.request_deserializer(request)
     except DecodeError:
         raise InvalidRequest("request", "is not a message of this RPC's request type") from None
-
-
-def _was_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _cause_of_cancellation(context: _Context) -> grpc.StatusCode:
-    if context.time_remaining() == 0:
-        return grpc.StatusCode.DEADLINE_EXCEEDED
-    return grpc.StatusCode.CANCELLED
-
-
-def _deadline_passed() -> DeadlinePassed:
-    return DeadlinePassed("the deadline passed before the answer was complete")
 
 
 async def _abort(error: BaseException, record: RequestRecord, context: _Context) -> None:

@@ -32,13 +32,7 @@ class GrpcServer:
     """The server of the gRPC API.
 
     Start it once; ``drain`` and ``stop`` may be called at any time, more than once. Signals are
-    the caller's business.
-
-    Args:
-        dispatcher: Answers requests.
-        fleet: Knows the models.
-        settings: How to listen.
-        keys: Who may call; by default everybody.
+    the caller's business. Without keys everybody may call.
     """
 
     def __init__(

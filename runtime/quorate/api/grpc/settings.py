@@ -53,11 +53,7 @@ class ServerSettings:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> ServerSettings:
-        """Reads settings as they stand in a configuration file.
-
-        Args:
-            mapping: Names and values.
-            where: Where they stand, for messages, such as ``server``.
+        """Reads settings as they stand in a configuration file, in the section ``where``.
 
         Raises:
             SettingsError: An unknown name, a wrong type, a value out of range, half of a TLS pair,

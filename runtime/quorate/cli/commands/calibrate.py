@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -94,18 +93,21 @@ def calibrate(
     from quorate.calibration.dataset import read_dataset
     from quorate.cli.logs import keep_log_quiet
     from quorate.cli.members import parse_members
+    from quorate_registry.store import default_home
 
     members = parse_members(model or [])
     questions = read_dataset(dataset, task_field)
-    path = _calibration_path(output)
+    path = output or default_home() / calibration_file.FILE_NAME
     calibration_file.read(path)
     kept_in = _answers_path(dataset, output)
     cases = questions.spread(limit)
     keep_log_quiet()
     try:
         with AnswerFile(kept_in).open(restart=restart) as answers:
-            asking = _Asking(cases, members, tuple(profile or ()), max_tokens, concurrency)
-            outcomes = asyncio.run(asking.outcomes(answers, target))
+            asking = _outcomes(
+                cases, members, profile or [], max_tokens, concurrency, answers, target
+            )
+            outcomes = asyncio.run(asking)
     except KeyboardInterrupt:
         typer.echo(
             f"quorate: interrupted; the answers so far are kept in {kept_in}, run the same command "
@@ -119,60 +121,44 @@ def calibrate(
     from quorate.cli.views.calibrate import print_report
 
     report = report_of(outcomes, cases)
-    found = findings(report, questions, cases, _today())
+    today = datetime.now(UTC).date().isoformat()
+    found = findings(report, questions, cases, today)
     # Read again: another calibration may have ended meanwhile.
     calibration_file.write(path, merge(calibration_file.read(path), found))
     print_report(report, path, kept_in, as_json=as_json)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asking:
-    """Everything that is asked."""
+async def _outcomes(
+    cases: Sequence[Case],
+    members: Sequence[WeightedModel],
+    profiles: Sequence[str],
+    max_tokens: int,
+    concurrency: int,
+    answers: AnswerFile,
+    target: Target,
+) -> list[Outcome]:
+    """Asks, and grades the answers of each plan."""
+    from quorate.calibration.report import evaluate
+    from quorate.cli.calibrating import ask_all, plans_of
+    from quorate.cli.services import asked_service
+    from quorate.cli.views.progress import answer_progress
 
-    cases: Sequence[Case]
-    members: tuple[WeightedModel, ...]
-    profiles: tuple[str, ...]
-    max_tokens: int
-    concurrency: int
-
-    async def outcomes(self, answers: AnswerFile, target: Target) -> list[Outcome]:
-        """Asks, and grades the answers of each plan."""
-        from quorate.calibration.report import evaluate
-        from quorate.cli.calibrating import ask_all, plans_of
-        from quorate.cli.services import asked_service
-        from quorate.cli.views.loading import passing_view
-        from quorate.cli.views.progress import answer_progress
-
-        names = [member.model for member in self.members]
-        with passing_view() as loading:
-            async with asked_service(names, target, loading) as client:
-                plans = await plans_of(client, self.members, self.profiles)
-                with answer_progress() as progress:
-                    await ask_all(
-                        client,
-                        plans,
-                        self.cases,
-                        answers,
-                        max_tokens=self.max_tokens,
-                        concurrency=self.concurrency,
-                        progress=progress,
-                    )
-        return [
-            evaluate(one, self.cases, answers.of(one, self.cases, self.max_tokens))
-            for one in (plan.calibrated for plan in plans)
-        ]
-
-
-def _today() -> str:
-    """Day of the calibration, in UTC."""
-    return datetime.now(UTC).date().isoformat()
-
-
-def _calibration_path(output: Path | None) -> Path:
-    from quorate.calibration.file import FILE_NAME
-    from quorate_registry.store import default_home
-
-    return output or default_home() / FILE_NAME
+    async with asked_service([member.model for member in members], target) as client:
+        plans = await plans_of(client, members, profiles)
+        with answer_progress() as progress:
+            await ask_all(
+                client,
+                plans,
+                cases,
+                answers,
+                max_tokens=max_tokens,
+                concurrency=concurrency,
+                progress=progress,
+            )
+    return [
+        evaluate(one, cases, answers.of(one, cases, max_tokens))
+        for one in (plan.calibrated for plan in plans)
+    ]
 
 
 def _answers_path(dataset: Path, output: Path | None) -> Path:

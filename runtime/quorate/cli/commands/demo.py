@@ -18,9 +18,7 @@ _NEXT = (
 )
 
 
-def demo(
-    as_json: JsonLines = False,
-) -> None:
+def demo(as_json: JsonLines = False) -> None:
     """Load small models, ask some alone, let them vote, and show who wanted what."""
     import asyncio
 
@@ -38,7 +36,6 @@ async def _play(settings: Settings, view: DemoView) -> None:
     from quorate.app.demo import ORIGINAL_MODEL, REQUANTIZED_MODEL, SPECIALIST_MODEL
     from quorate.cli.question import Question, ask
     from quorate.cli.services import own_service
-    from quorate.cli.views.loading import passing_view
     from quorate.request import WeightedModel
 
     # The same vocabulary, token by token; then different ones, byte by byte.
@@ -49,22 +46,19 @@ async def _play(settings: Settings, view: DemoView) -> None:
             (ORIGINAL_MODEL, SPECIALIST_MODEL),
         ),
     )
-    with passing_view() as loading:
-        async with own_service(settings, loading) as client:
-            for prompt, pair in scenes:
-                view.prompt(prompt)
-                members = [WeightedModel(model) for model in pair]
-                for cast in (*((member,) for member in members), tuple(members)):
-                    together = len(cast) > 1
-                    question = Question(
-                        prompt,
-                        cast,
-                        options={
-                            "temperature": 0.0,
-                            "seed": 1,
-                            "max_bytes": _MAX_BYTES,
-                            "votes": together,
-                        },
-                    )
-                    await ask(client, question, view.answer([member.model for member in cast]))
+    async with own_service(settings) as client:
+        for prompt, pair in scenes:
+            view.prompt(prompt)
+            for models in (pair[:1], pair[1:], pair):
+                question = Question(
+                    prompt,
+                    tuple(map(WeightedModel, models)),
+                    options={
+                        "temperature": 0.0,
+                        "seed": 1,
+                        "max_bytes": _MAX_BYTES,
+                        "votes": models == pair,
+                    },
+                )
+                await ask(client, question, view.answer(models))
     view.end(_NEXT)

@@ -46,9 +46,7 @@ def explain(
 async def _explain(question: Question, target: Target) -> plan_pb2.Decision:
     from quorate.cli.question import request_options
     from quorate.cli.services import asked_service
-    from quorate.cli.views.loading import passing_view
 
-    with passing_view() as loading:
-        async with asked_service(question.names(), target, loading) as client:
-            prompt, options = await request_options(client, question)
-            return await client.explain(prompt, **options)
+    async with asked_service(question.names(), target) as client:
+        prompt, options = await request_options(client, question)
+        return await client.explain(prompt, **options)

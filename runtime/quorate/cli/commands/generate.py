@@ -45,8 +45,6 @@ def generate(
 async def _answer(question: Question, target: Target, view: AnswerView) -> None:
     from quorate.cli.question import ask
     from quorate.cli.services import asked_service
-    from quorate.cli.views.loading import passing_view
 
-    with passing_view() as loading:
-        async with asked_service(question.names(), target, loading) as client:
-            await ask(client, question, view)
+    async with asked_service(question.names(), target) as client:
+        await ask(client, question, view)

@@ -57,11 +57,9 @@ def score(
 async def _score(text: Text, target: Target) -> TextScores:
     from quorate.cli.scoring import score_text
     from quorate.cli.services import asked_service
-    from quorate.cli.views.loading import passing_view
     from quorate.cli.views.progress import score_progress
 
     names = [member.model for member in text.members]
-    with passing_view() as loading:
-        async with asked_service(names, target, loading) as client:
-            with score_progress() as progress:
-                return await score_text(client, text, progress)
+    async with asked_service(names, target) as client:
+        with score_progress() as progress:
+            return await score_text(client, text, progress)

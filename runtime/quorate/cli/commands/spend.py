@@ -75,8 +75,7 @@ def spend(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: JsonLines = False,
     ledger: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Read this ledger, and ask no server."),
+        Path | None, typer.Option(metavar="FILE", help="Read this ledger, and ask no server.")
     ] = None,
     target: ServerTarget,
 ) -> None:
@@ -85,7 +84,11 @@ def spend(
     Without --target and --ledger the server of this machine is asked at its default address, and
     where none answers its ledger is read from the data folder.
     """
+    import time
+
+    from quorate.cli.spending import SpendQuery
     from quorate.cli.views.spend import print_report
+    from quorate.ledger.spending import ChargeFilter, Dimension
 
     if as_csv and as_json:
         raise SettingsError("--csv and --json exclude each other; give one of them")
@@ -93,59 +96,28 @@ def spend(
         raise SettingsError("--by sums up and --charges does not; give one of them")
     if limit is not None and not charges:
         raise SettingsError("--limit counts charges; give --charges too")
+    now = time.time()
     whole = as_csv or as_json
-    query = _query(
-        by or [Grouping.MODEL],
-        since,
-        until,
-        key=key,
-        model=model,
-        profile=profile,
+    query = SpendQuery(
+        group_by=tuple(dict.fromkeys(Dimension[group.name] for group in by or [Grouping.MODEL])),
         charges=(limit or (None if whole else _SHOWN_CHARGES)) if charges else 0,
+        which=ChargeFilter(
+            since=None if since is None else parse_moment(since, "--since", now),
+            until=None if until is None else parse_moment(until, "--until", now),
+            key=key,
+            model=model,
+            profile=profile,
+        ),
     )
     report = _report(query, target, ledger)
     print_report(report, query, as_csv=as_csv, as_json=as_json)
 
 
-def _query(
-    by: list[Grouping],
-    since: str | None,
-    until: str | None,
-    *,
-    key: str | None,
-    model: str | None,
-    profile: str | None,
-    charges: int | None,
-) -> SpendQuery:
-    import time
-
-    from quorate.cli.spending import SpendQuery
-    from quorate.ledger.spending import Dimension
-
-    now = time.time()
-    return SpendQuery(
-        group_by=tuple(dict.fromkeys(Dimension[group.name] for group in by)),
-        charges=charges,
-        since=None if since is None else parse_moment(since, "--since", now),
-        until=None if until is None else parse_moment(until, "--until", now),
-        key=key,
-        model=model,
-        profile=profile,
-    )
-
-
 def parse_moment(text: str, option: str, now: float) -> float:
     """Reads ``7d``, ``12h`` and the like as so long ago, and dates and times of ISO 8601.
 
-    A date is its beginning; without an offset a time is one of UTC.
-
-    Args:
-        text: What was given.
-        option: The option it was given with, for messages.
-        now: The present, in seconds since 1970.
-
-    Returns:
-        The moment in seconds since 1970.
+    A date is its beginning; without an offset a time is one of UTC. The moment and ``now`` are in
+    seconds since 1970.
 
     Raises:
         SettingsError: Neither of them.

@@ -49,10 +49,7 @@ class JsonAnswer:
 class TextAnswer:
     """The answer alone on standard output; what else there is to say on standard error.
 
-    Args:
-        writer: Writes the text.
-        votes: Whether the votes are listed when the answer has ended.
-        candidates: Whether the mixture's candidates are.
+    When the answer has ended, ``votes`` lists those, and ``candidates`` those of the mixture.
     """
 
     def __init__(self, writer: Writer, *, votes: bool, candidates: bool) -> None:
@@ -147,10 +144,7 @@ def summary_line(
 ) -> str:
     """Tokens, times, what it cost, who answered and how they were chosen, and the seed.
 
-    Args:
-        decision: The plan that ran.
-        finished: The end of the answer.
-        escalations: Stages of a cascade that gave way.
+    ``escalations`` counts the stages of a cascade that gave way.
     """
     answered = answering(decision, escalations)
     # An answer that was held back until it was known to be kept has no speed of its own.
@@ -168,12 +162,9 @@ def summary_line(
 def timing(
     finished: inference_pb2.Finished, counted: str = "token", *, streamed: bool = True
 ) -> list[str]:
-    """How many tokens, how fast, and what limit ended them.
+    """How many tokens, or words, there are, how fast they came, and what limit ended them.
 
-    Args:
-        finished: The end of the answer.
-        counted: What it is counted in.
-        streamed: Whether each token was shown when it came, so that there is a speed.
+    There is a speed only where each was shown when it came.
     """
     usage = finished.usage
     count = usage.generated_tokens

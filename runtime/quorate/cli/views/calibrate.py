@@ -25,14 +25,7 @@ _CONFIDENCE_LEFT = (0, 1, 2)
 
 
 def print_report(report: Report, written: Path, answers: Path, *, as_json: bool) -> None:
-    """Prints what was found out and where it was written.
-
-    Args:
-        report: What was found out.
-        written: The file for the server.
-        answers: The file of answers.
-        as_json: Whether programs read it.
-    """
+    """Prints what was found out, where it is written for the server, and the file of answers."""
     if as_json:
         for line in json_lines(report, written, answers):
             print(json.dumps(line))

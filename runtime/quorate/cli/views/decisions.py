@@ -31,12 +31,7 @@ def unit(decision: plan_pb2.Decision) -> str:
 
 
 def answering(decision: plan_pb2.Decision, escalations: int) -> plan_pb2.Decision:
-    """The vote that answers: the decision itself, or the stage that a cascade has come to.
-
-    Args:
-        decision: What runs.
-        escalations: Stages that have given way.
-    """
+    """The vote that answers: the decision itself, or the stage after so many escalations."""
     if not decision.stages:
         return decision
     return decision.stages[min(escalations, len(decision.stages) - 1)].decision

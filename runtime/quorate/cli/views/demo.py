@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TypeAlias
 
 from rich.console import Console
 
@@ -17,22 +16,6 @@ from quorate.cli.views.writers import TerminalWriter
 from quorate.v1 import inference_pb2
 
 _PIPE_WIDTH = 80
-
-
-class DemoView(Protocol):
-    """Shows the demo."""
-
-    def prompt(self, text: str) -> None:
-        """The next prompt."""
-        ...
-
-    def answer(self, models: Sequence[str]) -> AnswerView:
-        """These models answer now; the view shows how."""
-        ...
-
-    def end(self, commands: Sequence[tuple[str, str]]) -> None:
-        """The demo is over; these are purposes and commands to go on with."""
-        ...
 
 
 class JsonDemo:
@@ -82,6 +65,9 @@ class TextDemo:
             self._console.print(command, style="cyan", markup=False, soft_wrap=True)
 
 
+DemoView: TypeAlias = JsonDemo | TextDemo
+
+
 class _TimedAnswer:
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -118,5 +104,4 @@ class _TimedAnswer:
 
 
 def _print(fields: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(fields) + "\n")
-    sys.stdout.flush()
+    print(json.dumps(fields), flush=True)

@@ -11,27 +11,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from quorate.cli.views.decisions import (
-    kind_name,
-    members_words,
-    over_budget_line,
-    reasons,
-    verdict,
-)
-from quorate.cli.views.formatting import (
-    harmless,
-    joules_text,
-    plain_table,
-    time_text,
-    usd_text,
-)
+from quorate.cli.views.decisions import kind_name, members_words, over_budget_line, reasons, verdict
+from quorate.cli.views.formatting import harmless, joules_text, plain_table, time_text, usd_text
 from quorate.cli.views.json_lines import message_fields
 from quorate.v1 import plan_pb2
 
-_Words: TypeAlias = Callable[[float], str]
+_Figure: TypeAlias = tuple[str, str, Callable[[float], str]]
+"""What may be absent: field, heading, and how it is written."""
 
-# What may be absent: field, heading, and how it is written.
-_FIGURES: tuple[tuple[str, str, _Words], ...] = (
+_FIGURES: tuple[_Figure, ...] = (
     ("time_ms", "time", time_text),
     ("time_q90_ms", "9 of 10", time_text),
     ("joules", "energy", joules_text),
@@ -53,7 +41,8 @@ def print_decision(decision: plan_pb2.Decision, *, as_json: bool) -> None:
     else:
         if decision.candidates:
             rows = [[*row, _why(each)] for row, each in _pairs(decision)]
-            print(plain_table([[*_headings(decision), "verdict"], *rows], _left(rows)))
+            left = (0, 1, len(rows[0]) - 1)
+            print(plain_table([[*_headings(decision), "verdict"], *rows], left))
         print("\n".join(closing_lines(decision)))
     sys.stdout.flush()
 
@@ -122,15 +111,12 @@ def _headings(decision: plan_pb2.Decision) -> list[str]:
     return ["plan", "kind", *(heading for _, heading, _ in _known_figures(decision))]
 
 
-def _known_figures(decision: plan_pb2.Decision) -> list[tuple[str, str, _Words]]:
-    return [
-        figure
-        for figure in _FIGURES
-        if any(each.HasField(figure[0]) for each in decision.candidates)
-    ]
+def _known_figures(decision: plan_pb2.Decision) -> list[_Figure]:
+    candidates = decision.candidates
+    return [one for one in _FIGURES if any(each.HasField(one[0]) for each in candidates)]
 
 
-def _cells(candidate: plan_pb2.Candidate, figures: Sequence[tuple[str, str, _Words]]) -> list[str]:
+def _cells(candidate: plan_pb2.Candidate, figures: Sequence[_Figure]) -> list[str]:
     known = [
         words(getattr(candidate, name)) if candidate.HasField(name) else _ABSENT
         for name, _, words in figures
@@ -141,7 +127,3 @@ def _cells(candidate: plan_pb2.Candidate, figures: Sequence[tuple[str, str, _Wor
 def _why(candidate: plan_pb2.Candidate) -> str:
     against = harmless(reasons(candidate))
     return f"{verdict(candidate)}: {against}" if against else verdict(candidate)
-
-
-def _left(rows: Sequence[Sequence[str]]) -> tuple[int, ...]:
-    return 0, 1, len(rows[0]) - 1

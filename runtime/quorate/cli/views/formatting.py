@@ -94,11 +94,9 @@ def bar(share: float, width: int = 12) -> str:
 
 
 def plain_table(rows: Sequence[Sequence[str]], left: Iterable[int]) -> str:
-    """Rows as aligned text without escape codes.
+    """Rows, headings first, as aligned text without escape codes.
 
-    Args:
-        rows: The first has the headings.
-        left: Columns whose cells begin on the left; the others end on the right.
+    Cells of the columns in ``left`` begin on the left; the others end on the right.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     begin_left = frozenset(left)

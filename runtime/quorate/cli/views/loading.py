@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from quorate.fleet.status import ModelState, ModelStatus
 
@@ -14,24 +14,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+# States of a model on its way to being ready.
 _BUSY = (ModelState.DOWNLOADING, ModelState.LOADING, ModelState.RESTARTING)
 _STYLES = {ModelState.READY: "green", ModelState.FAILED: "red", ModelState.RESTARTING: "yellow"}
-
-
-class StatusView(Protocol):
-    """Shows what becomes of models."""
-
-    def show(self, status: ModelStatus) -> None:
-        """A model is in this state; the same may be told again."""
-        ...
-
-
-class ServeView(StatusView, Protocol):
-    """Shows what becomes of a service and its models."""
-
-    def listening(self, address: str, models: Sequence[str]) -> None:
-        """The service listens."""
-        ...
 
 
 @contextmanager
@@ -67,31 +52,6 @@ class NoView:
         """Does nothing."""
 
 
-class JsonView:
-    """One JSON object a line."""
-
-    def __init__(self) -> None:
-        self._told: dict[str, dict[str, Any]] = {}
-
-    def listening(self, address: str, models: Sequence[str]) -> None:
-        """Prints the address."""
-        _print(json.dumps({"event": "listening", "address": address}))
-
-    def show(self, status: ModelStatus) -> None:
-        """Prints a state that is new."""
-        fields = {
-            "event": "model",
-            "model": status.id,
-            "state": status.state.value,
-            "message": status.message,
-            "progress": status.progress,
-        }
-        if self._told.get(status.id) == fields:
-            return
-        self._told[status.id] = fields
-        _print(json.dumps(fields))
-
-
 class PlainView:
     """One line for each change of a state; progress is left out."""
 
@@ -100,23 +60,39 @@ class PlainView:
 
     def listening(self, address: str, models: Sequence[str]) -> None:
         """Prints the address and the models."""
-        _print(listening_line(address, models))
+        print(listening_line(address, models), flush=True)
 
     def show(self, status: ModelStatus) -> None:
         """Prints a state that is new."""
-        line = status_line(status)
-        if self._told.get(status.id) == line:
-            return
-        self._told[status.id] = line
-        _print(line)
+        line = self._line(status)
+        if self._told.get(status.id) != line:
+            self._told[status.id] = line
+            print(line, flush=True)
+
+    def _line(self, status: ModelStatus) -> str:
+        return status_line(status)
+
+
+class JsonView(PlainView):
+    """One JSON object a line; progress is a change too."""
+
+    def listening(self, address: str, models: Sequence[str]) -> None:
+        """Prints the address."""
+        print(json.dumps({"event": "listening", "address": address}), flush=True)
+
+    def _line(self, status: ModelStatus) -> str:
+        fields = {
+            "event": "model",
+            "model": status.id,
+            "state": status.state.value,
+            "message": status.message,
+            "progress": status.progress,
+        }
+        return json.dumps(fields)
 
 
 class LoadBars:
-    """A bar for each model that is on its way; it vanishes when the model has arrived.
-
-    Args:
-        console: Where it shows.
-    """
+    """A bar for each model that is on its way; it vanishes when the model has arrived."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -138,7 +114,7 @@ class LoadBars:
 
     def show(self, status: ModelStatus) -> None:
         """Moves a model's bar, or removes it."""
-        if _is_busy(status):
+        if status.state in _BUSY:
             self._move(status)
         else:
             self._remove(status.id)
@@ -165,23 +141,12 @@ class LoadBars:
             self.close()
 
 
-class BarView:
-    """Bars for models that load, and a line for each that has come to something.
-
-    Args:
-        console: Where it shows.
-    """
+class BarView(LoadBars):
+    """Bars for models that load, and a line for each that has come to something."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bars = LoadBars(console)
+        super().__init__(console)
         self._told: dict[str, str] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.close()
 
     def listening(self, address: str, models: Sequence[str]) -> None:
         """Prints the address and the models."""
@@ -189,14 +154,18 @@ class BarView:
 
     def show(self, status: ModelStatus) -> None:
         """Moves a model's bar, or ends it with a line."""
-        self._bars.show(status)
+        super().show(status)
         line = status_line(status)
-        if _is_busy(status) or status.state is ModelState.UNLOADED:
-            return
-        if self._told.get(status.id) == line:
+        if status.state in (*_BUSY, ModelState.UNLOADED) or self._told.get(status.id) == line:
             return
         self._told[status.id] = line
         self._console.print(line, style=_STYLES.get(status.state, ""), markup=False)
+
+
+StatusView: TypeAlias = NoView | LoadBars
+"""Shows what becomes of models."""
+ServeView: TypeAlias = PlainView | BarView
+"""Shows what becomes of a service and its models."""
 
 
 def listening_line(address: str, models: Sequence[str]) -> str:
@@ -214,11 +183,6 @@ def status_line(status: ModelStatus) -> str:
     return line
 
 
-def _is_busy(status: ModelStatus) -> bool:
-    """Whether a model is on its way to being ready."""
-    return status.state in _BUSY
-
-
 def _bars(console: Console) -> Progress:
     from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 
@@ -231,7 +195,3 @@ def _bars(console: Console) -> Progress:
         console=console,
         transient=True,
     )
-
-
-def _print(line: str) -> None:
-    print(line, flush=True)

@@ -109,7 +109,17 @@ def print_facts(facts: GgufFacts | CheckpointFacts, context_tokens: int, *, as_j
 def print_verified(result: VerifyResult, *, as_json: bool) -> None:
     """Prints what a model that passed every check was checked against."""
     if as_json:
-        _print_json(_verified_fields(result))
+        _print_json(
+            {
+                "id": result.id,
+                "path": str(result.path),
+                "size_bytes": result.size_bytes,
+                "files": result.files,
+                "sha256": result.sha256,
+                "pinned": result.pinned,
+                "ok": True,
+            }
+        )
         return
     against = "equals the published sum" if result.pinned else "no published sum to compare with"
     kind = f"{result.size_bytes} bytes, sound GGUF"
@@ -182,8 +192,7 @@ def _printable(text: str) -> str:
 
 
 def _print_json(fields: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(fields) + "\n")
-    sys.stdout.flush()
+    print(json.dumps(fields), flush=True)
 
 
 def _entry_fields(entry: Entry) -> dict[str, Any]:
@@ -234,15 +243,3 @@ def _facts_fields(facts: GgufFacts | CheckpointFacts, context_tokens: int) -> di
         "bytes": facts.memory_estimate(context_tokens),
     }
     return fields
-
-
-def _verified_fields(result: VerifyResult) -> dict[str, Any]:
-    return {
-        "id": result.id,
-        "path": str(result.path),
-        "size_bytes": result.size_bytes,
-        "files": result.files,
-        "sha256": result.sha256,
-        "pinned": result.pinned,
-        "ok": True,
-    }

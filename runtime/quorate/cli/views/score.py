@@ -111,8 +111,9 @@ def _comparison(members: Sequence[ScoreLine], ensemble: ScoreLine) -> str:
     return f"the ensemble loses to its best member, {name}, by {by}"
 
 
-def _cells(line: ScoreLine) -> tuple[str, ...]:
-    return (
+def _row(line: ScoreLine, lines: Sequence[ScoreLine]) -> tuple[str, ...]:
+    """The cells of a line, with its energy where that of any line is known."""
+    cells = (
         harmless(line.name),
         f"{line.bits_per_byte:.4f}",
         str(line.bytes),
@@ -120,14 +121,9 @@ def _cells(line: ScoreLine) -> tuple[str, ...]:
         _ABSENT if line.dropped_mass is None else f"{line.dropped_mass:.1e}",
         _ABSENT if line.weight is None else f"{line.weight:.3f}",
     )
-
-
-def _row(line: ScoreLine, lines: Sequence[ScoreLine]) -> tuple[str, ...]:
-    """The cells of a line, with its energy where that of any line is known."""
     if not _has_energy(lines):
-        return _cells(line)
-    known = UNKNOWN if line.energy is None else joules_text(line.energy.joules)
-    return (*_cells(line), known)
+        return cells
+    return (*cells, UNKNOWN if line.energy is None else joules_text(line.energy.joules))
 
 
 def _with_energy(headings: Sequence[str], lines: Sequence[ScoreLine]) -> tuple[str, ...]:

@@ -43,20 +43,16 @@ _ANY_WIDTH = 1000
 def print_report(report: SpendReport, query: SpendQuery, *, as_csv: bool, as_json: bool) -> None:
     """Prints sums or charges, and for people what budgets have left."""
     if as_csv or as_json:
-        for line in _exported(report, query, as_csv=as_csv):
-            sys.stdout.write(line)
+        if query.charges != 0:
+            lines = (export.csv_lines if as_csv else export.json_lines)(report.charges)
+        else:
+            lines = csv_lines(report, query.group_by) if as_csv else json_lines(report)
+        sys.stdout.writelines(lines)
     elif sys.stdout.isatty():
         _print_to_terminal(report, query, Console(highlight=False))
     else:
         print("\n".join(_plain_lines(report, query)))
     sys.stdout.flush()
-
-
-def _exported(report: SpendReport, query: SpendQuery, *, as_csv: bool) -> Iterator[str]:
-    if query.charges != 0:
-        lines = export.csv_lines if as_csv else export.json_lines
-        return lines(report.charges)
-    return csv_lines(report, query.group_by) if as_csv else json_lines(report)
 
 
 def _plain_lines(report: SpendReport, query: SpendQuery) -> Iterator[str]:

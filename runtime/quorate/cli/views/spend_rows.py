@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,15 +21,15 @@ UNCHARGED = "-"
 ABOUT = "~ estimated"
 """What the sign before an energy means."""
 
-_FIGURES = (
-    "requests",
-    "prompt_tokens",
-    "generated_tokens",
-    "joules",
-    "tier",
-    "without_energy",
-    "usd",
-)
+_FIGURES: dict[str, Callable[[SpendRow], Any]] = {
+    "requests": lambda row: row.attempts,
+    "prompt_tokens": lambda row: row.prompt_tokens,
+    "generated_tokens": lambda row: row.generated_tokens,
+    "joules": lambda row: row.joules,
+    "tier": lambda row: row.tier.value,
+    "without_energy": lambda row: row.attempts_without_joules,
+    "usd": lambda row: float(row.usd or 0),
+}
 # A spreadsheet takes a cell that begins so for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -144,16 +144,7 @@ def json_lines(report: SpendReport) -> Iterator[str]:
 
 
 def _figures(row: SpendRow) -> dict[str, Any]:
-    values = (
-        row.attempts,
-        row.prompt_tokens,
-        row.generated_tokens,
-        row.joules,
-        row.tier.value,
-        row.attempts_without_joules,
-        float(row.usd or 0),
-    )
-    return dict(zip(_FIGURES, values, strict=True))
+    return {name: figure(row) for name, figure in _FIGURES.items()}
 
 
 def _cell(text: str) -> str:

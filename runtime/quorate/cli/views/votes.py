@@ -44,9 +44,7 @@ def agreement(token: inference_pb2.Token) -> Agreement:
     return Agreement.SOME if any(chosen) else Agreement.NONE
 
 
-def disagreements(
-    tokens: Sequence[inference_pb2.Token],
-) -> list[tuple[int, inference_pb2.Token]]:
+def disagreements(tokens: Sequence[inference_pb2.Token]) -> list[tuple[int, inference_pb2.Token]]:
     """The tokens that some member would have chosen differently, with their steps from 1 on."""
     return [
         (step, token)
@@ -184,13 +182,7 @@ def _shows_weights(
 
 
 def _piece_width(members: int, percents: int, width: int) -> int:
-    """Columns for one piece, so that the whole table fits.
-
-    Args:
-        members: How many there are.
-        percents: Further columns for each.
-        width: Columns there are.
-    """
+    """Columns for one piece, so that a table with so many percents for each member fits."""
     fixed = _STEP_WIDTH + 2 + members * (percents * (_PERCENT_WIDTH + 1) + 1)
     for piece in range(_WIDEST_PIECE, 3, -1):
         if fixed + max(piece, len(_CHOSEN)) + members * piece <= width:

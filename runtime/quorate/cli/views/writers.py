@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import sys
 from itertools import groupby
-from typing import Protocol
+from typing import TypeAlias
 
 from rich.console import Console
 from rich.text import Text
@@ -15,34 +15,6 @@ from quorate.cli.views.votes import STYLES, agreement
 from quorate.v1 import inference_pb2
 
 _REPLACED = "\N{UPWARDS ARROW} replaced by what follows \N{DOWNWARDS ARROW}"
-
-
-class Writer(Protocol):
-    """Writes the text of an answer."""
-
-    def write(self, delta: inference_pb2.Delta) -> None:
-        """Writes a piece of it."""
-        ...
-
-    def without_tokens(self) -> None:
-        """What follows comes as text alone."""
-        ...
-
-    def hold(self) -> None:
-        """What follows may be replaced."""
-        ...
-
-    def keep(self) -> None:
-        """What was written is kept, and so is what follows."""
-        ...
-
-    def discard(self) -> None:
-        """What was written since it may be replaced is no part of the answer."""
-        ...
-
-    def end_line(self) -> None:
-        """Begins a new line, unless it was just begun."""
-        ...
 
 
 class PlainWriter:
@@ -134,9 +106,6 @@ class TerminalWriter:
 
     What is replaced stays readable above a line that says so: a terminal cannot take back what has
     left its screen.
-
-    Args:
-        console: Where to.
     """
 
     def __init__(self, console: Console) -> None:
@@ -185,6 +154,9 @@ class TerminalWriter:
         self._console.print(Text(harmless(text), style=style), end="", soft_wrap=True)
         self._last = text[-1]
         self._wrote = True
+
+
+Writer: TypeAlias = PlainWriter | TerminalWriter
 
 
 def stdout_writer() -> Writer:

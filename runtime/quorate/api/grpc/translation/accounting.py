@@ -21,11 +21,7 @@ _UNITS = {"joules": accounting_pb2.BUDGET_UNIT_JOULES, "usd": accounting_pb2.BUD
 
 
 def charge_filter(message: accounting_pb2.ChargeFilter, key: str | None) -> ChargeFilter:
-    """Which charges are asked for.
-
-    Args:
-        message: As it came.
-        key: Name of the key whose charges may be seen; None for all.
+    """Which charges are asked for, of those of the key that may be seen; None is all of them.
 
     Raises:
         InvalidRequest: A time that is no number.
@@ -42,7 +38,7 @@ def charge_filter(message: accounting_pb2.ChargeFilter, key: str | None) -> Char
 
 
 def spend_filter(message: accounting_pb2.ChargeFilter, key: str | None) -> SpendFilter:
-    """Which spending is asked for; arguments as for ``charge_filter``.
+    """Which spending is asked for; the key is as for ``charge_filter``.
 
     Raises:
         InvalidRequest: A single request, which sums cannot tell apart.

@@ -19,10 +19,10 @@ from quorate.request import (
 )
 from quorate.v1 import plan_pb2
 
-RULES = by_name(CombinationRule, "COMBINATION_RULE", plan_pb2.CombinationRule)
-ALIGNMENTS = by_name(Alignment, "ALIGNMENT", plan_pb2.Alignment)
-KINDS = by_name(PlanKind, "PLAN_KIND", plan_pb2.PlanKind)
-CLAUSES = by_name(Clause, "CLAUSE", plan_pb2.Clause)
+RULES = by_name(CombinationRule, plan_pb2.CombinationRule)
+ALIGNMENTS = by_name(Alignment, plan_pb2.Alignment)
+KINDS = by_name(PlanKind, plan_pb2.PlanKind)
+CLAUSES = by_name(Clause, plan_pb2.Clause)
 # A decision's weighting is never open.
 WEIGHTINGS: dict[Weighting, Any] = {
     weighting: plan_pb2.Weighting.Value(f"WEIGHTING_{weighting.name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from quorate.access import limits
@@ -33,14 +34,10 @@ from quorate.request import (
 )
 from quorate.v1 import inference_pb2, plan_pb2
 
-RULES = by_number(
-    CombinationRule, "COMBINATION_RULE", plan_pb2.CombinationRule, CombinationRule.LINEAR
-)
-ALIGNMENTS = by_number(Alignment, "ALIGNMENT", plan_pb2.Alignment, Alignment.AUTO)
-WEIGHTINGS = by_number(Weighting, "WEIGHTING", plan_pb2.Weighting, Weighting.AUTO)
-FAILURE_POLICIES = by_number(
-    FailurePolicy, "FAILURE_POLICY", plan_pb2.FailurePolicy, FailurePolicy.AUTO
-)
+RULES = by_number(CombinationRule, plan_pb2.CombinationRule, CombinationRule.LINEAR)
+ALIGNMENTS = by_number(Alignment, plan_pb2.Alignment, Alignment.AUTO)
+WEIGHTINGS = by_number(Weighting, plan_pb2.Weighting, Weighting.AUTO)
+FAILURE_POLICIES = by_number(FailurePolicy, plan_pb2.FailurePolicy, FailurePolicy.AUTO)
 
 _Value = TypeVar("_Value")
 
@@ -170,17 +167,9 @@ def _prompt(message: inference_pb2.GenerateRequest | inference_pb2.ScoreRequest)
 
 
 def _sampling(options: inference_pb2.SamplingOptions) -> SamplingOptions:
-    return SamplingOptions(
-        temperature=_optional(options, "temperature"),
-        top_p=_optional(options, "top_p"),
-        top_k=_optional(options, "top_k"),
-        min_p=_optional(options, "min_p"),
-        seed=_optional(options, "seed"),
-        repetition_penalty=_optional(options, "repetition_penalty"),
-        presence_penalty=_optional(options, "presence_penalty"),
-        frequency_penalty=_optional(options, "frequency_penalty"),
-        logit_bias=dict(options.logit_bias),
-    )
+    names = [one.name for one in fields(SamplingOptions) if one.name != "logit_bias"]
+    given = {name: _optional(options, name) for name in names}
+    return SamplingOptions(**given, logit_bias=dict(options.logit_bias))
 
 
 def _stopping(options: inference_pb2.StoppingOptions) -> StoppingOptions:
@@ -192,7 +181,7 @@ def _stopping(options: inference_pb2.StoppingOptions) -> StoppingOptions:
 
 
 def _budget(message: inference_pb2.Budget) -> Budget:
-    names = ("latency_ms", "energy_joules", "usd")
+    names = [one.name for one in fields(Budget)]
     return Budget(
         **{name: limits.not_negative(f"budget.{name}", _optional(message, name)) for name in names}
     )

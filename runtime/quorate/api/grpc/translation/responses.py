@@ -20,10 +20,10 @@ from quorate.request import (
 )
 from quorate.v1 import inference_pb2, models_pb2
 
-NOTICES = by_name(NoticeKind, "NOTICE_KIND", inference_pb2.NoticeKind)
-REASONS = by_name(FinishReason, "FINISH_REASON", inference_pb2.FinishReason)
-TIERS = by_name(EnergyTier, "ENERGY_TIER", inference_pb2.EnergyTier)
-STATES = by_name(ModelState, "MODEL_STATE", models_pb2.ModelState)
+NOTICES = by_name(NoticeKind, inference_pb2.NoticeKind)
+REASONS = by_name(FinishReason, inference_pb2.FinishReason)
+TIERS = by_name(EnergyTier, inference_pb2.EnergyTier)
+STATES = by_name(ModelState, models_pb2.ModelState)
 
 
 def generate_response(event: Event) -> inference_pb2.GenerateResponse:
