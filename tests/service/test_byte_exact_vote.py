@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 
-from quorate.client import ServiceError
 from quorate.v1 import inference_pb2, plan_pb2
 from support.byte_predictors import everything_is_free
 from support.service import Service, scripted_service
+from support.streams import Stream, answer
 
 PAIR: dict[str, dict[str, Any]] = {
     "letters": {"vocabulary": "letters", "seed": 1},
@@ -27,13 +26,6 @@ CHAT = [("user", "hi")]
 DEADLINE_SECONDS = 30
 
 
-async def refusal(service: Service, **options: Any) -> ServiceError:
-    async with service.client() as client:
-        with pytest.raises(ServiceError) as caught:
-            await client.complete(**{"prompt": "x", "timeout": DEADLINE_SECONDS, **options})
-    return caught.value
-
-
 async def all_is_free(service: Service) -> bool:
     """Whether no model holds anything for a request any more."""
     await service.dispatcher.drain(DEADLINE_SECONDS)
@@ -42,36 +34,33 @@ async def all_is_free(service: Service) -> bool:
 
 async def test_they_answer_together_and_the_stream_says_how() -> None:
     async with scripted_service(SAYING) as service, service.client() as client:
-        stream = client.generate(messages=CHAT, models=BOTH, temperature=0.0, votes=True)
-        events = [event async for event in stream]
+        heard = await answer(client, None, messages=CHAT, models=BOTH, temperature=0.0, votes=True)
         assert await all_is_free(service)
-    decision = events[0].accepted.decision
+    decision = heard.decision
     assert decision.alignment == plan_pb2.ALIGNMENT_BYTE_EXACT
     assert decision.weighting == plan_pb2.WEIGHTING_BAYESIAN
     assert decision.forgetting == 0.9
     assert decision.beam == plan_pb2.ByteBeam(epsilon=0.01, width=8)
-    assert "".join(event.delta.text for event in events) == "hello there"
-    tokens = [token for event in events for token in event.delta.tokens]
-    assert [token.piece for token in tokens] == [b"hello", b" there"]
-    for token in tokens:
+    assert heard.text == "hello there"
+    assert [token.piece for token in heard.tokens] == [b"hello", b" there"]
+    for token in heard.tokens:
         assert not token.HasField("token_id")
         assert [vote.model for vote in token.votes] == BOTH
         assert [vote.piece for vote in token.votes] == [token.piece] * 2
         assert sum(vote.weight for vote in token.votes) == pytest.approx(1.0)
-    finished = events[-1].finished
-    assert finished.reason == inference_pb2.FINISH_REASON_END_OF_GENERATION
-    assert [model.model for model in finished.usage.models] == BOTH
-    assert all(model.HasField("dropped_mass") for model in finished.usage.models)
+    assert heard.finished is not None
+    assert heard.finished.reason == inference_pb2.FINISH_REASON_END_OF_GENERATION
+    assert [model.model for model in heard.usage.models] == BOTH
+    assert all(model.HasField("dropped_mass") for model in heard.usage.models)
 
 
 async def test_what_was_asked_of_the_beam_and_the_weights_is_what_runs() -> None:
     async with scripted_service(PAIR) as service, service.client() as client:
-        stream = client.generate(
-            "x", models={"letters": 3.0, "words": 1.0}, rule="geometric", forgetting=1.0,
+        heard = await answer(
+            client, "x", models={"letters": 3.0, "words": 1.0}, rule="geometric", forgetting=1.0,
             beam_epsilon=0.0, beam_width=3, max_tokens=3,
         )  # fmt: skip
-        events = [event async for event in stream]
-    decision = events[0].accepted.decision
+    decision = heard.decision
     assert decision.beam == plan_pb2.ByteBeam(epsilon=0.0, width=3)
     assert decision.beam.HasField("epsilon")
     assert decision.forgetting == 1.0
@@ -81,15 +70,13 @@ async def test_what_was_asked_of_the_beam_and_the_weights_is_what_runs() -> None
 
 async def test_models_of_one_vocabulary_vote_by_bytes_when_asked() -> None:
     async with scripted_service(SAYING) as service, service.client() as client:
-        asked: dict[str, Any] = {"messages": CHAT, "models": ["letters", "twin"]}
-        stream = client.generate(**asked, temperature=0.0, alignment="byte_exact")
-        by_bytes = [event async for event in stream]
-        by_tokens = [event async for event in client.generate(**asked, temperature=0.0)]
-    assert by_bytes[0].accepted.decision.alignment == plan_pb2.ALIGNMENT_BYTE_EXACT
-    assert by_tokens[0].accepted.decision.alignment == plan_pb2.ALIGNMENT_SAME_VOCABULARY
-    assert not by_tokens[0].accepted.decision.HasField("beam")
-    texts = ["".join(event.delta.text for event in events) for events in (by_bytes, by_tokens)]
-    assert texts == ["hello there"] * 2
+        asked = {"messages": CHAT, "models": ["letters", "twin"], "temperature": 0.0}
+        by_bytes = await answer(client, None, **asked, alignment="byte_exact")
+        by_tokens = await answer(client, None, **asked)
+    assert by_bytes.decision.alignment == plan_pb2.ALIGNMENT_BYTE_EXACT
+    assert by_tokens.decision.alignment == plan_pb2.ALIGNMENT_SAME_VOCABULARY
+    assert not by_tokens.decision.HasField("beam")
+    assert by_bytes.text == by_tokens.text == "hello there"
 
 
 async def test_a_score_tells_the_ensembles_and_each_members_log_prob() -> None:
@@ -113,10 +100,10 @@ async def test_a_score_tells_the_ensembles_and_each_members_log_prob() -> None:
 
 async def test_a_model_whose_tokens_have_no_known_bytes_is_refused_by_name() -> None:
     async with scripted_service(PAIR) as service:
-        refused = await refusal(service, models=["letters", "opaque"])
-    assert refused.status == "FAILED_PRECONDITION"
-    assert refused.metadata["subject"] == "opaque"
-    assert refused.message.startswith("opaque: its tokenizer does not say")
+        refusal = await service.refusal(models=["letters", "opaque"])
+    assert refusal.status == "FAILED_PRECONDITION"
+    assert refusal.metadata["subject"] == "opaque"
+    assert refusal.message.startswith("opaque: its tokenizer does not say")
 
 
 @pytest.mark.parametrize(
@@ -129,62 +116,32 @@ async def test_a_model_whose_tokens_have_no_known_bytes_is_refused_by_name() -> 
         ({"forgetting": 0.0}, "plan.ensemble.forgetting"),
         ({"forgetting": 1.5}, "plan.ensemble.forgetting"),
         ({"repetition_penalty": 1.5}, "sampling.repetition_penalty"),
-        ({"presence_penalty": 1.5}, "sampling.presence_penalty"),
-        ({"frequency_penalty": 1.5}, "sampling.frequency_penalty"),
-        ({"logit_bias": {5: 1.0}}, "sampling.logit_bias"),
     ],
 )
 async def test_values_out_of_range_are_refused_with_their_field(
     options: dict[str, Any], field: str
 ) -> None:
     async with scripted_service(PAIR) as service:
-        refused = await refusal(service, models=BOTH, **options)
-    assert refused.status == "INVALID_ARGUMENT"
-    assert refused.violations[0][0] == field
+        refusal = await service.refusal(models=BOTH, **options)
+    assert refusal.status == "INVALID_ARGUMENT"
+    assert refusal.violations[0][0] == field
 
 
 async def test_a_beam_wider_than_a_model_has_sessions_is_refused_by_its_name() -> None:
     models = {**PAIR, "words": {**PAIR["words"], "sessions": 4}}
     async with scripted_service(models) as service:
-        refused = await refusal(service, models=BOTH, beam_width=5)
-    assert refused.status == "FAILED_PRECONDITION"
-    assert refused.metadata["subject"] == "words"
-
-
-async def test_requests_at_once_are_answered_as_one_after_the_other() -> None:
-    async with scripted_service(PAIR) as service, service.client() as client:
-
-        async def one(number: int) -> str:
-            return await client.complete(
-                f"prompt {number} ", models=BOTH, temperature=0.9, seed=number, max_tokens=10,
-                timeout=DEADLINE_SECONDS,
-            )  # fmt: skip
-
-        alone = [await one(number) for number in range(8)]
-        together = await asyncio.gather(*map(one, range(8)))
-        assert await all_is_free(service)
-    assert together == alone
-    assert len(set(alone)) == 8
-
-
-async def test_a_client_that_leaves_frees_every_session() -> None:
-    async with scripted_service(PAIR) as service, service.client() as client:
-        stream = client.generate("x", models=BOTH, max_tokens=300)
-        for _ in range(3):
-            await anext(stream)
-        await stream.aclose()
-        assert await all_is_free(service)
+        refusal = await service.refusal(models=BOTH, beam_width=5)
+    assert refusal.status == "FAILED_PRECONDITION"
+    assert refusal.metadata["subject"] == "words"
 
 
 async def test_a_member_that_dies_in_mid_text_is_dropped_and_the_answer_goes_on() -> None:
     async with scripted_service(PAIR) as service, service.client() as client:
-        stream = client.generate("x", models=BOTH, temperature=0.0, max_tokens=400, votes=True)
-        events = [await anext(stream) for _ in range(3)]
+        heard = Stream(client, "x", models=BOTH, temperature=0.0, max_tokens=400, votes=True)
+        await heard.until(lambda stream: len(stream.events) >= 3)
         service.cast.engines["letters"].lose("killed by SIGKILL")
-        events += [event async for event in stream]
-    (notice,) = [event.notice for event in events if event.WhichOneof("event") == "notice"]
+        await heard.whole()
+    (notice,) = heard.notices
     assert notice.kind == inference_pb2.NOTICE_KIND_MEMBER_DROPPED
     assert notice.model == "letters"
-    last = [token for event in events for token in event.delta.tokens][-1]
-    assert [(vote.model, vote.weight) for vote in last.votes] == [("words", 1.0)]
-    assert events[-1].WhichOneof("event") == "finished"
+    assert [(vote.model, vote.weight) for vote in heard.tokens[-1].votes] == [("words", 1.0)]

@@ -3,8 +3,6 @@ from __future__ import annotations
 import json
 import math
 import signal
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from quorate.cli.calibrating import ask_all, plans_of
 from quorate.client import Client, ServiceError
 from quorate.request import WeightedModel
 from quorate.routing.quality import Tally
-from support.command_line import COMMAND, Serving, environment, serving
+from support.command_line import Ask, Serving, started
 from support.whole_service import scripted, whole_service
 
 CONFIG = """
@@ -48,12 +46,6 @@ stages = [{ members = ["guesses"], confidence = 0.99 }, { members = ["knows"] }]
 PAIR = "ensemble:knows+guesses:same_vocabulary:static"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(tmp_path_factory.mktemp("server"), CONFIG) as served:
-        yield served
-
-
 def write_dataset(folder: Path, count: int = 24) -> None:
     """Questions whose answer is yes, but for one of the second task."""
     lines = [
@@ -69,11 +61,8 @@ def write_dataset(folder: Path, count: int = 24) -> None:
     (folder / "questions.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in lines))
 
 
-def calibrate(
-    server: Serving, folder: Path, *options: str
-) -> tuple[int, list[dict[str, Any]], list[str]]:
-    done = server.asked(
-        folder,
+def calibrate(ask: Ask, *options: str) -> tuple[int, list[dict[str, Any]], list[str]]:
+    done = ask(
         *("calibrate", "questions.jsonl", "--task-field", "kind", "--max-tokens", "8", "--json"),
         *options,
     )
@@ -90,12 +79,10 @@ def accuracies(events: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[int,
 
 
 def test_models_alone_and_their_vote_are_graded_and_what_was_found_is_kept_for_the_server(
-    server: Serving, tmp_path: Path
+    ask: Ask, tmp_path: Path
 ) -> None:
     write_dataset(tmp_path)
-    code, events, errors = calibrate(
-        server, tmp_path, "--model", "knows:0.8", "--model", "guesses:0.2"
-    )
+    code, events, errors = calibrate(ask, "--model", "knows:0.8", "--model", "guesses:0.2")
     assert (code, errors[-1]) == (0, "72 of 72 answers")
     assert accuracies(events) == {
         ("knows", ""): (23, 24),
@@ -126,11 +113,9 @@ def test_models_alone_and_their_vote_are_graded_and_what_was_found_is_kept_for_t
     assert source.models == {"knows": "scripted letters, seed 1"}
 
 
-def test_without_names_every_model_and_every_profile_is_asked(
-    server: Serving, tmp_path: Path
-) -> None:
+def test_without_names_every_model_and_every_profile_is_asked(ask: Ask, tmp_path: Path) -> None:
     write_dataset(tmp_path, 4)
-    code, events, _ = calibrate(server, tmp_path, "--concurrency", "4", "--output", "found.json")
+    code, events, _ = calibrate(ask, "--concurrency", "4", "--output", "found.json")
     assert code == 0
     whole = {name: right for (name, task), (right, _) in accuracies(events).items() if not task}
     assert whole == {
@@ -150,17 +135,12 @@ def test_without_names_every_model_and_every_profile_is_asked(
     assert not (tmp_path / "home" / "calibration.json").exists()
 
 
-def test_an_interrupted_calibration_goes_on_where_it_was(server: Serving, tmp_path: Path) -> None:
+def test_an_interrupted_calibration_goes_on_where_it_was(
+    ask: Ask, server: Serving, tmp_path: Path
+) -> None:
     write_dataset(tmp_path, 10)
     asked = ("calibrate", "questions.jsonl", "--model", "slow", "--max-tokens", "8", "--json")
-    with subprocess.Popen(
-        [*COMMAND, *asked, "--target", server.address],
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with started(tmp_path, *asked, "--target", server.address) as process:
         assert process.stderr is not None
         seen = ""
         while seen != "3 of 10 answers\n":
@@ -175,7 +155,7 @@ def test_an_interrupted_calibration_goes_on_where_it_was(server: Serving, tmp_pa
     first = answers.read_text()
     assert not (tmp_path / "home" / "calibration.json").exists()
 
-    code, events, errors = calibrate(server, tmp_path, "--model", "slow")
+    code, events, errors = calibrate(ask, "--model", "slow")
     assert code == 0
     assert errors[0] == f"{len(first.splitlines())} of 10 answers"
     assert answers.read_text().startswith(first)
@@ -183,38 +163,34 @@ def test_an_interrupted_calibration_goes_on_where_it_was(server: Serving, tmp_pa
     assert accuracies(events)["slow", ""] == (9, 10)
 
 
-def test_what_was_answered_is_not_asked_again_unless_told_so(
-    server: Serving, tmp_path: Path
-) -> None:
+def test_what_was_answered_is_not_asked_again_unless_told_so(ask: Ask, tmp_path: Path) -> None:
     write_dataset(tmp_path, 4)
     answers = tmp_path / "questions.calibration.jsonl"
-    assert calibrate(server, tmp_path, "--model", "knows")[2][0] == "0 of 4 answers"
+    assert calibrate(ask, "--model", "knows")[2][0] == "0 of 4 answers"
     first = answers.read_text()
-    assert calibrate(server, tmp_path, "--model", "knows")[2] == ["4 of 4 answers"]
+    assert calibrate(ask, "--model", "knows")[2] == ["4 of 4 answers"]
     assert answers.read_text() == first
-    assert calibrate(server, tmp_path, "--model", "knows", "--restart")[2][0] == "0 of 4 answers"
+    assert calibrate(ask, "--model", "knows", "--restart")[2][0] == "0 of 4 answers"
     assert len(answers.read_text().splitlines()) == 4
 
 
-def test_a_later_calibration_keeps_what_is_known_of_other_models(
-    server: Serving, tmp_path: Path
-) -> None:
+def test_a_later_calibration_keeps_what_is_known_of_other_models(ask: Ask, tmp_path: Path) -> None:
     write_dataset(tmp_path, 4)
-    calibrate(server, tmp_path, "--model", "knows")
-    calibrate(server, tmp_path, "--model", "guesses", "--limit", "2")
+    calibrate(ask, "--model", "knows")
+    calibrate(ask, "--model", "guesses", "--limit", "2")
     data = load(tmp_path / "home" / "calibration.json")
     assert data.quality_measured["single:knows", ""] == Tally(3.0, 4.0)
     assert data.quality_measured["single:guesses", ""] == Tally(0.0, 2.0)
 
 
-def test_a_wrong_line_is_one_error_and_what_is_there_stays(server: Serving, tmp_path: Path) -> None:
+def test_a_wrong_line_is_one_error_and_what_is_there_stays(ask: Ask, tmp_path: Path) -> None:
     write_dataset(tmp_path, 4)
-    calibrate(server, tmp_path, "--model", "knows")
+    calibrate(ask, "--model", "knows")
     answers = (tmp_path / "questions.calibration.jsonl").read_text()
     known = load(tmp_path / "home" / "calibration.json")
     with (tmp_path / "questions.jsonl").open("a") as file:
         file.write('{"prompt": "And 5?", "answer": "yes", "match": "fuzzy"}\n')
-    code, events, errors = calibrate(server, tmp_path, "--model", "knows", "--restart")
+    code, events, errors = calibrate(ask, "--model", "knows", "--restart")
     assert (code, events) == (2, [])
     assert errors == [
         "quorate: questions.jsonl: line 5: match must be one of exact, choice, contains, numeric, "
@@ -224,12 +200,10 @@ def test_a_wrong_line_is_one_error_and_what_is_there_stays(server: Serving, tmp_
     assert load(tmp_path / "home" / "calibration.json") == known
 
 
-def test_a_broken_file_is_not_written_over_and_nothing_is_asked(
-    server: Serving, tmp_path: Path
-) -> None:
+def test_a_broken_file_is_not_written_over_and_nothing_is_asked(ask: Ask, tmp_path: Path) -> None:
     write_dataset(tmp_path, 4)
     (tmp_path / "found.json").write_text("{}")
-    code, events, errors = calibrate(server, tmp_path, "--output", "found.json")
+    code, events, errors = calibrate(ask, "--output", "found.json")
     assert (code, events) == (2, [])
     assert errors == [
         "quorate: found.json: not a calibration of this version: version is not a count"
@@ -238,17 +212,16 @@ def test_a_broken_file_is_not_written_over_and_nothing_is_asked(
     assert not (tmp_path / "questions.calibration.jsonl").exists()
 
 
-def test_a_profile_that_is_unknown_is_named(server: Serving, tmp_path: Path) -> None:
+def test_a_profile_that_is_unknown_is_named(ask: Ask, tmp_path: Path) -> None:
     write_dataset(tmp_path, 4)
-    code, events, errors = calibrate(server, tmp_path, "--profile", "pears")
+    code, events, errors = calibrate(ask, "--profile", "pears")
     assert (code, events) == (1, [])
     assert "no profile named 'pears'; did you mean pair?" in errors[-1]
 
 
-def test_a_pipe_gets_a_table_and_sentences(server: Serving, tmp_path: Path) -> None:
+def test_a_pipe_gets_a_table_and_sentences(ask: Ask, tmp_path: Path) -> None:
     write_dataset(tmp_path, 4)
-    done = server.asked(
-        tmp_path,
+    done = ask(
         *("calibrate", "questions.jsonl", "--max-tokens", "8"),
         *("--model", "knows", "--model", "guesses"),
     )
@@ -271,7 +244,7 @@ def case(number: int, prompt: str = "go on") -> Case:
     return Case(f"q{number}", (), f"{prompt} {number}", ("yes",), Match.EXACT)
 
 
-async def ask(
+async def kept_answers(
     client: Client, folder: Path, cases: list[Case], *models: str, concurrency: int = 1
 ) -> AnswerFile:
     """Asks the models' vote, and each of them alone, and returns what was kept."""
@@ -293,7 +266,7 @@ async def test_signals_are_those_of_the_stream(tmp_path: Path) -> None:
     models = scripted("a", say="yes", seed=1), scripted("b", say="yet", seed=2, confidence=0.3)
     async with whole_service(tmp_path, *models) as (_, client):
         plan = (await plans_of(client, [WeightedModel("a"), WeightedModel("b")], []))[-1]
-        answers = await ask(client, tmp_path, [case(1)], "a", "b")
+        answers = await kept_answers(client, tmp_path, [case(1)], "a", "b")
         messages = [("user", "go on 1")]
         options: Any = {"models": ["a", "b"], "temperature": 0, "max_tokens": 8}
         events = client.generate(messages=messages, top_logprobs=5, votes=True, **options)
@@ -315,7 +288,7 @@ async def test_a_question_that_does_not_fit_is_left_unanswered_and_the_others_go
     tmp_path: Path,
 ) -> None:
     async with whole_service(tmp_path, scripted("a", say="yes", context_length=64)) as (_, client):
-        answers = await ask(client, tmp_path, [case(1, "long " * 40), case(2)], "a")
+        answers = await kept_answers(client, tmp_path, [case(1, "long " * 40), case(2)], "a")
     long, short = answers.known.values()
     assert "context" in long.problem
     assert (long.text, long.signals) == ("", None)
@@ -327,7 +300,7 @@ async def test_a_full_queue_is_waited_for(tmp_path: Path) -> None:
     limits = {"max_running": 1, "max_waiting": 0}
     async with whole_service(tmp_path, slow, **limits) as (_, client):
         cases = [case(number) for number in range(4)]
-        answers = await ask(client, tmp_path, cases, "a", concurrency=2)
+        answers = await kept_answers(client, tmp_path, cases, "a", concurrency=2)
     assert [one.text for one in answers.known.values()] == ["yes"] * 4
 
 
@@ -335,5 +308,5 @@ async def test_what_the_server_refuses_ends_it_and_what_was_answered_stays(tmp_p
     async with whole_service(tmp_path, scripted("a", say="yes", chat=False)) as (_, client):
         chat = Case("q2", (("user", "go on"),), "", ("yes",), Match.EXACT)
         with pytest.raises(ServiceError, match="chat template"):
-            await ask(client, tmp_path, [case(1), chat], "a")
+            await kept_answers(client, tmp_path, [case(1), chat], "a")
     assert len((tmp_path / "answers.jsonl").read_text().splitlines()) == 1

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.command_line import TWO_MODELS, Serving, complaint, quorate, serving
+from support.command_line import TWO_MODELS, Ask, complaint, quorate
 
 CONFIG = f"""{TWO_MODELS}
 [profiles.both]
@@ -21,17 +20,8 @@ path = "off"
 GREEDY = ("--temperature", "0", "--seed", "1")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(tmp_path_factory.mktemp("server"), CONFIG) as served:
-        yield served
-
-
-def test_json_has_every_plan_and_the_decision_and_nothing_was_run(
-    server: Serving, tmp_path: Path
-) -> None:
-    done = server.asked(
-        tmp_path,
+def test_json_has_every_plan_and_the_decision_and_nothing_was_run(ask: Ask) -> None:
+    done = ask(
         *("explain", "go on", "--auto", "--max-tokens", "5", "--task", "code", "--local-only"),
         "--json",
     )
@@ -49,8 +39,8 @@ def test_json_has_every_plan_and_the_decision_and_nothing_was_run(
     assert [member["model"] for member in decision["members"]] == chosen["models"]
 
 
-def test_a_pipe_gets_a_table_and_what_would_run(server: Serving, tmp_path: Path) -> None:
-    done = server.asked(tmp_path, "explain", "go on", "--auto")
+def test_a_pipe_gets_a_table_and_what_would_run(ask: Ask) -> None:
+    done = ask("explain", "go on", "--auto")
     heading, *rows, last = done.stdout.splitlines()
     assert heading.split()[:2] == ["plan", "kind"]
     assert heading.endswith("verdict")
@@ -60,14 +50,8 @@ def test_a_pipe_gets_a_table_and_what_would_run(server: Serving, tmp_path: Path)
     assert "\x1b" not in done.stdout
 
 
-def test_a_cascade_that_is_spelled_out_is_explained_stage_by_stage(
-    server: Serving, tmp_path: Path
-) -> None:
-    done = server.asked(
-        tmp_path,
-        *("explain", "go on", "--cascade", "alpha@0.25", "--cascade", "alpha:2,beta"),
-        "--json",
-    )
+def test_a_cascade_that_is_spelled_out_is_explained_stage_by_stage(ask: Ask) -> None:
+    done = ask("explain", "go on", "--cascade", "alpha@0.25", "--cascade", "alpha:2,beta", "--json")
     decision = json.loads(done.stdout.splitlines()[-1])
     assert decision["kind"] == "cascade"
     first, last = decision["stages"]
@@ -83,15 +67,9 @@ def test_a_cascade_that_is_spelled_out_is_explained_stage_by_stage(
 )
 @pytest.mark.parametrize("early", [(), ("--stream-early",)])
 def test_a_pipe_gets_the_answer_of_a_cascade_that_is_kept_and_no_other(
-    server: Serving,
-    tmp_path: Path,
-    confidence: str,
-    answer: str,
-    notices: int,
-    early: tuple[str, ...],
+    ask: Ask, confidence: str, answer: str, notices: int, early: tuple[str, ...]
 ) -> None:
-    done = server.asked(
-        tmp_path,
+    done = ask(
         *("generate", "go on", "--cascade", f"alpha@{confidence}", "--cascade", "beta", *early),
         *GREEDY,
     )
@@ -100,15 +78,10 @@ def test_a_pipe_gets_the_answer_of_a_cascade_that_is_kept_and_no_other(
     assert done.stderr.count("\n") == notices
 
 
-def test_a_request_that_no_plan_can_afford_is_refused_in_one_line(
-    server: Serving, tmp_path: Path
-) -> None:
+def test_a_request_that_no_plan_can_afford_is_refused_in_one_line(ask: Ask) -> None:
     # Measured first, since what was never measured is not over a limit.
-    server.asked(tmp_path, "generate", "go on", "--model", "alpha")
-    done = server.asked(
-        tmp_path,
-        *("generate", "go on", "--model", "alpha", "--latency-ms", "0.001"),
-    )
+    ask("generate", "go on", "--model", "alpha")
+    done = ask("generate", "go on", "--model", "alpha", "--latency-ms", "0.001")
     assert "ms allowed" in complaint(done, 1)
 
 

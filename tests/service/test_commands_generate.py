@@ -1,26 +1,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.command_line import (
-    COMMAND,
-    TWO_MODELS,
-    Serving,
-    complaint,
-    environment,
-    quorate,
-    serving,
-)
+from support.command_line import TWO_MODELS, Ask, Serving, complaint, quorate, started
 
 GREEDY = ("--temperature", "0", "--seed", "1")
-
-
-THREE_MODELS = f"""{TWO_MODELS}
+CONFIG = f"""{TWO_MODELS}
 [[models]]
 id = "words"
 engine = "scripted"
@@ -28,14 +16,17 @@ options = {{ vocabulary = "words", say = " yes two cats", seed = 3 }}
 """
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(tmp_path_factory.mktemp("server"), THREE_MODELS) as served:
-        yield served
-
-
-def test_a_pipe_gets_the_answer_alone(server: Serving, tmp_path: Path) -> None:
-    done = server.asked(tmp_path, "generate", "go on", "--model", "alpha", *GREEDY)
+@pytest.mark.parametrize(
+    "model",
+    [
+        ("--model", "alpha"),
+        ("--model", "/some/where/Alpha.gguf:1"),
+        ("--model", "alpha", "--beam-epsilon", "0"),
+    ],
+    ids=["name", "path of a file that a server named so", "one member with details of a vote"],
+)
+def test_a_pipe_gets_the_answer_alone(ask: Ask, model: tuple[str, ...]) -> None:
+    done = ask("generate", "go on", *model, *GREEDY)
     assert (done.returncode, done.stdout, done.stderr) == (0, "yes indeed\n", "")
 
 
@@ -51,18 +42,17 @@ def test_the_prompt_can_come_from_standard_input_and_the_target_from_the_environ
     assert (done.returncode, done.stdout) == (0, "yes indeed\n")
 
 
-def test_weights_after_a_colon_decide_the_vote(server: Serving, tmp_path: Path) -> None:
+def test_weights_after_a_colon_decide_the_vote(ask: Ask) -> None:
     def answer(alpha: str, beta: str) -> str:
         members = ("--model", f"alpha:{alpha}", "--model", f"beta:{beta}")
-        return server.asked(tmp_path, "generate", "go", *members, *GREEDY).stdout
+        return ask("generate", "go", *members, *GREEDY).stdout
 
     assert answer("0.9", "0.1") == "yes indeed\n"
     assert answer("0.1", "0.9") == "yet another\n"
 
 
-def test_json_lines_come_in_order_and_carry_the_votes(server: Serving, tmp_path: Path) -> None:
-    done = server.asked(
-        tmp_path,
+def test_json_lines_come_in_order_and_carry_the_votes(ask: Ask) -> None:
+    done = ask(
         *("generate", "go on", "--model", "alpha:2", "--model", "beta", "--votes", "--top", "2"),
         *(*GREEDY, "--max-tokens", "4", "--json"),
     )
@@ -84,9 +74,8 @@ def test_json_lines_come_in_order_and_carry_the_votes(server: Serving, tmp_path:
     assert events[-1]["usage"]["generated_tokens"] == 4
 
 
-def test_votes_in_a_pipe_go_to_standard_error(server: Serving, tmp_path: Path) -> None:
-    done = server.asked(
-        tmp_path,
+def test_votes_in_a_pipe_go_to_standard_error(ask: Ask) -> None:
+    done = ask(
         *("generate", "go on", "--model", "alpha:2", "--model", "beta", "--votes"),
         *(*GREEDY, "--max-tokens", "4"),
     )
@@ -97,9 +86,8 @@ def test_votes_in_a_pipe_go_to_standard_error(server: Serving, tmp_path: Path) -
     assert "\x1b" not in done.stderr
 
 
-def test_models_of_different_vocabularies_vote_on_words(server: Serving, tmp_path: Path) -> None:
-    done = server.asked(
-        tmp_path,
+def test_models_of_different_vocabularies_vote_on_words(ask: Ask) -> None:
+    done = ask(
         *("generate", "go on", "--raw", "--model", "alpha", "--model", "words:3", "--votes"),
         *("--top", "2", *GREEDY, "--max-tokens", "8", "--json"),
         *("--forgetting", "0.5", "--beam-epsilon", "0", "--beam-width", "4"),
@@ -120,11 +108,8 @@ def test_models_of_different_vocabularies_vote_on_words(server: Serving, tmp_pat
         assert all(candidate["token_id"] is None for candidate in token["top"])
 
 
-def test_the_votes_on_words_show_what_the_members_started_from(
-    server: Serving, tmp_path: Path
-) -> None:
-    done = server.asked(
-        tmp_path,
+def test_the_votes_on_words_show_what_the_members_started_from(ask: Ask) -> None:
+    done = ask(
         *("generate", "go on", "--raw", "--model", "alpha", "--model", "words:3", "--votes"),
         *(*GREEDY, "--max-tokens", "8"),
     )
@@ -135,39 +120,13 @@ def test_the_votes_on_words_show_what_the_members_started_from(
     assert max(map(len, done.stderr.splitlines())) <= 80
 
 
-def test_auto_is_as_good_as_no_choice(server: Serving, tmp_path: Path) -> None:
-    done = server.asked(
-        tmp_path,
+def test_auto_is_as_good_as_no_choice(ask: Ask) -> None:
+    done = ask(
         *("generate", "go on", "--model", "alpha:2", "--model", "beta", *GREEDY, "--json"),
         *("--weighting", "auto", "--alignment", "auto"),
     )
     decision = json.loads(done.stdout.splitlines()[0])["decision"]
     assert (decision["alignment"], decision["weighting"]) == ("same_vocabulary", "static")
-
-
-def test_details_of_a_vote_may_name_one_member(server: Serving, tmp_path: Path) -> None:
-    done = server.asked(
-        tmp_path,
-        *("generate", "go on", "--model", "alpha", "--beam-epsilon", "0", *GREEDY),
-    )
-    assert (done.returncode, done.stdout) == (0, "yes indeed\n")
-
-
-def test_an_unknown_model_is_one_line_with_the_nearest_names(
-    server: Serving, tmp_path: Path
-) -> None:
-    done = server.asked(tmp_path, "generate", "x", "--model", "alpa")
-    assert complaint(done, 1) == "quorate: no model named 'alpa'; did you mean alpha?\n"
-
-
-def test_a_path_names_the_model_that_a_server_made_of_that_file(
-    server: Serving, tmp_path: Path
-) -> None:
-    done = server.asked(
-        tmp_path,
-        *("generate", "x", "--model", "/some/where/Alpha.gguf:1", *GREEDY),
-    )
-    assert (done.returncode, done.stdout) == (0, "yes indeed\n")
 
 
 @pytest.mark.parametrize(
@@ -194,14 +153,11 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     assert told in complaint(quorate(tmp_path, "generate", "x", *arguments), 2)
 
 
-def test_what_the_server_refuses_is_one_line_and_exit_code_1(
-    server: Serving, tmp_path: Path
-) -> None:
-    done = server.asked(
-        tmp_path,
-        *("generate", "x", "--model", "alpha", "--temperature", "-1"),
-    )
+def test_what_the_server_refuses_is_one_line_and_exit_code_1(ask: Ask) -> None:
+    done = ask("generate", "x", "--model", "alpha", "--temperature", "-1")
     assert "temperature" in complaint(done, 1)
+    done = ask("generate", "x", "--model", "alpa")
+    assert complaint(done, 1) == "quorate: no model named 'alpa'; did you mean alpha?\n"
 
 
 def test_a_target_where_nothing_listens_is_told(tmp_path: Path) -> None:
@@ -211,27 +167,19 @@ def test_a_target_where_nothing_listens_is_told(tmp_path: Path) -> None:
     )
 
 
-def test_a_model_that_is_in_no_registry_is_told_without_a_server(tmp_path: Path) -> None:
-    done = quorate(tmp_path, "generate", "x", "--model", "qwen3-0.6")
-    assert "qwen3-0.6b" in complaint(done, 1)
-
-
-def test_a_broken_file_is_told_without_a_server(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("model", "told"), [("qwen3-0.6", "qwen3-0.6b"), ("./broken.gguf", "broken")]
+)
+def test_a_model_that_cannot_be_had_is_told_without_a_server(
+    tmp_path: Path, model: str, told: str
+) -> None:
     (tmp_path / "broken.gguf").write_bytes(b"GGUF")
-    done = quorate(tmp_path, "generate", "x", "--model", "./broken.gguf")
-    assert "broken" in complaint(done, 1)
+    assert told in complaint(quorate(tmp_path, "generate", "x", "--model", model), 1)
 
 
 def test_a_reader_that_goes_away_is_no_complaint(server: Serving, tmp_path: Path) -> None:
-    command = [*COMMAND, "generate", "x", "--model", "alpha", "--target", server.address]
-    with subprocess.Popen(
-        command,
-        env=environment(tmp_path),
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    asked = ("generate", "x", "--model", "alpha", "--target", server.address)
+    with started(tmp_path, *asked) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()

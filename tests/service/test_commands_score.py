@@ -7,7 +7,6 @@ import pty
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,51 +18,42 @@ from support.command_line import (
     COMMAND,
     DEADLINE_SECONDS,
     TWO_MODELS,
+    Ask,
     Serving,
     complaint,
     environment,
     quorate,
-    serving,
 )
 from support.gguf_files import smollm2, stories260k
 
-MODELS = (
-    TWO_MODELS
-    + """
+CONFIG = f"""{TWO_MODELS}
 [[models]]
 id = "words"
 engine = "scripted"
-options = { vocabulary = "words", seed = 3 }
+options = {{ vocabulary = "words", seed = 3 }}
 
 [[models]]
 id = "short"
 engine = "scripted"
-options = { seed = 4, context_length = 40 }
+options = {{ seed = 4, context_length = 40 }}
 
 [[models]]
 id = "cramped"
 engine = "scripted"
-options = { seed = 5, cells = 60 }
+options = {{ seed = 5, cells = 60 }}
 
 [[models]]
 id = "slow"
 engine = "scripted"
-options = { step_delay_ms = 50 }
+options = {{ step_delay_ms = 50 }}
 
 [profiles.both]
-members = [{ model = "alpha" }, { model = "words" }]
+members = [{{ model = "alpha" }}, {{ model = "words" }}]
 weighting = "static"
 """
-)
 TEXT = "the little dog had two good days, é and one bad night"
 LONG = 4 * TEXT
 KEYS = ["name", "bits_per_byte", "bytes", "forwards_per_token", "dropped_mass"]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(tmp_path_factory.mktemp("server"), MODELS) as served:
-        yield served
 
 
 def scores(home: Path, *arguments: str, text: str = TEXT) -> dict[str, dict[str, Any]]:
@@ -148,12 +138,8 @@ async def test_a_profile_is_scored_as_it_stands(server: Serving, tmp_path: Path)
     assert found["ensemble"]["bits_per_byte"] == pytest.approx(bits(asked.logprob, "the dog"))
 
 
-def test_a_pipe_gets_aligned_text_and_the_verdict(server: Serving, tmp_path: Path) -> None:
-    done = server.asked(
-        tmp_path,
-        *("score", "-", "--model", "alpha", "--model", "words"),
-        stdin=TEXT,
-    )
+def test_a_pipe_gets_aligned_text_and_the_verdict(ask: Ask) -> None:
+    done = ask("score", "-", "--model", "alpha", "--model", "words", stdin=TEXT)
     assert (done.returncode, done.stderr) == (0, "")
     heading, alpha, words, ensemble, verdict = done.stdout.splitlines()
     columns = heading.split()
@@ -205,10 +191,10 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     ],
 )
 def test_what_the_server_refuses_is_one_line_and_exit_code_1(
-    server: Serving, tmp_path: Path, arguments: tuple[str, ...], told: str
+    ask: Ask, tmp_path: Path, arguments: tuple[str, ...], told: str
 ) -> None:
     (tmp_path / "text").write_text(TEXT)
-    assert told in complaint(server.asked(tmp_path, "score", "text", *arguments), 1)
+    assert told in complaint(ask("score", "text", *arguments), 1)
 
 
 def test_a_terminal_gets_a_bar_and_ctrl_c_ends_it_without_complaint(

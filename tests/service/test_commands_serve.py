@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from support.command_line import (
-    COMMAND,
     DEADLINE_SECONDS,
     Serving,
     complaint,
-    environment,
     quorate,
     serving,
+    started,
 )
+from support.hosted_engines import alive
 
 SLOW = """
 [server]
@@ -31,27 +31,11 @@ options = { step_delay_ms = 50, sharpness = 0.0 }
 
 def begun_stream(home: Path, server: Serving, tokens: int) -> subprocess.Popen[str]:
     """A request whose first event has arrived."""
-    process = subprocess.Popen(
-        [
-            *(*COMMAND, "generate", "x", "--raw", "--model", "slow", "--json"),
-            *("--max-tokens", str(tokens), "--target", server.address),
-        ],
-        env=environment(home),
-        cwd=home,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    asked = ("generate", "x", "--raw", "--model", "slow", "--json")
+    process = started(home, *asked, "--max-tokens", str(tokens), "--target", server.address)
     assert process.stdout is not None
     assert '"accepted"' in process.stdout.readline()
     return process
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
 
 
 def test_json_tells_the_address_and_the_states_of_the_models(tmp_path: Path) -> None:
@@ -87,7 +71,7 @@ def test_a_second_sigint_ends_at_once_and_leaves_no_worker(tmp_path: Path) -> No
     assert complaint.startswith("quorate: ")
     assert complaint.count("\n") == 1
     assert workers
-    assert not any(map(is_running, workers))
+    assert not any(map(alive, workers))
 
 
 def test_a_model_that_fails_leaves_the_others_served(tmp_path: Path) -> None:
@@ -101,14 +85,7 @@ options = { say = "fine" }
 """
     broken = '[[models]]\nid = "bad"\nengine = "scripted"\noptions = { fail_load = "no luck" }\n'
     (tmp_path / "both.toml").write_text(config + broken)
-    with subprocess.Popen(
-        [*COMMAND, "serve", "--config", "both.toml"],
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
+    with started(tmp_path, "serve", "--config", "both.toml") as process:
         assert process.stdout is not None
         seen: list[str] = []
         while not (any("good: ready" in x for x in seen) and any("bad: failed" in x for x in seen)):

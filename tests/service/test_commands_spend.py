@@ -11,11 +11,11 @@ import pytest
 
 from quorate.cli.failures import failure_of
 from quorate.cli.program import run
-from quorate.client import ServiceError
 from quorate.errors import BudgetSpent
-from support.command_line import TWO_MODELS, Serving, complaint, quorate, serving
+from support.command_line import TWO_MODELS, Ask, Serving, complaint, quorate, serving
 from support.fake_dispatch import FakeDispatcher, raising
 from support.service import fake_service
+from support.streams import refused
 
 CONFIG = f"""{TWO_MODELS}
 [ledger]
@@ -70,8 +70,14 @@ def server(home: Path) -> Iterator[Serving]:
             yield served
 
 
-def spent(server: Serving, tmp_path: Path, *arguments: str, token: str = "three") -> str:
-    done = server.asked(tmp_path, "spend", *arguments, QUORATE_TOKEN=token)
+def spent(ask: Ask, *arguments: str, token: str = "three") -> str:
+    done = ask("spend", *arguments, QUORATE_TOKEN=token)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def read_from_file(home: Path, tmp_path: Path, *arguments: str) -> str:
+    done = quorate(tmp_path, "spend", *arguments, "--ledger", str(home / "kept.sqlite3"))
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -80,19 +86,17 @@ def lines(text: str, event: str) -> list[dict[str, object]]:
     return [line for line in map(json.loads, text.splitlines()) if line["event"] == event]
 
 
-def test_sums_are_made_by_what_is_named(server: Serving, tmp_path: Path) -> None:
-    by_key = lines(spent(server, tmp_path, "--by", "key", "--json"), "spend")
+def test_sums_are_made_by_what_is_named(ask: Ask) -> None:
+    by_key = lines(spent(ask, "--by", "key", "--json"), "spend")
     assert {line["group"]["key"]: line["requests"] for line in by_key} == {"team": 2, "other": 1}
-    by_both = lines(
-        spent(server, tmp_path, "--by", "model", "--by", "plan-kind", "--json"), "spend"
-    )
+    by_both = lines(spent(ask, "--by", "model", "--by", "plan-kind", "--json"), "spend")
     groups = {(line["group"]["model"], line["group"]["plan_kind"]) for line in by_both}
     assert {("alpha", "single"), ("beta", "single")} <= groups
 
 
-def test_filters_narrow_what_is_counted(server: Serving, tmp_path: Path) -> None:
+def test_filters_narrow_what_is_counted(ask: Ask) -> None:
     def requests(*arguments: str) -> int:
-        found = lines(spent(server, tmp_path, "--by", "plan-kind", "--json", *arguments), "spend")
+        found = lines(spent(ask, "--by", "plan-kind", "--json", *arguments), "spend")
         return sum(int(line["requests"]) for line in found)
 
     assert requests() == 3
@@ -102,53 +106,45 @@ def test_filters_narrow_what_is_counted(server: Serving, tmp_path: Path) -> None
     assert requests("--until", "2001-01-01") == 0
 
 
-def test_the_windows_of_the_budget_stand_under_the_sums(server: Serving, tmp_path: Path) -> None:
-    out = spent(server, tmp_path)
+def test_the_windows_of_the_budget_stand_under_the_sums(ask: Ask) -> None:
+    out = spent(ask)
     assert out.splitlines()[0].startswith("model  requests  tokens in  out")
     assert "joules per day" in out
     assert "spent of 5.00 kJ" in out
     assert "usd per hour" in out
     assert "$0 spent of $1.50" in out
-    windows = lines(spent(server, tmp_path, "--json"), "budget")
+    windows = lines(spent(ask, "--json"), "budget")
     assert [(window["unit"], window["limit"]) for window in windows] == [
         ("joules", 5000.0),
         ("usd", 1.5),
     ]
 
 
-def test_a_caller_without_the_right_sees_its_own_spending_alone(
-    server: Serving, tmp_path: Path
-) -> None:
-    out = spent(server, tmp_path, "--by", "key", "--json", token="two")
+def test_a_caller_without_the_right_sees_its_own_spending_alone(ask: Ask) -> None:
+    out = spent(ask, "--by", "key", "--json", token="two")
     assert [line["group"] for line in lines(out, "spend")] == [{"key": "other"}]
-    done = server.asked(tmp_path, "spend", "--key", "team", QUORATE_TOKEN="two")
+    done = ask("spend", "--key", "team", QUORATE_TOKEN="two")
     assert complaint(done, 1) == "quorate: key other does not have the right 'accounting'\n"
 
 
 async def test_a_spent_budget_is_one_line_that_tells_when_to_try_again() -> None:
     dispatcher = FakeDispatcher(raising(BudgetSpent("usd per day", "$2 of $2 are spent", 5400.0)))
     async with fake_service(dispatcher) as service, service.client() as client:
-        with pytest.raises(ServiceError) as caught:
-            await client.complete("x")
-    error = caught.value
+        error = await refused(client.complete("x"))
     assert error.violations == (("usd per day", "$2 of $2 are spent"),)
     assert failure_of(error).text == (
         "quorate: budget of usd per day: $2 of $2 are spent; try again in 1.5 h"
     )
 
 
-def test_a_request_that_the_budget_forbids_is_one_line(server: Serving, tmp_path: Path) -> None:
-    done = server.asked(
-        tmp_path,
-        *("generate", "go on", "--model", "alpha"),
-        QUORATE_TOKEN="four",
-    )
+def test_a_request_that_the_budget_forbids_is_one_line(ask: Ask) -> None:
+    done = ask("generate", "go on", "--model", "alpha", QUORATE_TOKEN="four")
     assert "budget of joules per day of key poor" in complaint(done, 1)
 
 
 @pytest.mark.parametrize("token", ["", "wrong"])
-def test_a_missing_or_wrong_token_is_one_line(server: Serving, tmp_path: Path, token: str) -> None:
-    assert "token" in complaint(server.asked(tmp_path, "spend", QUORATE_TOKEN=token), 1)
+def test_a_missing_or_wrong_token_is_one_line(ask: Ask, token: str) -> None:
+    assert "token" in complaint(ask("spend", QUORATE_TOKEN=token), 1)
 
 
 def test_a_token_does_not_leave_the_machine_in_plain_text(tmp_path: Path) -> None:
@@ -159,34 +155,26 @@ def test_a_token_does_not_leave_the_machine_in_plain_text(tmp_path: Path) -> Non
 
 
 def test_charges_of_the_server_and_of_its_file_are_the_same(
-    server: Serving, home: Path, tmp_path: Path
+    ask: Ask, home: Path, tmp_path: Path
 ) -> None:
-    asked = spent(server, tmp_path, "--charges", "--json")
-    read = quorate(tmp_path, "spend", "--charges", "--json", "--ledger", str(home / "kept.sqlite3"))
-    assert (read.returncode, read.stderr) == (0, "")
-    assert asked == read.stdout
+    asked = spent(ask, "--charges", "--json")
+    assert asked == read_from_file(home, tmp_path, "--charges", "--json")
     charges = [json.loads(line) for line in asked.splitlines()]
     assert [charge["key"] for charge in charges] == ["other", "team", "team"]
     assert {charge["outcome"] for charge in charges} == {"finished"}
 
 
 def test_sums_of_the_server_and_of_its_file_are_the_same(
-    server: Serving, home: Path, tmp_path: Path
+    ask: Ask, home: Path, tmp_path: Path
 ) -> None:
-    asked = spent(server, tmp_path, "--by", "day", "--by", "model", "--csv")
-    read = quorate(
-        tmp_path,
-        *("spend", "--by", "day", "--by", "model", "--csv"),
-        *("--ledger", str(home / "kept.sqlite3")),
-    )
-    assert (read.returncode, read.stderr) == (0, "")
-    assert asked == read.stdout
+    asked = spent(ask, "--by", "day", "--by", "model", "--csv")
+    assert asked == read_from_file(home, tmp_path, "--by", "day", "--by", "model", "--csv")
     rows = list(csv.DictReader(asked.splitlines()))
     assert {"alpha", "beta"} <= {row["model"] for row in rows}
 
 
-def test_as_many_charges_are_listed_as_are_wanted(server: Serving, tmp_path: Path) -> None:
-    out = spent(server, tmp_path, "--charges", "--limit", "2", "--csv")
+def test_as_many_charges_are_listed_as_are_wanted(ask: Ask) -> None:
+    out = spent(ask, "--charges", "--limit", "2", "--csv")
     assert [row["key"] for row in csv.DictReader(out.splitlines())] == ["other", "team"]
 
 

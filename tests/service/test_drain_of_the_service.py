@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from quorate.client import ServiceError
-from quorate.request import Event, Request
-from support.fake_dispatch import FINISHED, FakeDispatcher, accepted, delta
-from support.service import fake_service, scripted_service
+from support.fake_dispatch import FakeDispatcher, endless
+from support.service import Service, fake_service, scripted_service
+from support.streams import refused
 
 
 async def test_a_draining_server_ends_what_runs_and_refuses_what_is_new() -> None:
@@ -18,15 +17,14 @@ async def test_a_draining_server_ends_what_runs_and_refuses_what_is_new() -> Non
         drained = asyncio.create_task(service.server.drain())
         while await client.healthy():
             pass
-        with pytest.raises(ServiceError) as caught:
-            await client.complete("x", model="beta")
+        refusal = await refused(client.complete("x", model="beta"))
         rest = [event async for event in running]
         assert await asyncio.wait_for(drained, 30)
     assert first.WhichOneof("event") == "accepted"
     assert rest[-1].WhichOneof("event") == "finished"
     assert "".join(event.delta.text for event in rest) == "hello world"
-    assert caught.value.status == "UNAVAILABLE"
-    assert caught.value.retry_after_seconds > 0
+    assert refusal.status == "UNAVAILABLE"
+    assert refusal.retry_after_seconds > 0
 
 
 async def test_draining_gives_up_at_its_deadline() -> None:
@@ -46,7 +44,7 @@ async def test_draining_gives_up_at_its_deadline() -> None:
 
 
 async def test_stopping_ends_streams_that_would_run_for_ever() -> None:
-    dispatcher = FakeDispatcher(_held)
+    dispatcher = FakeDispatcher(endless)
     async with fake_service(dispatcher) as service, service.client() as client:
         stream = client.generate("x", model="a")
         await anext(stream)
@@ -59,14 +57,6 @@ async def test_stopping_ends_streams_that_would_run_for_ever() -> None:
     assert caught.value.status == "UNAVAILABLE"
 
 
-async def test_stopping_twice_is_stopping_once() -> None:
-    async with scripted_service() as service:
-        await service.server.stop()
-        await service.server.stop()
-
-
-async def _held(request: Request) -> AsyncIterator[Event]:
-    yield accepted(request)
-    yield delta("x")
-    await asyncio.Event().wait()
-    yield FINISHED
+async def test_stopping_twice_is_stopping_once(service: Service) -> None:
+    await service.server.stop()
+    await service.server.stop()

@@ -1,20 +1,17 @@
-"""Generate over a real server: what the stream holds, and what happens when its reader leaves."""
+"""Generate and Score over a real server, and what happens when the reader of a stream leaves."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
-from quorate.client import ServiceError
+from quorate.client import Client
 from quorate.request import (
     CombinationRule,
     Delta,
     Event,
-    Notice,
-    NoticeKind,
     Plan,
     Request,
     Token,
@@ -22,28 +19,21 @@ from quorate.request import (
 )
 from quorate.v1 import inference_pb2, plan_pb2
 from support.fake_dispatch import FINISHED, FakeDispatcher, accepted, delta, endless
-from support.service import fake_service, scripted_service
+from support.service import Service, fake_service, scripted_service
+from support.streams import answer, refused
 
 ENSEMBLE = {"alpha": 3.0, "beta": 1.0}
 
 
-async def first_of(stream: Any) -> inference_pb2.GenerateResponse:
-    """The first event of a stream that is read to its end."""
-    events = [event async for event in stream]
-    return events[0]
-
-
-async def test_a_stream_is_accepted_then_deltas_then_finished() -> None:
-    async with scripted_service() as service, service.client() as client:
-        events = [e async for e in client.generate("x", model="alpha", temperature=0.0)]
-    kinds = [event.WhichOneof("event") for event in events]
+async def test_a_stream_is_accepted_then_deltas_then_finished(client: Client) -> None:
+    heard = await answer(client, "x", model="alpha", temperature=0.0)
+    kinds = [event.WhichOneof("event") for event in heard.events]
     assert kinds[0] == "accepted"
     assert kinds[-1] == "finished"
     assert set(kinds[1:-1]) == {"delta"}
-    assert "".join(event.delta.text for event in events) == "hello world"
-    pieces = b"".join(token.piece for event in events for token in event.delta.tokens)
-    assert pieces.startswith(b"hello world")
-    finished = events[-1].finished
+    assert heard.text == "hello world"
+    assert b"".join(token.piece for token in heard.tokens).startswith(b"hello world")
+    finished = heard.events[-1].finished
     assert finished.reason == inference_pb2.FINISH_REASON_END_OF_GENERATION
     assert finished.usage.generated_tokens >= 1
     assert finished.usage.time_to_first_token_ms >= 0
@@ -52,12 +42,10 @@ async def test_a_stream_is_accepted_then_deltas_then_finished() -> None:
     assert finished.usage.models[0].energy.tier == inference_pb2.ENERGY_TIER_UNAVAILABLE
 
 
-async def test_the_decision_tells_what_was_left_open() -> None:
-    async with scripted_service() as service, service.client() as client:
-        stream = client.generate("x", models=ENSEMBLE, seed=11, request_id="mine", max_tokens=1)
-        first = (await first_of(stream)).accepted
-    assert first.request_id == "mine"
-    decision = first.decision
+async def test_the_decision_tells_what_was_left_open(client: Client) -> None:
+    heard = await answer(client, "x", models=ENSEMBLE, seed=11, request_id="mine", max_tokens=1)
+    assert heard.request_id == "mine"
+    decision = heard.decision
     assert [(m.model, m.weight) for m in decision.members] == [("alpha", 0.75), ("beta", 0.25)]
     assert decision.rule == plan_pb2.COMBINATION_RULE_LINEAR
     assert decision.alignment == plan_pb2.ALIGNMENT_SAME_VOCABULARY
@@ -66,35 +54,29 @@ async def test_the_decision_tells_what_was_left_open() -> None:
     assert decision.context_tokens == 512
 
 
-async def test_a_request_without_an_id_is_given_one() -> None:
-    async with scripted_service() as service, service.client() as client:
-        ids = set()
-        for _ in range(2):
-            stream = client.generate("x", model="alpha", max_tokens=1)
-            ids.add((await first_of(stream)).accepted.request_id)
+async def test_a_request_without_an_id_is_given_one(client: Client) -> None:
+    heard = [await answer(client, "x", model="alpha", max_tokens=1) for _ in range(2)]
+    ids = {one.request_id for one in heard}
     assert len(ids) == 2
     assert "" not in ids
 
 
-async def test_votes_and_candidates_come_when_asked_for() -> None:
-    async with scripted_service() as service, service.client() as client:
-        stream = client.generate(
-            "x", models=ENSEMBLE, temperature=0.0, max_tokens=3, votes=True, top_logprobs=4
-        )
-        tokens = [t async for event in stream for t in event.delta.tokens]
-    assert len(tokens) == 3
-    for token in tokens:
+async def test_votes_and_candidates_come_when_asked_for(client: Client) -> None:
+    heard = await answer(
+        client, "x", models=ENSEMBLE, temperature=0.0, max_tokens=3, votes=True, top_logprobs=4
+    )
+    assert len(heard.tokens) == 3
+    for token in heard.tokens:
         assert [vote.model for vote in token.votes] == ["alpha", "beta"]
         assert sum(vote.weight for vote in token.votes) == pytest.approx(1.0)
         assert len(token.top) == 4
         assert token.top[0].logprob == pytest.approx(token.logprob)
 
 
-async def test_neither_votes_nor_candidates_come_unasked() -> None:
-    async with scripted_service() as service, service.client() as client:
-        stream = client.generate("x", models=ENSEMBLE, max_tokens=2)
-        tokens = [t async for event in stream for t in event.delta.tokens]
-    assert all(not token.votes and not token.top for token in tokens)
+async def test_neither_votes_nor_candidates_come_unasked(client: Client) -> None:
+    heard = await answer(client, "x", models=ENSEMBLE, max_tokens=2)
+    assert heard.finished is not None
+    assert all(not token.votes and not token.top for token in heard.tokens)
 
 
 async def test_a_profile_is_a_named_plan_and_the_default_is_used_where_none_is_named() -> None:
@@ -103,30 +85,10 @@ async def test_a_profile_is_a_named_plan_and_the_default_is_used_where_none_is_n
         scripted_service(profiles={"pair": pair}, default_profile="pair") as service,
         service.client() as client,
     ):
-        named = await first_of(client.generate("x", profile="pair", max_tokens=1))
-        default = await first_of(client.generate("x", max_tokens=1))
-    assert named.accepted.decision.profile == default.accepted.decision.profile == "pair"
-    assert named.accepted.decision.rule == plan_pb2.COMBINATION_RULE_MAJORITY
-
-
-async def test_a_chat_is_answered() -> None:
-    async with scripted_service() as service, service.client() as client:
-        chat = [("system", "be brief"), ("user", "hi")]
-        text = await client.complete(messages=chat, model="alpha", temperature=0.0)
-    assert text == "hello world"
-
-
-async def test_notices_reach_the_reader() -> None:
-    async def script(request: Request) -> AsyncIterator[Event]:
-        yield accepted(request)
-        yield Notice(NoticeKind.MEMBER_DROPPED, "b", "model b was dropped")
-        yield FINISHED
-
-    async with fake_service(FakeDispatcher(script)) as service, service.client() as client:
-        events = [event async for event in client.generate("x", model="a")]
-    assert events[1].notice.kind == inference_pb2.NOTICE_KIND_MEMBER_DROPPED
-    assert events[1].notice.model == "b"
-    assert events[1].notice.message == "model b was dropped"
+        named = await answer(client, "x", profile="pair", max_tokens=1)
+        default = await answer(client, "x", max_tokens=1)
+    assert named.decision.profile == default.decision.profile == "pair"
+    assert named.decision.rule == plan_pb2.COMBINATION_RULE_MAJORITY
 
 
 async def test_a_delta_without_text_is_still_a_delta() -> None:
@@ -150,28 +112,6 @@ async def test_a_client_that_leaves_closes_the_dispatchers_stream() -> None:
         assert dispatcher.running == 1
         await stream.aclose()
         await asyncio.wait_for(dispatcher.closed.wait(), 10)
-    assert dispatcher.running == 0
-
-
-async def test_a_client_that_leaves_frees_the_only_session() -> None:
-    models = {"alpha": {"sessions": 1, "seed": 1}}
-    async with scripted_service(models) as service, service.client() as client:
-        stream = client.generate("x", model="alpha", max_tokens=400)
-        await anext(stream)
-        await stream.aclose()
-        text = await client.complete("x", model="alpha", temperature=0.0, max_tokens=3, timeout=30)
-        assert text
-        assert await service.dispatcher.drain(10)
-        assert service.dispatcher.running == 0
-
-
-async def test_a_passed_deadline_ends_the_stream_and_frees_it() -> None:
-    dispatcher = FakeDispatcher(endless)
-    async with fake_service(dispatcher) as service, service.client() as client:
-        with pytest.raises(ServiceError) as caught:
-            await client.complete("x", model="a", timeout=0.2)
-        await asyncio.wait_for(dispatcher.closed.wait(), 10)
-    assert caught.value.status == "DEADLINE_EXCEEDED"
     assert dispatcher.running == 0
 
 
@@ -203,12 +143,28 @@ async def test_a_reader_that_stops_reading_stalls_only_itself() -> None:
         await stream.aclose()
 
 
-async def test_a_hundred_streams_run_at_once() -> None:
-    async with scripted_service() as service, service.client() as client:
+async def test_a_hundred_streams_run_at_once(service: Service, client: Client) -> None:
 
-        async def one() -> str:
-            return await client.complete("x", models=ENSEMBLE, temperature=0.0, timeout=90)
+    async def one() -> str:
+        return await client.complete("x", models=ENSEMBLE, temperature=0.0, timeout=90)
 
-        texts = await asyncio.gather(*(one() for _ in range(100)))
-        assert await service.dispatcher.drain(10)
+    texts = await asyncio.gather(*(one() for _ in range(100)))
+    assert await service.dispatcher.drain(10)
     assert set(texts) == {"hello world"}
+
+
+async def test_a_score_is_the_sum_over_its_tokens(client: Client) -> None:
+    score = await client.score("x", "hello", models={"alpha": 1.0, "beta": 1.0}, request_id="s1")
+    assert score.request_id == "s1"
+    assert score.bytes == 5
+    assert b"".join(token.piece for token in score.tokens) == b"hello"
+    assert score.logprob == pytest.approx(sum(token.logprob for token in score.tokens))
+    assert score.logprob < 0
+    assert [member.weight for member in score.decision.members] == [0.5, 0.5]
+    assert [model.model for model in score.usage.models] == ["alpha", "beta"]
+
+
+async def test_an_empty_continuation_is_refused(client: Client) -> None:
+    refusal = await refused(client.score("x", "", model="alpha"))
+    assert refusal.status == "INVALID_ARGUMENT"
+    assert refusal.violations[0][0] == "continuation"

@@ -9,10 +9,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from quorate.api.grpc.health import INFERENCE_SERVICE, MODEL_SERVICE
-from quorate.client import ServiceError
+from quorate.client import Client
 from quorate.engines.worker.statuses import WorkerPhase
 from support.managed_engines import scripted_source
 from support.service import Service, scripted_service
+from support.streams import refused
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -28,24 +29,19 @@ async def watching(service: Service, name: str) -> AsyncIterator[Any]:
         call.cancel()
 
 
-async def test_everything_is_healthy_while_the_models_are_ready() -> None:
-    async with (
-        scripted_service() as service,
-        grpc.aio.insecure_channel(service.target) as channel,
-    ):
+async def test_everything_is_healthy_while_the_models_are_ready(service: Service) -> None:
+    async with grpc.aio.insecure_channel(service.target) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         for name in ("", INFERENCE_SERVICE, MODEL_SERVICE, "quorate.model/alpha"):
             response = await stub.Check(health_pb2.HealthCheckRequest(service=name))
             assert response.status == SERVING, name
 
 
-async def test_the_client_asks_for_the_server_and_for_a_model() -> None:
-    async with scripted_service() as service, service.client() as client:
-        assert await client.healthy()
-        assert await client.healthy("alpha")
-        with pytest.raises(ServiceError) as caught:
-            await client.healthy("alfa")
-    assert caught.value.status == "NOT_FOUND"
+async def test_the_client_asks_for_the_server_and_for_a_model(client: Client) -> None:
+    assert await client.healthy()
+    assert await client.healthy("alpha")
+    refusal = await refused(client.healthy("alfa"))
+    assert refusal.status == "NOT_FOUND"
 
 
 async def test_a_server_without_a_ready_model_is_not_serving() -> None:
@@ -53,12 +49,8 @@ async def test_a_server_without_a_ready_model_is_not_serving() -> None:
         assert not await client.healthy()
 
 
-async def test_a_dead_worker_turns_its_model_red_and_back() -> None:
-    async with (
-        scripted_service() as service,
-        watching(service, "quorate.model/alpha") as states,
-        service.client() as client,
-    ):
+async def test_a_dead_worker_turns_its_model_red_and_back(service: Service, client: Client) -> None:
+    async with watching(service, "quorate.model/alpha") as states:
         assert await anext(states) == SERVING
         service.cast.engines["alpha"].become(WorkerPhase.RESTARTING)
         assert await anext(states) == NOT_SERVING
@@ -85,9 +77,8 @@ async def test_an_unloaded_model_is_red() -> None:
         assert await anext(states) == NOT_SERVING
 
 
-async def test_draining_turns_everything_red_for_good() -> None:
+async def test_draining_turns_everything_red_for_good(service: Service) -> None:
     async with (
-        scripted_service() as service,
         watching(service, "") as overall,
         watching(service, "quorate.model/alpha") as model,
     ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from quorate.engines.contract import EngineSampling
 from quorate.engines.session import EngineSession
 from quorate.fleet.status import ModelState
 from quorate.v1 import inference_pb2
-from support.hosted_engines import children, shared_memories
 from support.streams import Stream, answer
 from support.whole_service import engine_of, kill_worker, reaches, scripted, whole_service
 
@@ -21,13 +20,7 @@ SAY = "the quick brown fox jumps over the lazy dog and runs away"
 AHEAD: dict[str, Any] = {"say": SAY, "seed": 3, "generate": True}
 SLOW = {**AHEAD, "step_delay_ms": 20.0}
 
-
-@pytest.fixture(autouse=True)
-async def nothing_is_left() -> AsyncIterator[None]:
-    """No test leaves a process or shared memory behind."""
-    before = children(), shared_memories()
-    yield
-    assert (children(), shared_memories()) == before
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 @pytest.fixture
@@ -48,8 +41,7 @@ def tokens_of(stream: Stream) -> list[tuple[Any, ...]]:
     """What a stream told of every token."""
     return [
         (token.token_id, token.piece, token.logprob, [(c.piece, c.logprob) for c in token.top])
-        for event in stream.events
-        for token in event.delta.tokens
+        for token in stream.tokens
     ]
 
 
@@ -108,33 +100,7 @@ async def test_votes_that_are_to_be_shown_are_voted(
         stream = await answer(client, "", model="a", temperature=0.0, votes=True)
     assert stream.text == SAY
     assert not asked
-    votes = [list(t.votes) for event in stream.events for t in event.delta.tokens]
-    assert all(len(of_token) == 1 for of_token in votes)
-
-
-@pytest.mark.parametrize(
-    "sampling",
-    [
-        {"repetition_penalty": 1.5},
-        {"presence_penalty": 2.0},
-        {"frequency_penalty": 2.0},
-        {"logit_bias": {90: 99.0}},
-    ],
-    ids=lambda sampling: next(iter(sampling)),
-)
-async def test_bias_and_penalties_are_served_by_a_vote(
-    tmp_path: Path, asked: list[EngineSampling], sampling: dict[str, Any]
-) -> None:
-    models = [scripted("able", seed=3, generate=True), scripted("voting", seed=3)]
-    how = {"temperature": 0.0, "max_tokens": 12}
-    async with whole_service(tmp_path, *models) as (_, client):
-        plain = await answer(client, "x", model="able", **how)
-        assert len(asked) == 1
-        able = await answer(client, "x", model="able", **how, **sampling)
-        voted = await answer(client, "x", model="voting", **how, **sampling)
-    assert len(asked) == 1
-    assert tokens_of(able) == tokens_of(voted)
-    assert able.text != plain.text
+    assert all(len(token.votes) == 1 for token in stream.tokens)
 
 
 async def test_many_answers_at_once_are_those_of_each_alone(

@@ -8,11 +8,10 @@ import pytest
 
 from quorate.remotes import BreakerPolicy, BreakerState
 from support.faulty_remote import DONE, HOLD, Answer, delta, refuses, streams
-from support.remotes import Hours, answered, failed, remote_that
+from support.remotes import answered, failed, remote_that
 
 
-async def test_failures_in_a_row_open_the_breaker_and_one_probe_closes_it():
-    hours = Hours()
+async def test_failures_in_a_row_open_the_breaker_and_one_probe_closes_it(hours):
     policy = BreakerPolicy(consecutive_failures=2, open_seconds=5.0)
     script = [refuses(500), refuses(500), streams(delta("Yes"), HOLD, delta(finish="stop"), DONE)]
     async with remote_that(*script, hours=hours, policy=policy, max_retries=0) as (server, remote):
@@ -38,8 +37,7 @@ async def test_failures_in_a_row_open_the_breaker_and_one_probe_closes_it():
         assert remote.breaker.state is BreakerState.CLOSED
 
 
-async def test_a_quota_closes_the_door_until_the_reset_that_was_named():
-    hours = Hours()
+async def test_a_quota_closes_the_door_until_the_reset_that_was_named(hours):
     refusal = refuses(429, "rate_limit", "slow down", retry_after="120")
     async with remote_that(refusal, hours=hours) as (_, remote):
         error, _ = await failed(remote)
@@ -62,8 +60,7 @@ async def test_a_wrong_request_says_nothing_about_the_remote():
         assert remote.available() is None
 
 
-async def test_a_probe_that_is_cancelled_makes_room_for_another():
-    hours = Hours()
+async def test_a_probe_that_is_cancelled_makes_room_for_another(hours):
     policy = BreakerPolicy(consecutive_failures=1, open_seconds=5.0)
     script = [refuses(500), Answer(before=(HOLD,))]
     async with remote_that(*script, hours=hours, policy=policy, max_retries=0) as (server, remote):

@@ -14,14 +14,16 @@ from support.fallback import (
     OUTPUT_USD,
     OVER_ENERGY,
     SAY,
+    ask_far,
     candidate,
     chat,
     clauses,
     far,
     most_prompt_tokens,
+    place_with_remote,
     service_with_remote,
 )
-from support.faulty_remote import faulty_remote, says
+from support.faulty_remote import says
 from support.gguf_files import smollm2
 from support.ledgers import charges
 from support.llama_server import LlamaServer, llama_server
@@ -108,11 +110,9 @@ async def test_a_real_remote_is_never_asked_otherwise(
 
 
 async def test_dollars_are_price_times_what_the_remote_counted(tmp_path: Path) -> None:
-    async with (
-        faulty_remote(says("So", " be", " it", prompt_tokens=11)) as remote,
-        service_with_remote(tmp_path, far(remote.base_url)) as (_, client),
-    ):
-        heard = await answer(client, None, messages=chat(), max_tokens=50, **OVER_ENERGY)
+    script = says("So", " be", " it", prompt_tokens=11)
+    async with place_with_remote(tmp_path, script) as (remote, client):
+        heard = await ask_far(client, max_tokens=50).end()
         (row, *_) = await charges(client)
         by_model = {
             spend.group["model"]: spend.usd for spend in (await client.spend(["model"])).spends
@@ -158,20 +158,17 @@ async def test_a_remote_that_is_too_dear_or_cannot_do_it_is_not_asked(
 ) -> None:
     prompt = options.get("prompt", "Say it.")
     given = {name: value for name, value in options.items() if name != "prompt"}
-    async with (
-        faulty_remote() as remote,
-        service_with_remote(
-            tmp_path,
-            far(remote.base_url, **remote_settings),
-            model={"context_length": 8192, "batch_tokens": 4096},
-            routing={"policy": policy},
-            sections={"budgets": budgets},
-        ) as (_, client),
-    ):
+    async with place_with_remote(
+        tmp_path,
+        settings=remote_settings,
+        model={"context_length": 8192, "batch_tokens": 4096},
+        routing={"policy": policy},
+        sections={"budgets": budgets},
+    ) as (remote, client):
         explained = None
         if policy == "best_effort":
             explained = await client.explain(None, messages=chat(prompt), **given, **OVER_ENERGY)
-        heard = await answer(client, None, messages=chat(prompt), **given, **OVER_ENERGY)
+        heard = await ask_far(client, text=prompt, **given).end()
         windows = await client.budget()
     assert remote.requests == []
     assert {window.held for window in windows} <= {0.0}

@@ -12,55 +12,19 @@ from quorate.v1 import accounting_pb2, inference_pb2, plan_pb2
 from support.fallback import (
     INPUT_USD,
     OUTPUT_USD,
-    OVER_ENERGY,
     SAY,
+    ask_far,
     candidate,
-    chat,
     clauses,
-    far,
     most_prompt_tokens,
-    service_with_remote,
+    place_with_remote,
 )
-from support.faulty_remote import (
-    CUT,
-    HOLD,
-    Answer,
-    delta,
-    faulty_remote,
-    refuses,
-    says,
-    streams,
-)
+from support.faulty_remote import CUT, HOLD, Answer, delta, refuses, says, streams
 from support.ledgers import charges, charges_once, reservations
-from support.streams import Stream, answer, usd_of
+from support.streams import usd_of
 
 NANO_USD = 1e-9
-PROMPT = "Say it."
 WINDOW = {"budgets": {"usd_per_day": 1.0}}
-
-
-async def ask(client: Client, request_id: str = "", **options: object) -> Stream:
-    """A request that no local plan is good enough for."""
-    return await answer(
-        client,
-        None,
-        messages=chat(PROMPT),
-        temperature=0.0,
-        request_id=request_id,
-        **OVER_ENERGY,
-        **options,
-    )
-
-
-def asked_in_background(client: Client, request_id: str, **options: object) -> Stream:
-    return Stream(
-        client,
-        None,
-        messages=chat(PROMPT),
-        request_id=request_id,
-        **OVER_ENERGY,
-        **options,
-    )
 
 
 async def settled(client: Client, home: Path, request_id: str) -> accounting_pb2.Charge:
@@ -75,16 +39,13 @@ async def settled(client: Client, home: Path, request_id: str) -> accounting_pb2
 
 def charged_for(text_tokens: int) -> float:
     """What a remote that did not count is taken to charge."""
-    return most_prompt_tokens(PROMPT) * INPUT_USD + text_tokens * OUTPUT_USD
+    return most_prompt_tokens("Say it.") * INPUT_USD + text_tokens * OUTPUT_USD
 
 
 async def test_a_remote_that_is_busy_is_asked_again_and_charged_once(tmp_path: Path) -> None:
     script = [refuses(429, "rate_limit_exceeded", retry_after="0"), says("So", " be it")]
-    async with (
-        faulty_remote(*script) as remote,
-        service_with_remote(tmp_path, far(remote.base_url), sections=WINDOW) as (_, client),
-    ):
-        heard = await ask(client, "once")
+    async with place_with_remote(tmp_path, *script, sections=WINDOW) as (remote, client):
+        heard = await ask_far(client, "once").end()
         row = await settled(client, tmp_path, "once")
     assert heard.text == "So be it"
     assert heard.notices == []
@@ -98,12 +59,9 @@ async def test_a_spent_account_opens_the_breaker_and_the_local_model_answers(
     tmp_path: Path,
 ) -> None:
     broke = refuses(402, "insufficient_quota", "You have no credit left.")
-    async with (
-        faulty_remote(broke) as remote,
-        service_with_remote(tmp_path, far(remote.base_url), sections=WINDOW) as (_, client),
-    ):
-        first = await ask(client, "first")
-        second = await ask(client, "second")
+    async with place_with_remote(tmp_path, broke, sections=WINDOW) as (remote, client):
+        first = await ask_far(client, "first").end()
+        second = await ask_far(client, "second").end()
         rows = await charges(client, request_id="first")
         (window,) = await client.budget()
     assert len(remote.requests) == 1
@@ -132,11 +90,8 @@ async def test_a_stream_that_is_cut_ends_in_an_error_and_what_came_is_charged(
     tmp_path: Path,
 ) -> None:
     cut = streams(delta("so"), delta(" far"), delta(" so good"), CUT)
-    async with (
-        faulty_remote(cut) as remote,
-        service_with_remote(tmp_path, far(remote.base_url), sections=WINDOW) as (_, client),
-    ):
-        heard = await ask(client, "cut")
+    async with place_with_remote(tmp_path, cut, sections=WINDOW) as (remote, client):
+        heard = await ask_far(client, "cut").end()
         row = await settled(client, tmp_path, "cut")
     assert heard.text == "so far so good"
     assert heard.error is not None
@@ -153,11 +108,10 @@ async def test_a_stream_that_is_cut_ends_in_an_error_and_what_came_is_charged(
 async def test_a_client_that_leaves_closes_the_remote_and_pays_for_what_came(
     tmp_path: Path,
 ) -> None:
-    async with (
-        faulty_remote(streams(delta("so"), delta(" far"), HOLD)) as remote,
-        service_with_remote(tmp_path, far(remote.base_url), sections=WINDOW) as (_, client),
-    ):
-        stream = asked_in_background(client, "left")
+    async with place_with_remote(
+        tmp_path, streams(delta("so"), delta(" far"), HOLD), sections=WINDOW
+    ) as (remote, client):
+        stream = ask_far(client, "left")
         await stream.until(lambda heard: heard.text == "so far")
         (during,) = await client.budget()
         await stream.leave()
@@ -173,15 +127,15 @@ async def test_a_client_that_leaves_closes_the_remote_and_pays_for_what_came(
 async def test_a_remote_that_is_slower_than_the_deadline_is_left_and_settled(
     tmp_path: Path,
 ) -> None:
-    async with (
-        faulty_remote(Answer(before=(HOLD,))) as remote,
-        service_with_remote(tmp_path, far(remote.base_url), sections=WINDOW) as (_, client),
+    async with place_with_remote(tmp_path, Answer(before=(HOLD,)), sections=WINDOW) as (
+        remote,
+        client,
     ):
-        heard = await ask(client, "late", timeout=0.5)
+        heard = await ask_far(client, "late", timeout=0.5).end()
         await remote.client_left()
         row = await settled(client, tmp_path, "late")
         # Being slow for one caller's taste is nothing to hold against a remote.
-        again = await ask(client, "again")
+        again = await ask_far(client, "again").end()
     assert heard.events == []
     assert heard.error is not None
     assert heard.error.status == "DEADLINE_EXCEEDED"
@@ -193,13 +147,11 @@ async def test_a_remote_that_is_slower_than_the_deadline_is_left_and_settled(
 
 
 async def test_a_full_remote_is_not_asked_and_another_plan_answers(tmp_path: Path) -> None:
-    async with (
-        faulty_remote(streams(delta("so"), HOLD)) as remote,
-        service_with_remote(tmp_path, far(remote.base_url, max_concurrent=1)) as (_, client),
-    ):
-        stream = asked_in_background(client, "first")
+    script, settings = streams(delta("so"), HOLD), {"max_concurrent": 1}
+    async with place_with_remote(tmp_path, script, settings=settings) as (remote, client):
+        stream = ask_far(client, "first")
         await stream.until(lambda heard: heard.text == "so")
-        second = await ask(client, "second")
+        second = await ask_far(client, "second").end()
         await stream.leave()
     assert len(remote.requests) == 1
     assert second.text == SAY
@@ -211,15 +163,10 @@ async def test_a_full_remote_is_not_asked_and_another_plan_answers(tmp_path: Pat
 
 
 async def test_many_at_once_never_take_more_places_than_a_remote_has(tmp_path: Path) -> None:
-    async with (
-        faulty_remote() as remote,
-        service_with_remote(tmp_path, far(remote.base_url, max_concurrent=2), sections=WINDOW) as (
-            _,
-            client,
-        ),
-    ):
+    given = {"settings": {"max_concurrent": 2}, "sections": WINDOW}
+    async with place_with_remote(tmp_path, **given) as (remote, client):
         remote.default = Answer(says("So", " be it").parts, before=(HOLD,))
-        streams_of_all = [asked_in_background(client, f"{n}", max_tokens=4) for n in range(12)]
+        streams_of_all = [ask_far(client, f"{n}", max_tokens=4) for n in range(12)]
         await asyncio.wait_for(remote.holding.wait(), 30)
         running = [one for one in streams_of_all if not one.task.done()]
         while len(running) > 2:

@@ -6,13 +6,14 @@ import asyncio
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from quorate.client import Client
 from quorate.v1.accounting_pb2 import BudgetWindow
-from support.fallback import OVER_ENERGY, chat, far, service_with_remote
-from support.faulty_remote import HOLD, FaultyRemote, counted, delta, faulty_remote, says, streams
+from support.fallback import ask_far, far, place_with_remote, service_with_remote
+from support.faulty_remote import HOLD, counted, delta, faulty_remote, says, streams
 from support.ledgers import charges_once, reservations
 from support.streams import Stream
 
@@ -27,26 +28,21 @@ SIZES = [
     pytest.param(1000, 100, id="1000 for 100", marks=pytest.mark.slow),
 ]
 POLICIES = ["reject", "best_effort"]
+PRICES_AND_ROOM = {
+    "input_usd_per_mtok": 0.0,
+    "output_usd_per_mtok": OUTPUT_USD_PER_MTOK,
+    "max_concurrent": 10_000,
+}
 
 
-def table(remote: FaultyRemote) -> dict[str, object]:
-    return far(
-        remote.base_url,
-        input_usd_per_mtok=0.0,
-        output_usd_per_mtok=OUTPUT_USD_PER_MTOK,
-        max_concurrent=10_000,
-    )
+def dollars_for(budget: int, policy: str = "reject") -> dict[str, Any]:
+    """Sections by which a day has dollars for so many whole answers."""
+    budgets = {"usd_per_day": budget * PRICE_USD}
+    return {"routing": {"policy": policy}, "sections": {"budgets": budgets}}
 
 
-def asked(client: Client, number: int) -> Stream:
-    return Stream(
-        client,
-        None,
-        messages=chat(f"{number}"),
-        max_tokens=TOKENS,
-        request_id=f"{number}",
-        **OVER_ENERGY,
-    )
+def ask(client: Client, number: int) -> Stream:
+    return ask_far(client, f"{number}", f"{number}", max_tokens=TOKENS)
 
 
 async def left_after(stream: Stream, events: int) -> None:
@@ -70,18 +66,12 @@ async def test_a_window_for_some_lets_exactly_so_many_reach_the_remote(
     tmp_path: Path, policy: str, requests: int, budget: int
 ) -> None:
     limit = budget * PRICE_USD
-    async with (
-        faulty_remote() as remote,
-        service_with_remote(
-            tmp_path,
-            table(remote),
-            routing={"policy": policy},
-            sections={"budgets": {"usd_per_day": limit}},
-            max_waiting=requests,
-        ) as (_, client),
-    ):
+    given = dollars_for(budget, policy)
+    async with place_with_remote(
+        tmp_path, settings=PRICES_AND_ROOM, max_waiting=requests, **given
+    ) as (remote, client):
         remote.default = says(*["so "] * TOKENS)
-        heard = [asked(client, number) for number in range(requests)]
+        heard = [ask(client, number) for number in range(requests)]
         for one in heard:
             await one.end()
         (window,) = await client.budget()
@@ -113,14 +103,11 @@ async def test_nor_is_more_spent_where_some_leave_at_any_time(
     async with (
         faulty_remote() as remote,
         service_with_remote(
-            tmp_path,
-            table(remote),
-            routing={"policy": "reject"},
-            sections={"budgets": {"usd_per_day": limit}},
+            tmp_path, far(remote.base_url, **PRICES_AND_ROOM), **dollars_for(budget)
         ) as (service, client),
     ):
         remote.default = says(*["so "] * TOKENS)
-        heard = [asked(client, number) for number in range(requests)]
+        heard = [ask(client, number) for number in range(requests)]
         leaving = [one for one in heard if luck.random() < 0.5]
         # Before the first event, or after any.
         await asyncio.gather(*(left_after(one, luck.randrange(TOKENS)) for one in leaving))
@@ -147,27 +134,20 @@ async def test_what_those_who_left_did_not_use_is_there_for_others(tmp_path: Pat
     begun = [delta("so ")] * heard_tokens
     rest = [delta("so ")] * (TOKENS - heard_tokens)
     end = [delta(finish="stop"), counted(7, TOKENS), b"data: [DONE]\n\n"]
-    async with (
-        faulty_remote() as remote,
-        service_with_remote(
-            tmp_path,
-            table(remote),
-            routing={"policy": "reject"},
-            sections={"budgets": {"usd_per_day": budget * PRICE_USD}},
-        ) as (_, client),
-    ):
+    given = dollars_for(budget)
+    async with place_with_remote(tmp_path, settings=PRICES_AND_ROOM, **given) as (remote, client):
         remote.default = streams(*begun, HOLD, *rest, *end)
-        first = [asked(client, number) for number in range(budget)]
+        first = [ask(client, number) for number in range(budget)]
         for one in first:
             await one.until(lambda stream: stream.text == "so " * heard_tokens)
-        refused = await asked(client, budget).end()
+        refused = await ask(client, budget).end()
         (full,) = await client.budget()
         for one in first[:5]:
             await one.leave()
         await charges_once(client, lambda rows: sum(bool(row.usd) for row in rows) == 5)
         (freed,) = await client.budget()
         # Six of eight tokens that each of five did not take are room for three more answers.
-        second = [asked(client, 100 + number) for number in range(10)]
+        second = [ask(client, 100 + number) for number in range(10)]
         remote.go_on.set()
         for one in [*first[5:], *second]:
             await one.end()

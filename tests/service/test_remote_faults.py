@@ -20,7 +20,7 @@ from support.faulty_remote import (
     says,
     streams,
 )
-from support.remotes import KEY, QUESTION, Hours, answered, asked, failed, remote_that
+from support.remotes import KEY, QUESTION, answered, asked, failed, remote_that
 
 
 async def test_an_answer_that_is_whole_survives_a_cut_before_its_count():
@@ -78,20 +78,44 @@ WRONG_ANSWERS = {
 
 
 @pytest.mark.parametrize("fault", WRONG_ANSWERS)
-async def test_an_answer_that_is_none_is_told_in_one_line(fault):
+async def test_an_answer_that_is_none_is_told_in_one_line(fault, hours):
     reply, told = WRONG_ANSWERS[fault]
-    hours = Hours()
     async with remote_that(reply, hours=hours) as (server, remote):
         error, texts = await failed(remote)
     assert error.cause == told
     assert (texts, hours.slept, len(server.requests)) == ([], [], 1)
 
 
-async def test_an_error_page_is_not_repeated():
-    page = Answer((b"<html>" + QUESTION.encode() * 5000,), 502, {"content-type": "text/html"})
-    async with remote_that(page, max_retries=0) as (_, remote):
+REFUSALS = {
+    "an error page": (
+        Answer((b"<html>" + QUESTION.encode() * 5000,), 502, {"content-type": "text/html"}),
+        "answered HTTP 502 Bad Gateway",
+    ),
+    "the prompt repeated": (
+        refuses(400, "invalid", f"Invalid prompt: '{QUESTION}'"),
+        "answered HTTP 400 Bad Request: invalid",
+    ),
+    "the prompt spaced": (
+        refuses(400, "invalid", "Where did   the\nsecretive otter hide"),
+        "answered HTTP 400 Bad Request: invalid",
+    ),
+    "the key repeated": (
+        refuses(400, "invalid", f"Incorrect API key provided: {KEY[:7]}***"),
+        "answered HTTP 400 Bad Request: invalid",
+    ),
+    "a long message": (
+        refuses(400, "", "word " * 100),
+        f"answered HTTP 400 Bad Request: {'word ' * 23}word…",
+    ),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+async def test_a_refusal_is_quoted_as_far_as_it_is_short_and_tells_no_secret(refusal):
+    reply, told = REFUSALS[refusal]
+    async with remote_that(reply, max_retries=0) as (_, remote):
         error, _ = await failed(remote)
-    assert error.cause == "answered HTTP 502 Bad Gateway"
+    assert error.cause == told
 
 
 async def test_an_error_page_without_end_is_left():
@@ -100,28 +124,6 @@ async def test_an_error_page_without_end_is_left():
         error, _ = await failed(remote)
         await server.client_left()
     assert error.cause == "answered HTTP 503 Service Unavailable"
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        f"Invalid prompt: '{QUESTION}'",
-        f"Incorrect API key provided: {KEY[:7]}***",
-        "Where did   the\nsecretive otter hide",
-    ],
-)
-async def test_a_remote_that_repeats_prompt_or_key_is_not_quoted(message):
-    refusal = refuses(400, "invalid", message)
-    async with remote_that(refusal) as (_, remote):
-        error, _ = await failed(remote)
-    assert error.cause == "answered HTTP 400 Bad Request: invalid"
-
-
-async def test_a_long_message_is_shortened():
-    refusal = refuses(400, "", "word " * 100)
-    async with remote_that(refusal) as (_, remote):
-        error, _ = await failed(remote)
-    assert error.cause == f"answered HTTP 400 Bad Request: {'word ' * 23}word…"
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

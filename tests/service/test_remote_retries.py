@@ -16,7 +16,7 @@ from support.faulty_remote import (
     refusing_base_url,
     streams,
 )
-from support.remotes import Hours, answered, asked, failed, opened, remote_that
+from support.remotes import answered, asked, failed, opened, remote_that
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,7 @@ from support.remotes import Hours, answered, asked, failed, opened, remote_that
         ([streams(event({"error": {"code": 503, "message": "overloaded"}}))], [0.5]),
     ],
 )
-async def test_what_may_pass_is_tried_again_after_a_growing_wait(failures, waits):
-    hours = Hours()
+async def test_what_may_pass_is_tried_again_after_a_growing_wait(failures, waits, hours):
     async with remote_that(*failures, hours=hours) as (server, remote):
         assert (await answered(remote))[0] == "Hello there"
         assert remote.breaker.state is BreakerState.CLOSED
@@ -40,8 +39,7 @@ async def test_what_may_pass_is_tried_again_after_a_growing_wait(failures, waits
     assert all(seen == server.requests[0] for seen in server.requests)
 
 
-async def test_a_retry_after_that_is_a_date_is_waited_for():
-    hours = Hours()
+async def test_a_retry_after_that_is_a_date_is_waited_for(hours):
     # 1_700_001_000 seconds after the epoch is where these hours begin.
     refusal = refuses(429, retry_after="Tue, 14 Nov 2023 22:30:10 GMT")
     async with remote_that(refusal, hours=hours) as (_, remote):
@@ -50,8 +48,7 @@ async def test_a_retry_after_that_is_a_date_is_waited_for():
 
 
 @pytest.mark.parametrize("status", [400, 402, 404, 413, 422])
-async def test_what_will_not_pass_is_not_tried_again(status):
-    hours = Hours()
+async def test_what_will_not_pass_is_not_tried_again(status, hours):
     refusal = refuses(status, "bad_thing", "the\nthing is bad")
     async with remote_that(refusal, hours=hours) as (server, remote):
         error, texts = await failed(remote)
@@ -69,19 +66,16 @@ async def test_what_will_not_pass_is_not_tried_again(status):
     ],
 )
 async def test_a_key_that_is_refused_is_not_tried_again_and_opens_the_breaker(
-    status, variable, advice
+    status, variable, advice, hours
 ):
-    hours = Hours()
-    async with remote_that(
-        refuses(status, "invalid_api_key", "no"), hours=hours, api_key_env=variable
-    ) as (server, remote):
+    refusal = refuses(status, "invalid_api_key", "no")
+    async with remote_that(refusal, hours=hours, api_key_env=variable) as (server, remote):
         error, _ = await failed(remote)
         assert remote.available() == f"its circuit breaker is open: {advice}"
     assert (error.cause, hours.slept, len(server.requests)) == (advice, [], 1)
 
 
-async def test_money_that_is_spent_is_not_asked_for_again_though_it_is_a_429():
-    hours = Hours()
+async def test_money_that_is_spent_is_not_asked_for_again_though_it_is_a_429(hours):
     refusal = refuses(429, "insufficient_quota", "You exceeded your current quota")
     async with remote_that(refusal, hours=hours) as (_, remote):
         error, _ = await failed(remote)
@@ -90,8 +84,7 @@ async def test_money_that_is_spent_is_not_asked_for_again_though_it_is_a_429():
     assert hours.slept == []
 
 
-async def test_the_number_of_retries_is_limited():
-    hours = Hours()
+async def test_the_number_of_retries_is_limited(hours):
     script = [refuses(500)] * 3
     async with remote_that(*script, hours=hours) as (server, remote):
         error, _ = await failed(remote)
@@ -99,8 +92,7 @@ async def test_the_number_of_retries_is_limited():
     assert (len(server.requests), hours.slept) == (3, [0.5, 1.0])
 
 
-async def test_no_retry_sleeps_past_the_deadline():
-    hours = Hours()
+async def test_no_retry_sleeps_past_the_deadline(hours):
     refusal = refuses(429, retry_after="30")
     async with remote_that(refusal, hours=hours) as (_, remote):
         error, _ = await failed(remote, asked(deadline_seconds=30.2))
@@ -108,16 +100,14 @@ async def test_no_retry_sleeps_past_the_deadline():
     assert error.retry_after_seconds == 30.0
 
 
-async def test_waiting_uses_up_the_deadline():
-    hours = Hours()
+async def test_waiting_uses_up_the_deadline(hours):
     script = [refuses(500)] * 9
     async with remote_that(*script, hours=hours, max_retries=9) as (_, remote):
         await failed(remote, asked(deadline_seconds=4.0))
     assert hours.slept == [0.5, 1.0, 2.0]
 
 
-async def test_silence_before_the_first_byte_is_tried_again():
-    hours = Hours()
+async def test_silence_before_the_first_byte_is_tried_again(hours):
     silent = Answer(before=(HOLD,))
     async with remote_that(silent, hours=hours, read_timeout_seconds=0.1) as (server, remote):
         assert (await answered(remote))[0] == "Hello there"
@@ -125,8 +115,7 @@ async def test_silence_before_the_first_byte_is_tried_again():
     assert hours.slept == [0.5]
 
 
-async def test_silence_between_two_pieces_ends_the_stream_where_it_is():
-    hours = Hours()
+async def test_silence_between_two_pieces_ends_the_stream_where_it_is(hours):
     reply = streams(delta("So"), HOLD)
     async with remote_that(reply, hours=hours, read_timeout_seconds=0.1) as (server, remote):
         error, texts = await failed(remote)
@@ -135,8 +124,7 @@ async def test_silence_between_two_pieces_ends_the_stream_where_it_is():
     assert (texts, hours.slept, len(server.requests)) == (["So"], [], 1)
 
 
-async def test_a_stream_that_is_cut_fails_after_what_came_and_is_not_tried_again():
-    hours = Hours()
+async def test_a_stream_that_is_cut_fails_after_what_came_and_is_not_tried_again(hours):
     reply = streams(delta("So far"), delta(" so"), CUT)
     async with remote_that(reply, hours=hours) as (server, remote):
         error, texts = await failed(remote)
@@ -151,8 +139,7 @@ async def test_a_stream_that_just_ends_is_no_answer():
     assert texts == ["So"]
 
 
-async def test_an_address_at_which_nobody_listens_is_named():
-    hours = Hours()
+async def test_an_address_at_which_nobody_listens_is_named(hours):
     with refusing_base_url() as base_url:
         async with opened(base_url, hours) as remote:
             error, _ = await failed(remote)

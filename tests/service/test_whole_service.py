@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from quorate.client import Client, ServiceError
 from quorate.fleet.status import ModelState
 from quorate.v1 import inference_pb2, plan_pb2
 from support.gguf_files import STORIES_GREEDY, smollm2, stories260k, write_broken
-from support.hosted_engines import children, open_descriptors, shared_memories
+from support.hosted_engines import open_descriptors
+from support.streams import Stream, refused
 from support.whole_service import (
     engine_of,
     gguf,
@@ -28,51 +26,7 @@ SAY = "the quick brown fox jumps over the lazy dog and runs away"
 SLOW = {"say": SAY, "step_delay_ms": 20.0}
 MESSAGES = [("user", "What is the capital of France?")]
 
-
-@pytest.fixture(autouse=True)
-async def nothing_is_left() -> AsyncIterator[None]:
-    """No test leaves a process, a descriptor or shared memory behind."""
-    before = children(), shared_memories()
-    yield
-    assert children() == before[0]
-    assert shared_memories() == before[1]
-
-
-class Stream:
-    """A stream that is read in the background."""
-
-    def __init__(self, client: Client, *arguments: Any, **options: Any) -> None:
-        self.events: list[inference_pb2.GenerateResponse] = []
-        self._progress = asyncio.Event()
-        self.task = asyncio.create_task(self._read(client, arguments, options))
-
-    async def _read(self, client: Client, arguments: Any, options: Any) -> None:
-        try:
-            async for event in client.generate(*arguments, **options):
-                self.events.append(event)
-                self._progress.set()
-        finally:
-            self._progress.set()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
-            while not condition():
-                if self.task.done():
-                    await self.task
-                    raise AssertionError("the stream ended first")
-                self._progress.clear()
-                await self._progress.wait()
-
-    def of_kind(self, kind: str) -> list[Any]:
-        return [getattr(e, kind) for e in self.events if e.WhichOneof("event") == kind]
-
-    @property
-    def text(self) -> str:
-        return "".join(delta.text for delta in self.of_kind("delta"))
-
-    @property
-    def tokens(self) -> list[inference_pb2.Token]:
-        return [token for delta in self.of_kind("delta") for token in delta.tokens]
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 async def test_stories260k_reproduces_its_published_text(tmp_path: Path) -> None:
@@ -99,28 +53,26 @@ async def test_a_model_voting_with_its_twin_says_what_it_says_alone(tmp_path: Pa
 async def test_two_real_models_vote_and_show_their_votes(tmp_path: Path) -> None:
     models = [gguf(name, smollm2(), context_length=512, sessions=2) for name in ("a", "b")]
     async with whole_service(tmp_path, *models) as (_, client):
-        stream = Stream(
+        stream = await Stream(
             client,
+            None,
             messages=MESSAGES,
             models={"a": 1.0, "b": 3.0},
             temperature=0.0,
             max_tokens=12,
             votes=True,
             top_logprobs=2,
-        )
-        await stream.task
+        ).whole()
     assert len(stream.text) > 10
-    (accepted,) = stream.of_kind("accepted")
-    assert [(m.model, m.weight) for m in accepted.decision.members] == [("a", 0.25), ("b", 0.75)]
+    assert [(m.model, m.weight) for m in stream.decision.members] == [("a", 0.25), ("b", 0.75)]
     for token in stream.tokens:
         assert [vote.model for vote in token.votes] == ["a", "b"]
         mixture = sum(vote.weight * math.exp(vote.chosen_logprob) for vote in token.votes)
         assert math.log(mixture) == pytest.approx(token.logprob, abs=1e-4)
         assert len(token.top) == 2
-    (finished,) = stream.of_kind("finished")
-    assert [model.model for model in finished.usage.models] == ["a", "b"]
-    assert finished.usage.generated_tokens == len(stream.tokens)
-    for model in finished.usage.models:
+    assert [model.model for model in stream.usage.models] == ["a", "b"]
+    assert stream.usage.generated_tokens == len(stream.tokens)
+    for model in stream.usage.models:
         assert model.energy.joules > 0
         assert not model.HasField("usd")
 
@@ -128,10 +80,9 @@ async def test_two_real_models_vote_and_show_their_votes(tmp_path: Path) -> None
 async def test_a_streamed_answer_scores_what_its_stream_said(tmp_path: Path) -> None:
     models = [scripted("a", seed=1), scripted("b", seed=2)]
     async with whole_service(tmp_path, *models) as (_, client):
-        stream = Stream(
+        stream = await Stream(
             client, "the cat ", models=["a", "b"], temperature=0.0, max_tokens=8, seed=1
-        )
-        await stream.task
+        ).whole()
         pieces = b"".join(token.piece for token in stream.tokens).decode()
         score = await client.score("the cat ", pieces, models=["a", "b"])
     assert score.bytes == len(pieces.encode())
@@ -144,45 +95,33 @@ async def test_a_member_killed_in_mid_stream_is_dropped_and_comes_back(tmp_path:
     models = [scripted("a", **SLOW, seed=1), scripted("b", **SLOW, seed=2)]
     async with whole_service(tmp_path, *models) as (service, client):
         stream = Stream(client, "", messages=None, models=["a", "b"], temperature=0.0, votes=True)
-        await stream.until(lambda: len(stream.tokens) >= 5)
+        await stream.until(lambda heard: len(heard.tokens) >= 5)
         kill_worker(service, "a")
-        await stream.task
+        await stream.whole()
         assert stream.text == SAY
-        (notice,) = stream.of_kind("notice")
+        (notice,) = stream.notices
         assert notice.kind == inference_pb2.NOTICE_KIND_MEMBER_DROPPED
         assert notice.model == "a"
         assert "SIGKILL" in notice.message
         assert [(v.model, v.weight) for v in stream.tokens[-1].votes] == [("b", 1.0)]
         await reaches(service, "a", ModelState.READY)
-        again = Stream(client, "", models=["a", "b"], temperature=0.0, votes=True)
-        await again.task
+        again = await Stream(client, "", models=["a", "b"], temperature=0.0, votes=True).whole()
         assert again.text == SAY
-        assert not again.of_kind("notice")
+        assert not again.notices
         assert [v.model for v in again.tokens[-1].votes] == ["a", "b"]
-
-
-async def test_the_only_member_killed_in_mid_stream_is_replayed(tmp_path: Path) -> None:
-    async with whole_service(tmp_path, scripted("a", **SLOW)) as (service, client):
-        stream = Stream(client, "", model="a", temperature=0.0)
-        await stream.until(lambda: len(stream.tokens) >= 5)
-        kill_worker(service, "a")
-        await stream.task
-    assert stream.text == SAY
-    (notice,) = stream.of_kind("notice")
-    assert notice.kind == inference_pb2.NOTICE_KIND_MEMBER_REPLAYED
 
 
 async def test_the_fail_policy_ends_the_stream_with_unavailable(tmp_path: Path) -> None:
     models = [scripted("a", **SLOW), scripted("b", **SLOW)]
     async with whole_service(tmp_path, *models) as (service, client):
         stream = Stream(client, "", models=["a", "b"], temperature=0.0, failure_policy="fail")
-        await stream.until(lambda: len(stream.tokens) >= 5)
+        await stream.until(lambda heard: len(heard.tokens) >= 5)
         kill_worker(service, "b")
-        with pytest.raises(ServiceError) as failure:
-            await stream.task
-    assert failure.value.status == "UNAVAILABLE"
-    assert failure.value.retry_after_seconds is not None
-    assert "b" in failure.value.message
+        await stream.end()
+    assert stream.error is not None
+    assert stream.error.status == "UNAVAILABLE"
+    assert stream.error.retry_after_seconds is not None
+    assert "b" in stream.error.message
 
 
 async def test_a_real_member_killed_in_mid_stream_is_replayed_to_the_same_text(
@@ -192,10 +131,10 @@ async def test_a_real_member_killed_in_mid_stream_is_replayed_to_the_same_text(
         stream = Stream(
             client, "Once upon a time", model="stories", temperature=0.0, max_tokens=200
         )
-        await stream.until(lambda: len(stream.tokens) >= 20)
+        await stream.until(lambda heard: len(heard.tokens) >= 20)
         kill_worker(service, "stories")
-        await stream.task
-    assert len(stream.of_kind("notice")) == 1
+        await stream.whole()
+    assert len(stream.notices) == 1
     assert ("Once upon a time" + stream.text).startswith(STORIES_GREEDY)
 
 
@@ -206,29 +145,18 @@ async def test_a_broken_file_fails_alone_and_the_others_serve(tmp_path: Path) ->
         await reaches(service, "bad", ModelState.FAILED)
         await reaches(service, "good", ModelState.READY)
         assert await client.complete("", model="good", temperature=0.0) == SAY
-        with pytest.raises(ServiceError) as refusal:
-            await client.complete("", model="bad")
-        assert refusal.value.status == "FAILED_PRECONDITION"
-        assert "\n" not in refusal.value.message
-        assert broken.name in refusal.value.message
+        refusal = await refused(client.complete("", model="bad"))
+        assert refusal.status == "FAILED_PRECONDITION"
+        assert broken.name in refusal.message
         (bad,) = [m for m in await client.models() if m.id == "bad"]
         assert bad.message and "\n" not in bad.message
-
-
-async def test_a_prompt_over_the_context_is_refused_at_once(tmp_path: Path) -> None:
-    async with whole_service(tmp_path, scripted("a", context_length=32)) as (_, client):
-        with pytest.raises(ServiceError) as refusal:
-            await client.complete("a long story " * 20, model="a")
-    assert refusal.value.status == "INVALID_ARGUMENT"
-    assert refusal.value.reason == "PROMPT_TOO_LONG"
-    assert "32" in refusal.value.message
 
 
 async def test_a_client_that_leaves_frees_its_session_for_the_next(tmp_path: Path) -> None:
     one_session = scripted("a", **SLOW, sessions=1)
     async with whole_service(tmp_path, one_session) as (service, client):
         first = Stream(client, "", model="a", temperature=0.0)
-        await first.until(lambda: len(first.tokens) >= 2)
+        await first.until(lambda heard: len(heard.tokens) >= 2)
         waiting = asyncio.create_task(client.complete("", model="a", temperature=0.0))
         first.task.cancel()
         assert await waiting == SAY
@@ -238,9 +166,8 @@ async def test_a_client_that_leaves_frees_its_session_for_the_next(tmp_path: Pat
 async def test_a_deadline_frees_the_session(tmp_path: Path) -> None:
     one_session = scripted("a", say=SAY, step_delay_ms=50.0, sessions=1)
     async with whole_service(tmp_path, one_session) as (_, client):
-        with pytest.raises(ServiceError) as refusal:
-            await client.complete("", model="a", temperature=0.0, timeout=0.3)
-        assert refusal.value.status == "DEADLINE_EXCEEDED"
+        refusal = await refused(client.complete("", model="a", temperature=0.0, timeout=0.3))
+        assert refusal.status == "DEADLINE_EXCEEDED"
         again = await client.complete("", model="a", temperature=0.0, max_tokens=3)
         assert again and SAY.startswith(again)
 
@@ -250,16 +177,15 @@ async def test_models_come_and_go_while_others_answer(tmp_path: Path) -> None:
     async with whole_service(tmp_path, *models, wait=False) as (service, client):
         await reaches(service, "a", ModelState.READY)
         stream = Stream(client, "", model="a", temperature=0.0)
-        await stream.until(lambda: len(stream.tokens) >= 2)
+        await stream.until(lambda heard: len(heard.tokens) >= 2)
         assert (await client.load("b")).vocabulary_size > 0
         assert await client.complete("", model="b", temperature=0.0) == SAY
         pid = engine_of(service, "b").worker_pid
         await client.unload("b")
         assert not Path(f"/proc/{pid}").exists()
-        with pytest.raises(ServiceError) as refusal:
-            await client.complete("", model="b")
-        assert refusal.value.status == "FAILED_PRECONDITION"
-        await stream.task
+        refusal = await refused(client.complete("", model="b"))
+        assert refusal.status == "FAILED_PRECONDITION"
+        await stream.whole()
         assert stream.text == SAY
 
 
@@ -279,53 +205,55 @@ async def test_members_with_other_vocabularies_are_refused_where_a_shared_one_is
 ) -> None:
     models = [scripted("a"), scripted("b", vocabulary="words")]
     async with whole_service(tmp_path, *models) as (_, client):
-        with pytest.raises(ServiceError) as refusal:
-            await client.complete("", models=["a", "b"], alignment="same_vocabulary")
-    assert refusal.value.status == "FAILED_PRECONDITION"
-    assert "a, b: their vocabularies differ" in refusal.value.message
+        refusal = await refused(client.complete("", models=["a", "b"], alignment="same_vocabulary"))
+    assert refusal.status == "FAILED_PRECONDITION"
+    assert "a, b: their vocabularies differ" in refusal.message
 
 
-@pytest.mark.parametrize("policy", ["continue", "replay"])
-async def test_a_member_killed_in_mid_stream_of_a_vote_on_bytes_follows_the_policy(
-    tmp_path: Path, policy: str
+@pytest.mark.parametrize(
+    ("members", "policy", "kind"),
+    [
+        (["b"], None, inference_pb2.NOTICE_KIND_MEMBER_REPLAYED),
+        (["a", "b"], "continue", inference_pb2.NOTICE_KIND_MEMBER_DROPPED),
+        (["a", "b"], "replay", inference_pb2.NOTICE_KIND_MEMBER_REPLAYED),
+    ],
+    ids=["alone", "continue on bytes", "replay on bytes"],
+)
+async def test_a_member_killed_in_mid_stream_follows_the_policy(
+    tmp_path: Path, members: list[str], policy: str | None, kind: int
 ) -> None:
     models = [scripted("a", **SLOW, seed=1), scripted("b", **SLOW, seed=2, vocabulary="words")]
-    plan = {"models": ["a", "b"], "temperature": 0.0, "failure_policy": policy}
+    plan = {"models": members, "temperature": 0.0, "failure_policy": policy}
     async with whole_service(tmp_path, *models) as (service, client):
-        stream = Stream(client, "", votes=True, **plan)
-        await stream.until(lambda: len(stream.tokens) >= 3)
+        stream = Stream(client, "", votes=len(members) > 1, **plan)
+        await stream.until(lambda heard: len(heard.tokens) >= 3)
         kill_worker(service, "b")
-        await stream.task
+        await stream.whole()
     assert stream.text == SAY
-    (notice,) = stream.of_kind("notice")
-    kinds = {
-        "continue": inference_pb2.NOTICE_KIND_MEMBER_DROPPED,
-        "replay": inference_pb2.NOTICE_KIND_MEMBER_REPLAYED,
-    }
-    assert (notice.kind, notice.model) == (kinds[policy], "b")
-    members = ["a", "b"] if policy == "replay" else ["a"]
-    assert [vote.model for vote in stream.tokens[-1].votes] == members
+    (notice,) = stream.notices
+    assert (notice.kind, notice.model) == (kind, "b")
+    if len(members) > 1:
+        left = ["a"] if policy == "continue" else members
+        assert [vote.model for vote in stream.tokens[-1].votes] == left
 
 
 async def test_two_real_models_with_different_tokenizers_vote_on_bytes(tmp_path: Path) -> None:
     models = [gguf("smol", smollm2(), context_length=512), gguf("stories", stories260k())]
     plan = {"models": ["smol", "stories"], "temperature": 0.0}
     async with whole_service(tmp_path, *models) as (service, client):
-        whole = Stream(client, "Once upon a time", max_tokens=60, votes=True, **plan)
-        await whole.task
+        whole = await Stream(client, "Once upon a time", max_tokens=60, votes=True, **plan).whole()
         killed = Stream(client, "Once upon a time", max_tokens=60, failure_policy="replay", **plan)
-        await killed.until(lambda: len(killed.tokens) >= 8)
+        await killed.until(lambda heard: len(heard.tokens) >= 8)
         kill_worker(service, "stories")
-        await killed.task
+        await killed.whole()
         score = await client.score("Once upon a time", whole.text, models=plan["models"])
-    (accepted,) = whole.of_kind("accepted")
-    assert accepted.decision.alignment == plan_pb2.ALIGNMENT_BYTE_EXACT
-    assert accepted.decision.weighting == plan_pb2.WEIGHTING_BAYESIAN
+    assert whole.decision.alignment == plan_pb2.ALIGNMENT_BYTE_EXACT
+    assert whole.decision.weighting == plan_pb2.WEIGHTING_BAYESIAN
     # What comes after the kill is fed in other batches, which 4-bit weights do not forgive.
     before = whole.text.rsplit(" ", len(whole.tokens) - 8)[0]
     assert len(before) > 10 and killed.text.startswith(before)
     assert len(killed.text) > len(before)
-    assert len(killed.of_kind("notice")) == 1
+    assert len(killed.notices) == 1
     assert score.bytes == len(whole.text.encode())
     said = sum(token.logprob for token in whole.tokens)
     # Batches of other shapes move what 4-bit weights say of a likely token.

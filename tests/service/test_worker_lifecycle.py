@@ -15,9 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quorate.engines.scheduler.scheduler import Scheduler
-from quorate.engines.scripted.model import ScriptedModel
-from quorate.engines.scripted.options import ScriptedOptions
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
 from quorate.engines.worker.limits import WorkerLimits
@@ -38,32 +35,19 @@ from support.hosted_engines import (
     children,
     hosted,
     open_descriptors,
+    ready,
     scripted_spec,
     shared_memories,
     until,
 )
+from support.scripted_models import fresh_row, scripted_model
 
 PROMPT = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8]
 CORES = sorted(os.sched_getaffinity(0))
 START_REAL_WORKER = "from quorate.engines.worker.worker import main; sys.exit(main())"
 
 
-class InProcess:
-    """The same model and scheduler without a process in between."""
-
-    def __init__(self, **options):
-        self.model = ScriptedModel(ScriptedOptions(**options))
-        self.scheduler = Scheduler(self.model)
-        self.output = np.zeros(len(self.model.vocabulary), np.float32)
-        self.scheduler.open(0, self.output)
-
-    def feed(self, tokens):
-        self.scheduler.feed(0, tokens)
-        while not self.scheduler.step():
-            pass
-        return self.output.copy()
-
-
+SILENT = "import signal; signal.pause()"
 CHATTER = "import os, sys\nwhile True: os.write({descriptor}, {text} * 1000)"
 
 
@@ -76,9 +60,23 @@ def nothing_left_behind():
 
 @pytest.fixture
 async def engine():
-    async with hosted(scripted_spec()) as engine:
-        await engine.wait_ready()
+    async with ready(scripted_spec()) as engine:
         yield engine
+
+
+def noted_delays():
+    """What a supervisor wanted to wait for, and the sleep that only notes it."""
+    delays = []
+
+    async def sleep(seconds):
+        delays.append(seconds)
+
+    return delays, sleep
+
+
+def python(script):
+    """Keywords of an engine whose worker runs this program."""
+    return {"command": [sys.executable, "-c", script]}
 
 
 async def feed_greedily(engine, count, prompt=PROMPT):
@@ -93,24 +91,24 @@ async def feed_greedily(engine, count, prompt=PROMPT):
 
 
 async def test_a_worker_gives_the_same_bits_as_the_model_in_this_process(engine):
-    local = InProcess()
     session = await engine.open(100)
 
-    row = await session.feed(PROMPT)
-    np.testing.assert_array_equal(row, local.feed(PROMPT))
+    tokens = list(PROMPT)
+    row = await session.feed(tokens)
     for _ in range(20):
-        token = [int(row.argmax())]
-        row = await session.feed(token)
-        np.testing.assert_array_equal(row, local.feed(token))
+        np.testing.assert_array_equal(row, fresh_row(tokens))
+        tokens.append(int(row.argmax()))
+        row = await session.feed(tokens[-1:])
+    np.testing.assert_array_equal(row, fresh_row(tokens))
 
-    assert session.position == len(PROMPT) + 20
+    assert session.position == len(tokens) == len(PROMPT) + 20
     assert session.busy_seconds > 0
     assert not row.flags.writeable
     session.close()
 
 
 async def test_facts_vocabulary_and_encoding_come_from_the_model(engine):
-    model = InProcess().model
+    model = scripted_model()
 
     assert engine.facts == model.facts
     assert engine.vocabulary.fingerprint == model.vocabulary.fingerprint
@@ -120,8 +118,7 @@ async def test_facts_vocabulary_and_encoding_come_from_the_model(engine):
 
 
 async def test_a_model_without_a_template_refuses_a_chat():
-    async with hosted(scripted_spec(chat=False)) as engine:
-        await engine.wait_ready()
+    async with ready(scripted_spec(chat=False)) as engine:
         with pytest.raises(UnsupportedPlan, match="no chat template"):
             await engine.encode(ChatPrompt((Message("user", "hi"),)))
         assert await engine.encode(TextPrompt("still there"))
@@ -132,8 +129,7 @@ async def test_a_defect_in_encoding_concerns_that_request_alone():
         "import sys; from quorate.engines.scripted.model import ScriptedModel\n"
         "ScriptedModel.encode_continuation = lambda self, text: 1 // 0\n" + START_REAL_WORKER
     )
-    async with hosted(scripted_spec(), command=[sys.executable, "-c", script]) as engine:
-        await engine.wait_ready()
+    async with ready(scripted_spec(), **python(script)) as engine:
         pid = engine.worker_pid
         with pytest.raises(Internal, match="ZeroDivisionError"):
             await engine.encode_continuation("abc")
@@ -149,8 +145,7 @@ async def test_what_can_never_be_tokenised_is_refused_as_too_long():
         "def encode(self, prompt): raise PromptTooLong('prompt', '9 characters')\n"
         "ScriptedModel.encode = encode\n" + START_REAL_WORKER
     )
-    async with hosted(scripted_spec(), command=[sys.executable, "-c", script]) as engine:
-        await engine.wait_ready()
+    async with ready(scripted_spec(), **python(script)) as engine:
         with pytest.raises(PromptTooLong, match=r"^prompt: 9 characters$"):
             await engine.encode(TextPrompt("x"))
 
@@ -167,11 +162,9 @@ async def test_a_template_that_never_ends_costs_its_own_model_alone():
     )
     limits = WorkerLimits(step_timeout_seconds=0.5)
     async with (
-        hosted(scripted_spec(), command=[sys.executable, "-c", script], limits=limits) as engine,
-        hosted(scripted_spec()) as other,
+        ready(scripted_spec(), **python(script), limits=limits) as engine,
+        ready(scripted_spec()) as other,
     ):
-        await engine.wait_ready()
-        await other.wait_ready()
         chat = engine.encode(ChatPrompt((Message("user", "hi"),)))
         with pytest.raises(WorkerLost, match="stuck for"):
             await asyncio.gather(chat, feed_greedily(other, 3))
@@ -179,35 +172,8 @@ async def test_a_template_that_never_ends_costs_its_own_model_alone():
         await feed_greedily(engine, 1)
 
 
-async def test_branch_and_rewind_equal_a_fresh_prefill(engine):
-    parent = await engine.open(100, 1)
-    await parent.feed(PROMPT)
-    child = parent.branch()
-    assert child.position == len(PROMPT)
-
-    branched = (await child.feed([7, 8])).copy()
-    await child.rewind(1)
-    rewound = (await child.feed([9])).copy()
-
-    np.testing.assert_array_equal(branched, InProcess().feed([*PROMPT, 7, 8]))
-    np.testing.assert_array_equal(rewound, InProcess().feed([*PROMPT, 7, 9]))
-    np.testing.assert_array_equal(await parent.feed([1]), InProcess().feed([*PROMPT, 1]))
-    child.close()
-    parent.close()
-
-
-async def test_the_second_session_finds_its_prompt_cached(engine):
-    await feed_greedily(engine, 1)
-    session = await engine.open(100)
-    await session.feed(PROMPT)
-
-    assert session.cached_tokens == len(PROMPT) - 1
-    session.close()
-
-
 async def test_sessions_in_lock_step_share_their_steps():
-    async with hosted(scripted_spec(step_delay_ms=20)) as engine:
-        await engine.wait_ready()
+    async with ready(scripted_spec(step_delay_ms=20)) as engine:
         prompts = [[number + 3, *PROMPT[:4]] for number in range(8)]
         async with asyncio.timeout(DEADLINE_SECONDS):
             await asyncio.gather(*(feed_greedily(engine, 20, prompt) for prompt in prompts))
@@ -230,22 +196,8 @@ async def test_many_sessions_one_after_another_leak_no_slot(engine):
         session.close()
 
 
-async def test_a_session_beyond_the_last_slot_waits_for_one_to_be_closed(engine):
-    sessions = [await engine.open(10) for _ in range(8)]
-    waiting = asyncio.create_task(engine.open(10))
-    await asyncio.sleep(0)
-    assert not waiting.done()
-
-    sessions.pop().close()
-
-    sessions.append(await asyncio.wait_for(waiting, DEADLINE_SECONDS))
-    for session in sessions:
-        session.close()
-
-
 async def test_the_next_session_of_a_slot_hears_nothing_of_a_feed_given_up():
-    async with hosted(scripted_spec(sessions=1, step_delay_ms=20)) as engine:
-        await engine.wait_ready()
+    async with ready(scripted_spec(sessions=1, step_delay_ms=20)) as engine:
         for _ in range(5):
             given_up = await engine.open(100)
             abandoned = given_up.feed(PROMPT)
@@ -254,7 +206,7 @@ async def test_the_next_session_of_a_slot_hears_nothing_of_a_feed_given_up():
 
             session = await engine.open(100)
             row = await session.feed([7, 7])
-            np.testing.assert_array_equal(row, InProcess().feed([7, 7]))
+            np.testing.assert_array_equal(row, fresh_row([7, 7]))
             session.close()
 
 
@@ -297,8 +249,7 @@ async def test_what_can_never_fit_is_refused_at_once(engine):
 
 
 async def test_missing_capabilities_and_impossible_rewinds_are_refused():
-    async with hosted(scripted_spec(rewind=False)) as engine:
-        await engine.wait_ready()
+    async with ready(scripted_spec(rewind=False)) as engine:
         session = await engine.open(10)
         with pytest.raises(UnsupportedPlan, match="cannot rewind"):
             await session.rewind(0)
@@ -311,8 +262,7 @@ async def test_missing_capabilities_and_impossible_rewinds_are_refused():
 
 
 async def test_a_killed_worker_fails_everyone_who_waits_and_comes_back():
-    async with hosted(scripted_spec(sessions=2, step_delay_ms=200)) as engine:
-        await engine.wait_ready()
+    async with ready(scripted_spec(sessions=2, step_delay_ms=200)) as engine:
         vocabulary, first_pid = engine.vocabulary, engine.worker_pid
         sessions = [await engine.open(100) for _ in range(2)]
         feeds = [session.feed(PROMPT) for session in sessions]
@@ -371,8 +321,7 @@ async def test_rows_stay_readable_after_the_worker_is_gone(engine):
 
 async def test_a_crash_in_mid_step_is_a_lost_worker(tmp_path):
     spec = scripted_spec(crash_after_steps=3, crash_marker=str(tmp_path / "crashed"))
-    async with hosted(spec) as engine:
-        await engine.wait_ready()
+    async with ready(spec) as engine:
         with pytest.raises(WorkerLost, match="killed by SIGKILL"):
             await feed_greedily(engine, 10)
         async with asyncio.timeout(DEADLINE_SECONDS):
@@ -383,8 +332,7 @@ async def test_a_crash_in_mid_step_is_a_lost_worker(tmp_path):
 async def test_a_stuck_worker_is_wedged_then_killed_by_the_watchdog(tmp_path):
     spec = scripted_spec(hang_after_steps=2, crash_marker=str(tmp_path / "hung"))
     limits = WorkerLimits(step_timeout_seconds=0.5, wedged_after_seconds=0.0)
-    async with hosted(spec, limits=limits) as engine, asyncio.timeout(DEADLINE_SECONDS):
-        await engine.wait_ready()
+    async with ready(spec, limits=limits) as engine, asyncio.timeout(DEADLINE_SECONDS):
         assert not engine.wedged
         session = await engine.open(100)
         row = await session.feed(PROMPT)
@@ -400,8 +348,7 @@ async def test_a_stuck_worker_is_wedged_then_killed_by_the_watchdog(tmp_path):
 
 async def test_a_worker_that_is_stopped_by_a_signal_counts_as_stuck():
     limits = WorkerLimits(step_timeout_seconds=0.4)
-    async with hosted(scripted_spec(), limits=limits) as engine, asyncio.timeout(DEADLINE_SECONDS):
-        await engine.wait_ready()
+    async with ready(scripted_spec(), limits=limits) as engine, asyncio.timeout(DEADLINE_SECONDS):
         session = await engine.open(100)
         os.kill(engine.worker_pid, signal.SIGSTOP)
         with pytest.raises(WorkerLost, match="stuck for"):
@@ -415,7 +362,7 @@ async def test_the_line_that_explains_an_abort_is_in_the_cause():
         "import os, sys; print('model.c:7: GGML_ASSERT(n > 0) failed', file=sys.stderr);"
         "sys.stderr.flush(); os.abort()"
     )
-    async with hosted(scripted_spec(), command=[sys.executable, "-c", script]) as engine:
+    async with hosted(scripted_spec(), **python(script)) as engine:
         status = await until(engine, WorkerPhase.FAILED)
 
     assert status.message == (
@@ -427,11 +374,7 @@ async def test_the_line_that_explains_an_abort_is_in_the_cause():
 
 
 async def test_a_model_that_cannot_be_loaded_fails_at_once_in_one_line():
-    delays = []
-
-    async def sleep(seconds):
-        delays.append(seconds)
-
+    delays, sleep = noted_delays()
     async with hosted(scripted_spec(fail_load="wrong architecture"), sleep=sleep) as engine:
         status = await until(engine, WorkerPhase.FAILED)
         with pytest.raises(Unavailable, match="toy has failed: wrong architecture"):
@@ -459,13 +402,8 @@ async def test_a_wrong_specification_fails_at_once_in_one_line(spec, problem):
 
 
 async def test_a_worker_killed_while_loading_is_tried_three_times_with_backoff():
-    delays = []
-
-    async def sleep(seconds):
-        delays.append(seconds)
-
-    command = [sys.executable, "-c", "import sys; sys.exit(3)"]
-    async with hosted(scripted_spec(), command=command, sleep=sleep) as engine:
+    delays, sleep = noted_delays()
+    async with hosted(scripted_spec(), **python("import sys; sys.exit(3)"), sleep=sleep) as engine:
         status = await until(engine, WorkerPhase.FAILED)
 
     assert status.message == "its worker died 3 times while loading; last: exited with status 3"
@@ -477,40 +415,31 @@ async def test_a_crash_while_loading_is_retried(tmp_path):
         f"import os, pathlib, sys; marker = pathlib.Path({str(tmp_path / 'crashed')!r})\n"
         "if not marker.exists(): marker.touch(); os.kill(os.getpid(), 9)\n" + START_REAL_WORKER
     )
-    async with hosted(scripted_spec(), command=[sys.executable, "-c", script]) as engine:
+    async with hosted(scripted_spec(), **python(script)) as engine:
         async with asyncio.timeout(DEADLINE_SECONDS):
             await engine.wait_ready()
             await feed_greedily(engine, 1)
 
 
-async def test_a_program_that_does_not_exist_is_a_failure_not_an_exception():
-    async def sleep(_):
-        pass
-
-    async with hosted(scripted_spec(), command=["/nonexistent/worker"], sleep=sleep) as engine:
-        status = await until(engine, WorkerPhase.FAILED)
-
-    assert "cannot be started" in status.message
-
-
-async def test_a_load_without_progress_is_killed():
-    async def sleep(_):
-        pass
-
-    command = [sys.executable, "-c", "import signal; signal.pause()"]
-    limits = WorkerLimits(load_timeout_seconds=0.2)
-    async with hosted(scripted_spec(), command=command, limits=limits, sleep=sleep) as engine:
-        status = await until(engine, WorkerPhase.FAILED)
-
-    assert "stuck for 0." in status.message
+@pytest.mark.parametrize(
+    ("keywords", "told"),
+    [
+        ({"command": ["/nonexistent/worker"]}, "cannot be started"),
+        (
+            {**python(SILENT), "limits": WorkerLimits(load_timeout_seconds=0.2)},
+            "stuck for 0.",
+        ),
+    ],
+    ids=["does not exist", "makes no progress"],
+)
+async def test_a_program_that_never_loads_is_a_failure_and_not_an_exception(keywords, told):
+    _, sleep = noted_delays()
+    async with hosted(scripted_spec(), sleep=sleep, **keywords) as engine:
+        assert told in (await until(engine, WorkerPhase.FAILED)).message
 
 
 async def test_crashes_in_use_wait_longer_each_time():
-    delays = []
-
-    async def sleep(seconds):
-        delays.append(seconds)
-
+    delays, sleep = noted_delays()
     async with hosted(scripted_spec(), sleep=sleep) as engine, asyncio.timeout(DEADLINE_SECONDS):
         for _ in range(4):
             await engine.wait_ready()
@@ -533,8 +462,7 @@ async def test_a_replaced_file_with_another_vocabulary_is_not_taken_for_the_same
         "load=lambda path, options, *rest: ENGINE.load(path, {**options, **words}, *rest))\n"
         + START_REAL_WORKER
     )
-    async with hosted(scripted_spec(), command=[sys.executable, "-c", script]) as engine:
-        await engine.wait_ready()
+    async with ready(scripted_spec(), **python(script)) as engine:
         os.kill(engine.worker_pid, signal.SIGKILL)
         status = await until(engine, WorkerPhase.FAILED)
 
@@ -545,8 +473,7 @@ async def test_a_replaced_file_with_another_vocabulary_is_not_taken_for_the_same
 
 
 async def test_close_ends_the_process_and_whoever_waits():
-    async with hosted(scripted_spec(step_delay_ms=300)) as engine:
-        await engine.wait_ready()
+    async with ready(scripted_spec(step_delay_ms=300)) as engine:
         pid = engine.worker_pid
         assert engine.memory_bytes() > 1_000_000
         session = await engine.open(100)
@@ -569,8 +496,7 @@ async def test_close_ends_the_process_and_whoever_waits():
 
 
 async def test_close_ends_a_worker_that_loads():
-    command = [sys.executable, "-c", "import signal; signal.pause()"]
-    async with hosted(scripted_spec(), command=command) as engine:
+    async with hosted(scripted_spec(), **python(SILENT)) as engine:
         while engine.worker_pid is None:
             await asyncio.sleep(0)
         await engine.close()
@@ -584,8 +510,7 @@ async def test_close_ends_the_wait_for_a_restart():
         waiting.set()
         await asyncio.Event().wait()
 
-    async with hosted(scripted_spec(), sleep=sleep) as engine:
-        await engine.wait_ready()
+    async with ready(scripted_spec(), sleep=sleep) as engine:
         os.kill(engine.worker_pid, signal.SIGKILL)
         async with asyncio.timeout(DEADLINE_SECONDS):
             await waiting.wait()
@@ -596,7 +521,7 @@ async def test_close_ends_the_wait_for_a_restart():
 
 async def test_progress_reported_during_the_close_does_not_bring_a_model_back():
     script = CHATTER.format(descriptor="int(sys.argv[1])", text=r"""b'["progress",0.5]\n'""")
-    async with hosted(scripted_spec(), command=[sys.executable, "-c", script]) as engine:
+    async with hosted(scripted_spec(), **python(script)) as engine:
         async for status in engine.watch():
             if status.progress == 0.5:
                 break
@@ -616,7 +541,7 @@ async def test_a_worker_that_never_stops_printing_leaves_the_event_loop_to_other
     caplog.set_level(logging.DEBUG, log.name)
     monkeypatch.setattr(log, "handle", lambda record: printed.set())
     script = CHATTER.format(descriptor=1, text=r"b'\n'")
-    async with hosted(scripted_spec(), command=[sys.executable, "-c", script]) as engine:
+    async with hosted(scripted_spec(), **python(script)) as engine:
         async with asyncio.timeout(DEADLINE_SECONDS):
             await printed.wait()
             for _ in range(20):
@@ -626,8 +551,7 @@ async def test_a_worker_that_never_stops_printing_leaves_the_event_loop_to_other
 
 async def test_close_ends_a_worker_that_hangs():
     limits = WorkerLimits(stop_seconds=0.1)
-    async with hosted(scripted_spec(hang_after_steps=1), limits=limits) as engine:
-        await engine.wait_ready()
+    async with ready(scripted_spec(hang_after_steps=1), limits=limits) as engine:
         session = await engine.open(10)
         hanging = session.feed([1])
 
@@ -710,8 +634,7 @@ def allowed_cores(pid):
 @pytest.mark.skipif(len(CORES) < 2, reason="needs two processor cores")
 async def test_cores_can_be_changed_while_running_and_outlive_a_restart():
     first, second = CORES[:2]
-    async with hosted(scripted_spec(), cores=(first,)) as engine:
-        await engine.wait_ready()
+    async with ready(scripted_spec(), cores=(first,)) as engine:
         assert allowed_cores(engine.worker_pid) == {str(first)}
 
         engine.set_cores((second,))

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,9 @@ from support.hosted_engines import children_of
 
 DEADLINE_SECONDS = 60.0
 COMMAND = (sys.executable, "-m", "quorate")
+
+Ask = Callable[..., subprocess.CompletedProcess[str]]
+"""Runs a command that asks a server, as ``Serving.asked`` in a folder."""
 
 TWO_MODELS = """
 [server]
@@ -60,6 +63,18 @@ def quorate(
     )
 
 
+def started(home: Path, *arguments: str) -> subprocess.Popen[str]:
+    """A command that runs in the folder ``home``, with its outputs in pipes."""
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=home,
+        env=environment(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def complaint(done: subprocess.CompletedProcess[str], code: int) -> str:
     """The one line on standard error of a command that failed and printed nothing else."""
     assert (done.returncode, done.stdout) == (code, "")
@@ -97,14 +112,7 @@ def serving(home: Path, config: str = TWO_MODELS) -> Iterator[Serving]:
     """Serves a configuration until the block ends."""
     (home / "served.toml").write_text(config)
     wanted = config.count("[[models]]")
-    with subprocess.Popen(
-        [*COMMAND, "serve", "--config", "served.toml", "--json"],
-        cwd=home,
-        env=environment(home),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with started(home, "serve", "--config", "served.toml", "--json") as process:
         try:
             events: list[dict[str, Any]] = []
             assert process.stdout is not None

@@ -11,7 +11,8 @@ from typing import Any
 from quorate.app.service import Service
 from quorate.client import Client
 from quorate.v1 import plan_pb2
-from support.streams import answer
+from support.faulty_remote import Answer, FaultyRemote, faulty_remote
+from support.streams import Stream, answer
 from support.whole_service import scripted, whole_service
 
 SAY = "the quick brown fox jumps over the lazy dog and runs away"
@@ -74,6 +75,32 @@ async def service_with_remote(
     async with whole_service(home, local, sections=given, **server) as (service, client):
         await learn_energy(client)
         yield service, client
+
+
+@asynccontextmanager
+async def place_with_remote(
+    home: Path, *script: Answer, settings: Mapping[str, Any] | None = None, **service: Any
+) -> AsyncIterator[tuple[FaultyRemote, Client]]:
+    """A remote that gives these answers, and a client of a service that may ask it.
+
+    Args:
+        settings: Of the remote, over those of ``far``.
+        **service: As for ``service_with_remote``.
+    """
+    async with (
+        faulty_remote(*script) as remote,
+        service_with_remote(home, far(remote.base_url, **(settings or {})), **service) as (
+            _,
+            client,
+        ),
+    ):
+        yield remote, client
+
+
+def ask_far(client: Client, request_id: str = "", text: str = "Say it.", **options: Any) -> Stream:
+    """A greedy request that no local plan is good enough for, read in the background."""
+    asked = {"messages": chat(text), "temperature": 0.0, "request_id": request_id}
+    return Stream(client, None, **asked, **OVER_ENERGY, **options)
 
 
 async def learn_energy(client: Client, model: str = "a") -> None:

@@ -35,6 +35,14 @@ async def hosted(
         await engine.close()
 
 
+@asynccontextmanager
+async def ready(spec: EngineSpec, **keywords: Any) -> AsyncIterator[HostedEngine]:
+    """An engine whose worker is ready; keywords as for ``hosted``."""
+    async with hosted(spec, **keywords) as engine:
+        await engine.wait_ready()
+        yield engine
+
+
 async def until(engine: HostedEngine, phase: WorkerPhase) -> WorkerStatus:
     """Waits until the worker is in a phase."""
     async with asyncio.timeout(DEADLINE_SECONDS):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _READY = "Uvicorn running on"
@@ -88,19 +87,6 @@ def llama_server(model: Path, *arguments: str, context: int = 512) -> Iterator[L
             except subprocess.TimeoutExpired:
                 process.kill()
             reader.join(10)
-
-
-@asynccontextmanager
-async def running_llama_server(
-    model: Path, *arguments: str, context: int = 512
-) -> AsyncIterator[LlamaServer]:
-    """The same for tests whose event loop must go on while the server starts and stops."""
-    manager = llama_server(model, *arguments, context=context)
-    server = await asyncio.to_thread(manager.__enter__)
-    try:
-        yield server
-    finally:
-        await asyncio.to_thread(manager.__exit__, None, None, None)
 
 
 def _free_port() -> int:

@@ -102,10 +102,6 @@ class LoopbackHub:
         """The ranges that were asked for of a file, in order."""
         return [request.range for request in self.downloads() if request.path.endswith(file)]
 
-    def listings(self) -> int:
-        """How often a list of files was asked for."""
-        return sum(request.path.startswith("/api/") for request in self.requests)
-
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()

@@ -9,11 +9,14 @@ from typing import Any
 
 from quorate.api.grpc.lifecycle import GrpcServer
 from quorate.api.grpc.settings import ServerSettings
-from quorate.client import Client
+from quorate.client import Client, ServiceError
 from quorate.dispatch import Dispatcher, DispatchSettings
 from quorate.fleet.fleet import Fleet
 from quorate.request import Plan
 from support.managed_engines import Cast, loaded_fleet
+from support.streams import refused
+
+DEADLINE_SECONDS = 30.0
 
 TWO_MODELS: dict[str, dict[str, Any]] = {
     "alpha": {"say": "hello world", "seed": 1},
@@ -37,6 +40,12 @@ class Service:
 
     def client(self) -> Client:
         return Client(self.target)
+
+    async def refusal(self, **options: Any) -> ServiceError:
+        """What a request for text is answered with."""
+        async with self.client() as client:
+            asked = {"prompt": "x", "timeout": DEADLINE_SECONDS, **options}
+            return await refused(client.complete(**asked))
 
 
 @asynccontextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
+
+import pytest
 
 from quorate.client import Client, ServiceError
 from quorate.v1 import inference_pb2, plan_pb2
@@ -31,6 +33,12 @@ class Stream:
         """Waits for the end, whatever it is."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             await self.task
+        return self
+
+    async def whole(self) -> Stream:
+        """Waits for the end of an answer that nothing ends before."""
+        await self.end()
+        assert self.finished is not None, self.error
         return self
 
     async def until(self, condition: Callable[[Stream], bool]) -> None:
@@ -99,6 +107,14 @@ class Stream:
 async def answer(client: Client, prompt: str | None = "", **options: Any) -> Stream:
     """Reads one answer to its end."""
     return await Stream(client, prompt, **options).end()
+
+
+async def refused(call: Awaitable[Any]) -> ServiceError:
+    """The error that a call ends with, told in one line."""
+    with pytest.raises(ServiceError) as caught:
+        await call
+    assert "\n" not in caught.value.message
+    return caught.value
 
 
 def joules_of(usage: inference_pb2.Usage) -> float:
