@@ -11,6 +11,7 @@ from quorate.cli.program import run
 from quorate.client import ServiceError
 from quorate.errors import Internal, SettingsError
 from quorate_registry import RegistryError
+from support.terminal import Capture
 
 
 def test_help_and_the_package_load_nothing_heavy() -> None:
@@ -29,14 +30,12 @@ def test_help_and_the_package_load_nothing_heavy() -> None:
         assert command in done.stdout
 
 
-def test_version_names_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_names_the_program(capsys: Capture) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.startswith("quorate 0.")
 
 
-def test_an_unknown_command_is_one_line_and_exit_code_2(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_an_unknown_command_is_one_line_and_exit_code_2(capsys: Capture) -> None:
     assert run(["sevre"]) == 2
     told = capsys.readouterr().err
     assert told.startswith("quorate: No such command 'sevre'")
