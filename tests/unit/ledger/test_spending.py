@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -20,13 +19,6 @@ from support.charges import bare_charge
 DAY = 86_400.0
 MIDNIGHT = 20_000 * DAY
 BARE = bare_charge(finished_at=MIDNIGHT)
-
-
-@pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    ledger = Ledger.open(tmp_path / "ledger")
-    yield ledger
-    await ledger.close()
 
 
 async def settle(ledger: Ledger, *charges: Charge) -> None:
