@@ -6,12 +6,7 @@ import pytest
 
 from quorate.client import Client
 from quorate.client.channel import authorization
-from quorate.client.requests import (
-    charges_request,
-    generate_request,
-    score_request,
-    spend_request,
-)
+from quorate.client.requests import charges_request, generate_request, score_request, spend_request
 from quorate.errors import InvalidRequest
 from quorate.v1 import accounting_pb2, inference_pb2, plan_pb2
 

@@ -9,12 +9,7 @@ from quorate.calibration.answers import Answer
 from quorate.calibration.findings import findings
 from quorate.calibration.profiles import cascade_profile, weights_profile
 from quorate.calibration.report import report_of
-from quorate.cli.views.calibrate import (
-    cascade_lines,
-    cross_validation_line,
-    remarks,
-    verdict_line,
-)
+from quorate.cli.views.calibrate import cascade_lines, cross_validation_line, remarks, verdict_line
 from quorate.request import CascadePlan, Plan, WeightedModel
 from quorate.routing.confidence import Signals
 from quorate.routing.quality import Tally

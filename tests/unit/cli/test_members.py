@@ -2,13 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.cli.members import (
-    name_stages,
-    parse_member,
-    parse_stage,
-    parse_stages,
-    stage_choices,
-)
+from quorate.cli.members import name_stages, parse_member, parse_stage, parse_stages, stage_choices
 from quorate.client import PlanOptions
 from quorate.errors import SettingsError
 from quorate.request import Plan, Stage, WeightedModel

@@ -199,9 +199,7 @@ charges = st.builds(
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(charges, max_size=12))
-async def test_joules_and_dollars_of_the_models_add_up_to_the_whole(
-    settled: list[Charge],
-) -> None:
+async def test_joules_and_dollars_of_the_models_add_up_to_the_whole(settled: list[Charge]) -> None:
     ledger = Ledger.open(None)
     for charge in settled:
         await ledger.settle(charge)

@@ -16,10 +16,7 @@ def test_a_request_alone_gets_what_was_spent_while_it_ran() -> None:
     assert energies == {"a": Energy(pytest.approx(50.0), EnergyTier.MEASURED)}
     assert job.idle_joules == pytest.approx(10.0)
     totals = machine.meter.totals()["package-0"]
-    assert (totals.request_joules, totals.idle_joules) == (
-        pytest.approx(50.0),
-        pytest.approx(15.0),
-    )
+    assert (totals.request_joules, totals.idle_joules) == (pytest.approx(50.0), pytest.approx(15.0))
     assert totals.counter_joules == 65.0
 
 

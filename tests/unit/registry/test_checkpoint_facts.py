@@ -175,8 +175,7 @@ def test_links_into_a_cache_are_followed(checkpoint: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
-    [("config.json", "without config.json"), (FIRST, f"lacks the file {FIRST}")],
+    ("name", "told"), [("config.json", "without config.json"), (FIRST, f"lacks the file {FIRST}")]
 )
 def test_a_checkpoint_that_lacks_a_file_is_refused(checkpoint: Path, name: str, told: str) -> None:
     (checkpoint / name).unlink()

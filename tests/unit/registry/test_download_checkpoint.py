@@ -9,12 +9,7 @@ from typing import Any
 
 import pytest
 
-from quorate_registry.errors import (
-    BrokenFile,
-    ChecksumMismatch,
-    DownloadFailed,
-    Interrupted,
-)
+from quorate_registry.errors import BrokenFile, ChecksumMismatch, DownloadFailed, Interrupted
 from quorate_registry.manifest import SnapshotSource
 from quorate_registry.snapshot_files import MAX_FILES
 from quorate_registry.transfer import ATTEMPTS
@@ -225,10 +220,7 @@ def with_first(**changes: Any) -> Callable[[dict[str, Any]], Any]:
     ],
 )
 def test_a_server_that_is_no_hub_is_named(
-    hub: LoopbackHub,
-    snapshot: SnapshotSource,
-    home: Path,
-    change: Callable[[dict[str, Any]], Any],
+    hub: LoopbackHub, snapshot: SnapshotSource, home: Path, change: Callable[[dict[str, Any]], Any]
 ) -> None:
     hub.faults.listing = change
     with pytest.raises(DownloadFailed, match="does not answer like a Hugging Face hub"):

@@ -127,9 +127,7 @@ def test_a_string_over_a_mebibyte_is_skipped_not_loaded(tmp_path: Path) -> None:
 
 
 @settings(
-    max_examples=400,
-    deadline=2000,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=400, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_no_mutation_raises_anything_but_broken_file(
