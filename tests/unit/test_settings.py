@@ -388,7 +388,6 @@ WRONG: list[tuple[str, str]] = [
 ]
 WRONG_IN_A_MODEL: list[tuple[str, str]] = [
     ("core = 1", "core: unknown key; did you mean cores?"),
-    ("options = { sesions = 2 }", "options.sesions: unknown key; did you mean sessions?"),
     ("cores = -1", "cores: must be from 0 to 4096, not -1"),
     ("options = 1", "options: must be a table, not 1"),
     ("step_timeout_seconds = inf", "step_timeout_seconds: must be from 1 to 86400, not inf"),

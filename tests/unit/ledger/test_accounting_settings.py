@@ -54,3 +54,17 @@ def test_a_ledger_is_in_the_data_folder_unless_it_is_put_elsewhere_or_off() -> N
 def test_a_home_that_nobody_has_is_refused() -> None:
     with pytest.raises(SettingsError, match="no such user"):
         LedgerSettings("~nobody-of-that-name/x").located(Path("/data"), Path("/etc"))
+
+
+@pytest.mark.parametrize(
+    ("mapping", "problem"),
+    [
+        ({"keep_days": 1}, "ledger.keep_days: must be from 2 to 36500, not 1"),
+        ({"store_prompts": 1}, "ledger.store_prompts: must be true or false, not 1"),
+        ({"pth": ""}, "ledger.pth: unknown key; did you mean path?"),
+    ],
+)
+def test_ledger_settings_that_are_wrong_are_named(mapping: dict[str, Any], problem: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        LedgerSettings.from_mapping(mapping, "ledger")
+    assert caught.value.message == problem
