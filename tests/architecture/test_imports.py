@@ -13,6 +13,7 @@ LIGHT = [
     "quorate",
     "quorate.cli",
     "quorate.cli.program",
+    "quorate.cli.commands.models",
     "quorate.settings",
     "quorate.engines",
     "quorate.engines.worker",
@@ -39,15 +40,6 @@ def test_importing_it_loads_no_heavy_library(module: str) -> None:
 @pytest.mark.parametrize("module", SPEAKS_GRPC)
 def test_importing_what_speaks_grpc_loads_nothing_else_heavy(module: str) -> None:
     assert loaded_by(module) == {"grpc"}
-
-
-def test_the_help_needs_neither_numpy_nor_protobuf() -> None:
-    code = (
-        "import sys; from quorate.cli.program import run; code = run(['--help']);"
-        "print(code, 'numpy' in sys.modules, 'google.protobuf' in sys.modules)"
-    )
-    done = run(sys.executable, "-c", code)
-    assert done.stdout.splitlines()[-1] == "0 False False"
 
 
 def test_the_layers_only_look_down() -> None:

@@ -103,6 +103,31 @@ async def test_votes_that_are_to_be_shown_are_voted(
     assert all(len(token.votes) == 1 for token in stream.tokens)
 
 
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        {"repetition_penalty": 1.5},
+        {"presence_penalty": 2.0},
+        {"frequency_penalty": 2.0},
+        {"logit_bias": {90: 99.0}},
+    ],
+    ids=lambda sampling: next(iter(sampling)),
+)
+async def test_bias_and_penalties_are_served_by_a_vote(
+    tmp_path: Path, asked: list[EngineSampling], sampling: dict[str, Any]
+) -> None:
+    models = [scripted("able", seed=3, generate=True), scripted("voting", seed=3)]
+    how = {"temperature": 0.0, "max_tokens": 12}
+    async with whole_service(tmp_path, *models) as (_, client):
+        plain = await answer(client, "x", model="able", **how)
+        assert len(asked) == 1
+        able = await answer(client, "x", model="able", **how, **sampling)
+        voted = await answer(client, "x", model="voting", **how, **sampling)
+    assert len(asked) == 1
+    assert tokens_of(able) == tokens_of(voted)
+    assert able.text != plain.text
+
+
 async def test_many_answers_at_once_are_those_of_each_alone(
     tmp_path: Path, asked: list[EngineSampling]
 ) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
 
 from quorate.metering.meter import Job, Meter
-from quorate.request import EnergyTier
+from quorate.request import Energy, EnergyTier
 from quorate.request.work import Work
 from support.simulated_counters import SimulatedCounter
 
@@ -35,6 +36,15 @@ class Machine:
     def begin(self) -> tuple[Job, dict[str, Work]]:
         work: dict[str, Work] = {}
         return self.meter.begin(lambda: work), work
+
+    def answer(
+        self, seconds: float, *joules: float, **work: Work
+    ) -> tuple[Job, Mapping[str, Energy]]:
+        """A request that runs for so long and works for these models, and its energy."""
+        job, worked = self.begin()
+        self.pass_time(seconds, *joules)
+        worked.update(work)
+        return job, self.meter.finish(job)
 
     def pass_time(self, seconds: float, *joules: float) -> None:
         self.now += seconds

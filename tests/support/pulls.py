@@ -14,6 +14,7 @@ from quorate_registry.hub import Hub
 from quorate_registry.manifest import HubSource, RemoteSource
 from quorate_registry.store import Store
 from quorate_registry.transfer import Disk
+from support.loopback_hub import LoopbackHub
 
 FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -81,12 +82,14 @@ class Published:
     """A model on the hub, either a file or a checkpoint.
 
     Attributes:
+        hub: Where it is published.
         source: What a manifest says of it, without pins.
         content: Its files by their path in the repository, in the order of a pull.
         name: What a pull calls it in the folder of the model.
         early: A file of weights; in a checkpoint another comes after it.
     """
 
+    hub: LoopbackHub
     source: RemoteSource
     content: Mapping[str, bytes]
     name: str
@@ -110,9 +113,10 @@ class Published:
         repo = self.source.repo
         return f"{repo}/{self.last}" if isinstance(self.source, HubSource) else repo
 
-    def cut_in(self, file: str, *lengths: int) -> deque[int]:
+    def cut(self, file: str, *lengths: int) -> None:
         """Ends connections after so many bytes of one file, and leaves those before it alone."""
-        return deque([100_000] * list(self.content).index(file) + list(lengths))
+        whole = [100_000] * list(self.content).index(file)
+        self.hub.faults.cut_after = deque([*whole, *lengths])
 
     def read(self, path: Path) -> dict[str, bytes]:
         """What a pull has brought, by path in the repository."""

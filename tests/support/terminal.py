@@ -5,7 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 
+import pytest
 from rich.console import Console, RenderableType
+
+Capture = pytest.CaptureFixture[str]
+"""What a test prints, as text."""
 
 
 def shown_by(show: Callable[[Console], object], width: int = 80) -> str:

@@ -111,13 +111,6 @@ def test_energy_and_ledger_are_read(tmp_path: Path) -> None:
     assert settings.ledger.located(tmp_path / "home", Path("elsewhere")) == Path(path)
 
 
-def test_a_ledger_is_in_the_data_folder_or_off(tmp_path: Path) -> None:
-    default = loaded(tmp_path, "").ledger
-    assert default.located(tmp_path, Path("elsewhere")) == tmp_path / "ledger.sqlite3"
-    off = loaded(tmp_path, '[ledger]\npath = "off"\n').ledger
-    assert off.located(tmp_path, Path("elsewhere")) is None
-
-
 def test_remotes_and_keys_are_read_by_name(tmp_path: Path) -> None:
     settings = loaded(
         tmp_path,
@@ -174,23 +167,14 @@ WRONG: list[tuple[str, str]] = [
     ("[routing]\ncandidates = ['c']", "routing.candidates[0]: no model or profile named 'c'"),
     ("[routing]\ncandidates = 'a'", "routing.candidates: must be a list of texts"),
     ("[budgets]\nusd_per_week = 1", "budgets.usd_per_week: unknown key; did you mean usd_per_day"),
-    ("[budgets]\nusd_per_day = -1", "budgets.usd_per_day: must be from 0"),
-    ("[budgets]\njoules_per_day = inf", "budgets.joules_per_day: must be finite"),
     ("[budgets.keys.bob]\nusd_per_day = 1", "budgets.keys.bob: no key named 'bob'"),
-    ("[budgets.keys]\nbob = 1", "budgets.keys.bob: must be a table"),
     ("[energy]\nsource = 'sun'", "energy.source: must be one of auto, rapl"),
     ("[energy]\nwindow_seconds = 0", "energy.window_seconds: must be from 0.1 to 30"),
     ("[energy]\ntdp_watts = -5", "energy.tdp_watts: must be from 0"),
-    ("[ledger]\nkeep_days = 1", "ledger.keep_days: must be from 2"),
-    ("[ledger]\nstore_prompts = 'yes'", "ledger.store_prompts: must be"),
-    ("[ledger]\nfile = 'x'", "ledger.file: unknown key"),
+    ("[energy]\nidle_wats = 3", "energy.idle_wats: unknown key; did you mean idle_watts"),
+    ("[ledger]\npth = 'x'", "ledger.pth: unknown key; did you mean path?"),
     ("[remotes.far]\nmodel = 'x'", "remotes.far.base_url: is missing"),
     ("[remotes]\nfar = 'x'", "remotes.far: must be a table"),
-    (
-        "[remotes.far]\nmodel = 'x'\nbase_url = 'http://api.example.com/v1'",
-        "remotes.far.base_url: ",
-    ),
-    (REMOTE + "input_usd_per_mtok = 1", "remotes.far.output_usd_per_mtok: prices need both"),
     ("[keys.alice]\nrights = ['models']", "keys.alice: give token_env or sha256, one of them"),
     ("[keys]\nalice = 'token'", "keys.alice: must be a table"),
     ("[profiles.c]\nstages = [{ members = ['a'] }]", "profiles.c.stages: must be a list with at"),

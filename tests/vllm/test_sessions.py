@@ -16,11 +16,7 @@ from quorate.request import TextPrompt
 from support.hosted_engines import children_of, open_descriptors
 from support.scripted_models import engine_sampling
 
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(300),
-]
+pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 SESSIONS = 8
 TOKENS = 24

@@ -13,14 +13,7 @@ from quorate.v1 import inference_pb2
 from support.gguf_files import smollm2
 from support.hosted_engines import alive, family
 from support.streams import Stream
-from support.whole_service import (
-    checkpoint,
-    engine_of,
-    gguf,
-    kill_worker,
-    reaches,
-    whole_service,
-)
+from support.whole_service import checkpoint, engine_of, gguf, kill_worker, reaches, whole_service
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
 

@@ -11,6 +11,7 @@ from quorate.app.sources import Sources
 from quorate.errors import CannotRun, ModelUnusable, NotFound, SettingsError
 from quorate.settings import ModelSettings, parse_settings
 from quorate_registry import Registry
+from support.manifests import write_manifest
 
 
 class EndlessDownload:
@@ -63,13 +64,10 @@ def test_what_no_registry_knows_and_paths_are_not_found(name: str, tmp_path: Pat
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A home whose registry knows a checkpoint and a file, and a checkpoint beside it."""
-    manifests = tmp_path / "models.d"
-    manifests.mkdir()
-    head = 'id = "{0}"\ndescription = "d"\nlicence = "MIT"\n[source]\nrepo = "a/b"\n'
-    (manifests / "a.toml").write_text(head.format("snapshot") + 'kind = "snapshot"\n')
-    (manifests / "b.toml").write_text(head.format("file") + 'kind = "hub"\nfile = "f.gguf"\n')
-    said = 'engine = "vllm"\n' + head.format("said") + 'kind = "hub"\nfile = "f.gguf"\n'
-    (manifests / "said.toml").write_text(said)
+    write_manifest(tmp_path, "snapshot", kind="snapshot", repo="a/b")
+    file = {"kind": "hub", "repo": "a/b", "file": "f.gguf"}
+    write_manifest(tmp_path, "file", **file)
+    write_manifest(tmp_path, "said", said='engine = "vllm"', **file)
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "config.json").write_text("{}")
     (tmp_path / "one.gguf").write_text("")

@@ -123,9 +123,7 @@ def test_few_cases_advise_nothing() -> None:
 @given(
     st.lists(st.tuples(st.floats(0, 0.99), st.booleans(), st.booleans()), min_size=20, max_size=60)
 )
-def test_a_threshold_never_loses_more_than_a_point(
-    drawn: list[tuple[float, bool, bool]],
-) -> None:
+def test_a_threshold_never_loses_more_than_a_point(drawn: list[tuple[float, bool, bool]]) -> None:
     cases = [CascadeCase(*one, str(index)) for index, one in enumerate(drawn)]
     advice = advise_cascade(cases, 1.0, 2.0)
     assert advice is not None

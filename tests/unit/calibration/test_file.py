@@ -74,36 +74,30 @@ def vote(**changes: Any) -> dict[str, Any]:
     return fields
 
 
+def curve(**changes: Any) -> dict[str, Any]:
+    return vote(calibrations={"": {"weights": [0] * 6, "bias": 0, "cases": 1} | changes})
+
+
 @pytest.mark.parametrize(
     ("broken", "problem"),
     [
         ("", "Expecting value"),
-        ("[]", "is not a table"),
-        ("{}", "version is not a count"),
-        (json.dumps(content(version=2)), "is of another version"),
-        (json.dumps(content(signals=["mood"])), "rests on other signals"),
-        (json.dumps(content(votes=[])), "votes is not a table"),
-        (json.dumps(vote(source=None)), "source is not a table"),
-        (json.dumps(vote(tallies={"": {"right": 3, "cases": 2}})), "right is out of range"),
+        ([], "is not a table"),
+        ({}, "version is not a count"),
+        (content(version=2), "is of another version"),
+        (content(signals=["mood"]), "rests on other signals"),
+        (content(votes=[]), "votes is not a table"),
+        (vote(source=None), "source is not a table"),
+        (vote(tallies={"": {"right": 3, "cases": 2}}), "right is out of range"),
+        (curve(weights=[1]), "weights is not a list of 6 numbers"),
+        (curve(bias=float("nan")), "bias is out of range"),
         (
-            json.dumps(vote(calibrations={"": {"weights": [1], "bias": 0, "cases": 1}})),
-            "weights is not a list of 6 numbers",
-        ),
-        (
-            json.dumps(
-                vote(calibrations={"": {"weights": [0] * 6, "bias": float("nan"), "cases": 1}})
-            ),
-            "bias is out of range",
-        ),
-        (
-            json.dumps(
-                content(
-                    classifier={
-                        "source": to_json(known())["votes"]["single:a"]["source"],  # type: ignore
-                        "priors": [0.0],
-                        "tasks": {"sums": [-1.0]},
-                    }
-                )
+            content(
+                classifier={
+                    "source": content()["votes"]["single:a"]["source"],
+                    "priors": [0.0],
+                    "tasks": {"sums": [-1.0]},
+                }
             ),
             "does not have 4096 scores",
         ),
@@ -111,10 +105,11 @@ def vote(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_a_broken_file_is_named_with_its_problem_and_a_service_goes_on_without(
-    tmp_path: Path, broken: str, problem: str
+    tmp_path: Path, broken: Any, problem: str
 ) -> None:
     path = tmp_path / "calibration.json"
-    path.write_text(broken)
+    text = broken if isinstance(broken, str) else json.dumps(broken)
+    path.write_text(text)
     with pytest.raises(SettingsError) as raised:
         read(path)
     assert raised.value.message.startswith(f"{path}: not a calibration of this version: ")
@@ -122,7 +117,7 @@ def test_a_broken_file_is_named_with_its_problem_and_a_service_goes_on_without(
     loaded = load(path)
     assert loaded.quality_measured == {}
     assert loaded.notes == (f"{raised.value.message}; going on without it",)
-    assert path.read_text() == broken
+    assert path.read_text() == text
 
 
 def test_a_folder_in_its_place_is_reported_and_nothing_is_left_behind(tmp_path: Path) -> None:

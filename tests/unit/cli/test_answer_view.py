@@ -10,7 +10,7 @@ from quorate.cli.views.decisions import notable_manner
 from quorate.cli.views.json_lines import event_line
 from quorate.cli.views.writers import PlainWriter, TerminalWriter, Writer
 from quorate.v1 import inference_pb2, plan_pb2
-from support.terminal import shown_by
+from support.terminal import Capture, shown_by
 
 CASCADE = plan_pb2.Decision(
     kind=plan_pb2.PLAN_KIND_CASCADE,
@@ -54,9 +54,7 @@ def on_terminal(*responses: inference_pb2.GenerateResponse) -> str:
     return shown_by(lambda console: shown(TerminalWriter(console), *responses), 60)
 
 
-def test_a_pipe_gets_an_answer_that_is_kept_only_once_it_is(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_pipe_gets_an_answer_that_is_kept_only_once_it_is(capsys: Capture) -> None:
     view = shown(PlainWriter(), accepted(CASCADE), delta("sure "), delta("enough"))
     assert capsys.readouterr().out == ""
     view.show(finished())
@@ -64,9 +62,7 @@ def test_a_pipe_gets_an_answer_that_is_kept_only_once_it_is(
     assert capsys.readouterr() == ("sure enough\n", "")
 
 
-def test_a_pipe_never_sees_what_was_replaced_and_streams_the_last_stage(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_pipe_never_sees_what_was_replaced_and_streams_the_last_stage(capsys: Capture) -> None:
     view = shown(PlainWriter(), accepted(CASCADE), delta("wrong"), notice(), delta("right"))
     assert capsys.readouterr() == ("right", "[it gives way]\n")
     view.show(delta(" answer"))
@@ -74,21 +70,17 @@ def test_a_pipe_never_sees_what_was_replaced_and_streams_the_last_stage(
     assert capsys.readouterr().out == " answer\n"
 
 
-def test_an_answer_that_breaks_off_before_it_is_kept_leaves_nothing(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_an_answer_that_breaks_off_before_it_is_kept_leaves_nothing(capsys: Capture) -> None:
     shown(PlainWriter(), accepted(CASCADE), delta("half")).close()
     assert capsys.readouterr().out == ""
 
 
-def test_a_plan_without_stages_streams_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_without_stages_streams_at_once(capsys: Capture) -> None:
     shown(PlainWriter(), accepted(SINGLE), delta("now"))
     assert capsys.readouterr().out == "now"
 
 
-def test_what_another_plan_answers_instead_is_held_back_too(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_what_another_plan_answers_instead_is_held_back_too(capsys: Capture) -> None:
     fell_back = notice(inference_pb2.NOTICE_KIND_FELL_BACK)
     view = shown(PlainWriter(), accepted(SINGLE), fell_back, delta("wrong"), notice())
     view.show(delta("right"))
@@ -113,9 +105,7 @@ def test_a_terminal_is_told_nothing_where_nothing_was_shown() -> None:
     assert on_terminal(accepted(CASCADE), notice(), delta("right"), finished()) == "right\n"
 
 
-def test_a_remote_that_answers_and_plans_that_failed_are_told_in_a_pipe_too(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_remote_that_answers_and_plans_that_failed_are_told_in_a_pipe(capsys: Capture) -> None:
     decision = plan_pb2.Decision(
         kind=plan_pb2.PLAN_KIND_REMOTE,
         remote="cloud",
@@ -134,9 +124,7 @@ def test_a_remote_that_answers_and_plans_that_failed_are_told_in_a_pipe_too(
     ]
 
 
-def test_the_votes_are_those_of_the_stage_that_answered(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_the_votes_are_those_of_the_stage_that_answered(capsys: Capture) -> None:
     decision = plan_pb2.Decision()
     decision.CopyFrom(CASCADE)
     decision.stages[1].decision.members.add(model="bigger", weight=1)

@@ -8,6 +8,7 @@ import pytest
 from quorate.calibration.report import report_of
 from quorate.cli.views.calibrate import json_lines, print_report
 from support.calibrations import answer, cases_of, cheap_and_dear, outcome, plan
+from support.terminal import Capture
 
 
 def test_json_lines_can_all_be_written_as_json() -> None:
@@ -26,7 +27,7 @@ def test_json_lines_can_all_be_written_as_json() -> None:
 
 
 def test_a_terminal_gets_tables_and_no_control_characters_of_a_name(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cases = cases_of(3)
     report = report_of([outcome(plan("bad\x1b[2Jname"), cases, [answer(True)] * 3)], cases)

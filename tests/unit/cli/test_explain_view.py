@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from quorate.cli.views.explain import candidates_table, print_decision
 from quorate.v1 import plan_pb2
-from support.terminal import rendered
+from support.terminal import Capture, rendered
 
 DECISION = plan_pb2.Decision(
     kind=plan_pb2.PLAN_KIND_SINGLE,
@@ -40,9 +38,7 @@ DECISION = plan_pb2.Decision(
 )
 
 
-def test_a_pipe_gets_a_line_for_each_plan_with_the_reasons_in_words(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_pipe_gets_a_line_for_each_plan_with_the_reasons_in_words(capsys: Capture) -> None:
     print_decision(DECISION, as_json=False)
     assert capsys.readouterr().out.splitlines() == [
         "plan          kind       time  9 of 10  energy  quality  cost  verdict",
@@ -55,9 +51,7 @@ def test_a_pipe_gets_a_line_for_each_plan_with_the_reasons_in_words(
     ]
 
 
-def test_json_has_a_line_for_each_plan_and_a_last_one_for_the_decision(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_json_has_a_line_for_each_plan_and_a_last_one_for_the_decision(capsys: Capture) -> None:
     print_decision(DECISION, as_json=True)
     *candidates, decision = map(json.loads, capsys.readouterr().out.splitlines())
     assert [each["event"] for each in candidates] == ["candidate"] * 3
@@ -81,9 +75,7 @@ def test_the_table_fits_into_80_columns_and_a_long_name_is_folded() -> None:
     assert "x" * 60 in told
 
 
-def test_a_plan_that_was_spelled_out_has_nothing_beside_it(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_plan_that_was_spelled_out_has_nothing_beside_it(capsys: Capture) -> None:
     decision = plan_pb2.Decision(
         stages=[
             {"decision": {"members": [{"model": "a"}]}},
@@ -94,7 +86,7 @@ def test_a_plan_that_was_spelled_out_has_nothing_beside_it(
     assert capsys.readouterr().out == "would run: a \N{RIGHTWARDS ARROW} b+c\n"
 
 
-def test_names_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_cannot_steer_the_terminal(capsys: Capture) -> None:
     decision = plan_pb2.Decision(
         remote="\x1b[31m", candidates=[{"name": "\x1b[2J", "chosen": True}]
     )

@@ -2,15 +2,12 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from quorate.cli.views.loading import JsonView, PlainView, status_line
 from quorate.fleet.status import ModelState, ModelStatus
+from support.terminal import Capture
 
 
-def test_load_lines_tell_a_state_once_and_skip_progress(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_load_lines_tell_a_state_once_and_skip_progress(capsys: Capture) -> None:
     view = PlainView()
     for progress in (None, 0.1, 0.9):
         view.show(ModelStatus("a", ModelState.LOADING, "scripted", progress=progress))
@@ -18,9 +15,7 @@ def test_load_lines_tell_a_state_once_and_skip_progress(
     assert capsys.readouterr().out == "a: loading\na: ready, context 64, scripted\n"
 
 
-def test_load_events_have_exactly_the_keys_that_programs_rely_on(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_load_events_have_exactly_the_keys_that_programs_rely_on(capsys: Capture) -> None:
     view = JsonView()
     view.listening("127.0.0.1:1", ["a"])
     status = ModelStatus("a", ModelState.LOADING, "scripted", progress=0.5)

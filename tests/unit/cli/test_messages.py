@@ -3,14 +3,7 @@ from __future__ import annotations
 import pytest
 
 from quorate.cli.messages import enum_name, plan_of
-from quorate.request import (
-    Alignment,
-    BeamOptions,
-    CombinationRule,
-    Plan,
-    WeightedModel,
-    Weighting,
-)
+from quorate.request import Alignment, BeamOptions, CombinationRule, Plan, WeightedModel, Weighting
 from quorate.v1 import plan_pb2
 
 STATIC = plan_pb2.Decision(

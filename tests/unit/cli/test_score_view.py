@@ -10,7 +10,7 @@ from rich.console import Console
 from quorate.cli.text_scores import ScoreLine, TextScores
 from quorate.cli.views.score import json_line, plain_table, print_scores, scores_table, verdict
 from quorate.v1 import inference_pb2, plan_pb2
-from support.terminal import rendered
+from support.terminal import Capture, rendered
 
 
 def member(
@@ -155,16 +155,14 @@ def test_the_best_value_is_highlighted() -> None:
     assert "\x1b[1;32m" not in rows[-2]
 
 
-def test_a_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_cannot_steer_the_terminal(capsys: Capture) -> None:
     print_scores(score(10, 20, member("a\x1b[2J", 30), member("b", 40)), as_json=False)
     printed = capsys.readouterr().out
     assert "\x1b" not in printed
     assert r"a\x1b[2J" in printed
 
 
-def test_json_prints_a_line_for_each_member_and_one_for_the_ensemble(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_json_prints_a_line_for_each_member_and_one_for_the_ensemble(capsys: Capture) -> None:
     print_scores(score(10, 20, member("a", 30), member("b", 40)), as_json=True)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["name"] for line in lines] == ["a", "b", "ensemble"]

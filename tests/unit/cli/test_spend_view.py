@@ -17,6 +17,7 @@ from quorate.ledger.charges import Charge, ModelCharge
 from quorate.ledger.spending import Dimension, SpendRow
 from quorate.request import EnergyTier
 from quorate.v1 import accounting_pb2
+from support.terminal import Capture
 
 ALPHA = SpendRow(
     group={Dimension.MODEL: "alpha"},
@@ -79,16 +80,12 @@ CHARGE = Charge(
 CHARGES = SpendQuery(charges=50)
 
 
-def printed(
-    capsys: pytest.CaptureFixture[str], report: SpendReport, query: SpendQuery, form: str = ""
-) -> str:
+def printed(capsys: Capture, report: SpendReport, query: SpendQuery, form: str = "") -> str:
     print_report(report, query, as_csv=form == "csv", as_json=form == "json")
     return capsys.readouterr().out
 
 
-def test_a_pipe_gets_sums_and_windows_and_unknown_energy_is_called_so(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_pipe_gets_sums_and_windows_and_unknown_energy_is_called_so(capsys: Capture) -> None:
     assert printed(capsys, REPORT, BY_MODEL).splitlines() == [
         "model  requests  tokens in  out            energy  unknown      usd",
         "alpha         3      1,200   30  3.00 J estimated        1       $0",
@@ -98,7 +95,7 @@ def test_a_pipe_gets_sums_and_windows_and_unknown_energy_is_called_so(
     ]
 
 
-def test_columns_without_anything_in_them_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_columns_without_anything_in_them_are_left_out(capsys: Capture) -> None:
     row = replace(ALPHA, attempts_without_joules=0)
     assert printed(capsys, SpendReport(rows=(row,), total=row), BY_MODEL).splitlines() == [
         "model  requests  tokens in  out            energy",
@@ -107,7 +104,7 @@ def test_columns_without_anything_in_them_are_left_out(capsys: pytest.CaptureFix
 
 
 def test_a_terminal_shows_the_share_of_the_energy_where_there_is_room(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     for width, bars in ((100, 1), (60, 0)):
@@ -119,13 +116,11 @@ def test_a_terminal_shows_the_share_of_the_energy_where_there_is_room(
         assert max(map(len, out.splitlines())) <= width
 
 
-def test_nothing_is_told_as_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_told_as_nothing(capsys: Capture) -> None:
     assert printed(capsys, SpendReport(), BY_MODEL) == "nothing was spent\n"
 
 
-def test_the_energy_of_the_machine_adds_up_before_the_readers_eyes(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_the_energy_of_the_machine_adds_up_before_the_readers_eyes(capsys: Capture) -> None:
     machine = accounting_pb2.MachineEnergy(
         tier=1, counter_joules=10, request_joules=6, idle_joules=3, unattributed_joules=1
     )
@@ -137,14 +132,14 @@ def test_the_energy_of_the_machine_adds_up_before_the_readers_eyes(
     assert "machine" not in printed(capsys, SpendReport(machine=unknown), BY_MODEL)
 
 
-def test_a_limit_of_nothing_is_full(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_limit_of_nothing_is_full(capsys: Capture) -> None:
     window = accounting_pb2.BudgetWindow(name="w", unit=1, limit=0)
     assert "████████████  0 J spent of 0 J" in printed(
         capsys, SpendReport(windows=(window,)), BY_MODEL
     )
 
 
-def test_json_has_null_for_energy_that_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_null_for_energy_that_is_not_known(capsys: Capture) -> None:
     alpha, cloud, window = map(json.loads, printed(capsys, REPORT, BY_MODEL, "json").splitlines())
     assert alpha == {
         "event": "spend",
@@ -161,9 +156,7 @@ def test_json_has_null_for_energy_that_is_not_known(capsys: pytest.CaptureFixtur
     assert (window["event"], window["unit"], window["held"]) == ("budget", "usd", 0.25)
 
 
-def test_csv_has_an_empty_cell_for_energy_that_is_not_known(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_csv_has_an_empty_cell_for_energy_that_is_not_known(capsys: Capture) -> None:
     evil = replace(CLOUD, group={Dimension.MODEL: "=1+1"})
     out = printed(capsys, SpendReport(rows=(ALPHA, evil)), BY_MODEL, "csv")
     first, second = csv.DictReader(out.splitlines())
@@ -171,9 +164,7 @@ def test_csv_has_an_empty_cell_for_energy_that_is_not_known(
     assert (second["model"], second["joules"], second["usd"]) == ("'=1+1", "", "0.0012")
 
 
-def test_charges_are_listed_with_what_is_estimated_marked(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_charges_are_listed_with_what_is_estimated_marked(capsys: Capture) -> None:
     lost = replace(CHARGE, outcome="lost", duration_ms=None, joules=None, usd=None, models=(),
                    tier=EnergyTier.UNAVAILABLE)  # fmt: skip
     assert printed(capsys, SpendReport(charges=(CHARGE, lost)), CHARGES).splitlines() == [
@@ -184,9 +175,7 @@ def test_charges_are_listed_with_what_is_estimated_marked(
     ]
 
 
-def test_exported_charges_are_those_of_the_ledger_whoever_is_asked(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_exported_charges_are_those_of_the_ledger_whoever_is_asked(capsys: Capture) -> None:
     told = charge_of(charge_message(CHARGE))
     assert told == CHARGE
     [line] = printed(capsys, SpendReport(charges=(told,)), CHARGES, "json").splitlines()

@@ -5,13 +5,7 @@ from typing import Any
 
 import pytest
 
-from quorate.costs.cost_model import (
-    MAX_PLANS,
-    MAX_TASKS,
-    CostModel,
-    CostModels,
-    FinishedRun,
-)
+from quorate.costs.cost_model import MAX_PLANS, MAX_TASKS, CostModel, CostModels, FinishedRun
 from quorate.costs.prediction import RunShape
 from quorate.request import EnergyTier
 
@@ -19,10 +13,16 @@ SHAPE = RunShape(100, 50, cached_tokens=20)
 RUN = FinishedRun(SHAPE, 5000.0, 800.0, 12.0, EnergyTier.MEASURED, prompt_bytes=480)
 
 
-def test_a_run_teaches_costs_lengths_and_prompt_sizes() -> None:
+def learned(*keys: str) -> CostModels:
+    """What a run of each of these plans teaches, in turn."""
     costs = CostModels()
-    costs.observe("single:a", RUN)
-    known = costs.snapshot()["single:a"]
+    for key in keys:
+        costs.observe(key, RUN)
+    return costs
+
+
+def test_a_run_teaches_costs_lengths_and_prompt_sizes() -> None:
+    known = learned("single:a").snapshot()["single:a"]
     assert known.run.samples == 1
     energy = known.run.energy(SHAPE)
     assert energy is not None
@@ -38,8 +38,7 @@ def test_a_plan_that_never_ran_is_not_there_and_its_stand_in_is_cold() -> None:
 
 
 def test_the_snapshot_is_the_same_object_until_something_was_learned() -> None:
-    costs = CostModels()
-    costs.observe("single:a", RUN)
+    costs = learned("single:a")
     first = costs.snapshot()
     assert costs.snapshot() is first
     costs.observe("single:b", RUN)
@@ -47,8 +46,7 @@ def test_the_snapshot_is_the_same_object_until_something_was_learned() -> None:
 
 
 def test_a_snapshot_taken_earlier_does_not_change() -> None:
-    costs = CostModels()
-    costs.observe("single:a", RUN)
+    costs = learned("single:a")
     earlier = costs.snapshot()
     costs.observe("single:a", RUN)
     costs.observe("single:b", RUN)
@@ -60,9 +58,7 @@ def test_a_snapshot_taken_earlier_does_not_change() -> None:
 
 
 def test_only_the_plan_that_ran_is_priced_anew() -> None:
-    costs = CostModels()
-    costs.observe("single:a", RUN)
-    costs.observe("single:b", RUN)
+    costs = learned("single:a", "single:b")
     first = costs.snapshot()
     costs.observe("single:b", RUN)
     second = costs.snapshot()
@@ -86,12 +82,8 @@ def test_tasks_have_lengths_of_their_own_once_there_are_ten() -> None:
 
 
 def test_plans_beyond_the_most_forget_the_one_that_ran_the_longest_ago() -> None:
-    costs = CostModels()
-    for number in range(MAX_PLANS):
-        costs.observe(f"plan {number}", RUN)
-    costs.observe("plan 0", RUN)
-    costs.observe("one more", RUN)
-    known = costs.snapshot()
+    plans = (f"plan {number}" for number in range(MAX_PLANS))
+    known = learned(*plans, "plan 0", "one more").snapshot()
     assert len(known) == MAX_PLANS
     assert "plan 1" not in known
     assert known["plan 0"].run.samples == 2
@@ -107,9 +99,7 @@ def test_tasks_beyond_the_most_are_forgotten_by_the_same_rule() -> None:
 
 
 def test_it_counts_what_it_learned_for_whoever_saves() -> None:
-    costs = CostModels()
-    costs.observe("single:a", RUN)
-    costs.observe("single:a", RUN)
+    costs = learned("single:a", "single:a")
     assert costs.observations == 2
     restored = CostModels()
     restored.restore("single:a", saved(costs, "single:a"))
@@ -123,9 +113,7 @@ def saved(costs: CostModels, key: str) -> Any:
 
 def test_the_names_in_a_file_stay_as_they_are() -> None:
     """Files of earlier releases are read by them."""
-    costs = CostModels()
-    costs.observe("single:a", RUN)
-    state = saved(costs, "single:a")
+    state = saved(learned("single:a"), "single:a")
     assert set(state) == {"costs", "prompt_sizes", "chat_sizes", "lengths", "tasks", "cached"}
     assert set(state["costs"]) == {"time", "first_token", "energy", "tier"}
 
@@ -145,9 +133,7 @@ def test_a_saved_plan_goes_on_where_it_ended() -> None:
 
 @pytest.mark.parametrize("missing", ["costs", "prompt_sizes", "lengths", "tasks"])
 def test_a_damaged_plan_is_refused_and_leaves_no_trace(missing: str) -> None:
-    first = CostModels()
-    first.observe("single:a", RUN)
-    state = saved(first, "single:a")
+    state = saved(learned("single:a"), "single:a")
     del state[missing]
     second = CostModels()
     with pytest.raises(ValueError, match=missing):

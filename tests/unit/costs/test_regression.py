@@ -26,6 +26,13 @@ def varied(random: np.random.Generator) -> tuple[float, float, float]:
     return (1.0, float(random.integers(10, 2000)), float(random.integers(1, 500)))
 
 
+def teach(regression: RelativeRegression, random: np.random.Generator, count: int) -> None:
+    """Usual requests at their true price."""
+    for _ in range(count):
+        features = varied(random)
+        regression.observe(features, price(TRUE, features))
+
+
 def test_without_observations_it_is_the_prior() -> None:
     assert RelativeRegression(PRIOR).coefficients() == pytest.approx(PRIOR)
     assert RelativeRegression(PRIOR).predict((1.0, 10.0, 2.0)) == pytest.approx(46.0)
@@ -42,9 +49,7 @@ def test_the_first_observation_sets_the_scale_and_keeps_the_proportions(speed: f
 def test_it_finds_the_coefficients_of_exact_observations() -> None:
     random = np.random.default_rng(1)
     regression = RelativeRegression(PRIOR, prior_weight=1e-6)
-    for _ in range(100):
-        features = varied(random)
-        regression.observe(features, price(TRUE, features))
+    teach(regression, random, 100)
     assert regression.coefficients() == pytest.approx(TRUE, rel=0.01)
 
 
@@ -73,9 +78,7 @@ def test_a_first_observation_far_off_does_not_set_the_scale_for_long(wrong: floa
     regression = RelativeRegression(PRIOR)
     features = varied(random)
     regression.observe(features, wrong * price(TRUE, features))
-    for _ in range(400):
-        features = varied(random)
-        regression.observe(features, price(TRUE, features))
+    teach(regression, random, 400)
     features = (1.0, 500.0, 100.0)
     assert regression.predict(features) == pytest.approx(price(TRUE, features), rel=0.05)
 
@@ -113,9 +116,7 @@ def test_it_follows_a_machine_that_slows_down_step_by_step() -> None:
 def test_a_thousand_requests_of_one_shape_leave_what_is_known_of_others() -> None:
     random = np.random.default_rng(4)
     regression = RelativeRegression(PRIOR)
-    for _ in range(100):
-        features = varied(random)
-        regression.observe(features, price(TRUE, features))
+    teach(regression, random, 100)
     for _ in range(1000):
         same = (1.0, 100.0, 100.0)
         regression.observe(same, price(TRUE, same) * float(random.uniform(0.9, 1.1)))
@@ -126,9 +127,7 @@ def test_a_thousand_requests_of_one_shape_leave_what_is_known_of_others() -> Non
 def test_after_a_rescale_everything_costs_the_multiple() -> None:
     random = np.random.default_rng(5)
     regression = RelativeRegression(PRIOR)
-    for _ in range(50):
-        features = varied(random)
-        regression.observe(features, price(TRUE, features))
+    teach(regression, random, 50)
     features = (1.0, 200.0, 50.0)
     before = regression.predict(features)
     regression.rescale(3.0, kept=0.1)
@@ -164,9 +163,7 @@ def assert_sound(regression: RelativeRegression) -> None:
     """It still learns, and what it holds is what a restart would accept."""
     RelativeRegression(PRIOR).restore(regression.state())
     random = np.random.default_rng(0)
-    for _ in range(2000):
-        features = varied(random)
-        regression.observe(features, price(TRUE, features))
+    teach(regression, random, 2000)
     for features in [(1.0, 500.0, 100.0), (1.0, 1500.0, 10.0)]:
         assert regression.predict(features) == pytest.approx(price(TRUE, features), rel=0.05)
 
@@ -189,9 +186,7 @@ def test_it_is_sound_after_a_million_updates() -> None:
 def test_a_saved_state_goes_on_where_it_ended() -> None:
     random = np.random.default_rng(6)
     first = RelativeRegression(PRIOR)
-    for _ in range(30):
-        features = varied(random)
-        first.observe(features, price(TRUE, features))
+    teach(first, random, 30)
     second = RelativeRegression(PRIOR)
     second.restore(first.state())
     for regression in (first, second):

@@ -13,10 +13,15 @@ from quorate.request import EnergyTier
 SHAPE = RunShape(100, 50)
 
 
-def test_one_run_sets_the_scale() -> None:
+def after(*run: Any) -> RunLearner:
+    """A learner that saw one run."""
     learner = RunLearner()
-    learner.observe(SHAPE, 5000.0)
-    model = learner.model()
+    learner.observe(*run)
+    return learner
+
+
+def test_one_run_sets_the_scale() -> None:
+    model = after(SHAPE, 5000.0).model()
     assert model.samples == 1
     assert not model.cold
     assert model.time(SHAPE).mean_ms == pytest.approx(5000.0)
@@ -25,35 +30,28 @@ def test_one_run_sets_the_scale() -> None:
 
 @pytest.mark.parametrize("first_token_ms", [0.0, -1.0, math.nan, 5001.0])
 def test_an_impossible_first_token_is_ignored_and_the_run_learned(first_token_ms: float) -> None:
-    learner = RunLearner()
-    learner.observe(SHAPE, 5000.0, first_token_ms)
-    without = RunLearner()
-    without.observe(SHAPE, 5000.0)
-    assert learner.model() == without.model()
+    assert after(SHAPE, 5000.0, first_token_ms).model() == after(SHAPE, 5000.0).model()
 
 
 @pytest.mark.parametrize("joules", [None, 0.0, -1.0, math.nan, math.inf])
 def test_impossible_joules_are_ignored_and_the_run_learned(joules: float | None) -> None:
-    learner = RunLearner()
-    learner.observe(SHAPE, 5000.0, None, joules, EnergyTier.MEASURED)
-    assert learner.model().samples == 1
-    assert learner.model().energy(SHAPE) is None
+    model = after(SHAPE, 5000.0, None, joules, EnergyTier.MEASURED).model()
+    assert model.samples == 1
+    assert model.energy(SHAPE) is None
 
 
 def test_joules_that_nobody_came_by_are_ignored() -> None:
-    learner = RunLearner()
-    learner.observe(SHAPE, 5000.0, None, 7.0, EnergyTier.UNAVAILABLE)
-    assert learner.model().energy(SHAPE) is None
+    model = after(SHAPE, 5000.0, None, 7.0, EnergyTier.UNAVAILABLE).model()
+    assert model.energy(SHAPE) is None
 
 
 def test_energy_is_learned_even_where_the_time_is_not_known() -> None:
-    learner = RunLearner()
-    learner.observe(SHAPE, math.nan, None, 7.0, EnergyTier.ESTIMATED)
-    prediction = learner.model().energy(SHAPE)
+    model = after(SHAPE, math.nan, None, 7.0, EnergyTier.ESTIMATED).model()
+    prediction = model.energy(SHAPE)
     assert prediction is not None
     assert prediction.joules == pytest.approx(7.0)
     assert prediction.tier is EnergyTier.ESTIMATED
-    assert learner.model().cold
+    assert model.cold
 
 
 def test_measured_energy_replaces_estimates_and_is_not_diluted_by_them() -> None:
@@ -102,25 +100,15 @@ def test_the_first_token_of_a_machine_that_scatters_is_the_median_one() -> None:
 
 
 def test_a_wild_first_run_is_forgotten_soon() -> None:
-    learner = RunLearner()
-    learner.observe(SHAPE, 5.0)
+    learner = after(SHAPE, 5.0)
     for _ in range(30):
         learner.observe(SHAPE, 5000.0)
     assert learner.model().time(SHAPE).mean_ms == pytest.approx(5000.0, rel=0.05)
 
 
-def trained() -> RunLearner:
-    learner = RunLearner()
-    for step in range(40):
-        shape = RunShape(100 + step, 10 + step % 7, 1 + step % 3)
-        joules = 5.0 + 0.1 * step
-        learner.observe(shape, 900.0 + 11 * step, 400.0, joules, EnergyTier.MEASURED)
-    return learner
-
-
 @pytest.mark.parametrize("missing", ["time", "first_token", "energy", "tier"])
 @pytest.mark.parametrize("instead", [None, 3, "broken", {}])
 def test_a_damaged_state_is_refused(missing: str, instead: Any) -> None:
-    state = {**trained().state(), missing: instead}
+    sound = after(SHAPE, 5000.0, 400.0, 5.0, EnergyTier.MEASURED).state()
     with pytest.raises(ValueError, match=r"is not|broken"):
-        RunLearner.restore(state)
+        RunLearner.restore({**sound, missing: instead})

@@ -53,9 +53,7 @@ def test_what_was_saved_comes_back(store: CostStore) -> None:
     assert [one.name for one in store.path.parent.iterdir()] == [f"costs-{MACHINE}.json"]
 
 
-def test_what_was_learned_of_another_file_of_the_model_is_not_believed(
-    store: CostStore,
-) -> None:
+def test_what_was_learned_of_another_file_of_the_model_is_not_believed(store: CostStore) -> None:
     save(store, learned("single:a"), "a.gguf 50 MB")
     assert dict(store.load(ours).costs.snapshot()) == {}
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import random
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -169,8 +168,7 @@ def test_what_is_no_amount_is_a_defect(usd: str) -> None:
         limited(usd_per_day=1.0).hold("", None, Decimal(usd))
 
 
-async def test_windows_are_filled_again_from_the_ledger(tmp_path: Path) -> None:
-    ledger = Ledger.open(tmp_path / "ledger")
+async def test_windows_are_filled_again_from_the_ledger(ledger: Ledger) -> None:
     epoch = 1_790_000_000.0
     for age, usd in ((2 * DAY, "4"), (7200.0, "2"), (60.0, "1")):
         at = epoch - age
@@ -183,7 +181,6 @@ async def test_windows_are_filled_again_from_the_ledger(tmp_path: Path) -> None:
     assert [status.spent for status in budgets.status("")] == [3.0, 1.0, 3.0]
     clock.now = 3600.0 - 60.0 + 1.0
     assert [status.spent for status in budgets.status("")] == [0.0, 0.0, 3.0]
-    await ledger.close()
 
 
 def test_an_event_of_the_future_counts_from_now() -> None:

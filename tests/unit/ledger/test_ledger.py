@@ -45,25 +45,21 @@ async def test_a_charge_comes_back_as_it_was_settled(tmp_path: Path) -> None:
     assert kept(tmp_path / "ledger") == [CHARGE]
 
 
-async def test_a_charge_of_which_little_is_known_keeps_its_gaps() -> None:
+async def test_a_charge_of_which_little_is_known_keeps_its_gaps(ledger: Ledger) -> None:
     bare = bare_charge(outcome="failed", models=(ModelCharge("m"),))
-    ledger = Ledger.open(None)
     await ledger.settle(bare)
     assert await all_charges(ledger) == [bare]
-    await ledger.close()
 
 
-async def test_settling_twice_keeps_the_first_charge(tmp_path: Path) -> None:
-    await settled(tmp_path / "ledger", CHARGE, replace(CHARGE, usd=Decimal(9)))
-    reader = open_read_only(tmp_path / "ledger")
-    assert list(reader.scan()) == [CHARGE]
-    [row] = reader.summarize()
+async def test_settling_twice_keeps_the_first_charge(ledger: Ledger) -> None:
+    await ledger.settle(CHARGE)
+    await ledger.settle(replace(CHARGE, usd=Decimal(9)))
+    assert await all_charges(ledger) == [CHARGE]
+    [row] = await ledger.summarize()
     assert (row.attempts, row.usd) == (1, CHARGE.usd)
-    reader.close()
 
 
-async def test_a_settled_reservation_leaves_nothing_behind(tmp_path: Path) -> None:
-    ledger = Ledger.open(tmp_path / "ledger")
+async def test_a_settled_reservation_leaves_nothing_behind(ledger: Ledger, tmp_path: Path) -> None:
     await ledger.reserve(RESERVATION)
     await ledger.settle(CHARGE)
     await ledger.close()
@@ -74,9 +70,8 @@ async def test_a_settled_reservation_leaves_nothing_behind(tmp_path: Path) -> No
 
 
 async def test_a_reservation_that_nobody_settled_becomes_a_lost_charge_once(
-    tmp_path: Path,
+    ledger: Ledger, tmp_path: Path
 ) -> None:
-    ledger = Ledger.open(tmp_path / "ledger")
     await ledger.reserve(RESERVATION)
     await ledger.close()
     for lost in (1, 0):
@@ -91,14 +86,12 @@ async def test_a_reservation_that_nobody_settled_becomes_a_lost_charge_once(
     assert (charge.key, charge.profile, charge.prompt_hash) == ("alice", "pair", "00ff")
 
 
-async def test_totals_are_never_less_than_what_the_models_add_up_to() -> None:
-    ledger = Ledger.open(None)
+async def test_totals_are_never_less_than_what_the_models_add_up_to(ledger: Ledger) -> None:
     unknown = replace(CHARGE, joules=None, usd=None, tier=EnergyTier.UNAVAILABLE)
     await ledger.settle(unknown)
     [charge] = await all_charges(ledger)
     assert (charge.joules, charge.tier) == (3.5, EnergyTier.ESTIMATED)
     assert charge.usd == Decimal("0.1")
-    await ledger.close()
 
 
 @pytest.mark.parametrize(("store", "text"), [(False, None), (True, "secret")])
@@ -126,8 +119,7 @@ async def test_a_prompt_hashes_the_same_in_one_ledger_and_differently_in_another
     assert len(hashes[0]) == 32
 
 
-async def test_a_second_owner_is_told_whose_file_it_is(tmp_path: Path) -> None:
-    ledger = Ledger.open(tmp_path / "ledger")
+async def test_a_second_owner_is_told_whose_file_it_is(ledger: Ledger, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "ledger")
     for path in (tmp_path / "ledger", tmp_path / "link"):
         with pytest.raises(SettingsError, match=r"ledger\.lock: another server .*\[ledger\]"):
@@ -195,14 +187,11 @@ def test_there_is_nothing_to_read_before_a_server_wrote_it(tmp_path: Path) -> No
         open_read_only(tmp_path / "empty")
 
 
-async def test_a_ledger_is_read_while_a_server_writes_it(tmp_path: Path) -> None:
-    ledger = Ledger.open(tmp_path / "ledger")
-    reader = open_read_only(tmp_path / "ledger")
-    assert list(reader.scan()) == []
-    await ledger.settle(CHARGE)
-    assert list(reader.scan()) == [CHARGE]
-    reader.close()
-    await ledger.close()
+async def test_a_ledger_is_read_while_a_server_writes_it(ledger: Ledger, tmp_path: Path) -> None:
+    with contextlib.closing(open_read_only(tmp_path / "ledger")) as reader:
+        assert list(reader.scan()) == []
+        await ledger.settle(CHARGE)
+        assert list(reader.scan()) == [CHARGE]
 
 
 async def test_nothing_can_be_changed_through_a_connection_for_reading(tmp_path: Path) -> None:
@@ -214,8 +203,9 @@ async def test_nothing_can_be_changed_through_a_connection_for_reading(tmp_path:
         connection.execute("DELETE FROM charges")
 
 
-async def test_a_caller_that_is_cancelled_leaves_its_charge_behind(tmp_path: Path) -> None:
-    ledger = Ledger.open(tmp_path / "ledger")
+async def test_a_caller_that_is_cancelled_leaves_its_charge_behind(
+    ledger: Ledger, tmp_path: Path
+) -> None:
     task = asyncio.create_task(ledger.settle(CHARGE))
     await asyncio.sleep(0)
     task.cancel()
@@ -226,9 +216,8 @@ async def test_a_caller_that_is_cancelled_leaves_its_charge_behind(tmp_path: Pat
 
 
 async def test_a_full_disk_is_reported_and_the_ledger_goes_on_when_there_is_room(
-    tmp_path: Path,
+    ledger: Ledger, tmp_path: Path
 ) -> None:
-    ledger = Ledger.open(tmp_path / "ledger")
     await ledger.reserve(RESERVATION)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     # Nothing may grow: the system refuses each write to the end of a file, as on a full disk.
@@ -248,31 +237,19 @@ async def test_a_full_disk_is_reported_and_the_ledger_goes_on_when_there_is_room
     await again.close()
 
 
-async def test_one_charge_that_cannot_be_kept_costs_the_others_nothing(tmp_path: Path) -> None:
-    ledger = Ledger.open(tmp_path / "ledger")
+async def test_one_charge_that_cannot_be_kept_costs_the_others_nothing(ledger: Ledger) -> None:
     charges = [replace(CHARGE, attempt_id=f"a{i}", prompt_tokens=i) for i in range(9)]
     charges[4] = replace(charges[4], prompt_tokens=2**63)
     outcomes = await asyncio.gather(*map(ledger.settle, charges), return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [type(None)] * 4 + [Internal] + [
-        type(None)
-    ] * 4
-    assert [charge.prompt_tokens for charge in await all_charges(ledger)] == [
-        8,
-        7,
-        6,
-        5,
-        3,
-        2,
-        1,
-        0,
-    ]
+    assert [outcome is None for outcome in outcomes] == [True] * 4 + [False] + [True] * 4
+    assert isinstance(outcomes[4], Internal)
+    kept = [charge.prompt_tokens for charge in await all_charges(ledger)]
+    assert kept == [8, 7, 6, 5, 3, 2, 1, 0]
     with pytest.raises(Internal, match="nan joules"):
         await ledger.settle(replace(CHARGE, joules=float("nan")))
-    await ledger.close()
 
 
-async def test_a_closed_ledger_takes_nothing_more(tmp_path: Path) -> None:
-    ledger = Ledger.open(tmp_path / "ledger")
+async def test_a_closed_ledger_takes_nothing_more(ledger: Ledger) -> None:
     await ledger.close()
     await ledger.close()
     with pytest.raises(Unavailable, match="is closed"):

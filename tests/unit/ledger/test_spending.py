@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -20,13 +19,6 @@ from support.charges import bare_charge
 DAY = 86_400.0
 MIDNIGHT = 20_000 * DAY
 BARE = bare_charge(finished_at=MIDNIGHT)
-
-
-@pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    ledger = Ledger.open(tmp_path / "ledger")
-    yield ledger
-    await ledger.close()
 
 
 async def settle(ledger: Ledger, *charges: Charge) -> None:
@@ -207,9 +199,7 @@ charges = st.builds(
 
 @settings(max_examples=40)
 @given(st.lists(charges, max_size=12))
-async def test_joules_and_dollars_of_the_models_add_up_to_the_whole(
-    settled: list[Charge],
-) -> None:
+async def test_joules_and_dollars_of_the_models_add_up_to_the_whole(settled: list[Charge]) -> None:
     ledger = Ledger.open(None)
     for charge in settled:
         await ledger.settle(charge)

@@ -7,13 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.metering.attribution import (
-    ANSWERED,
-    Attribution,
-    Window,
-    attribute_cpu,
-    attribute_gpu,
-)
+from quorate.metering.attribution import ANSWERED, Attribution, Window, attribute_cpu, attribute_gpu
 from quorate.request.work import Work, WorkCosts
 
 Attribute = Callable[[float, Window, float, Mapping[str, WorkCosts]], Attribution]

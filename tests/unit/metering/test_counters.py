@@ -21,6 +21,7 @@ from support.simulated_zeus import SimulatedGpus, SimulatedZeus, zeus_importer
 FIRST_JOULES = 5
 Register = Callable[[int | None], None]
 """Sets the register behind a counter, in joules; None takes it away."""
+Counted = tuple[EnergyCounter, Register]
 
 
 def rapl(folder: Path) -> tuple[Found, Register]:
@@ -55,7 +56,7 @@ def zeus(_: Path) -> tuple[Found, Register]:
 
 
 @pytest.fixture(params=[rapl, nvml, zeus])
-def counted(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[EnergyCounter, Register]:
+def counted(request: pytest.FixtureRequest, tmp_path: Path) -> Counted:
     found, put = request.param(tmp_path)
     assert found.problem == ""
     (counter,) = found.counters
@@ -63,18 +64,14 @@ def counted(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[EnergyCount
     return counter, put
 
 
-def test_a_counter_is_measured_and_counts_from_its_first_reading(
-    counted: tuple[EnergyCounter, Register],
-) -> None:
+def test_a_counter_is_measured_and_counts_from_its_first_reading(counted: Counted) -> None:
     counter, put = counted
     put(7)
     assert counter.tier is EnergyTier.MEASURED
     assert counter.read() == pytest.approx(2.0)
 
 
-def test_a_counter_that_is_lost_is_unreadable_until_it_is_back(
-    counted: tuple[EnergyCounter, Register],
-) -> None:
+def test_a_counter_that_is_lost_is_unreadable_until_it_is_back(counted: Counted) -> None:
     counter, put = counted
     put(None)
     assert counter.read() is None
@@ -82,9 +79,7 @@ def test_a_counter_that_is_lost_is_unreadable_until_it_is_back(
     assert counter.read() == pytest.approx(2.0)
 
 
-def test_a_register_that_is_set_back_takes_nothing_back(
-    counted: tuple[EnergyCounter, Register],
-) -> None:
+def test_a_register_that_is_set_back_takes_nothing_back(counted: Counted) -> None:
     counter, put = counted
     for joules in (8, 0):
         put(joules)

@@ -12,17 +12,11 @@ from support.simulated_counters import SimulatedCounter
 def test_a_request_alone_gets_what_was_spent_while_it_ran() -> None:
     machine = Machine([SimulatedCounter()])
     machine.pass_time(1.0, 5.0)
-    job, work = machine.begin()
-    machine.pass_time(2.0, 60.0)
-    work["a"] = Work(prefill=7, decode=3)
-    energies = machine.meter.finish(job)
+    job, energies = machine.answer(2.0, 60.0, a=Work(prefill=7, decode=3))
     assert energies == {"a": Energy(pytest.approx(50.0), EnergyTier.MEASURED)}
     assert job.idle_joules == pytest.approx(10.0)
     totals = machine.meter.totals()["package-0"]
-    assert (totals.request_joules, totals.idle_joules) == (
-        pytest.approx(50.0),
-        pytest.approx(15.0),
-    )
+    assert (totals.request_joules, totals.idle_joules) == (pytest.approx(50.0), pytest.approx(15.0))
     assert totals.counter_joules == 65.0
 
 
@@ -57,20 +51,16 @@ def test_the_work_is_asked_at_the_ends_of_windows_only() -> None:
 def test_configured_idle_power_is_divided_among_domains_as_their_energy() -> None:
     machine = Machine([SimulatedCounter(), SimulatedCounter("dram-0")], idle_watts=20.0)
     machine.pass_time(1.0, 30.0, 10.0)
-    job, work = machine.begin()
-    machine.pass_time(1.0, 60.0, 15.0)
-    work["a"] = Work(decode=1)
-    assert machine.meter.finish(job)["a"].joules == pytest.approx(45.0 + 10.0)
+    job, energies = machine.answer(1.0, 60.0, 15.0, a=Work(decode=1))
+    assert energies["a"].joules == pytest.approx(45.0 + 10.0)
     assert job.idle_joules == pytest.approx(20.0)
 
 
 def test_an_estimate_has_no_idle_part_and_says_that_it_is_one() -> None:
     machine = Machine([estimate()], idle_watts=20.0)
     machine.pass_time(1.0, 3.0)
-    job, work = machine.begin()
-    machine.pass_time(1.0, 8.0)
-    work["a"] = Work(decode=1)
-    assert machine.meter.finish(job) == {"a": Energy(8.0, EnergyTier.ESTIMATED)}
+    job, energies = machine.answer(1.0, 8.0, a=Work(decode=1))
+    assert energies == {"a": Energy(8.0, EnergyTier.ESTIMATED)}
     assert job.idle_joules is None
 
 
@@ -86,18 +76,13 @@ def test_the_estimate_of_a_model_is_its_own_cpu_time() -> None:
 
 def test_the_lowest_tier_of_what_contributed_is_told() -> None:
     machine = Machine([estimate(), gpu()])
-    job, work = machine.begin()
-    machine.pass_time(1.0, 5.0, 70.0)
-    work["a"] = Work(decode=1)
-    assert machine.meter.finish(job) == {"a": Energy(75.0, EnergyTier.ESTIMATED)}
+    _, energies = machine.answer(1.0, 5.0, 70.0, a=Work(decode=1))
+    assert energies == {"a": Energy(75.0, EnergyTier.ESTIMATED)}
 
 
 def test_a_gpu_is_spent_by_the_models_on_it_alone() -> None:
     machine = Machine([SimulatedCounter(), gpu()], gpu_models={"g"})
-    job, work = machine.begin()
-    machine.pass_time(1.0, 30.0, 70.0)
-    work["c"], work["g"] = Work(decode=2), Work(decode=1)
-    energies = machine.meter.finish(job)
+    _, energies = machine.answer(1.0, 30.0, 70.0, c=Work(decode=2), g=Work(decode=1))
     assert energies["c"].joules == pytest.approx(20.0)
     assert energies["g"].joules == pytest.approx(10.0 + 70.0)
 
@@ -143,20 +128,16 @@ def test_work_that_waits_for_its_first_joules_makes_a_figure_unavailable() -> No
 
 def test_a_gpu_that_has_yet_to_move_is_not_left_out_of_the_sum() -> None:
     machine = Machine([SimulatedCounter(), gpu()])
-    job, work = machine.begin()
-    machine.pass_time(0.05, 3.0, 0.0)
-    work["a"] = Work(decode=1)
-    assert machine.meter.finish(job) == {"a": Energy()}
+    _, energies = machine.answer(0.05, 3.0, 0.0, a=Work(decode=1))
+    assert energies == {"a": Energy()}
 
 
 def test_what_was_spent_before_the_first_reading_is_nobodys() -> None:
     machine = Machine([SimulatedCounter(joules=None)])
     machine.meter.tick()
     machine.counters[0].joules = 500.0
-    job, work = machine.begin()
-    machine.pass_time(1.0, 20.0)
-    work["a"] = Work(decode=1)
-    assert machine.meter.finish(job) == {"a": Energy(20.0, EnergyTier.MEASURED)}
+    _, energies = machine.answer(1.0, 20.0, a=Work(decode=1))
+    assert energies == {"a": Energy(20.0, EnergyTier.MEASURED)}
     assert machine.meter.totals()["package-0"].counter_joules == 20.0
 
 
@@ -206,9 +187,7 @@ def test_without_a_domain_that_could_be_read_energy_is_unavailable() -> None:
 
 def test_a_request_that_used_no_model_has_no_energy_of_its_own() -> None:
     machine = Machine([SimulatedCounter()])
-    job, _ = machine.begin()
-    machine.pass_time(1.0, 10.0)
-    assert machine.meter.finish(job) == {}
+    assert machine.answer(1.0, 10.0)[1] == {}
     assert machine.meter.totals()["package-0"].unattributed_joules == 10.0
 
 

@@ -10,7 +10,6 @@ from quorate.errors import SettingsError
 from quorate.metering.meter import Meter
 from quorate.metering.open_meter import Host, open_meter
 from quorate.metering.settings import EnergySettings
-from quorate.options import read_options
 from support.powercap_tree import PowercapTree
 from support.proc_tree import ProcTree
 from support.simulated_counters import SimulatedNvml, only
@@ -122,17 +121,3 @@ def test_this_machine_has_a_meter_of_some_kind() -> None:
     meter, notes = open_meter(EnergySettings(), dict)
     assert meter.totals()
     assert notes
-
-
-@pytest.mark.parametrize(
-    ("table", "problem"),
-    [
-        ({"source": "rap"}, "energy.source"),
-        ({"tdp_watts": -1}, "energy.tdp_watts"),
-        ({"window_seconds": 0}, "energy.window_seconds"),
-        ({"idle_wats": 3}, "did you mean idle_watts"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(table: dict[str, Any], problem: str) -> None:
-    with pytest.raises(SettingsError, match=problem):
-        read_options(EnergySettings, table, "energy")

@@ -131,12 +131,15 @@ def snapshot(hub: LoopbackHub, tiny_checkpoint: dict[str, bytes]) -> SnapshotSou
 
 @pytest.fixture(params=["file", "checkpoint"])
 def published(
-    request: pytest.FixtureRequest, tiny_gguf: Path, tiny_checkpoint: dict[str, bytes]
+    request: pytest.FixtureRequest,
+    hub: LoopbackHub,
+    tiny_gguf: Path,
+    tiny_checkpoint: dict[str, bytes],
 ) -> Published:
     """The small model as a file, then as a checkpoint."""
     if request.param == "file":
         source = request.getfixturevalue("source")
         content = {"quants/tiny.gguf": tiny_gguf.read_bytes()}
-        return Published(source, content, "tiny.gguf", "quants/tiny.gguf")
+        return Published(hub, source, content, "tiny.gguf", "quants/tiny.gguf")
     source = request.getfixturevalue("snapshot")
-    return Published(source, tiny_checkpoint, "checkpoint", FIRST)
+    return Published(hub, source, tiny_checkpoint, "checkpoint", FIRST)

@@ -23,9 +23,9 @@ PLAIN = {
 }
 
 
-def config(tmp_path: Path, **changes: Any) -> CheckpointConfig:
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps(PLAIN | changes))
+def config(folder: Path, content: dict[str, Any]) -> CheckpointConfig:
+    path = folder / "config.json"
+    path.write_text(json.dumps(content))
     return read_config(path)
 
 
@@ -86,22 +86,18 @@ def test_the_facts_of_a_checkpoint_come_from_all_its_files(checkpoint: Path) -> 
 def test_the_cache_of_a_token_is_counted_or_said_to_be_unknown(
     tmp_path: Path, changes: dict[str, Any], kv_bytes: int | None
 ) -> None:
-    assert config(tmp_path, **changes).kv_bytes_per_token == kv_bytes
+    assert config(tmp_path, PLAIN | changes).kv_bytes_per_token == kv_bytes
 
 
 def test_names_of_older_families_are_understood(tmp_path: Path) -> None:
-    path = tmp_path / "config.json"
     old = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 1024, "vocab_size": 50257}
-    path.write_text(json.dumps({"architectures": ["GPT2LMHeadModel"], **old}))
-    found = read_config(path)
+    found = config(tmp_path, {"architectures": ["GPT2LMHeadModel"], **old})
     assert (found.layers, found.heads, found.kv_heads, found.head_size) == (12, 12, 12, 64)
     assert (found.context_length, found.kv_bytes_per_token) == (1024, 36_864)
 
 
 def test_a_model_with_eyes_tells_of_its_language_model(tmp_path: Path) -> None:
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps({"architectures": ["SeeingModel"], "text_config": PLAIN}))
-    found = read_config(path)
+    found = config(tmp_path, {"architectures": ["SeeingModel"], "text_config": PLAIN})
     assert (found.architecture, found.layers) == ("SeeingModel", 30)
 
 
@@ -112,7 +108,7 @@ def test_a_model_with_eyes_tells_of_its_language_model(tmp_path: Path) -> None:
 def test_a_quantisation_is_named_where_the_configuration_does(
     tmp_path: Path, table: Any, expected: str
 ) -> None:
-    assert config(tmp_path, quantization_config=table).quantisation == expected
+    assert config(tmp_path, PLAIN | {"quantization_config": table}).quantisation == expected
 
 
 def test_packed_weights_are_not_counted(checkpoint: Path) -> None:
@@ -178,12 +174,12 @@ def test_links_into_a_cache_are_followed(checkpoint: Path, tmp_path: Path) -> No
     assert read_checkpoint(checkpoint).file_bytes == sum(p.stat().st_size for p in cache.iterdir())
 
 
-@pytest.mark.parametrize("name", ["config.json", FIRST])
-def test_a_checkpoint_that_lacks_a_file_is_refused(checkpoint: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"), [("config.json", "without config.json"), (FIRST, f"lacks the file {FIRST}")]
+)
+def test_a_checkpoint_that_lacks_a_file_is_refused(checkpoint: Path, name: str, told: str) -> None:
     (checkpoint / name).unlink()
-    assert ("without config.json" if name == "config.json" else f"lacks the file {name}") in reason(
-        checkpoint
-    )
+    assert told in reason(checkpoint)
 
 
 def test_a_folder_without_weights_is_refused(checkpoint: Path) -> None:

@@ -8,12 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate_registry.errors import (
-    BrokenFile,
-    ChecksumMismatch,
-    DownloadFailed,
-    Interrupted,
-)
+from quorate_registry.errors import BrokenFile, ChecksumMismatch, DownloadFailed, Interrupted
 from quorate_registry.manifest import HubSource
 from support.loopback_hub import COMMIT, LoopbackHub
 from support.pulls import Fetcher

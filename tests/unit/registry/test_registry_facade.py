@@ -23,48 +23,24 @@ from quorate_registry import (
 )
 from quorate_registry.manifest import HubSource, SnapshotSource
 from support.loopback_hub import LoopbackHub
+from support.manifests import write_manifest
 from support.pulls import FIRST, SECOND
 
 GGUF, CHECKPOINT = FileKind.GGUF, FileKind.CHECKPOINT
-HUB_MANIFEST = """
-id = "tiny"
-description = "A tiny model"
-licence = "MIT"
-[source]
-kind = "hub"
-repo = "someone/tiny-GGUF"
-file = "quants/tiny.gguf"
-"""
-
-
-SNAPSHOT_MANIFEST = """
-id = "tiny"
-description = "A tiny checkpoint"
-licence = "MIT"
-[source]
-kind = "snapshot"
-repo = "someone/tiny"
-approximate_bytes = 6000
-"""
+HUB = {"kind": "hub", "repo": "someone/tiny-GGUF", "file": "quants/tiny.gguf"}
 
 
 @pytest.fixture
 def registry(home: Path, source: HubSource, tiny_gguf: Path, tmp_path: Path) -> Registry:
     """A registry with one hub model, one path model, and two package models of its own."""
-    folder = home / "models.d"
-    folder.mkdir(parents=True)
-    (folder / "tiny.toml").write_text(HUB_MANIFEST)
+    write_manifest(home, "tiny", **HUB)
     local = tmp_path / "local.gguf"
     shutil.copy(tiny_gguf, local)
-    head = 'id = "{0}"\ndescription = "d"\nlicence = "MIT"\n[source]\n'
-    (folder / "local.toml").write_text(
-        head.format("local") + f'kind = "path"\npath = "{local}"\n',
-    )
-    package = 'kind = "package"\nfile = "m.gguf"\npackage = "{0}"\n'
-    (folder / "packed.toml").write_text(head.format("packed") + package.format("packed_model_xyz"))
-    (folder / "absent.toml").write_text(
-        head.format("absent") + package.format("absent_model_xyz") + 'install = "pip install xyz"\n'
-    )
+    write_manifest(home, "local", kind="path", path=str(local))
+    package = {"kind": "package", "file": "m.gguf"}
+    write_manifest(home, "packed", **package, package="packed_model_xyz")
+    install = "pip install xyz"
+    write_manifest(home, "absent", **package, package="absent_model_xyz", install=install)
     return Registry(home)
 
 
@@ -230,14 +206,12 @@ def test_remove_leaves_the_files_of_others_alone(registry: Registry, package: Pa
 @pytest.fixture
 def snapshots(home: Path, snapshot: SnapshotSource) -> Registry:
     """A registry in which ``tiny`` is a checkpoint."""
-    folder = home / "models.d"
-    folder.mkdir(parents=True)
-    (folder / "tiny.toml").write_text(SNAPSHOT_MANIFEST)
+    write_manifest(home, "tiny", kind="snapshot", repo=snapshot.repo, approximate_bytes=6000)
     return Registry(home)
 
 
 def test_a_checkpoint_is_pulled_resolved_inspected_and_removed(
-    snapshots: Registry, tiny_checkpoint: dict[str, bytes], hub: LoopbackHub
+    snapshots: Registry, tiny_checkpoint: dict[str, bytes]
 ) -> None:
     size = sum(map(len, tiny_checkpoint.values()))
     entry = snapshots.get("tiny")
@@ -321,10 +295,7 @@ def test_verify_opens_no_pipe(registry: Registry, checkpoint: Path) -> None:
 def test_a_manifest_may_name_a_folder_of_ones_own(
     registry: Registry, home: Path, checkpoint: Path
 ) -> None:
-    (home / "models.d" / "own.toml").write_text(
-        'id = "own"\ndescription = "d"\nlicence = "MIT"\n[source]\n'
-        f'kind = "path"\npath = "{checkpoint}"\n'
-    )
+    write_manifest(home, "own", kind="path", path=str(checkpoint))
     entry = registry.get("own")
     size = sum(path.stat().st_size for path in checkpoint.iterdir())
     assert (entry.state, entry.kind, entry.size_bytes) == (ModelState.INSTALLED, CHECKPOINT, size)
@@ -359,9 +330,7 @@ def test_the_kind_of_what_is_unknown_is_refused(registry: Registry) -> None:
 
 
 def test_manifests_name_engines_that_there_are(home: Path) -> None:
-    (home / "models.d").mkdir(parents=True)
-    said = HUB_MANIFEST.replace('id = "tiny"', 'id = "said"\nengine = "one"')
-    (home / "models.d" / "said.toml").write_text(said)
+    write_manifest(home, "said", said='engine = "one"', **HUB)
     assert Registry(home).get("said").manifest.engine == "one"
     assert Registry(home, engines={"one": GGUF}).get("said").manifest.engine == "one"
     with pytest.raises(ManifestError, match="must be one of two, not 'one'"):

@@ -76,7 +76,7 @@ def test_two_processes_that_pull_one_model_fetch_it_once(
 def test_a_killed_pull_leaves_no_lock_and_is_resumed(
     hub: LoopbackHub, published: Published, home: Path, tmp_path: Path
 ) -> None:
-    hub.faults.cut_after = published.cut_in(published.last, 300)
+    published.cut(published.last, 300)
     with pulling(home, hub, tmp_path, published) as process:
         assert process.stdout is not None
         while process.stdout.readline() != f"{published.bytes_before(published.last) + 300}\n":

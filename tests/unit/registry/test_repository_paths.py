@@ -45,8 +45,7 @@ def test_paths_that_could_land_elsewhere_or_hide_are_not(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path",
-    ["m.safetensors", "config.json", "merges.txt", "tokenizer.model", "chat_template.jinja"],
+    "path", ["m.safetensors", "config.json", "merges.txt", "tokenizer.model", "chat_template.jinja"]
 )
 def test_what_a_checkpoint_is_made_of_is_fetched(path: str) -> None:
     assert is_fetched(path)

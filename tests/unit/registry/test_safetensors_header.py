@@ -27,9 +27,7 @@ ONE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
 
 def reason(path: Path) -> str:
-    broken = refusal(read_header, path)
-    assert broken.path == path
-    return broken.reason
+    return refusal(read_header, path).reason
 
 
 def test_what_the_reference_implementation_writes_is_read(tmp_path: Path) -> None:
@@ -167,9 +165,7 @@ def test_a_huge_hollow_file_is_refused_at_once(tmp_path: Path) -> None:
 
 
 @settings(
-    max_examples=300,
-    deadline=2000,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=300, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_no_mutation_raises_anything_but_broken_file(

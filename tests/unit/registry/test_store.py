@@ -50,6 +50,11 @@ def install(store: Store) -> Path:
         return store.install("tiny", part, RECORD)
 
 
+@pytest.fixture
+def store(home: Path) -> Store:
+    return Store(home)
+
+
 INSTALLED: dict[RemoteSource, tuple[Callable[[Store], Path], Record, str]] = {
     SOURCE: (install, RECORD, "tiny.gguf"),
     SNAPSHOT: (install_snapshot, SNAPSHOT_RECORD, "checkpoint"),
@@ -62,11 +67,10 @@ def change_record(store: Store, **changes: object) -> None:
 
 
 @pytest.mark.parametrize("source", INSTALLED)
-def test_what_is_installed_is_found_by_its_source(home: Path, source: RemoteSource) -> None:
+def test_what_is_installed_is_found_by_its_source(store: Store, source: RemoteSource) -> None:
     installed, record, name = INSTALLED[source]
-    store = Store(home)
     path = installed(store)
-    assert path == home / "models" / "tiny" / name
+    assert path == store.folder("tiny") / name
     assert store.pulled("tiny", source) == (path, record)
     pinned = replace(source, revision="c" * 40)
     assert store.pulled("tiny", pinned) == (path, record)
@@ -87,30 +91,26 @@ def test_what_is_installed_is_found_by_its_source(home: Path, source: RemoteSour
     ],
 )
 def test_a_manifest_that_asks_for_other_content_is_not_served(
-    home: Path, source: RemoteSource, change: dict[str, Any]
+    store: Store, source: RemoteSource, change: dict[str, Any]
 ) -> None:
-    store = Store(home)
     INSTALLED[source][0](store)
     assert store.pulled("tiny", replace(source, **change)) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"repo": 1}', "null"])
-def test_an_unreadable_record_counts_as_none(home: Path, text: str) -> None:
-    store = Store(home)
+def test_an_unreadable_record_counts_as_none(store: Store, text: str) -> None:
     install(store)
     (store.folder("tiny") / "pulled.json").write_text(text)
     assert store.pulled("tiny", SOURCE) is None
 
 
-def test_a_record_with_wrong_types_counts_as_none(home: Path) -> None:
-    store = Store(home)
+def test_a_record_with_wrong_types_counts_as_none(store: Store) -> None:
     install(store)
     change_record(store, size_bytes="4")
     assert store.record("tiny") is None
 
 
-def test_remove_deletes_only_what_pulls_have_written(home: Path) -> None:
-    store = Store(home)
+def test_remove_deletes_only_what_pulls_have_written(store: Store) -> None:
     install(store)
     foreign = store.folder("tiny") / "notes.txt"
     foreign.write_text("mine")
@@ -123,8 +123,7 @@ def test_remove_deletes_only_what_pulls_have_written(home: Path) -> None:
     assert not store.folder("tiny").exists()
 
 
-def test_remove_does_not_follow_a_record_out_of_its_folder(home: Path, tmp_path: Path) -> None:
-    store = Store(home)
+def test_remove_does_not_follow_a_record_out_of_its_folder(store: Store, tmp_path: Path) -> None:
     install(store)
     outside = tmp_path / "outside.gguf"
     outside.write_bytes(b"mine")
@@ -134,8 +133,9 @@ def test_remove_does_not_follow_a_record_out_of_its_folder(home: Path, tmp_path:
 
 
 @pytest.mark.parametrize("file", ["..", "", ".", "a/..", "/"])
-def test_remove_keeps_the_folders_that_a_broken_record_names(home: Path, file: str) -> None:
-    store = Store(home)
+def test_remove_keeps_the_folders_that_a_broken_record_names(
+    store: Store, home: Path, file: str
+) -> None:
     install(store)
     (store.folder("tiny") / "notes.txt").write_text("mine")
     (home / "models" / "other").mkdir()
@@ -161,16 +161,14 @@ def test_remove_keeps_the_folders_that_a_broken_record_names(home: Path, file: s
     ],
 )
 def test_a_broken_record_of_a_checkpoint_counts_as_none(
-    home: Path, change: dict[str, object]
+    store: Store, change: dict[str, object]
 ) -> None:
-    store = Store(home)
     install_snapshot(store)
     change_record(store, **change)
     assert store.record("tiny") is None
 
 
-def test_remove_frees_a_checkpoint_and_the_starts_of_others(home: Path) -> None:
-    store = Store(home)
+def test_remove_frees_a_checkpoint_and_the_starts_of_others(store: Store) -> None:
     install_snapshot(store)
     part = store.part("tiny", SNAPSHOT, "e" * 64)
     part.mkdir()
@@ -180,8 +178,7 @@ def test_remove_frees_a_checkpoint_and_the_starts_of_others(home: Path) -> None:
     assert not store.folder("tiny").exists()
 
 
-def test_remove_does_not_follow_a_link_out_of_a_checkpoint(home: Path, tmp_path: Path) -> None:
-    store = Store(home)
+def test_remove_does_not_follow_a_link_out_of_a_checkpoint(store: Store, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").write_text("mine")
@@ -191,8 +188,7 @@ def test_remove_does_not_follow_a_link_out_of_a_checkpoint(home: Path, tmp_path:
     assert not store.folder("tiny").exists()
 
 
-def test_a_checkpoint_and_a_file_of_one_model_replace_each_other(home: Path) -> None:
-    store = Store(home)
+def test_a_checkpoint_and_a_file_of_one_model_replace_each_other(store: Store) -> None:
     file = install(store)
     folder = install_snapshot(store)
     assert (file.exists(), folder.is_dir()) == (False, True)

@@ -79,10 +79,7 @@ def test_text_after_the_end_is_ignored():
     reading = answer()
     reading.push(chunk("a", finish="stop"))
     assert reading.push(chunk("b")) is None
-    assert reading.end() == (
-        None,
-        RemoteEnd(FinishReason.END_OF_GENERATION, RemoteUsage(), 1),
-    )
+    assert reading.end() == (None, RemoteEnd(FinishReason.END_OF_GENERATION, RemoteUsage(), 1))
 
 
 def test_an_answer_without_an_end_may_be_tried_again():

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 
 from support.gguf_files import BREAKAGES, smollm2, stories260k, write_broken
 from support.repository import ROOT
+from support.terminal import Capture
 from unit.scripts_checkpoint.conftest import Parts
 
 COMMAND = ROOT / "scripts" / "checkpoint_from_gguf"
@@ -37,7 +38,7 @@ def read(path: Path) -> object:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def assert_refused(captured: pytest.CaptureFixture[str], *words: str) -> None:
+def assert_refused(captured: Capture, *words: str) -> None:
     out, err = captured.readouterr()
     assert out == ""
     line = err.splitlines()[-1]
@@ -108,9 +109,7 @@ def test_smollm2_is_described_as_a_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", BREAKAGES)
-def test_a_broken_file_is_refused_in_one_line(
-    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_broken_file_is_refused_in_one_line(kind: str, tmp_path: Path, capsys: Capture) -> None:
     broken = write_broken(kind, tmp_path, stories260k())
     assert main([str(broken), str(tmp_path / "made")]) == 1
     assert_refused(capsys, str(broken))
@@ -118,7 +117,7 @@ def test_a_broken_file_is_refused_in_one_line(
 
 
 def test_a_failure_in_the_middle_leaves_no_folder(
-    stories: Parts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    stories: Parts, tmp_path: Path, capsys: Capture
 ) -> None:
     last = "output.weight"
     stories.tensors[last] = np.zeros((512, 64), dtype=np.float64)
@@ -133,9 +132,7 @@ def test_a_failure_in_the_middle_leaves_no_folder(
     assert [path.name for path in tmp_path.iterdir()] == ["late.gguf"]
 
 
-def test_what_is_there_is_kept_unless_force_is_given(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_there_is_kept_unless_force_is_given(tmp_path: Path, capsys: Capture) -> None:
     made = tmp_path / "made"
     assert main([str(stories260k()), str(made)]) == 0
     capsys.readouterr()
@@ -147,16 +144,14 @@ def test_what_is_there_is_kept_unless_force_is_given(
     assert config["torch_dtype"] == "float32"
 
 
-def test_a_place_that_cannot_be_written_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "file").write_text("")
     assert main([str(stories260k()), str(tmp_path / "file" / "made")]) == 1
     assert_refused(capsys, f"{tmp_path / 'file'} is not a folder")
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "inf", "nan", "much"])
-def test_a_limit_must_be_a_positive_number(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_limit_must_be_a_positive_number(number: str, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["a", "b", f"--shard-gb={number}"])
     assert ended.value.code == 2

@@ -74,10 +74,7 @@ def test_an_old_checkpoint_is_not_replaced_unasked(old: Path) -> None:
 
 def test_what_somebody_else_made_meanwhile_is_kept(tmp_path: Path) -> None:
     target = tmp_path / "made"
-    with (
-        pytest.raises(Refused, match="not empty"),
-        whole_folder(target, replace=False) as folder,
-    ):
+    with pytest.raises(Refused, match="not empty"), whole_folder(target, replace=False) as folder:
         (folder / "config.json").write_text("ours")
         target.mkdir()
         (target / "config.json").write_text("theirs")

@@ -14,6 +14,7 @@ from checkpoint.rows import TEXTS, Reference, Rows, reference_of
 from checkpoint.verify import agreement, divergence, main
 
 from support.gguf_files import smollm2, stories260k
+from support.terminal import Capture
 
 BOTH_SIDES = all(importlib.util.find_spec(name) for name in ("torch", "transformers", "llama_cpp"))
 
@@ -84,7 +85,7 @@ def test_a_reference_comes_back_as_it_was_written(
 
 
 def test_the_command_keeps_the_reference(
-    stories_reference: Reference, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    stories_reference: Reference, tmp_path: Path, capsys: Capture
 ) -> None:
     path = tmp_path / "rows.npz"
     assert main([str(stories260k()), "--write-reference", str(path)]) == 0
@@ -112,7 +113,7 @@ def test_what_cannot_be_compared_is_told_in_one_line(
     line: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capsys: Capture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 1
@@ -121,7 +122,7 @@ def test_what_cannot_be_compared_is_told_in_one_line(
 
 @pytest.mark.skipif(BOTH_SIDES, reason="this interpreter has PyTorch")
 def test_without_pytorch_it_says_how_to_compare_all_the_same(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: Capture
 ) -> None:
     (tmp_path / "config.json").write_text("{}")
     assert main([str(stories260k()), str(tmp_path)]) == 1
@@ -132,18 +133,14 @@ def test_without_pytorch_it_says_how_to_compare_all_the_same(
     "arguments",
     [[], ["a.gguf"], ["a", "b", "c"], ["a", "b", "--reference", "r"], ["--write-reference", "r"]],
 )
-def test_misuse_is_told_with_the_usage(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_misuse_is_told_with_the_usage(arguments: list[str], capsys: Capture) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("usage: checkpoint_from_gguf --verify")
 
 
-def compared(
-    source: Path, dtype: str, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> dict[str, float]:
+def compared(source: Path, dtype: str, folder: Path, capsys: Capture) -> dict[str, float]:
     assert convert([str(source), str(folder), "--dtype", dtype]) == 0
     capsys.readouterr()
     assert main([str(source), str(folder), "--json"]) == 0
@@ -154,7 +151,7 @@ def compared(
 
 @pytest.mark.vllm
 def test_the_checkpoint_of_stories260k_computes_what_llama_cpp_computes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: Capture
 ) -> None:
     found = compared(stories260k(), "f32", tmp_path / "made", capsys)
     assert found["texts_split_alike"] == 6
@@ -165,7 +162,7 @@ def test_the_checkpoint_of_stories260k_computes_what_llama_cpp_computes(
 @pytest.mark.vllm
 @pytest.mark.real_model
 def test_the_checkpoint_of_smollm2_is_as_near_as_rounding_allows(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: Capture
 ) -> None:
     """llama.cpp rounds activations to 8 bits where weights have 4, which bounds what can be had."""
     found = compared(smollm2(), "bf16", tmp_path / "made", capsys)

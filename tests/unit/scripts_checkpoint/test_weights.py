@@ -102,11 +102,7 @@ def test_bfloat16_is_written_bit_by_bit(tmp_path: Path) -> None:
     data = (tmp_path / "model.safetensors").read_bytes()
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    assert header["model.norm.weight"] == {
-        "dtype": "BF16",
-        "shape": [64],
-        "data_offsets": [0, 128],
-    }
+    assert header["model.norm.weight"] == {"dtype": "BF16", "shape": [64], "data_offsets": [0, 128]}
     expected = to_bfloat16(np.array(source.tensors["output_norm.weight"].data))
     assert data[8 + length :] == expected.tobytes()
 
