@@ -195,8 +195,11 @@ def _tokenizer(folder: Path) -> tuple[str, str | None]:
 
 
 def _template_file(path: Path) -> str | None:
-    if not path.is_file():
-        return None
+    try:
+        if not path.is_file():
+            return None
+    except OSError as error:
+        raise BrokenFile(path, f"cannot be read: {error.strerror or error}") from error
     with opened(path) as file:
         return file.read(_MAX_TEMPLATE_BYTES).decode("utf-8", errors="replace") or None
 

@@ -316,13 +316,13 @@ async def test_a_branch_without_a_reserved_slot_is_refused(subject: Subject) -> 
     prompt = await subject.encode(RAIN)
     alone = await subject.open()
     await feed(alone, prompt)
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest, match="every place"):
         alone.branch()
     root = await subject.open(branches=1)
     await feed(root, prompt)
     branch = root.branch()
     for session in (root, branch):
-        with pytest.raises(InvalidRequest):
+        with pytest.raises(InvalidRequest, match="every place"):
             session.branch()
     branch.close()
     row = await feed(root.branch(), prompt[-1:])

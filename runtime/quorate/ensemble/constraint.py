@@ -22,7 +22,7 @@ class Constraint(Protocol):
         ...
 
     def accept(self, symbol: int) -> None:
-        """Goes on by a symbol that was allowed."""
+        """Advances by the chosen symbol, which was allowed."""
         ...
 
     def rollback(self, count: int) -> None:

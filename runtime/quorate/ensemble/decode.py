@@ -109,7 +109,8 @@ async def score(
 ) -> list[Token]:
     """Scores a continuation of at least one symbol in the steps that decoding would take.
 
-    So a generated answer scores what its stream said. The ensemble is open, its prompts fed.
+    A generated answer therefore scores what was streamed for it. The ensemble is open and fed its
+    prompts.
 
     Returns:
         The continuation's tokens, or words where the members compare bytes, with their log-probs in

@@ -1,4 +1,4 @@
-"""The members of one request: their distributions, their weights, and what befalls them."""
+"""The members of one request: distributions, weights, and how lost members are handled."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Ensemble(Generic[_Symbol]):
     _replays: int = 0
 
     def __post_init__(self) -> None:
-        """Remembers everyone, so that the usage of a member that is dropped is told too."""
+        """Keeps the first members, so that usage includes those that were dropped."""
         self._everyone = tuple(self.members)
 
     async def open(self) -> None:
@@ -79,7 +79,7 @@ class Ensemble(Generic[_Symbol]):
         self.weigher.observe(logprobs, size)
 
     async def distributions(self) -> list[LogProbs]:
-        """Waits for what was started, and weighs it.
+        """Awaits every member's row, handles lost members and computes the weights of this step.
 
         Returns:
             Each member's log-probs in the order of ``members``; ``weights`` goes with them.

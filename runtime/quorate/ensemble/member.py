@@ -51,7 +51,7 @@ class Member(Generic[_Symbol]):
     steps: int = 0
 
     def observe(self, logprob: float, weight: float) -> None:
-        """Notes what the member gave the chosen symbol, and what it weighed."""
+        """Adds the chosen symbol's log-prob under this member, and the member's weight."""
         self.logprob += logprob
         self.weight_sum += weight
         self.steps += 1

@@ -1,4 +1,4 @@
-"""Plain generation: one member alone samples its tokens itself, and nobody waits for anybody.
+"""Plain generation: a single member samples by itself, without a round trip for each token.
 
 An ensemble of one needs no round trip for each token. The engine runs ahead with its own sampler,
 to the same options; here its tokens become the same steps that ``decode`` yields.

@@ -80,7 +80,7 @@ class Predictor(Protocol[_Symbol]):
 
 
 class SessionPredictor:
-    """One session that follows the answer: all of a ``Predictor`` but what its symbols are.
+    """Base of predictors with one session: all of a ``Predictor`` but what its symbols are.
 
     Args:
         prompt: In the member's own tokens.
@@ -171,7 +171,7 @@ class SessionPredictor:
 
 
 class Ready:
-    """A result that is there already, to be awaited like one that is not."""
+    """An awaitable that gives a row which is known already."""
 
     def __init__(self, row: LogProbs) -> None:
         self._row = row

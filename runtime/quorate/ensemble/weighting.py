@@ -14,7 +14,7 @@ import numpy as np
 from quorate.engines.contract import LogProbs
 
 PROMPT_TEMPERATURE = 0.1
-"""Bits per byte of difference on the prompt that count as a factor of e."""
+"""Temperature of weights by the prompt, in bits per byte: so much difference is a factor of e."""
 
 CONFIDENCE_TEMPERATURE = 0.5
 """Nats of entropy that count as a factor of e."""
@@ -61,7 +61,7 @@ class StaticWeights:
 
 
 class BayesianWeights:
-    """Each member weighs as much as it predicted the last bytes well.
+    """A member's weight grows with how well it predicted the last bytes.
 
     The weight of member i is its prior times exp(s_i), and after every byte s_i becomes
     ``forgetting`` · s_i + log p_i(byte). Without forgetting this is the posterior of a mixture over
@@ -119,7 +119,7 @@ class BayesianWeights:
 
 
 class ConfidentWeights:
-    """Each member weighs as much as it is sure of what comes next.
+    """A member's weight grows as the entropy of its row falls.
 
     The weight is the prior times exp(-entropy / temperature), both in nats.
     """

@@ -19,7 +19,7 @@ def pieces_of(data: bytes, limits: Limits) -> list[Piece]:
 
 
 def tokens_of_the_server(limits: Limits, prompt: str) -> int:
-    """Tokens that are left for a continuation at worst, as ``dispatch.seating`` has it."""
+    """Tokens that are left for a continuation at worst, as ``ByteAlignment.margin`` has it."""
     left = limits.context - len(prompt.encode()) - 2
     return left - min(16 + 8 * limits.width, left // 2)
 

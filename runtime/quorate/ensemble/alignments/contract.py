@@ -21,7 +21,7 @@ class Limit(NamedTuple):
 
     Attributes:
         max_tokens: The most tokens of it, in the member that needs most of them.
-        reason: What that is called.
+        reason: The reason that is given there.
     """
 
     max_tokens: int
@@ -51,7 +51,7 @@ class AlignmentStrategy(Protocol[_Symbol]):
 
     @property
     def constraint(self) -> Constraint:
-        """What keeps the symbols together a text."""
+        """What keeps the chosen symbols valid text."""
         ...
 
     def margin(self, left: int) -> int:
@@ -74,7 +74,7 @@ class AlignmentStrategy(Protocol[_Symbol]):
         rows: Sequence[LogProbs],
         given: _Symbol | None = None,
     ) -> Sequence[LogProbs]:
-        """Brings the members' distributions over the same symbols.
+        """Maps the members' rows onto one common set of symbols.
 
         Args:
             members: Those who vote.
@@ -87,7 +87,7 @@ class AlignmentStrategy(Protocol[_Symbol]):
         ...
 
     def symbol(self, index: int) -> _Symbol:
-        """What the members are told."""
+        """The symbol at an index, as members are fed it."""
         ...
 
     def index(self, symbol: _Symbol) -> int:

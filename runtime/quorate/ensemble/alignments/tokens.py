@@ -68,6 +68,6 @@ class TokenAlignment(OwnIndex):
         return None
 
     def ends_behind(self, members: Sequence[Member[Any]], limit: Limit) -> FinishReason | None:
-        """See ``AlignmentStrategy``; the last token costs no step that nobody looks at."""
+        """See ``AlignmentStrategy``; so the last token is never fed for a row that nobody reads."""
         length = members[0].predictor.length
         return limit.reason if length + 1 >= limit.max_tokens else None

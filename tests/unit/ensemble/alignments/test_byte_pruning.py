@@ -108,7 +108,7 @@ async def test_without_room_for_more_the_best_hypothesis_goes_on_alone() -> None
         await tight.feed(byte)
     assert len(segmentations(roomy)) > 1
     assert len(segmentations(tight)) == 1
-    assert tight.kv_tokens <= 18
+    assert tight.state.held_kv_tokens <= 18
     assert tight.dropped_mass is not None and tight.dropped_mass > 0
     roomy.close()
     tight.close()

@@ -24,7 +24,7 @@ _KV_TOKENS_PER_HYPOTHESIS = 8
 
 
 class ByteAlignment(OwnIndex):
-    """``AlignmentStrategy`` over the 256 bytes and the end. Every byte keeps the text UTF-8.
+    """``AlignmentStrategy`` over the 256 bytes and the end, constrained to valid UTF-8.
 
     Args:
         beam: How the members' beams prune.

@@ -16,7 +16,7 @@ from quorate.errors import WorkerLost
 
 
 class Context:
-    """Whole tokens behind a prompt, and what follows them once it is known.
+    """A node of the tree: tokens behind the prompt, and the row of the next token once it is known.
 
     Made by a ``ContextTree`` only.
 
@@ -26,7 +26,7 @@ class Context:
         busy_seconds: Time that passed between its feed and the answer.
         ending: Probability that the text ends here.
         session: Its session; None once it was closed or taken over by a child.
-        users: Its own session and its children.
+        users: Reference count: its own session and its children.
         failure: Why it never had a session.
     """
 

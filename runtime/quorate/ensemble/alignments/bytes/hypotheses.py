@@ -115,7 +115,7 @@ class Kept(NamedTuple, Generic[_Context]):
 
 
 def begun(context: _Context, order: ByteOrder, weight: float) -> Hypothesis[_Context]:
-    """The hypothesis that a token has just ended."""
+    """A hypothesis at the border of a token: no byte of the next one has been seen."""
     whole = float(context.sums[len(order)]) + context.ending
     return Hypothesis(context, order.root, weight / whole, weight)
 
@@ -169,7 +169,7 @@ def grow(
 
 
 def prune(grown: Grown[_Context], epsilon: float, width: int) -> Kept[_Context]:
-    """Keeps the best.
+    """Drops hypotheses below epsilon, then all but the ``width`` heaviest.
 
     Args:
         grown: What is possible.

@@ -282,7 +282,7 @@ class BytePredictor:
         return grown
 
     async def _heal(self, symbol: int) -> LogProbs:
-        """Follows the text anew where what is left of the beam cannot have written it.
+        """Starts the beam anew from its best hypothesis, where no other way leads to the byte.
 
         The most probable hypothesis takes what it has seen of a token as tokens of their own, and
         the byte begins the next one. What no tokens can spell, or does not fit, leaves no trace.
@@ -301,7 +301,7 @@ class BytePredictor:
         return await self._follow(symbol, max_lost=math.inf)
 
     async def _commit(self, context: Context, text: bytes) -> None:
-        """Makes a context with the tokens of some more bytes the only hypothesis."""
+        """Resets the beam to a context and the tokens of some more bytes."""
         for hypothesis in self._beam:
             if hypothesis.context is not context:
                 self._tree.release(hypothesis.context)
@@ -325,7 +325,7 @@ class BytePredictor:
         return max(self._beam, key=lambda one: one.weight)
 
     def _update(self) -> None:
-        """Brings the shares to a sum of 1, and the distribution up to date."""
+        """Renormalises the weights and computes the distribution of the next byte anew."""
         whole = sum(one.weight for one in self._beam) + self._lost
         self._beam = [
             hypotheses.Hypothesis(one.context, one.prefix, one.scale / whole, one.weight / whole)

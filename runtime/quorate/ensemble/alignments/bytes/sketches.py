@@ -1,4 +1,4 @@
-"""What is left of a byte beam without its sessions, and how it grows again from that."""
+"""A snapshot of a byte beam without its sessions, and how the beam is rebuilt from it."""
 
 from __future__ import annotations
 
