@@ -1,7 +1,7 @@
 """Does an ensemble of models with different tokenizers beat its best member?
 
     .venv/bin/python benchmarks/quality.py [--json] [--part bits|questions|speed]
-        [--stories PATH.gguf] [--questions N]
+        [--stories PATH.gguf] [--questions N] [--pair PATH.gguf PATH.gguf]
 
 Three parts, each over a real server on this machine:
 
@@ -10,7 +10,8 @@ Three parts, each over a real server on this machine:
 - ``questions``: accuracy of SmolLM2, of the embedded specialist of an invented catalogue, and of
   the two under every weighting, on questions in the specialist's domain, outside it, and on prompts
   that need both, with bootstrap intervals;
-- ``speed``: bytes per second of the byte-exact pair against the slower member alone.
+- ``speed``: bytes per second of the byte-exact pair against the slower member alone, and of the
+  union of candidates against the byte-exact pair; --pair takes two other models.
 
 The model of stories is Karpathy's stories260K: ``quorate models pull stories260k``, or --stories.
 """
@@ -37,6 +38,13 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS, default=None, help="one part; all by default")
     parser.add_argument("--stories", type=Path, default=None, help="stories260K.gguf")
     parser.add_argument("--questions", type=int, default=None, help="most questions of each kind")
+    parser.add_argument(
+        "--pair",
+        type=Path,
+        nargs=2,
+        default=None,
+        help="models of the part speed, the slower first",
+    )
     arguments = parser.parse_args()
     registry = Registry()
     generalist = registry.resolve("smollm2-135m-instruct").path
@@ -51,7 +59,7 @@ def main() -> None:
     if arguments.part in (None, "questions"):
         figures += measure_questions(generalist, specialist, arguments.questions)
     if arguments.part in (None, "speed"):
-        figures += measure_speed(generalist, specialist)
+        figures += measure_speed(*(arguments.pair or (generalist, specialist)))
     report(figures, "json" if arguments.json else "table")
 
 

@@ -1,4 +1,4 @@
-"""Speed of a byte-exact pair against its slower member alone, token by token."""
+"""Speed of a byte-exact pair against its slower member alone, and of a union against it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from quorate.client import Client
 _GENERALIST, _SPECIALIST = "smollm2", "specialist"
 _BYTES = 400
 _ROUNDS = 7
+_UNION = {"models": (_GENERALIST, _SPECIALIST), "alignment": "union_top_k"}
 
 
 def measure_speed(generalist: Path, specialist: Path) -> list[Figure]:
@@ -29,6 +30,11 @@ def measure_speed(generalist: Path, specialist: Path) -> list[Figure]:
             lambda: asyncio.run(_bytes_per_second(served.address, {"model": _GENERALIST})),
             _ROUNDS,
         )
+        union, exact, faster = side_by_side(
+            lambda: asyncio.run(_bytes_per_second(served.address, _UNION)),
+            lambda: asyncio.run(_bytes_per_second(served.address, pair)),
+            _ROUNDS,
+        )
         asked = asyncio.run(_score(served.address, pair))
     figures = [
         figure(
@@ -37,7 +43,13 @@ def measure_speed(generalist: Path, specialist: Path) -> list[Figure]:
             "x",
             f"{ours:.0f} against {theirs:.0f} bytes/s, one core each, epsilon 0.01",
             at_least=0.6,
-        )
+        ),
+        figure(
+            "union of candidates / byte-exact, bytes per second",
+            faster,
+            "x",
+            f"{union:.0f} against {exact:.0f} bytes/s, the same pair and cores",
+        ),
     ]
     for model, forwards, dropped in asked:
         figures += [
