@@ -21,6 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from bare_commands import answer_commands, options
 
+from quorate.engines.llama_cpp.loading import repacks
+from quorate.engines.llama_cpp.options import LlamaCppOptions
+
 
 class BareModel:
     """A model and a context with as many threads as cores were given."""
@@ -31,8 +34,8 @@ class BareModel:
         self._silence = llama_cpp.llama_log_callback(lambda level, text, data: None)
         llama_cpp.llama_log_set(self._silence, ctypes.c_void_p(0))
         loading = llama_cpp.llama_model_default_params()
-        # Kernels for AMX crash in many builds; the engine leaves them out too.
-        loading.use_extra_bufts = b"AMX_INT8 = 1" not in llama_cpp.llama_print_system_info()
+        # As the engine does, or the two sides would run other kernels.
+        loading.use_extra_bufts = repacks(LlamaCppOptions())
         model = llama_cpp.llama_model_load_from_file(path.encode(), loading)
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = context * streams
