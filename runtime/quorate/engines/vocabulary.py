@@ -11,6 +11,7 @@ from functools import cached_property
 from quorate.engines.byte_order import ByteOrder
 
 _MAGIC = b"QVOC"
+_HEADER = struct.Struct("<4sIiI")
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +23,15 @@ class Vocabulary:
         control: Ids that have no bytes, end-of-generation ids included.
         end_of_generation: Ids of which any ends the answer.
         bos: Id put before a prompt, or None.
+        pre_tokenizer: What tells apart tokenizers that cut text into these tokens in other ways;
+            "" where nothing does.
     """
 
     pieces: tuple[bytes, ...]
     control: frozenset[int]
     end_of_generation: frozenset[int]
     bos: int | None = None
+    pre_tokenizer: str = ""
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -55,9 +59,9 @@ class Vocabulary:
     def to_bytes(self) -> bytes:
         """Serialises the table; ``from_bytes`` reads it back."""
         lengths = struct.pack(f"<{len(self.pieces)}I", *map(len, self.pieces))
-        header = struct.pack(
-            "<4sIi", _MAGIC, len(self.pieces), -1 if self.bos is None else self.bos
-        )
+        cutting = self.pre_tokenizer.encode()
+        bos = -1 if self.bos is None else self.bos
+        header = _HEADER.pack(_MAGIC, len(self.pieces), bos, len(cutting)) + cutting
         ids = _pack_ids(self.control), _pack_ids(self.end_of_generation)
         return b"".join((header, *ids, lengths, *self.pieces))
 
@@ -69,10 +73,11 @@ class Vocabulary:
             ValueError: The data is not such a table.
         """
         try:
-            magic, count, bos = struct.unpack_from("<4sIi", data)
+            magic, count, bos, named = _HEADER.unpack_from(data)
             if magic != _MAGIC:
                 raise ValueError("not a vocabulary table")
-            offset = struct.calcsize("<4sIi")
+            offset = _HEADER.size + named
+            pre_tokenizer = data[_HEADER.size : offset].decode()
             control, offset = _unpack_ids(data, offset)
             end_of_generation, offset = _unpack_ids(data, offset)
             lengths = struct.unpack_from(f"<{count}I", data, offset)
@@ -85,7 +90,8 @@ class Vocabulary:
         for length in lengths:
             pieces.append(data[offset : offset + length])
             offset += length
-        return cls(tuple(pieces), control, end_of_generation, None if bos < 0 else bos)
+        named_bos = None if bos < 0 else bos
+        return cls(tuple(pieces), control, end_of_generation, named_bos, pre_tokenizer)
 
 
 def _pack_ids(ids: frozenset[int]) -> bytes:

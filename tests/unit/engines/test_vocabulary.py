@@ -22,16 +22,22 @@ def table(**changes: object) -> Vocabulary:
     control=st.frozensets(st.integers(0, 30)),
     ending=st.frozensets(st.integers(0, 30)),
     bos=st.none() | st.integers(0, 30),
+    pre_tokenizer=st.text(st.characters(codec="utf-8"), max_size=6),
 )
 def test_a_table_survives_the_way_through_bytes(
-    pieces: list[bytes], control: frozenset[int], ending: frozenset[int], bos: int | None
+    pieces: list[bytes],
+    control: frozenset[int],
+    ending: frozenset[int],
+    bos: int | None,
+    pre_tokenizer: str,
 ) -> None:
-    before = Vocabulary(tuple(pieces), control, ending, bos)
+    before = Vocabulary(tuple(pieces), control, ending, bos, pre_tokenizer)
     after = Vocabulary.from_bytes(before.to_bytes())
     assert after.pieces == before.pieces
     assert after.control == control
     assert after.end_of_generation == ending
     assert after.bos == bos
+    assert after.pre_tokenizer == pre_tokenizer
     assert after.fingerprint == before.fingerprint
 
 
@@ -44,6 +50,7 @@ def test_a_table_survives_the_way_through_bytes(
         {"control": frozenset({0, 1, 2})},
         {"end_of_generation": frozenset({0, 1})},
         {"bos": None},
+        {"pre_tokenizer": "cuts digits one by one"},
     ],
 )
 def test_any_difference_changes_the_fingerprint(changes: dict[str, object]) -> None:
