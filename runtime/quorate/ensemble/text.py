@@ -8,8 +8,9 @@ import codecs
 class Utf8Stream:
     """Decodes UTF-8 that arrives in pieces cut anywhere.
 
-    The pieces together give what ``bytes.decode("utf-8", "replace")`` gives for all of them:
-    U+FFFD stands for bytes that can be no part of a code point. At most three bytes are held back.
+    The pieces together give what ``bytes.decode("utf-8", "replace")`` gives for all of them but a
+    code point at the end that is not complete: U+FFFD stands for bytes that can be no part of one.
+    At most three bytes are held back.
     """
 
     def __init__(self) -> None:
@@ -23,9 +24,3 @@ class Utf8Stream:
     def push(self, data: bytes) -> str:
         """Returns the code points that ``data`` completes."""
         return self._decoder.decode(data)
-
-    def flush(self) -> str:
-        """Ends the text: U+FFFD for a code point begun and not completed, otherwise ""."""
-        rest = self._decoder.decode(b"", final=True)
-        self._decoder.reset()
-        return rest

@@ -13,28 +13,28 @@ from quorate.request import Delta, StoppingOptions, Token, Vote
 class WordTranscript(Transcript):
     """``Transcript`` whose symbols are bytes and whose tokens are words.
 
-    A word is told once the next one has begun, together with its text.
+    A word is told once the next one has begun, together with its text. Bytes that are cut off the
+    text are no part of any word.
     """
 
     def __init__(self, stopping: StoppingOptions) -> None:
         super().__init__(stopping)
         self._words = WordBuilder()
-        self._pending = ""
 
-    def _told(self, text: str, token: Token) -> Sequence[Delta]:
-        words = self._words.push(token)
-        if self.ended is not None:
-            return (Delta(self._pending + text, (*words, *self._words.finish())),)
-        if not words:
-            self._pending += text
-            return ()
-        # What this byte completed begins the next word.
-        told, self._pending = self._pending, text
-        return (Delta(told, words),)
+    def _told(self, text: str, tokens: Sequence[Token]) -> Sequence[Delta]:
+        return _deltas(self._completed(tokens))
 
-    def _rest(self, text: str) -> Sequence[Delta]:
-        told, words = self._pending + text, self._words.finish()
-        return (Delta(told, words),) if told or words else ()
+    def _last_told(self, text: str, tokens: Sequence[Token]) -> Sequence[Delta]:
+        kept = [token for token in tokens if token.piece]
+        return _deltas([*self._completed(kept), *self._words.finish()])
+
+    def _completed(self, tokens: Sequence[Token]) -> list[Token]:
+        return [word for token in tokens for word in self._words.push(token)]
+
+
+def _deltas(words: Sequence[Token]) -> Sequence[Delta]:
+    text = b"".join(word.piece for word in words).decode(errors="replace")
+    return (Delta(text, tuple(words)),) if words else ()
 
 
 class WordBuilder:
