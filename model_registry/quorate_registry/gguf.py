@@ -6,12 +6,14 @@ Key names: the GGUF specification, ggml ``docs/gguf.md``.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from quorate_registry.errors import BrokenFile
 from quorate_registry.ggml_types import FILE_TYPES
 from quorate_registry.gguf_layout import Array, Layout, Tensor, Value, read_layout
+from quorate_registry.shards import parts
 
 _F16_BYTES = 2
 _F32_BYTES = 4
@@ -39,8 +41,9 @@ class GgufFacts:
         vocabulary_size: number of tokens.
         tokenizer: ``tokenizer.ggml.model``, such as ``gpt2`` or ``llama``.
         chat_template: Jinja source, or None for a model without one.
-        file_bytes: size of the file.
-        tensor_bytes: size of the weights in the file.
+        file_bytes: size of the file, or of all files of a model that is split.
+        tensor_bytes: size of the weights in them.
+        files: these files, the first of them ``path``.
     """
 
     path: Path
@@ -59,6 +62,7 @@ class GgufFacts:
     chat_template: str | None
     file_bytes: int
     tensor_bytes: int
+    files: tuple[Path, ...]
 
     def memory_estimate(self, context_tokens: int) -> int:
         """Bytes one process needs to run this model with room for `context_tokens` tokens.
@@ -80,22 +84,29 @@ class GgufFacts:
 
 
 def read_facts(path: Path) -> GgufFacts:
-    """Read the facts of a GGUF file.
+    """Read the facts of a GGUF file; of a model that is split, by its first file, of them all.
 
     Raises:
-        BrokenFile: the file cannot be read, is not GGUF, or contradicts itself.
+        BrokenFile: a file cannot be read, is not GGUF, or contradicts itself; or a part is missing.
     """
     layout = read_layout(path)
+    files = parts(path, layout.metadata)
+    others = [read_layout(part) for part in files[1:]]
     keys = _Keys(path, layout.metadata)
     architecture = keys.text("general.architecture")
     if not architecture:
         raise BrokenFile(path, "does not name its architecture (general.architecture)")
-    if not layout.tensors:
+    layouts = [layout, *others]
+    if not any(one.tensors for one in layouts):
         raise BrokenFile(path, "holds no tensors: it is a vocabulary, not a model")
-    return _facts(path, architecture, layout, keys)
+    return _facts(files, architecture, layouts, keys)
 
 
-def _facts(path: Path, architecture: str, layout: Layout, keys: _Keys) -> GgufFacts:
+def _facts(
+    files: Sequence[Path], architecture: str, layouts: Sequence[Layout], keys: _Keys
+) -> GgufFacts:
+    path = files[0]
+    tensors = tuple(tensor for layout in layouts for tensor in layout.tensors)
     layers = keys.number(f"{architecture}.block_count")
     if layers > _MAX_LAYERS:
         raise BrokenFile(path, f"claims {layers} layers")
@@ -109,8 +120,8 @@ def _facts(path: Path, architecture: str, layout: Layout, keys: _Keys) -> GgufFa
         path=path,
         architecture=architecture,
         name=keys.text("general.name") or path.stem,
-        quantisation=_quantisation(keys.number("general.file_type", -1), layout.tensors),
-        parameters=sum(tensor.elements for tensor in layout.tensors),
+        quantisation=_quantisation(keys.number("general.file_type", -1), tensors),
+        parameters=sum(tensor.elements for tensor in tensors),
         context_length=keys.number(f"{architecture}.context_length"),
         layers=layers,
         embedding_length=width,
@@ -121,8 +132,9 @@ def _facts(path: Path, architecture: str, layout: Layout, keys: _Keys) -> GgufFa
         or keys.number(f"{architecture}.vocab_size"),
         tokenizer=keys.text("tokenizer.ggml.model"),
         chat_template=keys.text("tokenizer.chat_template") or None,
-        file_bytes=layout.size_bytes,
-        tensor_bytes=sum(tensor.size_bytes for tensor in layout.tensors),
+        file_bytes=sum(layout.size_bytes for layout in layouts),
+        tensor_bytes=sum(tensor.size_bytes for tensor in tensors),
+        files=tuple(files),
     )
 
 

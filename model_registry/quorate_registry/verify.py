@@ -29,7 +29,8 @@ class VerifyResult:
         path: the file, or the folder of a checkpoint.
         size_bytes: size of the file, or of all files in the folder.
         sha256: SHA-256 of the file, hexadecimal; of a checkpoint that of the list that
-            ``sha256sum`` prints of its files, in the order of their paths.
+            ``sha256sum`` prints of its files, in the order of their paths; so too of a model that
+            is split into several files.
         pinned: whether published sums were known and are equal.
         facts: what its header, or its configuration, says.
         files: number of files that were checked.
@@ -81,7 +82,8 @@ def _check(name: str, path: Path, pulled_bytes: int | None, published: str | Non
     if pulled_bytes not in (None, facts.file_bytes):
         reason = f"has {facts.file_bytes} bytes, {pulled_bytes} were pulled"
         raise BrokenFile(path, f"{reason}; {_AGAIN}")
-    sha256 = _sha256(path)
+    sums = {file.name: _sha256(file) for file in facts.files}
+    sha256 = sums[path.name] if len(sums) == 1 else _sum_of_list(sums)
     if published not in (None, sha256):
         advice = "the file was changed or damaged; remove it and get it again"
         raise ChecksumMismatch(str(path), str(published), sha256, advice)
@@ -92,6 +94,7 @@ def _check(name: str, path: Path, pulled_bytes: int | None, published: str | Non
         sha256=sha256,
         pinned=published is not None,
         facts=facts,
+        files=len(sums),
     )
 
 
@@ -103,12 +106,11 @@ def _check_folder(name: str, folder: Path, record: SnapshotRecord | None) -> Ver
     if record is not None:
         _check_sums(folder, sums, record)
     facts = read_checkpoint(folder)
-    lines = "".join(f"{sha256}  {path}\n" for path, sha256 in sums.items())
     return VerifyResult(
         id=name,
         path=folder,
         size_bytes=facts.file_bytes,
-        sha256=hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest(),
+        sha256=_sum_of_list(sums),
         pinned=record is not None,
         facts=facts,
         files=len(paths),
@@ -138,6 +140,12 @@ def _check_sums(folder: Path, sums: dict[str, str], record: SnapshotRecord) -> N
     also = f", and so were {_named([file.path for file in others])}" if others else ""
     advice = f"the file was changed or damaged{also}; {_AGAIN}"
     raise ChecksumMismatch(str(folder / first.path), first.sha256, sums[first.path], advice)
+
+
+def _sum_of_list(sums: dict[str, str]) -> str:
+    """SHA-256 of what ``sha256sum`` prints of these files."""
+    lines = "".join(f"{sha256}  {path}\n" for path, sha256 in sums.items())
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _named(names: Sequence[str], separator: str = ", ") -> str:
