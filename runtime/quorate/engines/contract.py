@@ -57,6 +57,7 @@ class ModelFacts:
         space_prefix: Whether the tokenizer puts a space before text that begins a document, as
             SentencePiece's do.
         memory_bytes: Resident size estimate of weights and KV cache; 0 where unknown.
+        warnings: What may make its answers worse, one line each.
     """
 
     description: str
@@ -67,6 +68,7 @@ class ModelFacts:
     memory_bytes: int = 0
     shares_kv: bool = False
     space_prefix: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

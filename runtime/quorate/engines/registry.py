@@ -59,6 +59,8 @@ class EngineRegistration:
         default: Whether it runs models of that kind where nobody chooses an engine.
         environment: Says which variables its worker needs from its first moment, beside those of
             the environment that it is given.
+        check_files: Says, by a ``ModelUnusable``, why a path and options can never become a model,
+            by headers alone; see ``check``.
     """
 
     name: str
@@ -67,6 +69,18 @@ class EngineRegistration:
     files: str = ""
     default: bool = False
     environment: Callable[[Mapping[str, str]], dict[str, str]] = lambda base: {}
+    check_files: Callable[[str, Any], None] = lambda path, options: None
+
+    def check(self, path: str, options: Mapping[str, Any]) -> None:
+        """Refuses a model that can never be loaded, as far as headers and options tell.
+
+        Nothing is loaded and nothing heavy imported: for configurations, before anything runs.
+
+        Raises:
+            ModelUnusable: Says why not, in one line.
+            SettingsError: The options are wrong.
+        """
+        self.check_files(path, self.options.from_mapping(options, "options"))
 
     def load(
         self, path: str, options: Mapping[str, Any], threads: int, on_progress: OnProgress

@@ -193,6 +193,7 @@ class LifeCycle:
             has_bytes=vocabulary.has_bytes,
             sessions=facts.sessions,
             full_sessions=_full_sessions(facts),
+            warnings=facts.warnings,
         )
 
     def _fail(self, message: str) -> None:

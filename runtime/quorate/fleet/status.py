@@ -32,6 +32,7 @@ class ModelStatus:
         memory_bytes: Resident memory of its worker.
         full_sessions: How many sessions its KV cache holds at full length, where sessions that
             branch share none; as many as there are where they do share.
+        warnings: What may make its answers worse, one line each.
     """
 
     id: str
@@ -49,3 +50,4 @@ class ModelStatus:
     cores: tuple[int, ...] = ()
     memory_bytes: int = 0
     full_sessions: int = 0
+    warnings: tuple[str, ...] = ()

@@ -27,7 +27,7 @@ MODEL_STATE_UNLOADING: ModelState
 MODEL_STATE_FAILED: ModelState
 
 class Model(_message.Message):
-    __slots__ = ("id", "state", "message", "progress", "engine", "description", "context_length", "vocabulary_size", "vocabulary_fingerprint", "chat", "sessions", "cores", "memory_bytes")
+    __slots__ = ("id", "state", "message", "progress", "engine", "description", "context_length", "vocabulary_size", "vocabulary_fingerprint", "chat", "sessions", "cores", "memory_bytes", "warnings")
     ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,7 @@ class Model(_message.Message):
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     CORES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     id: str
     state: ModelState
     message: str
@@ -54,7 +55,8 @@ class Model(_message.Message):
     sessions: int
     cores: _containers.RepeatedScalarFieldContainer[int]
     memory_bytes: int
-    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ModelState, str]] = ..., message: _Optional[str] = ..., progress: _Optional[float] = ..., engine: _Optional[str] = ..., description: _Optional[str] = ..., context_length: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., vocabulary_fingerprint: _Optional[str] = ..., chat: _Optional[bool] = ..., sessions: _Optional[int] = ..., cores: _Optional[_Iterable[int]] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ModelState, str]] = ..., message: _Optional[str] = ..., progress: _Optional[float] = ..., engine: _Optional[str] = ..., description: _Optional[str] = ..., context_length: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., vocabulary_fingerprint: _Optional[str] = ..., chat: _Optional[bool] = ..., sessions: _Optional[int] = ..., cores: _Optional[_Iterable[int]] = ..., memory_bytes: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()

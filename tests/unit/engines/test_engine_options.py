@@ -101,6 +101,17 @@ def test_values_are_taken(
         ),
         # A quantised V cache needs flash attention.
         (LlamaCppOptions, {"kv_type_v": "q8_0", "flash_attention": "off"}, r"^{0}\.kv_type_v"),
+        # What would have no effect, or could never be reached.
+        (LlamaCppOptions, {"main_gpu": 1}, r"^{0}\.main_gpu: has no effect .* set that to none"),
+        (LlamaCppOptions, {"tensor_split": [1], "split_mode": "none"}, r"^{0}\.tensor_split"),
+        *(
+            (
+                options,
+                {"context_length": 4096, "cells": 2048},
+                r"^{0}\.cells: 2048 cannot hold one session of context_length 4096",
+            )
+            for options in (LlamaCppOptions, VllmOptions)
+        ),
         (VllmOptions, {"memory_fraction": 1.5}, r"^{0}\.memory_fraction"),
         (VllmOptions, {"sessions": 0}, r"^{0}\.sessions"),
         (VllmOptions, {"tensor_parallel": 0}, r"^{0}\.tensor_parallel"),

@@ -4,14 +4,19 @@ import dataclasses
 import importlib.metadata
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from llama_cpp import llama_cpp as native
 
+from quorate.engines.llama_cpp import loading
 from quorate.engines.llama_cpp.loading import interleaved_prefill_tokens, repacks
 from quorate.engines.llama_cpp.model import load
 from quorate.engines.llama_cpp.options import LlamaCppOptions
+from quorate.engines.scheduler.contract import Chunk
+from quorate.engines.worker_log import warning_in
 from quorate.errors import ModelUnusable
 from support.gguf_files import BREAKAGES, loaded, stories260k, write_broken
+from support.tiny_gguf import tiny_bert, tiny_metadata, tiny_model, tiny_tensors
 
 OPTIONS = LlamaCppOptions(sessions=2, batch_tokens=64)
 
@@ -81,9 +86,142 @@ def test_facts_describe_the_model():
     assert facts.memory_bytes - 5 * 4 * 8 * 2 * 2 * 512 == 1_171_200
 
 
-def test_a_context_beyond_the_models_own_is_cut_to_it():
-    with loaded(stories260k(), sessions=2, context_length=4096) as model:
-        assert model.facts.context_length == 512
+def test_a_context_beyond_the_training_is_refused_and_with_scaled_rope_obeyed():
+    with pytest.raises(ModelUnusable, match=r"is 1024, .* reaches 512 tokens.*rope_freq_scale"):
+        load(str(stories260k()), dataclasses.replace(OPTIONS, context_length=1024), 1, ignore)
+    options = {"sessions": 2, "context_length": 1024, "rope_freq_scale": 0.5}
+    with loaded(stories260k(), **options) as model:
+        assert (model.facts.context_length, model.facts.kv_tokens) == (1024, 1024)
+        (warning,) = model.facts.warnings
+        row = np.empty(len(model.vocabulary), np.float32)
+        for position in range(0, 1000, 500):
+            model.decode([Chunk(0, position, [5] * 500, row)])
+    assert "trained for 512 tokens" in warning
+    assert np.exp(row.astype(np.float64)).sum() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"gpu_layers": 3}, {"split_mode": "row"}, {"tensor_split": (1.0,)}, {"split_mode": "none"}],
+)
+def test_what_is_asked_of_gpus_that_no_build_can_use_is_refused(option):
+    (name,) = option
+    options = dataclasses.replace(OPTIONS, **option)
+    with pytest.raises(ModelUnusable, match=f"{name} need a build of llama-cpp-python for GPUs"):
+        load(str(stories260k()), options, 1, ignore)
+
+
+def test_scaled_rope_is_refused_where_there_is_none(monkeypatch):
+    none = native.LLAMA_ROPE_TYPE_NONE
+    monkeypatch.setattr(native, "llama_model_rope_type", lambda model: none)
+    with pytest.raises(ModelUnusable, match="has no RoPE to scale"):
+        load(str(stories260k()), dataclasses.replace(OPTIONS, rope_freq_base=1e6), 1, ignore)
+
+
+def nothing_but(value, *names):
+    tensors = tiny_tensors()
+    for name in names:
+        tensors[name] = np.full_like(tensors[name], value)
+    return tensors
+
+
+@pytest.mark.parametrize(
+    ("tensors", "reason"),
+    [
+        (nothing_but(0.0, "token_embd.weight"), "every token is as probable as any other"),
+        (nothing_but(0.0, "output_norm.weight"), "every token is as probable as any other"),
+        (nothing_but(np.nan, "blk.0.ffn_up.weight"), "none that are numbers"),
+        (nothing_but(np.inf, "blk.0.attn_v.weight"), "numbers"),
+    ],
+)
+def test_weights_that_give_no_distribution_are_refused(tensors, reason, tmp_path):
+    path = tiny_model(tmp_path / "m.gguf", tensors=tensors)
+    with pytest.raises(ModelUnusable, match=reason):
+        load(str(path), OPTIONS, 1, ignore)
+
+
+def test_damage_in_one_row_of_the_output_is_noticed(tmp_path):
+    tensors = tiny_tensors()
+    tensors["output.weight"] = tensors["token_embd.weight"].copy()
+    tensors["output.weight"][17, 3] = np.nan
+    path = tiny_model(tmp_path / "m.gguf", tensors=tensors)
+    with pytest.raises(ModelUnusable, match="logits that are no numbers: its weights are damaged"):
+        load(str(path), OPTIONS, 1, ignore)
+
+
+def test_another_number_of_tokens_than_rows_of_the_output_is_refused(tmp_path):
+    few = {name: value[:200] for name, value in tiny_metadata().items() if isinstance(value, list)}
+    few |= {"tokenizer.ggml.merges": ["i n"], "tokenizer.ggml.eos_token_id": 5}
+    path = tiny_model(tmp_path / "m.gguf", changed=few)
+    with pytest.raises(ModelUnusable, match=r"token_embd\.weight.*wrong shape"):
+        load(str(path), OPTIONS, 1, ignore)
+
+
+def test_a_network_that_computes_no_logits_is_refused_whatever_its_header_says(
+    monkeypatch, tmp_path
+):
+    path = tiny_bert(tmp_path / "m.gguf")
+    with pytest.raises(ModelUnusable, match="it is an encoder"):
+        load(str(path), OPTIONS, 1, ignore)
+    monkeypatch.setattr(loading, "check_file", lambda path, options: None)
+    with pytest.raises(ModelUnusable, match="it computes no logits"):
+        load(str(path), OPTIONS, 1, ignore)
+
+
+def test_a_model_that_loads_leaves_nothing_of_its_first_token_behind(tmp_path):
+    with loaded(tiny_model(tmp_path / "m.gguf"), sessions=2) as model:
+        rows = np.empty((2, len(model.vocabulary)), np.float32)
+        model.decode([Chunk(0, 0, [5, 6], rows[0])])
+        model.truncate(0, 0)
+        model.decode([Chunk(1, 0, [5, 6], rows[1])])
+        assert model.facts.warnings == ()
+    assert np.array_equal(rows[0], rows[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [(None, "names no pre-tokenizer"), ("default", "pre-tokenizer 'default'")]
+)
+def test_a_file_that_does_not_say_how_text_is_cut_has_a_warning_and_its_own_fingerprint(
+    name, said, tmp_path, capfd
+):
+    with loaded(tiny_model(tmp_path / "good.gguf"), sessions=2) as model:
+        good = model.vocabulary
+        assert len(model.encode_continuation("123")) == 3
+    changed = {"tokenizer.ggml.pre": name}
+    with loaded(tiny_model(tmp_path / "m.gguf", changed=changed), sessions=2) as model:
+        bad = model.vocabulary
+        assert len(model.encode_continuation("123")) == 1
+        (warning,) = model.facts.warnings
+    assert said in warning
+    assert good.pieces == bad.pieces
+    assert good.fingerprint != bad.fingerprint
+    # And the coordinator hears of it.
+    assert warning in filter(None, map(warning_in, capfd.readouterr().err.splitlines()))
+
+
+def test_two_names_for_one_way_to_cut_have_one_fingerprint(tmp_path):
+    prints = []
+    for name in ("qwen2", "stablelm2"):
+        path = tiny_model(tmp_path / f"{name}.gguf", changed={"tokenizer.ggml.pre": name})
+        with loaded(path, sessions=2) as model:
+            prints.append(model.vocabulary.fingerprint)
+    assert prints[0] == prints[1]
+
+
+def test_another_order_of_merges_shows_in_the_fingerprint(tmp_path):
+    merges = tiny_metadata()["tokenizer.ggml.merges"]
+    prints = []
+    for order in (merges, merges[::-1]):
+        changed = {"tokenizer.ggml.merges": order, "tokenizer.ggml.pre": "gpt-2"}
+        with loaded(tiny_model(tmp_path / "m.gguf", changed=changed), sessions=2) as model:
+            prints.append(model.vocabulary.fingerprint)
+    assert prints[0] != prints[1]
+
+
+def test_a_pre_tokenizer_that_llama_cpp_does_not_know_is_refused_by_its_name(tmp_path):
+    path = tiny_model(tmp_path / "m.gguf", changed={"tokenizer.ggml.pre": "my-own-bpe"})
+    with pytest.raises(ModelUnusable, match="unknown pre-tokenizer type: 'my-own-bpe'"):
+        load(str(path), OPTIONS, 1, ignore)
 
 
 AMX = b"CPU : SSE3 = 1 | AVX512 = 1 | AMX_INT8 = 1 | OPENMP = 1 | REPACK = 1 | "

@@ -69,22 +69,28 @@ def inspect(
     as_json: JsonLines = False,
 ) -> None:
     """Print what the headers of a model's files say."""
+    from quorate.app.registry import obstacle
     from quorate.cli.views.models import print_facts
 
     with _one_line_errors():
-        facts = _registry().inspect(model)
+        registry = _registry()
+        facts = registry.inspect(model)
+        problem = obstacle(registry, model)
     tokens = context or min(facts.context_length or _MEMORY_TOKENS, _MEMORY_TOKENS)
-    print_facts(facts, tokens, as_json=as_json)
+    print_facts(facts, tokens, problem, as_json=as_json)
 
 
 @app.command()
 def verify(model: ModelName, as_json: JsonLines = False) -> None:
     """Check the sizes, SHA-256 and structure of a model's files."""
+    from quorate.app.registry import obstacle
     from quorate.cli.views.models import print_verified
 
     with _one_line_errors():
-        result = _registry().verify(model)
-    print_verified(result, as_json=as_json)
+        registry = _registry()
+        result = registry.verify(model)
+        problem = obstacle(registry, model)
+    print_verified(result, problem, as_json=as_json)
 
 
 @app.command()

@@ -87,6 +87,7 @@ class JsonView(PlainView):
             "state": status.state.value,
             "message": status.message,
             "progress": status.progress,
+            "warnings": list(status.warnings),
         }
         return json.dumps(fields)
 
@@ -179,7 +180,8 @@ def status_line(status: ModelStatus) -> str:
     if status.message and status.message != status.state.value:
         return f"{line}: {status.message}"
     if status.state is ModelState.READY and status.context_length:
-        return f"{line}, context {status.context_length}, {status.description or status.engine}"
+        line = f"{line}, context {status.context_length}, {status.description or status.engine}"
+        return "; warning: ".join((line, *status.warnings))
     return line
 
 

@@ -85,16 +85,26 @@ def print_removed(model: str, freed_bytes: int, *, as_json: bool) -> None:
         typer.echo(f"removed {model}, {human_size(freed_bytes)} freed")
 
 
-def print_facts(facts: GgufFacts | CheckpointFacts, context_tokens: int, *, as_json: bool) -> None:
-    """Prints one fact per line, and last the chat template as it is."""
+def print_facts(
+    facts: GgufFacts | CheckpointFacts, context_tokens: int, obstacle: str, *, as_json: bool
+) -> None:
+    """Prints one fact per line, and last the chat template as it is.
+
+    Args:
+        facts: What the headers say.
+        context_tokens: What the memory is told for.
+        obstacle: Why it can never run here; "" where nothing speaks against it.
+        as_json: Whether as one line of JSON.
+    """
     if as_json:
-        _print_json(_facts_fields(facts, context_tokens))
+        _print_json({**_facts_fields(facts, context_tokens), "obstacle": obstacle or None})
         return
     lines = _gguf_lines(facts) if isinstance(facts, GgufFacts) else _checkpoint_lines(facts)
     memory = facts.memory_estimate(context_tokens)
     amount = "unknown" if memory is None else f"about {human_size(memory)}"
     lines += [
         ("memory", f"{amount} with {context_tokens:,} tokens of context"),
+        ("runs", f"no: {_printable(obstacle)}" if obstacle else "nothing speaks against it"),
         ("chat template", "none" if facts.chat_template is None else "see below"),
     ]
     for label, value in lines:
@@ -106,8 +116,11 @@ def print_facts(facts: GgufFacts | CheckpointFacts, context_tokens: int, *, as_j
             typer.echo(f"  {_printable(line)}")
 
 
-def print_verified(result: VerifyResult, *, as_json: bool) -> None:
-    """Prints what a model that passed every check was checked against."""
+def print_verified(result: VerifyResult, obstacle: str, *, as_json: bool) -> None:
+    """Prints what a model that passed every check was checked against.
+
+    ``obstacle`` says why it can never run here all the same; "" where nothing speaks against it.
+    """
     if as_json:
         _print_json(
             {
@@ -118,16 +131,20 @@ def print_verified(result: VerifyResult, *, as_json: bool) -> None:
                 "sha256": result.sha256,
                 "pinned": result.pinned,
                 "ok": True,
+                "obstacle": obstacle or None,
             }
         )
         return
     against = "equals the published sum" if result.pinned else "no published sum to compare with"
-    kind = f"{result.size_bytes} bytes, sound GGUF"
+    several = f"{result.files} files, " if result.files > 1 else ""
+    kind = f"{several}{result.size_bytes} bytes, sound GGUF"
     if isinstance(result.facts, CheckpointFacts):
         against = "all as pulled" if result.pinned else "nothing published to compare with"
         kind = f"{result.files} files, {result.size_bytes} bytes, sound checkpoint"
     typer.echo(f"{result.id}: ok, {kind}")
     typer.echo(f"SHA-256 {result.sha256} ({against})")
+    if obstacle:
+        typer.echo(f"cannot run: {_printable(obstacle)}")
 
 
 def _gguf_lines(facts: GgufFacts) -> list[tuple[str, str]]:
@@ -142,10 +159,15 @@ def _gguf_lines(facts: GgufFacts) -> list[tuple[str, str]]:
         ("embedding width", str(facts.embedding_length)),
         ("heads", f"{facts.heads}, key-value {facts.kv_heads}"),
         ("vocabulary", f"{facts.vocabulary_size:,} tokens, {_printable(facts.tokenizer)}"),
-        ("file size", human_size(facts.file_bytes)),
+        ("file size", _size_of(facts)),
         ("weights", human_size(facts.tensor_bytes)),
         ("KV cache", f"{human_size(facts.kv_bytes_per_token)} per token"),
     ]
+
+
+def _size_of(facts: GgufFacts) -> str:
+    parts = f", in {len(facts.files)} files" if len(facts.files) > 1 else ""
+    return f"{human_size(facts.file_bytes)}{parts}"
 
 
 def _checkpoint_lines(facts: CheckpointFacts) -> list[tuple[str, str]]:
@@ -238,6 +260,8 @@ def _facts_fields(facts: GgufFacts | CheckpointFacts, context_tokens: int) -> di
     # What a configuration says stands beside the rest, as all of a GGUF header does.
     fields.update(fields.pop("config", {}))
     fields["path"] = str(facts.path)
+    if isinstance(facts, GgufFacts):
+        fields["files"] = [str(file) for file in facts.files]
     fields["memory"] = {
         "context_tokens": context_tokens,
         "bytes": facts.memory_estimate(context_tokens),

@@ -7,16 +7,22 @@ import ctypes
 from llama_cpp import llama_cpp as native
 
 from quorate.engines.contract import Capabilities, ModelFacts
-from quorate.engines.llama_cpp.loading import context_length
+from quorate.engines.llama_cpp.context_length import session_tokens, stretched
+from quorate.engines.llama_cpp.loading import training
 from quorate.engines.llama_cpp.memory import kv_cache_bytes, metadata
 from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.sizes import size_label
 
 
 def gather_facts(
-    weights: ctypes.c_void_p, context: ctypes.c_void_p, options: LlamaCppOptions, space_prefix: bool
+    weights: ctypes.c_void_p,
+    context: ctypes.c_void_p,
+    options: LlamaCppOptions,
+    subject: str,
+    space_prefix: bool,
 ) -> ModelFacts:
     """Describes a model whose context is open, and what its tokenizer puts before a text."""
+    trained = training(weights)
     kv_tokens: int = native.llama_n_ctx(context)
     # Recurrent state has no KV tokens to share or to drop, only a whole to keep.
     has_kv_tokens = not (
@@ -24,7 +30,7 @@ def gather_facts(
     )
     return ModelFacts(
         description=_description(weights),
-        context_length=context_length(weights, options),
+        context_length=session_tokens(trained, options, subject),
         sessions=options.sessions,
         kv_tokens=kv_tokens,
         capabilities=Capabilities(
@@ -35,6 +41,21 @@ def gather_facts(
         memory_bytes=native.llama_model_size(weights) + kv_cache_bytes(weights, options, kv_tokens),
         shares_kv=has_kv_tokens,
         space_prefix=space_prefix,
+        warnings=tuple(filter(None, (stretched(trained, options), _uncertain_cutting(weights)))),
+    )
+
+
+def _uncertain_cutting(weights: ctypes.c_void_p) -> str:
+    """What to say where the file does not tell how text is cut before it becomes tokens."""
+    if metadata(weights, "tokenizer.ggml.model") != "gpt2":
+        return ""
+    name = metadata(weights, "tokenizer.ggml.pre")
+    if name not in ("", "default"):
+        return ""
+    said = "names the pre-tokenizer 'default'" if name else "names no pre-tokenizer"
+    return (
+        f"its file {said} (tokenizer.ggml.pre): text is cut in llama.cpp's default way, which is "
+        "seldom that of the training, and answers get worse; convert the model anew"
     )
 
 

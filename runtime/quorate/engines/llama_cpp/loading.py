@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.metadata
 from collections.abc import Callable
-from importlib import metadata
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from llama_cpp import llama_cpp as native
 
-from quorate.engines.llama_cpp.header import check_header
-from quorate.engines.llama_cpp.memory import check_kv_cache
+from quorate.engines.llama_cpp.context_length import Training, session_tokens
+from quorate.engines.llama_cpp.header import check_file
+from quorate.engines.llama_cpp.memory import check_kv_cache, metadata
 from quorate.engines.llama_cpp.native_log import LOG
-from quorate.engines.llama_cpp.options import CONTEXT_LENGTH_CAP, LlamaCppOptions
+from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.scheduler.contract import CPU_PREFILL_TOKENS, GPU_PREFILL_TOKENS
 from quorate.errors import ModelUnusable
 
@@ -53,11 +55,14 @@ def load_weights(
     What ``on_progress`` raises ends the load and is raised here.
 
     Raises:
-        ModelUnusable: The file is broken, does not fit into memory, or holds no text decoder.
+        ModelUnusable: The file is broken, does not fit into memory, or holds no causal decoder; or
+            the options do not suit it or this machine.
     """
     subject = Path(path).name
-    check_header(path, subject)
+    check_file(path, options)
+    _check_devices(options, subject)
     LOG.install()
+    LOG.begin_load()
     native.llama_backend_init()
     progress = _Progress(on_progress)
     shares = _tensor_split(options, subject)
@@ -77,7 +82,7 @@ def load_weights(
         raise ModelUnusable(
             subject, f"cannot load {path}: {LOG.cause('llama.cpp gives no reason')}"
         )
-    if refusal := _not_a_decoder(model):
+    if refusal := _not_a_decoder(model) or _without_rope(model, options):
         native.llama_model_free(model)
         raise ModelUnusable(subject, refusal)
     return model  # type: ignore[no-any-return]
@@ -112,11 +117,9 @@ def interleaved_prefill_tokens(model: ctypes.c_void_p, options: LlamaCppOptions)
     return GPU_PREFILL_TOKENS if on_gpus else CPU_PREFILL_TOKENS
 
 
-def context_length(model: ctypes.c_void_p, options: LlamaCppOptions) -> int:
-    """The most tokens one session can hold."""
-    trained: int = native.llama_model_n_ctx_train(model)
-    wanted = options.context_length or CONTEXT_LENGTH_CAP
-    return min(wanted, trained, options.cells or wanted)
+def training(model: ctypes.c_void_p) -> Training:
+    """What a model was trained for."""
+    return Training.read(metadata(model, "general.architecture"), partial(metadata, model))
 
 
 def open_context(
@@ -127,8 +130,9 @@ def open_context(
     Raises:
         ModelUnusable: They do not fit into memory, or the options do not suit this model.
     """
-    kv_tokens = options.cells or context_length(model, options)
-    check_kv_cache(model, options, kv_tokens, Path(path).name)
+    subject = Path(path).name
+    kv_tokens = options.cells or session_tokens(training(model), options, subject)
+    check_kv_cache(model, options, kv_tokens, subject)
     params = native.llama_context_default_params()
     params.n_ctx = kv_tokens
     params.n_batch = params.n_ubatch = max(options.batch_tokens, options.sessions)
@@ -151,7 +155,7 @@ def open_context(
     if not context:
         cause = LOG.cause("llama.cpp gives no reason")
         raise ModelUnusable(
-            Path(path).name,
+            subject,
             f"cannot open a context of {kv_tokens} KV cells: {cause}; fewer cells may help",
         )
     return context  # type: ignore[no-any-return]
@@ -180,8 +184,26 @@ class _Progress:
 
 def _keeps_tile_stores() -> bool:
     """Whether llama-cpp-python was built by ``scripts/llama_cpp_wheel``."""
-    wheel = metadata.distribution("llama-cpp-python").read_text("WHEEL") or ""
+    wheel = importlib.metadata.distribution("llama-cpp-python").read_text("WHEEL") or ""
     return _MENDED_BUILD in wheel.splitlines()
+
+
+def _check_devices(options: LlamaCppOptions, subject: str) -> None:
+    """Refuses what is asked of GPUs that nothing here can use."""
+    if native.llama_supports_gpu_offload():
+        return
+    usual = LlamaCppOptions()
+    asked = {
+        "gpu_layers": options.gpu_layers > 0,
+        "main_gpu": options.main_gpu != usual.main_gpu,
+        "tensor_split": bool(options.tensor_split),
+        "split_mode": options.split_mode != usual.split_mode,
+    }
+    if names := [name for name, wanted in asked.items() if wanted]:
+        problem = f"{' and '.join(names)} need a build of llama-cpp-python for GPUs, and this is"
+        raise ModelUnusable(
+            subject, f"{problem} one for CPUs; leave them out, or install the other"
+        )
 
 
 def _tensor_split(options: LlamaCppOptions, subject: str) -> Any:
@@ -194,6 +216,13 @@ def _tensor_split(options: LlamaCppOptions, subject: str) -> Any:
             f"tensor_split names {len(options.tensor_split)} devices; this build knows {devices}",
         )
     return (ctypes.c_float * devices)(*options.tensor_split)
+
+
+def _without_rope(model: ctypes.c_void_p, options: LlamaCppOptions) -> str:
+    scaled = options.rope_freq_base or options.rope_freq_scale
+    if scaled and native.llama_model_rope_type(model) == native.LLAMA_ROPE_TYPE_NONE:
+        return "it has no RoPE to scale; leave rope_freq_base and rope_freq_scale out"
+    return ""
 
 
 def _not_a_decoder(model: ctypes.c_void_p) -> str:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from llama_cpp import llama_cpp as native
 
+from quorate.engines import worker_log
 from quorate.engines.contract import LogProbs, ModelFacts
 from quorate.engines.llama_cpp.batch import TokenBatch
 from quorate.engines.llama_cpp.facts import gather_facts
+from quorate.engines.llama_cpp.first_row import check_first_row
 from quorate.engines.llama_cpp.loading import (
     interleaved_prefill_tokens,
     load_weights,
@@ -50,15 +53,24 @@ def load(
     """Loads a GGUF file with options that are valid; see ``EngineRegistration``.
 
     Raises:
-        ModelUnusable: The file is broken, does not fit into memory, or holds no text decoder.
+        ModelUnusable: The file is broken, does not fit into memory, or holds no causal decoder; or
+            the options do not suit it or this machine.
     """
     weights = load_weights(path, options, on_progress)
     try:
         context = open_context(weights, path, options, threads)
+        try:
+            check_first_row(weights, context, Path(path).name)
+        except BaseException:
+            native.llama_free(context)
+            raise
     except BaseException:
         native.llama_model_free(weights)
         raise
-    return LlamaCppModel(path, options, weights, context)
+    model = LlamaCppModel(path, options, weights, context, LOG.end_load())
+    for warning in model.facts.warnings:
+        worker_log.warn(warning)
+    return model
 
 
 class LlamaCppModel:
@@ -70,6 +82,7 @@ class LlamaCppModel:
         options: LlamaCppOptions,
         weights: ctypes.c_void_p,
         context: ctypes.c_void_p,
+        warnings: Sequence[str] = (),
     ) -> None:
         self._subject = Path(path).name
         self._weights: ctypes.c_void_p | None = weights
@@ -83,7 +96,8 @@ class LlamaCppModel:
         self._byte_order = self._vocabulary.byte_order
         self._row_type = ctypes.c_float * len(self._vocabulary)
         self._log_softmax = LogSoftmax(len(self._vocabulary), self._vocabulary.silent)
-        self._facts = gather_facts(weights, context, options, tokenizer.adds_space)
+        facts = gather_facts(weights, context, options, self._subject, tokenizer.adds_space)
+        self._facts = replace(facts, warnings=(*facts.warnings, *warnings))
         self._prompts = PromptEncoder(
             tokenizer, _chat_template(weights), self._subject, self._facts.context_length
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from quorate.engines.sizes import check_cells
 from quorate.errors import SettingsError
 from quorate.options import option, read_options
 
@@ -27,15 +28,17 @@ class LlamaCppOptions:
 
     Attributes:
         context_length: Most tokens of one session; 0 takes the model's own, at most
-            ``CONTEXT_LENGTH_CAP``. Never more than the model was trained for.
+            ``CONTEXT_LENGTH_CAP``. More than the model was trained for needs RoPE scaling.
         sessions: Sessions that can be open at once. A byte-exact vote takes one for each
             hypothesis of its beam.
-        cells: KV tokens that all sessions may hold together; 0 takes ``context_length``, which is
-            one full session or several shorter ones. They are allocated at load.
+        cells: KV tokens that all sessions may hold together, at least ``context_length``; 0 takes
+            ``context_length``, which is one full session or several shorter ones. They are
+            allocated at load.
         batch_tokens: Most tokens of one decode call; raised to ``sessions`` where that is more.
-        gpu_layers: Layers kept on GPUs; -1 is all of them. Without a GPU build it has no effect.
-        main_gpu: The GPU used when ``split_mode`` is ``none``.
-        tensor_split: Share of each GPU; empty divides by free memory.
+        gpu_layers: Layers kept on GPUs; -1 is all of them where there is a GPU. More than 0, as
+            the next three, needs a build for GPUs.
+        main_gpu: The GPU used; needs a ``split_mode`` of ``none``.
+        tensor_split: Share of each GPU; empty divides by free memory. Needs one that divides.
         split_mode: How a model is divided among GPUs: ``none``, ``layer`` or ``row``.
         flash_attention: ``auto``, ``on`` or ``off``.
         kv_type_k: Type of the K cache: ``f32``, ``f16`` or ``q8_0``.
@@ -75,4 +78,11 @@ class LlamaCppOptions:
             )
         if options.tensor_split and not any(options.tensor_split):
             raise SettingsError(f"{where}.tensor_split: at least one share must be above 0")
+        if options.tensor_split and options.split_mode == "none":
+            problem = "nothing is divided where split_mode is none; leave one of them out"
+            raise SettingsError(f"{where}.tensor_split: {problem}")
+        if options.main_gpu and options.split_mode != "none":
+            problem = f"has no effect where split_mode is {options.split_mode}; set that to none"
+            raise SettingsError(f"{where}.main_gpu: {problem}")
+        check_cells(options.context_length, options.cells, where)
         return options

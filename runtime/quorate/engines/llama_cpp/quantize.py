@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from quorate.engines.llama_cpp.header import check_header
+from quorate.engines.llama_cpp.gguf_header import read_header
 from quorate.errors import CannotRun, InvalidRequest, QuorateError
 
 # llama.cpp's llama_ftype of each name (include/llama.h).
@@ -50,7 +50,7 @@ def requantize(source: Path, target: Path, type_name: str, on_log: Callable[[str
         CannotRun: llama.cpp cannot read the source or write the target.
     """
     _ftype(type_name)
-    check_header(str(source), source.name)
+    read_header(str(source), source.name)
     if not target.parent.is_dir():
         raise CannotRun(str(target), "its folder does not exist")
     command = [sys.executable, "-m", __name__, str(source), str(target), type_name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quorate.engines.llama_cpp.header import check_file
 from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.registry import EngineRegistration
 
@@ -11,4 +12,5 @@ ENGINE = EngineRegistration(
     loader="quorate.engines.llama_cpp.model:load",
     files="gguf",
     default=True,
+    check_files=check_file,
 )

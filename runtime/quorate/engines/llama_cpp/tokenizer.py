@@ -6,11 +6,13 @@ Special tokens are never parsed out of text here; ``engines.chat`` decides where
 from __future__ import annotations
 
 import ctypes
+from dataclasses import replace
 from functools import cached_property
 
 from llama_cpp import llama_cpp as native
 
 from quorate.engines.chat import SpecialToken
+from quorate.engines.cutting import cutting_digest
 from quorate.engines.vocabulary import Vocabulary
 
 _SILENT = native.LLAMA_TOKEN_ATTR_CONTROL | native.LLAMA_TOKEN_ATTR_UNKNOWN
@@ -42,6 +44,14 @@ class Tokenizer:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
+        """Every token's bytes, and how text is cut into them."""
+        table = self._table
+        return replace(
+            table, pre_tokenizer=cutting_digest(self.encode_run) if table.has_bytes else ""
+        )
+
+    @cached_property
+    def _table(self) -> Vocabulary:
         """Every token's bytes.
 
         Unused ids at the end, with which converters fill up the embedding matrix, are left out:
@@ -147,10 +157,10 @@ class Tokenizer:
     @cached_property
     def adds_space(self) -> bool:
         """Whether a space is put before text: SentencePiece's dummy prefix."""
-        return self.vocabulary.has_bytes and self._joined(self.encode_run("a")) == b" a"
+        return self._table.has_bytes and self._joined(self.encode_run("a")) == b" a"
 
     def _joined(self, tokens: list[int]) -> bytes:
-        pieces = self.vocabulary.pieces
+        pieces = self._table.pieces
         return b"".join(pieces[token] for token in tokens)
 
     def _text(self, token: int) -> str:

@@ -4,13 +4,56 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from quorate.engines.vllm.options import VllmOptions
+from quorate.engines.vllm.shapes import misfit
 from quorate.errors import ModelUnusable
 
+_ONLY = "only causal decoders of text can vote"
+# Endings of the names of architectures that write text, and of some that do something else.
+_DECODERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ChatModel", "ChatGLMModel")
+_OTHERS = {
+    "ForSequenceClassification": "a classifier, reranker or reward model",
+    "ForTokenClassification": "a classifier of tokens",
+    "RewardModel": "a reward model",
+    "ForRewardModel": "a reward model",
+    "ForProcessRewardModel": "a reward model",
+    "ForMaskedLM": "an encoder",
+    "ForQuestionAnswering": "an encoder",
+    "ForMultipleChoice": "an encoder",
+    "ForPreTraining": "an encoder",
+    "EmbeddingModel": "an embedding model",
+    "ForEmbedding": "an embedding model",
+    "BidirectionalModel": "an embedding model",
+    "EncoderModel": "an encoder",
+    "Model": "a network without an output for text",
+}
+_POOLING = ("Pooling", "WeightedLayerPooling", "CLIPModel", "LogitScore", "Dense")
+_LARGEST_CONFIG = 1 << 22
 
-def check_folder(path: str, subject: str) -> None:
+
+def check_checkpoint(path: str, options: VllmOptions) -> None:
+    """Refuses a checkpoint that can never be loaded, by what its files say of themselves.
+
+    Raises:
+        ModelUnusable: It is missing or broken, no causal decoder, or its tensors have other shapes
+            than its configuration says.
+    """
+    folder = Path(path)
+    subject = folder.name
+    config = check_folder(path, subject)
+    if problem := _no_decoder(folder, config) or misfit(folder, config):
+        raise ModelUnusable(subject, problem)
+
+
+def check_folder(path: str, subject: str) -> dict[str, Any]:
     """Refuses what cannot be a checkpoint.
+
+    Returns:
+        Its configuration.
 
     Raises:
         ModelUnusable: No folder, no readable ``config.json``, or no safetensors file.
@@ -20,8 +63,11 @@ def check_folder(path: str, subject: str) -> None:
         kind = "is a file; vLLM loads checkpoint folders" if folder.exists() else "does not exist"
         raise ModelUnusable(subject, f"{path} {kind}")
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = _read_json(folder / "config.json")
     except FileNotFoundError as error:
+        if (folder / "adapter_config.json").exists():
+            problem = "is an adapter (LoRA), not a model; merge it into its model"
+            raise ModelUnusable(subject, f"{path} {problem}") from error
         raise ModelUnusable(subject, f"{path} has no config.json") from error
     except (OSError, ValueError) as error:
         raise ModelUnusable(subject, f"{path}/config.json cannot be read: {error}") from error
@@ -29,6 +75,48 @@ def check_folder(path: str, subject: str) -> None:
         raise ModelUnusable(subject, f"{path}/config.json names no architecture")
     if not any(folder.glob("*.safetensors")):
         raise ModelUnusable(subject, f"{path} has no safetensors file; pickles are never loaded")
+    return config
+
+
+def _no_decoder(folder: Path, config: Mapping[str, Any]) -> str:
+    names = config["architectures"]
+    for name in names if isinstance(names, list) else ():
+        if isinstance(name, str) and not name.endswith(_DECODERS):
+            ending = next((ending for ending in _OTHERS if name.endswith(ending)), None)
+            if ending:
+                return f"it is {_OTHERS[ending]} ({name!r}); {_ONLY}"
+    text = config.get("text_config")
+    for table in (config, text if isinstance(text, dict) else {}):
+        if table.get("is_encoder_decoder") is True:
+            return f"it has an encoder (is_encoder_decoder in its config.json); {_ONLY}"
+        both = table.get("use_bidirectional_attention") is True or table.get("is_causal") is False
+        if both:
+            return f"it reads text in both directions, says its config.json; {_ONLY}"
+    if pooling := _pooling(folder):
+        return f"it is an embedding model or reranker ({pooling!r} in its modules.json); {_ONLY}"
+    return ""
+
+
+def _pooling(folder: Path) -> str:
+    """The module that makes one vector or score of a text, as sentence-transformers list it."""
+    try:
+        modules = _read_json(folder / "modules.json")
+    except (OSError, ValueError):
+        return ""
+    kinds = [one.get("type") for one in modules if isinstance(one, dict)]
+    names = [kind.rpartition(".")[2] for kind in kinds if isinstance(kind, str)]
+    return next((name for name in names if name in _POOLING), "")
+
+
+def _read_json(path: Path) -> Any:
+    with path.open("rb") as file:
+        text = file.read(_LARGEST_CONFIG + 1)
+    if len(text) > _LARGEST_CONFIG:
+        raise ValueError(f"more than {_LARGEST_CONFIG} bytes")
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def weight_bytes(path: str) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from quorate.engines.row_objections import objection
 from quorate.engines.sizes import size_label
 from quorate.engines.vllm.captured_rows import CapturedRows
 from quorate.engines.vllm.checkpoint import count_weights, weight_bytes
@@ -64,7 +65,7 @@ def load_checkpoint(
     on_progress(_RUNNING)
     padding = range(len(vocabulary), plan.vocabulary_size)
     core.call("quorate_silence", [*sorted(vocabulary.silent), *padding])
-    _warm_up(core)
+    _warm_up(core, rows, Path(path).name)
     blocks, size = core.blocks
     kv_tokens = plan.kv_tokens or (blocks - 1 - options.sessions) * size
     if kv_tokens < 1:
@@ -83,16 +84,20 @@ def load_checkpoint(
     )
 
 
-def _warm_up(core: Core) -> None:
+def _warm_up(core: Core, rows: CapturedRows, subject: str) -> None:
     """Runs a step before the model counts as loaded.
 
     What this machine has no kernel for shows now. Otherwise it would in a user's first answer, and
     restart the worker for ever.
 
     Raises:
+        ModelUnusable: The first row is none.
         Exception: Whatever vLLM raises.
     """
     core.feed("warm-up", [0], row_params(0, True))
     while not core.step():
         pass
     core.abort("warm-up")
+    if problem := objection(rows.row(0)):
+        core.close()
+        raise ModelUnusable(subject, problem)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from quorate.engines.sizes import check_cells
 from quorate.errors import SettingsError
 from quorate.options import option, read_options
 
@@ -23,12 +24,13 @@ class VllmOptions:
 
     Attributes:
         context_length: Most tokens of one session; 0 takes the model's own, at most
-            ``CONTEXT_LENGTH_CAP``. Never more than the model was trained for.
+            ``CONTEXT_LENGTH_CAP``. More than the model was trained for is refused; the scaling of
+            RoPE stands in ``config.json``.
         sessions: Sessions that can be open at once. A byte-exact vote takes one for each
             hypothesis of its beam.
-        cells: KV tokens that all sessions may hold together. 0 takes what ``memory_fraction``
-            leaves; where that is 0 too, all that a GPU has, and on CPUs one full session or several
-            shorter ones.
+        cells: KV tokens that all sessions may hold together, at least ``context_length``. 0 takes
+            what ``memory_fraction`` leaves; where that is 0 too, all that a GPU has, and on CPUs
+            one full session or several shorter ones.
         batch_tokens: Most tokens of prompts in one step; 0 is 512 on CPUs and 2048 on GPUs.
         memory_fraction: Share of each GPU's memory, or of the machine's on CPUs, that weights and
             KV cache may take together; 0 is 0.9 on GPUs and no share but ``cells`` on CPUs.
@@ -61,4 +63,5 @@ class VllmOptions:
         options = read_options(cls, mapping, where)
         if options.block_size & (options.block_size - 1):
             raise SettingsError(f"{where}.block_size: {options.block_size} is not a power of 2")
+        check_cells(options.context_length, options.cells, where)
         return options

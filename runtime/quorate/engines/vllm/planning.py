@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 from vllm.engine.arg_utils import EngineArgs
 from vllm.platforms import current_platform
 
 from quorate.engines.vllm.options import CONTEXT_LENGTH_CAP, VllmOptions
+from quorate.errors import ModelUnusable
 
 _RUNNER_V1_CAPTURE = "quorate.engines.vllm.logits_capture_runner_v1:RunnerV1LogitsCapture"
 _RUNNER_V2_CAPTURE = "quorate.engines.vllm.logits_capture_runner_v2:RunnerV2LogitsCapture"
@@ -43,7 +45,7 @@ class EnginePlan:
         usual = _CPU_BATCH_TOKENS if self.on_cpu else _GPU_BATCH_TOKENS
         self.batch_tokens = max(options.batch_tokens or usual, options.sessions)
         trained = EngineArgs(model=path, skip_tokenizer_init=True).create_model_config()
-        self.context_length = _context_length(trained.max_model_len, options)
+        self.context_length = _context_length(trained.max_model_len, options, Path(path).name)
         fraction = options.memory_fraction or (0.0 if self.on_cpu else _GPU_MEMORY_FRACTION)
         self.kv_tokens = options.cells or (0 if fraction else self.context_length)
         arguments = self._arguments(path, options, fraction)
@@ -51,6 +53,7 @@ class EnginePlan:
         self.kv_token_bytes = _kv_token_bytes(self.config)
         if self.kv_tokens:
             self._size_the_cache(options)
+        _check_obeyed(self.config, options, Path(path).name)
         on_v2 = self.config.use_v2_model_runner
         capture = _RUNNER_V2_CAPTURE if on_v2 else _RUNNER_V1_CAPTURE
         self.config.model_config.logits_processors = [capture]
@@ -77,6 +80,8 @@ class EnginePlan:
         eager = options.compile == "off" or (options.compile == "auto" and self.on_cpu)
         arguments: dict[str, Any] = {
             "model": path,
+            # Whatever else vLLM could make of it: embeddings, scores.
+            "runner": "generate",
             "load_format": "safetensors",
             "trust_remote_code": False,
             "skip_tokenizer_init": True,
@@ -118,9 +123,34 @@ class EnginePlan:
         cache.kv_cache_memory_bytes = int(blocks * size * self.kv_token_bytes * _ESTIMATE_MARGIN)
 
 
-def _context_length(trained: int, options: VllmOptions) -> int:
-    wanted = options.context_length or CONTEXT_LENGTH_CAP
-    return min(wanted, trained, options.cells or wanted)
+def _context_length(trained: int, options: VllmOptions, subject: str) -> int:
+    wanted = options.context_length
+    if wanted > trained:
+        raise ModelUnusable(
+            subject,
+            f"context_length is {wanted}, and the model reaches {trained} tokens; set it to at "
+            "most that, or scale RoPE in its config.json (rope_scaling)",
+        )
+    usual = wanted or min(CONTEXT_LENGTH_CAP, trained)
+    return min(usual, options.cells or usual)
+
+
+def _check_obeyed(config: Any, options: VllmOptions, subject: str) -> None:
+    """Refuses what vLLM would do otherwise than it was told, which it may do without a word."""
+    parallel, cache, model = config.parallel_config, config.cache_config, config.model_config
+    taken = {
+        "sessions": (options.sessions, config.scheduler_config.max_num_seqs),
+        "tensor_parallel": (options.tensor_parallel, parallel.tensor_parallel_size),
+        "pipeline_parallel": (options.pipeline_parallel, parallel.pipeline_parallel_size),
+        "block_size": (options.block_size, int(cache.block_size)),
+        "quantization": (options.quantization, str(model.quantization or "")),
+        "dtype": (options.dtype, str(model.dtype).removeprefix("torch.")),
+        "kv_dtype": (options.kv_dtype, str(cache.cache_dtype)),
+    }
+    for name, (wanted, got) in taken.items():
+        if wanted not in (0, "", "auto", got):
+            problem = f"{name} is {wanted}, and vLLM takes {got} for this model on this machine"
+            raise ModelUnusable(subject, f"{problem}; set that, or leave it out")
 
 
 def _kv_token_bytes(config: Any) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quorate.engines.registry import EngineRegistration
+from quorate.engines.vllm.checkpoint import check_checkpoint
 from quorate.engines.vllm.environment import of_the_process
 from quorate.engines.vllm.options import VllmOptions
 
@@ -13,4 +14,5 @@ ENGINE = EngineRegistration(
     files="checkpoint",
     default=True,
     environment=of_the_process,
+    check_files=check_checkpoint,
 )

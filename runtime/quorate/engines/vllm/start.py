@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quorate.engines.vllm import environment
-from quorate.engines.vllm.checkpoint import check_folder
+from quorate.engines.vllm.checkpoint import check_checkpoint
 from quorate.engines.vllm.failures import one_line
 from quorate.engines.vllm.options import VllmOptions
 from quorate.errors import ModelUnusable
@@ -22,11 +22,11 @@ def load(
     """Loads a checkpoint with options that are valid; see ``EngineRegistration``.
 
     Raises:
-        ModelUnusable: It is missing, broken, of an architecture that vLLM does not know, or does
-            not fit into memory; or vLLM is not installed.
+        ModelUnusable: It is missing, broken, no causal decoder, of an architecture that vLLM does
+            not know, or does not fit into memory; or vLLM is not installed.
     """
     subject = Path(path).name
-    check_folder(path, subject)
+    check_checkpoint(path, options)
     environment.prepare()
     try:
         import vllm  # noqa: F401

@@ -16,6 +16,7 @@ from typing import Any
 import tokenizers
 
 from quorate.engines.chat import SpecialToken
+from quorate.engines.cutting import cutting_digest
 from quorate.engines.vllm.tokenizer_definition import plain_definition
 from quorate.engines.vllm.tokenizer_files import load_tokenizer, read_settings
 from quorate.engines.vllm.vocabulary_bytes import UnknownDecoder, token_bytes
@@ -73,6 +74,7 @@ class CheckpointTokenizer:
             control=frozenset(token for token in range(count) if not pieces[token]),
             end_of_generation=frozenset(token for token in roles.ends if token < count),
             bos=self.bos,
+            pre_tokenizer=cutting_digest(self._encode_start) if any(pieces) else "",
         )
 
     @cached_property
@@ -112,7 +114,7 @@ class CheckpointTokenizer:
         An empty prompt is the beginning of a document: BOS, or what stood there in training in
         models that want none, the end of the document before.
         """
-        tokens = self._encode(f" {text}" if text and self.adds_space else text)
+        tokens = self._encode_start(text)
         if self.bos is not None:
             return [self.bos, *tokens]
         return tokens or self._document_start
@@ -146,6 +148,10 @@ class CheckpointTokenizer:
         ends = [one.token for one in self.special_tokens if one.text == _DOCUMENT_END]
         named = (self._loaded.bos_token_id, self._loaded.eos_token_id)
         return [token for token in (*ends, *named) if token in self._texts][:1]
+
+    def _encode_start(self, text: str) -> list[int]:
+        """Tokenises text as it begins a document, without BOS."""
+        return self._encode(f" {text}" if text and self.adds_space else text)
 
     def _encode(self, text: str) -> list[int]:
         clean = text.encode("utf-8", errors="replace").decode()

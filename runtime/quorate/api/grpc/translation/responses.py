@@ -93,6 +93,7 @@ def model_message(status: ModelStatus) -> models_pb2.Model:
         sessions=status.sessions,
         cores=status.cores,
         memory_bytes=status.memory_bytes,
+        warnings=status.warnings,
     )
 
 

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from quorate.engines.worker_log import warning_in
+
 WORKER_COMMAND = (sys.executable, "-P", "-m", "quorate.engines.worker.worker")
 _TAIL_LINES = 50
 _READ_BYTES = 1 << 12
@@ -134,6 +136,9 @@ class WorkerProcess:
         *lines, self._unfinished = (self._unfinished + chunk).split(b"\n")
         self._unfinished = self._unfinished[:_LONGEST_LINE]
         for line in map(self._text, lines):
+            if (warning := warning_in(line)) is not None:
+                _log.warning("model %s: %s", self._name, warning)
+                continue
             self._tail.append(line)
             _log.debug("%s: %s", self._name, line)
 
