@@ -25,8 +25,13 @@ PROBES = (
     # Scripts without spaces, with marks that combine, from right to left.
     "你好，世界！今天是2024年。 日本語のテキスト カタカナ 한국어 문장",  # noqa: RUF001
     "Привет, мир 123 ΑΒΓ αβγ नमस्ते दुनिया สวัสดี שלום 456 مرحبا",
-    # Words joined by marks and letters of both cases.
-    "user@example.com/path?q=a+b&c=[d] fooBar FooBAR ABCdef x-y_z 3rd 2nd v1.2.3 100%",
+    # Words joined by marks.
+    "user@example.com/path?q=a+b&c=[d] x-y_z 3rd 2nd v1.2.3 100% https://a.b//c ;) :-( (a) [b]",
+    # Words of both cases, which some vocabularies hold whole and some pre-tokenizers cut.
+    "JavaScript TypeScript GitHub YouTube iPhone MacBook DataFrame OpenAI eBay WordPress LinkedIn",
+    "toString getElementById addEventListener innerHTML XMLHttpRequest HttpClient HTTPServer IOErr",
+    # Marks before line ends, and what follows them.
+    "});\n\n// a\n/* b */\n\n{\n\t\tif (x) {\n\n\n\n    y();\n    }\n}//\n?\n\n!\r\n\r\n-\n\n---\n",
 )
 """Texts whose tokens tell tokenizers apart."""
 

@@ -25,6 +25,9 @@ _PREAMBLES = ("error loading model: ", "failed to initialize the context: ")
 # What follows from options and is nobody's mistake, or is said better elsewhere.
 _EXPECTED = (
     "the full capacity of the model will not be utilized",
+    "using full-size SWA cache",
+    # In nearly every vocabulary; what it does about them is in engines.vllm.vocabulary_roles too.
+    "control-looking token",
     "possible training context overflow",
     "missing pre-tokenizer type",
     "GENERATION QUALITY WILL BE DEGRADED",
