@@ -14,6 +14,7 @@ from quorate.engines.chat import SpecialToken
 from quorate.engines.vocabulary import Vocabulary
 
 _SILENT = native.LLAMA_TOKEN_ATTR_CONTROL | native.LLAMA_TOKEN_ATTR_UNKNOWN
+_NOTHING = native.LLAMA_TOKEN_ATTR_UNKNOWN | native.LLAMA_TOKEN_ATTR_UNUSED
 _PIECE_BYTES = 256
 # What stands between documents in the training of GPT-2 and of most models without a BOS: chat
 # models keep the token, though they name another one BOS (SmolLM2: 0.06 bits per byte on prose).
@@ -58,7 +59,21 @@ class Tokenizer:
             for token in ids
         )
         control = frozenset(token for token in ids if not pieces[token])
-        return Vocabulary(pieces, control, end_of_generation, self.bos)
+        names = {
+            token: text
+            for token in control
+            if not attributes[token] & native.LLAMA_TOKEN_ATTR_UNUSED
+            and (text := self._text(token))
+        }
+        unsayable = control & self._unsayable
+        return Vocabulary(pieces, control, end_of_generation, self.bos, unsayable, names)
+
+    @property
+    def _unsayable(self) -> frozenset[int]:
+        """Ids that no answer may hold: what stands for nothing, padding, and what begins texts."""
+        finders = (native.llama_vocab_bos, native.llama_vocab_pad, native.llama_vocab_mask)
+        nothing = {token for token, bits in enumerate(self._attributes) if bits & _NOTHING}
+        return frozenset(nothing.union(find(self._vocab) for find in finders))
 
     @cached_property
     def bos(self) -> int | None:

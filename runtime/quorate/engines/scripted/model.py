@@ -109,6 +109,8 @@ class ScriptedModel:
             tokens.extend(chunk.tokens)
             if chunk.output is not None:
                 self._distribution.write(tokens, chunk.output)
+                if chunk.masked_mass is not None:
+                    chunk.masked_mass[0] = self._options.masked
                 if chunk.sums is not None:
                     self._byte_order.prefix_sums(chunk.output, chunk.sums)
         self._generations.step(self._sequences)

@@ -182,7 +182,7 @@ class VllmModel:
 
     def _deliver(self, chunk: Chunk, output: EngineCoreOutput) -> None:
         if chunk.output is not None:
-            self._loaded.rows.read(chunk.sequence, chunk.output, chunk.sums)
+            self._loaded.rows.read(chunk.sequence, chunk.output, chunk.sums, chunk.masked_mass)
             if math.isnan(chunk.output[0]):
                 raise StepFailed(f"{self._subject}: the model produced no numbers")
         if chunk.scores is not None:

@@ -41,6 +41,10 @@ class TokenAlignment(OwnIndex):
         self.pieces = vocabulary.pieces
         self.constraint: Constraint = Unconstrained()
 
+    def token_id(self, index: int) -> int | None:
+        """See ``AlignmentStrategy``."""
+        return index
+
     def margin(self, left: int) -> int:
         """See ``AlignmentStrategy``."""
         return 0

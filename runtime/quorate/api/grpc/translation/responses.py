@@ -103,6 +103,7 @@ def fill_token(target: inference_pb2.Token, token: Token) -> None:
         target.token_id = token.token_id
     target.logprob = token.logprob
     target.tied = token.tied
+    target.control = token.control
     for candidate in token.top:
         target.top.add(
             piece=candidate.piece, token_id=candidate.token_id, logprob=candidate.logprob
