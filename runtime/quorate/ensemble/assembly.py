@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from quorate.engines.contract import Engine
+from quorate.engines.vocabulary import Vocabulary
 from quorate.ensemble.alignments.bytes.alignment import ByteAlignment
 from quorate.ensemble.alignments.contract import AlignmentStrategy
+from quorate.ensemble.alignments.near_tokens import NearTokenAlignment
 from quorate.ensemble.alignments.tokens import TokenAlignment
 from quorate.ensemble.alignments.union import UnionAlignment
 from quorate.ensemble.ensemble import Ensemble
@@ -72,7 +74,14 @@ def _alignment(decision: Decision, engines: Sequence[Engine]) -> AlignmentStrate
         case Alignment.UNION_TOP_K:
             return UnionAlignment()
         case _:
-            return TokenAlignment(engines[0].vocabulary)
+            return _token_alignment([engine.vocabulary for engine in engines])
+
+
+def _token_alignment(vocabularies: Sequence[Vocabulary]) -> AlignmentStrategy[Any]:
+    """The ids themselves where the vocabularies are equal, which costs nothing."""
+    if len({one.fingerprint for one in vocabularies}) == 1:
+        return TokenAlignment(vocabularies[0])
+    return NearTokenAlignment(vocabularies)
 
 
 def _member_prompt(
