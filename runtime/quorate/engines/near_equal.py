@@ -49,13 +49,16 @@ def _of_pair(first: Vocabulary, second: Vocabulary) -> str:
     if first.pre_tokenizer != second.pre_tokenizer:
         names = sorted(one.pre_tokenizer or "unknown" for one in (first, second))
         return f"their pre-tokenizers differ: {' and '.join(names)}"
-    shared = 0
-    for token, (one, other) in enumerate(zip(first.pieces, second.pieces, strict=False)):
+    pairs = zip(first.pieces, second.pieces, strict=False)
+    only_first = sum(map(bool, first.pieces[len(second) :]))
+    for token, (one, other) in enumerate(pairs):
         if one == other:
-            shared += bool(one)
-        elif one and other:
+            continue
+        if one and other:
             return f"token {token} is {_shown(one)} in one and {_shown(other)} in the other"
-    most = max(sum(map(bool, first.pieces)), sum(map(bool, second.pieces)))
+        only_first += bool(one)
+    spelled = [len(one) - len(one.control) for one in (first, second)]
+    shared, most = spelled[0] - only_first, max(spelled)
     if shared < LEAST_SHARED * most:
         return f"they share {shared} of {most} ordinary tokens, fewer than {LEAST_SHARED:.0%}"
     return ""

@@ -103,6 +103,7 @@ class TokenUnion:
             self._texts[first.fingerprint],
             first.pieces,
         )
+        self._without_bytes = sorted(first.control)
         self._views = {one.fingerprint: self._add(one, shortest) for one in vocabularies}
         self._texts.clear()
         self.vocabulary = Vocabulary(
@@ -123,11 +124,12 @@ class TokenUnion:
     def _add(self, own: Vocabulary, shortest: int) -> MemberView:
         texts = self._texts[own.fingerprint]
         ends = own.end_of_generation.union(t for t in own.control if texts[t] in self._ending)
+        pairs = zip(texts, self._claims, strict=False)
+        others = [token for token, (text, claim) in enumerate(pairs) if text != claim]
         # The first that has bytes says what they are.
-        for token in range(len(own)):
-            if self._claims[token] == texts[token] and not self._pieces[token]:
-                self._pieces[token] = own.pieces[token]
-        others = [token for token, text in enumerate(texts) if self._claims[token] != text]
+        for token in self._without_bytes:
+            if token < len(own) and self._claims[token] == texts[token]:
+                self._pieces[token] = self._pieces[token] or own.pieces[token]
         for token in others:
             self._remember(token)
         moved: dict[int, int] = {}
