@@ -52,3 +52,15 @@ async def test_a_notice_tells_of_a_mass_that_was_cut(tmp_path: Path, alignment: 
             (inference_pb2.NOTICE_KIND_MASS_CUT, "cut")
         ]
         assert "25%" in notices[0].message
+
+
+async def test_reasoning_comes_apart_from_the_answer_of_a_chat(tmp_path: Path) -> None:
+    model = scripted("thinker", seed=1, thinks=True, confidence=0.9999, **BOX)
+    async with whole_service(tmp_path, model) as (_, client):
+        asked = {"model": "thinker", "temperature": 0.0, "max_tokens": 20}
+        heard = await answer(client, None, messages=[("user", "x")], **asked)
+        deltas = [event.delta for event in heard.events if event.HasField("delta")]
+        assert "".join(delta.reasoning for delta in deltas) == "hi "
+        assert heard.text == "there"
+        assert all(not delta.text for delta in deltas if delta.HasField("reasoning"))
+        assert (await answer(client, "x", **asked)).text == "hi there"

@@ -60,6 +60,7 @@ class ModelFacts:
         space_prefix: Whether the tokenizer puts a space before text that begins a document, as
             SentencePiece's do.
         memory_bytes: Resident size estimate of weights and KV cache; 0 where unknown.
+        reasoning: Tokens that begin and end its reasoning, in pairs.
     """
 
     description: str
@@ -70,6 +71,7 @@ class ModelFacts:
     memory_bytes: int = 0
     shares_kv: bool = False
     space_prefix: bool = False
+    reasoning: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,15 +27,14 @@ def token_of(
     alignment = ensemble.alignment
     pieces, id_of = alignment.pieces, alignment.token_id
     count = response.top_logprobs
-    token_id = id_of(chosen)
     return Token(
-        token_id,
+        id_of(chosen),
         pieces[chosen],
         float(mixture[chosen]),
         top_candidates(mixture, pieces, count, id_of) if count else (),
         votes(ensemble.members, rows, ensemble.weights, chosen) if response.member_votes else (),
         tied,
-        token_id is not None and chosen in alignment.vocabulary.control,
+        alignment.has_token_ids and chosen in alignment.vocabulary.control,
     )
 
 

@@ -82,10 +82,16 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of the answer: whole code points of text, and the tokens decided meanwhile."""
+    """A piece of the answer: whole code points of text, and the tokens decided meanwhile.
+
+    Attributes:
+        reasoning: Text of the model's reasoning, instead of the answer's; None where the tokens are
+            none of it.
+    """
 
     text: str
     tokens: tuple[Token, ...]
+    reasoning: str | None = None
 
 
 class NoticeKind(Enum):

@@ -169,12 +169,14 @@ class Accepted(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., decision: _Optional[_Union[_plan_pb2.Decision, _Mapping]] = ...) -> None: ...
 
 class Delta(_message.Message):
-    __slots__ = ("text", "tokens")
+    __slots__ = ("text", "tokens", "reasoning")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
+    REASONING_FIELD_NUMBER: _ClassVar[int]
     text: str
     tokens: _containers.RepeatedCompositeFieldContainer[Token]
-    def __init__(self, text: _Optional[str] = ..., tokens: _Optional[_Iterable[_Union[Token, _Mapping]]] = ...) -> None: ...
+    reasoning: str
+    def __init__(self, text: _Optional[str] = ..., tokens: _Optional[_Iterable[_Union[Token, _Mapping]]] = ..., reasoning: _Optional[str] = ...) -> None: ...
 
 class Token(_message.Message):
     __slots__ = ("piece", "token_id", "logprob", "top", "votes", "tied", "control")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from quorate.engines.llama_cpp.native_log import LOG
 from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.llama_cpp.tokenizer import Tokenizer
 from quorate.engines.prompt_encoding import PromptEncoder
+from quorate.engines.reasoning import reasoning_marks
 from quorate.engines.scheduler.contract import Chunk, NoRoom
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import UnsupportedPlan
@@ -83,9 +85,13 @@ class LlamaCppModel:
         self._byte_order = self._vocabulary.byte_order
         self._row_type = ctypes.c_float * len(self._vocabulary)
         self._log_softmax = LogSoftmax(len(self._vocabulary), self._vocabulary.masked)
-        self._facts = gather_facts(weights, context, options, tokenizer.adds_space)
+        template = _chat_template(weights)
+        self._facts = replace(
+            gather_facts(weights, context, options, tokenizer.adds_space),
+            reasoning=reasoning_marks(template, self._vocabulary),
+        )
         self._prompts = PromptEncoder(
-            tokenizer, _chat_template(weights), self._subject, self._facts.context_length
+            tokenizer, template, self._subject, self._facts.context_length
         )
         self._max_outputs = max_outputs(options)
         self._interleaved_prefill_tokens = interleaved_prefill_tokens(weights, options)

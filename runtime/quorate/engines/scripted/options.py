@@ -24,6 +24,7 @@ class ScriptedOptions:
         say: A text it continues every prompt with, followed by the end of generation.
         marks: Whether the texts of control tokens in ``say``, such as ``<|im_start|>``, stand for
             them.
+        thinks: Whether ``<|im_start|>`` and ``<|im_end|>`` begin and end its reasoning.
         control: Share of probability, in [0, 0.999999], of the control tokens that do not end
             generation, at every step.
         masked: Share of probability that it gives to tokens that no model may say, before they are
@@ -52,6 +53,7 @@ class ScriptedOptions:
     sharpness: float = option(6.0, lowest=0)
     say: str = ""
     marks: bool = False
+    thinks: bool = False
     control: float = option(0.0, lowest=0, highest=0.999999)
     masked: float = option(0.0, lowest=0, highest=0.999999)
     confidence: float = option(0.98, lowest=0, highest=0.999999)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from quorate.engines.contract import Capabilities, EngineSampling, ModelFacts, SampledToken
 from quorate.engines.prompt_encoding import PromptEncoder
+from quorate.engines.reasoning import reasoning_marks
 from quorate.engines.scheduler.contract import (
     CPU_PREFILL_TOKENS,
     GPU_PREFILL_TOKENS,
@@ -70,6 +71,7 @@ class VllmModel:
             ),
             memory_bytes=loaded.memory_bytes,
             space_prefix=loaded.tokenizer.adds_space,
+            reasoning=reasoning_marks(template, loaded.tokenizer.vocabulary),
         )
 
     @property

@@ -15,6 +15,7 @@ from quorate.ensemble.alignments.token_union import MemberView, TokenUnion, unit
 from quorate.ensemble.constraint import Constraint, Unconstrained
 from quorate.ensemble.member import Member, MemberPrompt
 from quorate.ensemble.predictor import Ready, SessionPredictor, TopPiece
+from quorate.ensemble.reasoning import Reasoning, transcript_of
 from quorate.ensemble.sampling_options import validate_bias
 from quorate.ensemble.transcript import Transcript
 from quorate.request import FinishReason, Prompt, SamplingOptions, StoppingOptions
@@ -90,16 +91,23 @@ class _Kept:
 
 
 class NearTokenAlignment(OwnIndex):
-    """``AlignmentStrategy`` over the union of near-equal vocabularies."""
+    """``AlignmentStrategy`` over the union of near-equal vocabularies.
+
+    Args:
+        reasoning: Where the answer reasons, by the members' own ids, if anywhere.
+    """
 
     has_token_ids = True
 
-    def __init__(self, vocabularies: Sequence[Vocabulary]) -> None:
+    def __init__(
+        self, vocabularies: Sequence[Vocabulary], reasoning: Reasoning | None = None
+    ) -> None:
         self._union = unite_tokens(tuple(vocabularies))
         self._vocabularies = vocabularies
         self.vocabulary = self._union.vocabulary
         self.pieces = self.vocabulary.pieces
         self.constraint: Constraint = Unconstrained()
+        self.reasoning = reasoning
         self._buffers: list[LogProbs] = []
 
     def margin(self, left: int) -> int:
@@ -115,7 +123,7 @@ class NearTokenAlignment(OwnIndex):
 
     def transcript(self, stopping: StoppingOptions) -> Transcript:
         """See ``AlignmentStrategy``."""
-        return Transcript(stopping)
+        return transcript_of(stopping, self.reasoning)
 
     def compare(
         self, members: Sequence[Member[int]], rows: Sequence[LogProbs], given: int | None = None
@@ -129,8 +137,8 @@ class NearTokenAlignment(OwnIndex):
         return compared
 
     def token_id(self, index: int) -> int | None:
-        """See ``AlignmentStrategy``."""
-        return self._union.token_ids[index]
+        """See ``AlignmentStrategy``; what is another token under its id elsewhere has none."""
+        return index if index < self._union.longest else None
 
     def biased(self, options: SamplingOptions) -> SamplingOptions:
         """See ``AlignmentStrategy``; of several ends the last one counts."""

@@ -80,7 +80,6 @@ class TokenUnion:
 
     Attributes:
         vocabulary: The symbols.
-        token_ids: The id of each symbol, in the first member that has it.
         longest: Ids there are; the symbols behind them are no ids.
     """
 
@@ -90,11 +89,9 @@ class TokenUnion:
         self._texts = {one.fingerprint: _texts(one) for one in vocabularies}
         ends = [(one, token) for one in vocabularies for token in one.end_of_generation]
         self._ending = {self._texts[one.fingerprint][token] for one, token in ends} - {b""}
-        last = min((token for _, token in ends), default=self._end)
         # By symbol. What the members so far have under no id is not claimed yet.
         self._claims: list[bytes | None] = [None] * (self.longest + 1)
         self._pieces: list[bytes] = [b""] * (self.longest + 1)
-        self.token_ids: list[int] = [*range(self.longest), last]
         # Symbols by their texts, of tokens that another member may have under another id.
         self._by_text: dict[bytes, int] = {}
         shortest = min(map(len, vocabularies))
@@ -165,7 +162,6 @@ class TokenUnion:
             return token
         self._claims.append(text)
         self._pieces.append(own.pieces[token])
-        self.token_ids.append(token)
         self._remember(len(self._claims) - 1)
         return len(self._claims) - 1
 

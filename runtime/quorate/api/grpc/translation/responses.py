@@ -32,6 +32,8 @@ def generate_response(event: Event) -> inference_pb2.GenerateResponse:
     if isinstance(event, Delta):
         delta = response.delta
         delta.text = event.text
+        if event.reasoning is not None:
+            delta.reasoning = event.reasoning
         for token in event.tokens:
             fill_token(delta.tokens.add(), token)
         # A delta without text and tokens must still be the one that is set.
