@@ -170,8 +170,10 @@ def candidates_table(tokens: Sequence[inference_pb2.Token], width: int) -> Table
 
 
 def _shown(token: inference_pb2.Token) -> str:
-    """A token in one line; a control token by its id, for it has no text."""
-    return f"<{token.token_id}>" if token.control else visible(token.piece)
+    """A token in one line; a control token by its id where it has one, for it has no text."""
+    if not token.control or token.piece:
+        return visible(token.piece)
+    return f"<{token.token_id}>" if token.HasField("token_id") else "<control>"
 
 
 def _vote_cells(vote: inference_pb2.Vote | None, token: inference_pb2.Token) -> list[Text]:
