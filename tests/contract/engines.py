@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -47,22 +48,30 @@ class EngineCase:
     marks: tuple[pytest.MarkDecorator, ...] = ()
 
 
+_GENERATING: dict[str, Any] = {
+    "sessions": 3,
+    "context_length": 160,
+    "generate": True,
+    "control": 0.02,
+}
+
+
 async def _in_process_letters() -> Engine:
-    return scripted_engine(
-        "letters", sessions=3, context_length=160, batch_tokens=16, generate=True
-    )
+    return scripted_engine("letters", batch_tokens=16, **_GENERATING)
 
 
 async def _in_process_words() -> Engine:
-    return scripted_engine("words", sessions=3, context_length=160, vocabulary="words")
+    return scripted_engine(
+        "words", sessions=3, context_length=160, vocabulary="words", control=0.02
+    )
 
 
 async def _in_process_recurrent() -> Engine:
-    return scripted_engine("recurrent", sessions=3, context_length=160, rewind=False, generate=True)
+    return scripted_engine("recurrent", rewind=False, **_GENERATING)
 
 
 async def _in_process_without_fork() -> Engine:
-    return scripted_engine("no_fork", sessions=3, context_length=160, fork=False, generate=True)
+    return scripted_engine("no_fork", fork=False, **_GENERATING)
 
 
 async def _hosted(spec: EngineSpec, cores: Sequence[int] | None = None) -> Engine:
@@ -73,7 +82,7 @@ async def _hosted(spec: EngineSpec, cores: Sequence[int] | None = None) -> Engin
 
 
 async def _hosted_scripted() -> Engine:
-    options = {"sessions": 3, "context_length": 160, "batch_tokens": 16, "generate": True}
+    options = {**_GENERATING, "batch_tokens": 16}
     return await _hosted(EngineSpec("letters", "scripted", options=options))
 
 

@@ -162,11 +162,20 @@ async def test_facts_are_sensible(subject: Subject) -> None:
     assert facts.kv_tokens >= 48 * facts.sessions
 
 
-async def test_control_tokens_that_do_not_end_generation_have_no_mass(subject: Subject) -> None:
+async def test_control_tokens_have_their_mass_but_for_those_that_no_model_may_say(
+    subject: Subject,
+) -> None:
     vocabulary = subject.engine.vocabulary
-    row = await feed(await subject.open(), await subject.encode(FOX))
-    silent = vocabulary.control - vocabulary.end_of_generation
-    assert np.isneginf(row[sorted(silent)]).all()
+    session = await subject.open()
+    row = await feed(session, await subject.encode(FOX))
+    begins = {vocabulary.bos} - {None} - vocabulary.end_of_generation
+    assert begins <= vocabulary.masked <= vocabulary.control
+    assert np.isneginf(row[sorted(vocabulary.masked)]).all()
+    assert vocabulary.sayable_control == (
+        vocabulary.control - vocabulary.masked - vocabulary.end_of_generation
+    )
+    assert np.isfinite(row[sorted(vocabulary.sayable_control)]).all()
+    assert 0.0 <= session.masked_mass < 0.5
 
 
 async def test_the_work_of_a_feed_starts_at_the_call(subject: Subject) -> None:
@@ -302,8 +311,8 @@ async def test_prefix_sums_agree_with_the_row(subject: Subject) -> None:
         probabilities = np.exp(row.astype(np.float64))
         by_rank = np.diff(sums[: len(order) + 1])
         np.testing.assert_allclose(by_rank, probabilities[order.ids], rtol=0, atol=1e-9)
-        end = probabilities[order.ending].sum()
-        assert sums[len(order)] + end == pytest.approx(1, abs=1e-4)
+        rest = probabilities[order.ending].sum() + probabilities[order.control].sum()
+        assert sums[len(order)] + rest == pytest.approx(1, abs=1e-4)
 
 
 async def test_prefix_sums_are_for_fork_groups_alone(subject: Subject) -> None:
@@ -913,16 +922,16 @@ async def test_a_seed_samples_the_same_tokens_again(subject: Subject) -> None:
     assert len({tuple(answer) for answer in answers}) > 1
 
 
-async def test_control_tokens_are_never_sampled(subject: Subject) -> None:
+async def test_what_no_model_may_say_is_never_sampled(subject: Subject) -> None:
     needs_generate(subject)
     vocabulary = subject.engine.vocabulary
-    silent = vocabulary.control - vocabulary.end_of_generation
+    marks = vocabulary.control - vocabulary.end_of_generation
     # Where the next turn of a chat would begin, a model expects a control token.
     chat = await subject.encode_chat(GREETING)
-    turn = max(index for index, token in enumerate(chat) if token in silent)
+    turn = max(index for index, token in enumerate(chat) if token in marks)
     for seed in range(5):
         sampled = await generate_alone(subject, chat[:turn], temperature=2.0, seed=seed)
-        assert not silent.intersection(one.token for one in sampled)
+        assert not vocabulary.masked.intersection(one.token for one in sampled)
 
 
 async def test_closing_in_mid_generation_frees_the_slot(subject: Subject) -> None:

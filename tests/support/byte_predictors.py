@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from quorate.engines.scripted.tokenizer import BOS
-from quorate.ensemble.alignments.bytes.predictor import BytePredictor, Opening, Pruning
+from quorate.ensemble.alignments.bytes.beam import Opening, Pruning
+from quorate.ensemble.alignments.bytes.predictor import BytePredictor
 from support.in_process import InProcessEngine
 from support.scripted_models import scripted_engine
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from quorate.engines.admission import Admission, required_kv_tokens
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import EngineSampling, LogProbs, ModelFacts
+from quorate.engines.contract import EngineSampling, LogProbs, MaskedMass, ModelFacts
 from quorate.engines.scheduler.contract import BatchModel
 from quorate.engines.scheduler.scheduler import Scheduler
 from quorate.engines.session import EngineSession, OpenedSession, open_session
@@ -247,13 +247,15 @@ class _Rows:
 
     def __init__(self, vocabulary_size: int) -> None:
         self._vocabulary_size = vocabulary_size
-        self._by_slot: dict[int, tuple[LogProbs, PrefixSums]] = {}
+        self._by_slot: dict[int, tuple[LogProbs, PrefixSums, MaskedMass]] = {}
 
-    def writable(self, slot: int, sums: bool) -> tuple[LogProbs, PrefixSums | None]:
-        """The row of a slot, and its prefix sums where they are wanted."""
+    def writable(self, slot: int, sums: bool) -> tuple[LogProbs, PrefixSums | None, MaskedMass]:
+        """The row of a slot, its prefix sums where they are wanted, and what its mask took."""
         size = self._vocabulary_size
-        made = self._by_slot.setdefault(slot, (np.empty(size, np.float32), np.empty(size + 1)))
-        return made if sums else (made[0], None)
+        row, of_row, masked = self._by_slot.setdefault(
+            slot, (np.empty(size, np.float32), np.empty(size + 1), np.zeros(1, np.float32))
+        )
+        return row, of_row if sums else None, masked
 
     def row(self, slot: int) -> LogProbs:
         """See ``Rows``."""
@@ -264,6 +266,10 @@ class _Rows:
         sums = self.writable(slot, sums=True)[1]
         assert sums is not None
         return _read_only(sums)
+
+    def masked_mass(self, slot: int) -> MaskedMass:
+        """See ``Rows``."""
+        return _read_only(self.writable(slot, sums=False)[2])
 
 
 def _read_only(array: Any) -> Any:

@@ -18,7 +18,7 @@ from quorate.ensemble.candidates import truncate
 pytestmark = pytest.mark.vllm
 
 PIECES = [b"", b"a", b"ab", b"b", b"", b"c"]
-"""Token 0 is silent, token 4 ends generation."""
+"""Token 0 is masked, token 4 ends generation."""
 
 
 @pytest.fixture
@@ -57,6 +57,24 @@ def test_rows_are_normalised_and_go_to_their_slots(rows: CapturedRows) -> None:
     np.testing.assert_allclose(rows.all_rows[2], expected(given_logits[0]), atol=1e-6)
     np.testing.assert_allclose(rows.all_rows[0], expected(given_logits[2]), atol=1e-6)
     assert not rows.all_rows[1].any()
+
+
+def test_the_probability_of_what_is_masked_is_told_for_each_row(rows: CapturedRows) -> None:
+    import torch
+
+    from quorate.engines.vllm.logits_capture import CaptureRow, LogitsCapture
+
+    whole = logits(3)
+    whole[:, 0] = torch.tensor([0.0, 3.0, -math.inf])
+    exact = torch.softmax(whole.to(torch.float64), dim=-1)[:, 0]
+    LogitsCapture.note_masked(whole[:, [0]])
+    whole[:, 0] = -math.inf
+    capture = LogitsCapture(torch.device("cpu"))
+    capture.apply(whole, [(0, CaptureRow(2, False)), (1, CaptureRow(0, True))])
+    assert rows.all_masked[[2, 0]].tolist() == pytest.approx(exact[:2].tolist(), abs=1e-6)
+    # What was noted of other logits says nothing of these.
+    capture.apply(logits(2), [(0, CaptureRow(0, False))])
+    assert rows.all_masked[0] == 0.0
 
 
 def test_prefix_sums_are_those_of_the_row(rows: CapturedRows) -> None:

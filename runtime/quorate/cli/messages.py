@@ -82,6 +82,7 @@ def token_of(message: inference_pb2.Token) -> Token:
             Vote(one.model, one.piece, one.logprob, one.weight, one.chosen_logprob)
             for one in message.votes
         ),
+        control=message.control,
     )
 
 

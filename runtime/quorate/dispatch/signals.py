@@ -63,7 +63,7 @@ class SignalReader:
         shares = [math.exp(candidate.logprob) for candidate in token.top]
         self._margins += _margin(shares)
         self._entropies += -math.fsum(p * math.log(p) for p in shares if p > 0)
-        self._disagreements += any(vote.piece != token.piece for vote in token.votes)
+        self._disagreements += any(not vote.is_for(token) for vote in token.votes)
 
     def _narrowed(self, token: Token) -> Token:
         top: Sequence[TopCandidate] = token.top[: self.shown.top_logprobs]

@@ -66,12 +66,19 @@ def _params(
     max_tokens: int,
 ) -> DecodeParams:
     alignment = ensemble.alignment
-    prompt = ensemble.members[0].prompt.tokens if alignment.has_token_ids else ()
+    first = ensemble.members[0]
+    prompt = (
+        alignment.symbols("", first.prompt.tokens, first.engine.vocabulary)
+        if alignment.has_token_ids
+        else ()
+    )
     fitting = min(member.prompt.max_tokens for member in ensemble.members)
     reason = FinishReason.MAX_TOKENS if max_tokens <= fitting else FinishReason.CONTEXT_FULL
     return DecodeParams(
         rule=decision.rule,
-        sampler=Sampler(request.sampling, len(alignment.vocabulary), decision.seed, prompt),
+        sampler=Sampler(
+            alignment.biased(request.sampling), len(alignment.vocabulary), decision.seed, prompt
+        ),
         stopping=request.stopping,
         response=response,
         limit=Limit(min(max_tokens, fitting), reason),

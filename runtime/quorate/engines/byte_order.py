@@ -65,18 +65,26 @@ class ByteOrder:
     Args:
         pieces: Bytes of each token, indexed by id.
         end_of_generation: Ids of which any ends the answer.
+        control: Ids of control tokens that may be said within an answer.
 
     Attributes:
         ids: Token ids by rank, shape (tokens,).
         ending: Ids that end generation, shape (ends,).
+        control: Ids that may be said and have no bytes, shape (control,).
     """
 
-    def __init__(self, pieces: Sequence[bytes], end_of_generation: Collection[int]) -> None:
+    def __init__(
+        self,
+        pieces: Sequence[bytes],
+        end_of_generation: Collection[int],
+        control: Collection[int] = (),
+    ) -> None:
         ending = sorted(end_of_generation)
         spelled = (token for token, piece in enumerate(pieces) if piece and token not in ending)
         ranked = sorted(spelled, key=pieces.__getitem__)
         self.ids: npt.NDArray[np.intp] = np.array(ranked, np.intp)
         self.ending: npt.NDArray[np.intp] = np.array(ending, np.intp)
+        self.control: npt.NDArray[np.intp] = np.array(sorted(control), np.intp)
         self._pieces = [pieces[token] for token in ranked]
         fallback = _fallback_block(pieces)
         self._usual_ids: dict[bytes, int] = {}

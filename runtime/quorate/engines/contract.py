@@ -19,9 +19,12 @@ from quorate.request import Prompt
 LogProbs: TypeAlias = npt.NDArray[np.float32]
 """Normalised log-probs of the next token, natural log, shape (vocabulary,).
 
-Control tokens that do not end generation have no bytes and so no place in a vote: they are -inf,
-and the rest is normalised without them.
+What no model may say (``Vocabulary.masked``: padding, the beginning of a text) is -inf, and the
+rest is normalised without it. Control tokens that may be said are in it like any token.
 """
+
+MaskedMass: TypeAlias = npt.NDArray[np.float32]
+"""The probability that a row's masked tokens had before, shape (1,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class ModelFacts:
             SentencePiece's do.
         memory_bytes: Resident size estimate of weights and KV cache; 0 where unknown.
         warnings: What may make its answers worse, one line each.
+        reasoning: Tokens that begin and end its reasoning, in pairs.
     """
 
     description: str
@@ -69,6 +73,7 @@ class ModelFacts:
     shares_kv: bool = False
     space_prefix: bool = False
     warnings: tuple[str, ...] = ()
+    reasoning: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ class SampledToken:
     """One token that an engine sampled.
 
     Attributes:
-        token: Its id; never one of the control tokens that have no place in a row.
+        token: Its id; never one that is masked in a row.
         logprob: What a row of ``feed`` would hold for it: normalised, before temperature and
             truncation.
         top: The most probable tokens of that row with their log-probs, best first; those without
@@ -141,6 +146,11 @@ class Session(Protocol):
 
         Only for sessions that were opened with branches, and valid as long as the row is.
         """
+        ...
+
+    @property
+    def masked_mass(self) -> float:
+        """The probability that the model gave to masked tokens in the last row, in [0, 1]."""
         ...
 
     def feed(self, tokens: Sequence[int]) -> Awaitable[LogProbs]:

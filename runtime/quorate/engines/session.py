@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from quorate.engines.admission import Admission, Reservation
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import EngineSampling, LogProbs, ModelFacts, SampledToken
+from quorate.engines.contract import EngineSampling, LogProbs, MaskedMass, ModelFacts, SampledToken
 from quorate.engines.sampled_tokens import SampledTokens, check_sampling
 from quorate.errors import Internal, InvalidRequest, QuorateError, UnsupportedPlan
 
@@ -25,11 +25,14 @@ class OpenedSession(NamedTuple):
         number: What the backend calls it.
         row: Where its log-probs appear, a read-only view, float32 of shape (vocabulary,).
         sums: Where their prefix sums appear, a read-only view; None where they are not wanted.
+        masked_mass: Where the probability appears that the mask took from them, a read-only view,
+            float32 of shape (1,).
     """
 
     number: int
     row: LogProbs
     sums: PrefixSums | None
+    masked_mass: MaskedMass
 
 
 class SessionBackend(Protocol):
@@ -132,7 +135,7 @@ class EngineSession:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._backend = backend
-        self._number, row, self._sums = opened
+        self._number, row, self._sums, self._masked_mass = opened
         # None once the session is closed.
         self._row: LogProbs | None = row
         self._vocabulary_size = len(row)
@@ -169,6 +172,11 @@ class EngineSession:
         if self._sums is None:
             raise Internal(f"{self._subject}: the session has no branches")
         return self._sums
+
+    @property
+    def masked_mass(self) -> float:
+        """See ``Session.masked_mass``."""
+        return float(self._masked_mass[0])
 
     def feed(self, tokens: Sequence[int]) -> asyncio.Future[LogProbs]:
         """See ``Session.feed``. Every error comes out of the future, none out of the call.

@@ -6,7 +6,8 @@ Little-endian:
 - bytes 0..8: int64 ``busy_since_ns``, CLOCK_MONOTONIC when the current turn of the worker's loop
   began, 0 while it waits for work; this clock is the same in all processes of a machine
 - bytes 8..16: int64 ``steps_done``, decode steps since the model was loaded
-- from byte 64: one float32 row per session slot, each padded to a multiple of 64 bytes
+- from byte 64: one float32 row per session slot, and behind it the probability that the mask took
+  from it, together padded to a multiple of 64 bytes
 - after them: the prefix sums of each row, float64, one more than the vocabulary has tokens, padded
   likewise; pages of slots that never have any are never allocated
 
@@ -23,7 +24,7 @@ import numpy.typing as npt
 
 from quorate.engines import sealed_memory
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import LogProbs
+from quorate.engines.contract import LogProbs, MaskedMass
 
 _HEADER_BYTES = 64
 _ALIGNMENT = 64
@@ -41,6 +42,7 @@ class SharedRows:
 
     Attributes:
         all_rows: float32 of shape (sessions, vocabulary), by slot.
+        all_masked: float32 of shape (sessions,), the probability that the mask took from each row.
         all_sums: float64 of shape (sessions, vocabulary + 1).
 
     Raises:
@@ -64,7 +66,9 @@ class SharedRows:
         rows = np.frombuffer(memory, np.float32, sessions * row, _HEADER_BYTES)
         end = _HEADER_BYTES + rows.nbytes
         all_sums = np.frombuffer(memory, np.float64, sessions * sums, end)
-        self.all_rows: npt.NDArray[np.float32] = rows.reshape(sessions, row)[:, :vocabulary]
+        by_slot = rows.reshape(sessions, row)
+        self.all_rows: npt.NDArray[np.float32] = by_slot[:, :vocabulary]
+        self.all_masked: npt.NDArray[np.float32] = by_slot[:, vocabulary]
         self.all_sums: npt.NDArray[np.float64] = all_sums.reshape(sessions, sums)[
             :, : vocabulary + 1
         ]
@@ -73,6 +77,11 @@ class SharedRows:
         """The row of a slot, float32 of shape (vocabulary,)."""
         row: LogProbs = self.all_rows[slot]
         return row
+
+    def masked_mass(self, slot: int) -> MaskedMass:
+        """The probability that the mask took from a slot's row, float32 of shape (1,)."""
+        masked: MaskedMass = self.all_masked[slot : slot + 1]
+        return masked
 
     def sums(self, slot: int) -> PrefixSums:
         """The prefix sums of a slot's row, float64 of shape (vocabulary + 1,)."""
@@ -119,7 +128,7 @@ def size_bytes(sessions: int, vocabulary: int) -> int:
 
 
 def _row_bytes(vocabulary: int) -> int:
-    return _padded(4 * vocabulary)
+    return _padded(4 * (vocabulary + 1))
 
 
 def _sums_bytes(vocabulary: int) -> int:

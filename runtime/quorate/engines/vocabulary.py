@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from quorate.engines.byte_order import ByteOrder
 
 _MAGIC = b"QVOC"
-_HEADER = struct.Struct("<4sIiI")
+_HEADER = struct.Struct("<4sIi")
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +23,10 @@ class Vocabulary:
         control: Ids that have no bytes, end-of-generation ids included.
         end_of_generation: Ids of which any ends the answer.
         bos: Id put before a prompt, or None.
+        unsayable: Control tokens that no model may say: padding, the unknown token, what stands
+            for nothing. The beginning of a text and the ends are decided by ``masked``.
+        names: Texts of control tokens, by id, such as ``<|channel|>``: what tells two of them apart
+            in different vocabularies. "" where there is none.
         pre_tokenizer: What tells apart tokenizers that cut text into these tokens in other ways;
             "" where nothing does.
     """
@@ -31,20 +35,31 @@ class Vocabulary:
     control: frozenset[int]
     end_of_generation: frozenset[int]
     bos: int | None = None
+    unsayable: frozenset[int] = frozenset()
+    names: Mapping[int, str] = field(default_factory=dict)
     pre_tokenizer: str = ""
 
     def __len__(self) -> int:
         return len(self.pieces)
 
-    @property
-    def silent(self) -> frozenset[int]:
-        """Control tokens that do not end generation, which have no place in a vote."""
-        return self.control - self.end_of_generation
+    @cached_property
+    def masked(self) -> frozenset[int]:
+        """Ids without probability in every row: what is unsayable, and BOS, which begins a text.
+
+        What ends an answer is never among them, whatever else it is used for.
+        """
+        begins = frozenset() if self.bos is None else frozenset({self.bos})
+        return (self.unsayable | begins) - self.end_of_generation
+
+    @cached_property
+    def sayable_control(self) -> frozenset[int]:
+        """Control tokens that a model may say within an answer: they give no text."""
+        return self.control - self.end_of_generation - self.masked
 
     @cached_property
     def byte_order(self) -> ByteOrder:
         """The tokens in the order of their bytes, for the byte-exact vote."""
-        return ByteOrder(self.pieces, self.end_of_generation)
+        return ByteOrder(self.pieces, self.end_of_generation, self.sayable_control)
 
     @cached_property
     def has_bytes(self) -> bool:
@@ -53,17 +68,22 @@ class Vocabulary:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over everything two models must share to vote token by token."""
-        return hashlib.sha256(self.to_bytes()).hexdigest()
+        """Two SHA-256 sums, of 128 bits each, joined by a hyphen: equal ones vote token by token.
+
+        The first is over the ordinary tokens and how text is cut before them, the second over the
+        control tokens. What differs in few of them may still vote so; see ``near_equal``.
+        """
+        return f"{_digest(self._ordinary_part())}-{_digest(self._special_part())}"
 
     def to_bytes(self) -> bytes:
         """Serialises the table; ``from_bytes`` reads it back."""
-        lengths = struct.pack(f"<{len(self.pieces)}I", *map(len, self.pieces))
-        cutting = self.pre_tokenizer.encode()
-        bos = -1 if self.bos is None else self.bos
-        header = _HEADER.pack(_MAGIC, len(self.pieces), bos, len(cutting)) + cutting
-        ids = _pack_ids(self.control), _pack_ids(self.end_of_generation)
-        return b"".join((header, *ids, lengths, *self.pieces))
+        header = _HEADER.pack(_MAGIC, len(self.pieces), -1 if self.bos is None else self.bos)
+        named = sorted(self.names)
+        sets = self.control, self.end_of_generation, self.unsayable, named
+        texts = [self.names[token].encode() for token in named]
+        blobs = (*self.pieces, *texts, self.pre_tokenizer.encode())
+        lengths = struct.pack(f"<{len(blobs)}I", *map(len, blobs))
+        return b"".join((header, *map(_pack_ids, sets), lengths, *blobs))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Vocabulary:
@@ -73,32 +93,59 @@ class Vocabulary:
             ValueError: The data is not such a table.
         """
         try:
-            magic, count, bos, named = _HEADER.unpack_from(data)
+            magic, count, bos = _HEADER.unpack_from(data)
             if magic != _MAGIC:
                 raise ValueError("not a vocabulary table")
-            offset = _HEADER.size + named
-            pre_tokenizer = data[_HEADER.size : offset].decode()
-            control, offset = _unpack_ids(data, offset)
+            control, offset = _unpack_ids(data, _HEADER.size)
             end_of_generation, offset = _unpack_ids(data, offset)
-            lengths = struct.unpack_from(f"<{count}I", data, offset)
+            unsayable, offset = _unpack_ids(data, offset)
+            named, offset = _unpack_ids(data, offset)
+            blobs = count + len(named) + 1
+            lengths = struct.unpack_from(f"<{blobs}I", data, offset)
         except struct.error as error:
             raise ValueError(f"truncated vocabulary table: {error}") from error
-        offset += 4 * count
+        offset += 4 * blobs
         if len(data) != offset + sum(lengths):
             raise ValueError("vocabulary table has the wrong length")
-        pieces = []
+        found = []
         for length in lengths:
-            pieces.append(data[offset : offset + length])
+            found.append(data[offset : offset + length])
             offset += length
-        named_bos = None if bos < 0 else bos
-        return cls(tuple(pieces), control, end_of_generation, named_bos, pre_tokenizer)
+        texts = (text.decode() for text in found[count:-1])
+        return cls(
+            tuple(found[:count]),
+            frozenset(control),
+            frozenset(end_of_generation),
+            None if bos < 0 else bos,
+            frozenset(unsayable),
+            dict(zip(named, texts, strict=True)),
+            found[-1].decode(),
+        )
+
+    def _ordinary_part(self) -> Iterator[bytes]:
+        yield self.pre_tokenizer.encode() + b"\0"
+        for token, piece in enumerate(self.pieces):
+            if piece:
+                yield struct.pack("<II", token, len(piece)) + piece
+
+    def _special_part(self) -> Iterator[bytes]:
+        yield struct.pack("<Ii", len(self.pieces), -1 if self.bos is None else self.bos)
+        yield _pack_ids(self.control)
+        yield _pack_ids(self.end_of_generation)
+        for token in sorted(self.control):
+            name = self.names.get(token, "").encode()
+            yield struct.pack("<II", token, len(name)) + name
 
 
-def _pack_ids(ids: frozenset[int]) -> bytes:
+def _digest(parts: Iterator[bytes]) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:32]
+
+
+def _pack_ids(ids: Collection[int]) -> bytes:
     return struct.pack(f"<I{len(ids)}I", len(ids), *sorted(ids))
 
 
-def _unpack_ids(data: bytes, offset: int) -> tuple[frozenset[int], int]:
+def _unpack_ids(data: bytes, offset: int) -> tuple[Sequence[int], int]:
     (count,) = struct.unpack_from("<I", data, offset)
     ids: Sequence[int] = struct.unpack_from(f"<{count}I", data, offset + 4)
-    return frozenset(ids), offset + 4 + 4 * count
+    return ids, offset + 4 + 4 * count

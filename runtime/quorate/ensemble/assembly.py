@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from quorate.engines.contract import Engine
+from quorate.engines.vocabulary import Vocabulary
 from quorate.ensemble.alignments.bytes.alignment import ByteAlignment
 from quorate.ensemble.alignments.contract import AlignmentStrategy
+from quorate.ensemble.alignments.near_tokens import NearTokenAlignment
 from quorate.ensemble.alignments.tokens import TokenAlignment
 from quorate.ensemble.alignments.union import UnionAlignment
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.member import Member, MemberPrompt
 from quorate.ensemble.readings import on_the_same_bytes, read_all, readable
+from quorate.ensemble.reasoning import Reasoning, reasoning_of
 from quorate.ensemble.weighting import (
     BayesianWeights,
     ConfidentWeights,
@@ -43,8 +46,8 @@ async def assemble(
         PromptTooLong: The prompt leaves no room for an answer.
         QuorateError: What ``Engine.encode`` and ``readings.read`` raise.
     """
-    alignment = _alignment(decision, engines)
     encoded = await asyncio.gather(*(engine.encode(prompt) for engine in engines))
+    alignment = _alignment(decision, engines, prompt, encoded)
     prompts = [
         _member_prompt(member.model, engine, tokens, alignment, prompt)
         for member, engine, tokens in zip(decision.members, engines, encoded, strict=True)
@@ -65,14 +68,33 @@ async def assemble(
     return Ensemble(alignment, members, decision.on_failure, weigher)
 
 
-def _alignment(decision: Decision, engines: Sequence[Engine]) -> AlignmentStrategy[Any]:
+def _alignment(
+    decision: Decision,
+    engines: Sequence[Engine],
+    prompt: Prompt,
+    encoded: Sequence[Sequence[int]],
+) -> AlignmentStrategy[Any]:
     match decision.alignment:
         case Alignment.BYTE_EXACT:
             return ByteAlignment(decision.beam)
         case Alignment.UNION_TOP_K:
             return UnionAlignment()
         case _:
-            return TokenAlignment(engines[0].vocabulary)
+            vocabularies = [engine.vocabulary for engine in engines]
+            marks = [engine.facts.reasoning for engine in engines]
+            # Of a raw prompt everything is the answer: no template says otherwise.
+            chat = isinstance(prompt, ChatPrompt)
+            reasoning = reasoning_of(marks, encoded, vocabularies) if chat else None
+            return _token_alignment(vocabularies, reasoning)
+
+
+def _token_alignment(
+    vocabularies: Sequence[Vocabulary], reasoning: Reasoning | None
+) -> AlignmentStrategy[Any]:
+    """The ids themselves where the vocabularies are equal, which costs nothing."""
+    if len({one.fingerprint for one in vocabularies}) == 1:
+        return TokenAlignment(vocabularies[0], reasoning)
+    return NearTokenAlignment(vocabularies, reasoning)
 
 
 def _member_prompt(

@@ -17,6 +17,8 @@ from quorate.request import FailurePolicy, ModelUsage, Notice, NoticeKind
 from quorate.request.work import Work
 
 _MAX_REPLAYS = 3
+MASS_CUT_TOLD = 0.1
+"""Probability taken from masked tokens in one step, above which the reader is told."""
 _Symbol = TypeVar("_Symbol")
 
 
@@ -43,6 +45,7 @@ class Ensemble(Generic[_Symbol]):
     _everyone: tuple[Member[_Symbol], ...] = ()
     _pending: list[Awaitable[LogProbs]] = field(default_factory=list)
     _replays: int = 0
+    _told_of_a_cut: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Keeps the first members, so that usage includes those that were dropped."""
@@ -94,6 +97,7 @@ class Ensemble(Generic[_Symbol]):
             if not lost or going_on:
                 if lost:
                     self._drop(lost)
+                self._note_cuts()
                 self.weights = self.weigher.weights(rows)
                 return rows
             await self.replay(lost)
@@ -165,6 +169,18 @@ class Ensemble(Generic[_Symbol]):
             except WorkerLost as error:
                 lost[member.model] = error
         return rows, lost
+
+    def _note_cuts(self) -> None:
+        """Tells, once for each member, that much of what it wanted is nothing an answer holds."""
+        for member in self.members:
+            cut = member.predictor.masked_mass
+            if cut > MASS_CUT_TOLD and member.model not in self._told_of_a_cut:
+                self._told_of_a_cut.add(member.model)
+                message = (
+                    f"{member.model} gave {cut:.0%} of the probability to tokens that no answer "
+                    "holds, such as padding; the others were scaled up"
+                )
+                self.notices.append(Notice(NoticeKind.MASS_CUT, member.model, message))
 
     def _drop(self, lost: Mapping[str, WorkerLost]) -> None:
         alive = [member for member in self.members if member.model not in lost]

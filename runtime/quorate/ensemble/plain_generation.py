@@ -89,4 +89,6 @@ async def generate(
 def _token(sampled: SampledToken, vocabulary: Vocabulary) -> Token:
     pieces = vocabulary.pieces
     top = tuple(TopCandidate(token, pieces[token], logprob) for token, logprob in sampled.top)
-    return Token(sampled.token, pieces[sampled.token], sampled.logprob, top)
+    token = sampled.token
+    control = token in vocabulary.control
+    return Token(token, pieces[token], sampled.logprob, top, control=control)

@@ -54,6 +54,11 @@ class Predictor(Protocol[_Symbol]):
         """Probability that was pruned so far; None where nothing ever is."""
         ...
 
+    @property
+    def masked_mass(self) -> float:
+        """Probability that it gave to tokens that no answer may hold, in its last row, [0, 1]."""
+        ...
+
     async def open(self) -> None:
         """Opens its session; see ``Engine.open`` for what it waits for and raises."""
         ...
@@ -127,6 +132,11 @@ class SessionPredictor:
     def dropped_mass(self) -> float | None:
         """See ``Predictor``."""
         return None
+
+    @property
+    def masked_mass(self) -> float:
+        """See ``Predictor``."""
+        return self._session.masked_mass if self._session else 0.0
 
     async def open(self) -> None:
         """See ``Predictor``."""

@@ -44,8 +44,10 @@ class StopMatcher:
         return data[:safe], False
 
     def flush(self) -> bytes:
-        """Returns what is held back, at the end of the text: nothing can complete it any more."""
+        """Returns what is held back, where a text ends; what is pushed next begins another one."""
         held, self._held = self._held, b""
+        for stop in self._stops:
+            stop.matched = 0
         return held
 
 

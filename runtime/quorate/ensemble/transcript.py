@@ -46,8 +46,10 @@ class AnswerText:
         return self._grown(safe, FinishReason.STOP_STRING if matched else None)
 
     def finish(self) -> Grown:
-        """Gives what was held back, at the end of the answer."""
-        return self._grown(self._stops.flush(), None)
+        """Gives what was held back, where nothing goes on: at the end of the answer."""
+        grown = self._grown(self._stops.flush(), None)
+        self._utf8, self._begun = Utf8Stream(), b""
+        return grown
 
     def _grown(self, safe: bytes, ended: FinishReason | None) -> Grown:
         """Cuts the text at the byte limit; a code point that does not fit is left out."""

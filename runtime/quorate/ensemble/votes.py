@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from quorate.engines.contract import LogProbs
@@ -25,15 +25,16 @@ def token_of(
     ``mixture`` and ``rows`` are float32 log-probs; several winners of a majority vote are ``tied``.
     """
     alignment = ensemble.alignment
-    pieces, ids = alignment.pieces, alignment.has_token_ids
+    pieces, id_of = alignment.pieces, alignment.token_id
     count = response.top_logprobs
     return Token(
-        chosen if ids else None,
+        id_of(chosen),
         pieces[chosen],
         float(mixture[chosen]),
-        top_candidates(mixture, pieces, count, ids) if count else (),
+        top_candidates(mixture, pieces, count, id_of) if count else (),
         votes(ensemble.members, rows, ensemble.weights, chosen) if response.member_votes else (),
         tied,
+        alignment.has_token_ids and chosen in alignment.vocabulary.control,
     )
 
 
@@ -48,13 +49,16 @@ def votes(
 
 
 def top_candidates(
-    mixture: LogProbs, pieces: Sequence[bytes], count: int, ids: bool = True
+    mixture: LogProbs,
+    pieces: Sequence[bytes],
+    count: int,
+    id_of: Callable[[int], int | None] = int,
 ) -> tuple[TopCandidate, ...]:
     """The mixture's ``count`` most probable symbols, descending, the lower id first among equals.
 
-    Symbols without any probability are left out. ``ids`` says that an index is a token id.
+    Symbols without any probability are left out. ``id_of`` gives the token id of an index.
     """
     return tuple(
-        TopCandidate(index if ids else None, pieces[index], float(mixture[index]))
+        TopCandidate(id_of(index), pieces[index], float(mixture[index]))
         for index in largest(mixture, count).tolist()
     )

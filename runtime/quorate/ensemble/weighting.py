@@ -100,7 +100,8 @@ class BayesianWeights:
     def observe(self, logprobs: Sequence[float], size: int) -> None:
         """See ``Weigher``."""
         kept = self._forgetting**size
-        floor = _LEAST_LOGPROB * size
+        # A control token has no bytes and makes nobody forget; what it tells counts all the same.
+        floor = _LEAST_LOGPROB * max(1, size)
         self._evidence = self._limited(
             [
                 kept * evidence + max(logprob, floor)

@@ -189,6 +189,7 @@ class LifeCycle:
             context_length=min(facts.context_length, facts.kv_tokens),
             vocabulary_size=len(vocabulary),
             vocabulary_fingerprint=vocabulary.fingerprint,
+            vocabulary=vocabulary,
             chat=facts.capabilities.chat,
             has_bytes=vocabulary.has_bytes,
             sessions=facts.sessions,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+
+from quorate.engines.vocabulary import Vocabulary
 
 
 class ModelState(Enum):
@@ -26,6 +28,8 @@ class ModelStatus:
         message: Why it failed, or what it is doing; one line for people.
         progress: Of the current state, in [0, 1], or None where it is not known.
         vocabulary_fingerprint: Equal fingerprints can vote token by token.
+        vocabulary: What decides whether others can, see ``engines.near_equal``; None while it is
+            not known.
         has_bytes: Whether its vocabulary says what bytes its tokens stand for.
         sessions: Most sessions at once.
         cores: Processor cores its worker runs on.
@@ -51,3 +55,4 @@ class ModelStatus:
     memory_bytes: int = 0
     full_sessions: int = 0
     warnings: tuple[str, ...] = ()
+    vocabulary: Vocabulary | None = field(default=None, repr=False)

@@ -44,6 +44,12 @@ class Vote:
     weight: float
     chosen_logprob: float
 
+    def is_for(self, token: Token) -> bool:
+        """Whether it is a vote for a token; control tokens have no bytes to be told apart by."""
+        return self.piece == token.piece and (
+            not token.control or self.chosen_logprob >= self.logprob
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -54,6 +60,7 @@ class Token:
         logprob: Log-prob under the mixture before temperature and truncation, in nats.
         tied: Whether a majority vote had several winners; the higher weight of one member, then
             the earlier member, decided.
+        control: Whether it is a control token, which has no bytes and gives no text.
     """
 
     token_id: int | None
@@ -62,6 +69,7 @@ class Token:
     top: tuple[TopCandidate, ...] = ()
     votes: tuple[Vote, ...] = ()
     tied: bool = False
+    control: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +82,16 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of the answer: whole code points of text, and the tokens decided meanwhile."""
+    """A piece of the answer: whole code points of text, and the tokens decided meanwhile.
+
+    Attributes:
+        reasoning: Text of the model's reasoning, instead of the answer's; None where the tokens are
+            none of it.
+    """
 
     text: str
     tokens: tuple[Token, ...]
+    reasoning: str | None = None
 
 
 class NoticeKind(Enum):
@@ -87,6 +101,7 @@ class NoticeKind(Enum):
     MEMBER_REPLAYED = "member_replayed"
     ESCALATED = "escalated"
     FELL_BACK = "fell_back"
+    MASS_CUT = "mass_cut"
 
 
 @dataclass(frozen=True, slots=True)

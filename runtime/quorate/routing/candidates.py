@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from quorate.errors import InvalidRequest, NotFound, QuorateError
-from quorate.fleet.status import ModelState
+from quorate.fleet.status import ModelState, ModelStatus
 from quorate.request import (
     CascadePlan,
     DecidedStage,
@@ -17,7 +17,7 @@ from quorate.request import (
 )
 from quorate.routing.forecast import vote_key
 from quorate.routing.request import RoutingRequest
-from quorate.routing.resolve import resolve
+from quorate.routing.resolve import resolve, vote_by_token
 from quorate.routing.snapshot import ResolvedPlan, Snapshot
 
 # The seed is the request's; whoever decides fills it in.
@@ -65,9 +65,15 @@ def open_plans(snapshot: Snapshot) -> tuple[ResolvedPlan, ...]:
 
 
 def _ready_peers(snapshot: Snapshot) -> Iterator[Plan]:
-    """Every ready model that can vote token by token with the first ready one, if there are any."""
+    """Every ready model that can vote token by token with the first ready one, if there are any.
+
+    Nearness does not carry over from one to the next: each must be near to all before it.
+    """
     ready = [m for m in snapshot.models.values() if m.state is ModelState.READY]
-    peers = [m for m in ready if m.vocabulary_fingerprint == ready[0].vocabulary_fingerprint]
+    peers: list[ModelStatus] = []
+    for model in ready:
+        if all(vote_by_token(model, peer) for peer in peers):
+            peers.append(model)
     if len(peers) > 1:
         yield Plan(tuple(WeightedModel(model.id) for model in peers))
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 
+from quorate.engines.near_equal import disagreement
 from quorate.errors import InvalidRequest, ModelUnusable, NotFound, Unavailable, UnsupportedPlan
 from quorate.fleet.status import ModelState, ModelStatus
 from quorate.request import Alignment, BeamOptions, Decision, Plan, WeightedModel, Weighting
@@ -120,18 +122,17 @@ def _ready(model: str, snapshot: Snapshot) -> ModelStatus:
 
 
 def _alignment(asked: Alignment, statuses: Sequence[ModelStatus]) -> Alignment:
-    first = statuses[0]
-    other = next(
-        (s for s in statuses if s.vocabulary_fingerprint != first.vocabulary_fingerprint), None
-    )
-    if asked in (Alignment.AUTO, Alignment.SAME_VOCABULARY) and other is None:
-        return Alignment.SAME_VOCABULARY
-    if other is not None and asked is Alignment.SAME_VOCABULARY:
-        raise UnsupportedPlan(
-            f"{first.id}, {other.id}",
-            "their vocabularies differ, so they cannot vote token by token; "
-            "leave the alignment open, or ask for byte_exact",
-        )
+    if asked in (Alignment.AUTO, Alignment.SAME_VOCABULARY):
+        differing = _differing(statuses)
+        if differing is None:
+            return Alignment.SAME_VOCABULARY
+        if asked is Alignment.SAME_VOCABULARY:
+            names, problem = differing
+            raise UnsupportedPlan(
+                names,
+                f"their vocabularies differ{problem}, so they cannot vote token by token; "
+                "leave the alignment open, or ask for byte_exact",
+            )
     for status in statuses:
         if not status.has_bytes:
             raise UnsupportedPlan(
@@ -140,6 +141,26 @@ def _alignment(asked: Alignment, statuses: Sequence[ModelStatus]) -> Alignment:
                 "with models of another vocabulary; leave it out",
             )
     return Alignment.BYTE_EXACT if asked is Alignment.AUTO else asked
+
+
+def vote_by_token(first: ModelStatus, second: ModelStatus) -> bool:
+    """Whether two models can vote token by token: equal vocabularies, or near-equal ones."""
+    return _differing((first, second)) is None
+
+
+def _differing(statuses: Sequence[ModelStatus]) -> tuple[str, str] | None:
+    """Two models that cannot vote token by token, and why where that is known."""
+    for first, second in combinations(statuses, 2):
+        if first.vocabulary_fingerprint == second.vocabulary_fingerprint:
+            continue
+        problem = ""
+        if first.vocabulary is not None and second.vocabulary is not None:
+            found = disagreement((first.vocabulary, second.vocabulary))
+            if not found:
+                continue
+            problem = f" ({found})"
+        return f"{first.id}, {second.id}", problem
+    return None
 
 
 def _weighting(

@@ -15,6 +15,7 @@ class NoticeKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NOTICE_KIND_MEMBER_REPLAYED: _ClassVar[NoticeKind]
     NOTICE_KIND_ESCALATED: _ClassVar[NoticeKind]
     NOTICE_KIND_FELL_BACK: _ClassVar[NoticeKind]
+    NOTICE_KIND_MASS_CUT: _ClassVar[NoticeKind]
 
 class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -37,6 +38,7 @@ NOTICE_KIND_MEMBER_DROPPED: NoticeKind
 NOTICE_KIND_MEMBER_REPLAYED: NoticeKind
 NOTICE_KIND_ESCALATED: NoticeKind
 NOTICE_KIND_FELL_BACK: NoticeKind
+NOTICE_KIND_MASS_CUT: NoticeKind
 FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_END_OF_GENERATION: FinishReason
 FINISH_REASON_STOP_STRING: FinishReason
@@ -167,28 +169,32 @@ class Accepted(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., decision: _Optional[_Union[_plan_pb2.Decision, _Mapping]] = ...) -> None: ...
 
 class Delta(_message.Message):
-    __slots__ = ("text", "tokens")
+    __slots__ = ("text", "tokens", "reasoning")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
+    REASONING_FIELD_NUMBER: _ClassVar[int]
     text: str
     tokens: _containers.RepeatedCompositeFieldContainer[Token]
-    def __init__(self, text: _Optional[str] = ..., tokens: _Optional[_Iterable[_Union[Token, _Mapping]]] = ...) -> None: ...
+    reasoning: str
+    def __init__(self, text: _Optional[str] = ..., tokens: _Optional[_Iterable[_Union[Token, _Mapping]]] = ..., reasoning: _Optional[str] = ...) -> None: ...
 
 class Token(_message.Message):
-    __slots__ = ("piece", "token_id", "logprob", "top", "votes", "tied")
+    __slots__ = ("piece", "token_id", "logprob", "top", "votes", "tied", "control")
     PIECE_FIELD_NUMBER: _ClassVar[int]
     TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
     LOGPROB_FIELD_NUMBER: _ClassVar[int]
     TOP_FIELD_NUMBER: _ClassVar[int]
     VOTES_FIELD_NUMBER: _ClassVar[int]
     TIED_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_FIELD_NUMBER: _ClassVar[int]
     piece: bytes
     token_id: int
     logprob: float
     top: _containers.RepeatedCompositeFieldContainer[TopCandidate]
     votes: _containers.RepeatedCompositeFieldContainer[Vote]
     tied: bool
-    def __init__(self, piece: _Optional[bytes] = ..., token_id: _Optional[int] = ..., logprob: _Optional[float] = ..., top: _Optional[_Iterable[_Union[TopCandidate, _Mapping]]] = ..., votes: _Optional[_Iterable[_Union[Vote, _Mapping]]] = ..., tied: _Optional[bool] = ...) -> None: ...
+    control: bool
+    def __init__(self, piece: _Optional[bytes] = ..., token_id: _Optional[int] = ..., logprob: _Optional[float] = ..., top: _Optional[_Iterable[_Union[TopCandidate, _Mapping]]] = ..., votes: _Optional[_Iterable[_Union[Vote, _Mapping]]] = ..., tied: _Optional[bool] = ..., control: _Optional[bool] = ...) -> None: ...
 
 class TopCandidate(_message.Message):
     __slots__ = ("piece", "token_id", "logprob")

@@ -101,6 +101,18 @@ def test_the_text_of_a_remote_does_not_wait_for_tokens() -> None:
     assert on_terminal(accepted(plan_pb2.Decision(remote="cloud")), text) == "from afar"
 
 
+def test_reasoning_is_shown_on_a_terminal_and_kept_out_of_a_pipe(capsys: Capture) -> None:
+    told = (
+        inference_pb2.GenerateResponse(delta={"reasoning": "", "tokens": [{"piece": b"<think>"}]}),
+        inference_pb2.GenerateResponse(delta={"reasoning": "why ", "tokens": [{"piece": b"why "}]}),
+        delta("so"),
+    )
+    assert on_terminal(accepted(SINGLE), *told, finished()) == "why so\n"
+    view = shown(PlainWriter(), accepted(SINGLE), *told)
+    view.show(finished())
+    assert capsys.readouterr().out == "so\n"
+
+
 def test_a_terminal_is_told_nothing_where_nothing_was_shown() -> None:
     assert on_terminal(accepted(CASCADE), notice(), delta("right"), finished()) == "right\n"
 

@@ -69,6 +69,19 @@ def test_agreement_compares_the_favourites_with_the_chosen(
     assert agreement(token("a", *votes)) is expected
 
 
+def test_control_tokens_are_told_apart_by_how_probable_they_were_and_shown_by_their_ids() -> None:
+    agreed, split = token("", "", share=0.9), token("", "", "", share=0.5)
+    for one in (agreed, split):
+        one.control, one.token_id = True, 42
+    # The second member wanted another token without bytes.
+    split.votes[1].chosen_logprob = math.log(0.1)
+    assert agreement(agreed) is Agreement.ALL
+    assert agreement(split) is Agreement.SOME
+    assert "<42>" in printed([split], 2)
+    split.ClearField("token_id")
+    assert "<control>" in printed([split], 2)
+
+
 def test_disagreements_keep_their_step_and_the_summary_counts_the_rest() -> None:
     tokens = [token("a", "a", "a"), token("b", "b", "c"), token("d", "d", "d")]
     assert [step for step, _ in disagreements(tokens)] == [2]

@@ -44,3 +44,16 @@ def test_excluded_ids_are_impossible_and_the_rest_is_normalised_without_them():
     output = np.empty(3, np.float32)
     LogSoftmax(3, excluded=[1])(np.array([0.0, 90.0, 0.0], np.float32), output)
     assert output.tolist() == [pytest.approx(-math.log(2)), -math.inf, pytest.approx(-math.log(2))]
+
+
+@pytest.mark.parametrize(
+    ("logit", "expected"), [(0.0, 1 / 3), (math.log(8), 0.8), (-np.inf, 0.0), (5000.0, 1.0)]
+)
+def test_the_probability_that_excluded_ids_had_is_told(logit, expected):
+    output = np.empty(3, np.float32)
+    cut = LogSoftmax(3, excluded=[1])(np.array([0.0, logit, 0.0], np.float32), output)
+    assert cut == pytest.approx(expected)
+
+
+def test_nothing_is_cut_where_nothing_is_excluded():
+    assert LogSoftmax(2)(np.zeros(2, np.float32), np.empty(2, np.float32)) == 0.0

@@ -22,21 +22,28 @@ def table(**changes: object) -> Vocabulary:
     control=st.frozensets(st.integers(0, 30)),
     ending=st.frozensets(st.integers(0, 30)),
     bos=st.none() | st.integers(0, 30),
-    pre_tokenizer=st.text(st.characters(codec="utf-8"), max_size=6),
+    unsayable=st.frozensets(st.integers(0, 30)),
+    names=st.dictionaries(st.integers(0, 30), st.text(max_size=8)),
+    pre_tokenizer=st.text(max_size=8),
 )
 def test_a_table_survives_the_way_through_bytes(
     pieces: list[bytes],
     control: frozenset[int],
     ending: frozenset[int],
     bos: int | None,
+    unsayable: frozenset[int],
+    names: dict[int, str],
     pre_tokenizer: str,
 ) -> None:
-    before = Vocabulary(tuple(pieces), control, ending, bos, pre_tokenizer)
+    before = Vocabulary(tuple(pieces), control, ending, bos, unsayable, names, pre_tokenizer)
     after = Vocabulary.from_bytes(before.to_bytes())
     assert after.pieces == before.pieces
     assert after.control == control
     assert after.end_of_generation == ending
     assert after.bos == bos
+    assert after.masked == before.masked
+    assert after.unsayable == unsayable
+    assert after.names == names
     assert after.pre_tokenizer == pre_tokenizer
     assert after.fingerprint == before.fingerprint
 
@@ -51,20 +58,47 @@ def test_a_table_survives_the_way_through_bytes(
         {"end_of_generation": frozenset({0, 1})},
         {"bos": None},
         {"pre_tokenizer": "cuts digits one by one"},
+        {"names": {0: "<s>"}},
     ],
 )
 def test_any_difference_changes_the_fingerprint(changes: dict[str, object]) -> None:
     assert table(**changes).fingerprint != table().fingerprint
 
 
+def test_control_tokens_change_the_second_part_of_the_fingerprint_alone() -> None:
+    first, second = table().fingerprint.split("-")
+    for changes in ({"names": {0: "<s>"}}, {"end_of_generation": frozenset({0, 1})}, {"bos": None}):
+        changed = table(**changes).fingerprint.split("-")
+        assert changed[0] == first
+        assert changed[1] != second
+    assert table(pre_tokenizer="llama-bpe").fingerprint.split("-")[0] != first
+
+
+def test_what_no_model_may_say_is_masked_and_the_other_control_tokens_are_not() -> None:
+    vocabulary = table(
+        pieces=(b"", b"", b"a", b"", b"", b""),
+        control=frozenset({0, 1, 3, 4, 5}),
+        end_of_generation=frozenset({1, 5}),
+        unsayable=frozenset({3, 5}),
+    )
+    assert vocabulary.masked == {0, 3}
+    assert vocabulary.sayable_control == {4}
+    assert vocabulary.byte_order.control.tolist() == [4]
+
+
+def test_what_is_masked_is_no_part_of_the_fingerprint() -> None:
+    # A file and the checkpoint it was made from may name another padding.
+    assert table(unsayable=frozenset({0})).fingerprint == table().fingerprint
+
+
 def test_its_length_is_the_number_of_tokens() -> None:
     assert len(table()) == 5
 
 
-@pytest.mark.parametrize("length", range(4, 60, 7))
+@pytest.mark.parametrize("length", range(4, 67, 7))
 def test_a_truncated_table_is_refused(length: int) -> None:
     data = table().to_bytes()
-    assert len(data) > 53
+    assert len(data) > 60
     with pytest.raises(ValueError, match="vocabulary table"):
         Vocabulary.from_bytes(data[: min(length, len(data) - 1)])
 

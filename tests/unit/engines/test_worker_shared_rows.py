@@ -26,11 +26,13 @@ def test_rows_and_sums_written_on_one_side_are_read_on_the_other_and_touch_none(
     for slot in range(3):
         writer.row(slot)[:] = np.arange(17, dtype=np.float32) + 100 * slot
         writer.sums(slot)[:] = np.arange(18) + 1000.5 * slot
+        writer.masked_mass(slot)[0] = slot / 4
     writer.count_step()
 
     for slot in range(3):
         assert reader.row(slot).tolist() == [100 * slot + n for n in range(17)]
         assert reader.sums(slot).tolist() == [1000.5 * slot + n for n in range(18)]
+        assert reader.masked_mass(slot).tolist() == [slot / 4]
         assert (reader.row(slot).dtype, reader.sums(slot).dtype) == (np.float32, np.float64)
     assert reader.steps_done == 1
 
@@ -51,6 +53,8 @@ def test_prefix_sums_that_nobody_writes_take_no_memory(memory):
 def test_rows_and_sums_are_aligned_and_cannot_be_written_by_the_reader(memory):
     _, reader = both_sides(memory, sessions=2, vocabulary=5)
 
+    with pytest.raises(ValueError, match="read-only"):
+        reader.masked_mass(0)[0] = 1.0
     for part in (reader.row, reader.sums):
         assert [part(slot).ctypes.data % 64 for slot in range(2)] == [0, 0]
         with pytest.raises(ValueError, match="read-only"):

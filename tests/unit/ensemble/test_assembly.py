@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from quorate.engines.scripted.tokenizer import BOS
-from quorate.ensemble.alignments.bytes.predictor import BytePredictor, Opening
-from quorate.ensemble.alignments.tokens import TokenPredictor
+from quorate.ensemble.alignments.bytes.beam import Opening
+from quorate.ensemble.alignments.bytes.predictor import BytePredictor
+from quorate.ensemble.alignments.near_tokens import NearTokenAlignment
+from quorate.ensemble.alignments.tokens import TokenAlignment, TokenPredictor
 from quorate.ensemble.assembly import assemble
 from quorate.ensemble.readings import on_the_same_bytes, read
 from quorate.ensemble.weighting import (
@@ -153,10 +155,12 @@ async def test_a_document_of_a_tokenizer_that_puts_a_space_before_it_begins_with
     assert (await opening_of(TextPrompt("a"), engine)).forced == b"a"
 
 
-async def max_tokens_and_margin(how: Decision, left: int) -> tuple[int, int]:
+async def max_tokens_and_margin(how: Decision, left: int, other: str = "words") -> tuple[int, int]:
     """Of a member whose context has so much room behind the prompt."""
     prompt = len(await engines()[0].encode(PROMPT))
-    ensemble = await assemble(how, engines(context_length=prompt + left), PROMPT, 512)
+    room = {"context_length": prompt + left}
+    voting = [scripted_engine(name, vocabulary=name, **room) for name in ("letters", other)]
+    ensemble = await assemble(how, voting, PROMPT, 512)
     first = ensemble.members[0].prompt
     return first.max_tokens, first.margin
 
@@ -168,8 +172,21 @@ async def test_a_beam_keeps_kv_tokens_beside_the_answer(
     left: int, max_tokens: int, margin: int
 ) -> None:
     assert await max_tokens_and_margin(decision(), left) == (max_tokens, margin)
-    alone = decision(alignment=Alignment.SAME_VOCABULARY)
-    assert await max_tokens_and_margin(alone, left) == (left, 0)
+    by_token = decision(alignment=Alignment.SAME_VOCABULARY)
+    assert await max_tokens_and_margin(by_token, left, "letters") == (left, 0)
+
+
+async def test_near_equal_vocabularies_vote_over_their_union_and_equal_ones_over_themselves() -> (
+    None
+):
+    by_token = decision(alignment=Alignment.SAME_VOCABULARY)
+    both = [scripted_engine(name, seed=1) for name in ("letters", "words")]
+    equal = await assemble(by_token, both, PROMPT, 16)
+    assert type(equal.alignment) is TokenAlignment
+    names = {**both[1].vocabulary.names, 3: "<|other|>"}
+    both[1].vocabulary = replace(both[1].vocabulary, names=names)
+    near = await assemble(by_token, both, PROMPT, 16)
+    assert type(near.alignment) is NearTokenAlignment
 
 
 async def test_where_a_beam_could_not_heal_there_is_no_room_for_an_answer() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from quorate.errors import InvalidRequest, UnsupportedPlan
 from quorate.fleet.status import ModelStatus
 from quorate.request import Alignment, BeamOptions, Decision, Plan, WeightedModel, Weighting
+from quorate.routing.candidates import open_plans
 from quorate.routing.resolve import (
     DEFAULT_EPSILON,
     DEFAULT_FORGETTING,
@@ -18,6 +20,7 @@ from quorate.routing.resolve import (
     resolve,
 )
 from support.routing_cases import service, status
+from support.vocabularies import family
 
 
 def speaking(vocabulary: str, model: str, **known: Any) -> ModelStatus:
@@ -63,6 +66,33 @@ def test_a_model_whose_tokens_have_no_known_bytes_is_named(members: tuple[str, .
     with pytest.raises(UnsupportedPlan) as refusal:
         decided(*members)
     assert refusal.value.message.startswith("opaque: its tokenizer does not say")
+
+
+BASE, CHAT = family(), family(marks=("<|im_start|>", "<|im_end|>", "<tool>"))
+ODD = replace(BASE, pre_tokenizer="other")
+NEAR = tuple(
+    status(name, vocabulary_fingerprint=known.fingerprint, vocabulary=known)
+    for name, known in (("base", BASE), ("chat", CHAT), ("odd", ODD))
+)
+
+
+@pytest.mark.parametrize("asked", [Alignment.AUTO, Alignment.SAME_VOCABULARY])
+def test_near_equal_vocabularies_vote_by_tokens(asked: Alignment) -> None:
+    plan = Plan((WeightedModel("base"), WeightedModel("chat")), alignment=asked)
+    assert resolve(plan, service(*NEAR), 0).alignment is Alignment.SAME_VOCABULARY
+
+
+def test_one_member_that_is_not_near_to_all_others_makes_it_bytes_and_says_why() -> None:
+    members = tuple(map(WeightedModel, ("base", "chat", "odd")))
+    assert resolve(Plan(members), service(*NEAR), 0).alignment is Alignment.BYTE_EXACT
+    with pytest.raises(UnsupportedPlan, match=r"^base, odd: .*pre-tokenizers differ: other and"):
+        resolve(Plan(members, alignment=Alignment.SAME_VOCABULARY), service(*NEAR), 0)
+
+
+def test_a_server_without_profiles_lets_near_equal_models_vote_together() -> None:
+    names = [plan.name for plan in open_plans(service(*NEAR))]
+    assert "ensemble:base+chat" in names
+    assert not any("odd" in name for name in names if name.startswith("ensemble"))
 
 
 def test_a_member_without_a_weight_does_not_count_for_the_alignment() -> None:

@@ -38,10 +38,17 @@ STYLES = {Agreement.ALL: "", Agreement.SOME: "yellow", Agreement.NONE: "magenta"
 
 def agreement(token: inference_pb2.Token) -> Agreement:
     """How far the members agreed on one token; without votes they did."""
-    chosen = [vote.piece == token.piece for vote in token.votes]
+    chosen = [_is_for(vote, token) for vote in token.votes]
     if all(chosen):
         return Agreement.ALL
     return Agreement.SOME if any(chosen) else Agreement.NONE
+
+
+def _is_for(vote: inference_pb2.Vote, token: inference_pb2.Token) -> bool:
+    """Whether a member's favourite was chosen; control tokens have no bytes to be told by."""
+    if token.control:
+        return not vote.piece and vote.chosen_logprob >= vote.logprob
+    return vote.piece == token.piece
 
 
 def disagreements(tokens: Sequence[inference_pb2.Token]) -> list[tuple[int, inference_pb2.Token]]:
@@ -134,7 +141,7 @@ def votes_table(
             _add_column(table, "w", _PERCENT_WIDTH, right=True)
     for step, token in disagreements(tokens):
         style = f"bold {STYLES[agreement(token)]}"
-        cells = [Text(str(step), style="dim"), Text(visible(token.piece), style=style)]
+        cells = [Text(str(step), style="dim"), Text(_shown(token), style=style)]
         votes = {vote.model: vote for vote in token.votes}
         for member in members:
             columns = _vote_cells(votes.get(member.model), token)
@@ -155,17 +162,24 @@ def candidates_table(tokens: Sequence[inference_pb2.Token], width: int) -> Table
         _add_column(table, f"{rank}.", _WIDEST_CANDIDATE)
         _add_column(table, "p", _PERCENT_WIDTH, right=True)
     for step, token in enumerate(tokens, 1):
-        cells = [Text(str(step), style="dim"), Text(visible(token.piece), style="bold")]
+        cells = [Text(str(step), style="dim"), Text(_shown(token), style="bold")]
         for candidate in token.top[:count]:
             cells += [Text(visible(candidate.piece)), Text(percent(candidate.logprob))]
         table.add_row(*cells)
     return table
 
 
+def _shown(token: inference_pb2.Token) -> str:
+    """A token in one line; a control token by its id where it has one, for it has no text."""
+    if not token.control or token.piece:
+        return visible(token.piece)
+    return f"<{token.token_id}>" if token.HasField("token_id") else "<control>"
+
+
 def _vote_cells(vote: inference_pb2.Vote | None, token: inference_pb2.Token) -> list[Text]:
     if vote is None:
         return [Text("-", style="dim"), Text(), Text(), Text()]
-    style = "dim" if vote.piece == token.piece else "yellow"
+    style = "dim" if _is_for(vote, token) else "yellow"
     return [
         Text(visible(vote.piece), style=style),
         Text(percent(vote.logprob)),

@@ -116,7 +116,10 @@ class TerminalWriter:
         self._has_tokens = True
 
     def write(self, delta: inference_pb2.Delta) -> None:
-        """Writes a piece of the answer."""
+        """Writes a piece of the answer, or dimly of the reasoning before it."""
+        if delta.HasField("reasoning"):
+            self._print(delta.reasoning, "dim")
+            return
         runs = self._colours.runs(delta) if self._has_tokens else [(delta.text, "")]
         for text, style in runs:
             self._print(text, style)

@@ -33,7 +33,7 @@ class LogSoftmax:
         self._by_lane = padded.reshape(_LANE_TERMS, lanes)
         self._lane_sums = np.empty(lanes, np.float32)
 
-    def __call__(self, logits: npt.NDArray[np.float32], output: LogProbs) -> None:
+    def __call__(self, logits: npt.NDArray[np.float32], output: LogProbs) -> float:
         """Writes ``logits - log(sum(exp(logits)))`` to ``output``.
 
         Each float32 lane adds 16 terms and the lanes are added in float64: as exact as the terms
@@ -43,9 +43,13 @@ class LogSoftmax:
             logits: float32 of shape (size,); those of excluded ids are overwritten.
             output: float32 of shape (size,).
 
+        Returns:
+            The probability that the excluded ids had before, in [0, 1].
+
         Raises:
             NonFiniteLogits: There is no distribution in these logits.
         """
+        excluded = logits[self._excluded].astype(np.float64)
         logits[self._excluded] = -np.inf
         highest = logits.max()
         # The maximum of a row that holds a NaN is NaN.
@@ -56,3 +60,8 @@ class LogSoftmax:
         np.add.reduce(self._by_lane, axis=0, out=self._lane_sums)
         total = self._lane_sums.sum(dtype=np.float64)
         np.subtract(output, np.float32(math.log(total)), out=output)
+        if not len(excluded):
+            return 0.0
+        with np.errstate(over="ignore"):
+            cut = float(np.exp(excluded - np.float64(highest)).sum())
+        return 1.0 - float(total) / (float(total) + cut)

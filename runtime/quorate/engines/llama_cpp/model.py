@@ -31,6 +31,7 @@ from quorate.engines.llama_cpp.native_log import LOG
 from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.llama_cpp.tokenizer import Tokenizer
 from quorate.engines.prompt_encoding import PromptEncoder
+from quorate.engines.reasoning import reasoning_marks
 from quorate.engines.scheduler.contract import Chunk, NoRoom
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import UnsupportedPlan
@@ -95,11 +96,16 @@ class LlamaCppModel:
         # Sorted now, and not within the first decode step that needs it and others wait for.
         self._byte_order = self._vocabulary.byte_order
         self._row_type = ctypes.c_float * len(self._vocabulary)
-        self._log_softmax = LogSoftmax(len(self._vocabulary), self._vocabulary.silent)
+        self._log_softmax = LogSoftmax(len(self._vocabulary), self._vocabulary.masked)
         facts = gather_facts(weights, context, options, self._subject, tokenizer.adds_space)
-        self._facts = replace(facts, warnings=(*facts.warnings, *warnings))
+        template = _chat_template(weights)
+        self._facts = replace(
+            facts,
+            warnings=(*facts.warnings, *warnings),
+            reasoning=reasoning_marks(template, self._vocabulary),
+        )
         self._prompts = PromptEncoder(
-            tokenizer, _chat_template(weights), self._subject, self._facts.context_length
+            tokenizer, template, self._subject, self._facts.context_length
         )
         self._max_outputs = max_outputs(options)
         self._interleaved_prefill_tokens = interleaved_prefill_tokens(weights, options)
@@ -154,7 +160,9 @@ class LlamaCppModel:
             raise DecodeFailed(f"{self._subject}: llama_decode returned {status}: {cause}")
         for chunk, index in zip(chunks, last_indices, strict=True):
             if chunk.output is not None:
-                self._write_log_probs(index, chunk.output)
+                masked_mass = self._write_log_probs(index, chunk.output)
+                if chunk.masked_mass is not None:
+                    chunk.masked_mass[0] = masked_mass
                 if chunk.sums is not None:
                     self._byte_order.prefix_sums(chunk.output, chunk.sums)
             if chunk.scores is not None:
@@ -191,14 +199,15 @@ class LlamaCppModel:
             self._write_log_probs(start + offset, self._scored_row)
             chunk.scores[offset] = self._scored_row[target]  # type: ignore[index]
 
-    def _write_log_probs(self, index: int, output: LogProbs) -> None:
+    def _write_log_probs(self, index: int, output: LogProbs) -> float:
+        """Writes a row and returns the probability that was taken from masked tokens."""
         address = _logits_address(self._context, index)
         if address is None:
             raise DecodeFailed(f"{self._subject}: no logits for token {index} of the batch")
         row = self._row_type.from_address(address)
         logits: npt.NDArray[np.float32] = np.frombuffer(row, np.float32)  # type: ignore[call-overload]
         try:
-            self._log_softmax(logits, output)
+            return self._log_softmax(logits, output)
         except NonFiniteLogits as error:
             raise DecodeFailed(
                 f"{self._subject}: the model produced no numbers: {error}"

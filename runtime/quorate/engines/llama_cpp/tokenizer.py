@@ -16,7 +16,9 @@ from quorate.engines.cutting import cutting_digest
 from quorate.engines.vocabulary import Vocabulary
 
 _SILENT = native.LLAMA_TOKEN_ATTR_CONTROL | native.LLAMA_TOKEN_ATTR_UNKNOWN
+_NOTHING = native.LLAMA_TOKEN_ATTR_UNKNOWN | native.LLAMA_TOKEN_ATTR_UNUSED
 _PIECE_BYTES = 256
+_NUMBER_BYTES = 16
 # What stands between documents in the training of GPT-2 and of most models without a BOS: chat
 # models keep the token, though they name another one BOS (SmolLM2: 0.06 bits per byte on prose).
 _DOCUMENT_END = "<|endoftext|>"
@@ -32,6 +34,7 @@ class Tokenizer:
     """
 
     def __init__(self, model: ctypes.c_void_p) -> None:
+        self._model = model
         self._vocab = native.llama_model_get_vocab(model)
         self._buffer = ctypes.create_string_buffer(_PIECE_BYTES)
         count = native.llama_vocab_n_tokens(self._vocab)
@@ -68,7 +71,29 @@ class Tokenizer:
             for token in ids
         )
         control = frozenset(token for token in ids if not pieces[token])
-        return Vocabulary(pieces, control, end_of_generation, self.bos)
+        names = {
+            token: text
+            for token in control
+            if not attributes[token] & native.LLAMA_TOKEN_ATTR_UNUSED
+            and (text := self._text(token))
+        }
+        unsayable = control & self._unsayable
+        return Vocabulary(pieces, control, end_of_generation, self.bos, unsayable, names)
+
+    @property
+    def _unsayable(self) -> frozenset[int]:
+        """Ids that no answer may hold: what stands for nothing, padding, and what begins texts."""
+        finders = (native.llama_vocab_bos, native.llama_vocab_pad, native.llama_vocab_mask)
+        nothing = {token for token, bits in enumerate(self._attributes) if bits & _NOTHING}
+        return frozenset(nothing.union((find(self._vocab) for find in finders), self._unknown))
+
+    @property
+    def _unknown(self) -> tuple[int, ...]:
+        """The unknown token where the file names one, which need not say so of the token."""
+        value = ctypes.create_string_buffer(_NUMBER_BYTES)
+        key = b"tokenizer.ggml.unknown_token_id"
+        length = native.llama_model_meta_val_str(self._model, key, value, len(value))
+        return (int(value.value),) if length > 0 and value.value.isdigit() else ()
 
     @cached_property
     def bos(self) -> int | None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import EngineSampling, LogProbs, ModelFacts, SampledToken
+from quorate.engines.contract import EngineSampling, LogProbs, MaskedMass, ModelFacts, SampledToken
 from quorate.engines.vocabulary import Vocabulary
 from quorate.request import Prompt
 
@@ -46,6 +46,8 @@ class Chunk:
             is not scored.
         sums: Where the prefix sums of the output go, float64 of shape (at least byte tokens + 1,);
             None where they are not wanted, and wherever there is no output.
+        masked_mass: Where the probability goes that the mask took from the output's tokens, float32
+            of shape (1,); None where nobody asks.
     """
 
     sequence: int
@@ -55,6 +57,7 @@ class Chunk:
     targets: Sequence[int] = ()
     scores: npt.NDArray[np.float32] | None = None
     sums: PrefixSums | None = None
+    masked_mass: MaskedMass | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,7 @@ class BatchModel(Protocol):
         ...
 
     def decode(self, chunks: Sequence[Chunk]) -> None:
-        """Runs one batch and writes to each chunk's ``output``, ``sums`` and ``scores``.
+        """Runs one batch and writes to each chunk's outputs and ``scores``.
 
         Generations go on in the same call; where some run there may be no chunks at all.
 

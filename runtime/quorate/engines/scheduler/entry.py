@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import LogProbs
+from quorate.engines.contract import LogProbs, MaskedMass
 from quorate.engines.scheduler.contract import Chunk
 from quorate.engines.scheduler.sequences import Held
 
@@ -33,6 +33,7 @@ class Entry:
     Attributes:
         output: Where its log-probs go, float32 of shape (vocabulary,).
         sums: Where the prefix sums of its log-probs go, or None where nobody wants them.
+        masked_mass: Where the probability goes that the mask took, or None where nobody asks.
         sequence: Its KV sequence, or ``UNBOUND``.
         feed: The outstanding feed; empty where there is none.
         done: How many tokens of the feed the sequence holds already.
@@ -49,6 +50,7 @@ class Entry:
     session: int
     output: LogProbs
     sums: PrefixSums | None = None
+    masked_mass: MaskedMass | None = None
     sequence: int = UNBOUND
     tokens: list[int] = field(default_factory=list)
     feed: list[int] = field(default_factory=list)
@@ -80,7 +82,14 @@ class Entry:
         if remaining > most:
             return Chunk(self.sequence, len(self.tokens), feed[done : done + most], None)
         part = feed[done:] if done else feed
-        return Chunk(self.sequence, len(self.tokens), part, self.output, sums=self.sums)
+        return Chunk(
+            self.sequence,
+            len(self.tokens),
+            part,
+            self.output,
+            sums=self.sums,
+            masked_mass=self.masked_mass,
+        )
 
     def advance(self, chunk: Chunk) -> bool:
         """Counts a decoded chunk; True where the feed is now complete."""

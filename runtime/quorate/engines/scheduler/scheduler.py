@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import EngineSampling, LogProbs
+from quorate.engines.contract import EngineSampling, LogProbs, MaskedMass
 from quorate.engines.scheduler.contract import BatchModel, Chunk, NoRoom
 from quorate.engines.scheduler.entry import UNBOUND, Entry
 from quorate.engines.scheduler.generations import Generations, SessionOutput
@@ -96,20 +96,22 @@ class Scheduler:
         """Whether some session has tokens to decode, or the model samples some for it."""
         return bool(self._short or self._long or self._generations)
 
-    def open(self, session: int, output: LogProbs, sums: PrefixSums | None = None) -> None:
+    def open(
+        self,
+        session: int,
+        output: LogProbs,
+        sums: PrefixSums | None = None,
+        masked_mass: MaskedMass | None = None,
+    ) -> None:
         """Opens a session; it takes a KV sequence with its first feed only.
 
-        Args:
-            session: An id that is not in use.
-            output: Where its log-probs go, float32 of shape (vocabulary,); owned by the caller.
-            sums: Where the prefix sums of its log-probs go, float64 of shape (at least byte tokens
-                + 1,), where they are wanted.
+        Its id is not in use. The arrays are the caller's; see ``Chunk`` for what goes to them.
 
         Raises:
             ValueError: The id is in use, or every session is open.
         """
         self._check_vacancy(session)
-        self._entries[session] = Entry(session, output, sums)
+        self._entries[session] = Entry(session, output, sums, masked_mass)
 
     def feed(self, session: int, tokens: Sequence[int]) -> None:
         """Appends tokens to a session at the next decode calls.
@@ -158,7 +160,12 @@ class Scheduler:
         return taken
 
     def branch(
-        self, parent: int, session: int, output: LogProbs, sums: PrefixSums | None = None
+        self,
+        parent: int,
+        session: int,
+        output: LogProbs,
+        sums: PrefixSums | None = None,
+        masked_mass: MaskedMass | None = None,
     ) -> None:
         """Opens a session, as ``open`` does, with the tokens of its parent.
 
@@ -171,7 +178,7 @@ class Scheduler:
         """
         source = self._at_rest(parent)
         self._check_vacancy(session)
-        entry = Entry(session, output, sums)
+        entry = Entry(session, output, sums, masked_mass)
         if not self._can_fork or source.inherited:
             entry.inherited = [*source.tokens, *source.inherited]
         elif source.tokens:

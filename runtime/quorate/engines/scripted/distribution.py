@@ -32,8 +32,11 @@ class Distribution:
         self._key = f"{options.seed}".encode()
         self._sharpness = options.sharpness
         self._confidence = options.confidence
-        self._script = [*tokenizer.encode_text(options.say), EOS] if options.say else []
+        encode = tokenizer.encode_marked if options.marks else tokenizer.encode_text
+        self._script = [*encode(options.say), EOS] if options.say else []
         self._offsets = _offsets(vocabulary)
+        self._control = options.control
+        self._sayable = sorted(vocabulary.sayable_control)
 
     def write(self, context: Sequence[int], output: LogProbs) -> None:
         """Writes what follows ``context``: normalised log-probs, float32 of shape (vocabulary,)."""
@@ -42,6 +45,10 @@ class Distribution:
         uniform = bits.random_raw(len(self._offsets)) / 2.0**64
         logits = self._sharpness * uniform + self._offsets
         logprobs = logits - np.logaddexp.reduce(logits)
+        if self._control and self._sayable:
+            marks = self._sharpness * uniform[self._sayable]
+            logprobs += math.log1p(-self._control)
+            logprobs[self._sayable] = marks - np.logaddexp.reduce(marks) + math.log(self._control)
         scripted = self._scripted(context)
         if scripted is not None:
             logprobs += math.log1p(-self._confidence)
@@ -63,9 +70,9 @@ class Distribution:
 def _offsets(vocabulary: Vocabulary) -> npt.NDArray[np.float64]:
     """Makes the end and unusual bytes rare, so that samples look like text.
 
-    Control tokens that do not end generation have no place in a vote, see ``LogProbs``.
+    What no model may say is impossible, and so is a control token, where no option says otherwise.
     """
     ordinary = [bool(piece) and _ORDINARY.issuperset(piece) for piece in vocabulary.pieces]
     offsets = np.where(ordinary, 0.0, _RARE_LOGIT)
-    offsets[list(vocabulary.silent)] = -np.inf
+    offsets[list(vocabulary.masked | vocabulary.sayable_control)] = -np.inf
     return offsets

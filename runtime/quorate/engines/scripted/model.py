@@ -12,7 +12,7 @@ from quorate.engines.scripted.distribution import Distribution
 from quorate.engines.scripted.faults import SimulatedFaults
 from quorate.engines.scripted.generations import Generations
 from quorate.engines.scripted.options import ScriptedOptions
-from quorate.engines.scripted.tokenizer import Tokenizer, build_vocabulary
+from quorate.engines.scripted.tokenizer import IM_END, IM_START, Tokenizer, build_vocabulary
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import ModelUnusable, UnsupportedPlan
 from quorate.request import ChatPrompt, Prompt
@@ -67,6 +67,7 @@ class ScriptedModel:
             sessions=options.sessions,
             kv_tokens=options.cells or options.context_length * options.sessions,
             capabilities=Capabilities(options.chat, options.fork, options.rewind, options.generate),
+            reasoning=((IM_START, IM_END),) if options.thinks else (),
         )
 
     @property
@@ -109,6 +110,8 @@ class ScriptedModel:
             tokens.extend(chunk.tokens)
             if chunk.output is not None:
                 self._distribution.write(tokens, chunk.output)
+                if chunk.masked_mass is not None:
+                    chunk.masked_mass[0] = self._options.masked
                 if chunk.sums is not None:
                     self._byte_order.prefix_sums(chunk.output, chunk.sums)
         self._generations.step(self._sequences)

@@ -22,6 +22,13 @@ class ScriptedOptions:
         seed: Models that differ in it alone disagree.
         sharpness: Spread of the logits; 0 makes all ordinary tokens equally probable.
         say: A text it continues every prompt with, followed by the end of generation.
+        marks: Whether the texts of control tokens in ``say``, such as ``<|im_start|>``, stand for
+            them.
+        thinks: Whether ``<|im_start|>`` and ``<|im_end|>`` begin and end its reasoning.
+        control: Share of probability, in [0, 0.999999], of the control tokens that do not end
+            generation, at every step.
+        masked: Share of probability that it gives to tokens that no model may say, before they are
+            masked, in [0, 0.999999].
         confidence: Probability of the next token of ``say``, in [0, 0.999999].
         context_length: Most tokens of one session.
         sessions: Sessions that can be open at once.
@@ -45,6 +52,10 @@ class ScriptedOptions:
     seed: int = 0
     sharpness: float = option(6.0, lowest=0)
     say: str = ""
+    marks: bool = False
+    thinks: bool = False
+    control: float = option(0.0, lowest=0, highest=0.999999)
+    masked: float = option(0.0, lowest=0, highest=0.999999)
     confidence: float = option(0.98, lowest=0, highest=0.999999)
     context_length: int = option(512, lowest=1)
     sessions: int = option(8, lowest=1)

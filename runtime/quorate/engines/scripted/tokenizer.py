@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from quorate.engines.vocabulary import Vocabulary
@@ -12,9 +13,13 @@ BOS, EOS, END_OF_TURN, IM_START, IM_END = range(5)
 """Ids of the control tokens, in every scripted vocabulary.
 
 ``EOS`` and ``END_OF_TURN`` both end generation; ``IM_START`` and ``IM_END`` are control tokens that
-do not.
+do not and may be said; no model says ``BOS``.
 """
 
+NAMES = ("<s>", "</s>", "<|end_of_turn|>", "<|im_start|>", "<|im_end|>")
+"""Their texts."""
+
+_MARKS = re.compile("(" + "|".join(map(re.escape, NAMES)) + ")")
 _CONTROL_COUNT = 5
 _OPAQUE_COUNT = 64
 _ROLES = ("system", "user", "assistant")
@@ -45,6 +50,7 @@ def build_vocabulary(name: str, texts: tuple[str, ...] = ()) -> Vocabulary:
         control=frozenset(token for token, piece in enumerate(whole) if not piece),
         end_of_generation=frozenset((EOS, END_OF_TURN)),
         bos=BOS,
+        names=dict(enumerate(NAMES)),
     )
 
 
@@ -83,6 +89,13 @@ class Tokenizer:
             if length:
                 tokens.append(self._ids[data[start : start + length]])
             start += max(length, 1)
+        return tokens
+
+    def encode_marked(self, text: str) -> list[int]:
+        """Turns text into tokens, with the control tokens whose texts stand in it."""
+        tokens: list[int] = []
+        for part in _MARKS.split(text):
+            tokens += [NAMES.index(part)] if part in NAMES else self.encode_text(part)
         return tokens
 
     def _encode_chat(self, prompt: ChatPrompt) -> list[int]:

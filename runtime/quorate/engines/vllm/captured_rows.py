@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from quorate.engines import sealed_memory
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import LogProbs
+from quorate.engines.contract import LogProbs, MaskedMass
 from quorate.engines.shared_rows import SharedRows, size_bytes
 
 
@@ -82,15 +82,24 @@ class CapturedRows(SharedRows):
         """What ``attach`` needs, in any process of the same user."""
         return ":".join(map(str, self._address))
 
-    def read(self, slot: int, output: LogProbs, sums: PrefixSums | None) -> None:
-        """Copies a row, and its prefix sums where they are wanted.
+    def read(
+        self,
+        slot: int,
+        output: LogProbs,
+        sums: PrefixSums | None = None,
+        masked_mass: MaskedMass | None = None,
+    ) -> None:
+        """Copies a row, and its prefix sums and what the mask took where they are wanted.
 
         Args:
             slot: Whose row.
             output: float32 of shape (vocabulary,).
             sums: float64 of shape (at least ordered + 1,).
+            masked_mass: float32 of shape (1,).
         """
         output[:] = self.row(slot)
+        if masked_mass is not None:
+            masked_mass[0] = self.all_masked[slot]
         if sums is not None:
             count = len(self.ids) + 1
             sums[:count] = self.sums(slot)[:count]

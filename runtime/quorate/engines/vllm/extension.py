@@ -11,31 +11,35 @@ from typing import Any
 
 import torch
 
+from quorate.engines.vllm.logits_capture import LogitsCapture
+
 
 class WorkerExtension:
     """Methods of vLLM's worker; ``model_runner`` is the worker's own."""
 
     model_runner: Any
 
-    def quorate_silence(self, ids: Sequence[int]) -> None:
+    def quorate_mask(self, ids: Sequence[int]) -> None:
         """Gives these tokens no probability, whatever the logits are used for.
 
-        Control tokens that do not end generation have no place in a vote, nor have the ids with
-        which the embedding is filled up. To leave them out of the logits leaves them out of rows,
-        of scores and of what vLLM samples alike.
+        No model may say padding or the beginning of a text, nor the ids with which the embedding is
+        filled up. To leave them out of the logits leaves them out of rows, of scores and of what
+        vLLM samples alike.
         """
         if not ids:
             return
         model = self.model_runner.model
         compute = model.compute_logits
-        silent: dict[torch.device, torch.Tensor] = {}
+        masked: dict[torch.device, torch.Tensor] = {}
 
         def compute_logits(*arguments: Any, **named: Any) -> torch.Tensor | None:
             logits: torch.Tensor | None = compute(*arguments, **named)
             if logits is not None:
-                if logits.device not in silent:
-                    silent[logits.device] = torch.tensor(ids, device=logits.device)
-                logits.index_fill_(-1, silent[logits.device], -torch.inf)
+                if logits.device not in masked:
+                    masked[logits.device] = torch.tensor(ids, device=logits.device)
+                there = masked[logits.device]
+                LogitsCapture.note_masked(logits[..., there])
+                logits.index_fill_(-1, there, -torch.inf)
             return logits
 
         model.compute_logits = compute_logits

@@ -64,7 +64,7 @@ def load_checkpoint(
     core = Core(plan.config)
     on_progress(_RUNNING)
     padding = range(len(vocabulary), plan.vocabulary_size)
-    core.call("quorate_silence", [*sorted(vocabulary.silent), *padding])
+    core.call("quorate_mask", [*sorted(vocabulary.masked), *padding])
     _warm_up(core, rows, Path(path).name)
     blocks, size = core.blocks
     kv_tokens = plan.kv_tokens or (blocks - 1 - options.sessions) * size

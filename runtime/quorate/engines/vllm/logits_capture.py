@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
 
@@ -74,11 +74,25 @@ class LogitsCapture:
             logits one does.
     """
 
+    _masked_logits: ClassVar[torch.Tensor | None] = None
+
+    @classmethod
+    def note_masked(cls, logits: torch.Tensor) -> None:
+        """Remembers what masked tokens had in the logits that are about to be captured.
+
+        vLLM makes the capture and the model it belongs to far apart, one of each in a process.
+
+        Args:
+            logits: Shape (rows, masked).
+        """
+        cls._masked_logits = torch.logsumexp(logits.to(torch.float32), dim=-1)
+
     def __init__(self, device: torch.device, writes: bool = True) -> None:
         self._writes = writes
         if writes:
             captured = CapturedRows.attach(os.environ[ADDRESS_VARIABLE])
             self._rows = torch.from_numpy(captured.all_rows)
+            self._masked = torch.from_numpy(captured.all_masked)
             self._sums = torch.from_numpy(captured.all_sums[:, 1 : len(captured.ids) + 1])
             self._ids = torch.from_numpy(captured.ids).to(device)
 
@@ -105,12 +119,24 @@ class LogitsCapture:
         normalised = torch.log_softmax(wanted[:, : self._rows.shape[-1]], dim=-1)
         slots = [action.slot for _, action in captured]
         self._rows[slots] = normalised.to("cpu")
+        self._masked[slots] = self._masked_mass(logits, rows, normalised).to("cpu")
         summed = [index for index, (_, action) in enumerate(captured) if action.sums]
         if summed:
             # exp() in float32 would round before the sum does.
             probabilities = normalised[summed][:, self._ids].to(torch.float64).exp_()
             sums = torch.cumsum(probabilities, dim=-1).to("cpu")
             self._sums[[slots[index] for index in summed]] = sums
+
+    def _masked_mass(
+        self, logits: torch.Tensor, rows: Sequence[int], normalised: torch.Tensor
+    ) -> torch.Tensor:
+        """The probability that masked tokens had before, shape (rows,)."""
+        noted = LogitsCapture._masked_logits
+        if noted is None or len(noted) != len(logits):
+            return torch.zeros(len(rows))
+        best = normalised.argmax(dim=-1, keepdim=True)
+        rest = (logits[rows].gather(-1, best) - normalised.gather(-1, best)).squeeze(-1)
+        return torch.sigmoid(noted[rows] - rest)
 
 
 def narrow(row: torch.Tensor, by: Narrow) -> None:

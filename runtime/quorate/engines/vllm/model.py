@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from quorate.engines.contract import Capabilities, EngineSampling, ModelFacts, SampledToken
 from quorate.engines.prompt_encoding import PromptEncoder
+from quorate.engines.reasoning import reasoning_marks
 from quorate.engines.scheduler.contract import (
     CPU_PREFILL_TOKENS,
     GPU_PREFILL_TOKENS,
@@ -70,6 +71,7 @@ class VllmModel:
             ),
             memory_bytes=loaded.memory_bytes,
             space_prefix=loaded.tokenizer.adds_space,
+            reasoning=reasoning_marks(template, loaded.tokenizer.vocabulary),
         )
 
     @property
@@ -182,7 +184,7 @@ class VllmModel:
 
     def _deliver(self, chunk: Chunk, output: EngineCoreOutput) -> None:
         if chunk.output is not None:
-            self._loaded.rows.read(chunk.sequence, chunk.output, chunk.sums)
+            self._loaded.rows.read(chunk.sequence, chunk.output, chunk.sums, chunk.masked_mass)
             if math.isnan(chunk.output[0]):
                 raise StepFailed(f"{self._subject}: the model produced no numbers")
         if chunk.scores is not None:

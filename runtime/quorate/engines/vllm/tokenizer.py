@@ -69,13 +69,22 @@ class CheckpointTokenizer:
         while count > 1 and (count - 1 not in texts or count - 1 in roles.unused):
             count -= 1
         pieces = tuple(map(self._piece, range(count)))
+        control = frozenset(token for token in range(count) if not pieces[token])
         return Vocabulary(
             pieces,
-            control=frozenset(token for token in range(count) if not pieces[token]),
+            control=control,
             end_of_generation=frozenset(token for token in roles.ends if token < count),
             bos=self.bos,
             pre_tokenizer=cutting_digest(self._encode_start) if any(pieces) else "",
+            unsayable=control & self._unsayable(count),
+            names={token: texts[token] for token in control if texts.get(token)},
         )
+
+    def _unsayable(self, count: int) -> frozenset[int]:
+        """Ids that no answer may hold: what stands for nothing, padding, and what begins texts."""
+        loaded, nothing = self._loaded, set(range(count)) - self._texts.keys()
+        named = (loaded.bos_token_id, loaded.pad_token_id, loaded.unk_token_id)
+        return frozenset(nothing | self._roles.unused | {one for one in named if one is not None})
 
     @cached_property
     def bos(self) -> int | None:

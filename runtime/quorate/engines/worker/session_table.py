@@ -35,7 +35,7 @@ class SessionTable:
     def add(self, slot: int, sums: bool) -> OpenedSession:
         """Numbers a new session, once and never again."""
         row, of_row = self.rows.row(slot), self.rows.sums(slot) if sums else None
-        return OpenedSession(next(self._numbers), row, of_row)
+        return OpenedSession(next(self._numbers), row, of_row, self.rows.masked_mass(slot))
 
     def expect(self, number: int, session: EngineSession) -> None:
         """A session waits for an outcome from now on."""

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import LogProbs
+from quorate.engines.contract import LogProbs, MaskedMass
 from quorate.engines.scheduler.contract import BatchModel
 from quorate.engines.scheduler.scheduler import Scheduler
 from quorate.engines.shared_rows import RowsWriter
@@ -113,8 +113,9 @@ class WorkLoop:
             case _:
                 raise TypeError(f"not expected any more: {message!r}")
 
-    def _outputs(self, slot: int, sums: bool) -> tuple[LogProbs, PrefixSums | None]:
-        return self._rows.row(slot), self._rows.sums(slot) if sums else None
+    def _outputs(self, slot: int, sums: bool) -> tuple[LogProbs, PrefixSums | None, MaskedMass]:
+        rows = self._rows
+        return rows.row(slot), rows.sums(slot) if sums else None, rows.masked_mass(slot)
 
     def _answer(self, request: int, encode: Callable[[], list[int]]) -> None:
         """Encodes; whatever goes wrong concerns this request alone, since no session is touched."""

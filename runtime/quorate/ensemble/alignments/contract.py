@@ -11,7 +11,7 @@ from quorate.ensemble.constraint import Constraint
 from quorate.ensemble.member import Member, MemberPrompt
 from quorate.ensemble.predictor import Predictor
 from quorate.ensemble.transcript import Transcript
-from quorate.request import FinishReason, Prompt, StoppingOptions
+from quorate.request import FinishReason, Prompt, SamplingOptions, StoppingOptions
 
 _Symbol = TypeVar("_Symbol")
 
@@ -46,7 +46,19 @@ class AlignmentStrategy(Protocol[_Symbol]):
 
     @property
     def has_token_ids(self) -> bool:
-        """Whether an index is a token id, which callers are told."""
+        """Whether indices stand for token ids, which callers are told."""
+        ...
+
+    def token_id(self, index: int) -> int | None:
+        """The token id that callers are told for an index, or None where it has none."""
+        ...
+
+    def biased(self, options: SamplingOptions) -> SamplingOptions:
+        """The options with ``logit_bias`` by index instead of token id.
+
+        Raises:
+            InvalidRequest: An id that no member has.
+        """
         ...
 
     @property
@@ -127,6 +139,14 @@ class OwnIndex:
     A symbol is its own index, rows are compared as they are, and ``max_tokens`` is all that limits
     how many fit.
     """
+
+    def token_id(self, index: int) -> int | None:
+        """See ``AlignmentStrategy``."""
+        return None
+
+    def biased(self, options: SamplingOptions) -> SamplingOptions:
+        """See ``AlignmentStrategy``; the sampler checks the ids."""
+        return options
 
     def compare(
         self, members: Sequence[Member[int]], rows: Sequence[LogProbs], given: int | None = None

@@ -11,6 +11,7 @@ from quorate.ensemble.alignments.contract import Limit, OwnIndex
 from quorate.ensemble.constraint import Constraint, Unconstrained
 from quorate.ensemble.member import Member, MemberPrompt
 from quorate.ensemble.predictor import SessionPredictor
+from quorate.ensemble.reasoning import Reasoning, transcript_of
 from quorate.ensemble.transcript import Transcript
 from quorate.request import FinishReason, Prompt, StoppingOptions
 
@@ -32,14 +33,23 @@ class TokenPredictor(SessionPredictor):
 
 
 class TokenAlignment(OwnIndex):
-    """``AlignmentStrategy`` over the token ids of a vocabulary that all members share."""
+    """``AlignmentStrategy`` over the token ids of a vocabulary that all members share.
+
+    Args:
+        reasoning: Where the answer reasons, if anywhere.
+    """
 
     has_token_ids = True
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, reasoning: Reasoning | None = None) -> None:
         self.vocabulary = vocabulary
         self.pieces = vocabulary.pieces
         self.constraint: Constraint = Unconstrained()
+        self.reasoning = reasoning
+
+    def token_id(self, index: int) -> int | None:
+        """See ``AlignmentStrategy``."""
+        return index
 
     def margin(self, left: int) -> int:
         """See ``AlignmentStrategy``."""
@@ -53,7 +63,7 @@ class TokenAlignment(OwnIndex):
 
     def transcript(self, stopping: StoppingOptions) -> Transcript:
         """See ``AlignmentStrategy``."""
-        return Transcript(stopping)
+        return transcript_of(stopping, self.reasoning)
 
     def symbols(self, text: str, tokens: Sequence[int], vocabulary: Vocabulary) -> Sequence[int]:
         """See ``AlignmentStrategy``."""

@@ -24,7 +24,7 @@ from quorate.ensemble.constraint import Constraint, Unconstrained
 from quorate.ensemble.member import Member, MemberPrompt
 from quorate.ensemble.predictor import Ready, SessionPredictor, TopPiece
 from quorate.ensemble.transcript import Transcript
-from quorate.request import FinishReason, Prompt, StoppingOptions
+from quorate.request import FinishReason, Prompt, SamplingOptions, StoppingOptions
 
 CANDIDATES = 20
 """Best tokens of each member that make the union."""
@@ -41,11 +41,18 @@ class PiecePredictor(SessionPredictor):
     """``Predictor`` whose symbols are bytes, which it takes as tokens of its own.
 
     A piece that is no token of it is cut into the fewest that make it up. One that it cannot spell
-    leaves no trace.
+    leaves no trace. Control tokens are its own affair: where one is more probable than anything
+    else it is taken into the context, without bytes, before what follows is compared.
+
+    Args:
+        max_tokens: Tokens of an answer after which no more control tokens are taken.
     """
 
-    def __init__(self, engine: Engine, prompt: Sequence[int], kv_tokens: int) -> None:
+    def __init__(
+        self, engine: Engine, prompt: Sequence[int], kv_tokens: int, max_tokens: int
+    ) -> None:
         super().__init__(engine, prompt, kv_tokens)
+        self._max_tokens = max_tokens
         self._row: LogProbs | None = None
 
     def start(self) -> Awaitable[LogProbs]:
@@ -67,22 +74,32 @@ class PiecePredictor(SessionPredictor):
         """Whether there is room for a piece."""
         return self._held + len(self.vocabulary.byte_order.segment(piece) or ()) <= self._kv_tokens
 
-    def note(self, row: LogProbs) -> None:
-        """Remembers a row, which a piece that leaves no trace leaves in force."""
+    async def settle(self, pending: Awaitable[LogProbs]) -> LogProbs:
+        """Waits for a row, and goes on while the member's own choice is a control token.
+
+        The last row is remembered: a piece that leaves no trace leaves it in force.
+        """
+        row = await pending
+        control = self.vocabulary.sayable_control
+        while control and (token := int(row.argmax())) in control and self._has_room:
+            row = await self._append((token,))
         self._row = row
+        return row
+
+    @property
+    def _has_room(self) -> bool:
+        return self.length < self._max_tokens and self._held < self._kv_tokens
 
 
 class _Noted:
-    """A row that its predictor remembers once it is there."""
+    """A row that its predictor takes further once it is there."""
 
     def __init__(self, predictor: PiecePredictor, pending: Awaitable[LogProbs]) -> None:
         self._predictor = predictor
         self._pending = pending
 
     def __await__(self) -> Generator[Any, None, LogProbs]:
-        row = yield from self._pending.__await__()
-        self._predictor.note(row)
-        return row
+        return self._predictor.settle(self._pending).__await__()
 
 
 class UnionAlignment:
@@ -95,6 +112,14 @@ class UnionAlignment:
         self.pieces: Sequence[bytes] = ()
         self.constraint: Constraint = Unconstrained()
 
+    def token_id(self, index: int) -> int | None:
+        """See ``AlignmentStrategy``."""
+        return None
+
+    def biased(self, options: SamplingOptions) -> SamplingOptions:
+        """See ``AlignmentStrategy``; a bias on tokens was refused before."""
+        return options
+
     def margin(self, left: int) -> int:
         """See ``AlignmentStrategy``; at most half of what the prompt leaves."""
         return min(_LONGEST_PIECE, left // 2)
@@ -104,7 +129,7 @@ class UnionAlignment:
     ) -> PiecePredictor:
         """See ``AlignmentStrategy``."""
         kv_tokens = len(prompt.tokens) + max_tokens + prompt.margin
-        return PiecePredictor(engine, prompt.tokens, kv_tokens)
+        return PiecePredictor(engine, prompt.tokens, kv_tokens, max_tokens)
 
     def transcript(self, stopping: StoppingOptions) -> Transcript:
         """See ``AlignmentStrategy``."""
@@ -174,7 +199,8 @@ def unite(
     pieces = dict.fromkeys((*also, END))
     for vocabulary, row in zip(vocabularies, rows, strict=True):
         for token in largest(row, CANDIDATES).tolist():
-            pieces.setdefault(_piece(vocabulary, token))
+            if token not in vocabulary.sayable_control:
+                pieces.setdefault(_piece(vocabulary, token))
     united = [*pieces]
     pairs = zip(vocabularies, rows, strict=True)
     return Union(united, [_member_row(known.byte_order, row, united) for known, row in pairs])

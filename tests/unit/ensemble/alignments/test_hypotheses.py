@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from quorate.ensemble.alignments.bytes.hypotheses import (
     Grown,
     Hypothesis,
     begun,
+    control_moves,
     grow,
     next_bytes,
     prune,
@@ -43,6 +45,7 @@ class Known:
     row: LogProbs
     sums: PrefixSums
     ending: float
+    control: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
 
 def known(*probabilities: float) -> Known:
@@ -199,6 +202,7 @@ class _Peaked:
         self.sums = np.empty(len(order) + 1)
         order.prefix_sums(row, self.sums)
         self.ending = 0.0
+        self.control = np.empty(0)
 
 
 def test_what_cancels_in_the_prefix_sums_is_added_anew() -> None:
@@ -213,3 +217,33 @@ def test_what_cancels_in_the_prefix_sums_is_added_anew() -> None:
     assert float(probs[ord("b")]) == pytest.approx(expected, rel=1e-9)
     grown = grow(beam, ord("b"), float(probs[ord("b")]), order)
     assert sum(one.weight for one in (*grown.longer, *grown.complete)) == pytest.approx(1.0)
+
+
+def test_control_tokens_take_their_share_of_a_context_and_become_contexts_of_their_own() -> None:
+    order = ByteOrder((b"a", b"", b"", b""), {1}, {2, 3})
+    row = normalised(np.log([0.4, 0.1, 0.3, 0.2]))
+    sums = np.empty(len(order) + 1)
+    order.prefix_sums(row, sums)
+    context = Known(row, sums, 0.1, np.exp(row[order.control].astype(np.float64)))
+    at_border = begun(context, order, 0.5)
+    assert at_border.weight == pytest.approx(0.25)
+    assert next_bytes([at_border], 0.5)[[ord("a"), END]] == pytest.approx(
+        [0.2 + 0.5 / SYMBOLS, 0.05 + 0.5 / SYMBOLS]
+    )
+    moves, rest = control_moves([at_border], order, epsilon=0.12)
+    assert [(one.token, one.weight) for one in moves] == [(2, pytest.approx(0.15))]
+    assert rest == pytest.approx(0.1)
+    moves, rest = control_moves([at_border], order, epsilon=0.0)
+    assert [one.token for one in moves] == [2, 3]
+    assert rest == pytest.approx(0.0)
+
+
+def test_control_tokens_that_hardly_weigh_anything_are_never_followed() -> None:
+    order = ByteOrder((b"a", b""), (), {1})
+    row = normalised(np.log([1.0, 1e-10]))
+    sums = np.empty(len(order) + 1)
+    order.prefix_sums(row, sums)
+    context = Known(row, sums, 0.0, np.exp(row[order.control].astype(np.float64)))
+    moves, rest = control_moves([begun(context, order, 1.0)], order, epsilon=0.0)
+    assert moves == []
+    assert rest == pytest.approx(1e-10, rel=1e-3)

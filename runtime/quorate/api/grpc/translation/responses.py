@@ -32,6 +32,8 @@ def generate_response(event: Event) -> inference_pb2.GenerateResponse:
     if isinstance(event, Delta):
         delta = response.delta
         delta.text = event.text
+        if event.reasoning is not None:
+            delta.reasoning = event.reasoning
         for token in event.tokens:
             fill_token(delta.tokens.add(), token)
         # A delta without text and tokens must still be the one that is set.
@@ -104,6 +106,7 @@ def fill_token(target: inference_pb2.Token, token: Token) -> None:
         target.token_id = token.token_id
     target.logprob = token.logprob
     target.tied = token.tied
+    target.control = token.control
     for candidate in token.top:
         target.top.add(
             piece=candidate.piece, token_id=candidate.token_id, logprob=candidate.logprob

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import LogProbs
+from quorate.engines.contract import LogProbs, MaskedMass
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.messages import FromWorker, ToWorker
 
@@ -29,6 +29,10 @@ class Rows(Protocol):
 
     def sums(self, slot: int) -> PrefixSums:
         """Their prefix sums, a read-only view, float64 of shape (vocabulary + 1,)."""
+        ...
+
+    def masked_mass(self, slot: int) -> MaskedMass:
+        """The probability that the mask took from them, a read-only view."""
         ...
 
     @property

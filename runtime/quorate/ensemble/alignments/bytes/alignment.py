@@ -7,13 +7,9 @@ from typing import Any
 
 from quorate.engines.contract import Engine
 from quorate.engines.vocabulary import Vocabulary
+from quorate.ensemble.alignments.bytes.beam import Opening, Pruning
 from quorate.ensemble.alignments.bytes.hypotheses import BYTES, END
-from quorate.ensemble.alignments.bytes.predictor import (
-    HEALING_KV_TOKENS,
-    BytePredictor,
-    Opening,
-    Pruning,
-)
+from quorate.ensemble.alignments.bytes.predictor import HEALING_KV_TOKENS, BytePredictor
 from quorate.ensemble.alignments.bytes.transcript import WordTranscript
 from quorate.ensemble.alignments.bytes.utf8 import Utf8Constraint
 from quorate.ensemble.alignments.contract import Limit, OwnIndex
@@ -52,7 +48,7 @@ class ByteAlignment(OwnIndex):
     ) -> BytePredictor:
         """See ``AlignmentStrategy``."""
         kv_tokens = max_tokens + prompt.margin
-        pruning = Pruning(self._epsilon, self._width, kv_tokens)
+        pruning = Pruning(self._epsilon, self._width, kv_tokens, max_tokens)
         opening = _opening(engine, source, prompt.tokens)
         return BytePredictor(engine, opening, pruning, len(prompt.tokens) + kv_tokens)
 

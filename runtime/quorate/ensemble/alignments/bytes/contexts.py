@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from quorate.engines.byte_order import ByteOrder, PrefixSums
 from quorate.engines.contract import LogProbs, Session
@@ -25,6 +26,8 @@ class Context:
         length: Tokens behind the prompt.
         busy_seconds: Time that passed between its feed and the answer.
         ending: Probability that the text ends here.
+        control: Probabilities of the control tokens that may come next, see ``ByteOrder.control``.
+        masked_mass: Probability that was taken from tokens which no model may say.
         session: Its session; None once it was closed or taken over by a child.
         users: Reference count: its own session and its children.
         failure: Why it never had a session.
@@ -32,7 +35,8 @@ class Context:
 
     __slots__ = (
         "_began", "_pending", "_row", "_sums",
-        "appended", "busy_seconds", "ending", "failure", "length", "parent", "session", "users",
+        "appended", "busy_seconds", "control", "ending", "failure", "length", "masked_mass",
+        "parent", "session", "users",
     )  # fmt: skip
 
     def __init__(self, parent: Context | None, appended: Sequence[int]) -> None:
@@ -41,6 +45,8 @@ class Context:
         self.length: int = len(self.appended) + (parent.length if parent else 0)
         self.busy_seconds = 0.0
         self.ending = 0.0
+        self.control: npt.NDArray[np.float64] = np.empty(0)
+        self.masked_mass = 0.0
         self.session: Session | None = None
         self.users = 0
         self.failure: WorkerLost | None = None
@@ -90,7 +96,9 @@ class Context:
         self._pending = None
         self.busy_seconds = self.session.busy_seconds - self._began
         self._sums = _summed(self._row, order) if alone else self.session.prefix_sums
+        self.masked_mass = self.session.masked_mass
         self.ending = float(np.exp(self._row[order.ending].astype(np.float64)).sum())
+        self.control = np.exp(self._row[order.control].astype(np.float64))
 
 
 class ContextTree:

@@ -25,6 +25,9 @@ END = 256
 
 SYMBOLS = 257
 
+LEAST_MOVE = 1e-9
+"""Share of a control token that is never followed, whatever epsilon is."""
+
 BYTES = Vocabulary(
     pieces=(*(bytes((byte,)) for byte in range(END)), b""),
     control=frozenset({END}),
@@ -57,6 +60,11 @@ class Evaluated(Protocol):
     @property
     def ending(self) -> float:
         """Probability that the text ends here."""
+        ...
+
+    @property
+    def control(self) -> npt.NDArray[np.float64]:
+        """Probabilities of the control tokens that may be said, in the order's own order."""
         ...
 
 
@@ -115,9 +123,45 @@ class Kept(NamedTuple, Generic[_Context]):
 
 
 def begun(context: _Context, order: ByteOrder, weight: float) -> Hypothesis[_Context]:
-    """A hypothesis at the border of a token: no byte of the next one has been seen."""
-    whole = float(context.sums[len(order)]) + context.ending
-    return Hypothesis(context, order.root, weight / whole, weight)
+    """A hypothesis at the border of a token: no byte of the next one has been seen.
+
+    ``weight`` is that of the context. What it gives to control tokens is none of the hypothesis's:
+    they give no bytes, and what they lead to are contexts of their own, see ``control_moves``.
+    """
+    speaking = float(context.sums[len(order)]) + context.ending
+    whole = speaking + float(context.control.sum())
+    return Hypothesis(context, order.root, weight / whole, weight * speaking / whole)
+
+
+def control_moves(
+    begun: Sequence[Hypothesis[_Context]], order: ByteOrder, epsilon: float
+) -> tuple[list[Extension[_Context]], float]:
+    """The control tokens that contexts, which have just begun, may go on with.
+
+    A move without bytes: a context and a control token make another context at the border of a
+    token, over which the text is summed as it is over cuts.
+
+    Args:
+        begun: What ``begun`` made.
+        order: Of the vocabulary.
+        epsilon: Share of what is possible from which a control token is worth a decode step. No
+            less than ``LEAST_MOVE`` is followed, or a sum over endless rows of them had no end.
+
+    Returns:
+        Those that are worth it, and the share of all the others together.
+    """
+    moves: list[Extension[_Context]] = []
+    rest = 0.0
+    least = max(epsilon, LEAST_MOVE)
+    for one in begun:
+        weights = one.scale * one.context.control
+        followed = np.flatnonzero(weights > least)
+        moves += [
+            Extension(one.context, int(order.control[index]), float(weights[index]))
+            for index in followed.tolist()
+        ]
+        rest += max(0.0, float(weights.sum()) - float(weights[followed].sum()))
+    return moves, rest
 
 
 def resumed(context: _Context, prefix: Prefix, weight: float) -> Hypothesis[_Context]:
@@ -208,11 +252,16 @@ def top_piece(hypothesis: Hypothesis[_Context], order: ByteOrder) -> tuple[bytes
     context, prefix = hypothesis.context, hypothesis.prefix
     ids = order.ids[prefix.longer : prefix.high]
     if not prefix.text and (not len(ids) or context.ending > float(np.exp(context.row[ids].max()))):
-        return b"", float(np.log(context.ending))
+        return b"", _log(context.ending)
     best = int(context.row[ids].argmax())
     mass = float(_child_masses(context, prefix).sum()) + (0 if prefix.text else context.ending)
-    logprob = float(context.row[ids[best]]) - float(np.log(mass))
+    logprob = float(context.row[ids[best]]) - _log(mass)
     return order.piece(prefix.longer + best)[len(prefix.text) :], min(0.0, logprob)
+
+
+def _log(probability: float) -> float:
+    """The log of what may be 0 where a context holds nothing but control tokens."""
+    return float(np.log(max(probability, 1e-300)))
 
 
 def _child_masses(context: Evaluated, prefix: Prefix) -> npt.NDArray[np.float64]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from quorate.engines.contract import Engine, LogProbs, Session
 from quorate.ensemble.alignments.bytes import hypotheses
+from quorate.ensemble.alignments.bytes.beam import BeamState, Opening, Pruning
 from quorate.ensemble.alignments.bytes.contexts import Context, ContextTree
 from quorate.ensemble.alignments.bytes.hypotheses import SYMBOLS, Extension, Kept
 from quorate.ensemble.alignments.bytes.sketches import Growth, Sketch, common_start, regrow
@@ -23,55 +23,6 @@ HEALING_KV_TOKENS = 16
 """KV tokens kept back for healing, which feeds a few tokens at once."""
 
 _Hypothesis = hypotheses.Hypothesis[Context]
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """How a byte beam begins.
-
-    Attributes:
-        forced: Bytes behind them that are given too, but not their cut into tokens: the last token
-            of a prompt, so that its end forces no boundary, or the space that a tokenizer puts
-            before a document.
-    """
-
-    prompt: Sequence[int]
-    forced: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Pruning:
-    """What a beam keeps.
-
-    Attributes:
-        epsilon: Share of its probability from which a segmentation is followed.
-        width: Most segmentations followed at once; each takes a session.
-        max_kv_tokens: Tokens behind the prompt that all of them may hold together.
-    """
-
-    epsilon: float
-    width: int
-    max_kv_tokens: int
-
-
-class BeamState(NamedTuple):
-    """What a beam holds at one moment, for those who look into it.
-
-    Attributes:
-        probabilities: The distribution it gave last, before the rounding to float32.
-        pruned_share: Share of everything that is still possible which no hypothesis holds.
-        segmentations: Tokens behind the prompt, and bytes seen of the next one, of each hypothesis.
-        held_kv_tokens: Tokens behind the prompt that its sessions hold, each counted once.
-        waiting: Whether its worker evaluates tokens that are no part of the beam yet.
-        healed: Bytes so far for which the text had to be followed anew.
-    """
-
-    probabilities: hypotheses.ByteProbs
-    pruned_share: float
-    segmentations: list[tuple[list[int], bytes]]
-    held_kv_tokens: int
-    waiting: bool
-    healed: int
 
 
 class BytePredictor:
@@ -90,6 +41,7 @@ class BytePredictor:
     def __init__(self, engine: Engine, opening: Opening, pruning: Pruning, reserved: int) -> None:
         self._engine = engine
         self._order = engine.vocabulary.byte_order
+        self._control = engine.vocabulary.sayable_control
         self.opening = opening
         self._pruning = pruning
         self._reserved = reserved
@@ -102,6 +54,7 @@ class BytePredictor:
         self._probs: hypotheses.ByteProbs = np.empty(SYMBOLS)
         self._row: LogProbs = np.empty(SYMBOLS, np.float32)
         self._dropped = 0.0
+        self._masked_mass = 0.0
         self._cached: int | None = None
         self._busy_seconds = 0.0
         self._fed_before = 0
@@ -110,6 +63,7 @@ class BytePredictor:
         # Bytes that left no trace.
         self._traceless = 0
         self._begun = False
+        self._used_up = False
         self._healed = 0
         # A byte that is being healed, so that it is not forgotten when the worker dies meanwhile.
         self._unhealed: int | None = None
@@ -128,6 +82,8 @@ class BytePredictor:
     def length(self) -> int:
         """See ``Predictor``; of the hypothesis that weighs most, and bytes it could not take in."""
         tokens = self._best.context.length - self._given if self._beam else 0
+        if self._used_up:
+            tokens = max(tokens, self._pruning.max_tokens or 0)
         return max(0, tokens) + self._traceless
 
     @property
@@ -144,6 +100,11 @@ class BytePredictor:
     def dropped_mass(self) -> float | None:
         """See ``Predictor``."""
         return self._dropped
+
+    @property
+    def masked_mass(self) -> float:
+        """See ``Predictor``; of the tokens that were read last."""
+        return self._masked_mass
 
     @property
     def state(self) -> BeamState:
@@ -207,7 +168,7 @@ class BytePredictor:
         if self._begun:
             self._sketches = [
                 *(Sketch(h.context.tokens(), h.prefix, h.weight) for h in self._beam),
-                *(Sketch(c.tokens(), self._order.root, weight) for c, weight in self._growing),
+                *(Sketch(c.tokens(), self._order.root, w, True) for c, w in self._growing),
             ]
             self._fed_before = self.fed
             # Should the worker die while it comes back, the sketches are still what there is.
@@ -229,7 +190,9 @@ class BytePredictor:
             self._cached = root.session.cached_tokens
         for byte in self.opening.forced:
             await self.feed(byte)
-        self._given, self._traceless = self._best.context.length, 0
+        given = self._best.context.tokens()
+        self._given = sum(token not in self._control for token in given)
+        self._traceless = 0
         self._dropped = 0.0
         self._begun = True
         return self._row
@@ -237,11 +200,16 @@ class BytePredictor:
     async def _resume(self, root: Context) -> LogProbs:
         """Comes back to where it was when it was closed."""
         await self._evaluate([root])
-        self._beam = await regrow(root, self._sketches, self._grow_all)
-        self._growing = []
+        regrown = await regrow(root, self._sketches, self._grow_all)
+        self._beam = [
+            hypotheses.resumed(context, one.prefix, one.weight)
+            for context, one in regrown
+            if not one.complete
+        ]
+        self._growing = [(context, one.weight) for context, one in regrown if one.complete]
         self._fed_before -= self._tree.fed
         self._begun = True
-        self._update()
+        await self._settle()
         unhealed, self._unhealed = self._unhealed, None
         if unhealed is not None:
             await self.feed(unhealed)
@@ -264,13 +232,49 @@ class BytePredictor:
                 self._growing.append((child, one.weight))
 
     async def _settle(self) -> LogProbs:
-        """Waits for the tokens that were started, and takes them into the beam."""
+        """Waits for the tokens that were started, and takes them into the beam.
+
+        Where control tokens may follow them, those are waited for too: they give no bytes.
+        """
+        self._masked_mass = 0.0
+        begun = await self._take_in()
+        while self._say_control(begun):
+            begun = await self._take_in()
+        self._update()
+        return self._row
+
+    async def _take_in(self) -> list[_Hypothesis]:
+        """Waits for what is growing; returns what has begun with it."""
         await self._evaluate([context for context, _ in self._growing])
         growing, self._growing = self._growing, []
         begun = [hypotheses.begun(context, self._order, weight) for context, weight in growing]
+        self._masked_mass += sum(weight * context.masked_mass for context, weight in growing)
         self._beam = [*self._beam, *begun]
-        self._update()
-        return self._row
+        return begun
+
+    def _say_control(self, begun: Sequence[_Hypothesis]) -> bool:
+        """Starts on the control tokens that may follow; returns whether there are any."""
+        if not self._control or not begun:
+            return False
+        moves, lost = hypotheses.control_moves(begun, self._order, self._pruning.epsilon)
+        longest = max((one.parent.length for one in moves), default=0) - self._given
+        full = self._kv_tokens_left <= HEALING_KV_TOKENS
+        most = self._pruning.max_tokens or math.inf
+        if full or longest >= most:
+            # Control tokens that go on for ever use up the tokens of the answer.
+            rest = sum(move.weight for move in moves)
+            self._used_up = longest >= most and rest > self._best.weight
+            moves, lost = [], lost + rest
+        elif moves:
+            grown = hypotheses.Grown(self._beam, moves)
+            kept = self._within_kv_tokens(
+                hypotheses.prune(grown, self._pruning.epsilon, self._pruning.width)
+            )
+            lost += kept.dropped
+            self._advance(kept)
+        self._lost += lost
+        self._dropped += lost
+        return bool(self._growing)
 
     async def _grow_all(self, growths: Sequence[Growth]) -> list[Context]:
         """Grows contexts side by side and waits for what follows them."""
@@ -311,7 +315,7 @@ class BytePredictor:
             self._beam, self._growing = [], [(child, 1.0)]
         else:
             self._traceless += len(text)
-            self._beam = [hypotheses.begun(context, self._order, 1.0)]
+            self._beam, self._growing = [], [(context, 1.0)]
         self._lost = 0.0
         await self._settle()
 

@@ -1,4 +1,4 @@
-"""A snapshot of a byte beam without its sessions, and how the beam is rebuilt from it."""
+"""A snapshot of a byte beam without its sessions, and how its contexts are rebuilt from it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from quorate.engines.byte_order import Prefix
 from quorate.ensemble.alignments.bytes.contexts import Context
-from quorate.ensemble.alignments.bytes.hypotheses import Hypothesis, resumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +17,14 @@ class Sketch:
     Attributes:
         prefix: The bytes seen of the next one.
         weight: Its share of everything that is still possible.
+        complete: Whether its last token has only just ended, so that nothing is known of what
+            follows and the control tokens that may are still part of its share.
     """
 
     tokens: list[int]
     prefix: Prefix
     weight: float
+    complete: bool = False
 
 
 class Growth(NamedTuple):
@@ -47,27 +49,27 @@ async def regrow(
     root: Context,
     sketches: Sequence[Sketch],
     grow: Callable[[Sequence[Growth]], Awaitable[Sequence[Context]]],
-) -> list[Hypothesis[Context]]:
+) -> list[tuple[Context, Sketch]]:
     """Grows the tree of all sketches level by level, every shared token once.
 
     ``root`` holds the tokens that all sketches share, evaluated; ``grow`` grows contexts side by
-    side and returns them evaluated. The hypotheses come in any order.
+    side and returns them evaluated. The sketches come in any order, with their contexts.
     """
-    beam: list[Hypothesis[Context]] = []
+    regrown: list[tuple[Context, Sketch]] = []
     level = [(root, list(sketches))]
     while level:
         growths: list[Growth] = []
         groups: list[list[Sketch]] = []
         for context, members in level:
             here = [one for one in members if len(one.tokens) == context.length]
-            beam += [resumed(context, one.prefix, one.weight) for one in here]
+            regrown += [(context, one) for one in here]
             branches = _by_next_token(members, context.length)
             for left, group in enumerate(branches, 1 - len(branches)):
                 tokens = common_start(group)[context.length :]
                 growths.append(Growth(context, tokens, keep_parent=left < 0 or bool(here)))
                 groups.append(group)
         level = list(zip(await grow(growths), groups, strict=True)) if growths else []
-    return beam
+    return regrown
 
 
 def _by_next_token(sketches: Sequence[Sketch], length: int) -> list[list[Sketch]]:

@@ -1,0 +1,68 @@
+"""Which vocabularies are near enough to vote token by token though they are not equal.
+
+A base model and its instruct, two generations of a family, a fine-tune with added tokens: they cut
+text alike and differ in special tokens or at the end of the table. Between others bytes are the
+honest way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import combinations
+
+from quorate.engines.vocabulary import Vocabulary
+
+LEAST_SHARED = 0.99
+"""Share of either vocabulary's ordinary tokens that both must have, under the same ids.
+
+A fine-tune adds some hundreds of tokens to a hundred thousand; whoever adds more, as those do who
+teach a model another script, also made it cut that script otherwise. And of two tables that were
+made by one method the smaller can be the beginning of the larger, which cut all text differently.
+"""
+
+# As many pairs as a fleet is asked about in turn. Told apart by identity: an unloaded model's table
+# stays until others have taken its place.
+_PAIRS = 64
+
+
+def disagreement(vocabularies: Sequence[Vocabulary]) -> str:
+    """Why vocabularies cannot vote token by token, or "" where they can.
+
+    Equal ones can. Others can where no id is one ordinary token in one of them and another in
+    another (one is enough to refuse), where they cut text by the same pre-tokenizer, and where
+    hardly any ordinary token is in one alone, see ``LEAST_SHARED``. Control tokens and ends of
+    generation may differ in any way: what they are is told by their texts.
+    """
+    for first, second in combinations(vocabularies, 2):
+        if (problem := _of_pair(first, second)) != "":
+            return problem
+    return ""
+
+
+@lru_cache(maxsize=_PAIRS)
+def _of_pair(first: Vocabulary, second: Vocabulary) -> str:
+    if first is second or first.fingerprint == second.fingerprint:
+        return ""
+    if not (first.has_bytes and second.has_bytes):
+        return "one does not say what bytes its tokens stand for"
+    if first.pre_tokenizer != second.pre_tokenizer:
+        names = sorted(one.pre_tokenizer or "unknown" for one in (first, second))
+        return f"their pre-tokenizers differ: {' and '.join(names)}"
+    pairs = zip(first.pieces, second.pieces, strict=False)
+    only_first = sum(map(bool, first.pieces[len(second) :]))
+    for token, (one, other) in enumerate(pairs):
+        if one == other:
+            continue
+        if one and other:
+            return f"token {token} is {_shown(one)} in one and {_shown(other)} in the other"
+        only_first += bool(one)
+    spelled = [len(one) - len(one.control) for one in (first, second)]
+    shared, most = spelled[0] - only_first, max(spelled)
+    if shared < LEAST_SHARED * most:
+        return f"they share {shared} of {most} ordinary tokens, fewer than {LEAST_SHARED:.0%}"
+    return ""
+
+
+def _shown(piece: bytes) -> str:
+    return repr(piece.decode("utf-8", errors="backslashreplace"))
