@@ -148,7 +148,8 @@ def _check_obeyed(config: Any, options: VllmOptions, subject: str) -> None:
     }
     for name, (wanted, got) in taken.items():
         # Of fp8 vLLM settles the kind.
-        if wanted not in (0, "auto") and not str(got).startswith(str(wanted)):
+        obeyed = got == wanted or (wanted == "fp8" and str(got).startswith("fp8"))
+        if wanted not in (0, "auto") and not obeyed:
             problem = f"{name} is {wanted}, and vLLM takes {got} for this model on this machine"
             raise ModelUnusable(subject, f"{problem}; set that, or leave it out")
 
