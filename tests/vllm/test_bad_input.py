@@ -44,6 +44,17 @@ def other_sizes(folder: Path) -> None:
     configured(folder, num_hidden_layers=31)
 
 
+def narrower(folder: Path) -> None:
+    configured(folder, intermediate_size=1000)
+
+
+def embedder(folder: Path) -> None:
+    kinds = [
+        {"type": f"sentence_transformers.models.{name}"} for name in ("Transformer", "Pooling")
+    ]
+    (folder / "modules.json").write_text(json.dumps(kinds))
+
+
 def broken_tokenizer(folder: Path) -> None:
     tokenizer = folder / "tokenizer.json"
     tokenizer.unlink()
@@ -59,6 +70,9 @@ CASES: list[tuple[str, Callable[[Path], None], dict[str, Any], str]] = [
     ("unweighted", without_weights, {}, "has no safetensors file"),
     ("teapot", unknown_architecture, {}, "eapot"),
     ("misfit", other_sizes, {}, "vLLM cannot load it"),
+    ("narrow", narrower, {}, "down_proj.weight is 576 x 1536, and its config.json makes it 576 x"),
+    ("embedder", embedder, {}, "embedding model or reranker"),
+    ("long", as_it_is, {"cells": 0, "context_length": 2**20}, "1048576.*reaches 8192 tokens"),
     ("speechless", broken_tokenizer, {}, "okenizer"),
     ("large", as_it_is, {"cells": 2**30, "context_length": 8192}, "vLLM cannot load it.*memory"),
     ("greedy", as_it_is, {"cells": 0, "memory_fraction": 1.0}, "vLLM cannot load it.*memory"),

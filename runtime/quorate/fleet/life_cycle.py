@@ -202,7 +202,7 @@ class LifeCycle:
         self._life = None
         self.engine = None
         self._placement.leave(self._source.id)
-        self._post(state=ModelState.FAILED, message=message, progress=None, cores=())
+        self._post(state=ModelState.FAILED, message=message, progress=None, cores=(), warnings=())
 
     async def _leave(self) -> None:
         while self._users:

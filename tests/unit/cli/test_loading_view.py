@@ -27,6 +27,15 @@ def test_load_events_have_exactly_the_keys_that_programs_rely_on(capsys: Capture
     ]
 
 
+def test_warnings_of_a_ready_model_stand_behind_it(capsys: Capture) -> None:
+    status = ModelStatus(
+        "a", ModelState.READY, "llama_cpp", context_length=64, warnings=("one", "two")
+    )
+    assert status_line(status) == "a: ready, context 64, llama_cpp; warning: one; warning: two"
+    JsonView().show(status)
+    assert json.loads(capsys.readouterr().out)["warnings"] == ["one", "two"]
+
+
 def test_a_failed_model_is_told_with_its_cause() -> None:
     status = ModelStatus("a", ModelState.FAILED, "llama_cpp", message="wrong magic")
     assert status_line(status) == "a: failed: wrong magic"

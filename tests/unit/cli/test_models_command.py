@@ -18,6 +18,7 @@ from support.model_headers import (
     pair,
     safetensors_file,
     text,
+    u32,
 )
 
 
@@ -221,6 +222,24 @@ def test_a_path_can_be_inspected_and_verified(models: Command, tmp_path: Path) -
     path.write_bytes(smallest_model())
     assert "architecture     llama" in models("inspect", str(path)).stdout
     assert "my: ok, " in models("verify", str(path)).stdout
+
+
+def test_what_can_never_run_is_told_beside_the_facts(models: Command, tmp_path: Path) -> None:
+    path = tmp_path / "embedder.gguf"
+    pooling = pair(b"llama.pooling_type", 4, u32(1))
+    path.write_bytes(padded(gguf_header([ARCHITECTURE, pooling], [TENSOR])))
+    assert "runs             no: it is an embedding model" in models("inspect", str(path)).stdout
+    checked = models("verify", str(path))
+    assert checked.returncode == 0
+    assert "cannot run: it is an embedding model (pooling_type is mean)" in checked.stdout
+    (facts,) = models.lines("inspect", str(path))
+    assert str(facts["obstacle"]).startswith("it is an embedding model")
+    decoder = tmp_path / "decoder.gguf"
+    head = TENSOR.replace(text(b"t"), text(b"output.weight"), 1)
+    decoder.write_bytes(padded(gguf_header([ARCHITECTURE], [head])))
+    assert "runs             nothing speaks against it" in models("inspect", str(decoder)).stdout
+    (facts,) = models.lines("verify", str(decoder))
+    assert facts["obstacle"] is None
 
 
 def test_failures_are_one_line_and_exit_code_1(models: Command, tmp_path: Path) -> None:

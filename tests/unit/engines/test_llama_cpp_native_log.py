@@ -25,6 +25,7 @@ def test_the_warnings_of_a_load_come_once_each_without_frames_and_functions() ->
         (WARNING, "load: \n"),
         (WARNING, "load: ************\n"),
         (WARNING, "load: special_eos_id is not in special_eog_ids\n"),
+        (WARNING, "load: named \x1b[2J\n"),
         (WARNING, "load: special_eos_id is not in special_eog_ids\n"),
         (WARNING, "failed to mlock "),
         (CONTINUED, "1024 bytes\nTry more\n"),
@@ -32,6 +33,7 @@ def test_the_warnings_of_a_load_come_once_each_without_frames_and_functions() ->
     )
     assert log.end_load() == (
         "llama.cpp warns: special_eos_id is not in special_eog_ids",
+        "llama.cpp warns: named \N{MIDDLE DOT}[2J",
         "llama.cpp warns: failed to mlock 1024 bytes",
         "llama.cpp warns: Try more",
     )

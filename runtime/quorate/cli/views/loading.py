@@ -87,8 +87,9 @@ class JsonView(PlainView):
             "state": status.state.value,
             "message": status.message,
             "progress": status.progress,
-            "warnings": list(status.warnings),
         }
+        if status.warnings:
+            fields["warnings"] = list(status.warnings)
         return json.dumps(fields)
 
 

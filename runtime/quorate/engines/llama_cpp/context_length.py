@@ -59,7 +59,7 @@ def session_tokens(training: Training, options: LlamaCppOptions, subject: str) -
         return min(usual, options.cells or usual)
     reached = reached_tokens(training, options)
     if wanted <= reached or _stretches_base(training, options):
-        return wanted
+        return min(wanted, options.cells or wanted)
     # Rounded down: a scale that is a little too large would be refused again.
     scale = math.floor(1e4 * training.rope_freq_scale * training.tokens / wanted) / 1e4
     raise ModelUnusable(

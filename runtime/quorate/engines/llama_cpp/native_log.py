@@ -112,6 +112,8 @@ class NativeLog:
         # Some warnings are framed in rows of stars.
         if not any(map(str.isalnum, text)) or any(known in text for known in _EXPECTED):
             return
+        # Names out of files stand in it.
+        text = "".join(char if char.isprintable() else "\N{MIDDLE DOT}" for char in text)
         text = f"llama.cpp warns: {text}"
         if self._loading:
             if len(self._warnings) < _PASSED_ON:

@@ -143,12 +143,13 @@ def _check_obeyed(config: Any, options: VllmOptions, subject: str) -> None:
         "tensor_parallel": (options.tensor_parallel, parallel.tensor_parallel_size),
         "pipeline_parallel": (options.pipeline_parallel, parallel.pipeline_parallel_size),
         "block_size": (options.block_size, int(cache.block_size)),
-        "quantization": (options.quantization, str(model.quantization or "")),
         "dtype": (options.dtype, str(model.dtype).removeprefix("torch.")),
         "kv_dtype": (options.kv_dtype, str(cache.cache_dtype)),
     }
     for name, (wanted, got) in taken.items():
-        if wanted not in (0, "", "auto", got):
+        # Of fp8 vLLM settles the kind.
+        obeyed = got == wanted or (wanted == "fp8" and str(got).startswith("fp8"))
+        if wanted not in (0, "auto") and not obeyed:
             problem = f"{name} is {wanted}, and vLLM takes {got} for this model on this machine"
             raise ModelUnusable(subject, f"{problem}; set that, or leave it out")
 
