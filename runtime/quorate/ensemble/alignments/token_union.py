@@ -8,17 +8,13 @@ token of its own under different ids is one symbol.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from quorate.engines.contract import LogProbs
 from quorate.engines.vocabulary import Vocabulary
-
-# The same members come again and again. Tables are told apart by identity, so that an unloaded
-# model's stays until others have taken its place.
-_UNIONS = 8
 
 
 class MemberView:
@@ -166,10 +162,17 @@ class TokenUnion:
         return len(self._claims) - 1
 
 
-@lru_cache(maxsize=_UNIONS)
-def unite_tokens(vocabularies: tuple[Vocabulary, ...]) -> TokenUnion:
+# The same members come again and again. What was made for a table is gone with it.
+_UNIONS: WeakKeyDictionary[Vocabulary, dict[tuple[str, ...], TokenUnion]] = WeakKeyDictionary()
+
+
+def unite_tokens(vocabularies: Sequence[Vocabulary]) -> TokenUnion:
     """The union of near-equal vocabularies, remembered for the next request."""
-    return TokenUnion(vocabularies)
+    known = _UNIONS.setdefault(vocabularies[0], {})
+    fingerprints = tuple(one.fingerprint for one in vocabularies)
+    if fingerprints not in known:
+        known[fingerprints] = TokenUnion(vocabularies)
+    return known[fingerprints]
 
 
 def _texts(vocabulary: Vocabulary) -> list[bytes]:
