@@ -8,7 +8,8 @@ honest way.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, compress, count
+from operator import ne
 from weakref import WeakKeyDictionary
 
 from quorate.engines.vocabulary import Vocabulary
@@ -50,11 +51,10 @@ def _of_pair(first: Vocabulary, second: Vocabulary) -> str:
     if first.pre_tokenizer != second.pre_tokenizer:
         names = sorted(one.pre_tokenizer or "unknown" for one in (first, second))
         return f"their pre-tokenizers differ: {' and '.join(names)}"
-    pairs = zip(first.pieces, second.pieces, strict=False)
     only_first = sum(map(bool, first.pieces[len(second) :]))
-    for token, (one, other) in enumerate(pairs):
-        if one == other:
-            continue
+    # A table has some hundred thousand tokens, of which hardly any differ.
+    for token in compress(count(), map(ne, first.pieces, second.pieces)):
+        one, other = first.pieces[token], second.pieces[token]
         if one and other:
             return f"token {token} is {_shown(one)} in one and {_shown(other)} in the other"
         only_first += bool(one)

@@ -8,6 +8,8 @@ token of its own under different ids is one symbol.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import compress, count
+from operator import ne, not_
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -101,7 +103,7 @@ class TokenUnion:
         self._texts.clear()
         self.vocabulary = Vocabulary(
             tuple(self._pieces),
-            control=frozenset(s for s, piece in enumerate(self._pieces) if not piece),
+            control=frozenset(compress(count(), map(not_, self._pieces))),
             end_of_generation=frozenset({self._end}),
         )
 
@@ -117,8 +119,7 @@ class TokenUnion:
     def _add(self, own: Vocabulary, shortest: int) -> MemberView:
         texts = self._texts[own.fingerprint]
         ends = own.end_of_generation.union(t for t in own.control if texts[t] in self._ending)
-        pairs = zip(texts, self._claims, strict=False)
-        others = [token for token, (text, claim) in enumerate(pairs) if text != claim]
+        others = [*compress(count(), map(ne, texts, self._claims))]
         # The first that has bytes says what they are.
         for token in self._without_bytes:
             if token < len(own) and self._claims[token] == texts[token]:
