@@ -11,6 +11,7 @@ from quorate.ensemble.alignments.contract import Limit
 from quorate.ensemble.assembly import assemble
 from quorate.ensemble.decode import DecodeParams, Step, decode
 from quorate.ensemble.ensemble import Ensemble
+from quorate.ensemble.penalties import REPETITION_WINDOW
 from quorate.ensemble.sampling import Sampler, engine_sampling
 from quorate.fleet.fleet import Fleet
 from quorate.request import Decision, FinishReason, Prompt, Request, ResponseOptions
@@ -67,11 +68,8 @@ def _params(
 ) -> DecodeParams:
     alignment = ensemble.alignment
     first = ensemble.members[0]
-    prompt = (
-        alignment.symbols("", first.prompt.tokens, first.engine.vocabulary)
-        if alignment.has_token_ids
-        else ()
-    )
+    recent = first.prompt.tokens[-REPETITION_WINDOW:] if alignment.has_token_ids else ()
+    prompt = alignment.symbols("", recent, first.engine.vocabulary) if recent else ()
     fitting = min(member.prompt.max_tokens for member in ensemble.members)
     reason = FinishReason.MAX_TOKENS if max_tokens <= fitting else FinishReason.CONTEXT_FULL
     return DecodeParams(

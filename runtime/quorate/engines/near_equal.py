@@ -8,8 +8,9 @@ honest way.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from itertools import combinations
+from itertools import combinations, compress, count
+from operator import ne
+from weakref import WeakKeyDictionary
 
 from quorate.engines.vocabulary import Vocabulary
 
@@ -21,9 +22,8 @@ teach a model another script, also made it cut that script otherwise. And of two
 made by one method the smaller can be the beginning of the larger, which cut all text differently.
 """
 
-# As many pairs as a fleet is asked about in turn. Told apart by identity: an unloaded model's table
-# stays until others have taken its place.
-_PAIRS = 64
+# What was found of pairs, by the first table and the other's fingerprint; gone with the first.
+_FOUND: WeakKeyDictionary[Vocabulary, dict[str, str]] = WeakKeyDictionary()
 
 
 def disagreement(vocabularies: Sequence[Vocabulary]) -> str:
@@ -35,25 +35,26 @@ def disagreement(vocabularies: Sequence[Vocabulary]) -> str:
     generation may differ in any way: what they are is told by their texts.
     """
     for first, second in combinations(vocabularies, 2):
-        if (problem := _of_pair(first, second)) != "":
+        if first.fingerprint == second.fingerprint:
+            continue
+        found = _FOUND.setdefault(first, {})
+        if second.fingerprint not in found:
+            found[second.fingerprint] = _of_pair(first, second)
+        if problem := found[second.fingerprint]:
             return problem
     return ""
 
 
-@lru_cache(maxsize=_PAIRS)
 def _of_pair(first: Vocabulary, second: Vocabulary) -> str:
-    if first is second or first.fingerprint == second.fingerprint:
-        return ""
     if not (first.has_bytes and second.has_bytes):
         return "one does not say what bytes its tokens stand for"
     if first.pre_tokenizer != second.pre_tokenizer:
         names = sorted(one.pre_tokenizer or "unknown" for one in (first, second))
         return f"their pre-tokenizers differ: {' and '.join(names)}"
-    pairs = zip(first.pieces, second.pieces, strict=False)
     only_first = sum(map(bool, first.pieces[len(second) :]))
-    for token, (one, other) in enumerate(pairs):
-        if one == other:
-            continue
+    # A table has some hundred thousand tokens, of which hardly any differ.
+    for token in compress(count(), map(ne, first.pieces, second.pieces)):
+        one, other = first.pieces[token], second.pieces[token]
         if one and other:
             return f"token {token} is {_shown(one)} in one and {_shown(other)} in the other"
         only_first += bool(one)

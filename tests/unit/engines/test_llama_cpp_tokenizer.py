@@ -131,6 +131,12 @@ def test_a_byte_level_vocabulary_has_its_bytes_and_its_control_tokens(smol):
     assert vocabulary.control == frozenset(range(17))
     assert {0, 2} <= vocabulary.end_of_generation <= vocabulary.control
     assert vocabulary.bos is None
+    # Its file names "<|im_start|>" as what begins a text; the marks of repositories may be said.
+    assert vocabulary.masked == {IM_START}
+    assert vocabulary.sayable_control == vocabulary.control - vocabulary.end_of_generation - {
+        IM_START
+    }
+    assert vocabulary.names[IM_END] == "<|im_end|>"
     assert {bytes([value]) for value in range(ord(" "), 127)} <= set(vocabulary.pieces)
     assert b" Paris" in vocabulary.pieces
 
@@ -139,6 +145,7 @@ def test_a_sentencepiece_vocabulary_has_all_bytes_and_plain_spaces(stories):
     vocabulary = stories.vocabulary
     assert vocabulary.control == {0, 1, 2}
     assert vocabulary.end_of_generation == {2}
+    assert vocabulary.masked == {0, 1}
     assert vocabulary.pieces[3:259] == tuple(bytes([value]) for value in range(256))
     assert not any("▁".encode() in piece for piece in vocabulary.pieces)
 

@@ -102,7 +102,7 @@ class NearTokenAlignment(OwnIndex):
     def __init__(
         self, vocabularies: Sequence[Vocabulary], reasoning: Reasoning | None = None
     ) -> None:
-        self._union = unite_tokens(tuple(vocabularies))
+        self._union = unite_tokens(vocabularies)
         self._vocabularies = vocabularies
         self.vocabulary = self._union.vocabulary
         self.pieces = self.vocabulary.pieces

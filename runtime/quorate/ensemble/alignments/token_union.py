@@ -8,17 +8,15 @@ token of its own under different ids is one symbol.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from itertools import compress, count
+from operator import ne, not_
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from quorate.engines.contract import LogProbs
 from quorate.engines.vocabulary import Vocabulary
-
-# The same members come again and again. Tables are told apart by identity, so that an unloaded
-# model's stays until others have taken its place.
-_UNIONS = 8
 
 
 class MemberView:
@@ -105,7 +103,7 @@ class TokenUnion:
         self._texts.clear()
         self.vocabulary = Vocabulary(
             tuple(self._pieces),
-            control=frozenset(s for s, piece in enumerate(self._pieces) if not piece),
+            control=frozenset(compress(count(), map(not_, self._pieces))),
             end_of_generation=frozenset({self._end}),
         )
 
@@ -121,8 +119,7 @@ class TokenUnion:
     def _add(self, own: Vocabulary, shortest: int) -> MemberView:
         texts = self._texts[own.fingerprint]
         ends = own.end_of_generation.union(t for t in own.control if texts[t] in self._ending)
-        pairs = zip(texts, self._claims, strict=False)
-        others = [token for token, (text, claim) in enumerate(pairs) if text != claim]
+        others = [*compress(count(), map(ne, texts, self._claims))]
         # The first that has bytes says what they are.
         for token in self._without_bytes:
             if token < len(own) and self._claims[token] == texts[token]:
@@ -166,10 +163,17 @@ class TokenUnion:
         return len(self._claims) - 1
 
 
-@lru_cache(maxsize=_UNIONS)
-def unite_tokens(vocabularies: tuple[Vocabulary, ...]) -> TokenUnion:
+# The same members come again and again. What was made for a table is gone with it.
+_UNIONS: WeakKeyDictionary[Vocabulary, dict[tuple[str, ...], TokenUnion]] = WeakKeyDictionary()
+
+
+def unite_tokens(vocabularies: Sequence[Vocabulary]) -> TokenUnion:
     """The union of near-equal vocabularies, remembered for the next request."""
-    return TokenUnion(vocabularies)
+    known = _UNIONS.setdefault(vocabularies[0], {})
+    fingerprints = tuple(one.fingerprint for one in vocabularies)
+    if fingerprints not in known:
+        known[fingerprints] = TokenUnion(vocabularies)
+    return known[fingerprints]
 
 
 def _texts(vocabulary: Vocabulary) -> list[bytes]:

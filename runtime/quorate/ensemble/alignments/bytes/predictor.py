@@ -263,7 +263,7 @@ class BytePredictor:
         if full or longest >= most:
             # Control tokens that go on for ever use up the tokens of the answer.
             rest = sum(move.weight for move in moves)
-            self._used_up = longest >= most and rest > self._best.weight
+            self._used_up |= longest >= most and rest > self._best.weight
             moves, lost = [], lost + rest
         elif moves:
             grown = hypotheses.Grown(self._beam, moves)
