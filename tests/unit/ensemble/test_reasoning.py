@@ -114,7 +114,7 @@ def test_what_was_held_back_is_told_before_a_mark_and_nothing_goes_on_across_it(
     )
     assert texts(told) == [("", ""), ("", "x"), ("", "ab"), ("", ""), ("c", None)]
     assert transcript.ended is None
-    assert texts([*transcript.end(FinishReason.END_OF_GENERATION)]) == [("\ufffd", None)]
+    assert texts([*transcript.end(FinishReason.END_OF_GENERATION)]) == [("", None)]
 
 
 def test_a_stop_string_ends_the_answer_also_within_its_reasoning() -> None:
