@@ -32,6 +32,8 @@ class ModelStatus:
         memory_bytes: Resident memory of its worker.
         full_sessions: How many sessions its KV cache holds at full length, where sessions that
             branch share none; as many as there are where they do share.
+        served: Whether it has been ready since it was unloaded last. What is known of it then stays
+            known while it is away: it was lost, and is not a model that never worked.
     """
 
     id: str
@@ -49,3 +51,4 @@ class ModelStatus:
     cores: tuple[int, ...] = ()
     memory_bytes: int = 0
     full_sessions: int = 0
+    served: bool = False
