@@ -158,13 +158,15 @@ class Unavailable(QuorateError):
 
     Attributes:
         retry_after_seconds: When another try has a chance.
+        cause: Why, in a few words that do not name what is unavailable.
     """
 
     reason = "UNAVAILABLE"
 
-    def __init__(self, message: str, retry_after_seconds: float = 1.0) -> None:
+    def __init__(self, message: str, retry_after_seconds: float = 1.0, cause: str = "") -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        self.cause = cause or message
 
 
 class WorkerLost(Unavailable):
@@ -179,10 +181,9 @@ class WorkerLost(Unavailable):
 
     def __init__(self, model: str, cause: str, retry_after_seconds: float = 1.0) -> None:
         super().__init__(
-            f"model {model}: its worker process was lost ({cause})", retry_after_seconds
+            f"model {model}: its worker process was lost ({cause})", retry_after_seconds, cause
         )
         self.model = model
-        self.cause = cause
 
 
 class RemoteFailed(Unavailable):
@@ -196,9 +197,8 @@ class RemoteFailed(Unavailable):
     reason = "REMOTE_FAILED"
 
     def __init__(self, remote: str, cause: str, retry_after_seconds: float = 1.0) -> None:
-        super().__init__(f"remote {remote}: {cause}", retry_after_seconds)
+        super().__init__(f"remote {remote}: {cause}", retry_after_seconds, cause)
         self.remote = remote
-        self.cause = cause
 
 
 class Unauthenticated(QuorateError):

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from quorate.client import Client, ServiceError
 from quorate.fleet.status import ModelState
 from support.hosted_engines import children, open_descriptors, shared_memories
 from support.whole_service import engine_of, kill_worker, reaches, scripted, whole_service
@@ -28,20 +27,6 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-async def whole_answer(client: Client) -> str | None:
-    """One answer of both models; None where the request was turned away before its first token."""
-    text = ""
-    stream = client.generate("", models=["a", "b"], temperature=0.0, failure_policy="replay")
-    try:
-        async for event in stream:
-            text += event.delta.text
-    except ServiceError as refusal:
-        assert (text, refusal.status) == ("", "UNAVAILABLE"), refusal.message
-        assert refusal.retry_after_seconds is not None
-        return None
-    return text
-
-
 async def test_every_stream_is_whole_while_members_are_killed_again_and_again(
     tmp_path: Path,
 ) -> None:
@@ -53,11 +38,11 @@ async def test_every_stream_is_whole_while_members_are_killed_again_and_again(
 
         async def ask() -> None:
             while not over.is_set():
-                answer = await whole_answer(client)
-                if answer is not None:
-                    answers.append(answer)
-                for name in "ab":
-                    await reaches(service, name, ModelState.READY)
+                answers.append(
+                    await client.complete(
+                        "", models=["a", "b"], temperature=0.0, failure_policy="replay"
+                    )
+                )
 
         askers = [asyncio.create_task(ask()) for _ in range(STREAMS)]
         for kill in range(KILLS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -436,6 +437,85 @@ async def test_a_program_that_never_loads_is_a_failure_and_not_an_exception(keyw
     _, sleep = noted_delays()
     async with hosted(scripted_spec(), sleep=sleep, **keywords) as engine:
         assert told in (await until(engine, WorkerPhase.FAILED)).message
+
+
+async def test_a_worker_that_is_stopped_while_it_loads_is_killed_long_before_a_slow_one(tmp_path):
+    marker = tmp_path / "stopped"
+    script = (
+        f"import os, pathlib, signal, sys; marker = pathlib.Path({str(marker)!r})\n"
+        "if not marker.exists(): marker.touch(); os.kill(os.getpid(), signal.SIGSTOP)\n"
+        + START_REAL_WORKER
+    )
+    limits = WorkerLimits(stopped_seconds=0.2)
+    async with hosted(scripted_spec(), **python(script), limits=limits) as engine:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            status = await until(engine, WorkerPhase.RESTARTING)
+            assert status.message.startswith("stopped by a signal for 0.")
+            await engine.wait_ready()
+            await feed_greedily(engine, 1)
+
+
+async def test_a_worker_that_does_nothing_at_all_while_it_loads_is_killed():
+    _, sleep = noted_delays()
+    limits = WorkerLimits(still_seconds=0.3)
+    async with hosted(scripted_spec(), **python(SILENT), limits=limits, sleep=sleep) as engine:
+        message = (await until(engine, WorkerPhase.FAILED)).message
+    assert "loading without a sign of life for 0." in message
+
+
+@pytest.mark.parametrize(
+    ("works", "told"),
+    [
+        # Computing leads nowhere by itself, but earns the longer patience.
+        ("while True: pass", "stuck for 0."),
+        # Reading is progress: this one lives until it ends by itself.
+        (
+            "import os, time; end = time.monotonic() + 1.5\n"
+            "while time.monotonic() < end: open('/proc/self/stat').read(); time.sleep(0.01)\n"
+            "os._exit(7)",
+            "exited with status 7",
+        ),
+    ],
+    ids=["computes", "reads"],
+)
+async def test_a_worker_that_works_while_it_loads_is_given_time(works, told):
+    _, sleep = noted_delays()
+    limits = WorkerLimits(load_timeout_seconds=0.8, still_seconds=0.2, stopped_seconds=0.2)
+    async with hosted(scripted_spec(), **python(works), limits=limits, sleep=sleep) as engine:
+        assert told in (await until(engine, WorkerPhase.FAILED)).message
+
+
+@pytest.mark.parametrize(
+    ("where", "missing"),
+    [
+        ("subprocess.Popen", "EAGAIN"),
+        ("os.memfd_create", "ENFILE"),
+        ("socket.socketpair", "EMFILE"),
+        ("os.pidfd_open", "EMFILE"),
+        ("mmap.mmap", "ENOMEM"),
+    ],
+)
+async def test_what_the_coordinator_lacks_is_no_verdict_on_the_model(monkeypatch, where, missing):
+    delays, sleep = noted_delays()
+    owner, name = where.split(".")
+    module = sys.modules[owner]
+    original, lacks = getattr(module, name), 3
+
+    def scarce(*arguments, **keywords):
+        nonlocal lacks
+        if lacks:
+            lacks -= 1
+            number = getattr(errno, missing)
+            raise OSError(number, os.strerror(number))
+        return original(*arguments, **keywords)
+
+    monkeypatch.setattr(module, name, scarce)
+    async with hosted(scripted_spec(), sleep=sleep) as engine:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await engine.wait_ready()
+            await feed_greedily(engine, 1)
+    assert lacks == 0
+    assert delays == [backoff_seconds(failures) for failures in (1, 2, 3)]
 
 
 async def test_crashes_in_use_wait_longer_each_time():

@@ -11,6 +11,7 @@ from quorate.ensemble.alignments.contract import AlignmentStrategy, Limit
 from quorate.ensemble.alignments.tokens import TokenAlignment
 from quorate.ensemble.decode import DecodeParams, Step
 from quorate.ensemble.ensemble import Ensemble
+from quorate.ensemble.losses import Losses
 from quorate.ensemble.member import Member, MemberPrompt
 from quorate.ensemble.sampling import Sampler
 from quorate.ensemble.weighting import StaticWeights, Weigher
@@ -76,7 +77,8 @@ async def unopened(
         # As behind a chat, so that the whole prompt is given as tokens.
         predictor = alignment.predictor(engine, ChatPrompt(()), prompt, kv_tokens)
         chosen.append(Member(engine.model_id, engine, prompt, predictor))
-    return Ensemble(alignment, chosen, policy, StaticWeights([weight for _, weight in members]))
+    weigher = StaticWeights([weight for _, weight in members])
+    return Ensemble(alignment, chosen, Losses(policy), weigher)
 
 
 def params_of(engine: InProcessEngine | None = None, **changes: Any) -> DecodeParams:

@@ -122,7 +122,7 @@ class InProcessEngine:
         if self._closed:
             raise Unavailable(f"model {self.model_id} is closed")
         if not self._alive.is_set():
-            raise Unavailable(f"model {self.model_id} is restarting")
+            raise Unavailable(f"model {self.model_id} is restarting", cause="restarting")
 
 
 class InProcessWorker:

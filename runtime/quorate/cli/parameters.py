@@ -103,7 +103,7 @@ class PlanParameters:
     ] = False
     vote: VoteParameters
     on_failure: Annotated[
-        FailurePolicy | None, typer.Option(help="What happens when a member dies in mid-stream.")
+        FailurePolicy | None, typer.Option(help="What happens when a member dies.")
     ] = None
 
     def options(self) -> PlanOptions:

@@ -35,7 +35,7 @@ class PlanOptions(TypedDict, total=False):
         forgetting: Share of what Bayesian weights keep from byte to byte; 1 forgets nothing.
         beam_epsilon: Share from which a byte-exact vote follows a way to cut the text.
         beam_width: Most of them followed at once.
-        failure_policy: ``continue``, ``replay`` or ``fail``, when a member dies in mid-stream.
+        failure_policy: ``continue``, ``replay`` or ``fail``, when a member dies.
         request_id: Chosen by the caller, echoed in the answer.
         timeout: Deadline in seconds from now.
     """

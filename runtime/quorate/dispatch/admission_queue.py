@@ -33,6 +33,9 @@ class AdmissionQueue:
         self._slots = asyncio.Semaphore(max_running)
         self._running = 0
         self._bypassing = 0
+        self._aside = 0
+        # Requests that run without a slot, since others had taken theirs meanwhile.
+        self._beyond = 0
         self._waiting = 0
         self._typical_seconds = 0.0
         self._draining = False
@@ -76,7 +79,37 @@ class AdmissionQueue:
             finally:
                 self._end(self._clock() - started)
         finally:
-            self._slots.release()
+            self._release_slot()
+
+    @property
+    def waiting_aside(self) -> int:
+        """Requests that were admitted and let others run meanwhile."""
+        return self._aside
+
+    @asynccontextmanager
+    async def aside(self) -> AsyncIterator[None]:
+        """Lets others run while an admitted request waits for what nobody here can hasten.
+
+        Afterwards it goes on at once, beside those that took its place: they might be waiting for
+        it. No more stand aside than may wait; who comes then keeps its place. A drain waits for
+        them all the same.
+        """
+        if self._aside >= self._max_waiting:
+            yield
+            return
+        self._running -= 1
+        self._aside += 1
+        self._release_slot()
+        try:
+            yield
+        finally:
+            self._aside -= 1
+            self._running += 1
+            if self._slots.locked():
+                self._beyond += 1
+            else:
+                # Never waits, so that whoever was cancelled comes past it as well.
+                await self._slots.acquire()
 
     @contextmanager
     def bypass(self) -> Iterator[None]:
@@ -118,6 +151,12 @@ class AdmissionQueue:
         finally:
             self._waiting -= 1
 
+    def _release_slot(self) -> None:
+        if self._beyond:
+            self._beyond -= 1
+        else:
+            self._slots.release()
+
     def _refuse_while_draining(self) -> None:
         if self._draining:
             raise Unavailable(
@@ -131,7 +170,7 @@ class AdmissionQueue:
         self._typical_seconds = previous + _SMOOTHING * (seconds - previous)
 
     def _tell_when_empty(self) -> None:
-        if not self._running and not self._bypassing:
+        if not self._running and not self._bypassing and not self._aside:
             self._empty.set()
 
     def _retry_seconds(self) -> float:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from quorate.dispatch.attempt import Attempt, RemoteCall, Run
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.dispatch.voting import open_ensemble, steps
+from quorate.ensemble.losses import Losses
 from quorate.errors import RemoteFailed
 from quorate.fleet.fleet import Fleet
 from quorate.remotes.contract import RemoteEnd, RemoteRequest, RemoteText
@@ -36,13 +37,21 @@ async def run_vote(
     response: ResponseOptions,
     attempt: Attempt,
     max_tokens: int,
+    *,
+    waits: bool,
 ) -> AsyncGenerator[Part, None]:
-    """Runs one vote of an attempt and notes in it what it took; ``response`` is what steps show."""
+    """Runs one vote of an attempt and notes in it what it took; ``response`` is what steps show.
+
+    ``waits`` is as in ``ensemble.losses.Losses``.
+    """
     started_at = time.perf_counter()
-    async with open_ensemble(fleet, request.prompt, decision, max_tokens) as ensemble:
+    losses = Losses(decision.on_failure, waits, attempt.aside)
+    async with open_ensemble(fleet, request.prompt, decision, max_tokens, losses) as ensemble:
         run = Run(decision, ensemble, started_at, ensemble.waited_seconds)
         attempt.runs.append(run)
         yield Started()
+        for notice in ensemble.take_notices():
+            yield notice
         answer = steps(ensemble, decision, request, response, max_tokens)
         async with aclosing(answer):
             async for step in answer:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -97,6 +98,8 @@ class Attempt:
         started_at: UTC epoch seconds.
         stopwatch: Runs since the request arrived.
         reserved_joules: Energy that is held for it; None holds none.
+        replaceable: Whether another plan may stand in while it has not begun.
+        aside: Lets other requests run while this one waits; see ``AdmissionQueue.aside``.
         cold_start: Whether nobody knew what energy it takes, where joules are limited.
         reservation: What stands in the ledger of it; None where that keeps nothing.
         job: Meters it, from when it begins.
@@ -115,6 +118,8 @@ class Attempt:
     reserved_usd: Decimal | None = None
     reserved_joules: float | None = None
     remote: RemoteCall | None = None
+    replaceable: bool = False
+    aside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     cold_start: bool = False
     reservation: Reservation | None = None
     job: Job | None = None

@@ -72,9 +72,9 @@ class Cascade:
         """Answers with the first stage that is sure enough, or with the last.
 
         What may be replaced is held back, unless the plan says to stream it early. A stage that
-        fails is followed by the next; where the last one fails before it said anything, the surest
-        answer so far is kept. Where no stage begins at all, nothing is given, so that another plan
-        may answer.
+        fails is followed by the next, which waits for no model that restarts; where the last one
+        fails before it said anything, the surest answer so far is kept. Where no stage begins at
+        all, nothing is given, so that another plan may answer.
 
         Raises:
             QuorateError: What the last stage raises, and there is no answer to fall back on.
@@ -116,7 +116,8 @@ class Cascade:
         """Has a stage answer into ``held``; shows of it what may be shown early."""
         early = self.attempt.decision.route.stream_early
         try:
-            async with aclosing(self._run(held.stage.decision, held.reader.needed)) as parts:
+            run = self._run(held.stage.decision, held.reader.needed, waits=False)
+            async with aclosing(run) as parts:
                 async for part in parts:
                     if isinstance(part, Started):
                         yield part
@@ -132,8 +133,11 @@ class Cascade:
         """Has the last stage answer, or gives the answer that was kept where it cannot."""
         stage = self.attempt.decision.route.stages[-1]
         answered = False
+        # An answer that is there already is worth more than one that has to be waited for.
+        waits = kept is None and not self.attempt.replaceable
+        run = self._run(stage.decision, self.request.response, waits=waits)
         try:
-            async with aclosing(self._run(stage.decision, self.request.response)) as parts:
+            async with aclosing(run) as parts:
                 async for part in parts:
                     answered = answered or not isinstance(part, Started)
                     yield part
@@ -146,8 +150,18 @@ class Cascade:
         for part in kept.parts:
             yield part
 
-    def _run(self, decision: Decision, response: ResponseOptions) -> AsyncGenerator[Part, None]:
-        return run_vote(decision, self.fleet, self.request, response, self.attempt, self.max_tokens)
+    def _run(
+        self, decision: Decision, response: ResponseOptions, *, waits: bool
+    ) -> AsyncGenerator[Part, None]:
+        return run_vote(
+            decision,
+            self.fleet,
+            self.request,
+            response,
+            self.attempt,
+            self.max_tokens,
+            waits=waits,
+        )
 
 
 def _kept(held: _StageAnswer, problem: str) -> Notice:

@@ -96,6 +96,11 @@ class Dispatcher:
         """Requests waiting for admission now."""
         return self._queue.state.waiting
 
+    @property
+    def aside(self) -> int:
+        """Requests that wait for a member to come back, and let others run meanwhile."""
+        return self._queue.waiting_aside
+
     async def drain(self, deadline_seconds: float) -> bool:
         """Admits nothing more; returns whether the running requests ended in time."""
         return await self._queue.drain(deadline_seconds)
@@ -136,7 +141,9 @@ class Dispatcher:
                 raise first_error or error from None
             begun = False
             try:
-                async with aclosing(self._attempt(request, decision, stopwatch, lost)) as events:
+                replaceable = _may_fall_back(request, decision, failed)
+                attempt = self._attempt(request, decision, stopwatch, lost, replaceable)
+                async with aclosing(attempt) as events:
                     async for event in events:
                         begun = True
                         yield event
@@ -144,7 +151,7 @@ class Dispatcher:
             except (Unavailable, Overloaded, ModelUnusable, PromptTooLong) as error:
                 first_error = first_error or error
                 name = decision.route.name
-                if begun or not _may_fall_back(request, decision, failed):
+                if begun or not replaceable:
                     raise
                 lost = Notice(
                     NoticeKind.FELL_BACK,
@@ -163,6 +170,7 @@ class Dispatcher:
         request = replace(request, request_id=request.request_id or str(uuid.uuid4()))
         decision = self._router.decide_for_score(request)
         async with self._queue.admit(), self._recorded(request, decision, stopwatch) as attempt:
+            attempt.aside = self._queue.aside
             tokens, members = await score_run(self._fleet, request, attempt)
             attempt.generated_tokens = len(tokens)
             usage = await self.recorder.settle(attempt)
@@ -183,29 +191,35 @@ class Dispatcher:
         return decision
 
     async def _attempt(
-        self, request: Request, decision: Decision, stopwatch: Stopwatch, lost: Notice | None
+        self,
+        request: Request,
+        decision: Decision,
+        stopwatch: Stopwatch,
+        lost: Notice | None,
+        replaceable: bool,
     ) -> AsyncGenerator[Event, None]:
         """Answers with one plan, and settles what that took before the last event.
 
-        ``lost`` tells of a plan that was tried before.
+        ``lost`` tells of a plan that was tried before; ``replaceable`` is as in ``Attempt``.
         """
         # The queue comes before budgets and ledger: who waits holds nothing that others could use.
         async with (
             self._admitted(decision),
             self._recorded(request, decision, stopwatch) as attempt,
-            aclosing(self._answer(request, attempt)) as parts,
         ):
-            async for part in parts:
-                if isinstance(part, Started):
-                    yield Accepted(request.request_id, decision)
-                    if lost is not None:
-                        yield lost
-                elif isinstance(part, FinishReason):
-                    yield Finished(part, await self.recorder.settle(attempt))
-                    return
-                else:
-                    attempt.count(part)
-                    yield part
+            attempt.replaceable, attempt.aside = replaceable, self._queue.aside
+            async with aclosing(self._answer(request, attempt)) as parts:
+                async for part in parts:
+                    if isinstance(part, Started):
+                        yield Accepted(request.request_id, decision)
+                        if lost is not None:
+                            yield lost
+                    elif isinstance(part, FinishReason):
+                        yield Finished(part, await self.recorder.settle(attempt))
+                        return
+                    else:
+                        attempt.count(part)
+                        yield part
 
     def _answer(self, request: Request, attempt: Attempt) -> AsyncGenerator[Part, None]:
         decision, max_tokens = attempt.decision, self._max_tokens(request)
@@ -215,7 +229,15 @@ class Dispatcher:
         if decision.route.kind is PlanKind.CASCADE:
             confidence = self._router.knowledge.confidence
             return Cascade(self._fleet, request, attempt, max_tokens, confidence).answer()
-        return run_vote(decision, self._fleet, request, request.response, attempt, max_tokens)
+        return run_vote(
+            decision,
+            self._fleet,
+            request,
+            request.response,
+            attempt,
+            max_tokens,
+            waits=not attempt.replaceable,
+        )
 
     @asynccontextmanager
     async def _admitted(self, decision: Decision) -> AsyncIterator[None]:

@@ -9,7 +9,7 @@ from typing import Any
 from quorate.dispatch.attempt import Attempt, Run
 from quorate.dispatch.voting import open_ensemble
 from quorate.ensemble.decode import score
-from quorate.ensemble.ensemble import Ensemble
+from quorate.ensemble.losses import Losses
 from quorate.ensemble.member import Member
 from quorate.errors import InvalidRequest, PromptTooLong
 from quorate.fleet.fleet import Fleet
@@ -28,9 +28,12 @@ async def score_run(
     """
     decision, max_tokens = attempt.decision, len(request.continuation.encode())
     started_at = time.perf_counter()
-    async with open_ensemble(fleet, request.prompt, decision, max_tokens) as ensemble:
+    losses = Losses(decision.on_failure, aside=attempt.aside)
+    async with open_ensemble(fleet, request.prompt, decision, max_tokens, losses) as ensemble:
         attempt.runs.append(Run(decision, ensemble, started_at))
-        continuations = await _continuations(request.continuation, request.prompt, ensemble)
+        continuations = await ensemble.ask(
+            lambda member: _continuation(request.continuation, request.prompt, member)
+        )
         first = ensemble.members[0]
         symbols = ensemble.alignment.symbols(
             request.continuation, continuations[first.model], first.engine.vocabulary
@@ -46,35 +49,25 @@ async def _continuation(text: str, prompt: Prompt, member: Member[Any]) -> Seque
 
     At the very beginning of a document it is cut as such, with the space that some tokenizers put
     there.
-    """
-    if prompt != TextPrompt(""):
-        return await member.engine.encode_continuation(text)
-    tokens, before = await member.engine.encode(TextPrompt(text)), member.prompt.tokens
-    return tokens[len(before) :] if tokens[: len(before)] == before else tokens
-
-
-async def _continuations(
-    text: str, prompt: Prompt, ensemble: Ensemble[Any]
-) -> dict[str, Sequence[int]]:
-    """The text to score in every member's tokens, by model.
 
     Raises:
-        InvalidRequest: A member has no tokens for it.
-        PromptTooLong: It does not fit a member's context.
+        InvalidRequest: The member has no tokens for it.
+        PromptTooLong: It does not fit the member's context.
     """
-    continuations = {}
-    for member in ensemble.members:
-        tokens = await _continuation(text, prompt, member)
-        if not tokens:
-            raise InvalidRequest("continuation", "has no tokens; give text that can be scored")
-        if len(tokens) > member.prompt.max_tokens:
-            raise PromptTooLong(
-                "continuation",
-                f"has {len(tokens)} tokens for model {member.model}, and its context has room "
-                f"for {member.prompt.max_tokens}",
-            )
-        continuations[member.model] = tokens
-    return continuations
+    if prompt != TextPrompt(""):
+        tokens: Sequence[int] = await member.engine.encode_continuation(text)
+    else:
+        whole, before = await member.engine.encode(TextPrompt(text)), member.prompt.tokens
+        tokens = whole[len(before) :] if whole[: len(before)] == before else whole
+    if not tokens:
+        raise InvalidRequest("continuation", "has no tokens; give text that can be scored")
+    if len(tokens) > member.prompt.max_tokens:
+        raise PromptTooLong(
+            "continuation",
+            f"has {len(tokens)} tokens for model {member.model}, and its context has room "
+            f"for {member.prompt.max_tokens}",
+        )
+    return tokens
 
 
 def _member_score(member: Member[Any], tokens: int) -> MemberScore:

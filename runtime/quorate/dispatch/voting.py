@@ -11,6 +11,7 @@ from quorate.ensemble.alignments.contract import Limit
 from quorate.ensemble.assembly import assemble
 from quorate.ensemble.decode import DecodeParams, Step, decode
 from quorate.ensemble.ensemble import Ensemble
+from quorate.ensemble.losses import Attendance, Losses
 from quorate.ensemble.penalties import REPETITION_WINDOW
 from quorate.ensemble.sampling import Sampler, engine_sampling
 from quorate.fleet.fleet import Fleet
@@ -19,16 +20,19 @@ from quorate.request import Decision, FinishReason, Prompt, Request, ResponseOpt
 
 @asynccontextmanager
 async def open_ensemble(
-    fleet: Fleet, prompt: Prompt, decision: Decision, max_tokens: int
+    fleet: Fleet, prompt: Prompt, decision: Decision, max_tokens: int, losses: Losses
 ) -> AsyncIterator[Ensemble[Any]]:
     """Opens a session with each member of a vote, for as long as the context lasts.
 
+    Members that are lost before that are dropped, waited for or fail the vote, as ``losses`` says.
+
     Raises:
-        QuorateError: What ``assemble`` and ``Ensemble.open`` raise.
+        QuorateError: What ``Fleet.muster``, ``assemble`` and ``Ensemble.open`` raise.
     """
     models = [member.model for member in decision.members]
-    with fleet.use(models) as engines:
-        ensemble = await assemble(decision, engines, prompt, max_tokens)
+    with fleet.muster(models) as (engines, away):
+        attendance = await Attendance.of(models, engines, away, losses)
+        ensemble = await assemble(decision, attendance, prompt, max_tokens)
         try:
             await ensemble.open()
             yield ensemble

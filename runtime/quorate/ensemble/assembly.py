@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from quorate.engines.contract import Engine
@@ -14,8 +13,9 @@ from quorate.ensemble.alignments.near_tokens import NearTokenAlignment
 from quorate.ensemble.alignments.tokens import TokenAlignment
 from quorate.ensemble.alignments.union import UnionAlignment
 from quorate.ensemble.ensemble import Ensemble
+from quorate.ensemble.losses import Attendance
 from quorate.ensemble.member import Member, MemberPrompt
-from quorate.ensemble.readings import on_the_same_bytes, read_all, readable
+from quorate.ensemble.readings import on_the_same_bytes, read, readable
 from quorate.ensemble.reasoning import Reasoning, reasoning_of
 from quorate.ensemble.weighting import (
     BayesianWeights,
@@ -25,6 +25,7 @@ from quorate.ensemble.weighting import (
     bits_per_byte,
     evidence,
     prompt_shares,
+    shares,
     shares_along,
 )
 from quorate.errors import InvalidRequest, PromptTooLong
@@ -35,7 +36,7 @@ _READING = frozenset({Weighting.BAYESIAN, Weighting.PROMPT})
 
 
 async def assemble(
-    decision: Decision, engines: Sequence[Engine], prompt: Prompt, max_tokens: int
+    decision: Decision, attendance: Attendance, prompt: Prompt, max_tokens: int
 ) -> Ensemble[Any]:
     """Makes the ensemble of one request; its sessions are not open yet.
 
@@ -44,28 +45,27 @@ async def assemble(
     Raises:
         InvalidRequest: The prompt has no tokens at all.
         PromptTooLong: The prompt leaves no room for an answer.
+        Unavailable: What ``Losses.wait`` raises.
         QuorateError: What ``Engine.encode`` and ``readings.read`` raise.
     """
-    encoded = await asyncio.gather(*(engine.encode(prompt) for engine in engines))
-    alignment = _alignment(decision, engines, prompt, encoded)
-    prompts = [
-        _member_prompt(member.model, engine, tokens, alignment, prompt)
-        for member, engine, tokens in zip(decision.members, engines, encoded, strict=True)
-    ]
-    weigher = await _weigher(decision, engines, prompt)
-    max_tokens = min(max_tokens, *(one.max_tokens for one in prompts))
+    engines = attendance.engines
+    encoded = await attendance.ask(lambda _, engine: engine.encode(prompt))
+    alignment = _alignment(decision, [*engines.values()], prompt, [*encoded.values()])
+    prompts = {
+        model: _member_prompt(model, engines[model], tokens, alignment, prompt)
+        for model, tokens in encoded.items()
+    }
+    weigher = await _weigher(decision, attendance, prompt)
+    max_tokens = min(max_tokens, *(prompts[model].max_tokens for model in engines))
     reads = decision.weighting in _READING
-    members = [
-        Member(
-            member.model,
-            engine,
-            own,
-            alignment.predictor(engine, prompt, own, max_tokens),
-            read_tokens=len(own.tokens) if reads else 0,
-        )
-        for member, engine, own in zip(decision.members, engines, prompts, strict=True)
-    ]
-    return Ensemble(alignment, members, decision.on_failure, weigher)
+    members = []
+    for model, engine in engines.items():
+        own = prompts[model]
+        predictor = alignment.predictor(engine, prompt, own, max_tokens)
+        read_tokens = len(own.tokens) if reads else 0
+        members.append(Member(model, engine, own, predictor, read_tokens))
+    plan = [member.model for member in decision.members]
+    return Ensemble(alignment, members, attendance.losses, weigher, plan=plan)
 
 
 def _alignment(
@@ -119,16 +119,27 @@ def _member_prompt(
     return MemberPrompt(tokens, left - margin, margin)
 
 
-async def _weigher(decision: Decision, engines: Sequence[Engine], prompt: Prompt) -> Weigher:
-    priors = [member.weight or 0.0 for member in decision.members]
-    if decision.weighting is Weighting.CONFIDENCE:
-        return ConfidentWeights(priors)
-    if decision.weighting not in _READING:
-        return StaticWeights(priors)
-    known = on_the_same_bytes(await read_all(engines, readable(prompt)))
-    if decision.weighting is Weighting.BAYESIAN:
-        return _bayesian(priors, decision.forgetting or 1.0, known, prompt)
-    return StaticWeights(prompt_shares(priors, [bits_per_byte(one) for one in known]))
+async def _weigher(decision: Decision, attendance: Attendance, prompt: Prompt) -> Weigher:
+    known: list[list[float]] = []
+    if decision.weighting in _READING:
+        text = readable(prompt)
+        readings = await attendance.ask(lambda _, engine: read(engine, text))
+        known = on_the_same_bytes([*readings.values()])
+    priors = _priors(decision, attendance.engines)
+    match decision.weighting:
+        case Weighting.CONFIDENCE:
+            return ConfidentWeights(priors)
+        case Weighting.BAYESIAN:
+            return _bayesian(priors, decision.forgetting or 1.0, known, prompt)
+        case Weighting.PROMPT:
+            return StaticWeights(prompt_shares(priors, [bits_per_byte(one) for one in known]))
+        case _:
+            return StaticWeights(priors)
+
+
+def _priors(decision: Decision, members: Container[str]) -> list[float]:
+    """The plan's shares of those members that are there, normalised again."""
+    return shares([one.weight or 0.0 for one in decision.members if one.model in members])
 
 
 def _bayesian(

@@ -4,63 +4,100 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.alignments.contract import AlignmentStrategy
+from quorate.ensemble.losses import Losses, outcomes
 from quorate.ensemble.member import Member
 from quorate.ensemble.weighting import Weigher
 from quorate.errors import Unavailable, WorkerLost
-from quorate.request import FailurePolicy, ModelUsage, Notice, NoticeKind
+from quorate.request import ModelUsage, Notice, NoticeKind
 from quorate.request.work import Work
 
-_MAX_REPLAYS = 3
 MASS_CUT_TOLD = 0.1
 """Probability taken from masked tokens in one step, above which the reader is told."""
 _Symbol = TypeVar("_Symbol")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(slots=True)
 class Ensemble(Generic[_Symbol]):
     """The members of one request, told every symbol in lock-step.
 
-    A member whose worker dies is dropped, replayed or fails the request, as ``policy`` says.
+    A member whose worker dies is dropped, replayed or fails the request; ``losses`` decides.
 
     Attributes:
-        policy: What happens where one of them is lost.
+        losses: What becomes of lost members, and what became of those lost before this was made.
         weights: Their weights in this step, summing to 1.
-        notices: What happened since they were last taken.
         waited_seconds: Time spent waiting for sessions.
+        plan: Models of the plan in its order, those included that were lost before this was made.
     """
 
     alignment: AlignmentStrategy[_Symbol]
     members: list[Member[_Symbol]]
-    policy: FailurePolicy
+    losses: Losses
     weigher: Weigher
     weights: list[float] = field(default_factory=list)
-    notices: list[Notice] = field(default_factory=list)
     waited_seconds: float = 0.0
-    _everyone: tuple[Member[_Symbol], ...] = ()
+    plan: Sequence[str] = ()
+    _everyone: dict[str, Member[_Symbol]] = field(default_factory=dict)
     _pending: list[Awaitable[LogProbs]] = field(default_factory=list)
-    _replays: int = 0
     _told_of_a_cut: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Keeps the first members, so that usage includes those that were dropped."""
-        self._everyone = tuple(self.members)
+        self._everyone = {member.model: member for member in self.members}
+        self.plan = self.plan or [*self._everyone]
 
     async def open(self) -> None:
         """Opens every member's session.
 
         In the order of the models' names, the same for every request: two requests that each hold
         what the other waits for cannot come about.
+
+        Raises:
+            Unavailable: A member was lost, and the policy neither goes on without it nor waits.
         """
         started = time.perf_counter()
-        for member in sorted(self.members, key=lambda member: member.model):
-            await member.predictor.open()
+        while lost := await self._open_each():
+            if self._goes_on(lost):
+                self._drop(lost)
+                break
+            await self._wait(lost)
+        self.losses.waits = True
         self.waited_seconds += time.perf_counter() - started
+
+    async def ask(
+        self, question: Callable[[Member[_Symbol]], Coroutine[Any, Any, _Answer]]
+    ) -> dict[str, _Answer]:
+        """Asks every member something, once sessions are open and before any has started.
+
+        Returns:
+            What they said, by model.
+
+        Raises:
+            Unavailable: A member was lost, and the policy neither goes on without it nor waits.
+            QuorateError: What a question raises that is no loss.
+        """
+        answers: dict[str, _Answer] = {}
+        while True:
+            asked = {
+                member.model: question(member)
+                for member in self.members
+                if member.model not in answers
+            }
+            given, lost = await outcomes(asked, self._goes_on)
+            answers |= given
+            if not lost:
+                return {model: answers[model] for model in self._models}
+            if self._goes_on(lost):
+                self._drop(lost)
+            else:
+                await self._wait(lost)
+                await self.open()
 
     def start(self) -> None:
         """Starts every member on its own prompt, and on the answer so far where there is one."""
@@ -93,48 +130,34 @@ class Ensemble(Generic[_Symbol]):
         """
         while True:
             rows, lost = await self._outcomes()
-            going_on = rows and self.policy in (FailurePolicy.AUTO, FailurePolicy.CONTINUE)
-            if not lost or going_on:
-                if lost:
-                    self._drop(lost)
-                self._note_cuts()
-                self.weights = self.weigher.weights(rows)
-                return rows
-            await self.replay(lost)
+            if lost and not self._goes_on(lost):
+                await self.replay(lost)
+                continue
+            if lost:
+                self._drop(lost)
+            self._note_cuts()
+            self.weights = self.weigher.weights(rows)
+            return rows
 
-    async def replay(self, lost: Mapping[str, WorkerLost]) -> None:
+    async def replay(self, lost: Mapping[str, Unavailable]) -> None:
         """Starts every member on prompt and answer again once those that were lost are back.
-
-        The others give up their sessions as well, or they would wait for one session while they
-        hold others, against the order in which sessions are opened. Their tokens stay in the prefix
-        caches meanwhile.
 
         Raises:
             WorkerLost: The policy does not go on without them, or they were lost too often.
             Unavailable: A member will not come back.
         """
-        may_replay = self.policy in (FailurePolicy.AUTO, FailurePolicy.REPLAY)
-        while may_replay and self._replays < _MAX_REPLAYS:
-            self._replays += 1
-            self.close()
-            for member in self.members:
-                await member.engine.wait_ready()
-            try:
-                await self.open()
-            except Unavailable:
-                # A member was lost again before its session was open.
-                continue
-            self.start()
-            for model, error in lost.items():
-                message = f"{model} was restarted ({error.cause}) and fed again"
-                self.notices.append(Notice(NoticeKind.MEMBER_REPLAYED, model, message))
-            return
-        raise next(iter(lost.values()))
+        await self._wait(lost, "was restarted and fed again")
+        await self.open()
+        self.start()
+
+    @property
+    def notices(self) -> list[Notice]:
+        """What happened since it was last taken, for more to be added."""
+        return self.losses.notices
 
     def take_notices(self) -> list[Notice]:
         """Returns the notices since the last call."""
-        taken, self.notices = self.notices, []
-        return taken
+        return self.losses.take_notices()
 
     def close(self) -> None:
         """Frees every session. Idempotent."""
@@ -143,21 +166,54 @@ class Ensemble(Generic[_Symbol]):
 
     def usage(self) -> list[ModelUsage]:
         """What each member did, in the order of the plan, dropped ones included."""
-        return [member.usage() for member in self._everyone]
+        return [
+            self._everyone[model].usage() if model in self._everyone else ModelUsage(model)
+            for model in self.plan
+        ]
 
     def work(self) -> dict[str, Work]:
         """What each member computed so far, by model, dropped ones included."""
-        return {member.model: member.work for member in self._everyone}
+        return {model: member.work for model, member in self._everyone.items()}
 
     @property
     def was_disturbed(self) -> bool:
         """Whether a member was lost, so that what it took says nothing of another time."""
-        return self._replays > 0 or len(self.members) < len(self._everyone)
+        return bool(self.losses.waited or self.losses.dropped)
 
     @property
     def length(self) -> int:
         """Tokens of the answer, of the member that needs most of them."""
         return max((member.predictor.length for member in self.members), default=0)
+
+    @property
+    def _models(self) -> list[str]:
+        return [member.model for member in self.members]
+
+    def _goes_on(self, lost: Mapping[str, Unavailable]) -> bool:
+        return self.losses.goes_on(lost, self._models)
+
+    async def _open_each(self) -> dict[str, Unavailable]:
+        """Opens sessions; returns what befell those that were lost before they had one."""
+        lost: dict[str, Unavailable] = {}
+        for member in sorted(self.members, key=lambda member: member.model):
+            try:
+                await member.predictor.open()
+            except Unavailable as error:
+                lost[member.model] = error
+                if not self._goes_on(lost):
+                    break
+        return lost
+
+    async def _wait(self, lost: Mapping[str, Unavailable], told: str = "was waited for") -> None:
+        """Waits until lost members are back, or drops those that will not be.
+
+        The others give up their sessions as well, or they would wait for one session while they
+        hold others, against the order in which sessions are opened. Their tokens stay in the prefix
+        caches meanwhile.
+        """
+        self.close()
+        engines = {member.model: member.engine for member in self.members}
+        self._drop(await self.losses.wait(lost, engines, told))
 
     async def _outcomes(self) -> tuple[list[LogProbs], dict[str, WorkerLost]]:
         """The rows of the members that live, and what befell the others, by model."""
@@ -182,14 +238,10 @@ class Ensemble(Generic[_Symbol]):
                 )
                 self.notices.append(Notice(NoticeKind.MASS_CUT, member.model, message))
 
-    def _drop(self, lost: Mapping[str, WorkerLost]) -> None:
-        alive = [member for member in self.members if member.model not in lost]
-        rest = ", ".join(member.model for member in alive)
+    def _drop(self, lost: Mapping[str, Unavailable]) -> None:
+        self.losses.drop(lost, self._models)
         for index, member in reversed([*enumerate(self.members)]):
-            if member.model not in lost:
-                continue
-            member.predictor.close()
-            self.weigher.drop(index)
-            message = f"{member.model} was dropped ({lost[member.model].cause}); {rest} goes on"
-            self.notices.append(Notice(NoticeKind.MEMBER_DROPPED, member.model, message))
-        self.members = alive
+            if member.model in lost:
+                member.predictor.close()
+                self.weigher.drop(index)
+        self.members = [member for member in self.members if member.model not in lost]

@@ -10,6 +10,8 @@ from quorate.engines.contract import LogProbs
 from quorate.ensemble.rules import geometric, linear, majority
 from quorate.request import CombinationRule
 
+_LEAST_WEIGHT = float(np.finfo(np.float32).smallest_subnormal)
+
 
 class Fuser:
     """Mixes the members' distributions, step after step, in buffers it owns.
@@ -29,8 +31,8 @@ class Fuser:
     def fuse(self, rows: Sequence[LogProbs], weights: Sequence[float]) -> LogProbs:
         """Mixes one step.
 
-        A member of weight 0 has no part in it. One member alone is a vote of one: its own row is
-        the answer, under every rule.
+        A member whose weight vanishes in float32 has no part in it, since 0 times -inf is not a
+        number. One member alone is a vote of one: its own row is the answer, under every rule.
 
         Args:
             rows: Each member's normalised log-probs, float32 of shape (vocabulary,), not modified.
@@ -43,8 +45,8 @@ class Fuser:
         Raises:
             ValueError: No member with a weight, or not as many weights as rows.
         """
-        if 0.0 in weights:
-            voting = [pair for pair in zip(rows, weights, strict=True) if pair[1] > 0]
+        if min(weights, default=0.0) < _LEAST_WEIGHT:
+            voting = [pair for pair in zip(rows, weights, strict=True) if pair[1] >= _LEAST_WEIGHT]
             rows, weights = [row for row, _ in voting], [weight for _, weight in voting]
         if len(rows) != len(weights) or not rows:
             raise ValueError(f"{len(rows)} rows and {len(weights)} weights cannot be mixed")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,18 +66,3 @@ async def read(engine: Engine, text: str) -> Reading:
         session.close()
     pieces = engine.vocabulary.pieces
     return Reading(logprobs, [len(pieces[token]) for token in tokens[1:]])
-
-
-async def read_all(engines: Sequence[Engine], text: str) -> list[Reading]:
-    """Has all members read a text at once; where one fails the others stop.
-
-    Raises:
-        QuorateError: What ``read`` raises, of the member that failed first.
-    """
-    tasks = [asyncio.ensure_future(read(engine, text)) for engine in engines]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

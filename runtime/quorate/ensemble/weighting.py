@@ -24,6 +24,8 @@ SURENESS_TEMPERATURE = 2.0
 
 # One surprise must not outlast many bytes, and no member is ever beyond coming back.
 _LEAST_LOGPROB = -25.0
+# Shares may vanish on the way here, and no logarithm may.
+_LEAST_PRIOR = math.ulp(0.0)
 
 
 class Weigher(Protocol):
@@ -57,7 +59,7 @@ class StaticWeights:
 
     def drop(self, index: int) -> None:
         """See ``Weigher``."""
-        self._shares = _shares([s for i, s in enumerate(self._shares) if i != index])
+        self._shares = shares([s for i, s in enumerate(self._shares) if i != index])
 
 
 class BayesianWeights:
@@ -81,7 +83,7 @@ class BayesianWeights:
     def __init__(
         self, priors: Sequence[float], forgetting: float, evidence: Sequence[float] | None = None
     ) -> None:
-        self._priors = [math.log(prior) for prior in priors]
+        self._priors = [math.log(max(prior, _LEAST_PRIOR)) for prior in priors]
         self._forgetting = forgetting
         self._limit = 1 / (1 - forgetting) if forgetting < 1 else math.inf
         self._evidence = self._limited(evidence or [0.0] * len(priors))
@@ -95,7 +97,7 @@ class BayesianWeights:
                 for log, row in zip(logs, rows, strict=True)
             ]
         highest = max(logs)
-        return _shares([math.exp(log - highest) for log in logs])
+        return shares([math.exp(log - highest) for log in logs])
 
     def observe(self, logprobs: Sequence[float], size: int) -> None:
         """See ``Weigher``."""
@@ -176,7 +178,7 @@ def shares_along(
         weigher.observe(step, 1)
         for index, share in enumerate(weigher.weights(())):
             totals[index] += share
-    return _shares(totals) if any(totals) else list(priors)
+    return shares(totals) if any(totals) else list(priors)
 
 
 def bits_per_byte(logprobs: Sequence[float]) -> float:
@@ -201,7 +203,7 @@ def _favouring_low(
 ) -> list[float]:
     """Each prior times exp(-figure / temperature), as shares."""
     lowest = min(figures)
-    return _shares(
+    return shares(
         [
             prior * math.exp((lowest - figure) / temperature)
             for prior, figure in zip(priors, figures, strict=True)
@@ -209,6 +211,9 @@ def _favouring_low(
     )
 
 
-def _shares(weights: Sequence[float]) -> list[float]:
+def shares(weights: Sequence[float]) -> list[float]:
+    """Weights that sum to 1. Where all of them have vanished, everybody weighs the same."""
     total = math.fsum(weights)
+    if not total:
+        return [1.0 / len(weights)] * len(weights)
     return [weight / total for weight in weights]

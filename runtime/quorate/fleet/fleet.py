@@ -6,6 +6,7 @@ import asyncio
 import builtins
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from quorate.engines.contract import Engine
 from quorate.errors import ModelUnusable, NotFound, Unavailable
@@ -13,6 +14,18 @@ from quorate.fleet.changes import StatusFeed
 from quorate.fleet.life_cycle import LifeCycle, ModelSource, StartEngine
 from quorate.fleet.placement import Placement
 from quorate.fleet.status import ModelState, ModelStatus
+
+
+class Mustered(NamedTuple):
+    """The models of one request.
+
+    Attributes:
+        engines: Of those that live, ready or not, by model.
+        away: Why those that are not ready, or have no engine at all, were lost.
+    """
+
+    engines: dict[str, Engine]
+    away: dict[str, Unavailable]
 
 
 class Fleet:
@@ -126,6 +139,29 @@ class Fleet:
         finally:
             for model in used:
                 model.release()
+
+    @contextmanager
+    def muster(self, models: Sequence[str]) -> Iterator[Mustered]:
+        """Holds models for one request, also those that served and were lost since.
+
+        Raises:
+            NotFound: An unknown model.
+            Unavailable: A model that was never ready, or is being unloaded.
+        """
+        known = {model: self._known(model) for model in models}
+        away = {model: why for model, one in known.items() if (why := one.away()) is not None}
+        held = {
+            model: (one, engine)
+            for model, one in known.items()
+            if (engine := one.living_engine()) is not None
+        }
+        for one, _ in held.values():
+            one.hold()
+        try:
+            yield Mustered({model: engine for model, (_, engine) in held.items()}, away)
+        finally:
+            for one, _ in held.values():
+                one.release()
 
     async def close(self) -> None:
         """Ends every model at once, also those in use."""

@@ -25,6 +25,13 @@ _STATES = {
     WorkerPhase.FAILED: ModelState.FAILED,
     WorkerPhase.STOPPED: ModelState.UNLOADED,
 }
+# Where a model that has served may be found after it was lost.
+_LOST = (
+    ModelState.RESTARTING,
+    ModelState.FAILED,
+    ModelState.DOWNLOADING,
+    ModelState.LOADING,
+)
 
 
 class ManagedEngine(Engine, Protocol):
@@ -140,6 +147,26 @@ class LifeCycle:
             raise Unavailable(f"model {self._source.id} is {status.state.value}")
         return self.engine
 
+    def living_engine(self) -> Engine | None:
+        """The engine where it is ready or restarts, so that one may wait for it."""
+        state = self._feed.latest[self._source.id].state
+        return self.engine if state in (ModelState.READY, ModelState.RESTARTING) else None
+
+    def away(self) -> Unavailable | None:
+        """Why nobody should count on it now although it has served; None where it is ready.
+
+        Raises:
+            Unavailable: It never was ready, or is being unloaded: it was not lost.
+        """
+        status = self._feed.latest[self._source.id]
+        if status.state is ModelState.READY and self.engine is not None:
+            return None
+        if not status.served or status.state not in _LOST:
+            self.ready_engine()
+        what = status.state.value
+        cause = f"{what}: {status.message}" if status.message else what
+        return Unavailable(f"model {status.id} is {cause}", cause=cause)
+
     def hold(self) -> None:
         """Notes one more who uses it, so that it is not unloaded meanwhile."""
         self._users += 1
@@ -195,6 +222,7 @@ class LifeCycle:
             sessions=facts.sessions,
             full_sessions=_full_sessions(facts),
             warnings=facts.warnings,
+            served=True,
         )
 
     def _fail(self, message: str) -> None:

@@ -37,6 +37,8 @@ class ModelStatus:
         full_sessions: How many sessions its KV cache holds at full length, where sessions that
             branch share none; as many as there are where they do share.
         warnings: What may make its answers worse, one line each.
+        served: Whether it has been ready since it was unloaded last. What is known of it then stays
+            known while it is away: it was lost, and is not a model that never worked.
     """
 
     id: str
@@ -56,3 +58,4 @@ class ModelStatus:
     full_sessions: int = 0
     warnings: tuple[str, ...] = ()
     vocabulary: Vocabulary | None = field(default=None, repr=False)
+    served: bool = False

@@ -38,7 +38,7 @@ class Weighting(Enum):
 
 
 class FailurePolicy(Enum):
-    """What happens to a stream when one of its members dies.
+    """What happens to a request when one of its members dies, see ``ensemble.losses``.
 
     ``AUTO`` continues while another member remains and replays for the last one.
     """

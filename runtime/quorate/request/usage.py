@@ -81,10 +81,11 @@ def total_usage(
 ) -> Usage:
     """Adds the members' usages up.
 
-    The prompt counts once, in the first member's tokenizer, since one prompt was asked.
+    The prompt counts once, in the tokenizer of the first member that read it, since one prompt was
+    asked.
     """
     return Usage(
-        prompt_tokens=models[0].prompt_tokens if models else 0,
+        prompt_tokens=next((one.prompt_tokens for one in models if one.prompt_tokens), 0),
         generated_tokens=generated_tokens,
         time_to_first_token_ms=time_to_first_token_ms,
         duration_ms=duration_ms,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from quorate.errors import InvalidRequest, NotFound, QuorateError
 from quorate.fleet.status import ModelState, ModelStatus
@@ -17,7 +18,7 @@ from quorate.request import (
 )
 from quorate.routing.forecast import vote_key
 from quorate.routing.request import RoutingRequest
-from quorate.routing.resolve import resolve, vote_by_token
+from quorate.routing.resolve import require_somebody, resolve, vote_by_token, why_not_ready
 from quorate.routing.snapshot import ResolvedPlan, Snapshot
 
 # The seed is the request's; whoever decides fills it in.
@@ -47,6 +48,8 @@ def open_plans(snapshot: Snapshot) -> tuple[ResolvedPlan, ...]:
 
     Where no profile says which models may vote together, all that share a vocabulary with the first
     ready one do. They are the same for every request, until a model changes its state.
+
+    A plan with a member that was lost is none to choose, although one that is named would run.
     """
     allowed = snapshot.settings.candidates
     plans = [
@@ -61,7 +64,17 @@ def open_plans(snapshot: Snapshot) -> tuple[ResolvedPlan, ...]:
     ]
     if not snapshot.profiles and not allowed:
         plans += [_resolved(_plan_name(peers), peers, snapshot) for peers in _ready_peers(snapshot)]
-    return tuple(plans)
+    return tuple(_if_whole(plan, snapshot) for plan in plans)
+
+
+def _if_whole(plan: ResolvedPlan, snapshot: Snapshot) -> ResolvedPlan:
+    """The plan, with an error where it could run but not with all of its members."""
+    if plan.error is not None:
+        return plan
+    members = (member for stage in plan.stages for member in stage.decision.members)
+    statuses = (snapshot.models[member.model] for member in members)
+    lost = next((status for status in statuses if status.state is not ModelState.READY), None)
+    return plan if lost is None else replace(plan, stages=(), keys=(), error=why_not_ready(lost))
 
 
 def _ready_peers(snapshot: Snapshot) -> Iterator[Plan]:
@@ -96,7 +109,9 @@ def _resolved(name: str, plan: NamedPlan, snapshot: Snapshot, profile: str = "")
 
 def _stages(plan: NamedPlan, snapshot: Snapshot, profile: str) -> tuple[DecidedStage, ...]:
     if isinstance(plan, Plan):
-        return (DecidedStage(resolve(plan, snapshot, _NO_SEED, profile), 0.0),)
+        decision = resolve(plan, snapshot, _NO_SEED, profile)
+        require_somebody(decision.members, decision.on_failure, snapshot)
+        return (DecidedStage(decision, 0.0),)
     if len(plan.stages) < 2:
         raise InvalidRequest("plan.cascade.stages", "has fewer than two stages; name another plan")
     default = snapshot.settings.confidence
@@ -114,7 +129,20 @@ def _stages(plan: NamedPlan, snapshot: Snapshot, profile: str) -> tuple[DecidedS
             path = error.field.removeprefix("plan.")
             raise InvalidRequest(f"plan.cascade.stages[{index}].{path}", error.problem) from error
         stages.append(DecidedStage(decision, 0.0 if last else asked))
+    _require_a_stage(stages, snapshot)
     return tuple(stages)
+
+
+def _require_a_stage(stages: Sequence[DecidedStage], snapshot: Snapshot) -> None:
+    """Checks that some stage can answer: one that cannot gives way to the next."""
+    errors: list[QuorateError] = []
+    for stage in stages:
+        try:
+            require_somebody(stage.decision.members, stage.decision.on_failure, snapshot)
+        except QuorateError as error:
+            errors.append(error)
+    if len(errors) == len(stages):
+        raise errors[-1]
 
 
 def _kind(plan: NamedPlan) -> PlanKind:

@@ -7,9 +7,24 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from quorate.engines.near_equal import disagreement
-from quorate.errors import InvalidRequest, ModelUnusable, NotFound, Unavailable, UnsupportedPlan
+from quorate.errors import (
+    InvalidRequest,
+    ModelUnusable,
+    NotFound,
+    QuorateError,
+    Unavailable,
+    UnsupportedPlan,
+)
 from quorate.fleet.status import ModelState, ModelStatus
-from quorate.request import Alignment, BeamOptions, Decision, Plan, WeightedModel, Weighting
+from quorate.request import (
+    Alignment,
+    BeamOptions,
+    Decision,
+    FailurePolicy,
+    Plan,
+    WeightedModel,
+    Weighting,
+)
 from quorate.routing.snapshot import Snapshot
 
 DEFAULT_EPSILON = 1e-2
@@ -25,6 +40,15 @@ _RETRY_SECONDS = {
     ModelState.RESTARTING: 1.0,
     ModelState.UNLOADING: 1.0,
 }
+_DROPPING = frozenset({FailurePolicy.AUTO, FailurePolicy.CONTINUE})
+# Which policies know what to do with a member that was lost after it had served, by where it is
+# now. One that has failed, or is loaded anew after that, cannot be waited for.
+_COVERED = {
+    ModelState.RESTARTING: _DROPPING | {FailurePolicy.REPLAY},
+    ModelState.FAILED: _DROPPING,
+    ModelState.DOWNLOADING: _DROPPING,
+    ModelState.LOADING: _DROPPING,
+}
 
 
 def resolve(plan: Plan, snapshot: Snapshot, seed: int, profile: str = "") -> Decision:
@@ -33,13 +57,18 @@ def resolve(plan: Plan, snapshot: Snapshot, seed: int, profile: str = "") -> Dec
     Weights are normalised, and members of weight zero left out. ``profile`` names the profile that
     the plan came from, or is "".
 
+    A member that was lost after it had served is no reason against the plan, where its failure
+    policy says what then: it is dropped, or waited for while it restarts. Whether anybody is left
+    is for ``require_somebody``.
+
     Raises:
         NotFound: An unknown model.
         InvalidRequest: No members, a member twice, weights that cannot be normalised, or a number
             of the plan out of range.
         ModelUnusable: A member that failed to load or is not loaded.
         UnsupportedPlan: Members that cannot vote together in the way that was asked.
-        Unavailable: A member that is loading, restarting or unloading.
+        Unavailable: A member that is loading for the first time or unloading, or restarting where
+            the policy is to fail.
     """
     _check_members(plan.members)
     shares = share_weights([member.weight for member in plan.members])
@@ -50,7 +79,7 @@ def resolve(plan: Plan, snapshot: Snapshot, seed: int, profile: str = "") -> Dec
     )
     for member in plan.members:
         _known(member.model, snapshot)
-    statuses = [_ready(member.model, snapshot) for member in members]
+    statuses = [_usable(member.model, snapshot, plan.on_failure) for member in members]
     alignment = _alignment(plan.alignment, statuses)
     weighting = _weighting(plan.weighting, alignment, members)
     return Decision(
@@ -110,15 +139,39 @@ def _known(model: str, snapshot: Snapshot) -> ModelStatus:
     return status
 
 
-def _ready(model: str, snapshot: Snapshot) -> ModelStatus:
-    status = _known(model, snapshot)
-    if status.state is ModelState.READY:
-        return status
+def require_somebody(
+    members: Sequence[WeightedModel], policy: FailurePolicy, snapshot: Snapshot
+) -> None:
+    """Checks that some member of a resolved vote is ready, or is waited for until it is.
+
+    Raises:
+        ModelUnusable: All of them have failed.
+        Unavailable: All of them were lost, and nobody waits for them.
+    """
+    statuses = [_known(member.model, snapshot) for member in members]
+    if any(status.state is ModelState.READY for status in statuses):
+        return
+    restarting = [status for status in statuses if status.state is ModelState.RESTARTING]
+    if not restarting or policy not in (FailurePolicy.AUTO, FailurePolicy.REPLAY):
+        raise why_not_ready((restarting or statuses)[0])
+
+
+def why_not_ready(status: ModelStatus) -> QuorateError:
+    """The error of a model that is not ready."""
+    model = status.id
     if status.state is ModelState.FAILED:
-        raise ModelUnusable(model, status.message or "could not be loaded")
+        return ModelUnusable(model, status.message or "could not be loaded")
     if status.state is ModelState.UNLOADED:
-        raise ModelUnusable(model, "is not loaded; call LoadModel first")
-    raise Unavailable(f"model {model} is {status.state.value}", _RETRY_SECONDS[status.state])
+        return ModelUnusable(model, "is not loaded; call LoadModel first")
+    return Unavailable(f"model {model} is {status.state.value}", _RETRY_SECONDS[status.state])
+
+
+def _usable(model: str, snapshot: Snapshot, policy: FailurePolicy) -> ModelStatus:
+    status = _known(model, snapshot)
+    lost = status.served and policy in _COVERED.get(status.state, ())
+    if status.state is ModelState.READY or lost:
+        return status
+    raise why_not_ready(status)
 
 
 def _alignment(asked: Alignment, statuses: Sequence[ModelStatus]) -> Alignment:

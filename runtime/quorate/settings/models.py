@@ -30,7 +30,8 @@ class ModelSettings:
         load: Whether it is loaded at start.
         step_timeout_seconds: A decode call of this length counts as stuck, and the worker is
             killed. Large models on few cores need more for long prompts, or fewer batch_tokens.
-        load_timeout_seconds: The same for loading without progress.
+        load_timeout_seconds: The same for loading that neither reads nor tells of progress. One
+            that does nothing at all, or was stopped by a signal, is noticed sooner.
         tasks: Tags of what the model is made for; none is everything.
         quality: Share of right answers to expect of it, in [0, 1]; 0 is not known.
         options: The engine's options.

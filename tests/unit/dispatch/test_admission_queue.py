@@ -129,3 +129,33 @@ async def test_draining_waits_for_those_that_bypass_it_and_lets_no_more_through(
         with pytest.raises(Unavailable), queue.bypass():
             pass
     assert await drained
+
+
+async def test_whoever_stands_aside_gives_its_place_to_one_other_and_keeps_none_afterwards() -> (
+    None
+):
+    callers = Callers(AdmissionQueue(max_running=1, max_waiting=2))
+    queue = callers.queue
+    async with queue.admit():
+        async with queue.aside():
+            assert (queue.state.running, queue.waiting_aside) == (0, 1)
+            await callers.send("a", "b", waiting=1)
+        # It goes on beside the one that took its place, which may be waiting for it.
+        assert (queue.state.running, queue.waiting_aside) == (2, 0)
+    assert (queue.state.running, queue.state.waiting) == (1, 1)
+    await callers.all_end()
+    assert callers.admitted == ["a", "b"]
+    again = Callers(queue)
+    await again.send("c", "d", waiting=1)
+    await again.all_end()
+
+
+async def test_whoever_leaves_while_it_stands_aside_takes_no_place_with_it() -> None:
+    callers = Callers(AdmissionQueue(max_running=1, max_waiting=2))
+    with pytest.raises(ZeroDivisionError):
+        async with callers.queue.admit(), callers.queue.aside():
+            raise ZeroDivisionError
+    assert (callers.queue.state.running, callers.queue.waiting_aside) == (0, 0)
+    await callers.send("a", "b", waiting=1)
+    await callers.all_end()
+    assert await callers.queue.drain(1.0)

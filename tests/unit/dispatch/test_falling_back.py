@@ -67,7 +67,7 @@ async def test_a_plan_that_is_spelled_out_does_not_give_way() -> None:
     async with running_dispatcher(MODELS) as stage:
         stage.cast.engines["a"].lose("killed by SIGKILL")
         with pytest.raises(Unavailable, match="model a is restarting"):
-            await answer(stage, only("a"))
+            await answer(stage, only("a", FailurePolicy.FAIL))
         assert [row.outcome for row in await stage.charges()] == ["failed"]
         assert stage.sessions_opened("b") == 0
 
@@ -142,7 +142,7 @@ async def test_nothing_stays_held_however_an_attempt_ends(known: bool) -> None:
         await stopped.aclose()
         stage.cast.engines["a"].lose("killed by SIGKILL")
         with pytest.raises(Unavailable):
-            await answer(stage, only("a"))
+            await answer(stage, only("a", FailurePolicy.FAIL))
         stage.cast.engines["b"].lose("killed by SIGKILL")
         with pytest.raises(QuorateError):
             await answer(stage, AutoPlan())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 
@@ -57,6 +58,37 @@ async def test_what_the_worker_does_not_read_yet_is_kept_and_never_blocks(ends):
 
     channel.close()
     assert received == [*prompts, Stop()]
+
+
+@pytest.mark.parametrize("missing", [errno.ENOBUFS, errno.ENOMEM])
+async def test_what_the_kernel_has_no_memory_for_is_sent_and_heard_later(missing):
+    class Scarce(socket.socket):
+        lacks = 3
+
+        def _tried(self) -> None:
+            if self.lacks:
+                self.lacks -= 1
+                raise OSError(missing, "no memory")
+
+        def send(self, *arguments):
+            self._tried()
+            return super().send(*arguments)
+
+        def recv(self, *arguments):
+            self._tried()
+            return super().recv(*arguments)
+
+    ours, theirs = socket.socketpair()
+    received: asyncio.Queue[object] = asyncio.Queue()
+    link = WorkerLink(Scarce(fileno=ours.detach()), received.put_nowait, received.put_nowait)
+    channel = ControlChannel(theirs.detach())
+    link.send(Stop())
+    assert await asyncio.to_thread(channel.receive, 30) == [Stop()]
+    Scarce.lacks = 3
+    channel.send(Progress(0.5))
+    assert await received.get() == Progress(0.5)
+    link.close()
+    channel.close()
 
 
 async def test_an_unreadable_line_is_reported_not_raised(ends):

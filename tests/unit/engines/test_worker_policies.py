@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import signal
 from pathlib import Path
 
 import pytest
 
 from quorate.engines.worker.restarts import FailureHistory, backoff_seconds
+from quorate.engines.worker.shortages import is_shortage
 from quorate.engines.worker.transport.process import (
     exit_cause,
     remove_leftovers,
@@ -59,6 +61,34 @@ def test_a_third_crash_while_loading_is_hopeless():
     assert not twice.hopeless
     assert twice.after_crash_while_loading().hopeless
     assert not twice.after_crash(5.0).after_crash_while_loading().hopeless
+
+
+def test_a_start_for_which_the_machine_lacks_something_waits_longer_and_is_no_verdict():
+    history = FailureHistory().after_crash_while_loading()
+    for _ in range(50):
+        history = history.after_shortage()
+
+    assert history.delay_seconds == 30.0
+    assert not history.hopeless
+    assert not history.after_crash_while_loading().hopeless
+    assert history.after_crash_while_loading().after_crash_while_loading().hopeless
+
+
+@pytest.mark.parametrize(
+    ("error", "short"),
+    [
+        (OSError(errno.EMFILE, "x"), True),
+        (OSError(errno.ENFILE, "x"), True),
+        (OSError(errno.EAGAIN, "x"), True),
+        (OSError(errno.ENOMEM, "x"), True),
+        (MemoryError(), True),
+        (OSError(errno.ENOENT, "x"), False),
+        (OSError(errno.EACCES, "x"), False),
+        (ValueError("x"), False),
+    ],
+)
+def test_what_may_be_there_again_later_is_told_from_what_is_wrong(error, short):
+    assert is_shortage(error) is short
 
 
 def test_crashes_in_use_are_never_hopeless():

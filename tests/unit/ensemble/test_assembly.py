@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,8 @@ from quorate.ensemble.alignments.bytes.predictor import BytePredictor
 from quorate.ensemble.alignments.near_tokens import NearTokenAlignment
 from quorate.ensemble.alignments.tokens import TokenAlignment, TokenPredictor
 from quorate.ensemble.assembly import assemble
+from quorate.ensemble.ensemble import Ensemble
+from quorate.ensemble.losses import Attendance, Losses
 from quorate.ensemble.readings import on_the_same_bytes, read
 from quorate.ensemble.weighting import (
     BayesianWeights,
@@ -68,14 +71,21 @@ def engines(**options: Any) -> list[InProcessEngine]:
     ]
 
 
+async def assembled(
+    how: Decision, there: Sequence[InProcessEngine], prompt: Prompt, max_tokens: int
+) -> Ensemble[Any]:
+    attendance = Attendance({one.model_id: one for one in there}, Losses(how.on_failure))
+    return await assemble(how, attendance, prompt, max_tokens)
+
+
 async def weights(how: Decision, prompt: Prompt = PROMPT) -> tuple[object, list[float]]:
-    weigher = (await assemble(how, engines(), prompt, 16)).weigher
+    weigher = (await assembled(how, engines(), prompt, 16)).weigher
     return type(weigher), weigher.weights(ROWS)
 
 
 async def opening_of(prompt: Prompt, engine: InProcessEngine) -> Opening:
     how = decision(members=(WeightedModel(engine.model_id, 1.0),))
-    ensemble = await assemble(how, [engine], prompt, 16)
+    ensemble = await assembled(how, [engine], prompt, 16)
     predictor = ensemble.members[0].predictor
     assert isinstance(predictor, BytePredictor)
     return predictor.opening
@@ -128,7 +138,7 @@ async def test_confident_weights_start_from_the_plans() -> None:
 async def test_members_compare_tokens_where_all_share_them() -> None:
     how = decision(alignment=Alignment.SAME_VOCABULARY, beam=BeamOptions())
     twins = [scripted_engine("letters"), scripted_engine("words")]
-    ensemble = await assemble(how, twins, PROMPT, 16)
+    ensemble = await assembled(how, twins, PROMPT, 16)
     assert [type(one.predictor) for one in ensemble.members] == [TokenPredictor, TokenPredictor]
 
 
@@ -160,7 +170,7 @@ async def max_tokens_and_margin(how: Decision, left: int, other: str = "words") 
     prompt = len(await engines()[0].encode(PROMPT))
     room = {"context_length": prompt + left}
     voting = [scripted_engine(name, vocabulary=name, **room) for name in ("letters", other)]
-    ensemble = await assemble(how, voting, PROMPT, 512)
+    ensemble = await assembled(how, voting, PROMPT, 512)
     first = ensemble.members[0].prompt
     return first.max_tokens, first.margin
 
@@ -198,7 +208,7 @@ async def test_where_a_beam_could_not_heal_there_is_no_room_for_an_answer() -> N
 @pytest.mark.parametrize(("prompt", "field"), [(PROMPT, "prompt"), (CHAT, "chat")])
 async def test_a_prompt_that_fills_the_context_is_too_long(prompt: Prompt, field: str) -> None:
     with pytest.raises(PromptTooLong, match=f"^{field}: has .* tokens for model letters"):
-        await assemble(decision(), engines(context_length=4), prompt, 16)
+        await assembled(decision(), engines(context_length=4), prompt, 16)
 
 
 async def test_a_prompt_without_tokens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,4 +219,4 @@ async def test_a_prompt_without_tokens_is_refused(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(both[1], "encode", nothing)
     with pytest.raises(InvalidRequest, match="is empty for model words"):
-        await assemble(decision(), both, PROMPT, 16)
+        await assembled(decision(), both, PROMPT, 16)

@@ -232,6 +232,33 @@ def test_the_tie_of_one_step_is_forgotten_in_the_next() -> None:
     assert fuser.tied == ()
 
 
+@every_rule
+@given(rows(2), st.sampled_from([0.0, 5e-324, 1e-300, 1e-100, 1e-45]))
+def test_a_member_whose_weight_vanishes_in_float32_has_no_part(
+    rule: CombinationRule, members: list[LogProbs], weight: float
+) -> None:
+    assert np.array_equal(fuse(rule, members, [weight, 1.0]), members[1])
+    alone = fuse(rule, [members[0], members[0]], [0.25, 0.75])
+    three = fuse(rule, [members[0], members[1], members[0]], [0.25, weight, 0.75])
+    assert np.array_equal(three, alone)
+
+
+@every_rule
+@pytest.mark.parametrize("weight", [1.5e-45, 1e-40, 1.2e-38, 1e-20])
+def test_the_smallest_weights_that_count_give_numbers_also_where_members_rule_tokens_out(
+    rule: CombinationRule, weight: float
+) -> None:
+    nothing = float("-inf")
+    sides = [
+        normalised([0.0, nothing, nothing, nothing]),
+        normalised([nothing, 0.0, 1.0, nothing]),
+    ]
+    mixture = fuse(rule, sides, [weight, 1.0 - weight])
+    assert not np.isnan(mixture).any()
+    assert mixture[3] == nothing
+    assert mass(mixture) == pytest.approx(1.0, abs=1e-6)
+
+
 @pytest.mark.parametrize("weights", [[1.0], [0.0, 0.0], [0.2, 0.3, 0.5]])
 def test_weights_that_do_not_fit_the_rows_are_refused(weights: list[float]) -> None:
     with pytest.raises(ValueError):

@@ -3,16 +3,16 @@ from __future__ import annotations
 import pytest
 
 from quorate.engines.scripted.tokenizer import BOS
+from quorate.ensemble.losses import Attendance, Losses
 from quorate.ensemble.readings import (
     MAX_CHARACTERS,
     Reading,
     on_the_same_bytes,
     read,
-    read_all,
     readable,
 )
 from quorate.errors import Unavailable
-from quorate.request import ChatPrompt, Message, TextPrompt
+from quorate.request import ChatPrompt, FailurePolicy, Message, TextPrompt
 from support.byte_predictors import everything_is_free
 from support.scripted_models import fresh_row, scripted_engine
 
@@ -84,8 +84,9 @@ async def test_where_one_reading_fails_the_others_stop() -> None:
     busy, dead = scripted_engine("busy", sessions=1), scripted_engine("dead")
     holder = await busy.open(8)
     dead.lose("killed by SIGKILL")
+    attendance = Attendance({"busy": busy, "dead": dead}, Losses(FailurePolicy.FAIL))
     with pytest.raises(Unavailable):
-        await read_all([busy, dead], "abc")
+        await attendance.ask(lambda _, engine: read(engine, "abc"))
     holder.close()
     assert await everything_is_free(busy)
 

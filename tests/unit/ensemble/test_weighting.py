@@ -196,3 +196,31 @@ def test_bayesian_weights_that_vanish_come_back_with_a_drop() -> None:
     assert weigher.weights(ROWS[:2]) == [1.0, 0.0]
     weigher.drop(0)
     assert weigher.weights(ROWS[:1]) == [1.0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("least", [5e-324, 1e-320, 1e-300, 1e-40])
+def test_weights_that_all_but_vanish_stay_numbers_whoever_is_dropped(
+    kind: Callable[[Sequence[float]], Weigher], least: float
+) -> None:
+    weigher = kind([1.0 - 2 * least, least, least])
+    for _ in range(200):
+        weigher.observe([0.0, -math.inf, -90.0], 1)
+    assert math.fsum(weigher.weights(ROWS)) == pytest.approx(1.0)
+    weigher.drop(0)
+    rest = weigher.weights(ROWS[1:])
+    assert math.fsum(rest) == pytest.approx(1.0)
+    assert all(0.0 <= share <= 1.0 for share in rest)
+
+
+def test_those_who_are_left_with_no_weight_at_all_weigh_the_same() -> None:
+    weigher = StaticWeights(prompt_shares([1.0, 1e-300, 1e-300], [0.0, 9.0, 9.0]))
+    weigher.drop(0)
+    assert weigher.weights(ROWS[1:]) == [0.5, 0.5]
+
+
+def test_the_mean_of_bayesian_weights_may_vanish_and_be_where_they_start() -> None:
+    text = [[0.0] * 50, [-25.0] * 50]
+    along = shares_along([1.0, 5e-324], text, 1.0)
+    weigher = BayesianWeights(along, 0.9)
+    assert weigher.weights(ALIKE) == pytest.approx([1.0, 0.0])

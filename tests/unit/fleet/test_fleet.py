@@ -102,6 +102,55 @@ async def test_a_restarting_model_is_not_handed_out_until_it_is_back() -> None:
     await fleet.close()
 
 
+async def test_a_lost_model_is_mustered_with_its_engine_where_it_restarts() -> None:
+    cast = Cast()
+    fleet = await loaded_fleet(cast, a={}, b={})
+    with fleet.muster(["a", "b"]) as (engines, away):
+        assert engines == {"a": cast.engines["a"], "b": cast.engines["b"]}
+        assert away == {}
+    cast.engines["a"].become(WorkerPhase.RESTARTING, "killed by SIGKILL")
+    await reaches(fleet, "a", ModelState.RESTARTING)
+    with fleet.muster(["a", "b"]) as (engines, away):
+        assert [*engines] == ["a", "b"]
+        assert {model: why.cause for model, why in away.items()} == {
+            "a": "restarting: killed by SIGKILL"
+        }
+        unloading = asyncio.create_task(fleet.unload("a"))
+        await reaches(fleet, "a", ModelState.UNLOADING)
+        assert not unloading.done()
+    await unloading
+    await fleet.close()
+
+
+async def test_of_a_model_that_failed_after_it_served_the_facts_stay_until_it_is_unloaded() -> None:
+    cast = Cast()
+    fleet = await loaded_fleet(cast, a={})
+    assert fleet.get("a").served
+    cast.engines["a"].become(WorkerPhase.FAILED, "died 3 times")
+    await reaches(fleet, "a", ModelState.FAILED)
+    with fleet.muster(["a"]) as (engines, away):
+        assert engines == {}
+        assert str(away["a"]) == "model a is failed: died 3 times"
+    assert (fleet.get("a").served, fleet.get("a").sessions) == (True, 8)
+    await fleet.load("a")
+    await fleet.unload("a")
+    assert not fleet.get("a").served
+    with pytest.raises(Unavailable, match="model a is unloaded"), fleet.muster(["a"]):
+        pass
+    await fleet.close()
+
+
+async def test_a_model_that_never_was_ready_is_not_mustered() -> None:
+    fleet = await loaded_fleet(Cast(), a={})
+    fleet.add(broken_source("bad", "wrong magic"))
+    with pytest.raises(ModelUnusable):
+        await fleet.load("bad")
+    with pytest.raises(Unavailable, match="model bad is failed"), fleet.muster(["a", "bad"]):
+        pass
+    assert (await fleet.unload("a")).state is ModelState.UNLOADED
+    await fleet.close()
+
+
 async def test_unloading_waits_for_those_who_use_the_model() -> None:
     cast = Cast()
     fleet = await loaded_fleet(cast, a={})

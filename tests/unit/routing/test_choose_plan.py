@@ -145,3 +145,60 @@ def test_a_service_whose_models_still_load_says_so() -> None:
 def test_a_service_without_models_says_so() -> None:
     with pytest.raises(ModelUnusable, match="no model is loaded"):
         choose(None, service())
+
+
+DROPPING = [FailurePolicy.AUTO, FailurePolicy.CONTINUE]
+LOST = [ModelState.RESTARTING, ModelState.FAILED, ModelState.LOADING, ModelState.DOWNLOADING]
+
+
+@pytest.mark.parametrize("policy", DROPPING)
+@pytest.mark.parametrize("state", LOST)
+def test_a_plan_that_is_named_runs_although_a_member_was_lost_after_it_had_served(
+    state: ModelState, policy: FailurePolicy
+) -> None:
+    models = service(status("a", state, served=True), "b")
+    decision = choose(plan("a", "b", on_failure=policy), models)
+    assert decision.models == ("a", "b")
+
+
+@pytest.mark.parametrize("policy", [FailurePolicy.AUTO, FailurePolicy.REPLAY])
+def test_a_plan_whose_only_member_restarts_runs_where_it_waits(policy: FailurePolicy) -> None:
+    models = service(status("a", ModelState.RESTARTING, served=True), "b")
+    assert choose(plan("a", on_failure=policy), models).models == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("policy", "states", "error"),
+    [
+        # Nobody says what to do without it.
+        (FailurePolicy.FAIL, [ModelState.RESTARTING, ModelState.READY], Unavailable),
+        # It will not come back by itself.
+        (FailurePolicy.REPLAY, [ModelState.FAILED, ModelState.READY], ModelUnusable),
+        (FailurePolicy.REPLAY, [ModelState.LOADING, ModelState.READY], Unavailable),
+        # Nobody is left.
+        (FailurePolicy.CONTINUE, [ModelState.RESTARTING, ModelState.FAILED], Unavailable),
+        (FailurePolicy.AUTO, [ModelState.FAILED, ModelState.FAILED], ModelUnusable),
+    ],
+)
+def test_a_plan_with_lost_members_is_refused_where_its_policy_has_no_answer(
+    policy: FailurePolicy, states: list[ModelState], error: type[QuorateError]
+) -> None:
+    statuses = [status(name, state, served=True) for name, state in zip("ab", states, strict=True)]
+    with pytest.raises(error):
+        choose(plan("a", "b", on_failure=policy), service(*statuses))
+
+
+@pytest.mark.parametrize("policy", list(FailurePolicy))
+@pytest.mark.parametrize("state", [ModelState.RESTARTING, ModelState.FAILED, ModelState.LOADING])
+def test_a_member_that_never_served_was_not_lost(state: ModelState, policy: FailurePolicy) -> None:
+    with pytest.raises((Unavailable, ModelUnusable)):
+        choose(plan("a", "b", on_failure=policy), service(status("a", state), "b"))
+
+
+def test_the_server_chooses_no_plan_with_a_lost_member() -> None:
+    lost = status("a", ModelState.RESTARTING, served=True)
+    models = service(lost, "b", profiles={"both": plan("a", "b"), "other": plan("b")})
+    decision = choose(AutoPlan(), models)
+    assert decision.models == ("b",)
+    with pytest.raises(Unavailable):
+        choose(AutoPlan(), service(lost))

@@ -37,7 +37,9 @@ from quorate.engines.worker.messages import (
     Unusable,
 )
 from quorate.engines.worker.session_table import SessionTable
+from quorate.engines.worker.shortages import is_shortage
 from quorate.engines.worker.transport.contract import Connect
+from quorate.engines.worker.vital_signs import is_stopped, vital_signs
 from quorate.engines.worker.watchdog import Sighting, Watchdog
 from quorate.errors import Internal, ModelUnusable, WorkerLost
 from quorate.request import Prompt
@@ -80,8 +82,13 @@ class WorkerHandle:
         self._encodings = Encodings(self._transport.send)
         self._watchdog = Watchdog(
             self._look,
-            lambda seconds: self.kill(f"stuck for {seconds:.3g} s"),
-            min(limits.step_timeout_seconds, limits.load_timeout_seconds),
+            lambda what, seconds: self.kill(f"{what} for {seconds:.3g} s"),
+            min(
+                limits.step_timeout_seconds,
+                limits.load_timeout_seconds,
+                limits.still_seconds,
+                limits.stopped_seconds,
+            ),
         )
         self._transport.send(Load(spec.engine, spec.path, spec.options, cores))
 
@@ -89,6 +96,8 @@ class WorkerHandle:
         """Waits until the model is loaded; returns its facts and its vocabulary table.
 
         Raises:
+            OSError: What is shared with it cannot be mapped here for now.
+            MemoryError: Likewise.
             ModelUnusable: It can never be loaded here.
             WorkerLost: The worker died meanwhile.
         """
@@ -100,6 +109,8 @@ class WorkerHandle:
             rows = self._transport.rows(facts.sessions, loaded.vocabulary_size)
         except (OSError, ValueError) as error:
             self.kill(f"its shared memory cannot be used: {error}")
+            if is_shortage(error):
+                raise
             raise self._loss() from error
         self._sessions = SessionTable(facts, rows)
         self._watchdog.reset()
@@ -244,16 +255,40 @@ class WorkerHandle:
             case Unusable(problem):
                 self._loaded.set_exception(ModelUnusable(self.model, problem))
 
-    def _look(self) -> Sighting:
+    def _look(self) -> list[Sighting]:
         if self._sessions is None:
-            return Sighting(self._progress_reports, True, self._limits.load_timeout_seconds)
+            return self._look_at_loading()
         rows = self._sessions.rows
         busy_since = rows.busy_since_ns
-        return Sighting(
-            (busy_since, rows.steps_done),
-            bool(self._sessions.waiting or self._encodings or busy_since),
-            self._limits.step_timeout_seconds,
-        )
+        waiting = bool(self._sessions.waiting or self._encodings or busy_since)
+        limit = self._limits.step_timeout_seconds
+        stuck = Sighting("stuck", (busy_since, rows.steps_done), waiting, limit)
+        return [stuck, self._look_at_process(waiting)]
+
+    def _look_at_loading(self) -> list[Sighting]:
+        """A model may load for long from a slow disk, but not by doing nothing.
+
+        What it reads is progress. What it computes is not, since that need not lead anywhere, but
+        shows that it is no use to give up early.
+        """
+        limits, reports, pid = self._limits, self._progress_reports, self.pid
+        signs = vital_signs(pid) if pid is not None else None
+        read = signs.bytes_read if signs else 0
+        return [
+            Sighting("stuck", (reports, read), True, limits.load_timeout_seconds),
+            Sighting(
+                "loading without a sign of life",
+                (reports, signs),
+                signs is not None and not signs.waits_for_disk,
+                limits.still_seconds,
+            ),
+            self._look_at_process(True),
+        ]
+
+    def _look_at_process(self, waiting: bool) -> Sighting:
+        pid = self.pid
+        stopped = waiting and pid is not None and is_stopped(pid)
+        return Sighting("stopped by a signal", None, stopped, self._limits.stopped_seconds)
 
     def _lose(self, cause: str) -> None:
         if self.lost.done():

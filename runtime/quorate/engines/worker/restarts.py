@@ -22,7 +22,8 @@ class FailureHistory:
     """Failures in a row.
 
     Attributes:
-        failures: Deaths of the worker without a minute of health in between.
+        failures: Deaths of the worker, and starts that came to nothing, without a minute of health
+            in between.
         while_loading: Deaths during loading without a successful load in between.
     """
 
@@ -32,6 +33,10 @@ class FailureHistory:
     def after_crash_while_loading(self) -> FailureHistory:
         """The worker died before it was ready."""
         return FailureHistory(self.failures + 1, self.while_loading + 1)
+
+    def after_shortage(self) -> FailureHistory:
+        """No worker ran, since the machine was short of something: no verdict on the model."""
+        return FailureHistory(self.failures + 1, self.while_loading)
 
     def after_crash(self, ready_seconds: float) -> FailureHistory:
         """The worker died after it had been ready for so long; a minute forgives the past."""

@@ -14,6 +14,7 @@ from quorate.engines.vocabulary import Vocabulary
 from quorate.engines.worker.handle import WorkerHandle
 from quorate.engines.worker.limits import WorkerLimits
 from quorate.engines.worker.restarts import FailureHistory
+from quorate.engines.worker.shortages import is_shortage
 from quorate.engines.worker.statuses import StatusBoard, WorkerPhase, WorkerStatus
 from quorate.engines.worker.transport.contract import Connect
 from quorate.errors import ModelUnusable, Unavailable, WorkerLost
@@ -86,7 +87,7 @@ class Supervisor:
             if not worker.lost.done():
                 return worker
             status = self._restarting(worker.lost.result(), 1.0)
-        raise Unavailable(_refusal(self._spec.model, status), status.retry_after_seconds)
+        raise _refusal(self._spec.model, status)
 
     async def wait_ready(self) -> None:
         """Waits until a worker is ready.
@@ -100,7 +101,7 @@ class Supervisor:
             if status.phase is WorkerPhase.READY and worker and not worker.lost.done():
                 return
             status = await self._board.other_than(status)
-        raise Unavailable(_refusal(self._spec.model, status))
+        raise _refusal(self._spec.model, status)
 
     def set_cores(self, cores: Sequence[int]) -> None:
         """Moves the worker, and every later one, to these cores."""
@@ -134,6 +135,10 @@ class Supervisor:
             except ModelUnusable as error:
                 await self._give_up(error)
                 return
+            except (OSError, MemoryError) as error:
+                cause = f"cannot be started: {error or type(error).__name__}"
+                short = is_shortage(error)
+                history = history.after_shortage() if short else history.after_crash_while_loading()
             except WorkerLost as error:
                 cause = error.cause
                 history = history.after_crash_while_loading()
@@ -151,17 +156,25 @@ class Supervisor:
             await self._sleep(history.delay_seconds)
 
     async def _load(self) -> WorkerHandle:
+        """Starts a worker and waits until it is ready.
+
+        Raises:
+            OSError: It cannot be started or shared with; where it runs it is killed.
+            MemoryError: What is shared does not fit here; it is killed.
+            ModelUnusable: The model can never be loaded here.
+            WorkerLost: It died meanwhile.
+        """
         self._on_progress(0.0)
         cores = self.cores
-        try:
-            worker = WorkerHandle(self._spec, cores, self._connect, self._limits, self._on_progress)
-        except OSError as error:
-            raise WorkerLost(self._spec.model, f"cannot be started: {error}") from error
+        worker = WorkerHandle(self._spec, cores, self._connect, self._limits, self._on_progress)
         self.worker = worker
-        facts, table = await worker.load()
-        self.model = self._identified(facts, table)
-        # Sorting a large vocabulary takes tenths of a second, which no stream should wait for.
-        await asyncio.to_thread(getattr, self.model.vocabulary, "byte_order")
+        try:
+            facts, table = await worker.load()
+            self.model = self._identified(facts, table)
+            await _sorted(self.model.vocabulary)
+        except (OSError, MemoryError) as error:
+            worker.kill(f"cannot be shared with: {error or type(error).__name__}")
+            raise
         if self.cores != cores:
             worker.set_cores(self.cores)
         return worker
@@ -215,13 +228,26 @@ class Supervisor:
         return WorkerStatus(WorkerPhase.RESTARTING, cause, None, max(1.0, retry_after_seconds))
 
 
-def _refusal(model: str, status: WorkerStatus) -> str:
+async def _sorted(vocabulary: Vocabulary) -> None:
+    """Sorts a vocabulary, which takes tenths of a second if it is large, beside all streams."""
+    try:
+        await asyncio.to_thread(getattr, vocabulary, "byte_order")
+    except RuntimeError:
+        # No thread can be started now. Better that streams wait once than that no model comes back.
+        _ = vocabulary.byte_order
+
+
+def _refusal(model: str, status: WorkerStatus) -> Unavailable:
+    """Why there is no worker to work with."""
+    retry = status.retry_after_seconds
     match status.phase:
         case WorkerPhase.STOPPED:
-            return f"model {model} is unloaded"
+            return Unavailable(f"model {model} is unloaded", retry, "unloaded")
         case WorkerPhase.FAILED:
-            return f"model {model} has failed: {status.message}"
+            cause = f"failed: {status.message}"
+            return Unavailable(f"model {model} has {cause}", retry, cause)
         case WorkerPhase.STARTING:
-            return f"model {model} is loading; try again soon"
+            return Unavailable(f"model {model} is loading; try again soon", retry, "loading")
         case _:
-            return f"model {model} restarts ({status.message}); try again soon"
+            told = f"model {model} restarts ({status.message}); try again soon"
+            return Unavailable(told, retry, f"restarting: {status.message}")

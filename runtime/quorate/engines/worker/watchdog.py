@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 _LONGEST_INTERVAL_SECONDS = 1.0
@@ -11,14 +11,16 @@ _LONGEST_INTERVAL_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What one look shows.
+    """One thing that a look shows.
 
     Attributes:
+        name: What it is when there is no progress, such as "stuck"; each has a clock of its own.
         marker: Changes with progress.
         waiting: Whether progress is expected.
         patience_seconds: For how long its absence is borne.
     """
 
+    name: str
     marker: Hashable
     waiting: bool
     patience_seconds: float
@@ -51,14 +53,15 @@ class Watchdog:
     """Runs on the event loop until stopped or until it has barked.
 
     Args:
-        on_stuck: Told once for how many seconds nothing moved.
+        look: Shows what there is to see, the most telling last.
+        on_stuck: Told once what lasted too long, and for how many seconds it did.
         shortest_patience_seconds: The shortest of the sightings, from which its interval follows.
     """
 
     def __init__(
         self,
-        look: Callable[[], Sighting],
-        on_stuck: Callable[[float], None],
+        look: Callable[[], Sequence[Sighting]],
+        on_stuck: Callable[[str, float], None],
         shortest_patience_seconds: float,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -70,21 +73,26 @@ class Watchdog:
 
     @property
     def stuck_seconds(self) -> float:
-        """For how long nothing has moved."""
-        return self._clock.stuck_seconds
+        """For how long nothing has moved, by the sighting that shows it longest."""
+        return max((clock.stuck_seconds for clock in self._clocks.values()), default=0.0)
 
     def reset(self) -> None:
         """Forgets for how long nothing has moved: from now on something else is expected."""
-        self._clock = StallClock(longest_gap_seconds=2 * self._interval)
+        self._clocks: dict[str, StallClock] = {}
 
     def stop(self) -> None:
         """Looks no more. Idempotent."""
         self._timer.cancel()
 
     def _look(self) -> None:
-        seen = self._sight()
-        stuck = self._clock.look(self._loop.time(), seen.marker, seen.waiting)
-        if stuck > seen.patience_seconds:
-            self._on_stuck(stuck)
+        now = self._loop.time()
+        lasted: tuple[str, float] | None = None
+        for seen in self._sight():
+            clock = self._clocks.setdefault(seen.name, StallClock(2 * self._interval))
+            stuck = clock.look(now, seen.marker, seen.waiting)
+            if stuck > seen.patience_seconds:
+                lasted = seen.name, stuck
+        if lasted is not None:
+            self._on_stuck(*lasted)
             return
         self._timer = self._loop.call_later(self._interval, self._look)

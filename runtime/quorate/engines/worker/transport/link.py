@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 
 from quorate.engines.worker.messages import FROM_WORKER, TO_WORKER, ToWorker
+from quorate.engines.worker.shortages import is_shortage
 from quorate.engines.worker.transport.contract import OnMessage
 from quorate.engines.worker.transport.lines import LineBuffer
 
@@ -76,10 +77,13 @@ class WorkerLink:
     def _try_send(self, data: bytearray) -> int:
         try:
             return self._socket.send(data)
-        except BlockingIOError:
-            return 0
         except ConnectionError:
             return len(data)
+        except OSError as error:
+            # The kernel may be short of memory for it, which passes as a full buffer does.
+            if is_shortage(error):
+                return 0
+            raise
 
     def _flush(self) -> None:
         self._flush_due = False
@@ -102,10 +106,12 @@ class WorkerLink:
             return False
         try:
             data = self._socket.recv(_READ_BYTES)
-        except BlockingIOError:
-            return False
         except ConnectionError:
             data = b""
+        except OSError as error:
+            if is_shortage(error):
+                return False
+            raise
         if not data:
             self._loop.remove_reader(self._socket.fileno())
             return False

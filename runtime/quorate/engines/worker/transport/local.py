@@ -56,13 +56,13 @@ class LocalTransport:
                 inherited,
                 spec.model,
             )
+            self._link = self._linked(ours, on_message)
         except BaseException:
             ours.close()
             self._close_memories()
             raise
         finally:
             theirs.close()
-        self._link = WorkerLink(ours, on_message, self._on_unreadable)
         self._process.exited.add_done_callback(self._on_exit)
 
     @property
@@ -96,6 +96,14 @@ class LocalTransport:
     async def ends_within(self, seconds: float) -> bool:
         """See ``Transport``."""
         return await self._process.exits_within(seconds)
+
+    def _linked(self, connection: socket.socket, on_message: OnMessage) -> WorkerLink:
+        try:
+            return WorkerLink(connection, on_message, self._on_unreadable)
+        except BaseException:
+            # Nobody will ever speak to it; it is reaped when it has ended.
+            self._process.kill()
+            raise
 
     def _on_exit(self, exited: asyncio.Future[str]) -> None:
         self._link.drain()

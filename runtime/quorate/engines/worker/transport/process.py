@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from quorate.engines.worker_log import warning_in
@@ -89,16 +89,18 @@ class WorkerProcess:
         self.exited: asyncio.Future[str] = self._loop.create_future()
         assert self._popen.stdout is not None
         self._output = self._popen.stdout
-        try:
+        with ExitStack() as undo:
+            # Descriptors may run out between any two of these.
+            undo.callback(self._output.close)
+            undo.callback(self._popen.wait)
+            undo.callback(self._popen.kill)
             self._pidfd = os.pidfd_open(self.pid)
-        except OSError:
-            self._popen.kill()
-            self._popen.wait()
-            self._output.close()
-            raise
-        os.set_blocking(self._output.fileno(), False)
-        self._loop.add_reader(self._output.fileno(), self._read_output)
-        self._loop.add_reader(self._pidfd, self._reap)
+            undo.callback(os.close, self._pidfd)
+            os.set_blocking(self._output.fileno(), False)
+            self._loop.add_reader(self._output.fileno(), self._read_output)
+            undo.callback(self._loop.remove_reader, self._output.fileno())
+            self._loop.add_reader(self._pidfd, self._reap)
+            undo.pop_all()
 
     def kill(self) -> None:
         """Sends SIGKILL, unless the process has ended."""
