@@ -169,6 +169,20 @@ def test_a_decoder_that_makes_embeddings_is_refused_by_its_modules(tmp_path: Pat
     assert "embedding model or reranker ('Pooling' in its modules.json)" in problem_of(folder)
 
 
+def test_a_context_that_positions_do_not_reach_is_refused_before_vllm_is_there(
+    tmp_path: Path,
+) -> None:
+    folder = described(tmp_path, max_position_embeddings=2048, rope_scaling=None)
+    check_checkpoint(str(folder), VllmOptions(context_length=2048))
+    longer = VllmOptions(context_length=4096)
+    with pytest.raises(ModelUnusable, match="is 4096, and the model reaches 2048 tokens"):
+        check_checkpoint(str(folder), longer)
+    yarn = {"rope_type": "yarn", "factor": 4.0}
+    check_checkpoint(
+        str(described(tmp_path, max_position_embeddings=2048, rope_scaling=yarn)), longer
+    )
+
+
 def test_an_adapter_is_called_one(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
     assert "is an adapter (LoRA), not a model" in problem_of(tmp_path)

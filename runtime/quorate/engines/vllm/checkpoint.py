@@ -40,13 +40,29 @@ def check_checkpoint(path: str, options: VllmOptions) -> None:
 
     Raises:
         ModelUnusable: It is missing or broken, no causal decoder, or its tensors have other shapes
-            than its configuration says.
+            than its configuration says; or the context is to be longer than its positions reach.
     """
     folder = Path(path)
     subject = folder.name
     config = check_folder(path, subject)
     if problem := _no_decoder(folder, config) or misfit(folder, config):
         raise ModelUnusable(subject, problem)
+    if reached := _reached_tokens(config):
+        check_context(options.context_length, reached, subject)
+
+
+def check_context(wanted: int, reached: int, subject: str) -> None:
+    """Refuses a context length beyond what positions reach.
+
+    Raises:
+        ModelUnusable: More is wanted.
+    """
+    if wanted > reached:
+        raise ModelUnusable(
+            subject,
+            f"context_length is {wanted}, and the model reaches {reached} tokens; set it to at "
+            "most that, or scale RoPE in its config.json (rope_scaling)",
+        )
 
 
 def check_folder(path: str, subject: str) -> dict[str, Any]:
@@ -95,6 +111,21 @@ def _no_decoder(folder: Path, config: Mapping[str, Any]) -> str:
     if pooling := _pooling(folder):
         return f"it is an embedding model or reranker ({pooling!r} in its modules.json); {_ONLY}"
     return ""
+
+
+def _reached_tokens(config: Mapping[str, Any]) -> int:
+    """How many tokens positions reach; 0 where RoPE is scaled, which vLLM knows better."""
+    text = config.get("text_config")
+    table = text if isinstance(text, dict) else config
+    for name in ("rope_scaling", "rope_parameters"):
+        scaling = table.get(name) or {}
+        plain = isinstance(scaling, dict) and not any(
+            isinstance(value, dict) for value in scaling.values()
+        )
+        if not plain or scaling.get("rope_type", scaling.get("type", "default")) != "default":
+            return 0
+    reached = table.get("max_position_embeddings")
+    return reached if type(reached) is int else 0
 
 
 def _pooling(folder: Path) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from vllm.engine.arg_utils import EngineArgs
 from vllm.platforms import current_platform
 
+from quorate.engines.vllm.checkpoint import check_context
 from quorate.engines.vllm.options import CONTEXT_LENGTH_CAP, VllmOptions
 from quorate.errors import ModelUnusable
 
@@ -124,14 +125,8 @@ class EnginePlan:
 
 
 def _context_length(trained: int, options: VllmOptions, subject: str) -> int:
-    wanted = options.context_length
-    if wanted > trained:
-        raise ModelUnusable(
-            subject,
-            f"context_length is {wanted}, and the model reaches {trained} tokens; set it to at "
-            "most that, or scale RoPE in its config.json (rope_scaling)",
-        )
-    usual = wanted or min(CONTEXT_LENGTH_CAP, trained)
+    check_context(options.context_length, trained, subject)
+    usual = options.context_length or min(CONTEXT_LENGTH_CAP, trained)
     return min(usual, options.cells or usual)
 
 
