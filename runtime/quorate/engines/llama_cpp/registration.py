@@ -8,7 +8,7 @@ from quorate.engines.registry import EngineRegistration
 ENGINE = EngineRegistration(
     name="llama_cpp",
     options=LlamaCppOptions,
-    loader="quorate.engines.llama_cpp.model:load",
+    loader="quorate.engines.llama_cpp.start:load",
     files="gguf",
     default=True,
 )
