@@ -16,11 +16,11 @@ from quorate.request import TextPrompt
 from support.hosted_engines import children_of, open_descriptors
 from support.scripted_models import engine_sampling
 
-pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
 SESSIONS = 8
 TOKENS = 24
-DEADLINE_SECONDS = 120.0
+DEADLINE_SECONDS = 300.0
 PROMPTS = (
     "The capital of France is",
     "Once upon a time, in a small village by the sea,",
