@@ -126,9 +126,10 @@ async def own_subject(case: EngineCase) -> AsyncIterator[Subject]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def shared_subject(case: EngineCase, shared_engines: SharedEngines) -> AsyncIterator[Subject]:
     async with shared_engines.lent(case.name, case.start) as engine:
-        subject = Subject(engine, case.tolerance)
-        await subject.forget()
-        yield subject
+        yield Subject(engine, case.tolerance)
+    # Every session can be had again, or else it is this test that fails; the next finds no prefix.
+    async with shared_engines.lent(case.name, case.start) as engine:
+        await Subject(engine, case.tolerance).forget()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
