@@ -123,6 +123,6 @@ CASES = [
         tolerance=5e-3,
         shared=True,
         # The first test waits for the start, and on a machine that never compiled it for that too.
-        marks=(pytest.mark.vllm, pytest.mark.timeout(400)),
+        marks=(pytest.mark.vllm, pytest.mark.timeout(600)),
     ),
 ]

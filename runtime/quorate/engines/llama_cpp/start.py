@@ -34,8 +34,8 @@ def _native_library_alone() -> Iterator[None]:
     """Within the block ``from llama_cpp import llama_cpp`` imports that one module.
 
     The package's own ``__init__`` imports samplers, chat formats and a cache on disk with all that
-    they need, of which we use nothing: two thirds of the time that the import of this engine takes,
-    at every start of a worker. Behind the block the package can be imported as a whole.
+    they need, of which we use nothing: more than a third of the time that the import of this engine
+    takes, at every start of a worker. Behind the block the package can be imported as a whole.
     """
     spec = None if _PACKAGE in sys.modules else importlib.util.find_spec(_PACKAGE)
     if spec is None:
