@@ -24,13 +24,13 @@ def load(
     Raises:
         ModelUnusable: The file is broken, does not fit into memory, or holds no text decoder.
     """
-    with _native_library_alone():
+    with native_library_alone():
         from quorate.engines.llama_cpp import model
     return model.load(path, options, threads, on_progress)
 
 
 @contextmanager
-def _native_library_alone() -> Iterator[None]:
+def native_library_alone() -> Iterator[None]:
     """Within the block ``from llama_cpp import llama_cpp`` imports that one module.
 
     The package's own ``__init__`` imports samplers, chat formats and a cache on disk with all that
