@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import os
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from quorate.cli.program import run
 from quorate.client import Client
-from support.command_line import Ask, Serving, serving
+from support.command_line import Ask, Serving, complaint, environment, serving
 from support.hosted_engines import children, shared_memories
 from support.remotes import Hours
 from support.service import Service, scripted_service
@@ -28,6 +31,27 @@ def server(
 def ask(server: Serving, tmp_path: Path) -> Ask:
     """Runs a command that asks the module's server, in the folder of the test."""
     return partial(server.asked, tmp_path)
+
+
+@pytest.fixture
+def misused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """The one line that a command written wrongly is answered with, before it asks or starts any.
+
+    It runs in this process, though in the folder and the environment of one of its own: a table of
+    mistakes would take half a second for each.
+    """
+    monkeypatch.chdir(tmp_path)
+    for name in os.environ.keys() - environment(tmp_path).keys():
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("QUORATE_HOME", environment(tmp_path)["QUORATE_HOME"])
+
+    def answer(*arguments: str) -> str:
+        done = run(arguments)
+        return complaint(subprocess.CompletedProcess(arguments, done, *capsys.readouterr()), 2)
+
+    return answer
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from support.command_line import TWO_MODELS, Ask, complaint, quorate
+from support.command_line import TWO_MODELS, Ask, complaint
 
 CONFIG = f"""{TWO_MODELS}
 [profiles.both]
@@ -98,7 +98,6 @@ def test_a_request_that_no_plan_can_afford_is_refused_in_one_line(ask: Ask) -> N
 )
 @pytest.mark.parametrize("command", ["generate", "explain"])
 def test_wrong_usage_is_one_line_and_exit_code_2(
-    tmp_path: Path, command: str, arguments: tuple[str, ...], told: str
+    misused: Callable[..., str], command: str, arguments: tuple[str, ...], told: str
 ) -> None:
-    done = quorate(tmp_path, command, "x", *arguments, "--target", "127.0.0.1:1")
-    assert told in complaint(done, 2)
+    assert told in misused(command, "x", *arguments, "--target", "127.0.0.1:1")

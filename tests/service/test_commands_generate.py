@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -148,9 +149,9 @@ def test_auto_is_as_good_as_no_choice(ask: Ask) -> None:
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(
-    tmp_path: Path, arguments: tuple[str, ...], told: str
+    misused: Callable[..., str], arguments: tuple[str, ...], told: str
 ) -> None:
-    assert told in complaint(quorate(tmp_path, "generate", "x", *arguments), 2)
+    assert told in misused("generate", "x", *arguments)
 
 
 def test_what_the_server_refuses_is_one_line_and_exit_code_1(ask: Ask) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -234,6 +234,6 @@ def test_a_server_that_was_named_and_does_not_answer_is_not_replaced_by_a_file(
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(
-    tmp_path: Path, arguments: tuple[str, ...], told: str
+    misused: Callable[..., str], arguments: tuple[str, ...], told: str
 ) -> None:
-    assert told in complaint(quorate(tmp_path, "spend", *arguments), 2)
+    assert told in misused("spend", *arguments)

@@ -11,7 +11,7 @@ import pytest
 from quorate.client import Client, ServiceError
 from quorate.v1 import inference_pb2, plan_pb2
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 240.0
 
 
 class Stream:

@@ -18,7 +18,7 @@ from quorate.metering.open_meter import Host
 from quorate.settings import parse_settings
 from quorate_registry import Registry
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 240.0
 
 
 def scripted(model: str, **options: Any) -> dict[str, Any]:

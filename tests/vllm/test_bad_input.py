@@ -15,7 +15,7 @@ from quorate.fleet.status import ModelState
 from support.checkpoints import random_llama
 from support.whole_service import checkpoint, reaches, scripted, whole_service
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
 SIZES = {"sessions": 2, "context_length": 128, "cells": 256}
 

@@ -18,7 +18,7 @@ from support.gguf_files import smollm2
 from support.streams import Stream
 from support.whole_service import checkpoint, gguf, whole_service
 
-pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 SIZES = {"context_length": 512, "cells": 2048}
 PAIR = ["large", "small"]

@@ -18,7 +18,7 @@ from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
 from quorate.fleet.placement import available_cores
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
 DEADLINE_SECONDS = 300.0
 LENGTH = 160

@@ -16,11 +16,11 @@ from quorate.request import TextPrompt
 from support.hosted_engines import children_of, open_descriptors
 from support.scripted_models import engine_sampling
 
-pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 SESSIONS = 8
 TOKENS = 24
-DEADLINE_SECONDS = 120.0
+DEADLINE_SECONDS = 300.0
 PROMPTS = (
     "The capital of France is",
     "Once upon a time, in a small village by the sea,",
@@ -60,22 +60,29 @@ async def greedy(engine: HostedEngine, prompt: Sequence[int], count: int) -> lis
     return chosen
 
 
-async def encoded(engine: HostedEngine) -> list[list[int]]:
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def prompts(engine: HostedEngine) -> list[list[int]]:
     return [await engine.encode(TextPrompt(prompt)) for prompt in PROMPTS]
 
 
-async def test_eight_at_once_say_what_each_says_alone(engine: HostedEngine) -> None:
-    prompts = await encoded(engine)
-    alone = [await greedy(engine, prompt, TOKENS) for prompt in prompts]
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def alone(engine: HostedEngine, prompts: list[list[int]]) -> list[list[int]]:
+    """What each prompt is answered with where nobody else asks."""
+    return [await greedy(engine, prompt, TOKENS) for prompt in prompts]
+
+
+async def test_eight_at_once_say_what_each_says_alone(
+    engine: HostedEngine, prompts: list[list[int]], alone: list[list[int]]
+) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
         together = await asyncio.gather(*(greedy(engine, prompt, TOKENS) for prompt in prompts))
     assert together == alone
     assert len({tuple(answer) for answer in alone}) == SESSIONS
 
 
-async def test_others_that_leave_and_join_change_nothing(engine: HostedEngine) -> None:
-    prompts = await encoded(engine)
-    alone = [await greedy(engine, prompt, TOKENS) for prompt in prompts]
+async def test_others_that_leave_and_join_change_nothing(
+    engine: HostedEngine, prompts: list[list[int]], alone: list[list[int]]
+) -> None:
     leavers = 0
 
     async def leave_and_join(number: int) -> None:
@@ -103,9 +110,9 @@ async def test_others_that_leave_and_join_change_nothing(engine: HostedEngine) -
     assert leavers == 18
 
 
-async def test_plain_generations_beside_votes_change_neither(engine: HostedEngine) -> None:
-    prompts = await encoded(engine)
-    alone = [await greedy(engine, prompt, TOKENS) for prompt in prompts]
+async def test_plain_generations_beside_votes_change_neither(
+    engine: HostedEngine, prompts: list[list[int]], alone: list[list[int]]
+) -> None:
     options = engine_sampling(max_tokens=TOKENS)
 
     async def drawn(prompt: Sequence[int]) -> list[int]:
@@ -128,8 +135,9 @@ async def test_plain_generations_beside_votes_change_neither(engine: HostedEngin
         assert len(said) == TOKENS or said[-1] in ending
 
 
-async def test_two_hundred_cycles_leave_no_session_and_no_memory(engine: HostedEngine) -> None:
-    prompts = await encoded(engine)
+async def test_two_hundred_cycles_leave_no_session_and_no_memory(
+    engine: HostedEngine, prompts: list[list[int]]
+) -> None:
 
     async def cycle(number: int) -> None:
         prompt = prompts[number % len(prompts)]

@@ -17,9 +17,9 @@ from quorate.request import TextPrompt
 from support.checkpoints import random_llama
 from support.hosted_engines import ends_of, family
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
-DEADLINE_SECONDS = 120.0
+DEADLINE_SECONDS = 300.0
 
 
 async def started(folder: Path, **options: Any) -> HostedEngine:

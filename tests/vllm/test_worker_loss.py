@@ -15,7 +15,7 @@ from support.hosted_engines import alive, family
 from support.streams import Stream
 from support.whole_service import checkpoint, engine_of, gguf, kill_worker, reaches, whole_service
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
 SIZES = {"sessions": 4, "context_length": 256, "cells": 1024}
 QUESTION = [("user", "Tell me a long story about the sea.")]

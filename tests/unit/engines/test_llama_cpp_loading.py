@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -53,6 +55,22 @@ def test_a_kv_cache_that_no_memory_holds_is_refused():
     options = dataclasses.replace(OPTIONS, cells=2**30, kv_type_k="f32", kv_type_v="f32")
     with pytest.raises(ModelUnusable, match=r"1073741824 KV cells take .* GB; set cells"):
         load(str(stories260k()), options, 1, ignore)
+
+
+def test_a_worker_imports_the_native_library_alone_and_the_package_stays_whole():
+    script = (
+        "import sys; from quorate.engines.registry import find_engine\n"
+        "from quorate.errors import ModelUnusable\n"
+        "try: find_engine('llama_cpp').load('absent.gguf', {}, 1, print)\n"
+        "except ModelUnusable: print([name for name in sys.modules if 'llama_cpp.' in name])\n"
+        "import llama_cpp; from quorate.engines.llama_cpp.model import native\n"
+        "print(llama_cpp.Llama.__name__, llama_cpp.llama_cpp is native)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    modules, whole = ran.stdout.splitlines()
+    assert "llama_cpp.llama_cpp" in modules
+    assert "'llama_cpp.llama'" not in modules
+    assert whole == "Llama True"
 
 
 def test_progress_ends_at_one():

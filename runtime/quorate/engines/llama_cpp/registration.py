@@ -9,7 +9,7 @@ from quorate.engines.registry import EngineRegistration
 ENGINE = EngineRegistration(
     name="llama_cpp",
     options=LlamaCppOptions,
-    loader="quorate.engines.llama_cpp.model:load",
+    loader="quorate.engines.llama_cpp.start:load",
     files="gguf",
     default=True,
     check_files=check_file,
