@@ -41,7 +41,7 @@ def calibrated(server: Serving, folder: Path, dataset: Path) -> list[dict[str, A
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("dataset", datasets(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("dataset", list(datasets()), ids=lambda path: path.stem)
 def test_models_alone_and_their_vote_are_graded(
     server: Serving, tmp_path: Path, dataset: Path
 ) -> None:

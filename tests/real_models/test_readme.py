@@ -74,7 +74,7 @@ def served(folder: Path, *arguments: str) -> Iterator[str]:
             process.communicate()
 
 
-@pytest.mark.parametrize("start", blocks())
+@pytest.mark.parametrize("start", list(blocks()))
 def test_every_command_of_a_block_does_its_work(folder: Path, start: str) -> None:
     with served(folder, *shlex.split(start)) as address:
         for command in blocks()[start]:
