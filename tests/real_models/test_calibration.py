@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.real_model, pytest.mark.timeout(600)]
 OWN = Path(__file__).with_name("questions.jsonl")
 VARIABLE = "QUORATE_QUESTIONS"
 SLICE = 12
+DEADLINE_SECONDS = 500
 
 
 def datasets() -> Iterator[Path]:
@@ -36,6 +37,7 @@ def calibrated(server: Serving, folder: Path, dataset: Path) -> list[dict[str, A
         folder,
         *("calibrate", dataset.name, "--model", "small:0.4", "--model", "large:0.6"),
         *("--limit", str(SLICE), "--max-tokens", "8", "--json"),
+        timeout=DEADLINE_SECONDS,
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -18,6 +18,7 @@ from support.repository import read
 
 pytestmark = [pytest.mark.real_model, pytest.mark.timeout(300)]
 
+DEADLINE_SECONDS = 200
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
 QUESTION = {"prompt": "Reply with one letter.\nIs ice cold?\nA. yes\nB. no", "answer": "A"}
 REPORT = "The shelf was empty. Nobody had counted the boxes since May.\n"
@@ -78,7 +79,7 @@ def served(folder: Path, *arguments: str) -> Iterator[str]:
 def test_every_command_of_a_block_does_its_work(folder: Path, start: str) -> None:
     with served(folder, *shlex.split(start)) as address:
         for command in blocks()[start]:
-            done = quorate(folder, *command, QUORATE_TARGET=address)
+            done = quorate(folder, *command, timeout=DEADLINE_SECONDS, QUORATE_TARGET=address)
             assert done.returncode == 0, f"quorate {shlex.join(command)}: {done.stderr}"
             assert done.stdout.strip(), f"quorate {shlex.join(command)} said nothing"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
 from quorate.client import Client
@@ -10,14 +12,13 @@ from support.streams import Stream
 pytestmark = [pytest.mark.real_model, pytest.mark.timeout(300)]
 
 WINDOW = 512
+ANIMALS = ("fox", "heron", "badger", "otter", "hare", "weasel", "lynx", "stoat")
+PLACES = ("river", "meadow", "bridge", "garden", "square", "orchard", "station", "harbour")
 FILLER = " ".join(
     f"Line {number}: the {animal} crossed the {place} at {number % 12 + 1} o'clock."
-    for number, (animal, place) in enumerate(
-        [(a, p) for a in ("fox", "heron", "badger", "otter", "hare") for p in
-         ("river", "meadow", "bridge", "garden", "square", "orchard", "station", "harbour")]
-    )
-)  # fmt: skip
-FIRST, SECOND = "\nThe animal of line 39 is the", "\nLine 40: the"
+    for number, (animal, place) in enumerate(product(ANIMALS, PLACES))
+)
+FIRST, SECOND = "\nThe animal of line 39 is the", "\nLine 64: the"
 
 
 async def fresh(client: Client) -> None:
