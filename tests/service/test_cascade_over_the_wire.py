@@ -114,7 +114,7 @@ async def test_a_cascade_cannot_score(tmp_path: Path) -> None:
     assert "a cascade cannot score a text" in refusal.message
 
 
-@pytest.mark.real_model
+@pytest.mark.demo_model
 async def test_a_real_model_answers_where_a_toy_is_not_sure(tmp_path: Path) -> None:
     models = [scripted("toy", say=FIRST), gguf("smol", smollm2(), context_length=512)]
     question = [("user", "What is the capital of France? Answer briefly.")]

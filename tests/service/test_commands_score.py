@@ -237,7 +237,7 @@ def _rest(descriptor: int) -> bytes:
     return rest
 
 
-@pytest.mark.real_model
+@pytest.mark.demo_model
 def test_a_story_is_predicted_better_by_two_real_models_with_different_vocabularies(
     tmp_path: Path,
 ) -> None:

@@ -117,7 +117,7 @@ async def test_what_requests_and_idle_and_nobody_took_is_what_was_estimated(
 
 
 @pytest.mark.slow
-@pytest.mark.real_model
+@pytest.mark.demo_model
 async def test_the_same_with_real_models_again_and_again(tmp_path: Path) -> None:
     models = [gguf(name, smollm2(), context_length=1024, sessions=8) for name in ("a", "b")]
     async with whole_service(tmp_path, *models, sections=sections()) as (service, client):

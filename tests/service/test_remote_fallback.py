@@ -42,7 +42,7 @@ def server() -> Iterator[LlamaServer]:
         yield running
 
 
-@pytest.mark.real_model
+@pytest.mark.demo_model
 async def test_a_real_remote_answers_where_the_local_model_is_too_slow(
     tmp_path: Path, server: LlamaServer
 ) -> None:
@@ -76,7 +76,7 @@ async def test_a_real_remote_answers_where_the_local_model_is_too_slow(
     assert not row.energy.HasField("joules")
 
 
-@pytest.mark.real_model
+@pytest.mark.demo_model
 @pytest.mark.parametrize(
     ("routing", "options"),
     [

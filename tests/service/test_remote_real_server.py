@@ -14,7 +14,7 @@ from support.gguf_files import smollm2
 from support.llama_server import LlamaServer, llama_server
 from support.remotes import KEY, QUESTION, answered, asked, failed, opened
 
-pytestmark = pytest.mark.real_model
+pytestmark = pytest.mark.demo_model
 
 CAPITAL = ChatPrompt((Message("user", "What is the capital of France? Answer briefly."),))
 NUMBERS = TextPrompt("one, two, three, four,")

@@ -43,12 +43,17 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 def quorate(
-    home: Path, *arguments: str, stdin: str = "", **more: str
+    home: Path,
+    *arguments: str,
+    stdin: str = "",
+    timeout: float = DEADLINE_SECONDS,
+    **more: str,
 ) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end in the folder ``home``.
 
     Args:
         stdin: What it reads.
+        timeout: Seconds it may take.
         **more: Further environment variables.
     """
     return subprocess.run(
@@ -58,7 +63,7 @@ def quorate(
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=DEADLINE_SECONDS,
+        timeout=timeout,
         check=False,
     )
 
@@ -92,10 +97,10 @@ class Serving:
     events: list[dict[str, Any]]
 
     def asked(
-        self, home: Path, *arguments: str, stdin: str = "", **more: str
+        self, home: Path, *arguments: str, **options: Any
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command that asks this server; arguments as for ``quorate``."""
-        return quorate(home, *arguments, "--target", self.address, stdin=stdin, **more)
+        return quorate(home, *arguments, "--target", self.address, **options)
 
     def workers(self) -> list[int]:
         """Ids of the processes it started."""

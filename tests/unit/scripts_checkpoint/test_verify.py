@@ -160,7 +160,7 @@ def test_the_checkpoint_of_stories260k_computes_what_llama_cpp_computes(
 
 
 @pytest.mark.vllm
-@pytest.mark.real_model
+@pytest.mark.demo_model
 def test_the_checkpoint_of_smollm2_is_as_near_as_rounding_allows(
     tmp_path: Path, capsys: Capture
 ) -> None:

