@@ -21,6 +21,7 @@ import quorate.engines
 from quorate.errors import SettingsError
 
 if TYPE_CHECKING:
+    from quorate.engines.prompt_encoding import PromptEncoder
     from quorate.engines.scheduler.contract import BatchModel
 
 OnProgress: TypeAlias = Callable[[float], None]
@@ -54,6 +55,9 @@ class EngineRegistration:
         loader: ``module:function`` of what loads a model inside the worker: called with a path,
             options, a thread count and an ``OnProgress``, it returns a ``BatchModel``. It raises
             ``ModelUnusable`` where the model can never be loaded here.
+        encoder: ``module:function`` of what loads a model's tokenizer alone, for a process that
+            does nothing but encode: called with a path, options and the context length, it returns
+            a ``PromptEncoder``; "" for an engine whose workers encode beside everything else.
         files: What its models are, in the words of the registry of models: ``gguf`` or
             ``checkpoint``; "" for an engine whose models need no files.
         default: Whether it runs models of that kind where nobody chooses an engine.
@@ -64,6 +68,7 @@ class EngineRegistration:
     name: str
     options: type[EngineOptions]
     loader: str
+    encoder: str = ""
     files: str = ""
     default: bool = False
     environment: Callable[[Mapping[str, str]], dict[str, str]] = lambda base: {}
@@ -77,11 +82,23 @@ class EngineRegistration:
             ModelUnusable: It can never be loaded here.
             SettingsError: The options are wrong.
         """
-        module, _, function = self.loader.partition(":")
-        load = getattr(importlib.import_module(module), function)
         read = self.options.from_mapping(options, "options")
-        model: BatchModel = load(path, read, threads, on_progress)
+        model: BatchModel = _named(self.loader)(path, read, threads, on_progress)
         return model
+
+    def load_encoder(
+        self, path: str, options: Mapping[str, Any], context_length: int
+    ) -> PromptEncoder:
+        """Loads a model's tokenizer into this process; see ``load``, which raises the same."""
+        read = self.options.from_mapping(options, "options")
+        encoder: PromptEncoder = _named(self.encoder)(path, read, context_length)
+        return encoder
+
+
+def _named(target: str) -> Callable[..., Any]:
+    module, _, function = target.partition(":")
+    named: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return named
 
 
 @cache

@@ -48,6 +48,11 @@ class Vocabulary:
         return any(self.pieces)
 
     @cached_property
+    def longest_piece(self) -> int:
+        """Bytes of the longest token."""
+        return max(map(len, self.pieces), default=0)
+
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over everything two models must share to vote token by token."""
         return hashlib.sha256(self.to_bytes()).hexdigest()

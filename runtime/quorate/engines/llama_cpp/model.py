@@ -18,6 +18,7 @@ from quorate.engines.contract import LogProbs, ModelFacts
 from quorate.engines.llama_cpp.batch import TokenBatch
 from quorate.engines.llama_cpp.facts import gather_facts
 from quorate.engines.llama_cpp.loading import (
+    chat_template,
     interleaved_prefill_tokens,
     load_weights,
     max_outputs,
@@ -85,7 +86,7 @@ class LlamaCppModel:
         self._log_softmax = LogSoftmax(len(self._vocabulary), self._vocabulary.silent)
         self._facts = gather_facts(weights, context, options, tokenizer.adds_space)
         self._prompts = PromptEncoder(
-            tokenizer, _chat_template(weights), self._subject, self._facts.context_length
+            tokenizer, chat_template(weights), self._subject, self._facts.context_length
         )
         self._max_outputs = max_outputs(options)
         self._interleaved_prefill_tokens = interleaved_prefill_tokens(weights, options)
@@ -189,8 +190,3 @@ class LlamaCppModel:
             raise DecodeFailed(
                 f"{self._subject}: the model produced no numbers: {error}"
             ) from error
-
-
-def _chat_template(weights: ctypes.c_void_p) -> str | None:
-    template: bytes | None = native.llama_model_chat_template(weights, None)
-    return None if template is None else template.decode("utf-8", errors="replace")

@@ -9,6 +9,7 @@ ENGINE = EngineRegistration(
     name="llama_cpp",
     options=LlamaCppOptions,
     loader="quorate.engines.llama_cpp.model:load",
+    encoder="quorate.engines.llama_cpp.encoder:load",
     files="gguf",
     default=True,
 )
