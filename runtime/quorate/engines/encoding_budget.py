@@ -90,8 +90,8 @@ def too_slow(field: str, seconds: float) -> InvalidRequest:
     """The refusal of what takes longer than its budget."""
     return InvalidRequest(
         field,
-        f"turning it into tokens takes longer than the {seconds:.3g} s of CPU time that it may take "
-        "for this model; shorten it, and break up long runs without spaces",
+        f"turning it into tokens takes longer than the {seconds:.3g} s of CPU time that it may "
+        "take for this model; shorten it, and break up long runs without spaces",
     )
 
 

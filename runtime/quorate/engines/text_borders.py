@@ -15,8 +15,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-PIECE_CHARACTERS = 8192
-"""Of a piece, as far as there are borders: some milliseconds of work."""
+_WINDOW = 8192
 
 # What may begin a piece: every pre-tokenizer divides a letter from these, or leaves the word to the
 # merges. Apostrophes and marks are missing because they belong to the letter before.
@@ -24,24 +23,29 @@ _BEGINNINGS = " \n\r\t,;:(\u3001\u3002\uff0c\uff1a"
 _CANDIDATE = re.compile(rf"[^\W\d_][{re.escape(_BEGINNINGS)}]")
 # No UTF-8 text has it, so that what stands beside it is beside the end of a token.
 _END = 0xFF
+# How SentencePiece writes a space, whoever wrote it.
+_SPACE = "\u2581"
 _CONTINUES, _CONTINUATION = 0xC0, 0x80
 
 
 class TextBorders(ABC):
     """Cuts texts for one vocabulary."""
 
-    def cut(self, text: str, size: int = PIECE_CHARACTERS) -> Iterator[str]:
+    size = 512
+    """Characters of a piece that cost little, together or one by one."""
+
+    def cut(self, text: str, size: int | None = None) -> Iterator[str]:
         """Yields the pieces of a text, one at least.
 
         A piece has at most ``size`` characters, or as many more as there are up to the next border.
         """
-        start = 0
+        start, size = 0, size or self.size
         while len(text) - start > size:
             border = self._last(text, start + max(1, size // 2), start + size + 1)
             low = start + size + 1
             while border is None and low < len(text):
-                border = self._first(text, low, low + PIECE_CHARACTERS)
-                low += PIECE_CHARACTERS
+                border = self._first(text, low, low + _WINDOW)
+                low += _WINDOW
             if border is None:
                 break
             yield text[start:border]
@@ -59,6 +63,10 @@ class TextBorders(ABC):
 
 class MergeBorders(TextBorders):
     """Borders where nothing but merging finds tokens, as in SentencePiece.
+
+    Its pieces are short: where tokens stand for line ends and tabs, llama.cpp's time is the square
+    of their number (120 kB of line ends on Gemma 3: 60 s whole, 3.7 s in pieces of 8192 characters,
+    0.2 s in pieces of 512; prose takes the same in all of them).
 
     Args:
         pieces: The bytes of every token.
@@ -78,7 +86,8 @@ class MergeBorders(TextBorders):
         return int(borders[0]) if len(borders) else None
 
     def _borders(self, text: str, low: int, high: int) -> npt.NDArray[np.intp]:
-        data = np.frombuffer(text[low - 1 : high].encode("utf-8", "replace"), np.uint8)
+        part = text[low - 1 : high].replace(_SPACE, " ")
+        data = np.frombuffer(part.encode("utf-8", "replace"), np.uint8)
         begins = (data & _CONTINUES) != _CONTINUATION
         divided = begins[1:] & ~self._joined[data[:-1], data[1:]]
         # The character before the first possible border is the one at low - 1.
@@ -89,11 +98,14 @@ class WordBorders(TextBorders):
     """Borders where a pre-tokenizer divides the text into words, and tokens are merged in these.
 
     They stand behind a letter and before a character that begins no word with it. No pre-tokenizer
-    looks back, or past the end of a run of letters.
+    looks back, or past the end of a run of letters. Its pieces are longer, since llama.cpp compiles
+    regular expressions for each of them.
 
     Args:
         pieces: The bytes of every token.
     """
+
+    size = 4096
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._joined = _joined_pairs(_table(pieces))

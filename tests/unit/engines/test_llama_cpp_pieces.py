@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,7 +11,7 @@ from quorate.engines.llama_cpp.loading import load_vocabulary
 from quorate.engines.llama_cpp.tokenizer import Tokenizer
 from quorate.errors import InvalidRequest, PromptTooLong
 from support.gguf_files import smollm2, stories260k
-from support.gguf_variants import PRE_TOKENIZERS, vocabulary_of
+from support.gguf_variants import PRE_TOKENIZERS, with_pre_tokenizer
 
 FRAGMENTS = (
     *("the", "Once", "upon", "a", "tiME", "don't", "I'LL", "x1", "12345", "3.14", "naïve", "ÅB"),
@@ -26,11 +24,13 @@ TEXTS = st.lists(st.sampled_from(FRAGMENTS), max_size=60).map("".join)
 
 @pytest.fixture(scope="module", params=["sentencepiece", "smollm", *PRE_TOKENIZERS])
 def tokenizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("model")
     if request.param == "sentencepiece":
         path = stories260k()
+    elif request.param == "smollm":
+        path = smollm2()
     else:
-        target: Path = tmp_path_factory.mktemp("vocabulary") / f"{request.param}.gguf"
-        path = vocabulary_of(smollm2(), target, request.param)
+        path = with_pre_tokenizer(smollm2(), folder, request.param)
     made = Tokenizer(load_vocabulary(str(path)))
     made.piece_characters = 24
     return made
@@ -66,6 +66,7 @@ def test_a_text_is_not_read_further_than_the_context_reaches(tokenizer: Tokenize
     assert 1 < calls < 30
 
 
-def test_a_run_that_no_stack_could_hold_is_refused(tokenizer: Tokenizer) -> None:
+def test_a_run_that_no_stack_could_hold_is_refused() -> None:
+    tokenizer = Tokenizer(load_vocabulary(str(smollm2())))
     with pytest.raises(InvalidRequest, match=r"^prompt: has 1000001 characters without a place"):
         tokenizer.encode_run(" " * 1_000_001)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +30,7 @@ def test_every_piece_begins_behind_a_letter_that_no_token_joins_with_it(
     text: str, size: int
 ) -> None:
     pieces = cut(text, size)
-    for before, piece in zip(pieces, pieces[1:], strict=False):
+    for before, piece in pairwise(pieces):
         assert before[-1].isalpha()
         assert piece[0] in " \n,\u3001"
         assert (before[-1], piece[0]) not in {("n", "\n"), ("f", " "), ("d", "\u3001")}
@@ -52,12 +54,11 @@ def test_without_words_a_piece_may_begin_wherever_no_token_reaches_across(
     text: str, size: int
 ) -> None:
     pieces = cut_merged(text, size)
-    joined = {(a, b) for piece in PIECES for a, b in zip(piece, piece[1:], strict=False)}
-    for before, piece in zip(pieces, pieces[1:], strict=False):
+    joined = {(a, b) for piece in PIECES for a, b in pairwise(piece)}
+    for before, piece in pairwise(pieces):
         assert (before.encode()[-1], piece.encode()[0]) not in joined
         assert len(before) <= size or all(
-            (a.encode()[-1], b.encode()[0]) in joined
-            for a, b in zip(before[size:], before[size + 1 :], strict=False)
+            (a.encode()[-1], b.encode()[0]) in joined for a, b in pairwise(before[size:])
         )
 
 

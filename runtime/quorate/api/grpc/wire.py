@@ -17,7 +17,7 @@ CHECKED_BYTES = 64 * 1024
 """What is shorter is parsed in some milliseconds, whatever it says."""
 
 MOST_FIELDS = MAX_MESSAGES + MAX_STOP_STRINGS
-"""Of a request; entries of maps, and what messages hold that have nothing repeated, do not count."""
+"""Of a request, without entries of maps and what messages hold in which nothing is repeated."""
 
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}

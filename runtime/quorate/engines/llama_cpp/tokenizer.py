@@ -13,12 +13,7 @@ from llama_cpp import llama_cpp as native
 
 from quorate.engines.chat import SpecialToken
 from quorate.engines.encoding_budget import field, spend
-from quorate.engines.text_borders import (
-    PIECE_CHARACTERS,
-    MergeBorders,
-    TextBorders,
-    WordBorders,
-)
+from quorate.engines.text_borders import MergeBorders, TextBorders, WordBorders
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import InvalidRequest
 
@@ -45,10 +40,10 @@ class Tokenizer:
     native calls would end the process.
 
     Attributes:
-        piece_characters: Of a long text, in one native call.
+        piece_characters: Of a long text, in one native call; None takes what suits the tokenizer.
     """
 
-    piece_characters = PIECE_CHARACTERS
+    piece_characters: int | None = None
 
     def __init__(self, model: ctypes.c_void_p) -> None:
         self._vocab = native.llama_model_get_vocab(model)
