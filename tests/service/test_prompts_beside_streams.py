@@ -1,4 +1,9 @@
-"""Awkward prompts beside streams that decode: nobody waits for them longer than a few steps."""
+"""Awkward prompts beside streams that decode: nobody waits for them longer than a few steps.
+
+How long a step takes is measured in the same run, and beside a plain prompt, whose tokens the
+model has to read as well. Whatever else this machine does shows as a gap too, so that the best of
+some tries counts: what held up the streams would do so in each of them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,15 +20,17 @@ import grpc
 import pytest
 
 from quorate.client import Client
+from quorate.v1 import inference_pb2, plan_pb2
 from support.command_line import Serving, serving
 from support.gguf_files import smollm2
 from support.gguf_variants import with_pre_tokenizer
-from quorate.v1 import inference_pb2, plan_pb2
 
 pytestmark = pytest.mark.real_model
 
 DEADLINE_SECONDS = 60.0
-STREAMS, STEPS_BEFORE, STEPS_AFTER = 4, 12, 12
+STREAMS, STEPS_BEFORE, STEPS_AFTER, TRIES = 4, 12, 8, 4
+MOST_STEPS = 3.0
+PLAN = plan_pb2.Plan(single=plan_pb2.SinglePlan(model="m"))
 GENERATE = "/quorate.v1.InferenceService/Generate"
 END_TOKENS = (0, 2)
 CONFIG = """
@@ -64,27 +72,27 @@ class Victim:
 
     async def read(self, client: Client, seed: int) -> None:
         bias = dict.fromkeys(END_TOKENS, -100.0)
-        async for _ in client.generate(
-            "Once upon a time", model="m", max_tokens=2000, temperature=1.0, seed=seed, logit_bias=bias
-        ):
+        options = {"model": "m", "max_tokens": 2000, "temperature": 1.0, "logit_bias": bias}
+        async for _ in client.generate("Once upon a time", seed=seed, **options):
             self.times.append(time.perf_counter())
             self.news.set()
 
     async def steps(self, count: int) -> None:
-        """Waits until so many events came."""
-        while len(self.times) < count:
+        """Waits until so many more events came."""
+        wanted = len(self.times) + count
+        while len(self.times) < wanted:
             self.news.clear()
             await self.news.wait()
 
     def gaps(self, since: float) -> list[float]:
         """Times between events from the last one before a moment on."""
-        first = max(index for index, at in enumerate(self.times) if at <= since)
+        first = max(index for index, at in enumerate(self.times) if index == 0 or at <= since)
         return [after - before for before, after in itertools.pairwise(self.times[first:])]
 
 
 def chat(*messages: tuple[str, str]) -> bytes:
     """A request as it stands on the wire, so that this process spends nothing while it is sent."""
-    request = inference_pb2.GenerateRequest(plan=plan_pb2.Plan(single=plan_pb2.SinglePlan(model="m")))
+    request = inference_pb2.GenerateRequest(plan=PLAN)
     for role, content in messages:
         request.chat.messages.add(role=role, content=content)
     request.stopping.max_tokens = 1
@@ -92,41 +100,46 @@ def chat(*messages: tuple[str, str]) -> bytes:
 
 
 def text(prompt: str) -> bytes:
-    request = inference_pb2.GenerateRequest(
-        prompt=prompt, plan=plan_pb2.Plan(single=plan_pb2.SinglePlan(model="m"))
-    )
+    """The same of a text."""
+    request = inference_pb2.GenerateRequest(prompt=prompt, plan=PLAN)
     request.stopping.max_tokens = 1
     return request.SerializeToString()
 
 
-TURNS = [("user" if n % 2 == 0 else "assistant", f"Message {n}: tell me more.") for n in range(301)]
+TURNS = [("user" if n % 2 == 0 else "assistant", f"Message {n}: go on.") for n in range(301)]
+REFUSED, SERVED = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OK
+PLAIN = text("One two three four. " * 60)
 OFFENDERS = {
-    "line ends": (text("\r\n" * 60_000), grpc.StatusCode.INVALID_ARGUMENT),
-    "line feeds": (text("x" + "\n" * 120_000), grpc.StatusCode.INVALID_ARGUMENT),
-    "spaces": (text("x" + " " * 39_000), grpc.StatusCode.OK),
-    "letters": (text("a" * 190_000), grpc.StatusCode.INVALID_ARGUMENT),
-    "marks": (text("=!" * 60_000), grpc.StatusCode.INVALID_ARGUMENT),
-    "a million messages": (chat(*[("user", "")] * 1_000_000), grpc.StatusCode.INVALID_ARGUMENT),
-    "many messages": (chat(*[("u", "")] * 12_000), grpc.StatusCode.INVALID_ARGUMENT),
-    "a long role": (chat(("u" * 1_000_000, "x")), grpc.StatusCode.INVALID_ARGUMENT),
-    "a chat of 300 turns": (chat(*TURNS), None),
-    "prose": (text("The sun, the moon and the stars. " * 30_000), grpc.StatusCode.INVALID_ARGUMENT),
+    "line ends": (text("\r\n" * 60_000), REFUSED),
+    "spaces": (text("x" + " " * 39_000), SERVED),
+    "marks": (text("=!" * 60_000), REFUSED),
+    "a million messages": (chat(*[("user", "")] * 1_000_000), REFUSED),
+    "a long role": (chat(("u" * 1_000_000, "x")), REFUSED),
+    "a chat of 300 turns": (chat(*TURNS), SERVED),
 }
 
 
-async def asked(target: str, request: bytes) -> tuple[grpc.StatusCode, float]:
-    """The status of a request, and the seconds it took."""
-    async with grpc.aio.insecure_channel(
-        target, options=[("grpc.max_send_message_length", -1)]
-    ) as channel:
-        began = time.perf_counter()
+async def status_of(target: str, request: bytes) -> grpc.StatusCode:
+    """How a request ends."""
+    options = [("grpc.max_send_message_length", -1)]
+    async with grpc.aio.insecure_channel(target, options=options) as channel:
         call = channel.unary_stream(GENERATE)(request)
-        try:
+        with suppress(grpc.aio.AioRpcError):
             async for _ in call:
                 pass
-        except grpc.aio.AioRpcError:
-            pass
-        return await call.code(), time.perf_counter() - began
+        code: grpc.StatusCode = await call.code()
+        return code
+
+
+async def longest_gap(
+    target: str, request: bytes, victims: list[Victim]
+) -> tuple[grpc.StatusCode, float]:
+    """How a request ends, and the longest that any stream waited from its beginning on."""
+    began = time.perf_counter()
+    status = await status_of(target, request)
+    for victim in victims:
+        await victim.steps(STEPS_AFTER)
+    return status, max(gap for victim in victims for gap in victim.gaps(began))
 
 
 @pytest.mark.parametrize("name", OFFENDERS)
@@ -137,17 +150,20 @@ async def test_no_stream_waits_for_an_awkward_prompt(server: Serving, name: str)
         tasks = [
             asyncio.create_task(victim.read(client, seed)) for seed, victim in enumerate(victims)
         ]
-        for victim in victims:
-            await victim.steps(STEPS_BEFORE)
-        began = time.perf_counter()
-        status, _ = await asked(server.address, request)
-        for victim in victims:
-            await victim.steps(len(victim.times) + STEPS_AFTER)
+        waited = []
+        for _ in range(TRIES):
+            started = time.perf_counter()
+            for victim in victims:
+                await victim.steps(STEPS_BEFORE)
+            step = statistics.median(victims[0].gaps(started))
+            _, plain = await longest_gap(server.address, PLAIN, victims)
+            status, gap = await longest_gap(server.address, request, victims)
+            assert status is expected
+            waited.append(gap / max(step, plain / MOST_STEPS))
+            if waited[-1] <= MOST_STEPS:
+                break
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    if expected is not None:
-        assert status is expected
-    for victim in victims:
-        before = statistics.median(victim.gaps(victim.times[2])[: STEPS_BEFORE - 3])
-        print(name, f"{before * 1e3:.1f} ms a step, longest gap {max(victim.gaps(began)) / before:.1f} steps")
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+    assert min(waited) <= MOST_STEPS, f"steps that the longest gap took, by try: {waited}"
+    assert all(isinstance(end, asyncio.CancelledError) for end in ends)
