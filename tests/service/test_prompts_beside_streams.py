@@ -27,8 +27,8 @@ from support.gguf_variants import with_pre_tokenizer
 
 pytestmark = pytest.mark.real_model
 
-DEADLINE_SECONDS = 60.0
-STREAMS, STEPS_BEFORE, STEPS_AFTER, TRIES = 4, 12, 8, 4
+DEADLINE_SECONDS = 110.0
+STREAMS, STEPS_BEFORE, STEPS_AFTER, TRIES = 4, 8, 4, 3
 MOST_STEPS = 3.0
 PLAN = plan_pb2.Plan(single=plan_pb2.SinglePlan(model="m"))
 GENERATE = "/quorate.v1.InferenceService/Generate"

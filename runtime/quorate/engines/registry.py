@@ -55,23 +55,23 @@ class EngineRegistration:
         loader: ``module:function`` of what loads a model inside the worker: called with a path,
             options, a thread count and an ``OnProgress``, it returns a ``BatchModel``. It raises
             ``ModelUnusable`` where the model can never be loaded here.
-        encoder: ``module:function`` of what loads a model's tokenizer alone, for a process that
-            does nothing but encode: called with a path, options and the context length, it returns
-            a ``PromptEncoder``; "" for an engine whose workers encode beside everything else.
         files: What its models are, in the words of the registry of models: ``gguf`` or
             ``checkpoint``; "" for an engine whose models need no files.
         default: Whether it runs models of that kind where nobody chooses an engine.
         environment: Says which variables its worker needs from its first moment, beside those of
             the environment that it is given.
+        encoder: ``module:function`` of what loads a model's tokenizer alone, for a process that
+            does nothing but encode: called with a path, options and the context length, it returns
+            a ``PromptEncoder``; "" for an engine whose workers encode beside everything else.
     """
 
     name: str
     options: type[EngineOptions]
     loader: str
-    encoder: str = ""
     files: str = ""
     default: bool = False
     environment: Callable[[Mapping[str, str]], dict[str, str]] = lambda base: {}
+    encoder: str = ""
 
     def load(
         self, path: str, options: Mapping[str, Any], threads: int, on_progress: OnProgress
