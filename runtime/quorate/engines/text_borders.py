@@ -91,7 +91,8 @@ class MergeBorders(TextBorders):
         begins = (data & _CONTINUES) != _CONTINUATION
         divided = begins[1:] & ~self._joined[data[:-1], data[1:]]
         # The character before the first possible border is the one at low - 1.
-        return low - 1 + (np.cumsum(begins)[1:][divided] - 1)
+        found: npt.NDArray[np.intp] = low - 1 + (np.cumsum(begins)[1:][divided] - 1)
+        return found
 
 
 class WordBorders(TextBorders):
@@ -121,7 +122,7 @@ class WordBorders(TextBorders):
 
     def _borders(self, text: str, low: int, high: int) -> Iterator[int]:
         for candidate in _CANDIDATE.finditer(text, low - 1, high):
-            letter, beginning = candidate.group()
+            letter, beginning = text[candidate.start()], text[candidate.start() + 1]
             last_byte = letter.encode("utf-8", "replace")[-1]
             if letter.isalpha() and (last_byte, beginning) not in self._joined:
                 yield candidate.end() - 1

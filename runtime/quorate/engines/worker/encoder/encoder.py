@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 # How a process ends that somebody else ended, or that gave up what it could not stop.
 _INNOCENT_ENDS = ("killed by SIGKILL", "exited with status 0")
 _TRIES = 3
+# A vocabulary is loaded in seconds, with the slowest of libraries.
+_LOAD_SECONDS = 60.0
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -195,6 +197,8 @@ class Encoder:
             )
         except OSError as error:
             self._fail_to_load(f"cannot be started: {error}")
+        else:
+            self._watch()
 
     def _on_message(self, message: FromWorker) -> None:
         match message:
@@ -203,6 +207,7 @@ class Encoder:
             case TokenizerLoaded():
                 self._loaded = True
                 self._failures = 0
+                self._watch()
                 self.set_cores(self._cores)
             case Unusable(problem):
                 self._fail_all(f"model {self._spec.model}: it cannot encode: {problem}")
@@ -278,17 +283,19 @@ class Encoder:
             _fail(job, Unavailable(message))
 
     def _watch(self) -> None:
-        """From now on the process must answer within a while, as long as it has anything."""
+        """From now on the process must answer within a while, as long as it has anything to do."""
         self._wait_no_longer()
-        if self._running and not self._closed:
-            self._patience = asyncio.get_running_loop().call_later(
-                self._limits.step_timeout_seconds, self._bark
-            )
+        if (self._running or not self._loaded) and not self._closed:
+            limits = self._limits
+            patience = limits.step_timeout_seconds
+            if not self._loaded:
+                patience = min(limits.load_timeout_seconds, _LOAD_SECONDS)
+            self._patience = asyncio.get_running_loop().call_later(patience, self._bark, patience)
 
-    def _bark(self) -> None:
+    def _bark(self, patience: float) -> None:
         self._patience = None
         if self._life is not None:
-            self._life.kill(f"stuck for {self._limits.step_timeout_seconds:.3g} s")
+            self._life.kill(f"stuck for {patience:.3g} s")
 
     def _wait_no_longer(self) -> None:
         if self._patience is not None:

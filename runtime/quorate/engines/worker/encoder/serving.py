@@ -134,7 +134,11 @@ class EncodeLoop:
         thread = threading.Thread(target=self._serve, args=(request, budget, encode), daemon=True)
         with self._lock:
             self._running[request] = thread, budget
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                del self._running[request]
+                self._control.send(Refused(request, "Internal", field, str(error)))
 
     def _serve(self, request: int, budget: EncodingBudget, encode: Callable[[], list[int]]) -> None:
         try:
