@@ -15,6 +15,8 @@ from quorate.errors import PromptQuarantined
 DEATHS = 2
 """After so many, in a row, a prompt is refused."""
 
+# How processes end by the hand of somebody else, or after they gave up what they could not stop.
+_OTHER_ENDS = ("killed by SIGKILL", "exited with status 0", "stopped by a signal", "unloaded")
 _MOST = 256
 _REMEMBERED_SECONDS = 900.0
 
@@ -89,3 +91,8 @@ class Quarantine:
 
 def _key(prompt: bytes) -> bytes:
     return blake2b(prompt, digest_size=16).digest()
+
+
+def is_of_the_prompt(cause: str) -> bool:
+    """Whether a process that ended for this cause may have died of what it worked on."""
+    return not cause.startswith(_OTHER_ENDS)

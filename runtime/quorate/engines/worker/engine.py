@@ -12,13 +12,16 @@ from pathlib import Path
 from quorate.engines.admission import required_kv_tokens
 from quorate.engines.contract import ModelFacts
 from quorate.engines.prompt_sizes import check_prompt, check_text
+from quorate.engines.quarantine import Quarantine
 from quorate.engines.registry import engines
 from quorate.engines.session import EngineSession, open_session
 from quorate.engines.spec import EngineSpec
 from quorate.engines.vocabulary import Vocabulary
 from quorate.engines.worker.encoder.encoder import Encoder
 from quorate.engines.worker.encoder.life import ENCODER_COMMAND
+from quorate.engines.worker.handle import WorkerHandle
 from quorate.engines.worker.limits import WorkerLimits
+from quorate.engines.worker.prefills import WatchedWorker
 from quorate.engines.worker.statuses import WorkerPhase, WorkerStatus
 from quorate.engines.worker.supervisor import LoadedModel, Supervisor
 from quorate.engines.worker.transport.local import LocalTransport
@@ -59,6 +62,8 @@ class HostedEngine:
             else None
         )
         self._warming: asyncio.Task[None] | None = None
+        self._quarantine = Quarantine(spec.model)
+        self._watch: WatchedWorker | None = None
 
     def start(self) -> None:
         """Spawns the worker and returns at once; ``watch`` and ``wait_ready`` tell how it goes.
@@ -105,8 +110,8 @@ class HostedEngine:
     async def open(self, tokens: int, branches: int = 0) -> EngineSession:
         """See ``Engine``."""
         kv_tokens = required_kv_tokens(self.facts, tokens, branches, self.spec.model)
-        worker = self._supervisor.ready_worker()
-        return await open_session(worker, tokens, branches, kv_tokens)
+        watched = self._watched(self._supervisor.ready_worker())
+        return await open_session(watched, tokens, branches, kv_tokens)
 
     async def wait_ready(self) -> None:
         """See ``Engine``."""
@@ -172,6 +177,11 @@ class HostedEngine:
         self._supervisor.set_cores(_checked(cores))
         if self._encoder is not None:
             self._encoder.set_cores(cores)
+
+    def _watched(self, worker: WorkerHandle) -> WatchedWorker:
+        if self._watch is None or self._watch.worker is not worker:
+            self._watch = WatchedWorker(worker, self._quarantine)
+        return self._watch
 
     async def _warm_up(self, encoder: Encoder) -> None:
         """Starts the encoder with the first worker, so that no prompt waits for it."""

@@ -8,7 +8,7 @@ import itertools
 import logging
 from collections.abc import Sequence
 
-from quorate.engines.quarantine import Quarantine
+from quorate.engines.quarantine import Quarantine, is_of_the_prompt
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.encoder.lanes import LONG_BYTES, Lanes
 from quorate.engines.worker.encoder.life import ENCODER_COMMAND, EncoderLife
@@ -31,8 +31,6 @@ from quorate.request import ChatPrompt, Prompt
 
 _log = logging.getLogger(__name__)
 
-# How a process ends that somebody else ended, or that gave up what it could not stop.
-_INNOCENT_ENDS = ("killed by SIGKILL", "exited with status 0")
 _TRIES = 3
 # A vocabulary is loaded in seconds, with the slowest of libraries.
 _LOAD_SECONDS = 60.0
@@ -241,7 +239,7 @@ class Encoder:
             _log.warning("model %s: its encoder was lost (%s)", self._spec.model, cause)
         for job in given:
             self._lanes.done(job.long)
-        blamed = [] if cause in _INNOCENT_ENDS else self._blamed(given)
+        blamed = self._blamed(given) if is_of_the_prompt(cause) else []
         for job in reversed(given):
             self._try_again(job, cause, job in blamed)
         if self._loaded:
