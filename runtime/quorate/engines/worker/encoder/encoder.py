@@ -32,8 +32,8 @@ from quorate.request import ChatPrompt, Prompt
 _log = logging.getLogger(__name__)
 
 _TRIES = 3
-# A vocabulary is loaded in seconds, with the slowest of libraries.
-_LOAD_SECONDS = 60.0
+# A vocabulary is loaded in seconds, with the slowest of libraries on a busy machine in a minute.
+_LOAD_SECONDS = 180.0
 
 
 @dataclasses.dataclass(eq=False, slots=True)
