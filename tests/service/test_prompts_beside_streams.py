@@ -46,7 +46,7 @@ probe = false
 [[models]]
 id = "m"
 model = "{model}"
-options = {{ context_length = 4096, cells = 16384, sessions = 8 }}
+options = {{ context_length = 2048, cells = 8192, sessions = 8 }}
 """
 
 
@@ -72,7 +72,7 @@ class Victim:
 
     async def read(self, client: Client, seed: int) -> None:
         bias = dict.fromkeys(END_TOKENS, -100.0)
-        options = {"model": "m", "max_tokens": 2000, "temperature": 1.0, "logit_bias": bias}
+        options = {"model": "m", "max_tokens": 1900, "temperature": 1.0, "logit_bias": bias}
         async for _ in client.generate("Once upon a time", seed=seed, **options):
             self.times.append(time.perf_counter())
             self.news.set()
@@ -107,15 +107,15 @@ def text(prompt: str) -> bytes:
 
 
 TURNS = [("user" if n % 2 == 0 else "assistant", f"Message {n}: go on.") for n in range(301)]
-REFUSED, SERVED = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OK
+# All of them are longer than the context, and refused: what is measured is what that takes.
 PLAIN = text("One two three four. " * 60)
 OFFENDERS = {
-    "line ends": (text("\r\n" * 60_000), REFUSED),
-    "spaces": (text("x" + " " * 39_000), SERVED),
-    "marks": (text("=!" * 60_000), REFUSED),
-    "a million messages": (chat(*[("user", "")] * 1_000_000), REFUSED),
-    "a long role": (chat(("u" * 1_000_000, "x")), REFUSED),
-    "a chat of 300 turns": (chat(*TURNS), SERVED),
+    "line ends": text("\r\n" * 60_000),
+    "spaces": text("x" + " " * 39_000),
+    "marks": text("=!" * 60_000),
+    "a million messages": chat(*[("user", "")] * 1_000_000),
+    "a long role": chat(("u" * 1_000_000, "x")),
+    "a chat of 300 turns": chat(*TURNS),
 }
 
 
@@ -144,7 +144,6 @@ async def longest_gap(
 
 @pytest.mark.parametrize("name", OFFENDERS)
 async def test_no_stream_waits_for_an_awkward_prompt(server: Serving, name: str) -> None:
-    request, expected = OFFENDERS[name]
     async with Client(server.address) as client, asyncio.timeout(DEADLINE_SECONDS):
         victims = [Victim() for _ in range(STREAMS)]
         tasks = [
@@ -157,8 +156,8 @@ async def test_no_stream_waits_for_an_awkward_prompt(server: Serving, name: str)
                 await victim.steps(STEPS_BEFORE)
             step = statistics.median(victims[0].gaps(started))
             _, plain = await longest_gap(server.address, PLAIN, victims)
-            status, gap = await longest_gap(server.address, request, victims)
-            assert status is expected
+            status, gap = await longest_gap(server.address, OFFENDERS[name], victims)
+            assert status is grpc.StatusCode.INVALID_ARGUMENT
             waited.append(gap / max(step, plain / MOST_STEPS))
             if waited[-1] <= MOST_STEPS:
                 break

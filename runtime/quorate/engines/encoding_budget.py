@@ -79,8 +79,8 @@ class EncodingBudget:
         if self._tokens > self._most_tokens:
             raise PromptTooLong(
                 self.field,
-                f"has {self._tokens} tokens in a part of it already, and the context holds "
-                f"{self._most_tokens} with the answer; shorten it",
+                f"has {self._tokens} tokens or more, and the context holds {self._most_tokens} "
+                "with the answer; shorten it",
             )
         if self._clock() > self._ends:
             raise too_slow(self.field, self.seconds)
