@@ -8,7 +8,8 @@ one.
 
     QuorateError
     ├── InvalidRequest            the request itself is wrong; names the field
-    │   └── PromptTooLong         prompt and answer can never fit the context
+    │   ├── PromptTooLong         prompt and answer can never fit the context
+    │   └── PromptQuarantined     a process died of this prompt more than once
     ├── NotFound                  no such model or profile; names the nearest ones
     ├── CannotRun                 right request, wrong state of the world
     │   ├── ModelUnusable         the file is broken, of another architecture, or too large
@@ -69,6 +70,12 @@ class PromptTooLong(InvalidRequest):
     """The prompt, with the answer it asks for, can never fit the context of a member."""
 
     reason = "PROMPT_TOO_LONG"
+
+
+class PromptQuarantined(InvalidRequest):
+    """Processes that worked on this prompt died of it, and it is not tried again for a while."""
+
+    reason = "PROMPT_QUARANTINED"
 
 
 class NotFound(QuorateError):

@@ -24,6 +24,7 @@ from quorate.engines.worker.statuses import WorkerPhase
 from quorate.errors import (
     Internal,
     InvalidRequest,
+    PromptQuarantined,
     PromptTooLong,
     SettingsError,
     Unavailable,
@@ -748,3 +749,49 @@ async def test_cores_that_cannot_be_used_are_refused(engine, cores, problem):
     with pytest.raises(SettingsError, match=problem):
         engine.set_cores(cores)
     assert engine.cores == tuple(CORES[:1])
+
+
+# Prompts that kill
+
+DIES_OF_66 = (
+    "import os, signal, sys\n"
+    "from quorate.engines.scripted.model import ScriptedModel\n"
+    "decode = ScriptedModel.decode\n"
+    "def fragile(self, chunks):\n"
+    "    if any(66 in chunk.tokens for chunk in chunks): os.kill(os.getpid(), signal.{signal})\n"
+    "    decode(self, chunks)\n"
+    "ScriptedModel.decode = fragile\n" + START_REAL_WORKER
+)
+
+
+async def died_of(engine, *prompts):
+    """Feeds prompts to sessions of their own and waits for the worker's death and return."""
+    sessions = [await engine.open(20) for _ in prompts]
+    feeds = [session.feed(prompt) for session, prompt in zip(sessions, prompts, strict=True)]
+    results = await asyncio.gather(*feeds, return_exceptions=True)
+    for session in sessions:
+        session.close()
+    await engine.wait_ready()
+    return results
+
+
+async def test_a_prompt_that_killed_two_workers_is_refused_and_its_neighbours_are_not():
+    async with ready(scripted_spec(), **python(DIES_OF_66.format(signal="SIGSEGV"))) as engine:
+        (lost,) = await died_of(engine, [5, 66])
+        assert isinstance(lost, WorkerLost)
+        # The neighbours were replayed, and so are being read as well.
+        losses = await died_of(engine, [5, 66], [7, 8], [9])
+        assert [type(loss) for loss in losses] == [WorkerLost] * 3
+        pid = engine.worker_pid
+        refused, *rows = await died_of(engine, [5, 66], [7, 8], [9])
+        assert isinstance(refused, PromptQuarantined)
+        assert "2 processes in a row" in refused.problem and "SIGSEGV" in refused.problem
+        assert not any(isinstance(row, BaseException) for row in rows)
+        assert engine.worker_pid == pid
+
+
+async def test_workers_that_somebody_else_kills_put_no_prompt_into_quarantine():
+    async with ready(scripted_spec(), **python(DIES_OF_66.format(signal="SIGKILL"))) as engine:
+        for _ in range(3):
+            (lost,) = await died_of(engine, [5, 66])
+            assert isinstance(lost, WorkerLost)

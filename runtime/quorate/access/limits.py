@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import islice
 
 from quorate.errors import InvalidRequest
 from quorate.request import ChatPrompt, Message
@@ -16,6 +17,11 @@ from quorate.request import ChatPrompt, Message
 MAX_TOP_LOGPROBS = 100
 MAX_REQUEST_ID_CHARACTERS = 128
 MAX_TASK_CHARACTERS = 64
+MAX_MESSAGES = 16_384
+"""Of a chat. Each takes some tokens, so that no context holds more."""
+MAX_STOP_STRINGS = 1024
+MAX_BIASES = 262_144
+"""As many as the largest vocabularies have tokens."""
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 
@@ -38,8 +44,10 @@ def filled(field: str, value: str, remedy: str) -> str:
 
 
 def chat(field: str, messages: Iterable[Message]) -> ChatPrompt:
-    """At least one message, and a role for each; a message may be empty."""
-    turns = tuple(messages)
+    """At least one message, not too many, and a role for each; a message may be empty."""
+    turns = tuple(islice(messages, MAX_MESSAGES + 1))
+    if len(turns) > MAX_MESSAGES:
+        raise InvalidRequest(field, f"has more than {MAX_MESSAGES} messages; send fewer")
     if not turns:
         raise InvalidRequest(field, "is empty; give at least one message")
     for index, turn in enumerate(turns):
@@ -69,8 +77,10 @@ def epoch_seconds(field: str, value: float | None) -> float | None:
 
 
 def stop_strings(field: str, stops: Iterable[str]) -> tuple[str, ...]:
-    """Stop strings that can be found: none is empty, and each has a UTF-8 form."""
-    strings = tuple(stops)
+    """Stop strings that can be found: not too many, none empty, and each with a UTF-8 form."""
+    strings = tuple(islice(stops, MAX_STOP_STRINGS + 1))
+    if len(strings) > MAX_STOP_STRINGS:
+        raise InvalidRequest(field, f"has more than {MAX_STOP_STRINGS} strings; send fewer")
     for index, stop in enumerate(strings):
         filled(f"{field}[{index}]", stop, "leave it out")
         try:

@@ -258,7 +258,10 @@ class Engine(Protocol):
 
         Raises:
             UnsupportedPlan: A chat, and the model has no template.
-            InvalidRequest: The template refuses these messages.
+            InvalidRequest: The template refuses these messages, or it takes too long.
+            PromptTooLong: It has more tokens than the context holds.
+            PromptQuarantined: Processes died of it.
+            Unavailable: There is nothing to encode with now.
         """
         ...
 

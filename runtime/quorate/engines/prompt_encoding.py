@@ -1,6 +1,7 @@
 """Prompts as tokens, the same way for every engine that brings a tokenizer of its own.
 
-Sizes are checked before anything is tokenised; what special tokens and BOS are, the tokenizer says.
+Sizes are checked before anything is tokenised, and what that takes is spent from the budget of the
+thread; see ``encoding_budget``. What special tokens and BOS are, the tokenizer says.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ from functools import cached_property
 from typing import Protocol
 
 from quorate.engines.chat import ChatEncoder, ChatTemplate, SpecialToken
+from quorate.engines.prompt_sizes import check_prompt, check_text
 from quorate.engines.vocabulary import Vocabulary
-from quorate.errors import PromptTooLong, UnsupportedPlan
+from quorate.errors import UnsupportedPlan
 from quorate.request import ChatPrompt, Prompt
 
 
 class Tokenizer(Protocol):
-    """What a model's tokenizer must offer. None of its calls may parse special tokens."""
+    """What a model's tokenizer must offer. None of its calls may parse special tokens.
+
+    What it encodes it reports to ``encoding_budget.spend``, in pieces where it can.
+    """
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -49,6 +54,9 @@ class PromptEncoder:
     Args:
         template: Its chat template, or None where it has none.
         context_length: Most tokens a sequence can have.
+
+    Attributes:
+        context_length: The same.
     """
 
     def __init__(
@@ -57,7 +65,7 @@ class PromptEncoder:
         self._tokenizer = tokenizer
         self._template = template
         self._subject = subject
-        self._context_length = context_length
+        self.context_length = context_length
 
     def encode(self, prompt: Prompt) -> list[int]:
         """Turns a prompt into tokens, with BOS where the model wants one.
@@ -69,10 +77,9 @@ class PromptEncoder:
             PromptTooLong: Not even the longest tokens could make the context hold it.
         """
         self._check_tokenizer()
+        check_prompt(prompt, self._tokenizer.vocabulary, self.context_length)
         if isinstance(prompt, ChatPrompt):
-            self._check_size("chat", *(message.content for message in prompt.messages))
             return self._chat.encode(prompt.messages)
-        self._check_size("prompt", prompt.text)
         return self._tokenizer.encode_text(prompt.text)
 
     def encode_continuation(self, text: str) -> list[int]:
@@ -83,7 +90,7 @@ class PromptEncoder:
             PromptTooLong: Not even the longest tokens could make the context hold it.
         """
         self._check_tokenizer()
-        self._check_size("continuation", text)
+        check_text("continuation", text, self._tokenizer.vocabulary, self.context_length)
         return self._tokenizer.encode_continuation(text)
 
     def _check_tokenizer(self) -> None:
@@ -91,19 +98,9 @@ class PromptEncoder:
             problem = "its file has no tokenizer, only token ids; convert it with its vocabulary"
             raise UnsupportedPlan(self._subject, problem)
 
-    def _check_size(self, field: str, *texts: str) -> None:
-        """Refuses before tokenising, which takes the square of the length at worst."""
-        size, limit = sum(map(len, texts)), self._longest_text
-        if size > limit:
-            raise PromptTooLong(
-                field,
-                f"{size} characters cannot fit the {self._context_length} tokens of the context; "
-                f"{limit} is the most",
-            )
-
     @cached_property
     def _longest_text(self) -> int:
-        return self._context_length * max(map(len, self._tokenizer.vocabulary.pieces))
+        return self.context_length * self._tokenizer.vocabulary.longest_piece
 
     @cached_property
     def _chat(self) -> ChatEncoder:
@@ -120,5 +117,5 @@ class PromptEncoder:
             specials,
             tokenizer.encode_run,
             tokenizer.bos,
-            self._longest_text + self._context_length * longest_special,
+            self._longest_text + self.context_length * longest_special,
         )

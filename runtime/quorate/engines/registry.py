@@ -21,6 +21,7 @@ import quorate.engines
 from quorate.errors import SettingsError
 
 if TYPE_CHECKING:
+    from quorate.engines.prompt_encoding import PromptEncoder
     from quorate.engines.scheduler.contract import BatchModel
 
 OnProgress: TypeAlias = Callable[[float], None]
@@ -61,6 +62,9 @@ class EngineRegistration:
             the environment that it is given.
         check_files: Says, by a ``ModelUnusable``, why a path and options can never become a model,
             by headers alone; see ``check``.
+        encoder: ``module:function`` of what loads a model's tokenizer alone, for a process that
+            does nothing but encode: called with a path, options and the context length, it returns
+            a ``PromptEncoder``; "" for an engine whose workers encode beside everything else.
     """
 
     name: str
@@ -82,6 +86,8 @@ class EngineRegistration:
         """
         self.check_files(path, self.options.from_mapping(options, "options"))
 
+    encoder: str = ""
+
     def load(
         self, path: str, options: Mapping[str, Any], threads: int, on_progress: OnProgress
     ) -> BatchModel:
@@ -91,11 +97,23 @@ class EngineRegistration:
             ModelUnusable: It can never be loaded here.
             SettingsError: The options are wrong.
         """
-        module, _, function = self.loader.partition(":")
-        load = getattr(importlib.import_module(module), function)
         read = self.options.from_mapping(options, "options")
-        model: BatchModel = load(path, read, threads, on_progress)
+        model: BatchModel = _named(self.loader)(path, read, threads, on_progress)
         return model
+
+    def load_encoder(
+        self, path: str, options: Mapping[str, Any], context_length: int
+    ) -> PromptEncoder:
+        """Loads a model's tokenizer into this process; see ``load``, which raises the same."""
+        read = self.options.from_mapping(options, "options")
+        encoder: PromptEncoder = _named(self.encoder)(path, read, context_length)
+        return encoder
+
+
+def _named(target: str) -> Callable[..., Any]:
+    module, _, function = target.partition(":")
+    named: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return named
 
 
 @cache

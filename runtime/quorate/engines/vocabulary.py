@@ -67,6 +67,11 @@ class Vocabulary:
         return any(self.pieces)
 
     @cached_property
+    def longest_piece(self) -> int:
+        """Bytes of the longest token."""
+        return max(map(len, self.pieces), default=0)
+
+    @cached_property
     def fingerprint(self) -> str:
         """Two SHA-256 sums, of 128 bits each, joined by a hyphen: equal ones vote token by token.
 

@@ -47,6 +47,13 @@ def test_what_can_be_served_passes_as_it_is(limit: Callable[..., Any], value: An
         (limits.chat, [], "f", "is empty; give at least one message"),
         (
             limits.chat,
+            [Message("user", "")] * 16_385,
+            "f",
+            "has more than 16384 messages; send fewer",
+        ),
+        (limits.stop_strings, ["x"] * 1025, "f", "has more than 1024 strings; send fewer"),
+        (
+            limits.chat,
             [Message("user", "x"), Message("", "x")],
             "f[1].role",
             "is empty; set system, user or assistant",

@@ -4,6 +4,7 @@ import pytest
 
 from quorate.engines.chat import SpecialToken
 from quorate.engines.prompt_encoding import PromptEncoder
+from quorate.engines.prompt_sizes import check_prompt
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import InvalidRequest, PromptTooLong, UnsupportedPlan
 from quorate.request import ChatPrompt, Message, TextPrompt
@@ -123,15 +124,28 @@ def test_a_text_that_cannot_fit_is_refused_before_it_is_tokenised():
 
     untouched = encoder(Untouched())
     long = "a" * (MAX_CHARACTERS + 1)
-    message = r"{}: 25 characters cannot fit the 8 tokens of the context; 24 is the most"
+    message = r"{}: 25 bytes cannot fit the 8 tokens of the context; 24 is the most"
     for field, call in (
         ("prompt", lambda: untouched.encode(TextPrompt(long))),
-        ("chat", lambda: untouched.encode(chat(long[:12], long[12:]))),
+        # Roles count: with its two of four bytes it is too long.
+        ("chat", lambda: untouched.encode(chat(long[:8], long[:9]))),
         ("continuation", lambda: untouched.encode_continuation(long)),
     ):
         with pytest.raises(PromptTooLong, match=message.format(field)) as caught:
             call()
         assert caught.value.field == field
+
+
+def test_a_chat_has_no_more_messages_than_the_context_has_tokens():
+    most = r"^chat: 9 messages cannot fit the 8 tokens of the context.*leave the oldest out"
+    with pytest.raises(PromptTooLong, match=most):
+        encoder().encode(ChatPrompt((Message("u", ""),) * (CONTEXT + 1)))
+    check_prompt(ChatPrompt((Message("u", ""),) * CONTEXT), LetterTokenizer().vocabulary, CONTEXT)
+
+
+def test_a_text_is_measured_in_bytes():
+    with pytest.raises(PromptTooLong, match=r"26 bytes cannot fit"):
+        encoder().encode(TextPrompt("é" * 13))
 
 
 def test_a_template_that_makes_too_much_of_a_chat_is_refused():

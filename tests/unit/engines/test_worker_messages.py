@@ -13,6 +13,7 @@ from quorate.engines.worker.messages import (
     FROM_WORKER,
     TO_WORKER,
     Branch,
+    Cancel,
     Close,
     Completed,
     Encode,
@@ -22,6 +23,7 @@ from quorate.engines.worker.messages import (
     Generate,
     Load,
     Loaded,
+    LoadTokenizer,
     Open,
     Progress,
     Refused,
@@ -31,6 +33,7 @@ from quorate.engines.worker.messages import (
     Scored,
     SetCores,
     Stop,
+    TokenizerLoaded,
     Unusable,
 )
 from quorate.engines.worker.transport.lines import LineBuffer
@@ -57,6 +60,8 @@ WITH_TOP = SampledToken(7, -0.1, [(7, -0.1), (8, -2.5)])
         Encode(9, TextPrompt("a\nb\udc80")),
         Encode(9, ChatPrompt((Message("user", "hi\n"), Message("assistant", "")))),
         EncodeContinuation(9, "x"),
+        Cancel(9),
+        LoadTokenizer("llama_cpp", "m.gguf", {"sessions": 2}, 4096, [0, 1]),
         SetCores([1]),
         Stop(),
     ],
@@ -87,6 +92,7 @@ def test_what_the_coordinator_says_survives_the_wire_in_one_line(message):
         ),
         Sampled([]),
         Encoded(9, [1, 2]),
+        TokenizerLoaded(),
         Refused(9, "InvalidRequest", "messages", "no\nsense"),
     ],
 )

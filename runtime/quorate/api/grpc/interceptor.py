@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from quorate.access.keys import KeyRing
 from quorate.access.record import CURRENT, RequestRecord
 from quorate.api.grpc.errors import as_domain_error, rich_status, status_code
+from quorate.api.grpc.wire import check_fields
 from quorate.errors import DeadlinePassed, InvalidRequest
 
 OWN_METHODS = "/quorate.v1."
@@ -91,6 +92,10 @@ def _authorization(context: _Context) -> str | None:
 
 
 def _parsed(handler: Any, request: bytes) -> Any:
+    # The generated code gives the method of the message's class that parses.
+    kind = getattr(handler.request_deserializer, "__self__", None)
+    if kind is not None:
+        check_fields(kind.DESCRIPTOR, request)
     try:
         return handler.request_deserializer(request)
     except DecodeError:

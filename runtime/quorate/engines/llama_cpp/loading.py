@@ -88,6 +88,33 @@ def load_weights(
     return model  # type: ignore[no-any-return]
 
 
+def load_vocabulary(path: str, options: LlamaCppOptions) -> ctypes.c_void_p:
+    """Loads the metadata and the vocabulary of a file without its weights.
+
+    The caller frees them with ``llama_model_free``.
+
+    Raises:
+        ModelUnusable: The file is broken, or of another kind.
+    """
+    subject = Path(path).name
+    check_file(path, options)
+    LOG.install()
+    params = native.llama_model_default_params()
+    params.vocab_only = True
+    LOG.clear()
+    model = native.llama_model_load_from_file(path.encode(), params)
+    if not model:
+        cause = LOG.cause("llama.cpp gives no reason")
+        raise ModelUnusable(subject, f"cannot load the vocabulary of {path}: {cause}")
+    return model  # type: ignore[no-any-return]
+
+
+def chat_template(model: ctypes.c_void_p) -> str | None:
+    """The chat template that the file brings, or None."""
+    template: bytes | None = native.llama_model_chat_template(model, None)
+    return None if template is None else template.decode("utf-8", errors="replace")
+
+
 def repacks(options: LlamaCppOptions) -> bool:
     """Whether the weights are repacked into the layout that suits this CPU best.
 

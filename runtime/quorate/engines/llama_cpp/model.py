@@ -21,6 +21,7 @@ from quorate.engines.llama_cpp.batch import TokenBatch
 from quorate.engines.llama_cpp.facts import gather_facts
 from quorate.engines.llama_cpp.first_row import check_first_row
 from quorate.engines.llama_cpp.loading import (
+    chat_template,
     interleaved_prefill_tokens,
     load_weights,
     max_outputs,
@@ -98,7 +99,7 @@ class LlamaCppModel:
         self._row_type = ctypes.c_float * len(self._vocabulary)
         self._log_softmax = LogSoftmax(len(self._vocabulary), self._vocabulary.masked)
         facts = gather_facts(weights, context, options, self._subject, tokenizer.adds_space)
-        template = _chat_template(weights)
+        template = chat_template(weights)
         self._facts = replace(
             facts,
             warnings=(*facts.warnings, *warnings),
@@ -212,8 +213,3 @@ class LlamaCppModel:
             raise DecodeFailed(
                 f"{self._subject}: the model produced no numbers: {error}"
             ) from error
-
-
-def _chat_template(weights: ctypes.c_void_p) -> str | None:
-    template: bytes | None = native.llama_model_chat_template(weights, None)
-    return None if template is None else template.decode("utf-8", errors="replace")

@@ -10,6 +10,7 @@ ENGINE = EngineRegistration(
     name="llama_cpp",
     options=LlamaCppOptions,
     loader="quorate.engines.llama_cpp.start:load",
+    encoder="quorate.engines.llama_cpp.start:load_encoder",
     files="gguf",
     default=True,
     check_files=check_file,

@@ -12,6 +12,7 @@ from quorate.engines.llama_cpp.options import LlamaCppOptions
 
 if TYPE_CHECKING:
     from quorate.engines.llama_cpp.model import LlamaCppModel
+    from quorate.engines.prompt_encoding import PromptEncoder
 
 _PACKAGE = "llama_cpp"
 
@@ -27,6 +28,17 @@ def load(
     with native_library_alone():
         from quorate.engines.llama_cpp import model
     return model.load(path, options, threads, on_progress)
+
+
+def load_encoder(path: str, options: LlamaCppOptions, context_length: int) -> PromptEncoder:
+    """Loads what turns prompts into tokens, without the weights; see ``EngineRegistration``.
+
+    Raises:
+        ModelUnusable: The file is broken.
+    """
+    with native_library_alone():
+        from quorate.engines.llama_cpp import encoder
+    return encoder.load(path, options, context_length)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Special tokens are never parsed out of text here; ``engines.chat`` decides where
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 
@@ -13,7 +14,10 @@ from llama_cpp import llama_cpp as native
 
 from quorate.engines.chat import SpecialToken
 from quorate.engines.cutting import cutting_digest
+from quorate.engines.encoding_budget import field, spend
+from quorate.engines.text_borders import MergeBorders, TextBorders, WordBorders
 from quorate.engines.vocabulary import Vocabulary
+from quorate.errors import InvalidRequest
 
 _SILENT = native.LLAMA_TOKEN_ATTR_CONTROL | native.LLAMA_TOKEN_ATTR_UNKNOWN
 _NOTHING = native.LLAMA_TOKEN_ATTR_UNKNOWN | native.LLAMA_TOKEN_ATTR_UNUSED
@@ -22,6 +26,13 @@ _NUMBER_BYTES = 16
 # What stands between documents in the training of GPT-2 and of most models without a BOS: chat
 # models keep the token, though they name another one BOS (SmolLM2: 0.06 bits per byte on prose).
 _DOCUMENT_END = "<|endoftext|>"
+# Those whose tokens are found by merging, so that text can be cut at borders.
+_BORDERS: Mapping[int, Callable[[Iterable[bytes]], TextBorders]] = {
+    native.LLAMA_VOCAB_TYPE_SPM: MergeBorders,
+    native.LLAMA_VOCAB_TYPE_BPE: WordBorders,
+}
+# The C++ library's regular expressions recurse for every character of a word; see STACK_BYTES.
+_LONGEST_PIECE = 1_000_000
 # What may stand before a continuation; see Tokenizer.encode_continuation.
 _ANCHORS = ("\n", "\x01", "\u2028")
 
@@ -31,7 +42,12 @@ class Tokenizer:
 
     Where the file has no tokenizer, every token is without bytes and no text may be given: the
     native calls would end the process.
+
+    Attributes:
+        piece_characters: Of a long text, in one native call; None takes what suits the tokenizer.
     """
+
+    piece_characters: int | None = None
 
     def __init__(self, model: ctypes.c_void_p) -> None:
         self._model = model
@@ -45,13 +61,17 @@ class Tokenizer:
             else [native.LLAMA_TOKEN_ATTR_CONTROL] * count
         )
 
+    def prepare(self) -> None:
+        """Computes what is kept, so that threads may encode side by side from now on."""
+        for kept in ("vocabulary", "bos", "special_tokens", "_document_start", "adds_space"):
+            getattr(self, kept)
+        _ = self._borders
+
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """Every token's bytes, and how text is cut into them."""
         table = self._table
-        return replace(
-            table, pre_tokenizer=cutting_digest(self.encode_run) if table.has_bytes else ""
-        )
+        return replace(table, pre_tokenizer=cutting_digest(self._tokens) if table.has_bytes else "")
 
     @cached_property
     def _table(self) -> Vocabulary:
@@ -147,8 +167,55 @@ class Tokenizer:
         return tokens or self._document_start
 
     def encode_run(self, text: str) -> list[int]:
-        """Tokenises text as it would stand after a special token; nothing in it is special."""
-        data = text.encode("utf-8", errors="replace")
+        """Tokenises text as it would stand after a special token; nothing in it is special.
+
+        Piece by piece where that makes no difference: the time that the native call takes is not
+        linear in its text, and nobody can stop it.
+        """
+        return self._piecewise(text, self._tokens)
+
+    def encode_continuation(self, text: str) -> list[int]:
+        """Tokenises text as it would continue a prompt: no BOS, no dummy prefix."""
+        return self._piecewise(
+            text, lambda first: self._tokens_behind(first) or self._tokens(first)
+        )
+
+    @cached_property
+    def adds_space(self) -> bool:
+        """Whether a space is put before text: SentencePiece's dummy prefix."""
+        return self._table.has_bytes and self._joined(self._tokens("a")) == b" a"
+
+    def _piecewise(self, text: str, encode_first: Callable[[str], list[int]]) -> list[int]:
+        pieces = self._pieces(text)
+        tokens = encode_first(next(pieces))
+        spend(len(tokens))
+        for piece in pieces:
+            more = self._tokens_behind(piece)
+            if more is None:
+                return encode_first(text)
+            spend(len(more))
+            tokens += more
+        return tokens
+
+    def _pieces(self, text: str) -> Iterator[str]:
+        if self._borders is None:
+            return iter((text,))
+        return self._borders.cut(text, self.piece_characters)
+
+    @cached_property
+    def _borders(self) -> TextBorders | None:
+        make = _BORDERS.get(native.llama_vocab_type(self._vocab))
+        return None if make is None else make(self._table.pieces)
+
+    def _tokens(self, text: str) -> list[int]:
+        """One native call, which knows nothing of what stands before the text."""
+        if len(text) > _LONGEST_PIECE:
+            raise InvalidRequest(
+                field(),
+                f"has {len(text)} characters without a place where it can be cut; "
+                f"{_LONGEST_PIECE} is the most, so break up its longest runs",
+            )
+        data = _utf8(text)
         capacity = len(data) + 8
         while True:
             tokens = (native.llama_token * capacity)()
@@ -159,30 +226,24 @@ class Tokenizer:
                 return tokens[:count]
             capacity = -count
 
-    def encode_continuation(self, text: str) -> list[int]:
-        """Tokenises text as it would continue a prompt: no BOS, no dummy prefix.
+    def _tokens_behind(self, text: str) -> list[int] | None:
+        """One native call for text that stands behind other text; None where that cannot be had.
 
         SentencePiece puts a space before text, which the native call cannot leave out. A character
         that merges with nothing is tokenised before the text and cut off again; then the space
         stands before that character. A line feed does in nearly every vocabulary, and whether it
         did is checked.
         """
-        tokens = self.encode_run(text)
         if not self.adds_space:
-            return tokens
-        wanted = text.encode("utf-8", errors="replace")
+            return self._tokens(text)
+        wanted = _utf8(text)
         for anchor in _ANCHORS:
-            head = self.encode_run(anchor)
-            whole = self.encode_run(anchor + text)
+            head = self._tokens(anchor)
+            whole = self._tokens(anchor + text)
             tail = whole[len(head) :]
             if whole[: len(head)] == head and self._joined(tail) == wanted:
                 return tail
-        return tokens
-
-    @cached_property
-    def adds_space(self) -> bool:
-        """Whether a space is put before text: SentencePiece's dummy prefix."""
-        return self._table.has_bytes and self._joined(self.encode_run("a")) == b" a"
+        return None
 
     def _joined(self, tokens: list[int]) -> bytes:
         pieces = self._table.pieces
@@ -201,3 +262,7 @@ class Tokenizer:
             buffer = ctypes.create_string_buffer(-length)
             length = native.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
         return ctypes.string_at(buffer, length)
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", errors="replace")

@@ -11,6 +11,7 @@ ENGINE = EngineRegistration(
     name="vllm",
     options=VllmOptions,
     loader="quorate.engines.vllm.start:load",
+    encoder="quorate.engines.vllm.encoder:load",
     files="checkpoint",
     default=True,
     environment=of_the_process,

@@ -17,6 +17,7 @@ import tokenizers
 
 from quorate.engines.chat import SpecialToken
 from quorate.engines.cutting import cutting_digest
+from quorate.engines.encoding_budget import spend
 from quorate.engines.vllm.tokenizer_definition import plain_definition
 from quorate.engines.vllm.tokenizer_files import load_tokenizer, read_settings
 from quorate.engines.vllm.vocabulary_bytes import UnknownDecoder, token_bytes
@@ -165,6 +166,7 @@ class CheckpointTokenizer:
     def _encode(self, text: str) -> list[int]:
         clean = text.encode("utf-8", errors="replace").decode()
         tokens: list[int] = self._plain.encode(clean, add_special_tokens=False).ids
+        spend(len(tokens))
         return tokens
 
     def _piece(self, token: int) -> bytes:

@@ -49,7 +49,7 @@ class Encodings:
         if isinstance(message, Encoded):
             answer.set_result(message.tokens)
         else:
-            answer.set_exception(_refusal(message))
+            answer.set_exception(refusal(message))
 
     def fail_all(self, make_error: Callable[[], WorkerLost]) -> None:
         """Hands everyone who waits an error of their own."""
@@ -67,7 +67,8 @@ class Encodings:
             del self._answers[question.request]
 
 
-def _refusal(message: Refused) -> QuorateError:
+def refusal(message: Refused) -> QuorateError:
+    """The error that a process wants its caller to see."""
     if message.kind == "PromptTooLong":
         return PromptTooLong(message.subject, message.problem)
     if message.kind == "InvalidRequest":

@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from quorate.engines.admission import required_kv_tokens
 from quorate.engines.contract import ModelFacts
+from quorate.engines.prompt_sizes import check_prompt, check_text
+from quorate.engines.quarantine import Quarantine
+from quorate.engines.registry import engines
 from quorate.engines.session import EngineSession, open_session
 from quorate.engines.spec import EngineSpec
 from quorate.engines.vocabulary import Vocabulary
+from quorate.engines.worker.encoder.encoder import Encoder
+from quorate.engines.worker.encoder.life import ENCODER_COMMAND
+from quorate.engines.worker.handle import WorkerHandle
 from quorate.engines.worker.limits import WorkerLimits
+from quorate.engines.worker.prefills import WatchedWorker
 from quorate.engines.worker.statuses import WorkerPhase, WorkerStatus
 from quorate.engines.worker.supervisor import LoadedModel, Supervisor
 from quorate.engines.worker.transport.local import LocalTransport
@@ -29,6 +37,7 @@ class HostedEngine:
         cores: Processor cores its worker runs on, at least one.
         limits: When the worker counts as stuck, and how long a stop may take.
         command: The worker's program and first arguments.
+        encoder_command: Those of the encoder beside it, where its engine has one.
         sleep: Waits for so many seconds before a restart.
     """
 
@@ -39,12 +48,22 @@ class HostedEngine:
         *,
         limits: WorkerLimits | None = None,
         command: Sequence[str] = WORKER_COMMAND,
+        encoder_command: Sequence[str] = ENCODER_COMMAND,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.spec = spec
         self._limits = limits or WorkerLimits()
         connect = partial(LocalTransport, command)
         self._supervisor = Supervisor(spec, _checked(cores), connect, self._limits, sleep)
+        engine = engines().get(spec.engine)
+        self._encoder = (
+            Encoder(spec, cores, self._limits, encoder_command)
+            if engine is not None and engine.encoder
+            else None
+        )
+        self._warming: asyncio.Task[None] | None = None
+        self._quarantine = Quarantine(spec.model)
+        self._watch: WatchedWorker | None = None
 
     def start(self) -> None:
         """Spawns the worker and returns at once; ``watch`` and ``wait_ready`` tell how it goes.
@@ -54,6 +73,8 @@ class HostedEngine:
         died three times while loading, ends in ``WorkerPhase.FAILED``.
         """
         self._supervisor.start()
+        if self._encoder is not None and self._warming is None:
+            self._warming = asyncio.create_task(self._warm_up(self._encoder))
 
     @property
     def facts(self) -> ModelFacts:
@@ -66,25 +87,42 @@ class HostedEngine:
         return self._model.vocabulary
 
     async def encode(self, prompt: Prompt) -> list[int]:
-        """See ``Engine``; ``Unavailable`` where no worker is ready, or it was lost meanwhile."""
-        return await self._supervisor.ready_worker().encode(prompt)
+        """See ``Engine``; ``Unavailable`` where no worker is ready, or none can encode.
+
+        Where the worker itself encodes, it may be lost meanwhile.
+        """
+        worker = self._supervisor.ready_worker()
+        check_prompt(prompt, self.vocabulary, self.facts.context_length)
+        if self._encoder is None:
+            return await worker.encode(prompt)
+        self._encoder.start(self.facts.context_length)
+        return await self._encoder.encode(prompt)
 
     async def encode_continuation(self, text: str) -> list[int]:
         """See ``Engine``; raises as ``encode`` does."""
-        return await self._supervisor.ready_worker().encode_continuation(text)
+        worker = self._supervisor.ready_worker()
+        check_text("continuation", text, self.vocabulary, self.facts.context_length)
+        if self._encoder is None:
+            return await worker.encode_continuation(text)
+        self._encoder.start(self.facts.context_length)
+        return await self._encoder.encode_continuation(text)
 
     async def open(self, tokens: int, branches: int = 0) -> EngineSession:
         """See ``Engine``."""
         kv_tokens = required_kv_tokens(self.facts, tokens, branches, self.spec.model)
-        worker = self._supervisor.ready_worker()
-        return await open_session(worker, tokens, branches, kv_tokens)
+        watched = self._watched(self._supervisor.ready_worker())
+        return await open_session(watched, tokens, branches, kv_tokens)
 
     async def wait_ready(self) -> None:
         """See ``Engine``."""
         await self._supervisor.wait_ready()
 
     async def close(self) -> None:
-        """See ``Engine``; returns when the worker's process is gone."""
+        """See ``Engine``; returns when the processes are gone."""
+        if self._warming is not None:
+            self._warming.cancel()
+        if self._encoder is not None:
+            await self._encoder.close()
         await self._supervisor.stop()
 
     @property
@@ -116,16 +154,14 @@ class HostedEngine:
         worker = self._supervisor.worker
         return 0 if worker is None else worker.steps_done
 
+    @property
+    def encoder_pid(self) -> int | None:
+        """Process id of the encoder, or None while there is none."""
+        return None if self._encoder is None else self._encoder.pid
+
     def memory_bytes(self) -> int:
-        """Resident memory of the worker, mapped weights included; 0 while there is none."""
-        pid = self.worker_pid
-        if pid is None:
-            return 0
-        try:
-            resident_pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        except OSError:
-            return 0
-        return resident_pages * os.sysconf("SC_PAGE_SIZE")
+        """Resident memory of worker and encoder, mapped weights included; 0 without processes."""
+        return _resident_bytes(self.worker_pid) + _resident_bytes(self.encoder_pid)
 
     @property
     def cores(self) -> tuple[int, ...]:
@@ -139,12 +175,35 @@ class HostedEngine:
             SettingsError: None, or a core this process may not use.
         """
         self._supervisor.set_cores(_checked(cores))
+        if self._encoder is not None:
+            self._encoder.set_cores(cores)
+
+    def _watched(self, worker: WorkerHandle) -> WatchedWorker:
+        if self._watch is None or self._watch.worker is not worker:
+            self._watch = WatchedWorker(worker, self._quarantine)
+        return self._watch
+
+    async def _warm_up(self, encoder: Encoder) -> None:
+        """Starts the encoder with the first worker, so that no prompt waits for it."""
+        with suppress(Unavailable):
+            await self._supervisor.wait_ready()
+            encoder.start(self.facts.context_length)
 
     @property
     def _model(self) -> LoadedModel:
         if self._supervisor.model is None:
             raise Unavailable(f"model {self.spec.model} is not loaded yet")
         return self._supervisor.model
+
+
+def _resident_bytes(pid: int | None) -> int:
+    if pid is None:
+        return 0
+    try:
+        resident_pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return resident_pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _checked(cores: Sequence[int]) -> Sequence[int]:

@@ -27,6 +27,17 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadTokenizer:
+    """First message to an encoder: load the tokenizer of this model, and nothing else of it."""
+
+    engine: str
+    path: str
+    options: Mapping[str, Any]
+    context_length: int
+    cores: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Open:
     """A new session, numbered once and never again, whose log-probs go to row ``slot``.
 
@@ -106,6 +117,13 @@ class EncodeContinuation:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancel:
+    """Nobody waits for the tokens of a request any more; it need not be answered."""
+
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
 class SetCores:
     """Move every thread of the worker to these processor cores."""
 
@@ -130,6 +148,11 @@ class Loaded:
 
     facts: ModelFacts
     vocabulary_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerLoaded:
+    """The encoder is ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +211,7 @@ class Refused:
 
 ToWorker: TypeAlias = (
     Load
+    | LoadTokenizer
     | Open
     | Feed
     | Score
@@ -197,11 +221,20 @@ ToWorker: TypeAlias = (
     | Close
     | Encode
     | EncodeContinuation
+    | Cancel
     | SetCores
     | Stop
 )
 FromWorker: TypeAlias = (
-    Progress | Loaded | Unusable | Completed | Scored | Sampled | Encoded | Refused
+    Progress
+    | Loaded
+    | TokenizerLoaded
+    | Unusable
+    | Completed
+    | Scored
+    | Sampled
+    | Encoded
+    | Refused
 )
 
 TO_WORKER: Codec[ToWorker] = Codec(ToWorker)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
-from collections.abc import Callable
 
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs, MaskedMass
@@ -12,17 +10,16 @@ from quorate.engines.scheduler.contract import BatchModel
 from quorate.engines.scheduler.scheduler import Scheduler
 from quorate.engines.shared_rows import RowsWriter
 from quorate.engines.worker.affinity import pin_all_threads
+from quorate.engines.worker.answers import answer
 from quorate.engines.worker.messages import (
     Branch,
     Close,
     Completed,
     Encode,
     EncodeContinuation,
-    Encoded,
     Feed,
     Generate,
     Open,
-    Refused,
     Rewind,
     Sampled,
     Score,
@@ -32,7 +29,6 @@ from quorate.engines.worker.messages import (
     ToWorker,
 )
 from quorate.engines.worker.transport.worker_end import ControlChannel
-from quorate.errors import InvalidRequest, UnsupportedPlan
 
 
 class WorkLoop:
@@ -104,9 +100,9 @@ class WorkLoop:
         """Handles what concerns no session."""
         match message:
             case Encode(request, prompt):
-                self._answer(request, lambda: self._model.encode(prompt))
+                self._control.send(answer(request, lambda: self._model.encode(prompt)))
             case EncodeContinuation(request, text):
-                self._answer(request, lambda: self._model.encode_continuation(text))
+                self._control.send(answer(request, lambda: self._model.encode_continuation(text)))
             case SetCores(cores):
                 pin_all_threads(cores)
                 self._model.set_cores(len(cores))
@@ -116,21 +112,6 @@ class WorkLoop:
     def _outputs(self, slot: int, sums: bool) -> tuple[LogProbs, PrefixSums | None, MaskedMass]:
         rows = self._rows
         return rows.row(slot), rows.sums(slot) if sums else None, rows.masked_mass(slot)
-
-    def _answer(self, request: int, encode: Callable[[], list[int]]) -> None:
-        """Encodes; whatever goes wrong concerns this request alone, since no session is touched."""
-        try:
-            tokens = encode()
-        except InvalidRequest as error:
-            kind = type(error).__name__
-            self._control.send(Refused(request, kind, error.field, error.problem))
-        except UnsupportedPlan as error:
-            self._control.send(Refused(request, "UnsupportedPlan", error.subject, error.problem))
-        except Exception as error:
-            traceback.print_exc()
-            self._control.send(Refused(request, "Internal", "encode", repr(error)))
-        else:
-            self._control.send(Encoded(request, tokens))
 
 
 def outcomes_of_step(scheduler: Scheduler) -> list[Completed | Scored | Sampled]:

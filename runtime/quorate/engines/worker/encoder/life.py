@@ -1,0 +1,89 @@
+"""One encoder process, as the coordinator sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+
+from quorate.engines.registry import process_environment
+from quorate.engines.spec import EngineSpec
+from quorate.engines.worker.messages import LoadTokenizer, ToWorker
+from quorate.engines.worker.transport.contract import OnLost, OnMessage
+from quorate.engines.worker.transport.link import WorkerLink
+from quorate.engines.worker.transport.process import WorkerProcess, worker_environment
+
+ENCODER_COMMAND = (sys.executable, "-P", "-m", "quorate.engines.worker.encoder.main")
+
+
+class EncoderLife:
+    """A process and the way to it; it loads its tokenizer at once.
+
+    Args:
+        on_lost: Told why it is of no more use, after its last message; once.
+
+    Raises:
+        OSError: It cannot be started; nothing is left behind.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        spec: EngineSpec,
+        context_length: int,
+        cores: Sequence[int],
+        on_message: OnMessage,
+        on_lost: OnLost,
+    ) -> None:
+        self._on_lost: Callable[[str], None] | None = on_lost
+        environment = worker_environment(os.environ, 1)
+        environment |= process_environment(spec.engine, environment)
+        ours, theirs = socket.socketpair()
+        try:
+            self._process = WorkerProcess(
+                [*command, str(theirs.fileno()), str(os.getpid())],
+                environment,
+                (theirs.fileno(),),
+                f"{spec.model} encoder",
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._link = WorkerLink(ours, on_message, self.kill)
+        self._process.exited.add_done_callback(self._on_exit)
+        self.send(LoadTokenizer(spec.engine, spec.path, spec.options, context_length, cores))
+
+    @property
+    def pid(self) -> int | None:
+        """Id of its process, or None once that has ended."""
+        return None if self._process.exited.done() else self._process.pid
+
+    def send(self, message: ToWorker) -> None:
+        """Sends a message soon, in order; dropped where the process is gone."""
+        self._link.send(message)
+
+    def kill(self, cause: str) -> None:
+        """Kills it, and counts it as lost now for this cause."""
+        self._process.kill()
+        self._lose(cause)
+
+    async def close(self, seconds: float) -> None:
+        """Kills it without telling anyone, and waits for its end as long."""
+        self._on_lost = None
+        self._link.close()
+        self._process.kill()
+        await self._process.exits_within(seconds)
+
+    def _on_exit(self, exited: asyncio.Future[str]) -> None:
+        self._link.drain()
+        self._lose(exited.result())
+
+    def _lose(self, cause: str) -> None:
+        on_lost, self._on_lost = self._on_lost, None
+        self._link.close()
+        if on_lost is not None:
+            on_lost(cause)

@@ -1,0 +1,38 @@
+"""Entry point of an encoder process: ``python -m quorate.engines.worker.encoder.main``.
+
+It ends as a worker does: by a message, or by SIGKILL.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+
+from quorate.engines.worker.worker import die_with
+
+
+def main() -> int:
+    """Encodes for one model until the coordinator says stop or dies; returns the exit status.
+
+    The arguments are numbers: the descriptor of the control socket, and the process id of the
+    coordinator.
+    """
+    control, parent = map(int, sys.argv[1:])
+    die_with(parent)
+    for polite in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(polite, signal.SIG_IGN)
+    from quorate.engines.worker.encoder.serving import serve
+    from quorate.engines.worker.transport.worker_end import ControlChannel
+
+    try:
+        return serve(ControlChannel(control))
+    except Exception:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

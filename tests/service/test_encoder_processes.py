@@ -1,0 +1,143 @@
+"""Real encoder processes, and what becomes of prompts when one dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quorate.engines.spec import EngineSpec
+from quorate.engines.worker.encoder.encoder import Encoder
+from quorate.engines.worker.limits import WorkerLimits
+from quorate.errors import InvalidRequest, PromptQuarantined, Unavailable
+from quorate.request import TextPrompt
+from support.encoder_processes import COMMAND
+from support.hosted_engines import DEADLINE_SECONDS, children, ends_of, open_descriptors
+
+TESTS = Path(__file__).resolve().parents[1]
+CONTEXT = 4096
+
+
+@pytest.fixture(autouse=True)
+def support_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(TESTS), prepend=os.pathsep)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Any:
+    before = (open_descriptors(), children())
+    yield
+    assert (open_descriptors(), children()) == before
+
+
+@asynccontextmanager
+async def encoding(command: Any = COMMAND, **limits: float) -> AsyncIterator[Encoder]:
+    cores = sorted(os.sched_getaffinity(0))
+    encoder = Encoder(EngineSpec("toy", "any"), cores, WorkerLimits(**limits), command)
+    encoder.start(CONTEXT)
+    try:
+        yield encoder
+    finally:
+        await encoder.close()
+
+
+async def within_deadline(awaitable: Awaitable[Any]) -> Any:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        return await awaitable
+
+
+async def encode(encoder: Encoder, text: str) -> list[int]:
+    tokens: list[int] = await within_deadline(encoder.encode(TextPrompt(text)))
+    return tokens
+
+
+async def test_a_prompt_that_kills_two_processes_is_refused_from_then_on() -> None:
+    async with encoding() as encoder:
+        first = await within_deadline(encoder.encode_continuation(""))
+        with pytest.raises(PromptQuarantined, match=r"2 processes .*killed by SIGSEGV"):
+            await encode(encoder, "CRASH")
+        third = await within_deadline(encoder.encode_continuation(""))
+        assert third != first
+        with pytest.raises(PromptQuarantined):
+            await encode(encoder, "CRASH")
+        # Refused without trying.
+        assert await within_deadline(encoder.encode_continuation("")) == third
+        assert await encode(encoder, "ok") == [111, 107]
+
+
+async def test_those_beside_a_prompt_that_kills_are_all_answered() -> None:
+    async with encoding() as encoder:
+        texts = [f"innocent {number}" for number in range(40)]
+        tasks = [asyncio.create_task(encode(encoder, text)) for text in texts[:20]]
+        poison = asyncio.create_task(encode(encoder, "CRASH"))
+        tasks += [asyncio.create_task(encode(encoder, text)) for text in texts[20:]]
+        assert await asyncio.gather(*tasks) == [list(text.encode()) for text in texts]
+        with pytest.raises(PromptQuarantined):
+            await poison
+
+
+async def test_a_process_that_somebody_else_kills_is_no_fault_of_its_prompts() -> None:
+    async with encoding() as encoder:
+        for _ in range(3):
+            task = asyncio.create_task(encode(encoder, "WAIT"))
+            # It was begun before this one, in the other lane or before it in the same.
+            (pid,) = await within_deadline(encoder.encode_continuation(""))
+            ended = ends_of([pid])
+            os.kill(pid, signal.SIGKILL)
+            await within_deadline(ended)
+            (other,) = await within_deadline(encoder.encode_continuation(""))
+            assert other != pid
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert not encoder._quarantine
+
+
+async def test_what_cannot_be_stopped_is_refused_and_the_rest_goes_on() -> None:
+    async with encoding() as encoder:
+        endless = asyncio.create_task(encode(encoder, "LOOP"))
+        assert await encode(encoder, "short") == list(b"short")
+        with pytest.raises(InvalidRequest, match=r"longer than the 1\.08 s of CPU time"):
+            await endless
+        assert await encode(encoder, "after") == list(b"after")
+
+
+async def test_a_cancelled_prompt_makes_room() -> None:
+    async with encoding() as encoder:
+        waiting = [asyncio.create_task(encode(encoder, f"WAIT {n}")) for n in range(9)]
+        await asyncio.sleep(0)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert await encode(encoder, "ok") == list(b"ok")
+
+
+async def test_a_process_that_does_not_answer_is_killed_and_its_prompts_are_asked_again() -> None:
+    async with encoding(step_timeout_seconds=0.5) as encoder:
+        (pid,) = await within_deadline(encoder.encode_continuation(""))
+        os.kill(pid, signal.SIGSTOP)
+        assert await encode(encoder, "ok") == list(b"ok")
+        assert encoder.pid != pid
+
+
+async def test_a_program_that_cannot_encode_fails_those_who_wait() -> None:
+    for command in (("/nonexistent",), ("/bin/false",)):
+        async with encoding(command) as encoder:
+            with pytest.raises(Unavailable, match="model toy: its encoder cannot be started"):
+                await encode(encoder, "ok")
+
+
+async def test_closing_tells_those_who_wait() -> None:
+    async with encoding() as encoder:
+        task = asyncio.create_task(encode(encoder, "WAIT"))
+        await within_deadline(encoder.encode_continuation(""))
+        await encoder.close()
+        with pytest.raises(Unavailable, match="toy is unloaded"):
+            await task
+        with pytest.raises(Unavailable, match="toy is unloaded"):
+            await encode(encoder, "late")
