@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from quorate.fleet.status import ModelState, ModelStatus
 
@@ -81,7 +81,7 @@ class JsonView(PlainView):
         print(json.dumps({"event": "listening", "address": address}), flush=True)
 
     def _line(self, status: ModelStatus) -> str:
-        fields = {
+        fields: dict[str, Any] = {
             "event": "model",
             "model": status.id,
             "state": status.state.value,
