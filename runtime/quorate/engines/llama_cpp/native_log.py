@@ -28,6 +28,9 @@ _EXPECTED = (
     "using full-size SWA cache",
     # In nearly every vocabulary; what it does about them is in engines.vllm.vocabulary_roles too.
     "control-looking token",
+    # What it knows of gpt-oss.
+    "attribute to USER_DEFINED",
+    "special_eog_ids contains both",
     "possible training context overflow",
     "missing pre-tokenizer type",
     "GENERATION QUALITY WILL BE DEGRADED",
