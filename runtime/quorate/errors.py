@@ -8,7 +8,8 @@ one.
 
     QuorateError
     ├── InvalidRequest            the request itself is wrong; names the field
-    │   └── PromptTooLong         prompt and answer can never fit the context
+    │   ├── PromptTooLong         prompt and answer can never fit the context
+    │   └── TemplateRefused       a member's chat template does not take these messages
     ├── NotFound                  no such model or profile; names the nearest ones
     ├── CannotRun                 right request, wrong state of the world
     │   ├── ModelUnusable         the file is broken, of another architecture, or too large
@@ -69,6 +70,12 @@ class PromptTooLong(InvalidRequest):
     """The prompt, with the answer it asks for, can never fit the context of a member."""
 
     reason = "PROMPT_TOO_LONG"
+
+
+class TemplateRefused(InvalidRequest):
+    """A member's chat template does not take these messages, or leaves some of them out."""
+
+    reason = "TEMPLATE_REFUSED"
 
 
 class NotFound(QuorateError):

@@ -6,13 +6,14 @@ An engine answers with log-probs and knows nothing of plans, weights or sampling
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from quorate.engines.byte_order import PrefixSums
+from quorate.engines.template_facts import TemplateFacts
 from quorate.engines.vocabulary import Vocabulary
 from quorate.request import Prompt
 
@@ -57,6 +58,8 @@ class ModelFacts:
         space_prefix: Whether the tokenizer puts a space before text that begins a document, as
             SentencePiece's do.
         memory_bytes: Resident size estimate of weights and KV cache; 0 where unknown.
+        template: What its chat template can do; ``capabilities.chat`` says whether it has one that
+            can be used.
     """
 
     description: str
@@ -67,6 +70,7 @@ class ModelFacts:
     memory_bytes: int = 0
     shares_kv: bool = False
     space_prefix: bool = False
+    template: TemplateFacts = field(default_factory=TemplateFacts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +246,12 @@ class Engine(Protocol):
     async def encode(self, prompt: Prompt) -> list[int]:
         """Turns a prompt into this model's tokens, with BOS where the model wants one.
 
-        Special tokens written in user text stay text.
+        Special tokens written in user text stay text, but in a text that asks for them. A chat that
+        ends with a message of the assistant ends with its text.
 
         Raises:
             UnsupportedPlan: A chat, and the model has no template.
-            InvalidRequest: The template refuses these messages.
+            TemplateRefused: The template refuses these messages, or leaves some of them out.
         """
         ...
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,9 +84,14 @@ class LlamaCppModel:
         self._byte_order = self._vocabulary.byte_order
         self._row_type = ctypes.c_float * len(self._vocabulary)
         self._log_softmax = LogSoftmax(len(self._vocabulary), self._vocabulary.silent)
-        self._facts = gather_facts(weights, context, options, tokenizer.adds_space)
+        facts = gather_facts(weights, context, options, tokenizer.adds_space)
         self._prompts = PromptEncoder(
-            tokenizer, _chat_template(weights), self._subject, self._facts.context_length
+            tokenizer, _chat_template(weights), self._subject, facts.context_length
+        )
+        self._facts = replace(
+            facts,
+            capabilities=replace(facts.capabilities, chat=self._prompts.can_chat),
+            template=self._prompts.template_facts,
         )
         self._max_outputs = max_outputs(options)
         self._interleaved_prefill_tokens = interleaved_prefill_tokens(weights, options)

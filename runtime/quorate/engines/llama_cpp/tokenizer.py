@@ -10,7 +10,7 @@ from functools import cached_property
 
 from llama_cpp import llama_cpp as native
 
-from quorate.engines.chat import SpecialToken
+from quorate.engines.chat.special_tokens import SpecialToken
 from quorate.engines.vocabulary import Vocabulary
 
 _SILENT = native.LLAMA_TOKEN_ATTR_CONTROL | native.LLAMA_TOKEN_ATTR_UNKNOWN

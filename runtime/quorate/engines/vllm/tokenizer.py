@@ -15,7 +15,7 @@ from typing import Any
 
 import tokenizers
 
-from quorate.engines.chat import SpecialToken
+from quorate.engines.chat.special_tokens import SpecialToken
 from quorate.engines.vllm.tokenizer_definition import plain_definition
 from quorate.engines.vllm.tokenizer_files import load_tokenizer, read_settings
 from quorate.engines.vllm.vocabulary_bytes import UnknownDecoder, token_bytes

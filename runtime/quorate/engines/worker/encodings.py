@@ -12,6 +12,7 @@ from quorate.errors import (
     InvalidRequest,
     PromptTooLong,
     QuorateError,
+    TemplateRefused,
     UnsupportedPlan,
     WorkerLost,
 )
@@ -70,6 +71,8 @@ class Encodings:
 def _refusal(message: Refused) -> QuorateError:
     if message.kind == "PromptTooLong":
         return PromptTooLong(message.subject, message.problem)
+    if message.kind == "TemplateRefused":
+        return TemplateRefused(message.subject, message.problem)
     if message.kind == "InvalidRequest":
         return InvalidRequest(message.subject, message.problem)
     if message.kind == "UnsupportedPlan":
