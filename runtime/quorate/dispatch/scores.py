@@ -47,7 +47,7 @@ async def _continuation(text: str, prompt: Prompt, member: Member[Any]) -> Seque
     At the very beginning of a document it is cut as such, with the space that some tokenizers put
     there.
     """
-    if prompt != TextPrompt(""):
+    if not isinstance(prompt, TextPrompt) or prompt.text:
         return await member.engine.encode_continuation(text)
     tokens, before = await member.engine.encode(TextPrompt(text)), member.prompt.tokens
     return tokens[len(before) :] if tokens[: len(before)] == before else tokens

@@ -24,7 +24,7 @@ from quorate.ensemble.weighting import (
     prompt_shares,
     shares_along,
 )
-from quorate.errors import InvalidRequest, PromptTooLong
+from quorate.errors import InvalidRequest, PromptTooLong, TemplateRefused
 from quorate.request import Alignment, ChatPrompt, Decision, Prompt, TextPrompt, Weighting
 
 # Weights that need to know what each member makes of the prompt.
@@ -39,17 +39,23 @@ async def assemble(
     An answer has at most ``max_tokens`` tokens, as far as the members' contexts hold them.
 
     Raises:
-        InvalidRequest: The prompt has no tokens at all.
+        InvalidRequest: The prompt has no tokens at all, or special tokens that a member lacks.
+        TemplateRefused: A member's chat template does not take the chat; names the member.
         PromptTooLong: The prompt leaves no room for an answer.
         QuorateError: What ``Engine.encode`` and ``readings.read`` raise.
     """
     alignment = _alignment(decision, engines)
-    encoded = await asyncio.gather(*(engine.encode(prompt) for engine in engines))
+    models = [member.model for member in decision.members]
+    read = [readable_by(engine, prompt) for engine in engines]
+    encoded = await asyncio.gather(*map(_encoded, models, engines, read))
+    _check_specials(models, engines, encoded, read)
     prompts = [
-        _member_prompt(member.model, engine, tokens, alignment, prompt)
-        for member, engine, tokens in zip(decision.members, engines, encoded, strict=True)
+        _member_prompt(model, engine, tokens, alignment, source)
+        for model, engine, tokens, source in zip(models, engines, encoded, read, strict=True)
     ]
-    weigher = await _weigher(decision, engines, prompt)
+    # A prompt that everybody reads as a text is one.
+    whole = prompt if any(isinstance(one, ChatPrompt) for one in read) else read[0]
+    weigher = await _weigher(decision, engines, whole)
     max_tokens = min(max_tokens, *(one.max_tokens for one in prompts))
     reads = decision.weighting in _READING
     members = [
@@ -57,12 +63,60 @@ async def assemble(
             member.model,
             engine,
             own,
-            alignment.predictor(engine, prompt, own, max_tokens),
+            alignment.predictor(engine, source, own, max_tokens),
             read_tokens=len(own.tokens) if reads else 0,
         )
-        for member, engine, own in zip(decision.members, engines, prompts, strict=True)
+        for member, engine, own, source in zip(
+            decision.members, engines, prompts, read, strict=True
+        )
     ]
     return Ensemble(alignment, members, decision.on_failure, weigher)
+
+
+def readable_by(engine: Engine, prompt: Prompt) -> Prompt:
+    """What a member reads: where it has no chat template, and the caller allows it, a text."""
+    if isinstance(prompt, ChatPrompt) and prompt.allow_text and not engine.facts.capabilities.chat:
+        return prompt.as_text
+    return prompt
+
+
+async def _encoded(model: str, engine: Engine, prompt: Prompt) -> list[int]:
+    """The prompt as a member's tokens; what its template refuses, it refuses under its name."""
+    try:
+        return await engine.encode(prompt)
+    except TemplateRefused as error:
+        raise TemplateRefused(error.field, f"model {model}: {error.problem}") from error
+
+
+def _check_specials(
+    models: Sequence[str],
+    engines: Sequence[Engine],
+    encoded: Sequence[Sequence[int]],
+    read: Sequence[Prompt],
+) -> None:
+    """Checks that what is a special token for one member is none of the others' text.
+
+    Each member parses the text by its own vocabulary. Who lacks a token would read its letters.
+
+    Raises:
+        InvalidRequest: Names a member that has fewer of them than another.
+    """
+    source = read[0]
+    if not isinstance(source, TextPrompt) or not source.parse_special:
+        return
+    counts = [
+        sum(token in engine.vocabulary.control for token in tokens) - (tokens[:1] == [bos])
+        for engine, tokens in zip(engines, encoded, strict=True)
+        for bos in (engine.vocabulary.bos,)
+    ]
+    fewest, most = min(counts), max(counts)
+    if fewest < most:
+        lacking, knowing = models[counts.index(fewest)], models[counts.index(most)]
+        raise InvalidRequest(
+            "prompt",
+            f"has {most} special tokens for model {knowing}, and {fewest} for model {lacking}, "
+            "which would read the others as text; name models that have them all",
+        )
 
 
 def _alignment(decision: Decision, engines: Sequence[Engine]) -> AlignmentStrategy[Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+
+from quorate.engines.template_facts import TemplateFacts
 
 
 class ModelState(Enum):
@@ -26,6 +28,8 @@ class ModelStatus:
         message: Why it failed, or what it is doing; one line for people.
         progress: Of the current state, in [0, 1], or None where it is not known.
         vocabulary_fingerprint: Equal fingerprints can vote token by token.
+        chat: Whether it has a chat template that can be used.
+        template: What that template can do; where it cannot be used, why.
         has_bytes: Whether its vocabulary says what bytes its tokens stand for.
         sessions: Most sessions at once.
         cores: Processor cores its worker runs on.
@@ -49,3 +53,4 @@ class ModelStatus:
     cores: tuple[int, ...] = ()
     memory_bytes: int = 0
     full_sessions: int = 0
+    template: TemplateFacts = field(default_factory=TemplateFacts)
