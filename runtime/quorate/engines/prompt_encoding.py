@@ -154,6 +154,7 @@ class PromptEncoder:
         self._use = probe(template)
         if not self._use.facts.problem:
             self._template = template
+            self._specials.prepare()
 
     @cached_property
     def _specials(self) -> SpecialTokens:

@@ -57,6 +57,10 @@ class SpecialTokens:
         """Characters of the longest one; 0 where there are none."""
         return len(self._ordered[0].text) if self._ordered else 0
 
+    def prepare(self) -> None:
+        """Builds what it looks things up in; else the first chat waits for that."""
+        self._first_characters, self._ends, self._beginnings, self._characters  # noqa: B018
+
     def partition(self, text: str) -> list[Run]:
         """Divides text into special tokens and the runs of text between them.
 
@@ -161,7 +165,7 @@ class SpecialTokens:
     @cached_property
     def _first_characters(self) -> re.Pattern[str]:
         firsts = "".join(map(re.escape, self._trie))
-        return re.compile(f"[{firsts}]")
+        return re.compile(f"[{firsts}]" if firsts else r"(?!)")
 
     @cached_property
     def _ends(self) -> frozenset[str]:
