@@ -94,11 +94,12 @@ def _open(
         reading = readers(fitting, request, snapshot)
         tried = explored(reading, request, snapshot)
         chosen = tried or best(reading, request)
-        told_of = [
-            one if one in reading or one not in fitting else _reads_less(one, request, snapshot)
+        passed_over = set(map(id, fitting)) - set(map(id, reading))
+        explained = [
+            _reads_less(one, request, snapshot) if id(one) in passed_over else one
             for one in everyone
         ]
-        return _decide(chosen, told_of, request, snapshot, tried=tried is not None)
+        return _decide(chosen, explained, request, snapshot, tried=tried is not None)
     runnable = [one for one in local if one.can_run]
     askable = [one for one in remotes if one.admissible]
     if askable:

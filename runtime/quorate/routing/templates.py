@@ -49,9 +49,10 @@ def told(
 ) -> Decision:
     """A vote's decision, with how its members read the prompt."""
     shape = request.shape
-    if shape is None or not decision.members:
-        form = InputForm.CHAT if request.chat else InputForm.TEXT
-        return replace(decision, input_form=form)
+    if shape is None:
+        return decision
+    if not decision.members:
+        return replace(decision, input_form=InputForm.CHAT)
     members = [models[member.model] for member in decision.members]
     texts = tuple(status.id for status in members if not status.chat)
     moved = tuple(status.id for status in members if moves_system(status, shape))
