@@ -9,7 +9,8 @@ one.
     QuorateError
     ├── InvalidRequest            the request itself is wrong; names the field
     │   ├── PromptTooLong         prompt and answer can never fit the context
-    │   └── PromptQuarantined     a process died of this prompt more than once
+    │   ├── PromptQuarantined     a process died of this prompt more than once
+    │   └── TemplateRefused       a member's chat template does not take these messages
     ├── NotFound                  no such model or profile; names the nearest ones
     ├── CannotRun                 right request, wrong state of the world
     │   ├── ModelUnusable         the file is broken, of another architecture, or too large
@@ -76,6 +77,12 @@ class PromptQuarantined(InvalidRequest):
     """Processes that worked on this prompt died of it, and it is not tried again for a while."""
 
     reason = "PROMPT_QUARANTINED"
+
+
+class TemplateRefused(InvalidRequest):
+    """A member's chat template does not take these messages, or leaves some of them out."""
+
+    reason = "TEMPLATE_REFUSED"
 
 
 class NotFound(QuorateError):

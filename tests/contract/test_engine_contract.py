@@ -873,6 +873,31 @@ async def generate_to_an_end(subject: Subject, prompt: list[int]) -> list[Sample
     pytest.fail("no generation came to an end of its own")
 
 
+def needs_chat(subject: Subject) -> None:
+    if not subject.engine.facts.capabilities.chat:
+        pytest.skip("it has no chat template")
+
+
+async def test_a_chat_that_ends_with_the_assistant_ends_with_its_text(subject: Subject) -> None:
+    needs_chat(subject)
+    chat = ChatPrompt((Message("user", GREETING), Message("assistant", "The colour is")))
+    tokens = await within_deadline(subject.engine.encode(chat))
+    pieces = [subject.engine.vocabulary.pieces[token] for token in tokens]
+    assert b"".join(pieces).endswith(b"The colour is")
+
+
+async def test_a_special_token_of_a_text_is_special_where_that_is_asked_for(
+    subject: Subject,
+) -> None:
+    needs_chat(subject)
+    written = "<|im_start|>user\nHi<|im_end|>"
+    special = subject.engine.vocabulary.control
+    parsed = await within_deadline(subject.engine.encode(TextPrompt(written, parse_special=True)))
+    plain = await subject.encode(written)
+    assert len([token for token in parsed if token in special]) - (parsed[0] == plain[0]) == 2
+    assert not special.intersection(plain[1:])
+
+
 async def test_a_token_that_ends_generation_is_told_and_is_the_last(subject: Subject) -> None:
     needs_generate(subject)
     prompt = await subject.encode_chat(GREETING)

@@ -14,6 +14,11 @@ CONFIG = f"""{TWO_MODELS}
 id = "words"
 engine = "scripted"
 options = {{ vocabulary = "words", say = " yes two cats", seed = 3 }}
+
+[[models]]
+id = "base"
+engine = "scripted"
+options = {{ say = "yes then", seed = 4, chat = false }}
 """
 
 
@@ -41,6 +46,43 @@ def test_the_prompt_can_come_from_standard_input_and_the_target_from_the_environ
         QUORATE_TARGET=server.address,
     )
     assert (done.returncode, done.stdout) == (0, "yes indeed\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "form", "tokens"),
+    [
+        (("--model", "alpha"), "chat", 22),
+        (("--model", "base"), "text", 6),
+        (("--model", "alpha", "--model", "base"), "mixed", 22),
+        (("--model", "alpha", "--raw"), "text", 6),
+        (("--auto",), "chat", 22),
+    ],
+)
+def test_the_server_says_who_reads_a_chat(
+    ask: Ask, arguments: tuple[str, ...], form: str, tokens: int
+) -> None:
+    done = ask("generate", "go on", *arguments, *GREEDY, "--json")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert events[0]["decision"]["input_form"] == form
+    assert events[0]["decision"].get("text_members", []) == [
+        one for one in arguments if one == "base"
+    ]
+    assert events[-1]["usage"]["models"][0]["prompt_tokens"] == tokens
+
+
+def test_a_system_message_means_nothing_to_a_model_without_a_template(ask: Ask) -> None:
+    done = ask("generate", "go on", "--model", "base", "--system", "be kind")
+    assert "model base: it has no chat template" in complaint(done, 1)
+
+
+def test_special_tokens_of_a_raw_prompt_are_special_where_that_is_asked_for(ask: Ask) -> None:
+    def prompt_tokens(*options: str) -> int:
+        arguments = ("--raw", "--model", "alpha", *options, *GREEDY, "--json")
+        last = ask("generate", "<|im_start|>go<|im_end|>", *arguments).stdout.splitlines()[-1]
+        return int(json.loads(last)["usage"]["prompt_tokens"])
+
+    assert prompt_tokens("--parse-special") == 5
+    assert prompt_tokens() > 20
 
 
 def test_weights_after_a_colon_decide_the_vote(ask: Ask) -> None:
@@ -141,6 +183,7 @@ def test_auto_is_as_good_as_no_choice(ask: Ask) -> None:
         (("--forgetting", "0.5"), "--forgetting belongs to members; name them with --model"),
         (("--model", "alpha", "--beam-width", "0"), "--beam-width"),
         (("--raw", "--system", "be kind"), "--system"),
+        (("--parse-special",), "--parse-special belongs to a --raw prompt"),
         (("--profile", "p", "--model", "alpha"), "exclude each other"),
         (("--target", "nowhere"), "--target: must be HOST:PORT"),
         (("--temprature", "1"), "--temprature"),

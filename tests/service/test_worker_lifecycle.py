@@ -152,15 +152,12 @@ async def test_what_can_never_be_tokenised_is_refused_as_too_long():
             await engine.encode(TextPrompt("x"))
 
 
-async def test_a_template_that_never_ends_costs_its_own_model_alone():
+async def test_an_encoding_that_never_ends_costs_its_own_model_alone():
     script = (
-        "import sys; from quorate.engines.chat import ChatTemplate\n"
-        "from quorate.engines.scripted.model import ScriptedModel\n"
-        "loop = '{% for a in range(99999) %}'\n"
-        "source = 4 * loop + 4 * '{% endfor %}'\n"
-        "endless = ChatTemplate(source, {}, 'toy')\n"
-        "ScriptedModel.encode = lambda self, chat: endless.render(chat.messages)\n"
-        + START_REAL_WORKER
+        "import sys; from quorate.engines.scripted.model import ScriptedModel\n"
+        "def encode(self, prompt):\n"
+        "    while True: pass\n"
+        "ScriptedModel.encode = encode\n" + START_REAL_WORKER
     )
     limits = WorkerLimits(step_timeout_seconds=0.5)
     async with (

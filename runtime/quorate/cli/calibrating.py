@@ -45,12 +45,10 @@ class AskedPlan:
 
     Attributes:
         options: The client's arguments for it.
-        chat: Whether all of its models have a chat template.
     """
 
     calibrated: CalibratedPlan
     options: PlanOptions
-    chat: bool
 
 
 async def plans_of(
@@ -92,19 +90,20 @@ async def _profiles(client: Client) -> list[str]:
 async def _asked_plan(
     client: Client, name: str, options: PlanOptions, known: Mapping[str, models_pb2.Model]
 ) -> AskedPlan:
-    decision = await client.explain(_ANY_PROMPT, local_only=True, **options)
+    asked = GenerateOptions(messages=[("user", _ANY_PROMPT)], allow_text=True, local_only=True)
+    asked.update(options)  # type: ignore[typeddict-item]
+    decision = await client.explain(**asked)
     ids = sorted(set(_models(decision)))
     models = {model: known[model].description if model in known else "" for model in ids}
-    chat = all(model in known and known[model].chat for model in ids)
     plan = plan_of(decision)
     calibrated = CalibratedPlan(
         name=name,
-        key=_key(decision, models, chat),
+        key=_key(decision, models),
         plan=plan,
         vote="" if decision.stages else _vote_key(plan),
         models=models,
     )
-    return AskedPlan(calibrated, options, chat)
+    return AskedPlan(calibrated, options)
 
 
 def _models(decision: plan_pb2.Decision) -> Iterator[str]:
@@ -113,7 +112,7 @@ def _models(decision: plan_pb2.Decision) -> Iterator[str]:
         yield from _models(stage.decision)
 
 
-def _key(decision: plan_pb2.Decision, models: Mapping[str, str], chat: bool) -> str:
+def _key(decision: plan_pb2.Decision, models: Mapping[str, str]) -> str:
     """Changes with anything that an answer depends on, the question and its limit left out."""
     content = plan_pb2.Decision(
         members=decision.members,
@@ -129,9 +128,18 @@ def _key(decision: plan_pb2.Decision, models: Mapping[str, str], chat: bool) -> 
         content.forgetting = decision.forgetting
     if decision.HasField("beam"):
         content.beam.CopyFrom(decision.beam)
-    known = json.dumps([sorted(models.items()), chat]).encode()
+    known = json.dumps([sorted(models.items()), _reading(decision)]).encode()
     wire = content.SerializeToString(deterministic=True)
     return hashlib.blake2b(wire + known, digest_size=12).hexdigest()
+
+
+def _reading(decision: plan_pb2.Decision) -> bool | list[str]:
+    """Whether everybody reads a question as a chat; else who does not, where others do."""
+    votes = [stage.decision for stage in decision.stages] or [decision]
+    texts = sorted({model for vote in votes for model in vote.text_members})
+    if not texts:
+        return True
+    return texts if set(texts) != set(_models(decision)) else False
 
 
 def _vote_key(plan: Plan) -> str:
@@ -219,13 +227,11 @@ async def _ask(client: Client, case: Case, plan: AskedPlan, max_tokens: int) -> 
         task=case.task or None,
     )
     options.update(plan.options)  # type: ignore[typeddict-item]
-    prompt: str | None = case.prompt
-    if case.messages or plan.chat:
-        options["messages"] = case.messages or [("user", case.prompt)]
-        prompt = None
+    options["messages"] = case.messages or [("user", case.prompt)]
+    options["allow_text"] = not case.messages
     pieces: list[str] = []
     finished = inference_pb2.Finished()
-    async for event in client.generate(prompt, **options):
+    async for event in client.generate(**options):
         kind = event.WhichOneof("event")
         if kind == "delta":
             pieces.append(event.delta.text)

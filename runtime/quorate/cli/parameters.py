@@ -218,6 +218,14 @@ class RequestParameters:
     raw: Annotated[
         bool, typer.Option("--raw", help="Take the prompt as it is, without a chat template.")
     ] = False
+    parse_special: Annotated[
+        bool,
+        typer.Option(
+            "--parse-special",
+            help="Special tokens written in a --raw prompt are special, as in hand-written turns "
+            "and in code with a gap to fill.",
+        ),
+    ] = False
     system: Annotated[
         str | None, typer.Option(metavar="TEXT", help="System message of the chat.")
     ] = None
@@ -244,5 +252,9 @@ class RequestParameters:
         Raises:
             SettingsError: As for ``PlanParameters.options``.
         """
-        shown = {"votes": self.votes, "top_logprobs": self.top_logprobs}
+        shown = {
+            "votes": self.votes,
+            "top_logprobs": self.top_logprobs,
+            "parse_special": self.parse_special or None,
+        }
         return cast("GenerateOptions", {**self.plan.options(), **asdict(self.answer), **shown})

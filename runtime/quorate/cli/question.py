@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from quorate.cli.inputs import read_prompt
@@ -12,7 +11,6 @@ from quorate.cli.views.answer import AnswerView
 from quorate.client import Client, GenerateOptions
 from quorate.errors import SettingsError
 from quorate.request import Stage, WeightedModel
-from quorate.settings import default_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +49,8 @@ def question_of(request: RequestParameters, timeout: float | None) -> Question:
     options["timeout"] = timeout
     if request.raw and request.system is not None:
         raise SettingsError("--system has no place in a --raw prompt")
+    if request.parse_special and not request.raw:
+        raise SettingsError("--parse-special belongs to a --raw prompt; give --raw as well")
     return Question(
         members=parse_members(request.plan.model or []),
         stages=parse_stages(request.plan.cascade or []),
@@ -61,40 +61,21 @@ def question_of(request: RequestParameters, timeout: float | None) -> Question:
     )
 
 
-async def request_options(client: Client, question: Question) -> tuple[str | None, GenerateOptions]:
+def request_options(question: Question) -> tuple[str | None, GenerateOptions]:
     """The arguments of ``Client.generate`` for a question.
 
-    Where every member has a chat template the prompt becomes a message of the user.
-
-    Raises:
-        SettingsError: A system message for members without a chat template.
+    The prompt is a message of the user, which members without a chat template may read as a text:
+    who they are, only the server knows. A system message means nothing to them.
     """
     options = question.options.copy()
     name_members(options, question.members)
     name_stages(options, question.stages)
-    ids = [default_id(name) for name in question.names()]
     if question.raw:
-        return question.prompt, options
-    if not await _is_chat(client, ids):
-        if question.system is not None:
-            raise SettingsError("--system: a member has no chat template; leave it out")
         return question.prompt, options
     system = [("system", question.system)] if question.system is not None else []
     options["messages"] = [*system, ("user", question.prompt)]
+    options["allow_text"] = question.system is None
     return None, options
-
-
-async def _is_chat(client: Client, members: Sequence[str]) -> bool:
-    """Whether every member has a chat template.
-
-    No ids of members mean those of a profile, which only the server knows: then every model that
-    is ready must have one.
-    """
-    models = await client.models()
-    concerned = [
-        model for model in models if (model.id in members if members else model.context_length)
-    ]
-    return all(model.chat for model in concerned)
 
 
 async def ask(client: Client, question: Question, view: AnswerView) -> None:
@@ -103,7 +84,7 @@ async def ask(client: Client, question: Question, view: AnswerView) -> None:
     Raises:
         ServiceError: What the server refuses, or a lost connection.
     """
-    prompt, options = await request_options(client, question)
+    prompt, options = request_options(question)
     try:
         async for response in client.generate(prompt, **options):
             view.show(response)

@@ -18,7 +18,10 @@ class PlanOptions(TypedDict, total=False):
     None is as good as not given, here and in ``GenerateOptions``.
 
     Attributes:
-        messages: A chat instead of a prompt: pairs of role and content.
+        messages: A chat instead of a prompt: pairs of role and content. Where the last one is the
+            assistant's, the answer goes on with it.
+        allow_text: Whether members without a chat template may read the messages as a text.
+        parse_special: Whether special tokens written in the prompt are special.
         model: One model.
         models: Several models that vote, with or without weights.
         stages: A cascade: at least two stages in rising cost, such as
@@ -41,6 +44,8 @@ class PlanOptions(TypedDict, total=False):
     """
 
     messages: Iterable[tuple[str, str]] | None
+    allow_text: bool | None
+    parse_special: bool | None
     model: str | None
     models: Mapping[str, float | None] | Sequence[str] | None
     stages: Sequence[StageChoice] | None

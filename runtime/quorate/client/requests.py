@@ -102,11 +102,12 @@ def spend_request(
 def _fill_input(request: Any, prompt: str | None, given: Mapping[str, Any]) -> None:
     if (prompt is None) == ("messages" not in given):
         raise InvalidRequest("prompt", "give either a prompt or messages")
-    fill(request, given, ("request_id",))
+    fill(request, given, ("request_id", "parse_special"))
     if prompt is not None:
         fill(request, {"prompt": prompt}, ("prompt",))
         return
     request.chat.SetInParent()
+    fill(request.chat, given, ("allow_text",))
     with refusing("messages"):
         for role, content in list_of(given, "messages"):
             request.chat.messages.add(role=role, content=content)

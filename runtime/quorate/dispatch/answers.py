@@ -16,7 +16,15 @@ from quorate.errors import RemoteFailed
 from quorate.fleet.fleet import Fleet
 from quorate.remotes.contract import RemoteEnd, RemoteRequest, RemoteText
 from quorate.remotes.remote import Remote
-from quorate.request import Decision, Delta, FinishReason, Notice, Request, ResponseOptions
+from quorate.request import (
+    Decision,
+    Delta,
+    FinishReason,
+    Notice,
+    NoticeKind,
+    Request,
+    ResponseOptions,
+)
 
 _STALL_SECONDS = 0.05
 
@@ -52,6 +60,8 @@ async def run_vote(
         yield Started()
         for notice in ensemble.take_notices():
             yield notice
+        for model in decision.system_moved:
+            yield _system_moved(model)
         answer = steps(ensemble, decision, request, response, max_tokens)
         async with aclosing(answer):
             async for step in answer:
@@ -99,6 +109,15 @@ async def ask_remote(
         # An error instead of an answer is not charged for.
         call.asked = started
         raise
+
+
+def _system_moved(model: str) -> Notice:
+    return Notice(
+        NoticeKind.SYSTEM_MOVED,
+        model,
+        f"the chat template of model {model} has no place for the system message; its text stands "
+        "in a message of the user",
+    )
 
 
 def _seconds_left(request: Request, stopwatch: Stopwatch) -> float | None:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from quorate.dispatch.answers import Part, Started, run_vote
 from quorate.dispatch.attempt import Attempt
 from quorate.dispatch.signals import SignalReader
-from quorate.errors import CannotRun, Overloaded, PromptTooLong, Unavailable
+from quorate.errors import CannotRun, Overloaded, PromptTooLong, TemplateRefused, Unavailable
 from quorate.fleet.fleet import Fleet
 from quorate.request import (
     DecidedStage,
@@ -25,8 +25,8 @@ from quorate.request import (
 from quorate.routing.confidence import ConfidenceTable
 from quorate.routing.forecast import vote_key
 
-# A later stage may hold what does not fit an earlier one.
-_FAILURES = (Unavailable, Overloaded, CannotRun, PromptTooLong)
+# A later stage may hold what does not fit an earlier one, and read what that cannot.
+_FAILURES = (Unavailable, Overloaded, CannotRun, PromptTooLong, TemplateRefused)
 
 
 @dataclass(slots=True)

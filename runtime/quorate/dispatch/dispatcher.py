@@ -18,7 +18,14 @@ from quorate.dispatch.scores import score_run
 from quorate.dispatch.settings import DispatchSettings
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.ensemble.sampling_options import validate, validate_for_bytes
-from quorate.errors import ModelUnusable, Overloaded, PromptTooLong, QuorateError, Unavailable
+from quorate.errors import (
+    ModelUnusable,
+    Overloaded,
+    PromptTooLong,
+    QuorateError,
+    TemplateRefused,
+    Unavailable,
+)
 from quorate.fleet.fleet import Fleet
 from quorate.ledger.prices import Price
 from quorate.remotes.remote import Remote
@@ -43,6 +50,8 @@ from quorate.request import (
 from quorate.routing.settings import RoutingSettings
 
 _MAX_ATTEMPTS = 4
+# What another plan may be spared of.
+_ANOTHER_MAY_ANSWER = (Unavailable, Overloaded, ModelUnusable, PromptTooLong, TemplateRefused)
 
 
 class Dispatcher:
@@ -148,7 +157,7 @@ class Dispatcher:
                         begun = True
                         yield event
                 return
-            except (Unavailable, Overloaded, ModelUnusable, PromptTooLong) as error:
+            except _ANOTHER_MAY_ANSWER as error:
                 first_error = first_error or error
                 name = decision.route.name
                 if begun or not replaceable:

@@ -96,12 +96,15 @@ class Router:
         elapsed_ms: float = 0.0,
     ) -> Decision:
         """Chooses the plan of a request; see ``RoutingRequest``, and ``choose_plan`` for errors."""
-        seed = request.sampling.seed
+        seed, prompt = request.sampling.seed, request.prompt
+        chat = prompt if isinstance(prompt, ChatPrompt) else None
         routing_request = RoutingRequest(
             asked=request.plan,
             seed=secrets.randbits(_SEED_BITS) if seed is None else seed,
             prompt_bytes=request.prompt.size_bytes,
-            chat=isinstance(request.prompt, ChatPrompt),
+            chat=chat is not None,
+            shape=chat.shape if chat else None,
+            allow_text=chat.allow_text if chat else False,
             prompt_token_bound=request.prompt.token_bound,
             max_tokens=max_tokens,
             budget=request.budget,
@@ -121,13 +124,17 @@ class Router:
 
         It drops no member unasked: the rest of the sum would silently be of another plan.
         """
-        size = len(request.continuation.encode())
+        size, prompt = len(request.continuation.encode()), request.prompt
+        chat = prompt if isinstance(prompt, ChatPrompt) else None
         routing_request = RoutingRequest(
             request.plan,
             prompt_bytes=request.prompt.size_bytes + size,
             max_tokens=size,
             local_only=True,
             one_vote=True,
+            chat=chat is not None,
+            shape=chat.shape if chat else None,
+            allow_text=chat.allow_text if chat else False,
         )
         decision = choose_plan(routing_request, self._snapshot(request.key))
         if decision.on_failure is not FailurePolicy.AUTO:

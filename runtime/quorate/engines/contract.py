@@ -6,13 +6,14 @@ An engine answers with log-probs and knows nothing of plans, weights or sampling
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from quorate.engines.byte_order import PrefixSums
+from quorate.engines.template_facts import TemplateFacts
 from quorate.engines.vocabulary import Vocabulary
 from quorate.request import Prompt
 
@@ -62,6 +63,8 @@ class ModelFacts:
         memory_bytes: Resident size estimate of weights and KV cache; 0 where unknown.
         warnings: What may make its answers worse, one line each.
         reasoning: Tokens that begin and end its reasoning, in pairs.
+        template: What its chat template can do; ``capabilities.chat`` says whether it has one that
+            can be used.
     """
 
     description: str
@@ -74,6 +77,7 @@ class ModelFacts:
     space_prefix: bool = False
     warnings: tuple[str, ...] = ()
     reasoning: tuple[tuple[int, int], ...] = ()
+    template: TemplateFacts = field(default_factory=TemplateFacts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +258,8 @@ class Engine(Protocol):
     async def encode(self, prompt: Prompt) -> list[int]:
         """Turns a prompt into this model's tokens, with BOS where the model wants one.
 
-        Special tokens written in user text stay text.
+        Special tokens written in user text stay text, but in a text that asks for them. A chat that
+        ends with a message of the assistant ends with its text.
 
         Raises:
             UnsupportedPlan: A chat, and the model has no template.
@@ -262,6 +267,7 @@ class Engine(Protocol):
             PromptTooLong: It has more tokens than the context holds.
             PromptQuarantined: Processes died of it.
             Unavailable: There is nothing to encode with now.
+            TemplateRefused: The template refuses these messages, or leaves some of them out.
         """
         ...
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Protocol
 
-from quorate.engines.chat import ChatEncoder, ChatTemplate, SpecialToken
+from quorate.engines.chat.encoder import ChatEncoder
+from quorate.engines.chat.probe import TemplateUse, probe, unusable
+from quorate.engines.chat.special_tokens import SpecialToken, SpecialTokens
+from quorate.engines.chat.template import ChatTemplate
 from quorate.engines.prompt_sizes import check_prompt, check_text
+from quorate.engines.template_facts import TemplateFacts
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import UnsupportedPlan
 from quorate.request import ChatPrompt, Prompt
@@ -51,6 +55,9 @@ class Tokenizer(Protocol):
 class PromptEncoder:
     """Turns prompts into tokens for one model.
 
+    What its chat template can do is found out at once, which never fails: a template that is of no
+    use is as good as none, and the facts say why.
+
     Args:
         template: Its chat template, or None where it has none.
         context_length: Most tokens a sequence can have.
@@ -63,9 +70,22 @@ class PromptEncoder:
         self, tokenizer: Tokenizer, template: str | None, subject: str, context_length: int
     ) -> None:
         self._tokenizer = tokenizer
-        self._template = template
         self._subject = subject
         self.context_length = context_length
+        self._template: ChatTemplate | None = None
+        self._use = TemplateUse()
+        if template is not None:
+            self._prepare(template)
+
+    @property
+    def can_chat(self) -> bool:
+        """Whether the model has a chat template that can be used."""
+        return self._template is not None
+
+    @property
+    def template_facts(self) -> TemplateFacts:
+        """What its chat template can do, or why it is of no use."""
+        return self._use.facts
 
     def encode(self, prompt: Prompt) -> list[int]:
         """Turns a prompt into tokens, with BOS where the model wants one.
@@ -73,13 +93,15 @@ class PromptEncoder:
         Raises:
             UnsupportedPlan: The model has no tokenizer, or this is a chat and it has no usable
                 template.
-            InvalidRequest: The template refuses these messages.
+            TemplateRefused: The template refuses these messages, or leaves some of them out.
             PromptTooLong: Not even the longest tokens could make the context hold it.
         """
         self._check_tokenizer()
         check_prompt(prompt, self._tokenizer.vocabulary, self.context_length)
         if isinstance(prompt, ChatPrompt):
             return self._chat.encode(prompt.messages)
+        if prompt.parse_special:
+            return self._encode_with_specials(prompt.text)
         return self._tokenizer.encode_text(prompt.text)
 
     def encode_continuation(self, text: str) -> list[int]:
@@ -102,20 +124,50 @@ class PromptEncoder:
     def _longest_text(self) -> int:
         return self.context_length * self._tokenizer.vocabulary.longest_piece
 
+    def _encode_with_specials(self, text: str) -> list[int]:
+        """Tokenises a text in which special tokens are special, with BOS where it has none yet."""
+        tokens: list[int] = []
+        for run in self._specials.partition(text):
+            if isinstance(run, int):
+                tokens.append(run)
+            elif tokens:
+                tokens.extend(self._tokenizer.encode_run(run))
+            else:
+                # The beginning of a document, with all that belongs there.
+                tokens.extend(self._tokenizer.encode_text(run))
+        bos = self._tokenizer.bos
+        if not tokens:
+            return self._tokenizer.encode_text("")
+        return tokens if bos is None or tokens[0] == bos else [bos, *tokens]
+
+    def _prepare(self, source: str) -> None:
+        if not self._tokenizer.vocabulary.has_bytes:
+            return
+        try:
+            template = ChatTemplate(source, self._tokenizer.special_texts, self._subject)
+        except UnsupportedPlan as error:
+            self._use = unusable(error.problem)
+            return
+        self._use = probe(template)
+        if not self._use.facts.problem:
+            self._template = template
+            self._specials.prepare()
+
+    @cached_property
+    def _specials(self) -> SpecialTokens:
+        return SpecialTokens(self._tokenizer.special_tokens)
+
     @cached_property
     def _chat(self) -> ChatEncoder:
         if self._template is None:
-            raise UnsupportedPlan(
-                self._subject, "the model has no chat template; send a text prompt"
-            )
-        tokenizer = self._tokenizer
-        template = ChatTemplate(self._template, tokenizer.special_texts, self._subject)
-        specials = tokenizer.special_tokens
-        longest_special = max((len(special.text) for special in specials), default=0)
+            problem = self._use.facts.problem or "the model has no chat template"
+            raise UnsupportedPlan(self._subject, f"{problem}; send a text prompt")
+        specials = self._specials
         return ChatEncoder(
-            template,
+            self._template,
+            self._use,
             specials,
-            tokenizer.encode_run,
-            tokenizer.bos,
-            self._longest_text + self.context_length * longest_special,
+            self._tokenizer.encode_run,
+            self._tokenizer.bos,
+            self._longest_text + self.context_length * specials.longest,
         )

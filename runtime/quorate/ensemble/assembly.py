@@ -28,7 +28,7 @@ from quorate.ensemble.weighting import (
     shares,
     shares_along,
 )
-from quorate.errors import InvalidRequest, PromptTooLong
+from quorate.errors import InvalidRequest, PromptTooLong, TemplateRefused
 from quorate.request import Alignment, ChatPrompt, Decision, Prompt, TextPrompt, Weighting
 
 # Weights that need to know what each member makes of the prompt.
@@ -43,29 +43,81 @@ async def assemble(
     An answer has at most ``max_tokens`` tokens, as far as the members' contexts hold them.
 
     Raises:
-        InvalidRequest: The prompt has no tokens at all.
+        InvalidRequest: The prompt has no tokens at all, or special tokens that a member lacks.
+        TemplateRefused: A member's chat template does not take the chat; names the member.
         PromptTooLong: The prompt leaves no room for an answer.
         Unavailable: What ``Losses.wait`` raises.
         QuorateError: What ``Engine.encode`` and ``readings.read`` raise.
     """
     engines = attendance.engines
-    encoded = await attendance.ask(lambda _, engine: engine.encode(prompt))
-    alignment = _alignment(decision, [*engines.values()], prompt, [*encoded.values()])
+    encoded = await attendance.ask(
+        lambda model, engine: _encoded(model, engine, readable_by(engine, prompt))
+    )
+    read = {model: readable_by(engine, prompt) for model, engine in engines.items()}
+    _check_specials(engines, encoded, [*read.values()])
+    # A prompt that everybody reads as a text is one.
+    as_chat = any(isinstance(one, ChatPrompt) for one in read.values())
+    whole = prompt if as_chat else next(iter(read.values()))
+    alignment = _alignment(decision, [*engines.values()], whole, [*encoded.values()])
     prompts = {
-        model: _member_prompt(model, engines[model], tokens, alignment, prompt)
+        model: _member_prompt(model, engines[model], tokens, alignment, read[model])
         for model, tokens in encoded.items()
     }
-    weigher = await _weigher(decision, attendance, prompt)
+    weigher = await _weigher(decision, attendance, whole)
     max_tokens = min(max_tokens, *(prompts[model].max_tokens for model in engines))
     reads = decision.weighting in _READING
     members = []
     for model, engine in engines.items():
         own = prompts[model]
-        predictor = alignment.predictor(engine, prompt, own, max_tokens)
+        predictor = alignment.predictor(engine, read[model], own, max_tokens)
         read_tokens = len(own.tokens) if reads else 0
         members.append(Member(model, engine, own, predictor, read_tokens))
     plan = [member.model for member in decision.members]
     return Ensemble(alignment, members, attendance.losses, weigher, plan=plan)
+
+
+def readable_by(engine: Engine, prompt: Prompt) -> Prompt:
+    """What a member reads: where it has no chat template, and the caller allows it, a text."""
+    if isinstance(prompt, ChatPrompt) and prompt.allow_text and not engine.facts.capabilities.chat:
+        return prompt.as_text
+    return prompt
+
+
+async def _encoded(model: str, engine: Engine, prompt: Prompt) -> list[int]:
+    """The prompt as a member's tokens; what its template refuses, it refuses under its name."""
+    try:
+        return await engine.encode(prompt)
+    except TemplateRefused as error:
+        raise TemplateRefused(error.field, f"model {model}: {error.problem}") from error
+
+
+def _check_specials(
+    engines: Mapping[str, Engine], encoded: Mapping[str, Sequence[int]], read: Sequence[Prompt]
+) -> None:
+    """Checks that what is a special token for one member is none of the others' text.
+
+    Each member parses the text by its own vocabulary. Who lacks a token would read its letters.
+
+    Raises:
+        InvalidRequest: Names a member that has fewer of them than another.
+    """
+    source = read[0]
+    if not isinstance(source, TextPrompt) or not source.parse_special:
+        return
+    counts = [
+        sum(token in engines[model].vocabulary.control for token in tokens)
+        - (tokens[0] == engines[model].vocabulary.bos if tokens else 0)
+        for model, tokens in encoded.items()
+    ]
+    fewest, most = min(counts), max(counts)
+    if fewest < most:
+        models = [*encoded]
+        lacking, knowing = models[counts.index(fewest)], models[counts.index(most)]
+        raise InvalidRequest(
+            "prompt",
+            f"has {most} special tokens for model {knowing}, and {fewest} for model {lacking}, "
+            "which would read the others as text; name models that have them all",
+        )
 
 
 def _alignment(

@@ -211,6 +211,8 @@ class LifeCycle:
         if state is not ModelState.READY or self.engine is None:
             return
         facts, vocabulary = self.engine.facts, self.engine.vocabulary
+        if facts.template.problem:
+            _log.warning("model %s takes no chats: %s", self._source.id, facts.template.problem)
         self._post(
             description=facts.description,
             context_length=min(facts.context_length, facts.kv_tokens),
@@ -218,6 +220,7 @@ class LifeCycle:
             vocabulary_fingerprint=vocabulary.fingerprint,
             vocabulary=vocabulary,
             chat=facts.capabilities.chat,
+            template=facts.template,
             has_bytes=vocabulary.has_bytes,
             sessions=facts.sessions,
             full_sessions=_full_sessions(facts),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from quorate.engines.template_facts import TemplateFacts
 from quorate.engines.vocabulary import Vocabulary
 
 
@@ -30,6 +31,8 @@ class ModelStatus:
         vocabulary_fingerprint: Equal fingerprints can vote token by token.
         vocabulary: What decides whether others can, see ``engines.near_equal``; None while it is
             not known.
+        chat: Whether it has a chat template that can be used.
+        template: What that template can do; where it cannot be used, why.
         has_bytes: Whether its vocabulary says what bytes its tokens stand for.
         sessions: Most sessions at once.
         cores: Processor cores its worker runs on.
@@ -59,3 +62,4 @@ class ModelStatus:
     warnings: tuple[str, ...] = ()
     vocabulary: Vocabulary | None = field(default=None, repr=False)
     served: bool = False
+    template: TemplateFacts = field(default_factory=TemplateFacts)

@@ -66,6 +66,7 @@ def unsupported(request: Request, settings: RemoteSettings) -> tuple[str, ...]:
     response = request.response
     asked = {
         "prompt.text": isinstance(request.prompt, TextPrompt) and not settings.text_prompts,
+        "parse_special": isinstance(request.prompt, TextPrompt) and request.prompt.parse_special,
         **_of_sampling(request.sampling),
         "stopping.stop": len(request.stopping.stop) > settings.max_stop_strings,
         "response.top_logprobs": response.top_logprobs > 0,

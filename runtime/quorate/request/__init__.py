@@ -9,6 +9,7 @@ from quorate.request.decisions import (
     DecidedStage,
     Decision,
     Forecast,
+    InputForm,
     PlanKind,
     Rejection,
     Route,
@@ -42,7 +43,7 @@ from quorate.request.plans import (
     WeightedModel,
     Weighting,
 )
-from quorate.request.prompts import ChatPrompt, Message, Prompt, TextPrompt
+from quorate.request.prompts import ChatPrompt, ChatShape, Message, Prompt, TextPrompt
 from quorate.request.requests import (
     Budget,
     Request,
@@ -62,6 +63,7 @@ __all__ = [
     "Candidate",
     "CascadePlan",
     "ChatPrompt",
+    "ChatShape",
     "Clause",
     "CombinationRule",
     "DecidedStage",
@@ -74,6 +76,7 @@ __all__ = [
     "FinishReason",
     "Finished",
     "Forecast",
+    "InputForm",
     "MemberScore",
     "Message",
     "ModelUsage",

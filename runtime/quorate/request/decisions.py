@@ -42,6 +42,15 @@ class Clause(Enum):
     LOCAL_ONLY = "local_only"
     WITHIN_BUDGET = "within_budget"
     FAILED_BEFORE = "failed_before"
+    TEMPLATE = "template"
+
+
+class InputForm(Enum):
+    """How the members of a vote read what was asked."""
+
+    TEXT = "text"
+    CHAT = "chat"
+    MIXED = "mixed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +132,10 @@ class Decision:
         forgetting: As in ``Plan``, filled in where the weights are Bayesian.
         beam: As in ``Plan``, filled in where the vote is byte-exact.
         route: How it came about. Where a remote answers there are no members.
+        input_form: Whether the members read a chat by their templates, or a text.
+        text_members: Members without a chat template, which read a chat's messages as a text.
+        system_moved: Members whose template has no place for a system message that was given, so
+            that its text stands in a message of the user.
     """
 
     members: tuple[WeightedModel, ...]
@@ -136,6 +149,9 @@ class Decision:
     forgetting: float | None = None
     beam: BeamOptions = field(default_factory=BeamOptions)
     route: Route = field(default_factory=lambda: Route())
+    input_form: InputForm = InputForm.TEXT
+    text_members: tuple[str, ...] = ()
+    system_moved: tuple[str, ...] = ()
 
     @property
     def votes(self) -> tuple[Decision, ...]:

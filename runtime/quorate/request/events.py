@@ -102,6 +102,7 @@ class NoticeKind(Enum):
     ESCALATED = "escalated"
     FELL_BACK = "fell_back"
     MASS_CUT = "mass_cut"
+    SYSTEM_MOVED = "system_moved"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
+
+SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
+"""Roles that mean the same in every chat template, where it knows them."""
 
 _TURN_TOKENS = 8
 _FRAME_TOKENS = 64
@@ -41,10 +45,34 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class ChatShape:
+    """What a chat asks of a template, whatever its texts; system messages stand beside the turns.
+
+    Attributes:
+        system_first: Whether a system message opens it.
+        system_later: Whether one stands behind other messages.
+        repeats: Whether two turns in a row have the same role.
+        assistant_first: Whether the first turn is the assistant's.
+        continues: Whether the last message is the assistant's, so that the answer goes on with it.
+    """
+
+    system_first: bool = False
+    system_later: bool = False
+    repeats: bool = False
+    assistant_first: bool = False
+    continues: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TextPrompt(_Written):
-    """A prompt taken as it is; special tokens written in it stay text."""
+    """A prompt taken as it is.
+
+    Attributes:
+        parse_special: Whether special tokens written in it are special; else they stay text.
+    """
 
     text: str
+    parse_special: bool = False
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -64,9 +92,14 @@ class TextPrompt(_Written):
 
 @dataclass(frozen=True, slots=True)
 class ChatPrompt(_Written):
-    """A chat, rendered for each member by that member's own template."""
+    """A chat, rendered for each member by that member's own template.
+
+    Attributes:
+        allow_text: Whether a member without a template may read its texts instead.
+    """
 
     messages: tuple[Message, ...]
+    allow_text: bool = False
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -88,6 +121,31 @@ class ChatPrompt(_Written):
         """
         roles = sum(_size(turn.role) for turn in self.messages)
         return self.size_bytes + roles + _TURN_TOKENS * len(self.messages) + _FRAME_TOKENS
+
+    @property
+    def shape(self) -> ChatShape:
+        """What it asks of a template."""
+        roles = [turn.role for turn in self.messages]
+        turns = [role for role in roles if role != SYSTEM]
+        return ChatShape(
+            system_first=roles[:1] == [SYSTEM],
+            system_later=SYSTEM in roles[1:],
+            repeats=any(role == following for role, following in pairwise(turns)),
+            assistant_first=turns[:1] == [ASSISTANT],
+            continues=roles[-1:] == [ASSISTANT],
+        )
+
+    @property
+    def ends_within_text(self) -> bool:
+        """Whether the answer goes on with a message that the caller began."""
+        return self.messages[-1:] != () and (
+            self.messages[-1].role == ASSISTANT and self.messages[-1].content != ""
+        )
+
+    @property
+    def as_text(self) -> TextPrompt:
+        """What a member without a template reads: the messages, divided by blank lines."""
+        return TextPrompt("\n\n".join(self.texts))
 
 
 Prompt: TypeAlias = TextPrompt | ChatPrompt

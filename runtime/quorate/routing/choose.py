@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from quorate.errors import UnsupportedPlan
+from quorate.errors import TemplateRefused, UnsupportedPlan
 from quorate.request import (
     Alignment,
     Candidate,
@@ -21,10 +21,11 @@ from quorate.request import (
 )
 from quorate.routing.assess import Assessed, assess_local, assess_remotes
 from quorate.routing.candidates import asked_plans, open_plans
-from quorate.routing.ranking import best, explored, nearest, suitable
+from quorate.routing.ranking import best, explored, nearest, readers, suitable
 from quorate.routing.refusals import nothing_runs, own_error, refuse_by_policy
 from quorate.routing.request import RoutingRequest
 from quorate.routing.snapshot import Snapshot
+from quorate.routing.templates import makeshift, told
 
 _NO_LOCAL_PLAN = Rejection(Clause.HEALTH, "there is no local plan to choose from")
 
@@ -44,6 +45,7 @@ def choose_plan(request: RoutingRequest, snapshot: Snapshot) -> Decision:
     Raises:
         NotFound: An unknown model or profile.
         InvalidRequest: A plan that can never run.
+        TemplateRefused: A chat that the members of the plan, or of every plan, cannot read.
         ModelUnusable: No model that could answer is loaded.
         UnsupportedPlan: Members that cannot vote together in the way that was asked.
         Unavailable: What could answer is loading, restarting or unloading.
@@ -55,7 +57,7 @@ def choose_plan(request: RoutingRequest, snapshot: Snapshot) -> Decision:
         return _explicit(asked[0], request, snapshot)
     fitting = next((one for one in asked if one.admissible), None)
     if fitting is not None:
-        return _decide(fitting, asked, request)
+        return _decide(fitting, asked, request, snapshot)
     if isinstance(request.asked, ProfilePlan):
         _refuse_what_never_runs(asked[0])
     every = open_plans(snapshot) if snapshot.plans is None else snapshot.plans
@@ -70,11 +72,13 @@ def _explicit(assessed: Assessed, request: RoutingRequest, snapshot: Snapshot) -
         raise error
     _refuse_what_never_runs(assessed)
     refuse_by_policy(assessed, [], snapshot)
-    return _decide(assessed, [assessed], request, assessed.first_rejection)
+    return _decide(assessed, [assessed], request, snapshot, assessed.first_rejection)
 
 
 def _refuse_what_never_runs(assessed: Assessed) -> None:
     for one in assessed.candidate.rejections:
+        if one.clause is Clause.TEMPLATE:
+            raise TemplateRefused("chat", one.message)
         if one.clause is Clause.UNSUPPORTED:
             raise own_error([assessed]) or UnsupportedPlan(assessed.candidate.name, one.message)
 
@@ -87,19 +91,25 @@ def _open(
     everyone = [*local, *remotes]
     fitting = suitable([one for one in local if one.admissible], request, snapshot)
     if fitting:
-        tried = explored(fitting, request, snapshot)
-        chosen = tried or best(fitting, request)
-        return _decide(chosen, everyone, request, tried=tried is not None)
+        reading = readers(fitting, request, snapshot)
+        tried = explored(reading, request, snapshot)
+        chosen = tried or best(reading, request)
+        passed_over = set(map(id, fitting)) - set(map(id, reading))
+        explained = [
+            _reads_less(one, request, snapshot) if id(one) in passed_over else one
+            for one in everyone
+        ]
+        return _decide(chosen, explained, request, snapshot, tried=tried is not None)
     runnable = [one for one in local if one.can_run]
     askable = [one for one in remotes if one.admissible]
     if askable:
         over = _over_budget(local[:asked], runnable, local)
-        return _decide(best(askable, request), everyone, request, over)
+        return _decide(best(askable, request), everyone, request, snapshot, over)
     if not runnable:
         raise own_error(local[:asked]) or nothing_runs(local, snapshot)
     least = nearest(suitable(runnable, request, snapshot))
     refuse_by_policy(least, remotes, snapshot)
-    return _decide(least, everyone, request, least.first_rejection)
+    return _decide(least, everyone, request, snapshot, least.first_rejection)
 
 
 def _over_budget(
@@ -116,6 +126,7 @@ def _decide(
     chosen: Assessed,
     considered: Sequence[Assessed],
     request: RoutingRequest,
+    snapshot: Snapshot,
     over: Rejection | None = None,
     tried: bool = False,
 ) -> Decision:
@@ -134,14 +145,26 @@ def _decide(
         task=request.task,
     )
     if plan is None:
-        return replace(_nobody_votes(request), route=route)
+        return told(replace(_nobody_votes(request), route=route), request, snapshot.models)
     if plan.kind is PlanKind.CASCADE:
         stages = tuple(
-            replace(stage, decision=replace(stage.decision, seed=request.seed))
+            replace(stage, decision=_seeded(stage.decision, request, snapshot))
             for stage in plan.stages
         )
         route = replace(route, stages=stages, stream_early=plan.stream_early)
-    return replace(plan.stages[0].decision, seed=request.seed, route=route)
+    return replace(_seeded(plan.stages[0].decision, request, snapshot), route=route)
+
+
+def _seeded(vote: Decision, request: RoutingRequest, snapshot: Snapshot) -> Decision:
+    """A vote with what depends on the request: its seed, and how its members read the prompt."""
+    return told(replace(vote, seed=request.seed), request, snapshot.models)
+
+
+def _reads_less(one: Assessed, request: RoutingRequest, snapshot: Snapshot) -> Assessed:
+    """A plan that was passed over for others, whose members read the chat as it was written."""
+    why = (makeshift(snapshot.models[model], request) for model in one.candidate.models)
+    against = tuple(Rejection(Clause.TEMPLATE, reason) for reason in why if reason)
+    return replace(one, candidate=replace(one.candidate, rejections=against))
 
 
 def _explained(one: Assessed, chosen: Assessed) -> Candidate:

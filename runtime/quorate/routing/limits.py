@@ -8,8 +8,9 @@ from quorate.errors import ModelUnusable, Unavailable
 from quorate.request import Candidate, Clause, Forecast, PlanKind, Rejection
 from quorate.routing.request import RoutingRequest
 from quorate.routing.snapshot import RemoteStatus, ResolvedPlan, Snapshot
+from quorate.routing.templates import objection
 
-CANNOT_RUN = frozenset({Clause.HEALTH, Clause.UNSUPPORTED, Clause.FAILED_BEFORE})
+CANNOT_RUN = frozenset({Clause.HEALTH, Clause.UNSUPPORTED, Clause.FAILED_BEFORE, Clause.TEMPLATE})
 """What no policy can overlook: a plan with one of these would only fail."""
 
 # How far a guess of a prompt's tokens by its bytes may be off before anything is ruled out.
@@ -62,6 +63,18 @@ def _cannot_run(
     for model in plan.models:
         if model in snapshot.wedged:
             yield Rejection(Clause.HEALTH, f"{model} makes no progress")
+    yield from _untakable(plan, request, snapshot)
+
+
+def _untakable(
+    plan: ResolvedPlan, request: RoutingRequest, snapshot: Snapshot
+) -> Iterator[Rejection]:
+    """What the chat templates of its members speak against, those of later stages among them."""
+    members = (member.model for stage in plan.stages for member in stage.decision.members)
+    for model in dict.fromkeys(members):
+        status = snapshot.models[model]
+        if why := objection(status, request):
+            yield Rejection(Clause.TEMPLATE if status.chat else Clause.UNSUPPORTED, why)
 
 
 def _no_capacity(plan: ResolvedPlan, forecast: Forecast, snapshot: Snapshot) -> Iterator[Rejection]:

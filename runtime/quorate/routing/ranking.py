@@ -10,6 +10,7 @@ from quorate.routing.assess import Assessed
 from quorate.routing.limits import nearness
 from quorate.routing.request import RoutingRequest
 from quorate.routing.snapshot import Snapshot
+from quorate.routing.templates import makeshift
 
 # What a plan that was never measured may lack in expected quality to be tried all the same.
 _EXPLORED_SHORTFALL = 0.1
@@ -27,6 +28,21 @@ def suitable(
         )
     ]
     return general or list(assessed)
+
+
+def readers(
+    assessed: Sequence[Assessed], request: RoutingRequest, snapshot: Snapshot
+) -> list[Assessed]:
+    """Leaves out plans whose members read a chat otherwise than written, as long as others do not.
+
+    Such a member has no chat template, or none with a place for the system message.
+    """
+    faithful = [
+        one
+        for one in assessed
+        if not any(makeshift(snapshot.models[model], request) for model in one.candidate.models)
+    ]
+    return faithful or list(assessed)
 
 
 def explored(

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quorate.errors import ModelUnusable, OverBudget, QuorateError, Unavailable
+from quorate.errors import (
+    ModelUnusable,
+    OverBudget,
+    QuorateError,
+    TemplateRefused,
+    Unavailable,
+    UnsupportedPlan,
+)
 from quorate.fleet.status import ModelState
 from quorate.request import Clause
 from quorate.routing.assess import Assessed
@@ -52,6 +59,11 @@ def nothing_runs(local: Sequence[Assessed], snapshot: Snapshot) -> QuorateError:
             "plan", "no model is loaded; name one in the configuration or load one"
         )
     reasons = "; ".join(_reason(one) for one in local[:_MAX_REASONS])
+    clauses = {one.first_rejection.clause for one in local if one.first_rejection is not None}
+    if Clause.TEMPLATE in clauses:
+        return TemplateRefused("chat", f"no plan can read it: {reasons}")
+    if clauses == {Clause.UNSUPPORTED}:
+        return UnsupportedPlan("plan", f"no plan can run: {reasons}")
     return Unavailable(f"no plan can run now: {reasons or 'none may be chosen'}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from quorate.request import Budget, CascadePlan, Plan, PlanChoice
+from quorate.request import Budget, CascadePlan, ChatShape, Plan, PlanChoice
 
 DEFAULT_MAX_TOKENS = 1024
 
@@ -25,6 +25,8 @@ class RoutingRequest:
         elapsed_ms: Time since the request arrived.
         draw: A number drawn evenly from [0, 1), which decides whether to explore.
         chat: Whether the prompt is a chat, which templates frame.
+        shape: What the chat asks of a template; None where there is none to ask.
+        allow_text: Whether a member without a template may read the chat as a text.
         one_vote: Whether nothing but a single vote will do, as for a score.
     """
 
@@ -41,6 +43,8 @@ class RoutingRequest:
     elapsed_ms: float = 0.0
     draw: float = 1.0
     chat: bool = False
+    shape: ChatShape | None = None
+    allow_text: bool = False
     one_vote: bool = False
 
     @property

@@ -16,6 +16,7 @@ class NoticeKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NOTICE_KIND_ESCALATED: _ClassVar[NoticeKind]
     NOTICE_KIND_FELL_BACK: _ClassVar[NoticeKind]
     NOTICE_KIND_MASS_CUT: _ClassVar[NoticeKind]
+    NOTICE_KIND_SYSTEM_MOVED: _ClassVar[NoticeKind]
 
 class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -39,6 +40,7 @@ NOTICE_KIND_MEMBER_REPLAYED: NoticeKind
 NOTICE_KIND_ESCALATED: NoticeKind
 NOTICE_KIND_FELL_BACK: NoticeKind
 NOTICE_KIND_MASS_CUT: NoticeKind
+NOTICE_KIND_SYSTEM_MOVED: NoticeKind
 FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_END_OF_GENERATION: FinishReason
 FINISH_REASON_STOP_STRING: FinishReason
@@ -52,7 +54,7 @@ ENERGY_TIER_ESTIMATED: EnergyTier
 ENERGY_TIER_UNAVAILABLE: EnergyTier
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("request_id", "prompt", "chat", "plan", "profile", "sampling", "stopping", "response", "budget", "local_only", "task")
+    __slots__ = ("request_id", "prompt", "chat", "plan", "profile", "sampling", "stopping", "response", "budget", "local_only", "task", "parse_special")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     CHAT_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +66,7 @@ class GenerateRequest(_message.Message):
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     LOCAL_ONLY_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
+    PARSE_SPECIAL_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     prompt: str
     chat: Chat
@@ -75,7 +78,8 @@ class GenerateRequest(_message.Message):
     budget: Budget
     local_only: bool
     task: str
-    def __init__(self, request_id: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., profile: _Optional[str] = ..., sampling: _Optional[_Union[SamplingOptions, _Mapping]] = ..., stopping: _Optional[_Union[StoppingOptions, _Mapping]] = ..., response: _Optional[_Union[ResponseOptions, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., local_only: _Optional[bool] = ..., task: _Optional[str] = ...) -> None: ...
+    parse_special: bool
+    def __init__(self, request_id: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., profile: _Optional[str] = ..., sampling: _Optional[_Union[SamplingOptions, _Mapping]] = ..., stopping: _Optional[_Union[StoppingOptions, _Mapping]] = ..., response: _Optional[_Union[ResponseOptions, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., local_only: _Optional[bool] = ..., task: _Optional[str] = ..., parse_special: _Optional[bool] = ...) -> None: ...
 
 class Budget(_message.Message):
     __slots__ = ("latency_ms", "energy_joules", "usd")
@@ -88,10 +92,12 @@ class Budget(_message.Message):
     def __init__(self, latency_ms: _Optional[float] = ..., energy_joules: _Optional[float] = ..., usd: _Optional[float] = ...) -> None: ...
 
 class Chat(_message.Message):
-    __slots__ = ("messages",)
+    __slots__ = ("messages", "allow_text")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_TEXT_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[ChatMessage]
-    def __init__(self, messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping]]] = ...) -> None: ...
+    allow_text: bool
+    def __init__(self, messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping]]] = ..., allow_text: _Optional[bool] = ...) -> None: ...
 
 class ChatMessage(_message.Message):
     __slots__ = ("role", "content")
@@ -281,20 +287,22 @@ class Energy(_message.Message):
     def __init__(self, joules: _Optional[float] = ..., tier: _Optional[_Union[EnergyTier, str]] = ...) -> None: ...
 
 class ScoreRequest(_message.Message):
-    __slots__ = ("request_id", "prompt", "chat", "plan", "profile", "continuation")
+    __slots__ = ("request_id", "prompt", "chat", "plan", "profile", "continuation", "parse_special")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     CHAT_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     CONTINUATION_FIELD_NUMBER: _ClassVar[int]
+    PARSE_SPECIAL_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     prompt: str
     chat: Chat
     plan: _plan_pb2.Plan
     profile: str
     continuation: str
-    def __init__(self, request_id: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., profile: _Optional[str] = ..., continuation: _Optional[str] = ...) -> None: ...
+    parse_special: bool
+    def __init__(self, request_id: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., profile: _Optional[str] = ..., continuation: _Optional[str] = ..., parse_special: _Optional[bool] = ...) -> None: ...
 
 class ScoreResponse(_message.Message):
     __slots__ = ("request_id", "decision", "logprob", "bytes", "tokens", "usage", "members")

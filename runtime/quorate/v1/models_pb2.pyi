@@ -27,7 +27,7 @@ MODEL_STATE_UNLOADING: ModelState
 MODEL_STATE_FAILED: ModelState
 
 class Model(_message.Message):
-    __slots__ = ("id", "state", "message", "progress", "engine", "description", "context_length", "vocabulary_size", "vocabulary_fingerprint", "chat", "sessions", "cores", "memory_bytes", "warnings")
+    __slots__ = ("id", "state", "message", "progress", "engine", "description", "context_length", "vocabulary_size", "vocabulary_fingerprint", "chat", "sessions", "cores", "memory_bytes", "template", "template_problem", "warnings")
     ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,8 @@ class Model(_message.Message):
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     CORES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_PROBLEM_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     id: str
     state: ModelState
@@ -55,8 +57,30 @@ class Model(_message.Message):
     sessions: int
     cores: _containers.RepeatedScalarFieldContainer[int]
     memory_bytes: int
+    template: TemplateFacts
+    template_problem: str
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ModelState, str]] = ..., message: _Optional[str] = ..., progress: _Optional[float] = ..., engine: _Optional[str] = ..., description: _Optional[str] = ..., context_length: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., vocabulary_fingerprint: _Optional[str] = ..., chat: _Optional[bool] = ..., sessions: _Optional[int] = ..., cores: _Optional[_Iterable[int]] = ..., memory_bytes: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ModelState, str]] = ..., message: _Optional[str] = ..., progress: _Optional[float] = ..., engine: _Optional[str] = ..., description: _Optional[str] = ..., context_length: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., vocabulary_fingerprint: _Optional[str] = ..., chat: _Optional[bool] = ..., sessions: _Optional[int] = ..., cores: _Optional[_Iterable[int]] = ..., memory_bytes: _Optional[int] = ..., template: _Optional[_Union[TemplateFacts, _Mapping]] = ..., template_problem: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class TemplateFacts(_message.Message):
+    __slots__ = ("content_parts", "system_first", "system_later", "alternates", "assistant_first", "continues", "generation_prompt", "cuts_reasoning")
+    CONTENT_PARTS_FIELD_NUMBER: _ClassVar[int]
+    SYSTEM_FIRST_FIELD_NUMBER: _ClassVar[int]
+    SYSTEM_LATER_FIELD_NUMBER: _ClassVar[int]
+    ALTERNATES_FIELD_NUMBER: _ClassVar[int]
+    ASSISTANT_FIRST_FIELD_NUMBER: _ClassVar[int]
+    CONTINUES_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_PROMPT_FIELD_NUMBER: _ClassVar[int]
+    CUTS_REASONING_FIELD_NUMBER: _ClassVar[int]
+    content_parts: bool
+    system_first: bool
+    system_later: bool
+    alternates: bool
+    assistant_first: bool
+    continues: bool
+    generation_prompt: bool
+    cuts_reasoning: bool
+    def __init__(self, content_parts: _Optional[bool] = ..., system_first: _Optional[bool] = ..., system_later: _Optional[bool] = ..., alternates: _Optional[bool] = ..., assistant_first: _Optional[bool] = ..., continues: _Optional[bool] = ..., generation_prompt: _Optional[bool] = ..., cuts_reasoning: _Optional[bool] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()

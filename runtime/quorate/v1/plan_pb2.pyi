@@ -62,6 +62,14 @@ class Clause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CLAUSE_LOCAL_ONLY: _ClassVar[Clause]
     CLAUSE_WITHIN_BUDGET: _ClassVar[Clause]
     CLAUSE_FAILED_BEFORE: _ClassVar[Clause]
+    CLAUSE_TEMPLATE: _ClassVar[Clause]
+
+class InputForm(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    INPUT_FORM_UNSPECIFIED: _ClassVar[InputForm]
+    INPUT_FORM_TEXT: _ClassVar[InputForm]
+    INPUT_FORM_CHAT: _ClassVar[InputForm]
+    INPUT_FORM_MIXED: _ClassVar[InputForm]
 COMBINATION_RULE_UNSPECIFIED: CombinationRule
 COMBINATION_RULE_LINEAR: CombinationRule
 COMBINATION_RULE_GEOMETRIC: CombinationRule
@@ -100,6 +108,11 @@ CLAUSE_PRICE_UNKNOWN: Clause
 CLAUSE_LOCAL_ONLY: Clause
 CLAUSE_WITHIN_BUDGET: Clause
 CLAUSE_FAILED_BEFORE: Clause
+CLAUSE_TEMPLATE: Clause
+INPUT_FORM_UNSPECIFIED: InputForm
+INPUT_FORM_TEXT: InputForm
+INPUT_FORM_CHAT: InputForm
+INPUT_FORM_MIXED: InputForm
 
 class Plan(_message.Message):
     __slots__ = ("auto", "single", "ensemble", "cascade", "failure_policy")
@@ -228,7 +241,7 @@ class Member(_message.Message):
     def __init__(self, model: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("members", "rule", "alignment", "weighting", "failure_policy", "context_tokens", "seed", "profile", "forgetting", "beam", "kind", "stages", "remote", "candidates", "over_budget", "explored", "task", "stream_early")
+    __slots__ = ("members", "rule", "alignment", "weighting", "failure_policy", "context_tokens", "seed", "profile", "forgetting", "beam", "kind", "stages", "remote", "candidates", "over_budget", "explored", "task", "stream_early", "input_form", "text_members", "system_moved")
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
     ALIGNMENT_FIELD_NUMBER: _ClassVar[int]
@@ -247,6 +260,9 @@ class Decision(_message.Message):
     EXPLORED_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     STREAM_EARLY_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FORM_FIELD_NUMBER: _ClassVar[int]
+    TEXT_MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    SYSTEM_MOVED_FIELD_NUMBER: _ClassVar[int]
     members: _containers.RepeatedCompositeFieldContainer[Member]
     rule: CombinationRule
     alignment: Alignment
@@ -265,4 +281,7 @@ class Decision(_message.Message):
     explored: bool
     task: str
     stream_early: bool
-    def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., rule: _Optional[_Union[CombinationRule, str]] = ..., alignment: _Optional[_Union[Alignment, str]] = ..., weighting: _Optional[_Union[Weighting, str]] = ..., failure_policy: _Optional[_Union[FailurePolicy, str]] = ..., context_tokens: _Optional[int] = ..., seed: _Optional[int] = ..., profile: _Optional[str] = ..., forgetting: _Optional[float] = ..., beam: _Optional[_Union[ByteBeam, _Mapping]] = ..., kind: _Optional[_Union[PlanKind, str]] = ..., stages: _Optional[_Iterable[_Union[DecidedStage, _Mapping]]] = ..., remote: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., over_budget: _Optional[_Union[Rejection, _Mapping]] = ..., explored: _Optional[bool] = ..., task: _Optional[str] = ..., stream_early: _Optional[bool] = ...) -> None: ...
+    input_form: InputForm
+    text_members: _containers.RepeatedScalarFieldContainer[str]
+    system_moved: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., rule: _Optional[_Union[CombinationRule, str]] = ..., alignment: _Optional[_Union[Alignment, str]] = ..., weighting: _Optional[_Union[Weighting, str]] = ..., failure_policy: _Optional[_Union[FailurePolicy, str]] = ..., context_tokens: _Optional[int] = ..., seed: _Optional[int] = ..., profile: _Optional[str] = ..., forgetting: _Optional[float] = ..., beam: _Optional[_Union[ByteBeam, _Mapping]] = ..., kind: _Optional[_Union[PlanKind, str]] = ..., stages: _Optional[_Iterable[_Union[DecidedStage, _Mapping]]] = ..., remote: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., over_budget: _Optional[_Union[Rejection, _Mapping]] = ..., explored: _Optional[bool] = ..., task: _Optional[str] = ..., stream_early: _Optional[bool] = ..., input_form: _Optional[_Union[InputForm, str]] = ..., text_members: _Optional[_Iterable[str]] = ..., system_moved: _Optional[_Iterable[str]] = ...) -> None: ...

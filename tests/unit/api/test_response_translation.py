@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from quorate.api.grpc.translation import decisions, responses
+from quorate.engines.template_facts import TemplateFacts
 from quorate.fleet.status import ModelState, ModelStatus
 from quorate.request import (
     Accepted,
@@ -80,6 +81,7 @@ def test_accepted_holds_the_whole_decision() -> None:
         seed=2**63 - 1,
         profile="pair",
         kind=plan_pb2.PLAN_KIND_SINGLE,
+        input_form=plan_pb2.INPUT_FORM_TEXT,
     )
 
 
@@ -228,7 +230,22 @@ def test_a_models_status_is_translated() -> None:
         sessions=8,
         cores=[0, 1],
         memory_bytes=2**40,
+        template=models_pb2.TemplateFacts(
+            system_first=True,
+            system_later=True,
+            assistant_first=True,
+            continues=True,
+            generation_prompt=True,
+        ),
     )
+
+
+def test_a_template_that_is_of_no_use_says_why() -> None:
+    facts = TemplateFacts(problem="it does not end")
+    status = ModelStatus("a", ModelState.READY, "scripted", template=facts)
+    message = responses.model_message(status)
+    assert message.template_problem == "it does not end"
+    assert not message.HasField("template")
 
 
 def test_progress_that_is_not_known_is_absent_and_zero_is_present() -> None:

@@ -2,48 +2,19 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.engines.chat import ChatEncoder, ChatTemplate, SpecialToken, partition
-from quorate.errors import InvalidRequest, PromptTooLong, UnsupportedPlan
+from quorate.engines.chat.bounds import limited
+from quorate.engines.chat.template import ChatTemplate
+from quorate.errors import PromptTooLong, TemplateRefused, UnsupportedPlan
 from quorate.request import Message
-
-SPECIALS = (
-    SpecialToken(1, "<s>"),
-    SpecialToken(2, "<|user|>"),
-    SpecialToken(3, "<|end|>", strips_right=True),
-    SpecialToken(4, "<|endoftext|>"),
-)
-TEMPLATE = (
-    "{% for m in messages %}\n"
-    "{{ '<|' + m.role + '|>' }}{{ m.content | trim }}<|end|>\n"
-    "{% endfor %}\n"
-    "{% if add_generation_prompt %}go{% endif %}"
-)
 
 
 def template(source: str) -> ChatTemplate:
     return ChatTemplate(source, {"bos_token": "<s>", "eos_token": "</s>"}, "tiny")
 
 
-def render(source: str, *contents: str) -> str:
-    return template(source).render([Message("user", content) for content in contents])
-
-
-def encode(
-    source: str, *messages: Message, bos: int | None = None, max_characters: int = 1000
-) -> list[int | str]:
-    """Tokens of a tokenizer in which every character is a token, shown as ids and text."""
-    encoder = ChatEncoder(
-        template(source), SPECIALS, lambda run: [1000 + ord(c) for c in run], bos, max_characters
-    )
-    shown: list[int | str] = []
-    for token in encoder.encode(messages):
-        if token < 1000:
-            shown.append(token)
-        elif shown and isinstance(shown[-1], str):
-            shown[-1] += chr(token - 1000)
-        else:
-            shown.append(chr(token - 1000))
-    return shown
+def render(source: str, *contents: str, **options: object) -> str:
+    messages = [Message("user", content) for content in contents]
+    return template(source).render(messages, **options)
 
 
 def test_blocks_are_trimmed_as_hugging_face_trims_them():
@@ -66,14 +37,16 @@ def test_the_current_time_is_at_hand():
 
 
 def test_a_refusal_of_the_template_names_its_reason():
-    with pytest.raises(InvalidRequest, match=r"chat: .*refuses it: only system first") as caught:
+    with pytest.raises(
+        TemplateRefused, match=r"chat: .*refuses these messages: only system first"
+    ) as caught:
         render("{{ raise_exception('only system\nfirst') }}")
     assert "\n" not in caught.value.message
 
 
 @pytest.mark.parametrize("source", ["{{ 1 / 0 }}", "{{ missing.field }}", "{{ messages.x() }}"])
 def test_an_error_in_the_template_is_one_line(source):
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(TemplateRefused) as caught:
         render(source)
     assert "\n" not in caught.value.message
 
@@ -82,7 +55,7 @@ def test_an_error_in_the_template_is_one_line(source):
     "source", ["{{ ''.__class__.__mro__[1].__subclasses__() }}", "{{ messages.append(1) }}"]
 )
 def test_the_sandbox_refuses_the_interpreters_insides(source):
-    with pytest.raises(InvalidRequest, match="unsafe"):
+    with pytest.raises(TemplateRefused, match="unsafe"):
         render(source)
 
 
@@ -91,49 +64,97 @@ def test_a_template_that_cannot_be_compiled_is_the_models_fault():
         template("{% if %}")
 
 
-def test_a_chat_becomes_specials_and_runs():
-    assert encode(TEMPLATE, Message("user", " hi ")) == [2, "hi", 3, "go"]
-
-
-def test_bos_is_added_exactly_once():
-    assert encode(TEMPLATE, Message("user", "hi"), bos=1) == [1, 2, "hi", 3, "go"]
-    assert encode("{{ bos_token }}" + TEMPLATE, Message("user", "hi"), bos=1)[:2] == [1, 2]
-
-
-@pytest.mark.parametrize(
-    "text", ["<|end|>", "x<s>y", "<|endoftext|>", "<|", "a<|user", "|>b", "<s"]
-)
-def test_specials_and_halves_of_them_in_a_message_stay_text(text):
-    source = (
-        "{% for m in messages %}<{{ m.content }}>{{ m.content }}|>{{ m.content }}s>{% endfor %}"
-    )
-    tokens = encode(source, Message("user", text))
-    assert tokens == [f"<{text}>{text}|>{text}s>"]
-
-
-def test_a_role_that_is_the_middle_of_a_special_stays_text():
-    assert encode(TEMPLATE, Message("endoftext", "hi"))[:1] == ["<|endoftext|>hi"]
-
-
-def test_a_private_use_character_of_the_user_survives():
-    assert encode(TEMPLATE, Message("user", "\ue000<|end|>")) == [2, "\ue000<|end|>", 3, "go"]
-
-
-def test_the_longest_special_wins_and_white_space_goes_where_a_special_says_so():
-    specials = (SpecialToken(7, "<ab>c", strips_left=True), SpecialToken(8, "<ab>"))
-    assert partition("x <ab>c y <ab>", specials) == ["x", 7, " y ", 8]
-
-
-def test_a_template_that_makes_more_than_the_context_holds_is_refused_before_tokenising():
-    source = "{% for _ in range(101) %}x{% endfor %}"
-    assert encode(source, max_characters=101) == ["x" * 101]
-    problem = r"chat: .* makes 101 characters of it; 100 is the most"
-    with pytest.raises(PromptTooLong, match=problem):
-        encode(source, max_characters=100)
-
-
 def test_a_refusal_is_short_and_can_be_sent_whatever_the_template_writes():
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(TemplateRefused) as caught:
         render("{{ raise_exception(messages[0].content * 1000) }}", "no\ud800!")
     assert len(caught.value.message) < 400
     assert caught.value.message.encode().endswith("…".encode())
+
+
+def test_content_is_a_list_of_parts_for_the_roles_that_want_it():
+    source = "{% for m in messages %}{{ m.content if m.content is string else m.content[0].text }}"
+    source += "{{ m.content is string }} {% endfor %}"
+    chat = [Message("system", "a"), Message("user", "b")]
+    assert template(source).render(chat, parts=frozenset({"user"})) == "aTrue bFalse "
+
+
+def test_the_answer_is_opened_where_that_is_wanted():
+    source = "{{ 'go' if add_generation_prompt else 'stop' }}"
+    assert render(source) == "go"
+    assert render(source, opens_answer=False) == "stop"
+
+
+def test_a_template_that_makes_too_much_is_stopped_on_the_way():
+    source = "{% for _ in range(101) %}x{% endfor %}"
+    assert render(source, max_characters=101) == "x" * 101
+    with pytest.raises(PromptTooLong, match="makes more than 100 characters of it"):
+        render(source, max_characters=100)
+    endless = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}"
+    with pytest.raises(PromptTooLong, match="more than 100"):
+        render(endless, max_characters=100)
+
+
+NESTED = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+FILTERED = "{% for a in range(99999) %}{% for b in range(99999) if false %}{% endfor %}{% endfor %}"
+RECURSIVE = (
+    "{% for a in [[]] recursive %}{{ loop([a, a]) if loop.depth0 < 99 else '' }}{% endfor %}"
+)
+MACRO = "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(99) }}"
+
+
+@pytest.mark.parametrize("source", [NESTED, FILTERED, RECURSIVE, MACRO])
+def test_a_template_that_does_not_end_is_stopped(source):
+    with (
+        pytest.raises(TemplateRefused, match="its chat template was stopped: it takes"),
+        limited(0.05),
+    ):
+        render(source)
+
+
+DOUBLED = (
+    "{{% set t = namespace(x='aa') %}}"
+    "{{% for _ in range(99) %}}{{% set t.x = t.x {} t.x %}}{{% endfor %}}"
+)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ 'a' * 9999999999 }}",
+        "{{ 9999999999 * [1] }}",
+        "{{ 9 ** 99999 }}",
+        "{{ '%9999999999d' % 1 }}",
+        "{{ '%*d' % (9999999999, 1) }}",
+        "{{ '%9999999999d' | format(1) }}",
+        "{{ 'a' | center(9999999999) }}",
+        "{{ 'a' | indent(9999999999) }}",
+        "{{ 'a'.ljust(9999999999) }}",
+        DOUBLED.format("~"),
+        DOUBLED.format("+"),
+    ],
+)
+def test_a_value_of_any_size_is_not_made(source):
+    with pytest.raises(TemplateRefused, match=r"its chat template was stopped: it .* too long a"):
+        render(source)
+
+
+def test_what_is_counted_computes_what_it_did():
+    source = (
+        "{{ 'a' * 3 }}{{ 3 * [1] }}{{ 2 ** 3 }}{{ '%03d' % 5 }}{{ 'b' ~ 1 ~ none ~ missing }}"
+        "{{ [1] + [2] }}{{ 'c' + 'd' }}{{ '-'.join(['x', 'y']) }}{{ 'z' | center(3) }}|"
+        "{% for a in [[1, 2], [3]] %}{{ loop.index }}{{ loop.last }}{{ loop.length }}"
+        "{% for b in a if b > 1 %}{{ b }}{% else %}none{% endfor %}{% endfor %}"
+        "{% macro m(x) %}<{{ x }}>{{ caller() if caller else '' }}{% endmacro %}"
+        "{{ m(1) }}{% call m(2) %}in{% endcall %}"
+    )
+    assert render(source) == ("aaa[1, 1, 1]8005b1None[1, 2]cdx-y z |1False222True2" + "3<1><2>in")
+
+
+def test_a_long_chat_of_many_turns_is_within_the_limits():
+    source = "{% for m in messages %}{{ m.role + m.content ~ loop.index }}{% endfor %}"
+    assert len(render(source, *["word " * 20] * 5000)) > 500_000
+
+
+def test_a_template_of_any_length_is_not_compiled():
+    with pytest.raises(UnsupportedPlan, match="cannot be compiled: it has more than"):
+        template("x" * (1 << 20) + "x")

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.engines.chat import SpecialToken
+from quorate.engines.chat.special_tokens import SpecialToken
 from quorate.engines.prompt_encoding import PromptEncoder
 from quorate.engines.prompt_sizes import check_prompt
 from quorate.engines.vocabulary import Vocabulary
-from quorate.errors import InvalidRequest, PromptTooLong, UnsupportedPlan
+from quorate.errors import PromptTooLong, TemplateRefused, UnsupportedPlan
 from quorate.request import ChatPrompt, Message, TextPrompt
 
 BOS, USER, END, FIRST_LETTER = 0, 1, 2, 3
@@ -96,8 +96,9 @@ def test_a_broken_template_is_named_when_a_chat_comes():
 
 
 def test_a_refusal_of_the_template_is_the_request_s_fault():
-    with pytest.raises(InvalidRequest, match=r"chat: .*only one message"):
-        encoder(template="{{ raise_exception('only one message') }}").encode(chat("a"))
+    template = "{{ raise_exception('only one message') if messages | length > 1 }}" + TEMPLATE
+    with pytest.raises(TemplateRefused, match=r"chat: .*only one message"):
+        encoder(template=template).encode(chat("a", "b"))
 
 
 def test_a_model_that_knows_no_bytes_refuses_everything():
@@ -150,7 +151,43 @@ def test_a_text_is_measured_in_bytes():
 
 def test_a_template_that_makes_too_much_of_a_chat_is_refused():
     # What fits is 24 characters of text and eight times the longest special token.
-    template = "{{ 'a' * %d }}"
-    assert len(encoder(template=template % 72).encode(chat("a"))) == 73
-    with pytest.raises(PromptTooLong, match="makes 73 characters of it; 72 is the most"):
-        encoder(template=template % 73).encode(chat("a"))
+    template = "{{ messages[0].content }}{{ 'a' * %d }}"
+    assert len(encoder(template=template % 71).encode(chat("a"))) == 73
+    with pytest.raises(PromptTooLong, match="makes more than 72 characters of it"):
+        encoder(template=template % 72).encode(chat("a"))
+
+
+def test_what_a_template_can_do_is_known_at_once():
+    assert encoder().can_chat
+    assert not encoder().template_facts.problem
+    assert not encoder(template=None).can_chat
+    broken = encoder(template="{% if %}")
+    assert not broken.can_chat
+    assert "cannot be compiled" in broken.template_facts.problem
+    hanging = encoder(template="{{ 'a' * 9999999999 }}")
+    assert not hanging.can_chat
+    with pytest.raises(UnsupportedPlan, match=r"was stopped: .*; send a text prompt"):
+        hanging.encode(chat("a"))
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("<user>ab<end>", [BOS, USER, 3, 4, END]),
+        ("ab<end>c", [BOS, 3, 4, END, 5]),
+        ("<bos><user>a", [BOS, USER, 3]),
+        ("<bos>", [BOS]),
+        ("", [BOS]),
+        ("abc", [BOS, 3, 4, 5]),
+    ],
+)
+def test_special_tokens_of_a_prompt_are_special_where_that_is_asked_for(text, tokens):
+    assert encoder().encode(TextPrompt(text, parse_special=True)) == tokens
+    wanted = tokens if tokens[0] != BOS else tokens[1:]
+    without = encoder(LetterTokenizer(bos=None))
+    if not text.startswith("<bos>"):
+        assert without.encode(TextPrompt(text, parse_special=True)) == wanted
+
+
+def test_special_tokens_of_a_prompt_stay_text_where_nobody_asks():
+    assert not {USER, END} & set(encoder().encode(TextPrompt("<user>ab<end>")))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from quorate.engines.scripted.tokenizer import BOS
+from quorate.engines.scripted.tokenizer import BOS, IM_START
 from quorate.ensemble.alignments.bytes.beam import Opening
 from quorate.ensemble.alignments.bytes.predictor import BytePredictor
 from quorate.ensemble.alignments.near_tokens import NearTokenAlignment
@@ -26,7 +26,7 @@ from quorate.ensemble.weighting import (
     prompt_shares,
     shares_along,
 )
-from quorate.errors import InvalidRequest, PromptTooLong
+from quorate.errors import InvalidRequest, PromptTooLong, TemplateRefused, UnsupportedPlan
 from quorate.request import (
     Alignment,
     BeamOptions,
@@ -191,11 +191,11 @@ async def test_near_equal_vocabularies_vote_over_their_union_and_equal_ones_over
 ):
     by_token = decision(alignment=Alignment.SAME_VOCABULARY)
     both = [scripted_engine(name, seed=1) for name in ("letters", "words")]
-    equal = await assemble(by_token, both, PROMPT, 16)
+    equal = await assembled(by_token, both, PROMPT, 16)
     assert type(equal.alignment) is TokenAlignment
     names = {**both[1].vocabulary.names, 3: "<|other|>"}
     both[1].vocabulary = replace(both[1].vocabulary, names=names)
-    near = await assemble(by_token, both, PROMPT, 16)
+    near = await assembled(by_token, both, PROMPT, 16)
     assert type(near.alignment) is NearTokenAlignment
 
 
@@ -220,3 +220,67 @@ async def test_a_prompt_without_tokens_is_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(both[1], "encode", nothing)
     with pytest.raises(InvalidRequest, match="is empty for model words"):
         await assembled(decision(), both, PROMPT, 16)
+
+
+async def test_behind_a_message_to_go_on_with_the_last_token_is_given_as_bytes() -> None:
+    engine = scripted_engine("letters")
+    begun = ChatPrompt((Message("user", "hi"), Message("assistant", "once upon a tim")))
+    tokens = await engine.encode(begun)
+    last = engine.vocabulary.pieces[tokens[-1]]
+    assert last
+    assert await opening_of(begun, engine) == Opening(tokens[:-1], last)
+    empty = ChatPrompt((Message("user", "hi"), Message("assistant", "")))
+    assert await opening_of(empty, engine) == Opening(await engine.encode(empty))
+
+
+async def test_each_member_reads_a_chat_in_its_own_form() -> None:
+    chat, base = scripted_engine("letters"), scripted_engine("words", chat=False)
+    asked = replace(CHAT, allow_text=True)
+    ensemble = await assembled(decision(), [chat, base], asked, 8)
+    prompts = [member.prompt.tokens for member in ensemble.members]
+    assert prompts == [await chat.encode(CHAT), await base.encode(PROMPT)]
+    with pytest.raises(UnsupportedPlan, match="no chat template"):
+        await assembled(decision(), [chat, base], CHAT, 8)
+
+
+async def test_a_chat_that_everybody_reads_as_a_text_is_weighed_as_one() -> None:
+    engines = [scripted_engine(name, chat=False) for name in ("letters", "words")]
+    asked, weights = replace(CHAT, allow_text=True), decision(Weighting.BAYESIAN)
+    as_chat, as_text = [
+        (await assembled(weights, engines, prompt, 8)).weigher.weights(ROWS)
+        for prompt in (asked, PROMPT)
+    ]
+    assert list(as_chat) == pytest.approx(list(as_text))
+
+
+async def test_what_a_template_refuses_is_refused_under_the_members_name() -> None:
+    template = "{{ messages[0].content }}{{ raise_exception('no') if messages | length > 1 }}"
+    engines = [scripted_engine("letters"), scripted_engine("words", template=template)]
+    twice = ChatPrompt((*CHAT.messages, Message("assistant", "so"), *CHAT.messages))
+    with pytest.raises(TemplateRefused, match="model words: its chat template refuses"):
+        await assembled(decision(), engines, twice, 8)
+
+
+async def test_a_special_token_that_a_member_lacks_is_never_read_as_text() -> None:
+    knowing, lacking = scripted_engine("letters"), scripted_engine("words")
+    written = TextPrompt("<|im_start|>go<|im_end|>", parse_special=True)
+    ensemble = await assembled(decision(), [knowing, lacking], written, 8)
+    assert [len(member.prompt.tokens) for member in ensemble.members] == [5, 5]
+    special = await knowing.encode(written)
+    lacking.encode = as_text(lacking.encode)  # type: ignore[method-assign]
+    with pytest.raises(
+        InvalidRequest, match="2 special tokens for model letters, and 0 for model w"
+    ):
+        await assembled(decision(), [knowing, lacking], written, 8)
+    assert special[1:2] == [IM_START]
+    # Nobody minds where nothing is to be special.
+    await assembled(decision(), [knowing, lacking], TextPrompt(written.text), 8)
+
+
+def as_text(encode: Any) -> Any:
+    """The tokenizer of a model that knows none of the special tokens."""
+
+    async def plain(prompt: Prompt) -> list[int]:
+        return await encode(replace(prompt, parse_special=False))
+
+    return plain

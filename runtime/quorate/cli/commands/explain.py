@@ -48,5 +48,5 @@ async def _explain(question: Question, target: Target) -> plan_pb2.Decision:
     from quorate.cli.services import asked_service
 
     async with asked_service(question.names(), target) as client:
-        prompt, options = await request_options(client, question)
+        prompt, options = request_options(question)
         return await client.explain(prompt, **options)

@@ -27,8 +27,9 @@ def generate(
 ) -> None:
     """Answer a prompt; the answer alone goes to standard output.
 
-    Where every member has a chat template the prompt is the user's message of a chat. Without
-    --target, the members named with --model or --cascade are loaded here, or else the demo models.
+    The prompt is the user's message of a chat; a member without a chat template reads it as a text.
+    Without --target, the members named with --model or --cascade are loaded here, or else the demo
+    models.
     """
     import asyncio
 

@@ -22,6 +22,7 @@ _CLAUSES = {
     plan_pb2.CLAUSE_LOCAL_ONLY: "local only",
     plan_pb2.CLAUSE_WITHIN_BUDGET: "not needed",
     plan_pb2.CLAUSE_FAILED_BEFORE: "failed",
+    plan_pb2.CLAUSE_TEMPLATE: "chat template",
 }
 
 

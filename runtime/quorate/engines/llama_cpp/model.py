@@ -100,13 +100,13 @@ class LlamaCppModel:
         self._log_softmax = LogSoftmax(len(self._vocabulary), self._vocabulary.masked)
         facts = gather_facts(weights, context, options, self._subject, tokenizer.adds_space)
         template = chat_template(weights)
+        self._prompts = PromptEncoder(tokenizer, template, self._subject, facts.context_length)
         self._facts = replace(
             facts,
+            capabilities=replace(facts.capabilities, chat=self._prompts.can_chat),
             warnings=(*facts.warnings, *warnings),
             reasoning=reasoning_marks(template, self._vocabulary),
-        )
-        self._prompts = PromptEncoder(
-            tokenizer, template, self._subject, self._facts.context_length
+            template=self._prompts.template_facts,
         )
         self._max_outputs = max_outputs(options)
         self._interleaved_prefill_tokens = interleaved_prefill_tokens(weights, options)

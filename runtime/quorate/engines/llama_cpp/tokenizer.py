@@ -12,7 +12,7 @@ from functools import cached_property
 
 from llama_cpp import llama_cpp as native
 
-from quorate.engines.chat import SpecialToken
+from quorate.engines.chat.special_tokens import SpecialToken
 from quorate.engines.cutting import cutting_digest
 from quorate.engines.encoding_budget import field, spend
 from quorate.engines.text_borders import MergeBorders, TextBorders, WordBorders

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,9 +14,13 @@ from quorate.engines.scripted.faults import SimulatedFaults
 from quorate.engines.scripted.generations import Generations
 from quorate.engines.scripted.options import ScriptedOptions
 from quorate.engines.scripted.tokenizer import IM_END, IM_START, Tokenizer, build_vocabulary
+from quorate.engines.template_facts import TemplateFacts
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import ModelUnusable, UnsupportedPlan
-from quorate.request import ChatPrompt, Prompt
+from quorate.request import ChatPrompt, Prompt, TextPrompt
+
+if TYPE_CHECKING:
+    from quorate.engines.prompt_encoding import PromptEncoder
 
 _SCORED_TOKENS = 8
 
@@ -47,6 +52,7 @@ class ScriptedModel:
         self._options = options
         self._vocabulary = build_vocabulary(options.vocabulary, options.pieces)
         self._tokenizer = Tokenizer(self._vocabulary)
+        self._prompts = self._prompt_encoder() if options.template else None
         # Sorted now, and not within the first decode step that needs it and others wait for.
         self._byte_order = self._vocabulary.byte_order
         self._distribution = Distribution(options, self._vocabulary, self._tokenizer)
@@ -66,8 +72,11 @@ class ScriptedModel:
             context_length=options.context_length,
             sessions=options.sessions,
             kv_tokens=options.cells or options.context_length * options.sessions,
-            capabilities=Capabilities(options.chat, options.fork, options.rewind, options.generate),
+            capabilities=Capabilities(
+                self._can_chat, options.fork, options.rewind, options.generate
+            ),
             reasoning=((IM_START, IM_END),) if options.thinks else (),
+            template=self._prompts.template_facts if self._prompts else TemplateFacts(),
         )
 
     @property
@@ -92,8 +101,12 @@ class ScriptedModel:
 
     def encode(self, prompt: Prompt) -> list[int]:
         """See ``Engine.encode``."""
+        if isinstance(prompt, TextPrompt) and prompt.parse_special:
+            return (self._prompts or self._prompt_encoder()).encode(prompt)
         if isinstance(prompt, ChatPrompt) and not self._options.chat:
             raise UnsupportedPlan("scripted model", "it has no chat template")
+        if self._prompts is not None:
+            return self._prompts.encode(prompt)
         return self._tokenizer.encode(prompt)
 
     def encode_continuation(self, text: str) -> list[int]:
@@ -131,6 +144,16 @@ class ScriptedModel:
         """See ``GeneratingModel.sampled``."""
         self._check_open()
         return self._generations.take()
+
+    @property
+    def _can_chat(self) -> bool:
+        return self._options.chat and (self._prompts is None or self._prompts.can_chat)
+
+    def _prompt_encoder(self) -> PromptEncoder:
+        # Most scripted models do without, and without the template engine that comes with it.
+        from quorate.engines.scripted.templates import prompt_encoder
+
+        return prompt_encoder(self._options, self._tokenizer, self._vocabulary)
 
     def _score(self, held: list[int], chunk: Chunk) -> None:
         if chunk.scores is None:

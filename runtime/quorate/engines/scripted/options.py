@@ -34,7 +34,8 @@ class ScriptedOptions:
         sessions: Sessions that can be open at once.
         cells: KV tokens that all sessions may hold together; 0 is enough for all at full length.
         batch_tokens: Most tokens of one decode call.
-        chat: Whether it has a chat template.
+        chat: Whether it has a chat template: turns of system, user and assistant, in any order.
+        template: A Jinja template instead of that one.
         fork: Whether it can fork sessions.
         rewind: Whether it can forget a part of a session.
         generate: Whether it can sample tokens by itself; see ``sampling`` for what it looks at.
@@ -62,6 +63,7 @@ class ScriptedOptions:
     cells: int = option(0, lowest=0)
     batch_tokens: int = option(64, lowest=1)
     chat: bool = True
+    template: str = ""
     fork: bool = True
     rewind: bool = True
     generate: bool = False

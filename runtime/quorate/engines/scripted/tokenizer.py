@@ -8,6 +8,7 @@ from functools import cache
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import InvalidRequest
 from quorate.request import ChatPrompt, Prompt, TextPrompt
+from quorate.request.prompts import ASSISTANT
 
 BOS, EOS, END_OF_TURN, IM_START, IM_END = range(5)
 """Ids of the control tokens, in every scripted vocabulary.
@@ -71,6 +72,8 @@ class Tokenizer:
     def encode(self, prompt: Prompt) -> list[int]:
         """Turns a prompt into tokens behind BOS.
 
+        A chat that ends with a message of the assistant ends with its text.
+
         Raises:
             InvalidRequest: A message has a role the chat format does not know.
         """
@@ -107,4 +110,6 @@ class Tokenizer:
                     f"chat.messages[{index}].role", f"{message.role!r} is not one of {known}"
                 )
             tokens += [IM_START, *self.encode_text(f"{message.role}\n{message.content}"), IM_END]
+        if prompt.messages[-1].role == ASSISTANT:
+            return tokens[:-1]
         return [*tokens, IM_START, *self.encode_text("assistant\n")]

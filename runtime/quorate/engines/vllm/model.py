@@ -67,11 +67,12 @@ class VllmModel:
             sessions=sessions,
             kv_tokens=loaded.kv_tokens,
             capabilities=Capabilities(
-                chat=template is not None, fork=True, rewind=True, generate=True
+                chat=self._encoder.can_chat, fork=True, rewind=True, generate=True
             ),
             memory_bytes=loaded.memory_bytes,
             space_prefix=loaded.tokenizer.adds_space,
             reasoning=reasoning_marks(template, loaded.tokenizer.vocabulary),
+            template=self._encoder.template_facts,
         )
 
     @property

@@ -15,7 +15,7 @@ from typing import Any
 
 import tokenizers
 
-from quorate.engines.chat import SpecialToken
+from quorate.engines.chat.special_tokens import SpecialToken
 from quorate.engines.cutting import cutting_digest
 from quorate.engines.encoding_budget import spend
 from quorate.engines.vllm.tokenizer_definition import plain_definition

@@ -12,6 +12,7 @@ from quorate.errors import (
     InvalidRequest,
     PromptTooLong,
     QuorateError,
+    TemplateRefused,
     UnsupportedPlan,
     WorkerLost,
 )
@@ -71,6 +72,8 @@ def refusal(message: Refused) -> QuorateError:
     """The error that a process wants its caller to see."""
     if message.kind == "PromptTooLong":
         return PromptTooLong(message.subject, message.problem)
+    if message.kind == "TemplateRefused":
+        return TemplateRefused(message.subject, message.problem)
     if message.kind == "InvalidRequest":
         return InvalidRequest(message.subject, message.problem)
     if message.kind == "UnsupportedPlan":

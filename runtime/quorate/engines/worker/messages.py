@@ -197,8 +197,8 @@ class Refused:
     """A request for tokens failed.
 
     Attributes:
-        kind: Class name of the error: ``InvalidRequest``, ``PromptTooLong``, ``UnsupportedPlan`` or
-            ``Internal``.
+        kind: Class name of the error: ``InvalidRequest``, ``PromptTooLong``, ``TemplateRefused``,
+            ``UnsupportedPlan`` or ``Internal``.
         subject: First argument of the error: the field, or what stands in the way.
         problem: Second argument of the error.
     """

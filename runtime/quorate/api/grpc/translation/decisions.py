@@ -12,6 +12,7 @@ from quorate.request import (
     CombinationRule,
     Decision,
     FailurePolicy,
+    InputForm,
     PlanKind,
     Rejection,
     Route,
@@ -23,6 +24,7 @@ RULES = by_name(CombinationRule, plan_pb2.CombinationRule)
 ALIGNMENTS = by_name(Alignment, plan_pb2.Alignment)
 KINDS = by_name(PlanKind, plan_pb2.PlanKind)
 CLAUSES = by_name(Clause, plan_pb2.Clause)
+INPUT_FORMS = by_name(InputForm, plan_pb2.InputForm)
 # A decision's weighting is never open.
 WEIGHTINGS: dict[Weighting, Any] = {
     weighting: plan_pb2.Weighting.Value(f"WEIGHTING_{weighting.name}")
@@ -53,6 +55,9 @@ def fill_decision(target: plan_pb2.Decision, decision: Decision) -> None:
     if decision.beam.epsilon is not None and decision.beam.width is not None:
         target.beam.epsilon = decision.beam.epsilon
         target.beam.width = decision.beam.width
+    target.input_form = INPUT_FORMS[decision.input_form]
+    target.text_members.extend(decision.text_members)
+    target.system_moved.extend(decision.system_moved)
     _fill_route(target, decision.route)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from quorate.access import limits
@@ -161,9 +161,14 @@ def _prompt(message: inference_pb2.GenerateRequest | inference_pb2.ScoreRequest)
     if kind is None:
         raise InvalidRequest("input", "is missing; set prompt or chat")
     if kind == "prompt":
-        return TextPrompt(message.prompt)
+        return TextPrompt(message.prompt, message.parse_special)
+    if message.parse_special:
+        raise InvalidRequest(
+            "parse_special", "is for a prompt; of a chat the template alone writes special tokens"
+        )
     turns = (Message(turn.role, turn.content) for turn in message.chat.messages)
-    return limits.chat("chat.messages", turns)
+    chat = limits.chat("chat.messages", turns)
+    return replace(chat, allow_text=message.chat.allow_text)
 
 
 def _sampling(options: inference_pb2.SamplingOptions) -> SamplingOptions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quorate.api.grpc.translation.decisions import fill_decision
 from quorate.api.grpc.translation.enums import by_name
+from quorate.engines.template_facts import TemplateFacts
 from quorate.fleet.status import ModelState, ModelStatus
 from quorate.request import (
     Accepted,
@@ -96,6 +97,21 @@ def model_message(status: ModelStatus) -> models_pb2.Model:
         cores=status.cores,
         memory_bytes=status.memory_bytes,
         warnings=status.warnings,
+        template=_template_facts(status.template) if status.chat else None,
+        template_problem=status.template.problem,
+    )
+
+
+def _template_facts(facts: TemplateFacts) -> models_pb2.TemplateFacts:
+    return models_pb2.TemplateFacts(
+        content_parts=facts.content_parts,
+        system_first=facts.system_first,
+        system_later=facts.system_later,
+        alternates=facts.alternates,
+        assistant_first=facts.assistant_first,
+        continues=facts.continues,
+        generation_prompt=facts.generation_prompt,
+        cuts_reasoning=facts.cuts_reasoning,
     )
 
 

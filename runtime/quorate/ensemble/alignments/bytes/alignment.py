@@ -14,7 +14,14 @@ from quorate.ensemble.alignments.bytes.transcript import WordTranscript
 from quorate.ensemble.alignments.bytes.utf8 import Utf8Constraint
 from quorate.ensemble.alignments.contract import Limit, OwnIndex
 from quorate.ensemble.member import Member, MemberPrompt
-from quorate.request import BeamOptions, ChatPrompt, FinishReason, Prompt, StoppingOptions
+from quorate.request import (
+    BeamOptions,
+    ChatPrompt,
+    FinishReason,
+    Prompt,
+    StoppingOptions,
+    TextPrompt,
+)
 
 _KV_TOKENS_PER_HYPOTHESIS = 8
 
@@ -84,13 +91,14 @@ def beam_margin(width: int) -> int:
 def _opening(engine: Engine, source: Prompt, tokens: Sequence[int]) -> Opening:
     """How a byte beam begins behind a prompt.
 
-    A chat ends with what the template wrote, where every model expects a new token. Text may go on
-    in the middle of one, so that its last token is given as bytes. Text from the very beginning
-    stands behind the space that some tokenizers put there.
+    A chat ends with what the template wrote, where every model expects a new token, or with a
+    message that the answer goes on with. Text may go on in the middle of a token, so that its last
+    token is given as bytes. Text from the very beginning stands behind the space that some
+    tokenizers put there.
     """
-    if isinstance(source, ChatPrompt):
+    if isinstance(source, ChatPrompt) and not source.ends_within_text:
         return Opening(tokens)
-    if not source.text:
+    if isinstance(source, TextPrompt) and not source.text:
         return Opening(tokens, b" " if engine.facts.space_prefix else b"")
     last = engine.vocabulary.pieces[tokens[-1]]
     if len(tokens) < 2 or not last:

@@ -1,0 +1,197 @@
+"""How long a template may run, and how much it may make: a stranger wrote it.
+
+Every turn of a loop and every call of a macro is counted and timed, and what an operator or a call
+makes is measured, all within the thread that renders; a template cannot catch what stops it. What
+remains open is a single call of a builtin that makes much out of little at once, such as the
+replacement of every character by a long text: that can exhaust the memory of this process, which is
+that of the template's own model.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
+
+RENDER_SECONDS = 1.0
+"""Processor time of one rendering; a chat of 10,000 turns takes a third of it."""
+
+LONGEST_VALUE = 1 << 23
+"""Characters or items of a single value: the longest prompts have some millions of characters."""
+
+_MAX_STEPS = 2_000_000
+_STEPS_BETWEEN_LOOKS = 16
+_MAX_BITS = 4096
+_WIDE_FORMAT = re.compile(r"\d{6,}|\*")
+
+
+class Overrun(Exception):
+    """A template took too long, or made too much."""
+
+
+class _Left(threading.local):
+    """What the rendering of this thread may still take."""
+
+    steps = 0
+    until = 0.0
+
+
+_left = _Left()
+
+
+@contextmanager
+def limited(seconds: float = RENDER_SECONDS) -> Iterator[None]:
+    """Within it, what this thread renders may take so much processor time, all together."""
+    before = _left.steps, _left.until
+    until = time.thread_time() + seconds
+    _left.steps, _left.until = _MAX_STEPS, min(until, before[1]) if before[0] else until
+    try:
+        yield
+    finally:
+        _left.steps, _left.until = before
+
+
+def bound(tree: nodes.Template) -> nodes.Template:
+    """A template of which every loop, macro and concatenation is counted."""
+    counted: nodes.Template = _Counted().visit(tree)
+    return counted
+
+
+class BoundedEnvironment(ImmutableSandboxedEnvironment):
+    """The sandbox, with operators and calls that cannot make a value of any size.
+
+    Nothing is computed while a template is compiled, where no limit holds.
+    """
+
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, optimized=False)
+        self.filters[_STEP] = _step
+        self.filters[_JOIN] = _join
+        self.filters["center"] = _narrow(self.filters["center"])
+        self.filters["indent"] = _narrow(self.filters["indent"])
+        self.filters["format"] = _narrow(self.filters["format"])
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Computes, where the result is of a reasonable size."""
+        _check_operands(operator, left, right)
+        return super().call_binop(context, operator, left, right)
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+        """Calls, with arguments of a reasonable size, and looks at what came of it."""
+        _check_arguments(args)
+        return _measured(super().call(__context, __obj, *args, **kwargs))
+
+
+_STEP, _JOIN = "quorate_step", "quorate_join"
+
+
+@jinja2.pass_context
+def _step(context: Context, value: object) -> object:
+    """Counts a turn of a loop, or the call of a macro."""
+    _left.steps -= 1
+    if _left.steps < 0:
+        raise Overrun(f"it takes more than {_MAX_STEPS} steps")
+    if _left.steps % _STEPS_BETWEEN_LOOKS == 0 and time.thread_time() > _left.until:
+        raise Overrun("it takes too long")
+    return value
+
+
+def _join(parts: list[object]) -> str:
+    """What ``~`` means."""
+    texts = list(map(str, parts))
+    if sum(map(len, texts)) > LONGEST_VALUE:
+        raise Overrun("it makes too long a text")
+    return "".join(texts)
+
+
+def _narrow(make: Any) -> Any:
+    """A filter that takes no widths of any size."""
+
+    def narrowed(value: Any, *args: Any, **kwargs: Any) -> Any:
+        _check_arguments((*args, *kwargs.values()))
+        if isinstance(value, str) and make.__name__ == "do_format":
+            _check_operands("%", value, None)
+        return _measured(make(value, *args, **kwargs))
+
+    return narrowed
+
+
+def _measured(value: Any) -> Any:
+    if isinstance(value, str | list | tuple) and len(value) > LONGEST_VALUE:
+        raise Overrun("it makes too long a value")
+    return value
+
+
+def _check_arguments(args: tuple[Any, ...]) -> None:
+    if any(isinstance(one, int) and one > LONGEST_VALUE for one in args):
+        raise Overrun("it asks for too long a value")
+
+
+def _check_operands(operator: str, left: Any, right: Any) -> None:
+    if operator == "+":
+        size = _length(left) + _length(right)
+    elif operator == "*":
+        size = _product(left, right)
+    elif operator == "**":
+        size = LONGEST_VALUE + 1 if _bits(left) * _bits_as_count(right) > _MAX_BITS else 0
+    else:
+        size = LONGEST_VALUE + 1 if isinstance(left, str) and _WIDE_FORMAT.search(left) else 0
+    if size > LONGEST_VALUE:
+        raise Overrun("it makes too long a value")
+
+
+def _product(left: Any, right: Any) -> int:
+    if isinstance(left, int) and isinstance(right, int):
+        return LONGEST_VALUE + 1 if _bits(left) + _bits(right) > _MAX_BITS else 0
+    if isinstance(left, int):
+        left, right = right, left
+    return _length(left) * right if isinstance(right, int) else 0
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, str | list | tuple) else 0
+
+
+def _bits(value: Any) -> int:
+    return value.bit_length() if isinstance(value, int) else 0
+
+
+def _bits_as_count(value: Any) -> int:
+    return abs(value) if isinstance(value, int) else 0
+
+
+class _Counted(NodeTransformer):
+    """Puts a step into every loop and macro, and the counting join in place of ``~``."""
+
+    def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 - Jinja's name
+        self._step(node)
+        return node
+
+    def visit_Macro(self, node: nodes.Macro) -> nodes.Macro:  # noqa: N802 - Jinja's name
+        self._step(node)
+        return node
+
+    def visit_CallBlock(self, node: nodes.CallBlock) -> nodes.CallBlock:  # noqa: N802 - Jinja's name
+        self._step(node)
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:  # noqa: N802 - Jinja's name
+        self.generic_visit(node)
+        parts = nodes.List(node.nodes, lineno=node.lineno)
+        return nodes.Filter(parts, _JOIN, [], [], None, None, lineno=node.lineno)
+
+    def _step(self, node: nodes.For | nodes.Macro | nodes.CallBlock) -> None:
+        self.generic_visit(node)
+        step = nodes.Filter(nodes.Const(0), _STEP, [], [], None, None, lineno=node.lineno)
+        node.body.insert(0, nodes.ExprStmt(step, lineno=node.lineno))
