@@ -59,6 +59,9 @@ class EngineRegistration:
         default: Whether it runs models of that kind where nobody chooses an engine.
         environment: Says which variables its worker needs from its first moment, beside those of
             the environment that it is given.
+        library: Package that its worker imports, which may not be installed; "" needs none.
+        vocabulary: Tells of options that have been read what vocabulary they choose, for engines
+            whose models need no files; equal texts can vote token by token.
     """
 
     name: str
@@ -67,6 +70,8 @@ class EngineRegistration:
     files: str = ""
     default: bool = False
     environment: Callable[[Mapping[str, str]], dict[str, str]] = lambda base: {}
+    library: str = ""
+    vocabulary: Callable[[Any], str] = lambda options: ""
 
     def load(
         self, path: str, options: Mapping[str, Any], threads: int, on_progress: OnProgress

@@ -44,7 +44,10 @@ async def assemble(
         QuorateError: What ``Engine.encode`` and ``readings.read`` raise.
     """
     alignment = _alignment(decision, engines)
-    encoded = await asyncio.gather(*(engine.encode(prompt) for engine in engines))
+    named = zip(decision.members, engines, strict=True)
+    encoded = await asyncio.gather(
+        *(_encoded(member.model, engine, prompt) for member, engine in named)
+    )
     prompts = [
         _member_prompt(member.model, engine, tokens, alignment, prompt)
         for member, engine, tokens in zip(decision.members, engines, encoded, strict=True)
@@ -63,6 +66,17 @@ async def assemble(
         for member, engine, own in zip(decision.members, engines, prompts, strict=True)
     ]
     return Ensemble(alignment, members, decision.on_failure, weigher)
+
+
+async def _encoded(model: str, engine: Engine, prompt: Prompt) -> Sequence[int]:
+    """The tokens of a prompt; one that is too long is refused in the name of the member."""
+    try:
+        return await engine.encode(prompt)
+    except PromptTooLong as error:
+        if f"model {model}" in error.problem:
+            raise
+        problem = f"is too long for model {model}: {error.problem}"
+        raise PromptTooLong(error.field, problem) from None
 
 
 def _alignment(decision: Decision, engines: Sequence[Engine]) -> AlignmentStrategy[Any]:

@@ -41,6 +41,7 @@ from quorate.request.plans import (
     Stage,
     WeightedModel,
     Weighting,
+    plan_models,
 )
 from quorate.request.prompts import ChatPrompt, Message, Prompt, TextPrompt
 from quorate.request.requests import (
@@ -102,5 +103,6 @@ __all__ = [
     "WeightedModel",
     "Weighting",
     "lowest_tier",
+    "plan_models",
     "total_energy",
 ]

@@ -87,6 +87,7 @@ class NoticeKind(Enum):
     MEMBER_REPLAYED = "member_replayed"
     ESCALATED = "escalated"
     FELL_BACK = "fell_back"
+    SUBSTITUTED = "substituted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from quorate.request import Budget, CascadePlan, Plan, PlanChoice
+from quorate.request import Budget, PlanChoice
 
 DEFAULT_MAX_TOKENS = 1024
 
@@ -26,6 +26,8 @@ class RoutingRequest:
         draw: A number drawn evenly from [0, 1), which decides whether to explore.
         chat: Whether the prompt is a chat, which templates frame.
         one_vote: Whether nothing but a single vote will do, as for a score.
+        allow_substitution: Whether another plan may answer than the one that is named; None leaves
+            it to the settings.
     """
 
     asked: PlanChoice | None = None
@@ -42,8 +44,4 @@ class RoutingRequest:
     draw: float = 1.0
     chat: bool = False
     one_vote: bool = False
-
-    @property
-    def explicit(self) -> bool:
-        """Whether the request spells its plan out, so that no other may stand in."""
-        return isinstance(self.asked, Plan | CascadePlan)
+    allow_substitution: bool | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -43,14 +44,58 @@ def serve(
     import asyncio
 
     from quorate.cli.logs import log_to_stderr
-    from quorate.cli.services import serve_settings
+    from quorate.cli.services import DEFAULT_CONFIG, serve_settings
     from quorate.cli.views.loading import serve_view
 
     log_to_stderr()
+    file = config or (None if demo or model else DEFAULT_CONFIG)
+    if file is not None:
+        _refuse_what_is_wrong(file)
     settings = serve_settings(config, demo, model or [])
     settings = _listening_as_asked(settings, listen, insecure)
+    _refuse_what_never_works(file, settings)
     with serve_view(as_json) as view:
         asyncio.run(_serve(settings, view))
+
+
+def _refuse_what_is_wrong(file: Path) -> None:
+    """Ends with one line for each thing that is wrong in a configuration, where there are several.
+
+    One alone, or a file that cannot be read, is told when it is read for good.
+    """
+    from quorate.errors import SettingsError
+    from quorate.settings import load_toml, parse_settings
+
+    errors: list[SettingsError] = []
+    if file.is_file():
+        parse_settings(load_toml(file), file.parent, errors.append)
+    if len(errors) > 1:
+        _end([f"{file}: {error.message}" for error in errors])
+
+
+def _refuse_what_never_works(file: Path | None, settings: Settings) -> None:
+    """Ends with one line for each thing that can never work; the log has the rest."""
+    import logging
+
+    from quorate.app.checking import Place, check_settings
+    from quorate.app.findings import Level
+    from quorate.app.registry import open_registry
+    from quorate.cli.views.check import finding_line
+
+    findings = check_settings(settings, Place(open_registry()))
+    refused = [finding for finding in findings if finding.level is Level.FATAL]
+    if refused:
+        _end([finding_line(file, finding) for finding in refused])
+    for finding in findings:
+        logging.getLogger(__name__).warning("%s", finding.line)
+
+
+def _end(lines: Sequence[str]) -> NoReturn:
+    from quorate.cli.failures import USAGE
+
+    for line in lines:
+        typer.echo(f"quorate: {' '.join(line.split())}", err=True)
+    raise typer.Exit(USAGE)
 
 
 def _listening_as_asked(settings: Settings, listen: str | None, insecure: bool) -> Settings:

@@ -11,4 +11,5 @@ ENGINE = EngineRegistration(
     loader="quorate.engines.llama_cpp.model:load",
     files="gguf",
     default=True,
+    library="llama_cpp",
 )

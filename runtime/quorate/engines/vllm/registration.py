@@ -13,4 +13,5 @@ ENGINE = EngineRegistration(
     files="checkpoint",
     default=True,
     environment=of_the_process,
+    library="vllm",
 )
