@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from quorate.access.keys import KeyRing
+from quorate.access.keys import KeyRing, KeySettings
 from quorate.app.findings import Finding, Level, fatal
 from quorate.app.model_checks import CheckedModel, check_memory, check_model
 from quorate.app.remotes import unpriced
@@ -109,7 +109,7 @@ def _check_remotes(settings: Settings, environ: Mapping[str, str]) -> Iterator[F
 
 
 def _check_keys(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
-    sound = {}
+    sound: dict[str, KeySettings] = {}
     for name, key in settings.keys.items():
         try:
             # Beside those before it, since no two may have one token.

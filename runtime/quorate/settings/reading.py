@@ -130,7 +130,6 @@ class _Reading:
         profiles = self._tables("profiles", lambda table, key: read_profile(table, key, ids))
         default_profile = attempt(lambda: _default_profile(data, profiles), "")
         named = {name for plan in profiles.values() for name in plan_models(plan)}
-        keys = self._tables("keys", KeySettings.from_mapping)
         return Settings(
             server=server,
             dispatch=dispatch,
@@ -145,7 +144,7 @@ class _Reading:
             budgets=attempt(lambda: _budgets(data, _section(data, "keys")), BudgetSettings()),
             ledger=attempt(lambda: _ledger(data, folder), LedgerSettings()),
             remotes=MappingProxyType(self._tables("remotes", RemoteSettings.from_mapping)),
-            keys=MappingProxyType(keys),
+            keys=MappingProxyType(self._tables("keys", KeySettings.from_mapping)),
         )
 
     def _attempt(self, read: Callable[[], _Read], otherwise: _Read) -> _Read:
@@ -155,9 +154,13 @@ class _Reading:
             self._report(error)
             return otherwise
 
+    def _section(self, name: str) -> Mapping[str, Any]:
+        nothing: Mapping[str, Any] = {}
+        return self._attempt(lambda: _section(self._data, name), nothing)
+
     def _server(self) -> tuple[ServerSettings, DispatchSettings]:
         """Both stand in one section."""
-        attempt, section = self._attempt, self._attempt(lambda: _section(self._data, "server"), {})
+        attempt, section = self._attempt, self._section("server")
         server_names, admission_names = field_names(ServerSettings), field_names(DispatchSettings)
         own = {name: value for name, value in section.items() if name in server_names}
         admission = {name: value for name, value in section.items() if name in admission_names}
@@ -171,7 +174,8 @@ class _Reading:
         )
 
     def _models(self) -> tuple[list[Any], list[ModelSettings]]:
-        tables = self._attempt(lambda: model_tables(self._data.get("models", [])), [])
+        none: list[Any] = []
+        tables = self._attempt(lambda: model_tables(self._data.get("models", [])), none)
         models: list[ModelSettings] = []
         for index, table in enumerate(tables):
             taken = [model.id for model in models]
@@ -184,7 +188,7 @@ class _Reading:
     ) -> dict[str, _Read]:
         """A section of tables with names, without those that are wrong."""
         found: dict[str, _Read] = {}
-        for name, table in self._attempt(lambda: _section(self._data, section), {}).items():
+        for name, table in self._section(section).items():
             key = f"{section}.{name}"
             try:
                 found[name] = read(as_table(table, key), key)
