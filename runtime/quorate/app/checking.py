@@ -47,13 +47,20 @@ def check_file(path: Path, place: Place) -> tuple[Settings, list[Finding]]:
     Raises:
         SettingsError: The file cannot be read or is not TOML.
     """
+    settings, findings = check_quickly(path, place)
+    return settings, [*findings, *_check_prices(settings), *_check_energy(settings)]
+
+
+def check_quickly(path: Path, place: Place) -> tuple[Settings, list[Finding]]:
+    """The same, but for what the service tells by itself when it starts.
+
+    Raises:
+        SettingsError: As ``check_file``.
+    """
     findings: list[Finding] = []
     data = load_toml(path)
     settings = parse_settings(data, path.parent, lambda error: findings.append(fatal(error)))
-    findings += check_settings(settings, place)
-    findings += _check_prices(settings)
-    findings += _check_energy(settings)
-    return settings, list(dict.fromkeys(findings))
+    return settings, list(dict.fromkeys([*findings, *check_settings(settings, place)]))
 
 
 def check_settings(settings: Settings, place: Place) -> list[Finding]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from quorate.cli.parameters import JsonLines
 
 if TYPE_CHECKING:
+    from quorate.app.findings import Finding
     from quorate.app.service import Service
     from quorate.cli.views.loading import ServeView
     from quorate.settings import Settings
@@ -48,54 +49,47 @@ def serve(
     from quorate.cli.views.loading import serve_view
 
     log_to_stderr()
-    file = config or (None if demo or model else DEFAULT_CONFIG)
-    if file is not None:
-        _refuse_what_is_wrong(file)
+    if not demo and (config or (not model and DEFAULT_CONFIG.is_file())):
+        _refuse_file(config or DEFAULT_CONFIG)
     settings = serve_settings(config, demo, model or [])
     settings = _listening_as_asked(settings, listen, insecure)
-    _refuse_what_never_works(file, settings)
+    if demo or model:
+        _refuse_models(settings)
     with serve_view(as_json) as view:
         asyncio.run(_serve(settings, view))
 
 
-def _refuse_what_is_wrong(file: Path) -> None:
-    """Ends with one line for each thing that is wrong in a configuration, where there are several.
+def _refuse_file(file: Path) -> None:
+    from quorate.app.checking import Place, check_quickly
+    from quorate.app.registry import open_registry
 
-    One alone, or a file that cannot be read, is told when it is read for good.
-    """
-    from quorate.errors import SettingsError
-    from quorate.settings import load_toml, parse_settings
-
-    errors: list[SettingsError] = []
-    if file.is_file():
-        parse_settings(load_toml(file), file.parent, errors.append)
-    if len(errors) > 1:
-        _end([f"{file}: {error.message}" for error in errors])
+    _, findings = check_quickly(file, Place(open_registry()))
+    _refuse(findings, file)
 
 
-def _refuse_what_never_works(file: Path | None, settings: Settings) -> None:
+def _refuse_models(settings: Settings) -> None:
+    """The same for models of the command line."""
+    from quorate.app.checking import Place, check_settings
+    from quorate.app.registry import open_registry
+
+    _refuse(check_settings(settings, Place(open_registry())), None)
+
+
+def _refuse(findings: Sequence[Finding], file: Path | None) -> None:
     """Ends with one line for each thing that can never work; the log has the rest."""
     import logging
 
-    from quorate.app.checking import Place, check_settings
     from quorate.app.findings import Level
-    from quorate.app.registry import open_registry
+    from quorate.cli.failures import USAGE
     from quorate.cli.views.check import finding_line
 
-    findings = check_settings(settings, Place(open_registry()))
     refused = [finding for finding in findings if finding.level is Level.FATAL]
+    for finding in refused:
+        typer.echo(f"quorate: {finding_line(file, finding)}", err=True)
     if refused:
-        _end([finding_line(file, finding) for finding in refused])
+        raise typer.Exit(USAGE)
     for finding in findings:
         logging.getLogger(__name__).warning("%s", finding.line)
-
-
-def _end(lines: Sequence[str]) -> NoReturn:
-    from quorate.cli.failures import USAGE
-
-    for line in lines:
-        typer.echo(f"quorate: {' '.join(line.split())}", err=True)
-    raise typer.Exit(USAGE)
 
 
 def _listening_as_asked(settings: Settings, listen: str | None, insecure: bool) -> Settings:
