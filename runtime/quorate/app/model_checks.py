@@ -120,6 +120,9 @@ def _find(
         return _Found(finding=Finding(level, key, _line(error)))
     except ModelUnusable as error:
         return _Found(finding=Finding(level, f"{where}.engine", error.problem))
+    except OSError as error:
+        problem = f"{model.model} cannot be read: {error.strerror}"
+        return _Found(finding=Finding(level, key, problem))
 
 
 def _comes_from_the_hub(model: ModelSettings, registry: Registry) -> bool:
@@ -152,10 +155,12 @@ def _check_library(engine: EngineRegistration, where: str, level: Level) -> Iter
 def _check_context(
     options: Any, facts: GgufFacts | CheckpointFacts | None, where: str, level: Level
 ) -> Iterator[Finding]:
-    """How far scaling by the options reaches the engine itself tells, when it loads the model."""
+    """How far scaling reaches, by the options or in a checkpoint, the engine tells at the load."""
+    if not isinstance(facts, GgufFacts):
+        return
     wanted = getattr(options, "context_length", 0)
     scaled = any(getattr(options, f"rope_freq_{name}", 0.0) for name in ("base", "scale"))
-    reached = _reached(facts)
+    reached = facts.scaled_context_length
     if wanted > reached > 0 and not scaled:
         yield Finding(
             level,
