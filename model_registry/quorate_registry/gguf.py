@@ -5,6 +5,7 @@ Key names: the GGUF specification, ggml ``docs/gguf.md``.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ _F32_BYTES = 4
 _PREFILL_BATCH_TOKENS = 512
 _PROCESS_BYTES = 48 * 1024 * 1024
 _MAX_LAYERS = 1 << 12
+_MAX_SCALING = 1e6
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class GgufFacts:
         quantisation: such as ``Q4_K_M``.
         parameters: number of weights in all tensors.
         context_length: longest context the model was trained for, in tokens.
+        scaled_context_length: the same, or what its own RoPE scaling reaches where that is more.
         layers: number of transformer blocks.
         embedding_length: width of the residual stream.
         heads: attention heads of the widest layer.
@@ -40,6 +43,9 @@ class GgufFacts:
         kv_bytes_per_token: KV cache of one token in all layers, at 16 bits per value.
         vocabulary_size: number of tokens.
         tokenizer: ``tokenizer.ggml.model``, such as ``gpt2`` or ``llama``.
+        first_tokens: digest of the first tokens of the vocabulary: models in which it differs have
+            different ones; models in which it is equal may differ in what comes after, such as
+            special tokens. "" for a model without a vocabulary.
         chat_template: Jinja source, or None for a model without one.
         file_bytes: size of the file, or of all files of a model that is split.
         tensor_bytes: size of the weights in them.
@@ -52,6 +58,7 @@ class GgufFacts:
     quantisation: str
     parameters: int
     context_length: int
+    scaled_context_length: int
     layers: int
     embedding_length: int
     heads: int
@@ -59,6 +66,7 @@ class GgufFacts:
     kv_bytes_per_token: int
     vocabulary_size: int
     tokenizer: str
+    first_tokens: str
     chat_template: str | None
     file_bytes: int
     tensor_bytes: int
@@ -123,6 +131,7 @@ def _facts(
         quantisation=_quantisation(keys.number("general.file_type", -1), tensors),
         parameters=sum(tensor.elements for tensor in tensors),
         context_length=keys.number(f"{architecture}.context_length"),
+        scaled_context_length=_scaled_context(keys, architecture),
         layers=layers,
         embedding_length=width,
         heads=max(heads, default=0),
@@ -131,11 +140,21 @@ def _facts(
         vocabulary_size=keys.length("tokenizer.ggml.tokens")
         or keys.number(f"{architecture}.vocab_size"),
         tokenizer=keys.text("tokenizer.ggml.model"),
+        first_tokens=keys.digest("tokenizer.ggml.tokens"),
         chat_template=keys.text("tokenizer.chat_template") or None,
         file_bytes=sum(layout.size_bytes for layout in layouts),
         tensor_bytes=sum(tensor.size_bytes for tensor in tensors),
         files=tuple(files),
     )
+
+
+def _scaled_context(keys: _Keys, architecture: str) -> int:
+    """What the model's own RoPE scaling reaches, by the rules of llama.cpp's converter."""
+    trained = keys.number(f"{architecture}.context_length")
+    if keys.text(f"{architecture}.rope.scaling.type") in ("", "none"):
+        return trained
+    original = keys.number(f"{architecture}.rope.scaling.original_context_length")
+    return max(trained, int(original * keys.real(f"{architecture}.rope.scaling.factor")))
 
 
 def _quantisation(file_type: int, tensors: tuple[Tensor, ...]) -> str:
@@ -164,6 +183,16 @@ class _Keys:
         if key not in self._metadata:
             return default
         return self._whole(key, self._metadata[key])
+
+    def real(self, key: str) -> float:
+        value = self._metadata.get(key, 0.0)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise BrokenFile(self._path, f"has no number in {key}")
+        return float(value) if math.isfinite(value) and 0 <= value < _MAX_SCALING else 0.0
+
+    def digest(self, key: str) -> str:
+        value = self._metadata.get(key)
+        return value.digest if isinstance(value, Array) else ""
 
     def per_layer(self, key: str, layers: int) -> tuple[int, ...]:
         value = self._metadata.get(key)

@@ -9,6 +9,7 @@ Source of the format: the GGUF specification, ggml ``docs/gguf.md``.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 from dataclasses import dataclass
@@ -32,6 +33,10 @@ KEPT_TEXT_BYTES = 1 << 25
 """Text kept from one header, all values together."""
 KEPT_ARRAY_ITEMS = 1 << 12
 """Longer arrays of numbers keep only their length."""
+HASHED_STRINGS = 1 << 12
+"""Strings of an array that its digest is of; further ones are skipped."""
+HASHED_STRING_BYTES = 1 << 12
+"""Of a longer one of them only the length counts."""
 
 _U32 = SCALARS[4]
 _U64 = SCALARS[10]
@@ -44,10 +49,12 @@ class Array:
     Attributes:
         count: number of items.
         values: the items where they are numbers and few; empty otherwise.
+        digest: BLAKE2 of the first strings, hexadecimal; "" where the items are numbers.
     """
 
     count: int
     values: tuple[int | float | bool, ...] = ()
+    digest: str = ""
 
 
 Value = int | float | bool | str | Array
@@ -164,8 +171,7 @@ class _Parser:
         kind = self._u32(key)
         count = self._u64(key)
         if kind == STRING:
-            self._skip_strings(count, key)
-            return Array(count)
+            return Array(count, digest=self._strings(count, key))
         if kind == ARRAY:
             raise self._broken(f"nests arrays in {key!r}, which no GGUF reader supports")
         if kind not in SCALARS:
@@ -177,12 +183,23 @@ class _Parser:
         items = self._take(count * layout.size, key)
         return Array(count, tuple(item for (item,) in layout.iter_unpack(items)))
 
-    def _skip_strings(self, count: int, key: str) -> None:
+    def _strings(self, count: int, key: str) -> str:
+        """Reads past the strings of an array; returns the digest of the first ones."""
         if count > self._strings_left:
             raise self._broken(f"claims {count} strings in {key!r}, too many to be a model")
         self._strings_left -= count
-        for _ in range(count):
-            self._skip(self._u64(key), key)
+        digest = hashlib.blake2b(digest_size=16)
+        for index in range(count):
+            length = self._u64(key)
+            if index >= HASHED_STRINGS:
+                self._skip(length, key)
+                continue
+            digest.update(length.to_bytes(8, "little"))
+            if length > HASHED_STRING_BYTES:
+                self._skip(length, key)
+            else:
+                digest.update(self._take(length, key))
+        return digest.hexdigest()
 
     def _text(self, key: str) -> str | None:
         length = self._u64(key)

@@ -11,6 +11,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from quorate.api.grpc.health import INFERENCE_SERVICE, MODEL_SERVICE
 from quorate.client import Client
 from quorate.engines.worker.statuses import WorkerPhase
+from quorate.request import Plan, WeightedModel
+from support.dispatching import only
 from support.managed_engines import scripted_source
 from support.service import Service, scripted_service
 from support.streams import refused
@@ -94,3 +96,65 @@ async def test_a_model_that_appears_is_told_to_those_who_wait_for_it() -> None:
         assert await anext(states) == NOT_SERVING
         await service.fleet.load("gamma")
         assert await anext(states) == SERVING
+
+
+PROFILES = {"solo": only("alpha"), "pair": Plan((WeightedModel("alpha"), WeightedModel("beta")))}
+
+
+async def test_a_profile_is_red_while_one_of_its_models_is_down() -> None:
+    async with (
+        scripted_service(profiles=PROFILES) as service,
+        watching(service, "quorate.profile/pair") as states,
+        service.client() as client,
+    ):
+        assert await anext(states) == SERVING
+        service.cast.engines["beta"].become(WorkerPhase.RESTARTING)
+        assert await anext(states) == NOT_SERVING
+        assert await client.healthy(profile="solo")
+        assert not await client.healthy(profile="pair")
+        assert await client.healthy()
+        service.cast.engines["beta"].become(WorkerPhase.READY)
+        assert await anext(states) == SERVING
+        service.cast.engines["alpha"].wedged = True
+        assert await anext(states) == NOT_SERVING
+        refusal = await refused(client.healthy(profile="none"))
+        assert refusal.status == "NOT_FOUND"
+
+
+@pytest.mark.parametrize("name", ["", INFERENCE_SERVICE])
+async def test_the_service_is_red_while_its_default_profile_cannot_run(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with (
+        scripted_service(profiles=PROFILES, default_profile="pair") as service,
+        watching(service, name) as states,
+        service.client() as client,
+    ):
+        assert await anext(states) == SERVING
+        await service.fleet.unload("beta")
+        assert await anext(states) == NOT_SERVING
+        assert await client.healthy("alpha")
+        assert await client.complete("x", profile="solo", temperature=0.0) == "hello world"
+        await service.fleet.load("beta")
+        assert await anext(states) == SERVING
+    why = "health is red: the default profile pair cannot run: beta: is not loaded"
+    assert why in caplog.text
+
+
+@pytest.mark.parametrize("required", [("beta",), ()])
+async def test_the_service_is_red_while_a_required_model_is_not_ready(
+    required: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    models = {"alpha": {"say": "hello"}, "beta": {}}
+    async with scripted_service(models, required=required) as service, service.client() as client:
+        assert await client.healthy()
+        async with watching(service, "quorate.model/beta") as states:
+            assert await anext(states) == SERVING
+            service.cast.engines["beta"].become(WorkerPhase.FAILED, "wrong magic")
+            assert await anext(states) == NOT_SERVING
+        assert await client.healthy() is not bool(required)
+        assert await client.complete("x", model="alpha", temperature=0.0) == "hello"
+    told = "health is red: the required model beta is failed: wrong magic" in caplog.text
+    assert told is bool(required)

@@ -171,11 +171,11 @@ def ask(plan: PlanChoice | None = None, text: str = "x", **rest: Any) -> Request
 
 
 async def answer(
-    stage: DispatcherHarness, plan: PlanChoice | None = None, **rest: Any
+    stage: DispatcherHarness, plan: PlanChoice | None = None, text: str = "x", **rest: Any
 ) -> list[Event]:
     """All events of a request."""
     async with asyncio.timeout(DEADLINE_SECONDS):
-        return [event async for event in stage.dispatcher.generate(ask(plan, **rest))]
+        return [event async for event in stage.dispatcher.generate(ask(plan, text, **rest))]
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -45,6 +45,7 @@ class FakeDispatcher:
     def __init__(self, script: Callable[[Request], AsyncIterator[Event]]) -> None:
         self._script = script
         self.recorder = AttemptRecorder()
+        self.default_profile = ""
         self.requests: list[Any] = []
         self.running = 0
         self.started = asyncio.Event()
@@ -64,6 +65,9 @@ class FakeDispatcher:
     async def score(self, request: ScoreRequest) -> Score:
         self.requests.append(request)
         return Score(request.request_id, DECISION, -1.5, 2, (), Usage(1, 1, None, 2.0))
+
+    def profiles_down(self) -> dict[str, str]:
+        return {}
 
     async def drain(self, deadline_seconds: float) -> bool:
         return self.running == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -50,11 +50,13 @@ class Service:
 
 @asynccontextmanager
 async def service_over(
-    dispatcher: Any, fleet: Fleet, cast: Cast, **settings: Any
+    dispatcher: Any, fleet: Fleet, cast: Cast, required: Sequence[str] = (), **settings: Any
 ) -> AsyncIterator[Service]:
     """A server over this dispatcher on a free port, stopped at the end."""
     values = {"listen": "127.0.0.1:0", "health_interval_seconds": 0.01, **settings}
-    server = GrpcServer(dispatcher, fleet, ServerSettings.from_mapping(values, "server"))
+    server = GrpcServer(
+        dispatcher, fleet, ServerSettings.from_mapping(values, "server"), None, required
+    )
     port = await server.start()
     try:
         yield Service(server, port, fleet, cast, dispatcher)
@@ -70,13 +72,14 @@ async def scripted_service(
     limits: DispatchSettings | None = None,
     profiles: dict[str, Plan] | None = None,
     default_profile: str = "",
+    required: Sequence[str] = (),
     **settings: Any,
 ) -> AsyncIterator[Service]:
     """A server over the real dispatcher and scripted models inside the event loop, all loaded."""
     cast = Cast()
     fleet = await loaded_fleet(cast, **(TWO_MODELS if models is None else models))
     dispatcher = Dispatcher(fleet, limits or DispatchSettings(), profiles, default_profile)
-    async with service_over(dispatcher, fleet, cast, **settings) as service:
+    async with service_over(dispatcher, fleet, cast, required, **settings) as service:
         yield service
 
 

@@ -81,6 +81,7 @@ def test_every_option_is_in_the_message() -> None:
         seed=3, repetition_penalty=1.0, presence_penalty=2.0, frequency_penalty=3.0,
         logit_bias={4: 5.0}, max_tokens=6, max_bytes=7, stop=["a"], top_logprobs=8, votes=True,
         request_id="r", latency_ms=500.0, energy_joules=0.0, usd=0.01, local_only=True, task="code",
+        allow_substitution=False,
     )  # fmt: skip
     assert request == inference_pb2.GenerateRequest(
         request_id="r",
@@ -102,7 +103,9 @@ def test_every_option_is_in_the_message() -> None:
         budget={"latency_ms": 500.0, "energy_joules": 0.0, "usd": 0.01},
         local_only=True,
         task="code",
+        allow_substitution=False,
     )
+    assert not generate_request("x").HasField("allow_substitution")
 
 
 def test_a_budget_that_is_not_given_is_no_limit() -> None:

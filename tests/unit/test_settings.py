@@ -157,10 +157,12 @@ def test_what_the_example_leaves_commented_is_the_default() -> None:
     ]
     for shown, chosen, classes in commented:
         defaults = {field.name: field.default for cls in classes for field in fields(cls)}
-        for key in set(shown) - set(chosen) - {"id", "options"}:
+        for key in set(shown) - set(chosen) - {"id", "options", "required"}:
             default = defaults[key]
             assert default is not MISSING
             assert shown[key] == (list(default) if isinstance(default, tuple) else default), key
+    # Of a model that a profile names, as this one is.
+    assert example["models"][0]["required"] is load_settings(EXAMPLE).models[0].required
     pair, plan = example["profiles"]["pair"], Plan(())
     for key in ("rule", "alignment", "weighting", "on_failure"):
         assert pair[key] == getattr(plan, key).value

@@ -15,6 +15,12 @@ from quorate.remotes.settings import RemoteSettings
 _log = logging.getLogger(__name__)
 
 
+def unpriced(settings: Mapping[str, RemoteSettings]) -> list[tuple[str, str]]:
+    """Remotes of which nobody knows what they charge, and what to do."""
+    book, price = _book(settings)
+    return [(name, book.hint(one.model)) for name, one in settings.items() if price(name) is None]
+
+
 @asynccontextmanager
 async def open_remotes(
     settings: Mapping[str, RemoteSettings],
@@ -36,18 +42,26 @@ async def open_remotes(
 
 
 def _prices(settings: Mapping[str, RemoteSettings]) -> Callable[[str], Price | None]:
-    """What each remote charges now. A price list is read only where the operator gives no price."""
-    listed = [name for name, one in settings.items() if _override(one) is None]
+    """What each remote charges now."""
+    book, price = _book(settings)
+    for name, one in settings.items():
+        if price(name) is None:
+            _log.warning("remote %s is not used: %s", name, book.hint(one.model))
+    return price
+
+
+def _book(
+    settings: Mapping[str, RemoteSettings],
+) -> tuple[PriceBook, Callable[[str], Price | None]]:
+    """A price list is read only where the operator gives no price."""
+    listed = any(_override(one) is None for one in settings.values())
     book = PriceBook.load() if listed else PriceBook(None)
 
     def price(name: str) -> Price | None:
         one = settings[name]
         return book.price(one.model, one.provider or None, one.base_url, _override(one))
 
-    for name in listed:
-        if price(name) is None:
-            _log.warning("remote %s is not used: %s", name, book.hint(settings[name].model))
-    return price
+    return book, price
 
 
 def _override(settings: RemoteSettings) -> PriceOverride | None:

@@ -86,7 +86,8 @@ async def running(
             price=price,
             knowledge=keeper.knowledge,
         )
-        server = GrpcServer(dispatcher, fleet, settings.server, keys)
+        required = [model.id for model in settings.models if model.required]
+        server = GrpcServer(dispatcher, fleet, settings.server, keys, required)
         port = await server.start()
         stack.push_async_callback(server.stop)
         work = [*_work(settings, fleet, dispatcher), keeper.watch()]

@@ -35,10 +35,15 @@ class Sources:
             SettingsError: A model has options of another engine; names the key.
         """
         return tuple(
-            self._settled(model, f"models[{index}].options") for index, model in enumerate(models)
+            self.settle(model, f"models[{index}].options") for index, model in enumerate(models)
         )
 
-    def _settled(self, model: ModelSettings, where: str) -> ModelSettings:
+    def settle(self, model: ModelSettings, where: str) -> ModelSettings:
+        """One model with its engine; ``where`` its options stand, for messages.
+
+        Raises:
+            SettingsError: It has options of another engine.
+        """
         if model.engine:
             return model
         try:
@@ -60,7 +65,7 @@ class Sources:
         Raises:
             SettingsError: Its engine is not settled, and it has options of another one.
         """
-        model = self._settled(model, f"model {model.id}: options")
+        model = self.settle(model, f"model {model.id}: options")
 
         async def prepare(on_progress: Callable[[float], None]) -> EngineSpec:
             path = await self._file(model, on_progress) if model.model else ""
@@ -105,7 +110,7 @@ class Sources:
             if not is_path(model.model):
                 await asyncio.to_thread(self._registry.pull, model.model, report)
             resolved = self._registry.resolve(model.model)
-            _refuse_other_kind(model, resolved)
+            refuse_other_kind(model, resolved)
             return str(resolved.path)
         except RegistryError as error:
             raise ModelUnusable(model.id, str(error)) from error
@@ -113,8 +118,12 @@ class Sources:
             left.set()
 
 
-def _refuse_other_kind(model: ModelSettings, resolved: ResolvedModel) -> None:
-    """Checks that the engine somebody chose can load what the model is."""
+def refuse_other_kind(model: ModelSettings, resolved: ResolvedModel) -> None:
+    """Checks that the engine somebody chose can load what the model is.
+
+    Raises:
+        ModelUnusable: It cannot.
+    """
     files = find_engine(model.engine).files
     if files and files != resolved.kind:
         problem = f"{resolved.path} is {_ONE[resolved.kind]}, and {model.engine} loads "

@@ -178,6 +178,14 @@ class AnswerParameters:
     local_only: Annotated[
         bool, typer.Option("--local-only", help="Nothing of the request may leave the machine.")
     ] = False
+    allow_substitution: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-substitution/--no-substitution",
+            help="Whether another plan may answer where the named one cannot.",
+            show_default=False,
+        ),
+    ] = None
     task: Annotated[
         str | None,
         typer.Option(

@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 
 from quorate.cli.commands import models
 from quorate.cli.commands.calibrate import calibrate
+from quorate.cli.commands.check import check
 from quorate.cli.commands.demo import demo
 from quorate.cli.commands.explain import explain
 from quorate.cli.commands.generate import generate
@@ -35,6 +36,7 @@ app.command()(explain)
 app.command()(score)
 app.command()(spend)
 app.command()(calibrate)
+app.command()(check)
 app.command()(demo)
 app.add_typer(models.app)
 

@@ -86,6 +86,9 @@ class GenerateOptions(PlanOptions, total=False):
         usd: Most US dollars that remotes may charge.
         local_only: Whether nothing of the request may leave the server's machine.
         task: Tag of what kind of request it is, such as ``code``; models are chosen by it.
+        allow_substitution: Whether another plan may answer where the named one cannot; a notice of
+            the kind ``SUBSTITUTED`` or ``FELL_BACK`` then tells. Not given it is as the server is
+            configured.
     """
 
     temperature: float | None
@@ -107,6 +110,7 @@ class GenerateOptions(PlanOptions, total=False):
     usd: float | None
     local_only: bool | None
     task: str | None
+    allow_substitution: bool | None
 
 
 class ChargeOptions(TypedDict, total=False):

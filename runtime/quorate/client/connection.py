@@ -184,9 +184,11 @@ class Client:
         request = spend_request(group_by, **filters)
         return await self._ask(self._accounting.SummarizeSpend, request)  # type: ignore[no-any-return]
 
-    async def healthy(self, model: str | None = None) -> bool:
-        """Whether the server, or one of its models, serves requests now."""
+    async def healthy(self, model: str | None = None, profile: str | None = None) -> bool:
+        """Whether the server, one of its models, or one of its profiles, serves requests now."""
         service = "" if model is None else f"quorate.model/{model}"
+        if profile is not None:
+            service = f"quorate.profile/{profile}"
         stub = health_pb2_grpc.HealthStub(self._open_channel)
         response = await self._ask(stub.Check, health_pb2.HealthCheckRequest(service=service))
         return bool(response.status == health_pb2.HealthCheckResponse.SERVING)

@@ -42,7 +42,7 @@ def generate_request(
     fill(request.stopping, given, ("max_tokens", "max_bytes"))
     fill(request.response, given, ("top_logprobs",))
     fill(request.budget, given, _BUDGET)
-    fill(request, given, ("local_only", "task"))
+    fill(request, given, ("local_only", "task", "allow_substitution"))
     with refusing("votes"):
         request.response.member_votes = given.get("votes", False)
     with refusing("stop"):

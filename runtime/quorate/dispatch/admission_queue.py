@@ -54,8 +54,11 @@ class AdmissionQueue:
         )
 
     @asynccontextmanager
-    async def admit(self) -> AsyncIterator[None]:
+    async def admit(self) -> AsyncIterator[bool]:
         """Waits for a request's turn and lets it run for as long as the context lasts.
+
+        Yields:
+            Whether it had to wait, so that what was known before may no longer hold.
 
         Raises:
             Overloaded: As many requests wait already as may.
@@ -68,6 +71,7 @@ class AdmissionQueue:
                 "try again later",
                 self._retry_seconds(),
             )
+        waited = self._slots.locked()
         await self._wait_for_slot()
         started = self._clock()
         try:
@@ -75,7 +79,7 @@ class AdmissionQueue:
             self._running += 1
             self._empty.clear()
             try:
-                yield
+                yield waited
             finally:
                 self._end(self._clock() - started)
         finally:

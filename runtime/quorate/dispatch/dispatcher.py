@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 
 from quorate.dispatch.admission_queue import AdmissionQueue
 from quorate.dispatch.answers import Part, Started, ask_remote, run_vote
 from quorate.dispatch.attempt import Attempt
 from quorate.dispatch.cascade import Cascade
+from quorate.dispatch.detours import FailedAttempt, told_first
 from quorate.dispatch.recorder import CANCELLED, FAILED, AttemptRecorder
 from quorate.dispatch.router import Knowledge, Router, no_price
 from quorate.dispatch.scores import score_run
@@ -19,6 +20,8 @@ from quorate.dispatch.settings import DispatchSettings
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.ensemble.sampling_options import validate, validate_for_bytes
 from quorate.errors import (
+    BudgetSpent,
+    InvalidRequest,
     ModelUnusable,
     Overloaded,
     PromptTooLong,
@@ -32,16 +35,12 @@ from quorate.remotes.remote import Remote
 from quorate.request import (
     Accepted,
     Alignment,
-    CascadePlan,
     Clause,
     Decision,
     Event,
     Finished,
     FinishReason,
     NamedPlan,
-    Notice,
-    NoticeKind,
-    Plan,
     PlanKind,
     Request,
     Score,
@@ -50,8 +49,15 @@ from quorate.request import (
 from quorate.routing.settings import RoutingSettings
 
 _MAX_ATTEMPTS = 4
-# What another plan may be spared of.
-_ANOTHER_MAY_ANSWER = (Unavailable, Overloaded, ModelUnusable, PromptTooLong, TemplateRefused)
+# What is of one plan, so that another may do better.
+_GIVE_WAY = (
+    Unavailable,
+    Overloaded,
+    ModelUnusable,
+    PromptTooLong,
+    TemplateRefused,
+    BudgetSpent,
+)
 
 
 class Dispatcher:
@@ -79,6 +85,7 @@ class Dispatcher:
         knowledge: Knowledge | None = None,
     ) -> None:
         self.recorder = recorder or AttemptRecorder()
+        self.default_profile = default_profile
         self._fleet = fleet
         self._settings = settings
         self._remotes = dict(remotes or {})
@@ -110,6 +117,10 @@ class Dispatcher:
         """Requests that wait for a member to come back, and let others run meanwhile."""
         return self._queue.waiting_aside
 
+    def profiles_down(self) -> dict[str, str]:
+        """Why each profile cannot run now, in one line; "" for one that can."""
+        return self._router.profiles_down()
+
     async def drain(self, deadline_seconds: float) -> bool:
         """Admits nothing more; returns whether the running requests ended in time."""
         return await self._queue.drain(deadline_seconds)
@@ -127,8 +138,8 @@ class Dispatcher:
         """Answers a request.
 
         Closing the iterator, or cancelling the task that reads it, frees everything at once. A plan
-        that fails before it has begun gives way to the next best where the request did not spell
-        it out.
+        that fails before it has begun gives way to the next best where the choice is open, or the
+        request may be answered by another plan than it names.
 
         Yields:
             ``Accepted``, then ``Delta`` and ``Notice``, at last ``Finished``.
@@ -142,32 +153,33 @@ class Dispatcher:
         validate(request.sampling)
         failed: frozenset[str] = frozenset()
         first_error: QuorateError | None = None
-        lost: Notice | None = None
+        lost: list[FailedAttempt] = []
         while True:
             try:
                 decision = self._decide(request, failed, stopwatch.duration_ms)
             except QuorateError as error:
                 raise first_error or error from None
+            if first_error is not None and _in_vain(decision):
+                raise first_error
             begun = False
             try:
-                replaceable = _may_fall_back(request, decision, failed)
-                attempt = self._attempt(request, decision, stopwatch, lost, replaceable)
-                async with aclosing(attempt) as events:
-                    async for event in events:
-                        begun = True
-                        yield event
+                async with self._admitted(request, decision, failed, stopwatch) as decision:
+                    replaceable = _may_fall_back(decision, failed)
+                    attempt = self._attempt(request, decision, stopwatch, replaceable)
+                    async with aclosing(attempt) as events:
+                        async for event in events:
+                            begun = True
+                            yield event
+                            if isinstance(event, Accepted):
+                                for notice in told_first(decision, lost):
+                                    yield notice
                 return
-            except _ANOTHER_MAY_ANSWER as error:
+            except _GIVE_WAY as error:
                 first_error = first_error or error
-                name = decision.route.name
-                if begun or not replaceable:
+                if begun or not _may_fall_back(decision, failed):
                     raise
-                lost = Notice(
-                    NoticeKind.FELL_BACK,
-                    decision.route.remote or decision.members[0].model,
-                    f"{name} failed before its first byte: {error.message}",
-                )
-                failed |= {name}
+                lost.append(FailedAttempt(decision, error))
+                failed |= {decision.route.name}
 
     async def score(self, request: ScoreRequest) -> Score:
         """Scores a continuation under a plan.
@@ -178,11 +190,15 @@ class Dispatcher:
         stopwatch = Stopwatch()
         request = replace(request, request_id=request.request_id or str(uuid.uuid4()))
         decision = self._router.decide_for_score(request)
-        async with self._queue.admit(), self._recorded(request, decision, stopwatch) as attempt:
-            attempt.aside = self._queue.aside
-            tokens, members = await score_run(self._fleet, request, attempt)
-            attempt.generated_tokens = len(tokens)
-            usage = await self.recorder.settle(attempt)
+        async with self._queue.admit() as waited:
+            if waited:
+                with suppress(QuorateError):
+                    decision = self._router.decide_for_score(request, admitted=True)
+            async with self._recorded(request, decision, stopwatch) as attempt:
+                attempt.aside = self._queue.aside
+                tokens, members = await score_run(self._fleet, request, attempt)
+                attempt.generated_tokens = len(tokens)
+                usage = await self.recorder.settle(attempt)
         return Score(
             request_id=request.request_id,
             decision=decision,
@@ -193,36 +209,32 @@ class Dispatcher:
             members=members,
         )
 
-    def _decide(self, request: Request, failed: frozenset[str], elapsed_ms: float) -> Decision:
-        decision = self._router.decide(request, self._max_tokens(request), failed, elapsed_ms)
+    def _decide(
+        self,
+        request: Request,
+        failed: frozenset[str],
+        elapsed_ms: float,
+        admitted: bool = False,
+    ) -> Decision:
+        max_tokens = self._max_tokens(request)
+        decision = self._router.decide(request, max_tokens, failed, elapsed_ms, admitted)
         if any(vote.alignment is not Alignment.SAME_VOCABULARY for vote in decision.votes):
             validate_for_bytes(request.sampling)
         return decision
 
     async def _attempt(
-        self,
-        request: Request,
-        decision: Decision,
-        stopwatch: Stopwatch,
-        lost: Notice | None,
-        replaceable: bool,
+        self, request: Request, decision: Decision, stopwatch: Stopwatch, replaceable: bool
     ) -> AsyncGenerator[Event, None]:
         """Answers with one plan, and settles what that took before the last event.
 
-        ``lost`` tells of a plan that was tried before; ``replaceable`` is as in ``Attempt``.
+        ``replaceable`` is as in ``Attempt``.
         """
-        # The queue comes before budgets and ledger: who waits holds nothing that others could use.
-        async with (
-            self._admitted(decision),
-            self._recorded(request, decision, stopwatch) as attempt,
-        ):
+        async with self._recorded(request, decision, stopwatch) as attempt:
             attempt.replaceable, attempt.aside = replaceable, self._queue.aside
             async with aclosing(self._answer(request, attempt)) as parts:
                 async for part in parts:
                     if isinstance(part, Started):
                         yield Accepted(request.request_id, decision)
-                        if lost is not None:
-                            yield lost
                     elif isinstance(part, FinishReason):
                         yield Finished(part, await self.recorder.settle(attempt))
                         return
@@ -249,14 +261,45 @@ class Dispatcher:
         )
 
     @asynccontextmanager
-    async def _admitted(self, decision: Decision) -> AsyncIterator[None]:
-        """A turn in the queue, which what a remote answers does not need."""
-        if decision.route.remote:
-            with self._queue.bypass():
-                yield
-            return
-        async with self._queue.admit():
-            yield
+    async def _admitted(
+        self, request: Request, decision: Decision, failed: frozenset[str], stopwatch: Stopwatch
+    ) -> AsyncIterator[Decision]:
+        """A turn in the queue, which what a remote answers does not need; yields what then runs.
+
+        The queue comes before budgets and ledger: who waits holds nothing that others could use.
+        What it found at the end of the wait is not what it was sent in with, so that it is decided
+        anew: a window may have filled, a model may be gone.
+        """
+        if not decision.route.remote:
+            async with self._queue.admit() as waited:
+                if waited:
+                    decision = self._decided_anew(request, decision, failed, stopwatch)
+                if not decision.route.remote:
+                    yield decision
+                    return
+        with self._queue.bypass():
+            yield decision
+
+    def _decided_anew(
+        self, request: Request, decision: Decision, failed: frozenset[str], stopwatch: Stopwatch
+    ) -> Decision:
+        """The decision for a request that has its turn.
+
+        Where nothing can run just now the earlier one stands: its models may be back by the time
+        they are needed, or the others go on without one, and if not, they say so themselves.
+
+        Raises:
+            QuorateError: What ``choose_plan`` raises, such as ``OverBudget`` where it has waited
+                for so long that nothing meets its limits, and the policy is to refuse.
+        """
+        try:
+            return self._decide(request, failed, stopwatch.duration_ms, admitted=True)
+        except (Unavailable, InvalidRequest):
+            return decision
+        except ModelUnusable:
+            if len(decision.models) == 1:
+                raise
+            return decision
 
     @asynccontextmanager
     async def _recorded(
@@ -279,10 +322,17 @@ class Dispatcher:
         return request.stopping.max_tokens or self._settings.default_max_tokens
 
 
-def _may_fall_back(request: Request, decision: Decision, failed: frozenset[str]) -> bool:
+def _may_fall_back(decision: Decision, failed: frozenset[str]) -> bool:
     """Whether another plan may be tried: where the queue is full, it is so for all of them."""
-    if isinstance(request.plan, Plan | CascadePlan) or decision.route.name in failed:
+    route = decision.route
+    if not route.replaceable or route.name in failed:
         return False
-    over = decision.route.over_budget
-    full = over is not None and over.clause is Clause.CAPACITY and not decision.route.remote
+    over = route.over_budget
+    full = over is not None and over.clause is Clause.CAPACITY and not route.remote
     return not full and len(failed) < _MAX_ATTEMPTS - 1
+
+
+def _in_vain(decision: Decision) -> bool:
+    """Whether the windows have no room for the plan that is left either."""
+    over = decision.route.over_budget
+    return over is not None and over.clause is Clause.ENERGY_WINDOW and not decision.route.remote

@@ -11,6 +11,7 @@ from quorate.dispatch.admission_queue import AdmissionQueue
 from quorate.dispatch.recorder import AttemptRecorder
 from quorate.fleet.fleet import Fleet
 from quorate.fleet.status import ModelState, ModelStatus
+from quorate.ledger.money import from_float
 from quorate.ledger.prices import Price
 from quorate.remotes.remote import Remote
 from quorate.request import ChatPrompt, Decision, FailurePolicy, NamedPlan, Request, ScoreRequest
@@ -18,9 +19,16 @@ from quorate.routing.candidates import open_plans
 from quorate.routing.choose import choose_plan
 from quorate.routing.confidence import ConfidenceTable
 from quorate.routing.quality import QualityTable
+from quorate.routing.readiness import profiles_down
 from quorate.routing.request import RoutingRequest
 from quorate.routing.settings import RoutingSettings
-from quorate.routing.snapshot import Remaining, RemoteStatus, ResolvedPlan, Snapshot
+from quorate.routing.snapshot import (
+    QueueState,
+    Remaining,
+    RemoteStatus,
+    ResolvedPlan,
+    Snapshot,
+)
 from quorate.routing.tasks import TaskClassifier
 
 _SEED_BITS = 63
@@ -94,8 +102,12 @@ class Router:
         max_tokens: int,
         failed: frozenset[str] = frozenset(),
         elapsed_ms: float = 0.0,
+        admitted: bool = False,
     ) -> Decision:
-        """Chooses the plan of a request; see ``RoutingRequest``, and ``choose_plan`` for errors."""
+        """Chooses the plan of a request; see ``RoutingRequest``, and ``choose_plan`` for errors.
+
+        What is ``admitted`` has its turn already, and neither waits nor is sent away.
+        """
         seed, prompt = request.sampling.seed, request.prompt
         chat = prompt if isinstance(prompt, ChatPrompt) else None
         routing_request = RoutingRequest(
@@ -116,13 +128,15 @@ class Router:
             failed=failed,
             elapsed_ms=elapsed_ms,
             draw=self._draw(),
+            allow_substitution=request.allow_substitution,
         )
-        return choose_plan(routing_request, self._snapshot(request.key))
+        return choose_plan(routing_request, self._snapshot(request.key, admitted))
 
-    def decide_for_score(self, request: ScoreRequest) -> Decision:
+    def decide_for_score(self, request: ScoreRequest, admitted: bool = False) -> Decision:
         """Chooses the vote of a score, which nothing but local models can give.
 
-        It drops no member unasked: the rest of the sum would silently be of another plan.
+        It drops no member unasked, and no other plan stands in: the sum would silently be of
+        another plan.
         """
         size, prompt = len(request.continuation.encode()), request.prompt
         chat = prompt if isinstance(prompt, ChatPrompt) else None
@@ -135,17 +149,25 @@ class Router:
             chat=chat is not None,
             shape=chat.shape if chat else None,
             allow_text=chat.allow_text if chat else False,
+            allow_substitution=False,
         )
-        decision = choose_plan(routing_request, self._snapshot(request.key))
+        decision = choose_plan(routing_request, self._snapshot(request.key, admitted))
         if decision.on_failure is not FailurePolicy.AUTO:
             return decision
         return replace(decision, on_failure=FailurePolicy.REPLAY)
+
+    def profiles_down(self) -> dict[str, str]:
+        """Why each profile cannot run now, in one line; "" for one that can."""
+        models = self._fleet.statuses
+        return profiles_down(
+            Snapshot(models, self._profiles, wedged=self._wedged(models), settings=self._settings)
+        )
 
     def price(self, remote: str) -> Price | None:
         """What a remote charges now; None where nobody knows, or "" names none."""
         return self._price(remote) if remote else None
 
-    def _snapshot(self, key: str) -> Snapshot:
+    def _snapshot(self, key: str, admitted: bool) -> Snapshot:
         models = self._fleet.statuses
         snapshot = Snapshot(
             models=models,
@@ -154,18 +176,21 @@ class Router:
             costs=self._recorder.costs.snapshot(),
             active=self._recorder.activity.now,
             escalations=self._recorder.escalations.rates,
-            wedged=frozenset(
-                model
-                for model, status in models.items()
-                if status.state is ModelState.READY and self._fleet.wedged(model)
-            ),
+            wedged=self._wedged(models),
             quality=self.knowledge.quality,
             remotes={name: self._status(remote) for name, remote in self._remotes.items()},
-            queue=self._queue.state,
+            queue=QueueState() if admitted else self._queue.state,
             remaining=self._remaining(key),
             settings=self._settings,
         )
         return replace(snapshot, plans=self._open_plans(snapshot))
+
+    def _wedged(self, models: Mapping[str, ModelStatus]) -> frozenset[str]:
+        return frozenset(
+            model
+            for model, status in models.items()
+            if status.state is ModelState.READY and self._fleet.wedged(model)
+        )
 
     def _open_plans(self, snapshot: Snapshot) -> tuple[ResolvedPlan, ...]:
         """The plans to choose from, made anew only when a model has changed."""
@@ -180,6 +205,7 @@ class Router:
             name=remote.name,
             price=self._price(remote.name),
             unavailable=remote.available() or "",
+            retry_seconds=remote.retry_after_seconds,
             context_length=settings.context_length or 0,
             quality=_UNRATED if settings.quality is None else settings.quality,
             tasks=settings.tasks,
@@ -188,7 +214,12 @@ class Router:
         )
 
     def _remaining(self, key: str) -> Remaining:
-        windows = self._recorder.budgets.status(key)
+        budgets = self._recorder.budgets
+        windows = budgets.status(key)
         joules = [window.remaining for window in windows if window.unit == "joules"]
         usd = [window.remaining for window in windows if window.unit == "usd"]
-        return Remaining(min(joules, default=None), min(usd, default=None))
+        return Remaining(
+            min(joules, default=None),
+            min(usd, default=None),
+            lambda ceiling: budgets.refusal(key, None, from_float(ceiling)),
+        )

@@ -65,6 +65,9 @@ class EngineRegistration:
         encoder: ``module:function`` of what loads a model's tokenizer alone, for a process that
             does nothing but encode: called with a path, options and the context length, it returns
             a ``PromptEncoder``; "" for an engine whose workers encode beside everything else.
+        library: Package that its worker imports, which may not be installed; "" needs none.
+        vocabulary: Tells of options that have been read what vocabulary they choose, for engines
+            whose models need no files; equal texts can vote token by token.
     """
 
     name: str
@@ -74,6 +77,9 @@ class EngineRegistration:
     default: bool = False
     environment: Callable[[Mapping[str, str]], dict[str, str]] = lambda base: {}
     check_files: Callable[[str, Any], None] = lambda path, options: None
+    encoder: str = ""
+    library: str = ""
+    vocabulary: Callable[[Any], str] = lambda options: ""
 
     def check(self, path: str, options: Mapping[str, Any]) -> None:
         """Refuses a model that can never be loaded, as far as headers and options tell.
@@ -85,8 +91,6 @@ class EngineRegistration:
             SettingsError: The options are wrong.
         """
         self.check_files(path, self.options.from_mapping(options, "options"))
-
-    encoder: str = ""
 
     def load(
         self, path: str, options: Mapping[str, Any], threads: int, on_progress: OnProgress

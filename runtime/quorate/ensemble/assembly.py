@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from quorate.engines.contract import Engine
@@ -84,11 +84,16 @@ def readable_by(engine: Engine, prompt: Prompt) -> Prompt:
 
 
 async def _encoded(model: str, engine: Engine, prompt: Prompt) -> list[int]:
-    """The prompt as a member's tokens; what its template refuses, it refuses under its name."""
+    """The prompt as a member's tokens; what is refused is refused under the member's name."""
     try:
         return await engine.encode(prompt)
     except TemplateRefused as error:
         raise TemplateRefused(error.field, f"model {model}: {error.problem}") from error
+    except PromptTooLong as error:
+        if f"model {model}" in error.problem:
+            raise
+        problem = f"is too long for model {model}: {error.problem}"
+        raise PromptTooLong(error.field, problem) from None
 
 
 def _check_specials(

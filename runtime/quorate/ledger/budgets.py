@@ -147,22 +147,19 @@ class Budgets:
         """
         now = self._now()
         amounts = _amounts(joules, usd)
-        applying = [
-            (named, amounts[named.unit]) for named in self._applying(key) if named.unit in amounts
-        ]
-        refusals = [
-            named.refusal(amount, now)
-            for named, amount in applying
-            if not named.window.fits(amount, now)
-        ]
-        if refusals:
-            raise max(refusals, key=lambda refusal: refusal.retry_after_seconds)
-        for named, amount in applying:
+        refusal = self._refusal(key, amounts, now)
+        if refusal is not None:
+            raise refusal
+        for named, amount in self._concerned(key, amounts):
             named.window.hold(amount)
         self._made += 1
         hold = Hold(self._made, key, amounts, now + self._hold_seconds)
         self._holds[hold.number] = hold
         return hold
+
+    def refusal(self, key: str, joules: float | None, usd: Decimal | None) -> BudgetSpent | None:
+        """What ``hold`` would raise now, or None; nothing is held."""
+        return self._refusal(key, _amounts(joules, usd), self._now())
 
     def settle(self, hold: Hold, joules: float | None, usd: Decimal | None) -> None:
         """Counts what a request did spend, in place of what was held for it.
@@ -203,6 +200,19 @@ class Budgets:
         for event in sorted(events, key=lambda event: event.at):
             age_seconds = max(0.0, now - event.at)
             self._spend(event.key, _amounts(event.joules, event.usd), own_now - age_seconds)
+
+    def _refusal(self, key: str, amounts: Mapping[str, int], now: float) -> BudgetSpent | None:
+        refusals = [
+            named.refusal(amount, now)
+            for named, amount in self._concerned(key, amounts)
+            if not named.window.fits(amount, now)
+        ]
+        return max(refusals, key=lambda refusal: refusal.retry_after_seconds, default=None)
+
+    def _concerned(self, key: str, amounts: Mapping[str, int]) -> list[tuple[_NamedWindow, int]]:
+        return [
+            (named, amounts[named.unit]) for named in self._applying(key) if named.unit in amounts
+        ]
 
     def _applying(self, key: str) -> tuple[_NamedWindow, ...]:
         return self._everybody + self._by_key.get(key, ())

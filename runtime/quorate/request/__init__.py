@@ -42,6 +42,7 @@ from quorate.request.plans import (
     Stage,
     WeightedModel,
     Weighting,
+    plan_models,
 )
 from quorate.request.prompts import ChatPrompt, ChatShape, Message, Prompt, TextPrompt
 from quorate.request.requests import (
@@ -105,5 +106,6 @@ __all__ = [
     "WeightedModel",
     "Weighting",
     "lowest_tier",
+    "plan_models",
     "total_energy",
 ]

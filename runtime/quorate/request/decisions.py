@@ -192,6 +192,8 @@ class Route:
             or what the plan that runs anyway exceeds.
         explored: Whether the plan was chosen to learn what it costs.
         task: Tag of the request, given or guessed, or "".
+        instead_of: Name of the candidate that was asked for, where another one answers, or "".
+        replaceable: Whether another plan may answer where this one fails before its first byte.
     """
 
     name: str = ""
@@ -203,3 +205,5 @@ class Route:
     over_budget: Rejection | None = None
     explored: bool = False
     task: str = ""
+    instead_of: str = ""
+    replaceable: bool = False

@@ -101,6 +101,7 @@ class NoticeKind(Enum):
     MEMBER_REPLAYED = "member_replayed"
     ESCALATED = "escalated"
     FELL_BACK = "fell_back"
+    SUBSTITUTED = "substituted"
     MASS_CUT = "mass_cut"
     SYSTEM_MOVED = "system_moved"
 

@@ -134,3 +134,9 @@ NamedPlan: TypeAlias = Plan | CascadePlan
 """What a profile may hold."""
 
 PlanChoice: TypeAlias = Plan | CascadePlan | AutoPlan | ProfilePlan
+
+
+def plan_models(plan: NamedPlan) -> tuple[str, ...]:
+    """Every model that a plan names, once."""
+    plans = [stage.plan for stage in plan.stages] if isinstance(plan, CascadePlan) else [plan]
+    return tuple(dict.fromkeys(member.model for one in plans for member in one.members))

@@ -77,6 +77,8 @@ class Request:
         key: Name of the caller's key, "" for none; budgets and ledger go by it.
         deadline_seconds: Time the caller waits for the whole answer, from its arrival.
         probe: Whether the server asks itself, to learn what a model takes.
+        allow_substitution: Whether another plan may answer where the named one cannot; None leaves
+            it to the configuration.
     """
 
     prompt: Prompt
@@ -91,6 +93,7 @@ class Request:
     key: str = ""
     deadline_seconds: float | None = None
     probe: bool = False
+    allow_substitution: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

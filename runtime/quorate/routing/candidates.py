@@ -15,6 +15,7 @@ from quorate.request import (
     PlanKind,
     ProfilePlan,
     WeightedModel,
+    plan_models,
 )
 from quorate.routing.forecast import vote_key
 from quorate.routing.request import RoutingRequest
@@ -25,22 +26,22 @@ from quorate.routing.snapshot import ResolvedPlan, Snapshot
 _NO_SEED = 0
 
 
-def asked_plans(request: RoutingRequest, snapshot: Snapshot) -> list[ResolvedPlan]:
-    """The plan that a request names, or the default profile; none where the choice is open.
+def asked_plan(request: RoutingRequest, snapshot: Snapshot) -> ResolvedPlan | None:
+    """The plan that a request names, or the default profile; None where the choice is open.
 
     Raises:
         NotFound: The profile is unknown.
     """
     asked = request.asked
     if isinstance(asked, Plan | CascadePlan):
-        return [_resolved(_plan_name(asked), asked, snapshot)]
+        return _resolved(_plan_name(asked), asked, snapshot)
     if isinstance(asked, ProfilePlan):
         if asked.name not in snapshot.profiles:
             raise NotFound("profile", asked.name, snapshot.profiles)
-        return [_profile(asked.name, snapshot)]
+        return profile_plan(asked.name, snapshot)
     if asked is None and snapshot.default_profile:
-        return [_profile(snapshot.default_profile, snapshot)]
-    return []
+        return profile_plan(snapshot.default_profile, snapshot)
+    return None
 
 
 def open_plans(snapshot: Snapshot) -> tuple[ResolvedPlan, ...]:
@@ -58,7 +59,7 @@ def open_plans(snapshot: Snapshot) -> tuple[ResolvedPlan, ...]:
         if not allowed or model in allowed
     ]
     plans += [
-        _profile(profile, snapshot)
+        profile_plan(profile, snapshot)
         for profile in snapshot.profiles
         if not allowed or profile in allowed
     ]
@@ -91,13 +92,14 @@ def _ready_peers(snapshot: Snapshot) -> Iterator[Plan]:
         yield Plan(tuple(WeightedModel(model.id) for model in peers))
 
 
-def _profile(name: str, snapshot: Snapshot) -> ResolvedPlan:
+def profile_plan(name: str, snapshot: Snapshot) -> ResolvedPlan:
+    """A profile that there is, resolved."""
     return _resolved(f"profile:{name}", snapshot.profiles[name], snapshot, name)
 
 
 def _resolved(name: str, plan: NamedPlan, snapshot: Snapshot, profile: str = "") -> ResolvedPlan:
     kind = _kind(plan)
-    models = _models(plan)
+    models = plan_models(plan)
     try:
         stages = _stages(plan, snapshot, profile)
     except QuorateError as error:
@@ -151,13 +153,8 @@ def _kind(plan: NamedPlan) -> PlanKind:
     return PlanKind.SINGLE if len(plan.members) == 1 else PlanKind.ENSEMBLE
 
 
-def _models(plan: NamedPlan) -> tuple[str, ...]:
-    plans = [stage.plan for stage in plan.stages] if isinstance(plan, CascadePlan) else [plan]
-    return tuple(dict.fromkeys(member.model for one in plans for member in one.members))
-
-
 def _plan_name(plan: NamedPlan) -> str:
     kind = _kind(plan)
     if isinstance(plan, Plan):
         return f"{kind.value}:{'+'.join(member.model for member in plan.members)}"
-    return f"{kind.value}:{'>'.join('+'.join(_models(stage.plan)) for stage in plan.stages)}"
+    return f"{kind.value}:{'>'.join('+'.join(plan_models(stage.plan)) for stage in plan.stages)}"

@@ -14,17 +14,16 @@ from quorate.request import (
     Decision,
     FailurePolicy,
     PlanKind,
-    ProfilePlan,
     Rejection,
     Route,
     Weighting,
 )
 from quorate.routing.assess import Assessed, assess_local, assess_remotes
-from quorate.routing.candidates import asked_plans, open_plans
+from quorate.routing.candidates import asked_plan, open_plans
 from quorate.routing.ranking import best, explored, nearest, readers, suitable
 from quorate.routing.refusals import nothing_runs, own_error, refuse_by_policy
 from quorate.routing.request import RoutingRequest
-from quorate.routing.snapshot import Snapshot
+from quorate.routing.snapshot import ResolvedPlan, Snapshot
 from quorate.routing.templates import makeshift, told
 
 _NO_LOCAL_PLAN = Rejection(Clause.HEALTH, "there is no local plan to choose from")
@@ -33,92 +32,130 @@ _NO_LOCAL_PLAN = Rejection(Clause.HEALTH, "there is no local plan to choose from
 def choose_plan(request: RoutingRequest, snapshot: Snapshot) -> Decision:
     """Chooses the plan for a request; every candidate that was considered is in its route.
 
-    A plan that the request spells out runs, or is refused. A profile runs where it meets the
-    request's limits. Else, and where the choice is open, the cheapest local plan that meets them
-    runs. Where there is none, the cheapest remote that is allowed and affordable is asked. Where
-    there is none either, the local plan that comes nearest runs, or the request is refused, as the
-    policy says.
+    A plan that is named, spelled out, by its profile or as the default profile, runs or is refused.
+    What a request limits is a matter of the policy: it runs all the same, or is refused. Another
+    plan answers only by leave of the request or else of the configuration, and the route says so:
+    the cheapest local plan that meets the limits, else the cheapest remote that is allowed and
+    affordable. Where neither is there, the named plan runs as without leave, or where it cannot,
+    the local plan that comes nearest.
 
-    A profile that the request names and that could never run raises its own error, since nobody
-    should get something else for ever and not know it. One that is down for now gives way.
+    Where the choice is open, all plans are treated alike: the cheapest local plan that meets the
+    limits runs, else the cheapest remote, else the local plan that comes nearest, or the request is
+    refused, as the policy says.
 
     Raises:
         NotFound: An unknown model or profile.
         InvalidRequest: A plan that can never run.
-        TemplateRefused: A chat that the members of the plan, or of every plan, cannot read.
-        ModelUnusable: No model that could answer is loaded.
+        TemplateRefused: A chat that the members of the named plan, or of every plan, cannot read.
+        ModelUnusable: A named plan has a member that failed or is not loaded, or no model that
+            could answer is loaded.
         UnsupportedPlan: Members that cannot vote together in the way that was asked.
         Unavailable: What could answer is loading, restarting or unloading.
         OverBudget: Nothing meets the limits, and the policy is to refuse.
+        BudgetSpent: Only a remote could answer, and a window has no room for it.
     """
-    own = asked_plans(request, snapshot)
-    asked = assess_local(own, request, snapshot)
-    if request.explicit:
-        return _explicit(asked[0], request, snapshot)
-    fitting = next((one for one in asked if one.admissible), None)
-    if fitting is not None:
-        return _decide(fitting, asked, request, snapshot)
-    if isinstance(request.asked, ProfilePlan):
-        _refuse_what_never_runs(asked[0])
-    every = open_plans(snapshot) if snapshot.plans is None else snapshot.plans
-    known = {plan.name for plan in own}
-    others = [plan for plan in every if plan.name not in known]
-    return _open(assess_local([*own, *others], request, snapshot), len(own), request, snapshot)
+    plan = asked_plan(request, snapshot)
+    leave = plan is None or _may_substitute(request, snapshot)
+    if plan is None:
+        local = assess_local(_every(snapshot), request, snapshot)
+        decision = _choose(local, None, request, snapshot)
+    else:
+        decision = _named(plan, leave, request, snapshot)
+    return replace(decision, route=replace(decision.route, replaceable=leave))
 
 
-def _explicit(assessed: Assessed, request: RoutingRequest, snapshot: Snapshot) -> Decision:
-    error = own_error([assessed])
-    if error is not None:
-        raise error
-    _refuse_what_never_runs(assessed)
-    refuse_by_policy(assessed, [], snapshot)
-    return _decide(assessed, [assessed], request, snapshot, assessed.first_rejection)
+def _may_substitute(request: RoutingRequest, snapshot: Snapshot) -> bool:
+    """Whether another plan may answer than the one that is named."""
+    if request.allow_substitution is None:
+        return snapshot.settings.allow_substitution
+    return request.allow_substitution
+
+
+def _named(
+    plan: ResolvedPlan, leave: bool, request: RoutingRequest, snapshot: Snapshot
+) -> Decision:
+    [named] = assess_local([plan], request, snapshot)
+    _refuse_what_never_runs(named)
+    if named.admissible:
+        return _decide(named, [named], request, snapshot)
+    if not leave:
+        return _run_or_refuse(named, [named], request, snapshot)
+    # The same models under another name would do no better.
+    same = plan.kind, plan.models
+    others = [one for one in _every(snapshot) if (one.kind, one.models) != same]
+    # Anew with the others, so that what they cost has one basis.
+    local = assess_local([plan, *others], request, snapshot)
+    return _choose(local, local[0], request, snapshot)
+
+
+def _every(snapshot: Snapshot) -> Sequence[ResolvedPlan]:
+    return open_plans(snapshot) if snapshot.plans is None else snapshot.plans
 
 
 def _refuse_what_never_runs(assessed: Assessed) -> None:
+    """Such a plan is a mistake that nobody should get something else for, for ever."""
     for one in assessed.candidate.rejections:
+        if one.clause is Clause.UNSUPPORTED:
+            raise own_error(assessed) or UnsupportedPlan(assessed.candidate.name, one.message)
+
+
+def _run_or_refuse(
+    named: Assessed, considered: Sequence[Assessed], request: RoutingRequest, snapshot: Snapshot
+) -> Decision:
+    """The decision that the named plan runs, whatever it exceeds."""
+    error = own_error(named)
+    if error is not None:
+        raise error
+    for one in named.candidate.rejections:
         if one.clause is Clause.TEMPLATE:
             raise TemplateRefused("chat", one.message)
-        if one.clause is Clause.UNSUPPORTED:
-            raise own_error([assessed]) or UnsupportedPlan(assessed.candidate.name, one.message)
+    refuse_by_policy(named, [one for one in considered if one.remote], snapshot)
+    return _decide(named, considered, request, snapshot, over=named.first_rejection)
 
 
-def _open(
-    local: Sequence[Assessed], asked: int, request: RoutingRequest, snapshot: Snapshot
+def _choose(
+    local: Sequence[Assessed],
+    named: Assessed | None,
+    request: RoutingRequest,
+    snapshot: Snapshot,
 ) -> Decision:
-    """Chooses where what was asked for, the first ``asked`` of the local plans, does not fit."""
+    """Chooses among all plans. ``named`` is the one of them that is not admissible, if one is."""
     remotes = assess_remotes(request, snapshot)
     everyone = [*local, *remotes]
     fitting = suitable([one for one in local if one.admissible], request, snapshot)
     if fitting:
         reading = readers(fitting, request, snapshot)
-        tried = explored(reading, request, snapshot)
+        tried = explored(reading, request, snapshot) if named is None else None
         chosen = tried or best(reading, request)
         passed_over = set(map(id, fitting)) - set(map(id, reading))
         explained = [
             _reads_less(one, request, snapshot) if id(one) in passed_over else one
             for one in everyone
         ]
-        return _decide(chosen, explained, request, snapshot, tried=tried is not None)
+        return _decide(chosen, explained, request, snapshot, named, tried=tried is not None)
     runnable = [one for one in local if one.can_run]
     askable = [one for one in remotes if one.admissible]
     if askable:
-        over = _over_budget(local[:asked], runnable, local)
-        return _decide(best(askable, request), everyone, request, snapshot, over)
+        over = _over_budget(named, runnable, local)
+        return _decide(best(askable, request), everyone, request, snapshot, named, over)
+    untried = named is not None and named.candidate.name not in request.failed
+    if named is not None and untried and (named.can_run or not runnable):
+        return _run_or_refuse(named, everyone, request, snapshot)
     if not runnable:
-        raise own_error(local[:asked]) or nothing_runs(local, snapshot)
+        raise nothing_runs(local, remotes, request, snapshot)
     least = nearest(suitable(runnable, request, snapshot))
     refuse_by_policy(least, remotes, snapshot)
-    return _decide(least, everyone, request, snapshot, least.first_rejection)
+    return _decide(least, everyone, request, snapshot, named, least.first_rejection)
 
 
 def _over_budget(
-    asked: Sequence[Assessed], runnable: Sequence[Assessed], local: Sequence[Assessed]
+    named: Assessed | None, runnable: Sequence[Assessed], local: Sequence[Assessed]
 ) -> Rejection | None:
-    """What rules out the local plan that comes nearest; what was asked for goes first."""
-    own = [one for one in asked if one.can_run]
-    if own or runnable:
-        return nearest(own or runnable).first_rejection
+    """What rules out the named plan, or else the local one that comes nearest."""
+    if named is not None:
+        return named.first_rejection
+    if runnable:
+        return nearest(runnable).first_rejection
     return local[0].first_rejection if local else _NO_LOCAL_PLAN
 
 
@@ -127,6 +164,7 @@ def _decide(
     considered: Sequence[Assessed],
     request: RoutingRequest,
     snapshot: Snapshot,
+    named: Assessed | None = None,
     over: Rejection | None = None,
     tried: bool = False,
 ) -> Decision:
@@ -143,6 +181,7 @@ def _decide(
         over_budget=over,
         explored=tried,
         task=request.task,
+        instead_of="" if named is None or named is chosen else named.candidate.name,
     )
     if plan is None:
         return told(replace(_nobody_votes(request), route=route), request, snapshot.models)

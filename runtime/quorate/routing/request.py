@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from quorate.request import Budget, CascadePlan, ChatShape, Plan, PlanChoice
+from quorate.request import Budget, ChatShape, PlanChoice
 
 DEFAULT_MAX_TOKENS = 1024
 
@@ -28,6 +28,8 @@ class RoutingRequest:
         shape: What the chat asks of a template; None where there is none to ask.
         allow_text: Whether a member without a template may read the chat as a text.
         one_vote: Whether nothing but a single vote will do, as for a score.
+        allow_substitution: Whether another plan may answer than the one that is named; None leaves
+            it to the settings.
     """
 
     asked: PlanChoice | None = None
@@ -46,8 +48,4 @@ class RoutingRequest:
     shape: ChatShape | None = None
     allow_text: bool = False
     one_vote: bool = False
-
-    @property
-    def explicit(self) -> bool:
-        """Whether the request spells its plan out, so that no other may stand in."""
-        return isinstance(self.asked, Plan | CascadePlan)
+    allow_substitution: bool | None = None

@@ -30,6 +30,8 @@ class RoutingSettings:
         confidence: A cascade keeps an answer from this confidence on where its plan says nothing.
         probe: Whether models that were never measured here are measured when nothing else runs.
         calibration: Path of what ``quorate calibrate`` found out; "" is in the data folder.
+        allow_substitution: Whether another plan may answer where a named one cannot, or exceeds the
+            request's limits, unless the request itself says.
     """
 
     policy: str = option("best_effort", choices=("best_effort", "reject"))
@@ -42,6 +44,7 @@ class RoutingSettings:
     confidence: float = option(0.6, lowest=0, highest=1)
     probe: bool = True
     calibration: str = ""
+    allow_substitution: bool = False
 
     @property
     def version(self) -> str:

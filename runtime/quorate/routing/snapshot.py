@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from quorate.costs.cost_model import CostModel
-from quorate.errors import QuorateError
+from quorate.errors import BudgetSpent, QuorateError
 from quorate.fleet.status import ModelStatus
 from quorate.ledger.prices import Price
 from quorate.request import DecidedStage, NamedPlan, PlanKind
@@ -52,6 +52,7 @@ class RemoteStatus:
         tasks: Tags of what it is for; none is everything.
         first_token_ms: Time to its first token as the operator expects it; 0 is not known.
         tokens_per_second: Tokens it writes a second, likewise.
+        retry_seconds: Where it cannot be asked now, when another try has a chance.
     """
 
     name: str
@@ -62,6 +63,7 @@ class RemoteStatus:
     tasks: tuple[str, ...] = ()
     first_token_ms: float = 0.0
     tokens_per_second: float = 0.0
+    retry_seconds: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +91,15 @@ class QueueState:
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """What the tightest windows of the budget have left for the caller; None is no limit."""
+    """What the tightest windows of the budget have left for the caller; None is no limit.
+
+    Attributes:
+        usd_refusal: What the budgets would say now to so many dollars; None where they have room.
+    """
 
     joules: float | None = None
     usd: float | None = None
+    usd_refusal: Callable[[float], BudgetSpent | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -28,6 +28,8 @@ class ModelSettings:
             are looked for.
         cores: Processor cores it wants; 0 takes an even share.
         load: Whether it is loaded at start.
+        required: Whether the service as a whole does not count as healthy without it. Not given, it
+            is where a profile names a model that is loaded at start.
         step_timeout_seconds: A decode call of this length counts as stuck, and the worker is
             killed. Large models on few cores need more for long prompts, or fewer batch_tokens.
         load_timeout_seconds: The same for loading that neither reads nor tells of progress. One
@@ -42,6 +44,7 @@ class ModelSettings:
     engine: str = option("", choices=engines())
     cores: int = option(0, lowest=0, highest=4096)
     load: bool = True
+    required: bool = False
     step_timeout_seconds: float = option(60.0, lowest=1.0, highest=86_400.0)
     load_timeout_seconds: float = option(600.0, lowest=1.0, highest=86_400.0)
     tasks: tuple[str, ...] = option((), texts=True)
@@ -49,23 +52,53 @@ class ModelSettings:
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def read_models(tables: Any, folder: Path) -> tuple[ModelSettings, ...]:
-    """Reads the list of ``[[models]]``.
+def model_tables(tables: Any) -> list[Any]:
+    """The list of ``[[models]]``, whatever stands in it.
+
+    Raises:
+        SettingsError: It is none.
+    """
+    if not isinstance(tables, list):
+        raise SettingsError("models: must be a list of tables, each begun with [[models]]")
+    return tables
+
+
+def read_model(table: Any, index: int, folder: Path, taken: Collection[str]) -> ModelSettings:
+    """Reads one of ``[[models]]``; ``taken`` are the ids of those before it.
 
     Raises:
         SettingsError: Names the key that is wrong.
     """
-    if not isinstance(tables, list):
-        raise SettingsError("models: must be a list of tables, each begun with [[models]]")
-    models = tuple(
-        _model(as_table(t, f"models[{i}]"), f"models[{i}]", folder) for i, t in enumerate(tables)
+    where = f"models[{index}]"
+    model = _model(as_table(table, where), where, folder)
+    if model.id in taken:
+        raise SettingsError(f"{where}.id: {model.id!r} is taken; choose another id")
+    return model
+
+
+def unreadable_model(table: Any) -> ModelSettings:
+    """What keeps the place of a model that is configured wrongly: its id, as far as it has one."""
+    given = [table.get("id"), table.get("model")] if isinstance(table, dict) else []
+    names = [name for name in given if isinstance(name, str) and name]
+    return ModelSettings(id=default_id(names[0]) if names else "")
+
+
+def with_required(
+    models: Sequence[ModelSettings], tables: Sequence[Any], named: Collection[str]
+) -> tuple[ModelSettings, ...]:
+    """The models, of which those are required that their tables or else a profile say.
+
+    Args:
+        models: As they were read.
+        tables: What they were read from.
+        named: Models that a profile names.
+    """
+    return tuple(
+        model
+        if isinstance(table, dict) and "required" in table
+        else replace(model, required=model.load and model.id in named)
+        for model, table in zip(models, tables, strict=True)
     )
-    seen: set[str] = set()
-    for index, model in enumerate(models):
-        if model.id in seen:
-            raise SettingsError(f"models[{index}].id: {model.id!r} is taken; choose another id")
-        seen.add(model.id)
-    return models
 
 
 def _model(table: Mapping[str, Any], where: str, folder: Path) -> ModelSettings:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from quorate.access.keys import KeySettings
 from quorate.api.grpc.settings import ServerSettings
@@ -17,9 +18,16 @@ from quorate.ledger.settings import LEDGER_OFF, BudgetSettings, LedgerSettings
 from quorate.metering.settings import EnergySettings
 from quorate.options import as_table, field_names, read_options, refuse_unknown
 from quorate.remotes.settings import RemoteSettings
-from quorate.request import NamedPlan
+from quorate.request import NamedPlan, plan_models
 from quorate.routing.settings import RoutingSettings
-from quorate.settings.models import ModelSettings, located, read_models
+from quorate.settings.models import (
+    ModelSettings,
+    located,
+    model_tables,
+    read_model,
+    unreadable_model,
+    with_required,
+)
 from quorate.settings.profiles import read_profile
 
 
@@ -50,6 +58,12 @@ class Settings:
 _SECTIONS = [name for name in field_names(Settings) if name not in ("dispatch", "default_profile")]
 
 
+Report: TypeAlias = Callable[[SettingsError], None]
+"""Told what is wrong."""
+
+_Read = TypeVar("_Read")
+
+
 def load_settings(path: Path) -> Settings:
     """Reads a configuration file; relative paths in it count from its folder.
 
@@ -57,75 +71,145 @@ def load_settings(path: Path) -> Settings:
         SettingsError: The file cannot be read, is not TOML, or says something that is wrong; the
             message names the file and the key.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingsError(f"{path}: cannot be read: {reason}") from error
-    except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path}: is not TOML: {error}") from error
+    data = load_toml(path)
     try:
         return parse_settings(data, path.parent)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error.message}") from error
 
 
-def parse_settings(data: Mapping[str, Any], folder: Path) -> Settings:
-    """Reads settings from what a TOML file holds; relative paths count from ``folder``.
+def load_toml(path: Path) -> dict[str, Any]:
+    """What a configuration file holds.
 
     Raises:
-        SettingsError: Names the key that is wrong.
+        SettingsError: The file cannot be read, or is not TOML; the message names the file.
     """
-    refuse_unknown(data, _SECTIONS, "")
-    server = _section(data, "server")
-    server_names, admission_names = field_names(ServerSettings), field_names(DispatchSettings)
-    own = {name: value for name, value in server.items() if name in server_names}
-    admission = {name: value for name, value in server.items() if name in admission_names}
-    refuse_unknown(server, (*server_names, *admission_names, "default_profile"), "server")
-    models = read_models(data.get("models", []), folder)
-    profiles = {
-        name: read_profile(table, f"profiles.{name}", [model.id for model in models])
-        for name, table in _named_tables(data, "profiles")
-    }
-    default_profile = server.get("default_profile", "")
-    if not isinstance(default_profile, str):
-        raise SettingsError(f"server.default_profile: must be a text, not {default_profile!r}")
-    if default_profile and default_profile not in profiles:
-        raise SettingsError(
-            f"server.default_profile: {NotFound('profile', default_profile, profiles).message}"
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(f"{path}: cannot be read: {reason}") from error
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path}: is not TOML: {error}") from error
+
+
+def parse_settings(data: Mapping[str, Any], folder: Path, report: Report | None = None) -> Settings:
+    """Reads settings from what a TOML file holds; relative paths count from ``folder``.
+
+    Args:
+        data: The file's tables.
+        folder: Where the file is.
+        report: Told everything that is wrong, once for each table; that keeps its defaults, and a
+            model its place. Without it the first thing is raised.
+
+    Raises:
+        SettingsError: Names the key that is wrong; with ``report`` nothing is raised.
+    """
+    return _Reading(data, folder, report or _refuse).settings()
+
+
+def _refuse(error: SettingsError) -> None:
+    raise error
+
+
+class _Reading:
+    """Reads one configuration, table by table."""
+
+    def __init__(self, data: Mapping[str, Any], folder: Path, report: Report) -> None:
+        self._data = data
+        self._folder = folder
+        self._report = report
+
+    def settings(self) -> Settings:
+        """Everything, in the order of the documented file."""
+        data, folder, attempt = self._data, self._folder, self._attempt
+        attempt(lambda: refuse_unknown(data, _SECTIONS, ""), None)
+        server, dispatch = self._server()
+        tables, models = self._models()
+        ids = [model.id for model in models]
+        profiles = self._tables("profiles", lambda table, key: read_profile(table, key, ids))
+        default_profile = attempt(lambda: _default_profile(data, profiles), "")
+        named = {name for plan in profiles.values() for name in plan_models(plan)}
+        return Settings(
+            server=server,
+            dispatch=dispatch,
+            models=with_required(models, tables, named),
+            profiles=MappingProxyType(profiles),
+            default_profile=default_profile,
+            routing=attempt(lambda: _routing(data, folder, [*ids, *profiles]), RoutingSettings()),
+            energy=attempt(
+                lambda: read_options(EnergySettings, _section(data, "energy"), "energy"),
+                EnergySettings(),
+            ),
+            budgets=attempt(lambda: _budgets(data, _section(data, "keys")), BudgetSettings()),
+            ledger=attempt(lambda: _ledger(data, folder), LedgerSettings()),
+            remotes=MappingProxyType(self._tables("remotes", RemoteSettings.from_mapping)),
+            keys=MappingProxyType(self._tables("keys", KeySettings.from_mapping)),
         )
-    return Settings(
-        server=_server(own, folder),
-        dispatch=read_options(DispatchSettings, admission, "server"),
-        models=models,
-        profiles=MappingProxyType(profiles),
-        default_profile=default_profile,
-        routing=_routing(data, folder, [*(model.id for model in models), *profiles]),
-        energy=read_options(EnergySettings, _section(data, "energy"), "energy"),
-        budgets=_budgets(data, _section(data, "keys")),
-        ledger=_ledger(data, folder),
-        remotes=MappingProxyType(
-            {
-                name: RemoteSettings.from_mapping(table, f"remotes.{name}")
-                for name, table in _named_tables(data, "remotes")
-            }
-        ),
-        keys=MappingProxyType(
-            {
-                name: KeySettings.from_mapping(table, f"keys.{name}")
-                for name, table in _named_tables(data, "keys")
-            }
-        ),
-    )
+
+    def _attempt(self, read: Callable[[], _Read], otherwise: _Read) -> _Read:
+        try:
+            return read()
+        except SettingsError as error:
+            self._report(error)
+            return otherwise
+
+    def _section(self, name: str) -> Mapping[str, Any]:
+        nothing: Mapping[str, Any] = {}
+        return self._attempt(lambda: _section(self._data, name), nothing)
+
+    def _server(self) -> tuple[ServerSettings, DispatchSettings]:
+        """Both stand in one section."""
+        attempt, section = self._attempt, self._section("server")
+        server_names, admission_names = field_names(ServerSettings), field_names(DispatchSettings)
+        own = {name: value for name, value in section.items() if name in server_names}
+        admission = {name: value for name, value in section.items() if name in admission_names}
+        known = (*server_names, *admission_names, "default_profile")
+        attempt(lambda: refuse_unknown(section, known, "server"), None)
+        return (
+            attempt(lambda: _server(own, self._folder), ServerSettings()),
+            attempt(
+                lambda: read_options(DispatchSettings, admission, "server"), DispatchSettings()
+            ),
+        )
+
+    def _models(self) -> tuple[list[Any], list[ModelSettings]]:
+        none: list[Any] = []
+        tables = self._attempt(lambda: model_tables(self._data.get("models", [])), none)
+        models: list[ModelSettings] = []
+        for index, table in enumerate(tables):
+            taken = [model.id for model in models]
+            read = partial(read_model, table, index, self._folder, taken)
+            models.append(self._attempt(read, unreadable_model(table)))
+        return tables, models
+
+    def _tables(
+        self, section: str, read: Callable[[Mapping[str, Any], str], _Read]
+    ) -> dict[str, _Read]:
+        """A section of tables with names, without those that are wrong."""
+        found: dict[str, _Read] = {}
+        for name, table in self._section(section).items():
+            key = f"{section}.{name}"
+            try:
+                found[name] = read(as_table(table, key), key)
+            except SettingsError as error:
+                self._report(error)
+        return found
 
 
 def _section(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return as_table(data.get(name, {}), name)
 
 
-def _named_tables(data: Mapping[str, Any], section: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name, table in _section(data, section).items():
-        yield name, as_table(table, f"{section}.{name}")
+def _default_profile(data: Mapping[str, Any], profiles: Collection[str]) -> str:
+    name = _section(data, "server").get("default_profile", "")
+    if not isinstance(name, str):
+        raise SettingsError(f"server.default_profile: must be a text, not {name!r}")
+    if name and name not in _section(data, "profiles"):
+        raise SettingsError(
+            f"server.default_profile: {NotFound('profile', name, profiles).message}"
+        )
+    return name if name in profiles else ""
 
 
 def _routing(data: Mapping[str, Any], folder: Path, known: Sequence[str]) -> RoutingSettings:

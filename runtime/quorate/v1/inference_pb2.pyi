@@ -17,6 +17,7 @@ class NoticeKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NOTICE_KIND_FELL_BACK: _ClassVar[NoticeKind]
     NOTICE_KIND_MASS_CUT: _ClassVar[NoticeKind]
     NOTICE_KIND_SYSTEM_MOVED: _ClassVar[NoticeKind]
+    NOTICE_KIND_SUBSTITUTED: _ClassVar[NoticeKind]
 
 class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -41,6 +42,7 @@ NOTICE_KIND_ESCALATED: NoticeKind
 NOTICE_KIND_FELL_BACK: NoticeKind
 NOTICE_KIND_MASS_CUT: NoticeKind
 NOTICE_KIND_SYSTEM_MOVED: NoticeKind
+NOTICE_KIND_SUBSTITUTED: NoticeKind
 FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_END_OF_GENERATION: FinishReason
 FINISH_REASON_STOP_STRING: FinishReason
@@ -54,7 +56,7 @@ ENERGY_TIER_ESTIMATED: EnergyTier
 ENERGY_TIER_UNAVAILABLE: EnergyTier
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("request_id", "prompt", "chat", "plan", "profile", "sampling", "stopping", "response", "budget", "local_only", "task", "parse_special")
+    __slots__ = ("request_id", "prompt", "chat", "plan", "profile", "sampling", "stopping", "response", "budget", "local_only", "task", "allow_substitution", "parse_special")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     CHAT_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +68,7 @@ class GenerateRequest(_message.Message):
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     LOCAL_ONLY_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_SUBSTITUTION_FIELD_NUMBER: _ClassVar[int]
     PARSE_SPECIAL_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     prompt: str
@@ -78,8 +81,9 @@ class GenerateRequest(_message.Message):
     budget: Budget
     local_only: bool
     task: str
+    allow_substitution: bool
     parse_special: bool
-    def __init__(self, request_id: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., profile: _Optional[str] = ..., sampling: _Optional[_Union[SamplingOptions, _Mapping]] = ..., stopping: _Optional[_Union[StoppingOptions, _Mapping]] = ..., response: _Optional[_Union[ResponseOptions, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., local_only: _Optional[bool] = ..., task: _Optional[str] = ..., parse_special: _Optional[bool] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., profile: _Optional[str] = ..., sampling: _Optional[_Union[SamplingOptions, _Mapping]] = ..., stopping: _Optional[_Union[StoppingOptions, _Mapping]] = ..., response: _Optional[_Union[ResponseOptions, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., local_only: _Optional[bool] = ..., task: _Optional[str] = ..., allow_substitution: _Optional[bool] = ..., parse_special: _Optional[bool] = ...) -> None: ...
 
 class Budget(_message.Message):
     __slots__ = ("latency_ms", "energy_joules", "usd")

@@ -112,3 +112,8 @@ def test_a_rejection_has_numbers_only_where_there_are_any() -> None:
 def test_that_a_plan_was_tried_to_learn_from_it_and_the_task_are_told() -> None:
     message = routed(explored=True, task="code")
     assert (message.explored, message.task) == (True, "code")
+
+
+def test_a_plan_that_stands_in_names_the_one_that_was_asked_for() -> None:
+    assert routed(instead_of="ensemble:a+b").instead_of == "ensemble:a+b"
+    assert routed().instead_of == ""

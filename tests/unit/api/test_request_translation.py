@@ -202,3 +202,9 @@ def test_a_score_is_translated() -> None:
 def test_a_score_of_nothing_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="continuation"):
         score_request(inference_pb2.ScoreRequest(prompt="p"), "r")
+
+
+@pytest.mark.parametrize("said", [None, False, True])
+def test_whether_another_plan_may_answer_stays_open_where_nobody_says(said: bool | None) -> None:
+    message = inference_pb2.GenerateRequest(prompt="x", allow_substitution=said)
+    assert generate_request(message, "r").allow_substitution is said

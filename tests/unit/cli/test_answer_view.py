@@ -117,7 +117,7 @@ def test_a_terminal_is_told_nothing_where_nothing_was_shown() -> None:
     assert on_terminal(accepted(CASCADE), notice(), delta("right"), finished()) == "right\n"
 
 
-def test_a_remote_that_answers_and_plans_that_failed_are_told_in_a_pipe(capsys: Capture) -> None:
+def test_why_a_remote_answers_is_told_in_a_pipe_unless_a_notice_tells_it(capsys: Capture) -> None:
     decision = plan_pb2.Decision(
         kind=plan_pb2.PLAN_KIND_REMOTE,
         remote="cloud",
@@ -130,10 +130,18 @@ def test_a_remote_that_answers_and_plans_that_failed_are_told_in_a_pipe(capsys: 
     shown(PlainWriter(), accepted(decision))
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err.splitlines() == [
-        "[single:a failed before the first byte; remote:cloud answers]",
-        "[over budget: too slow by 5 ms; remote cloud answers]",
-    ]
+    assert told.err.splitlines() == ["[over budget: too slow by 5 ms; remote cloud answers]"]
+    decision.instead_of = "single:a"
+    substituted = inference_pb2.Notice(
+        kind=inference_pb2.NOTICE_KIND_SUBSTITUTED,
+        message="remote:cloud answers instead of single:a: too slow by 5 ms",
+    )
+    shown(
+        PlainWriter(),
+        accepted(decision),
+        inference_pb2.GenerateResponse(notice=substituted),
+    )
+    assert capsys.readouterr().err.splitlines() == [f"[{substituted.message}]"]
 
 
 def test_the_votes_are_those_of_the_stage_that_answered(capsys: Capture) -> None:

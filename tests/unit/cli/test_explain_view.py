@@ -92,3 +92,15 @@ def test_names_cannot_steer_the_terminal(capsys: Capture) -> None:
     )
     print_decision(decision, as_json=False)
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_plan_that_stands_in_is_told_with_what_spoke_against_the_one_asked(
+    capsys: Capture,
+) -> None:
+    decision = plan_pb2.Decision()
+    decision.CopyFrom(DECISION)
+    decision.instead_of = "profile:pair"
+    print_decision(decision, as_json=False)
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "single:beta answers instead of profile:pair: too slow by 500 ms; it would take 12.5 J"
+    )

@@ -94,7 +94,7 @@ def test_what_is_said_of_a_request_comes_under_the_names_of_the_client() -> None
     request = RequestParameters(
         prompt="x",
         plan=PlanParameters(model=["a"], vote=vote, on_failure=FailurePolicy.AUTO),
-        answer=AnswerParameters(energy_joules=2.0, stop=["\n"]),
+        answer=AnswerParameters(energy_joules=2.0, stop=["\n"], allow_substitution=True),
         votes=True,
         top_logprobs=3,
     )
@@ -102,6 +102,7 @@ def test_what_is_said_of_a_request_comes_under_the_names_of_the_client() -> None
         "rule": "majority",
         "alignment": "auto",
         "energy_joules": 2.0,
+        "allow_substitution": True,
         "stop": ["\n"],
         "votes": True,
         "top_logprobs": 3,

@@ -169,13 +169,15 @@ async def test_where_no_stage_begins_the_caller_is_told_nothing_but_the_error() 
 
 
 @pytest.mark.parametrize("asked", [ProfilePlan("steps"), None])
-async def test_a_cascade_of_which_no_stage_begins_gives_way_to_another_plan(asked: Any) -> None:
+async def test_with_leave_a_cascade_of_which_no_stage_begins_gives_way_to_another_plan(
+    asked: Any,
+) -> None:
     models = {"a": SURE, "b": LAST, "c": {"say": "instead"}}
     profiles = {"steps": steps("a", "b")}
     async with running_dispatcher(models, profiles=profiles, default_profile="steps") as stage:
         for model in ("a", "b"):
             stage.cast.engines[model].lose("killed by SIGKILL")
-        events = await answer(stage, asked)
+        events = await answer(stage, asked, allow_substitution=True)
         assert text_of(events) == "instead"
         assert [notice.kind for notice in notices(events)] == [NoticeKind.FELL_BACK]
 

@@ -14,6 +14,7 @@ from quorate.errors import (
     BudgetSpent,
     ModelUnusable,
     Overloaded,
+    PromptTooLong,
     QuorateError,
     Unavailable,
     WorkerLost,
@@ -25,6 +26,7 @@ from quorate.request import (
     Decision,
     FailurePolicy,
     Finished,
+    Notice,
     NoticeKind,
     ProfilePlan,
 )
@@ -33,7 +35,7 @@ from support.dispatching import answer, ask, notices, only, running_dispatcher, 
 
 MODELS = {"a": {"say": "one"}, "b": {"say": "two"}}
 ROUTING = RoutingSettings(exploration=0.0, candidates=("a", "b"))
-PROFILES = {"p": only("a")}
+PROFILES = {"p": only("a", FailurePolicy.FAIL)}
 
 
 async def test_the_next_best_plan_answers_and_each_attempt_has_its_row() -> None:
@@ -45,6 +47,8 @@ async def test_the_next_best_plan_answers_and_each_attempt_has_its_row() -> None
         assert text_of(events) == "two"
         [notice] = notices(events)
         assert (notice.kind, notice.model) == (NoticeKind.FELL_BACK, "a")
+        assert notice.message.startswith("single:a failed before its first byte: ")
+        assert notice.message.endswith("; single:b answers")
         rows = await stage.charges()
         assert [row.request_id for row in rows] == ["r", "r"]
         assert [row.outcome for row in rows] == ["failed", "finished"]
@@ -54,22 +58,72 @@ async def test_the_next_best_plan_answers_and_each_attempt_has_its_row() -> None
         assert considered["single:b"]["chosen"]
 
 
-@pytest.mark.parametrize("asked", [ProfilePlan("p"), None])
-async def test_a_profile_gives_way_to_another_plan(asked: Any) -> None:
+SPELLED_OUT = only("a", FailurePolicy.FAIL)
+NAMED = [ProfilePlan("p"), None, SPELLED_OUT]
+"""By its profile, as the default profile, spelled out."""
+
+
+@pytest.mark.parametrize("asked", NAMED)
+async def test_a_named_plan_gives_way_with_leave_and_says_so(asked: Any) -> None:
     async with running_dispatcher(MODELS, profiles=PROFILES, default_profile="p") as stage:
         stage.cast.engines["a"].lose("killed by SIGKILL")
-        events = await answer(stage, asked)
+        events = await answer(stage, asked, allow_substitution=True)
+        name = "single:a" if asked is SPELLED_OUT else "profile:p"
         assert text_of(events) == "two"
         assert events[0].decision.route.name == "single:b"  # type: ignore[union-attr]
+        assert events[0].decision.route.instead_of == name  # type: ignore[union-attr]
+        told = notices(events)[-1]
+        assert (told.kind, told.model) == (NoticeKind.FELL_BACK, "a")
+        assert "failed before its first byte: model a is restarting" in told.message
+        assert told.message.endswith("; single:b answers")
 
 
-async def test_a_plan_that_is_spelled_out_does_not_give_way() -> None:
-    async with running_dispatcher(MODELS) as stage:
+@pytest.mark.parametrize("asked", NAMED)
+async def test_a_named_plan_does_not_give_way_without_leave(asked: Any) -> None:
+    async with running_dispatcher(MODELS, profiles=PROFILES, default_profile="p") as stage:
         stage.cast.engines["a"].lose("killed by SIGKILL")
         with pytest.raises(Unavailable, match="model a is restarting"):
-            await answer(stage, only("a", FailurePolicy.FAIL))
+            await answer(stage, asked)
         assert [row.outcome for row in await stage.charges()] == ["failed"]
         assert stage.sessions_opened("b") == 0
+
+
+@pytest.mark.parametrize("asked", NAMED)
+async def test_a_plan_that_stands_in_from_the_first_is_told_before_the_answer(asked: Any) -> None:
+    allowing = RoutingSettings(exploration=0.0, allow_substitution=True)
+    async with running_dispatcher(
+        MODELS, profiles=PROFILES, default_profile="p", routing=allowing
+    ) as stage:
+        await stage.fleet.unload("a")
+        events = await answer(stage, asked)
+        name = "single:a" if asked is SPELLED_OUT else "profile:p"
+        assert text_of(events) == "two"
+        assert isinstance(events[0], Accepted)
+        told = events[1]
+        assert isinstance(told, Notice)
+        assert (told.kind, told.model) == (NoticeKind.SUBSTITUTED, "a")
+        assert told.message == (
+            f"single:b answers instead of {name}: a: is not loaded; call LoadModel first"
+        )
+        assert len(notices(events)) == 1
+        explained = stage.dispatcher.explain(ask(asked))
+        assert explained.route.instead_of == name
+        with pytest.raises(ModelUnusable):
+            await answer(stage, asked, allow_substitution=False)
+
+
+@pytest.mark.parametrize("asked", NAMED)
+async def test_a_prompt_too_long_for_a_named_plan_names_its_member(asked: Any) -> None:
+    models = {"a": {"context_length": 16}, "b": {"say": "two"}}
+    async with running_dispatcher(models, profiles=PROFILES, default_profile="p") as stage:
+        for text in ("x" * 40, "x" * 4000):
+            with pytest.raises(PromptTooLong, match="model a") as refusal:
+                await answer(stage, asked, text=text)
+            assert refusal.value.field == "prompt"
+        assert stage.sessions_opened("b") == 0
+        events = await answer(stage, asked, text="x" * 40, allow_substitution=True)
+        assert text_of(events) == "two"
+        assert [told.kind for told in notices(events)] == [NoticeKind.FELL_BACK]
 
 
 async def test_what_has_begun_ends_where_it_began() -> None:
@@ -91,9 +145,9 @@ async def test_where_every_plan_fails_the_first_error_is_told() -> None:
         for engine in stage.cast.engines.values():
             engine.lose("killed by SIGKILL")
         with pytest.raises(Unavailable, match="model a is restarting"):
-            await answer(stage, None)
+            await answer(stage, None, allow_substitution=True)
         tried = [json.loads(row.plan)["members"] for row in await stage.charges()]
-        assert tried == [{"a": 1.0}, {"a": 1.0}, {"b": 1.0}]
+        assert tried == [{"a": 1.0}, {"b": 1.0}]
 
 
 async def test_a_queue_that_is_full_is_not_tried_with_another_plan(

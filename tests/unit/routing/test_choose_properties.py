@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import NoneType
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -86,6 +87,7 @@ policies = st.builds(
     amounts,
     st.sampled_from([()] * 6 + [("a", "b"), ("p0", "c"), ("nobody",)]),
     st.sampled_from([0.0, 0.5]),
+    allow_substitution=seldom,
 )
 
 
@@ -95,9 +97,11 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         name: replace(draw(models), id=name)
         for name in draw(st.sampled_from([NAMES, NAMES, NAMES[:3], NAMES[1:], NAMES[:1], ()]))
     }
+    profiles = {name: NAMED[name] for name in draw(st.sets(st.sampled_from(list(NAMED))))}
     return Snapshot(
         models=known,
-        profiles={name: NAMED[name] for name in draw(st.sets(st.sampled_from(list(NAMED))))},
+        profiles=profiles,
+        default_profile=draw(st.sampled_from(["", *profiles])),
         costs=draw(st.dictionaries(st.sampled_from(KEYS), profiles_of_costs)),
         active=draw(st.dictionaries(st.sampled_from(NAMES), st.integers(0, 9))),
         escalations=draw(st.dictionaries(st.just("profile:p5"), shares)),
@@ -137,7 +141,21 @@ requests = st.builds(
     st.sampled_from([0.0, 30.0]),
     shares,
     seldom,
+    allow_substitution=st.sampled_from([None, None, False, True]),
 )
+
+
+def named(request: RoutingRequest, snapshot: Snapshot) -> bool:
+    """Whether the request names one plan."""
+    return not isinstance(request.asked, AutoPlan | NoneType) or (
+        request.asked is None and bool(snapshot.default_profile)
+    )
+
+
+def leave(request: RoutingRequest, snapshot: Snapshot) -> bool:
+    """Whether another plan may answer than the one that is named."""
+    allowed = request.allow_substitution
+    return snapshot.settings.allow_substitution if allowed is None else allowed
 
 
 def decided(request: RoutingRequest, snapshot: Snapshot) -> Decision | QuorateError:
@@ -177,10 +195,12 @@ def test_of_every_decision_holds_what_the_router_promises(
     assert chosen.name == route.name
     assert chosen.kind is route.kind
     assert (route.over_budget is None) == (chosen in admissible)
+    if named(request, snapshot) and not leave(request, snapshot):
+        assert list(route.candidates) == [chosen]
     if admissible:
         assert chosen in admissible
         assert all(one.rejections for one in route.candidates if one.kind is PlanKind.REMOTE)
-    elif not request.explicit:
+    elif not named(request, snapshot):
         clauses = {one.clause for one in chosen.rejections}
         assert not clauses & CANNOT_RUN
     if route.remote:
@@ -190,14 +210,53 @@ def test_of_every_decision_holds_what_the_router_promises(
         assert decision.members
     if request.local_only or snapshot.settings.local_only:
         assert local == list(route.candidates)
-    if request.explicit:
-        assert len(route.candidates) == 1
+    if route.instead_of:
+        assert named(request, snapshot) and leave(request, snapshot)
+        assert route.instead_of == route.candidates[0].name != route.name
+        assert route.candidates[0].rejections
+    assert route.replaceable is (not named(request, snapshot) or leave(request, snapshot))
     if route.explored:
         assert chosen.forecast.cold
         assert request.budget.latency_ms is None
         assert not route.remote
     stages = [stage.decision for stage in route.stages] or [decision]
     assert {stage.seed for stage in stages} == {request.seed}
+
+
+@settings(max_examples=250)
+@given(requests, snapshots())
+def test_a_named_plan_is_never_replaced_without_leave(
+    request: RoutingRequest, snapshot: Snapshot
+) -> None:
+    strict = replace(request, allow_substitution=False)
+    if not named(strict, snapshot):
+        return
+    alone = replace(snapshot, remotes={}, plans=())
+    with_others, by_itself = decided(strict, snapshot), decided(strict, alone)
+    if isinstance(with_others, QuorateError):
+        assert type(with_others) is type(by_itself)
+        assert with_others.message == by_itself.message  # type: ignore[union-attr]
+        return
+    # Nothing that stands beside it changes anything of it.
+    assert with_others == by_itself
+    assert not with_others.route.instead_of
+    assert not with_others.route.replaceable
+    if isinstance(strict.asked, ProfilePlan):
+        assert with_others.profile == strict.asked.name
+
+
+@settings(max_examples=250)
+@given(requests, snapshots())
+def test_leave_refuses_nothing_that_would_have_run(
+    request: RoutingRequest, snapshot: Snapshot
+) -> None:
+    untried = replace(request, failed=frozenset())
+    strict = decided(replace(untried, allow_substitution=False), snapshot)
+    lenient = decided(replace(untried, allow_substitution=True), snapshot)
+    if isinstance(strict, Decision):
+        assert isinstance(lenient, Decision)
+        if strict.route.over_budget is None:
+            assert lenient.route.name == strict.route.name
 
 
 @settings(max_examples=250)

@@ -157,15 +157,14 @@ def test_a_specialist_answers_other_tasks_where_there_is_nobody_else() -> None:
         (Budget(latency_ms=100.0, energy_joules=2.0), "single:a", (Clause.LATENCY, 200.0, 100.0)),
     ],
 )
-@pytest.mark.parametrize("asked", [AUTO, ProfilePlan("far off"), None])
-def test_where_nothing_fits_the_plan_that_comes_nearest_runs(
-    asked: Any, budget: Budget, name: str, figure: Any
+def test_where_the_choice_is_open_and_nothing_fits_the_plan_that_comes_nearest_runs(
+    budget: Budget, name: str, figure: Any
 ) -> None:
     """Both limits: a misses them by 1.0 + 0.5, b by 0.5 + 1.5, and the profile by far more."""
     costs = {**each(took(100.0, 3.0), took(75.0, 5.0)), "single:c": took(1e4, 1e4)}
     profiles = {"far off": vote("c")}
     snapshot = service("a", "b", "c", profiles=profiles, default_profile="far off", costs=costs)
-    decision = choose_plan(RoutingRequest(asked, budget=budget), snapshot)
+    decision = choose_plan(RoutingRequest(AUTO, budget=budget), snapshot)
     assert decision.route.name == name
     assert figures(decision.route.over_budget) == figure
 
@@ -183,7 +182,9 @@ def test_a_prompt_that_does_not_fit_is_worse_than_any_limit_that_is_missed() -> 
     assert clauses(decision)["single:small"] == [Clause.CONTEXT]
 
 
-def test_a_default_profile_that_is_down_does_not_keep_others_from_a_best_effort() -> None:
+def test_with_leave_a_default_profile_that_is_down_does_not_keep_others_from_a_best_effort() -> (
+    None
+):
     snapshot = service(
         status("a", ModelState.FAILED),
         "b",
@@ -191,8 +192,10 @@ def test_a_default_profile_that_is_down_does_not_keep_others_from_a_best_effort(
         default_profile="p",
         costs={"single:b": took(100.0)},
     )
-    decision = choose_plan(RoutingRequest(budget=Budget(latency_ms=50.0)), snapshot)
+    request = RoutingRequest(budget=Budget(latency_ms=50.0), allow_substitution=True)
+    decision = choose_plan(request, snapshot)
     assert decision.route.name == "single:b"
+    assert decision.route.instead_of == "profile:p"
     assert figures(decision.route.over_budget) == (Clause.LATENCY, 200.0, 50.0)
 
 
@@ -238,10 +241,10 @@ def test_a_score_is_never_given_by_a_cascade() -> None:
     snapshot = service("a", "b", profiles=profiles, quality=quality, settings=settings)
     assert name_of(AUTO, snapshot) == "profile:steps"
     assert name_of(AUTO, snapshot, one_vote=True) == "single:a"
-    assert name_of(None, replace(snapshot, default_profile="steps"), one_vote=True) == "single:a"
-    for asked in (CASCADE, ProfilePlan("steps")):
+    by_default = replace(snapshot, default_profile="steps")
+    for asked in (CASCADE, ProfilePlan("steps"), None):
         with pytest.raises(UnsupportedPlan, match="a cascade cannot score a text"):
-            choose_plan(RoutingRequest(asked, one_vote=True), snapshot)
+            choose_plan(RoutingRequest(asked, one_vote=True), by_default)
 
 
 @pytest.mark.parametrize("asked", [AUTO, None, ProfilePlan("steps"), vote("b")])

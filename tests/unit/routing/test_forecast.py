@@ -13,7 +13,7 @@ from quorate.costs.lengths import LengthModel
 from quorate.costs.prediction import EnergyModel, RunModel
 from quorate.costs.prompts import PromptSizeModel
 from quorate.request import CascadePlan, EnergyTier, Forecast, Plan, Stage
-from quorate.routing.candidates import asked_plans
+from quorate.routing.candidates import asked_plan
 from quorate.routing.forecast import forecast_local, forecast_remote, vote_key
 from quorate.routing.request import RoutingRequest
 from quorate.routing.resolve import resolve
@@ -25,7 +25,8 @@ PAIR = "ensemble:a+b:same_vocabulary:static"
 
 def forecast(plan: Plan | CascadePlan, snapshot: Snapshot, **rest: Any) -> Forecast:
     request = RoutingRequest(plan, **rest)
-    [resolved] = asked_plans(request, snapshot)
+    resolved = asked_plan(request, snapshot)
+    assert resolved is not None
     return forecast_local(resolved, request, snapshot)
 
 

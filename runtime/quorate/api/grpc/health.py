@@ -2,26 +2,33 @@
 
 Names that can be checked and watched:
 
-- ``""`` and ``quorate.v1.InferenceService``: at least one model is ready, none is stuck, and the
-  server is not draining.
+- ``""`` and ``quorate.v1.InferenceService``: every required model is ready, the default profile can
+  run, at least one model is ready, none is stuck, and the server is not draining. The log tells
+  which of them is missing.
 - ``quorate.v1.ModelService``: the server is not draining.
 - ``quorate.model/ID``: that model is ready and not stuck.
+- ``quorate.profile/NAME``: that profile can run, so that none of its models is down or stuck.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection, Mapping
 from contextlib import aclosing
 
 from grpc_health.v1 import health, health_pb2
 
+from quorate.dispatch import Dispatcher
 from quorate.fleet.fleet import Fleet
 from quorate.fleet.status import ModelState, ModelStatus
 from quorate.v1 import accounting_pb2, inference_pb2, models_pb2
 
 MODEL_PREFIX = "quorate.model/"
 """Before a model's id, this makes the service name of the model's health."""
+
+PROFILE_PREFIX = "quorate.profile/"
+"""The same before the name of a profile."""
 
 INFERENCE_SERVICE: str = inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name
 ACCOUNTING_SERVICE: str = accounting_pb2.DESCRIPTOR.services_by_name["AccountingService"].full_name
@@ -38,12 +45,26 @@ class HealthReporter:
 
     Every ``interval_seconds`` it looks at what no event tells of: a stuck model.
 
+    Args:
+        fleet: The models.
+        dispatcher: Knows the profiles.
+        required: Models without which the service as a whole does not serve.
+
     Attributes:
         servicer: The health service to add to a server.
     """
 
-    def __init__(self, fleet: Fleet, interval_seconds: float) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        dispatcher: Dispatcher,
+        interval_seconds: float,
+        required: Collection[str] = (),
+    ) -> None:
         self._fleet = fleet
+        self._dispatcher = dispatcher
+        self._required = tuple(required)
+        self._told = ""
         self._interval_seconds = interval_seconds
         self._reported: dict[str, bool] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -82,13 +103,39 @@ class HealthReporter:
     async def _report(self) -> None:
         statuses = dict(self._fleet.statuses)
         serving = {model for model, status in statuses.items() if self._serves(status)}
-        stuck = any(self._fleet.wedged(model) for model in statuses)
-        await self._set("", bool(serving) and not stuck)
-        await self._set(INFERENCE_SERVICE, bool(serving) and not stuck)
+        profiles = self._dispatcher.profiles_down()
+        problem = self._problem(statuses, serving, profiles)
+        self._tell(problem)
+        await self._set("", not problem)
+        await self._set(INFERENCE_SERVICE, not problem)
         await self._set(MODEL_SERVICE, True)
         await self._set(ACCOUNTING_SERVICE, True)
         for model in statuses:
             await self._set(f"{MODEL_PREFIX}{model}", model in serving)
+        for profile, why in profiles.items():
+            await self._set(f"{PROFILE_PREFIX}{profile}", not why)
+
+    def _problem(
+        self, statuses: Mapping[str, ModelStatus], serving: set[str], profiles: Mapping[str, str]
+    ) -> str:
+        """Why the service as a whole does not serve, in one line; "" where it does."""
+        stuck = next((model for model in statuses if self._fleet.wedged(model)), None)
+        if stuck is not None:
+            return f"{stuck} makes no progress"
+        default = self._dispatcher.default_profile
+        if profiles.get(default):
+            return f"the default profile {default} cannot run: {profiles[default]}"
+        for model in self._required:
+            if model not in serving and model in statuses:
+                status = statuses[model]
+                why = f": {status.message}" if status.message else ""
+                return f"the required model {model} is {status.state.value}{why}"
+        return "" if serving else "no model is ready"
+
+    def _tell(self, problem: str) -> None:
+        if problem != self._told:
+            self._told = problem
+            _log.info("%s", f"health is red: {problem}" if problem else "health is green")
 
     def _serves(self, status: ModelStatus) -> bool:
         return status.state is ModelState.READY and not self._fleet.wedged(status.id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import grpc
 from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2_grpc
@@ -32,7 +34,8 @@ class GrpcServer:
     """The server of the gRPC API.
 
     Start it once; ``drain`` and ``stop`` may be called at any time, more than once. Signals are
-    the caller's business. Without keys everybody may call.
+    the caller's business. Without keys everybody may call. Health is red while a model of
+    ``required`` is not ready.
     """
 
     def __init__(
@@ -41,12 +44,13 @@ class GrpcServer:
         fleet: Fleet,
         settings: ServerSettings,
         keys: KeyRing | None = None,
+        required: Collection[str] = (),
     ) -> None:
         self._dispatcher = dispatcher
         self._keys = keys or KeyRing({})
         self._settings = settings
         self._fleet = fleet
-        self._health = HealthReporter(fleet, settings.health_interval_seconds)
+        self._health = HealthReporter(fleet, dispatcher, settings.health_interval_seconds, required)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from quorate.cli.parameters import JsonLines
 
 if TYPE_CHECKING:
+    from quorate.app.findings import Finding
     from quorate.app.service import Service
     from quorate.cli.views.loading import ServeView
     from quorate.settings import Settings
@@ -43,14 +45,51 @@ def serve(
     import asyncio
 
     from quorate.cli.logs import log_to_stderr
-    from quorate.cli.services import serve_settings
+    from quorate.cli.services import DEFAULT_CONFIG, serve_settings
     from quorate.cli.views.loading import serve_view
 
     log_to_stderr()
+    if not demo and (config or (not model and DEFAULT_CONFIG.is_file())):
+        _refuse_file(config or DEFAULT_CONFIG)
     settings = serve_settings(config, demo, model or [])
     settings = _listening_as_asked(settings, listen, insecure)
+    if demo or model:
+        _refuse_models(settings)
     with serve_view(as_json) as view:
         asyncio.run(_serve(settings, view))
+
+
+def _refuse_file(file: Path) -> None:
+    from quorate.app.checking import Place, check_quickly
+    from quorate.app.registry import open_registry
+
+    _, findings = check_quickly(file, Place(open_registry()))
+    _refuse(findings, file)
+
+
+def _refuse_models(settings: Settings) -> None:
+    """The same for models of the command line."""
+    from quorate.app.checking import Place, check_settings
+    from quorate.app.registry import open_registry
+
+    _refuse(check_settings(settings, Place(open_registry())), None)
+
+
+def _refuse(findings: Sequence[Finding], file: Path | None) -> None:
+    """Ends with one line for each thing that can never work; the log has the rest."""
+    import logging
+
+    from quorate.app.findings import Level
+    from quorate.cli.failures import USAGE
+    from quorate.cli.views.check import finding_line
+
+    refused = [finding for finding in findings if finding.level is Level.FATAL]
+    for finding in refused:
+        typer.echo(f"quorate: {finding_line(file, finding)}", err=True)
+    if refused:
+        raise typer.Exit(USAGE)
+    for finding in findings:
+        logging.getLogger(__name__).warning("%s", finding.line)
 
 
 def _listening_as_asked(settings: Settings, listen: str | None, insecure: bool) -> Settings:

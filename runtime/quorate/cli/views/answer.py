@@ -56,7 +56,7 @@ class TextAnswer:
         self._writer = writer
         self._votes = votes
         self._candidates = candidates
-        self._notes = Console(stderr=True, highlight=False)
+        self._notes = Console(stderr=True, highlight=False, emoji=False)
         self._decision = plan_pb2.Decision()
         self._escalations = 0
         self._tokens: list[inference_pb2.Token] = []
@@ -136,7 +136,7 @@ def report_console() -> Console:
     console = Console(stderr=not sys.stdout.isatty(), highlight=False)
     if console.is_terminal:
         return console
-    return Console(stderr=True, highlight=False, width=80)
+    return Console(stderr=True, highlight=False, emoji=False, width=80)
 
 
 def summary_line(

@@ -239,7 +239,7 @@ def _table(headings: Sequence[str], rows: list[tuple[str, ...]], left: Sequence[
         table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in rows:
         table.add_row(*map(Text, row))
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     with console.capture() as captured:
         console.print(table)
     return captured.get().rstrip("\n")

@@ -107,15 +107,18 @@ def over_budget_line(decision: plan_pb2.Decision) -> str:
     return f"over budget: {decision.over_budget.message}; {answers}"
 
 
+def substitution_line(decision: plan_pb2.Decision) -> str:
+    """Which plan answers instead of the one that was asked for, and why; empty where none does."""
+    if not decision.instead_of:
+        return ""
+    asked = next(each for each in decision.candidates if each.name == decision.instead_of)
+    return f"{chosen_name(decision)} answers instead of {asked.name}: {reasons(asked)}"
+
+
 def detours(decision: plan_pb2.Decision) -> Iterator[str]:
-    """What a caller should know before the answer: plans that failed, and what is over budget."""
-    failed = [
-        each.name
-        for each in decision.candidates
-        if any(one.clause == plan_pb2.CLAUSE_FAILED_BEFORE for one in each.rejections)
-    ]
-    if failed:
-        yield f"{', '.join(failed)} failed before the first byte; {chosen_name(decision)} answers"
+    """What a caller should know before the answer and no notice tells: what is over budget."""
+    if decision.instead_of:
+        return
     line = over_budget_line(decision)
     if line:
         yield line

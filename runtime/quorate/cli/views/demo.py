@@ -42,9 +42,9 @@ class TextDemo:
     """Headings, answers with their timing, and the table of votes, all on standard output."""
 
     def __init__(self) -> None:
-        console = Console(highlight=False)
+        console = Console(highlight=False, emoji=False)
         width = None if console.is_terminal else _PIPE_WIDTH
-        self._console = Console(highlight=False, width=width)
+        self._console = Console(highlight=False, emoji=False, width=width)
 
     def prompt(self, text: str) -> None:
         """Prints the prompt."""

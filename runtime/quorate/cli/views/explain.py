@@ -11,7 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from quorate.cli.views.decisions import kind_name, members_words, over_budget_line, reasons, verdict
+from quorate.cli.views.decisions import (
+    kind_name,
+    members_words,
+    over_budget_line,
+    reasons,
+    substitution_line,
+    verdict,
+)
 from quorate.cli.views.formatting import harmless, joules_text, plain_table, time_text, usd_text
 from quorate.cli.views.json_lines import message_fields
 from quorate.v1 import plan_pb2
@@ -37,7 +44,7 @@ def print_decision(decision: plan_pb2.Decision, *, as_json: bool) -> None:
         for line in json_lines(decision):
             print(line)
     elif sys.stdout.isatty():
-        _print_to_terminal(decision, Console(highlight=False))
+        _print_to_terminal(decision, Console(highlight=False, emoji=False))
     else:
         if decision.candidates:
             rows = [[*row, _why(each)] for row, each in _pairs(decision)]
@@ -81,9 +88,9 @@ def closing_lines(decision: plan_pb2.Decision) -> Iterator[str]:
     if decision.explored:
         told.append("chosen to learn what it costs")
     yield harmless(" \N{MIDDLE DOT} ".join(told))
-    over = over_budget_line(decision)
-    if over:
-        yield harmless(over)
+    line = substitution_line(decision) or over_budget_line(decision)
+    if line:
+        yield harmless(line)
 
 
 def _print_to_terminal(decision: plan_pb2.Decision, console: Console) -> None:

@@ -27,7 +27,7 @@ def serve_view(as_json: bool) -> Iterator[ServeView]:
     elif sys.stdout.isatty():
         from rich.console import Console
 
-        with BarView(Console(highlight=False)) as view:
+        with BarView(Console(highlight=False, emoji=False)) as view:
             yield view
     else:
         yield PlainView()
@@ -41,7 +41,7 @@ def passing_view() -> Iterator[StatusView]:
         return
     from rich.console import Console
 
-    with LoadBars(Console(stderr=True, highlight=False)) as view:
+    with LoadBars(Console(stderr=True, highlight=False, emoji=False)) as view:
         yield view
 
 

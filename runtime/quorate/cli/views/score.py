@@ -30,7 +30,7 @@ def print_scores(scores: TextScores, *, as_json: bool) -> None:
         for line in lines:
             print(json_line(line))
     elif sys.stdout.isatty():
-        console = Console(highlight=False)
+        console = Console(highlight=False, emoji=False)
         console.print(scores_table(lines))
         console.print()
         console.print(verdict(scores), style="bold", markup=False)

@@ -49,7 +49,7 @@ def print_report(report: SpendReport, query: SpendQuery, *, as_csv: bool, as_jso
             lines = csv_lines(report, query.group_by) if as_csv else json_lines(report)
         sys.stdout.writelines(lines)
     elif sys.stdout.isatty():
-        _print_to_terminal(report, query, Console(highlight=False))
+        _print_to_terminal(report, query, Console(highlight=False, emoji=False))
     else:
         print("\n".join(_plain_lines(report, query)))
     sys.stdout.flush()

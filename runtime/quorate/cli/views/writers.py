@@ -165,5 +165,5 @@ Writer: TypeAlias = PlainWriter | TerminalWriter
 def stdout_writer() -> Writer:
     """The writer that fits where standard output goes."""
     if sys.stdout.isatty():
-        return TerminalWriter(Console(highlight=False))
+        return TerminalWriter(Console(highlight=False, emoji=False))
     return PlainWriter()

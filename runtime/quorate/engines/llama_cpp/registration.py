@@ -14,4 +14,5 @@ ENGINE = EngineRegistration(
     files="gguf",
     default=True,
     check_files=check_file,
+    library="llama_cpp",
 )

@@ -9,4 +9,5 @@ ENGINE = EngineRegistration(
     name="scripted",
     options=ScriptedOptions,
     loader="quorate.engines.scripted.model:load",
+    vocabulary=lambda options: repr(options.pieces or options.vocabulary),
 )

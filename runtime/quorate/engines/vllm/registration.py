@@ -16,4 +16,5 @@ ENGINE = EngineRegistration(
     default=True,
     environment=of_the_process,
     check_files=check_checkpoint,
+    library="vllm",
 )

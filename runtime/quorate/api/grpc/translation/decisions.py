@@ -67,6 +67,7 @@ def _fill_route(target: plan_pb2.Decision, route: Route) -> None:
     target.explored = route.explored
     target.task = route.task
     target.stream_early = route.stream_early
+    target.instead_of = route.instead_of
     for stage in route.stages:
         fill_decision(target.stages.add(confidence=stage.confidence).decision, stage.decision)
     target.candidates.extend(map(_candidate, route.candidates))

@@ -71,6 +71,7 @@ def generate_request(
         task=limits.task("task", message.task),
         key=key,
         deadline_seconds=deadline_seconds,
+        allow_substitution=_optional(message, "allow_substitution"),
     )
 
 

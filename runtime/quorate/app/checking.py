@@ -1,0 +1,155 @@
+"""Checks a whole configuration against this machine before anything is started.
+
+Settings check what the file itself says; here stands what only the machine can tell: files of
+models, environment variables, installed packages. The service checks the same before it starts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from quorate.access.keys import KeyRing, KeySettings
+from quorate.app.findings import Finding, Level, fatal
+from quorate.app.model_checks import CheckedModel, check_memory, check_model
+from quorate.app.remotes import unpriced
+from quorate.errors import QuorateError, SettingsError
+from quorate.fleet.placement import available_cores
+from quorate.metering.open_meter import open_meter
+from quorate.remotes.settings import read_key
+from quorate.request import plan_models
+from quorate.routing.candidates import profile_plan
+from quorate.routing.snapshot import Snapshot
+from quorate.settings import Settings, load_toml, parse_settings
+from quorate_registry import Registry
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a configuration is to work; tests make their own."""
+
+    registry: Registry
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    cores: int = field(default_factory=lambda: len(available_cores()))
+    memory_bytes: int = field(default_factory=_memory_bytes)
+
+
+def check_file(path: Path, place: Place) -> tuple[Settings, list[Finding]]:
+    """Everything that is wrong with a configuration file, and what could be read of it.
+
+    Raises:
+        SettingsError: The file cannot be read or is not TOML.
+    """
+    settings, findings = check_quickly(path, place)
+    return settings, [*findings, *_check_prices(settings), *_check_energy(settings)]
+
+
+def check_quickly(path: Path, place: Place) -> tuple[Settings, list[Finding]]:
+    """The same, but for what the service tells by itself when it starts.
+
+    Raises:
+        SettingsError: As ``check_file``.
+    """
+    findings: list[Finding] = []
+    data = load_toml(path)
+    settings = parse_settings(data, path.parent, lambda error: findings.append(fatal(error)))
+    return settings, list(dict.fromkeys([*findings, *check_settings(settings, place)]))
+
+
+def check_settings(settings: Settings, place: Place) -> list[Finding]:
+    """What is wrong with settings that are right by themselves, as far as it is quick to tell."""
+    checked = [
+        check_model(model, index, place.registry, place.cores)
+        for index, model in enumerate(settings.models)
+    ]
+    return [
+        *(finding for one in checked for finding in one.findings),
+        *check_memory(settings.models, checked, place.memory_bytes),
+        *_check_profiles(settings, checked),
+        *_check_routing(settings),
+        *_check_remotes(settings, place.environ),
+        *_check_keys(settings, place.environ),
+        *_check_tls(settings),
+    ]
+
+
+def _check_profiles(settings: Settings, checked: Sequence[CheckedModel]) -> Iterator[Finding]:
+    """Resolves each profile as the router does, as if all its models were ready."""
+    known = {one.status.id: one.status for one in checked if one.status is not None}
+    later = {model.id for model in settings.models if not model.load}
+    snapshot = Snapshot(known, settings.profiles, settings=settings.routing)
+    for name, plan in settings.profiles.items():
+        models = plan_models(plan)
+        for model in models:
+            if model in later:
+                problem = f"{model} is not loaded at start; it cannot run until somebody loads it"
+                yield Finding(Level.WARNING, f"profiles.{name}", problem)
+        if all(model in known for model in models):
+            error = profile_plan(name, snapshot).error
+            if error is not None:
+                yield Finding(Level.FATAL, f"profiles.{name}", _line(error))
+
+
+def _check_routing(settings: Settings) -> Iterator[Finding]:
+    path = settings.routing.calibration
+    if path and not Path(path).is_file():
+        problem = f"{path} is not there; run quorate calibrate, or leave it out"
+        yield Finding(Level.WARNING, "routing.calibration", problem)
+
+
+def _check_remotes(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    if settings.remotes and find_spec("openai") is None:
+        problem = "remotes need the package openai; install quorate[remote]"
+        yield Finding(Level.FATAL, "remotes", problem)
+    for name, remote in settings.remotes.items():
+        try:
+            read_key(remote.api_key_env, environ, f"remotes.{name}")
+        except SettingsError as error:
+            yield fatal(error)
+
+
+def _check_keys(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    sound: dict[str, KeySettings] = {}
+    for name, key in settings.keys.items():
+        try:
+            # Beside those before it, since no two may have one token.
+            KeyRing({**sound, name: key}, environ)
+            sound[name] = key
+        except SettingsError as error:
+            yield fatal(error)
+
+
+def _check_tls(settings: Settings) -> Iterator[Finding]:
+    for key in ("tls_certificate", "tls_key"):
+        path = getattr(settings.server, key)
+        if not path:
+            continue
+        try:
+            Path(path).read_bytes()
+        except OSError as error:
+            problem = f"{path} cannot be read: {error.strerror}"
+            yield Finding(Level.FATAL, f"server.{key}", problem)
+
+
+def _check_prices(settings: Settings) -> Iterator[Finding]:
+    """Takes half a second where a price list must be read; the service tells it in its log."""
+    for name, hint in unpriced(settings.remotes):
+        yield Finding(Level.WARNING, f"remotes.{name}", f"it is never used: {hint}")
+
+
+def _check_energy(settings: Settings) -> Iterator[Finding]:
+    try:
+        open_meter(settings.energy, dict)
+    except SettingsError as error:
+        yield fatal(error)
+
+
+def _line(error: QuorateError) -> str:
+    return " ".join(error.message.split())

@@ -1,0 +1,43 @@
+"""What a reader is told where another plan answers than the one that was asked for, or tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from quorate.errors import QuorateError
+from quorate.request import Decision, Notice, NoticeKind
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """A plan that failed before its first byte."""
+
+    decision: Decision
+    error: QuorateError
+
+    def notice(self, answering: str) -> Notice:
+        """Tells of it, and which plan answers."""
+        route = self.decision.route
+        model = route.remote or self.decision.members[0].model
+        problem = f"{route.name} failed before its first byte: {self.error.message}"
+        return Notice(NoticeKind.FELL_BACK, model, f"{problem}; {answering} answers")
+
+
+def told_first(decision: Decision, lost: Sequence[FailedAttempt]) -> Iterator[Notice]:
+    """The notice that comes before an answer: which plan was asked, why it is another one.
+
+    Args:
+        decision: What runs.
+        lost: The attempts before it; of several the one at the plan that was asked for is told of,
+            or else the latest.
+    """
+    route = decision.route
+    asked_and_lost = [one for one in lost if one.decision.route.name == route.instead_of]
+    if route.instead_of and not asked_and_lost:
+        asked = next(one for one in route.candidates if one.name == route.instead_of)
+        why = "; ".join(one.message for one in asked.rejections)
+        message = f"{route.name} answers instead of {asked.name}: {why}"
+        yield Notice(NoticeKind.SUBSTITUTED, asked.models[0], message)
+    elif lost:
+        yield (asked_and_lost or lost)[-1].notice(route.name)

@@ -1,0 +1,113 @@
+"""``quorate check``, and what ``quorate serve`` refuses for the same reasons."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from support.command_line import quorate, serving
+from support.gguf_files import smollm2, stories260k
+
+WORKS = """
+server.listen = "127.0.0.1:0"
+
+[[models]]
+id = "a"
+engine = "scripted"
+
+[profiles.p]
+members = ["a"]
+"""
+
+WRONG = """
+server.listen = "127.0.0.1:0"
+
+[[models]]
+model = "./nowhere.gguf"
+
+[[models]]
+id = "b"
+engine = "scripted"
+cores = 4096
+
+[[models]]
+model = "./words.gguf"
+
+[profiles.p]
+members = ["nowhere", "b"]
+"""
+
+
+def test_a_configuration_that_works_is_one_line_and_exit_code_0(tmp_path: Path) -> None:
+    (tmp_path / "q.toml").write_text(WORKS)
+    done = quorate(tmp_path, "check", "q.toml")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "q.toml: nothing is wrong (1 model, 1 profile, 0 remotes)\n"
+
+
+def test_what_is_wrong_is_a_line_each_and_exit_code_1(tmp_path: Path) -> None:
+    (tmp_path / "words.gguf").write_text("no model")
+    (tmp_path / "quorate.toml").write_text(WRONG)
+    done = quorate(tmp_path, "check")
+    assert (done.returncode, done.stderr) == (1, "")
+    first, second, third, last = done.stdout.splitlines()
+    assert first.startswith("quorate.toml: models[0].model: ")
+    assert "nowhere.gguf' does not exist" in first
+    assert second.startswith("quorate.toml: models[1].cores: is 4096")
+    assert third.startswith("quorate.toml: models[2].model: ")
+    assert "is not a GGUF file" in third
+    assert last == "quorate.toml: 3 errors, 0 warnings"
+    lines = [json.loads(line) for line in quorate(tmp_path, "check", "--json").stdout.splitlines()]
+    assert [line.get("key") for line in lines[:-1]] == [
+        "models[0].model",
+        "models[1].cores",
+        "models[2].model",
+    ]
+    assert lines[0].keys() == {"event", "level", "file", "key", "problem"}
+    assert lines[-1] == {"event": "checked", "errors": 3, "warnings": 0}
+
+
+def test_a_file_that_cannot_be_read_is_exit_code_2(tmp_path: Path) -> None:
+    done = quorate(tmp_path, "check", "absent.toml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("quorate: absent.toml: cannot be read")
+    (tmp_path / "q.toml").write_text("[[models]\n")
+    assert quorate(tmp_path, "check", "q.toml").returncode == 2
+
+
+def test_serve_refuses_what_can_never_work_with_a_line_each(tmp_path: Path) -> None:
+    (tmp_path / "words.gguf").write_text("no model")
+    (tmp_path / "quorate.toml").write_text(WRONG)
+    done = quorate(tmp_path, "serve")
+    assert (done.returncode, done.stdout) == (2, "")
+    first, second = done.stderr.splitlines()
+    assert first.startswith("quorate: quorate.toml: models[0].model: ")
+    assert second.startswith("quorate: quorate.toml: models[2].model: ")
+
+
+def test_serve_tells_every_key_that_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "quorate.toml").write_text("[servr]\n[routing]\npolicy = 1\n[keys.a]\n")
+    done = quorate(tmp_path, "serve")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert [line.split(": ")[2] for line in done.stderr.splitlines()] == [
+        "servr",
+        "routing.policy",
+        "keys.a",
+    ]
+
+
+def test_serve_starts_in_spite_of_what_is_only_not_as_configured(tmp_path: Path) -> None:
+    with serving(tmp_path, WORKS.replace("engine =", "cores = 4096\nengine =")) as server:
+        ready = [event for event in server.events if event.get("state") == "ready"]
+    assert [event["model"] for event in ready] == ["a"]
+
+
+def test_real_models_of_two_tokenizers_do_not_vote_token_by_token(tmp_path: Path) -> None:
+    (tmp_path / "q.toml").write_text(
+        f'[[models]]\nid = "a"\nmodel = "{smollm2()}"\n'
+        f'[[models]]\nid = "b"\nmodel = "{stories260k()}"\n'
+        '[profiles.p]\nmembers = ["a", "b"]\nalignment = "same_vocabulary"\n'
+    )
+    done = quorate(tmp_path, "check", "q.toml")
+    assert done.returncode == 1
+    assert done.stdout.startswith("q.toml: profiles.p: a, b: their vocabularies differ")
