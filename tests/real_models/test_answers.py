@@ -59,9 +59,9 @@ async def test_the_code_of_an_answer_runs(client: Client) -> None:
 
 async def test_a_base_model_continues_a_prompt(client: Client) -> None:
     text = await client.complete(
-        "The capital of France is", model="gemma", temperature=0.0, max_tokens=4
+        "Monday, Tuesday, Wednesday,", model="gemma", temperature=0.0, max_tokens=4
     )
-    assert text.startswith(" Paris")
+    assert text.startswith(" Thursday")
 
 
 @pytest.mark.parametrize(

@@ -56,5 +56,5 @@ def test_models_alone_and_their_vote_are_graded(
     assert len(graded) == 3
     assert {cases for _, cases in graded.values()} == {SLICE}
     if dataset == OWN:
-        # Children's questions: half would be luck for a choice of four.
-        assert min(right for right, _ in graded.values()) >= 8
+        # Children's questions; luck would be two or three of them.
+        assert min(right for right, _ in graded.values()) >= 5

@@ -12,6 +12,7 @@ from support.streams import Stream
 
 pytestmark = [pytest.mark.real_model, pytest.mark.timeout(300)]
 
+NUMBERS = "one, two, three, four,"
 CAPITAL = [("user", "What is the capital of France? Answer with one word.")]
 
 
@@ -53,15 +54,15 @@ async def test_every_rule_finds_what_both_know(client: Client, rule: str) -> Non
 async def test_models_with_other_tokenizers_vote_byte_by_byte(client: Client) -> None:
     stream = await Stream(
         client,
-        "The capital of France is",
+        NUMBERS,
         models=["small", "gemma"],
         temperature=0.0,
-        max_bytes=6,
+        max_bytes=5,
         votes=True,
     ).whole()
     assert stream.decision.alignment == plan_pb2.ALIGNMENT_BYTE_EXACT
-    assert stream.text == " Paris"
-    assert b"".join(token.piece for token in stream.tokens) == b" Paris"
+    assert stream.text == " five"
+    assert b"".join(token.piece for token in stream.tokens) == b" five"
     assert {vote.model for token in stream.tokens for vote in token.votes} == {"small", "gemma"}
 
 
@@ -75,9 +76,8 @@ async def test_a_byte_exact_vote_of_one_family_says_what_its_token_vote_says(
         "max_bytes": 16,
         "weighting": "static",
     }
-    prompt = "one, two, three, four,"
-    tokens = await client.complete(prompt, alignment="same_vocabulary", **asked)
-    data = await client.complete(prompt, alignment="byte_exact", **asked)
+    tokens = await client.complete(NUMBERS, alignment="same_vocabulary", **asked)
+    data = await client.complete(NUMBERS, alignment="byte_exact", **asked)
     assert tokens.startswith(" five, six")
     assert data == tokens
 
@@ -85,12 +85,12 @@ async def test_a_byte_exact_vote_of_one_family_says_what_its_token_vote_says(
 async def test_candidates_of_models_with_other_tokenizers_are_united(client: Client) -> None:
     stream = await Stream(
         client,
-        "The capital of France is",
+        NUMBERS,
         models=["small", "gemma"],
         alignment="union_top_k",
         temperature=0.0,
         max_tokens=1,
     ).whole()
     assert stream.decision.alignment == plan_pb2.ALIGNMENT_UNION_TOP_K
-    assert stream.text.strip().startswith("Paris"[: len(stream.text.strip())])
+    assert stream.text.strip().startswith("five"[: len(stream.text.strip())])
     assert len(stream.text.strip()) > 0
