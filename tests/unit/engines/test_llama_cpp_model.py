@@ -198,5 +198,5 @@ def test_a_chat_without_a_template_is_refused(stories):
 
 
 def test_text_that_no_context_holds_is_refused_before_it_is_tokenised(stories):
-    with pytest.raises(PromptTooLong, match="prompt: 1000000 characters"):
+    with pytest.raises(PromptTooLong, match="prompt: 1000000 bytes"):
         stories.encode(TextPrompt("\n" * 1_000_000))
