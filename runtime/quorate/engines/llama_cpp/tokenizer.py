@@ -55,9 +55,10 @@ class Tokenizer:
         self._buffer = ctypes.create_string_buffer(_PIECE_BYTES)
         count = native.llama_vocab_n_tokens(self._vocab)
         attribute = native.llama_vocab_get_attr
+        self._has_texts = native.llama_vocab_type(self._vocab) != native.LLAMA_VOCAB_TYPE_NONE
         self._attributes = (
             [attribute(self._vocab, token) for token in range(count)]
-            if native.llama_vocab_type(self._vocab) != native.LLAMA_VOCAB_TYPE_NONE
+            if self._has_texts
             else [native.LLAMA_TOKEN_ATTR_CONTROL] * count
         )
 
@@ -250,7 +251,7 @@ class Tokenizer:
         return b"".join(pieces[token] for token in tokens)
 
     def _text(self, token: int) -> str:
-        if token < 0:
+        if token < 0 or not self._has_texts:
             return ""
         text: bytes = native.llama_vocab_get_text(self._vocab, token) or b""
         return text.decode("utf-8", errors="replace")
