@@ -72,7 +72,7 @@ def nothing_runs(
         return Unavailable(why, _RETRY_SECONDS)
     ready = ModelState.READY in states.values()
     here = _nothing_here(local, ready)
-    if ready and (never := _never_here(local, here)) is not None:
+    if ready and (never := _never_here(local)) is not None:
         return never
     waits = [one for one in (_wait(remote, here, far, snapshot) for remote in remotes) if one]
     if waits:
@@ -92,12 +92,15 @@ def _nothing_here(local: Sequence[Assessed], ready: bool) -> str:
     return f"no plan can run now: {reasons or 'none may be chosen'}"
 
 
-def _never_here(local: Sequence[Assessed], here: str) -> QuorateError | None:
+def _never_here(local: Sequence[Assessed]) -> QuorateError | None:
     """What is of the request and no plan of this machine can ever do, however long it waits."""
     clauses = {one.first_rejection.clause for one in local if one.first_rejection is not None}
+    reasons = "; ".join(_reason(one) for one in local[:_MAX_REASONS])
     if Clause.TEMPLATE in clauses:
-        return TemplateRefused("chat", here)
-    return UnsupportedPlan("plan", here) if clauses == {Clause.UNSUPPORTED} else None
+        return TemplateRefused("chat", f"no plan can read it: {reasons}")
+    if clauses == {Clause.UNSUPPORTED}:
+        return UnsupportedPlan("plan", f"no plan can run: {reasons}")
+    return None
 
 
 def _wait(
