@@ -9,6 +9,7 @@ import pytest
 from quorate.engines.scripted.tokenizer import IM_END, IM_START
 from quorate.ensemble.assembly import assemble
 from quorate.ensemble.decode import decode
+from quorate.ensemble.losses import Attendance, Losses
 from quorate.ensemble.plain_generation import generate, lone_predictor
 from quorate.ensemble.reasoning import Reasoning, ReasoningTranscript, begins_within, reasoning_of
 from quorate.request import (
@@ -55,7 +56,8 @@ async def answer(prompt: Prompt, *names: str, alone: bool = False, **options: An
         context_tokens=512,
         seed=0,
     )
-    ensemble = await assemble(decision, engines, prompt, 20)
+    there = Attendance({one.model_id: one for one in engines}, Losses(decision.on_failure))
+    ensemble = await assemble(decision, there, prompt, 20)
     await ensemble.open()
     try:
         if alone:

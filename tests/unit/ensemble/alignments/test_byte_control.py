@@ -13,6 +13,7 @@ from quorate.engines.scripted.tokenizer import IM_END, IM_START
 from quorate.ensemble.alignments.bytes.alignment import ByteAlignment
 from quorate.ensemble.decode import decode, score
 from quorate.ensemble.ensemble import Ensemble
+from quorate.ensemble.losses import Losses
 from quorate.ensemble.member import Member, MemberPrompt
 from quorate.ensemble.weighting import StaticWeights
 from quorate.request import (
@@ -105,7 +106,7 @@ async def test_endless_control_tokens_end_with_the_tokens_of_the_answer() -> Non
     prompt = MemberPrompt(await engine.encode(PROMPT), 12, margin=80)
     predictor = alignment.predictor(engine, ChatPrompt(()), prompt, 12)
     member = Member("mute", engine, prompt, predictor)
-    ensemble = Ensemble(alignment, [member], FailurePolicy.AUTO, StaticWeights([1.0]))
+    ensemble = Ensemble(alignment, [member], Losses(FailurePolicy.AUTO), StaticWeights([1.0]))
     await ensemble.open()
     ensemble.start()
     told = await run_out(decode(ensemble, params_of(max_tokens=12)))
