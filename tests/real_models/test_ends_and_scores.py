@@ -42,7 +42,6 @@ async def test_the_answer_ends_before_a_stop_string(
     assert stream.finished.reason == inference_pb2.FINISH_REASON_STOP_STRING
 
 
-@pytest.mark.xfail(strict=True, reason="pieces hold the bytes of a stop string")
 @STOPS
 async def test_pieces_end_before_a_stop_string_too(
     client: Client, stop: tuple[str, ...], text: str
