@@ -9,7 +9,7 @@ import pytest
 
 from quorate.engines.worker.statuses import WorkerPhase
 from quorate.ledger.settings import LEDGER_OFF
-from quorate.request import Plan, WeightedModel
+from quorate.request import FailurePolicy, Plan, WeightedModel
 from quorate.v1 import inference_pb2, plan_pb2
 from support.dispatching import only
 from support.fallback import chat, far
@@ -23,9 +23,10 @@ MODELS: dict[str, dict[str, Any]] = {
     "beta": {"say": "hello there"},
     "toy": {"say": "anything"},
 }
-PAIR = Plan((WeightedModel("alpha"), WeightedModel("beta")))
+PAIR = Plan((WeightedModel("alpha"), WeightedModel("beta")), on_failure=FailurePolicy.FAIL)
 PROFILES = {"pair": PAIR, "other": only("toy")}
-NAMED: list[dict[str, Any]] = [{"profile": "pair"}, {}, {"models": ["alpha", "beta"]}]
+SPELLED_OUT = {"models": ["alpha", "beta"], "failure_policy": "fail"}
+NAMED: list[dict[str, Any]] = [{"profile": "pair"}, {}, SPELLED_OUT]
 
 
 @pytest.mark.parametrize("asked", NAMED)

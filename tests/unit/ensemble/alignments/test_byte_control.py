@@ -13,6 +13,7 @@ from quorate.engines.scripted.tokenizer import IM_END, IM_START
 from quorate.ensemble.alignments.bytes.alignment import ByteAlignment
 from quorate.ensemble.decode import decode, score
 from quorate.ensemble.ensemble import Ensemble
+from quorate.ensemble.losses import Losses
 from quorate.ensemble.member import Member, MemberPrompt
 from quorate.ensemble.weighting import StaticWeights
 from quorate.request import (
@@ -39,16 +40,23 @@ BOX: dict[str, Any] = {"say": "<|im_start|>hi <|im_end|>there", "marks": True, "
 async def test_the_marginal_over_control_tokens_is_that_of_brute_force(
     name: str, text: bytes, seed: int
 ) -> None:
-    options = {"pieces": list(VOCABULARIES[name]), "seed": seed, "control": 0.003}
+    control = 0.003
+    options: dict[str, Any] = {
+        "pieces": list(VOCABULARIES[name]),
+        "seed": seed,
+        "control": control,
+    }
     exact = Enumeration(control_moves=3, **options)
     predictor = await started(toy_engine(**options, **ROOM), kv_tokens=4000)
+    # Four moves, which brute force leaves out, may outweigh an end that is less probable than they.
+    left_out = 10 * control**4
     product = 1.0
     for byte in text:
         product *= float(predictor.state.probabilities[byte])
         await predictor.feed(byte)
-    assert product == pytest.approx(exact.prefix(text), rel=1e-4)
+    assert product == pytest.approx(exact.prefix(text), rel=1e-4, abs=left_out)
     ended = product * float(predictor.state.probabilities[END])
-    assert ended == pytest.approx(exact.whole(text), rel=1e-4)
+    assert ended == pytest.approx(exact.whole(text), rel=1e-4, abs=left_out)
     predictor.close()
 
 
@@ -105,7 +113,7 @@ async def test_endless_control_tokens_end_with_the_tokens_of_the_answer() -> Non
     prompt = MemberPrompt(await engine.encode(PROMPT), 12, margin=80)
     predictor = alignment.predictor(engine, ChatPrompt(()), prompt, 12)
     member = Member("mute", engine, prompt, predictor)
-    ensemble = Ensemble(alignment, [member], FailurePolicy.AUTO, StaticWeights([1.0]))
+    ensemble = Ensemble(alignment, [member], Losses(FailurePolicy.AUTO), StaticWeights([1.0]))
     await ensemble.open()
     ensemble.start()
     told = await run_out(decode(ensemble, params_of(max_tokens=12)))

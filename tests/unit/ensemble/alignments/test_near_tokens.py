@@ -18,7 +18,13 @@ from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.fusion import fuse
 from quorate.ensemble.rules import GEOMETRIC_FLOOR
 from quorate.errors import InvalidRequest
-from quorate.request import CombinationRule, FinishReason, ResponseOptions, SamplingOptions
+from quorate.request import (
+    CombinationRule,
+    FailurePolicy,
+    FinishReason,
+    ResponseOptions,
+    SamplingOptions,
+)
 from support.ensembles import GREEDY, Told, die_and_return, params_of, run_out, unopened
 from support.in_process import InProcessEngine
 from support.scripted_models import fresh_row, scripted_engine
@@ -189,7 +195,7 @@ async def test_a_member_that_dies_behind_a_token_that_it_lacks_is_fed_again() ->
     longer = engine("longer", LONGER, seed=1, say="cab the ", confidence=0.999)
     plain = engine("plain", seed=2)
     ensemble = await started(longer, plain)
-    ensemble.policy = type(ensemble.policy).REPLAY
+    ensemble.losses.policy = FailurePolicy.REPLAY
     union = replace_vocabulary(longer, ensemble)
     told = await run_out(decode(ensemble, params_of(union)), {2: lambda: die_and_return(plain)})
     ensemble.close()
