@@ -9,6 +9,7 @@ import pytest
 from quorate.engines.scripted.tokenizer import IM_END, IM_START
 from quorate.ensemble.assembly import assemble
 from quorate.ensemble.decode import decode
+from quorate.ensemble.losses import Attendance, Losses
 from quorate.ensemble.plain_generation import generate, lone_predictor
 from quorate.ensemble.reasoning import Reasoning, ReasoningTranscript, begins_within, reasoning_of
 from quorate.request import (
@@ -25,6 +26,7 @@ from quorate.request import (
     StoppingOptions,
     TextPrompt,
     Token,
+    Vote,
     WeightedModel,
     Weighting,
 )
@@ -55,7 +57,9 @@ async def answer(prompt: Prompt, *names: str, alone: bool = False, **options: An
         context_tokens=512,
         seed=0,
     )
-    ensemble = await assemble(decision, engines, prompt, 20)
+    there = {engine.model_id: engine for engine in engines}
+    attendance = Attendance({**there}, Losses(decision.on_failure))
+    ensemble = await assemble(decision, attendance, prompt, 20)
     await ensemble.open()
     try:
         if alone:
@@ -149,3 +153,18 @@ def test_marks_that_are_other_tokens_in_another_member_are_none() -> None:
     assert reasoning_of([pairs, ()], [[], []], [thinking, other]) is None
     assert reasoning_of([pairs, ()], [[], []], [thinking, family(marks=())]) is not None
     assert reasoning_of([(), ()], [[], []], [thinking, other]) is None
+
+
+def test_a_mark_that_is_ordinary_text_to_the_vocabulary_is_no_text_of_the_answer() -> None:
+    transcript = ReasoningTranscript(StoppingOptions(), MARKS)
+    told = spoken(
+        transcript,
+        Token(IM_START, b"<think>", 0.0, votes=(Vote("a", b"<think>", -0.1, 1.0, -0.1),)),
+        Token(9, b"why", 0.0),
+        Token(IM_END, b"</think>", 0.0),
+        Token(9, b"so", 0.0),
+    )
+    assert texts(told) == [("", ""), ("", "why"), ("", ""), ("so", None)]
+    tokens = [token for one in told if isinstance(one, Delta) for token in one.tokens]
+    assert b"".join(token.piece for token in tokens) == b"whyso"
+    assert tokens[0].votes[0].is_for(tokens[0])
