@@ -174,7 +174,8 @@ async def test_a_restarting_model_is_unavailable_for_a_while() -> None:
         async for model in client.watch_models():
             if model.id == "alpha" and model.message:
                 break
-        refusal = await service.refusal(model="alpha")
+        # Who does not say so waits for it; see the failure policies.
+        refusal = await service.refusal(model="alpha", failure_policy="fail")
         assert await client.complete("x", model="beta", temperature=0.0) == "hello there"
     assert refusal.status == "UNAVAILABLE"
     assert refusal.retry_after_seconds > 0

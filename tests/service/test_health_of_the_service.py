@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from quorate.api.grpc.health import INFERENCE_SERVICE, MODEL_SERVICE
 from quorate.client import Client
 from quorate.engines.worker.statuses import WorkerPhase
-from quorate.request import Plan, WeightedModel
+from quorate.request import FailurePolicy, Plan, WeightedModel
 from support.dispatching import only
 from support.managed_engines import scripted_source
 from support.service import Service, scripted_service
@@ -98,7 +98,10 @@ async def test_a_model_that_appears_is_told_to_those_who_wait_for_it() -> None:
         assert await anext(states) == SERVING
 
 
-PROFILES = {"solo": only("alpha"), "pair": Plan((WeightedModel("alpha"), WeightedModel("beta")))}
+PROFILES = {
+    "solo": only("alpha"),
+    "pair": Plan((WeightedModel("alpha"), WeightedModel("beta")), on_failure=FailurePolicy.FAIL),
+}
 
 
 async def test_a_profile_is_red_while_one_of_its_models_is_down() -> None:

@@ -220,5 +220,6 @@ token_env = "TOKEN_OF_ALICE"
         assert ended.returncode == 2
         assert ended.stdout == ""
         assert ended.stderr == (
-            "quorate: keys.alice.token_env: the environment variable TOKEN_OF_ALICE is not set\n"
+            "quorate: quorate.toml: keys.alice.token_env: "
+            "the environment variable TOKEN_OF_ALICE is not set\n"
         )

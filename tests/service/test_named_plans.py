@@ -23,10 +23,14 @@ MODELS: dict[str, dict[str, Any]] = {
     "beta": {"say": "hello there"},
     "toy": {"say": "anything"},
 }
+# What an `auto` policy covers, a member that was lost after it had served, is no refusal.
 PAIR = Plan((WeightedModel("alpha"), WeightedModel("beta")), on_failure=FailurePolicy.FAIL)
 PROFILES = {"pair": PAIR, "other": only("toy")}
-SPELLED_OUT = {"models": ["alpha", "beta"], "failure_policy": "fail"}
-NAMED: list[dict[str, Any]] = [{"profile": "pair"}, {}, SPELLED_OUT]
+NAMED: list[dict[str, Any]] = [
+    {"profile": "pair"},
+    {},
+    {"models": ["alpha", "beta"], "failure_policy": "fail"},
+]
 
 
 @pytest.mark.parametrize("asked", NAMED)
