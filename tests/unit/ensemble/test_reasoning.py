@@ -57,9 +57,8 @@ async def answer(prompt: Prompt, *names: str, alone: bool = False, **options: An
         context_tokens=512,
         seed=0,
     )
-    there = {engine.model_id: engine for engine in engines}
-    attendance = Attendance({**there}, Losses(decision.on_failure))
-    ensemble = await assemble(decision, attendance, prompt, 20)
+    there = Attendance({one.model_id: one for one in engines}, Losses(decision.on_failure))
+    ensemble = await assemble(decision, there, prompt, 20)
     await ensemble.open()
     try:
         if alone:
