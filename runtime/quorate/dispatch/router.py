@@ -21,6 +21,7 @@ from quorate.routing.confidence import ConfidenceTable
 from quorate.routing.quality import QualityTable
 from quorate.routing.readiness import profiles_down
 from quorate.routing.request import RoutingRequest
+from quorate.routing.resolve import require_everybody
 from quorate.routing.settings import RoutingSettings
 from quorate.routing.snapshot import (
     QueueState,
@@ -151,9 +152,11 @@ class Router:
             allow_text=chat.allow_text if chat else False,
             allow_substitution=False,
         )
-        decision = choose_plan(routing_request, self._snapshot(request.key, admitted))
+        snapshot = self._snapshot(request.key, admitted)
+        decision = choose_plan(routing_request, snapshot)
         if decision.on_failure is not FailurePolicy.AUTO:
             return decision
+        require_everybody(decision.members, FailurePolicy.REPLAY, snapshot)
         return replace(decision, on_failure=FailurePolicy.REPLAY)
 
     def profiles_down(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from quorate.dispatch.attempt import Attempt, Run
 from quorate.dispatch.voting import open_ensemble
+from quorate.ensemble.assembly import readable_by
 from quorate.ensemble.decode import score
 from quorate.ensemble.losses import Losses
 from quorate.ensemble.member import Member
@@ -54,7 +55,8 @@ async def _continuation(text: str, prompt: Prompt, member: Member[Any]) -> Seque
         InvalidRequest: The member has no tokens for it.
         PromptTooLong: It does not fit the member's context.
     """
-    if prompt != TextPrompt(""):
+    read = readable_by(member.engine, prompt)
+    if not isinstance(read, TextPrompt) or read.text:
         tokens: Sequence[int] = await member.engine.encode_continuation(text)
     else:
         whole, before = await member.engine.encode(TextPrompt(text)), member.prompt.tokens

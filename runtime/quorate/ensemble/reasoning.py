@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from quorate.engines.vocabulary import Vocabulary
 from quorate.ensemble.transcript import Transcript
+from quorate.ensemble.undecided import cut
 from quorate.request import Delta, FinishReason, StoppingOptions, Token
 
 
@@ -45,8 +46,9 @@ def begins_within(
 class ReasoningTranscript(Transcript):
     """``Transcript`` that tells reasoning apart.
 
-    A mark gives no text, and what was held back before it is told: neither a code point nor a stop
-    string goes on across it. Stop strings end the answer in both, and ``max_bytes`` counts both.
+    A mark gives no text, whether it has bytes or not, and what was held back before it is told:
+    neither a code point nor a stop string goes on across it. Stop strings end the answer in both,
+    and ``max_bytes`` counts both.
     """
 
     def __init__(self, stopping: StoppingOptions, reasoning: Reasoning) -> None:
@@ -61,7 +63,7 @@ class ReasoningTranscript(Transcript):
             return super().add(token, ends)
         held = self._text.finish()
         rest = self._told(held.text, self._undecided.finish(held.size))
-        told: list[Delta | FinishReason] = [*rest, Delta("", (token,), "")]
+        told: list[Delta | FinishReason] = [*rest, Delta("", (cut(token, 0),), "")]
         self._within = begins
         self.ended = held.ended or ends
         return told if self.ended is None else [*told, self.ended]

@@ -8,6 +8,13 @@ from dataclasses import replace
 from quorate.request import Token
 
 
+def cut(token: Token, size: int) -> Token:
+    """A token with so many of its first bytes, and with as many in the votes that are for it."""
+    piece = token.piece[:size]
+    votes = (replace(one, piece=piece) if one.is_for(token) else one for one in token.votes)
+    return replace(token, piece=piece, votes=tuple(votes))
+
+
 class UndecidedTokens:
     """Holds tokens back whose bytes may still turn out to be no part of the answer.
 
@@ -40,6 +47,6 @@ class UndecidedTokens:
         taken = [*self.take(size)]
         while self._tokens:
             token = self._tokens.popleft()
-            taken.append(replace(token, piece=token.piece[: self._decided]))
+            taken.append(cut(token, self._decided))
             self._decided = 0
         return tuple(taken)

@@ -128,6 +128,7 @@ class Fleet:
 
         Raises:
             NotFound: An unknown model.
+            ModelUnusable: A model that failed or is not loaded.
             Unavailable: A model that is not ready.
         """
         used = [self._known(model) for model in models]
@@ -146,7 +147,8 @@ class Fleet:
 
         Raises:
             NotFound: An unknown model.
-            Unavailable: A model that was never ready, or is being unloaded.
+            ModelUnusable: A model that failed before it ever was ready, or is not loaded.
+            Unavailable: A model that was not ready yet, or is being unloaded.
         """
         known = {model: self._known(model) for model in models}
         away = {model: why for model, one in known.items() if (why := one.away()) is not None}

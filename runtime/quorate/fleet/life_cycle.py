@@ -14,7 +14,7 @@ from quorate.engines.worker.statuses import WorkerPhase, WorkerStatus
 from quorate.errors import CannotRun, QuorateError, Unavailable
 from quorate.fleet.changes import StatusFeed
 from quorate.fleet.placement import Placement
-from quorate.fleet.status import ModelState, ModelStatus
+from quorate.fleet.status import ModelState, ModelStatus, why_not_ready
 
 _log = logging.getLogger(__name__)
 
@@ -140,11 +140,14 @@ class LifeCycle:
         """The engine, to work with.
 
         Raises:
-            Unavailable: It is not ready.
+            ModelUnusable: It failed, or is not loaded.
+            Unavailable: It is not ready now.
         """
         status = self._feed.latest[self._source.id]
-        if self.engine is None or status.state is not ModelState.READY:
-            raise Unavailable(f"model {self._source.id} is {status.state.value}")
+        if status.state is not ModelState.READY:
+            raise why_not_ready(status)
+        if self.engine is None:
+            raise Unavailable(f"model {status.id} is being unloaded")
         return self.engine
 
     def living_engine(self) -> Engine | None:
@@ -156,7 +159,8 @@ class LifeCycle:
         """Why nobody should count on it now although it has served; None where it is ready.
 
         Raises:
-            Unavailable: It never was ready, or is being unloaded: it was not lost.
+            ModelUnusable: It never was ready before it failed, or is not loaded: it was not lost.
+            Unavailable: It is not ready yet, or is being unloaded.
         """
         status = self._feed.latest[self._source.id]
         if status.state is ModelState.READY and self.engine is not None:

@@ -7,6 +7,7 @@ from enum import Enum
 
 from quorate.engines.template_facts import TemplateFacts
 from quorate.engines.vocabulary import Vocabulary
+from quorate.errors import ModelUnusable, QuorateError, Unavailable
 
 
 class ModelState(Enum):
@@ -19,6 +20,14 @@ class ModelState(Enum):
     RESTARTING = "restarting"
     UNLOADING = "unloading"
     FAILED = "failed"
+
+
+_RETRY_SECONDS = {
+    ModelState.DOWNLOADING: 30.0,
+    ModelState.LOADING: 2.0,
+    ModelState.RESTARTING: 1.0,
+    ModelState.UNLOADING: 1.0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +72,13 @@ class ModelStatus:
     vocabulary: Vocabulary | None = field(default=None, repr=False)
     served: bool = False
     template: TemplateFacts = field(default_factory=TemplateFacts)
+
+
+def why_not_ready(status: ModelStatus) -> QuorateError:
+    """The error of a model that is not ready."""
+    model = status.id
+    if status.state is ModelState.FAILED:
+        return ModelUnusable(model, status.message or "could not be loaded")
+    if status.state is ModelState.UNLOADED:
+        return ModelUnusable(model, "is not loaded; call LoadModel first")
+    return Unavailable(f"model {model} is {status.state.value}", _RETRY_SECONDS[status.state])

@@ -67,6 +67,10 @@ def unsupported(request: Request, settings: RemoteSettings) -> tuple[str, ...]:
     asked = {
         "prompt.text": isinstance(request.prompt, TextPrompt) and not settings.text_prompts,
         "parse_special": isinstance(request.prompt, TextPrompt) and request.prompt.parse_special,
+        # Some remotes would go on with it, others begin a message of their own.
+        "chat.messages that end with the assistant's": (
+            isinstance(request.prompt, ChatPrompt) and request.prompt.shape.continues
+        ),
         **_of_sampling(request.sampling),
         "stopping.stop": len(request.stopping.stop) > settings.max_stop_strings,
         "response.top_logprobs": response.top_logprobs > 0,

@@ -32,7 +32,8 @@ class Vote:
     Attributes:
         model: Id of the member.
         piece: Bytes of the member's own most probable token; in a byte-exact vote the word as far
-            as the member agreed, and its own most probable piece from where it did not.
+            as the member agreed, and its own most probable piece from where it did not. Where the
+            token that it is for was cut, it is cut alike.
         logprob: The member's log-prob of that, in nats.
         weight: Its normalised weight in this step.
         chosen_logprob: The member's log-prob of the token that was chosen, in nats.
@@ -45,9 +46,9 @@ class Vote:
     chosen_logprob: float
 
     def is_for(self, token: Token) -> bool:
-        """Whether it is a vote for a token; control tokens have no bytes to be told apart by."""
+        """Whether it is a vote for a token; some have no bytes to be told apart by."""
         return self.piece == token.piece and (
-            not token.control or self.chosen_logprob >= self.logprob
+            self.piece != b"" or self.chosen_logprob >= self.logprob
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from quorate.errors import InvalidRequest, NotFound, QuorateError
-from quorate.fleet.status import ModelState, ModelStatus
+from quorate.fleet.status import ModelState, ModelStatus, why_not_ready
 from quorate.request import (
     CascadePlan,
     DecidedStage,
@@ -19,7 +19,7 @@ from quorate.request import (
 )
 from quorate.routing.forecast import vote_key
 from quorate.routing.request import RoutingRequest
-from quorate.routing.resolve import require_somebody, resolve, vote_by_token, why_not_ready
+from quorate.routing.resolve import require_somebody, resolve, vote_by_token
 from quorate.routing.snapshot import ResolvedPlan, Snapshot
 
 # The seed is the request's; whoever decides fills it in.

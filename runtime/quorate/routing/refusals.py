@@ -67,19 +67,19 @@ def nothing_runs(
     settled = (ModelState.READY, ModelState.UNLOADED, ModelState.FAILED)
     soon = [model for model, state in states.items() if state not in settled]
     far = "".join(f"; {_words(one)}" for one in remotes[:_MAX_REASONS])
-    if soon:
-        why = f"no model is ready yet; {', '.join(soon)} may be soon{far}"
-        return Unavailable(why, _RETRY_SECONDS)
     ready = ModelState.READY in states.values()
     here = _nothing_here(local, ready)
-    if ready and (never := _never_here(local)) is not None:
-        return never
+    if soon:
+        why = here if ready else f"no model is ready yet; {', '.join(soon)} may be soon"
+        return Unavailable(f"{why}{far}", _RETRY_SECONDS)
     waits = [one for one in (_wait(remote, here, far, snapshot) for remote in remotes) if one]
     if waits:
         return min(waits, key=lambda error: error.retry_after_seconds)
+    if ready and (never := _never_here(local, far)) is not None:
+        return never
     if remotes:
         return _never(remotes, here, far, request)
-    if ready:
+    if ready and any(not _settled(one) for one in local):
         return Unavailable(here)
     forbidden = ", and nothing may leave this machine" if snapshot.remotes else ""
     return ModelUnusable("plan", f"{here}{forbidden}; name one in the configuration or load one")
@@ -88,19 +88,23 @@ def nothing_runs(
 def _nothing_here(local: Sequence[Assessed], ready: bool) -> str:
     if not ready:
         return "no model is loaded"
-    reasons = "; ".join(_reason(one) for one in local[:_MAX_REASONS])
-    return f"no plan can run now: {reasons or 'none may be chosen'}"
+    return f"no plan can run now: {_reasons(local)}"
 
 
-def _never_here(local: Sequence[Assessed]) -> QuorateError | None:
+def _never_here(local: Sequence[Assessed], far: str) -> QuorateError | None:
     """What is of the request and no plan of this machine can ever do, however long it waits."""
-    clauses = {one.first_rejection.clause for one in local if one.first_rejection is not None}
-    reasons = "; ".join(_reason(one) for one in local[:_MAX_REASONS])
+    living = [one for one in local if not _settled(one)]
+    clauses = {one.first_rejection.clause for one in living if one.first_rejection is not None}
     if Clause.TEMPLATE in clauses:
-        return TemplateRefused("chat", f"no plan can read it: {reasons}")
-    if clauses == {Clause.UNSUPPORTED}:
-        return UnsupportedPlan("plan", f"no plan can run: {reasons}")
-    return None
+        return TemplateRefused("chat", f"no plan can read it: {_reasons(local)}{far}")
+    if clauses != {Clause.UNSUPPORTED}:
+        return None
+    return UnsupportedPlan("plan", f"no plan can run: {_reasons(local)}{far}")
+
+
+def _settled(one: Assessed) -> bool:
+    """Whether a plan cannot run until somebody loads a model of it."""
+    return isinstance(own_error(one), ModelUnusable)
 
 
 def _wait(
@@ -144,6 +148,10 @@ def _never(
     if any(found == {Clause.CONTEXT} for found in clauses):
         return PromptTooLong("chat" if request.chat else "prompt", f"is too long: {here}{far}")
     return ModelUnusable("plan", f"{here}{far}")
+
+
+def _reasons(local: Sequence[Assessed]) -> str:
+    return "; ".join(map(_reason, local[:_MAX_REASONS])) or "none may be chosen"
 
 
 def _words(one: Assessed) -> str:

@@ -9,13 +9,10 @@ from itertools import combinations
 from quorate.engines.near_equal import disagreement
 from quorate.errors import (
     InvalidRequest,
-    ModelUnusable,
     NotFound,
-    QuorateError,
-    Unavailable,
     UnsupportedPlan,
 )
-from quorate.fleet.status import ModelState, ModelStatus
+from quorate.fleet.status import ModelState, ModelStatus, why_not_ready
 from quorate.request import (
     Alignment,
     BeamOptions,
@@ -34,12 +31,6 @@ MAX_WIDTH = 64
 DEFAULT_FORGETTING = 0.9
 """Share of the evidence that Bayesian weights keep from byte to byte: some ten bytes of memory."""
 
-_RETRY_SECONDS = {
-    ModelState.DOWNLOADING: 30.0,
-    ModelState.LOADING: 2.0,
-    ModelState.RESTARTING: 1.0,
-    ModelState.UNLOADING: 1.0,
-}
 _DROPPING = frozenset({FailurePolicy.AUTO, FailurePolicy.CONTINUE})
 # Which policies know what to do with a member that was lost after it had served, by where it is
 # now. One that has failed, or is loaded anew after that, cannot be waited for.
@@ -156,14 +147,17 @@ def require_somebody(
         raise why_not_ready((restarting or statuses)[0])
 
 
-def why_not_ready(status: ModelStatus) -> QuorateError:
-    """The error of a model that is not ready."""
-    model = status.id
-    if status.state is ModelState.FAILED:
-        return ModelUnusable(model, status.message or "could not be loaded")
-    if status.state is ModelState.UNLOADED:
-        return ModelUnusable(model, "is not loaded; call LoadModel first")
-    return Unavailable(f"model {model} is {status.state.value}", _RETRY_SECONDS[status.state])
+def require_everybody(
+    members: Sequence[WeightedModel], policy: FailurePolicy, snapshot: Snapshot
+) -> None:
+    """Checks that every member of a resolved vote is ready, or is covered by a failure policy.
+
+    Raises:
+        ModelUnusable: A member failed.
+        Unavailable: A member is not ready.
+    """
+    for member in members:
+        _usable(member.model, snapshot, policy)
 
 
 def _usable(model: str, snapshot: Snapshot, policy: FailurePolicy) -> ModelStatus:

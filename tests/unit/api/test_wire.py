@@ -83,3 +83,16 @@ def test_texts_of_every_length_are_passed_over(size: int) -> None:
     request = inference_pb2.GenerateRequest(prompt="\n" * size, **LONG)
     request.stopping.stop.append("x")
     assert problem(request.SerializeToString()) is None
+
+
+@pytest.mark.parametrize("inside", [b"", b"\x1a\x01\x80", b"\xa3\x06\xa4\x06"])
+def test_groups_which_no_message_has_hide_nothing_behind_them(inside: bytes) -> None:
+    request = chat(MOST_FIELDS).SerializeToString()
+    hidden = b"\xa3\x06" + inside + b"\xa4\x06" + request
+    # The parser takes them for unknown fields.
+    assert len(inference_pb2.GenerateRequest.FromString(hidden).chat.messages) == MOST_FIELDS
+    assert problem(hidden) == problem(request)
+    groups = b"\xa3\x06" * CHECKED_BYTES
+    found = problem(groups)
+    assert found is not None
+    assert found[0] == "unknown fields"

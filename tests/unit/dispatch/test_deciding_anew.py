@@ -20,11 +20,14 @@ from quorate.request import (
     AutoPlan,
     Budget,
     Event,
+    FailurePolicy,
     NoticeKind,
+    Plan,
     ProfilePlan,
     ScoreRequest,
     StoppingOptions,
     TextPrompt,
+    WeightedModel,
 )
 from quorate.routing.quality import QualityTable
 from quorate.routing.settings import RoutingSettings
@@ -151,6 +154,20 @@ async def test_a_model_that_was_unloaded_meanwhile_is_not_tried() -> None:
         with pytest.raises(ModelUnusable, match="is not loaded"):
             await named
         assert [row.outcome for row in await stage.charges()] == ["cancelled", "finished"]
+
+
+@pytest.mark.parametrize("policy", FailurePolicy)
+async def test_a_member_that_was_unloaded_meanwhile_is_none_that_was_lost(
+    policy: FailurePolicy,
+) -> None:
+    pair = Plan((WeightedModel("a"), WeightedModel("b")), on_failure=policy)
+    async with running_dispatcher(MODELS, settings=ONE_AT_A_TIME, routing=ROUTING) as stage:
+        async with busy(stage):
+            named = await queued(stage, pair)
+            await stage.fleet.unload("a")
+        with pytest.raises(ModelUnusable, match="a: is not loaded"):
+            await named
+        assert stage.dispatcher.running == 0
 
 
 async def test_who_waited_too_long_for_its_own_limit_is_refused_where_that_is_the_policy(

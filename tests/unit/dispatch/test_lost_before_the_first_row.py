@@ -391,3 +391,12 @@ async def test_a_score_goes_on_without_a_member_where_that_is_asked_for() -> Non
         score = await stage.dispatcher.score(asked)
         assert [member.model for member in score.members] == ["b"]
         await nothing_is_held(stage)
+
+
+@pytest.mark.parametrize("plan", [vote(FailurePolicy.AUTO), vote(FailurePolicy.REPLAY)])
+async def test_a_score_is_refused_where_a_member_will_not_come_back_by_itself(plan: Plan) -> None:
+    async with running_dispatcher(MODELS) as stage:
+        await becomes(stage, "a", WorkerPhase.FAILED, ModelState.FAILED)
+        with pytest.raises(ModelUnusable, match=CAUSE):
+            await stage.dispatcher.score(ScoreRequest(TextPrompt("x"), "hello", plan))
+        await nothing_is_held(stage)

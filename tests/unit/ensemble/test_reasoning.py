@@ -26,6 +26,7 @@ from quorate.request import (
     StoppingOptions,
     TextPrompt,
     Token,
+    Vote,
     WeightedModel,
     Weighting,
 )
@@ -151,3 +152,18 @@ def test_marks_that_are_other_tokens_in_another_member_are_none() -> None:
     assert reasoning_of([pairs, ()], [[], []], [thinking, other]) is None
     assert reasoning_of([pairs, ()], [[], []], [thinking, family(marks=())]) is not None
     assert reasoning_of([(), ()], [[], []], [thinking, other]) is None
+
+
+def test_a_mark_that_is_ordinary_text_to_the_vocabulary_is_no_text_of_the_answer() -> None:
+    transcript = ReasoningTranscript(StoppingOptions(), MARKS)
+    told = spoken(
+        transcript,
+        Token(IM_START, b"<think>", 0.0, votes=(Vote("a", b"<think>", -0.1, 1.0, -0.1),)),
+        Token(9, b"why", 0.0),
+        Token(IM_END, b"</think>", 0.0),
+        Token(9, b"so", 0.0),
+    )
+    assert texts(told) == [("", ""), ("", "why"), ("", ""), ("so", None)]
+    tokens = [token for one in told if isinstance(one, Delta) for token in one.tokens]
+    assert b"".join(token.piece for token in tokens) == b"whyso"
+    assert tokens[0].votes[0].is_for(tokens[0])

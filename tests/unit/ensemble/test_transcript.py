@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from quorate.ensemble.alignments.bytes.transcript import WordTranscript
 from quorate.ensemble.transcript import AnswerText, Grown, Transcript
-from quorate.request import Delta, FinishReason, StoppingOptions, Token
+from quorate.request import Delta, FinishReason, StoppingOptions, Token, Vote
 
 
 def test_a_byte_limit_before_a_stop_string_in_one_piece_is_the_end() -> None:
@@ -147,3 +147,18 @@ def test_a_code_point_begun_where_the_answer_ends_is_in_neither_text_nor_pieces(
     pieces = [b"ok", "😀".encode()[:2]]
     answer = told(Transcript(StoppingOptions()), pieces)
     assert answer == ("ok", [b"ok", b""], FinishReason.MAX_TOKENS)
+
+
+def test_a_vote_for_a_token_that_is_cut_stays_one_for_it() -> None:
+    votes = (
+        Vote("for", b"ab\n", -0.1, 0.4, -0.1),
+        Vote("other", b"a", -0.2, 0.3, -0.9),
+        Vote("end", b"", -0.2, 0.3, -0.9),
+    )
+    for piece, left in ((b"ab\n", b"ab"), (b"\n", b"")):
+        cast = (Vote("for", piece, -0.1, 0.4, -0.1), *votes[1:])
+        steps = Transcript(StoppingOptions(stop=("\n",))).add(Token(1, piece, -0.5, votes=cast))
+        [token] = [token for step in steps if isinstance(step, Delta) for token in step.tokens]
+        assert token.piece == left
+        assert [vote.is_for(token) for vote in token.votes] == [True, False, False]
+        assert [vote.piece for vote in token.votes] == [left, b"a", b""]

@@ -47,6 +47,10 @@ def test_values_that_change_nothing_are_no_obstacle():
         (Request(CHAT, response=ResponseOptions(member_votes=True)), "response.member_votes"),
         (Request(CHAT, stopping=StoppingOptions(stop=tuple("abcde"))), "stopping.stop"),
         (Request(TextPrompt("Once")), "prompt.text"),
+        (
+            Request(ChatPrompt((Message("user", "Hi"), Message("assistant", "Well,")))),
+            "chat.messages that end with the assistant's",
+        ),
     ],
 )
 def test_what_would_be_ignored_is_named(request_, named):

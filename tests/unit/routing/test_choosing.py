@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from quorate.costs.cost_model import CostModel
-from quorate.errors import Unavailable, UnsupportedPlan
+from quorate.errors import ModelUnusable, Unavailable, UnsupportedPlan
 from quorate.fleet.status import ModelState
 from quorate.request import AutoPlan, Budget, CascadePlan, Clause, PlanKind, ProfilePlan, Stage
 from quorate.routing.candidates import open_plans
@@ -208,7 +208,7 @@ def test_models_that_make_no_progress_are_not_given_more_to_do(asked: Any) -> No
 
 def test_a_list_of_candidates_that_names_nobody_says_so() -> None:
     snapshot = service("a", settings=RoutingSettings(candidates=("zzz",)))
-    with pytest.raises(Unavailable, match="no plan can run now: none may be chosen"):
+    with pytest.raises(ModelUnusable, match="no plan can run now: none may be chosen"):
         choose_plan(RoutingRequest(AUTO), snapshot)
 
 

@@ -14,9 +14,10 @@ from quorate.errors import (
     PromptTooLong,
     QuorateError,
     Unavailable,
+    UnsupportedPlan,
 )
 from quorate.fleet.status import ModelState
-from quorate.request import AutoPlan, Budget
+from quorate.request import AutoPlan, Budget, ChatShape
 from quorate.routing.choose import choose_plan
 from quorate.routing.request import RoutingRequest
 from quorate.routing.settings import RoutingSettings
@@ -143,3 +144,30 @@ def test_where_nothing_may_leave_the_machine_that_is_told() -> None:
     closed = replace(snapshot, settings=RoutingSettings(local_only=True))
     assert words in refused(closed).message
     assert words not in refused(service()).message
+
+
+BASE = status("base", chat=False)
+CHAT = {"chat": True, "shape": ChatShape()}
+
+
+@pytest.mark.parametrize("state", [ModelState.FAILED, ModelState.UNLOADED])
+def test_a_model_that_is_gone_for_good_is_nothing_to_wait_for(state: ModelState) -> None:
+    error = refused(service(status("reader", state, chat=True), BASE), **CHAT)
+    assert type(error) is UnsupportedPlan
+    assert "model base: it has no chat template" in error.message
+
+
+def test_beside_a_model_that_is_ready_and_cannot_read_it_the_one_that_can_is_waited_for() -> None:
+    away = status("reader", ModelState.RESTARTING, chat=True, served=True)
+    error = refused(service(away, BASE), **CHAT)
+    assert type(error) is Unavailable
+    assert error.message.startswith("no plan can run now: model reader is restarting; model base")
+    assert error.retry_after_seconds == 2.0
+
+
+def test_a_remote_is_waited_for_where_the_models_that_are_ready_cannot_read_the_chat() -> None:
+    far = remotes(RemoteStatus("far", DEAR, unavailable=OPEN, retry_seconds=37.0))
+    error = refused(service(BASE, remotes=far), **CHAT)
+    assert type(error) is Unavailable
+    assert error.retry_after_seconds == 37.0
+    assert "model base: it has no chat template" in error.message

@@ -7,7 +7,8 @@ Names that can be checked and watched:
   which of them is missing.
 - ``quorate.v1.ModelService``: the server is not draining.
 - ``quorate.model/ID``: that model is ready and not stuck.
-- ``quorate.profile/NAME``: that profile can run, so that none of its models is down or stuck.
+- ``quorate.profile/NAME``: that profile can run: none of its models is stuck, and none is down but
+  those that its failure policy goes on without.
 """
 
 from __future__ import annotations

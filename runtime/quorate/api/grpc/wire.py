@@ -19,7 +19,7 @@ CHECKED_BYTES = 64 * 1024
 MOST_FIELDS = MAX_MESSAGES + MAX_STOP_STRINGS
 """Of a request, without entries of maps and what messages hold in which nothing is repeated."""
 
-_VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
+_VARINT, _FIXED64, _DELIMITED, _BEGINS, _ENDS, _FIXED32 = range(6)
 _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
 
 
@@ -72,9 +72,11 @@ def check_fields(kind: Any, data: bytes) -> None:
 def _walk(
     fields: dict[int, _Field], data: bytes, at: int, end: int, prefix: str, counter: _Counter
 ) -> None:
+    # Groups are no part of any message here, and the parser passes over them as unknown fields.
+    groups = 0
     while at < end:
         tag, at = _varint(data, at)
-        field, wire = fields.get(tag >> 3, _UNKNOWN), tag & 7
+        field, wire = _UNKNOWN if groups else fields.get(tag >> 3, _UNKNOWN), tag & 7
         counter.count(prefix + field.name, field.is_map)
         if wire == _DELIMITED:
             size, at = _varint(data, at)
@@ -85,6 +87,10 @@ def _walk(
             _, at = _varint(data, at)
         elif wire in _FIXED_SIZES:
             at += _FIXED_SIZES[wire]
+        elif wire == _BEGINS:
+            groups += 1
+        elif wire == _ENDS and groups:
+            groups -= 1
         else:
             return
 

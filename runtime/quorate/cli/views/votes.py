@@ -45,8 +45,8 @@ def agreement(token: inference_pb2.Token) -> Agreement:
 
 
 def _is_for(vote: inference_pb2.Vote, token: inference_pb2.Token) -> bool:
-    """Whether a member's favourite was chosen; control tokens have no bytes to be told by."""
-    if token.control:
+    """Whether a member's favourite was chosen; some tokens have no bytes to be told by."""
+    if not token.piece:
         return not vote.piece and vote.chosen_logprob >= vote.logprob
     return vote.piece == token.piece
 

@@ -40,16 +40,23 @@ BOX: dict[str, Any] = {"say": "<|im_start|>hi <|im_end|>there", "marks": True, "
 async def test_the_marginal_over_control_tokens_is_that_of_brute_force(
     name: str, text: bytes, seed: int
 ) -> None:
-    options = {"pieces": list(VOCABULARIES[name]), "seed": seed, "control": 0.003}
+    control = 0.003
+    options: dict[str, Any] = {
+        "pieces": list(VOCABULARIES[name]),
+        "seed": seed,
+        "control": control,
+    }
     exact = Enumeration(control_moves=3, **options)
     predictor = await started(toy_engine(**options, **ROOM), kv_tokens=4000)
+    # Four moves, which brute force leaves out, may outweigh an end that is less probable than they.
+    left_out = 10 * control**4
     product = 1.0
     for byte in text:
         product *= float(predictor.state.probabilities[byte])
         await predictor.feed(byte)
-    assert product == pytest.approx(exact.prefix(text), rel=1e-4)
+    assert product == pytest.approx(exact.prefix(text), rel=1e-4, abs=left_out)
     ended = product * float(predictor.state.probabilities[END])
-    assert ended == pytest.approx(exact.whole(text), rel=1e-4)
+    assert ended == pytest.approx(exact.whole(text), rel=1e-4, abs=left_out)
     predictor.close()
 
 
