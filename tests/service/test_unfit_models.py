@@ -47,7 +47,8 @@ async def test_warnings_of_a_model_are_in_its_status_and_under_its_name_in_the_l
             told = {model.id: model for model in await client.models()}
     (warning,) = told["uncertain"].warnings
     assert "names no pre-tokenizer (tokenizer.ggml.pre)" in warning
-    assert list(told["good"].warnings) == []
+    assert told["uncertain"].message == warning
+    assert (told["good"].message, list(told["good"].warnings)) == ("", [])
     assert told["good"].vocabulary_fingerprint != told["uncertain"].vocabulary_fingerprint
     assert f"model uncertain: {warning}" in caplog.messages
     assert not any("model good:" in line for line in caplog.messages)

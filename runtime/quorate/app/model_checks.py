@@ -47,6 +47,7 @@ class _Found:
     """The files of a model, if they are here, and what their headers say."""
 
     facts: GgufFacts | CheckpointFacts | None = None
+    path: str = ""
     finding: Finding | None = None
 
 
@@ -54,7 +55,8 @@ def check_model(model: ModelSettings, index: int, registry: Registry, cores: int
     """Checks one model.
 
     A model that is loaded on demand may find its files later, so that what is wrong with it does
-    not keep the service from starting.
+    not keep the service from starting; nor does a file that its engine cannot run, where nobody
+    requires the model: it fails alone.
 
     Args:
         model: As configured; one that could not be read is passed over.
@@ -73,11 +75,14 @@ def check_model(model: ModelSettings, index: int, registry: Registry, cores: int
     except SettingsError as error:
         return CheckedModel((fatal(error),))
     found = _find(model, engine, where, level, registry) if engine.files else _Found()
+    suits = Level.FATAL if model.load and model.required else Level.ERROR
+    unfit = list(_check_context(options, found.facts, where, suits))
+    unfit = unfit or list(_check_engine(model, engine, found, where, suits))
     findings = [
         *_check_cores(model, where, cores),
         *_check_library(engine, where, level),
         *([found.finding] if found.finding else ()),
-        *_check_context(options, found.facts, where, level),
+        *unfit,
     ]
     status = None if found.finding else _status(model, engine, options, found.facts)
     return CheckedModel(tuple(findings), status, _memory(options, found.facts))
@@ -111,7 +116,7 @@ def _find(
     try:
         resolved = registry.resolve(model.model)
         refuse_other_kind(model, resolved)
-        return _Found(registry.inspect(model.model))
+        return _Found(registry.inspect(model.model), str(resolved.path))
     except ModelNotPresent as error:
         if _comes_from_the_hub(model, registry):
             return _Found(finding=_offline(model, key, level))
@@ -150,6 +155,18 @@ def _check_library(engine: EngineRegistration, where: str, level: Level) -> Iter
     if engine.library and find_spec(engine.library) is None:
         problem = f"{engine.name} needs the package {engine.library}, which is not installed"
         yield Finding(level, f"{where}.engine", problem)
+
+
+def _check_engine(
+    model: ModelSettings, engine: EngineRegistration, found: _Found, where: str, level: Level
+) -> Iterator[Finding]:
+    """What the engine itself has against the files, by their headers."""
+    if not found.path:
+        return
+    try:
+        engine.check(found.path, model.options)
+    except ModelUnusable as error:
+        yield Finding(level, f"{where}.model", f"{model.model} cannot run: {error.problem}")
 
 
 def _check_context(

@@ -240,6 +240,12 @@ def test_a_models_status_is_translated() -> None:
     )
 
 
+def test_a_ready_model_tells_its_warnings_in_its_message_as_well() -> None:
+    status = ModelStatus("a", ModelState.READY, "scripted", warnings=("one", "two"))
+    message = responses.model_message(status)
+    assert (message.message, list(message.warnings)) == ("one; two", ["one", "two"])
+
+
 def test_a_template_that_is_of_no_use_says_why() -> None:
     facts = TemplateFacts(problem="it does not end")
     status = ModelStatus("a", ModelState.READY, "scripted", template=facts)

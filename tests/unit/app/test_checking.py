@@ -12,11 +12,13 @@ import pytest
 from quorate.app.checking import Place, check_file
 from quorate.app.findings import Finding, Level
 from quorate_registry import Registry
-from support.model_headers import ARCHITECTURE, TENSOR, gguf_header, padded, pair, text, u32, u64
+from support.model_headers import ARCHITECTURE, gguf_header, padded, pair, text, u32, u64
 
 GIB = 2**30
 LETTERS = ("<s>", "a", "b", "c")
 WORDS = ("<s>", "the", "cat", "sat")
+EMBEDDING = text(b"token_embd.weight") + u32(1) + u64(8) + u32(0) + u64(0)
+"""Eight float32 weights, which stand in for an output as well."""
 
 
 def number(key: str, value: int) -> bytes:
@@ -35,7 +37,7 @@ def model_file(
         pair(b"tokenizer.ggml.tokens", 9, listed),
         *more,
     ]
-    path.write_bytes(padded(gguf_header(pairs, [TENSOR])))
+    path.write_bytes(padded(gguf_header(pairs, [EMBEDDING])))
     return path
 
 
@@ -191,7 +193,25 @@ def test_a_context_beyond_the_trained_one_is_told(
     model_file(tmp_path / "a.gguf", LETTERS, 128, *more)
     findings = checked(tmp_path, model("a.gguf", f"options = {{ {options} }}"))
     keys = ["models[0].options.context_length"] if wrong else []
-    assert told(findings) == [("fatal", key) for key in keys]
+    assert told(findings) == [("error", key) for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("context", "more", "key"),
+    [
+        (128, (number("llama.pooling_type", 1),), "model"),
+        (128, (pair(b"llama.attention.causal", 7, b"\0"),), "model"),
+        (64, (), "options.context_length"),
+    ],
+)
+def test_what_its_engine_cannot_run_is_told_and_only_a_required_model_keeps_from_starting(
+    tmp_path: Path, context: int, more: tuple[bytes, ...], key: str
+) -> None:
+    model_file(tmp_path / "a.gguf", LETTERS, context, *more)
+    config = model("a.gguf", "options = { context_length = 100 }")
+    assert told(checked(tmp_path, config)) == [("error", f"models[0].{key}")]
+    named = config + '[profiles.p]\nmembers = ["a"]\n'
+    assert told(checked(tmp_path, named)) == [("fatal", f"models[0].{key}")]
 
 
 def test_more_cores_than_there_are_do_not_keep_the_service_from_starting(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def model_message(status: ModelStatus) -> models_pb2.Model:
     return models_pb2.Model(
         id=status.id,
         state=STATES[status.state],
-        message=status.message,
+        message=status.message or "; ".join(status.warnings),
         progress=status.progress,
         engine=status.engine,
         description=status.description,
