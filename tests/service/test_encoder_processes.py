@@ -14,14 +14,16 @@ import pytest
 
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.encoder.encoder import Encoder
+from quorate.engines.worker.encoder.lanes import Lane
 from quorate.engines.worker.limits import WorkerLimits
 from quorate.errors import InvalidRequest, PromptQuarantined, Unavailable
-from quorate.request import TextPrompt
+from quorate.request import ChatPrompt, Message, TextPrompt
 from support.encoder_processes import COMMAND
 from support.hosted_engines import DEADLINE_SECONDS, children, ends_of, open_descriptors
 
 TESTS = Path(__file__).resolve().parents[1]
 CONTEXT = 4096
+TOY = EngineSpec("toy", "any")
 
 
 @pytest.fixture(autouse=True)
@@ -37,10 +39,13 @@ def nothing_left_behind() -> Any:
 
 
 @asynccontextmanager
-async def encoding(command: Any = COMMAND, **limits: float) -> AsyncIterator[Encoder]:
+async def encoding(
+    command: Any = COMMAND, spec: EngineSpec = TOY, identity: str = "any", **limits: float
+) -> AsyncIterator[Encoder]:
     cores = sorted(os.sched_getaffinity(0))
-    encoder = Encoder(EngineSpec("toy", "any"), cores, WorkerLimits(**limits), command)
-    encoder.start(CONTEXT)
+    encoder = Encoder(spec, cores, WorkerLimits(**limits), command)
+    encoder.start()
+    encoder.belong_to(CONTEXT, identity)
     try:
         yield encoder
     finally:
@@ -80,6 +85,24 @@ async def test_those_beside_a_prompt_that_kills_are_all_answered() -> None:
         assert await asyncio.gather(*tasks) == [list(text.encode()) for text in texts]
         with pytest.raises(PromptQuarantined):
             await poison
+
+
+async def test_a_prompt_that_is_there_when_others_kill_is_not_refused(tmp_path: Path) -> None:
+    async with encoding() as encoder:
+        (pid,) = await within_deadline(encoder.encode_continuation(""))
+        gate = tmp_path / "gate"
+        innocent = asyncio.create_task(encode(encoder, f"UNTIL {gate}"))
+        killers = [asyncio.create_task(encode(encoder, "CRASH first"))]
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while encoder.pid in (pid, None):
+                await asyncio.sleep(0)
+        killers.append(asyncio.create_task(encode(encoder, "CRASH second")))
+        while not encoder._running:
+            await asyncio.sleep(0)
+        gate.touch()
+        assert await innocent == list(f"UNTIL {gate}".encode())
+        outcomes = await asyncio.gather(*killers, return_exceptions=True)
+        assert [type(one) for one in outcomes] == [PromptQuarantined, PromptQuarantined]
 
 
 async def test_a_process_that_somebody_else_kills_is_no_fault_of_its_prompts() -> None:
@@ -130,6 +153,48 @@ async def test_a_program_that_cannot_encode_fails_those_who_wait() -> None:
         async with encoding(command) as encoder:
             with pytest.raises(Unavailable, match="model toy: its encoder cannot be started"):
                 await encode(encoder, "ok")
+
+
+async def test_a_file_that_was_replaced_is_never_encoded_with(tmp_path: Path) -> None:
+    file = tmp_path / "model"
+    file.write_text("first")
+    spec = EngineSpec("toy", "any", str(file), {"identity": "of the file"})
+    async with encoding(spec=spec, identity="first") as encoder:
+        (first,) = await within_deadline(encoder.encode_continuation(""))
+        file.write_text("second")
+        os.kill(first, signal.SIGKILL)
+        await within_deadline(ends_of([first]))
+        with pytest.raises(Unavailable, match=r"toy.* file was replaced by another one; unload"):
+            await encode(encoder, "ok")
+        # A worker that was started anew has loaded the same.
+        encoder.belong_to(CONTEXT, "second")
+        assert await encode(encoder, "ok") == list(b"ok")
+
+
+async def test_a_process_from_before_its_file_was_replaced_makes_way(tmp_path: Path) -> None:
+    file = tmp_path / "model"
+    file.write_text("first")
+    spec = EngineSpec("toy", "any", str(file), {"identity": "of the file"})
+    async with encoding(spec=spec, identity="first") as encoder:
+        (first,) = await within_deadline(encoder.encode_continuation(""))
+        file.write_text("second")
+        encoder.belong_to(CONTEXT, "second")
+        (second,) = await within_deadline(encoder.encode_continuation(""))
+        assert second != first
+
+
+async def test_many_short_messages_and_long_roles_are_no_short_prompt() -> None:
+    async with encoding() as encoder:
+        chats = [
+            ChatPrompt((Message("user", "x"),) * 4000),
+            ChatPrompt((Message("u" * 100_000, ""),)),
+        ]
+        await within_deadline(encoder.encode_continuation(""))
+        for chat in chats:
+            task = asyncio.create_task(encoder.encode(chat))
+            await asyncio.sleep(0)
+            assert [job.lane for job in encoder._running.values()] == [Lane.LONG]
+            await within_deadline(task)
 
 
 async def test_closing_tells_those_who_wait() -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from quorate.engines.encoding_budget import spend
@@ -17,10 +18,18 @@ COMMAND = (sys.executable, "-m", "support.encoder_processes")
 
 
 class FragileEncoder(PromptEncoder):
-    """Encodes a text as its characters. ``CRASH``, ``LOOP`` and ``WAIT`` in it do as they say."""
+    """Encodes a text as its characters. ``CRASH``, ``LOOP`` and ``WAIT`` in it do as they say.
 
-    def __init__(self, context_length: int) -> None:
-        self.context_length = context_length
+    ``UNTIL path`` waits until there is such a file.
+    """
+
+    def __init__(self, identity: str) -> None:
+        self.context_length = 0
+        self._identity = identity
+
+    @property
+    def identity(self) -> str:
+        return self._identity
 
     def encode(self, prompt: Prompt) -> list[int]:
         text = prompt.plain_text
@@ -32,6 +41,9 @@ class FragileEncoder(PromptEncoder):
             # Noticed when it is cancelled.
             time.sleep(0.001)
             spend(0)
+        path = text.partition("UNTIL ")[2]
+        while path and not Path(path).exists():
+            time.sleep(0.001)
         return list(text.encode())
 
     def encode_continuation(self, text: str) -> list[int]:
@@ -41,8 +53,8 @@ class FragileEncoder(PromptEncoder):
 class _Engine:
     """What the registry would find."""
 
-    def load_encoder(self, path: str, options: Any, context_length: int) -> FragileEncoder:
-        return FragileEncoder(context_length)
+    def load_encoder(self, path: str, options: Any) -> FragileEncoder:
+        return FragileEncoder(Path(path).read_text() if options else "any")
 
 
 def main() -> None:

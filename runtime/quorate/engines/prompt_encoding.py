@@ -6,6 +6,8 @@ thread; see ``encoding_budget``. What special tokens and BOS are, the tokenizer 
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from functools import cached_property
 from typing import Protocol
 
@@ -13,6 +15,7 @@ from quorate.engines.chat.encoder import ChatEncoder
 from quorate.engines.chat.probe import TemplateUse, probe, unusable
 from quorate.engines.chat.special_tokens import SpecialToken, SpecialTokens
 from quorate.engines.chat.template import ChatTemplate
+from quorate.engines.identity import identity
 from quorate.engines.prompt_sizes import check_prompt, check_text
 from quorate.engines.template_facts import TemplateFacts
 from quorate.engines.vocabulary import Vocabulary
@@ -60,14 +63,14 @@ class PromptEncoder:
 
     Args:
         template: Its chat template, or None where it has none.
-        context_length: Most tokens a sequence can have.
+        context_length: Most tokens a sequence can have, as far as it is known by now.
 
     Attributes:
         context_length: The same.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, template: str | None, subject: str, context_length: int
+        self, tokenizer: Tokenizer, template: str | None, subject: str, context_length: int = 0
     ) -> None:
         self._tokenizer = tokenizer
         self._subject = subject
@@ -76,6 +79,17 @@ class PromptEncoder:
         self._use = TemplateUse()
         if template is not None:
             self._prepare(template)
+
+    def set_context_length(self, context_length: int) -> None:
+        """From now on sequences can have so many tokens."""
+        self.context_length = context_length
+        self.__dict__.pop("_chat", None)
+
+    @property
+    def identity(self) -> str:
+        """What tells tokenizer and template from others; see ``identity``."""
+        table = self._tokenizer.vocabulary.to_bytes()
+        return identity(hashlib.sha256(table).digest(), self.template_facts)
 
     @property
     def can_chat(self) -> bool:
@@ -120,7 +134,7 @@ class PromptEncoder:
             problem = "its file has no tokenizer, only token ids; convert it with its vocabulary"
             raise UnsupportedPlan(self._subject, problem)
 
-    @cached_property
+    @property
     def _longest_text(self) -> int:
         return self.context_length * self._tokenizer.vocabulary.longest_piece
 
@@ -145,11 +159,12 @@ class PromptEncoder:
             return
         try:
             template = ChatTemplate(source, self._tokenizer.special_texts, self._subject)
+            use = probe(template)
         except UnsupportedPlan as error:
-            self._use = unusable(error.problem)
-            return
-        self._use = probe(template)
-        if not self._use.facts.problem:
+            use = unusable(error.problem)
+        digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
+        self._use = replace(use, facts=replace(use.facts, digest=digest))
+        if not use.facts.problem:
             self._template = template
             self._specials.prepare()
 

@@ -15,8 +15,17 @@ from quorate.errors import PromptQuarantined
 DEATHS = 2
 """After so many, in a row, a prompt is refused."""
 
+ANOTHER_FILE = "its file was replaced by another one; unload the model and load it anew"
+"""Why an encoder is of no use to the worker beside it."""
+
 # How processes end by the hand of somebody else, or after they gave up what they could not stop.
-_OTHER_ENDS = ("killed by SIGKILL", "exited with status 0", "stopped by a signal", "unloaded")
+_OTHER_ENDS = (
+    "killed by SIGKILL",
+    "exited with status 0",
+    "stopped by a signal",
+    "unloaded",
+    ANOTHER_FILE,
+)
 _MOST = 256
 _REMEMBERED_SECONDS = 900.0
 

@@ -63,8 +63,8 @@ class EngineRegistration:
         check_files: Says, by a ``ModelUnusable``, why a path and options can never become a model,
             by headers alone; see ``check``.
         encoder: ``module:function`` of what loads a model's tokenizer alone, for a process that
-            does nothing but encode: called with a path, options and the context length, it returns
-            a ``PromptEncoder``; "" for an engine whose workers encode beside everything else.
+            does nothing but encode: called with a path and options, it returns a
+            ``PromptEncoder``; "" for an engine whose workers encode beside everything else.
         library: Package that its worker imports, which may not be installed; "" needs none.
         vocabulary: Tells of options that have been read what vocabulary they choose, for engines
             whose models need no files; equal texts can vote token by token.
@@ -105,12 +105,13 @@ class EngineRegistration:
         model: BatchModel = _named(self.loader)(path, read, threads, on_progress)
         return model
 
-    def load_encoder(
-        self, path: str, options: Mapping[str, Any], context_length: int
-    ) -> PromptEncoder:
-        """Loads a model's tokenizer into this process; see ``load``, which raises the same."""
+    def load_encoder(self, path: str, options: Mapping[str, Any]) -> PromptEncoder:
+        """Loads a model's tokenizer into this process; see ``load``, which raises the same.
+
+        How long prompts may be must still be told it: see ``PromptEncoder.set_context_length``.
+        """
         read = self.options.from_mapping(options, "options")
-        encoder: PromptEncoder = _named(self.encoder)(path, read, context_length)
+        encoder: PromptEncoder = _named(self.encoder)(path, read)
         return encoder
 
 

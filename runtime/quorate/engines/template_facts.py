@@ -21,6 +21,7 @@ class TemplateFacts:
         continues: Whether an assistant message at the end can be gone on with.
         generation_prompt: Whether it writes anything to open the answer.
         cuts_reasoning: Whether it leaves the reasoning out of earlier assistant messages.
+        digest: Tells it from other templates; "" where there is none.
     """
 
     problem: str = ""
@@ -32,3 +33,4 @@ class TemplateFacts:
     continues: bool = True
     generation_prompt: bool = True
     cuts_reasoning: bool = False
+    digest: str = ""

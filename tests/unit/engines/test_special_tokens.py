@@ -121,3 +121,31 @@ def test_thousands_of_special_tokens_take_no_longer_than_a_few():
         assert len(runs) == 4 * 300
     # It was a thousandfold.
     assert taken["many"] < 20 * taken["few"]
+
+
+def test_a_text_of_thousands_of_special_tokens_takes_no_longer_than_one_of_a_few():
+    many = [SpecialToken(number, f"<unused{number:04}>") for number in range(6000)]
+    specials = SpecialTokens(many)
+    texts = {
+        "few": "".join(one.text + "x" for one in many[:8]) * 750,
+        "many": "".join(one.text + "x" for one in many),
+    }
+    specials.shield(specials.partition(texts["few"])[1], SENTINEL)
+    taken = {}
+    for name, text in texts.items():
+        began = time.process_time()
+        assert len(specials.partition(text)) == 12_000
+        assert specials.shield(text, SENTINEL).count(SENTINEL) == 6000
+        taken[name] = time.process_time() - began
+    # It was two hundredfold.
+    assert taken["many"] < 20 * taken["few"]
+
+
+def test_thousands_of_roles_beside_thousands_of_special_tokens_take_less_than_a_second():
+    specials = SpecialTokens([SpecialToken(n, f"<unused{n:04}>") for n in range(6000)])
+    specials.shield_role("warm", SENTINEL)
+    began = time.process_time()
+    shielded = [specials.shield_role(f"absent{number}", SENTINEL) for number in range(10_000)]
+    assert specials.shield_role("unused0007", SENTINEL) == f"u{SENTINEL}nused0007"
+    assert shielded[5] == "absent5"
+    assert time.process_time() - began < 1.0

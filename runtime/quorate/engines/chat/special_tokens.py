@@ -1,17 +1,20 @@
 """Special tokens in text: where a template wrote them, and how user text is kept from it.
 
 A vocabulary may have thousands of them, of which a text has a handful. Which those are is found in
-one pass, with a trie; what happens then is llama.cpp's rule, one special token after the other.
+one pass, with a trie. What happens then is llama.cpp's rule, one special token after the other;
+where none touches another that is the same as from left to right, however many there are.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, TypeAlias
 
+from quorate.engines.encoding_budget import spend
 from quorate.errors import InvalidRequest
 
 Run: TypeAlias = int | str
@@ -23,6 +26,7 @@ _WHITESPACE = " \t\n\v\f\r"
 _PRIVATE_USE = ((0xE000, 0xF8FF), (0xF0000, 0xFFFFD), (0x100000, 0x10FFFD))
 # Under which a trie keeps the length of the special token that ends there.
 _END = ""
+_DIVIDER = "\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class SpecialTokens:
 
     def prepare(self) -> None:
         """Builds what it looks things up in; else the first chat waits for that."""
-        self._first_characters, self._ends, self._beginnings, self._characters  # noqa: B018
+        self._first_characters, self._ends, self._beginnings, self._characters, self._joined  # noqa: B018
 
     def partition(self, text: str) -> list[Run]:
         """Divides text into special tokens and the runs of text between them.
@@ -68,8 +72,13 @@ class SpecialTokens:
         the longest first and of equally long ones the earliest, over all that is still text. Empty
         runs are left out.
         """
+        found = self._occurrences(text)
+        specials = self._by_precedence(text, found)
+        if _are_apart(found) and not _strip_one_another(specials):
+            return list(self._cut(text, found))
         runs: list[Run] = [text]
-        for special in self._within(text):
+        for special in specials:
+            spend(0)
             runs = [part for run in runs for part in _split(run, special)]
         return [run for run in runs if run != ""]
 
@@ -79,8 +88,15 @@ class SpecialTokens:
         A half could be completed by what the template puts beside it. The sentinel goes inside the
         white space at the ends, which templates like to trim.
         """
-        for special in self._within(text):
-            text = text.replace(special.text, special.text[0] + sentinel + special.text[1:])
+        found = self._occurrences(text)
+        # One of a single character cannot be broken, and is marked for each that is written so.
+        if _are_apart(found) and all(end - start > 1 for start, end in found):
+            firsts = [0, *(start + 1 for start, _ in found), len(text)]
+            text = sentinel.join(text[start:end] for start, end in pairwise(firsts))
+        else:
+            for special in self._by_precedence(text, found):
+                spend(0)
+                text = text.replace(special.text, special.text[0] + sentinel + special.text[1:])
         core = text.strip()
         if not core:
             return text
@@ -113,11 +129,11 @@ class SpecialTokens:
                     yield chr(code_point)
         raise InvalidRequest("chat", "uses every private-use character of Unicode; leave one out")
 
-    def _within(self, text: str) -> list[SpecialToken]:
-        """Those that occur in a text, also within others, in the order of their precedence."""
+    def _occurrences(self, text: str) -> list[tuple[int, int]]:
+        """Where special tokens begin and end in a text, also within others, as they begin."""
         if not self._ordered:
             return []
-        trie, found = self._trie, set()
+        trie, found = self._trie, []
         for match in self._first_characters.finditer(text):
             start = at = match.start()
             node = trie
@@ -125,9 +141,26 @@ class SpecialTokens:
                 node = following
                 at += 1
                 if _END in node:
-                    found.add(text[start:at])
-        ranks = sorted(rank for one in found for rank in self._ranks[one])
+                    found.append((start, at))
+        return found
+
+    def _by_precedence(self, text: str, found: Iterable[tuple[int, int]]) -> list[SpecialToken]:
+        texts = {text[start:end] for start, end in found}
+        ranks = sorted(rank for one in texts for rank in self._ranks[one])
         return [self._ordered[rank] for rank in ranks]
+
+    def _cut(self, text: str, found: Iterable[tuple[int, int]]) -> Iterator[Run]:
+        """``partition`` in one pass, for special tokens that have nothing to do with each other."""
+        at, strips = 0, False
+        for start, end in found:
+            special = self._ordered[self._ranks[text[start:end]][0]]
+            piece = text[at:start].lstrip(_WHITESPACE) if strips else text[at:start]
+            if piece := piece.rstrip(_WHITESPACE) if special.strips_left else piece:
+                yield piece
+            yield special.token
+            at, strips = end, special.strips_right
+        if piece := text[at:].lstrip(_WHITESPACE) if strips else text[at:]:
+            yield piece
 
     def _completes(self, core: str) -> bool:
         """Whether a proper end of a special token begins the text."""
@@ -142,7 +175,16 @@ class SpecialTokens:
         )
 
     def _is_within_one(self, role: str) -> bool:
-        return len(role) <= self.longest and any(role in text for text in self._ranks)
+        return len(role) <= self.longest and (
+            role in self._joined
+            if _DIVIDER not in role
+            else any(role in text for text in self._ranks)
+        )
+
+    @cached_property
+    def _joined(self) -> str:
+        """All of them in one text: there may be thousands, and as many roles."""
+        return _DIVIDER.join(self._ranks)
 
     @cached_property
     def _ranks(self) -> dict[str, list[int]]:
@@ -180,6 +222,18 @@ class SpecialTokens:
     @cached_property
     def _characters(self) -> frozenset[str]:
         return frozenset().union(*self._ranks)
+
+
+def _are_apart(found: Sequence[tuple[int, int]]) -> bool:
+    """Whether none of them begins before the one in front of it has ended."""
+    return all(end <= start for (_, end), (start, _) in pairwise(found))
+
+
+def _strip_one_another(specials: Sequence[SpecialToken]) -> bool:
+    """Whether one might take white space away that another begins or ends with."""
+    return any(one.strips_left or one.strips_right for one in specials) and any(
+        one.text != one.text.strip(_WHITESPACE) for one in specials
+    )
 
 
 def _split(run: Run, special: SpecialToken) -> list[Run]:

@@ -10,7 +10,7 @@ from quorate.engines.llama_cpp.tokenizer import Tokenizer
 from quorate.engines.prompt_encoding import PromptEncoder
 
 
-def load(path: str, options: LlamaCppOptions, context_length: int) -> PromptEncoder:
+def load(path: str, options: LlamaCppOptions) -> PromptEncoder:
     """Loads what turns prompts into tokens; see ``EngineRegistration``. Never freed.
 
     Raises:
@@ -19,4 +19,4 @@ def load(path: str, options: LlamaCppOptions, context_length: int) -> PromptEnco
     vocabulary = load_vocabulary(path, options)
     tokenizer = Tokenizer(vocabulary)
     tokenizer.prepare()
-    return PromptEncoder(tokenizer, chat_template(vocabulary), Path(path).name, context_length)
+    return PromptEncoder(tokenizer, chat_template(vocabulary), Path(path).name)

@@ -101,6 +101,9 @@ def load_vocabulary(path: str, options: LlamaCppOptions) -> ctypes.c_void_p:
     LOG.install()
     params = native.llama_model_default_params()
     params.vocab_only = True
+    # An empty list: no GPU need be opened to read a vocabulary.
+    no_devices = (ctypes.c_void_p * 1)(None)
+    params.devices = ctypes.cast(no_devices, ctypes.c_void_p)
     LOG.clear()
     model = native.llama_model_load_from_file(path.encode(), params)
     if not model:

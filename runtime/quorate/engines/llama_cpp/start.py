@@ -30,7 +30,7 @@ def load(
     return model.load(path, options, threads, on_progress)
 
 
-def load_encoder(path: str, options: LlamaCppOptions, context_length: int) -> PromptEncoder:
+def load_encoder(path: str, options: LlamaCppOptions) -> PromptEncoder:
     """Loads what turns prompts into tokens, without the weights; see ``EngineRegistration``.
 
     Raises:
@@ -38,7 +38,7 @@ def load_encoder(path: str, options: LlamaCppOptions, context_length: int) -> Pr
     """
     with native_library_alone():
         from quorate.engines.llama_cpp import encoder
-    return encoder.load(path, options, context_length)
+    return encoder.load(path, options)
 
 
 @contextmanager

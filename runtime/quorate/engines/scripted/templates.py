@@ -5,23 +5,8 @@ from __future__ import annotations
 from quorate.engines.chat.special_tokens import SpecialToken
 from quorate.engines.prompt_encoding import PromptEncoder
 from quorate.engines.scripted.options import ScriptedOptions
-from quorate.engines.scripted.tokenizer import (
-    BOS,
-    END_OF_TURN,
-    EOS,
-    IM_END,
-    IM_START,
-    Tokenizer,
-)
+from quorate.engines.scripted.tokenizer import BOS, EOS, NAMES, Tokenizer
 from quorate.engines.vocabulary import Vocabulary
-
-_TEXTS = {
-    BOS: "<s>",
-    EOS: "</s>",
-    END_OF_TURN: "<|end|>",
-    IM_START: "<|im_start|>",
-    IM_END: "<|im_end|>",
-}
 
 
 def prompt_encoder(
@@ -43,8 +28,8 @@ class _Parsing:
         self._tokenizer = tokenizer
         self.vocabulary = vocabulary
         self.bos: int | None = BOS
-        self.special_tokens = tuple(SpecialToken(token, text) for token, text in _TEXTS.items())
-        self.special_texts = {"bos_token": _TEXTS[BOS], "eos_token": _TEXTS[EOS]}
+        self.special_tokens = tuple(SpecialToken(token, text) for token, text in enumerate(NAMES))
+        self.special_texts = {"bos_token": NAMES[BOS], "eos_token": NAMES[EOS]}
 
     def encode_text(self, text: str) -> list[int]:
         """Tokenises a prompt, behind BOS."""

@@ -11,7 +11,7 @@ from quorate.engines.vllm.options import VllmOptions
 from quorate.engines.vllm.tokenizer import CheckpointTokenizer
 
 
-def load(path: str, options: VllmOptions, context_length: int) -> PromptEncoder:
+def load(path: str, options: VllmOptions) -> PromptEncoder:
     """Loads what turns prompts into tokens; see ``EngineRegistration``.
 
     Raises:
@@ -24,4 +24,4 @@ def load(path: str, options: VllmOptions, context_length: int) -> PromptEncoder:
     tokenizer = CheckpointTokenizer(path)
     # Computed now, so that threads may encode side by side.
     _ = tokenizer.vocabulary, tokenizer.special_tokens, tokenizer.encode_text("")
-    return PromptEncoder(tokenizer, tokenizer.chat_template, Path(path).name, context_length)
+    return PromptEncoder(tokenizer, tokenizer.chat_template, Path(path).name)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from quorate.engines.admission import required_kv_tokens
 from quorate.engines.contract import ModelFacts
+from quorate.engines.identity import identity
 from quorate.engines.prompt_sizes import check_prompt, check_text
 from quorate.engines.quarantine import Quarantine
 from quorate.engines.registry import engines
@@ -61,7 +61,7 @@ class HostedEngine:
             if engine is not None and engine.encoder
             else None
         )
-        self._warming: asyncio.Task[None] | None = None
+        self._company: asyncio.Task[None] | None = None
         self._quarantine = Quarantine(spec.model)
         self._watch: WatchedWorker | None = None
 
@@ -73,8 +73,9 @@ class HostedEngine:
         died three times while loading, ends in ``WorkerPhase.FAILED``.
         """
         self._supervisor.start()
-        if self._encoder is not None and self._warming is None:
-            self._warming = asyncio.create_task(self._warm_up(self._encoder))
+        if self._encoder is not None and self._company is None:
+            self._encoder.start()
+            self._company = asyncio.create_task(self._keep_company(self._encoder))
 
     @property
     def facts(self) -> ModelFacts:
@@ -95,7 +96,7 @@ class HostedEngine:
         check_prompt(prompt, self.vocabulary, self.facts.context_length)
         if self._encoder is None:
             return await worker.encode(prompt)
-        self._encoder.start(self.facts.context_length)
+        self._match(self._encoder)
         return await self._encoder.encode(prompt)
 
     async def encode_continuation(self, text: str) -> list[int]:
@@ -104,7 +105,7 @@ class HostedEngine:
         check_text("continuation", text, self.vocabulary, self.facts.context_length)
         if self._encoder is None:
             return await worker.encode_continuation(text)
-        self._encoder.start(self.facts.context_length)
+        self._match(self._encoder)
         return await self._encoder.encode_continuation(text)
 
     async def open(self, tokens: int, branches: int = 0) -> EngineSession:
@@ -119,8 +120,8 @@ class HostedEngine:
 
     async def close(self) -> None:
         """See ``Engine``; returns when the processes are gone."""
-        if self._warming is not None:
-            self._warming.cancel()
+        if self._company is not None:
+            self._company.cancel()
         if self._encoder is not None:
             await self._encoder.close()
         await self._supervisor.stop()
@@ -183,11 +184,17 @@ class HostedEngine:
             self._watch = WatchedWorker(worker, self._quarantine)
         return self._watch
 
-    async def _warm_up(self, encoder: Encoder) -> None:
-        """Starts the encoder with the first worker, so that no prompt waits for it."""
-        with suppress(Unavailable):
-            await self._supervisor.wait_ready()
-            encoder.start(self.facts.context_length)
+    async def _keep_company(self, encoder: Encoder) -> None:
+        """Tells the encoder of each worker that is ready, and ends it when there will be none."""
+        async for status in self._supervisor.watch():
+            if status.phase is WorkerPhase.READY:
+                self._match(encoder)
+        await encoder.close()
+
+    def _match(self, encoder: Encoder) -> None:
+        facts = self.facts
+        digest = self._model.table_digest
+        encoder.belong_to(facts.context_length, identity(digest, facts.template))
 
     @property
     def _model(self) -> LoadedModel:

@@ -33,8 +33,14 @@ class LoadTokenizer:
     engine: str
     path: str
     options: Mapping[str, Any]
-    context_length: int
     cores: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class SetContextLength:
+    """To an encoder: prompts of more tokens are refused from now on."""
+
+    context_length: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +158,9 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class TokenizerLoaded:
-    """The encoder is ready."""
+    """The encoder has loaded a tokenizer; ``identity`` is that of its ``PromptEncoder``."""
+
+    identity: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +220,7 @@ class Refused:
 ToWorker: TypeAlias = (
     Load
     | LoadTokenizer
+    | SetContextLength
     | Open
     | Feed
     | Score

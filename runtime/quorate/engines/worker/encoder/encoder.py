@@ -8,9 +8,9 @@ import itertools
 import logging
 from collections.abc import Sequence
 
-from quorate.engines.quarantine import Quarantine, is_of_the_prompt
+from quorate.engines.quarantine import ANOTHER_FILE, Quarantine, is_of_the_prompt
 from quorate.engines.spec import EngineSpec
-from quorate.engines.worker.encoder.lanes import LONG_BYTES, Lanes
+from quorate.engines.worker.encoder.lanes import LONG_BYTES, Lane, Lanes
 from quorate.engines.worker.encoder.life import ENCODER_COMMAND, EncoderLife
 from quorate.engines.worker.encodings import refusal
 from quorate.engines.worker.limits import WorkerLimits
@@ -21,13 +21,14 @@ from quorate.engines.worker.messages import (
     Encoded,
     FromWorker,
     Refused,
+    SetContextLength,
     SetCores,
     TokenizerLoaded,
     Unusable,
 )
 from quorate.engines.worker.restarts import backoff_seconds
 from quorate.errors import Unavailable
-from quorate.request import ChatPrompt, Prompt
+from quorate.request import ChatPrompt, Prompt, TextPrompt
 
 _log = logging.getLogger(__name__)
 
@@ -42,13 +43,13 @@ class _Job:
 
     Attributes:
         field: What its caller calls it.
-        long: Whether it is in the lane of the long ones.
+        lane: Where it waits.
         tries: Processes that ended while they had it.
     """
 
     message: Encode | EncodeContinuation
     field: str
-    long: bool
+    lane: Lane
     tokens: asyncio.Future[list[int]] = dataclasses.field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -57,11 +58,12 @@ class _Job:
     @property
     def key(self) -> bytes:
         """What a quarantine knows its prompt by."""
-        text = (
-            self.message.prompt.canonical_text
-            if isinstance(self.message, Encode)
-            else self.message.text
-        )
+        if isinstance(self.message, Encode):
+            prompt = self.message.prompt
+            special = isinstance(prompt, TextPrompt) and prompt.parse_special
+            text = f"{special} {prompt.canonical_text}"
+        else:
+            text = self.message.text
         return f"{self.field} {text}".encode("utf-8", "surrogatepass")
 
 
@@ -69,7 +71,8 @@ class Encoder:
     """The encoder of one model through all the lives of its process.
 
     A process that ends is replaced. What it had been given goes to the next one, alone where it may
-    have been the cause; a prompt that was it twice is refused. Workers notice nothing of it.
+    have been the cause; a prompt that was it twice is refused. Workers notice nothing of it. It
+    loads beside its worker, and encodes once it is known to have loaded the same.
 
     Args:
         cores: Processor cores of the model.
@@ -92,19 +95,32 @@ class Encoder:
         self._lanes: Lanes[_Job] = Lanes()
         self._running: dict[int, _Job] = {}
         self._life: EncoderLife | None = None
-        self._loaded = False
+        self._loaded: TokenizerLoaded | None = None
         self._failures = 0
         self._context_length = 0
+        self._identity = ""
         self._retry: asyncio.TimerHandle | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    def start(self, context_length: int) -> None:
-        """Starts the process, unless it runs: prompts of more tokens are refused."""
-        self._context_length = context_length
+    def start(self) -> None:
+        """Starts the process, unless it runs; what it is given waits for ``belong_to``."""
         if self._life is None and self._retry is None and not self._closed:
             self._begin_life()
+
+    def belong_to(self, context_length: int, identity: str) -> None:
+        """Encodes from now on for a worker with such a context, which loaded this model.
+
+        Args:
+            context_length: Prompts of more tokens are refused.
+            identity: ``PromptEncoder.identity`` of what the worker loaded. A process that found
+                another file in its place is replaced.
+        """
+        if (context_length, identity) != (self._context_length, self._identity):
+            self._context_length, self._identity = context_length, identity
+            self._settle()
+            self._pump()
 
     async def encode(self, prompt: Prompt) -> list[int]:
         """See ``Engine.encode``.
@@ -114,7 +130,7 @@ class Encoder:
             Unavailable: No process can be had.
         """
         field = "chat" if isinstance(prompt, ChatPrompt) else "prompt"
-        return await self._tokens(Encode(next(self._numbers), prompt), field, prompt.size_bytes)
+        return await self._tokens(Encode(next(self._numbers), prompt), field, prompt.token_bound)
 
     async def encode_continuation(self, text: str) -> list[int]:
         """See ``Engine.encode_continuation``; raises as ``encode`` does."""
@@ -129,7 +145,7 @@ class Encoder:
     def set_cores(self, cores: Sequence[int]) -> None:
         """Moves the process, and every later one, to these cores."""
         self._cores = tuple(cores)
-        if self._life is not None and self._loaded:
+        if self._life is not None and self._loaded is not None:
             self._life.send(SetCores(self._cores))
 
     async def close(self) -> None:
@@ -149,19 +165,17 @@ class Encoder:
     ) -> list[int]:
         if self._closed:
             raise Unavailable(f"model {self._spec.model} is unloaded")
-        job = _Job(message, field, size > LONG_BYTES)
+        job = _Job(message, field, Lane.LONG if size > LONG_BYTES else Lane.SHORT)
         if self._quarantine:
             self._quarantine.check(field, job.key)
-            job.long = job.long or self._suspected(job)
-        self._lanes.add(job, job.long)
+            if self._quarantine.suspicion(job.key):
+                job.lane = Lane.ALONE
+        self._lanes.add(job, job.lane)
         self._pump()
         try:
             return await job.tokens
         finally:
             self._forget(job)
-
-    def _suspected(self, job: _Job) -> bool:
-        return self._quarantine.suspicion(job.key) > 0
 
     def _forget(self, job: _Job) -> None:
         """Whoever asked has the tokens, or has left.
@@ -176,19 +190,33 @@ class Encoder:
         """Hands over what may begin."""
         if self._life is None and self._retry is None and self._lanes:
             self._begin_life()
-        while self._life is not None and self._loaded and (chosen := self._lanes.next()):
-            job, _ = chosen
+        while self._life is not None and self._fits and (job := self._lanes.next()) is not None:
             self._running[job.message.request] = job
             self._life.send(job.message)
             self._watch()
 
+    @property
+    def _fits(self) -> bool:
+        """Whether the process has loaded what the worker has."""
+        return self._loaded is not None and self._loaded.identity == self._identity
+
+    def _settle(self) -> None:
+        """Compares what the process has loaded with what it should have, once both are known."""
+        if self._life is None or self._loaded is None or not self._identity:
+            return
+        if self._fits:
+            self._failures = 0
+            self._life.send(SetContextLength(self._context_length))
+        else:
+            self._loaded = None
+            self._life.kill(ANOTHER_FILE)
+
     def _begin_life(self) -> None:
-        self._loaded = False
+        self._loaded = None
         try:
             self._life = EncoderLife(
                 self._command,
                 self._spec,
-                self._context_length,
                 self._cores,
                 self._on_message,
                 self._on_lost,
@@ -203,10 +231,10 @@ class Encoder:
             case Encoded(request) | Refused(request):
                 self._answered(request, message)
             case TokenizerLoaded():
-                self._loaded = True
-                self._failures = 0
+                self._loaded = message
                 self._watch()
                 self.set_cores(self._cores)
+                self._settle()
             case Unusable(problem):
                 self._fail_all(f"model {self._spec.model}: it cannot encode: {problem}")
         self._pump()
@@ -215,7 +243,7 @@ class Encoder:
         job = self._running.pop(request, None)
         if job is None:
             return
-        self._lanes.done(job.long)
+        self._lanes.done(job.lane)
         self._watch()
         if self._quarantine:
             self._quarantine.absolve(job.key)
@@ -235,21 +263,20 @@ class Encoder:
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
         given, self._running = list(self._running.values()), {}
-        if given or not self._loaded:
+        # Before the worker has loaded, whatever is wrong is told of that.
+        if given or (self._loaded is None and self._identity):
             _log.warning("model %s: its encoder was lost (%s)", self._spec.model, cause)
         for job in given:
-            self._lanes.done(job.long)
-        blamed = self._blamed(given) if is_of_the_prompt(cause) else []
+            self._lanes.done(job.lane)
+        blamed = is_of_the_prompt(cause)
         for job in reversed(given):
-            self._try_again(job, cause, job in blamed)
-        if self._loaded:
+            self._try_again(job, cause, blamed)
+        if self._loaded is not None:
+            # At once, so that the next prompt need not wait for it.
+            self._begin_life()
             self._pump()
         else:
             self._fail_to_load(cause)
-
-    def _blamed(self, given: list[_Job]) -> list[_Job]:
-        """Those that were suspected before, or else all that the process had."""
-        return [job for job in given if self._suspected(job)] or given
 
     def _try_again(self, job: _Job, cause: str, blamed: bool) -> None:
         job.tries += 1
@@ -260,8 +287,8 @@ class Encoder:
         elif job.tries >= _TRIES and not blamed:
             _fail(job, Unavailable(f"model {self._spec.model}: its encoder was lost ({cause})"))
         else:
-            job.long = job.long or blamed
-            self._lanes.add(job, job.long, first=True)
+            job.lane = Lane.ALONE if blamed else job.lane
+            self._lanes.add(job, job.lane, first=True)
 
     def _fail_to_load(self, cause: str) -> None:
         """Tries again later; from the third time on, nobody waits for that."""
@@ -283,10 +310,10 @@ class Encoder:
     def _watch(self) -> None:
         """From now on the process must answer within a while, as long as it has anything to do."""
         self._wait_no_longer()
-        if (self._running or not self._loaded) and not self._closed:
+        if (self._running or self._loaded is None) and not self._closed:
             limits = self._limits
             patience = limits.step_timeout_seconds
-            if not self._loaded:
+            if self._loaded is None:
                 patience = min(limits.load_timeout_seconds, _LOAD_SECONDS)
             self._patience = asyncio.get_running_loop().call_later(patience, self._bark, patience)
 

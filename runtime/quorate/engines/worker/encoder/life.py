@@ -32,7 +32,6 @@ class EncoderLife:
         self,
         command: Sequence[str],
         spec: EngineSpec,
-        context_length: int,
         cores: Sequence[int],
         on_message: OnMessage,
         on_lost: OnLost,
@@ -53,9 +52,14 @@ class EncoderLife:
             raise
         finally:
             theirs.close()
-        self._link = WorkerLink(ours, on_message, self.kill)
+        try:
+            self._link = WorkerLink(ours, on_message, self.kill)
+        except BaseException:
+            ours.close()
+            self._process.kill()
+            raise
         self._process.exited.add_done_callback(self._on_exit)
-        self.send(LoadTokenizer(spec.engine, spec.path, spec.options, context_length, cores))
+        self.send(LoadTokenizer(spec.engine, spec.path, spec.options, cores))
 
     @property
     def pid(self) -> int | None:

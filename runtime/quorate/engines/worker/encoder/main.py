@@ -12,6 +12,9 @@ import traceback
 
 from quorate.engines.worker.worker import die_with
 
+# Decoding, and the load of the weights beside it, come first where both want the same core.
+_NICENESS = 5
+
 
 def main() -> int:
     """Encodes for one model until the coordinator says stop or dies; returns the exit status.
@@ -21,6 +24,7 @@ def main() -> int:
     """
     control, parent = map(int, sys.argv[1:])
     die_with(parent)
+    os.nice(_NICENESS)
     for polite in (signal.SIGTERM, signal.SIGINT):
         signal.signal(polite, signal.SIG_IGN)
     from quorate.engines.worker.encoder.serving import serve

@@ -29,6 +29,7 @@ from quorate.engines.worker.messages import (
     EncodeContinuation,
     LoadTokenizer,
     Refused,
+    SetContextLength,
     SetCores,
     Stop,
     TokenizerLoaded,
@@ -42,8 +43,6 @@ from quorate.request import ChatPrompt
 # The C++ library's regular expressions take some 300 bytes of it for each character of a word. It
 # is reserved, and taken only as far as it is used.
 _STACK_BYTES = (512 << 20, 64 << 20, 8 << 20)
-# Decoding comes first where both want the same core.
-_NICENESS = 5
 _LOOK_SECONDS = 0.1
 # Beyond its budget a thread may take as much again before it counts as one that cannot be stopped.
 _PATIENCE = 2.0
@@ -71,15 +70,14 @@ def _load(control: ControlChannel) -> PromptEncoder | None:
     (order,) = messages
     if not isinstance(order, LoadTokenizer):
         raise TypeError(f"expected the order to load a tokenizer, not {order!r}")
-    os.nice(_NICENESS)
     pin_all_threads(order.cores)
     try:
         engine = find_engine(order.engine)
-        encoder = engine.load_encoder(order.path, order.options, order.context_length)
+        encoder = engine.load_encoder(order.path, order.options)
     except QuorateError as error:
         control.send(Unusable(error.problem if isinstance(error, CannotRun) else error.message))
         return None
-    control.send(TokenizerLoaded())
+    control.send(TokenizerLoaded(encoder.identity))
     return encoder
 
 
@@ -124,6 +122,9 @@ class EncodeLoop:
                 with self._lock:
                     if request in self._running:
                         self._running[request][1].cancel()
+            case SetContextLength(context_length):
+                self._encoder.set_context_length(context_length)
+                self._seconds = allowed_seconds(context_length)
             case SetCores(cores):
                 pin_all_threads(cores)
             case _:
