@@ -211,13 +211,17 @@ class LifeCycle:
 
     def _follow(self, status: WorkerStatus) -> None:
         state = _STATES[status.phase]
-        self._post(state=state, message=status.message, progress=status.progress)
         if state is not ModelState.READY or self.engine is None:
+            self._post(state=state, message=status.message, progress=status.progress)
             return
         facts, vocabulary = self.engine.facts, self.engine.vocabulary
         if facts.template.problem:
             _log.warning("model %s takes no chats: %s", self._source.id, facts.template.problem)
+        # At once: who sees that it is ready sees all that is known of it.
         self._post(
+            state=state,
+            message=status.message,
+            progress=status.progress,
             description=facts.description,
             context_length=min(facts.context_length, facts.kv_tokens),
             vocabulary_size=len(vocabulary),

@@ -450,7 +450,7 @@ def test_the_duration_of_prefill_does_not_stretch_the_grace() -> None:
     scheduler = DrivenScheduler(model, 0, 1, clock=lambda: model.now)
     scheduler.decode(0, [9])
     model.seconds = 5.0
-    scheduler.feed(1, prompt(1, 40))
+    scheduler.feed(1, prompt(1, 12))
     scheduler.step()
     scheduler.feed(0, [9])
     assert scheduler.grace_seconds() == pytest.approx(0.01)
