@@ -13,6 +13,8 @@ import pytest
 
 from quorate.engines.vllm import environment
 from quorate.engines.vllm.options import CONTEXT_LENGTH_CAP, VllmOptions
+from quorate.engines.vocabulary import Vocabulary
+from quorate.errors import ModelUnusable
 
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("ignore")]
 
@@ -93,8 +95,9 @@ def test_types_and_parallelism_reach_vllm(smollm2_checkpoint: Path) -> None:
     assert not config.model_config.enforce_eager
 
 
-def test_the_context_is_never_more_than_was_trained(smollm2_checkpoint: Path) -> None:
-    assert planned(smollm2_checkpoint, context_length=100_000).context_length == 8192
+def test_a_context_beyond_the_training_is_refused(smollm2_checkpoint: Path) -> None:
+    with pytest.raises(ModelUnusable, match="is 100000, and the model reaches 8192 tokens"):
+        planned(smollm2_checkpoint, context_length=100_000)
 
 
 def test_the_logits_capture_fits_the_runner(smollm2_checkpoint: Path) -> None:
@@ -103,7 +106,7 @@ def test_the_logits_capture_fits_the_runner(smollm2_checkpoint: Path) -> None:
     assert ("runner_v2" in capture) == config.use_v2_model_runner
 
 
-@pytest.mark.parametrize(("on_cpu", "tokens"), [(True, 64), (False, 512)])
+@pytest.mark.parametrize(("on_cpu", "tokens"), [(True, 16), (False, 512)])
 def test_prompts_are_read_in_larger_chunks_on_gpus(on_cpu: bool, tokens: int) -> None:
     environment.prepare()
     from quorate.engines.vllm.model import VllmModel
@@ -111,7 +114,11 @@ def test_prompts_are_read_in_larger_chunks_on_gpus(on_cpu: bool, tokens: int) ->
     loaded: Any = SimpleNamespace(
         core=None,
         plan=SimpleNamespace(on_cpu=on_cpu, context_length=128),
-        tokenizer=SimpleNamespace(chat_template=None, adds_space=False),
+        tokenizer=SimpleNamespace(
+            chat_template=None,
+            adds_space=False,
+            vocabulary=Vocabulary((b"", b"a"), frozenset({0}), frozenset({0})),
+        ),
         kv_tokens=256,
         description="a model",
         memory_bytes=0,
