@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import socket
 import sys
 from collections.abc import Callable, Sequence
 
-from quorate.engines.registry import process_environment
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.messages import LoadTokenizer, ToWorker
 from quorate.engines.worker.transport.contract import OnLost, OnMessage
-from quorate.engines.worker.transport.link import WorkerLink
-from quorate.engines.worker.transport.process import WorkerProcess, worker_environment
+from quorate.engines.worker.transport.spawned import SpawnedProcess
 
 ENCODER_COMMAND = (sys.executable, "-P", "-m", "quorate.engines.worker.encoder.main")
 
@@ -37,38 +32,18 @@ class EncoderLife:
         on_lost: OnLost,
     ) -> None:
         self._on_lost: Callable[[str], None] | None = on_lost
-        environment = worker_environment(os.environ, 1)
-        environment |= process_environment(spec.engine, environment)
-        ours, theirs = socket.socketpair()
-        try:
-            self._process = WorkerProcess(
-                [*command, str(theirs.fileno()), str(os.getpid())],
-                environment,
-                (theirs.fileno(),),
-                f"{spec.model} encoder",
-            )
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        try:
-            self._link = WorkerLink(ours, on_message, self.kill)
-        except BaseException:
-            ours.close()
-            self._process.kill()
-            raise
-        self._process.exited.add_done_callback(self._on_exit)
+        name = f"{spec.model} encoder"
+        self._process = SpawnedProcess(command, spec, 1, (), name, on_message, self._lose)
         self.send(LoadTokenizer(spec.engine, spec.path, spec.options, cores))
 
     @property
     def pid(self) -> int | None:
         """Id of its process, or None once that has ended."""
-        return None if self._process.exited.done() else self._process.pid
+        return self._process.pid
 
     def send(self, message: ToWorker) -> None:
         """Sends a message soon, in order; dropped where the process is gone."""
-        self._link.send(message)
+        self._process.send(message)
 
     def kill(self, cause: str) -> None:
         """Kills it, and counts it as lost now for this cause."""
@@ -78,16 +53,12 @@ class EncoderLife:
     async def close(self, seconds: float) -> None:
         """Kills it without telling anyone, and waits for its end as long."""
         self._on_lost = None
-        self._link.close()
+        self._process.close_link()
         self._process.kill()
-        await self._process.exits_within(seconds)
-
-    def _on_exit(self, exited: asyncio.Future[str]) -> None:
-        self._link.drain()
-        self._lose(exited.result())
+        await self._process.ends_within(seconds)
 
     def _lose(self, cause: str) -> None:
         on_lost, self._on_lost = self._on_lost, None
-        self._link.close()
+        self._process.close_link()
         if on_lost is not None:
             on_lost(cause)

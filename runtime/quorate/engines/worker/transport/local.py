@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from quorate.engines import sealed_memory
-from quorate.engines.registry import process_environment
 from quorate.engines.shared_rows import RowsReader
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.messages import ToWorker
 from quorate.engines.worker.transport.contract import OnLost, OnMessage
-from quorate.engines.worker.transport.link import WorkerLink
-from quorate.engines.worker.transport.process import WorkerProcess, worker_environment
+from quorate.engines.worker.transport.spawned import SpawnedProcess
 
 
 class LocalTransport:
@@ -41,38 +37,31 @@ class LocalTransport:
         on_message: OnMessage,
         on_lost: OnLost,
     ) -> None:
-        self._on_lost = on_lost
         self._memories: dict[str, int] = {}
-        ours, theirs = socket.socketpair()
         try:
             for name in ("rows", "vocabulary"):
                 self._memories[name] = sealed_memory.create(f"quorate-{name}")
-            inherited = (theirs.fileno(), *self._memories.values())
-            environment = worker_environment(os.environ, threads)
-            environment |= process_environment(spec.engine, environment)
-            self._process = WorkerProcess(
-                [*command, *map(str, inherited), str(os.getpid())],
-                environment,
-                inherited,
+            self._process = SpawnedProcess(
+                command,
+                spec,
+                threads,
+                [*self._memories.values()],
                 spec.model,
+                on_message,
+                on_lost,
             )
-            self._link = self._linked(ours, on_message)
         except BaseException:
-            ours.close()
             self._close_memories()
             raise
-        finally:
-            theirs.close()
-        self._process.exited.add_done_callback(self._on_exit)
 
     @property
     def pid(self) -> int | None:
         """See ``Transport``."""
-        return None if self._process.exited.done() else self._process.pid
+        return self._process.pid
 
     def send(self, message: ToWorker) -> None:
         """See ``Transport``."""
-        self._link.send(message)
+        self._process.send(message)
 
     def rows(self, sessions: int, vocabulary_size: int) -> RowsReader:
         """See ``Transport``."""
@@ -86,7 +75,7 @@ class LocalTransport:
 
     def close(self) -> None:
         """See ``Transport``."""
-        self._link.close()
+        self._process.close_link()
         self._close_memories()
 
     def kill(self) -> None:
@@ -95,23 +84,7 @@ class LocalTransport:
 
     async def ends_within(self, seconds: float) -> bool:
         """See ``Transport``."""
-        return await self._process.exits_within(seconds)
-
-    def _linked(self, connection: socket.socket, on_message: OnMessage) -> WorkerLink:
-        try:
-            return WorkerLink(connection, on_message, self._on_unreadable)
-        except BaseException:
-            # Nobody will ever speak to it; it is reaped when it has ended.
-            self._process.kill()
-            raise
-
-    def _on_exit(self, exited: asyncio.Future[str]) -> None:
-        self._link.drain()
-        self._on_lost(exited.result())
-
-    def _on_unreadable(self, problem: str) -> None:
-        self._process.kill()
-        self._on_lost(problem)
+        return await self._process.ends_within(seconds)
 
     @contextmanager
     def _memory(self, name: str) -> Iterator[int]:

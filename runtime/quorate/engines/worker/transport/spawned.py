@@ -1,0 +1,99 @@
+"""A process on this machine and the socket to it: what workers and encoders have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+
+from quorate.engines.registry import process_environment
+from quorate.engines.spec import EngineSpec
+from quorate.engines.worker.messages import ToWorker
+from quorate.engines.worker.transport.contract import OnLost, OnMessage
+from quorate.engines.worker.transport.link import WorkerLink
+from quorate.engines.worker.transport.process import WorkerProcess, worker_environment
+
+
+class SpawnedProcess:
+    """A process that serves one model over a socket pair.
+
+    Args:
+        command: Its program and first arguments; the descriptors that it inherits, the socket
+            first, and the id of this process are added.
+        threads: With how many threads it computes.
+        inherited: Descriptors that it inherits besides.
+        name: What its lines in the log are told by.
+        on_lost: Told the end of the process, behind its last message, or what could not be read of
+            its messages, for which it is killed.
+
+    Raises:
+        OSError: It cannot be started; nothing is left behind.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        spec: EngineSpec,
+        threads: int,
+        inherited: Sequence[int],
+        name: str,
+        on_message: OnMessage,
+        on_lost: OnLost,
+    ) -> None:
+        self._on_lost = on_lost
+        environment = worker_environment(os.environ, threads)
+        environment |= process_environment(spec.engine, environment)
+        ours, theirs = socket.socketpair()
+        try:
+            descriptors = (theirs.fileno(), *inherited)
+            self._process = WorkerProcess(
+                [*command, *map(str, descriptors), str(os.getpid())],
+                environment,
+                descriptors,
+                name,
+            )
+            self._link = self._linked(ours, on_message)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._process.exited.add_done_callback(self._on_exit)
+
+    @property
+    def pid(self) -> int | None:
+        """Its id, or None once it has ended."""
+        return None if self._process.exited.done() else self._process.pid
+
+    def send(self, message: ToWorker) -> None:
+        """Sends a message soon, in order; dropped where the process is gone."""
+        self._link.send(message)
+
+    def close_link(self) -> None:
+        """Neither sends nor receives any more. Idempotent."""
+        self._link.close()
+
+    def kill(self) -> None:
+        """Kills it, whatever it is stuck in. Idempotent."""
+        self._process.kill()
+
+    async def ends_within(self, seconds: float) -> bool:
+        """Waits for its end; False when it still runs after that time."""
+        return await self._process.exits_within(seconds)
+
+    def _linked(self, connection: socket.socket, on_message: OnMessage) -> WorkerLink:
+        try:
+            return WorkerLink(connection, on_message, self._on_unreadable)
+        except BaseException:
+            # Nobody will ever speak to it; it is reaped when it has ended.
+            self._process.kill()
+            raise
+
+    def _on_exit(self, exited: asyncio.Future[str]) -> None:
+        self._link.drain()
+        self._on_lost(exited.result())
+
+    def _on_unreadable(self, problem: str) -> None:
+        self._process.kill()
+        self._on_lost(problem)
