@@ -78,7 +78,15 @@ class PromptEncoder:
         self._template: ChatTemplate | None = None
         self._use = TemplateUse()
         if template is not None:
-            self._prepare(template)
+            self._take(template)
+
+    def prepare(self) -> None:
+        """Builds what chats are looked up in; else the first one waits for that.
+
+        Not at once: a worker beside which another process encodes never needs it.
+        """
+        if self._template is not None:
+            self._specials.prepare()
 
     def set_context_length(self, context_length: int) -> None:
         """From now on sequences can have so many tokens."""
@@ -154,7 +162,7 @@ class PromptEncoder:
             return self._tokenizer.encode_text("")
         return tokens if bos is None or tokens[0] == bos else [bos, *tokens]
 
-    def _prepare(self, source: str) -> None:
+    def _take(self, source: str) -> None:
         if not self._tokenizer.vocabulary.has_bytes:
             return
         try:
@@ -166,7 +174,6 @@ class PromptEncoder:
         self._use = replace(use, facts=replace(use.facts, digest=digest))
         if not use.facts.problem:
             self._template = template
-            self._specials.prepare()
 
     @cached_property
     def _specials(self) -> SpecialTokens:

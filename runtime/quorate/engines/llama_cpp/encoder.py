@@ -19,4 +19,6 @@ def load(path: str, options: LlamaCppOptions) -> PromptEncoder:
     vocabulary = load_vocabulary(path, options)
     tokenizer = Tokenizer(vocabulary)
     tokenizer.prepare()
-    return PromptEncoder(tokenizer, chat_template(vocabulary), Path(path).name)
+    prompts = PromptEncoder(tokenizer, chat_template(vocabulary), Path(path).name)
+    prompts.prepare()
+    return prompts

@@ -24,4 +24,6 @@ def load(path: str, options: VllmOptions) -> PromptEncoder:
     tokenizer = CheckpointTokenizer(path)
     # Computed now, so that threads may encode side by side.
     _ = tokenizer.vocabulary, tokenizer.special_tokens, tokenizer.encode_text("")
-    return PromptEncoder(tokenizer, tokenizer.chat_template, Path(path).name)
+    prompts = PromptEncoder(tokenizer, tokenizer.chat_template, Path(path).name)
+    prompts.prepare()
+    return prompts
