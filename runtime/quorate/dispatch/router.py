@@ -14,7 +14,15 @@ from quorate.fleet.status import ModelState, ModelStatus
 from quorate.ledger.money import from_float
 from quorate.ledger.prices import Price
 from quorate.remotes.remote import Remote
-from quorate.request import ChatPrompt, Decision, FailurePolicy, NamedPlan, Request, ScoreRequest
+from quorate.request import (
+    ChatPrompt,
+    Decision,
+    FailurePolicy,
+    NamedPlan,
+    Prompt,
+    Request,
+    ScoreRequest,
+)
 from quorate.routing.candidates import open_plans
 from quorate.routing.choose import choose_plan
 from quorate.routing.confidence import ConfidenceTable
@@ -109,15 +117,12 @@ class Router:
 
         What is ``admitted`` has its turn already, and neither waits nor is sent away.
         """
-        seed, prompt = request.sampling.seed, request.prompt
-        chat = prompt if isinstance(prompt, ChatPrompt) else None
-        routing_request = RoutingRequest(
+        seed = request.sampling.seed
+        routing_request = replace(
+            _to_be_read(request.prompt),
             asked=request.plan,
             seed=secrets.randbits(_SEED_BITS) if seed is None else seed,
             prompt_bytes=request.prompt.size_bytes,
-            chat=chat is not None,
-            shape=chat.shape if chat else None,
-            allow_text=chat.allow_text if chat else False,
             prompt_token_bound=request.prompt.token_bound,
             max_tokens=max_tokens,
             budget=request.budget,
@@ -139,17 +144,14 @@ class Router:
         It drops no member unasked, and no other plan stands in: the sum would silently be of
         another plan.
         """
-        size, prompt = len(request.continuation.encode()), request.prompt
-        chat = prompt if isinstance(prompt, ChatPrompt) else None
-        routing_request = RoutingRequest(
-            request.plan,
+        size = len(request.continuation.encode())
+        routing_request = replace(
+            _to_be_read(request.prompt),
+            asked=request.plan,
             prompt_bytes=request.prompt.size_bytes + size,
             max_tokens=size,
             local_only=True,
             one_vote=True,
-            chat=chat is not None,
-            shape=chat.shape if chat else None,
-            allow_text=chat.allow_text if chat else False,
             allow_substitution=False,
         )
         snapshot = self._snapshot(request.key, admitted)
@@ -226,3 +228,10 @@ class Router:
             min(usd, default=None),
             lambda ceiling: budgets.refusal(key, None, from_float(ceiling)),
         )
+
+
+def _to_be_read(prompt: Prompt) -> RoutingRequest:
+    """What a prompt asks of the members that are to read it."""
+    if not isinstance(prompt, ChatPrompt):
+        return RoutingRequest()
+    return RoutingRequest(chat=True, shape=prompt.shape, allow_text=prompt.allow_text)
