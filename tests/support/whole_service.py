@@ -78,8 +78,8 @@ async def reaches(service: Service, model: str, state: ModelState) -> None:
 
 def engine_of(service: Service, model: str) -> HostedEngine:
     """The engine behind a model that is ready."""
-    with service.fleet.use([model]) as engines:
-        engine = engines[0]
+    with service.fleet.muster([model]) as (engines, _):
+        engine = engines[model]
     assert isinstance(engine, HostedEngine)
     return engine
 

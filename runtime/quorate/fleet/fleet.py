@@ -123,25 +123,6 @@ class Fleet:
         return self.get(model)
 
     @contextmanager
-    def use(self, models: Sequence[str]) -> Iterator[builtins.list[Engine]]:
-        """Holds models for one request, so that they are not unloaded meanwhile.
-
-        Raises:
-            NotFound: An unknown model.
-            ModelUnusable: A model that failed or is not loaded.
-            Unavailable: A model that is not ready.
-        """
-        used = [self._known(model) for model in models]
-        engines = [model.ready_engine() for model in used]
-        for model in used:
-            model.hold()
-        try:
-            yield engines
-        finally:
-            for model in used:
-                model.release()
-
-    @contextmanager
     def muster(self, models: Sequence[str]) -> Iterator[Mustered]:
         """Holds models for one request, also those that served and were lost since.
 

@@ -136,20 +136,6 @@ class LifeCycle:
         self._idle.set()
         await self._end()
 
-    def ready_engine(self) -> Engine:
-        """The engine, to work with.
-
-        Raises:
-            ModelUnusable: It failed, or is not loaded.
-            Unavailable: It is not ready now.
-        """
-        status = self._feed.latest[self._source.id]
-        if status.state is not ModelState.READY:
-            raise why_not_ready(status)
-        if self.engine is None:
-            raise Unavailable(f"model {status.id} is being unloaded")
-        return self.engine
-
     def living_engine(self) -> Engine | None:
         """The engine where it is ready or restarts, so that one may wait for it."""
         state = self._feed.latest[self._source.id].state
@@ -163,10 +149,12 @@ class LifeCycle:
             Unavailable: It is not ready yet, or is being unloaded.
         """
         status = self._feed.latest[self._source.id]
-        if status.state is ModelState.READY and self.engine is not None:
+        if status.state is ModelState.READY:
+            if self.engine is None:
+                raise Unavailable(f"model {status.id} is being unloaded")
             return None
         if not status.served or status.state not in _LOST:
-            self.ready_engine()
+            raise why_not_ready(status)
         what = status.state.value
         cause = f"{what}: {status.message}" if status.message else what
         return Unavailable(f"model {status.id} is {cause}", cause=cause)

@@ -50,7 +50,8 @@ from quorate.settings import load_settings
 async def main():
     async with running(load_settings(Path("quorate.toml"))) as service:
         print((await service.fleet.load("m")).engine)
-        with service.fleet.use(["m"]) as (engine,):
+        with service.fleet.muster(["m"]) as (engines, _):
+            engine = engines["m"]
             session = await engine.open(100)
             tokens = await engine.encode(TextPrompt("Hi. "))
             while tokens[-1] not in engine.vocabulary.end_of_generation:

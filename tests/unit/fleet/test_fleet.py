@@ -87,18 +87,19 @@ async def test_a_failed_model_can_be_loaded_again() -> None:
     await fleet.close()
 
 
-async def test_a_restarting_model_is_not_handed_out_until_it_is_back() -> None:
+async def test_a_restarting_model_is_away_until_it_is_back() -> None:
     cast = Cast()
     fleet = await loaded_fleet(cast, a={})
     cast.engines["a"].become(WorkerPhase.RESTARTING, "killed by SIGKILL")
     await reaches(fleet, "a", ModelState.RESTARTING)
     assert fleet.get("a").message == "killed by SIGKILL"
-    with pytest.raises(Unavailable, match="model a is restarting"), fleet.use(["a"]):
-        pass
+    with fleet.muster(["a"]) as (_, away):
+        assert str(away["a"]).startswith("model a is restarting")
     cast.engines["a"].become(WorkerPhase.READY)
     await reaches(fleet, "a", ModelState.READY)
-    with fleet.use(["a"]) as engines:
-        assert engines == [cast.engines["a"]]
+    with fleet.muster(["a"]) as (engines, away):
+        assert [*engines.values()] == [cast.engines["a"]]
+        assert away == {}
     await fleet.close()
 
 
@@ -154,10 +155,10 @@ async def test_a_model_that_never_was_ready_is_not_mustered() -> None:
 async def test_unloading_waits_for_those_who_use_the_model() -> None:
     cast = Cast()
     fleet = await loaded_fleet(cast, a={})
-    with fleet.use(["a"]):
+    with fleet.muster(["a"]):
         unloading = asyncio.create_task(fleet.unload("a"))
         await reaches(fleet, "a", ModelState.UNLOADING)
-        with pytest.raises(Unavailable, match="unloading"), fleet.use(["a"]):
+        with pytest.raises(Unavailable, match="unloading"), fleet.muster(["a"]):
             pass
         with pytest.raises(Unavailable, match="being unloaded"):
             await fleet.load("a")
@@ -189,7 +190,7 @@ async def test_an_unknown_model_is_not_found_by_any_call() -> None:
         fleet.get("b")
     with pytest.raises(NotFound):
         await fleet.unload("b")
-    with pytest.raises(NotFound), fleet.use(["b"]):
+    with pytest.raises(NotFound), fleet.muster(["b"]):
         pass
     await fleet.close()
 
