@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
+
+from endings import fail, leave_in_order
 
 from checkpoint.convert import convert
 from checkpoint.dtypes import DTYPES
@@ -20,7 +20,7 @@ _GIGABYTE = 10**9
 def main(arguments: Sequence[str] | None = None) -> int:
     """Converts a file; 0 where the checkpoint stands, 1 with one line where it does not."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _leave)
+    leave_in_order()
     try:
         result = convert(
             options.source,
@@ -31,13 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             progress=sys.stderr,
         )
     except Refused as refusal:
-        return _fail(str(refusal))
+        return fail(_PROGRAM, str(refusal))
     except OSError as error:
-        return _fail(f"cannot write {options.folder}: {error.strerror or error}")
+        return fail(_PROGRAM, f"cannot write {options.folder}: {error.strerror or error}")
     except MemoryError:
-        return _fail("out of memory; --shard-gb with a smaller number needs less")
+        return fail(_PROGRAM, "out of memory; --shard-gb with a smaller number needs less")
     except KeyboardInterrupt:
-        return _fail("interrupted; nothing was written", status=130)
+        return fail(_PROGRAM, "interrupted; nothing was written", status=130)
     print(
         f"{options.folder}: {result.parameters:,} parameters as {options.dtype}, "
         f"{result.weight_bytes:,} bytes in {result.files} file{'s'[: result.files > 1]}, "
@@ -78,16 +78,6 @@ def _positive(text: str) -> float:
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return number
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    # As an exception, so that the unfinished folder is taken away.
-    sys.exit(128 + number)
-
-
-def _fail(line: str, *, status: int = 1) -> int:
-    print(f"{_PROGRAM}: {line}", file=sys.stderr)
-    return status
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+
+from endings import fail, leave_in_order
 
 from fetching import model_files, tokenizer_files
 from fetching.catalogue import VARIABLE, Catalogue, ModelFile, default_folder, read_catalogue
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser(catalogue).parse_args(arguments)
     if options.list:
         return _list(catalogue)
-    signal.signal(signal.SIGTERM, _leave)
+    leave_in_order()
     folder: Path = options.folder.expanduser().absolute()
     only = options.only or [model.name for model in catalogue.models]
     try:
@@ -39,11 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     tokenizer_files.fetch_tokenizer(tokenizer, place)
                 print(f"tokenizers/{tokenizer.name}: {tokenizer.about}", flush=True)
     except FetchFailed as failure:
-        return _fail(str(failure))
+        return fail(_PROGRAM, str(failure))
     except OSError as error:
-        return _fail(f"cannot write {folder}: {error.strerror or error}")
+        return fail(_PROGRAM, f"cannot write {folder}: {error.strerror or error}")
     except KeyboardInterrupt:
-        return _fail("interrupted; the next call goes on from here", status=130)
+        return fail(_PROGRAM, "interrupted; the next call goes on from here", status=130)
     print(f"They lie in {folder}")
     return 0
 
@@ -111,16 +111,6 @@ def _parser(catalogue: Catalogue) -> argparse.ArgumentParser:
     )
     parser.add_argument("--list", action="store_true", help="tell what there is, and fetch nothing")
     return parser
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    # As an exception, so that what is half written is taken away.
-    sys.exit(128 + number)
-
-
-def _fail(line: str, *, status: int = 1) -> int:
-    print(f"{_PROGRAM}: {line}", file=sys.stderr)
-    return status
 
 
 if __name__ == "__main__":
