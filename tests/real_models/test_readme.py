@@ -7,15 +7,13 @@ import asyncio
 import json
 import re
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from quorate.client import Client
 from quorate.v1 import models_pb2
-from support.command_line import Serving, quorate, started
+from support.command_line import Serving, listening, quorate
 from support.real_models import GEMMA, QWEN_LARGE, QWEN_SMALL, real_model
 from support.repository import read
 
@@ -65,27 +63,11 @@ async def all_ready(address: str) -> None:
                 return
 
 
-@contextmanager
-def served(folder: Path, *arguments: str) -> Iterator[str]:
-    """Runs the command until its models are ready; gives the address."""
-    with started(folder, *arguments, "--listen", "127.0.0.1:0", "--json") as process:
-        try:
-            assert process.stdout is not None
-            address = ""
-            while not address:
-                line = process.stdout.readline()
-                assert line, process.communicate()[1]
-                address = json.loads(line).get("address", "")
-            asyncio.run(asyncio.wait_for(all_ready(address), DEADLINE_SECONDS))
-            yield address
-        finally:
-            process.kill()
-            process.communicate()
-
-
 @pytest.mark.parametrize("start", list(blocks()))
 def test_every_command_of_a_block_does_its_work(folder: Path, start: str) -> None:
-    with served(folder, *shlex.split(start)) as address:
+    with listening(folder, *shlex.split(start), "--listen", "127.0.0.1:0") as server:
+        address = server.address
+        asyncio.run(asyncio.wait_for(all_ready(address), DEADLINE_SECONDS))
         for command in blocks()[start]:
             done = quorate(folder, *command, timeout=DEADLINE_SECONDS, QUORATE_TARGET=address)
             assert done.returncode == 0, f"quorate {shlex.join(command)}: {done.stderr}"

@@ -113,19 +113,30 @@ class Serving:
 
 
 @contextmanager
+def listening(home: Path, *arguments: str) -> Iterator[Serving]:
+    """Runs ``quorate serve`` until the block ends; its models may still be loading."""
+    with started(home, *arguments, "--json") as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, process.communicate()[1]
+            event = json.loads(line)
+            yield Serving(process, event["address"], [event])
+        finally:
+            process.kill()
+            process.communicate()
+
+
+@contextmanager
 def serving(home: Path, config: str = TWO_MODELS) -> Iterator[Serving]:
     """Serves a configuration until the block ends."""
     (home / "served.toml").write_text(config)
     wanted = config.count("[[models]]")
-    with started(home, "serve", "--config", "served.toml", "--json") as process:
-        try:
-            events: list[dict[str, Any]] = []
-            assert process.stdout is not None
-            while sum(event.get("state") == "ready" for event in events) < wanted:
-                line = process.stdout.readline()
-                assert line, process.communicate()[1]
-                events.append(json.loads(line))
-            yield Serving(process, events[0]["address"], events)
-        finally:
-            process.kill()
-            process.communicate()
+    with listening(home, "serve", "--config", "served.toml") as server:
+        process = server.process
+        assert process.stdout is not None
+        while sum(event.get("state") == "ready" for event in server.events) < wanted:
+            line = process.stdout.readline()
+            assert line, process.communicate()[1]
+            server.events.append(json.loads(line))
+        yield server
