@@ -9,7 +9,8 @@ import numpy as np
 
 from quorate.engines.contract import LogProbs
 from quorate.engines.scheduler.contract import Chunk
-from quorate.engines.scheduler.scheduler import Completion, Scheduler
+from quorate.engines.scheduler.entry import Completion
+from quorate.engines.scheduler.scheduler import Scheduler
 from quorate.engines.scripted.model import ScriptedModel
 from quorate.engines.scripted.options import ScriptedOptions
 from support.scripted_models import empty_row, fresh_row

@@ -8,9 +8,10 @@ import pytest
 
 from quorate.engines.contract import SampledToken
 from quorate.engines.scheduler.contract import SequenceOutput
+from quorate.engines.scheduler.entry import Completion
 from quorate.engines.scheduler.generations import SessionOutput
 from quorate.engines.scheduler.prefix_cache import PrefixCache
-from quorate.engines.scheduler.scheduler import Completion, Scheduler
+from quorate.engines.scheduler.scheduler import Scheduler
 from support.schedulers import DrivenScheduler, RecordingModel
 from support.scripted_models import engine_sampling, fresh_row, scripted_model
 
@@ -216,12 +217,14 @@ def test_a_voter_that_is_late_costs_a_generation_the_grace_of_one_step() -> None
 
 def test_a_prompt_is_read_in_small_chunks_while_another_session_generates() -> None:
     model = GeneratingModel(batch_tokens=64)
-    scheduler = DrivenScheduler(model, 0, 1, interleaved_prefill_tokens=16)
+    scheduler = DrivenScheduler(model, 0, 1, interleaved_prefill_tokens=16, clock=lambda: model.now)
     scheduler.generate(0, [9], engine_sampling(max_tokens=20))
+    for _ in range(2):
+        scheduler.step()
     scheduler.feed(1, [5 + index for index in range(40)])
     for _ in range(3):
         scheduler.step()
-    assert model.sizes == [[16], [16], [8]]
+    assert model.sizes == [[], [], [8], [16], [16]]
 
 
 def test_feeds_leave_room_in_the_batch_for_the_tokens_of_generations() -> None:

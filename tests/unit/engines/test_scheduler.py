@@ -12,8 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from quorate.engines.contract import LogProbs
 from quorate.engines.scheduler.contract import Chunk, NoRoom
+from quorate.engines.scheduler.entry import Completion
 from quorate.engines.scheduler.prefix_cache import PrefixCache
-from quorate.engines.scheduler.scheduler import Completion, Scheduler
+from quorate.engines.scheduler.scheduler import Scheduler
 from support.schedulers import DrivenScheduler, RecordingModel
 from support.scripted_models import empty_row, engine_sampling, fresh_row, scripted_model
 
@@ -51,15 +52,28 @@ def test_only_the_last_chunk_of_a_prompt_asks_for_log_probs() -> None:
 
 def test_a_long_prompt_is_chunked_small_while_another_session_decodes() -> None:
     model = RecordingModel(batch_tokens=64)
-    scheduler = DrivenScheduler(model, 0, 1, interleaved_prefill_tokens=16)
+    scheduler = DrivenScheduler(model, 0, 1, interleaved_prefill_tokens=16, clock=lambda: model.now)
     scheduler.decode(0, [9])
     scheduler.feed(1, prompt(1, 40))
     completed = []
     while scheduler.has_work:
         scheduler.feed(0, [9])
         completed += scheduler.step()
-    assert model.sizes == [[1], [1, 16], [1, 16], [1, 8]]
+    assert model.sizes == [[1], [1, 8], [1, 16], [1, 16]]
     assert [c.session for c in completed] == [0, 0, 0, 1]
+
+
+def test_the_chunks_of_a_prompt_are_as_small_as_those_who_decode_can_afford() -> None:
+    model = RecordingModel(batch_tokens=64)
+    scheduler = DrivenScheduler(model, 0, 1, clock=lambda: model.now)
+    scheduler.decode(0, [9])
+    scheduler.feed(1, prompt(1, 26))
+    while 1 not in [completion.session for completion in scheduler.step()]:
+        # From the second call on a chunk takes 3 steps of decoding, beyond the step itself.
+        model.seconds = 0.4
+        scheduler.feed(0, [9])
+    assert model.sizes[:3] == [[1], [8], [1, 8]]
+    assert [sizes[-1] for sizes in model.sizes[3:]] == [4, 4, 2]
 
 
 def test_the_chunks_of_a_prompt_have_the_size_that_suits_the_model() -> None:
@@ -75,16 +89,16 @@ def test_the_chunks_of_a_prompt_have_the_size_that_suits_the_model() -> None:
 
 def test_a_session_that_decoded_a_moment_ago_still_counts_as_decoding() -> None:
     model = RecordingModel(batch_tokens=64)
-    scheduler = DrivenScheduler(model, 0, 1, interleaved_prefill_tokens=16)
+    scheduler = DrivenScheduler(model, 0, 1)
     scheduler.decode(0, [9])
     scheduler.feed(1, prompt(1, 40))
     scheduler.step()
-    assert model.calls[-1] == [(1, 16, False)]
+    assert model.calls[-1] == [(1, 8, False)]
 
 
 def test_a_long_prompt_alone_fills_the_whole_batch() -> None:
     model = RecordingModel(batch_tokens=64)
-    scheduler = DrivenScheduler(model, 0, 1, interleaved_prefill_tokens=16)
+    scheduler = DrivenScheduler(model, 0, 1)
     scheduler.decode(0, [9])
     scheduler.close(0)
     scheduler.decode(1, prompt(1, 80))
@@ -450,8 +464,7 @@ def test_the_duration_of_prefill_does_not_stretch_the_grace() -> None:
     scheduler = DrivenScheduler(model, 0, 1, clock=lambda: model.now)
     scheduler.decode(0, [9])
     model.seconds = 5.0
-    scheduler.feed(1, prompt(1, 12))
-    scheduler.step()
+    scheduler.decode(1, prompt(1, 12))
     scheduler.feed(0, [9])
     assert scheduler.grace_seconds() == pytest.approx(0.01)
 

@@ -14,12 +14,11 @@ from quorate.engines.contract import EngineSampling, LogProbs, MaskedMass, Model
 from quorate.engines.vocabulary import Vocabulary
 from quorate.request import Prompt
 
-CPU_PREFILL_TOKENS = 16
-"""Prompt tokens in one decode call while others decode, for models that CPUs compute.
+CPU_PREFILL_TOKENS = 64
+"""Most prompt tokens in one decode call while others decode, for models that CPUs compute.
 
-Nobody who decodes should wait for longer than three steps. Beside four streams a call with 64
-tokens takes as long as 5 steps of Gemma 3 270M and 9 of Qwen2.5-Coder 0.5B, one with 16 as long as
-1.8 and 3.2; the prompt is read at 0.84 of the rate (two cores with AMX).
+Larger calls read a prompt hardly faster. How many of them those who decode can afford is measured
+(``PrefillPace``).
 """
 
 GPU_PREFILL_TOKENS = 512
@@ -103,7 +102,7 @@ class BatchModel(Protocol):
 
     @property
     def interleaved_prefill_tokens(self) -> int:
-        """Prompt tokens that suit one decode call while others decode, at least 1.
+        """Most prompt tokens that suit one decode call while others decode, at least 1.
 
         It depends on what computes the model; see ``CPU_PREFILL_TOKENS``.
         """

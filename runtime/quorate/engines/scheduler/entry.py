@@ -15,6 +15,21 @@ UNBOUND = -1
 """Sequence of a session that has not been scheduled yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A feed whose log-probs are written.
+
+    Attributes:
+        session: Whose feed it was.
+        cached_tokens: How many tokens of the session's first feed were in the prefix cache.
+        scores: Log-probs of all tokens of a scored feed but the first; None for other feeds.
+    """
+
+    session: int
+    cached_tokens: int
+    scores: list[float] | None = None
+
+
 @dataclass(slots=True)
 class ForkGroup:
     """Sessions forked from one another in the KV cache, where they share what they have in common.
@@ -101,6 +116,11 @@ class Entry:
             return False
         self.feed, self.done = [], 0
         return True
+
+    def complete(self) -> Completion:
+        """What there is to tell of the feed that is now complete."""
+        scores, self.scores = self.scores, None
+        return Completion(self.session, self.cached_tokens, scores)
 
     def _scored_chunk(self, most: int) -> Chunk:
         start, end = self.done, self.done + most

@@ -35,20 +35,23 @@ class Lockstep:
         self._began = self._clock()
         self._expected.clear()
 
-    def end(self, completed: Iterable[int], prefilling: bool) -> None:
+    def end(self, completed: Iterable[int], prefilling: bool) -> float:
         """A decode call ended; these sessions have their result and are expected to feed again.
 
         Where a prompt took part (``prefilling``) the duration says nothing of a decode step.
+
+        Returns:
+            What the call took, in seconds.
         """
         self._ended = self._clock()
         self._expected.update(completed)
-        if prefilling:
-            return
         duration = self._ended - self._began
-        if self._duration:
-            self._duration += _SMOOTHING * (duration - self._duration)
-        else:
-            self._duration = duration
+        if not prefilling:
+            if self._duration:
+                self._duration += _SMOOTHING * (duration - self._duration)
+            else:
+                self._duration = duration
+        return duration
 
     def arrived(self, session: int) -> None:
         """A session has fed again, or will not."""

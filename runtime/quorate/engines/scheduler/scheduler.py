@@ -5,7 +5,8 @@ caller: token ids are checked at the engine's boundary, not once more on the way
 
 Short feeds (the next token, or the few of a catch-up) go into every batch. Longer ones are prompts:
 they fill what is left of the batch in order of arrival, in chunks, and in small chunks while other
-sessions are decoding, so that a long prompt never stalls them (Sarathi-Serve, Agrawal et al. 2024).
+sessions are decoding, so that a long prompt never stalls them (Sarathi-Serve, Agrawal et al. 2024);
+how small, their measured cost says.
 Generations, whose tokens the model samples itself, go on in every call, whatever else is in it.
 """
 
@@ -14,15 +15,15 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import EngineSampling, LogProbs, MaskedMass
 from quorate.engines.scheduler.contract import BatchModel, Chunk, NoRoom
-from quorate.engines.scheduler.entry import UNBOUND, Entry
+from quorate.engines.scheduler.entry import UNBOUND, Completion, Entry
 from quorate.engines.scheduler.generations import Generations, SessionOutput
 from quorate.engines.scheduler.lockstep import Lockstep
+from quorate.engines.scheduler.pace import PrefillPace
 from quorate.engines.scheduler.prefix_cache import PrefixCache
 from quorate.engines.scheduler.sequences import Held, SequencePool
 
@@ -34,29 +35,14 @@ _DECODING_STEPS = 8
 _Batch: TypeAlias = list[tuple[Entry, Chunk]]
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """A feed whose log-probs are written.
-
-    Attributes:
-        session: Whose feed it was.
-        cached_tokens: How many tokens of the session's first feed were in the prefix cache.
-        scores: Log-probs of all tokens of a scored feed but the first; None for other feeds.
-    """
-
-    session: int
-    cached_tokens: int
-    scores: list[float] | None = None
-
-
 class Scheduler:
     """Batches the feeds of all sessions of one model.
 
     Args:
         model: The model, with nothing in its KV cache.
         cache: Where the sequences of closed sessions wait to be reused; a fresh one by default.
-        interleaved_prefill_tokens: Prompt tokens in one decode call while others decode; None takes
-            what suits the model.
+        interleaved_prefill_tokens: Most prompt tokens in one decode call while others decode; None
+            takes what suits the model.
         clock: Monotonic time in seconds.
 
     Attributes:
@@ -85,6 +71,7 @@ class Scheduler:
         self._generations = Generations(model, self.pool)
         self._sampled: list[SessionOutput] = []
         self._lockstep = Lockstep(clock)
+        self._pace = PrefillPace(self._prefill_tokens)
         self._entries: dict[int, Entry] = {}
         # Outstanding feeds in order of arrival.
         self._short: dict[int, Entry] = {}
@@ -247,20 +234,25 @@ class Scheduler:
             NoRoom: The sessions in use need more than the KV cache holds; their feeds stay
                 outstanding, and closing some of them lets the others go on.
         """
-        prefilling = bool(self._long) or self._generations.reading
+        reading, generations = self._generations.reading, len(self._generations)
+        prefilling = bool(self._long) or reading
         batch = self._compose()
         if not batch and not self._generations:
             return []
         self._lockstep.begin()
-        self._decode([chunk for _, chunk in batch])
+        tokens = self._decode([chunk for _, chunk in batch])
         self._steps += 1
+        prompt_tokens = self._prompt_tokens(batch)
         self._sampled += self._generations.collect()
         completed = []
         for entry, chunk in batch:
             if entry.advance(chunk):
                 self._leave_queue(entry)
-                completed.append(self._complete(entry))
-        self._lockstep.end([completion.session for completion in completed], prefilling)
+                completed.append(entry.complete())
+        seconds = self._lockstep.end([one.session for one in completed], prefilling)
+        if not reading:
+            decoded = tokens - prompt_tokens + generations
+            self._pace.took(decoded, prompt_tokens, seconds)
         return completed
 
     def _compose(self) -> _Batch:
@@ -276,7 +268,8 @@ class Scheduler:
             if left_for_short <= 0:
                 break
         if self._long and self._others_decode():
-            left = min(left, self._prefill_tokens)
+            decoding = sum([len(chunk.tokens) for _, chunk in batch]) + len(self._generations)
+            left = min(left, self._pace.tokens(decoding))
         for entry in self._long.values():
             if left <= 0:
                 break
@@ -303,7 +296,12 @@ class Scheduler:
         others = sum(entry.scores is None for entry in outstanding) + len(self._generations)
         return self._model.max_outputs - others - sum(len(chunk.targets) for _, chunk in batch)
 
-    def _decode(self, chunks: list[Chunk]) -> None:
+    def _prompt_tokens(self, batch: _Batch) -> int:
+        if not self._long:
+            return 0
+        return sum([len(chunk.tokens) for entry, chunk in batch if entry.session in self._long])
+
+    def _decode(self, chunks: list[Chunk]) -> int:
         count = sum([len(chunk.tokens) for chunk in chunks])
         self.pool.make_room(count)
         try:
@@ -312,10 +310,7 @@ class Scheduler:
             self.pool.evict_all()
             self._model.decode(chunks)
         self.pool.grow(count)
-
-    def _complete(self, entry: Entry) -> Completion:
-        scores, entry.scores = entry.scores, None
-        return Completion(entry.session, entry.cached_tokens, scores)
+        return count
 
     def _leave_queue(self, entry: Entry) -> None:
         if self._short.pop(entry.session, None) is None:

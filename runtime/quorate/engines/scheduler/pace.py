@@ -1,0 +1,75 @@
+"""How many prompt tokens a decode call takes while others decode, by what its calls took.
+
+What a prompt token costs beside a decode step differs by more than ten times: between weights whose
+kernels batch well and others, between one core and many, between empty and full KV caches. So the
+size of the chunks is measured, not told: those who decode may wait for a few steps of theirs, and a
+prompt gets what that leaves.
+"""
+
+from __future__ import annotations
+
+STEPS_PER_CALL = 2.0
+"""Decode steps that a call with prompt tokens may take as long as.
+
+Nobody who decodes should wait for more than three; one is for what no average foresees.
+"""
+
+_STEPS_WHILE_LATE = 0.5
+"""The same for a call that those who decode have just missed: it comes on top of their next one."""
+
+FIRST_TOKENS = 8
+"""The chunk of a model nothing is known of yet."""
+
+_FEWEST_TOKENS = 4
+"""A prompt gets on whatever it costs."""
+
+_GROWTH = 4
+"""Times that a chunk may outgrow the last: small ones hide what large ones cost."""
+
+_SMOOTHING = 0.2
+
+
+class PrefillPace:
+    """Learns what decode steps and prompt tokens take, and sizes the chunks of prompts by it.
+
+    Args:
+        most: The most prompt tokens that suit one call, at least 1.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._tokens = min(FIRST_TOKENS, most)
+        # Seconds of a step without prompt tokens, by the number of tokens it decoded.
+        self._step_seconds: dict[int, float] = {}
+        self._token_seconds = 0.0
+
+    def tokens(self, decoding: int) -> int:
+        """Prompt tokens for the next call, which decodes so many tokens of others, if any."""
+        step = self._step(decoding)
+        if step and self._token_seconds:
+            steps = STEPS_PER_CALL - 1.0 if decoding else _STEPS_WHILE_LATE
+            affordable = int(steps * step / self._token_seconds)
+            largest = min(self._most, _GROWTH * self._tokens)
+            self._tokens = max(min(_FEWEST_TOKENS, self._most), min(affordable, largest))
+        return self._tokens
+
+    def took(self, decoded: int, prompt_tokens: int, seconds: float) -> None:
+        """Takes note of a call: how many tokens of each kind it had, and what it took.
+
+        A call of prompts alone tells nothing: in large batches a token costs less.
+        """
+        if not prompt_tokens:
+            known = self._step_seconds.get(decoded, seconds)
+            self._step_seconds[decoded] = known + _SMOOTHING * (seconds - known)
+        elif decoded and (step := self._step(decoded)):
+            # Where the chunk was free the smallest of costs stands for it: it may grow.
+            cost = max((seconds - step) / prompt_tokens, 1e-9)
+            known = self._token_seconds or cost
+            self._token_seconds = known + _SMOOTHING * (cost - known)
+
+    def _step(self, decoding: int) -> float:
+        """Seconds of a step that decodes so many tokens, or of the one that comes nearest; or 0."""
+        if not self._step_seconds:
+            return 0.0
+        nearest = min(self._step_seconds, key=lambda known: abs(known - decoding))
+        return self._step_seconds[nearest]
