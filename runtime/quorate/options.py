@@ -152,3 +152,18 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def split_address(address: str, key: str) -> tuple[str, int]:
+    """Splits ``HOST:PORT``; IPv6 hosts stand in brackets and come back without them.
+
+    Raises:
+        SettingsError: Not of that form; ``key`` names the setting.
+    """
+    host, colon, port = address.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not host or (":" in host and not bracketed):
+        raise SettingsError(f"{key}: must be HOST:PORT or [IPV6]:PORT, not {address!r}")
+    if not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise SettingsError(f"{key}: the port must be from 0 to 65535, not {port!r}")
+    return host.strip("[]"), int(port)

@@ -41,6 +41,14 @@ class ManagedInProcess(InProcessEngine):
     def worker_pid(self) -> int | None:
         return None
 
+    @property
+    def kv_usage(self) -> float | None:
+        return 0.0
+
+    @property
+    def restarts(self) -> int:
+        return 0
+
     async def close(self) -> None:
         await super().close()
         self.become(WorkerPhase.STOPPED)

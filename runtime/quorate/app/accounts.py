@@ -22,6 +22,7 @@ from quorate.metering.meter import Meter
 from quorate.metering.open_meter import Host, open_meter
 from quorate.request.work import WorkCosts
 from quorate.settings import ModelSettings, Settings, is_path
+from quorate.telemetry.attempts import AttemptObserver
 
 _DAY_SECONDS = 86_400.0
 _SAVE_SECONDS = 60.0
@@ -31,7 +32,11 @@ _log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def open_recorder(
-    settings: Settings, fleet: Fleet, home: Path, machine: Host | None = None
+    settings: Settings,
+    fleet: Fleet,
+    home: Path,
+    machine: Host | None = None,
+    observers: Sequence[AttemptObserver] = (),
 ) -> AsyncIterator[tuple[AttemptRecorder, Sequence[str]]]:
     """The recorder, open for as long as the context lasts, and what its energy figures rest on.
 
@@ -40,6 +45,7 @@ async def open_recorder(
         fleet: The models whose energy is metered.
         home: Where the ledger and the cost models are, unless the configuration says otherwise.
         machine: As the meter sees it; None is this one.
+        observers: Told of every attempt.
 
     Raises:
         SettingsError: The ledger cannot be opened, or the energy source asked for is missing.
@@ -61,7 +67,14 @@ async def open_recorder(
     budgets = Budgets(settings.budgets)
     now = time.time()
     budgets.restore(await ledger.spent_since(now - _DAY_SECONDS), now)
-    recorder = AttemptRecorder(budgets, ledger, meter, loaded.costs, settings.routing.version)
+    recorder = AttemptRecorder(
+        budgets,
+        ledger,
+        meter,
+        loaded.costs,
+        settings.routing.version,
+        observers=observers,
+    )
     tasks = [
         asyncio.create_task(_tick(meter, settings.energy.window_seconds)),
         asyncio.create_task(_save_now_and_then(recorder.costs, store, identities)),

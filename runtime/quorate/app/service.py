@@ -18,6 +18,7 @@ from quorate.app.probing import Prober
 from quorate.app.registry import open_registry
 from quorate.app.remotes import open_remotes
 from quorate.app.sources import Sources
+from quorate.app.telemetry import open_telemetry
 from quorate.dispatch import Dispatcher
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
@@ -38,14 +39,16 @@ class Service:
 
     Attributes:
         address: ``HOST:PORT`` it listens on.
-        energy: What its energy figures rest on, in lines for people.
+        notes: What its energy figures rest on, and what else it tells, in lines for people.
+        metrics_address: ``HOST:PORT`` that metrics can be scraped from, or "".
     """
 
     fleet: Fleet
     dispatcher: Dispatcher
     server: GrpcServer
     address: str
-    energy: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    metrics_address: str = ""
 
 
 @asynccontextmanager
@@ -69,7 +72,8 @@ async def running(
     for model in settings.models:
         fleet.add(sources.configured(model))
     async with AsyncExitStack() as stack:
-        accounts = open_recorder(settings, fleet, registry.home, machine)
+        telemetry = stack.enter_context(open_telemetry(settings))
+        accounts = open_recorder(settings, fleet, registry.home, machine, telemetry.observers)
         recorder, energy = await stack.enter_async_context(accounts)
         stack.push_async_callback(fleet.close)
         remotes, price = await stack.enter_async_context(open_remotes(settings.remotes))
@@ -86,14 +90,22 @@ async def running(
             price=price,
             knowledge=keeper.knowledge,
         )
+        telemetry.watch(fleet, dispatcher)
         required = [model.id for model in settings.models if model.required]
-        server = GrpcServer(dispatcher, fleet, settings.server, keys, required)
+        server = GrpcServer(dispatcher, fleet, settings.server, keys, required, telemetry.called)
         port = await server.start()
         stack.push_async_callback(server.stop)
         work = [*_work(settings, fleet, dispatcher), keeper.watch()]
         await stack.enter_async_context(_background(work))
         host = settings.server.listen.rpartition(":")[0]
-        yield Service(fleet, dispatcher, server, f"{host}:{port}", tuple(energy))
+        yield Service(
+            fleet,
+            dispatcher,
+            server,
+            f"{host}:{port}",
+            (*energy, *telemetry.lines),
+            telemetry.metrics_address,
+        )
 
 
 def _work(
@@ -130,7 +142,7 @@ async def serve(settings: Settings, on_ready: Callable[[Service], None]) -> None
     async with running(settings) as service:
         stop = _Signals((signal.SIGTERM, signal.SIGINT))
         on_ready(service)
-        for line in service.energy:
+        for line in service.notes:
             _log.info("%s", line)
         await stop.first.wait()
         _log.info("draining; running requests may end within %g s", settings.server.drain_seconds)

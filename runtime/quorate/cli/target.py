@@ -71,8 +71,8 @@ def connect(address: str, target: Target) -> Client:
     Raises:
         SettingsError: No address, no certificates, or a token that cannot be sent.
     """
-    from quorate.api.grpc.settings import split_address
     from quorate.client import Client
+    from quorate.options import split_address
 
     split_address(address, "--target")
     credentials = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -105,6 +106,8 @@ class Attempt:
         job: Meters it, from when it begins.
         span: Counts it among the requests that use its models, likewise.
         generated_tokens: Tokens of the answer so far; of a remote its own count is used.
+        notices: How many notices of each kind were given.
+        error: Name of the error it failed of, or "".
         closed: Whether it is settled.
     """
 
@@ -126,6 +129,8 @@ class Attempt:
     span: ActivitySpan | None = None
     runs: list[Run] = field(default_factory=list)
     generated_tokens: int = 0
+    notices: Counter[NoticeKind] = field(default_factory=Counter)
+    error: str = ""
     closed: bool = False
 
     @property
@@ -138,7 +143,9 @@ class Attempt:
         if isinstance(part, Delta):
             self.stopwatch.token()
             self.generated_tokens += len(part.tokens)
-        elif part.kind is NoticeKind.ESCALATED:
+            return
+        self.notices[part.kind] += 1
+        if part.kind is NoticeKind.ESCALATED:
             self.generated_tokens = 0
 
     def work(self) -> dict[str, Work]:

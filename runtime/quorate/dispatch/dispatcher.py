@@ -313,7 +313,7 @@ class Dispatcher:
             yield attempt
         except BaseException as error:
             if not isinstance(error, asyncio.CancelledError | GeneratorExit):
-                outcome = FAILED
+                outcome, attempt.error = FAILED, type(error).__name__
             raise
         finally:
             self.recorder.abandon(attempt, outcome)

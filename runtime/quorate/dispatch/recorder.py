@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -17,6 +17,7 @@ from quorate.dispatch.charges import charge, reservation
 from quorate.dispatch.cold_starts import ColdStarts
 from quorate.dispatch.learning import Escalations, learn
 from quorate.dispatch.stopwatch import Stopwatch
+from quorate.dispatch.telling import settled
 from quorate.errors import Internal, Unavailable
 from quorate.ledger.budgets import Budgets
 from quorate.ledger.charges import Charge
@@ -26,6 +27,7 @@ from quorate.ledger.prices import Price
 from quorate.ledger.settings import BudgetSettings
 from quorate.metering.meter import Meter
 from quorate.request import Decision, Forecast, Request, ScoreRequest, Usage
+from quorate.telemetry.attempts import AttemptObserver
 
 FINISHED = "finished"
 FAILED = "failed"
@@ -52,6 +54,7 @@ class AttemptRecorder:
         meter: Knows the energy; None knows none.
         policy_version: Of the routing, for the ledger.
         clock: UTC epoch seconds.
+        observers: Told of every attempt once it is settled, such as metrics.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class AttemptRecorder:
         costs: CostModels | None = None,
         policy_version: str = "",
         clock: Callable[[], float] = time.time,
+        observers: Sequence[AttemptObserver] = (),
     ) -> None:
         self.budgets = budgets or Budgets(BudgetSettings())
         self.ledger = ledger
@@ -72,6 +76,7 @@ class AttemptRecorder:
         self._cold_starts = ColdStarts()
         self._policy_version = policy_version
         self._clock = clock
+        self._observers = tuple(observers)
         self._writing: set[asyncio.Task[None]] = set()
 
     async def open(
@@ -125,6 +130,7 @@ class AttemptRecorder:
     async def settle(self, attempt: Attempt, outcome: str = FINISHED) -> Usage:
         """Settles a complete answer; returns what it took once the ledger has it."""
         usage = self._close(attempt, outcome)
+        self._tell(attempt, usage, outcome)
         await self._write(self._charge(attempt, usage, outcome))
         return usage
 
@@ -135,6 +141,7 @@ class AttemptRecorder:
         """
         if not attempt.closed:
             usage = self._close(attempt, outcome)
+            self._tell(attempt, usage, outcome)
             self._write_later(self._charge(attempt, usage, outcome))
 
     async def flush(self) -> None:
@@ -190,6 +197,13 @@ class AttemptRecorder:
                 went_on = any(run.decision is not first for run in attempt.runs)
                 self.escalations.observe(route.name, went_on)
         return usage
+
+    def _tell(self, attempt: Attempt, usage: Usage, outcome: str) -> None:
+        if not self._observers:
+            return
+        told = settled(attempt, usage, PROBE if attempt.probe else outcome, self._clock())
+        for observer in self._observers:
+            observer.settled(told)
 
     def _charge(self, attempt: Attempt, usage: Usage, outcome: str) -> Charge | None:
         """The row of an attempt; None where the ledger has no reservation to settle."""

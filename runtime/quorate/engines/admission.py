@@ -92,6 +92,11 @@ class Admission:
         self._waiters: deque[tuple[int, int, asyncio.Future[Reservation]]] = deque()
 
     @property
+    def free_kv_tokens(self) -> int:
+        """KV tokens that nobody has reserved."""
+        return self._kv_tokens
+
+    @property
     def waiting(self) -> int:
         """How many wait for a reservation."""
         return sum(not future.done() for *_, future in self._waiters)

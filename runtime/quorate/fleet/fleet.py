@@ -70,6 +70,16 @@ class Fleet:
         """
         return self._known(model).status
 
+    def kv_usage(self, model: str) -> float | None:
+        """Share of a model's KV cache that sessions have reserved; None while it is not known."""
+        engine = self._known(model).engine
+        return None if engine is None else engine.kv_usage
+
+    def restarts(self, model: str) -> int:
+        """How often a model's process was started again since it was loaded."""
+        engine = self._known(model).engine
+        return 0 if engine is None else engine.restarts
+
     def process_ids(self) -> dict[str, int]:
         """The process of each model that runs in one of its own now."""
         found = {

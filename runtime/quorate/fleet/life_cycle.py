@@ -59,6 +59,16 @@ class ManagedEngine(Engine, Protocol):
         """The process it runs in now, where that is one of its own."""
         ...
 
+    @property
+    def kv_usage(self) -> float | None:
+        """Share of the KV cache that sessions have reserved, in [0, 1]; None while unknown."""
+        ...
+
+    @property
+    def restarts(self) -> int:
+        """How often its process was started again."""
+        ...
+
 
 StartEngine: TypeAlias = Callable[[EngineSpec, Sequence[int]], ManagedEngine]
 """Starts an engine on these cores and returns at once, while it still loads."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -188,6 +189,12 @@ class Budgets:
         """How each window stands that applies to a key, those of everybody first."""
         now = self._now()
         return tuple(named.status(now) for named in self._applying(key))
+
+    def all_status(self) -> tuple[WindowStatus, ...]:
+        """How every window stands: the common ones, then those of each key."""
+        now = self._now()
+        of_keys = itertools.chain.from_iterable(self._by_key.values())
+        return tuple(named.status(now) for named in (*self._everybody, *of_keys))
 
     def restore(self, events: Iterable[SpendEvent], now: float) -> None:
         """Fills the windows with what was spent before the start. Once, before any request.

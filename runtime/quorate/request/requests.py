@@ -79,6 +79,7 @@ class Request:
         probe: Whether the server asks itself, to learn what a model takes.
         allow_substitution: Whether another plan may answer where the named one cannot; None leaves
             it to the configuration.
+        trace_parent: The caller's trace, as W3C's Trace Context writes it, or "".
     """
 
     prompt: Prompt
@@ -94,6 +95,7 @@ class Request:
     deadline_seconds: float | None = None
     probe: bool = False
     allow_substitution: bool | None = None
+    trace_parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class ScoreRequest:
 
     Attributes:
         key: Name of the caller's key, "" for none.
+        trace_parent: As in ``Request``.
     """
 
     prompt: Prompt
@@ -109,3 +112,4 @@ class ScoreRequest:
     plan: PlanChoice | None = None
     request_id: str = ""
     key: str = ""
+    trace_parent: str = ""

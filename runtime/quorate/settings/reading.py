@@ -29,6 +29,7 @@ from quorate.settings.models import (
     with_required,
 )
 from quorate.settings.profiles import read_profile
+from quorate.telemetry.settings import MetricsSettings, TraceSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Settings:
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     remotes: Mapping[str, RemoteSettings] = field(default_factory=lambda: MappingProxyType({}))
     keys: Mapping[str, KeySettings] = field(default_factory=lambda: MappingProxyType({}))
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    traces: TraceSettings = field(default_factory=TraceSettings)
 
 
 # Two fields have no section of their own: what they hold stands in that of the server.
@@ -145,6 +148,14 @@ class _Reading:
             ledger=attempt(lambda: _ledger(data, folder), LedgerSettings()),
             remotes=MappingProxyType(self._tables("remotes", RemoteSettings.from_mapping)),
             keys=MappingProxyType(self._tables("keys", KeySettings.from_mapping)),
+            metrics=attempt(
+                lambda: MetricsSettings.from_mapping(_section(data, "metrics"), "metrics"),
+                MetricsSettings(),
+            ),
+            traces=attempt(
+                lambda: TraceSettings.from_mapping(_section(data, "traces"), "traces"),
+                TraceSettings(),
+            ),
         )
 
     def _attempt(self, read: Callable[[], _Read], otherwise: _Read) -> _Read:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import grpc
@@ -18,6 +19,8 @@ from quorate.api.grpc.translation.responses import (
 from quorate.dispatch import Dispatcher
 from quorate.request import Accepted
 from quorate.v1 import inference_pb2, inference_pb2_grpc
+
+_LONGEST_TRACE = 128
 
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, inference_pb2.GenerateResponse]"
 
@@ -42,6 +45,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             request, record.request_id, record.caller.key, context.time_remaining()
         )
         record.ask(asked.plan)
+        asked = replace(asked, trace_parent=_trace_parent(context))
         async with aclosing(self._dispatcher.generate(asked)) as events:
             async for event in events:
                 if isinstance(event, Accepted):
@@ -55,6 +59,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         record = _identified(request.request_id)
         asked = score_request(request, record.request_id, record.caller.key)
         record.ask(asked.plan)
+        asked = replace(asked, trace_parent=_trace_parent(context))
         score = await self._dispatcher.score(asked)
         record.decide(score.decision)
         return score_response(score)
@@ -69,6 +74,14 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         decision = self._dispatcher.explain(asked)
         record.decide(decision)
         return explain_response(decision)
+
+
+def _trace_parent(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    """The caller's trace, as W3C's Trace Context writes it; "" for none, and for what is none."""
+    for name, value in context.invocation_metadata() or ():
+        if name == "traceparent" and isinstance(value, str) and len(value) <= _LONGEST_TRACE:
+            return value
+    return ""
 
 
 def _identified(request_id: str) -> RequestRecord:

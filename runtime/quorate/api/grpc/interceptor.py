@@ -22,12 +22,21 @@ OWN_METHODS = "/quorate.v1."
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
+ObserveCall: TypeAlias = Callable[[str, str, float], None]
+"""Takes note of a call that ended: its method, the name of its status, its seconds."""
+
 
 class RequestInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of this package; health, reflection and channelz pass untouched."""
+    """Wraps the handlers of this package; health, reflection and channelz pass untouched.
 
-    def __init__(self, keys: KeyRing) -> None:
+    Args:
+        keys: Who may call.
+        observe: Told of each call that ended: its method, the name of its status, its seconds.
+    """
+
+    def __init__(self, keys: KeyRing, observe: ObserveCall = lambda *_: None) -> None:
         self._keys = keys
+        self._observe = observe
 
     async def intercept_service(
         self,
@@ -41,7 +50,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             return handler
 
         async def answer(request: bytes, context: _Context) -> Any:
-            return await _answer(method, handler, request, context, self._keys)
+            return await _answer(method, handler, request, context, self._keys, self._observe)
 
         # Requests arrive as bytes, so that one that cannot be parsed gets a proper status too.
         wrap = (
@@ -53,7 +62,12 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
 
 
 async def _answer(
-    method: str, handler: _Handler, request: bytes, context: _Context, keys: KeyRing
+    method: str,
+    handler: _Handler,
+    request: bytes,
+    context: _Context,
+    keys: KeyRing,
+    observe: ObserveCall,
 ) -> Any:
     behaviour: Any = handler.unary_stream or handler.unary_unary
     record = RequestRecord(method, uuid.uuid4().hex)
@@ -81,7 +95,9 @@ async def _answer(
         late = DeadlinePassed("the deadline passed before the answer was complete")
         await _abort(late if passed else error, record, context)
     finally:
-        record.log(time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        record.log(seconds)
+        observe(method, record.status, seconds)
 
 
 def _authorization(context: _Context) -> str | None:

@@ -18,7 +18,7 @@ from quorate.api.grpc.health import (
     HealthReporter,
 )
 from quorate.api.grpc.inference import InferenceServicer
-from quorate.api.grpc.interceptor import RequestInterceptor
+from quorate.api.grpc.interceptor import ObserveCall, RequestInterceptor
 from quorate.api.grpc.listening import bind
 from quorate.api.grpc.models import ModelServicer
 from quorate.api.grpc.settings import ServerSettings
@@ -35,7 +35,7 @@ class GrpcServer:
 
     Start it once; ``drain`` and ``stop`` may be called at any time, more than once. Signals are
     the caller's business. Without keys everybody may call. Health is red while a model of
-    ``required`` is not ready.
+    ``required`` is not ready. ``observe`` is told of each call that ended.
     """
 
     def __init__(
@@ -45,10 +45,12 @@ class GrpcServer:
         settings: ServerSettings,
         keys: KeyRing | None = None,
         required: Collection[str] = (),
+        observe: ObserveCall = lambda *_: None,
     ) -> None:
         self._dispatcher = dispatcher
         self._keys = keys or KeyRing({})
         self._settings = settings
+        self._observe = observe
         self._fleet = fleet
         self._health = HealthReporter(fleet, dispatcher, settings.health_interval_seconds, required)
         self._server: grpc.aio.Server | None = None
@@ -63,7 +65,8 @@ class GrpcServer:
             SettingsError: The address cannot be bound, or the TLS files are no good.
         """
         server = grpc.aio.server(
-            interceptors=[RequestInterceptor(self._keys)], options=_options(self._settings)
+            interceptors=[RequestInterceptor(self._keys, self._observe)],
+            options=_options(self._settings),
         )
         self._add_services(server)
         port = bind(server, self._settings)

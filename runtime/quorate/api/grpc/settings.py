@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quorate.errors import SettingsError
-from quorate.options import is_loopback, option, read_options
+from quorate.options import is_loopback, option, read_options, split_address
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
 
@@ -90,18 +90,3 @@ class ServerSettings:
     def port(self) -> int:
         """Port of ``listen``."""
         return split_address(self.listen, "listen")[1]
-
-
-def split_address(address: str, key: str) -> tuple[str, int]:
-    """Splits ``HOST:PORT``; IPv6 hosts stand in brackets and come back without them.
-
-    Raises:
-        SettingsError: Not of that form; ``key`` names the setting.
-    """
-    host, colon, port = address.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not host or (":" in host and not bracketed):
-        raise SettingsError(f"{key}: must be HOST:PORT or [IPV6]:PORT, not {address!r}")
-    if not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise SettingsError(f"{key}: the port must be from 0 to 65535, not {port!r}")
-    return host.strip("[]"), int(port)

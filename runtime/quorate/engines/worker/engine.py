@@ -156,6 +156,17 @@ class HostedEngine:
         return 0 if worker is None else worker.steps_done
 
     @property
+    def kv_usage(self) -> float | None:
+        """Share of the KV cache that sessions have reserved, in [0, 1]; None without a worker."""
+        worker = self._supervisor.worker
+        return None if worker is None else worker.kv_usage
+
+    @property
+    def restarts(self) -> int:
+        """How often a worker was started in the place of one that was lost."""
+        return self._supervisor.restarts
+
+    @property
     def encoder_pid(self) -> int | None:
         """Process id of the encoder, or None while there is none."""
         return None if self._encoder is None else self._encoder.pid

@@ -188,6 +188,13 @@ class WorkerHandle:
             self._transport.send(SetCores(cores))
 
     @property
+    def kv_usage(self) -> float | None:
+        """Share of the KV cache that sessions have reserved, in [0, 1]; None while it loads."""
+        if self._sessions is None:
+            return None
+        return 1.0 - self._sessions.admission.free_kv_tokens / self._sessions.facts.kv_tokens
+
+    @property
     def steps_done(self) -> int:
         """Decode steps so far; 0 while the model loads."""
         return 0 if self._sessions is None else self._sessions.rows.steps_done

@@ -40,6 +40,7 @@ class Supervisor:
 
     Attributes:
         worker: The worker that runs now, which need not be ready.
+        restarts: How often one was started in the place of one that was lost.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Supervisor:
         self._task: asyncio.Task[None] | None = None
         self.worker: WorkerHandle | None = None
         self.model: LoadedModel | None = None
+        self.restarts = 0
 
     def start(self) -> None:
         """Spawns the worker, once, and watches over it from now on."""
@@ -152,6 +154,7 @@ class Supervisor:
                 await self._give_up(ModelUnusable(self._spec.model, problem))
                 return
             self._board.post(self._restarting(cause, history.delay_seconds))
+            self.restarts += 1
             await self._bury()
             await self._sleep(history.delay_seconds)
 

@@ -1,0 +1,1 @@
+"""What a service tells other programs of its work: metrics to be scraped, and traces."""
