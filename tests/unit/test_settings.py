@@ -38,6 +38,7 @@ from quorate.settings import (
     load_settings,
     parse_settings,
 )
+from quorate.telemetry.settings import MetricsSettings, TraceSettings
 from quorate_registry import Registry
 
 EXAMPLE = Path(__file__).parents[2] / "quorate.example.toml"
@@ -47,6 +48,8 @@ SECTIONS = {
     "budgets": BudgetLimits,
     "energy": EnergySettings,
     "ledger": LedgerSettings,
+    "metrics": MetricsSettings,
+    "traces": TraceSettings,
 }
 TWO_MODELS = '[[models]]\nmodel = "a"\n[[models]]\nmodel = "b"\n'
 
@@ -154,6 +157,8 @@ def test_what_the_example_leaves_commented_is_the_default() -> None:
         (example["routing"], {}, (RoutingSettings,)),
         (example["energy"], {}, (EnergySettings,)),
         (example["ledger"], {}, (LedgerSettings,)),
+        (example["metrics"], {}, (MetricsSettings,)),
+        (example["traces"], {}, (TraceSettings,)),
     ]
     for shown, chosen, classes in commented:
         defaults = {field.name: field.default for cls in classes for field in fields(cls)}

@@ -72,7 +72,7 @@ async def running(
     for model in settings.models:
         fleet.add(sources.configured(model))
     async with AsyncExitStack() as stack:
-        telemetry = stack.enter_context(open_telemetry(settings))
+        telemetry = await stack.enter_async_context(open_telemetry(settings))
         accounts = open_recorder(settings, fleet, registry.home, machine, telemetry.observers)
         recorder, energy = await stack.enter_async_context(accounts)
         stack.push_async_callback(fleet.close)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -71,15 +71,16 @@ class Telemetry:
         return self._last if self._service is None else service_state(*self._service)
 
 
-@contextmanager
-def open_telemetry(settings: Settings) -> Iterator[Telemetry]:
+@asynccontextmanager
+async def open_telemetry(settings: Settings) -> AsyncIterator[Telemetry]:
     """Metrics and traces for as long as the context lasts; nothing where nobody asked.
 
     Raises:
         SettingsError: The extra that it needs is not installed, or the port cannot be listened on.
     """
     told = Telemetry()
-    with ExitStack() as stack:
+    stack = ExitStack()
+    try:
         if settings.metrics.listen:
             _need("prometheus_client", "metrics.listen", "metrics")
             from quorate.telemetry.exposition import exposed
@@ -97,6 +98,9 @@ def open_telemetry(settings: Settings) -> Iterator[Telemetry]:
             told.observers.append(stack.enter_context(tracing(settings.traces, version("quorate"))))
             told.lines.append(f"traces: {settings.traces.endpoint}")
         yield told
+    finally:
+        # Waits for scrapes, and for a collector to take what it has not yet.
+        await asyncio.to_thread(stack.close)
 
 
 def service_state(fleet: Fleet, dispatcher: Dispatcher) -> ServiceState:

@@ -1,8 +1,8 @@
 """Metrics in Prometheus' terms, named after the habits of vLLM and llama.cpp.
 
 What happens is counted when an attempt is settled, never for a token, so that metrics cost a
-request some microseconds. How the service stands is read when somebody scrapes. Labels hold only names of
-the configuration: what callers write could be told in any number of series.
+request some microseconds. How the service stands is read when somebody scrapes. Labels hold only
+names of the configuration: what callers write could be told in any number of series.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ def _of_model(usage: ModelUsage) -> dict[str, Any]:
 
 
 def _model(decision: Decision) -> str:
-    return decision.profile or decision.route.name
+    return decision.profile or decision.route.remote or "+".join(decision.models)
 
 
 def _operation(attempt: SettledAttempt) -> str:
