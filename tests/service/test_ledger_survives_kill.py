@@ -8,17 +8,15 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from quorate.client import Client
-from quorate.v1 import accounting_pb2
 from support.command_line import Serving, serving
-from support.ledgers import charges, reservations
-from support.streams import Stream, joules_of
+from support.ledgers import assert_told_once, charges, reservations
+from support.streams import Stream
 
 CONFIG = """
 [server]
@@ -43,8 +41,8 @@ PLANS: list[dict[str, Any]] = [
     {"stages": [("a", 1.0), "b"]},
 ]
 CLIENTS = 6
-DEADLINE_SECONDS = 60.0
 MICROJOULE = 1e-6
+DEADLINE_SECONDS = 60.0
 OUTCOMES = {"finished", "failed", "cancelled", "lost"}
 
 
@@ -118,28 +116,6 @@ async def ended(pidfd: int) -> None:
         loop.remove_reader(pidfd)
 
 
-def compare(streams: Mapping[str, Stream], rows: Iterable[accounting_pb2.Charge]) -> None:
-    """What clients were told to the end is in the ledger, the rest at most once."""
-    by_request: dict[str, list[accounting_pb2.Charge]] = {}
-    for row in rows:
-        by_request.setdefault(row.request_id, []).append(row)
-    for name, own in by_request.items():
-        assert len(own) == 1, name
-    for name, stream in streams.items():
-        if stream.finished is None:
-            continue
-        (row,) = by_request[name]
-        usage = stream.usage
-        assert row.outcome == "finished"
-        assert row.prompt_tokens == usage.prompt_tokens
-        assert row.generated_tokens == usage.generated_tokens
-        assert [(part.model, part.prompt_tokens, part.generated_tokens) for part in row.models] == [
-            (part.model, part.prompt_tokens, part.generated_tokens) for part in usage.models
-        ]
-        bound = MICROJOULE * len(row.models)
-        assert row.energy.joules == pytest.approx(joules_of(usage), abs=bound)
-
-
 @pytest.mark.parametrize(
     "kills",
     [
@@ -155,7 +131,7 @@ async def test_a_server_that_is_killed_loses_nothing_that_it_told(
     for turn in range(kills):
         with serving(tmp_path, CONFIG) as server:
             async with Client(server.address) as client:
-                compare(streams, await charges(client, page_size=1000))
+                assert_told_once(streams, await charges(client, page_size=1000))
                 streams |= await killed_while_asked(server, client, turn, luck)
     with serving(tmp_path, CONFIG) as server:
         async with Client(server.address) as client:
@@ -164,7 +140,7 @@ async def test_a_server_that_is_killed_loses_nothing_that_it_told(
             (whole,) = (await client.spend()).spends
             by_kind = (await client.spend(["plan_kind"])).spends
     assert left == 0
-    compare(streams, rows)
+    assert_told_once(streams, rows)
     told = [stream for stream in streams.values() if stream.finished]
     assert len(told) >= kills
     assert len(streams) - len(told) >= kills

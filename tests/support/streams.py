@@ -49,6 +49,13 @@ class Stream:
                 self._progress.clear()
                 await self._progress.wait()
 
+    async def heard_or_ended(self, events: int) -> None:
+        """Waits until so many events came, or the answer ended before."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while len(self.events) < events and not self.task.done():
+                self._progress.clear()
+                await self._progress.wait()
+
     async def leave(self) -> None:
         """Ends the call from the client's side."""
         self.task.cancel()
