@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from quorate.cli.parameters import JsonLines
+from quorate.errors import SettingsError
 
 if TYPE_CHECKING:
     from quorate.app.findings import Finding
     from quorate.app.service import Service
     from quorate.cli.views.loading import ServeView
     from quorate.settings import Settings
+
+
+class LogLevel(Enum):
+    """Levels of the log."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(Enum):
+    """How the log is written."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 def serve(
@@ -36,49 +54,85 @@ def serve(
             metavar="NAME_OR_PATH", help="Serve this model too; may be given several times."
         ),
     ] = None,
+    log_level: Annotated[
+        LogLevel | None,
+        typer.Option(help="Least level of what is logged; info if nothing says other."),
+    ] = None,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(help="How it is logged: text for people, json for an object a line."),
+    ] = None,
     as_json: JsonLines = False,
 ) -> None:
     """Serve models over gRPC until SIGTERM or Ctrl-C; a second one ends it at once.
 
-    Without --config, --model and --demo, ./quorate.toml is taken.
+    Without --config, --model and --demo, ./quorate.toml is taken. SIGHUP reads the file anew, and
+    takes up what can change while it serves: profiles, keys, budgets, the TLS files, the log level.
     """
     import asyncio
 
-    from quorate.cli.logs import log_to_stderr
     from quorate.cli.services import DEFAULT_CONFIG, serve_settings
     from quorate.cli.views.loading import serve_view
 
-    log_to_stderr()
-    if not demo and (config or (not model and DEFAULT_CONFIG.is_file())):
-        _refuse_file(config or DEFAULT_CONFIG)
-    settings = serve_settings(config, demo, model or [])
-    settings = _listening_as_asked(settings, listen, insecure)
-    if demo or model:
-        _refuse_models(settings)
+    names = model or []
+    file = None if demo or (names and not config) else config or DEFAULT_CONFIG
+
+    def load() -> Settings:
+        settings = serve_settings(config, demo, names)
+        return _as_asked(settings, listen, insecure, log_level, log_format)
+
+    def load_anew() -> Settings:
+        assert file is not None
+        _raise_fatal(file)
+        return load()
+
+    findings = _check_file(file) if file is not None and file.is_file() else []
+    settings = load()
+    if demo or names:
+        findings = [*findings, *_check_models(settings)]
+    _log_as_configured(settings, findings)
     with serve_view(as_json) as view:
-        asyncio.run(_serve(settings, view))
+        asyncio.run(
+            _serve(settings, view, file and load_anew, str(file.absolute()) if file else "")
+        )
 
 
-def _refuse_file(file: Path) -> None:
+def _check_file(file: Path) -> list[Finding]:
+    """Refuses a file that can never work; returns what else there is to say of it."""
     from quorate.app.checking import Place, check_quickly
     from quorate.app.registry import open_registry
 
     _, findings = check_quickly(file, Place(open_registry()))
-    _refuse(findings, file)
+    return _refuse(findings, file)
 
 
-def _refuse_models(settings: Settings) -> None:
-    """The same for models of the command line."""
+def _raise_fatal(file: Path) -> None:
+    """As an error, for a server that runs already."""
+    from quorate.app.checking import Place, check_quickly
+    from quorate.app.findings import Level
+    from quorate.app.registry import open_registry
+    from quorate.cli.views.check import finding_line
+
+    _, findings = check_quickly(file, Place(open_registry()))
+    fatal = [finding_line(file, one) for one in findings if one.level is Level.FATAL]
+    if fatal:
+        raise SettingsError("; ".join(fatal))
+
+
+def _check_models(settings: Settings) -> list[Finding]:
+    """The same for models of the command line, all of which are wanted."""
+    from dataclasses import replace
+
     from quorate.app.checking import Place, check_settings
     from quorate.app.registry import open_registry
 
-    _refuse(check_settings(settings, Place(open_registry())), None)
+    wanted = tuple(replace(model, required=model.load) for model in settings.models)
+    place = Place(open_registry())
+    return _refuse(check_settings(replace(settings, models=wanted), place), None)
 
 
-def _refuse(findings: Sequence[Finding], file: Path | None) -> None:
-    """Ends with one line for each thing that can never work; the log has the rest."""
-    import logging
-
+def _refuse(findings: Sequence[Finding], file: Path | None) -> list[Finding]:
+    """Ends with one line for each thing that can never work; the log gets the rest."""
     from quorate.app.findings import Level
     from quorate.cli.failures import USAGE
     from quorate.cli.views.check import finding_line
@@ -88,23 +142,43 @@ def _refuse(findings: Sequence[Finding], file: Path | None) -> None:
         typer.echo(f"quorate: {finding_line(file, finding)}", err=True)
     if refused:
         raise typer.Exit(USAGE)
+    return list(findings)
+
+
+def _log_as_configured(settings: Settings, findings: Sequence[Finding]) -> None:
+    import logging
+
+    from quorate.cli.logs import log_to_stderr
+
+    log_to_stderr(settings.server.log_level, settings.server.log_format)
     for finding in findings:
         logging.getLogger(__name__).warning("%s", finding.line)
 
 
-def _listening_as_asked(settings: Settings, listen: str | None, insecure: bool) -> Settings:
+def _as_asked(
+    settings: Settings,
+    listen: str | None,
+    insecure: bool,
+    log_level: LogLevel | None,
+    log_format: LogFormat | None,
+) -> Settings:
+    """The settings, but for what the command line says."""
     from dataclasses import replace
 
     server = replace(
         settings.server,
         listen=listen or settings.server.listen,
         insecure=insecure or settings.server.insecure,
+        log_level=log_level.value if log_level else settings.server.log_level,
+        log_format=log_format.value if log_format else settings.server.log_format,
     )
     server.check("server")
     return replace(settings, server=server)
 
 
-async def _serve(settings: Settings, view: ServeView) -> None:
+async def _serve(
+    settings: Settings, view: ServeView, load: Callable[[], Settings] | None, source: str
+) -> None:
     import asyncio
 
     from quorate.app.service import serve as serve_until_signal
@@ -116,7 +190,7 @@ async def _serve(settings: Settings, view: ServeView) -> None:
         following.append(asyncio.create_task(_follow(service, view)))
 
     try:
-        await serve_until_signal(settings, on_ready)
+        await serve_until_signal(settings, on_ready, load, source)
     finally:
         for task in following:
             task.cancel()
