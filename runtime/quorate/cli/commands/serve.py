@@ -91,10 +91,9 @@ def serve(
     if demo or names:
         findings = [*findings, *_check_models(settings)]
     _log_as_configured(settings, findings)
+    source = "" if file is None else str(file.absolute())
     with serve_view(as_json) as view:
-        asyncio.run(
-            _serve(settings, view, file and load_anew, str(file.absolute()) if file else "")
-        )
+        asyncio.run(_serve(settings, view, load_anew if source else None, source))
 
 
 def _check_file(file: Path) -> list[Finding]:

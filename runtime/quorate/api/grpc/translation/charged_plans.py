@@ -15,6 +15,8 @@ from quorate.v1 import plan_pb2
 _MOST_CHARACTERS = 65_536
 """What is longer is not read: a page has up to a thousand of them."""
 
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
 _FORECAST = (
     "time_ms",
     "time_q90_ms",
@@ -28,36 +30,31 @@ _FORECAST = (
 
 def considered(text: str) -> list[plan_pb2.Candidate]:
     """The candidates of a charge."""
-    entries = _read(text)
-    if not isinstance(entries, list):
+    try:
+        return [_candidate(entry) for entry in _read(text)]
+    except _UNREADABLE:
         return []
-    return [_candidate(entry) for entry in entries if isinstance(entry, dict)]
 
 
 def decided(text: str) -> plan_pb2.Plan | None:
     """The plan of a charge; None where a remote was asked."""
-    entry = _read(text)
-    if not isinstance(entry, dict):
-        return None
     plan = plan_pb2.Plan()
-    if isinstance(entry.get("stages"), list):
-        for stage in entry["stages"]:
-            target = plan.cascade.stages.add(confidence=stage.get("confidence"))
-            _fill_vote(target, stage)
-        return plan
-    if not entry.get("members"):
+    try:
+        entry = _read(text)
+        if "stages" in entry:
+            for stage in entry["stages"]:
+                _fill_vote(plan.cascade.stages.add(confidence=stage["confidence"]), stage)
+        elif "members" in entry:
+            _fill_vote(plan, entry)
+    except _UNREADABLE:
         return None
-    _fill_vote(plan, entry)
-    return plan
+    return plan if plan.WhichOneof("kind") else None
 
 
 def _read(text: str) -> Any:
     if len(text) > _MOST_CHARACTERS:
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+        raise ValueError("too long")
+    return json.loads(text)
 
 
 def _candidate(entry: Mapping[str, Any]) -> plan_pb2.Candidate:
@@ -84,7 +81,7 @@ def _candidate(entry: Mapping[str, Any]) -> plan_pb2.Candidate:
 
 
 def _fill_vote(target: plan_pb2.Plan | plan_pb2.CascadeStage, entry: Mapping[str, Any]) -> None:
-    members = entry.get("members", {})
+    members = entry["members"]
     if len(members) == 1:
         target.single.model = next(iter(members))
         return
