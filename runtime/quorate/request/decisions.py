@@ -82,7 +82,7 @@ class Forecast:
         usd: What a remote is expected to charge.
         usd_ceiling: Most that it can charge, given ``max_tokens``.
         cold: Nothing like it was measured on this machine yet.
-        limited_by_tokens: Most tokens of the answer, where that is what makes ``time_q90_ms`` so long;
+        limited_by_tokens: Most tokens of the answer, where these make ``time_q90_ms`` so long;
             None where answers do not come near it.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -186,7 +186,8 @@ async def _serve(
 
     def on_ready(service: Service) -> None:
         view.listening(service.address, [model.id for model in settings.models])
-        following.append(asyncio.create_task(_follow(service, view)))
+        wanted = {model.id for model in settings.models if model.load}
+        following.append(asyncio.create_task(_follow(service, view, wanted)))
 
     try:
         await serve_until_signal(settings, on_ready, load, source)
@@ -196,6 +197,19 @@ async def _serve(
         await asyncio.gather(*following, return_exceptions=True)
 
 
-async def _follow(service: Service, view: ServeView) -> None:
+async def _follow(service: Service, view: ServeView, wanted: Collection[str]) -> None:
+    """Shows what becomes of the models, and once that all of ``wanted`` have come to something."""
+    from quorate.fleet.status import ModelState
+
+    arrived: dict[str, bool] = {}
+    told = not wanted
     async for status in service.fleet.watch():
         view.show(status)
+        if status.state in (ModelState.READY, ModelState.FAILED):
+            arrived[status.id] = status.state is ModelState.READY
+        if not told and arrived.keys() >= set(wanted):
+            told = True
+            view.settled(
+                [model for model, ready in arrived.items() if ready],
+                [model for model, ready in arrived.items() if not ready],
+            )
