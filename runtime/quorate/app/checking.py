@@ -16,7 +16,12 @@ from pathlib import Path
 from quorate.access.keys import KeyRing, KeySettings
 from quorate.api.grpc.certificates import validity_problem
 from quorate.app.findings import Finding, Level, fatal
-from quorate.app.model_checks import CheckedModel, check_memory, check_model
+from quorate.app.model_checks import (
+    CheckedModel,
+    check_memory,
+    check_model,
+    refuse_nothing_to_serve,
+)
 from quorate.app.remotes import unpriced
 from quorate.errors import QuorateError, SettingsError
 from quorate.fleet.placement import available_cores
@@ -71,6 +76,7 @@ def check_settings(settings: Settings, place: Place) -> list[Finding]:
         check_model(model, index, place.registry, place.cores)
         for index, model in enumerate(settings.models)
     ]
+    checked = refuse_nothing_to_serve(settings.models, checked)
     return [
         *(finding for one in checked for finding in one.findings),
         *check_memory(settings.models, checked, place.memory_bytes),

@@ -57,7 +57,7 @@ def time_text(ms: float) -> str:
 
 
 def times_in(unit: str) -> Callable[[float], str]:
-    """Writes milliseconds in one unit, ``ms`` or ``s``, so that they can be compared at a glance."""
+    """Writes milliseconds in one unit, ``ms`` or ``s``, so that they can be compared."""
     if unit == "ms":
         return "{:.0f} ms".format
     return lambda ms: f"{ms / 1e3:.1f} s" if ms >= 100 else f"{ms / 1e3:.2g} s"
