@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Self, Unpack
 
 import grpc
@@ -91,7 +92,7 @@ class Client:
             metadata=self._metadata,
         )
         try:
-            with service_errors(self.target):
+            async with self._errors():
                 async for response in call:
                     yield response
         finally:
@@ -188,7 +189,7 @@ class Client:
         """Yields every model as it is now, then each one that changes."""
         call = self._models.WatchModels(models_pb2.WatchModelsRequest(), metadata=self._metadata)
         try:
-            with service_errors(self.target):
+            async with self._errors():
                 async for response in call:
                     yield response.model
         finally:
@@ -240,8 +241,11 @@ class Client:
         return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def _ask(self, method: Any, request: Any, timeout: float | None = None) -> Any:
-        with service_errors(self.target):
+        async with self._errors():
             return await method(request, timeout=timeout, metadata=self._metadata)
+
+    def _errors(self) -> AbstractAsyncContextManager[None]:
+        return service_errors(self.target, tls=self._credentials is not None)
 
     @property
     def _open_channel(self) -> grpc.aio.Channel:
