@@ -1,4 +1,4 @@
-"""What speaks at an address that gRPC cannot be spoken with: TLS or none where the other was meant."""
+"""What speaks at an address that gRPC cannot be spoken with: TLS, or none, or HTTP/1."""
 
 from __future__ import annotations
 

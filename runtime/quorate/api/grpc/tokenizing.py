@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from quorate.access import limits
 from quorate.api.grpc.translation.tokens import prompt_to_tokenize, write_pieces
 from quorate.engines.contract import Engine
-from quorate.errors import Overloaded
+from quorate.engines.prompt_sizes import check_prompt
+from quorate.errors import InvalidRequest, Overloaded, PromptTooLong
 from quorate.fleet.fleet import Fleet
-from quorate.request import TextPrompt
+from quorate.request import Prompt, TextPrompt
 from quorate.v1 import models_pb2
 
 _MOST_AT_ONCE = 64
+# What engines call a text that they are given.
+_OF_TEXT = ("prompt", "continuation")
 
 
 class Tokenizing:
@@ -40,10 +43,7 @@ class Tokenizing:
         """
         prompt = prompt_to_tokenize(request)
         with self._engine(model) as engine:
-            if request.continuation and isinstance(prompt, TextPrompt):
-                tokens = await engine.encode_continuation(prompt.text)
-            else:
-                tokens = await engine.encode(prompt)
+            tokens = await _encoded(engine, prompt, request.continuation)
             response = models_pb2.TokenizeResponse(tokens=tokens)
             await write_pieces(response, tokens, engine.vocabulary)
         return response
@@ -73,3 +73,22 @@ class Tokenizing:
                 yield engines[model]
         finally:
             self._running -= 1
+
+
+async def _encoded(engine: Engine, prompt: Prompt, continuation: bool) -> list[int]:
+    """The tokens of a prompt, as many as the context holds; errors name the caller's own field."""
+    holds = engine.facts.context_length
+    try:
+        check_prompt(prompt, engine.vocabulary, holds)
+        if continuation and isinstance(prompt, TextPrompt):
+            tokens = await engine.encode_continuation(prompt.text)
+        else:
+            tokens = await engine.encode(prompt)
+        if len(tokens) > holds:
+            problem = f"it has {len(tokens)} tokens, and the context holds {holds}"
+            raise PromptTooLong("prompt", problem)
+    except InvalidRequest as error:
+        if error.field not in _OF_TEXT:
+            raise
+        raise type(error)("text", error.problem) from None
+    return tokens
