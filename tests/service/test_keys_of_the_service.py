@@ -172,27 +172,30 @@ async def standard(address: str, token: str | None) -> dict[str, grpc.StatusCode
     async with grpc.aio.insecure_channel(address) as channel:
         calls = {
             "health": health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(), metadata=metadata
+                health_pb2.HealthCheckRequest(), metadata=metadata, timeout=30
             ),
             "channelz": channelz_pb2_grpc.ChannelzStub(channel).GetServers(
-                channelz_pb2.GetServersRequest(), metadata=metadata
+                channelz_pb2.GetServersRequest(), metadata=metadata, timeout=30
             ),
         }
         for name, call in calls.items():
             told[name] = await call.code()
-        watch = health_pb2_grpc.HealthStub(channel).Watch(
-            health_pb2.HealthCheckRequest(), metadata=metadata
-        )
-        told["watch"] = grpc.StatusCode.OK
-        try:
-            await anext(aiter(watch))
-            watch.cancel()
-        except grpc.aio.AioRpcError as error:
-            told["watch"] = error.code()
-        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
         asked = reflection_pb2.ServerReflectionRequest(list_services="")
-        reflected = stub.ServerReflectionInfo(iter([asked]), metadata=metadata)
-        told["reflection"] = await reflected.code()
+        streams = {
+            "watch": health_pb2_grpc.HealthStub(channel).Watch(
+                health_pb2.HealthCheckRequest(), metadata=metadata, timeout=30
+            ),
+            "reflection": reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(
+                iter([asked]), metadata=metadata, timeout=30
+            ),
+        }
+        for name, stream in streams.items():
+            told[name] = grpc.StatusCode.OK
+            try:
+                await anext(aiter(stream))
+            except grpc.aio.AioRpcError as error:
+                told[name] = error.code()
+            stream.cancel()
     return told
 
 
