@@ -36,11 +36,18 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     Args:
         keys: Who may call.
         open_services: Full names of the services that need no key; they pass untouched.
+        on_call: Told who makes each call.
     """
 
-    def __init__(self, keys: KeyRing, open_services: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        keys: KeyRing,
+        open_services: Collection[str] = (),
+        on_call: Callable[[str], None] = lambda peer: None,
+    ) -> None:
         self._keys = keys
         self._open = frozenset(open_services)
+        self._on_call = on_call
         self._calls = RunningCalls()
 
     def stop(self) -> None:
@@ -61,6 +68,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             return self._guarded(handler, handler_call_details)
 
         async def answer(request: bytes, context: _Context) -> Any:
+            self._on_call(context.peer())
             with self._calls.answering():
                 return await _answer(method, handler, request, context, self._keys)
 

@@ -28,6 +28,7 @@ from quorate.api.grpc.listening import bind
 from quorate.api.grpc.models import ModelServicer
 from quorate.api.grpc.server import ServerServicer
 from quorate.api.grpc.settings import STANDARD_SERVICES, ServerSettings
+from quorate.api.grpc.strangers import Strangers, connected_peers
 from quorate.dispatch import Dispatcher
 from quorate.fleet.fleet import Fleet
 from quorate.v1 import (
@@ -50,6 +51,7 @@ class GrpcServer:
 
     Attributes:
         certificates: What it shows clients, once it listens; None without TLS.
+        strangers: Takes what the transport says of clients that speak something else.
     """
 
     def __init__(
@@ -68,7 +70,10 @@ class GrpcServer:
         self._health = HealthReporter(fleet, dispatcher, settings.health_interval_seconds, required)
         self._facts = facts or ServerFacts()
         opened = (STANDARD_SERVICES[name] for name in settings.open_services)
-        self._interceptor = RequestInterceptor(self._keys, list(chain.from_iterable(opened)))
+        self.strangers = Strangers(bool(settings.tls_certificate), connected_peers)
+        self._interceptor = RequestInterceptor(
+            self._keys, list(chain.from_iterable(opened)), self.strangers.called
+        )
         self.certificates: Certificates | None = None
         self._server: grpc.aio.Server | None = None
 

@@ -15,6 +15,7 @@ from quorate.errors import SettingsError
 if TYPE_CHECKING:
     from quorate.app.findings import Finding
     from quorate.app.service import Service
+    from quorate.cli.native_stderr import NativeStderr
     from quorate.cli.views.loading import ServeView
     from quorate.settings import Settings
 
@@ -70,7 +71,12 @@ def serve(
     takes up what can change while it serves: profiles, keys, budgets, the TLS files, the log level.
     """
     import asyncio
+    import os
 
+    # gRPC's core reads it when it is imported: it then tells of each connection that has ended.
+    os.environ.setdefault("GRPC_TRACE", "server_channel")
+    from quorate.api.grpc.strangers import Strangers
+    from quorate.cli.native_stderr import NativeStderr
     from quorate.cli.services import DEFAULT_CONFIG, serve_settings
     from quorate.cli.views.loading import serve_view
 
@@ -92,8 +98,8 @@ def serve(
         findings = [*findings, *_check_models(settings)]
     _log_as_configured(settings, findings)
     source = "" if file is None else str(file.absolute())
-    with serve_view(as_json) as view:
-        asyncio.run(_serve(settings, view, load_anew if source else None, source))
+    with serve_view(as_json) as view, NativeStderr(Strangers.knows) as native:
+        asyncio.run(_serve(settings, view, native, load_anew if source else None, source))
 
 
 def _check_file(file: Path) -> list[Finding]:
@@ -176,15 +182,22 @@ def _as_asked(
 
 
 async def _serve(
-    settings: Settings, view: ServeView, load: Callable[[], Settings] | None, source: str
+    settings: Settings,
+    view: ServeView,
+    native: NativeStderr,
+    load: Callable[[], Settings] | None,
+    source: str,
 ) -> None:
     import asyncio
+    from functools import partial
 
     from quorate.app.service import serve as serve_until_signal
 
     following: list[asyncio.Task[None]] = []
 
     def on_ready(service: Service) -> None:
+        heard = service.server.strangers.heard
+        native.on_line = partial(asyncio.get_running_loop().call_soon_threadsafe, heard)
         view.listening(service.address, [model.id for model in settings.models])
         wanted = {model.id for model in settings.models if model.load}
         following.append(asyncio.create_task(_follow(service, view, wanted)))
@@ -192,6 +205,7 @@ async def _serve(
     try:
         await serve_until_signal(settings, on_ready, load, source)
     finally:
+        native.on_line = None
         for task in following:
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
