@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Iterable
@@ -83,13 +84,29 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     def _guarded(self, handler: _Handler, details: grpc.HandlerCallDetails) -> _Handler:
         """The handler of a service of gRPC's own, or one that refuses where it needs a key."""
         service = details.method.strip("/").partition("/")[0]
-        if service in self._open:
+        if service not in self._open:
+            try:
+                self._keys.caller(_authorization(details.invocation_metadata))
+            except Unauthenticated as error:
+                return _refusing(error, handler)
+        return self._noting(handler)
+
+    def _noting(self, handler: _Handler) -> _Handler:
+        """The handler, which tells who calls; only those of health take it that way."""
+        behaviour: Any = handler.unary_unary or handler.unary_stream
+        if not inspect.iscoroutinefunction(behaviour):
             return handler
-        try:
-            self._keys.caller(_authorization(details.invocation_metadata))
-        except Unauthenticated as error:
-            return _refusing(error, handler)
-        return handler
+
+        async def noted(request: Any, context: _Context) -> Any:
+            self._on_call(context.peer())
+            return await behaviour(request, context)
+
+        wrap = (
+            grpc.unary_stream_rpc_method_handler
+            if handler.response_streaming
+            else grpc.unary_unary_rpc_method_handler
+        )
+        return wrap(noted, handler.request_deserializer, handler.response_serializer)
 
 
 async def _answer(

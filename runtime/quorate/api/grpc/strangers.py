@@ -1,12 +1,13 @@
 """Hints for the operator about clients that speak something else than this port does.
 
-gRPC's core tells its own standard error, and nobody else, of handshakes that fail; of a connection to
-a plain port it tells no more than that it has ended. Which of those had made no call is found by
+gRPC's core tells standard error, and nobody else, of handshakes that fail; of a connection to a plain
+port it tells no more than that it has ended. Whether one of those had made no call is found by
 comparing the callers with the connections that are left, as channelz knows them.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from grpc_channelz.v1 import channelz_pb2
 from grpc_channelz.v1._servicer import ChannelzServicer
 
 _PAUSE_SECONDS = 600.0
+_SETTLE_SECONDS = 0.25
 _ENDED = "Disconnected client"
 _FAILED = "Handshake failed with error"
 _HINTS = {
@@ -41,6 +43,7 @@ class Strangers:
         tls: Whether the port wants TLS.
         connections: The peers that are connected now.
         clock: Seconds that never run backwards.
+        later: Calls a function after so many seconds.
     """
 
     def __init__(
@@ -48,10 +51,13 @@ class Strangers:
         tls: bool,
         connections: Callable[[], set[str]],
         clock: Callable[[], float] = time.monotonic,
+        later: Callable[[float, Callable[[], None]], object] | None = None,
     ) -> None:
         self._tls = tls
         self._connections = connections
         self._clock = clock
+        self._later = later
+        self._ended = 0
         self._callers: set[str] = set()
         self._told_at: dict[str, float] = {}
         self._untold: dict[str, int] = {}
@@ -70,10 +76,18 @@ class Strangers:
         if _FAILED in line:
             self._hint(next((hint for word, hint in _HINTS.items() if word in line), _OTHER))
         elif _ENDED in line and not self._tls:
-            left = self._callers - self._connections()
-            self._callers -= left
-            if not left:
-                self._hint(_SILENT)
+            self._ended += 1
+            if self._ended == 1:
+                later = self._later or asyncio.get_running_loop().call_later
+                # By then it is no longer among the connections, and what ended with it is counted.
+                later(_SETTLE_SECONDS, self._settle)
+
+    def _settle(self) -> None:
+        left = self._callers - self._connections()
+        self._callers -= left
+        silent, self._ended = self._ended - len(left), 0
+        if silent > 0:
+            self._hint(_SILENT)
 
     def _hint(self, hint: str) -> None:
         now = self._clock()
