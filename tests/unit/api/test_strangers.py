@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from quorate.api.grpc.strangers import Strangers
+from quorate.api.grpc.transport_lines import is_of_transport
 
 FAILED = "I1 ssl.cc:1] Handshake failed with error SSL_ERROR_SSL: error:1:OPENSSL_internal:{}: x\n"
 ENDED = "I1 server.cc:1865] Disconnected client\n"
@@ -25,7 +26,7 @@ class Port:
     def hear(self, *lines: str) -> None:
         """Lines that come at one moment."""
         for line in lines:
-            assert Strangers.knows(line)
+            assert is_of_transport(line)
             self.strangers.heard(line)
         due, self._due = self._due, []
         for call in due:

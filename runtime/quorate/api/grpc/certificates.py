@@ -51,7 +51,8 @@ class Certificates:
         """Credentials that follow ``replace``."""
         return grpc.dynamic_ssl_server_credentials(
             _configuration(self._current),
-            self._changed,  # type: ignore[arg-type] - None is documented and not declared
+            # That None is no change is documented, and not declared.
+            self._changed,  # type: ignore[arg-type]
         )
 
     def replace(self, certificate: str, pair: tuple[bytes, bytes]) -> None:

@@ -1,8 +1,8 @@
 """Hints for the operator about clients that speak something else than this port does.
 
-gRPC's core tells standard error, and nobody else, of handshakes that fail; of a connection to a plain
-port it tells no more than that it has ended. Whether one of those had made no call is found by
-comparing the callers with the connections that are left, as channelz knows them.
+gRPC's core tells standard error, and nobody else, of handshakes that fail; of a connection to a
+plain port it tells no more than that it has ended. Whether one of those had made no call is found
+by comparing the callers with the connections that are left, as channelz knows them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from grpc_channelz.v1 import channelz_pb2
 from grpc_channelz.v1._servicer import ChannelzServicer
 
+from quorate.api.grpc.transport_lines import ENDED, FAILED
+
 _PAUSE_SECONDS = 600.0
 _SETTLE_SECONDS = 0.25
-_ENDED = "Disconnected client"
-_FAILED = "Handshake failed with error"
 _HINTS = {
     "HTTP_REQUEST": "a client spoke HTTP to this port, which speaks gRPC over TLS",
     "WRONG_VERSION_NUMBER": "a client spoke plain text to this port, which wants TLS; clients of "
@@ -66,16 +66,11 @@ class Strangers:
         """Notes who has made a call."""
         self._callers.add(peer)
 
-    @staticmethod
-    def knows(line: str) -> bool:
-        """Whether a line of the transport is meant for ``heard``, and for nobody else."""
-        return _ENDED in line or _FAILED in line
-
     def heard(self, line: str) -> None:
         """Takes a line of the transport."""
-        if _FAILED in line:
+        if FAILED in line:
             self._hint(next((hint for word, hint in _HINTS.items() if word in line), _OTHER))
-        elif _ENDED in line and not self._tls:
+        elif ENDED in line and not self._tls:
             self._ended += 1
             if self._ended == 1:
                 later = self._later or asyncio.get_running_loop().call_later

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,6 +35,16 @@ class LogFormat(Enum):
 
     TEXT = "text"
     JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the command line says of the server; None is as it is configured."""
+
+    listen: str | None
+    insecure: bool
+    log_level: LogLevel | None
+    log_format: LogFormat | None
 
 
 def serve(
@@ -70,22 +81,36 @@ def serve(
     Without --config, --model and --demo, ./quorate.toml is taken. SIGHUP reads the file anew, and
     takes up what can change while it serves: profiles, keys, budgets, the TLS files, the log level.
     """
-    import asyncio
     import os
 
     # gRPC's core reads it when it is imported: it then tells of each connection that has ended.
     os.environ.setdefault("GRPC_TRACE", "server_channel")
-    from quorate.api.grpc.strangers import Strangers
+    from quorate.api.grpc.transport_lines import is_of_transport
     from quorate.cli.native_stderr import NativeStderr
+
+    asked = _Asked(listen, insecure, log_level, log_format)
+    with NativeStderr(is_of_transport) as native:
+        _run(native, config, demo, model or [], asked, as_json=as_json)
+
+
+def _run(
+    native: NativeStderr,
+    config: Path | None,
+    demo: bool,
+    names: Sequence[str],
+    asked: _Asked,
+    *,
+    as_json: bool,
+) -> None:
+    import asyncio
+
     from quorate.cli.services import DEFAULT_CONFIG, serve_settings
     from quorate.cli.views.loading import serve_view
 
-    names = model or []
     file = None if demo or (names and not config) else config or DEFAULT_CONFIG
 
     def load() -> Settings:
-        settings = serve_settings(config, demo, names)
-        return _as_asked(settings, listen, insecure, log_level, log_format)
+        return _as_asked(serve_settings(config, demo, names), asked)
 
     def load_anew() -> Settings:
         assert file is not None
@@ -98,7 +123,7 @@ def serve(
         findings = [*findings, *_check_models(settings)]
     _log_as_configured(settings, findings)
     source = "" if file is None else str(file.absolute())
-    with serve_view(as_json) as view, NativeStderr(Strangers.knows) as native:
+    with serve_view(as_json) as view:
         asyncio.run(_serve(settings, view, native, load_anew if source else None, source))
 
 
@@ -160,22 +185,17 @@ def _log_as_configured(settings: Settings, findings: Sequence[Finding]) -> None:
         logging.getLogger(__name__).warning("%s", finding.line)
 
 
-def _as_asked(
-    settings: Settings,
-    listen: str | None,
-    insecure: bool,
-    log_level: LogLevel | None,
-    log_format: LogFormat | None,
-) -> Settings:
+def _as_asked(settings: Settings, asked: _Asked) -> Settings:
     """The settings, but for what the command line says."""
     from dataclasses import replace
 
+    server, level, style = settings.server, asked.log_level, asked.log_format
     server = replace(
-        settings.server,
-        listen=listen or settings.server.listen,
-        insecure=insecure or settings.server.insecure,
-        log_level=log_level.value if log_level else settings.server.log_level,
-        log_format=log_format.value if log_format else settings.server.log_format,
+        server,
+        listen=asked.listen or server.listen,
+        insecure=asked.insecure or server.insecure,
+        log_level=level.value if level else server.log_level,
+        log_format=style.value if style else server.log_format,
     )
     server.check("server")
     return replace(settings, server=server)
@@ -189,15 +209,18 @@ async def _serve(
     source: str,
 ) -> None:
     import asyncio
-    from functools import partial
 
     from quorate.app.service import serve as serve_until_signal
 
     following: list[asyncio.Task[None]] = []
 
     def on_ready(service: Service) -> None:
-        heard = service.server.strangers.heard
-        native.on_line = partial(asyncio.get_running_loop().call_soon_threadsafe, heard)
+        loop, strangers = asyncio.get_running_loop(), service.server.strangers
+
+        def heard(line: str) -> None:
+            loop.call_soon_threadsafe(strangers.heard, line)
+
+        native.on_line = heard
         view.listening(service.address, [model.id for model in settings.models])
         wanted = {model.id for model in settings.models if model.load}
         following.append(asyncio.create_task(_follow(service, view, wanted)))

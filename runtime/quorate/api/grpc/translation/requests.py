@@ -144,7 +144,8 @@ def _plan(plan: plan_pb2.Plan, told: Violations) -> PlanChoice:
         return _cascade(plan.cascade, on_failure, told)
     vote = _vote(plan, "plan", on_failure, told)
     told.add(member_problems(vote.members))
-    told.check(lambda: share_weights([member.weight for member in vote.members]), (0.0,))
+    weights = [member.weight for member in vote.members]
+    told.check(lambda: share_weights(weights) and None, None)
     return vote
 
 
