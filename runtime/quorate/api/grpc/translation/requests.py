@@ -47,6 +47,7 @@ _Value = TypeVar("_Value")
 
 # Stands for a prompt that is refused.
 _NOTHING: Prompt = TextPrompt("")
+_NO_SHARES: tuple[float, ...] = ()
 
 
 def generate_request(
@@ -145,7 +146,7 @@ def _plan(plan: plan_pb2.Plan, told: Violations) -> PlanChoice:
     vote = _vote(plan, "plan", on_failure, told)
     told.add(member_problems(vote.members))
     weights = [member.weight for member in vote.members]
-    told.check(lambda: share_weights(weights) and None, None)
+    told.check(lambda: share_weights(weights), _NO_SHARES)
     return vote
 
 
