@@ -2,7 +2,7 @@
 
 Every error that leaves a package is one of these; foreign errors are translated at the seam where
 they enter. ``api.grpc.errors`` maps each class to a gRPC status, and a test fails on an unmapped
-one.
+one. What clients may rely on of them stands in ``proto/quorate/v1/errors.proto``.
 
 ::
 
@@ -20,7 +20,8 @@ one.
     ├── BudgetSpent               a window of joules or dollars has no room for the request
     ├── Unavailable               loading, draining, restarting; try again later
     │   ├── WorkerLost            the process behind a member died while it was in use
-    │   └── RemoteFailed          a remote API did not answer, or refused this server
+    │   ├── RemoteFailed          a remote API did not answer, or refused this server
+    │   └── ServerStopped         the server ended while it answered
     ├── Unauthenticated           no token, or one that nobody has
     ├── PermissionDenied          a token without the right that the call needs
     ├── DeadlinePassed            the caller's deadline ended first
@@ -31,7 +32,12 @@ one.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+_Read = TypeVar("_Read")
+
+_MOST_VIOLATIONS = 32
 
 
 class QuorateError(Exception):
@@ -57,14 +63,18 @@ class InvalidRequest(QuorateError):
     Attributes:
         field: Path of the field as the caller wrote it, such as
             ``plan.ensemble.members[1].weight``.
+        also: What is wrong with further fields of the same request.
     """
 
     reason = "INVALID_FIELD"
 
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"{field}: {problem}", field=field)
+    def __init__(self, field: str, problem: str, also: Iterable[InvalidRequest] = ()) -> None:
         self.field = field
         self.problem = problem
+        self.also = tuple(also)
+        others = ", ".join(dict.fromkeys(one.field for one in self.also))
+        told = f"{field}: {problem}" + (f"; also wrong: {others}" if others else "")
+        super().__init__(told, field=field)
 
 
 class PromptTooLong(InvalidRequest):
@@ -215,6 +225,15 @@ class RemoteFailed(Unavailable):
         self.remote = remote
 
 
+class ServerStopped(Unavailable):
+    """The server ended while it answered; what had come by then stands."""
+
+    reason = "SERVER_STOPPED"
+
+    def __init__(self) -> None:
+        super().__init__("the server stopped before the answer was complete")
+
+
 class Unauthenticated(QuorateError):
     """The server wants a token, and the call has none or one that nobody has."""
 
@@ -243,3 +262,53 @@ class SettingsError(QuorateError):
     """The configuration file or the command line is wrong."""
 
     reason = "SETTINGS"
+
+
+class Violations:
+    """Gathers what is wrong with the fields of one request, so that its caller hears all at once.
+
+    Of very many the first few are enough.
+    """
+
+    def __init__(self) -> None:
+        self._found: list[InvalidRequest] = []
+
+    def check(self, read: Callable[[], _Read], otherwise: _Read) -> _Read:
+        """What ``read`` returns; where that is refused, notes why and returns the other."""
+        try:
+            return read()
+        except InvalidRequest as error:
+            self.add((error,))
+            return otherwise
+
+    def add(self, errors: Iterable[InvalidRequest]) -> None:
+        """Notes these, and what each of them has noted; for each field the first problem."""
+        for error in errors:
+            if len(self._found) >= _MOST_VIOLATIONS:
+                return
+            fields = {one.field for one in self._found}
+            self._found += (one for one in (error, *error.also) if one.field not in fields)
+
+    def refuse(self) -> None:
+        """Refuses the request, if anything is wrong with it.
+
+        Raises:
+            InvalidRequest: The first that was noted, with the others.
+        """
+        if not self._found:
+            return
+        first, *others = self._found
+        if not others:
+            raise first
+        raise InvalidRequest(first.field, first.problem, others)
+
+
+def refuse_all(errors: Iterator[InvalidRequest]) -> None:
+    """Refuses a request with which all this is wrong, if anything.
+
+    Raises:
+        InvalidRequest: The first, with the others.
+    """
+    violations = Violations()
+    violations.add(errors)
+    violations.refuse()

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
-import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import grpc
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from quorate.client import Client
 from quorate.errors import QuorateError, Unavailable
 from quorate.request import ChatPrompt, Message, TextPrompt
+from support.certificates import certificate_files
 from support.fake_dispatch import FakeDispatcher, answer, raising
 from support.service import fake_service
 from support.streams import refused
@@ -90,16 +91,52 @@ async def test_plain_text_at_a_port_that_wants_tls_is_an_error_and_not_a_hang(tl
     assert refusal.status == "UNAVAILABLE"
 
 
+async def test_the_wrong_protocol_is_named_with_what_to_do(tls_files) -> None:
+    certificate, key = tls_files
+    settings = {"tls_certificate": str(certificate), "tls_key": str(key)}
+    credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
+    other = certificate_files(certificate.parent / "other")[0]
+    strangers = grpc.ssl_channel_credentials(other.read_bytes())
+    dispatcher = FakeDispatcher(answer)
+    async with (
+        fake_service(dispatcher, **settings) as secure,
+        fake_service(dispatcher) as plain,
+        http_server() as web,
+    ):
+        told = {}
+        for name, target, given in (
+            ("plain to TLS", secure.target, None),
+            ("TLS to plain", f"localhost:{plain.port}", credentials),
+            ("plain to HTTP", f"127.0.0.1:{web}", None),
+            ("TLS to HTTP", f"127.0.0.1:{web}", credentials),
+            ("strangers", f"localhost:{secure.port}", strangers),
+            ("other name", secure.target, credentials),
+        ):
+            async with Client(target, credentials=given) as client:
+                told[name] = (await refused(client.models())).message
+    assert "it speaks TLS; give its certificates" in told["plain to TLS"]
+    assert "it speaks plain text and no TLS; leave --tls-ca out" in told["TLS to plain"]
+    assert "it speaks HTTP/1, and no gRPC" in told["plain to HTTP"]
+    assert "it speaks HTTP/1, and no gRPC" in told["TLS to HTTP"]
+    assert "is not trusted: " in told["strangers"]
+    assert "is not trusted: it is for another name" in told["other name"]
+
+
+@asynccontextmanager
+async def http_server() -> AsyncIterator[int]:
+    """A web server that knows nothing of HTTP/2."""
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer_once, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
 @pytest.fixture
 def tls_files(tmp_path):
     """A certificate for localhost that signs itself, and its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is needed to make a certificate")
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
-        "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
-    )
-    files = ["-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*command.split(), *files], check=True, capture_output=True)
-    return certificate, key
+    return certificate_files(tmp_path / "tls")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-from support.command_line import quorate, serving
+from support.command_line import listening, quorate, serving
 from support.gguf_files import smollm2, stories260k
 
 WORKS = """
@@ -34,7 +35,7 @@ cores = 4096
 model = "./words.gguf"
 
 [profiles.p]
-members = ["nowhere", "b"]
+members = ["nowhere", "b", "words"]
 """
 
 
@@ -83,6 +84,21 @@ def test_serve_refuses_what_can_never_work_with_a_line_each(tmp_path: Path) -> N
     first, second = done.stderr.splitlines()
     assert first.startswith("quorate: quorate.toml: models[0].model: ")
     assert second.startswith("quorate: quorate.toml: models[2].model: ")
+
+
+def test_a_model_that_is_not_there_fails_alone_where_no_profile_names_it(tmp_path: Path) -> None:
+    (tmp_path / "q.toml").write_text(WORKS + '\n[[models]]\nmodel = "./nowhere.gguf"\n')
+    with listening(tmp_path, "serve", "--config", "q.toml") as server:
+        last: dict[str, Any] = {}
+        while last.get("event") != "ready":
+            last = json.loads(server.process.stdout.readline())
+        done = server.asked(tmp_path, "ps", "--json")
+    assert (last["models"], last["failed"]) == (["a"], ["nowhere"])
+    failed = json.loads(done.stdout.splitlines()[1])
+    assert (failed["state"], "nowhere.gguf' does not exist" in failed["message"]) == (
+        "failed",
+        True,
+    )
 
 
 def test_serve_tells_every_key_that_is_wrong(tmp_path: Path) -> None:

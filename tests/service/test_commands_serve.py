@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -40,9 +41,17 @@ def begun_stream(home: Path, server: Serving, tokens: int) -> subprocess.Popen[s
 
 def test_json_tells_the_address_and_the_states_of_the_models(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
-        assert server.events[0] == {"event": "listening", "address": server.address}
+        models = ["alpha", "beta"]
+        assert server.events[0] == {
+            "event": "listening",
+            "address": server.address,
+            "models": models,
+        }
         assert server.address.startswith("127.0.0.1:")
         ready = [event for event in server.events if event.get("state") == "ready"]
+        assert server.process.stdout is not None
+        last = json.loads(server.process.stdout.readline())
+    assert (last["event"], sorted(last["models"]), last["failed"]) == ("ready", models, [])
     assert ready[0].keys() == {"event", "model", "state", "message", "progress"}
     assert {event["model"] for event in ready} == {"alpha", "beta"}
 

@@ -54,7 +54,30 @@ async def test_stopping_ends_streams_that_would_run_for_ever() -> None:
                 pass
         await asyncio.wait_for(dispatcher.closed.wait(), 10)
     assert dispatcher.running == 0
-    assert caught.value.status == "UNAVAILABLE"
+    assert (caught.value.status, caught.value.reason) == ("UNAVAILABLE", "SERVER_STOPPED")
+    assert caught.value.message == "the server stopped before the answer was complete"
+    assert caught.value.retry_after_seconds > 0
+
+
+async def test_a_watcher_and_a_request_that_waits_are_told_that_the_server_stopped() -> None:
+    async with (
+        scripted_service({"alpha": {"sessions": 1}}, drain_seconds=0.0) as service,
+        service.client() as client,
+    ):
+        session = await service.cast.engines["alpha"].open(8)
+        watching = client.watch_models()
+        await anext(watching)
+        waiting = asyncio.create_task(refused(client.complete("x", model="alpha")))
+        while not service.dispatcher.running:
+            await client.models()
+        await service.server.drain()
+        await asyncio.wait_for(service.server.stop(), 30)
+        refusal = await waiting
+        with pytest.raises(ServiceError, match="the server stopped"):
+            async for _ in watching:
+                pass
+        session.close()
+    assert refusal.reason == "SERVER_STOPPED"
 
 
 async def test_stopping_twice_is_stopping_once(service: Service) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from quorate.client import Client
@@ -40,14 +42,16 @@ def keys() -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def guarded(home: Path, **sections: Any) -> AsyncIterator[Callable[[str | None], Client]]:
+async def guarded(
+    home: Path, open_services: Sequence[str] = ("health", "reflection"), **sections: Any
+) -> AsyncIterator[Callable[[str | None], Client]]:
     """A service with keys; gives a way to make clients by token, which it closes."""
     routing = {"routing": {"probe": False, "exploration": 0.0}}
     model = scripted("a", say=SAY)
-    async with whole_service(home, model, sections={"keys": keys(), **routing, **sections}) as (
-        service,
-        _,
-    ):
+    every = {"keys": keys(), **routing, **sections}
+    async with whole_service(
+        home, model, sections=every, token=TOKENS["boss"], open_services=list(open_services)
+    ) as (service, _):
         yield lambda token: Client(service.address, token=token)
 
 
@@ -60,6 +64,10 @@ CALLS: dict[str, Callable[[Client], Awaitable[Any]]] = {
     "Generate": lambda client: client.complete("", model="a", max_tokens=2),
     "Score": lambda client: client.score("", "the", model="a"),
     "Explain": lambda client: client.explain(""),
+    "Tokenize": lambda client: client.tokenize("a", "the"),
+    "Detokenize": lambda client: client.detokenize("a", [5]),
+    "GetServer": lambda client: client.server(),
+    "ListProfiles": lambda client: client.profiles(),
     "ListModels": lambda client: client.models(),
     "GetModel": lambda client: client.model("a"),
     "WatchModels": watch,
@@ -74,7 +82,7 @@ CALLS: dict[str, Callable[[Client], Awaitable[Any]]] = {
     "SummarizeSpend of another": lambda client: client.spend(["key"], key="bob"),
 }
 OF_OTHERS = {name for name in CALLS if " of " in name}
-GENERATING = {"Generate", "Score", "Explain"}
+GENERATING = {"Generate", "Score", "Explain", "Tokenize", "Detokenize"}
 LOADING = {"LoadModel", "UnloadModel"}
 
 
@@ -155,6 +163,62 @@ async def test_health_and_reflection_stay_open(tmp_path: Path) -> None:
             response = await anext(aiter(stub.ServerReflectionInfo(iter([asked]), timeout=30)))
     names = {service.name for service in response.list_services_response.service}
     assert "quorate.v1.AccountingService" in names
+
+
+async def standard(address: str, token: str | None) -> dict[str, grpc.StatusCode]:
+    """How gRPC's own services answer."""
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    told = {}
+    async with grpc.aio.insecure_channel(address) as channel:
+        calls = {
+            "health": health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(), metadata=metadata, timeout=30
+            ),
+            "channelz": channelz_pb2_grpc.ChannelzStub(channel).GetServers(
+                channelz_pb2.GetServersRequest(), metadata=metadata, timeout=30
+            ),
+        }
+        for name, call in calls.items():
+            told[name] = await call.code()
+        asked = reflection_pb2.ServerReflectionRequest(list_services="")
+        streams = {
+            "watch": health_pb2_grpc.HealthStub(channel).Watch(
+                health_pb2.HealthCheckRequest(), metadata=metadata, timeout=30
+            ),
+            "reflection": reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(
+                iter([asked]), metadata=metadata, timeout=30
+            ),
+        }
+        for name, stream in streams.items():
+            told[name] = grpc.StatusCode.OK
+            try:
+                await anext(aiter(stream))
+            except grpc.aio.AioRpcError as error:
+                told[name] = error.code()
+            stream.cancel()
+    return told
+
+
+@pytest.mark.parametrize(
+    ("opened", "closed"),
+    [
+        (None, {"channelz"}),
+        (["channelz"], {"health", "watch", "reflection"}),
+        ([], {"channelz", "health", "watch", "reflection"}),
+    ],
+)
+async def test_what_of_grpcs_own_services_is_not_open_needs_a_key(
+    tmp_path: Path, opened: list[str] | None, closed: set[str]
+) -> None:
+    server = {} if opened is None else {"open_services": opened}
+    async with guarded(tmp_path, **server) as client_of:
+        address = client_of(None).target
+        without, wrong = await standard(address, None), await standard(address, WRONG)
+        known = await standard(address, TOKENS["alice"])
+    assert {name for name, code in without.items() if code is not grpc.StatusCode.OK} == closed
+    assert {without[name] for name in closed} == {grpc.StatusCode.UNAUTHENTICATED}
+    assert wrong == without
+    assert set(known.values()) == {grpc.StatusCode.OK}
 
 
 async def test_no_token_gets_into_the_log_or_onto_the_disk(

@@ -26,6 +26,7 @@ async def test_reflection_lists_the_services(service: Service) -> None:
         "quorate.v1.AccountingService",
         "quorate.v1.InferenceService",
         "quorate.v1.ModelService",
+        "quorate.v1.ServerService",
         "grpc.health.v1.Health",
         "grpc.channelz.v1.Channelz",
         "grpc.reflection.v1alpha.ServerReflection",

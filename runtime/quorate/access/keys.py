@@ -116,6 +116,15 @@ class KeyRing:
                 raise SettingsError(f"keys.{name}: has the same token as keys.{other}")
             self._callers[digest] = Caller(name, frozenset(key.rights))
 
+    @property
+    def wanted(self) -> bool:
+        """Whether callers need a key."""
+        return bool(self._callers)
+
+    def replace(self, other: KeyRing) -> None:
+        """Takes the keys of another ring in place of its own, from the next call on."""
+        self._callers = other._callers
+
     def caller(self, authorization: str | None) -> Caller:
         """Who makes a call.
 

@@ -8,7 +8,7 @@ checked further down.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from quorate.errors import InvalidRequest
@@ -22,6 +22,10 @@ MAX_MESSAGES = 16_384
 MAX_STOP_STRINGS = 1024
 MAX_BIASES = 262_144
 """As many as the largest vocabularies have tokens."""
+MAX_TOKENS = 262_144
+"""Of one call that turns them into text."""
+MAX_DETOKENIZED_BYTES = 4 * 2**20
+"""Of the text that they stand for."""
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 
@@ -95,6 +99,13 @@ def top_logprobs(field: str, count: int) -> int:
     if count > MAX_TOP_LOGPROBS:
         raise InvalidRequest(field, f"is {count}; at most {MAX_TOP_LOGPROBS} can be shown")
     return count
+
+
+def token_ids(field: str, tokens: Sequence[int]) -> Sequence[int]:
+    """As many tokens as are turned into text at once; which ids there are, the vocabulary says."""
+    if len(tokens) > MAX_TOKENS:
+        raise InvalidRequest(field, f"has more than {MAX_TOKENS} tokens; send fewer")
+    return tokens
 
 
 def page_size(field: str, asked: int) -> int:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 from quorate.access import limits
 from quorate.access.keys import Caller
-from quorate.request import CascadePlan, Decision, Plan, PlanChoice
+from quorate.errors import InvalidRequest, QuorateError
+from quorate.request import CascadePlan, Decision, Plan, PlanChoice, Usage
 
 _log = logging.getLogger("quorate.requests")
+
+_FOREIGN = frozenset({"field", "request_id", "key", "models"})
 
 
 @dataclass(slots=True)
@@ -25,6 +30,11 @@ class RequestRecord:
         models: Models asked for, then those that were decided on.
         status: Name of the status that ended it, as gRPC calls it.
         caller: Who makes the call.
+        peer: Address it comes from, as gRPC writes it.
+        error: What it was refused with, or ended with.
+        usage: What a complete answer took.
+        tokens: Tokens that were streamed.
+        first_token_seconds: From the beginning of the call to the first of them.
     """
 
     method: str
@@ -32,6 +42,12 @@ class RequestRecord:
     models: tuple[str, ...] = field(default=())
     status: str = "OK"
     caller: Caller = field(default_factory=Caller)
+    peer: str = ""
+    error: QuorateError | None = None
+    usage: Usage | None = None
+    tokens: int = 0
+    first_token_seconds: float | None = None
+    _began: float = field(default_factory=time.perf_counter)
 
     def identify(self, request_id: str) -> None:
         """Notes the id the caller chose, "" for none, before anything else can be refused.
@@ -58,17 +74,52 @@ class RequestRecord:
         """Notes the models concerned."""
         self.models = tuple(models)
 
+    def count(self, tokens: int) -> None:
+        """Notes tokens that are streamed; one of these for each delta."""
+        if self.first_token_seconds is None:
+            self.first_token_seconds = time.perf_counter() - self._began
+        self.tokens += tokens
+
+    def used(self, usage: Usage) -> None:
+        """Notes what a complete answer took."""
+        self.usage = usage
+
+    def refuse(self, status: str, error: QuorateError) -> None:
+        """Notes with what status, and why, it does not end well."""
+        self.status, self.error = status, error
+
     def log(self, seconds: float) -> None:
         """Writes the line of a call that took so long."""
-        _log.info(
-            "method=%s status=%s duration_ms=%.1f request_id=%s%s models=%s",
-            self.method.removeprefix("/"),
-            self.status,
-            seconds * 1e3,
-            json.dumps(self.request_id),
-            f" key={json.dumps(self.caller.key)}" if self.caller.key else "",
-            json.dumps(self.models),
-        )
+        told = self._told(seconds)
+        line = " ".join(f"{name}={_written(name, value)}" for name, value in told.items())
+        _log.info("%s", line, extra={"fields": told})
+
+    def _told(self, seconds: float) -> dict[str, Any]:
+        """What its line says; what is not known or does not concern it is left out."""
+        told: dict[str, Any] = {"method": self.method.removeprefix("/"), "status": self.status}
+        if self.error is not None:
+            told["reason"] = self.error.reason
+            if isinstance(self.error, InvalidRequest):
+                told["field"] = self.error.field
+        told["duration_ms"] = round(seconds * 1e3, 1)
+        if self.first_token_seconds is not None:
+            told["first_token_ms"] = round(self.first_token_seconds * 1e3, 1)
+            told["tokens"] = self.tokens
+        if self.usage is not None:
+            told["tokens"] = self.usage.generated_tokens
+            told["prompt_tokens"] = self.usage.prompt_tokens
+        told["request_id"] = self.request_id
+        if self.caller.key:
+            told["key"] = self.caller.key
+        if self.peer:
+            told["peer"] = self.peer
+        told["models"] = self.models
+        return told
+
+
+def _written(name: str, value: Any) -> str:
+    """What others wrote is quoted, so that it cannot pass for more of the line."""
+    return json.dumps(value) if name in _FOREIGN else str(value)
 
 
 CURRENT: ContextVar[RequestRecord] = ContextVar("quorate_request")

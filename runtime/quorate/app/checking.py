@@ -9,12 +9,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
 from quorate.access.keys import KeyRing, KeySettings
+from quorate.api.grpc.certificates import validity_problem
 from quorate.app.findings import Finding, Level, fatal
-from quorate.app.model_checks import CheckedModel, check_memory, check_model
+from quorate.app.model_checks import (
+    CheckedModel,
+    check_memory,
+    check_model,
+    refuse_nothing_to_serve,
+)
 from quorate.app.remotes import unpriced
 from quorate.errors import QuorateError, SettingsError
 from quorate.fleet.placement import available_cores
@@ -69,6 +76,7 @@ def check_settings(settings: Settings, place: Place) -> list[Finding]:
         check_model(model, index, place.registry, place.cores)
         for index, model in enumerate(settings.models)
     ]
+    checked = refuse_nothing_to_serve(settings.models, checked)
     return [
         *(finding for one in checked for finding in one.findings),
         *check_memory(settings.models, checked, place.memory_bytes),
@@ -136,6 +144,12 @@ def _check_tls(settings: Settings) -> Iterator[Finding]:
         except OSError as error:
             problem = f"{path} cannot be read: {error.strerror}"
             yield Finding(Level.FATAL, f"server.{key}", problem)
+            return
+    if settings.server.tls_certificate:
+        chain = Path(settings.server.tls_certificate).read_bytes()
+        problem = validity_problem(chain, datetime.now(UTC))
+        if problem:
+            yield Finding(Level.WARNING, "server.tls_certificate", f"it {problem}")
 
 
 def _check_prices(settings: Settings) -> Iterator[Finding]:

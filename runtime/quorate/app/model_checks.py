@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -35,11 +35,14 @@ class CheckedModel:
         findings: What is wrong with it.
         status: As if it were ready; None where too little is known.
         memory_bytes: What it will take; None where nobody can tell.
+        absent: Why there is nothing to load, or nothing to load it with: those of ``findings`` that
+            keep the service from starting only where no other model is left to serve.
     """
 
     findings: tuple[Finding, ...] = ()
     status: ModelStatus | None = None
     memory_bytes: int | None = None
+    absent: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,8 @@ def check_model(model: ModelSettings, index: int, registry: Registry, cores: int
     """Checks one model.
 
     A model that is loaded on demand may find its files later, so that what is wrong with it does
-    not keep the service from starting; nor does a file that its engine cannot run, where nobody
-    requires the model: it fails alone.
+    not keep the service from starting; nor does anything that is wrong with the files of a model
+    that nobody requires: it fails alone.
 
     Args:
         model: As configured; one that could not be read is passed over.
@@ -67,7 +70,7 @@ def check_model(model: ModelSettings, index: int, registry: Registry, cores: int
     where = f"models[{index}]"
     if not (model.model or model.engine):
         return CheckedModel()
-    level = Level.FATAL if model.load else Level.ERROR
+    level = Level.FATAL if model.load and model.required else Level.ERROR
     try:
         model = Sources(registry).settle(model, f"{where}.options")
         engine = find_engine(model.engine)
@@ -75,17 +78,33 @@ def check_model(model: ModelSettings, index: int, registry: Registry, cores: int
     except SettingsError as error:
         return CheckedModel((fatal(error),))
     found = _find(model, engine, where, level, registry) if engine.files else _Found()
-    suits = Level.FATAL if model.load and model.required else Level.ERROR
-    unfit = list(_check_context(options, found.facts, where, suits))
-    unfit = unfit or list(_check_engine(model, engine, found, where, suits))
-    findings = [
-        *_check_cores(model, where, cores),
+    unfit = list(_check_context(options, found.facts, where, level))
+    unfit = unfit or list(_check_engine(model, engine, found, where, level))
+    absent = (
         *_check_library(engine, where, level),
         *([found.finding] if found.finding else ()),
-        *unfit,
-    ]
+    )
+    findings = [*_check_cores(model, where, cores), *absent, *unfit]
     status = None if found.finding else _status(model, engine, options, found.facts)
-    return CheckedModel(tuple(findings), status, _memory(options, found.facts))
+    return CheckedModel(tuple(findings), status, _memory(options, found.facts), absent)
+
+
+def refuse_nothing_to_serve(
+    models: Sequence[ModelSettings], checked: Sequence[CheckedModel]
+) -> list[CheckedModel]:
+    """Makes it fatal that models are absent, where all are that would be loaded at start."""
+    at_start = [one for model, one in zip(models, checked, strict=True) if model.load]
+    if not at_start or not all(one.absent for one in at_start):
+        return list(checked)
+    return [
+        replace(one, findings=tuple(_fatal_among(one.findings, one.absent))) if model.load else one
+        for model, one in zip(models, checked, strict=True)
+    ]
+
+
+def _fatal_among(findings: Sequence[Finding], absent: Sequence[Finding]) -> Iterator[Finding]:
+    for finding in findings:
+        yield replace(finding, level=Level.FATAL) if finding in absent else finding
 
 
 def check_memory(

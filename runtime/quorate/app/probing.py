@@ -12,6 +12,7 @@ from quorate.errors import QuorateError
 from quorate.fleet.fleet import Fleet
 from quorate.fleet.status import ModelState
 from quorate.request import (
+    PROBE_KEY,
     Plan,
     Request,
     SamplingOptions,
@@ -71,6 +72,7 @@ class Prober:
             sampling=SamplingOptions(temperature=0.0),
             stopping=StoppingOptions(max_tokens=tokens),
             request_id=f"probe-{model}-{number + 1}",
+            key=PROBE_KEY,
             probe=True,
         )
         async with aclosing(self._dispatcher.generate(request)) as events:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from quorate.access.about import ServerFacts
 from quorate.access.keys import KeyRing
 from quorate.api.grpc.lifecycle import GrpcServer
+from quorate.app.about import server_facts, start_lines
 from quorate.app.accounts import open_recorder
 from quorate.app.knowledge import KnowledgeKeeper
 from quorate.app.probing import Prober
 from quorate.app.registry import open_registry
+from quorate.app.reloading import Living, Reloader
 from quorate.app.remotes import open_remotes
+from quorate.app.signals import Signals
 from quorate.app.sources import Sources
 from quorate.app.telemetry import open_telemetry
 from quorate.dispatch import Dispatcher
@@ -30,6 +33,8 @@ from quorate.metering.open_meter import Host
 from quorate.settings import ModelSettings, Settings
 from quorate_registry import Registry
 
+_DAY_SECONDS = 86_400.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +44,8 @@ class Service:
 
     Attributes:
         address: ``HOST:PORT`` it listens on.
+        keys: Who may call.
+        facts: What it tells of itself.
         notes: What its energy figures rest on, and what else it tells, in lines for people.
         metrics_address: ``HOST:PORT`` that metrics can be scraped from, or "".
     """
@@ -47,6 +54,8 @@ class Service:
     dispatcher: Dispatcher
     server: GrpcServer
     address: str
+    keys: KeyRing
+    facts: ServerFacts
     notes: tuple[str, ...] = ()
     metrics_address: str = ""
 
@@ -92,10 +101,13 @@ async def running(
         )
         telemetry.watch(fleet, dispatcher)
         required = [model.id for model in settings.models if model.required]
-        server = GrpcServer(dispatcher, fleet, settings.server, keys, required, telemetry.called)
+        facts = await asyncio.to_thread(server_facts)
+        server = GrpcServer(
+            dispatcher, fleet, settings.server, keys, required, facts, telemetry.called
+        )
         port = await server.start()
         stack.push_async_callback(server.stop)
-        work = [*_work(settings, fleet, dispatcher), keeper.watch()]
+        work = [*_work(settings, fleet, dispatcher), keeper.watch(), _watch_certificate(server)]
         await stack.enter_async_context(_background(work))
         host = settings.server.listen.rpartition(":")[0]
         yield Service(
@@ -103,6 +115,8 @@ async def running(
             dispatcher,
             server,
             f"{host}:{port}",
+            keys,
+            facts,
             (*energy, *telemetry.lines),
             telemetry.metrics_address,
         )
@@ -119,6 +133,14 @@ def _work(
         yield Prober(fleet, dispatcher).run()
 
 
+async def _watch_certificate(server: GrpcServer) -> None:
+    """Warns of a certificate that has expired or soon will, now and every day."""
+    while server.certificates is not None:
+        if server.certificates.problem:
+            _log.warning("%s %s", server.certificates.path, server.certificates.problem)
+        await asyncio.sleep(_DAY_SECONDS)
+
+
 @asynccontextmanager
 async def _background(work: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
     """Runs these until the context ends."""
@@ -131,41 +153,52 @@ async def _background(work: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterato
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def serve(settings: Settings, on_ready: Callable[[Service], None]) -> None:
+async def serve(
+    settings: Settings,
+    on_ready: Callable[[Service], None],
+    load: Callable[[], Settings] | None = None,
+    source: str = "",
+) -> None:
     """Serves until SIGTERM or SIGINT, then drains; a second signal ends it at once.
 
-    ``on_ready`` is called once the address is listened on.
+    Args:
+        settings: What is served.
+        on_ready: Called once the address is listened on.
+        load: Reads the settings anew at SIGHUP; None where they stand in no file.
+        source: What the settings were read from, for the log.
 
     Raises:
         SettingsError: The address cannot be listened on.
     """
     async with running(settings) as service:
-        stop = _Signals((signal.SIGTERM, signal.SIGINT))
+        signals = Signals()
         on_ready(service)
+        for line in start_lines(settings, service.facts, service.address, source):
+            _log.info("%s", line)
         for line in service.notes:
             _log.info("%s", line)
-        await stop.first.wait()
+        living = Living(service.dispatcher, service.server, service.keys)
+        reloader = None if load is None else Reloader(settings, load, living)
+        async with _background([_reload(signals, reloader)]):
+            await signals.first.wait()
         _log.info("draining; running requests may end within %g s", settings.server.drain_seconds)
         drained = asyncio.ensure_future(service.server.drain())
-        hurry = asyncio.ensure_future(stop.second.wait())
+        hurry = asyncio.ensure_future(signals.second.wait())
         await asyncio.wait((drained, hurry), return_when=asyncio.FIRST_COMPLETED)
         for task in (drained, hurry):
             task.cancel()
         await asyncio.gather(drained, hurry, return_exceptions=True)
 
 
-class _Signals:
-    """Events of the first and of a further signal."""
-
-    def __init__(self, numbers: Sequence[signal.Signals]) -> None:
-        self.first = asyncio.Event()
-        self.second = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in numbers:
-            loop.add_signal_handler(number, self._arrived)
-
-    def _arrived(self) -> None:
-        (self.second if self.first.is_set() else self.first).set()
+async def _reload(signals: Signals, reloader: Reloader | None) -> None:
+    """Reads the configuration anew at every SIGHUP; one that comes meanwhile is one more."""
+    while True:
+        await signals.hangup.wait()
+        signals.hangup.clear()
+        if reloader is None:
+            _log.warning("SIGHUP: there is no configuration file to be read anew")
+        else:
+            await reloader.reload()
 
 
 def _starter(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
+from quorate.cli.log_formats import log_formatter
+
 
 class _Stderr(logging.Handler):
     """Writes to whatever ``sys.stderr`` is at the time, so that progress bars can step aside."""
@@ -17,11 +19,11 @@ class _Stderr(logging.Handler):
             self.handleError(record)
 
 
-def log_to_stderr(level: int = logging.INFO) -> None:
-    """Sends this process's log to standard error."""
+def log_to_stderr(level: str = "info", style: str = "text") -> None:
+    """Sends this process's log to standard error, from a level on, as text or as JSON."""
     handler = _Stderr()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
+    handler.setFormatter(log_formatter(style))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 def keep_log_quiet() -> None:

@@ -198,7 +198,7 @@ class AnswerParameters:
     min_p: Annotated[
         float | None, typer.Option(help="Least share of the best candidate's probability.")
     ] = None
-    seed: Annotated[int | None, typer.Option(help="Makes the answer repeatable.")] = None
+    seed: Annotated[int | None, typer.Option(help="Makes it repeatable; below 2^53.")] = None
     repetition_penalty: Annotated[float | None, typer.Option(help="1 is none.")] = None
     presence_penalty: Annotated[
         float | None, typer.Option(help="Subtracted once from tokens that were there.")

@@ -18,6 +18,7 @@ from quorate.cli.commands.explain import explain
 from quorate.cli.commands.generate import generate
 from quorate.cli.commands.score import score
 from quorate.cli.commands.serve import serve
+from quorate.cli.commands.server import load, ps, status, unload
 from quorate.cli.commands.spend import spend
 from quorate.cli.failures import FAILED, failure_of
 from quorate.cli.streams import abandon_stdout, prepare_streams
@@ -33,6 +34,10 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(generate)
 app.command()(explain)
+app.command()(ps)
+app.command()(load)
+app.command()(unload)
+app.command()(status)
 app.command()(score)
 app.command()(spend)
 app.command()(calibrate)

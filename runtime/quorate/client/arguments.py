@@ -71,7 +71,7 @@ class GenerateOptions(PlanOptions, total=False):
         top_p: Mass of the nucleus.
         top_k: Candidates kept; 0 keeps all.
         min_p: Candidates below this share of the best one's probability are dropped.
-        seed: Makes an answer repeatable.
+        seed: Makes an answer repeatable; below 2^53.
         repetition_penalty: 1 is none.
         presence_penalty: Subtracted once from tokens already generated.
         frequency_penalty: Subtracted for each earlier occurrence of a token.

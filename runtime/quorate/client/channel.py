@@ -47,6 +47,16 @@ def refuse_open_token(target: str) -> None:
     )
 
 
+def host_and_port(target: str) -> tuple[str, int] | None:
+    """Host and port of a target; None where it is no such address, or another is asked for it."""
+    if target.startswith(("unix:", "unix-abstract:", "dns://")) and not target.startswith(
+        "dns:///"
+    ):
+        return None
+    port = target.rpartition(":")[2]
+    return (_host(target), int(port)) if port.isascii() and port.isdigit() else None
+
+
 def _host(target: str) -> str:
     address = target
     # Not "dns://AUTHORITY/", since whoever is asked there may call any address localhost.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Self, Unpack
 
 import grpc
@@ -11,7 +12,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from quorate.client.arguments import ChargeOptions, GenerateOptions, PlanOptions
 from quorate.client.channel import authorization, open_channel, refuse_open_token
 from quorate.client.errors import service_errors
-from quorate.client.requests import charges_request, generate_request, score_request, spend_request
+from quorate.client.filling import refusing
+from quorate.client.requests import (
+    charges_request,
+    generate_request,
+    score_request,
+    spend_request,
+    tokenize_request,
+)
 from quorate.v1 import (
     accounting_pb2,
     accounting_pb2_grpc,
@@ -20,6 +28,8 @@ from quorate.v1 import (
     models_pb2,
     models_pb2_grpc,
     plan_pb2,
+    server_pb2,
+    server_pb2_grpc,
 )
 
 DEFAULT_TARGET = "127.0.0.1:50051"
@@ -82,7 +92,7 @@ class Client:
             metadata=self._metadata,
         )
         try:
-            with service_errors(self.target):
+            async with self._errors():
                 async for response in call:
                     yield response
         finally:
@@ -138,11 +148,48 @@ class Client:
         request = models_pb2.UnloadModelRequest(model=model)
         return (await self._ask(self._models.UnloadModel, request)).model  # type: ignore[no-any-return]
 
+    async def tokenize(
+        self,
+        model: str,
+        text: str | None = None,
+        *,
+        messages: Iterable[tuple[str, str]] | None = None,
+        parse_special: bool = False,
+        continuation: bool = False,
+    ) -> models_pb2.TokenizeResponse:
+        """Returns the tokens of a text, or of a chat, with the bytes of each.
+
+        Args:
+            model: Whose tokenizer and template are asked.
+            text: Taken as it is.
+            messages: A chat instead, in pairs of role and content.
+            parse_special: Whether special tokens written in the text are special.
+            continuation: Whether the text goes on with another, so that nothing begins it.
+        """
+        request = tokenize_request(model, text, messages, parse_special, continuation)
+        return await self._ask(self._models.Tokenize, request)  # type: ignore[no-any-return]
+
+    async def detokenize(self, model: str, tokens: Iterable[int]) -> models_pb2.DetokenizeResponse:
+        """Returns the text of tokens, and the bytes of each."""
+        request = models_pb2.DetokenizeRequest(model=model)
+        with refusing("tokens"):
+            request.tokens.extend(tokens)
+        return await self._ask(self._models.Detokenize, request)  # type: ignore[no-any-return]
+
+    async def server(self) -> server_pb2.Server:
+        """Returns what the server is: version, engines, machine, limits of fields."""
+        return (await self._ask(self._server.GetServer, server_pb2.GetServerRequest())).server  # type: ignore[no-any-return]
+
+    async def profiles(self) -> list[server_pb2.Profile]:
+        """Returns every profile with its plan, whether it can run, and why not."""
+        response = await self._ask(self._server.ListProfiles, server_pb2.ListProfilesRequest())
+        return list(response.profiles)
+
     async def watch_models(self) -> AsyncIterator[models_pb2.Model]:
         """Yields every model as it is now, then each one that changes."""
         call = self._models.WatchModels(models_pb2.WatchModelsRequest(), metadata=self._metadata)
         try:
-            with service_errors(self.target):
+            async with self._errors():
                 async for response in call:
                     yield response.model
         finally:
@@ -194,8 +241,11 @@ class Client:
         return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def _ask(self, method: Any, request: Any, timeout: float | None = None) -> Any:
-        with service_errors(self.target):
+        async with self._errors():
             return await method(request, timeout=timeout, metadata=self._metadata)
+
+    def _errors(self) -> AbstractAsyncContextManager[None]:
+        return service_errors(self.target, tls=self._credentials is not None)
 
     @property
     def _open_channel(self) -> grpc.aio.Channel:
@@ -210,6 +260,10 @@ class Client:
     @property
     def _models(self) -> Any:
         return models_pb2_grpc.ModelServiceStub(self._open_channel)  # type: ignore[no-untyped-call]
+
+    @property
+    def _server(self) -> Any:
+        return server_pb2_grpc.ServerServiceStub(self._open_channel)  # type: ignore[no-untyped-call]
 
     @property
     def _accounting(self) -> Any:

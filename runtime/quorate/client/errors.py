@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from quorate.client.diagnosis import refused_certificate, wrong_protocol
 from quorate.errors import QuorateError
+
+_NEVER_CONNECTED = "failed to connect"
 
 
 class ServiceError(QuorateError):
@@ -40,19 +43,19 @@ class ServiceError(QuorateError):
         self.violations = tuple(violations)
 
 
-@contextmanager
-def service_errors(target: str) -> Iterator[None]:
-    """Turns gRPC's errors inside a ``with`` block into ``ServiceError``."""
+@asynccontextmanager
+async def service_errors(target: str, tls: bool) -> AsyncIterator[None]:
+    """Turns gRPC's errors inside an ``async with`` block into ``ServiceError``."""
     try:
         yield
     except grpc.aio.AioRpcError as error:
-        raise _service_error(error, target) from None
+        raise await _service_error(error, target, tls) from None
 
 
-def _service_error(error: grpc.aio.AioRpcError, target: str) -> ServiceError:
+async def _service_error(error: grpc.aio.AioRpcError, target: str, tls: bool) -> ServiceError:
     rich = rpc_status.from_call(error)
     if rich is None:
-        return ServiceError(error.code().name, _plain_message(error, target))
+        return ServiceError(error.code().name, await _plain_message(error, target, tls))
     info = error_details_pb2.ErrorInfo()
     retry = error_details_pb2.RetryInfo()
     wrong = error_details_pb2.BadRequest()
@@ -73,12 +76,18 @@ def _service_error(error: grpc.aio.AioRpcError, target: str) -> ServiceError:
     )
 
 
-def _plain_message(error: grpc.aio.AioRpcError, target: str) -> str:
+async def _plain_message(error: grpc.aio.AioRpcError, target: str, tls: bool) -> str:
     """One line for a status without details, which the transport made and not the server."""
     details = " ".join((error.details() or "").split())
     if error.code() is grpc.StatusCode.UNAVAILABLE and "refused" in details.lower():
         return f"nothing listens at {target}; start it with: quorate serve"
     if error.code() is grpc.StatusCode.UNAVAILABLE:
+        untrusted = refused_certificate(details)
+        if untrusted:
+            return f"the certificate of {target} is not trusted: {untrusted}"
+        known = await wrong_protocol(target, tls) if _NEVER_CONNECTED in details else ""
+        if known:
+            return f"cannot speak gRPC with {target}: {known}"
         return f"cannot reach {target}, or the connection was lost: {details}"
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return f"{target} did not finish before the deadline"

@@ -9,7 +9,7 @@ from quorate.client.arguments import ChargeOptions, GenerateOptions, PlanOptions
 from quorate.client.filling import enum_of, fill, given_of, list_of, refusing
 from quorate.client.plans import fill_plan
 from quorate.errors import InvalidRequest
-from quorate.v1 import accounting_pb2, inference_pb2
+from quorate.v1 import accounting_pb2, inference_pb2, models_pb2
 
 _SAMPLING = (
     "temperature",
@@ -66,6 +66,33 @@ def score_request(
         request.continuation = continuation
     _fill_input(request, prompt, given)
     fill_plan(request, given)
+    return request
+
+
+def tokenize_request(
+    model: str,
+    text: str | None,
+    messages: Iterable[tuple[str, str]] | None,
+    parse_special: bool,
+    continuation: bool,
+) -> models_pb2.TokenizeRequest:
+    """Builds a request for tokens.
+
+    Raises:
+        InvalidRequest: Not exactly one of text and messages, or a value that no message can hold.
+    """
+    if (text is None) == (messages is None):
+        raise InvalidRequest("text", "give either a text or messages")
+    request = models_pb2.TokenizeRequest()
+    given = {"model": model, "parse_special": parse_special, "continuation": continuation}
+    fill(request, given, given)
+    if text is not None:
+        fill(request, {"text": text}, ("text",))
+        return request
+    request.chat.SetInParent()
+    with refusing("messages"):
+        for role, content in list_of({"messages": messages}, "messages"):
+            request.chat.messages.add(role=role, content=content)
     return request
 
 

@@ -105,6 +105,8 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
     }
     return {
         "name": candidate.name,
+        "kind": candidate.kind.value,
+        "models": candidate.models,
         "chosen": candidate.chosen,
         "quality": candidate.quality,
         "cost": candidate.cost,

@@ -23,6 +23,7 @@ from quorate.errors import (
     BudgetSpent,
     InvalidRequest,
     ModelUnusable,
+    NotFound,
     Overloaded,
     PromptTooLong,
     QuorateError,
@@ -65,7 +66,7 @@ class Dispatcher:
 
     Args:
         profiles: Named plans of the configuration.
-        default_profile: The plan of requests that name none, or "".
+        default_profile: See the property.
         recorder: Meters, budgets and ledger; by default nothing is limited and nothing is kept.
         price: What a remote charges now, by its name; None where nobody knows.
         knowledge: What calibration found out.
@@ -85,7 +86,7 @@ class Dispatcher:
         knowledge: Knowledge | None = None,
     ) -> None:
         self.recorder = recorder or AttemptRecorder()
-        self.default_profile = default_profile
+        self.draining = False
         self._fleet = fleet
         self._settings = settings
         self._remotes = dict(remotes or {})
@@ -101,6 +102,25 @@ class Dispatcher:
             price,
             knowledge,
         )
+
+    @property
+    def admission(self) -> DispatchSettings:
+        """How many requests may run and wait."""
+        return self._settings
+
+    @property
+    def profiles(self) -> Mapping[str, NamedPlan]:
+        """The named plans, in the order of the configuration."""
+        return self._router.profiles
+
+    @property
+    def default_profile(self) -> str:
+        """The plan of requests that name none, or ""."""
+        return self._router.default_profile
+
+    def set_profiles(self, profiles: Mapping[str, NamedPlan], default_profile: str) -> None:
+        """Takes other named plans from the next decision on; what runs or waits stays decided."""
+        self._router.set_profiles(profiles, default_profile)
 
     @property
     def running(self) -> int:
@@ -123,6 +143,7 @@ class Dispatcher:
 
     async def drain(self, deadline_seconds: float) -> bool:
         """Admits nothing more; returns whether the running requests ended in time."""
+        self.draining = True
         return await self._queue.drain(deadline_seconds)
 
     def explain(self, request: Request) -> Decision:
@@ -236,7 +257,8 @@ class Dispatcher:
                     if isinstance(part, Started):
                         yield Accepted(request.request_id, decision)
                     elif isinstance(part, FinishReason):
-                        yield Finished(part, await self.recorder.settle(attempt))
+                        usage = await self.recorder.settle(attempt)
+                        yield Finished(part, usage, request.request_id)
                         return
                     else:
                         attempt.count(part)
@@ -286,7 +308,8 @@ class Dispatcher:
         """The decision for a request that has its turn.
 
         Where nothing can run just now the earlier one stands: its models may be back by the time
-        they are needed, or the others go on without one, and if not, they say so themselves.
+        they are needed, or the others go on without one, and if not, they say so themselves. It
+        stands as well where its profile is configured no longer.
 
         Raises:
             QuorateError: What ``choose_plan`` raises, such as ``OverBudget`` where it has waited
@@ -294,7 +317,7 @@ class Dispatcher:
         """
         try:
             return self._decide(request, failed, stopwatch.duration_ms, admitted=True)
-        except (Unavailable, InvalidRequest):
+        except (Unavailable, InvalidRequest, NotFound):
             return decision
         except ModelUnusable:
             if len(decision.models) == 1:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from quorate.dispatch.admission_queue import AdmissionQueue
 from quorate.dispatch.recorder import AttemptRecorder
+from quorate.ensemble.sampling_options import SEED_BITS
 from quorate.fleet.fleet import Fleet
 from quorate.fleet.status import ModelState, ModelStatus
 from quorate.ledger.money import from_float
@@ -40,7 +41,6 @@ from quorate.routing.snapshot import (
 )
 from quorate.routing.tasks import TaskClassifier
 
-_SEED_BITS = 63
 _UNRATED = 0.9
 
 
@@ -96,14 +96,19 @@ class Router:
         self._queue = queue
         self._recorder = recorder
         self._settings = settings
-        self._profiles = dict(profiles)
-        self._default_profile = default_profile
+        self.profiles: Mapping[str, NamedPlan] = dict(profiles)
+        self.default_profile = default_profile
         self._remotes = dict(remotes or {})
         self._price = price
         self.knowledge = knowledge or Knowledge()
         self._draw = draw
         self._plans_of: tuple[ModelStatus, ...] | None = None
         self._plans: tuple[ResolvedPlan, ...] = ()
+
+    def set_profiles(self, profiles: Mapping[str, NamedPlan], default_profile: str) -> None:
+        """Decides by other named plans from now on."""
+        self.profiles, self.default_profile = dict(profiles), default_profile
+        self._plans_of = None
 
     def decide(
         self,
@@ -121,7 +126,7 @@ class Router:
         routing_request = replace(
             _to_be_read(request.prompt),
             asked=request.plan,
-            seed=secrets.randbits(_SEED_BITS) if seed is None else seed,
+            seed=secrets.randbits(SEED_BITS) if seed is None else seed,
             prompt_bytes=request.prompt.size_bytes,
             prompt_token_bound=request.prompt.token_bound,
             max_tokens=max_tokens,
@@ -165,7 +170,7 @@ class Router:
         """Why each profile cannot run now, in one line; "" for one that can."""
         models = self._fleet.statuses
         return profiles_down(
-            Snapshot(models, self._profiles, wedged=self._wedged(models), settings=self._settings)
+            Snapshot(models, self.profiles, wedged=self._wedged(models), settings=self._settings)
         )
 
     def price(self, remote: str) -> Price | None:
@@ -176,8 +181,8 @@ class Router:
         models = self._fleet.statuses
         snapshot = Snapshot(
             models=models,
-            profiles=self._profiles,
-            default_profile=self._default_profile,
+            profiles=self.profiles,
+            default_profile=self.default_profile,
             costs=self._recorder.costs.snapshot(),
             active=self._recorder.activity.now,
             escalations=self._recorder.escalations.rates,

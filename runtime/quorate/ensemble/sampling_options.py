@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from quorate.errors import InvalidRequest
+from quorate.errors import InvalidRequest, refuse_all
 from quorate.request import SamplingOptions
+
+SEED_BITS = 53
+"""Readers of JSON keep numbers as 64-bit floats, and would round larger seeds without a word."""
+
+_NUMBERS = (
+    "temperature",
+    "top_p",
+    "min_p",
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+)
 
 
 def validate(options: SamplingOptions) -> None:
@@ -16,21 +28,26 @@ def validate(options: SamplingOptions) -> None:
     ``validate_bias``.
 
     Raises:
-        InvalidRequest: Names the first field of ``sampling`` whose value can never be served.
+        InvalidRequest: Names the fields of ``sampling`` whose values can never be served.
     """
-    _check_finite(options)
+    refuse_all(_problems(options))
+
+
+def _problems(options: SamplingOptions) -> Iterator[InvalidRequest]:
+    yield from _not_finite(options)
     if options.temperature is not None and options.temperature < 0:
-        raise _invalid("temperature", options.temperature, "give 0 for greedy, or more")
+        yield _invalid("temperature", options.temperature, "give 0 for greedy, or more")
     if options.top_p is not None and not 0 < options.top_p <= 1:
-        raise _invalid("top_p", options.top_p, "give more than 0 and at most 1")
+        yield _invalid("top_p", options.top_p, "give more than 0 and at most 1")
     if options.min_p is not None and not 0 <= options.min_p <= 1:
-        raise _invalid("min_p", options.min_p, "give 0 to 1")
+        yield _invalid("min_p", options.min_p, "give 0 to 1")
     if options.top_k is not None and options.top_k < 0:
-        raise _invalid("top_k", options.top_k, "give 0 for no limit, or more")
-    if options.seed is not None and options.seed < 0:
-        raise _invalid("seed", options.seed, "give 0 or more")
+        yield _invalid("top_k", options.top_k, "give 0 for no limit, or more")
+    if options.seed is not None and not 0 <= options.seed < 1 << SEED_BITS:
+        remedy = f"give 0 or more, and less than 2^{SEED_BITS}, which every reader of JSON keeps"
+        yield _invalid("seed", options.seed, remedy)
     if options.repetition_penalty is not None and options.repetition_penalty <= 0:
-        raise _invalid("repetition_penalty", options.repetition_penalty, "give 1 for none, or more")
+        yield _invalid("repetition_penalty", options.repetition_penalty, "give 1 for none, or more")
 
 
 def acting_on_tokens(options: SamplingOptions) -> Sequence[str]:
@@ -72,19 +89,17 @@ def validate_bias(options: SamplingOptions, vocabulary_size: int) -> None:
             )
 
 
-def _check_finite(options: SamplingOptions) -> None:
-    numbers = {
-        "temperature": options.temperature,
-        "top_p": options.top_p,
-        "min_p": options.min_p,
-        "repetition_penalty": options.repetition_penalty,
-        "presence_penalty": options.presence_penalty,
-        "frequency_penalty": options.frequency_penalty,
-        **{f"logit_bias[{token}]": bias for token, bias in options.logit_bias.items()},
-    }
-    for name, value in numbers.items():
+def _not_finite(options: SamplingOptions) -> Iterator[InvalidRequest]:
+    for name in _NUMBERS:
+        value = getattr(options, name)
         if value is not None and not math.isfinite(value):
-            raise _invalid(name, value, "give a finite number")
+            yield _invalid(name, value, "give a finite number")
+    # There may be hundreds of thousands, which are looked at one by one only where one is wrong.
+    if all(map(math.isfinite, options.logit_bias.values())):
+        return
+    for token, bias in options.logit_bias.items():
+        if not math.isfinite(bias):
+            yield _invalid(f"logit_bias[{token}]", bias, "give a finite number")
 
 
 def _invalid(name: str, value: float, remedy: str) -> InvalidRequest:

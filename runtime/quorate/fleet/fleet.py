@@ -107,7 +107,7 @@ class Fleet:
             Unavailable: It is being unloaded.
         """
         if model not in self._models and self._find is not None:
-            source = self._find(model)
+            source = self._found(model, self._find)
             model = source.id
             if model not in self._models:
                 self.add(source)
@@ -159,6 +159,14 @@ class Fleet:
     async def close(self) -> None:
         """Ends every model at once, also those in use."""
         await asyncio.gather(*(model.end() for model in self._models.values()))
+
+    def _found(self, model: str, find: Callable[[str], ModelSource]) -> ModelSource:
+        """The source of a name that is not configured; the nearest one may well be."""
+        try:
+            return find(model)
+        except NotFound as error:
+            own = NotFound("model", model, self._models)
+            raise (own if own.nearest else error) from None
 
     def _known(self, model: str) -> LifeCycle:
         known = self._models.get(model)

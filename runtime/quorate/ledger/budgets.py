@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -208,6 +208,37 @@ class Budgets:
             age_seconds = max(0.0, now - event.at)
             self._spend(event.key, _amounts(event.joules, event.usd), own_now - age_seconds)
 
+    def change(self, settings: BudgetSettings, events: Iterable[SpendEvent], now: float) -> None:
+        """Takes other limits. A window that there was before keeps what is spent and held in it.
+
+        Args:
+            settings: The new limits.
+            events: What fills the windows that are new, as for ``restore``.
+            now: As for ``restore``.
+        """
+        own_now = self._now()
+        before = {named.name: named for named in self._all()}
+        self._everybody = _changed(_windows(settings.everybody, ""), before)
+        self._by_key = {
+            key: _changed(_windows(limits, f" of key {key}"), before)
+            for key, limits in settings.keys.items()
+        }
+        new = {named.name for named in self._all()} - before.keys()
+        for hold in self._holds.values():
+            for named in self._applying(hold.key):
+                if named.name in new:
+                    named.window.hold(hold.amounts.get(named.unit, 0))
+        for event in sorted(events, key=lambda event: event.at):
+            amounts, age_seconds = _amounts(event.joules, event.usd), max(0.0, now - event.at)
+            for named in self._applying(event.key):
+                if named.name in new:
+                    named.window.spend(amounts.get(named.unit, 0), own_now - age_seconds)
+
+    def _all(self) -> Iterator[_NamedWindow]:
+        yield from self._everybody
+        for windows in self._by_key.values():
+            yield from windows
+
     def _refusal(self, key: str, amounts: Mapping[str, int], now: float) -> BudgetSpent | None:
         refusals = [
             named.refusal(amount, now)
@@ -257,6 +288,19 @@ def _windows(limits: BudgetLimits, owner: str) -> tuple[_NamedWindow, ...]:
         for unit, span, seconds, limit in possible
         if limit != math.inf
     )
+
+
+def _changed(
+    windows: tuple[_NamedWindow, ...], before: Mapping[str, _NamedWindow]
+) -> tuple[_NamedWindow, ...]:
+    """The windows, with those of the same name before them in their places, at the new limit."""
+    kept = []
+    for named in windows:
+        known = before.get(named.name)
+        if known is not None:
+            known.window.limit = named.window.limit
+        kept.append(known or named)
+    return tuple(kept)
 
 
 def _amounts(joules: float | None, usd: Decimal | None) -> dict[str, int]:

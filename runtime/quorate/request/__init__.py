@@ -46,6 +46,7 @@ from quorate.request.plans import (
 )
 from quorate.request.prompts import ChatPrompt, ChatShape, Message, Prompt, TextPrompt
 from quorate.request.requests import (
+    PROBE_KEY,
     Budget,
     Request,
     ResponseOptions,
@@ -56,6 +57,7 @@ from quorate.request.requests import (
 from quorate.request.usage import Energy, EnergyTier, ModelUsage, Usage, lowest_tier, total_energy
 
 __all__ = [
+    "PROBE_KEY",
     "Accepted",
     "Alignment",
     "AutoPlan",

@@ -82,6 +82,8 @@ class Forecast:
         usd: What a remote is expected to charge.
         usd_ceiling: Most that it can charge, given ``max_tokens``.
         cold: Nothing like it was measured on this machine yet.
+        limited_by_tokens: Most tokens of the answer, where these make ``time_q90_ms`` so long;
+            None where answers do not come near it.
     """
 
     time_ms: float | None = None
@@ -94,6 +96,7 @@ class Forecast:
     prompt_tokens: float = 0.0
     generated_tokens: float = 0.0
     cold: bool = True
+    limited_by_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

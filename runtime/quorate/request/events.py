@@ -137,6 +137,7 @@ class Finished:
 
     reason: FinishReason
     usage: Usage
+    request_id: str = ""
 
 
 Event: TypeAlias = Accepted | Delta | Notice | Finished

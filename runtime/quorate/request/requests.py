@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from quorate.request.plans import PlanChoice
 from quorate.request.prompts import Prompt
 
+PROBE_KEY = "(probes)"
+"""Stands for a caller's key where the server asks itself, so that sums by key tell it apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class SamplingOptions:

@@ -66,14 +66,17 @@ def forecast_remote(remote: RemoteStatus, request: RoutingRequest, snapshot: Sna
     prompt = PromptSizeModel().tokens(request.prompt_bytes)
     generated = float(request.max_tokens)
     time, likely, cold = _expected_remote(remote, generated)
+    limited = None if time is None else request.max_tokens
     if known is not None and not known.run.cold:
         prompt = known.prompt_tokens(request.prompt_bytes, request.chat)
         lengths = known.lengths(request.task)
         generated = lengths.expected(request.max_tokens)
         shape = RunShape(prompt, generated)
-        longest = RunShape(prompt, lengths.quantile(0.9, request.max_tokens))
+        long_tokens = lengths.quantile(0.9, request.max_tokens)
+        longest = RunShape(prompt, long_tokens)
         time = known.run.time(shape).mean_ms
         likely, cold = known.run.time(longest).q90_ms, False
+        limited = _limited(long_tokens, request.max_tokens, time, known.run.time(longest).mean_ms)
     usd = ceiling = None
     if remote.price is not None:
         usd = float(remote.price.cost(math.ceil(prompt), 0, math.ceil(generated)))
@@ -86,6 +89,7 @@ def forecast_remote(remote: RemoteStatus, request: RoutingRequest, snapshot: Sna
         prompt_tokens=prompt,
         generated_tokens=generated,
         cold=cold,
+        limited_by_tokens=limited,
     )
 
 
@@ -113,18 +117,33 @@ def _measured(known: CostModel, request: RoutingRequest, batch: int, queue: floa
     expected = lengths.expected(request.max_tokens)
     usual = known.shape(prompt, expected, batch, request.task)
     typical = known.shape(prompt, lengths.quantile(0.5, request.max_tokens), batch, request.task)
-    long = known.shape(prompt, lengths.quantile(0.9, request.max_tokens), batch, request.task)
+    long_tokens = lengths.quantile(0.9, request.max_tokens)
+    long = known.shape(prompt, long_tokens, batch, request.task)
     time, energy, much = model.time(typical), model.energy(usual), model.energy(long)
+    long_ms = model.time(long).mean_ms
     return Forecast(
         time_ms=time.mean_ms * (1.0 + queue),
-        time_q90_ms=_likely(time.mean_ms, time.q90_ms, model.time(long).mean_ms) * (1.0 + queue),
+        time_q90_ms=_likely(time.mean_ms, time.q90_ms, long_ms) * (1.0 + queue),
         joules=None if energy is None else energy.joules,
         joules_q90=_likely_joules(energy, much),
         tier=EnergyTier.UNAVAILABLE if energy is None else energy.tier,
         prompt_tokens=prompt,
         generated_tokens=expected,
         cold=False,
+        limited_by_tokens=_limited(long_tokens, request.max_tokens, time.q90_ms, long_ms),
     )
+
+
+def _limited(tokens: float, most: int, spread_ms: float, long_ms: float) -> int | None:
+    """The limit on tokens, where it and nothing else is what nine answers of ten are held by.
+
+    Args:
+        tokens: What nine answers of ten do not exceed.
+        most: The limit.
+        spread_ms: What nine of ten answers of usual length do not exceed.
+        long_ms: What one of ``tokens`` takes.
+    """
+    return most if tokens >= most and long_ms >= spread_ms else None
 
 
 def _likely(usual: float, spread: float, long: float) -> float:
@@ -171,6 +190,7 @@ def _from_members(decision: Decision, request: RoutingRequest, snapshot: Snapsho
         prompt_tokens=prompt,
         generated_tokens=max(one.generated_tokens for one in known),
         cold=True,
+        limited_by_tokens=max(known, key=lambda one: one.time_q90_ms or 0.0).limited_by_tokens,
     )
 
 
@@ -213,6 +233,7 @@ def _then(first: Forecast, second: Forecast, share: float) -> Forecast:
         prompt_tokens=max(first.prompt_tokens, second.prompt_tokens),
         generated_tokens=max(first.generated_tokens, second.generated_tokens),
         cold=first.cold or second.cold,
+        limited_by_tokens=first.limited_by_tokens or (second.limited_by_tokens if likely else None),
     )
 
 

@@ -128,10 +128,12 @@ def _too_slow(forecast: Forecast, request: RoutingRequest) -> Iterator[Rejection
     likely, limit = forecast.time_q90_ms, request.budget.latency_ms
     if likely is None or limit is None or likely + request.elapsed_ms <= limit:
         return
+    tokens = forecast.limited_by_tokens
+    because = f", because up to {tokens} tokens are allowed" if tokens is not None else ""
     yield Rejection(
         Clause.LATENCY,
-        f"nine answers of ten take up to {likely + request.elapsed_ms:.0f} ms of {limit:.0f} ms "
-        "allowed",
+        f"nine answers of ten take up to {likely + request.elapsed_ms:.0f} ms of {limit:.3g} ms "
+        f"allowed{because}",
         likely + request.elapsed_ms,
         limit,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from quorate.engines.near_equal import disagreement
@@ -11,6 +11,7 @@ from quorate.errors import (
     InvalidRequest,
     NotFound,
     UnsupportedPlan,
+    refuse_all,
 )
 from quorate.fleet.status import ModelState, ModelStatus, why_not_ready
 from quorate.request import (
@@ -91,14 +92,9 @@ def share_weights(weights: Sequence[float | None]) -> tuple[float, ...]:
     """Normalises weights to shares that sum to 1; None counts as 1.
 
     Raises:
-        InvalidRequest: A weight that is negative, not finite, or all of them zero.
+        InvalidRequest: Weights that are negative or not finite, or all of them zero.
     """
-    for index, weight in enumerate(weights):
-        if weight is not None and not (math.isfinite(weight) and weight >= 0):
-            raise InvalidRequest(
-                f"plan.ensemble.members[{index}].weight",
-                f"is {weight}; give a finite number that is not negative",
-            )
+    refuse_all(_weight_problems(weights))
     given = [1.0 if weight is None else float(weight) for weight in weights]
     largest = max(given, default=0.0)
     if largest == 0:
@@ -108,15 +104,30 @@ def share_weights(weights: Sequence[float | None]) -> tuple[float, ...]:
     return tuple(weight / total for weight in scaled)
 
 
+def _weight_problems(weights: Sequence[float | None]) -> Iterator[InvalidRequest]:
+    for index, weight in enumerate(weights):
+        if weight is not None and not (math.isfinite(weight) and weight >= 0):
+            yield InvalidRequest(
+                f"plan.ensemble.members[{index}].weight",
+                f"is {weight}; give a finite number that is not negative",
+            )
+
+
 def _check_members(members: Sequence[WeightedModel]) -> None:
+    for problem in member_problems(members):
+        raise problem
+
+
+def member_problems(members: Sequence[WeightedModel]) -> Iterator[InvalidRequest]:
+    """What is wrong with members whatever models there are, but for their weights."""
     if not members:
-        raise InvalidRequest("plan.ensemble.members", "is empty; name at least one model")
+        yield InvalidRequest("plan.ensemble.members", "is empty; name at least one model")
     seen: set[str] = set()
     for index, member in enumerate(members):
         if not member.model:
-            raise InvalidRequest(f"plan.ensemble.members[{index}].model", "is empty")
-        if member.model in seen:
-            raise InvalidRequest(
+            yield InvalidRequest(f"plan.ensemble.members[{index}].model", "is empty")
+        elif member.model in seen:
+            yield InvalidRequest(
                 f"plan.ensemble.members[{index}].model",
                 f"{member.model!r} is named twice; give it one weight instead",
             )

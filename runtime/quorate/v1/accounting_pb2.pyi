@@ -102,7 +102,7 @@ class ModelCharge(_message.Message):
     def __init__(self, model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., busy_ms: _Optional[float] = ..., energy: _Optional[_Union[_inference_pb2.Energy, _Mapping]] = ..., usd: _Optional[float] = ...) -> None: ...
 
 class Charge(_message.Message):
-    __slots__ = ("attempt_id", "request_id", "key", "started_at", "finished_at", "policy_version", "plan_kind", "plan", "profile", "task", "candidates", "clause", "outcome", "finish_reason", "prompt_tokens", "cached_prompt_tokens", "generated_tokens", "time_to_first_token_ms", "time_per_token_ms", "duration_ms", "energy", "idle_joules", "price_version", "reserved_usd", "usd", "prompt_hash", "prompt_text", "models")
+    __slots__ = ("attempt_id", "request_id", "key", "started_at", "finished_at", "policy_version", "plan_kind", "plan", "profile", "task", "candidates", "clause", "outcome", "finish_reason", "prompt_tokens", "cached_prompt_tokens", "generated_tokens", "time_to_first_token_ms", "time_per_token_ms", "duration_ms", "energy", "idle_joules", "price_version", "reserved_usd", "usd", "prompt_hash", "prompt_text", "models", "considered", "decided")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +131,8 @@ class Charge(_message.Message):
     PROMPT_HASH_FIELD_NUMBER: _ClassVar[int]
     PROMPT_TEXT_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
+    CONSIDERED_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     request_id: str
     key: str
@@ -159,7 +161,9 @@ class Charge(_message.Message):
     prompt_hash: str
     prompt_text: str
     models: _containers.RepeatedCompositeFieldContainer[ModelCharge]
-    def __init__(self, attempt_id: _Optional[str] = ..., request_id: _Optional[str] = ..., key: _Optional[str] = ..., started_at: _Optional[float] = ..., finished_at: _Optional[float] = ..., policy_version: _Optional[str] = ..., plan_kind: _Optional[_Union[_plan_pb2.PlanKind, str]] = ..., plan: _Optional[str] = ..., profile: _Optional[str] = ..., task: _Optional[str] = ..., candidates: _Optional[str] = ..., clause: _Optional[str] = ..., outcome: _Optional[str] = ..., finish_reason: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., time_to_first_token_ms: _Optional[float] = ..., time_per_token_ms: _Optional[float] = ..., duration_ms: _Optional[float] = ..., energy: _Optional[_Union[_inference_pb2.Energy, _Mapping]] = ..., idle_joules: _Optional[float] = ..., price_version: _Optional[str] = ..., reserved_usd: _Optional[float] = ..., usd: _Optional[float] = ..., prompt_hash: _Optional[str] = ..., prompt_text: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ModelCharge, _Mapping]]] = ...) -> None: ...
+    considered: _containers.RepeatedCompositeFieldContainer[_plan_pb2.Candidate]
+    decided: _plan_pb2.Plan
+    def __init__(self, attempt_id: _Optional[str] = ..., request_id: _Optional[str] = ..., key: _Optional[str] = ..., started_at: _Optional[float] = ..., finished_at: _Optional[float] = ..., policy_version: _Optional[str] = ..., plan_kind: _Optional[_Union[_plan_pb2.PlanKind, str]] = ..., plan: _Optional[str] = ..., profile: _Optional[str] = ..., task: _Optional[str] = ..., candidates: _Optional[str] = ..., clause: _Optional[str] = ..., outcome: _Optional[str] = ..., finish_reason: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., time_to_first_token_ms: _Optional[float] = ..., time_per_token_ms: _Optional[float] = ..., duration_ms: _Optional[float] = ..., energy: _Optional[_Union[_inference_pb2.Energy, _Mapping]] = ..., idle_joules: _Optional[float] = ..., price_version: _Optional[str] = ..., reserved_usd: _Optional[float] = ..., usd: _Optional[float] = ..., prompt_hash: _Optional[str] = ..., prompt_text: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ModelCharge, _Mapping]]] = ..., considered: _Optional[_Iterable[_Union[_plan_pb2.Candidate, _Mapping]]] = ..., decided: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ...) -> None: ...
 
 class ListChargesRequest(_message.Message):
     __slots__ = ("filter", "page_size", "page_token")

@@ -60,6 +60,16 @@ class ModelServiceStub:
                 request_serializer=quorate_dot_v1_dot_models__pb2.WatchModelsRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_models__pb2.WatchModelsResponse.FromString,
                 _registered_method=True)
+        self.Tokenize = channel.unary_unary(
+                '/quorate.v1.ModelService/Tokenize',
+                request_serializer=quorate_dot_v1_dot_models__pb2.TokenizeRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_models__pb2.TokenizeResponse.FromString,
+                _registered_method=True)
+        self.Detokenize = channel.unary_unary(
+                '/quorate.v1.ModelService/Detokenize',
+                request_serializer=quorate_dot_v1_dot_models__pb2.DetokenizeRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_models__pb2.DetokenizeResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer:
@@ -101,6 +111,20 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Tokenize(self, request, context):
+        """Turns a text or a chat into tokens, as a prompt of that model would be.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Detokenize(self, request, context):
+        """Turns tokens back into bytes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -128,6 +152,16 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.WatchModels,
                     request_deserializer=quorate_dot_v1_dot_models__pb2.WatchModelsRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_models__pb2.WatchModelsResponse.SerializeToString,
+            ),
+            'Tokenize': grpc.unary_unary_rpc_method_handler(
+                    servicer.Tokenize,
+                    request_deserializer=quorate_dot_v1_dot_models__pb2.TokenizeRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_models__pb2.TokenizeResponse.SerializeToString,
+            ),
+            'Detokenize': grpc.unary_unary_rpc_method_handler(
+                    servicer.Detokenize,
+                    request_deserializer=quorate_dot_v1_dot_models__pb2.DetokenizeRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_models__pb2.DetokenizeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -266,6 +300,60 @@ class ModelService:
             '/quorate.v1.ModelService/WatchModels',
             quorate_dot_v1_dot_models__pb2.WatchModelsRequest.SerializeToString,
             quorate_dot_v1_dot_models__pb2.WatchModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Tokenize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.ModelService/Tokenize',
+            quorate_dot_v1_dot_models__pb2.TokenizeRequest.SerializeToString,
+            quorate_dot_v1_dot_models__pb2.TokenizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Detokenize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.ModelService/Detokenize',
+            quorate_dot_v1_dot_models__pb2.DetokenizeRequest.SerializeToString,
+            quorate_dot_v1_dot_models__pb2.DetokenizeResponse.FromString,
             options,
             channel_credentials,
             insecure,

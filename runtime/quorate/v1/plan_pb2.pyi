@@ -193,7 +193,7 @@ class Rejection(_message.Message):
     def __init__(self, clause: _Optional[_Union[Clause, str]] = ..., message: _Optional[str] = ..., predicted: _Optional[float] = ..., limit: _Optional[float] = ...) -> None: ...
 
 class Candidate(_message.Message):
-    __slots__ = ("name", "kind", "models", "time_ms", "time_q90_ms", "joules", "joules_q90", "usd", "usd_ceiling", "quality", "cost", "cold", "rejections", "chosen")
+    __slots__ = ("name", "kind", "models", "time_ms", "time_q90_ms", "joules", "joules_q90", "usd", "usd_ceiling", "quality", "cost", "cold", "rejections", "chosen", "limited_by_tokens")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
@@ -208,6 +208,7 @@ class Candidate(_message.Message):
     COLD_FIELD_NUMBER: _ClassVar[int]
     REJECTIONS_FIELD_NUMBER: _ClassVar[int]
     CHOSEN_FIELD_NUMBER: _ClassVar[int]
+    LIMITED_BY_TOKENS_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: PlanKind
     models: _containers.RepeatedScalarFieldContainer[str]
@@ -222,7 +223,8 @@ class Candidate(_message.Message):
     cold: bool
     rejections: _containers.RepeatedCompositeFieldContainer[Rejection]
     chosen: bool
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[PlanKind, str]] = ..., models: _Optional[_Iterable[str]] = ..., time_ms: _Optional[float] = ..., time_q90_ms: _Optional[float] = ..., joules: _Optional[float] = ..., joules_q90: _Optional[float] = ..., usd: _Optional[float] = ..., usd_ceiling: _Optional[float] = ..., quality: _Optional[float] = ..., cost: _Optional[float] = ..., cold: _Optional[bool] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., chosen: _Optional[bool] = ...) -> None: ...
+    limited_by_tokens: int
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[PlanKind, str]] = ..., models: _Optional[_Iterable[str]] = ..., time_ms: _Optional[float] = ..., time_q90_ms: _Optional[float] = ..., joules: _Optional[float] = ..., joules_q90: _Optional[float] = ..., usd: _Optional[float] = ..., usd_ceiling: _Optional[float] = ..., quality: _Optional[float] = ..., cost: _Optional[float] = ..., cold: _Optional[bool] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., chosen: _Optional[bool] = ..., limited_by_tokens: _Optional[int] = ...) -> None: ...
 
 class DecidedStage(_message.Message):
     __slots__ = ("decision", "confidence")

@@ -8,13 +8,25 @@ from typing import Any
 import pytest
 
 from quorate.api.grpc.translation import accounting
+from quorate.api.grpc.translation.decisions import fill_decision
+from quorate.dispatch.charges import candidates_json, plan_json
 from quorate.errors import InvalidRequest
 from quorate.ledger.budgets import WindowStatus
 from quorate.ledger.charges import Charge, ModelCharge
 from quorate.ledger.spending import ChargeFilter, Dimension, SpendFilter, SpendRow
 from quorate.metering.account import EnergyTotals
-from quorate.request import EnergyTier
+from quorate.request import (
+    Candidate,
+    Clause,
+    DecidedStage,
+    EnergyTier,
+    Forecast,
+    PlanKind,
+    Rejection,
+    Route,
+)
 from quorate.v1 import accounting_pb2, inference_pb2, plan_pb2
+from support.attempts import vote_decision
 from support.charges import bare_charge, full_charge
 
 CHARGE = full_charge(
@@ -50,6 +62,50 @@ def test_every_field_of_a_charge_is_told() -> None:
         energy={"joules": 1.25, "tier": inference_pb2.ENERGY_TIER_MEASURED},
         usd=0.001,
     )
+
+
+def test_the_plans_of_a_charge_are_messages_as_well() -> None:
+    slow = Rejection(Clause.LATENCY, "too slow", 90.0, 50.0)
+    forecast = Forecast(time_ms=40.0, joules=1.5, cold=False, limited_by_tokens=256)
+    one = Candidate("single:a", PlanKind.SINGLE, ("a",), forecast, 0.5, 0.25, (slow,), chosen=True)
+    other = Candidate("remote:far", PlanKind.REMOTE, ("far",))
+    vote = vote_decision({"a": 0.25, "b": 0.75})
+    decided = replace(vote, route=Route(candidates=(one, other)))
+    row = replace(CHARGE, plan=plan_json(decided), candidates=candidates_json(decided))
+    message = accounting.charge_message(row)
+    expected = plan_pb2.Decision()
+    fill_decision(expected, decided)
+    assert list(message.considered) == list(expected.candidates)
+    ensemble = message.decided.ensemble
+    assert {member.model: member.weight for member in ensemble.members} == {"a": 0.25, "b": 0.75}
+    assert ensemble.rule == plan_pb2.COMBINATION_RULE_LINEAR
+    stages = (DecidedStage(replace(vote, members=vote.members[:1]), 0.5), DecidedStage(vote, 0.0))
+    cascade = replace(vote, route=Route(kind=PlanKind.CASCADE, stages=stages))
+    first, last = accounting.charge_message(
+        replace(CHARGE, plan=plan_json(cascade))
+    ).decided.cascade.stages
+    assert (first.single.model, first.confidence) == ("a", 0.5)
+    assert [member.model for member in last.ensemble.members] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[1]",
+        "null",
+        "[" * 10_000,
+        '{"members": 1}',
+        '[{"rejections": [1]}]',
+        "[]" * 65_537,
+    ],
+)
+def test_what_cannot_be_read_of_the_ledgers_json_is_left_out(text: str) -> None:
+    message = accounting.charge_message(replace(CHARGE, plan=text, candidates=text))
+    assert list(message.considered) == []
+    assert not message.HasField("decided")
+    assert (message.plan, message.candidates) == (text, text)
 
 
 def test_what_is_not_known_of_a_charge_is_absent() -> None:

@@ -21,7 +21,13 @@ from support.attempts import vote_decision
 VOTE = vote_decision({"a": 0.25, "b": 0.75}, on_failure=FailurePolicy.CONTINUE)
 TOO_SLOW = Rejection(Clause.LATENCY, "nine of ten take 90 ms of 50 ms", 90.0, 50.0)
 NO_MODEL = Rejection(Clause.HEALTH, "a is loading")
-FIGURES = {"time_ms": 40.0, "time_q90_ms": 90.0, "joules": 1.0, "joules_q90": 2.0}
+FIGURES = {
+    "time_ms": 40.0,
+    "time_q90_ms": 90.0,
+    "joules": 1.0,
+    "joules_q90": 2.0,
+    "limited_by_tokens": 256,
+}
 PRICES = {"usd": 0.0, "usd_ceiling": 0.5}
 FORECAST = Forecast(**FIGURES, **PRICES, cold=False)
 CANDIDATE = Candidate(

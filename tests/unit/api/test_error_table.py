@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterator
 
 import grpc
@@ -22,6 +23,8 @@ from quorate.errors import (
     Unavailable,
     WorkerLost,
 )
+from quorate.v1 import errors_pb2
+from support.repository import ROOT
 
 DETAILS = {
     each.DESCRIPTOR.full_name: each
@@ -33,6 +36,10 @@ def tree(cls: type[QuorateError]) -> Iterator[type[QuorateError]]:
     yield cls
     for child in cls.__subclasses__():
         yield from tree(child)
+
+
+def status_code_of(cls: type[QuorateError]) -> str:
+    return next(STATUS_OF[base] for base in cls.__mro__ if base in STATUS_OF).name
 
 
 def details(error: QuorateError) -> dict[str, Message]:
@@ -110,6 +117,38 @@ def test_what_passes_says_when_to_try_again(error: QuorateError) -> None:
 @pytest.mark.parametrize("error", [Internal("x"), NotFound("model", "a", [])])
 def test_what_does_not_pass_has_no_retry(error: QuorateError) -> None:
     assert "RetryInfo" not in details(error)
+
+
+def test_several_wrong_fields_are_violations_each_and_fit_the_headers() -> None:
+    others = [InvalidRequest(f"stopping.stop[{index}]", "is empty" * 99) for index in range(30)]
+    error = InvalidRequest("task", "is longer than 64 characters", others)
+    found = details(error)["BadRequest"]
+    fields = [violation.field for violation in found.field_violations]
+    assert fields[:2] == ["task", "stopping.stop[0]"]
+    assert 2 <= len(fields) < 31
+    trailing = rich_status(error, "r1").trailing_metadata
+    assert sum(len(value) for _, value in trailing) < 4096
+
+
+@pytest.mark.parametrize(("given", "told"), [("r 1", "r 1"), ("frage-ä", "frage-%C3%A4")])
+def test_the_trailers_have_the_id_of_the_request(given: str, told: str) -> None:
+    trailing = dict(rich_status(Internal("x"), given).trailing_metadata)
+    assert trailing["quorate-request-id"] == told
+
+
+def test_every_reason_is_documented_with_the_status_it_comes_with() -> None:
+    text = (ROOT / "proto/quorate/v1/errors.proto").read_text(encoding="utf-8")
+    found = {
+        reason: comment.lstrip("/ ").partition(":")[0]
+        for comment, reason in re.findall(r"((?:  //[^\n]*\n)+)  ERROR_REASON_(\w+) = [1-9]", text)
+    }
+    served = {cls for cls in tree(QuorateError) if not cls.__module__.startswith("quorate.client")}
+    known = {
+        cls.reason: status_code_of(cls) for cls in served if cls.__module__ == "quorate.errors"
+    }
+    assert found == known
+    names = set(errors_pb2.ErrorReason.keys()) - {"ERROR_REASON_UNSPECIFIED"}
+    assert {name.removeprefix("ERROR_REASON_") for name in names} == set(known)
 
 
 def test_messages_are_one_short_line() -> None:

@@ -89,7 +89,7 @@ def test_every_option_arrives() -> None:
             "top_p": 0.25,
             "top_k": 3,
             "min_p": 0.125,
-            "seed": 2**64 - 1,
+            "seed": 2**53 - 1,
             "repetition_penalty": 1.5,
             "presence_penalty": 0.75,
             "frequency_penalty": -0.5,
@@ -100,7 +100,7 @@ def test_every_option_arrives() -> None:
     )
     assert generate_request(message, "made-up") == Request(
         prompt=TextPrompt("x"),
-        sampling=SamplingOptions(0.5, 0.25, 3, 0.125, 2**64 - 1, 1.5, 0.75, -0.5, {7: -2.0}),
+        sampling=SamplingOptions(0.5, 0.25, 3, 0.125, 2**53 - 1, 1.5, 0.75, -0.5, {7: -2.0}),
         stopping=StoppingOptions(4, 9, ("a", "b")),
         response=ResponseOptions(100, True),
         request_id="mine",
@@ -144,10 +144,64 @@ def test_the_numbers_of_a_plan_arrive_and_a_zero_is_not_the_same_as_unset() -> N
     assert (wide.forgetting, wide.beam) == (None, BeamOptions(None, 0))
 
 
-def test_an_ensemble_without_members_is_left_to_the_router() -> None:
+def test_an_ensemble_without_members_is_refused() -> None:
     plan = plan_pb2.Plan()
     plan.ensemble.SetInParent()
-    assert plan_of(plan=plan) == Plan(())
+    field, problem = refused(generate(plan=plan))
+    assert (field, problem) == ("plan.ensemble.members", "is empty; name at least one model")
+
+
+def test_all_fields_that_are_wrong_are_told_at_once() -> None:
+    members = [{"model": "a", "weight": -1}, {"model": "a"}, {"model": ""}]
+    message = generate(
+        plan={"ensemble": {"members": members, "rule": 77}, "failure_policy": 88},
+        sampling={"temperature": -1, "top_p": 2, "seed": 2**53},
+        stopping={"max_tokens": 0, "max_bytes": 0, "stop": [""]},
+        response={"top_logprobs": 101},
+        budget={"latency_ms": -1, "usd": float("inf")},
+        task="t" * 65,
+    )
+    with pytest.raises(InvalidRequest) as caught:
+        generate_request(message, "made-up")
+    told = [caught.value.field, *(one.field for one in caught.value.also)]
+    assert sorted(told) == [
+        "budget.latency_ms",
+        "budget.usd",
+        "plan.ensemble.members[0].weight",
+        "plan.ensemble.members[1].model",
+        "plan.ensemble.members[2].model",
+        "plan.ensemble.rule",
+        "plan.failure_policy",
+        "response.top_logprobs",
+        "sampling.seed",
+        "sampling.temperature",
+        "sampling.top_p",
+        "stopping.max_bytes",
+        "stopping.max_tokens",
+        "stopping.stop[0]",
+        "task",
+    ]
+    assert caught.value.message.startswith(f"{told[0]}: ")
+    assert f"also wrong: {told[1]}, {told[2]}" in caught.value.message
+
+
+def test_of_very_many_wrong_fields_some_are_told() -> None:
+    members = [{"model": f"m{index}", "weight": -1} for index in range(10_000)]
+    with pytest.raises(InvalidRequest) as caught:
+        generate_request(generate(plan={"ensemble": {"members": members}}), "made-up")
+    assert 1 < 1 + len(caught.value.also) < 64
+
+
+def test_what_is_wrong_with_a_score_is_told_at_once() -> None:
+    message = inference_pb2.ScoreRequest(prompt="p", profile="")
+    message.plan.failure_policy = 99
+    with pytest.raises(InvalidRequest) as caught:
+        score_request(message, "r")
+    assert {caught.value.field, *(one.field for one in caught.value.also)} == {
+        "continuation",
+        "plan.failure_policy",
+        "plan",
+    }
 
 
 def test_the_other_plans_are_translated() -> None:

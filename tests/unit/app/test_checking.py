@@ -115,8 +115,24 @@ def test_an_engine_that_cannot_load_the_files_is_told(tmp_path: Path) -> None:
 def test_a_name_that_no_registry_knows_is_told_and_one_to_be_pulled_is_not(tmp_path: Path) -> None:
     names = '[[models]]\nmodel = "qwen3-0.6bb"\n[[models]]\nmodel = "qwen3-0.6b"\n'
     [finding] = checked(tmp_path, names)
-    assert (finding.level, finding.key) == (Level.FATAL, "models[0].model")
+    assert (finding.level, finding.key) == (Level.ERROR, "models[0].model")
     assert "did you mean qwen3-0.6b" in finding.problem
+
+
+def test_a_model_that_is_not_there_keeps_from_starting_only_who_requires_it_or_has_no_other(
+    tmp_path: Path,
+) -> None:
+    model_file(tmp_path / "a.gguf")
+    absent = model("nowhere.gguf")
+    assert told(checked(tmp_path, model("a.gguf") + absent)) == [("error", "models[1].model")]
+    named = '[profiles.p]\nmembers = ["nowhere"]\n'
+    fatal = [("fatal", "models[1].model")]
+    assert told(checked(tmp_path, model("a.gguf") + absent + named)) == fatal
+    assert told(checked(tmp_path, model("a.gguf", "load = false") + absent)) == fatal
+    assert told(checked(tmp_path, absent)) == [("fatal", "models[0].model")]
+    # Of what the table itself says wrong nothing can become a model.
+    wrong = model("a.gguf") + model("a.gguf", 'id = "b"\noptions = { contxt_length = 1 }')
+    assert [one.level for one in checked(tmp_path, wrong)] == [Level.FATAL]
 
 
 def test_what_must_be_downloaded_is_told_where_nothing_may_be(

@@ -41,11 +41,11 @@ DECISION = plan_pb2.Decision(
 def test_a_pipe_gets_a_line_for_each_plan_with_the_reasons_in_words(capsys: Capture) -> None:
     print_decision(DECISION, as_json=False)
     assert capsys.readouterr().out.splitlines() == [
-        "plan          kind       time  9 of 10  energy  quality  cost  verdict",
-        "profile:pair  ensemble  1.2 s    2.5 s  12.5 J     0.80  0.31  "
+        "plan          kind         time  9 of 10  energy  quality  cost  verdict",
+        "profile:pair  ensemble  1200 ms  2500 ms  12.5 J     0.80  0.31  "
         "too slow, too much energy: too slow by 500 ms; it would take 12.5 J",
-        "single:beta   single        -        -       -        -     -  chosen",
-        "single:alpha  single        -        -       -        -     -  costs more",
+        "single:beta   single          -        -       -        -     -  chosen",
+        "single:alpha  single          -        -       -        -     -  costs more",
         "would run: beta · task code",
         "over budget: too slow by 20 ms; single:beta answers all the same",
     ]
@@ -101,6 +101,28 @@ def test_a_plan_that_stands_in_is_told_with_what_spoke_against_the_one_asked(
     decision.CopyFrom(DECISION)
     decision.instead_of = "profile:pair"
     print_decision(decision, as_json=False)
-    assert capsys.readouterr().out.splitlines()[-1] == (
-        "single:beta answers instead of profile:pair: too slow by 500 ms; it would take 12.5 J"
-    )
+    told = capsys.readouterr().out
+    assert told.splitlines()[-1] == "single:beta answers instead of profile:pair"
+    assert told.count("too slow by 500 ms") == 1
+
+
+def test_a_sentence_that_stands_in_the_table_is_not_said_again(capsys: Capture) -> None:
+    decision = plan_pb2.Decision()
+    decision.CopyFrom(DECISION)
+    decision.over_budget.message = decision.candidates[0].rejections[0].message
+    print_decision(decision, as_json=False)
+    told = capsys.readouterr().out
+    assert told.splitlines()[-1] == "over budget: single:beta answers all the same"
+    assert told.count("too slow by 500 ms") == 1
+
+
+def test_a_column_has_one_unit(capsys: Capture) -> None:
+    figures = [(40.0, 0.002), (900.0, 1.5), (61_000.0, 2000.0)]
+    candidates = [
+        {"name": f"single:{joules}", "time_ms": ms, "joules": joules} for ms, joules in figures
+    ]
+    print_decision(plan_pb2.Decision(candidates=candidates), as_json=False)
+    heading, *rows, _ = capsys.readouterr().out.splitlines()
+    assert heading.split()[:4] == ["plan", "kind", "time", "energy"]
+    assert [" ".join(row.split()[2:4]) for row in rows] == ["0.04 s", "0.9 s", "61.0 s"]
+    assert [" ".join(row.split()[4:6]) for row in rows] == ["0.00 kJ", "0.00 kJ", "2.00 kJ"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from quorate.cli.views.loading import JsonView, PlainView, status_line
+from quorate.cli.views.loading import JsonView, PlainView, WaitingLines, status_line
 from quorate.fleet.status import ModelState, ModelStatus
 from support.terminal import Capture
 
@@ -22,9 +22,28 @@ def test_load_events_have_exactly_the_keys_that_programs_rely_on(capsys: Capture
     view.show(status)
     view.show(status)
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
-        {"event": "listening", "address": "127.0.0.1:1"},
+        {"event": "listening", "address": "127.0.0.1:1", "models": ["a"]},
         {"event": "model", "model": "a", "state": "loading", "message": "", "progress": 0.5},
     ]
+
+
+def test_it_is_said_once_that_everything_has_arrived_and_what_has_not(capsys: Capture) -> None:
+    PlainView().settled(["a"], ["b"])
+    PlainView().settled([], [])
+    JsonView().settled(["a"], [])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["serving a; failed: b", "serving no model"]
+    assert json.loads(lines[2]) == {"event": "ready", "models": ["a"], "failed": []}
+
+
+def test_whoever_waits_in_a_pipe_is_told_what_for(capsys: Capture) -> None:
+    view = WaitingLines()
+    for progress in (None, 0.1, 0.2):
+        view.show(ModelStatus("a", ModelState.DOWNLOADING, "llama_cpp", progress=progress))
+    view.show(ModelStatus("a", ModelState.LOADING, "llama_cpp"))
+    view.show(ModelStatus("a", ModelState.READY, "llama_cpp"))
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "a: downloading\na: loading\n")
 
 
 def test_warnings_of_a_ready_model_stand_behind_it(capsys: Capture) -> None:

@@ -25,7 +25,7 @@ def test_help_and_the_package_load_nothing_heavy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, "")
-    commands = "serve generate explain score spend calibrate models demo"
+    commands = "serve generate explain ps load unload status score spend calibrate models demo"
     for command in commands.split():
         assert command in done.stdout
 

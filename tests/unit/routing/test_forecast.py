@@ -12,8 +12,9 @@ from quorate.costs.cost_model import CostModel
 from quorate.costs.lengths import LengthModel
 from quorate.costs.prediction import EnergyModel, RunModel
 from quorate.costs.prompts import PromptSizeModel
-from quorate.request import CascadePlan, EnergyTier, Forecast, Plan, Stage
+from quorate.request import Budget, CascadePlan, EnergyTier, Forecast, Plan, Stage
 from quorate.routing.candidates import asked_plan
+from quorate.routing.choose import choose_plan
 from quorate.routing.forecast import forecast_local, forecast_remote, vote_key
 from quorate.routing.request import RoutingRequest
 from quorate.routing.resolve import resolve
@@ -216,3 +217,29 @@ def test_a_remote_that_was_asked_is_what_it_took_and_its_ceiling_stays() -> None
 def test_without_a_price_nobody_knows_what_a_remote_charges() -> None:
     told = forecast_remote(far(price=None), RoutingRequest(prompt_token_bound=9), service())
     assert (told.usd, told.usd_ceiling) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("most", "spread", "limited"), [(10, 1.01, 10), (40, 1.01, None), (10, 50.0, None)]
+)
+def test_a_forecast_that_a_limit_on_tokens_makes_says_so(
+    most: int, spread: float, limited: int | None
+) -> None:
+    lengths = LengthModel(20, (5.0, 20.0), (0.5, 1.0), (0.5, 0.0), (5.0, 10.0))
+    known = CostModel(RunModel(10, (5.0, 0, 10.0, 0, 0), spread), all_lengths=lengths)
+    snapshot = service("a", "b", costs={"single:a": known, "single:b": took(1.0)})
+    assert forecast(vote("a"), snapshot, max_tokens=most).limited_by_tokens == limited
+    assert forecast(vote("a", "b"), snapshot, max_tokens=most).limited_by_tokens == limited
+    steps = CascadePlan((Stage(vote("a")), Stage(vote("b"))))
+    assert forecast(steps, snapshot, max_tokens=most).limited_by_tokens == limited
+
+
+def test_who_is_too_slow_for_many_tokens_is_told_why() -> None:
+    lengths = LengthModel(20, (5.0, 20.0), (0.5, 1.0), (0.5, 0.0), (5.0, 10.0))
+    known = CostModel(RunModel(10, (5.0, 0, 10.0, 0, 0), 1.01), all_lengths=lengths)
+    snapshot = service("a", costs={"single:a": known})
+    for most, told in ((10, ", because up to 10 tokens are allowed"), (40, "")):
+        asked = RoutingRequest(asked=vote("a"), max_tokens=most, budget=Budget(latency_ms=20.0))
+        [candidate] = choose_plan(asked, snapshot).route.candidates
+        [slow] = candidate.rejections
+        assert slow.message.endswith(f" ms of 20 ms allowed{told}")

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from quorate.api.grpc.calls import request_id_metadata
 from quorate.errors import (
     BudgetSpent,
     CannotRun,
@@ -28,6 +29,7 @@ from quorate.errors import (
     PromptTooLong,
     QuorateError,
     RemoteFailed,
+    ServerStopped,
     SettingsError,
     TemplateRefused,
     Unauthenticated,
@@ -41,6 +43,7 @@ DOMAIN = "quorate"
 
 # The status travels in HTTP/2 headers, limited to 8 KiB, and has the message in it twice.
 _MAX_BYTES = 600
+_MAX_VIOLATIONS_BYTES = 1800
 
 STATUS_OF: Mapping[type[QuorateError], grpc.StatusCode] = MappingProxyType(
     {
@@ -60,6 +63,7 @@ STATUS_OF: Mapping[type[QuorateError], grpc.StatusCode] = MappingProxyType(
         Unavailable: grpc.StatusCode.UNAVAILABLE,
         WorkerLost: grpc.StatusCode.UNAVAILABLE,
         RemoteFailed: grpc.StatusCode.UNAVAILABLE,
+        ServerStopped: grpc.StatusCode.UNAVAILABLE,
         Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
         PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
         DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -92,14 +96,17 @@ def status_code(error: QuorateError) -> grpc.StatusCode:
 def rich_status(error: QuorateError, request_id: str) -> grpc.Status:
     """Builds what ``context.abort_with_status`` wants: code, one line, and the details.
 
-    The ``ErrorInfo`` has the request's id, so that an answer can be found in the log.
+    The ``ErrorInfo`` has the request's id, and so have the trailers, so that an answer can be found
+    in the log.
     """
     status = status_pb2.Status(code=status_code(error).value[0], message=_line(error.message))
     for detail in _details(error, request_id):
         packed = Packed()
         packed.Pack(detail)
         status.details.append(packed)
-    return rpc_status.to_status(status)  # type: ignore[no-any-return]
+    rich = rpc_status.to_status(status)
+    told = (*rich.trailing_metadata, *request_id_metadata(request_id))
+    return rich._replace(trailing_metadata=told)  # type: ignore[no-any-return]
 
 
 def _details(error: QuorateError, request_id: str) -> Iterator[Message]:
@@ -109,10 +116,7 @@ def _details(error: QuorateError, request_id: str) -> Iterator[Message]:
         metadata["nearest"] = _line(", ".join(error.nearest))
     yield error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
     if isinstance(error, InvalidRequest):
-        field = error_details_pb2.BadRequest.FieldViolation(
-            field=_line(error.field), description=_line(error.problem), reason=error.reason
-        )
-        yield error_details_pb2.BadRequest(field_violations=[field])
+        yield _bad_request(error)
     if isinstance(error, CannotRun):
         obstacle = error_details_pb2.PreconditionFailure.Violation(
             type=error.reason, subject=_line(error.subject), description=_line(error.problem)
@@ -127,6 +131,20 @@ def _details(error: QuorateError, request_id: str) -> Iterator[Message]:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(max(0, round(error.retry_after_seconds * 1e9)))
         yield retry
+
+
+def _bad_request(error: InvalidRequest) -> error_details_pb2.BadRequest:
+    """Every field that is wrong, as far as the status has room for them; the first always."""
+    message = error_details_pb2.BadRequest()
+    for one in (error, *error.also):
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=_line(one.field), description=_line(one.problem), reason=one.reason
+        )
+        room = _MAX_VIOLATIONS_BYTES - message.ByteSize() - violation.ByteSize()
+        if message.field_violations and room < 0:
+            break
+        message.field_violations.append(violation)
+    return message
 
 
 def _line(text: str) -> str:

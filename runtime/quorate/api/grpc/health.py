@@ -5,7 +5,7 @@ Names that can be checked and watched:
 - ``""`` and ``quorate.v1.InferenceService``: every required model is ready, the default profile can
   run, at least one model is ready, none is stuck, and the server is not draining. The log tells
   which of them is missing.
-- ``quorate.v1.ModelService``: the server is not draining.
+- ``quorate.v1.ModelService`` and the other services: the server is not draining.
 - ``quorate.model/ID``: that model is ready and not stuck.
 - ``quorate.profile/NAME``: that profile can run: none of its models is stuck, and none is down but
   those that its failure policy goes on without.
@@ -23,7 +23,7 @@ from grpc_health.v1 import health, health_pb2
 from quorate.dispatch import Dispatcher
 from quorate.fleet.fleet import Fleet
 from quorate.fleet.status import ModelState, ModelStatus
-from quorate.v1 import accounting_pb2, inference_pb2, models_pb2
+from quorate.v1 import accounting_pb2, inference_pb2, models_pb2, server_pb2
 
 MODEL_PREFIX = "quorate.model/"
 """Before a model's id, this makes the service name of the model's health."""
@@ -33,6 +33,7 @@ PROFILE_PREFIX = "quorate.profile/"
 
 INFERENCE_SERVICE: str = inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name
 ACCOUNTING_SERVICE: str = accounting_pb2.DESCRIPTOR.services_by_name["AccountingService"].full_name
+SERVER_SERVICE: str = server_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name
 MODEL_SERVICE: str = models_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -53,6 +54,7 @@ class HealthReporter:
 
     Attributes:
         servicer: The health service to add to a server.
+        required: As given; it may be changed.
     """
 
     def __init__(
@@ -64,12 +66,19 @@ class HealthReporter:
     ) -> None:
         self._fleet = fleet
         self._dispatcher = dispatcher
-        self._required = tuple(required)
+        self.required = tuple(required)
         self._told = ""
+        # Also those that the configuration no longer has.
+        self._profiles: set[str] = set()
         self._interval_seconds = interval_seconds
         self._reported: dict[str, bool] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.servicer = health.aio.HealthServicer()
+
+    @property
+    def problem(self) -> str:
+        """Why the service as a whole does not serve, in one line; "" where it does."""
+        return self._told
 
     async def start(self) -> None:
         """Reports the state of now, and from here on each change."""
@@ -111,8 +120,12 @@ class HealthReporter:
         await self._set(INFERENCE_SERVICE, not problem)
         await self._set(MODEL_SERVICE, True)
         await self._set(ACCOUNTING_SERVICE, True)
+        await self._set(SERVER_SERVICE, True)
         for model in statuses:
             await self._set(f"{MODEL_PREFIX}{model}", model in serving)
+        for profile in self._profiles - profiles.keys():
+            await self._set(f"{PROFILE_PREFIX}{profile}", False)
+        self._profiles |= profiles.keys()
         for profile, why in profiles.items():
             await self._set(f"{PROFILE_PREFIX}{profile}", not why)
 
@@ -126,7 +139,7 @@ class HealthReporter:
         default = self._dispatcher.default_profile
         if profiles.get(default):
             return f"the default profile {default} cannot run: {profiles[default]}"
-        for model in self._required:
+        for model in self.required:
             if model not in serving and model in statuses:
                 status = statuses[model]
                 why = f": {status.message}" if status.message else ""

@@ -10,6 +10,7 @@ import grpc
 
 from quorate.access.keys import GENERATE
 from quorate.access.record import CURRENT, RequestRecord
+from quorate.api.grpc.calls import tell_request_id
 from quorate.api.grpc.translation.requests import generate_request, score_request
 from quorate.api.grpc.translation.responses import (
     explain_response,
@@ -17,7 +18,7 @@ from quorate.api.grpc.translation.responses import (
     score_response,
 )
 from quorate.dispatch import Dispatcher
-from quorate.request import Accepted
+from quorate.request import Accepted, Delta, Finished
 from quorate.v1 import inference_pb2, inference_pb2_grpc
 
 _LONGEST_TRACE = 128
@@ -48,8 +49,13 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         asked = replace(asked, trace_parent=_trace_parent(context))
         async with aclosing(self._dispatcher.generate(asked)) as events:
             async for event in events:
-                if isinstance(event, Accepted):
+                if isinstance(event, Delta):
+                    record.count(len(event.tokens))
+                elif isinstance(event, Accepted):
                     record.decide(event.decision)
+                    await tell_request_id(context)
+                elif isinstance(event, Finished):
+                    record.used(event.usage)
                 await context.write(generate_response(event))
 
     async def Score(  # noqa: N802 - the name is the RPC's
@@ -62,6 +68,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         asked = replace(asked, trace_parent=_trace_parent(context))
         score = await self._dispatcher.score(asked)
         record.decide(score.decision)
+        record.used(score.usage)
         return score_response(score)
 
     async def Explain(  # noqa: N802 - the name is the RPC's

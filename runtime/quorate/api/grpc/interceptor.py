@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, TypeAlias
 
 import grpc
@@ -13,9 +14,16 @@ from google.protobuf.message import DecodeError
 
 from quorate.access.keys import KeyRing
 from quorate.access.record import CURRENT, RequestRecord
+from quorate.api.grpc.calls import RunningCalls, tell_request_id
 from quorate.api.grpc.errors import as_domain_error, rich_status, status_code
 from quorate.api.grpc.wire import check_fields
-from quorate.errors import DeadlinePassed, InvalidRequest
+from quorate.errors import (
+    DeadlinePassed,
+    InvalidRequest,
+    QuorateError,
+    ServerStopped,
+    Unauthenticated,
+)
 
 OWN_METHODS = "/quorate.v1."
 
@@ -27,16 +35,31 @@ ObserveCall: TypeAlias = Callable[[str, str, float], None]
 
 
 class RequestInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of this package; health, reflection and channelz pass untouched.
+    """Wraps the handlers of this package, and keeps those of gRPC's own from whom has no key.
 
     Args:
         keys: Who may call.
+        open_services: Full names of the services that need no key; they pass untouched.
+        on_call: Told who makes each call.
         observe: Told of each call that ended: its method, the name of its status, its seconds.
     """
 
-    def __init__(self, keys: KeyRing, observe: ObserveCall = lambda *_: None) -> None:
+    def __init__(
+        self,
+        keys: KeyRing,
+        open_services: Collection[str] = (),
+        on_call: Callable[[str], None] = lambda peer: None,
+        observe: ObserveCall = lambda *_: None,
+    ) -> None:
         self._keys = keys
+        self._open = frozenset(open_services)
+        self._on_call = on_call
         self._observe = observe
+        self._calls = RunningCalls()
+
+    def stop(self) -> None:
+        """Ends every call that is being answered, with a word to its caller."""
+        self._calls.stop()
 
     async def intercept_service(
         self,
@@ -46,11 +69,15 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         """Returns the handler of an RPC, wrapped where it is one of ours."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or not method.startswith(OWN_METHODS):
-            return handler
+        if handler is None:
+            return None
+        if not method.startswith(OWN_METHODS):
+            return self._guarded(handler, handler_call_details)
 
         async def answer(request: bytes, context: _Context) -> Any:
-            return await _answer(method, handler, request, context, self._keys, self._observe)
+            self._on_call(context.peer())
+            with self._calls.answering():
+                return await _answer(method, handler, request, context, self._keys, self._observe)
 
         # Requests arrive as bytes, so that one that cannot be parsed gets a proper status too.
         wrap = (
@@ -59,6 +86,33 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             else grpc.unary_unary_rpc_method_handler
         )
         return wrap(answer, None, handler.response_serializer)
+
+    def _guarded(self, handler: _Handler, details: grpc.HandlerCallDetails) -> _Handler:
+        """The handler of a service of gRPC's own, or one that refuses where it needs a key."""
+        service = details.method.strip("/").partition("/")[0]
+        if service not in self._open:
+            try:
+                self._keys.caller(_authorization(details.invocation_metadata))
+            except Unauthenticated as error:
+                return _refusing(error, handler)
+        return self._noting(handler)
+
+    def _noting(self, handler: _Handler) -> _Handler:
+        """The handler, which tells who calls; only those of health take it that way."""
+        behaviour: Any = handler.unary_unary or handler.unary_stream
+        if not inspect.iscoroutinefunction(behaviour):
+            return handler
+
+        async def noted(request: Any, context: _Context) -> Any:
+            self._on_call(context.peer())
+            return await behaviour(request, context)
+
+        wrap = (
+            grpc.unary_stream_rpc_method_handler
+            if handler.response_streaming
+            else grpc.unary_unary_rpc_method_handler
+        )
+        return wrap(noted, handler.request_deserializer, handler.response_serializer)
 
 
 async def _answer(
@@ -70,26 +124,33 @@ async def _answer(
     observe: ObserveCall,
 ) -> Any:
     behaviour: Any = handler.unary_stream or handler.unary_unary
-    record = RequestRecord(method, uuid.uuid4().hex)
+    record = RequestRecord(method, uuid.uuid4().hex, peer=context.peer())
     CURRENT.set(record)
     started = time.perf_counter()
     try:
-        record.caller = keys.caller(_authorization(context))
+        record.caller = keys.caller(_authorization(context.invocation_metadata()))
         async with asyncio.timeout(context.time_remaining()) as deadline:
-            return await behaviour(_parsed(handler, request), context)
+            response = await behaviour(_parsed(handler, request), context)
+        if not handler.response_streaming:
+            await tell_request_id(context)
+        return response
     except grpc.aio.BaseError:
         # The transport refused a write: the client is gone.
         record.status = grpc.StatusCode.CANCELLED.name
         raise
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if task is not None and RunningCalls.was_stopped(error):
+            task.uncancel()
+            await _abort(ServerStopped(), record, context)
+        elif task is not None and task.cancelling():
             passed = context.time_remaining() == 0
             code = grpc.StatusCode.DEADLINE_EXCEEDED if passed else grpc.StatusCode.CANCELLED
             record.status = code.name
             raise
-        # Nobody cancelled this task: to let it pass would leave the client without a status.
-        await _abort(error, record, context)
+        else:
+            # Nobody cancelled this task: to let it pass would leave the client without a status.
+            await _abort(error, record, context)
     except Exception as error:
         passed = isinstance(error, TimeoutError) and deadline.expired()
         late = DeadlinePassed("the deadline passed before the answer was complete")
@@ -100,11 +161,24 @@ async def _answer(
         observe(method, record.status, seconds)
 
 
-def _authorization(context: _Context) -> str | None:
-    for name, value in context.invocation_metadata() or ():
+def _authorization(metadata: Iterable[tuple[str, Any]] | None) -> str | None:
+    for name, value in metadata or ():
         if name == "authorization" and isinstance(value, str):
             return value
     return None
+
+
+def _refusing(error: QuorateError, handler: _Handler) -> _Handler:
+    """A handler of the same shape that refuses every call with this error."""
+
+    async def refuse(request: Any, context: _Context) -> Any:
+        await context.abort_with_status(rich_status(error, uuid.uuid4().hex))
+
+    if handler.request_streaming:
+        return grpc.stream_stream_rpc_method_handler(refuse)
+    if handler.response_streaming:
+        return grpc.unary_stream_rpc_method_handler(refuse)
+    return grpc.unary_unary_rpc_method_handler(refuse)
 
 
 def _parsed(handler: Any, request: bytes) -> Any:
@@ -120,5 +194,5 @@ def _parsed(handler: Any, request: bytes) -> Any:
 
 async def _abort(error: BaseException, record: RequestRecord, context: _Context) -> None:
     known = as_domain_error(error)
-    record.status = status_code(known).name
+    record.refuse(status_code(known).name, known)
     await context.abort_with_status(rich_status(known, record.request_id))

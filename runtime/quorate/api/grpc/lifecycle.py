@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
+from itertools import chain
 
 import grpc
 from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from quorate.access.about import ServerFacts
 from quorate.access.keys import KeyRing
 from quorate.api.grpc.accounting import AccountingServicer
+from quorate.api.grpc.certificates import Certificates
 from quorate.api.grpc.health import (
     ACCOUNTING_SERVICE,
     INFERENCE_SERVICE,
     MODEL_SERVICE,
+    SERVER_SERVICE,
     HealthReporter,
 )
 from quorate.api.grpc.inference import InferenceServicer
 from quorate.api.grpc.interceptor import ObserveCall, RequestInterceptor
 from quorate.api.grpc.listening import bind
 from quorate.api.grpc.models import ModelServicer
-from quorate.api.grpc.settings import ServerSettings
+from quorate.api.grpc.server import ServerServicer
+from quorate.api.grpc.settings import STANDARD_SERVICES, ServerSettings
+from quorate.api.grpc.strangers import Strangers, connected_peers
 from quorate.dispatch import Dispatcher
 from quorate.fleet.fleet import Fleet
-from quorate.v1 import accounting_pb2_grpc, inference_pb2_grpc, models_pb2_grpc
+from quorate.v1 import (
+    accounting_pb2_grpc,
+    inference_pb2_grpc,
+    models_pb2_grpc,
+    server_pb2_grpc,
+)
 
 # Between the end of a request and the moment its last bytes have left.
 _LAST_WORDS_SECONDS = 0.5
@@ -36,6 +48,10 @@ class GrpcServer:
     Start it once; ``drain`` and ``stop`` may be called at any time, more than once. Signals are
     the caller's business. Without keys everybody may call. Health is red while a model of
     ``required`` is not ready. ``observe`` is told of each call that ended.
+
+    Attributes:
+        certificates: What it shows clients, once it listens; None without TLS.
+        strangers: Takes what the transport says of clients that speak something else.
     """
 
     def __init__(
@@ -45,14 +61,21 @@ class GrpcServer:
         settings: ServerSettings,
         keys: KeyRing | None = None,
         required: Collection[str] = (),
+        facts: ServerFacts | None = None,
         observe: ObserveCall = lambda *_: None,
     ) -> None:
         self._dispatcher = dispatcher
         self._keys = keys or KeyRing({})
         self._settings = settings
-        self._observe = observe
         self._fleet = fleet
         self._health = HealthReporter(fleet, dispatcher, settings.health_interval_seconds, required)
+        self._facts = facts or ServerFacts()
+        opened = (STANDARD_SERVICES[name] for name in settings.open_services)
+        self.strangers = Strangers(bool(settings.tls_certificate), connected_peers)
+        self._interceptor = RequestInterceptor(
+            self._keys, list(chain.from_iterable(opened)), self.strangers.called, observe
+        )
+        self.certificates: Certificates | None = None
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> int:
@@ -64,16 +87,23 @@ class GrpcServer:
         Raises:
             SettingsError: The address cannot be bound, or the TLS files are no good.
         """
-        server = grpc.aio.server(
-            interceptors=[RequestInterceptor(self._keys, self._observe)],
-            options=_options(self._settings),
-        )
+        server = grpc.aio.server(interceptors=[self._interceptor], options=_options(self._settings))
         self._add_services(server)
-        port = bind(server, self._settings)
+        self.certificates = self._certificates()
+        port = bind(server, self._settings, self.certificates)
         await self._health.start()
         await server.start()
         self._server = server
         return port
+
+    def replace_certificate(self, path: str, pair: tuple[bytes, bytes]) -> None:
+        """Shows new connections another certificate, from ``read_pair``, where there is TLS."""
+        if self.certificates is not None:
+            self.certificates.replace(path, pair)
+
+    def set_required(self, required: Collection[str]) -> None:
+        """Health is red while one of these models is not ready."""
+        self._health.required = tuple(required)
 
     async def drain(self) -> bool:
         """Takes no new requests and waits for the running ones, at most ``drain_seconds``.
@@ -87,12 +117,20 @@ class GrpcServer:
         return await self._dispatcher.drain(self._settings.drain_seconds)
 
     async def stop(self) -> None:
-        """Closes the port at once, and what is still running shortly after."""
+        """Closes the port at once, and tells what is still running that the server stops."""
         if self._server is None:
             return
         server, self._server = self._server, None
         await self._health.stop()
-        await server.stop(_LAST_WORDS_SECONDS)
+        stopped = asyncio.ensure_future(server.stop(_LAST_WORDS_SECONDS))
+        # Once the port takes no further calls, so that none begins unseen.
+        await asyncio.sleep(0)
+        self._interceptor.stop()
+        await stopped
+
+    def _certificates(self) -> Certificates | None:
+        certificate, key = self._settings.tls_certificate, self._settings.tls_key
+        return Certificates(certificate, key) if certificate else None
 
     def _add_services(self, server: grpc.aio.Server) -> None:
         inference_pb2_grpc.add_InferenceServiceServicer_to_server(  # type: ignore[no-untyped-call]
@@ -103,6 +141,10 @@ class GrpcServer:
         )
         accounting_pb2_grpc.add_AccountingServiceServicer_to_server(  # type: ignore[no-untyped-call]
             AccountingServicer(self._dispatcher.recorder), server
+        )
+        server_pb2_grpc.add_ServerServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            ServerServicer(self._dispatcher, self._health, self._facts, self._settings, self._keys),
+            server,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         if self._settings.channelz:
@@ -116,11 +158,12 @@ def _service_names(settings: ServerSettings) -> list[str]:
         INFERENCE_SERVICE,
         MODEL_SERVICE,
         ACCOUNTING_SERVICE,
+        SERVER_SERVICE,
         health.SERVICE_NAME,
         reflection.SERVICE_NAME,
     ]
     if settings.channelz:
-        names.append("grpc.channelz.v1.Channelz")
+        names.extend(STANDARD_SERVICES["channelz"])
     return names
 
 

@@ -5,29 +5,28 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import ssl
-from pathlib import Path
 
 import grpc
 
+from quorate.api.grpc.certificates import Certificates
 from quorate.api.grpc.settings import ServerSettings
 from quorate.errors import SettingsError
 
 
-def bind(server: grpc.aio.Server, settings: ServerSettings) -> int:
+def bind(
+    server: grpc.aio.Server, settings: ServerSettings, certificates: Certificates | None
+) -> int:
     """Binds the configured address and returns the port.
 
     Raises:
-        SettingsError: The address is taken, not this machine's, or open to the network unasked, or
-            the TLS files are no good.
+        SettingsError: The address is taken, not this machine's, or open to the network unasked.
     """
     settings.check("server")
-    credentials = _credentials(settings)
     _check_free(settings)
     try:
-        if credentials is None:
+        if certificates is None:
             return server.add_insecure_port(settings.listen)
-        return server.add_secure_port(settings.listen, credentials)
+        return server.add_secure_port(settings.listen, certificates.credentials())
     except RuntimeError as error:
         raise SettingsError(f"cannot listen on {settings.listen}: {error}") from None
 
@@ -58,26 +57,3 @@ def _check_free(settings: ServerSettings) -> None:
     if len(problems) == len(candidates):
         cause = os.strerror(problems[0].errno or 0)
         raise SettingsError(f"cannot listen on {settings.listen}: {cause}")
-
-
-def _credentials(settings: ServerSettings) -> grpc.ServerCredentials | None:
-    if not settings.tls_certificate:
-        return None
-    certificate, key = _read(settings.tls_certificate), _read(settings.tls_key)
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-            settings.tls_certificate, settings.tls_key
-        )
-    except ssl.SSLError as error:
-        raise SettingsError(
-            f"{settings.tls_certificate} and {settings.tls_key} are not a PEM certificate and its "
-            f"key: {error.reason or error}"
-        ) from None
-    return grpc.ssl_server_credentials([(key, certificate)])
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}") from None

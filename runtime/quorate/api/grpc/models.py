@@ -8,8 +8,10 @@ from typing import Any, TypeAlias
 import grpc
 
 from quorate.access import limits
-from quorate.access.keys import MODELS
+from quorate.access.keys import GENERATE, MODELS
 from quorate.access.record import CURRENT
+from quorate.api.grpc.calls import tell_request_id
+from quorate.api.grpc.tokenizing import Tokenizing
 from quorate.api.grpc.translation.responses import model_message
 from quorate.fleet.fleet import Fleet
 from quorate.v1 import models_pb2, models_pb2_grpc
@@ -22,6 +24,7 @@ class ModelServicer(models_pb2_grpc.ModelServiceServicer):
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
+        self._tokenizing = Tokenizing(fleet)
 
     async def ListModels(  # noqa: N802 - the name is the RPC's
         self, request: models_pb2.ListModelsRequest, context: _Context
@@ -56,9 +59,24 @@ class ModelServicer(models_pb2_grpc.ModelServiceServicer):
         self, request: models_pb2.WatchModelsRequest, context: _Context
     ) -> None:
         """Streams every model's state, then each change, until the caller leaves."""
+        await tell_request_id(context)
         async with aclosing(self._fleet.watch()) as changes:
             async for status in changes:
                 await context.write(models_pb2.WatchModelsResponse(model=model_message(status)))
+
+    async def Tokenize(  # noqa: N802 - the name is the RPC's
+        self, request: models_pb2.TokenizeRequest, context: _Context
+    ) -> models_pb2.TokenizeResponse:
+        """Turns a text or a chat into tokens."""
+        CURRENT.get().caller.require(GENERATE)
+        return await self._tokenizing.tokenize(_named(request.model), request)
+
+    async def Detokenize(  # noqa: N802 - the name is the RPC's
+        self, request: models_pb2.DetokenizeRequest, context: _Context
+    ) -> models_pb2.DetokenizeResponse:
+        """Turns tokens into text."""
+        CURRENT.get().caller.require(GENERATE)
+        return await self._tokenizing.detokenize(_named(request.model), request)
 
 
 def _named(model: str) -> str:

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from quorate.errors import SettingsError
 from quorate.options import is_loopback, option, read_options, split_address
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
+
+STANDARD_SERVICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "health": ("grpc.health.v1.Health",),
+        "reflection": (
+            "grpc.reflection.v1alpha.ServerReflection",
+            "grpc.reflection.v1.ServerReflection",
+        ),
+        "channelz": ("grpc.channelz.v1.Channelz",),
+    }
+)
+"""Full names of gRPC's own services, by short ones."""
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
 
 _DAY_SECONDS = 86400
 _GRPC_MAX = 2**31 - 1
@@ -35,6 +51,10 @@ class ServerSettings:
             generation that makes no progress.
         reflection: Serves gRPC server reflection.
         channelz: Serves gRPC's channelz statistics.
+        open_services: Which of gRPC's own services, by short names, need no key where callers have
+            keys.
+        log_level: Least level of what is logged.
+        log_format: ``text`` for people, ``json`` for a JSON object a line.
     """
 
     listen: str = DEFAULT_LISTEN
@@ -50,6 +70,9 @@ class ServerSettings:
     health_interval_seconds: float = option(1.0, lowest=0.01, highest=_DAY_SECONDS)
     reflection: bool = True
     channelz: bool = True
+    open_services: tuple[str, ...] = option(("health", "reflection"), texts=True)
+    log_level: str = option("info", choices=LOG_LEVELS)
+    log_format: str = option("text", choices=LOG_FORMATS)
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> ServerSettings:
@@ -67,10 +90,14 @@ class ServerSettings:
         """Checks what a single value cannot show; settings made by hand need it before use.
 
         Raises:
-            SettingsError: ``listen`` is no address, half of a TLS pair, or an address open to the
-                network without TLS and without ``insecure``.
+            SettingsError: ``listen`` is no address, an unknown service, half of a TLS pair, or an
+                address open to the network without TLS and without ``insecure``.
         """
         host, _ = split_address(self.listen, f"{where}.listen")
+        for index, name in enumerate(self.open_services):
+            if name not in STANDARD_SERVICES:
+                key, known = f"{where}.open_services[{index}]", ", ".join(STANDARD_SERVICES)
+                raise SettingsError(f"{key}: must be one of {known}, not {name!r}")
         if bool(self.tls_certificate) != bool(self.tls_key):
             missing = "tls_key" if self.tls_certificate else "tls_certificate"
             raise SettingsError(f"{where}.{missing}: TLS needs both a certificate and its key")

@@ -96,23 +96,34 @@ def chosen_name(decision: plan_pb2.Decision) -> str:
     return next((each.name for each in decision.candidates if each.chosen), "")
 
 
-def over_budget_line(decision: plan_pb2.Decision) -> str:
-    """Why the best local plan is not good enough and what runs instead; empty where it is."""
+def over_budget_line(decision: plan_pb2.Decision, *, told: bool = False) -> str:
+    """Why the best local plan is not good enough and what runs instead; empty where it is.
+
+    Where everything against the candidates was ``told`` already, it is not said again.
+    """
     if not decision.HasField("over_budget"):
         return ""
     if decision.remote:
         answers = f"remote {decision.remote} answers"
     else:
         answers = f"{chosen_name(decision) or 'the plan'} answers all the same"
-    return f"over budget: {decision.over_budget.message}; {answers}"
+    why = decision.over_budget.message
+    against = (one.message for each in decision.candidates for one in each.rejections)
+    if told and why in against:
+        return f"over budget: {answers}"
+    return f"over budget: {why}; {answers}"
 
 
-def substitution_line(decision: plan_pb2.Decision) -> str:
-    """Which plan answers instead of the one that was asked for, and why; empty where none does."""
+def substitution_line(decision: plan_pb2.Decision, *, told: bool = False) -> str:
+    """Which plan answers instead of the one that was asked for, and why; empty where none does.
+
+    ``told`` is as for ``over_budget_line``.
+    """
     if not decision.instead_of:
         return ""
     asked = next(each for each in decision.candidates if each.name == decision.instead_of)
-    return f"{chosen_name(decision)} answers instead of {asked.name}: {reasons(asked)}"
+    line = f"{chosen_name(decision)} answers instead of {asked.name}"
+    return line if told else f"{line}: {reasons(asked)}"
 
 
 def detours(decision: plan_pb2.Decision) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeAlias
 
 from rich.console import Console
@@ -19,23 +19,24 @@ from quorate.cli.views.decisions import (
     substitution_line,
     verdict,
 )
-from quorate.cli.views.formatting import harmless, joules_text, plain_table, time_text, usd_text
+from quorate.cli.views.formatting import (
+    harmless,
+    joules_in,
+    joules_unit,
+    plain_table,
+    times_in,
+    usd_text,
+)
 from quorate.cli.views.json_lines import message_fields
 from quorate.v1 import plan_pb2
 
 _Figure: TypeAlias = tuple[str, str, Callable[[float], str]]
 """What may be absent: field, heading, and how it is written."""
 
-_FIGURES: tuple[_Figure, ...] = (
-    ("time_ms", "time", time_text),
-    ("time_q90_ms", "9 of 10", time_text),
-    ("joules", "energy", joules_text),
-    ("usd", "usd", usd_text),
-    ("usd_ceiling", "usd at most", usd_text),
-    ("quality", "quality", "{:.2f}".format),
-    ("cost", "cost", "{:.3g}".format),
-)
 _ABSENT = "-"
+# From here on times are written in seconds, where no sentence beside them speaks of milliseconds.
+_SECONDS_FROM_MS = 10_000.0
+_JOULE_CLAUSES = (plan_pb2.CLAUSE_ENERGY, plan_pb2.CLAUSE_ENERGY_WINDOW)
 
 
 def print_decision(decision: plan_pb2.Decision, *, as_json: bool) -> None:
@@ -88,7 +89,7 @@ def closing_lines(decision: plan_pb2.Decision) -> Iterator[str]:
     if decision.explored:
         told.append("chosen to learn what it costs")
     yield harmless(" \N{MIDDLE DOT} ".join(told))
-    line = substitution_line(decision) or over_budget_line(decision)
+    line = substitution_line(decision, told=True) or over_budget_line(decision, told=True)
     if line:
         yield harmless(line)
 
@@ -119,8 +120,35 @@ def _headings(decision: plan_pb2.Decision) -> list[str]:
 
 
 def _known_figures(decision: plan_pb2.Decision) -> list[_Figure]:
-    candidates = decision.candidates
-    return [one for one in _FIGURES if any(each.HasField(one[0]) for each in candidates)]
+    candidates, times, joules = decision.candidates, _times(decision), _joules(decision)
+    figures: tuple[_Figure, ...] = (
+        ("time_ms", "time", times),
+        ("time_q90_ms", "9 of 10", times),
+        ("joules", "energy", joules),
+        ("usd", "usd", usd_text),
+        ("usd_ceiling", "usd at most", usd_text),
+        ("quality", "quality", "{:.2f}".format),
+        ("cost", "cost", "{:.3g}".format),
+    )
+    return [one for one in figures if any(each.HasField(one[0]) for each in candidates)]
+
+
+def _times(decision: plan_pb2.Decision) -> Callable[[float], str]:
+    """How times are written: all in one unit, which is that of the sentences about them."""
+    longest = max((max(each.time_ms, each.time_q90_ms) for each in decision.candidates), default=0)
+    told = _speaks_of(decision, (plan_pb2.CLAUSE_LATENCY,))
+    return times_in("ms" if told or longest < _SECONDS_FROM_MS else "s")
+
+
+def _joules(decision: plan_pb2.Decision) -> Callable[[float], str]:
+    """The same for energies."""
+    most = max((each.joules for each in decision.candidates), default=0.0)
+    return joules_in("J" if _speaks_of(decision, _JOULE_CLAUSES) else joules_unit(most))
+
+
+def _speaks_of(decision: plan_pb2.Decision, clauses: Collection[int]) -> bool:
+    told = [one for each in decision.candidates for one in each.rejections]
+    return any(one.clause in clauses for one in (*told, decision.over_budget))
 
 
 def _cells(candidate: plan_pb2.Candidate, figures: Sequence[_Figure]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from quorate.v1 import inference_pb2
 
@@ -54,6 +54,24 @@ def time_text(ms: float) -> str:
     if ms < 999.5:
         return f"{ms:.0f} ms"
     return f"{ms / 1e3:.1f} s" if ms < 99_950 else span_text(ms / 1e3)
+
+
+def times_in(unit: str) -> Callable[[float], str]:
+    """Writes milliseconds in one unit, ``ms`` or ``s``, so that they can be compared."""
+    if unit == "ms":
+        return "{:.0f} ms".format
+    return lambda ms: f"{ms / 1e3:.1f} s" if ms >= 100 else f"{ms / 1e3:.2g} s"
+
+
+def joules_in(unit: str) -> Callable[[float], str]:
+    """Writes joules in one unit; see ``joules_unit``."""
+    scale = next(scale for scale, name in _JOULES if name == unit)
+    return lambda joules: f"{_digits(joules / scale)} {unit}"
+
+
+def joules_unit(joules: float) -> str:
+    """The unit that suits an energy."""
+    return next((unit for scale, unit in _JOULES if abs(joules) >= 0.9995 * scale), "J")
 
 
 def span_text(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 # States of a model on its way to being ready.
 _BUSY = (ModelState.DOWNLOADING, ModelState.LOADING, ModelState.RESTARTING)
+_LINE_SECONDS = 5.0
 _STYLES = {ModelState.READY: "green", ModelState.FAILED: "red", ModelState.RESTARTING: "yellow"}
 
 
@@ -35,9 +37,9 @@ def serve_view(as_json: bool) -> Iterator[ServeView]:
 
 @contextmanager
 def passing_view() -> Iterator[StatusView]:
-    """Bars on standard error that leave nothing behind; nothing at all where it is no terminal."""
+    """Bars on standard error that leave nothing behind; a few lines where it is no terminal."""
     if not sys.stderr.isatty():
-        yield NoView()
+        yield WaitingLines()
         return
     from rich.console import Console
 
@@ -45,11 +47,27 @@ def passing_view() -> Iterator[StatusView]:
         yield view
 
 
-class NoView:
-    """Shows nothing."""
+class WaitingLines:
+    """Says on standard error which models are loaded, and what takes long; no word of one that has.
+
+    Whoever waits in a pipe learns why; what is quick leaves one line for each model.
+    """
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[ModelState, float]] = {}
 
     def show(self, status: ModelStatus) -> None:
-        """Does nothing."""
+        """Prints a state that is new on the way to ready, or that has lasted for a while."""
+        if status.state not in _BUSY:
+            return
+        now = time.monotonic()
+        state, told_at = self._told.get(status.id, (None, 0.0))
+        if status.state is state and now - told_at < _LINE_SECONDS:
+            return
+        self._told[status.id] = status.state, now
+        done = f" {status.progress:.0%}" if status.progress else ""
+        line = f"{status.id}: {status.state.value}{done}"
+        print(f"{line}: {status.message}" if status.message else line, file=sys.stderr, flush=True)
 
 
 class PlainView:
@@ -61,6 +79,10 @@ class PlainView:
     def listening(self, address: str, models: Sequence[str]) -> None:
         """Prints the address and the models."""
         print(listening_line(address, models), flush=True)
+
+    def settled(self, ready: Sequence[str], failed: Sequence[str]) -> None:
+        """Prints once that nothing of the start is left to wait for."""
+        print(settled_line(ready, failed), flush=True)
 
     def show(self, status: ModelStatus) -> None:
         """Prints a state that is new."""
@@ -77,8 +99,14 @@ class JsonView(PlainView):
     """One JSON object a line; progress is a change too."""
 
     def listening(self, address: str, models: Sequence[str]) -> None:
-        """Prints the address."""
-        print(json.dumps({"event": "listening", "address": address}), flush=True)
+        """Prints the address and the models."""
+        event = {"event": "listening", "address": address, "models": list(models)}
+        print(json.dumps(event), flush=True)
+
+    def settled(self, ready: Sequence[str], failed: Sequence[str]) -> None:
+        """Prints which models are ready, and which have failed."""
+        event = {"event": "ready", "models": list(ready), "failed": list(failed)}
+        print(json.dumps(event), flush=True)
 
     def _line(self, status: ModelStatus) -> str:
         fields: dict[str, Any] = {
@@ -154,6 +182,10 @@ class BarView(LoadBars):
         """Prints the address and the models."""
         self._console.print(listening_line(address, models), style="bold", markup=False)
 
+    def settled(self, ready: Sequence[str], failed: Sequence[str]) -> None:
+        """Prints once that nothing of the start is left to wait for."""
+        self._console.print(settled_line(ready, failed), style="bold", markup=False)
+
     def show(self, status: ModelStatus) -> None:
         """Moves a model's bar, or ends it with a line."""
         super().show(status)
@@ -164,7 +196,7 @@ class BarView(LoadBars):
         self._console.print(line, style=_STYLES.get(status.state, ""), markup=False)
 
 
-StatusView: TypeAlias = NoView | LoadBars
+StatusView: TypeAlias = WaitingLines | LoadBars
 """Shows what becomes of models."""
 ServeView: TypeAlias = PlainView | BarView
 """Shows what becomes of a service and its models."""
@@ -173,6 +205,12 @@ ServeView: TypeAlias = PlainView | BarView
 def listening_line(address: str, models: Sequence[str]) -> str:
     """What is said when a service listens."""
     return f"listening on {address}, models: {', '.join(models) or 'none'}"
+
+
+def settled_line(ready: Sequence[str], failed: Sequence[str]) -> str:
+    """What is said when every model that is loaded at start has come to something."""
+    line = f"serving {', '.join(ready) or 'no model'}"
+    return f"{line}; failed: {', '.join(failed)}" if failed else line
 
 
 def status_line(status: ModelStatus) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
@@ -14,6 +15,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called with what is done and with all there is to do."""
 
 _BAR_WIDTH = 24
+_LINE_SECONDS = 5.0
 
 
 @contextmanager
@@ -31,9 +33,9 @@ def answer_progress() -> Iterator[Progress]:
 
 @contextmanager
 def score_progress() -> Iterator[Progress]:
-    """Shows how many bytes are scored: a bar that leaves nothing behind, nothing in a pipe."""
+    """Shows how many bytes are scored: a bar that leaves nothing behind, or now and then a line."""
     if not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield every_seconds(_LINE_SECONDS, _print_scored)
         return
     from rich.progress import BarColumn, DownloadColumn, SpinnerColumn
 
@@ -70,6 +72,22 @@ def every_percent(step: int, show: Progress) -> Progress:
     return progress
 
 
+def every_seconds(
+    seconds: float, show: Progress, clock: Callable[[], float] = time.monotonic
+) -> Progress:
+    """Calls ``show`` whenever so many seconds have passed: what is quick is not told of at all."""
+    shown_at = clock()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal shown_at
+        now = clock()
+        if now - shown_at >= seconds:
+            shown_at = now
+            show(done, total)
+
+    return progress
+
+
 @contextmanager
 def _bar(*columns: ProgressColumn, transient: bool = True, **fields: str) -> Iterator[Progress]:
     from rich.console import Console
@@ -85,6 +103,10 @@ def _bar(*columns: ProgressColumn, transient: bool = True, **fields: str) -> Ite
 
 def _print_answers(done: int, total: int) -> None:
     print(f"{done} of {total} answers", file=sys.stderr, flush=True)
+
+
+def _print_scored(done: int, total: int) -> None:
+    print(f"{done} of {total} bytes scored", file=sys.stderr, flush=True)
 
 
 def _print_bytes(model: str, done: int, total: int) -> None:

@@ -1,8 +1,9 @@
 """Entry point of a worker process: ``python -m quorate.engines.worker.worker``.
 
 Nothing heavy is imported before the process is tied to the life of its parent. After that a worker
-ends by a message or by SIGKILL only: SIGTERM and SIGINT are for the server, which drains first, and
-service managers send them to every process of the service.
+ends by a message or by SIGKILL only: SIGTERM, SIGINT and SIGHUP are for the server, which drains
+first or reads its configuration anew, and service managers send them to every process of the
+service.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def main() -> int:
     """
     control, rows, vocabulary, parent = map(int, sys.argv[1:])
     die_with(parent)
-    for polite in (signal.SIGTERM, signal.SIGINT):
+    for polite in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(polite, signal.SIG_IGN)
     from quorate.engines.worker.serving import serve
     from quorate.engines.worker.transport.worker_end import ControlChannel, SharedMemories

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from quorate.access import limits
+from quorate.api.grpc.translation.charged_plans import considered, decided
 from quorate.api.grpc.translation.decisions import KINDS
 from quorate.api.grpc.translation.responses import TIERS, energy_message
 from quorate.errors import InvalidRequest
@@ -126,6 +127,8 @@ def charge_message(charge: Charge) -> accounting_pb2.Charge:
         prompt_text=charge.prompt_text or "",
         energy=energy_message(charge.joules, charge.tier),
         models=map(_part_message, charge.models),
+        considered=considered(charge.candidates),
+        decided=decided(charge.plan),
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from quorate.api.grpc.translation.enums import by_name
 from quorate.request import (
     Alignment,
@@ -26,11 +24,7 @@ KINDS = by_name(PlanKind, plan_pb2.PlanKind)
 CLAUSES = by_name(Clause, plan_pb2.Clause)
 INPUT_FORMS = by_name(InputForm, plan_pb2.InputForm)
 # A decision's weighting is never open.
-WEIGHTINGS: dict[Weighting, Any] = {
-    weighting: plan_pb2.Weighting.Value(f"WEIGHTING_{weighting.name}")
-    for weighting in Weighting
-    if weighting is not Weighting.AUTO
-}
+WEIGHTINGS = by_name(Weighting, plan_pb2.Weighting, but=Weighting.AUTO)
 FAILURE_POLICIES = {
     FailurePolicy.AUTO: plan_pb2.FAILURE_POLICY_UNSPECIFIED,
     FailurePolicy.CONTINUE: plan_pb2.FAILURE_POLICY_CONTINUE,
@@ -92,6 +86,7 @@ def _candidate(candidate: Candidate) -> plan_pb2.Candidate:
         usd_ceiling=forecast.usd_ceiling,
         quality=candidate.quality,
         cost=candidate.cost,
+        limited_by_tokens=forecast.limited_by_tokens,
         rejections=map(_rejection, candidate.rejections),
     )
 

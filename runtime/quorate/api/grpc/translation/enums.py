@@ -8,9 +8,13 @@ from typing import Any, TypeVar
 _Key = TypeVar("_Key", bound=Enum)
 
 
-def by_name(kind: type[_Key], wire: Any) -> dict[_Key, Any]:
-    """Every member of a domain enumeration with the number of the same name on the wire."""
-    return {member: wire.Value(f"{_prefix(wire)}{member.name}") for member in kind}
+def by_name(kind: type[_Key], wire: Any, but: _Key | None = None) -> dict[_Key, Any]:
+    """Every member of a domain enumeration with the number of the same name on the wire.
+
+    Without ``but``, which has no name there.
+    """
+    named = [member for member in kind if member is not but]
+    return {member: wire.Value(f"{_prefix(wire)}{member.name}") for member in named}
 
 
 def by_number(kind: type[_Key], wire: Any, unset: _Key) -> dict[int, _Key]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from quorate.access import limits
 from quorate.api.grpc.translation.enums import by_number
-from quorate.errors import InvalidRequest
+from quorate.ensemble.sampling_options import validate
+from quorate.errors import InvalidRequest, Violations
 from quorate.request import (
     Alignment,
     AutoPlan,
     BeamOptions,
     Budget,
     CascadePlan,
+    ChatPrompt,
     CombinationRule,
     FailurePolicy,
     Message,
@@ -32,6 +35,7 @@ from quorate.request import (
     WeightedModel,
     Weighting,
 )
+from quorate.routing.resolve import member_problems, share_weights
 from quorate.v1 import inference_pb2, plan_pb2
 
 RULES = by_number(CombinationRule, plan_pb2.CombinationRule, CombinationRule.LINEAR)
@@ -40,6 +44,10 @@ WEIGHTINGS = by_number(Weighting, plan_pb2.Weighting, Weighting.AUTO)
 FAILURE_POLICIES = by_number(FailurePolicy, plan_pb2.FailurePolicy, FailurePolicy.AUTO)
 
 _Value = TypeVar("_Value")
+
+# Stands for a prompt that is refused.
+_NOTHING: Prompt = TextPrompt("")
+_NO_SHARES: tuple[float, ...] = ()
 
 
 def generate_request(
@@ -59,20 +67,23 @@ def generate_request(
     Raises:
         InvalidRequest: A field that can never be served; the path is the caller's.
     """
-    return Request(
-        prompt=_prompt(message),
-        plan=plan_choice(message),
-        sampling=_sampling(message.sampling),
-        stopping=_stopping(message.stopping),
-        response=_response(message.response),
+    told = Violations()
+    request = Request(
+        prompt=told.check(lambda: _prompt(message), _NOTHING),
+        plan=told.check(lambda: plan_choice(message, told), None),
+        sampling=_sampling(message.sampling, told),
+        stopping=_stopping(message.stopping, told),
+        response=told.check(lambda: _response(message.response), ResponseOptions()),
         request_id=message.request_id or request_id,
-        budget=_budget(message.budget),
+        budget=_budget(message.budget, told),
         local_only=message.local_only,
-        task=limits.task("task", message.task),
+        task=told.check(lambda: limits.task("task", message.task), ""),
         key=key,
         deadline_seconds=deadline_seconds,
         allow_substitution=_optional(message, "allow_substitution"),
     )
+    told.refuse()
+    return request
 
 
 def score_request(
@@ -83,20 +94,27 @@ def score_request(
     Raises:
         InvalidRequest: A field that can never be served; the path is the caller's.
     """
-    continuation = limits.filled("continuation", message.continuation, "give the text to score")
-    return ScoreRequest(
-        prompt=_prompt(message),
-        continuation=continuation,
-        plan=plan_choice(message),
+    told = Violations()
+    given = message.continuation
+    request = ScoreRequest(
+        prompt=told.check(lambda: _prompt(message), _NOTHING),
+        continuation=told.check(
+            lambda: limits.filled("continuation", given, "give the text to score"), ""
+        ),
+        plan=told.check(lambda: plan_choice(message, told), None),
         request_id=message.request_id or request_id,
         key=key,
     )
+    told.refuse()
+    return request
 
 
 def plan_choice(
-    message: inference_pb2.GenerateRequest | inference_pb2.ScoreRequest,
+    message: inference_pb2.GenerateRequest | inference_pb2.ScoreRequest, told: Violations
 ) -> PlanChoice | None:
     """Translates the plan or the profile; None where the caller left the choice open.
+
+    What is wrong with single fields of a plan is noted in ``told``.
 
     Raises:
         InvalidRequest: A plan of no kind, a profile without a name, or an unknown enum value.
@@ -105,15 +123,18 @@ def plan_choice(
     if chosen is None:
         return None
     if chosen == "plan":
-        return _plan(message.plan)
+        return _plan(message.plan, told)
     return ProfilePlan(
         limits.filled("profile", message.profile, "name a profile or leave it unset")
     )
 
 
-def _plan(plan: plan_pb2.Plan) -> PlanChoice:
-    on_failure = _enum(
-        FAILURE_POLICIES, plan.failure_policy, "plan.failure_policy", plan_pb2.FailurePolicy
+def _plan(plan: plan_pb2.Plan, told: Violations) -> PlanChoice:
+    on_failure = told.check(
+        lambda: _enum(
+            FAILURE_POLICIES, plan.failure_policy, "plan.failure_policy", plan_pb2.FailurePolicy
+        ),
+        FailurePolicy.AUTO,
     )
     kind = plan.WhichOneof("kind")
     if kind is None:
@@ -121,22 +142,32 @@ def _plan(plan: plan_pb2.Plan) -> PlanChoice:
     if kind == "auto":
         return AutoPlan()
     if kind == "cascade":
-        return _cascade(plan.cascade, on_failure)
-    return _vote(plan, "plan", on_failure)
+        return _cascade(plan.cascade, on_failure, told)
+    vote = _vote(plan, "plan", on_failure, told)
+    told.add(member_problems(vote.members))
+    weights = [member.weight for member in vote.members]
+    told.check(lambda: share_weights(weights), _NO_SHARES)
+    return vote
 
 
-def _cascade(cascade: plan_pb2.CascadePlan, on_failure: FailurePolicy) -> CascadePlan:
+def _cascade(
+    cascade: plan_pb2.CascadePlan, on_failure: FailurePolicy, told: Violations
+) -> CascadePlan:
     stages = []
     for index, stage in enumerate(cascade.stages):
         path = f"plan.cascade.stages[{index}]"
         if stage.WhichOneof("kind") is None:
             raise InvalidRequest(path, "has no kind; set single or ensemble")
-        stages.append(Stage(_vote(stage, path, on_failure), _optional(stage, "confidence")))
+        vote = _vote(stage, path, on_failure, told)
+        stages.append(Stage(vote, _optional(stage, "confidence")))
     return CascadePlan(tuple(stages), cascade.stream_early)
 
 
 def _vote(
-    plan: plan_pb2.Plan | plan_pb2.CascadeStage, where: str, on_failure: FailurePolicy
+    plan: plan_pb2.Plan | plan_pb2.CascadeStage,
+    where: str,
+    on_failure: FailurePolicy,
+    told: Violations,
 ) -> Plan:
     """Translates a plan, or a stage of a cascade, that is one model or an ensemble."""
     if plan.WhichOneof("kind") == "single":
@@ -148,9 +179,18 @@ def _vote(
         members=tuple(
             WeightedModel(member.model, _optional(member, "weight")) for member in ensemble.members
         ),
-        rule=_enum(RULES, ensemble.rule, f"{path}.rule", plan_pb2.CombinationRule),
-        alignment=_enum(ALIGNMENTS, ensemble.alignment, f"{path}.alignment", plan_pb2.Alignment),
-        weighting=_enum(WEIGHTINGS, ensemble.weighting, f"{path}.weighting", plan_pb2.Weighting),
+        rule=told.check(
+            lambda: _enum(RULES, ensemble.rule, f"{path}.rule", plan_pb2.CombinationRule),
+            CombinationRule.LINEAR,
+        ),
+        alignment=told.check(
+            lambda: _enum(ALIGNMENTS, ensemble.alignment, f"{path}.alignment", plan_pb2.Alignment),
+            Alignment.AUTO,
+        ),
+        weighting=told.check(
+            lambda: _enum(WEIGHTINGS, ensemble.weighting, f"{path}.weighting", plan_pb2.Weighting),
+            Weighting.AUTO,
+        ),
         on_failure=on_failure,
         forgetting=_optional(ensemble, "forgetting"),
         beam=BeamOptions(_optional(ensemble.beam, "epsilon"), _optional(ensemble.beam, "width")),
@@ -167,30 +207,44 @@ def _prompt(message: inference_pb2.GenerateRequest | inference_pb2.ScoreRequest)
         raise InvalidRequest(
             "parse_special", "is for a prompt; of a chat the template alone writes special tokens"
         )
-    turns = (Message(turn.role, turn.content) for turn in message.chat.messages)
-    chat = limits.chat("chat.messages", turns)
-    return replace(chat, allow_text=message.chat.allow_text)
+    return chat_prompt(message.chat)
 
 
-def _sampling(options: inference_pb2.SamplingOptions) -> SamplingOptions:
+def chat_prompt(message: inference_pb2.Chat) -> ChatPrompt:
+    """Translates a chat.
+
+    Raises:
+        InvalidRequest: It has no messages, too many, or one without a role.
+    """
+    turns = (Message(turn.role, turn.content) for turn in message.messages)
+    return replace(limits.chat("chat.messages", turns), allow_text=message.allow_text)
+
+
+def _sampling(options: inference_pb2.SamplingOptions, told: Violations) -> SamplingOptions:
     names = [one.name for one in fields(SamplingOptions) if one.name != "logit_bias"]
     given = {name: _optional(options, name) for name in names}
-    return SamplingOptions(**given, logit_bias=dict(options.logit_bias))
+    sampling = SamplingOptions(**given, logit_bias=dict(options.logit_bias))
+    told.check(lambda: validate(sampling), None)
+    return sampling
 
 
-def _stopping(options: inference_pb2.StoppingOptions) -> StoppingOptions:
+def _stopping(options: inference_pb2.StoppingOptions, told: Violations) -> StoppingOptions:
+    def limit(name: str) -> int | None:
+        return limits.positive(f"stopping.{name}", _optional(options, name))
+
     return StoppingOptions(
-        max_tokens=limits.positive("stopping.max_tokens", _optional(options, "max_tokens")),
-        max_bytes=limits.positive("stopping.max_bytes", _optional(options, "max_bytes")),
-        stop=limits.stop_strings("stopping.stop", options.stop),
+        max_tokens=told.check(lambda: limit("max_tokens"), None),
+        max_bytes=told.check(lambda: limit("max_bytes"), None),
+        stop=told.check(lambda: limits.stop_strings("stopping.stop", options.stop), ()),
     )
 
 
-def _budget(message: inference_pb2.Budget) -> Budget:
+def _budget(message: inference_pb2.Budget, told: Violations) -> Budget:
+    def amount(name: str) -> float | None:
+        return limits.not_negative(f"budget.{name}", _optional(message, name))
+
     names = [one.name for one in fields(Budget)]
-    return Budget(
-        **{name: limits.not_negative(f"budget.{name}", _optional(message, name)) for name in names}
-    )
+    return Budget(**{name: told.check(partial(amount, name), None) for name in names})
 
 
 def _response(options: inference_pb2.ResponseOptions) -> ResponseOptions:

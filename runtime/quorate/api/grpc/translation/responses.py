@@ -48,6 +48,7 @@ def generate_response(event: Event) -> inference_pb2.GenerateResponse:
         response.notice.message = event.message
     else:
         response.finished.reason = REASONS[event.reason]
+        response.finished.request_id = event.request_id
         fill_usage(response.finished.usage, event.usage)
     return response
 

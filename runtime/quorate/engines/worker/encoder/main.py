@@ -25,7 +25,7 @@ def main() -> int:
     control, parent = map(int, sys.argv[1:])
     die_with(parent)
     os.nice(_NICENESS)
-    for polite in (signal.SIGTERM, signal.SIGINT):
+    for polite in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(polite, signal.SIG_IGN)
     from quorate.engines.worker.encoder.serving import serve
     from quorate.engines.worker.transport.worker_end import ControlChannel

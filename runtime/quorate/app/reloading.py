@@ -1,0 +1,139 @@
+"""A changed configuration taken up by a service that runs: what can change live, and what cannot.
+
+Nothing that runs or waits is ended. Everything is read and checked before anything is changed, so
+that a faulty file changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+
+from quorate.access.keys import KeyRing
+from quorate.api.grpc.certificates import read_pair
+from quorate.api.grpc.lifecycle import GrpcServer
+from quorate.dispatch import Dispatcher
+from quorate.errors import QuorateError
+from quorate.settings import ModelSettings, Settings
+
+_DAY_SECONDS = 86_400.0
+_TLS = ("tls_certificate", "tls_key")
+_LIVE = ("profiles", "default_profile", "keys", "budgets")
+_LIVE_SERVER = (*_TLS, "log_level")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Living:
+    """The parts of a running service that take up changes."""
+
+    dispatcher: Dispatcher
+    server: GrpcServer
+    keys: KeyRing
+
+
+class Reloader:
+    """Takes up changes of the configuration.
+
+    Args:
+        settings: What the service was started with.
+        load: Reads the configuration anew, as at the start; raises ``SettingsError``.
+    """
+
+    def __init__(self, settings: Settings, load: Callable[[], Settings], living: Living) -> None:
+        self._settings = settings
+        self._load = load
+        self._living = living
+
+    async def reload(self) -> None:
+        """Reads the configuration and takes up what can be; what cannot is told in the log."""
+        try:
+            settings = await asyncio.to_thread(self._load)
+            changed = await self._take_up(settings)
+        except QuorateError as error:
+            _log.error("the configuration was not read anew, the old one stays: %s", error.message)
+            return
+        _log.info("the configuration was read anew: %s", ", ".join(changed) or "nothing changed")
+        fixed = list(fixed_changes(self._settings, settings))
+        if fixed:
+            _log.warning("these take effect at the next start: %s", ", ".join(fixed))
+        self._settings = _with_fixed(self._settings, settings)
+
+    async def _take_up(self, new: Settings) -> list[str]:
+        """Changes what differs; returns what that was.
+
+        Raises:
+            SettingsError: A key's variable is not set, or the TLS files are no good.
+        """
+        old, living = self._settings, self._living
+        keys = KeyRing(new.keys)
+        server = living.server
+        has_tls = bool(old.server.tls_certificate and new.server.tls_certificate)
+        certificate = new.server.tls_certificate
+        pair = (
+            await asyncio.to_thread(read_pair, certificate, new.server.tls_key) if has_tls else None
+        )
+        recorder = living.dispatcher.recorder
+        now = time.time()
+        events = (
+            () if recorder.ledger is None else await recorder.ledger.spent_since(now - _DAY_SECONDS)
+        )
+        # From here on nothing fails and nothing is waited for.
+        if pair is not None:
+            server.replace_certificate(certificate, pair)
+        living.keys.replace(keys)
+        living.dispatcher.set_profiles(new.profiles, new.default_profile)
+        server.set_required([model.id for model in new.models if model.required])
+        if new.budgets != old.budgets:
+            recorder.budgets.change(new.budgets, events, now)
+        logging.getLogger().setLevel(new.server.log_level.upper())
+        return list(_live_changes(old, new, tls=pair is not None))
+
+
+def fixed_changes(old: Settings, new: Settings) -> Iterator[str]:
+    """Names of the settings that differ and cannot change while the service runs."""
+    for section in ("server", "dispatch"):
+        before, after = getattr(old, section), getattr(new, section)
+        for one in fields(before):
+            if one.name in _LIVE_SERVER and not _turns_tls(old, new, one.name):
+                continue
+            if getattr(before, one.name) != getattr(after, one.name):
+                yield f"server.{one.name}"
+    if _plain(old.models) != _plain(new.models):
+        yield "models"
+    for section in ("routing", "energy", "ledger", "remotes"):
+        if getattr(old, section) != getattr(new, section):
+            yield section
+
+
+def _turns_tls(old: Settings, new: Settings, name: str) -> bool:
+    """Whether a setting turns TLS on or off, which a port that listens cannot do."""
+    return name in _TLS and bool(getattr(old.server, name)) != bool(getattr(new.server, name))
+
+
+def _live_changes(old: Settings, new: Settings, tls: bool) -> Iterator[str]:
+    for name in _LIVE:
+        if getattr(old, name) != getattr(new, name):
+            yield "server.default_profile" if name == "default_profile" else name
+    if old.server.log_level != new.server.log_level:
+        yield f"log level {new.server.log_level}"
+    if tls:
+        yield f"certificate {new.server.tls_certificate}"
+
+
+def _plain(models: tuple[ModelSettings, ...]) -> list[ModelSettings]:
+    """The models without what profiles make of them."""
+    return [replace(model, required=False) for model in models]
+
+
+def _with_fixed(old: Settings, new: Settings) -> Settings:
+    """What is in force now: the new settings that are live, and of the others the old ones."""
+    live = {name: getattr(new, name) for name in _LIVE}
+    server = {
+        name: getattr(new.server, name) for name in _LIVE_SERVER if not _turns_tls(old, new, name)
+    }
+    return replace(old, **live, server=replace(old.server, **server))

@@ -1,0 +1,24 @@
+"""Certificates that sign themselves, for servers with TLS."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+def certificate_files(folder: Path, days: int = 2, name: str = "localhost") -> tuple[Path, Path]:
+    """A certificate for this name that is valid for so many days, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is needed to make a certificate")
+    folder.mkdir(exist_ok=True)
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    command = (
+        f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days {days} "
+        f"-subj /CN={name} -addext subjectAltName=DNS:{name}"
+    )
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*command.split(), *files], check=True, capture_output=True)
+    return certificate, key
