@@ -64,12 +64,15 @@ def validate_bias(options: SamplingOptions, vocabulary_size: int) -> None:
     Raises:
         InvalidRequest: Names the first id outside the vocabulary.
     """
-    for token in options.logit_bias:
-        if not 0 <= token < vocabulary_size:
-            raise InvalidRequest(
-                f"sampling.logit_bias[{token}]",
-                f"no such token; the vocabulary's ids are 0 to {vocabulary_size - 1}",
-            )
+    # There may be tens of thousands: what is usual is found out without a loop over them.
+    tokens = options.logit_bias
+    if not tokens or (min(tokens) >= 0 and max(tokens) < vocabulary_size):
+        return
+    token = next(token for token in tokens if not 0 <= token < vocabulary_size)
+    raise InvalidRequest(
+        f"sampling.logit_bias[{token}]",
+        f"no such token; the vocabulary's ids are 0 to {vocabulary_size - 1}",
+    )
 
 
 def _check_finite(options: SamplingOptions) -> None:
@@ -80,11 +83,15 @@ def _check_finite(options: SamplingOptions) -> None:
         "repetition_penalty": options.repetition_penalty,
         "presence_penalty": options.presence_penalty,
         "frequency_penalty": options.frequency_penalty,
-        **{f"logit_bias[{token}]": bias for token, bias in options.logit_bias.items()},
     }
     for name, value in numbers.items():
         if value is not None and not math.isfinite(value):
             raise _invalid(name, value, "give a finite number")
+    if all(map(math.isfinite, options.logit_bias.values())):
+        return
+    for token, bias in options.logit_bias.items():
+        if not math.isfinite(bias):
+            raise _invalid(f"logit_bias[{token}]", bias, "give a finite number")
 
 
 def _invalid(name: str, value: float, remedy: str) -> InvalidRequest:

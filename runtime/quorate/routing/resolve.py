@@ -13,6 +13,7 @@ from quorate.errors import (
     UnsupportedPlan,
 )
 from quorate.fleet.status import ModelState, ModelStatus, why_not_ready
+from quorate.foreign_text import quoted
 from quorate.request import (
     Alignment,
     BeamOptions,
@@ -118,7 +119,7 @@ def _check_members(members: Sequence[WeightedModel]) -> None:
         if member.model in seen:
             raise InvalidRequest(
                 f"plan.ensemble.members[{index}].model",
-                f"{member.model!r} is named twice; give it one weight instead",
+                f"{quoted(member.model)} is named twice; give it one weight instead",
             )
         seen.add(member.model)
 

@@ -35,6 +35,7 @@ from quorate.errors import (
     UnsupportedPlan,
     WorkerLost,
 )
+from quorate.foreign_text import one_line
 
 DOMAIN = "quorate"
 """Domain of every ``google.rpc.ErrorInfo``."""
@@ -130,7 +131,8 @@ def _details(error: QuorateError, request_id: str) -> Iterator[Message]:
 
 
 def _line(text: str) -> str:
-    line = " ".join(text.split()).encode("utf-8", errors="replace")
+    text = text[: 2 * _MAX_BYTES].encode("utf-8", errors="replace").decode("utf-8")
+    line = one_line(" ".join(text.split())).encode("utf-8")
     if len(line) <= _MAX_BYTES:
         return line.decode("utf-8")
     return line[: _MAX_BYTES - 3].decode("utf-8", errors="ignore") + "…"

@@ -9,6 +9,7 @@ import grpc
 
 from quorate.access.keys import GENERATE
 from quorate.access.record import CURRENT, RequestRecord
+from quorate.api.grpc.reading import RequestReader
 from quorate.api.grpc.translation.requests import generate_request, score_request
 from quorate.api.grpc.translation.responses import (
     explain_response,
@@ -16,7 +17,7 @@ from quorate.api.grpc.translation.responses import (
     score_response,
 )
 from quorate.dispatch import Dispatcher
-from quorate.request import Accepted
+from quorate.request import Accepted, Request
 from quorate.v1 import inference_pb2, inference_pb2_grpc
 
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, inference_pb2.GenerateResponse]"
@@ -25,8 +26,9 @@ _Context: TypeAlias = "grpc.aio.ServicerContext[Any, inference_pb2.GenerateRespo
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     """Hands requests to the dispatcher. Domain errors pass; the interceptor translates them."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Dispatcher, reader: RequestReader) -> None:
         self._dispatcher = dispatcher
+        self._reader = reader
 
     async def Generate(  # noqa: N802 - the name is the RPC's
         self, request: inference_pb2.GenerateRequest, context: _Context
@@ -38,10 +40,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         either case, and the dispatcher's iterator is closed before anything else happens.
         """
         record = _identified(request.request_id)
-        asked = generate_request(
-            request, record.request_id, record.caller.key, context.time_remaining()
-        )
+        asked = await self._asked(request, record, context.time_remaining())
         record.ask(asked.plan)
+        del request
         async with aclosing(self._dispatcher.generate(asked)) as events:
             async for event in events:
                 if isinstance(event, Accepted):
@@ -53,7 +54,10 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     ) -> inference_pb2.ScoreResponse:
         """Scores a continuation."""
         record = _identified(request.request_id)
-        asked = score_request(request, record.request_id, record.caller.key)
+        asked = await self._reader.run(
+            request.ByteSize(),
+            lambda: score_request(request, record.request_id, record.caller.key),
+        )
         record.ask(asked.plan)
         score = await self._dispatcher.score(asked)
         record.decide(score.decision)
@@ -64,11 +68,24 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     ) -> inference_pb2.ExplainResponse:
         """Tells what would happen to a request."""
         record = _identified(request.request.request_id)
-        asked = generate_request(request.request, record.request_id, record.caller.key)
+        asked = await self._asked(request.request, record)
         record.ask(asked.plan)
         decision = self._dispatcher.explain(asked)
         record.decide(decision)
         return explain_response(decision)
+
+    async def _asked(
+        self,
+        request: inference_pb2.GenerateRequest,
+        record: RequestRecord,
+        deadline_seconds: float | None = None,
+    ) -> Request:
+        return await self._reader.run(
+            request.ByteSize(),
+            lambda: generate_request(
+                request, record.request_id, record.caller.key, deadline_seconds
+            ),
+        )
 
 
 def _identified(request_id: str) -> RequestRecord:

@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from quorate.access.keys import KeyRing
 from quorate.access.record import CURRENT, RequestRecord
 from quorate.api.grpc.errors import as_domain_error, rich_status, status_code
-from quorate.api.grpc.wire import check_fields
-from quorate.errors import DeadlinePassed, InvalidRequest
+from quorate.api.grpc.reading import RequestReader
+from quorate.api.grpc.small_requests import bounded
+from quorate.errors import DeadlinePassed
 
 OWN_METHODS = "/quorate.v1."
 
@@ -24,10 +24,11 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class RequestInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of this package; health, reflection and channelz pass untouched."""
+    """Wraps the handlers of this package; health, reflection and channelz are bounded."""
 
-    def __init__(self, keys: KeyRing) -> None:
+    def __init__(self, keys: KeyRing, reader: RequestReader) -> None:
         self._keys = keys
+        self._reader = reader
 
     async def intercept_service(
         self,
@@ -37,11 +38,13 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         """Returns the handler of an RPC, wrapped where it is one of ours."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or not method.startswith(OWN_METHODS):
-            return handler
+        if handler is None:
+            return None
+        if not method.startswith(OWN_METHODS):
+            return bounded(handler)
 
         async def answer(request: bytes, context: _Context) -> Any:
-            return await _answer(method, handler, request, context, self._keys)
+            return await _answer(method, handler, request, context, self._keys, self._reader)
 
         # Requests arrive as bytes, so that one that cannot be parsed gets a proper status too.
         wrap = (
@@ -53,7 +56,12 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
 
 
 async def _answer(
-    method: str, handler: _Handler, request: bytes, context: _Context, keys: KeyRing
+    method: str,
+    handler: _Handler,
+    request: bytes,
+    context: _Context,
+    keys: KeyRing,
+    reader: RequestReader,
 ) -> Any:
     behaviour: Any = handler.unary_stream or handler.unary_unary
     record = RequestRecord(method, uuid.uuid4().hex)
@@ -62,7 +70,10 @@ async def _answer(
     try:
         record.caller = keys.caller(_authorization(context))
         async with asyncio.timeout(context.time_remaining()) as deadline:
-            return await behaviour(_parsed(handler, request), context)
+            message = await reader.parse(handler, request)
+            # It may be large, and the answer long.
+            del request
+            return await behaviour(message, context)
     except grpc.aio.BaseError:
         # The transport refused a write: the client is gone.
         record.status = grpc.StatusCode.CANCELLED.name
@@ -89,17 +100,6 @@ def _authorization(context: _Context) -> str | None:
         if name == "authorization" and isinstance(value, str):
             return value
     return None
-
-
-def _parsed(handler: Any, request: bytes) -> Any:
-    # The generated code gives the method of the message's class that parses.
-    kind = getattr(handler.request_deserializer, "__self__", None)
-    if kind is not None:
-        check_fields(kind.DESCRIPTOR, request)
-    try:
-        return handler.request_deserializer(request)
-    except DecodeError:
-        raise InvalidRequest("request", "is not a message of this RPC's request type") from None
 
 
 async def _abort(error: BaseException, record: RequestRecord, context: _Context) -> None:

@@ -10,6 +10,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from quorate.access.keys import KeyRing
+from quorate.access.limits import MAX_METADATA_BYTES
 from quorate.api.grpc.accounting import AccountingServicer
 from quorate.api.grpc.health import (
     ACCOUNTING_SERVICE,
@@ -21,6 +22,7 @@ from quorate.api.grpc.inference import InferenceServicer
 from quorate.api.grpc.interceptor import RequestInterceptor
 from quorate.api.grpc.listening import bind
 from quorate.api.grpc.models import ModelServicer
+from quorate.api.grpc.reading import RequestReader
 from quorate.api.grpc.settings import ServerSettings
 from quorate.dispatch import Dispatcher
 from quorate.fleet.fleet import Fleet
@@ -50,6 +52,7 @@ class GrpcServer:
         self._keys = keys or KeyRing({})
         self._settings = settings
         self._fleet = fleet
+        self._reader = RequestReader()
         self._health = HealthReporter(fleet, dispatcher, settings.health_interval_seconds, required)
         self._server: grpc.aio.Server | None = None
 
@@ -63,7 +66,8 @@ class GrpcServer:
             SettingsError: The address cannot be bound, or the TLS files are no good.
         """
         server = grpc.aio.server(
-            interceptors=[RequestInterceptor(self._keys)], options=_options(self._settings)
+            interceptors=[RequestInterceptor(self._keys, self._reader)],
+            options=_options(self._settings),
         )
         self._add_services(server)
         port = bind(server, self._settings)
@@ -90,10 +94,11 @@ class GrpcServer:
         server, self._server = self._server, None
         await self._health.stop()
         await server.stop(_LAST_WORDS_SECONDS)
+        self._reader.close()
 
     def _add_services(self, server: grpc.aio.Server) -> None:
         inference_pb2_grpc.add_InferenceServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            InferenceServicer(self._dispatcher), server
+            InferenceServicer(self._dispatcher, self._reader), server
         )
         models_pb2_grpc.add_ModelServiceServicer_to_server(  # type: ignore[no-untyped-call]
             ModelServicer(self._fleet), server
@@ -128,6 +133,8 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         ("grpc.max_concurrent_streams", settings.max_streams),
+        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", 2 * MAX_METADATA_BYTES),
         ("grpc.keepalive_time_ms", _ms(settings.keepalive_seconds)),
         ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout_seconds)),
         ("grpc.keepalive_permit_without_calls", 1),

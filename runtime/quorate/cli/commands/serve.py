@@ -46,7 +46,8 @@ def serve(
 
     from quorate.cli.logs import log_to_stderr
     from quorate.cli.services import DEFAULT_CONFIG, serve_settings
-    from quorate.cli.views.loading import serve_view
+    from quorate.cli.unblocked import dropped_line, unblocked_streams
+    from quorate.cli.views.loading import dropped_event, serve_view
 
     log_to_stderr()
     if not demo and (config or (not model and DEFAULT_CONFIG.is_file())):
@@ -55,7 +56,7 @@ def serve(
     settings = _listening_as_asked(settings, listen, insecure)
     if demo or model:
         _refuse_models(settings)
-    with serve_view(as_json) as view:
+    with unblocked_streams(dropped_event if as_json else dropped_line), serve_view(as_json) as view:
         asyncio.run(_serve(settings, view))
 
 

@@ -72,11 +72,6 @@ def visible(piece: bytes) -> str:
     return "".join(_visible(char) for char in text)
 
 
-def harmless(text: str) -> str:
-    """Text for a terminal: control characters other than line feed and tab become escapes."""
-    return "".join(c if c.isprintable() or c in "\n\t" else _escape(c) for c in text)
-
-
 def percent(logprob: float) -> str:
     """A log-prob in nats as percent, at most four characters."""
     share = 100 * math.exp(min(logprob, 0.0))
