@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+# Of views, whatever it is that they show.
+from quorate.foreign_text import harmless as harmless
 from quorate.v1 import inference_pb2
 
 UNKNOWN = "unknown"
