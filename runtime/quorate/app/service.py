@@ -14,6 +14,7 @@ from quorate.access.keys import KeyRing
 from quorate.api.grpc.lifecycle import GrpcServer
 from quorate.app.accounts import open_recorder
 from quorate.app.knowledge import KnowledgeKeeper
+from quorate.app.memory import memory_given_back, settle_allocator
 from quorate.app.probing import Prober
 from quorate.app.registry import open_registry
 from quorate.app.remotes import open_remotes
@@ -127,7 +128,8 @@ async def serve(settings: Settings, on_ready: Callable[[Service], None]) -> None
     Raises:
         SettingsError: The address cannot be listened on.
     """
-    async with running(settings) as service:
+    settle_allocator()
+    async with running(settings) as service, memory_given_back():
         stop = _Signals((signal.SIGTERM, signal.SIGINT))
         on_ready(service)
         for line in service.energy:

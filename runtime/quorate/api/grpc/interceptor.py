@@ -44,7 +44,16 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             return bounded(handler)
 
         async def answer(request: bytes, context: _Context) -> Any:
-            return await _answer(method, handler, request, context, self._keys, self._reader)
+            # Handed on, so that no frame keeps it: it may be large.
+            handed_on = [request]
+            del request
+            try:
+                return await _answer(method, handler, handed_on, context, self._keys, self._reader)
+            except grpc.aio.AbortError as abort:
+                # gRPC keeps it in a cycle until garbage is collected, and with it all that its
+                # traceback and the error before it refer to.
+                abort.__context__ = None
+                raise abort.with_traceback(None)  # noqa: B904 - there shall be no context
 
         # Requests arrive as bytes, so that one that cannot be parsed gets a proper status too.
         wrap = (
@@ -58,7 +67,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
 async def _answer(
     method: str,
     handler: _Handler,
-    request: bytes,
+    request: list[bytes],
     context: _Context,
     keys: KeyRing,
     reader: RequestReader,
@@ -70,10 +79,7 @@ async def _answer(
     try:
         record.caller = keys.caller(_authorization(context))
         async with asyncio.timeout(context.time_remaining()) as deadline:
-            message = await reader.parse(handler, request)
-            # It may be large, and the answer long.
-            del request
-            return await behaviour(message, context)
+            return await behaviour(await reader.parse(handler, request.pop()), context)
     except grpc.aio.BaseError:
         # The transport refused a write: the client is gone.
         record.status = grpc.StatusCode.CANCELLED.name
