@@ -24,6 +24,8 @@ from quorate.request import ChatPrompt, Message
         (limits.epoch_seconds, -1.0),
         (limits.top_logprobs, 100),
         (limits.stop_strings, ("a", " ")),
+        (limits.stop_strings, ("x" * 512,) * 16),
+        (limits.stop_strings, ("12345678",) * 1024),
     ],
 )
 def test_what_can_be_served_passes_as_it_is(limit: Callable[..., Any], value: Any) -> None:
@@ -52,6 +54,18 @@ def test_what_can_be_served_passes_as_it_is(limit: Callable[..., Any], value: An
             "has more than 16384 messages; send fewer",
         ),
         (limits.stop_strings, ["x"] * 1025, "f", "has more than 1024 strings; send fewer"),
+        (
+            limits.stop_strings,
+            ["a", "é" * 257],
+            "f[1]",
+            "has 514 bytes; at most 512 are allowed",
+        ),
+        (
+            limits.stop_strings,
+            ["x" * 512] * 17,
+            "f",
+            "has 8704 bytes together; at most 8192 are allowed",
+        ),
         (
             limits.chat,
             [Message("user", "x"), Message("", "x")],
