@@ -21,6 +21,7 @@ LARGE_BYTES = 4 * 2**20
 """Larger than any row of log-probs, which must not be mapped anew for every token."""
 
 _WATCH_SECONDS = 1.0
+_RARELY_SECONDS = 16.0
 _GROWTH_BYTES = 16 * 2**20
 # Of mallopt, in malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -51,7 +52,9 @@ async def memory_given_back() -> AsyncIterator[None]:
     if trim is None:
         yield
         return
-    watching = asyncio.create_task(_watch(lambda: trim(0)), name="memory is given back")
+    watching = asyncio.create_task(
+        _watch(lambda: trim(0), resident_bytes()), name="memory is given back"
+    )
     try:
         yield
     finally:
@@ -60,18 +63,21 @@ async def memory_given_back() -> AsyncIterator[None]:
             await watching
 
 
-async def _watch(trim: Callable[[], Any]) -> None:
-    """Trims where more is resident than after the last time; what is in use is left alone."""
-    least = resident_bytes()
+async def _watch(trim: Callable[[], Any], least: int) -> None:
+    """Trims while more is resident than the least was, ever more rarely where that is in use."""
+    pause, last = _WATCH_SECONDS, least
     while True:
-        await asyncio.sleep(_WATCH_SECONDS)
+        await asyncio.sleep(pause)
         now = resident_bytes()
+        grown, last = now > last + _GROWTH_BYTES, now
         if now > least + _GROWTH_BYTES:
             # A thread, since it may take milliseconds. ctypes lets go of the interpreter meanwhile.
             await asyncio.to_thread(trim)
-            least = resident_bytes()
-            _log.debug("memory: %.0f MB, after %.0f", least / 1e6, now / 1e6)
-        least = min(least, now)
+            last = resident_bytes()
+            _log.debug("memory: %.0f MB, after %.0f", last / 1e6, now / 1e6)
+        in_vain = not grown and last > max(least, now - _GROWTH_BYTES // 4)
+        pause = min(2 * pause, _RARELY_SECONDS) if in_vain else _WATCH_SECONDS
+        least = min(least, last)
 
 
 def resident_bytes() -> int:

@@ -97,8 +97,8 @@ def _attacked(case: Case, server: AttackedServer) -> Outcome:
     outcome = Outcome(
         case=case.name,
         told=told,
-        quiet=_latencies(quiet),
-        attacked=_latencies(attacked),
+        quiet=latencies(quiet),
+        attacked=latencies(attacked),
         failures=tuple(problem for _, _, problem in attacked if problem),
         memory_before=memory,
         memory_peak=peak,
@@ -107,7 +107,7 @@ def _attacked(case: Case, server: AttackedServer) -> Outcome:
         descriptors_after=descriptors_after,
         problems=(),
     )
-    return _judged(outcome, case, server.alive)
+    return judged(outcome, case, server.alive)
 
 
 def _attack(case: Case, server: AttackedServer) -> tuple[str, int]:
@@ -144,10 +144,13 @@ def _settled(server: AttackedServer, memory: int, descriptors: int) -> tuple[int
         time.sleep(0.1)
 
 
-def _judged(outcome: Outcome, case: Case, alive: bool) -> Outcome:
+def judged(outcome: Outcome, case: Case, alive: bool) -> Outcome:
+    """The outcome with all that the server did not keep to."""
     problems = []
     if not alive:
         problems.append("the server died")
+    if not outcome.attacked.count:
+        problems.append("the neighbour asked nothing")
     if outcome.attacked.worst_ms > case.worst_ms:
         problems.append(f"a neighbour waited more than {case.worst_ms:g} ms")
     if outcome.failures:
@@ -176,7 +179,8 @@ def _told_by(neighbour: subprocess.Popen[str]) -> list[Seen]:
     return [(begun, seconds, problem) for begun, seconds, problem in json.loads(told)]
 
 
-def _latencies(seen: Sequence[Seen]) -> Latencies:
+def latencies(seen: Sequence[Seen]) -> Latencies:
+    """Quantiles of what requests took."""
     taken = sorted(seconds * 1e3 for _, seconds, _ in seen)
     if not taken:
         return Latencies(0, 0.0, 0.0, 0.0)
