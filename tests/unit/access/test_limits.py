@@ -9,6 +9,7 @@ import pytest
 from quorate.access import limits
 from quorate.errors import InvalidRequest
 from quorate.request import ChatPrompt, Message
+from support.repository import read
 
 
 @pytest.mark.parametrize(
@@ -102,3 +103,17 @@ def test_a_page_that_is_too_large_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="at most 1000") as refusal:
         limits.page_size("page_size", 1001)
     assert refusal.value.field == "page_size"
+
+
+def test_the_document_has_the_whole_table() -> None:
+    lines = read("docs/limits.md").splitlines()
+    written = [line for line in lines if line.startswith("| `")]
+    assert written == [
+        f"| `{row.message}.{row.field}` | {number(row.bytes)} | {number(row.count)} | "
+        f"{number(row.total_bytes)} | {number(row.highest)} |"
+        for row in limits.table()
+    ]
+
+
+def number(most: int | None) -> str:
+    return "" if most is None else f"{most:,}"
