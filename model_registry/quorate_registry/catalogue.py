@@ -17,6 +17,9 @@ from quorate_registry.manifest_toml import load_manifest
 
 SHIPPED_MODELS = Path(__file__).parent / "models"
 
+# Comparing takes time with the product of both lengths.
+_COMPARED_CHARACTERS = 64
+
 
 def load_catalogue(
     user_folder: Path, engines: Mapping[str, FileKind] | None = None
@@ -36,7 +39,9 @@ def load_catalogue(
 
 
 def nearest_ids(name: str, known: Iterable[str]) -> list[str]:
-    """Up to three known ids that look like `name`, best first."""
+    """Up to three known ids that look like `name`, best first; a long name looks like none."""
+    if len(name) > _COMPARED_CHARACTERS:
+        return []
     ids = list(known)
     wanted = name.lower()
     containing = [known_id for known_id in ids if wanted and wanted in known_id]

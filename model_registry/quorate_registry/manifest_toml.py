@@ -104,7 +104,8 @@ class _Table:
         names = list(known)
         for key in self._values:
             if key not in names:
-                close = difflib.get_close_matches(key, names, n=1, cutoff=0.0)
+                # Comparing takes time with the product of both lengths.
+                close = difflib.get_close_matches(key[:64], names, n=1, cutoff=0.0)
                 raise self.error(key, f"is not known; the nearest known key is '{close[0]}'")
 
     def optional(self, key: str, kind: type[Any], default: Any) -> Any:

@@ -8,13 +8,13 @@ and below all of them because four packages had begun to check TOML tables, each
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import ipaddress
 import math
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
-from quorate.errors import SettingsError
+from quorate.errors import SettingsError, nearest_names
+from quorate.foreign_text import QUOTED_CHARACTERS, one_line
 
 _Options = TypeVar("_Options")
 _KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
@@ -82,9 +82,10 @@ def refuse_unknown(mapping: Mapping[str, Any], known: Collection[str], where: st
     for name in mapping:
         if name in known:
             continue
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        near = nearest_names(name, list(known), 1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-        key = f"{where}.{name}" if where else name
+        shown = one_line(name, QUOTED_CHARACTERS)
+        key = f"{where}.{shown}" if where else shown
         raise SettingsError(f"{key}: unknown key; {hint}")
 
 

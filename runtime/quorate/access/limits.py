@@ -1,6 +1,8 @@
-"""Limits of single fields, whatever the API that brings them.
+"""Limits of fields, whatever the API that brings them: how many, how long, how much together.
 
-Each takes the path of the field as its caller wrote it, and returns the value that it lets through;
+``LIMITS`` is the one table of all that callers may send. An API holds a request against it before
+anything else is done with its fields. What follows the table checks single values: each function
+takes the path of the field as its caller wrote it, and returns the value that it lets through;
 anything else raises ``InvalidRequest`` under that path. What needs models, a plan or the sampler is
 checked further down.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from quorate.errors import InvalidRequest
@@ -17,17 +20,101 @@ from quorate.request import ChatPrompt, Message
 MAX_TOP_LOGPROBS = 100
 MAX_REQUEST_ID_CHARACTERS = 128
 MAX_TASK_CHARACTERS = 64
+MAX_NAME_BYTES = 256
+"""Of models, profiles and keys."""
+MAX_PROMPT_BYTES = 4 * 2**20
+"""Of a prompt, or of all messages of a chat: a million tokens of English."""
 MAX_MESSAGES = 16_384
 """Of a chat. Each takes some tokens, so that no context holds more."""
 MAX_STOP_STRINGS = 1024
-MAX_BIASES = 262_144
-"""As many as the largest vocabularies have tokens."""
+MAX_STOP_BYTES = 512
+MAX_STOP_BYTES_TOGETHER = 8192
+MAX_BIASES = 32_768
+"""As many as it takes to rule out a whole script."""
 MAX_TOKENS = 262_144
 """Of one call that turns them into text."""
 MAX_DETOKENIZED_BYTES = 4 * 2**20
 """Of the text that they stand for."""
+MAX_MEMBERS = 64
+MAX_STAGES = 16
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
+MAX_METADATA_BYTES = 8192
+"""Of all headers of a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldLimit:
+    """What one field of a request may hold. None is no limit, since the field has no such thing.
+
+    Attributes:
+        message: The message that has the field, as the protos name it.
+        field: Its name there.
+        bytes: Most UTF-8 bytes of one text.
+        count: Most entries of a field that repeats.
+        total_bytes: Most bytes of all entries of a field that repeats, as they are sent.
+        highest: Greatest number.
+    """
+
+    message: str
+    field: str
+    bytes: int | None = None
+    count: int | None = None
+    total_bytes: int | None = None
+    highest: int | None = None
+
+
+# A character has four bytes at most.
+_ID_BYTES = 4 * MAX_REQUEST_ID_CHARACTERS
+_TASK_BYTES = 4 * MAX_TASK_CHARACTERS
+
+LIMITS: tuple[FieldLimit, ...] = (
+    FieldLimit("GenerateRequest", "request_id", bytes=_ID_BYTES),
+    FieldLimit("GenerateRequest", "prompt", bytes=MAX_PROMPT_BYTES),
+    FieldLimit("GenerateRequest", "profile", bytes=MAX_NAME_BYTES),
+    FieldLimit("GenerateRequest", "task", bytes=_TASK_BYTES),
+    FieldLimit("ScoreRequest", "request_id", bytes=_ID_BYTES),
+    FieldLimit("ScoreRequest", "prompt", bytes=MAX_PROMPT_BYTES),
+    FieldLimit("ScoreRequest", "continuation", bytes=MAX_PROMPT_BYTES),
+    FieldLimit("ScoreRequest", "profile", bytes=MAX_NAME_BYTES),
+    FieldLimit("Chat", "messages", count=MAX_MESSAGES, total_bytes=MAX_PROMPT_BYTES),
+    FieldLimit("ChatMessage", "role", bytes=64),
+    FieldLimit("ChatMessage", "content", bytes=MAX_PROMPT_BYTES),
+    FieldLimit("SamplingOptions", "logit_bias", count=MAX_BIASES),
+    FieldLimit(
+        "StoppingOptions",
+        "stop",
+        bytes=MAX_STOP_BYTES,
+        count=MAX_STOP_STRINGS,
+        total_bytes=MAX_STOP_BYTES_TOGETHER,
+    ),
+    FieldLimit("ResponseOptions", "top_logprobs", highest=MAX_TOP_LOGPROBS),
+    FieldLimit("SinglePlan", "model", bytes=MAX_NAME_BYTES),
+    FieldLimit("EnsemblePlan", "members", count=MAX_MEMBERS),
+    FieldLimit("Member", "model", bytes=MAX_NAME_BYTES),
+    FieldLimit("CascadePlan", "stages", count=MAX_STAGES),
+    FieldLimit("GetModelRequest", "model", bytes=MAX_NAME_BYTES),
+    FieldLimit("LoadModelRequest", "model", bytes=MAX_NAME_BYTES),
+    FieldLimit("UnloadModelRequest", "model", bytes=MAX_NAME_BYTES),
+    FieldLimit("TokenizeRequest", "model", bytes=MAX_NAME_BYTES),
+    FieldLimit("TokenizeRequest", "text", bytes=MAX_PROMPT_BYTES),
+    FieldLimit("DetokenizeRequest", "model", bytes=MAX_NAME_BYTES),
+    FieldLimit("DetokenizeRequest", "token_ids", count=MAX_TOKENS),
+    FieldLimit("GetBudgetRequest", "key", bytes=MAX_NAME_BYTES),
+    FieldLimit("ChargeFilter", "key", bytes=MAX_NAME_BYTES),
+    FieldLimit("ChargeFilter", "model", bytes=MAX_NAME_BYTES),
+    FieldLimit("ChargeFilter", "profile", bytes=MAX_NAME_BYTES),
+    FieldLimit("ChargeFilter", "request_id", bytes=_ID_BYTES),
+    FieldLimit("ListChargesRequest", "page_size", highest=MAX_PAGE_SIZE),
+    FieldLimit("ListChargesRequest", "page_token", bytes=256),
+    FieldLimit("SummarizeSpendRequest", "group_by", count=16),
+)
+"""Every text and every field that repeats of every request, and the numbers that are limited."""
+
+
+def table() -> tuple[FieldLimit, ...]:
+    """The limits of fields, for whoever publishes them."""
+    return LIMITS
 
 
 def request_id(field: str, value: str) -> str:
@@ -81,16 +168,27 @@ def epoch_seconds(field: str, value: float | None) -> float | None:
 
 
 def stop_strings(field: str, stops: Iterable[str]) -> tuple[str, ...]:
-    """Stop strings that can be found: not too many, none empty, and each with a UTF-8 form."""
+    """Stop strings that can be found: few and short, none empty, and each with a UTF-8 form."""
     strings = tuple(islice(stops, MAX_STOP_STRINGS + 1))
     if len(strings) > MAX_STOP_STRINGS:
         raise InvalidRequest(field, f"has more than {MAX_STOP_STRINGS} strings; send fewer")
+    total = 0
     for index, stop in enumerate(strings):
         filled(f"{field}[{index}]", stop, "leave it out")
         try:
-            stop.encode()
+            size = len(stop.encode())
         except UnicodeEncodeError:
             raise InvalidRequest(f"{field}[{index}]", "is not valid Unicode text") from None
+        if size > MAX_STOP_BYTES:
+            raise InvalidRequest(
+                f"{field}[{index}]", f"has {size} bytes; at most {MAX_STOP_BYTES} are allowed"
+            )
+        total += size
+    if total > MAX_STOP_BYTES_TOGETHER:
+        raise InvalidRequest(
+            field,
+            f"has {total} bytes together; at most {MAX_STOP_BYTES_TOGETHER} are allowed",
+        )
     return strings
 
 

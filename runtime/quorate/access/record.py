@@ -8,12 +8,16 @@ import time
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from quorate.access import limits
 from quorate.access.keys import Caller
 from quorate.errors import InvalidRequest, QuorateError
+from quorate.foreign_text import QUOTED_CHARACTERS, one_line
 from quorate.request import CascadePlan, Decision, Plan, PlanChoice, Usage
+
+_NAMED = 16
 
 _log = logging.getLogger("quorate.requests")
 
@@ -71,8 +75,8 @@ class RequestRecord:
         self.name(members if chosen is None else chosen.models)
 
     def name(self, models: Iterable[str]) -> None:
-        """Notes the models concerned."""
-        self.models = tuple(models)
+        """Notes the models concerned, as many as a line of a log has room for."""
+        self.models = tuple(one_line(model, QUOTED_CHARACTERS) for model in islice(models, _NAMED))
 
     def count(self, tokens: int) -> None:
         """Notes tokens that are streamed; one of these for each delta."""

@@ -15,6 +15,7 @@ from quorate.api.grpc.lifecycle import GrpcServer
 from quorate.app.about import server_facts, start_lines
 from quorate.app.accounts import open_recorder
 from quorate.app.knowledge import KnowledgeKeeper
+from quorate.app.memory import memory_given_back, settle_allocator
 from quorate.app.probing import Prober
 from quorate.app.registry import open_registry
 from quorate.app.reloading import Living, Reloader
@@ -170,7 +171,8 @@ async def serve(
     Raises:
         SettingsError: The address cannot be listened on.
     """
-    async with running(settings) as service:
+    settle_allocator()
+    async with running(settings) as service, memory_given_back():
         signals = Signals()
         on_ready(service)
         for line in start_lines(settings, service.facts, service.address, source):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typer.exceptions import TyperException
 
 from quorate.errors import QuorateError, SettingsError
+from quorate.foreign_text import one_line
 
 FAILED = 1
 USAGE = 2
@@ -47,7 +48,7 @@ def _usage(error: TyperException) -> Failure:
         return Failure(error.format_message(), error.exit_code)
     message = error.format_message().rstrip(".")
     command = context.command_path if context is not None else "quorate"
-    line = " ".join(f"quorate: {message}; see: {command} --help".split())
+    line = one_line(" ".join(f"quorate: {message}; see: {command} --help".split()))
     return Failure(line, error.exit_code)
 
 
@@ -67,5 +68,5 @@ def _retry(error: Exception) -> str:
 
 def _line(error: Exception, kind: str = "") -> str:
     """The message of an error on one line, whatever it came from."""
-    parts = ("quorate", kind, " ".join(str(error).split()))
+    parts = ("quorate", kind, one_line(" ".join(str(error).split())))
     return ": ".join(part for part in parts if part)

@@ -9,12 +9,17 @@ from quorate.cli.log_formats import log_formatter
 
 
 class _Stderr(logging.Handler):
-    """Writes to whatever ``sys.stderr`` is at the time, so that progress bars can step aside."""
+    """Writes to whatever ``sys.stderr`` is at the time, so that progress bars can step aside.
+
+    A server has that of ``unblocked_streams``, which neither waits nor fails.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes one line."""
         try:
-            print(self.format(record), file=sys.stderr, flush=True)
+            # In one piece, so that lines of several threads do not mix.
+            sys.stderr.write(f"{self.format(record)}\n")
+            sys.stderr.flush()
         except OSError:
             self.handleError(record)
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from quorate.dispatch.attempt import Attempt
+from quorate.foreign_text import one_line
 from quorate.ledger.charges import Charge, ModelCharge, Reservation
 from quorate.ledger.money import from_float
 from quorate.request import (
@@ -18,6 +19,10 @@ from quorate.request import (
     Usage,
     total_energy,
 )
+
+MAX_TEXT_CHARACTERS = 16_384
+"""Of the plan of a row, and of its candidates: a row is kept for years."""
+_MESSAGE_CHARACTERS = 300
 
 
 def reservation(attempt: Attempt, policy_version: str, prompt_hash: str) -> Reservation:
@@ -73,19 +78,32 @@ def charge(
 
 
 def plan_json(decision: Decision) -> str:
-    """The plan that runs, as JSON."""
+    """The plan that runs, as JSON; of a plan too large for a row only how large it is."""
     route = decision.route
     if route.remote:
         return _json({"remote": route.remote})
-    if route.stages:
-        told = [{**_vote(one.decision), "confidence": one.confidence} for one in route.stages]
-        return _json({"stages": told})
-    return _json(_vote(decision))
+    if not route.stages:
+        return _kept({"members": len(decision.members)}, _vote(decision))
+    told = [{**_vote(one.decision), "confidence": one.confidence} for one in route.stages]
+    return _kept({"stages": len(told)}, {"stages": told})
 
 
 def candidates_json(decision: Decision) -> str:
-    """Every candidate with its predictions and what spoke against it, as JSON."""
-    return _json([_candidate(one) for one in decision.route.candidates])
+    """Candidates with their predictions and what spoke against them, as JSON.
+
+    Where they are too many for a row, some that were not chosen are left out.
+    """
+    # The chosen one first, so that it has its place; then in their own order again.
+    by_choice = sorted(enumerate(decision.route.candidates), key=lambda one: not one[1].chosen)
+    kept: list[tuple[int, str]] = []
+    room = MAX_TEXT_CHARACTERS
+    for index, candidate in by_choice:
+        text = _json(_candidate(candidate))
+        room -= len(text) + 1
+        if room < 0:
+            break
+        kept.append((index, text))
+    return f"[{','.join(text for _, text in sorted(kept))}]"
 
 
 def _vote(decision: Decision) -> dict[str, Any]:
@@ -104,7 +122,7 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
         if value is not None
     }
     return {
-        "name": candidate.name,
+        "name": one_line(candidate.name, _MESSAGE_CHARACTERS),
         "kind": candidate.kind.value,
         "models": candidate.models,
         "chosen": candidate.chosen,
@@ -118,7 +136,13 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
 def _rejection(rejection: Rejection) -> dict[str, Any]:
     told = {"predicted": rejection.predicted, "limit": rejection.limit}
     known = {name: value for name, value in told.items() if value is not None}
-    return {"clause": rejection.clause.value, "message": rejection.message, **known}
+    message = one_line(rejection.message, _MESSAGE_CHARACTERS)
+    return {"clause": rejection.clause.value, "message": message, **known}
+
+
+def _kept(size: dict[str, int], whole: dict[str, Any]) -> str:
+    text = _json(whole)
+    return text if len(text) <= MAX_TEXT_CHARACTERS else _json({"left_out": size})
 
 
 def _json(value: Any) -> str:

@@ -26,7 +26,7 @@ from quorate.ledger.money import from_float
 from quorate.ledger.prices import Price
 from quorate.ledger.settings import BudgetSettings
 from quorate.metering.meter import Meter
-from quorate.request import Decision, Forecast, Request, ScoreRequest, Usage
+from quorate.request import Decision, Forecast, Prompt, Request, ScoreRequest, Usage
 from quorate.telemetry.attempts import AttemptObserver
 
 FINISHED = "finished"
@@ -36,6 +36,7 @@ PROBE = "probe"
 
 # Held where nothing is known, so that a window of which nothing is left refuses all the same.
 _LEAST_JOULES = 1e-6
+_HASHED_AT_ONCE_BYTES = 1 << 16
 
 _log = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ class AttemptRecorder:
         ledger = self.ledger
         if ledger is None:
             return
-        prompt_hash = ledger.hash_prompt(attempt.request.prompt.canonical_text)
+        prompt_hash = await _hashed(ledger, attempt.request.prompt)
         attempt.reservation = reservation(attempt, self._policy_version, prompt_hash)
         try:
             await ledger.reserve(attempt.reservation)
@@ -210,7 +211,8 @@ class AttemptRecorder:
         if attempt.reservation is None:
             return None
         shown = PROBE if attempt.probe else outcome
-        text = attempt.request.prompt.canonical_text
+        keeps = self.ledger is not None and self.ledger.stores_prompts
+        text = attempt.request.prompt.canonical_text if keeps else ""
         return charge(attempt.reservation, attempt, usage, shown, self._clock(), text)
 
     async def _write(self, row: Charge | None) -> None:
@@ -228,3 +230,10 @@ class AttemptRecorder:
         task = asyncio.ensure_future(self._write(row))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
+
+
+async def _hashed(ledger: Ledger, prompt: Prompt) -> str:
+    """The hash of a prompt; that of a large one takes milliseconds, and is made on a thread."""
+    if prompt.size_bytes <= _HASHED_AT_ONCE_BYTES:
+        return ledger.hash_prompt(prompt.canonical_text)
+    return await asyncio.to_thread(lambda: ledger.hash_prompt(prompt.canonical_text))

@@ -18,7 +18,7 @@ def check_prompt(prompt: Prompt, vocabulary: Vocabulary, context_length: int) ->
         PromptTooLong: Not even the longest tokens could make the context hold it.
     """
     if not isinstance(prompt, ChatPrompt):
-        _check(_size(prompt.text), "prompt", vocabulary, context_length)
+        _check(prompt.size_bytes, "prompt", vocabulary, context_length)
         return
     count = len(prompt.messages)
     if count > context_length:
@@ -27,8 +27,7 @@ def check_prompt(prompt: Prompt, vocabulary: Vocabulary, context_length: int) ->
             f"{count} messages cannot fit the {context_length} tokens of the context: each takes "
             "one at least; leave the oldest out",
         )
-    size = sum(_size(message.role) + _size(message.content) for message in prompt.messages)
-    _check(size, "chat", vocabulary, context_length)
+    _check(prompt.size_bytes + prompt.role_bytes, "chat", vocabulary, context_length)
 
 
 def check_text(field: str, text: str, vocabulary: Vocabulary, context_length: int) -> None:

@@ -81,12 +81,15 @@ def validate_bias(options: SamplingOptions, vocabulary_size: int) -> None:
     Raises:
         InvalidRequest: Names the first id outside the vocabulary.
     """
-    for token in options.logit_bias:
-        if not 0 <= token < vocabulary_size:
-            raise InvalidRequest(
-                f"sampling.logit_bias[{token}]",
-                f"no such token; the vocabulary's ids are 0 to {vocabulary_size - 1}",
-            )
+    # There may be tens of thousands: what is usual is found out without a loop over them.
+    tokens = options.logit_bias
+    if not tokens or (min(tokens) >= 0 and max(tokens) < vocabulary_size):
+        return
+    token = next(token for token in tokens if not 0 <= token < vocabulary_size)
+    raise InvalidRequest(
+        f"sampling.logit_bias[{token}]",
+        f"no such token; the vocabulary's ids are 0 to {vocabulary_size - 1}",
+    )
 
 
 def _not_finite(options: SamplingOptions) -> Iterator[InvalidRequest]:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 
 class StopMatcher:
     """Passes bytes on until a stop string is complete.
 
-    It reads byte by byte, so that the way a text is cut into pieces makes no difference: the stop
-    string that is complete first wins, and of several that end on the same byte the longest. Bytes
-    are held back only while they may still be the beginning of a stop string. Works on bytes
-    because a token may end in the middle of a code point. (Knuth, Morris, Pratt 1977, one automaton
-    for each string.)
+    The way a text is cut into pieces makes no difference: the stop string that is complete first
+    wins, and of several that end on the same byte the longest. Bytes are held back only while they
+    may still be the beginning of a stop string. Works on bytes because a token may end in the
+    middle of a code point.
+
+    Nothing is built but a sorted list: what may be a beginning is found in it by bisection, and
+    where no stop string begins now, none will later, so that each byte is looked at about once as
+    the first one of a beginning.
 
     Args:
-        stop: The strings, as ``access.limits`` lets them through: none is empty, and each has a
-            UTF-8 form.
+        stop: The strings, as ``access.limits`` lets them through: none is empty, each has a UTF-8
+            form, and all together are short.
     """
 
     def __init__(self, stop: Sequence[str]) -> None:
-        self._stops = [_Automaton(text.encode()) for text in stop]
+        self._stops = sorted({text.encode() for text in stop})
+        self._longest = max(map(len, self._stops), default=0)
         self._held = b""
 
     def push(self, piece: bytes) -> tuple[bytes, bool]:
@@ -33,50 +38,35 @@ class StopMatcher:
         if not self._stops:
             return piece, False
         data = self._held + piece
-        for end, byte in enumerate(piece, len(self._held) + 1):
-            # A list: every automaton must read the byte, also after another one has finished.
-            finished = [stop.length for stop in self._stops if stop.read(byte)]
-            if finished:
-                self._held = b""
-                return data[: end - max(finished)], True
-        safe = len(data) - max(stop.matched for stop in self._stops)
+        begun = self._first_complete(data)
+        if begun is not None:
+            self._held = b""
+            return data[:begun], True
+        safe = self._first_beginning(data)
         self._held = data[safe:]
         return data[:safe], False
 
     def flush(self) -> bytes:
         """Returns what is held back, where a text ends; what is pushed next begins another one."""
         held, self._held = self._held, b""
-        for stop in self._stops:
-            stop.matched = 0
         return held
 
+    def _first_complete(self, data: bytes) -> int | None:
+        """Where the stop string begins that is complete first, and of several the longest."""
+        found: tuple[int, int] | None = None
+        for stop in self._stops:
+            # No further than the first end that is known.
+            at = data.find(stop, 0, None if found is None else found[0])
+            if at >= 0:
+                ends = at + len(stop), at
+                found = ends if found is None else min(found, ends)
+        return None if found is None else found[1]
 
-class _Automaton:
-    """One stop string and how many of its bytes the text's end matches."""
-
-    def __init__(self, pattern: bytes) -> None:
-        self.length = len(pattern)
-        self.matched = 0
-        self._pattern = pattern
-        self._borders = _borders(pattern)
-
-    def read(self, byte: int) -> bool:
-        """Reads a byte and returns whether the string is complete."""
-        while self.matched and self._pattern[self.matched] != byte:
-            self.matched = self._borders[self.matched - 1]
-        if self._pattern[self.matched] == byte:
-            self.matched += 1
-        return self.matched == self.length
-
-
-def _borders(pattern: bytes) -> list[int]:
-    """For every prefix, the length of its longest proper prefix that is also its suffix."""
-    borders = [0]
-    length = 0
-    for byte in pattern[1:]:
-        while length and pattern[length] != byte:
-            length = borders[length - 1]
-        if pattern[length] == byte:
-            length += 1
-        borders.append(length)
-    return borders
+    def _first_beginning(self, data: bytes) -> int:
+        """Where the first bytes stand that a stop string may begin with; the end where none do."""
+        for at in range(max(0, len(data) - self._longest + 1), len(data)):
+            rest = data[at:]
+            index = bisect_left(self._stops, rest)
+            if index < len(self._stops) and self._stops[index].startswith(rest):
+                return at
+        return len(data)

@@ -138,6 +138,11 @@ class Ledger:
         """How many reservations were left by a process that died, and became charges at start."""
         return self._lost
 
+    @property
+    def stores_prompts(self) -> bool:
+        """Whether the text of prompts is kept."""
+        return self._store_prompts
+
     def hash_prompt(self, text: str) -> str:
         """A keyed hash of a prompt, in hexadecimal: equal prompts of one ledger hash equal.
 

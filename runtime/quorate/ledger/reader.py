@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from quorate.errors import InvalidRequest, Unavailable
+from quorate.foreign_text import quoted
 from quorate.ledger.charges import Charge
 from quorate.ledger.ledger_file import open_for_reading
 from quorate.ledger.money import from_nano_usd
@@ -198,7 +199,8 @@ def _condition(asked: Mapping[str, Any], written: Mapping[str, str]) -> tuple[st
 
 def _row_id(page_token: str) -> int:
     if not (page_token.isascii() and page_token.isdigit() and len(page_token) < 19):
-        raise InvalidRequest("page_token", f"{page_token!r} did not come from an earlier page")
+        problem = f"{quoted(page_token)} did not come from an earlier page"
+        raise InvalidRequest("page_token", problem)
     return int(page_token)
 
 

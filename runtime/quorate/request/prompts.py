@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
@@ -16,9 +17,14 @@ _FRAME_TOKENS = 64
 
 
 class _Written(ABC):
-    """What a text and a chat tell of themselves in the same way."""
+    """What a text and a chat tell of themselves in the same way.
 
-    __slots__ = ()
+    Sizes are counted where a prompt is made, which for a large one is not on the event loop.
+    """
+
+    # No field: neither compared nor sent to workers.
+    __slots__ = ("_size_bytes",)
+    _size_bytes: int
 
     @property
     @abstractmethod
@@ -33,7 +39,7 @@ class _Written(ABC):
     @property
     def size_bytes(self) -> int:
         """UTF-8 bytes of what the caller wrote."""
-        return sum(map(_size, self.texts))
+        return self._size_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,9 @@ class TextPrompt(_Written):
     text: str
     parse_special: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_size_bytes", _size(self.text))
+
     @property
     def texts(self) -> tuple[str, ...]:
         """See the base."""
@@ -90,8 +99,16 @@ class TextPrompt(_Written):
         return self.size_bytes + _FRAME_TOKENS
 
 
+class _Chat(_Written):
+    """What is known of a chat besides its size, counted with it."""
+
+    __slots__ = ("_role_bytes", "_shape")
+    _role_bytes: int
+    _shape: ChatShape
+
+
 @dataclass(frozen=True, slots=True)
-class ChatPrompt(_Written):
+class ChatPrompt(_Chat):
     """A chat, rendered for each member by that member's own template.
 
     Attributes:
@@ -100,6 +117,12 @@ class ChatPrompt(_Written):
 
     messages: tuple[Message, ...]
     allow_text: bool = False
+
+    def __post_init__(self) -> None:
+        roles = [turn.role for turn in self.messages]
+        object.__setattr__(self, "_size_bytes", sum(_size(turn.content) for turn in self.messages))
+        object.__setattr__(self, "_role_bytes", sum(map(_size, roles)))
+        object.__setattr__(self, "_shape", _shape(roles))
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -119,21 +142,18 @@ class ChatPrompt(_Written):
         That was looked up for the common ones, which need up to six tokens for a turn, and some
         for the end and a system prompt of their own.
         """
-        roles = sum(_size(turn.role) for turn in self.messages)
-        return self.size_bytes + roles + _TURN_TOKENS * len(self.messages) + _FRAME_TOKENS
+        written = self.size_bytes + self.role_bytes
+        return written + _TURN_TOKENS * len(self.messages) + _FRAME_TOKENS
+
+    @property
+    def role_bytes(self) -> int:
+        """UTF-8 bytes of the roles."""
+        return self._role_bytes
 
     @property
     def shape(self) -> ChatShape:
         """What it asks of a template."""
-        roles = [turn.role for turn in self.messages]
-        turns = [role for role in roles if role != SYSTEM]
-        return ChatShape(
-            system_first=roles[:1] == [SYSTEM],
-            system_later=SYSTEM in roles[1:],
-            repeats=any(role == following for role, following in pairwise(turns)),
-            assistant_first=turns[:1] == [ASSISTANT],
-            continues=roles[-1:] == [ASSISTANT],
-        )
+        return self._shape
 
     @property
     def ends_within_text(self) -> bool:
@@ -151,5 +171,17 @@ class ChatPrompt(_Written):
 Prompt: TypeAlias = TextPrompt | ChatPrompt
 
 
+def _shape(roles: Sequence[str]) -> ChatShape:
+    turns = [role for role in roles if role != SYSTEM]
+    return ChatShape(
+        system_first=roles[:1] == [SYSTEM],
+        system_later=SYSTEM in roles[1:],
+        repeats=any(role == following for role, following in pairwise(turns)),
+        assistant_first=turns[:1] == [ASSISTANT],
+        continues=roles[-1:] == [ASSISTANT],
+    )
+
+
 def _size(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))
+    """Bytes in UTF-8, without a copy of what is ASCII."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -14,6 +14,7 @@ from quorate.errors import (
     refuse_all,
 )
 from quorate.fleet.status import ModelState, ModelStatus, why_not_ready
+from quorate.foreign_text import quoted
 from quorate.request import (
     Alignment,
     BeamOptions,
@@ -129,7 +130,7 @@ def member_problems(members: Sequence[WeightedModel]) -> Iterator[InvalidRequest
         elif member.model in seen:
             yield InvalidRequest(
                 f"plan.ensemble.members[{index}].model",
-                f"{member.model!r} is named twice; give it one weight instead",
+                f"{quoted(member.model)} is named twice; give it one weight instead",
             )
         seen.add(member.model)
 

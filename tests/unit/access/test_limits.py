@@ -9,6 +9,7 @@ import pytest
 from quorate.access import limits
 from quorate.errors import InvalidRequest
 from quorate.request import ChatPrompt, Message
+from support.repository import read
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,8 @@ from quorate.request import ChatPrompt, Message
         (limits.epoch_seconds, -1.0),
         (limits.top_logprobs, 100),
         (limits.stop_strings, ("a", " ")),
+        (limits.stop_strings, ("x" * 512,) * 16),
+        (limits.stop_strings, ("12345678",) * 1024),
     ],
 )
 def test_what_can_be_served_passes_as_it_is(limit: Callable[..., Any], value: Any) -> None:
@@ -52,6 +55,18 @@ def test_what_can_be_served_passes_as_it_is(limit: Callable[..., Any], value: An
             "has more than 16384 messages; send fewer",
         ),
         (limits.stop_strings, ["x"] * 1025, "f", "has more than 1024 strings; send fewer"),
+        (
+            limits.stop_strings,
+            ["a", "é" * 257],
+            "f[1]",
+            "has 514 bytes; at most 512 are allowed",
+        ),
+        (
+            limits.stop_strings,
+            ["x" * 512] * 17,
+            "f",
+            "has 8704 bytes together; at most 8192 are allowed",
+        ),
         (
             limits.chat,
             [Message("user", "x"), Message("", "x")],
@@ -88,3 +103,17 @@ def test_a_page_that_is_too_large_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="at most 1000") as refusal:
         limits.page_size("page_size", 1001)
     assert refusal.value.field == "page_size"
+
+
+def test_the_document_has_the_whole_table() -> None:
+    lines = read("docs/limits.md").splitlines()
+    written = [line for line in lines if line.startswith("| `")]
+    assert written == [
+        f"| `{row.message}.{row.field}` | {number(row.bytes)} | {number(row.count)} | "
+        f"{number(row.total_bytes)} | {number(row.highest)} |"
+        for row in limits.table()
+    ]
+
+
+def number(most: int | None) -> str:
+    return "" if most is None else f"{most:,}"

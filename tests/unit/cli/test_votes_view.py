@@ -7,7 +7,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from quorate.cli.views.formatting import harmless, percent, visible
+from quorate.cli.views.formatting import percent, visible
 from quorate.cli.views.votes import (
     Agreement,
     agreement,
@@ -19,6 +19,7 @@ from quorate.cli.views.votes import (
     votes_table,
 )
 from quorate.cli.views.writers import TerminalWriter, TokenColours
+from quorate.foreign_text import harmless
 from quorate.v1 import inference_pb2, plan_pb2
 from support.terminal import rendered, shown_by
 

@@ -37,6 +37,7 @@ from quorate.errors import (
     UnsupportedPlan,
     WorkerLost,
 )
+from quorate.foreign_text import one_line
 
 DOMAIN = "quorate"
 """Domain of every ``google.rpc.ErrorInfo``."""
@@ -148,7 +149,8 @@ def _bad_request(error: InvalidRequest) -> error_details_pb2.BadRequest:
 
 
 def _line(text: str) -> str:
-    line = " ".join(text.split()).encode("utf-8", errors="replace")
+    text = text[: 2 * _MAX_BYTES].encode("utf-8", errors="replace").decode("utf-8")
+    line = one_line(" ".join(text.split())).encode("utf-8")
     if len(line) <= _MAX_BYTES:
         return line.decode("utf-8")
     return line[: _MAX_BYTES - 3].decode("utf-8", errors="ignore") + "…"

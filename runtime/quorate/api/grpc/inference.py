@@ -11,6 +11,7 @@ import grpc
 from quorate.access.keys import GENERATE
 from quorate.access.record import CURRENT, RequestRecord
 from quorate.api.grpc.calls import tell_request_id
+from quorate.api.grpc.reading import RequestReader
 from quorate.api.grpc.translation.requests import generate_request, score_request
 from quorate.api.grpc.translation.responses import (
     explain_response,
@@ -18,7 +19,7 @@ from quorate.api.grpc.translation.responses import (
     score_response,
 )
 from quorate.dispatch import Dispatcher
-from quorate.request import Accepted, Delta, Finished
+from quorate.request import Accepted, Delta, Finished, Request
 from quorate.v1 import inference_pb2, inference_pb2_grpc
 
 _LONGEST_TRACE = 128
@@ -29,8 +30,9 @@ _Context: TypeAlias = "grpc.aio.ServicerContext[Any, inference_pb2.GenerateRespo
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     """Hands requests to the dispatcher. Domain errors pass; the interceptor translates them."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Dispatcher, reader: RequestReader) -> None:
         self._dispatcher = dispatcher
+        self._reader = reader
 
     async def Generate(  # noqa: N802 - the name is the RPC's
         self, request: inference_pb2.GenerateRequest, context: _Context
@@ -42,11 +44,10 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         either case, and the dispatcher's iterator is closed before anything else happens.
         """
         record = _identified(request.request_id)
-        asked = generate_request(
-            request, record.request_id, record.caller.key, context.time_remaining()
-        )
+        asked = await self._asked(request, record, context.time_remaining())
         record.ask(asked.plan)
         asked = replace(asked, trace_parent=_trace_parent(context))
+        del request
         async with aclosing(self._dispatcher.generate(asked)) as events:
             async for event in events:
                 if isinstance(event, Delta):
@@ -63,7 +64,10 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     ) -> inference_pb2.ScoreResponse:
         """Scores a continuation."""
         record = _identified(request.request_id)
-        asked = score_request(request, record.request_id, record.caller.key)
+        asked = await self._reader.run(
+            request.ByteSize(),
+            lambda: score_request(request, record.request_id, record.caller.key),
+        )
         record.ask(asked.plan)
         asked = replace(asked, trace_parent=_trace_parent(context))
         score = await self._dispatcher.score(asked)
@@ -76,11 +80,24 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     ) -> inference_pb2.ExplainResponse:
         """Tells what would happen to a request."""
         record = _identified(request.request.request_id)
-        asked = generate_request(request.request, record.request_id, record.caller.key)
+        asked = await self._asked(request.request, record)
         record.ask(asked.plan)
         decision = self._dispatcher.explain(asked)
         record.decide(decision)
         return explain_response(decision)
+
+    async def _asked(
+        self,
+        request: inference_pb2.GenerateRequest,
+        record: RequestRecord,
+        deadline_seconds: float | None = None,
+    ) -> Request:
+        return await self._reader.run(
+            request.ByteSize(),
+            lambda: generate_request(
+                request, record.request_id, record.caller.key, deadline_seconds
+            ),
+        )
 
 
 def _trace_parent(context: grpc.aio.ServicerContext[Any, Any]) -> str:

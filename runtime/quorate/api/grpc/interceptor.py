@@ -10,20 +10,14 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, TypeAlias
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from quorate.access.keys import KeyRing
 from quorate.access.record import CURRENT, RequestRecord
 from quorate.api.grpc.calls import RunningCalls, tell_request_id
 from quorate.api.grpc.errors import as_domain_error, rich_status, status_code
-from quorate.api.grpc.wire import check_fields
-from quorate.errors import (
-    DeadlinePassed,
-    InvalidRequest,
-    QuorateError,
-    ServerStopped,
-    Unauthenticated,
-)
+from quorate.api.grpc.reading import RequestReader
+from quorate.api.grpc.small_requests import bounded
+from quorate.errors import DeadlinePassed, QuorateError, ServerStopped, Unauthenticated
 
 OWN_METHODS = "/quorate.v1."
 
@@ -39,7 +33,8 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
 
     Args:
         keys: Who may call.
-        open_services: Full names of the services that need no key; they pass untouched.
+        reader: Reads requests.
+        open_services: Full names of the services that need no key; they are only bounded.
         on_call: Told who makes each call.
         observe: Told of each call that ended: its method, the name of its status, its seconds.
     """
@@ -47,11 +42,13 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     def __init__(
         self,
         keys: KeyRing,
+        reader: RequestReader,
         open_services: Collection[str] = (),
         on_call: Callable[[str], None] = lambda peer: None,
         observe: ObserveCall = lambda *_: None,
     ) -> None:
         self._keys = keys
+        self._reader = reader
         self._open = frozenset(open_services)
         self._on_call = on_call
         self._observe = observe
@@ -72,12 +69,21 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             return None
         if not method.startswith(OWN_METHODS):
-            return self._guarded(handler, handler_call_details)
+            return bounded(self._guarded(handler, handler_call_details))
 
         async def answer(request: bytes, context: _Context) -> Any:
             self._on_call(context.peer())
-            with self._calls.answering():
-                return await _answer(method, handler, request, context, self._keys, self._observe)
+            # Handed on, so that no frame keeps it: it may be large.
+            handed_on = [request]
+            del request
+            try:
+                with self._calls.answering():
+                    return await self._answer(method, handler, handed_on, context)
+            except grpc.aio.AbortError as abort:
+                # gRPC keeps it in a cycle until garbage is collected, and with it all that its
+                # traceback and the error before it refer to.
+                abort.__context__ = None
+                raise abort.with_traceback(None)  # noqa: B904 - there shall be no context
 
         # Requests arrive as bytes, so that one that cannot be parsed gets a proper status too.
         wrap = (
@@ -86,6 +92,50 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             else grpc.unary_unary_rpc_method_handler
         )
         return wrap(answer, None, handler.response_serializer)
+
+    async def _answer(
+        self, method: str, handler: _Handler, request: list[bytes], context: _Context
+    ) -> Any:
+        """Answers one call of ours; takes the request out of the list, which is its only holder."""
+        behaviour: Any = handler.unary_stream or handler.unary_unary
+        record = RequestRecord(method, uuid.uuid4().hex, peer=context.peer())
+        CURRENT.set(record)
+        started = time.perf_counter()
+        try:
+            record.caller = self._keys.caller(_authorization(context.invocation_metadata()))
+            async with asyncio.timeout(context.time_remaining()) as deadline:
+                # No name holds the message here: it may be large.
+                response = await behaviour(
+                    await self._reader.parse(handler, request.pop()), context
+                )
+            if not handler.response_streaming:
+                await tell_request_id(context)
+            return response
+        except grpc.aio.BaseError:
+            # The transport refused a write: the client is gone.
+            record.status = grpc.StatusCode.CANCELLED.name
+            raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and RunningCalls.was_stopped(error):
+                task.uncancel()
+                await _abort(ServerStopped(), record, context)
+            elif task is not None and task.cancelling():
+                passed = context.time_remaining() == 0
+                code = grpc.StatusCode.DEADLINE_EXCEEDED if passed else grpc.StatusCode.CANCELLED
+                record.status = code.name
+                raise
+            else:
+                # Nobody cancelled this task: to let it pass would leave the client without status.
+                await _abort(error, record, context)
+        except Exception as error:
+            passed = isinstance(error, TimeoutError) and deadline.expired()
+            late = DeadlinePassed("the deadline passed before the answer was complete")
+            await _abort(late if passed else error, record, context)
+        finally:
+            seconds = time.perf_counter() - started
+            record.log(seconds)
+            self._observe(method, record.status, seconds)
 
     def _guarded(self, handler: _Handler, details: grpc.HandlerCallDetails) -> _Handler:
         """The handler of a service of gRPC's own, or one that refuses where it needs a key."""
@@ -115,52 +165,6 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         return wrap(noted, handler.request_deserializer, handler.response_serializer)
 
 
-async def _answer(
-    method: str,
-    handler: _Handler,
-    request: bytes,
-    context: _Context,
-    keys: KeyRing,
-    observe: ObserveCall,
-) -> Any:
-    behaviour: Any = handler.unary_stream or handler.unary_unary
-    record = RequestRecord(method, uuid.uuid4().hex, peer=context.peer())
-    CURRENT.set(record)
-    started = time.perf_counter()
-    try:
-        record.caller = keys.caller(_authorization(context.invocation_metadata()))
-        async with asyncio.timeout(context.time_remaining()) as deadline:
-            response = await behaviour(_parsed(handler, request), context)
-        if not handler.response_streaming:
-            await tell_request_id(context)
-        return response
-    except grpc.aio.BaseError:
-        # The transport refused a write: the client is gone.
-        record.status = grpc.StatusCode.CANCELLED.name
-        raise
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and RunningCalls.was_stopped(error):
-            task.uncancel()
-            await _abort(ServerStopped(), record, context)
-        elif task is not None and task.cancelling():
-            passed = context.time_remaining() == 0
-            code = grpc.StatusCode.DEADLINE_EXCEEDED if passed else grpc.StatusCode.CANCELLED
-            record.status = code.name
-            raise
-        else:
-            # Nobody cancelled this task: to let it pass would leave the client without a status.
-            await _abort(error, record, context)
-    except Exception as error:
-        passed = isinstance(error, TimeoutError) and deadline.expired()
-        late = DeadlinePassed("the deadline passed before the answer was complete")
-        await _abort(late if passed else error, record, context)
-    finally:
-        seconds = time.perf_counter() - started
-        record.log(seconds)
-        observe(method, record.status, seconds)
-
-
 def _authorization(metadata: Iterable[tuple[str, Any]] | None) -> str | None:
     for name, value in metadata or ():
         if name == "authorization" and isinstance(value, str):
@@ -179,17 +183,6 @@ def _refusing(error: QuorateError, handler: _Handler) -> _Handler:
     if handler.response_streaming:
         return grpc.unary_stream_rpc_method_handler(refuse)
     return grpc.unary_unary_rpc_method_handler(refuse)
-
-
-def _parsed(handler: Any, request: bytes) -> Any:
-    # The generated code gives the method of the message's class that parses.
-    kind = getattr(handler.request_deserializer, "__self__", None)
-    if kind is not None:
-        check_fields(kind.DESCRIPTOR, request)
-    try:
-        return handler.request_deserializer(request)
-    except DecodeError:
-        raise InvalidRequest("request", "is not a message of this RPC's request type") from None
 
 
 async def _abort(error: BaseException, record: RequestRecord, context: _Context) -> None:

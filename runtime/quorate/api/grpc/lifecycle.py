@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from quorate.access.about import ServerFacts
 from quorate.access.keys import KeyRing
+from quorate.access.limits import MAX_METADATA_BYTES
 from quorate.api.grpc.accounting import AccountingServicer
 from quorate.api.grpc.certificates import Certificates
 from quorate.api.grpc.health import (
@@ -26,6 +27,7 @@ from quorate.api.grpc.inference import InferenceServicer
 from quorate.api.grpc.interceptor import ObserveCall, RequestInterceptor
 from quorate.api.grpc.listening import bind
 from quorate.api.grpc.models import ModelServicer
+from quorate.api.grpc.reading import RequestReader
 from quorate.api.grpc.server import ServerServicer
 from quorate.api.grpc.settings import STANDARD_SERVICES, ServerSettings
 from quorate.api.grpc.strangers import Strangers, connected_peers
@@ -68,12 +70,17 @@ class GrpcServer:
         self._keys = keys or KeyRing({})
         self._settings = settings
         self._fleet = fleet
+        self._reader = RequestReader()
         self._health = HealthReporter(fleet, dispatcher, settings.health_interval_seconds, required)
         self._facts = facts or ServerFacts()
         opened = (STANDARD_SERVICES[name] for name in settings.open_services)
         self.strangers = Strangers(bool(settings.tls_certificate), connected_peers)
         self._interceptor = RequestInterceptor(
-            self._keys, list(chain.from_iterable(opened)), self.strangers.called, observe
+            self._keys,
+            self._reader,
+            list(chain.from_iterable(opened)),
+            self.strangers.called,
+            observe,
         )
         self.certificates: Certificates | None = None
         self._server: grpc.aio.Server | None = None
@@ -127,6 +134,7 @@ class GrpcServer:
         await asyncio.sleep(0)
         self._interceptor.stop()
         await stopped
+        self._reader.close()
 
     def _certificates(self) -> Certificates | None:
         certificate, key = self._settings.tls_certificate, self._settings.tls_key
@@ -134,7 +142,7 @@ class GrpcServer:
 
     def _add_services(self, server: grpc.aio.Server) -> None:
         inference_pb2_grpc.add_InferenceServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            InferenceServicer(self._dispatcher), server
+            InferenceServicer(self._dispatcher, self._reader), server
         )
         models_pb2_grpc.add_ModelServiceServicer_to_server(  # type: ignore[no-untyped-call]
             ModelServicer(self._fleet), server
@@ -174,6 +182,8 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         ("grpc.max_concurrent_streams", settings.max_streams),
+        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", 2 * MAX_METADATA_BYTES),
         ("grpc.keepalive_time_ms", _ms(settings.keepalive_seconds)),
         ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout_seconds)),
         ("grpc.keepalive_permit_without_calls", 1),

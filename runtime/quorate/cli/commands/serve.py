@@ -105,7 +105,8 @@ def _run(
     import asyncio
 
     from quorate.cli.services import DEFAULT_CONFIG, serve_settings
-    from quorate.cli.views.loading import serve_view
+    from quorate.cli.unblocked import dropped_line, unblocked_streams
+    from quorate.cli.views.loading import dropped_event, serve_view
 
     file = None if demo or (names and not config) else config or DEFAULT_CONFIG
 
@@ -123,7 +124,7 @@ def _run(
         findings = [*findings, *_check_models(settings)]
     _log_as_configured(settings, findings)
     source = "" if file is None else str(file.absolute())
-    with serve_view(as_json) as view:
+    with unblocked_streams(dropped_event if as_json else dropped_line), serve_view(as_json) as view:
         asyncio.run(_serve(settings, view, native, load_anew if source else None, source))
 
 

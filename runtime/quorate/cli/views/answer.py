@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from typing import Protocol
 
-from rich.console import Console
-
 from quorate.cli.messages import total_energy
 from quorate.cli.views.decisions import answering, detours, members_words, unit
-from quorate.cli.views.formatting import energy_text, harmless, usd_text
+from quorate.cli.views.formatting import energy_text, usd_text
 from quorate.cli.views.json_lines import event_line
+from quorate.cli.views.terminal import Console
 from quorate.cli.views.votes import print_candidates, print_votes
 from quorate.cli.views.writers import Writer, stdout_writer
+from quorate.foreign_text import one_line
 from quorate.v1 import inference_pb2, plan_pb2
 
 _LIMITS = {
@@ -106,7 +106,7 @@ class TextAnswer:
     def _note(self, message: str) -> None:
         if sys.stdout.isatty() and self._notes.is_terminal:
             self._writer.end_line()
-        self._notes.print(f"[{harmless(message)}]", style="yellow", markup=False, soft_wrap=True)
+        self._notes.print(f"[{one_line(message)}]", style="yellow", markup=False, soft_wrap=True)
 
     def _finish(self, finished: inference_pb2.Finished) -> None:
         self._writer.keep()

@@ -13,7 +13,8 @@ from quorate.calibration.advice import ALLOWED_LOSS
 from quorate.calibration.intervals import Interval, share_interval
 from quorate.calibration.profiles import cascade_profile, weights_profile
 from quorate.calibration.report import JOULES, Outcome, Report, Verdict
-from quorate.cli.views.formatting import harmless, joules_text, plain_table, time_text
+from quorate.cli.views.formatting import joules_text, plain_table, time_text
+from quorate.foreign_text import one_line
 
 _HEADINGS = ("plan", "task", "cases", "right", "95 % interval", "time", "energy")
 _CONFIDENCE_HEADINGS = ("plan", "task", "confidence by", "Brier", "log loss", "calibration error")
@@ -109,8 +110,8 @@ def _accuracy_rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
     for task, counted in outcome.tallies.items():
         share = share_interval(counted)
         yield (
-            harmless(outcome.plan.name),
-            harmless(task) or _ALL_TASKS,
+            one_line(outcome.plan.name),
+            one_line(task) or _ALL_TASKS,
             f"{counted.cases:.0f}",
             _percent(share.value),
             f"{100 * share.low:.1f} - {100 * share.high:.1f} %",
@@ -123,8 +124,8 @@ def _confidence_rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
     for task, fitted in outcome.confidences.items():
         before, after = fitted.before, fitted.after
         yield (
-            harmless(outcome.plan.name),
-            harmless(task) or _ALL_TASKS,
+            one_line(outcome.plan.name),
+            one_line(task) or _ALL_TASKS,
             fitted.manner,
             _change(before.brier, after.brier),
             _change(before.log_loss, after.log_loss),
@@ -136,7 +137,7 @@ def remarks(report: Report) -> Iterator[str]:
     """What is odd about the answers, and what a vote's key cannot tell apart."""
     keys: dict[str, str] = {}
     for outcome in report.outcomes:
-        name = harmless(outcome.plan.name)
+        name = one_line(outcome.plan.name)
         if outcome.unanswered:
             yield f"{name}: {outcome.unanswered} cases did not fit its context and count as wrong"
         if outcome.cut:
@@ -156,7 +157,7 @@ def remarks(report: Report) -> Iterator[str]:
 def verdict_line(verdict: Verdict) -> str:
     """Whether a vote is better than its best member alone."""
     one = verdict.comparison
-    name, member = harmless(verdict.vote.name), harmless(verdict.member.name)
+    name, member = one_line(verdict.vote.name), one_line(verdict.member.name)
     return (
         f"{name} against {member}, its best member: {one.verdict} "
         f"({_points(one.difference)}; alone right {one.wins} times, alone wrong {one.losses} times)"
@@ -184,7 +185,7 @@ def cascade_lines(report: Report) -> Iterator[str]:
     cost = joules_text if cascade.unit == JOULES else time_text
     pays = "pays" if advice.pays else f"none of {len(report.cascades)} pays, the cheapest is"
     yield (
-        f"cascade: {pays} {harmless(cascade.first.name)}, then {harmless(cascade.last.name)} below "
+        f"cascade: {pays} {one_line(cascade.first.name)}, then {one_line(cascade.last.name)} below "
         f"a confidence of {advice.confidence:.2f}: {_percent(advice.held_out_accuracy)} right for "
         f"{cost(advice.held_out_cost)} on held-out cases, against "
         f"{_percent(advice.last_accuracy)} for {cost(advice.last_cost)} with the last stage alone "
@@ -229,9 +230,10 @@ def _blocks(report: Report) -> Iterator[str]:
 def _table(headings: Sequence[str], rows: list[tuple[str, ...]], left: Sequence[int]) -> str:
     if not sys.stdout.isatty():
         return plain_table([headings, *rows], left)
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from quorate.cli.views.terminal import Console
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for index, heading in enumerate(headings):

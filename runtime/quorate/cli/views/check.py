@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from quorate.app.findings import Finding, Level
-from quorate.cli.views.formatting import harmless
+from quorate.cli.views.terminal import Console
+from quorate.foreign_text import one_line
 from quorate.settings import Settings
 
 
@@ -29,8 +29,8 @@ def print_findings(
         _print_to_terminal(path, settings, findings, errors, warnings)
     else:
         for finding in findings:
-            print(harmless(finding_line(path, finding)))
-        print(harmless(_sum(path, settings, errors, warnings)))
+            print(one_line(finding_line(path, finding)))
+        print(one_line(_sum(path, settings, errors, warnings)))
     sys.stdout.flush()
     return errors
 
@@ -49,10 +49,10 @@ def _print_to_terminal(
     for finding in findings:
         doubtful = finding.level is Level.WARNING
         mark = ("warning ", "yellow") if doubtful else ("error   ", "bold red")
-        key = (harmless(finding.key) + "  ", "bold")
-        console.print(Text.assemble(mark, key, harmless(finding.problem)), soft_wrap=True)
+        key = (one_line(finding.key) + "  ", "bold")
+        console.print(Text.assemble(mark, key, one_line(finding.problem)), soft_wrap=True)
     style = "bold red" if errors else "yellow" if warnings else "bold green"
-    console.print(Text(harmless(_sum(path, settings, errors, warnings)), style=style))
+    console.print(Text(one_line(_sum(path, settings, errors, warnings)), style=style))
 
 
 def _sum(path: Path, settings: Settings, errors: int, warnings: int) -> str:

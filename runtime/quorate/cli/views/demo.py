@@ -6,13 +6,12 @@ import json
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from rich.console import Console
-
 from quorate.cli.views.answer import AnswerView, JsonAnswer, timing
 from quorate.cli.views.decisions import notable_manner, unit
-from quorate.cli.views.formatting import harmless
+from quorate.cli.views.terminal import Console
 from quorate.cli.views.votes import print_votes
 from quorate.cli.views.writers import TerminalWriter
+from quorate.foreign_text import one_line
 from quorate.v1 import inference_pb2
 
 _PIPE_WIDTH = 80
@@ -84,7 +83,7 @@ class _TimedAnswer:
             self._writer.write(response.delta)
         elif kind == "notice":
             self._writer.end_line()
-            self._console.print(harmless(response.notice.message), style="yellow", markup=False)
+            self._console.print(one_line(response.notice.message), style="yellow", markup=False)
         elif kind == "finished":
             self._finish(response.finished)
 

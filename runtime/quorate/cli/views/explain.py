@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeAlias
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +19,6 @@ from quorate.cli.views.decisions import (
     verdict,
 )
 from quorate.cli.views.formatting import (
-    harmless,
     joules_in,
     joules_unit,
     plain_table,
@@ -28,6 +26,8 @@ from quorate.cli.views.formatting import (
     usd_text,
 )
 from quorate.cli.views.json_lines import message_fields
+from quorate.cli.views.terminal import Console
+from quorate.foreign_text import one_line
 from quorate.v1 import plan_pb2
 
 _Figure: TypeAlias = tuple[str, str, Callable[[float], str]]
@@ -88,10 +88,10 @@ def closing_lines(decision: plan_pb2.Decision) -> Iterator[str]:
         told.append(f"task {decision.task}")
     if decision.explored:
         told.append("chosen to learn what it costs")
-    yield harmless(" \N{MIDDLE DOT} ".join(told))
+    yield one_line(" \N{MIDDLE DOT} ".join(told))
     line = substitution_line(decision, told=True) or over_budget_line(decision, told=True)
     if line:
-        yield harmless(line)
+        yield one_line(line)
 
 
 def _print_to_terminal(decision: plan_pb2.Decision, console: Console) -> None:
@@ -101,7 +101,7 @@ def _print_to_terminal(decision: plan_pb2.Decision, console: Console) -> None:
     if against:
         console.print("\nwhat speaks against them", style="bold")
     for candidate in against:
-        line = f"  {harmless(candidate.name)}: {harmless(reasons(candidate))}"
+        line = f"  {one_line(candidate.name)}: {one_line(reasons(candidate))}"
         console.print(line, style="dim", markup=False)
     console.print()
     first, *rest = closing_lines(decision)
@@ -156,9 +156,9 @@ def _cells(candidate: plan_pb2.Candidate, figures: Sequence[_Figure]) -> list[st
         words(getattr(candidate, name)) if candidate.HasField(name) else _ABSENT
         for name, _, words in figures
     ]
-    return [harmless(candidate.name), kind_name(candidate.kind), *known]
+    return [one_line(candidate.name), kind_name(candidate.kind), *known]
 
 
 def _why(candidate: plan_pb2.Candidate) -> str:
-    against = harmless(reasons(candidate))
+    against = one_line(reasons(candidate))
     return f"{verdict(candidate)}: {against}" if against else verdict(candidate)

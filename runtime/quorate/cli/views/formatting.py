@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
+# Of views, whatever it is that they show.
+from quorate.foreign_text import harmless as harmless
 from quorate.v1 import inference_pb2
 
 UNKNOWN = "unknown"
@@ -88,11 +90,6 @@ def visible(piece: bytes) -> str:
         return END
     text = piece.decode("utf-8", errors="backslashreplace")
     return "".join(_visible(char) for char in text)
-
-
-def harmless(text: str) -> str:
-    """Text for a terminal: control characters other than line feed and tab become escapes."""
-    return "".join(c if c.isprintable() or c in "\n\t" else _escape(c) for c in text)
 
 
 def percent(logprob: float) -> str:

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from quorate.fleet.status import ModelState, ModelStatus
+from quorate.foreign_text import one_line
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.progress import Progress, TaskID
+
+    from quorate.cli.views.terminal import Console
 
 # States of a model on its way to being ready.
 _BUSY = (ModelState.DOWNLOADING, ModelState.LOADING, ModelState.RESTARTING)
@@ -27,7 +29,7 @@ def serve_view(as_json: bool) -> Iterator[ServeView]:
     if as_json:
         yield JsonView()
     elif sys.stdout.isatty():
-        from rich.console import Console
+        from quorate.cli.views.terminal import Console
 
         with BarView(Console(highlight=False, emoji=False)) as view:
             yield view
@@ -41,7 +43,7 @@ def passing_view() -> Iterator[StatusView]:
     if not sys.stderr.isatty():
         yield WaitingLines()
         return
-    from rich.console import Console
+    from quorate.cli.views.terminal import Console
 
     with LoadBars(Console(stderr=True, highlight=False, emoji=False)) as view:
         yield view
@@ -119,6 +121,11 @@ class JsonView(PlainView):
         if status.warnings:
             fields["warnings"] = list(status.warnings)
         return json.dumps(fields)
+
+
+def dropped_event(count: int) -> str:
+    """What ``JsonView``'s reader is told of lines that it did not read in time."""
+    return json.dumps({"event": "dropped", "lines": count}) + "\n"
 
 
 class LoadBars:
@@ -215,6 +222,10 @@ def settled_line(ready: Sequence[str], failed: Sequence[str]) -> str:
 
 def status_line(status: ModelStatus) -> str:
     """A model's state, without its progress."""
+    return one_line(_status_line(status))
+
+
+def _status_line(status: ModelStatus) -> str:
     line = f"{status.id}: {status.state.value}"
     if status.message and status.message != status.state.value:
         return f"{line}: {status.message}"

@@ -43,9 +43,10 @@ def print_entries(entries: Sequence[Entry], *, as_json: bool) -> None:
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             typer.echo("  ".join(cells).rstrip())
         return
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from quorate.cli.views.terminal import Console
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for heading in _HEADINGS:

@@ -90,9 +90,10 @@ def every_seconds(
 
 @contextmanager
 def _bar(*columns: ProgressColumn, transient: bool = True, **fields: str) -> Iterator[Progress]:
-    from rich.console import Console
     from rich.progress import Progress as Bars
     from rich.progress import TimeRemainingColumn
+
+    from quorate.cli.views.terminal import Console
 
     left = TimeRemainingColumn(compact=True)
     console = Console(stderr=True)

@@ -7,14 +7,15 @@ import math
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from quorate.cli.text_scores import ScoreLine, TextScores
 from quorate.cli.views.decisions import manner
-from quorate.cli.views.formatting import UNKNOWN, energy_text, harmless, joules_text
+from quorate.cli.views.formatting import UNKNOWN, energy_text, joules_text
 from quorate.cli.views.formatting import plain_table as aligned
+from quorate.cli.views.terminal import Console
+from quorate.foreign_text import one_line
 
 _HEADINGS = ("name", "bits per byte", "bytes", "forwards per token", "dropped mass", "mean weight")
 _SHORT_HEADINGS = ("name", "bits/byte", "bytes", "forwards/token", "dropped", "weight")
@@ -95,7 +96,7 @@ def _comparison(members: Sequence[ScoreLine], ensemble: ScoreLine) -> str:
     if len(members) == 1:
         return "one member alone: the ensemble is that member"
     best = min(whole, key=lambda line: line.bits_per_byte)
-    name = harmless(best.name)
+    name = one_line(best.name)
     if not math.isfinite(ensemble.bits_per_byte):
         return "the ensemble rules the text out"
     if not math.isfinite(best.bits_per_byte):
@@ -114,7 +115,7 @@ def _comparison(members: Sequence[ScoreLine], ensemble: ScoreLine) -> str:
 def _row(line: ScoreLine, lines: Sequence[ScoreLine]) -> tuple[str, ...]:
     """The cells of a line, with its energy where that of any line is known."""
     cells = (
-        harmless(line.name),
+        one_line(line.name),
         f"{line.bits_per_byte:.4f}",
         str(line.bytes),
         f"{line.forwards_per_token:.2f}",

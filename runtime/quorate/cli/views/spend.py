@@ -5,14 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from quorate.cli.spending import SpendQuery, SpendReport
 from quorate.cli.views.formatting import (
     bar,
-    harmless,
     joules_text,
     plain_table,
     span_text,
@@ -29,6 +27,8 @@ from quorate.cli.views.spend_rows import (
     json_lines,
     row,
 )
+from quorate.cli.views.terminal import Console
+from quorate.foreign_text import one_line
 from quorate.ledger import export
 from quorate.request import EnergyTier
 from quorate.v1 import accounting_pb2
@@ -137,7 +137,7 @@ def _notes(report: SpendReport) -> Iterator[str]:
     if report.machine is not None:
         yield from _machine_lines(report.machine)
     for line in _window_lines(report.windows):
-        yield harmless(line)
+        yield one_line(line)
 
 
 def _window_lines(windows: Sequence[accounting_pb2.BudgetWindow]) -> Iterator[str]:

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from quorate.cli.spending import SpendReport
-from quorate.cli.views.formatting import UNKNOWN, harmless, joules_text, time_text, usd_text
+from quorate.cli.views.formatting import UNKNOWN, joules_text, time_text, usd_text
 from quorate.cli.views.json_lines import message_fields
+from quorate.foreign_text import one_line
 from quorate.ledger.charges import Charge
 from quorate.ledger.spending import Dimension, SpendRow
 from quorate.request import EnergyTier
@@ -78,7 +79,7 @@ def row(spend: SpendRow, group_by: Sequence[Dimension], columns: Columns) -> lis
 
 def group_name(dimension: Dimension, value: str) -> str:
     """Name of a group for people; what has no name is said to have none."""
-    return harmless(value) or f"(no {dimension.value.replace('_', ' ')})"
+    return one_line(value) or f"(no {dimension.value.replace('_', ' ')})"
 
 
 def joules_share(spend: SpendRow, rows: Collection[SpendRow]) -> float | None:
@@ -108,8 +109,8 @@ def _charge_row(charge: Charge) -> list[str]:
     about = "~" if charge.tier is EnergyTier.ESTIMATED else ""
     return [
         ended.strftime("%Y-%m-%d %H:%M"),
-        harmless(charge.profile or charge.plan_kind),
-        harmless(models) or UNCHARGED,
+        one_line(charge.profile or charge.plan_kind),
+        one_line(models) or UNCHARGED,
         charge.outcome,
         f"{charge.generated_tokens:,}",
         UNKNOWN if charge.duration_ms is None else time_text(charge.duration_ms),

@@ -7,11 +7,11 @@ import sys
 from itertools import groupby
 from typing import TypeAlias
 
-from rich.console import Console
 from rich.text import Text
 
-from quorate.cli.views.formatting import harmless
+from quorate.cli.views.terminal import Console
 from quorate.cli.views.votes import STYLES, agreement
+from quorate.foreign_text import harmless
 from quorate.v1 import inference_pb2
 
 _REPLACED = "\N{UPWARDS ARROW} replaced by what follows \N{DOWNWARDS ARROW}"

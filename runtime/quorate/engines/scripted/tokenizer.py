@@ -7,6 +7,7 @@ from functools import cache
 
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import InvalidRequest
+from quorate.foreign_text import quoted
 from quorate.request import ChatPrompt, Prompt, TextPrompt
 from quorate.request.prompts import ASSISTANT
 
@@ -107,7 +108,7 @@ class Tokenizer:
             if message.role not in _ROLES:
                 known = ", ".join(_ROLES)
                 raise InvalidRequest(
-                    f"chat.messages[{index}].role", f"{message.role!r} is not one of {known}"
+                    f"chat.messages[{index}].role", f"{quoted(message.role)} is not one of {known}"
                 )
             tokens += [IM_START, *self.encode_text(f"{message.role}\n{message.content}"), IM_END]
         if prompt.messages[-1].role == ASSISTANT:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quorate.api.grpc.translation.enums import by_name
+from quorate.foreign_text import one_line
 from quorate.request import (
     Alignment,
     Candidate,
@@ -94,7 +95,7 @@ def _candidate(candidate: Candidate) -> plan_pb2.Candidate:
 def _rejection(rejection: Rejection) -> plan_pb2.Rejection:
     return plan_pb2.Rejection(
         clause=CLAUSES[rejection.clause],
-        message=rejection.message,
+        message=one_line(rejection.message),
         predicted=rejection.predicted,
         limit=rejection.limit,
     )

@@ -6,6 +6,7 @@ from quorate.api.grpc.translation.decisions import fill_decision
 from quorate.api.grpc.translation.enums import by_name
 from quorate.engines.template_facts import TemplateFacts
 from quorate.fleet.status import ModelState, ModelStatus
+from quorate.foreign_text import one_line
 from quorate.request import (
     Accepted,
     Decision,
@@ -45,7 +46,7 @@ def generate_response(event: Event) -> inference_pb2.GenerateResponse:
     elif isinstance(event, Notice):
         response.notice.kind = NOTICES[event.kind]
         response.notice.model = event.model
-        response.notice.message = event.message
+        response.notice.message = one_line(event.message)
     else:
         response.finished.reason = REASONS[event.reason]
         response.finished.request_id = event.request_id
@@ -86,10 +87,10 @@ def model_message(status: ModelStatus) -> models_pb2.Model:
     return models_pb2.Model(
         id=status.id,
         state=STATES[status.state],
-        message=status.message or "; ".join(status.warnings),
+        message=one_line(status.message or "; ".join(status.warnings)),
         progress=status.progress,
         engine=status.engine,
-        description=status.description,
+        description=one_line(status.description),
         context_length=status.context_length,
         vocabulary_size=status.vocabulary_size,
         vocabulary_fingerprint=status.vocabulary_fingerprint,
@@ -97,9 +98,9 @@ def model_message(status: ModelStatus) -> models_pb2.Model:
         sessions=status.sessions,
         cores=status.cores,
         memory_bytes=status.memory_bytes,
-        warnings=status.warnings,
+        warnings=map(one_line, status.warnings),
         template=_template_facts(status.template) if status.chat else None,
-        template_problem=status.template.problem,
+        template_problem=one_line(status.template.problem),
     )
 
 

@@ -15,6 +15,7 @@ from quorate.engines.worker.encoder.life import ENCODER_COMMAND, EncoderLife
 from quorate.engines.worker.encodings import refusal
 from quorate.engines.worker.limits import WorkerLimits
 from quorate.engines.worker.messages import (
+    TO_WORKER,
     Cancel,
     Encode,
     EncodeContinuation,
@@ -33,6 +34,8 @@ from quorate.request import ChatPrompt, Prompt, TextPrompt
 _log = logging.getLogger(__name__)
 
 _TRIES = 3
+# What is longer takes milliseconds to be written as JSON.
+_WRITTEN_AT_ONCE_BYTES = 1 << 18
 # A vocabulary is loaded in seconds, with the slowest of libraries on a busy machine in a minute.
 _LOAD_SECONDS = 180.0
 
@@ -45,6 +48,7 @@ class _Job:
         field: What its caller calls it.
         lane: Where it waits.
         tries: Processes that ended while they had it.
+        line: The message as it crosses the wire, where it was large enough to be written apart.
     """
 
     message: Encode | EncodeContinuation
@@ -54,6 +58,7 @@ class _Job:
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
     tries: int = 0
+    line: bytes | None = None
 
     @property
     def key(self) -> bytes:
@@ -163,9 +168,11 @@ class Encoder:
     async def _tokens(
         self, message: Encode | EncodeContinuation, field: str, size: int
     ) -> list[int]:
+        job = _Job(message, field, Lane.LONG if size > LONG_BYTES else Lane.SHORT)
+        if size > _WRITTEN_AT_ONCE_BYTES:
+            job.line = await asyncio.to_thread(TO_WORKER.encode, message)
         if self._closed:
             raise Unavailable(f"model {self._spec.model} is unloaded")
-        job = _Job(message, field, Lane.LONG if size > LONG_BYTES else Lane.SHORT)
         if self._quarantine:
             self._quarantine.check(field, job.key)
             if self._quarantine.suspicion(job.key):
@@ -192,7 +199,7 @@ class Encoder:
             self._begin_life()
         while self._life is not None and self._fits and (job := self._lanes.next()) is not None:
             self._running[job.message.request] = job
-            self._life.send(job.message)
+            self._life.send(job.line or job.message)
             self._watch()
 
     @property

@@ -41,8 +41,8 @@ class EncoderLife:
         """Id of its process, or None once that has ended."""
         return self._process.pid
 
-    def send(self, message: ToWorker) -> None:
-        """Sends a message soon, in order; dropped where the process is gone."""
+    def send(self, message: ToWorker | bytes) -> None:
+        """Sends a message, or its line, soon and in order; dropped where the process is gone."""
         self._process.send(message)
 
     def kill(self, cause: str) -> None:

@@ -47,11 +47,14 @@ class WorkerLink:
         self._closed = False
         self._loop.add_reader(connection.fileno(), self._read)
 
-    def send(self, message: ToWorker) -> None:
-        """Sends a message soon, or once the worker reads again; dropped once closed."""
+    def send(self, message: ToWorker | bytes) -> None:
+        """Sends a message soon, or once the worker reads again; dropped once closed.
+
+        Of a large one the line may be given, which was written on another thread.
+        """
         if self._closed:
             return
-        self._unsent += TO_WORKER.encode(message)
+        self._unsent += message if isinstance(message, bytes) else TO_WORKER.encode(message)
         if not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._flush)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from quorate.engines.worker_log import warning_in
+from quorate.engines.worker_log import WarningFilter, warning_in
 
 WORKER_COMMAND = (sys.executable, "-P", "-m", "quorate.engines.worker.worker")
 _TAIL_LINES = 50
@@ -74,6 +74,7 @@ class WorkerProcess:
         self._name = name
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._unfinished = b""
+        self._warnings = WarningFilter()
         # A session of its own keeps a Ctrl-C or a hang-up of the terminal away from the worker.
         self._popen = subprocess.Popen(
             command,
@@ -139,7 +140,8 @@ class WorkerProcess:
         self._unfinished = self._unfinished[:_LONGEST_LINE]
         for line in map(self._text, lines):
             if (warning := warning_in(line)) is not None:
-                _log.warning("model %s: %s", self._name, warning)
+                for told in self._warnings.let_through(warning):
+                    _log.warning("model %s: %s", self._name, told)
                 continue
             self._tail.append(line)
             _log.debug("%s: %s", self._name, line)

@@ -66,8 +66,8 @@ class SpawnedProcess:
         """Its id, or None once it has ended."""
         return None if self._process.exited.done() else self._process.pid
 
-    def send(self, message: ToWorker) -> None:
-        """Sends a message soon, in order; dropped where the process is gone."""
+    def send(self, message: ToWorker | bytes) -> None:
+        """Sends a message, or its line, soon and in order; dropped where the process is gone."""
         self._link.send(message)
 
     def close_link(self) -> None:

@@ -1,0 +1,62 @@
+"""Where requests are read: small ones at once, large ones beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from google.protobuf.message import DecodeError
+
+from quorate.api.grpc.wire import check_fields
+from quorate.errors import InvalidRequest
+
+AT_ONCE_BYTES = 4096
+"""What is not longer is checked, parsed and translated within a millisecond, whatever it says."""
+
+_Result = TypeVar("_Result")
+
+
+class RequestReader:
+    """Checks, parses and translates requests, none of which may hold up the event loop.
+
+    All that is large shares one thread. The thread gives way to the event loop every few
+    milliseconds, and large requests wait for each other instead of being many that do so at once.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="request-reader")
+
+    async def parse(self, handler: Any, data: bytes) -> Any:
+        """The message that a request is.
+
+        Args:
+            handler: Of its RPC, made by generated code.
+            data: As it came.
+
+        Raises:
+            InvalidRequest: A field holds more than it may, or it is no such message.
+        """
+        return await self.run(len(data), lambda: _parsed(handler.request_deserializer, data))
+
+    async def run(self, size: int, read: Callable[[], _Result]) -> _Result:
+        """What ``read`` returns or raises, for a request of so many bytes."""
+        if size <= AT_ONCE_BYTES:
+            return read()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, read)
+
+    def close(self) -> None:
+        """Ends the thread once it has done what it was given."""
+        self._thread.shutdown(wait=False)
+
+
+def _parsed(deserialize: Callable[[bytes], Any], data: bytes) -> Any:
+    # The generated code gives the method of the message's class that parses.
+    kind = getattr(deserialize, "__self__", None)
+    if kind is not None:
+        check_fields(kind.DESCRIPTOR, data)
+    try:
+        return deserialize(data)
+    except DecodeError:
+        raise InvalidRequest("request", "is not a message of this RPC's request type") from None

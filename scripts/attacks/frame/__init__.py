@@ -1,0 +1,1 @@
+"""What runs the cases: the server, the neighbour, the attacker's process, the report."""
