@@ -25,6 +25,7 @@ class RequestRecord:
         models: Models asked for, then those that were decided on.
         status: Name of the status that ended it, as gRPC calls it.
         caller: Who makes the call.
+        origin: Where it comes from; see ``origins.origin``.
     """
 
     method: str
@@ -32,6 +33,12 @@ class RequestRecord:
     models: tuple[str, ...] = field(default=())
     status: str = "OK"
     caller: Caller = field(default_factory=Caller)
+    origin: str = ""
+
+    @property
+    def whose(self) -> str:
+        """Whose calls count together: those of a key, or without one of where they come from."""
+        return f"key {self.caller.key}" if self.caller.key else self.origin
 
     def identify(self, request_id: str) -> None:
         """Notes the id the caller chose, "" for none, before anything else can be refused.

@@ -5,20 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from quorate.access.keys import KeyRing
+from quorate.access.keys import KeyRing, KeySettings
 from quorate.api.grpc.lifecycle import GrpcServer
 from quorate.app.accounts import open_recorder
+from quorate.app.descriptors import with_room_for_models
 from quorate.app.knowledge import KnowledgeKeeper
 from quorate.app.probing import Prober
 from quorate.app.registry import open_registry
 from quorate.app.remotes import open_remotes
 from quorate.app.sources import Sources
-from quorate.dispatch import Dispatcher
+from quorate.dispatch import CallerLimits, Dispatcher
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
 from quorate.engines.worker.limits import WorkerLimits
@@ -85,9 +94,11 @@ async def running(
             remotes=remotes,
             price=price,
             knowledge=keeper.knowledge,
+            limits=_limits(settings.keys),
         )
         required = [model.id for model in settings.models if model.required]
-        server = GrpcServer(dispatcher, fleet, settings.server, keys, required)
+        room = with_room_for_models(settings.server, len(settings.models))
+        server = GrpcServer(dispatcher, fleet, room, keys, required)
         port = await server.start()
         stack.push_async_callback(server.stop)
         work = [*_work(settings, fleet, dispatcher), keeper.watch()]
@@ -105,6 +116,15 @@ def _work(
             yield _load(fleet, model.id)
     if settings.routing.probe:
         yield Prober(fleet, dispatcher).run()
+
+
+def _limits(keys: Mapping[str, KeySettings]) -> dict[str, CallerLimits]:
+    return {
+        name: CallerLimits(
+            key.weight, key.max_requests, key.requests_per_minute, key.tokens_per_minute
+        )
+        for name, key in keys.items()
+    }
 
 
 @asynccontextmanager

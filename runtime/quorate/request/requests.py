@@ -75,6 +75,7 @@ class Request:
         local_only: Nothing of it may leave this machine.
         task: Tag of what kind of request it is, or "".
         key: Name of the caller's key, "" for none; budgets and ledger go by it.
+        origin: Where it comes from; turns of callers without a key go by it.
         deadline_seconds: Time the caller waits for the whole answer, from its arrival.
         probe: Whether the server asks itself, to learn what a model takes.
         allow_substitution: Whether another plan may answer where the named one cannot; None leaves
@@ -91,6 +92,7 @@ class Request:
     local_only: bool = False
     task: str = ""
     key: str = ""
+    origin: str = ""
     deadline_seconds: float | None = None
     probe: bool = False
     allow_substitution: bool | None = None
@@ -102,6 +104,7 @@ class ScoreRequest:
 
     Attributes:
         key: Name of the caller's key, "" for none.
+        origin: As in ``Request``.
     """
 
     prompt: Prompt
@@ -109,3 +112,4 @@ class ScoreRequest:
     plan: PlanChoice | None = None
     request_id: str = ""
     key: str = ""
+    origin: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import grpc
@@ -34,13 +35,15 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         """Streams an answer.
 
         Each write waits until the transport takes the message, so a slow reader holds back its own
-        request and no buffer grows. Written and not yielded: a cancelled RPC is noticed here in
-        either case, and the dispatcher's iterator is closed before anything else happens.
+        request and no buffer grows; for how long, ``PatientContext`` says. Written and not yielded:
+        a cancelled RPC is noticed here in either case, and the dispatcher's iterator is closed
+        before anything else happens.
         """
         record = _identified(request.request_id)
         asked = generate_request(
             request, record.request_id, record.caller.key, context.time_remaining()
         )
+        asked = replace(asked, origin=record.origin)
         record.ask(asked.plan)
         async with aclosing(self._dispatcher.generate(asked)) as events:
             async for event in events:
@@ -54,6 +57,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         """Scores a continuation."""
         record = _identified(request.request_id)
         asked = score_request(request, record.request_id, record.caller.key)
+        asked = replace(asked, origin=record.origin)
         record.ask(asked.plan)
         score = await self._dispatcher.score(asked)
         record.decide(score.decision)

@@ -1,87 +1,223 @@
-"""Around every RPC of ``quorate.v1``: deadline, errors, and one line in the log."""
+"""Around every RPC: the key before the message, limits of time, errors, and one line in the log."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from quorate.access.keys import KeyRing
+from quorate.access.origins import origin
 from quorate.access.record import CURRENT, RequestRecord
 from quorate.api.grpc.errors import as_domain_error, rich_status, status_code
+from quorate.api.grpc.reception import Reception, ReceptionLimits
+from quorate.api.grpc.settings import ServerSettings
 from quorate.api.grpc.wire import check_fields
-from quorate.errors import DeadlinePassed, InvalidRequest
+from quorate.api.grpc.writing import PatientContext
+from quorate.errors import (
+    DeadlinePassed,
+    InvalidRequest,
+    Overloaded,
+    PeerStalled,
+    QuorateError,
+    Unauthenticated,
+    Unavailable,
+)
 
 OWN_METHODS = "/quorate.v1."
 
+_RETRY_SECONDS = 1.0
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class RequestInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of this package; health, reflection and channelz pass untouched."""
+    """Wraps the handlers of every service.
 
-    def __init__(self, keys: KeyRing) -> None:
+    All of them become handlers of streams, whatever their RPC is called: of those gRPC asks for no
+    message by itself, so that nothing of a message is taken in before the caller is known.
+    """
+
+    def __init__(self, keys: KeyRing, settings: ServerSettings) -> None:
         self._keys = keys
+        self._settings = settings
+        self._reception = Reception(ReceptionLimits(limit_seconds=settings.receive_seconds))
+        self._calls = Counter[str]()
+        self._deadlines: set[asyncio.Timeout] = set()
+        self._stopped = False
+
+    def end_all(self) -> None:
+        """Ends every call of ours that still runs, with the news that the server stops."""
+        self._stopped = True
+        for deadline in self._deadlines:
+            deadline.reschedule(asyncio.get_running_loop().time())
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
-        """Returns the handler of an RPC, wrapped where it is one of ours."""
+        """Returns the handler of an RPC, wrapped."""
         handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
         method = handler_call_details.method
-        if handler is None or not method.startswith(OWN_METHODS):
-            return handler
+        guard = self._answer if method.startswith(OWN_METHODS) else self._answer_foreign
 
-        async def answer(request: bytes, context: _Context) -> Any:
-            return await _answer(method, handler, request, context, self._keys)
+        async def answer(_: object, context: _Context) -> None:
+            await guard(method, handler, context)
 
-        # Requests arrive as bytes, so that one that cannot be parsed gets a proper status too.
-        wrap = (
-            grpc.unary_stream_rpc_method_handler
-            if handler.response_streaming
-            else grpc.unary_unary_rpc_method_handler
-        )
-        return wrap(answer, None, handler.response_serializer)
+        return grpc.stream_stream_rpc_method_handler(answer, None, handler.response_serializer)
 
+    async def _answer(self, method: str, handler: Any, context: _Context) -> None:
+        """Answers a call of this package."""
+        started = time.perf_counter()
+        record = RequestRecord(method, uuid.uuid4().hex, origin=origin(context.peer()))
+        CURRENT.set(record)
+        stranger = self._identify(record, context)
+        with self._counted(record.whose):
+            try:
+                problem = await self._outcome(handler, record, context, stranger)
+            finally:
+                record.log(time.perf_counter() - started)
+            if problem is not None:
+                # After all else: a reader that has stopped may never take it.
+                await _tell(problem, record.request_id, context)
 
-async def _answer(
-    method: str, handler: _Handler, request: bytes, context: _Context, keys: KeyRing
-) -> Any:
-    behaviour: Any = handler.unary_stream or handler.unary_unary
-    record = RequestRecord(method, uuid.uuid4().hex)
-    CURRENT.set(record)
-    started = time.perf_counter()
-    try:
-        record.caller = keys.caller(_authorization(context))
-        async with asyncio.timeout(context.time_remaining()) as deadline:
-            return await behaviour(_parsed(handler, request), context)
-    except grpc.aio.BaseError:
-        # The transport refused a write: the client is gone.
-        record.status = grpc.StatusCode.CANCELLED.name
-        raise
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            passed = context.time_remaining() == 0
-            code = grpc.StatusCode.DEADLINE_EXCEEDED if passed else grpc.StatusCode.CANCELLED
-            record.status = code.name
+    def _identify(self, record: RequestRecord, context: _Context) -> Unauthenticated | None:
+        try:
+            record.caller = self._keys.caller(_authorization(context))
+        except Unauthenticated as error:
+            return error
+        return None
+
+    async def _outcome(
+        self,
+        handler: Any,
+        record: RequestRecord,
+        context: _Context,
+        stranger: Unauthenticated | None,
+    ) -> QuorateError | None:
+        """Serves a call; returns what its caller is to be told went wrong."""
+        try:
+            if stranger is not None:
+                raise stranger
+            self._check_count(record.whose)
+            async with self._until_deadline(context) as deadline:
+                await self._serve(handler, record.whose, context)
+            return None
+        except grpc.aio.BaseError:
+            # The transport refused a write: the client is gone.
+            record.status = grpc.StatusCode.CANCELLED.name
             raise
-        # Nobody cancelled this task: to let it pass would leave the client without a status.
-        await _abort(error, record, context)
-    except Exception as error:
-        passed = isinstance(error, TimeoutError) and deadline.expired()
-        late = DeadlinePassed("the deadline passed before the answer was complete")
-        await _abort(late if passed else error, record, context)
-    finally:
-        record.log(time.perf_counter() - started)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                passed = context.time_remaining() == 0
+                code = grpc.StatusCode.DEADLINE_EXCEEDED if passed else grpc.StatusCode.CANCELLED
+                record.status = code.name
+                raise
+            # Nobody cancelled this task: to let it pass would leave the client without a status.
+            known = as_domain_error(error)
+        except Exception as error:
+            passed = isinstance(error, TimeoutError) and deadline.expired()
+            known = self._cut_short() if passed else as_domain_error(error)
+        record.status = status_code(known).name
+        return known
+
+    async def _answer_foreign(self, method: str, handler: Any, context: _Context) -> None:
+        """Answers a call of health, reflection or channelz, which need no key."""
+        whose = origin(context.peer())
+        with self._counted(whose):
+            try:
+                self._check_count(whose)
+                await self._serve(handler, whose, context)
+                return
+            except QuorateError as error:
+                problem = error
+            await _tell(problem, uuid.uuid4().hex, context)
+
+    async def _serve(self, handler: Any, whose: str, context: _Context) -> None:
+        patient: Any = PatientContext(context, self._settings.stall_seconds)
+        if handler.request_streaming:
+            answer = handler.stream_stream(self._messages(handler, whose, context), patient)
+        else:
+            request = _parsed(handler, await self._message(whose, context))
+            answer = (handler.unary_stream or handler.unary_unary)(request, patient)
+        if inspect.isasyncgen(answer):
+            async with aclosing(answer):
+                async for response in answer:
+                    await patient.write(response)
+            return
+        response = await answer
+        if response is not None:
+            await patient.write(response)
+
+    async def _message(self, whose: str, context: _Context) -> bytes:
+        message = await self._reception.message(whose, context.peer(), context.read)
+        if not isinstance(message, bytes):
+            raise InvalidRequest("request", "is missing; the call ended without a message")
+        return message
+
+    async def _messages(
+        self, handler: Any, whose: str, context: _Context
+    ) -> AsyncGenerator[Any, None]:
+        """The messages of a caller who sends several; one who pauses for long has sent them all."""
+        yield _parsed(handler, await self._message(whose, context))
+        with suppress(InvalidRequest, Overloaded, PeerStalled):
+            while True:
+                yield _parsed(handler, await self._message(whose, context))
+
+    @contextmanager
+    def _counted(self, whose: str) -> Iterator[None]:
+        self._calls[whose] += 1
+        try:
+            yield
+        finally:
+            self._calls[whose] -= 1
+            if not self._calls[whose]:
+                del self._calls[whose]
+
+    def _check_count(self, whose: str) -> None:
+        if self._calls[whose] > self._settings.max_calls:
+            raise Overloaded(
+                f"this caller has {self._settings.max_calls} calls open, which is the limit; "
+                "wait until one of them ends",
+                _RETRY_SECONDS,
+            )
+
+    @asynccontextmanager
+    async def _until_deadline(self, context: _Context) -> AsyncIterator[asyncio.Timeout]:
+        """Ends what runs in it at the caller's deadline, or when the server stops."""
+        async with asyncio.timeout(0 if self._stopped else context.time_remaining()) as deadline:
+            self._deadlines.add(deadline)
+            try:
+                yield deadline
+            finally:
+                self._deadlines.discard(deadline)
+
+    def _cut_short(self) -> QuorateError:
+        if self._stopped:
+            return Unavailable("the server stopped before the answer was complete", 5.0)
+        return DeadlinePassed("the deadline passed before the answer was complete")
+
+
+async def _tell(problem: QuorateError, request_id: str, context: _Context) -> None:
+    try:
+        await context.abort_with_status(rich_status(problem, request_id))
+    except grpc.aio.AbortError:
+        raise
+    except grpc.aio.BaseError:
+        # The connection was closed before this was taken, which gRPC would log as a defect.
+        raise asyncio.CancelledError from None
 
 
 def _authorization(context: _Context) -> str | None:
@@ -100,9 +236,3 @@ def _parsed(handler: Any, request: bytes) -> Any:
         return handler.request_deserializer(request)
     except DecodeError:
         raise InvalidRequest("request", "is not a message of this RPC's request type") from None
-
-
-async def _abort(error: BaseException, record: RequestRecord, context: _Context) -> None:
-    known = as_domain_error(error)
-    record.status = status_code(known).name
-    await context.abort_with_status(rich_status(known, record.request_id))

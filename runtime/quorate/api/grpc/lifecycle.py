@@ -22,6 +22,7 @@ from quorate.api.grpc.interceptor import RequestInterceptor
 from quorate.api.grpc.listening import bind
 from quorate.api.grpc.models import ModelServicer
 from quorate.api.grpc.settings import ServerSettings
+from quorate.api.grpc.transport import server_options
 from quorate.dispatch import Dispatcher
 from quorate.fleet.fleet import Fleet
 from quorate.v1 import accounting_pb2_grpc, inference_pb2_grpc, models_pb2_grpc
@@ -51,6 +52,7 @@ class GrpcServer:
         self._settings = settings
         self._fleet = fleet
         self._health = HealthReporter(fleet, dispatcher, settings.health_interval_seconds, required)
+        self._interceptor = RequestInterceptor(self._keys, settings)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> int:
@@ -63,7 +65,7 @@ class GrpcServer:
             SettingsError: The address cannot be bound, or the TLS files are no good.
         """
         server = grpc.aio.server(
-            interceptors=[RequestInterceptor(self._keys)], options=_options(self._settings)
+            interceptors=[self._interceptor], options=server_options(self._settings)
         )
         self._add_services(server)
         port = bind(server, self._settings)
@@ -84,11 +86,12 @@ class GrpcServer:
         return await self._dispatcher.drain(self._settings.drain_seconds)
 
     async def stop(self) -> None:
-        """Closes the port at once, and what is still running shortly after."""
+        """Closes the port at once, and ends what is still running: its callers are told why."""
         if self._server is None:
             return
         server, self._server = self._server, None
         await self._health.stop()
+        self._interceptor.end_all()
         await server.stop(_LAST_WORDS_SECONDS)
 
     def _add_services(self, server: grpc.aio.Server) -> None:
@@ -96,7 +99,7 @@ class GrpcServer:
             InferenceServicer(self._dispatcher), server
         )
         models_pb2_grpc.add_ModelServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            ModelServicer(self._fleet), server
+            ModelServicer(self._fleet, self._settings.unload_seconds), server
         )
         accounting_pb2_grpc.add_AccountingServiceServicer_to_server(  # type: ignore[no-untyped-call]
             AccountingServicer(self._dispatcher.recorder), server
@@ -119,25 +122,3 @@ def _service_names(settings: ServerSettings) -> list[str]:
     if settings.channelz:
         names.append("grpc.channelz.v1.Channelz")
     return names
-
-
-def _options(settings: ServerSettings) -> list[tuple[str, int]]:
-    return [
-        # By default two servers share a port silently, and requests land on either.
-        ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
-        ("grpc.max_send_message_length", settings.max_message_bytes),
-        ("grpc.max_concurrent_streams", settings.max_streams),
-        ("grpc.keepalive_time_ms", _ms(settings.keepalive_seconds)),
-        ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout_seconds)),
-        ("grpc.keepalive_permit_without_calls", 1),
-        (
-            "grpc.http2.min_recv_ping_interval_without_data_ms",
-            _ms(settings.min_client_ping_seconds),
-        ),
-        ("grpc.enable_channelz", int(settings.channelz)),
-    ]
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1e3)
