@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
+from attacks.raw_http2 import DATA, RawPeer, grpc_message, raw_peer, trailers
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 
@@ -17,7 +18,6 @@ from quorate.request import Event, Request
 from quorate.v1 import inference_pb2, models_pb2, models_pb2_grpc, plan_pb2
 from support.dispatching import until
 from support.fake_dispatch import FakeDispatcher, accepted, delta, endless
-from support.raw_http2 import DATA, RawPeer, grpc_message, raw_peer, trailers
 from support.service import fake_service, scripted_service
 from support.streams import refused
 

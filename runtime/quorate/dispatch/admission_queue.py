@@ -197,16 +197,17 @@ class AdmissionQueue:
 
     def _hand_out(self) -> None:
         """Begins the turns of those who wait, as far as there are places."""
-        begun = True
-        while begun and not self._draining:
-            begun = False
-            for caller, waiter in self._turns.heads():
-                if self._has_place(caller):
-                    self._turns.leave(caller, waiter)
-                    self._begin(caller, self._typical_seconds)
-                    waiter.set_result(self._typical_seconds)
-                    begun = True
-                    break
+        while not self._draining and (chosen := self._next()) is not None:
+            caller, waiter = chosen
+            self._turns.leave(caller, waiter)
+            # One that was cancelled a moment ago has not left yet.
+            if not waiter.done():
+                self._begin(caller, self._typical_seconds)
+                waiter.set_result(self._typical_seconds)
+
+    def _next(self) -> tuple[Caller, asyncio.Future[float]] | None:
+        heads = self._turns.heads()
+        return next((one for one in heads if one[1].done() or self._has_place(one[0])), None)
 
     def _begin(self, caller: Caller, expected: float) -> None:
         self._turns.begin(caller, expected or _SHORTEST_RETRY_SECONDS)

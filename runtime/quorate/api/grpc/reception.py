@@ -92,7 +92,6 @@ class Reception:
                     return await receive()
         except TimeoutError:
             if turn.gave_way:
-                self._note_slow(peer)
                 raise Overloaded(
                     "the message had not come to its end while others waited for theirs; "
                     "send fewer large ones at once",
@@ -148,6 +147,7 @@ class Reception:
             if not room or turn.begun_at + patience > loop.time():
                 break
             turn.gave_way = True
+            self._note_slow(turn.peer)
             turn.scope.reschedule(loop.time())
             room -= 1
         self._look = loop.call_later(patience / 2, self._make_room)
