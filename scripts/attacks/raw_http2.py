@@ -13,6 +13,8 @@ DATA, HEADERS, RESET, SETTINGS, PING, GOAWAY, WINDOW = 0, 1, 3, 4, 6, 7, 8
 _ACK = _END_STREAM = 1
 _END_HEADERS = 4
 _INITIAL_WINDOW = 4
+_DEFAULT_WINDOW = 65_535
+_FRAME_BYTES = 16_384
 
 
 class Frame(NamedTuple):
@@ -42,8 +44,9 @@ class RawPeer:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._next_stream = 1
+        self.sent_bytes = 0
 
-    async def start(self, window: int = 65_535) -> None:
+    async def start(self, window: int = _DEFAULT_WINDOW) -> None:
         """Says hello; ``window`` is how much of each answer it takes before it opens more."""
         self._writer.write(_PREFACE)
         await self._send(SETTINGS, 0, 0, struct.pack(">HI", _INITIAL_WINDOW, window))
@@ -70,17 +73,44 @@ class RawPeer:
 
     async def send(self, stream: int, data: bytes, ends: bool = False) -> None:
         """Sends bytes of a message, in frames that everybody takes."""
-        parts = [data[at : at + 16_384] for at in range(0, len(data), 16_384)] or [b""]
+        parts = [data[at : at + _FRAME_BYTES] for at in range(0, len(data), _FRAME_BYTES)] or [b""]
         for index, part in enumerate(parts):
             last = ends and index == len(parts) - 1
             await self._send(DATA, _END_STREAM if last else 0, stream, part)
+
+    async def flood(self, stream: int, data: bytes) -> None:
+        """Sends this as fast as the server lets it, until it ends the stream.
+
+        Raises:
+            ConnectionError: The connection was closed.
+        """
+        windows = {0: _DEFAULT_WINDOW, stream: _DEFAULT_WINDOW}
+        while True:
+            room = min(*windows.values(), _FRAME_BYTES, len(data) - self.sent_bytes)
+            if room > 0:
+                await self._send(DATA, 0, stream, data[self.sent_bytes : self.sent_bytes + room])
+                self.sent_bytes += room
+                windows = {number: window - room for number, window in windows.items()}
+            if room <= 0 or self._has_news():
+                frame = await self.frame(keep_settings=True)
+                if frame is None:
+                    raise ConnectionError("closed by the server")
+                if frame.stream == stream and frame.ends_stream:
+                    return
+                _widen(windows, stream, frame)
+
+    def _has_news(self) -> bool:
+        return bool(self._reader._buffer)  # type: ignore[attr-defined]
 
     async def open_window(self, stream: int, count: int = 1 << 20) -> None:
         """Takes so many bytes more of an answer."""
         await self._send(WINDOW, 0, stream, struct.pack(">I", count))
 
-    async def frame(self) -> Frame | None:
-        """The next frame that tells anything; None where the connection is closed."""
+    async def frame(self, keep_settings: bool = False) -> Frame | None:
+        """The next frame that tells anything; None where the connection is closed.
+
+        Settings are answered, and only told of where ``keep_settings`` says so.
+        """
         while True:
             try:
                 head = await self._reader.readexactly(9)
@@ -92,6 +122,8 @@ class RawPeer:
                 if not frame.flags & _ACK:
                     answer = frame.payload if frame.kind == PING else b""
                     await self._send(frame.kind, _ACK, 0, answer)
+                    if keep_settings and frame.kind == SETTINGS:
+                        return frame
                 continue
             return frame
 
@@ -112,7 +144,7 @@ class RawPeer:
 
 
 @asynccontextmanager
-async def raw_peer(target: str, window: int = 65_535) -> AsyncIterator[RawPeer]:
+async def raw_peer(target: str, window: int = _DEFAULT_WINDOW) -> AsyncIterator[RawPeer]:
     """A connection to ``HOST:PORT``, closed at the end."""
     host, _, port = target.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -132,3 +164,13 @@ def trailers(frames: Sequence[Frame]) -> bytes:
 def _literal(pair: tuple[str, str]) -> bytes:
     """A header without indexing or compression (RFC 7541, 6.2.2)."""
     return b"\0" + b"".join(bytes([len(one)]) + one.encode() for one in pair)
+
+
+def _widen(windows: dict[int, int], stream: int, frame: Frame) -> None:
+    """Notes what a frame allows to be sent on a stream, or on the connection, which is 0."""
+    if frame.kind == WINDOW and frame.stream in windows:
+        windows[frame.stream] += int.from_bytes(frame.payload)
+    if frame.kind == SETTINGS:
+        for name, value in struct.iter_unpack(">HI", frame.payload):
+            if name == _INITIAL_WINDOW:
+                windows[stream] += value - _DEFAULT_WINDOW

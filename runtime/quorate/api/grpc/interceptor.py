@@ -18,6 +18,7 @@ from quorate.access.keys import KeyRing
 from quorate.access.origins import origin
 from quorate.access.record import CURRENT, RequestRecord
 from quorate.api.grpc.errors import as_domain_error, rich_status, status_code
+from quorate.api.grpc.pace import Pace
 from quorate.api.grpc.reception import Reception, ReceptionLimits
 from quorate.api.grpc.settings import ServerSettings
 from quorate.api.grpc.wire import check_fields
@@ -50,6 +51,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         self._keys = keys
         self._settings = settings
         self._reception = Reception(ReceptionLimits(limit_seconds=settings.receive_seconds))
+        self._pace = Pace()
         self._calls = Counter[str]()
         self._deadlines: set[asyncio.Timeout] = set()
         self._stopped = False
@@ -89,6 +91,8 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             finally:
                 record.log(time.perf_counter() - started)
             if problem is not None:
+                if isinstance(problem, Overloaded | Unauthenticated):
+                    await asyncio.sleep(self._pace.delay_seconds(record.whose))
                 # After all else: a reader that has stopped may never take it.
                 await _tell(problem, record.request_id, context)
 
