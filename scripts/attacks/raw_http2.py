@@ -44,6 +44,7 @@ class RawPeer:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._next_stream = 1
+        self._stream_window = _DEFAULT_WINDOW
         self.sent_bytes = 0
 
     async def start(self, window: int = _DEFAULT_WINDOW) -> None:
@@ -84,7 +85,7 @@ class RawPeer:
         Raises:
             ConnectionError: The connection was closed.
         """
-        windows = {0: _DEFAULT_WINDOW, stream: _DEFAULT_WINDOW}
+        windows = {0: _DEFAULT_WINDOW, stream: self._stream_window}
         while True:
             room = min(*windows.values(), _FRAME_BYTES, len(data) - self.sent_bytes)
             if room > 0:
@@ -92,12 +93,22 @@ class RawPeer:
                 self.sent_bytes += room
                 windows = {number: window - room for number, window in windows.items()}
             if room <= 0 or self._has_news():
-                frame = await self.frame(keep_settings=True)
+                frame = await self.frame(everything=True)
                 if frame is None:
                     raise ConnectionError("closed by the server")
                 if frame.stream == stream and frame.ends_stream:
                     return
-                _widen(windows, stream, frame)
+                self._widen(windows, stream, frame)
+
+    def _widen(self, windows: dict[int, int], stream: int, frame: Frame) -> None:
+        """Notes what a frame allows to be sent on a stream, or on the connection, which is 0."""
+        if frame.kind == WINDOW and frame.stream in windows:
+            windows[frame.stream] += int.from_bytes(frame.payload)
+        if frame.kind == SETTINGS:
+            for name, value in struct.iter_unpack(">HI", frame.payload):
+                if name == _INITIAL_WINDOW:
+                    windows[stream] += value - self._stream_window
+                    self._stream_window = value
 
     def _has_news(self) -> bool:
         return bool(self._reader._buffer)  # type: ignore[attr-defined]
@@ -106,10 +117,10 @@ class RawPeer:
         """Takes so many bytes more of an answer."""
         await self._send(WINDOW, 0, stream, struct.pack(">I", count))
 
-    async def frame(self, keep_settings: bool = False) -> Frame | None:
+    async def frame(self, everything: bool = False) -> Frame | None:
         """The next frame that tells anything; None where the connection is closed.
 
-        Settings are answered, and only told of where ``keep_settings`` says so.
+        Settings and pings are answered, and told of only where ``everything`` says so.
         """
         while True:
             try:
@@ -122,9 +133,8 @@ class RawPeer:
                 if not frame.flags & _ACK:
                     answer = frame.payload if frame.kind == PING else b""
                     await self._send(frame.kind, _ACK, 0, answer)
-                    if keep_settings and frame.kind == SETTINGS:
-                        return frame
-                continue
+                if not everything:
+                    continue
             return frame
 
     async def rest(self, stream: int) -> list[Frame]:
@@ -164,13 +174,3 @@ def trailers(frames: Sequence[Frame]) -> bytes:
 def _literal(pair: tuple[str, str]) -> bytes:
     """A header without indexing or compression (RFC 7541, 6.2.2)."""
     return b"\0" + b"".join(bytes([len(one)]) + one.encode() for one in pair)
-
-
-def _widen(windows: dict[int, int], stream: int, frame: Frame) -> None:
-    """Notes what a frame allows to be sent on a stream, or on the connection, which is 0."""
-    if frame.kind == WINDOW and frame.stream in windows:
-        windows[frame.stream] += int.from_bytes(frame.payload)
-    if frame.kind == SETTINGS:
-        for name, value in struct.iter_unpack(">HI", frame.payload):
-            if name == _INITIAL_WINDOW:
-                windows[stream] += value - _DEFAULT_WINDOW

@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from quorate.access.keys import KeyRing
 from quorate.access.origins import origin
 from quorate.access.record import CURRENT, RequestRecord
+from quorate.api.grpc.connections import Connections
 from quorate.api.grpc.errors import as_domain_error, rich_status, status_code
 from quorate.api.grpc.pace import Pace
 from quorate.api.grpc.reception import Reception, ReceptionLimits
@@ -47,10 +48,11 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     message by itself, so that nothing of a message is taken in before the caller is known.
     """
 
-    def __init__(self, keys: KeyRing, settings: ServerSettings) -> None:
+    def __init__(self, keys: KeyRing, settings: ServerSettings, connections: Connections) -> None:
         self._keys = keys
         self._settings = settings
         self._reception = Reception(ReceptionLimits(limit_seconds=settings.receive_seconds))
+        self._connections = connections
         self._pace = Pace()
         self._calls = Counter[str]()
         self._deadlines: set[asyncio.Timeout] = set()
@@ -87,14 +89,15 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         stranger = self._identify(record, context)
         with self._counted(record.whose):
             try:
-                problem = await self._outcome(handler, record, context, stranger)
+                with self._connections.call(context.peer()):
+                    problem = await self._outcome(handler, record, context, stranger)
             finally:
                 record.log(time.perf_counter() - started)
             if problem is not None:
                 if isinstance(problem, Overloaded | Unauthenticated):
                     await asyncio.sleep(self._pace.delay_seconds(record.whose))
                 # After all else: a reader that has stopped may never take it.
-                await _tell(problem, record.request_id, context)
+                await self._tell(problem, record.request_id, context)
 
     def _identify(self, record: RequestRecord, context: _Context) -> Unauthenticated | None:
         try:
@@ -143,11 +146,12 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         with self._counted(whose):
             try:
                 self._check_count(whose)
-                await self._serve(handler, whose, context)
+                with self._connections.call(context.peer()):
+                    await self._serve(handler, whose, context)
                 return
             except QuorateError as error:
                 problem = error
-            await _tell(problem, uuid.uuid4().hex, context)
+            await self._tell(problem, uuid.uuid4().hex, context)
 
     async def _serve(self, handler: Any, whose: str, context: _Context) -> None:
         patient: Any = PatientContext(context, self._settings.stall_seconds)
@@ -179,6 +183,16 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         with suppress(InvalidRequest, Overloaded, PeerStalled):
             while True:
                 yield _parsed(handler, await self._message(whose, context))
+
+    async def _tell(self, problem: QuorateError, request_id: str, context: _Context) -> None:
+        try:
+            with self._connections.given_up(context.peer()):
+                await context.abort_with_status(rich_status(problem, request_id))
+        except grpc.aio.AbortError:
+            raise
+        except grpc.aio.BaseError:
+            # The connection was closed before this was taken, which gRPC would log as a defect.
+            raise asyncio.CancelledError from None
 
     @contextmanager
     def _counted(self, whose: str) -> Iterator[None]:
@@ -212,16 +226,6 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         if self._stopped:
             return Unavailable("the server stopped before the answer was complete", 5.0)
         return DeadlinePassed("the deadline passed before the answer was complete")
-
-
-async def _tell(problem: QuorateError, request_id: str, context: _Context) -> None:
-    try:
-        await context.abort_with_status(rich_status(problem, request_id))
-    except grpc.aio.AbortError:
-        raise
-    except grpc.aio.BaseError:
-        # The connection was closed before this was taken, which gRPC would log as a defect.
-        raise asyncio.CancelledError from None
 
 
 def _authorization(context: _Context) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 
 import grpc
@@ -11,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from quorate.access.keys import KeyRing
 from quorate.api.grpc.accounting import AccountingServicer
+from quorate.api.grpc.connections import Connections
 from quorate.api.grpc.health import (
     ACCOUNTING_SERVICE,
     INFERENCE_SERVICE,
@@ -52,7 +54,9 @@ class GrpcServer:
         self._settings = settings
         self._fleet = fleet
         self._health = HealthReporter(fleet, dispatcher, settings.health_interval_seconds, required)
-        self._interceptor = RequestInterceptor(self._keys, settings)
+        self._connections = Connections(settings.max_connections, settings.stall_seconds)
+        self._interceptor = RequestInterceptor(self._keys, settings, self._connections)
+        self._watch: asyncio.Task[None] | None = None
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> int:
@@ -71,6 +75,7 @@ class GrpcServer:
         port = bind(server, self._settings)
         await self._health.start()
         await server.start()
+        self._watch = asyncio.create_task(self._connections.watch(port), name="connections")
         self._server = server
         return port
 
@@ -91,6 +96,8 @@ class GrpcServer:
             return
         server, self._server = self._server, None
         await self._health.stop()
+        if self._watch is not None:
+            self._watch.cancel()
         self._interceptor.end_all()
         await server.stop(_LAST_WORDS_SECONDS)
 
