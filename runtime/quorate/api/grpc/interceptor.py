@@ -8,7 +8,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
 from typing import Any, TypeAlias
 
 import grpc
@@ -51,7 +51,10 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, keys: KeyRing, settings: ServerSettings, connections: Connections) -> None:
         self._keys = keys
         self._settings = settings
-        self._reception = Reception(ReceptionLimits(limit_seconds=settings.receive_seconds))
+        limit = settings.receive_seconds
+        self._reception = Reception(ReceptionLimits(limit_seconds=limit))
+        # Anybody may call those, and their messages are small where they are honest.
+        self._foreign = Reception(ReceptionLimits(most=4, most_each=2, limit_seconds=limit))
         self._connections = connections
         self._pace = Pace()
         self._calls = Counter[str]()
@@ -119,7 +122,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                 raise stranger
             self._check_count(record.whose)
             async with self._until_deadline(context) as deadline:
-                await self._serve(handler, record.whose, context)
+                await self._serve(handler, record.whose, context, self._reception)
             return None
         except grpc.aio.BaseError:
             # The transport refused a write: the client is gone.
@@ -147,42 +150,30 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             try:
                 self._check_count(whose)
                 with self._connections.call(context.peer()):
-                    await self._serve(handler, whose, context)
+                    await self._serve(handler, whose, context, self._foreign)
                 return
             except QuorateError as error:
                 problem = error
             await self._tell(problem, uuid.uuid4().hex, context)
 
-    async def _serve(self, handler: Any, whose: str, context: _Context) -> None:
-        patient: Any = PatientContext(context, self._settings.stall_seconds)
-        if handler.request_streaming:
-            answer = handler.stream_stream(self._messages(handler, whose, context), patient)
-        else:
-            request = _parsed(handler, await self._message(whose, context))
-            answer = (handler.unary_stream or handler.unary_unary)(request, patient)
-        if inspect.isasyncgen(answer):
-            async with aclosing(answer):
-                async for response in answer:
-                    await patient.write(response)
-            return
-        response = await answer
-        if response is not None:
-            await patient.write(response)
+    async def _serve(
+        self, handler: Any, whose: str, context: _Context, reception: Reception
+    ) -> None:
+        async def message() -> bytes:
+            return await _received(reception, whose, context)
 
-    async def _message(self, whose: str, context: _Context) -> bytes:
-        message = await self._reception.message(whose, context.peer(), context.read)
-        if not isinstance(message, bytes):
-            raise InvalidRequest("request", "is missing; the call ended without a message")
-        return message
-
-    async def _messages(
-        self, handler: Any, whose: str, context: _Context
-    ) -> AsyncGenerator[Any, None]:
-        """The messages of a caller who sends several; one who pauses for long has sent them all."""
-        yield _parsed(handler, await self._message(whose, context))
-        with suppress(InvalidRequest, Overloaded, PeerStalled):
-            while True:
-                yield _parsed(handler, await self._message(whose, context))
+        with closing(PatientContext(context, self._settings.stall_seconds)) as patient:
+            if handler.request_streaming:
+                answer = handler.stream_stream(_messages(handler, message), patient)
+            else:
+                request = _parsed(handler, await message())
+                answer = (handler.unary_stream or handler.unary_unary)(request, patient)
+            if inspect.isasyncgen(answer):
+                async with aclosing(answer):
+                    async for response in answer:
+                        await patient.write(response)
+            elif (response := await answer) is not None:
+                await patient.write(response)
 
     async def _tell(self, problem: QuorateError, request_id: str, context: _Context) -> None:
         try:
@@ -226,6 +217,23 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         if self._stopped:
             return Unavailable("the server stopped before the answer was complete", 5.0)
         return DeadlinePassed("the deadline passed before the answer was complete")
+
+
+async def _received(reception: Reception, whose: str, context: _Context) -> bytes:
+    message = await reception.message(whose, context.peer(), context.read)
+    if not isinstance(message, bytes):
+        raise InvalidRequest("request", "is missing; the call ended without a message")
+    return message
+
+
+async def _messages(
+    handler: Any, message: Callable[[], Awaitable[bytes]]
+) -> AsyncGenerator[Any, None]:
+    """The messages of a caller who sends several; one who pauses for long has sent them all."""
+    yield _parsed(handler, await message())
+    with suppress(InvalidRequest, Overloaded, PeerStalled):
+        while True:
+            yield _parsed(handler, await message())
 
 
 def _authorization(context: _Context) -> str | None:
