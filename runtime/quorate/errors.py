@@ -16,6 +16,7 @@ one. What clients may rely on of them stands in ``proto/quorate/v1/errors.proto`
     │   ├── ModelUnusable         the file is broken, of another architecture, or too large
     │   └── UnsupportedPlan       a member's engine cannot do what the plan needs
     ├── Overloaded                the queue is full; try again later
+    │   └── LimitReached          the caller's key allows no more now; names the limit
     ├── OverBudget                no plan meets the request's own limits, and policy is to reject
     ├── BudgetSpent               a window of joules or dollars has no room for the request
     ├── Unavailable               loading, draining, restarting; try again later
@@ -24,6 +25,7 @@ one. What clients may rely on of them stands in ``proto/quorate/v1/errors.proto`
     │   └── ServerStopped         the server ended while it answered
     ├── Unauthenticated           no token, or one that nobody has
     ├── PermissionDenied          a token without the right that the call needs
+    ├── PeerStalled               the caller took or sent nothing for too long
     ├── DeadlinePassed            the caller's deadline ended first
     ├── Internal                  a defect of ours, reported without its traceback
     └── SettingsError             the configuration or the command line is wrong
@@ -163,6 +165,22 @@ class Overloaded(QuorateError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class LimitReached(Overloaded):
+    """A key has asked for as much as the configuration allows it for now.
+
+    Attributes:
+        limit: Which limit of which key, such as ``requests_per_minute of key alice``.
+    """
+
+    reason = "LIMIT_REACHED"
+
+    def __init__(self, limit: str, problem: str, retry_after_seconds: float) -> None:
+        super().__init__(f"{limit}: {problem}", retry_after_seconds)
+        self.metadata["limit"] = limit
+        self.limit = limit
+        self.problem = problem
+
+
 class OverBudget(QuorateError):
     """No plan meets the limits that the request itself set, and the policy is to reject it."""
 
@@ -255,8 +273,14 @@ class PermissionDenied(QuorateError):
     reason = "PERMISSION_DENIED"
 
 
+class PeerStalled(QuorateError):
+    """The caller took nothing of its answer, or did not finish its request, for too long."""
+
+    reason = "PEER_STALLED"
+
+
 class DeadlinePassed(QuorateError):
-    """The caller's deadline ended before the answer did."""
+    """A deadline that the caller set ended before what it asked for was done."""
 
     reason = "DEADLINE_PASSED"
 

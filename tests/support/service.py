@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from quorate.access.keys import KeyRing
 from quorate.api.grpc.lifecycle import GrpcServer
 from quorate.api.grpc.settings import ServerSettings
 from quorate.client import Client, ServiceError
@@ -50,12 +51,17 @@ class Service:
 
 @asynccontextmanager
 async def service_over(
-    dispatcher: Any, fleet: Fleet, cast: Cast, required: Sequence[str] = (), **settings: Any
+    dispatcher: Any,
+    fleet: Fleet,
+    cast: Cast,
+    required: Sequence[str] = (),
+    keys: KeyRing | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Service]:
     """A server over this dispatcher on a free port, stopped at the end."""
     values = {"listen": "127.0.0.1:0", "health_interval_seconds": 0.01, **settings}
     server = GrpcServer(
-        dispatcher, fleet, ServerSettings.from_mapping(values, "server"), None, required
+        dispatcher, fleet, ServerSettings.from_mapping(values, "server"), keys, required
     )
     port = await server.start()
     try:

@@ -31,11 +31,19 @@ class KeySettings:
         rights: What its holder may do: ``generate`` to ask for text, scores and decisions,
             ``models`` to load and unload, ``accounting`` to see what others spent. Everybody sees
             the models and what they spent themselves.
+        weight: How much it gets of what is short, against other keys.
+        max_requests: Most requests of its holder at once, those that wait included; 0 is any.
+        requests_per_minute: Most requests of its holder in a minute, on average; 0 is any.
+        tokens_per_minute: Most tokens of prompts and answers in a minute, on average; 0 is any.
     """
 
     token_env: str = ""
     sha256: str = ""
     rights: tuple[str, ...] = option((GENERATE,), texts=True)
+    weight: float = option(1.0, lowest=0.001, highest=1000)
+    max_requests: int = option(0, lowest=0, highest=1_000_000)
+    requests_per_minute: float = option(0.0, lowest=0, highest=1e9)
+    tokens_per_minute: float = option(0.0, lowest=0, highest=1e12)
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> KeySettings:

@@ -35,6 +35,7 @@ class RequestRecord:
         status: Name of the status that ended it, as gRPC calls it.
         caller: Who makes the call.
         peer: Address it comes from, as gRPC writes it.
+        origin: Where it comes from; see ``origins.origin``.
         error: What it was refused with, or ended with.
         usage: What a complete answer took.
         tokens: Tokens that were streamed.
@@ -47,11 +48,17 @@ class RequestRecord:
     status: str = "OK"
     caller: Caller = field(default_factory=Caller)
     peer: str = ""
+    origin: str = ""
     error: QuorateError | None = None
     usage: Usage | None = None
     tokens: int = 0
     first_token_seconds: float | None = None
     _began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def whose(self) -> str:
+        """Whose calls count together: those of a key, or without one of where they come from."""
+        return f"key {self.caller.key}" if self.caller.key else self.origin
 
     def identify(self, request_id: str) -> None:
         """Notes the id the caller chose, "" for none, before anything else can be refused.

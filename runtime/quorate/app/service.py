@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from quorate.access.about import ServerFacts
-from quorate.access.keys import KeyRing
+from quorate.access.keys import KeyRing, KeySettings
 from quorate.api.grpc.lifecycle import GrpcServer
 from quorate.app.about import server_facts, start_lines
 from quorate.app.accounts import open_recorder
+from quorate.app.descriptors import with_room_for_models
 from quorate.app.knowledge import KnowledgeKeeper
 from quorate.app.memory import memory_given_back, settle_allocator
 from quorate.app.probing import Prober
@@ -23,7 +32,7 @@ from quorate.app.remotes import open_remotes
 from quorate.app.signals import Signals
 from quorate.app.sources import Sources
 from quorate.app.telemetry import open_telemetry
-from quorate.dispatch import Dispatcher
+from quorate.dispatch import CallerLimits, Dispatcher
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
 from quorate.engines.worker.limits import WorkerLimits
@@ -99,13 +108,13 @@ async def running(
             remotes=remotes,
             price=price,
             knowledge=keeper.knowledge,
+            limits=_limits(settings.keys),
         )
         telemetry.watch(fleet, dispatcher)
         required = [model.id for model in settings.models if model.required]
         facts = await asyncio.to_thread(server_facts)
-        server = GrpcServer(
-            dispatcher, fleet, settings.server, keys, required, facts, telemetry.called
-        )
+        room = with_room_for_models(settings.server, len(settings.models))
+        server = GrpcServer(dispatcher, fleet, room, keys, required, facts, telemetry.called)
         port = await server.start()
         stack.push_async_callback(server.stop)
         work = [*_work(settings, fleet, dispatcher), keeper.watch(), _watch_certificate(server)]
@@ -140,6 +149,15 @@ async def _watch_certificate(server: GrpcServer) -> None:
         if server.certificates.problem:
             _log.warning("%s %s", server.certificates.path, server.certificates.problem)
         await asyncio.sleep(_DAY_SECONDS)
+
+
+def _limits(keys: Mapping[str, KeySettings]) -> dict[str, CallerLimits]:
+    return {
+        name: CallerLimits(
+            key.weight, key.max_requests, key.requests_per_minute, key.tokens_per_minute
+        )
+        for name, key in keys.items()
+    }
 
 
 @asynccontextmanager

@@ -2,6 +2,6 @@
 
 from quorate.dispatch.dispatcher import Dispatcher
 from quorate.dispatch.recorder import AttemptRecorder
-from quorate.dispatch.settings import DispatchSettings
+from quorate.dispatch.settings import CallerLimits, DispatchSettings
 
-__all__ = ["AttemptRecorder", "DispatchSettings", "Dispatcher"]
+__all__ = ["AttemptRecorder", "CallerLimits", "DispatchSettings", "Dispatcher"]

@@ -1,4 +1,9 @@
-"""Where requests wait for their turn: so many run, so many wait, more are sent away."""
+"""Where requests wait for their turn: so many run, so many wait, more are sent away.
+
+Callers take turns: who has a thousand requests waiting delays another's first one by one turn at
+most, and while others may come, one caller alone never holds the last places. A queue that is full
+sends those away whose caller has most in it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from quorate.errors import Overloaded, Unavailable
+from quorate.engines.fair_turns import CALLER, Caller, FairTurns, kept_free
+from quorate.errors import Overloaded, QuorateError, Unavailable
 from quorate.routing.snapshot import QueueState
 
 _SHORTEST_RETRY_SECONDS = 1.0
@@ -16,7 +22,9 @@ _SMOOTHING = 0.2
 
 
 class AdmissionQueue:
-    """Admits requests in the order they came.
+    """Admits requests, callers in turn, and those of one caller in the order they came.
+
+    Who calls is what ``fair_turns.CALLER`` says of the task that asks.
 
     Args:
         max_running: Most requests running at once.
@@ -30,13 +38,11 @@ class AdmissionQueue:
         self._max_running = max_running
         self._max_waiting = max_waiting
         self._clock = clock
-        self._slots = asyncio.Semaphore(max_running)
+        self._turns: FairTurns[asyncio.Future[float]] = FairTurns(clock)
+        # More than may run at once, where those that stood aside have come back.
         self._running = 0
         self._bypassing = 0
         self._aside = 0
-        # Requests that run without a slot, since others had taken theirs meanwhile.
-        self._beyond = 0
-        self._waiting = 0
         self._typical_seconds = 0.0
         self._draining = False
         self._empty = asyncio.Event()
@@ -45,13 +51,18 @@ class AdmissionQueue:
     @property
     def state(self) -> QueueState:
         """How many run and wait now, and how long a request runs, lately."""
-        return QueueState(
-            self._running,
-            self._waiting,
-            self._max_running,
-            self._max_waiting,
-            self._typical_seconds * 1000.0,
-        )
+        return self._state(self._running, self._turns.waiting)
+
+    @property
+    def prospect(self) -> QueueState:
+        """The same as the current caller's next request would find it, in its turn."""
+        caller = CALLER.get()
+        if self._has_place(caller) and not self._turns.ahead_of(caller):
+            return self._state(min(self._running, self._max_running - 1), 0)
+        running = max(self._running, self._max_running)
+        if self._is_full(caller):
+            return self._state(running, max(self._turns.waiting, self._max_waiting))
+        return self._state(running, min(self._turns.ahead_of(caller), self._max_waiting - 1))
 
     @asynccontextmanager
     async def admit(self) -> AsyncIterator[bool]:
@@ -61,29 +72,22 @@ class AdmissionQueue:
             Whether it had to wait, so that what was known before may no longer hold.
 
         Raises:
-            Overloaded: As many requests wait already as may.
+            Overloaded: As many requests wait already as may, and this caller has its share of them;
+                or while it waited others came who had less.
             Unavailable: The service is draining.
         """
         self._refuse_while_draining()
-        if self._waiting >= self._max_waiting and self._slots.locked():
-            raise Overloaded(
-                f"{self._running} requests run and {self._waiting} wait, which is the limit; "
-                "try again later",
-                self._retry_seconds(),
-            )
-        waited = self._slots.locked()
-        await self._wait_for_slot()
+        caller, expected = CALLER.get(), self._typical_seconds
+        waits = bool(self._turns.ahead_of(caller)) or not self._has_place(caller)
+        if waits:
+            expected = await self._wait_for_turn(caller)
+        else:
+            self._begin(caller, expected)
         started = self._clock()
         try:
-            self._refuse_while_draining()
-            self._running += 1
-            self._empty.clear()
-            try:
-                yield waited
-            finally:
-                self._end(self._clock() - started)
+            yield waits
         finally:
-            self._release_slot()
+            self._end(caller, self._clock() - started, expected)
 
     @property
     def waiting_aside(self) -> int:
@@ -103,21 +107,16 @@ class AdmissionQueue:
             return
         self._running -= 1
         self._aside += 1
-        self._release_slot()
+        self._hand_out()
         try:
             yield
         finally:
             self._aside -= 1
             self._running += 1
-            if self._slots.locked():
-                self._beyond += 1
-            else:
-                # Never waits, so that whoever was cancelled comes past it as well.
-                await self._slots.acquire()
 
     @contextmanager
     def bypass(self) -> Iterator[None]:
-        """Lets a request run that takes no slot here, and that a drain waits for all the same.
+        """Lets a request run that takes no place here, and that a drain waits for all the same.
 
         Raises:
             Unavailable: The service is draining.
@@ -138,9 +137,8 @@ class AdmissionQueue:
             Whether all of them ended before the deadline.
         """
         self._draining = True
-        for _ in range(self._waiting):
-            # A slot for everyone who waits: with it they learn at once that nothing is admitted.
-            self._slots.release()
+        for _, waiter in self._turns.everyone():
+            self._send_away(waiter, _draining())
         try:
             async with asyncio.timeout(deadline_seconds):
                 await self._empty.wait()
@@ -148,35 +146,104 @@ class AdmissionQueue:
             return False
         return True
 
-    async def _wait_for_slot(self) -> None:
-        self._waiting += 1
+    async def _wait_for_turn(self, caller: Caller) -> float:
+        """Returns what the turn is expected to take, which was paid for when it began."""
+        self._make_room_for(caller)
+        waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._turns.wait(caller, waiter)
+        self._hand_out()
         try:
-            await self._slots.acquire()
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                # It was cancelled after its turn had begun.
+                self._end(caller, 0.0, waiter.result(), learn=False)
+            raise
         finally:
-            self._waiting -= 1
+            self._turns.leave(caller, waiter)
 
-    def _release_slot(self) -> None:
-        if self._beyond:
-            self._beyond -= 1
-        else:
-            self._slots.release()
+    def _make_room_for(self, caller: Caller) -> None:
+        if not self._is_full(caller):
+            if self._turns.waiting >= self._max_waiting:
+                longest = self._turns.last_of_longest(caller)
+                assert longest is not None
+                self._send_away(
+                    longest[1],
+                    Overloaded(
+                        "made room for another caller, who has fewer requests waiting; "
+                        "try again later",
+                        self._retry_seconds(),
+                    ),
+                )
+                self._turns.leave(*longest)
+            return
+        raise Overloaded(
+            f"{self._running} requests run and {self._turns.waiting} wait, which is the limit; "
+            "try again later",
+            self._retry_seconds(),
+        )
+
+    def _is_full(self, caller: Caller) -> bool:
+        """Whether a request of this caller that has to wait is sent away."""
+        if self._turns.waiting < self._max_waiting:
+            return False
+        return self._turns.last_of_longest(caller) is None
+
+    def _has_place(self, caller: Caller) -> bool:
+        free = self._max_running - self._running
+        if not self._turns.running_of(caller) or not self._turns.contended(caller):
+            return free > 0
+        return free > kept_free(self._max_running)
+
+    def _hand_out(self) -> None:
+        """Begins the turns of those who wait, as far as there are places."""
+        while not self._draining and (chosen := self._next()) is not None:
+            caller, waiter = chosen
+            self._turns.leave(caller, waiter)
+            # One that was cancelled a moment ago has not left yet.
+            if not waiter.done():
+                self._begin(caller, self._typical_seconds)
+                waiter.set_result(self._typical_seconds)
+
+    def _next(self) -> tuple[Caller, asyncio.Future[float]] | None:
+        heads = self._turns.heads()
+        return next((one for one in heads if one[1].done() or self._has_place(one[0])), None)
+
+    def _begin(self, caller: Caller, expected: float) -> None:
+        self._turns.begin(caller, expected or _SHORTEST_RETRY_SECONDS)
+        self._running += 1
+        self._empty.clear()
+
+    def _end(self, caller: Caller, seconds: float, expected: float, learn: bool = True) -> None:
+        self._turns.end(caller, seconds - (expected or _SHORTEST_RETRY_SECONDS))
+        self._running -= 1
+        self._tell_when_empty()
+        if learn:
+            previous = self._typical_seconds or seconds
+            self._typical_seconds = previous + _SMOOTHING * (seconds - previous)
+        self._hand_out()
+
+    def _send_away(self, waiter: asyncio.Future[float], error: QuorateError) -> None:
+        if not waiter.done():
+            waiter.set_exception(error)
+
+    def _state(self, running: int, waiting: int) -> QueueState:
+        return QueueState(
+            running, waiting, self._max_running, self._max_waiting, self._typical_seconds * 1000.0
+        )
 
     def _refuse_while_draining(self) -> None:
         if self._draining:
-            raise Unavailable(
-                "the server is draining and takes no new requests", _DRAIN_RETRY_SECONDS
-            )
-
-    def _end(self, seconds: float) -> None:
-        self._running -= 1
-        self._tell_when_empty()
-        previous = self._typical_seconds or seconds
-        self._typical_seconds = previous + _SMOOTHING * (seconds - previous)
+            raise _draining()
 
     def _tell_when_empty(self) -> None:
         if not self._running and not self._bypassing and not self._aside:
             self._empty.set()
 
     def _retry_seconds(self) -> float:
-        rounds = (self._waiting + 1) / self._max_running
+        rounds = (self._turns.waiting + 1) / self._max_running
         return max(_SHORTEST_RETRY_SECONDS, rounds * self._typical_seconds)
+
+
+def _draining() -> Unavailable:
+    return Unavailable("the server is draining and takes no new requests", _DRAIN_RETRY_SECONDS)

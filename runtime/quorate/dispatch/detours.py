@@ -1,4 +1,4 @@
-"""What a reader is told where another plan answers than the one that was asked for, or tried."""
+"""Where another plan answers than the one that was asked for, or tried: when, and what is told."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from quorate.errors import QuorateError
-from quorate.request import Decision, Notice, NoticeKind
+from quorate.request import Clause, Decision, Notice, NoticeKind
+
+_MAX_ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +43,19 @@ def told_first(decision: Decision, lost: Sequence[FailedAttempt]) -> Iterator[No
         yield Notice(NoticeKind.SUBSTITUTED, asked.models[0], message)
     elif lost:
         yield (asked_and_lost or lost)[-1].notice(route.name)
+
+
+def may_fall_back(decision: Decision, failed: frozenset[str]) -> bool:
+    """Whether another plan may be tried: where the queue is full, it is so for all of them."""
+    route = decision.route
+    if not route.replaceable or route.name in failed:
+        return False
+    over = route.over_budget
+    full = over is not None and over.clause is Clause.CAPACITY and not route.remote
+    return not full and len(failed) < _MAX_ATTEMPTS - 1
+
+
+def in_vain(decision: Decision) -> bool:
+    """Whether the windows have no room for the plan that is left either."""
+    over = decision.route.over_budget
+    return over is not None and over.clause is Clause.ENERGY_WINDOW and not decision.route.remote

@@ -11,12 +11,13 @@ from dataclasses import replace
 from quorate.dispatch.admission_queue import AdmissionQueue
 from quorate.dispatch.answers import Part, Started, ask_remote, run_vote
 from quorate.dispatch.attempt import Attempt
+from quorate.dispatch.callers import Callers
 from quorate.dispatch.cascade import Cascade
-from quorate.dispatch.detours import FailedAttempt, told_first
+from quorate.dispatch.detours import FailedAttempt, in_vain, may_fall_back, told_first
 from quorate.dispatch.recorder import CANCELLED, FAILED, AttemptRecorder
 from quorate.dispatch.router import Knowledge, Router, no_price
 from quorate.dispatch.scores import score_run
-from quorate.dispatch.settings import DispatchSettings
+from quorate.dispatch.settings import CallerLimits, DispatchSettings
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.ensemble.sampling_options import validate, validate_for_bytes
 from quorate.errors import (
@@ -36,7 +37,6 @@ from quorate.remotes.remote import Remote
 from quorate.request import (
     Accepted,
     Alignment,
-    Clause,
     Decision,
     Event,
     Finished,
@@ -49,7 +49,6 @@ from quorate.request import (
 )
 from quorate.routing.settings import RoutingSettings
 
-_MAX_ATTEMPTS = 4
 # What is of one plan, so that another may do better.
 _GIVE_WAY = (
     Unavailable,
@@ -70,6 +69,7 @@ class Dispatcher:
         recorder: Meters, budgets and ledger; by default nothing is limited and nothing is kept.
         price: What a remote charges now, by its name; None where nobody knows.
         knowledge: What calibration found out.
+        limits: Of each key, by name.
     """
 
     def __init__(
@@ -84,12 +84,14 @@ class Dispatcher:
         remotes: Mapping[str, Remote] | None = None,
         price: Callable[[str], Price | None] = no_price,
         knowledge: Knowledge | None = None,
+        limits: Mapping[str, CallerLimits] | None = None,
     ) -> None:
         self.recorder = recorder or AttemptRecorder()
         self.draining = False
         self._fleet = fleet
         self._settings = settings
         self._remotes = dict(remotes or {})
+        self._callers = Callers(limits or {})
         self._queue = AdmissionQueue(settings.max_running, settings.max_waiting)
         self._router = Router(
             fleet,
@@ -166,12 +168,21 @@ class Dispatcher:
             ``Accepted``, then ``Delta`` and ``Notice``, at last ``Finished``.
 
         Raises:
+            LimitReached: The caller's key allows no more now.
             QuorateError: See ``errors`` for the tree; nothing was yielded before, except when a
                 member is lost in mid-stream.
         """
         stopwatch = Stopwatch()
         request = replace(request, request_id=request.request_id or str(uuid.uuid4()))
         validate(request.sampling)
+        with self._callers.request(request) as tally:
+            async with aclosing(self._answers(request, stopwatch)) as events:
+                async for event in events:
+                    tally.count(event)
+                    yield event
+
+    async def _answers(self, request: Request, stopwatch: Stopwatch) -> AsyncGenerator[Event, None]:
+        """The answer of the first plan that begins one."""
         failed: frozenset[str] = frozenset()
         first_error: QuorateError | None = None
         lost: list[FailedAttempt] = []
@@ -180,12 +191,12 @@ class Dispatcher:
                 decision = self._decide(request, failed, stopwatch.duration_ms)
             except QuorateError as error:
                 raise first_error or error from None
-            if first_error is not None and _in_vain(decision):
+            if first_error is not None and in_vain(decision):
                 raise first_error
             begun = False
             try:
                 async with self._admitted(request, decision, failed, stopwatch) as decision:
-                    replaceable = _may_fall_back(decision, failed)
+                    replaceable = may_fall_back(decision, failed)
                     attempt = self._attempt(request, decision, stopwatch, replaceable)
                     async with aclosing(attempt) as events:
                         async for event in events:
@@ -197,7 +208,7 @@ class Dispatcher:
                 return
             except _GIVE_WAY as error:
                 first_error = first_error or error
-                if begun or not _may_fall_back(decision, failed):
+                if begun or not may_fall_back(decision, failed):
                     raise
                 lost.append(FailedAttempt(decision, error))
                 failed |= {decision.route.name}
@@ -210,6 +221,12 @@ class Dispatcher:
         """
         stopwatch = Stopwatch()
         request = replace(request, request_id=request.request_id or str(uuid.uuid4()))
+        with self._callers.request(request) as tally:
+            score = await self._score(request, stopwatch)
+            tally.score(score)
+            return score
+
+    async def _score(self, request: ScoreRequest, stopwatch: Stopwatch) -> Score:
         decision = self._router.decide_for_score(request)
         async with self._queue.admit() as waited:
             if waited:
@@ -343,19 +360,3 @@ class Dispatcher:
 
     def _max_tokens(self, request: Request) -> int:
         return request.stopping.max_tokens or self._settings.default_max_tokens
-
-
-def _may_fall_back(decision: Decision, failed: frozenset[str]) -> bool:
-    """Whether another plan may be tried: where the queue is full, it is so for all of them."""
-    route = decision.route
-    if not route.replaceable or route.name in failed:
-        return False
-    over = route.over_budget
-    full = over is not None and over.clause is Clause.CAPACITY and not route.remote
-    return not full and len(failed) < _MAX_ATTEMPTS - 1
-
-
-def _in_vain(decision: Decision) -> bool:
-    """Whether the windows have no room for the plan that is left either."""
-    over = decision.route.over_budget
-    return over is not None and over.clause is Clause.ENERGY_WINDOW and not decision.route.remote

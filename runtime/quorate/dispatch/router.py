@@ -189,7 +189,7 @@ class Router:
             wedged=self._wedged(models),
             quality=self.knowledge.quality,
             remotes={name: self._status(remote) for name, remote in self._remotes.items()},
-            queue=QueueState() if admitted else self._queue.state,
+            queue=QueueState() if admitted else self._queue.prospect,
             remaining=self._remaining(key),
             settings=self._settings,
         )

@@ -1,18 +1,21 @@
-"""Who may open a session: slots and KV tokens of one model, granted in order of arrival.
+"""Who may open a session: slots and KV tokens of one model, granted to callers in turn.
 
-Nobody overtakes. A small request behind a large one waits although it would fit, because otherwise
-a stream of small ones would keep the large one out for ever. A request that can never fit is the
-engine's to refuse; here it would wait for ever.
+Of one caller it goes by arrival, and nobody overtakes whose turn it is: a small request behind a
+large one waits although it would fit, because otherwise a stream of small ones would keep the large
+one out for ever. A request that can never fit is the engine's to refuse; here it would wait for
+ever. While others may come, who holds much already leaves some for those who hold little.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from quorate.engines.contract import ModelFacts
+from quorate.engines.fair_turns import CALLER, Caller, FairTurns, kept_free
 from quorate.errors import PromptTooLong, UnsupportedPlan
 
 
@@ -82,14 +85,28 @@ def required_kv_tokens(facts: ModelFacts, max_tokens: int, branches: int, model:
     return kv_tokens
 
 
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    """Who waits for so much."""
+
+    kv_tokens: int
+    slots: int
+    granted: asyncio.Future[Reservation]
+
+
 class Admission:
-    """Grants reservations within an event loop."""
+    """Grants reservations within an event loop.
+
+    Who asks is what ``fair_turns.CALLER`` says of the task.
+    """
 
     def __init__(self, sessions: int, kv_tokens: int) -> None:
         self._slots = list(range(sessions))
         self._kv_tokens = kv_tokens
-        self._granted: set[Reservation] = set()
-        self._waiters: deque[tuple[int, int, asyncio.Future[Reservation]]] = deque()
+        self._kept_slots, self._kept_kv_tokens = kept_free(sessions), kept_free(kv_tokens)
+        self._granted: dict[Reservation, Caller] = {}
+        self._held: Counter[str] = Counter()
+        self._turns: FairTurns[_Waiter] = FairTurns()
 
     @property
     def free_kv_tokens(self) -> int:
@@ -99,25 +116,25 @@ class Admission:
     @property
     def waiting(self) -> int:
         """How many wait for a reservation."""
-        return sum(not future.done() for *_, future in self._waiters)
+        return sum(not waiter.granted.done() for _, waiter in self._turns.everyone())
 
     async def acquire(self, kv_tokens: int, slots: int = 1) -> Reservation:
-        """Waits in order of arrival for so many slots and KV tokens.
+        """Waits in turn for so many slots and KV tokens.
 
         Cancelling the task that waits gives up its turn.
 
         Raises:
             BaseException: Whatever ``fail_all`` was given while this waited.
         """
-        if not self.waiting:
-            reservation = self.try_acquire(kv_tokens, slots)
-            if reservation is not None:
-                return reservation
+        caller = CALLER.get()
         future: asyncio.Future[Reservation] = asyncio.get_running_loop().create_future()
-        self._waiters.append((kv_tokens, slots, future))
+        waiter = _Waiter(kv_tokens, slots, future)
+        self._turns.wait(caller, waiter)
+        self._admit()
         try:
             return await future
         except asyncio.CancelledError:
+            self._turns.leave(caller, waiter)
             self._abandon(future)
             raise
 
@@ -125,11 +142,7 @@ class Admission:
         """Grants a reservation at once, or returns None; whoever waits is not asked."""
         if slots > len(self._slots) or kv_tokens > self._kv_tokens:
             return None
-        numbers = [heapq.heappop(self._slots) for _ in range(slots)]
-        reservation = Reservation(numbers, kv_tokens, self.release)
-        self._kv_tokens -= kv_tokens
-        self._granted.add(reservation)
-        return reservation
+        return self._grant(CALLER.get(), kv_tokens, slots)
 
     def release(self, reservation: Reservation) -> None:
         """Takes a reservation back and admits who can now go on.
@@ -137,9 +150,13 @@ class Admission:
         Raises:
             ValueError: It is not held any more.
         """
-        if reservation not in self._granted:
+        caller = self._granted.pop(reservation, None)
+        if caller is None:
             raise ValueError(f"slots {reservation.slots} were released already")
-        self._granted.remove(reservation)
+        self._turns.end(caller)
+        self._held[caller.name] -= reservation.kv_tokens
+        if not self._held[caller.name]:
+            del self._held[caller.name]
         for slot in reservation.slots:
             heapq.heappush(self._slots, slot)
         self._kv_tokens += reservation.kv_tokens
@@ -147,24 +164,52 @@ class Admission:
 
     def fail_all(self, error: BaseException) -> None:
         """Wakes everyone who waits with ``error``; what was granted already stays."""
-        waiters, self._waiters = self._waiters, deque()
-        for *_, future in waiters:
-            if not future.done():
-                future.set_exception(error)
+        for caller, waiter in self._turns.everyone():
+            self._turns.leave(caller, waiter)
+            if not waiter.granted.done():
+                waiter.granted.set_exception(error)
 
     def _admit(self) -> None:
-        while self._waiters:
-            kv_tokens, slots, future = self._waiters[0]
-            if not future.done():
-                reservation = self.try_acquire(kv_tokens, slots)
-                if reservation is None:
-                    return
-                future.set_result(reservation)
-            self._waiters.popleft()
+        while (chosen := self._next()) is not None:
+            caller, waiter = chosen
+            self._turns.leave(caller, waiter)
+            if not waiter.granted.done():
+                waiter.granted.set_result(self._grant(caller, waiter.kv_tokens, waiter.slots))
+
+    def _next(self) -> tuple[Caller, _Waiter] | None:
+        """Whose turn it is and can go on; those who must leave something free are passed over."""
+        for caller, waiter in self._turns.heads():
+            if waiter.slots > len(self._slots) or waiter.kv_tokens > self._kv_tokens:
+                return None
+            if self._leaves_enough(caller, waiter):
+                return caller, waiter
+        return None
+
+    def _leaves_enough(self, caller: Caller, waiter: _Waiter) -> bool:
+        held = self._turns.running_of(caller)
+        if not held or not self._turns.contended(caller):
+            return True
+        little = (
+            held + waiter.slots <= self._kept_slots
+            and self._held[caller.name] + waiter.kv_tokens <= self._kept_kv_tokens
+        )
+        return little or (
+            len(self._slots) - waiter.slots >= self._kept_slots
+            and self._kv_tokens - waiter.kv_tokens >= self._kept_kv_tokens
+        )
+
+    def _grant(self, caller: Caller, kv_tokens: int, slots: int) -> Reservation:
+        numbers = [heapq.heappop(self._slots) for _ in range(slots)]
+        reservation = Reservation(numbers, kv_tokens, self.release)
+        self._kv_tokens -= kv_tokens
+        self._granted[reservation] = caller
+        self._held[caller.name] += kv_tokens
+        self._turns.begin(caller, kv_tokens)
+        return reservation
 
     def _abandon(self, future: asyncio.Future[Reservation]) -> None:
         # Between the wake-up and the cancellation it may have been granted, or an error been set.
-        if not future.cancelled() and future.exception() is None:
+        if future.done() and not future.cancelled() and future.exception() is None:
             self.release(future.result())
             return
         self._admit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import math
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -123,13 +124,21 @@ class Fleet:
                 raise Unavailable(f"model {model} was unloaded while it was loading")
         raise Unavailable(f"model {model} is gone")
 
-    async def unload(self, model: str) -> ModelStatus:
+    async def unload(
+        self, model: str, patience_seconds: float = math.inf, *, force: bool = False
+    ) -> ModelStatus:
         """Unloads a model once nobody uses it; goes on when the caller is cancelled.
+
+        Args:
+            model: Its id.
+            patience_seconds: How long those who use it are waited for.
+            force: Whether they lose it then; else it stays.
 
         Raises:
             NotFound: No such model.
+            DeadlinePassed: It is still used, and stays.
         """
-        await self._known(model).unload()
+        await self._known(model).unload(patience_seconds, force)
         return self.get(model)
 
     @contextmanager
@@ -148,13 +157,12 @@ class Fleet:
             for model, one in known.items()
             if (engine := one.living_engine()) is not None
         }
-        for one, _ in held.values():
-            one.hold()
+        uses = [one.hold() for one, _ in held.values()]
         try:
             yield Mustered({model: engine for model, (_, engine) in held.items()}, away)
         finally:
-            for one, _ in held.values():
-                one.release()
+            for use in uses:
+                use.end()
 
     async def close(self) -> None:
         """Ends every model at once, also those in use."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 from quorate.engines.contract import Engine, ModelFacts
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.statuses import WorkerPhase, WorkerStatus
-from quorate.errors import CannotRun, QuorateError, Unavailable
+from quorate.errors import CannotRun, DeadlinePassed, QuorateError, Unavailable
 from quorate.fleet.changes import StatusFeed
 from quorate.fleet.placement import Placement
 from quorate.fleet.status import ModelState, ModelStatus, why_not_ready
@@ -91,6 +91,35 @@ class ModelSource:
     cores: int | None = None
 
 
+class Uses:
+    """How many use one life of a model."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._over = asyncio.Event()
+        self._over.set()
+
+    def begin(self) -> None:
+        """One more uses it."""
+        self.count += 1
+        self._over.clear()
+
+    def end(self) -> None:
+        """One of them uses it no more."""
+        self.count -= 1
+        if not self.count:
+            self._over.set()
+
+    def end_all(self) -> None:
+        """The life is over, whoever still counts."""
+        self._over.set()
+
+    async def over(self) -> None:
+        """Waits until nobody uses it."""
+        while self.count and not self._over.is_set():
+            await self._over.wait()
+
+
 class LifeCycle:
     """Loads and unloads one model, and tells its status.
 
@@ -107,9 +136,10 @@ class LifeCycle:
         self._placement = placement
         self._feed = feed
         self._life: asyncio.Task[None] | None = None
-        self._leaving: asyncio.Task[None] | None = None
-        self._users = 0
-        self._idle = asyncio.Event()
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._ending: asyncio.Task[None] | None = None
+        self._uses = Uses()
+        self._told: WorkerStatus | None = None
         placement.add(source.id, source.cores, self._move)
         self._tell_unloaded()
 
@@ -126,25 +156,38 @@ class LifeCycle:
             Unavailable: It is being unloaded.
         """
         model = self._source.id
-        if self._leaving is not None:
+        if self._leaving or self._ending is not None:
             raise Unavailable(f"model {model} is being unloaded; load it again afterwards")
         if self._life is None:
             self._post(state=ModelState.LOADING, message="", progress=None)
             self._life = asyncio.create_task(self._live(), name=f"life of {model}")
 
-    async def unload(self) -> None:
-        """Ends it once nobody uses it; goes on when the caller is cancelled."""
+    async def unload(self, patience_seconds: float, force: bool) -> None:
+        """Ends it once nobody uses it; goes on when the caller is cancelled.
+
+        Args:
+            patience_seconds: How long those who use it are waited for.
+            force: Whether it ends then all the same; else it stays.
+
+        Raises:
+            DeadlinePassed: It is still used, and stays.
+        """
         if self._life is None:
             return
-        if self._leaving is None:
+        if not self._leaving:
             self._post(state=ModelState.UNLOADING, message="", progress=None)
-            self._leaving = asyncio.create_task(self._leave(), name=f"end of {self._source.id}")
-        await asyncio.shield(self._leaving)
+        leaving = asyncio.create_task(
+            self._leave(patience_seconds, force), name=f"end of {self._source.id}"
+        )
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._left)
+        await asyncio.shield(leaving)
 
     async def end(self) -> None:
         """Ends it at once, also while it is used."""
-        self._idle.set()
-        await self._end()
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end(), name=f"end of {self._source.id}")
+        await asyncio.shield(self._ending)
 
     def living_engine(self) -> Engine | None:
         """The engine where it is ready or restarts, so that one may wait for it."""
@@ -169,15 +212,15 @@ class LifeCycle:
         cause = f"{what}: {status.message}" if status.message else what
         return Unavailable(f"model {status.id} is {cause}", cause=cause)
 
-    def hold(self) -> None:
-        """Notes one more who uses it, so that it is not unloaded meanwhile."""
-        self._users += 1
+    def hold(self) -> Uses:
+        """Notes one more who uses it, so that it is not unloaded meanwhile.
 
-    def release(self) -> None:
-        """Notes that one of them uses it no more."""
-        self._users -= 1
-        if not self._users:
-            self._idle.set()
+        Returns:
+            Where the end of that use is to be noted: whoever outlasts a life that was ended by
+            force keeps no later one from ending.
+        """
+        self._uses.begin()
+        return self._uses
 
     async def _live(self) -> None:
         """One life, from its files to its last status."""
@@ -195,16 +238,17 @@ class LifeCycle:
 
         def on_download(done: float) -> None:
             # A download that cannot be interrupted still reports after the model was unloaded.
-            if self._life is life and self._leaving is None:
+            if self._life is life and not self._leaving:
                 self._post(state=ModelState.DOWNLOADING, progress=done)
 
         spec = await self._source.prepare(on_download)
         self._post(state=ModelState.LOADING, progress=None)
         self.engine = self._start(spec, self._placement.enter(self._source.id))
         async for status in self.engine.watch():
+            self._told = status
             if status.phase is WorkerPhase.FAILED:
                 self._fail(status.message)
-            elif self._leaving is None:
+            elif not self._leaving:
                 self._follow(status)
 
     def _follow(self, status: WorkerStatus) -> None:
@@ -241,23 +285,54 @@ class LifeCycle:
         self._placement.leave(self._source.id)
         self._post(state=ModelState.FAILED, message=message, progress=None, cores=(), warnings=())
 
-    async def _leave(self) -> None:
-        while self._users:
-            self._idle.clear()
-            await self._idle.wait()
-        await self._end()
+    async def _leave(self, patience_seconds: float, force: bool) -> None:
+        uses = self._uses
+        try:
+            async with asyncio.timeout(patience_seconds):
+                await uses.over()
+        except TimeoutError:
+            if not force and self._uses is uses and uses.count:
+                self._stay()
+                raise DeadlinePassed(
+                    f"model {self._source.id} stays loaded: after {patience_seconds:g} s it is "
+                    f"still used by {uses.count} "
+                    f"request{'s' if uses.count > 1 else ''}; wait longer, or end them by force"
+                ) from None
+        if self._uses is uses or self._ending is not None:
+            await self.end()
+
+    def _left(self, leaving: asyncio.Task[None]) -> None:
+        self._leaving.discard(leaving)
+        if not leaving.cancelled():
+            # Its caller may be gone, and what it raised is nobody else's business.
+            leaving.exception()
+
+    def _stay(self) -> None:
+        """Serves on, unless somebody else still waits for its end."""
+        if len(self._leaving) > 1 or self._ending is not None or self._life is None:
+            return
+        self._leaving.clear()
+        if self._told is not None:
+            self._follow(self._told)
+        else:
+            self._post(state=ModelState.LOADING, message="", progress=None)
 
     async def _end(self) -> None:
         life, self._life = self._life, None
         engine, self.engine = self.engine, None
-        if engine is not None:
-            await engine.close()
-        if life is not None:
-            life.cancel()
-            await asyncio.gather(life, return_exceptions=True)
-        self._leaving = None
-        self._placement.leave(self._source.id)
-        self._tell_unloaded()
+        # Those who use it now may take long to notice, and are no concern of a later life.
+        self._uses, uses = Uses(), self._uses
+        uses.end_all()
+        try:
+            if engine is not None:
+                await engine.close()
+            if life is not None:
+                life.cancel()
+                await asyncio.gather(life, return_exceptions=True)
+        finally:
+            self._ending, self._told = None, None
+            self._placement.leave(self._source.id)
+            self._tell_unloaded()
 
     def _move(self, cores: tuple[int, ...]) -> None:
         self._post(cores=cores)

@@ -78,6 +78,7 @@ class Request:
         local_only: Nothing of it may leave this machine.
         task: Tag of what kind of request it is, or "".
         key: Name of the caller's key, "" for none; budgets and ledger go by it.
+        origin: Where it comes from; turns of callers without a key go by it.
         deadline_seconds: Time the caller waits for the whole answer, from its arrival.
         probe: Whether the server asks itself, to learn what a model takes.
         allow_substitution: Whether another plan may answer where the named one cannot; None leaves
@@ -95,6 +96,7 @@ class Request:
     local_only: bool = False
     task: str = ""
     key: str = ""
+    origin: str = ""
     deadline_seconds: float | None = None
     probe: bool = False
     allow_substitution: bool | None = None
@@ -108,6 +110,7 @@ class ScoreRequest:
     Attributes:
         key: Name of the caller's key, "" for none.
         trace_parent: As in ``Request``.
+        origin: As in ``Request``.
     """
 
     prompt: Prompt
@@ -116,3 +119,4 @@ class ScoreRequest:
     request_id: str = ""
     key: str = ""
     trace_parent: str = ""
+    origin: str = ""

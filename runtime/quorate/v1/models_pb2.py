@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from quorate.v1 import inference_pb2 as quorate_dot_v1_dot_inference__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17quorate/v1/models.proto\x12\nquorate.v1\x1a\x1aquorate/v1/inference.proto\"\x83\x03\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.quorate.v1.ModelState\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x15\n\x08progress\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06\x65ngine\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x06 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x07 \x01(\r\x12\x17\n\x0fvocabulary_size\x18\x08 \x01(\r\x12\x1e\n\x16vocabulary_fingerprint\x18\t \x01(\t\x12\x0c\n\x04\x63hat\x18\n \x01(\x08\x12\x10\n\x08sessions\x18\x0b \x01(\r\x12\r\n\x05\x63ores\x18\x0c \x03(\r\x12\x14\n\x0cmemory_bytes\x18\r \x01(\x04\x12+\n\x08template\x18\x0e \x01(\x0b\x32\x19.quorate.v1.TemplateFacts\x12\x18\n\x10template_problem\x18\x0f \x01(\t\x12\x10\n\x08warnings\x18\x10 \x03(\tB\x0b\n\t_progress\"\xc5\x01\n\rTemplateFacts\x12\x15\n\rcontent_parts\x18\x01 \x01(\x08\x12\x14\n\x0csystem_first\x18\x02 \x01(\x08\x12\x14\n\x0csystem_later\x18\x03 \x01(\x08\x12\x12\n\nalternates\x18\x04 \x01(\x08\x12\x17\n\x0f\x61ssistant_first\x18\x05 \x01(\x08\x12\x11\n\tcontinues\x18\x06 \x01(\x08\x12\x19\n\x11generation_prompt\x18\x07 \x01(\x08\x12\x16\n\x0e\x63uts_reasoning\x18\x08 \x01(\x08\"\x13\n\x11ListModelsRequest\"7\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.quorate.v1.Model\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"4\n\x10GetModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.quorate.v1.Model\"!\n\x10LoadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"5\n\x11LoadModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.quorate.v1.Model\"#\n\x12UnloadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"7\n\x13UnloadModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.quorate.v1.Model\"\x14\n\x12WatchModelsRequest\"7\n\x13WatchModelsResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.quorate.v1.Model\"\x88\x01\n\x0fTokenizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12 \n\x04\x63hat\x18\x03 \x01(\x0b\x32\x10.quorate.v1.ChatH\x00\x12\x15\n\rparse_special\x18\x04 \x01(\x08\x12\x14\n\x0c\x63ontinuation\x18\x05 \x01(\x08\x42\x07\n\x05input\"\x9e\x01\n\x10TokenizeResponse\x12\x0e\n\x06tokens\x18\x01 \x03(\x05\x12\x0e\n\x06pieces\x18\x02 \x03(\x0c\x12:\n\x07\x63ontrol\x18\x03 \x03(\x0b\x32).quorate.v1.TokenizeResponse.ControlEntry\x1a.\n\x0c\x43ontrolEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"2\n\x11\x44\x65tokenizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06tokens\x18\x02 \x03(\x05\"\xa0\x01\n\x12\x44\x65tokenizeResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06pieces\x18\x02 \x03(\x0c\x12<\n\x07\x63ontrol\x18\x03 \x03(\x0b\x32+.quorate.v1.DetokenizeResponse.ControlEntry\x1a.\n\x0c\x43ontrolEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xdf\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14MODEL_STATE_UNLOADED\x10\x01\x12\x1b\n\x17MODEL_STATE_DOWNLOADING\x10\x02\x12\x17\n\x13MODEL_STATE_LOADING\x10\x03\x12\x15\n\x11MODEL_STATE_READY\x10\x04\x12\x1a\n\x16MODEL_STATE_RESTARTING\x10\x05\x12\x19\n\x15MODEL_STATE_UNLOADING\x10\x06\x12\x16\n\x12MODEL_STATE_FAILED\x10\x07\x32\xa2\x04\n\x0cModelService\x12K\n\nListModels\x12\x1d.quorate.v1.ListModelsRequest\x1a\x1e.quorate.v1.ListModelsResponse\x12\x45\n\x08GetModel\x12\x1b.quorate.v1.GetModelRequest\x1a\x1c.quorate.v1.GetModelResponse\x12H\n\tLoadModel\x12\x1c.quorate.v1.LoadModelRequest\x1a\x1d.quorate.v1.LoadModelResponse\x12N\n\x0bUnloadModel\x12\x1e.quorate.v1.UnloadModelRequest\x1a\x1f.quorate.v1.UnloadModelResponse\x12P\n\x0bWatchModels\x12\x1e.quorate.v1.WatchModelsRequest\x1a\x1f.quorate.v1.WatchModelsResponse0\x01\x12\x45\n\x08Tokenize\x12\x1b.quorate.v1.TokenizeRequest\x1a\x1c.quorate.v1.TokenizeResponse\x12K\n\nDetokenize\x12\x1d.quorate.v1.DetokenizeRequest\x1a\x1e.quorate.v1.DetokenizeResponseB5\n\x0e\x63om.quorate.v1P\x01Z\x14quorate/v1;quoratev1\xaa\x02\nQuorate.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17quorate/v1/models.proto\x12\nquorate.v1\x1a\x1aquorate/v1/inference.proto\"\x83\x03\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.quorate.v1.ModelState\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x15\n\x08progress\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06\x65ngine\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x06 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x07 \x01(\r\x12\x17\n\x0fvocabulary_size\x18\x08 \x01(\r\x12\x1e\n\x16vocabulary_fingerprint\x18\t \x01(\t\x12\x0c\n\x04\x63hat\x18\n \x01(\x08\x12\x10\n\x08sessions\x18\x0b \x01(\r\x12\r\n\x05\x63ores\x18\x0c \x03(\r\x12\x14\n\x0cmemory_bytes\x18\r \x01(\x04\x12+\n\x08template\x18\x0e \x01(\x0b\x32\x19.quorate.v1.TemplateFacts\x12\x18\n\x10template_problem\x18\x0f \x01(\t\x12\x10\n\x08warnings\x18\x10 \x03(\tB\x0b\n\t_progress\"\xc5\x01\n\rTemplateFacts\x12\x15\n\rcontent_parts\x18\x01 \x01(\x08\x12\x14\n\x0csystem_first\x18\x02 \x01(\x08\x12\x14\n\x0csystem_later\x18\x03 \x01(\x08\x12\x12\n\nalternates\x18\x04 \x01(\x08\x12\x17\n\x0f\x61ssistant_first\x18\x05 \x01(\x08\x12\x11\n\tcontinues\x18\x06 \x01(\x08\x12\x19\n\x11generation_prompt\x18\x07 \x01(\x08\x12\x16\n\x0e\x63uts_reasoning\x18\x08 \x01(\x08\"\x13\n\x11ListModelsRequest\"7\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.quorate.v1.Model\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"4\n\x10GetModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.quorate.v1.Model\"!\n\x10LoadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"5\n\x11LoadModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.quorate.v1.Model\"\\\n\x12UnloadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x18\n\x0b\x64\x65\x61\x64line_ms\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\x42\x0e\n\x0c_deadline_ms\"7\n\x13UnloadModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.quorate.v1.Model\"\x14\n\x12WatchModelsRequest\"7\n\x13WatchModelsResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.quorate.v1.Model\"\x88\x01\n\x0fTokenizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12 \n\x04\x63hat\x18\x03 \x01(\x0b\x32\x10.quorate.v1.ChatH\x00\x12\x15\n\rparse_special\x18\x04 \x01(\x08\x12\x14\n\x0c\x63ontinuation\x18\x05 \x01(\x08\x42\x07\n\x05input\"\x9e\x01\n\x10TokenizeResponse\x12\x0e\n\x06tokens\x18\x01 \x03(\x05\x12\x0e\n\x06pieces\x18\x02 \x03(\x0c\x12:\n\x07\x63ontrol\x18\x03 \x03(\x0b\x32).quorate.v1.TokenizeResponse.ControlEntry\x1a.\n\x0c\x43ontrolEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"2\n\x11\x44\x65tokenizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06tokens\x18\x02 \x03(\x05\"\xa0\x01\n\x12\x44\x65tokenizeResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06pieces\x18\x02 \x03(\x0c\x12<\n\x07\x63ontrol\x18\x03 \x03(\x0b\x32+.quorate.v1.DetokenizeResponse.ControlEntry\x1a.\n\x0c\x43ontrolEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xdf\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14MODEL_STATE_UNLOADED\x10\x01\x12\x1b\n\x17MODEL_STATE_DOWNLOADING\x10\x02\x12\x17\n\x13MODEL_STATE_LOADING\x10\x03\x12\x15\n\x11MODEL_STATE_READY\x10\x04\x12\x1a\n\x16MODEL_STATE_RESTARTING\x10\x05\x12\x19\n\x15MODEL_STATE_UNLOADING\x10\x06\x12\x16\n\x12MODEL_STATE_FAILED\x10\x07\x32\xa2\x04\n\x0cModelService\x12K\n\nListModels\x12\x1d.quorate.v1.ListModelsRequest\x1a\x1e.quorate.v1.ListModelsResponse\x12\x45\n\x08GetModel\x12\x1b.quorate.v1.GetModelRequest\x1a\x1c.quorate.v1.GetModelResponse\x12H\n\tLoadModel\x12\x1c.quorate.v1.LoadModelRequest\x1a\x1d.quorate.v1.LoadModelResponse\x12N\n\x0bUnloadModel\x12\x1e.quorate.v1.UnloadModelRequest\x1a\x1f.quorate.v1.UnloadModelResponse\x12P\n\x0bWatchModels\x12\x1e.quorate.v1.WatchModelsRequest\x1a\x1f.quorate.v1.WatchModelsResponse0\x01\x12\x45\n\x08Tokenize\x12\x1b.quorate.v1.TokenizeRequest\x1a\x1c.quorate.v1.TokenizeResponse\x12K\n\nDetokenize\x12\x1d.quorate.v1.DetokenizeRequest\x1a\x1e.quorate.v1.DetokenizeResponseB5\n\x0e\x63om.quorate.v1P\x01Z\x14quorate/v1;quoratev1\xaa\x02\nQuorate.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOKENIZERESPONSE_CONTROLENTRY']._serialized_options = b'8\001'
   _globals['_DETOKENIZERESPONSE_CONTROLENTRY']._loaded_options = None
   _globals['_DETOKENIZERESPONSE_CONTROLENTRY']._serialized_options = b'8\001'
-  _globals['_MODELSTATE']._serialized_start=1602
-  _globals['_MODELSTATE']._serialized_end=1825
+  _globals['_MODELSTATE']._serialized_start=1659
+  _globals['_MODELSTATE']._serialized_end=1882
   _globals['_MODEL']._serialized_start=68
   _globals['_MODEL']._serialized_end=455
   _globals['_TEMPLATEFACTS']._serialized_start=458
@@ -56,25 +56,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOADMODELRESPONSE']._serialized_start=858
   _globals['_LOADMODELRESPONSE']._serialized_end=911
   _globals['_UNLOADMODELREQUEST']._serialized_start=913
-  _globals['_UNLOADMODELREQUEST']._serialized_end=948
-  _globals['_UNLOADMODELRESPONSE']._serialized_start=950
-  _globals['_UNLOADMODELRESPONSE']._serialized_end=1005
-  _globals['_WATCHMODELSREQUEST']._serialized_start=1007
-  _globals['_WATCHMODELSREQUEST']._serialized_end=1027
-  _globals['_WATCHMODELSRESPONSE']._serialized_start=1029
-  _globals['_WATCHMODELSRESPONSE']._serialized_end=1084
-  _globals['_TOKENIZEREQUEST']._serialized_start=1087
-  _globals['_TOKENIZEREQUEST']._serialized_end=1223
-  _globals['_TOKENIZERESPONSE']._serialized_start=1226
-  _globals['_TOKENIZERESPONSE']._serialized_end=1384
-  _globals['_TOKENIZERESPONSE_CONTROLENTRY']._serialized_start=1338
-  _globals['_TOKENIZERESPONSE_CONTROLENTRY']._serialized_end=1384
-  _globals['_DETOKENIZEREQUEST']._serialized_start=1386
-  _globals['_DETOKENIZEREQUEST']._serialized_end=1436
-  _globals['_DETOKENIZERESPONSE']._serialized_start=1439
-  _globals['_DETOKENIZERESPONSE']._serialized_end=1599
-  _globals['_DETOKENIZERESPONSE_CONTROLENTRY']._serialized_start=1338
-  _globals['_DETOKENIZERESPONSE_CONTROLENTRY']._serialized_end=1384
-  _globals['_MODELSERVICE']._serialized_start=1828
-  _globals['_MODELSERVICE']._serialized_end=2374
+  _globals['_UNLOADMODELREQUEST']._serialized_end=1005
+  _globals['_UNLOADMODELRESPONSE']._serialized_start=1007
+  _globals['_UNLOADMODELRESPONSE']._serialized_end=1062
+  _globals['_WATCHMODELSREQUEST']._serialized_start=1064
+  _globals['_WATCHMODELSREQUEST']._serialized_end=1084
+  _globals['_WATCHMODELSRESPONSE']._serialized_start=1086
+  _globals['_WATCHMODELSRESPONSE']._serialized_end=1141
+  _globals['_TOKENIZEREQUEST']._serialized_start=1144
+  _globals['_TOKENIZEREQUEST']._serialized_end=1280
+  _globals['_TOKENIZERESPONSE']._serialized_start=1283
+  _globals['_TOKENIZERESPONSE']._serialized_end=1441
+  _globals['_TOKENIZERESPONSE_CONTROLENTRY']._serialized_start=1395
+  _globals['_TOKENIZERESPONSE_CONTROLENTRY']._serialized_end=1441
+  _globals['_DETOKENIZEREQUEST']._serialized_start=1443
+  _globals['_DETOKENIZEREQUEST']._serialized_end=1493
+  _globals['_DETOKENIZERESPONSE']._serialized_start=1496
+  _globals['_DETOKENIZERESPONSE']._serialized_end=1656
+  _globals['_DETOKENIZERESPONSE_CONTROLENTRY']._serialized_start=1395
+  _globals['_DETOKENIZERESPONSE_CONTROLENTRY']._serialized_end=1441
+  _globals['_MODELSERVICE']._serialized_start=1885
+  _globals['_MODELSERVICE']._serialized_end=2431
 # @@protoc_insertion_point(module_scope)

@@ -9,13 +9,20 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 from google.rpc import status_pb2
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RetryInfo
+from google.rpc.error_details_pb2 import (
+    BadRequest,
+    ErrorInfo,
+    PreconditionFailure,
+    QuotaFailure,
+    RetryInfo,
+)
 
 from quorate.api.grpc.errors import STATUS_OF, as_domain_error, rich_status, status_code
 from quorate.errors import (
     CannotRun,
     Internal,
     InvalidRequest,
+    LimitReached,
     ModelUnusable,
     NotFound,
     Overloaded,
@@ -28,7 +35,7 @@ from support.repository import ROOT
 
 DETAILS = {
     each.DESCRIPTOR.full_name: each
-    for each in (ErrorInfo, BadRequest, RetryInfo, PreconditionFailure)
+    for each in (ErrorInfo, BadRequest, RetryInfo, PreconditionFailure, QuotaFailure)
 }
 
 
@@ -97,6 +104,15 @@ def test_what_was_not_found_comes_with_the_nearest_names() -> None:
         "nearest": "alpha",
         "request_id": "r1",
     }
+
+
+def test_a_limit_of_a_key_is_a_quota_with_the_time_to_come_back() -> None:
+    found = details(LimitReached("max_requests of key alice", "2 requests are open, of 2", 1.5))
+    violation = found["QuotaFailure"].violations[0]
+    assert violation.subject == "max_requests of key alice"
+    assert violation.description == "2 requests are open, of 2"
+    assert found["RetryInfo"].retry_delay.ToTimedelta().total_seconds() == 1.5
+    assert found["ErrorInfo"].reason == "LIMIT_REACHED"
 
 
 def test_what_stands_in_the_way_is_a_precondition() -> None:

@@ -3,8 +3,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from quorate.dispatch.admission_queue import AdmissionQueue
+from quorate.engines.fair_turns import CALLER, Caller, kept_free
 from quorate.errors import Overloaded, Unavailable
 from support.dispatching import until
 
@@ -159,3 +162,120 @@ async def test_whoever_leaves_while_it_stands_aside_takes_no_place_with_it() -> 
     await callers.send("a", "b", waiting=1)
     await callers.all_end()
     assert await callers.queue.drain(1.0)
+
+
+class Crowd:
+    """Requests of several callers over one queue; each runs until it is let go."""
+
+    def __init__(self, queue: AdmissionQueue) -> None:
+        self.queue = queue
+        self.admitted: list[str] = []
+        self.ends: dict[str, asyncio.Event] = {}
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def send(self, caller: str, *names: str, weight: float = 1.0) -> None:
+        for name in names:
+            self.ends[name] = asyncio.Event()
+            self.tasks[name] = asyncio.create_task(self._call(Caller(caller, weight, True), name))
+        await settle()
+
+    async def finish(self, *names: str) -> None:
+        for name in names:
+            self.ends[name].set()
+        await asyncio.gather(*(self.tasks[name] for name in names), return_exceptions=True)
+        await settle()
+
+    async def close(self) -> None:
+        for task in self.tasks.values():
+            task.cancel()
+        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+        assert (self.queue.state.running, self.queue.state.waiting) == (0, 0)
+
+    async def _call(self, caller: Caller, name: str) -> None:
+        CALLER.set(caller)
+        async with self.queue.admit():
+            self.admitted.append(name)
+            await self.ends[name].wait()
+
+
+async def settle() -> None:
+    """Lets every task that can go on do so."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_one_caller_leaves_a_place_for_another_who_comes() -> None:
+    crowd = Crowd(AdmissionQueue(max_running=4, max_waiting=100))
+    await crowd.send("hog", *(f"h{number}" for number in range(20)))
+    assert crowd.admitted == ["h0", "h1", "h2"]
+    await crowd.send("late", "l0")
+    assert crowd.admitted[-1] == "l0"
+    await crowd.close()
+
+
+async def test_callers_take_turns_however_many_requests_of_one_wait() -> None:
+    crowd = Crowd(AdmissionQueue(max_running=1, max_waiting=100))
+    await crowd.send("hog", *(f"h{number}" for number in range(20)))
+    await crowd.send("late", "l0", "l1", "l2")
+    for _ in range(6):
+        await crowd.finish(crowd.admitted[-1])
+    assert sum(name.startswith("l") for name in crowd.admitted) == 3
+    await crowd.close()
+
+
+async def test_a_full_queue_sends_away_of_whoever_has_most_in_it() -> None:
+    crowd = Crowd(AdmissionQueue(max_running=1, max_waiting=4))
+    await crowd.send("hog", *(f"h{number}" for number in range(5)))
+    await crowd.send("late", "l0")
+    with pytest.raises(Overloaded, match="made room for another caller"):
+        await crowd.tasks["h4"]
+    await crowd.send("hog", "one more")
+    with pytest.raises(Overloaded, match="1 requests run and 4 wait"):
+        await crowd.tasks["one more"]
+    assert not crowd.tasks["l0"].done()
+    await crowd.close()
+
+
+async def test_each_caller_is_told_of_the_wait_that_is_its_own() -> None:
+    crowd = Crowd(AdmissionQueue(max_running=4, max_waiting=8))
+    await crowd.send("hog", *(f"h{number}" for number in range(11)))
+    queue = crowd.queue
+    CALLER.set(Caller("hog", 1.0, True))
+    assert queue.prospect.full
+    CALLER.set(Caller("late", 1.0, True))
+    assert (queue.prospect.full, queue.prospect.wait_ms) == (False, 0.0)
+    await crowd.close()
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=60)
+def test_in_any_order_of_events_places_are_used_and_none_is_lost(data: st.DataObject) -> None:
+    async def events() -> None:
+        most = data.draw(st.integers(1, 5))
+        crowd = Crowd(AdmissionQueue(max_running=most, max_waiting=6))
+        for number in range(data.draw(st.integers(5, 25))):
+            happens = data.draw(st.sampled_from(("comes", "comes", "ends", "is cancelled")))
+            open_now = [name for name, task in crowd.tasks.items() if not task.done()]
+            if happens == "comes" or not open_now:
+                await crowd.send(data.draw(st.sampled_from("abc")), str(number))
+            elif happens == "ends":
+                runs = [name for name in open_now if name in crowd.admitted]
+                await crowd.finish(*runs[:1])
+            else:
+                crowd.tasks[data.draw(st.sampled_from(open_now))].cancel()
+                if data.draw(st.booleans()):
+                    await settle()
+            state = crowd.queue.state
+            assert 0 <= state.running <= most
+            if data.draw(st.booleans()):
+                await settle()
+                state = crowd.queue.state
+                # As long as somebody waits, all places run but those that are kept free.
+                if state.waiting:
+                    assert state.running >= most - kept_free(most)
+        for task in crowd.tasks.values():
+            if task.done() and not task.cancelled():
+                assert task.exception() is None or isinstance(task.exception(), Overloaded)
+        await crowd.close()
+
+    asyncio.run(events())

@@ -20,10 +20,12 @@ from quorate.errors import (
     DeadlinePassed,
     Internal,
     InvalidRequest,
+    LimitReached,
     ModelUnusable,
     NotFound,
     OverBudget,
     Overloaded,
+    PeerStalled,
     PermissionDenied,
     PromptQuarantined,
     PromptTooLong,
@@ -59,6 +61,7 @@ STATUS_OF: Mapping[type[QuorateError], grpc.StatusCode] = MappingProxyType(
         UnsupportedPlan: grpc.StatusCode.FAILED_PRECONDITION,
         SettingsError: grpc.StatusCode.FAILED_PRECONDITION,
         Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+        LimitReached: grpc.StatusCode.RESOURCE_EXHAUSTED,
         OverBudget: grpc.StatusCode.RESOURCE_EXHAUSTED,
         BudgetSpent: grpc.StatusCode.RESOURCE_EXHAUSTED,
         Unavailable: grpc.StatusCode.UNAVAILABLE,
@@ -67,6 +70,7 @@ STATUS_OF: Mapping[type[QuorateError], grpc.StatusCode] = MappingProxyType(
         ServerStopped: grpc.StatusCode.UNAVAILABLE,
         Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
         PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+        PeerStalled: grpc.StatusCode.ABORTED,
         DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
         Internal: grpc.StatusCode.INTERNAL,
     }
@@ -123,11 +127,12 @@ def _details(error: QuorateError, request_id: str) -> Iterator[Message]:
             type=error.reason, subject=_line(error.subject), description=_line(error.problem)
         )
         yield error_details_pb2.PreconditionFailure(violations=[obstacle])
-    if isinstance(error, BudgetSpent):
-        window = error_details_pb2.QuotaFailure.Violation(
-            subject=_line(error.window), description=_line(error.problem)
+    if isinstance(error, BudgetSpent | LimitReached):
+        limit = error.window if isinstance(error, BudgetSpent) else error.limit
+        violation = error_details_pb2.QuotaFailure.Violation(
+            subject=_line(limit), description=_line(error.problem)
         )
-        yield error_details_pb2.QuotaFailure(violations=[window])
+        yield error_details_pb2.QuotaFailure(violations=[violation])
     if isinstance(error, Overloaded | Unavailable | BudgetSpent):
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(max(0, round(error.retry_after_seconds * 1e9)))

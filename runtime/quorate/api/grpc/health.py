@@ -18,8 +18,7 @@ import logging
 from collections.abc import Collection, Mapping
 from contextlib import aclosing
 
-from grpc_health.v1 import health, health_pb2
-
+from quorate.api.grpc.health_servicer import HealthServicer
 from quorate.dispatch import Dispatcher
 from quorate.fleet.fleet import Fleet
 from quorate.fleet.status import ModelState, ModelStatus
@@ -35,9 +34,6 @@ INFERENCE_SERVICE: str = inference_pb2.DESCRIPTOR.services_by_name["InferenceSer
 ACCOUNTING_SERVICE: str = accounting_pb2.DESCRIPTOR.services_by_name["AccountingService"].full_name
 SERVER_SERVICE: str = server_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name
 MODEL_SERVICE: str = models_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
-
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +69,7 @@ class HealthReporter:
         self._interval_seconds = interval_seconds
         self._reported: dict[str, bool] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self.servicer = health.aio.HealthServicer()
+        self.servicer = HealthServicer()
 
     @property
     def problem(self) -> str:
@@ -82,7 +78,7 @@ class HealthReporter:
 
     async def start(self) -> None:
         """Reports the state of now, and from here on each change."""
-        await self._report()
+        self._report()
         self._tasks = [
             asyncio.create_task(self._follow(), name="health follows the models"),
             asyncio.create_task(self._look(), name="health looks for stuck models"),
@@ -92,7 +88,7 @@ class HealthReporter:
 
     async def drain(self) -> None:
         """Turns everything red, for good."""
-        await self.servicer.enter_graceful_shutdown()
+        self.servicer.end()
 
     async def stop(self) -> None:
         """Stops reporting."""
@@ -103,31 +99,31 @@ class HealthReporter:
     async def _follow(self) -> None:
         async with aclosing(self._fleet.watch()) as changes:
             async for _ in changes:
-                await self._report()
+                self._report()
 
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(self._interval_seconds)
-            await self._report()
+            self._report()
 
-    async def _report(self) -> None:
+    def _report(self) -> None:
         statuses = dict(self._fleet.statuses)
         serving = {model for model, status in statuses.items() if self._serves(status)}
         profiles = self._dispatcher.profiles_down()
         problem = self._problem(statuses, serving, profiles)
         self._tell(problem)
-        await self._set("", not problem)
-        await self._set(INFERENCE_SERVICE, not problem)
-        await self._set(MODEL_SERVICE, True)
-        await self._set(ACCOUNTING_SERVICE, True)
-        await self._set(SERVER_SERVICE, True)
+        self._set("", not problem)
+        self._set(INFERENCE_SERVICE, not problem)
+        self._set(MODEL_SERVICE, True)
+        self._set(ACCOUNTING_SERVICE, True)
+        self._set(SERVER_SERVICE, True)
         for model in statuses:
-            await self._set(f"{MODEL_PREFIX}{model}", model in serving)
+            self._set(f"{MODEL_PREFIX}{model}", model in serving)
         for profile in self._profiles - profiles.keys():
-            await self._set(f"{PROFILE_PREFIX}{profile}", False)
+            self._set(f"{PROFILE_PREFIX}{profile}", False)
         self._profiles |= profiles.keys()
         for profile, why in profiles.items():
-            await self._set(f"{PROFILE_PREFIX}{profile}", not why)
+            self._set(f"{PROFILE_PREFIX}{profile}", not why)
 
     def _problem(
         self, statuses: Mapping[str, ModelStatus], serving: set[str], profiles: Mapping[str, str]
@@ -154,11 +150,11 @@ class HealthReporter:
     def _serves(self, status: ModelStatus) -> bool:
         return status.state is ModelState.READY and not self._fleet.wedged(status.id)
 
-    async def _set(self, service: str, serving: bool) -> None:
+    def _set(self, service: str, serving: bool) -> None:
         if self._reported.get(service) is serving:
             return
         self._reported[service] = serving
-        await self.servicer.set(service, _SERVING if serving else _NOT_SERVING)
+        self.servicer.set(service, serving)
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -10,7 +10,6 @@ import grpc
 
 from quorate.access.keys import GENERATE
 from quorate.access.record import CURRENT, RequestRecord
-from quorate.api.grpc.calls import tell_request_id
 from quorate.api.grpc.reading import RequestReader
 from quorate.api.grpc.translation.requests import generate_request, score_request
 from quorate.api.grpc.translation.responses import (
@@ -40,13 +39,14 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         """Streams an answer.
 
         Each write waits until the transport takes the message, so a slow reader holds back its own
-        request and no buffer grows. Written and not yielded: a cancelled RPC is noticed here in
-        either case, and the dispatcher's iterator is closed before anything else happens.
+        request and no buffer grows; for how long, ``PatientContext`` says. Written and not yielded:
+        a cancelled RPC is noticed here in either case, and the dispatcher's iterator is closed
+        before anything else happens.
         """
         record = _identified(request.request_id)
         asked = await self._asked(request, record, context.time_remaining())
         record.ask(asked.plan)
-        asked = replace(asked, trace_parent=_trace_parent(context))
+        asked = replace(asked, trace_parent=_trace_parent(context), origin=record.origin)
         del request
         async with aclosing(self._dispatcher.generate(asked)) as events:
             async for event in events:
@@ -54,7 +54,6 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                     record.count(len(event.tokens))
                 elif isinstance(event, Accepted):
                     record.decide(event.decision)
-                    await tell_request_id(context)
                 elif isinstance(event, Finished):
                     record.used(event.usage)
                 await context.write(generate_response(event))
@@ -69,7 +68,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             lambda: score_request(request, record.request_id, record.caller.key),
         )
         record.ask(asked.plan)
-        asked = replace(asked, trace_parent=_trace_parent(context))
+        asked = replace(asked, trace_parent=_trace_parent(context), origin=record.origin)
         score = await self._dispatcher.score(asked)
         record.decide(score.decision)
         record.used(score.usage)

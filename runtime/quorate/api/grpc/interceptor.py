@@ -1,4 +1,4 @@
-"""Around every RPC of ``quorate.v1``: deadline, errors, and one line in the log."""
+"""Around every RPC: the key before the message, limits of time, errors, and one line in the log."""
 
 from __future__ import annotations
 
@@ -6,186 +6,306 @@ import asyncio
 import inspect
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+)
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
 
 from quorate.access.keys import KeyRing
+from quorate.access.origins import origin
 from quorate.access.record import CURRENT, RequestRecord
-from quorate.api.grpc.calls import RunningCalls, tell_request_id
+from quorate.api.grpc.calls import request_id_metadata
+from quorate.api.grpc.connections import Connections
 from quorate.api.grpc.errors import as_domain_error, rich_status, status_code
-from quorate.api.grpc.reading import RequestReader
-from quorate.api.grpc.small_requests import bounded
-from quorate.errors import DeadlinePassed, QuorateError, ServerStopped, Unauthenticated
+from quorate.api.grpc.pace import Pace
+from quorate.api.grpc.reading import RequestReader, parsed
+from quorate.api.grpc.reception import Reception, ReceptionLimits
+from quorate.api.grpc.settings import ServerSettings
+from quorate.api.grpc.writing import PatientContext
+from quorate.errors import (
+    DeadlinePassed,
+    InvalidRequest,
+    Overloaded,
+    PeerStalled,
+    QuorateError,
+    ServerStopped,
+    Unauthenticated,
+)
 
 OWN_METHODS = "/quorate.v1."
 
+_RETRY_SECONDS = 1.0
+# What others' services are asked for are names and numbers.
+_FOREIGN_BYTES = 4096
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+_Parse: TypeAlias = "Callable[[bytes], Awaitable[Any]]"
 
 ObserveCall: TypeAlias = Callable[[str, str, float], None]
 """Takes note of a call that ended: its method, the name of its status, its seconds."""
 
 
 class RequestInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of this package, and keeps those of gRPC's own from whom has no key.
+    """Wraps the handlers of every service.
+
+    All of them become handlers of streams, whatever their RPC is called: of those gRPC asks for no
+    message by itself, so that nothing of a message is taken in before the caller is known.
 
     Args:
         keys: Who may call.
+        settings: Limits of calls.
+        connections: Told what each of them does.
         reader: Reads requests.
-        open_services: Full names of the services that need no key; they are only bounded.
-        on_call: Told who makes each call.
-        observe: Told of each call that ended: its method, the name of its status, its seconds.
+        open_services: Full names of gRPC's own services that need no key.
+        on_call: Told of the peer of each call.
+        observe: Told of each call of ours that ended.
     """
 
     def __init__(
         self,
         keys: KeyRing,
+        settings: ServerSettings,
+        connections: Connections,
         reader: RequestReader,
         open_services: Collection[str] = (),
         on_call: Callable[[str], None] = lambda peer: None,
         observe: ObserveCall = lambda *_: None,
     ) -> None:
         self._keys = keys
+        self._settings = settings
         self._reader = reader
         self._open = frozenset(open_services)
         self._on_call = on_call
         self._observe = observe
-        self._calls = RunningCalls()
+        limit = settings.receive_seconds
+        self._reception = Reception(ReceptionLimits(limit_seconds=limit))
+        # Anybody may call those, and their messages are small where they are honest.
+        self._foreign = Reception(ReceptionLimits(most=4, most_each=2, limit_seconds=limit))
+        self._connections = connections
+        self._pace = Pace()
+        self._calls = Counter[str]()
+        self._deadlines: set[asyncio.Timeout] = set()
+        self._stopped = False
 
-    def stop(self) -> None:
-        """Ends every call that is being answered, with a word to its caller."""
-        self._calls.stop()
+    def end_all(self) -> None:
+        """Ends every call of ours that still runs, with the news that the server stops."""
+        self._stopped = True
+        for deadline in self._deadlines:
+            deadline.reschedule(asyncio.get_running_loop().time())
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
-        """Returns the handler of an RPC, wrapped where it is one of ours."""
+        """Returns the handler of an RPC, wrapped."""
         handler = await continuation(handler_call_details)
-        method = handler_call_details.method
         if handler is None:
             return None
-        if not method.startswith(OWN_METHODS):
-            return bounded(self._guarded(handler, handler_call_details))
+        method = handler_call_details.method
+        guard = self._answer if method.startswith(OWN_METHODS) else self._answer_foreign
 
-        async def answer(request: bytes, context: _Context) -> Any:
+        async def answer(_: object, context: _Context) -> None:
             self._on_call(context.peer())
-            # Handed on, so that no frame keeps it: it may be large.
-            handed_on = [request]
-            del request
             try:
-                with self._calls.answering():
-                    return await self._answer(method, handler, handed_on, context)
+                await guard(method, handler, context)
             except grpc.aio.AbortError as abort:
                 # gRPC keeps it in a cycle until garbage is collected, and with it all that its
-                # traceback and the error before it refer to.
+                # traceback and the error before it refer to, such as a large message.
                 abort.__context__ = None
                 raise abort.with_traceback(None)  # noqa: B904 - there shall be no context
 
-        # Requests arrive as bytes, so that one that cannot be parsed gets a proper status too.
-        wrap = (
-            grpc.unary_stream_rpc_method_handler
-            if handler.response_streaming
-            else grpc.unary_unary_rpc_method_handler
-        )
-        return wrap(answer, None, handler.response_serializer)
+        return grpc.stream_stream_rpc_method_handler(answer, None, handler.response_serializer)
 
-    async def _answer(
-        self, method: str, handler: _Handler, request: list[bytes], context: _Context
-    ) -> Any:
-        """Answers one call of ours; takes the request out of the list, which is its only holder."""
-        behaviour: Any = handler.unary_stream or handler.unary_unary
-        record = RequestRecord(method, uuid.uuid4().hex, peer=context.peer())
-        CURRENT.set(record)
+    async def _answer(self, method: str, handler: Any, context: _Context) -> None:
+        """Answers a call of this package."""
         started = time.perf_counter()
+        peer = context.peer()
+        record = RequestRecord(method, uuid.uuid4().hex, peer=peer, origin=origin(peer))
+        CURRENT.set(record)
+        stranger = self._identify(record, context)
+        with self._counted(record.whose):
+            try:
+                with self._connections.call(context.peer()):
+                    problem = await self._outcome(handler, record, context, stranger)
+            finally:
+                seconds = time.perf_counter() - started
+                record.log(seconds)
+                self._observe(method, record.status, seconds)
+            if problem is not None:
+                if isinstance(problem, Overloaded | Unauthenticated):
+                    await asyncio.sleep(self._pace.delay_seconds(record.whose))
+                # After all else: a reader that has stopped may never take it.
+                await self._tell(problem, record.request_id, context)
+
+    def _identify(self, record: RequestRecord, context: _Context) -> Unauthenticated | None:
         try:
-            record.caller = self._keys.caller(_authorization(context.invocation_metadata()))
-            async with asyncio.timeout(context.time_remaining()) as deadline:
-                # No name holds the message here: it may be large.
-                response = await behaviour(
-                    await self._reader.parse(handler, request.pop()), context
-                )
-            if not handler.response_streaming:
-                await tell_request_id(context)
-            return response
+            record.caller = self._keys.caller(_authorization(context))
+        except Unauthenticated as error:
+            return error
+        return None
+
+    async def _outcome(
+        self,
+        handler: Any,
+        record: RequestRecord,
+        context: _Context,
+        stranger: Unauthenticated | None,
+    ) -> QuorateError | None:
+        """Serves a call; returns what its caller is to be told went wrong."""
+        try:
+            if stranger is not None:
+                raise stranger
+            self._check_count(record.whose)
+            async with self._until_deadline(context) as deadline:
+                parse = partial(self._reader.parse, handler)
+                headers = partial(_request_id_of, record)
+                await self._serve(handler, record.whose, context, self._reception, parse, headers)
+            return None
         except grpc.aio.BaseError:
             # The transport refused a write: the client is gone.
             record.status = grpc.StatusCode.CANCELLED.name
             raise
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
-            if task is not None and RunningCalls.was_stopped(error):
-                task.uncancel()
-                await _abort(ServerStopped(), record, context)
-            elif task is not None and task.cancelling():
+            if task is not None and task.cancelling():
                 passed = context.time_remaining() == 0
                 code = grpc.StatusCode.DEADLINE_EXCEEDED if passed else grpc.StatusCode.CANCELLED
                 record.status = code.name
                 raise
-            else:
-                # Nobody cancelled this task: to let it pass would leave the client without status.
-                await _abort(error, record, context)
+            # Nobody cancelled this task: to let it pass would leave the client without a status.
+            known = as_domain_error(error)
         except Exception as error:
             passed = isinstance(error, TimeoutError) and deadline.expired()
-            late = DeadlinePassed("the deadline passed before the answer was complete")
-            await _abort(late if passed else error, record, context)
-        finally:
-            seconds = time.perf_counter() - started
-            record.log(seconds)
-            self._observe(method, record.status, seconds)
+            known = self._cut_short() if passed else as_domain_error(error)
+        record.refuse(status_code(known).name, known)
+        return known
 
-    def _guarded(self, handler: _Handler, details: grpc.HandlerCallDetails) -> _Handler:
-        """The handler of a service of gRPC's own, or one that refuses where it needs a key."""
-        service = details.method.strip("/").partition("/")[0]
-        if service not in self._open:
+    async def _answer_foreign(self, method: str, handler: Any, context: _Context) -> None:
+        """Answers a call of health, reflection or channelz, some of which need no key."""
+        whose = origin(context.peer())
+        with self._counted(whose):
             try:
-                self._keys.caller(_authorization(details.invocation_metadata))
-            except Unauthenticated as error:
-                return _refusing(error, handler)
-        return self._noting(handler)
+                if method.strip("/").partition("/")[0] not in self._open:
+                    self._keys.caller(_authorization(context))
+                self._check_count(whose)
+                with self._connections.call(context.peer()):
+                    parse = partial(_small, handler)
+                    await self._serve(handler, whose, context, self._foreign, parse, tuple)
+                return
+            except QuorateError as error:
+                problem = error
+            await self._tell(problem, uuid.uuid4().hex, context)
 
-    def _noting(self, handler: _Handler) -> _Handler:
-        """The handler, which tells who calls; only those of health take it that way."""
-        behaviour: Any = handler.unary_unary or handler.unary_stream
-        if not inspect.iscoroutinefunction(behaviour):
-            return handler
+    async def _serve(
+        self,
+        handler: Any,
+        whose: str,
+        context: _Context,
+        reception: Reception,
+        parse: _Parse,
+        headers: Callable[[], tuple[tuple[str, str], ...]],
+    ) -> None:
+        """Serves one call. No name holds a message here, since it may be large."""
 
-        async def noted(request: Any, context: _Context) -> Any:
-            self._on_call(context.peer())
-            return await behaviour(request, context)
+        async def message() -> Any:
+            return await parse(await _received(reception, whose, context))
 
-        wrap = (
-            grpc.unary_stream_rpc_method_handler
-            if handler.response_streaming
-            else grpc.unary_unary_rpc_method_handler
-        )
-        return wrap(noted, handler.request_deserializer, handler.response_serializer)
+        with closing(PatientContext(context, self._settings.stall_seconds, headers)) as patient:
+            if handler.request_streaming:
+                answer = handler.stream_stream(_messages(message), patient)
+            else:
+                answer = (handler.unary_stream or handler.unary_unary)(await message(), patient)
+            if inspect.isasyncgen(answer):
+                async with aclosing(answer):
+                    async for response in answer:
+                        await patient.write(response)
+            elif (response := await answer) is not None:
+                await patient.write(response)
+
+    async def _tell(self, problem: QuorateError, request_id: str, context: _Context) -> None:
+        try:
+            with self._connections.given_up(context.peer()):
+                await context.abort_with_status(rich_status(problem, request_id))
+        except grpc.aio.AbortError:
+            raise
+        except grpc.aio.BaseError:
+            # The connection was closed before this was taken, which gRPC would log as a defect.
+            raise asyncio.CancelledError from None
+
+    @contextmanager
+    def _counted(self, whose: str) -> Iterator[None]:
+        self._calls[whose] += 1
+        try:
+            yield
+        finally:
+            self._calls[whose] -= 1
+            if not self._calls[whose]:
+                del self._calls[whose]
+
+    def _check_count(self, whose: str) -> None:
+        if self._calls[whose] > self._settings.max_calls:
+            raise Overloaded(
+                f"this caller has {self._settings.max_calls} calls open, which is the limit; "
+                "wait until one of them ends",
+                _RETRY_SECONDS,
+            )
+
+    @asynccontextmanager
+    async def _until_deadline(self, context: _Context) -> AsyncIterator[asyncio.Timeout]:
+        """Ends what runs in it at the caller's deadline, or when the server stops."""
+        async with asyncio.timeout(0 if self._stopped else context.time_remaining()) as deadline:
+            self._deadlines.add(deadline)
+            try:
+                yield deadline
+            finally:
+                self._deadlines.discard(deadline)
+
+    def _cut_short(self) -> QuorateError:
+        if self._stopped:
+            return ServerStopped()
+        return DeadlinePassed("the deadline passed before the answer was complete")
 
 
-def _authorization(metadata: Iterable[tuple[str, Any]] | None) -> str | None:
-    for name, value in metadata or ():
+async def _received(reception: Reception, whose: str, context: _Context) -> bytes:
+    message = await reception.message(whose, context.peer(), context.read)
+    if not isinstance(message, bytes):
+        raise InvalidRequest("request", "is missing; the call ended without a message")
+    return message
+
+
+async def _messages(message: Callable[[], Awaitable[Any]]) -> AsyncGenerator[Any, None]:
+    """The messages of a caller who sends several; one who pauses for long has sent them all."""
+    yield await message()
+    with suppress(InvalidRequest, Overloaded, PeerStalled):
+        while True:
+            yield await message()
+
+
+async def _small(handler: Any, data: bytes) -> Any:
+    """The message of a service that is not ours, which is refused before it is parsed if large."""
+    if len(data) > _FOREIGN_BYTES:
+        problem = f"has {len(data)} bytes; at most {_FOREIGN_BYTES} are allowed"
+        raise InvalidRequest("request", problem)
+    return parsed(handler.request_deserializer, data)
+
+
+def _request_id_of(record: RequestRecord) -> tuple[tuple[str, str], ...]:
+    return request_id_metadata(record.request_id)
+
+
+def _authorization(context: _Context) -> str | None:
+    for name, value in context.invocation_metadata() or ():
         if name == "authorization" and isinstance(value, str):
             return value
     return None
-
-
-def _refusing(error: QuorateError, handler: _Handler) -> _Handler:
-    """A handler of the same shape that refuses every call with this error."""
-
-    async def refuse(request: Any, context: _Context) -> Any:
-        await context.abort_with_status(rich_status(error, uuid.uuid4().hex))
-
-    if handler.request_streaming:
-        return grpc.stream_stream_rpc_method_handler(refuse)
-    if handler.response_streaming:
-        return grpc.unary_stream_rpc_method_handler(refuse)
-    return grpc.unary_unary_rpc_method_handler(refuse)
-
-
-async def _abort(error: BaseException, record: RequestRecord, context: _Context) -> None:
-    known = as_domain_error(error)
-    record.refuse(status_code(known).name, known)
-    await context.abort_with_status(rich_status(known, record.request_id))

@@ -13,9 +13,9 @@ from grpc_reflection.v1alpha import reflection
 
 from quorate.access.about import ServerFacts
 from quorate.access.keys import KeyRing
-from quorate.access.limits import MAX_METADATA_BYTES
 from quorate.api.grpc.accounting import AccountingServicer
 from quorate.api.grpc.certificates import Certificates
+from quorate.api.grpc.connections import Connections
 from quorate.api.grpc.health import (
     ACCOUNTING_SERVICE,
     INFERENCE_SERVICE,
@@ -31,6 +31,7 @@ from quorate.api.grpc.reading import RequestReader
 from quorate.api.grpc.server import ServerServicer
 from quorate.api.grpc.settings import STANDARD_SERVICES, ServerSettings
 from quorate.api.grpc.strangers import Strangers, connected_peers
+from quorate.api.grpc.transport import server_options
 from quorate.dispatch import Dispatcher
 from quorate.fleet.fleet import Fleet
 from quorate.v1 import (
@@ -75,13 +76,17 @@ class GrpcServer:
         self._facts = facts or ServerFacts()
         opened = (STANDARD_SERVICES[name] for name in settings.open_services)
         self.strangers = Strangers(bool(settings.tls_certificate), connected_peers)
+        self._connections = Connections(settings.max_connections, settings.stall_seconds)
         self._interceptor = RequestInterceptor(
             self._keys,
+            settings,
+            self._connections,
             self._reader,
             list(chain.from_iterable(opened)),
             self.strangers.called,
             observe,
         )
+        self._watch: asyncio.Task[None] | None = None
         self.certificates: Certificates | None = None
         self._server: grpc.aio.Server | None = None
 
@@ -94,12 +99,15 @@ class GrpcServer:
         Raises:
             SettingsError: The address cannot be bound, or the TLS files are no good.
         """
-        server = grpc.aio.server(interceptors=[self._interceptor], options=_options(self._settings))
+        server = grpc.aio.server(
+            interceptors=[self._interceptor], options=server_options(self._settings)
+        )
         self._add_services(server)
         self.certificates = self._certificates()
         port = bind(server, self._settings, self.certificates)
         await self._health.start()
         await server.start()
+        self._watch = asyncio.create_task(self._connections.watch(port), name="connections")
         self._server = server
         return port
 
@@ -124,15 +132,17 @@ class GrpcServer:
         return await self._dispatcher.drain(self._settings.drain_seconds)
 
     async def stop(self) -> None:
-        """Closes the port at once, and tells what is still running that the server stops."""
+        """Closes the port at once, and ends what is still running: its callers are told why."""
         if self._server is None:
             return
         server, self._server = self._server, None
         await self._health.stop()
+        if self._watch is not None:
+            self._watch.cancel()
         stopped = asyncio.ensure_future(server.stop(_LAST_WORDS_SECONDS))
         # Once the port takes no further calls, so that none begins unseen.
         await asyncio.sleep(0)
-        self._interceptor.stop()
+        self._interceptor.end_all()
         await stopped
         self._reader.close()
 
@@ -145,7 +155,7 @@ class GrpcServer:
             InferenceServicer(self._dispatcher, self._reader), server
         )
         models_pb2_grpc.add_ModelServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            ModelServicer(self._fleet), server
+            ModelServicer(self._fleet, self._settings.unload_seconds), server
         )
         accounting_pb2_grpc.add_AccountingServiceServicer_to_server(  # type: ignore[no-untyped-call]
             AccountingServicer(self._dispatcher.recorder), server
@@ -173,27 +183,3 @@ def _service_names(settings: ServerSettings) -> list[str]:
     if settings.channelz:
         names.extend(STANDARD_SERVICES["channelz"])
     return names
-
-
-def _options(settings: ServerSettings) -> list[tuple[str, int]]:
-    return [
-        # By default two servers share a port silently, and requests land on either.
-        ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
-        ("grpc.max_send_message_length", settings.max_message_bytes),
-        ("grpc.max_concurrent_streams", settings.max_streams),
-        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
-        ("grpc.absolute_max_metadata_size", 2 * MAX_METADATA_BYTES),
-        ("grpc.keepalive_time_ms", _ms(settings.keepalive_seconds)),
-        ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout_seconds)),
-        ("grpc.keepalive_permit_without_calls", 1),
-        (
-            "grpc.http2.min_recv_ping_interval_without_data_ms",
-            _ms(settings.min_client_ping_seconds),
-        ),
-        ("grpc.enable_channelz", int(settings.channelz)),
-    ]
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1e3)

@@ -10,7 +10,6 @@ import grpc
 from quorate.access import limits
 from quorate.access.keys import GENERATE, MODELS
 from quorate.access.record import CURRENT
-from quorate.api.grpc.calls import tell_request_id
 from quorate.api.grpc.tokenizing import Tokenizing
 from quorate.api.grpc.translation.responses import model_message
 from quorate.fleet.fleet import Fleet
@@ -22,9 +21,10 @@ _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class ModelServicer(models_pb2_grpc.ModelServiceServicer):
     """Hands requests to the fleet. Domain errors pass; the interceptor translates them."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, unload_seconds: float) -> None:
         self._fleet = fleet
         self._tokenizing = Tokenizing(fleet)
+        self._unload_seconds = unload_seconds
 
     async def ListModels(  # noqa: N802 - the name is the RPC's
         self, request: models_pb2.ListModelsRequest, context: _Context
@@ -50,16 +50,18 @@ class ModelServicer(models_pb2_grpc.ModelServiceServicer):
     async def UnloadModel(  # noqa: N802 - the name is the RPC's
         self, request: models_pb2.UnloadModelRequest, context: _Context
     ) -> models_pb2.UnloadModelResponse:
-        """Unloads a model once its requests have ended."""
+        """Unloads a model once its requests have ended, or at a deadline."""
         CURRENT.get().caller.require(MODELS)
-        status = await self._fleet.unload(_named(request.model))
+        model, patience_seconds = _named(request.model), self._unload_seconds
+        if request.HasField("deadline_ms"):
+            patience_seconds = request.deadline_ms / 1e3
+        status = await self._fleet.unload(model, patience_seconds, force=request.force)
         return models_pb2.UnloadModelResponse(model=model_message(status))
 
     async def WatchModels(  # noqa: N802 - the name is the RPC's
         self, request: models_pb2.WatchModelsRequest, context: _Context
     ) -> None:
         """Streams every model's state, then each change, until the caller leaves."""
-        await tell_request_id(context)
         async with aclosing(self._fleet.watch()) as changes:
             async for status in changes:
                 await context.write(models_pb2.WatchModelsResponse(model=model_message(status)))

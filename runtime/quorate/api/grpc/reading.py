@@ -38,7 +38,7 @@ class RequestReader:
         Raises:
             InvalidRequest: A field holds more than it may, or it is no such message.
         """
-        return await self.run(len(data), lambda: _parsed(handler.request_deserializer, data))
+        return await self.run(len(data), lambda: parsed(handler.request_deserializer, data))
 
     async def run(self, size: int, read: Callable[[], _Result]) -> _Result:
         """What ``read`` returns or raises, for a request of so many bytes."""
@@ -51,7 +51,8 @@ class RequestReader:
         self._thread.shutdown(wait=False)
 
 
-def _parsed(deserialize: Callable[[bytes], Any], data: bytes) -> Any:
+def parsed(deserialize: Callable[[bytes], Any], data: bytes) -> Any:
+    """The message that these bytes are; see ``RequestReader.parse``."""
     # The generated code gives the method of the message's class that parses.
     kind = getattr(deserialize, "__self__", None)
     if kind is not None:

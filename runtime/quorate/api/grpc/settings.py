@@ -42,6 +42,15 @@ class ServerSettings:
         tls_key: Path of its PEM private key.
         max_message_bytes: Largest message received or sent.
         max_streams: Most RPCs of one connection at once; further ones wait at the client.
+        max_connections: Most connections at once; further ones are closed as they come. The limit
+            of file descriptors may leave fewer.
+        max_calls: Most calls that one caller has open at once, those that wait included.
+        receive_seconds: Longest time that the message of a call may take to arrive.
+        stall_seconds: Longest time that a client may take nothing of an answer; then it ends, and
+            what it held is free.
+        idle_seconds: A connection without calls is closed after so long.
+        unload_seconds: How long UnloadModel waits for the requests of a model, where it is not
+            told.
         keepalive_seconds: Quiet time after which the server pings a client.
         keepalive_timeout_seconds: Time a ping may stay unanswered before the connection is closed.
         min_client_ping_seconds: Shortest time between two pings of an idle client. gRPC's own
@@ -62,7 +71,13 @@ class ServerSettings:
     tls_certificate: str = ""
     tls_key: str = ""
     max_message_bytes: int = option(16 * 2**20, lowest=1024, highest=_GRPC_MAX)
-    max_streams: int = option(1000, lowest=1, highest=_GRPC_MAX)
+    max_streams: int = option(256, lowest=1, highest=_GRPC_MAX)
+    max_connections: int = option(4096, lowest=1, highest=_GRPC_MAX)
+    max_calls: int = option(1024, lowest=1, highest=_GRPC_MAX)
+    receive_seconds: float = option(30.0, lowest=0.1, highest=_DAY_SECONDS)
+    stall_seconds: float = option(30.0, lowest=0.1, highest=_DAY_SECONDS)
+    idle_seconds: float = option(300.0, lowest=1, highest=_DAY_SECONDS)
+    unload_seconds: float = option(300.0, lowest=0, highest=_DAY_SECONDS)
     keepalive_seconds: float = option(60.0, lowest=1, highest=_DAY_SECONDS)
     keepalive_timeout_seconds: float = option(20.0, lowest=1, highest=_DAY_SECONDS)
     min_client_ping_seconds: float = option(10.0, lowest=0, highest=_DAY_SECONDS)

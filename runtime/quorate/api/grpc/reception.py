@@ -1,0 +1,167 @@
+"""Whose message may be received now.
+
+Until a message is asked for, gRPC keeps no more of a stream than the window it starts with. Once it
+is asked for, the peer may send all of it and need never end it, and what came stays in memory. So
+only some messages are received at once, of one caller and of all; others wait, and small ones lose
+nothing by it, since they have arrived meanwhile. One that takes long while others wait gives way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from quorate.errors import Overloaded, PeerStalled
+
+_RETRY_SECONDS = 1.0
+_REMEMBERED_PEERS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ReceptionLimits:
+    """How many messages are received at once, and for how long.
+
+    Attributes:
+        most: Of all callers together; times the size of the largest message it is the most memory
+            that unfinished messages take.
+        most_each: Of one caller.
+        most_waiting: Of one caller that wait for their turn; further ones are refused.
+        patience_seconds: How long one that is received may keep others waiting.
+        limit_seconds: How long a message may take, from the headers of its call.
+    """
+
+    most: int = 16
+    most_each: int = 4
+    most_waiting: int = 1024
+    patience_seconds: float = 0.1
+    limit_seconds: float = 30.0
+
+
+@dataclass(eq=False, slots=True)
+class _Turn:
+    """A message that is received, or waits to be.
+
+    Attributes:
+        scope: Ends it when it is rescheduled to now.
+        begun: Done when it begins to be received.
+        begun_at: When that was, on the clock of the event loop.
+        gave_way: Whether it was sent away for the sake of others.
+    """
+
+    caller: str
+    peer: str
+    scope: asyncio.Timeout
+    begun: asyncio.Future[None]
+    begun_at: float = 0.0
+    gave_way: bool = False
+
+
+class Reception:
+    """Receives messages of calls, so many at once. All calls belong on one event loop."""
+
+    def __init__(self, limits: ReceptionLimits | None = None) -> None:
+        self._limits = limits or ReceptionLimits()
+        self._receiving: list[_Turn] = []
+        self._waiting: list[_Turn] = []
+        # Peers whose messages did not come to an end; theirs come last.
+        self._slow: OrderedDict[str, int] = OrderedDict()
+        self._look: asyncio.TimerHandle | None = None
+
+    async def message(
+        self, caller: str, peer: str, receive: Callable[[], Awaitable[object]]
+    ) -> object:
+        """Receives one message, in its turn.
+
+        Args:
+            caller: Whose messages count together.
+            peer: The connection it comes over.
+            receive: Asks the transport for it.
+
+        Raises:
+            Overloaded: Too many of this caller wait, or it took long while others waited.
+            PeerStalled: It did not come to an end in time.
+        """
+        limit = self._limits.limit_seconds
+        try:
+            async with asyncio.timeout(limit) as whole, asyncio.timeout(None) as scope:
+                turn = _Turn(caller, peer, scope, asyncio.get_running_loop().create_future())
+                async with self._received(turn):
+                    return await receive()
+        except TimeoutError:
+            if turn.gave_way:
+                raise Overloaded(
+                    "the message had not come to its end while others waited for theirs; "
+                    "send fewer large ones at once",
+                    _RETRY_SECONDS,
+                ) from None
+            if not whole.expired():
+                raise
+            self._note_slow(peer)
+            raise PeerStalled(
+                f"the message of the request had not come to its end after {limit:g} s"
+            ) from None
+
+    @asynccontextmanager
+    async def _received(self, turn: _Turn) -> AsyncIterator[None]:
+        """Waits for its turn, which lasts as long as the context."""
+        waiting = sum(one.caller == turn.caller for one in self._waiting)
+        if waiting >= self._limits.most_waiting:
+            raise Overloaded("too many messages of this caller wait to be received", _RETRY_SECONDS)
+        self._waiting.append(turn)
+        try:
+            self._go_on()
+            await turn.begun
+            yield
+        finally:
+            (self._waiting if turn in self._waiting else self._receiving).remove(turn)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Begins what may begin, and sees to it that what waits gets room in time."""
+        now = asyncio.get_running_loop().time()
+        busy = Counter(turn.caller for turn in self._receiving)
+        for turn in sorted(self._waiting, key=lambda one: self._slow.get(one.peer, 0)):
+            if len(self._receiving) >= self._limits.most:
+                break
+            if busy[turn.caller] < self._limits.most_each:
+                busy[turn.caller] += 1
+                self._waiting.remove(turn)
+                self._receiving.append(turn)
+                turn.begun_at = now
+                if not turn.begun.done():
+                    turn.begun.set_result(None)
+        if self._waiting and self._look is None:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Sends those away that keep others waiting for too long, and looks again in time."""
+        self._look = None
+        if not self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        patience, room = self._limits.patience_seconds, len(self._waiting)
+        for turn in sorted(self._in_the_way(), key=lambda one: one.begun_at):
+            if not room or turn.begun_at + patience > loop.time():
+                break
+            turn.gave_way = True
+            self._note_slow(turn.peer)
+            turn.scope.reschedule(loop.time())
+            room -= 1
+        self._look = loop.call_later(patience / 2, self._make_room)
+
+    def _in_the_way(self) -> list[_Turn]:
+        """Those whose place somebody waits for: of the same callers, or of whoever holds most."""
+        held = Counter(turn.caller for turn in self._receiving)
+        callers = {turn.caller for turn in self._waiting}
+        if len(self._receiving) >= self._limits.most:
+            most = max(held.values())
+            callers |= {caller for caller, count in held.items() if count == most}
+        return [one for one in self._receiving if one.caller in callers and not one.gave_way]
+
+    def _note_slow(self, peer: str) -> None:
+        self._slow[peer] = self._slow.pop(peer, 0) + 1
+        while len(self._slow) > _REMEMBERED_PEERS:
+            self._slow.popitem(last=False)

@@ -1,0 +1,158 @@
+"""What each caller may ask for: requests at once and by the minute, tokens by the minute.
+
+By the minute goes by a token bucket (RFC 2697 has its form): it holds a minute's worth, fills all
+the time, and what is asked of an empty one is refused. How many tokens a request takes shows while
+it runs, so that the bucket of tokens may go into debt, which is paid off before more is let in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from quorate.dispatch.settings import CallerLimits
+from quorate.engines.fair_turns import CALLER, Caller
+from quorate.errors import LimitReached
+from quorate.request import Delta, Event, Finished, Request, Score, ScoreRequest
+
+_BYTES_OF_A_TOKEN = 4
+_SHORTEST_RETRY_SECONDS = 1.0
+_MINUTE_SECONDS = 60.0
+
+
+class Bucket:
+    """So much by the minute; ``per_minute`` 0 is no limit."""
+
+    def __init__(self, per_minute: float, clock: Callable[[], float]) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._level = per_minute
+        self._filled_at = clock()
+
+    def wait_seconds(self, amount: float) -> float:
+        """Time until it has so much; 0 where it has it now."""
+        if not self._per_minute:
+            return 0.0
+        self._fill()
+        missing = min(amount, self._per_minute) - self._level
+        return max(0.0, missing) * _MINUTE_SECONDS / self._per_minute
+
+    def take(self, amount: float) -> None:
+        """Takes so much, also what it does not have; a negative amount is given back."""
+        if self._per_minute:
+            self._fill()
+            self._level = min(self._per_minute, self._level - amount)
+
+    def _fill(self) -> None:
+        now = self._clock()
+        gained = (now - self._filled_at) * self._per_minute / _MINUTE_SECONDS
+        self._level, self._filled_at = min(self._per_minute, self._level + gained), now
+
+
+@dataclass(slots=True)
+class Tally:
+    """The tokens of one request: those of its prompt by its size at first, then as they were."""
+
+    bucket: Bucket
+    estimate: int
+    counted: int = 0
+
+    def count(self, event: Event) -> None:
+        """Counts what an event tells of."""
+        if isinstance(event, Delta):
+            self.counted += len(event.tokens)
+            self.bucket.take(len(event.tokens))
+        elif isinstance(event, Finished):
+            self.settle(event.usage.prompt_tokens, event.usage.generated_tokens)
+
+    def score(self, score: Score) -> None:
+        """Counts what a score took."""
+        self.settle(score.usage.prompt_tokens, score.usage.generated_tokens)
+
+    def settle(self, prompt_tokens: int, generated_tokens: int) -> None:
+        """Puts what it took in the place of what was counted."""
+        # Where no model tells what it read, the estimate stays.
+        self.bucket.take((prompt_tokens or self.estimate) - self.estimate)
+        self.bucket.take(generated_tokens - self.counted)
+
+
+@dataclass(slots=True)
+class _Account:
+    caller: Caller
+    limits: CallerLimits
+    requests: Bucket
+    tokens: Bucket
+    open: int = 0
+
+
+class Callers:
+    """Keeps callers to their limits. Those without a key have none, and take turns by origin.
+
+    Args:
+        limits: Of each key, by name.
+        clock: Seconds that never run backwards; tests inject their own.
+    """
+
+    def __init__(
+        self, limits: Mapping[str, CallerLimits], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._accounts = {
+            key: _Account(
+                Caller(f"key {key}", one.weight, shares=len(limits) > 1),
+                one,
+                Bucket(one.requests_per_minute, clock),
+                Bucket(one.tokens_per_minute, clock),
+            )
+            for key, one in limits.items()
+        }
+        self._unlimited = Bucket(0.0, clock)
+
+    @contextmanager
+    def request(self, request: Request | ScoreRequest) -> Iterator[Tally]:
+        """One request, for as long as the context lasts; says to the task for whom it works.
+
+        Raises:
+            LimitReached: It is more than its key may ask for.
+        """
+        size = request.prompt.size_bytes
+        if isinstance(request, ScoreRequest):
+            size += len(request.continuation)
+        account = self._accounts.get(request.key)
+        if account is None:
+            CALLER.set(Caller(request.key or request.origin))
+            yield Tally(self._unlimited, 0)
+            return
+        _check(request.key, account)
+        CALLER.set(account.caller)
+        tally = Tally(account.tokens, size // _BYTES_OF_A_TOKEN + 1)
+        account.requests.take(1)
+        account.tokens.take(tally.estimate)
+        account.open += 1
+        try:
+            yield tally
+        finally:
+            account.open -= 1
+
+
+def _check(key: str, account: _Account) -> None:
+    limits = account.limits
+    if limits.max_requests and account.open >= limits.max_requests:
+        raise LimitReached(
+            f"max_requests of key {key}",
+            f"{account.open} requests are open, of {limits.max_requests}; wait until one ends",
+            _SHORTEST_RETRY_SECONDS,
+        )
+    if wait := account.requests.wait_seconds(1.0):
+        raise LimitReached(
+            f"requests_per_minute of key {key}",
+            f"all {limits.requests_per_minute:g} are used; the next one is free in {wait:.1f} s",
+            wait,
+        )
+    if wait := account.tokens.wait_seconds(1.0):
+        raise LimitReached(
+            f"tokens_per_minute of key {key}",
+            f"all {limits.tokens_per_minute:g} are used; the next are free in {wait:.1f} s",
+            wait,
+        )
