@@ -19,6 +19,8 @@ from quorate.app.registry import open_registry
 from quorate.app.remotes import open_remotes
 from quorate.app.sources import Sources
 from quorate.dispatch import Dispatcher
+from quorate.engines.confinement.plan import Isolation
+from quorate.engines.confinement.survey import survey
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
 from quorate.engines.worker.limits import WorkerLimits
@@ -26,7 +28,7 @@ from quorate.errors import QuorateError
 from quorate.fleet.fleet import Fleet
 from quorate.fleet.placement import available_cores
 from quorate.metering.open_meter import Host
-from quorate.settings import ModelSettings, Settings
+from quorate.settings import Settings
 from quorate_registry import Registry
 
 _log = logging.getLogger(__name__)
@@ -65,7 +67,7 @@ async def running(
     keys = KeyRing(settings.keys)
     sources = Sources(registry)
     settings = replace(settings, models=sources.settled(settings.models))
-    fleet = Fleet(_starter(settings.models), available_cores(), sources.find)
+    fleet = Fleet(_starter(settings), available_cores(), sources.find)
     for model in settings.models:
         fleet.add(sources.configured(model))
     async with AsyncExitStack() as stack:
@@ -130,7 +132,7 @@ async def serve(settings: Settings, on_ready: Callable[[Service], None]) -> None
     async with running(settings) as service:
         stop = _Signals((signal.SIGTERM, signal.SIGINT))
         on_ready(service)
-        for line in service.energy:
+        for line in (*service.energy, survey()):
             _log.info("%s", line)
         await stop.first.wait()
         _log.info("draining; running requests may end within %g s", settings.server.drain_seconds)
@@ -156,10 +158,14 @@ class _Signals:
         (self.second if self.first.is_set() else self.first).set()
 
 
-def _starter(
-    models: Sequence[ModelSettings],
-) -> Callable[[EngineSpec, Sequence[int]], HostedEngine]:
+def _starter(settings: Settings) -> Callable[[EngineSpec, Sequence[int]], HostedEngine]:
     """What starts a model in a worker process of its own, within the limits configured for it."""
+    models = settings.models
+    secrets = frozenset(
+        {remote.api_key_env for remote in settings.remotes.values()}
+        | {key.token_env for key in settings.keys.values()}
+    )
+    open_ones = {model.id for model in models if not model.sandbox}
     limits = {
         model.id: WorkerLimits(
             step_timeout_seconds=model.step_timeout_seconds,
@@ -170,7 +176,8 @@ def _starter(
     }
 
     def start(spec: EngineSpec, cores: Sequence[int]) -> HostedEngine:
-        engine = HostedEngine(spec, cores, limits=limits.get(spec.model))
+        isolation = Isolation(spec.model not in open_ones, secrets)
+        engine = HostedEngine(spec, cores, limits=limits.get(spec.model), isolation=isolation)
         # Returns at once; the engine's ``watch`` tells when it is ready.
         engine.start()
         return engine

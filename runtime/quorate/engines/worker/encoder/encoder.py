@@ -8,17 +8,27 @@ import itertools
 import logging
 from collections.abc import Sequence
 
+from quorate.engines.confinement.plan import Isolation
 from quorate.engines.quarantine import ANOTHER_FILE, Quarantine, is_of_the_prompt
 from quorate.engines.spec import EngineSpec
+from quorate.engines.worker.claims import (
+    LONGEST_TEXT,
+    MOST_VOCABULARY,
+    OutOfTurn,
+    check_tokens,
+    clean,
+    most_prompt_tokens,
+)
 from quorate.engines.worker.encoder.lanes import LONG_BYTES, Lane, Lanes
 from quorate.engines.worker.encoder.life import ENCODER_COMMAND, EncoderLife
-from quorate.engines.worker.encodings import refusal
+from quorate.engines.worker.encodings import add_part, refusal
 from quorate.engines.worker.limits import WorkerLimits
 from quorate.engines.worker.messages import (
     Cancel,
     Encode,
     EncodeContinuation,
     Encoded,
+    EncodedPart,
     FromWorker,
     Refused,
     SetContextLength,
@@ -45,6 +55,7 @@ class _Job:
         field: What its caller calls it.
         lane: Where it waits.
         tries: Processes that ended while they had it.
+        parts: Tokens that were told so far.
     """
 
     message: Encode | EncodeContinuation
@@ -54,6 +65,7 @@ class _Job:
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
     tries: int = 0
+    parts: list[int] = dataclasses.field(default_factory=list)
 
     @property
     def key(self) -> bytes:
@@ -77,6 +89,7 @@ class Encoder:
     Args:
         cores: Processor cores of the model.
         command: The program of the process and its first arguments.
+        isolation: What the configuration says of the process.
     """
 
     def __init__(
@@ -85,11 +98,13 @@ class Encoder:
         cores: Sequence[int],
         limits: WorkerLimits,
         command: Sequence[str] = ENCODER_COMMAND,
+        isolation: Isolation | None = None,
     ) -> None:
         self._spec = spec
         self._cores = tuple(cores)
         self._limits = limits
         self._command = command
+        self._isolation = isolation or Isolation()
         self._quarantine = Quarantine(spec.model)
         self._numbers = itertools.count()
         self._lanes: Lanes[_Job] = Lanes()
@@ -99,6 +114,7 @@ class Encoder:
         self._failures = 0
         self._context_length = 0
         self._identity = ""
+        self._vocabulary_size = MOST_VOCABULARY
         self._retry: asyncio.TimerHandle | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
@@ -109,14 +125,18 @@ class Encoder:
         if self._life is None and self._retry is None and not self._closed:
             self._begin_life()
 
-    def belong_to(self, context_length: int, identity: str) -> None:
+    def belong_to(
+        self, context_length: int, identity: str, vocabulary_size: int = MOST_VOCABULARY
+    ) -> None:
         """Encodes from now on for a worker with such a context, which loaded this model.
 
         Args:
             context_length: Prompts of more tokens are refused.
+            vocabulary_size: There are no other tokens.
             identity: ``PromptEncoder.identity`` of what the worker loaded. A process that found
                 another file in its place is replaced.
         """
+        self._vocabulary_size = vocabulary_size
         if (context_length, identity) != (self._context_length, self._identity):
             self._context_length, self._identity = context_length, identity
             self._settle()
@@ -216,6 +236,7 @@ class Encoder:
         try:
             self._life = EncoderLife(
                 self._command,
+                self._isolation,
                 self._spec,
                 self._cores,
                 self._on_message,
@@ -228,21 +249,33 @@ class Encoder:
 
     def _on_message(self, message: FromWorker) -> None:
         match message:
-            case Encoded(request) | Refused(request):
+            case EncodedPart(request) | Encoded(request) | Refused(request):
                 self._answered(request, message)
-            case TokenizerLoaded():
+            case TokenizerLoaded(identity):
+                if self._loaded is not None or len(identity) > LONGEST_TEXT:
+                    raise OutOfTurn("a tokenizer that was loaded before, or has no short name")
                 self._loaded = message
                 self._watch()
                 self.set_cores(self._cores)
                 self._settle()
             case Unusable(problem):
-                self._fail_all(f"model {self._spec.model}: it cannot encode: {problem}")
+                if self._loaded is not None:
+                    raise OutOfTurn("Unusable after it had loaded")
+                self._fail_all(f"model {self._spec.model}: it cannot encode: {clean(problem)}")
+            case _:
+                raise OutOfTurn(f"{type(message).__name__}, which is for workers")
         self._pump()
 
-    def _answered(self, request: int, message: Encoded | Refused) -> None:
-        job = self._running.pop(request, None)
+    def _answered(self, request: int, message: EncodedPart | Encoded | Refused) -> None:
+        job = self._running.get(request)
         if job is None:
+            raise OutOfTurn(f"tokens of request {request}, which nobody asked for")
+        if not isinstance(message, Refused):
+            check_tokens(message.tokens, self._vocabulary_size)
+            add_part(job.parts, message.tokens, most_prompt_tokens(self._context_length))
+        if isinstance(message, EncodedPart):
             return
+        del self._running[request]
         self._lanes.done(job.lane)
         self._watch()
         if self._quarantine:
@@ -250,7 +283,7 @@ class Encoder:
         if job.tokens.done():
             return
         if isinstance(message, Encoded):
-            job.tokens.set_result(message.tokens)
+            job.tokens.set_result(job.parts)
         else:
             job.tokens.set_exception(refusal(message))
 
@@ -280,6 +313,7 @@ class Encoder:
 
     def _try_again(self, job: _Job, cause: str, blamed: bool) -> None:
         job.tries += 1
+        job.parts = []
         if blamed and self._quarantine.blame(job.key, cause):
             _fail(job, self._quarantine.refusal(job.field, job.key))
         elif job.tokens.done():

@@ -22,7 +22,8 @@ from quorate.engines.encoding_budget import (
 from quorate.engines.prompt_encoding import PromptEncoder
 from quorate.engines.registry import find_engine
 from quorate.engines.worker.affinity import pin_all_threads
-from quorate.engines.worker.answers import answer
+from quorate.engines.worker.answers import answer, refused
+from quorate.engines.worker.claims import LONGEST_TEXT
 from quorate.engines.worker.messages import (
     Cancel,
     Encode,
@@ -75,7 +76,8 @@ def _load(control: ControlChannel) -> PromptEncoder | None:
         engine = find_engine(order.engine)
         encoder = engine.load_encoder(order.path, order.options)
     except QuorateError as error:
-        control.send(Unusable(error.problem if isinstance(error, CannotRun) else error.message))
+        problem = error.problem if isinstance(error, CannotRun) else error.message
+        control.send(Unusable(problem[:LONGEST_TEXT]))
         return None
     control.send(TokenizerLoaded(encoder.identity))
     return encoder
@@ -139,18 +141,19 @@ class EncodeLoop:
                 thread.start()
             except RuntimeError as error:
                 del self._running[request]
-                self._control.send(Refused(request, "Internal", field, str(error)))
+                self._control.send(refused(request, "Internal", field, str(error)))
 
     def _serve(self, request: int, budget: EncodingBudget, encode: Callable[[], list[int]]) -> None:
         try:
             with spending(budget):
-                result = answer(request, encode)
+                results = answer(request, encode, self._encoder.context_length)
         except EncodingCancelled:
             # Nobody reads why, but only what is answered makes room for another.
-            result = Refused(request, "Internal", budget.field, "cancelled")
+            results = [Refused(request, "Internal", budget.field, "cancelled")]
         with self._lock:
             del self._running[request]
-            self._control.send(result)
+            for result in results:
+                self._control.send(result)
 
     def _look(self) -> None:
         """Refuses what goes on far beyond its budget, and ends the process where there is any."""
