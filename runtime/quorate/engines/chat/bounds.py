@@ -2,9 +2,8 @@
 
 Every turn of a loop and every call of a macro is counted and timed, and what an operator or a call
 makes is measured, all within the thread that renders; a template cannot catch what stops it. What
-remains open is a single call of a builtin that makes much out of little at once, such as the
-replacement of every character by a long text: that can exhaust the memory of this process, which is
-that of the template's own model.
+a single call of a builtin makes out of little, and what adds up of many values, is bounded by the
+memory that the process may take meanwhile.
 """
 
 from __future__ import annotations
@@ -22,11 +21,16 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
+from quorate.engines.memory_bound import at_most
+
 RENDER_SECONDS = 1.0
 """Processor time of one rendering; a chat of 10,000 turns takes a third of it."""
 
 LONGEST_VALUE = 1 << 23
 """Characters or items of a single value: the longest prompts have some millions of characters."""
+
+RENDER_BYTES = 512 << 20
+"""Memory that compiling and rendering may take, where the process holds no limit of its own."""
 
 _MAX_STEPS = 2_000_000
 _STEPS_BETWEEN_LOOKS = 16
@@ -50,12 +54,16 @@ _left = _Left()
 
 @contextmanager
 def limited(seconds: float = RENDER_SECONDS) -> Iterator[None]:
-    """Within it, what this thread renders may take so much processor time, all together."""
+    """Within it, what this thread renders may take so much processor time, all together.
+
+    And the process no more memory than ``RENDER_BYTES``, where it holds no limit of its own.
+    """
     before = _left.steps, _left.until
     until = time.thread_time() + seconds
     _left.steps, _left.until = _MAX_STEPS, min(until, before[1]) if before[0] else until
     try:
-        yield
+        with at_most(RENDER_BYTES):
+            yield
     finally:
         _left.steps, _left.until = before
 
@@ -81,6 +89,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         self.filters["center"] = _narrow(self.filters["center"])
         self.filters["indent"] = _narrow(self.filters["indent"])
         self.filters["format"] = _narrow(self.filters["format"])
+        self.filters["replace"] = _replace
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Computes, where the result is of a reasonable size."""
@@ -89,7 +98,11 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         """Calls, with arguments of a reasonable size, and looks at what came of it."""
-        _check_arguments(args)
+        _check_arguments((*args, *kwargs.values()))
+        if getattr(__obj, "__name__", "") in _MAKERS and isinstance(
+            text := getattr(__obj, "__self__", None), str
+        ):
+            _MAKERS[__obj.__name__](text, *args)
         return _measured(super().call(__context, __obj, *args, **kwargs))
 
 
@@ -113,6 +126,39 @@ def _join(parts: list[object]) -> str:
     if sum(map(len, texts)) > LONGEST_VALUE:
         raise Overrun("it makes too long a text")
     return "".join(texts)
+
+
+def _replace(value: Any, old: Any, new: Any, count: int | None = None) -> str:
+    """The filter ``replace``, which escapes nothing here."""
+    text, old, new = str(value), str(old), str(new)
+    _check_replace(text, old, new)
+    return text.replace(old, new, -1 if count is None else count)
+
+
+def _check_replace(text: str, old: Any = "", new: Any = "", *_: Any) -> None:
+    if isinstance(old, str) and isinstance(new, str):
+        _check_size(len(text) + text.count(old) * len(new))
+
+
+def _check_join(text: str, parts: Any = (), *_: Any) -> None:
+    if isinstance(parts, str | list | tuple | dict):
+        _check_size(
+            len(parts) * len(text) + sum(len(part) for part in parts if hasattr(part, "__len__"))
+        )
+
+
+def _check_tabs(text: str, size: Any = 8, *_: Any) -> None:
+    if isinstance(size, int):
+        _check_size(len(text) + text.count("\t") * max(size, 0))
+
+
+def _check_size(size: int) -> None:
+    if size > LONGEST_VALUE:
+        raise Overrun("it makes too long a value")
+
+
+# Methods of texts that make much out of little.
+_MAKERS = {"replace": _check_replace, "join": _check_join, "expandtabs": _check_tabs}
 
 
 def _narrow(make: Any) -> Any:

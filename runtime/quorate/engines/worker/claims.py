@@ -36,10 +36,16 @@ _MOST_TOKENS = 1 << 40
 _MOST_BYTES = 1 << 50
 _MOST_ROWS_BYTES = 1 << 33
 _MOST_LISTED = 256
+_LONGEST_PROBLEM = 300
 
 
 class OutOfTurn(ValueError):
     """A worker said what it may not; the text says what."""
+
+
+def cause(problem: str) -> str:
+    """Why a worker is ended that said something out of turn, in one line."""
+    return f"{SPOKE}: {clean(problem[:_LONGEST_PROBLEM])}"
 
 
 def most_prompt_tokens(context_length: int) -> int:

@@ -15,8 +15,8 @@ from quorate.engines.session import EngineSession, OpenedSession
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.claims import (
     MOST_PROGRESS,
-    SPOKE,
     OutOfTurn,
+    cause,
     check_fraction,
     check_tokens,
     checked_loaded,
@@ -141,7 +141,7 @@ class WorkerHandle:
 
     def refuse(self, problem: str) -> WorkerLost:
         """Ends the worker for something that it should not have said; the error tells."""
-        self.kill(f"{SPOKE}: {problem}")
+        self.kill(cause(problem))
         return self._loss()
 
     @property

@@ -19,6 +19,7 @@ from quorate.engines.encoding_budget import (
     spending,
     too_slow,
 )
+from quorate.engines.memory_bound import hold
 from quorate.engines.prompt_encoding import PromptEncoder
 from quorate.engines.registry import find_engine
 from quorate.engines.worker.affinity import pin_all_threads
@@ -44,6 +45,9 @@ from quorate.request import ChatPrompt
 # The C++ library's regular expressions take some 300 bytes of it for each character of a word. It
 # is reserved, and taken only as far as it is used.
 _STACK_BYTES = (512 << 20, 64 << 20, 8 << 20)
+# What prompts may take together, of which the longest have some millions of characters.
+_ENCODING_BYTES = 2 << 30
+_THREADS = 4
 _LOOK_SECONDS = 0.1
 # Beyond its budget a thread may take as much again before it counts as one that cannot be stopped.
 _PATIENCE = 2.0
@@ -103,7 +107,8 @@ class EncodeLoop:
         Raises:
             CoordinatorGone: The coordinator closed the channel.
         """
-        _claim_stack()
+        # Every thread's stack is counted, whatever it takes of it.
+        hold(_ENCODING_BYTES + _THREADS * _claim_stack())
         while True:
             for message in self._control.receive(_LOOK_SECONDS if self._running else None):
                 if isinstance(message, Stop):
@@ -171,8 +176,8 @@ class EncodeLoop:
                 os._exit(0)
 
 
-def _claim_stack() -> None:
-    """Gives the threads that begin from now on as much stack as can be had."""
+def _claim_stack() -> int:
+    """Gives the threads that begin from now on as much stack as can be had; returns its bytes."""
     for size in _STACK_BYTES:
         threading.stack_size(size)
         try:
@@ -181,7 +186,8 @@ def _claim_stack() -> None:
         except RuntimeError:
             continue
         trial.join()
-        return
+        return size
+    return 0
 
 
 def _cpu_seconds(thread: threading.Thread) -> float:

@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from quorate.engines.worker.claims import LONGEST_LINE, SPOKE, OutOfTurn
+from quorate.engines.worker.claims import LONGEST_LINE, OutOfTurn, cause
 from quorate.engines.worker.messages import FROM_WORKER, TO_WORKER, ToWorker
 from quorate.engines.worker.shortages import is_shortage
 from quorate.engines.worker.transport.contract import OnMessage
@@ -190,4 +190,4 @@ class WorkerLink:
         self._deaf = True
         self._unread.clear()
         self._loop.remove_reader(self._socket.fileno())
-        self._on_out_of_turn(f"{SPOKE}: {problem}")
+        self._on_out_of_turn(cause(problem))

@@ -20,7 +20,7 @@ WORKER_COMMAND = (sys.executable, "-P", "-m", "quorate.engines.worker.worker")
 _TAIL_LINES = 50
 _READ_BYTES = 1 << 12
 # A process that prints without end waits for us, and not the other way round.
-_BYTES_AT_ONCE = 1 << 16
+_BYTES_BETWEEN_PAUSES = 1 << 16
 _PAUSE_SECONDS = 0.05
 _LINES_AT_ONCE = 64
 _MOST_WARNINGS = 100
@@ -59,7 +59,7 @@ class WorkerProcess:
         self._name = name
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._unfinished = b""
-        self._read_at_once = 0
+        self._read_since_pause = 0
         self._warnings = 0
         self._pause: asyncio.TimerHandle | None = None
         # A session of its own keeps a Ctrl-C or a hang-up of the terminal away from the worker.
@@ -115,12 +115,12 @@ class WorkerProcess:
     def _read_output(self) -> None:
         # A little at a time: a worker that never stops printing must not hold up the event loop.
         self._take_output(_READ_BYTES)
-        if self._read_at_once >= _BYTES_AT_ONCE and not self._output.closed:
+        if self._read_since_pause >= _BYTES_BETWEEN_PAUSES and not self._output.closed:
             self._loop.remove_reader(self._output.fileno())
             self._pause = self._loop.call_later(_PAUSE_SECONDS, self._go_on_reading)
 
     def _go_on_reading(self) -> None:
-        self._read_at_once = 0
+        self._read_since_pause = 0
         self._pause = None
         if not self._output.closed:
             self._loop.add_reader(self._output.fileno(), self._read_output)
@@ -128,13 +128,11 @@ class WorkerProcess:
     def _take_output(self, most: int) -> None:
         chunk = self._output.read(most)
         if chunk is None:
-            # All has been read, so that this is no flood.
-            self._read_at_once = 0
             return
         if not chunk:
             self._close_output()
             return
-        self._read_at_once += len(chunk)
+        self._read_since_pause += len(chunk)
         *lines, self._unfinished = (self._unfinished + chunk).split(b"\n")
         self._unfinished = self._unfinished[:_LONGEST_LINE]
         if len(lines) > _LINES_AT_ONCE:
