@@ -177,6 +177,7 @@ FEEDING: dict[str, tuple[Any, ...]] = {
     "rows that are no numbers": ("Completed", _row(float("nan")), "always"),
     "rows above certainty": ("Completed", _row(float("inf")), "always"),
     "rows of nothing": ("Completed", _row(float("-inf")), "always"),
+    "nothing, again and again": ("Completed", _for_ever(b'["completed",[]]\n')),
     "answers without end": ("Completed", _and_then(*[b'["completed",[[0,0]]]'] * 10_000)),
 }
 """Lies in place of the row of a session that was fed."""
@@ -187,6 +188,7 @@ ENCODING: dict[str, tuple[Any, ...]] = {
     "a token that is a text": ("Encoded", _raw(b'["encoded",0,["1"]]')),
     "a token that is a fraction": ("Encoded", _raw(b'["encoded",0,[1.5]]')),
     "another prompt's tokens": ("Encoded", _raw(b'["encoded",5,[1]]')),
+    "empty parts without end": ("Encoded", _for_ever(b'["encoded_part",0,[]]\n')),
     "parts without end": (
         "Encoded",
         _for_ever(b'["encoded_part",0,' + str([1] * 2000).encode() + b"]\n"),

@@ -99,10 +99,9 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         """Calls, with arguments of a reasonable size, and looks at what came of it."""
         _check_arguments((*args, *kwargs.values()))
-        if getattr(__obj, "__name__", "") in _MAKERS and isinstance(
-            text := getattr(__obj, "__self__", None), str
-        ):
-            _MAKERS[__obj.__name__](text, *args)
+        text = getattr(__obj, "__self__", None)
+        if isinstance(text, str):
+            _check_method(text, __obj.__name__, args)
         return _measured(super().call(__context, __obj, *args, **kwargs))
 
 
@@ -142,9 +141,8 @@ def _check_replace(text: str, old: Any = "", new: Any = "", *_: Any) -> None:
 
 def _check_join(text: str, parts: Any = (), *_: Any) -> None:
     if isinstance(parts, str | list | tuple | dict):
-        _check_size(
-            len(parts) * len(text) + sum(len(part) for part in parts if hasattr(part, "__len__"))
-        )
+        sizes = (len(part) for part in parts if isinstance(part, str))
+        _check_size(len(parts) * len(text) + sum(sizes))
 
 
 def _check_tabs(text: str, size: Any = 8, *_: Any) -> None:
@@ -157,8 +155,15 @@ def _check_size(size: int) -> None:
         raise Overrun("it makes too long a value")
 
 
-# Methods of texts that make much out of little.
-_MAKERS = {"replace": _check_replace, "join": _check_join, "expandtabs": _check_tabs}
+def _check_method(text: str, name: str, args: tuple[Any, ...]) -> None:
+    """Those methods of texts that make much out of little."""
+    match name:
+        case "replace":
+            _check_replace(text, *args)
+        case "join":
+            _check_join(text, *args)
+        case "expandtabs":
+            _check_tabs(text, *args)
 
 
 def _narrow(make: Any) -> Any:

@@ -48,6 +48,11 @@ def cause(problem: str) -> str:
     return f"{SPOKE}: {clean(problem[:_LONGEST_PROBLEM])}"
 
 
+def told(cause: str) -> str:
+    """What became of a process that was lost for this cause, behind "its worker" and the like."""
+    return cause if cause.startswith(SPOKE) else f"was lost ({cause})"
+
+
 def most_prompt_tokens(context_length: int) -> int:
     """Tokens that an encoded prompt may have: a context, and what shows that it is too long."""
     return 2 * context_length + LONGEST_LINE

@@ -61,7 +61,7 @@ class Encodings:
         if tokens is None:
             raise OutOfTurn(f"tokens of request {message.request}, which nobody asked for")
         if not isinstance(message, Refused):
-            add_part(tokens, message.tokens, most_tokens)
+            add_part(tokens, message, most_tokens)
         if isinstance(message, EncodedPart):
             return
         del self._parts[message.request]
@@ -90,14 +90,15 @@ class Encodings:
             del self._answers[question.request]
 
 
-def add_part(tokens: list[int], part: list[int], most: int) -> None:
-    """Adds the tokens of a part to those that came before.
+def add_part(tokens: list[int], message: EncodedPart | Encoded, most: int) -> None:
+    """Adds the tokens of a message to those that came before.
 
     Raises:
-        OutOfTurn: Together they are more than ``most``.
+        OutOfTurn: Together they are more than ``most``, or a part has none.
     """
-    if len(tokens) + len(part) > most:
-        raise OutOfTurn(f"more than {most} tokens of one prompt")
+    part = message.tokens
+    if len(tokens) + len(part) > most or (isinstance(message, EncodedPart) and not part):
+        raise OutOfTurn(f"{len(part)} tokens after {len(tokens)}, of at most {most}")
     tokens += part
 
 

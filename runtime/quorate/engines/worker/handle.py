@@ -64,6 +64,7 @@ class WorkerHandle:
 
     Attributes:
         model: Id of the model.
+        vocabulary_size: Tokens that a row has, once the model is loaded.
         lost: Done once the worker is of no more use; its result is the cause.
     """
 
@@ -85,7 +86,7 @@ class WorkerHandle:
         self._limits = limits
         self._on_progress = on_progress
         self._progress_reports = 0
-        self._vocabulary_size = 0
+        self.vocabulary_size = 0
         self._sessions: SessionTable | None = None
         self._loaded: asyncio.Future[Loaded] = loop.create_future()
         # Whoever waits for it may have been cancelled; then nobody need hear how loading ended.
@@ -129,15 +130,10 @@ class WorkerHandle:
             if is_shortage(error):
                 raise
             raise self._loss() from error
-        self._vocabulary_size = loaded.vocabulary_size
+        self.vocabulary_size = loaded.vocabulary_size
         self._sessions = SessionTable(facts, rows, loaded.vocabulary_size, self.model)
         self._watchdog.reset()
         return facts, table
-
-    @property
-    def vocabulary_size(self) -> int:
-        """Tokens that a row has, once the model is loaded."""
-        return self._vocabulary_size
 
     def refuse(self, problem: str) -> WorkerLost:
         """Ends the worker for something that it should not have said; the error tells."""
@@ -300,7 +296,7 @@ class WorkerHandle:
         if self._sessions is None:
             raise OutOfTurn("tokens before it had loaded")
         if not isinstance(message, Refused):
-            check_tokens(message.tokens, self._vocabulary_size)
+            check_tokens(message.tokens, self.vocabulary_size)
         self._encodings.answered(message, most_prompt_tokens(self._sessions.facts.context_length))
 
     def _look(self) -> list[Sighting]:

@@ -122,6 +122,8 @@ class SessionTable:
             OutOfTurn: Nobody asked for it, or it is no answer to what was asked.
         """
         match message:
+            case Completed([]) | Sampled([]) | ScoredPart(_, []):
+                raise OutOfTurn("an answer with nothing in it")
             case Completed(feeds):
                 for feed in feeds:
                     self._completed(feed)

@@ -12,7 +12,7 @@ from typing import TypeVar
 from quorate.engines.contract import ModelFacts
 from quorate.engines.spec import EngineSpec
 from quorate.engines.vocabulary import Vocabulary
-from quorate.engines.worker.claims import SPOKE, OutOfTurn, check_rows, checked_vocabulary
+from quorate.engines.worker.claims import OutOfTurn, check_rows, checked_vocabulary, told
 from quorate.engines.worker.handle import WorkerHandle
 from quorate.engines.worker.limits import WorkerLimits
 from quorate.engines.worker.restarts import FailureHistory
@@ -149,7 +149,7 @@ class Supervisor:
             else:
                 cause, ready_seconds = await self._until_lost(worker)
                 history = history.after_crash(ready_seconds)
-            _log.warning("model %s: its worker %s", self._spec.model, _told(cause))
+            _log.warning("model %s: its worker %s", self._spec.model, told(cause))
             if history.hopeless:
                 tries = history.while_loading
                 problem = f"its worker died {tries} times while loading; last: {cause}"
@@ -247,10 +247,6 @@ async def _beside_streams(function: Callable[..., _T], *arguments: object) -> _T
     except RuntimeError:
         # No thread can be started now. Better that streams wait once than that no model comes back.
         return function(*arguments)
-
-
-def _told(cause: str) -> str:
-    return cause if cause.startswith(SPOKE) else f"was lost ({cause})"
 
 
 def _refusal(model: str, status: WorkerStatus) -> Unavailable:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import itertools
 import logging
 from collections.abc import Sequence
@@ -18,7 +17,9 @@ from quorate.engines.worker.claims import (
     check_tokens,
     clean,
     most_prompt_tokens,
+    told,
 )
+from quorate.engines.worker.encoder.job import Job
 from quorate.engines.worker.encoder.lanes import LONG_BYTES, Lane, Lanes
 from quorate.engines.worker.encoder.life import ENCODER_COMMAND, EncoderLife
 from quorate.engines.worker.encodings import add_part, refusal
@@ -38,45 +39,13 @@ from quorate.engines.worker.messages import (
 )
 from quorate.engines.worker.restarts import backoff_seconds
 from quorate.errors import Unavailable
-from quorate.request import ChatPrompt, Prompt, TextPrompt
+from quorate.request import ChatPrompt, Prompt
 
 _log = logging.getLogger(__name__)
 
 _TRIES = 3
 # A vocabulary is loaded in seconds, with the slowest of libraries on a busy machine in a minute.
 _LOAD_SECONDS = 180.0
-
-
-@dataclasses.dataclass(eq=False, slots=True)
-class _Job:
-    """One prompt.
-
-    Attributes:
-        field: What its caller calls it.
-        lane: Where it waits.
-        tries: Processes that ended while they had it.
-        parts: Tokens that were told so far.
-    """
-
-    message: Encode | EncodeContinuation
-    field: str
-    lane: Lane
-    tokens: asyncio.Future[list[int]] = dataclasses.field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-    tries: int = 0
-    parts: list[int] = dataclasses.field(default_factory=list)
-
-    @property
-    def key(self) -> bytes:
-        """What a quarantine knows its prompt by."""
-        if isinstance(self.message, Encode):
-            prompt = self.message.prompt
-            special = isinstance(prompt, TextPrompt) and prompt.parse_special
-            text = f"{special} {prompt.canonical_text}"
-        else:
-            text = self.message.text
-        return f"{self.field} {text}".encode("utf-8", "surrogatepass")
 
 
 class Encoder:
@@ -107,11 +76,12 @@ class Encoder:
         self._isolation = isolation or Isolation()
         self._quarantine = Quarantine(spec.model)
         self._numbers = itertools.count()
-        self._lanes: Lanes[_Job] = Lanes()
-        self._running: dict[int, _Job] = {}
+        self._lanes: Lanes[Job] = Lanes()
+        self._running: dict[int, Job] = {}
         self._life: EncoderLife | None = None
         self._loaded: TokenizerLoaded | None = None
         self._failures = 0
+        self._proven = False
         self._context_length = 0
         self._identity = ""
         self._vocabulary_size = MOST_VOCABULARY
@@ -185,7 +155,7 @@ class Encoder:
     ) -> list[int]:
         if self._closed:
             raise Unavailable(f"model {self._spec.model} is unloaded")
-        job = _Job(message, field, Lane.LONG if size > LONG_BYTES else Lane.SHORT)
+        job = Job(message, field, Lane.LONG if size > LONG_BYTES else Lane.SHORT)
         if self._quarantine:
             self._quarantine.check(field, job.key)
             if self._quarantine.suspicion(job.key):
@@ -197,7 +167,7 @@ class Encoder:
         finally:
             self._forget(job)
 
-    def _forget(self, job: _Job) -> None:
+    def _forget(self, job: Job) -> None:
         """Whoever asked has the tokens, or has left.
 
         What is being encoded keeps its place until the process says that it has stopped.
@@ -225,7 +195,6 @@ class Encoder:
         if self._life is None or self._loaded is None or not self._identity:
             return
         if self._fits:
-            self._failures = 0
             self._life.send(SetContextLength(self._context_length))
         else:
             self._loaded = None
@@ -233,6 +202,7 @@ class Encoder:
 
     def _begin_life(self) -> None:
         self._loaded = None
+        self._proven = False
         try:
             self._life = EncoderLife(
                 self._command,
@@ -272,10 +242,11 @@ class Encoder:
             raise OutOfTurn(f"tokens of request {request}, which nobody asked for")
         if not isinstance(message, Refused):
             check_tokens(message.tokens, self._vocabulary_size)
-            add_part(job.parts, message.tokens, most_prompt_tokens(self._context_length))
+            add_part(job.parts, message, most_prompt_tokens(self._context_length))
         if isinstance(message, EncodedPart):
             return
         del self._running[request]
+        self._proven, self._failures = True, 0
         self._lanes.done(job.lane)
         self._watch()
         if self._quarantine:
@@ -298,28 +269,28 @@ class Encoder:
         given, self._running = list(self._running.values()), {}
         # Before the worker has loaded, whatever is wrong is told of that.
         if given or (self._loaded is None and self._identity):
-            _log.warning("model %s: its encoder was lost (%s)", self._spec.model, cause)
+            _log.warning("model %s: its encoder %s", self._spec.model, told(cause))
         for job in given:
             self._lanes.done(job.lane)
         blamed = is_of_the_prompt(cause)
         for job in reversed(given):
             self._try_again(job, cause, blamed)
-        if self._loaded is not None:
+        if given or self._proven:
             # At once, so that the next prompt need not wait for it.
             self._begin_life()
             self._pump()
         else:
             self._fail_to_load(cause)
 
-    def _try_again(self, job: _Job, cause: str, blamed: bool) -> None:
+    def _try_again(self, job: Job, cause: str, blamed: bool) -> None:
         job.tries += 1
         job.parts = []
         if blamed and self._quarantine.blame(job.key, cause):
-            _fail(job, self._quarantine.refusal(job.field, job.key))
+            job.fail(self._quarantine.refusal(job.field, job.key))
         elif job.tokens.done():
             return
         elif job.tries >= _TRIES and not blamed:
-            _fail(job, Unavailable(f"model {self._spec.model}: its encoder was lost ({cause})"))
+            job.fail(Unavailable(f"model {self._spec.model}: its encoder was lost ({cause})"))
         else:
             job.lane = Lane.ALONE if blamed else job.lane
             self._lanes.add(job, job.lane, first=True)
@@ -339,7 +310,7 @@ class Encoder:
 
     def _fail_all(self, message: str) -> None:
         for job in (*self._lanes.take_all(), *self._running.values()):
-            _fail(job, Unavailable(message))
+            job.fail(Unavailable(message))
 
     def _watch(self) -> None:
         """From now on the process must answer within a while, as long as it has anything to do."""
@@ -360,10 +331,3 @@ class Encoder:
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
-
-
-def _fail(job: _Job, error: Exception) -> None:
-    if not job.tokens.done():
-        job.tokens.set_exception(error)
-        # Whoever asked may have left meanwhile.
-        job.tokens.exception()
