@@ -128,10 +128,10 @@ def _print_for_ever(text: str) -> Say:
 LOADING: dict[str, tuple[Any, ...]] = {
     "a line without end": ("Loaded", _for_ever(b"x" * 65536)),
     "a long line with an end": ("Loaded", _raw(b'["loaded",' + b" " * 200_000 + b"]")),
-    "brackets in brackets": ("Loaded", _raw(b"[" * 60_000)),
+    "brackets in brackets": ("Loaded", _raw(b"[" * 16_000)),
     "brackets in a message": (
         "Loaded",
-        _raw(b'["progress",' + b"[" * 30_000 + b"]" * 30_000 + b"]"),
+        _raw(b'["progress",' + b"[" * 8_000 + b"]" * 8_000 + b"]"),
     ),
     "nothing": ("Loaded", _for_ever(b"\n" * 4096)),
     "no message": ("Loaded", _raw(b"\x1b[2J hello \xff")),
@@ -191,7 +191,7 @@ ENCODING: dict[str, tuple[Any, ...]] = {
     "empty parts without end": ("Encoded", _for_ever(b'["encoded_part",0,[]]\n')),
     "parts without end": (
         "Encoded",
-        _for_ever(b'["encoded_part",0,' + str([1] * 2000).encode() + b"]\n"),
+        _for_ever(b'["encoded_part",0,' + str([1] * 500).encode() + b"]\n"),
     ),
 }
 """Lies in place of the tokens of a prompt."""
@@ -200,7 +200,7 @@ SCORING: dict[str, tuple[Any, ...]] = {
     "scores that are no numbers": ("Scored", _raw(b'["scored",0,[NaN,NaN,NaN]]')),
     "scores above certainty": ("Scored", _raw(b'["scored",0,[0.0,5.0,0.0]]')),
     "too few scores": ("Scored", _raw(b'["scored",0,[-1.0]]')),
-    "too many scores": ("Scored", _raw(b'["scored",0,' + str([-1.0] * 2000).encode() + b"]")),
+    "too many scores": ("Scored", _raw(b'["scored",0,' + str([-1.0] * 500).encode() + b"]")),
     "scores without end": ("Scored", _for_ever(b'["scored_part",0,[-1.0]]\n')),
 }
 """Lies in place of the log-probs of a text of four tokens."""

@@ -15,13 +15,13 @@ from quorate.engines.shared_rows import size_bytes
 from quorate.engines.vocabulary import Vocabulary
 from quorate.engines.worker.messages import Loaded
 
-LONGEST_LINE = 1 << 16
+LONGEST_LINE = 1 << 14
 """Bytes of a message; what may be longer is told in parts."""
 
-MOST_NUMBERS = 2048
-"""Tokens, or log-probs, of one part."""
+MOST_NUMBERS = 512
+"""Tokens, log-probs or feeds of one part."""
 
-LONGEST_TEXT = 2000
+LONGEST_TEXT = 1000
 
 MOST_VOCABULARY = 1 << 22
 MOST_TABLE_BYTES = 1 << 28
@@ -37,6 +37,7 @@ _MOST_BYTES = 1 << 50
 _MOST_ROWS_BYTES = 1 << 33
 _MOST_LISTED = 256
 _LONGEST_PROBLEM = 300
+_SHORT_PROMPT = 1 << 16
 
 
 class OutOfTurn(ValueError):
@@ -55,7 +56,7 @@ def told(cause: str) -> str:
 
 def most_prompt_tokens(context_length: int) -> int:
     """Tokens that an encoded prompt may have: a context, and what shows that it is too long."""
-    return 2 * context_length + LONGEST_LINE
+    return 2 * context_length + _SHORT_PROMPT
 
 
 def clean(text: str) -> str:

@@ -16,6 +16,7 @@ import dataclasses
 import itertools
 import json
 import re
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from types import UnionType
@@ -166,7 +167,7 @@ def _record_reader(kind: type) -> _Convert:
 
     def read(values: list[Any]) -> Any:
         if tuple(map(type, values)) not in shapes:
-            raise TypeError(f"{values!r:.80} are not the fields of {kind.__name__}")
+            raise TypeError(f"{reprlib.repr(values)} are not the fields of {kind.__name__}")
         for at, read_one in nested:
             values[at] = read_one(values[at])
         return kind(*values)
@@ -179,7 +180,7 @@ def _tuple_reader(hints: Sequence[Any]) -> _Convert:
 
     def read(values: list[Any]) -> Any:
         if tuple(map(type, values)) not in shapes:
-            raise TypeError(f"{values!r:.80} are not {len(hints)} of their types")
+            raise TypeError(f"{reprlib.repr(values)} are not {len(hints)} of their types")
         return tuple(values)
 
     return read
@@ -190,7 +191,7 @@ def _array_reader(hint: Any, make: Callable[[Any], Any]) -> _Convert:
 
     def read(values: list[Any]) -> Any:
         if not types.issuperset(map(type, values)):
-            raise TypeError(f"{values!r:.80} are not all {hint}")
+            raise TypeError(f"{reprlib.repr(values)} are not all {hint}")
         if read_one is not None:
             return make(map(read_one, values))
         return values if make is list else make(values)

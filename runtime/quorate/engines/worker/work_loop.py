@@ -36,7 +36,7 @@ from quorate.engines.worker.messages import (
 from quorate.engines.worker.transport.worker_end import ControlChannel
 
 # Of one session, in one message, with as many alternatives as can be asked for.
-_TOKENS_TOLD = 32
+_TOKENS_TOLD = 8
 
 
 class WorkLoop:
@@ -131,8 +131,8 @@ def outcomes_of_step(scheduler: Scheduler) -> list[Completed | ScoredPart | Scor
     outcomes: list[Completed | ScoredPart | Scored | Sampled] = []
     completions = scheduler.step()
     fed = [(done.session, done.cached_tokens) for done in completions if done.scores is None]
-    if fed:
-        outcomes.append(Completed(fed))
+    for at in range(0, len(fed), MOST_NUMBERS):
+        outcomes.append(Completed(fed[at : at + MOST_NUMBERS]))
     for done in completions:
         if done.scores is not None:
             outcomes += _scores_in_parts(done.session, done.scores)

@@ -22,7 +22,7 @@ from quorate.engines.worker.shortages import is_shortage
 from quorate.engines.worker.transport.contract import OnMessage
 from quorate.engines.worker.transport.lines import LineBuffer
 
-_READ_BYTES = 1 << 15
+_READ_BYTES = 1 << 14
 _TURN_SECONDS = 0.0005
 # Several of the largest prompts. A worker that reads nothing for long is ended by its watchdog.
 _MOST_UNSENT = 1 << 29
