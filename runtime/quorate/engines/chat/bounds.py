@@ -8,6 +8,7 @@ memory that the process may take meanwhile.
 
 from __future__ import annotations
 
+import functools
 import re
 import threading
 import time
@@ -17,6 +18,7 @@ from typing import Any
 
 import jinja2
 from jinja2 import nodes
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
@@ -74,21 +76,30 @@ def bound(tree: nodes.Template) -> nodes.Template:
     return counted
 
 
+class _Generator(CodeGenerator):
+    """Leaves what is written to be computed when it is: Jinja tries filters of constants here."""
+
+    def _output_child_to_const(self, node: nodes.Expr, frame: Frame, finalize: Any) -> str:
+        if not isinstance(node, nodes.TemplateData):
+            raise nodes.Impossible
+        return super()._output_child_to_const(node, frame, finalize)
+
+
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
     """The sandbox, with operators and calls that cannot make a value of any size.
 
     Nothing is computed while a template is compiled, where no limit holds.
     """
 
+    code_generator_class = _Generator
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, optimized=False)
         self.filters[_STEP] = _step
         self.filters[_JOIN] = _join
-        self.filters["center"] = _narrow(self.filters["center"])
-        self.filters["indent"] = _narrow(self.filters["indent"])
-        self.filters["format"] = _narrow(self.filters["format"])
+        for name in ("center", "indent", "format", "slice", "batch"):
+            self.filters[name] = _narrow(self.filters[name])
         self.filters["replace"] = _replace
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
@@ -169,6 +180,8 @@ def _check_method(text: str, name: str, args: tuple[Any, ...]) -> None:
 def _narrow(make: Any) -> Any:
     """A filter that takes no widths of any size."""
 
+    # What Jinja has noted of it, such as that it wants the context first, holds for this too.
+    @functools.wraps(make)
     def narrowed(value: Any, *args: Any, **kwargs: Any) -> Any:
         _check_arguments((*args, *kwargs.values()))
         if isinstance(value, str) and make.__name__ == "do_format":
