@@ -21,17 +21,25 @@ _users = 0
 _before = resource.RLIM_INFINITY
 
 
-def hold(more_bytes: int) -> None:
-    """From now on, for good unless it is called again; not where the limit is lower already."""
+def hold(most_bytes: int) -> None:
+    """From now on, until it is called again, this process may take so much; see ``taken``."""
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    most = _taken() + more_bytes
-    if hard == resource.RLIM_INFINITY or most < hard:
-        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    if hard == resource.RLIM_INFINITY or most_bytes < hard:
+        resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, hard))
+
+
+def taken() -> int:
+    """Bytes of what counts that this process has now."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[_DATA_PAGES]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 @contextmanager
 def at_most(more_bytes: int) -> Iterator[None]:
-    """Within it, where nothing is held for good: a limit of the whole process, and of all threads.
+    """Within it, where nothing else is held: a limit of the whole process, and of all threads.
 
     Whoever comes while others are within it shares what they have.
     """
@@ -49,7 +57,7 @@ def _enter(more_bytes: int) -> None:
         if _users == 1:
             _before = resource.getrlimit(resource.RLIMIT_DATA)[0]
             if _before == resource.RLIM_INFINITY:
-                hold(more_bytes)
+                hold(taken() + more_bytes)
 
 
 def _leave() -> None:
@@ -59,11 +67,3 @@ def _leave() -> None:
         if not _users:
             hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
             resource.setrlimit(resource.RLIMIT_DATA, (_before, hard))
-
-
-def _taken() -> int:
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[_DATA_PAGES]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10

@@ -7,6 +7,7 @@ call that nobody can stop) ends with the process: it is refused, and the coordin
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -19,7 +20,7 @@ from quorate.engines.encoding_budget import (
     spending,
     too_slow,
 )
-from quorate.engines.memory_bound import hold
+from quorate.engines.memory_bound import hold, taken
 from quorate.engines.prompt_encoding import PromptEncoder
 from quorate.engines.registry import find_engine
 from quorate.engines.worker.affinity import pin_all_threads
@@ -46,8 +47,7 @@ from quorate.request import ChatPrompt
 # is reserved, and taken only as far as it is used.
 _STACK_BYTES = (512 << 20, 64 << 20, 8 << 20)
 # What prompts may take together, of which the longest have some millions of characters.
-_ENCODING_BYTES = 2 << 30
-_THREADS = 4
+_ENCODING_BYTES = 1 << 30
 _LOOK_SECONDS = 0.1
 # Beyond its budget a thread may take as much again before it counts as one that cannot be stopped.
 _PATIENCE = 2.0
@@ -98,6 +98,8 @@ class EncodeLoop:
         self._control = control
         self._encoder = encoder
         self._seconds = allowed_seconds(encoder.context_length)
+        self._stack_bytes = 0
+        self._most_bytes = 0
         self._lock = threading.Lock()
         self._running: dict[int, tuple[threading.Thread, EncodingBudget]] = {}
 
@@ -107,8 +109,8 @@ class EncodeLoop:
         Raises:
             CoordinatorGone: The coordinator closed the channel.
         """
-        # Every thread's stack is counted, whatever it takes of it.
-        hold(_ENCODING_BYTES + _THREADS * _claim_stack())
+        self._stack_bytes = _claim_stack()
+        self._most_bytes = taken() + _ENCODING_BYTES
         while True:
             for message in self._control.receive(_LOOK_SECONDS if self._running else None):
                 if isinstance(message, Stop):
@@ -142,6 +144,7 @@ class EncodeLoop:
         thread = threading.Thread(target=self._serve, args=(request, budget, encode), daemon=True)
         with self._lock:
             self._running[request] = thread, budget
+            self._hold()
             try:
                 thread.start()
             except RuntimeError as error:
@@ -155,10 +158,22 @@ class EncodeLoop:
         except EncodingCancelled:
             # Nobody reads why, but only what is answered makes room for another.
             results = [Refused(request, "Internal", budget.field, "cancelled")]
+        if taken() > self._allowed - _ENCODING_BYTES // 2:
+            # What a template was stopped with hangs in frames that only the collector finds.
+            gc.collect()
         with self._lock:
             del self._running[request]
+            self._hold()
             for result in results:
                 self._control.send(result)
+
+    def _hold(self) -> None:
+        hold(self._allowed)
+
+    @property
+    def _allowed(self) -> int:
+        """Bytes; every thread's stack counts as a whole, however little it takes of it."""
+        return self._most_bytes + len(self._running) * self._stack_bytes
 
     def _look(self) -> None:
         """Refuses what goes on far beyond its budget, and ends the process where there is any."""
