@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -206,3 +207,44 @@ async def test_closing_tells_those_who_wait() -> None:
             await task
         with pytest.raises(Unavailable, match="toy is unloaded"):
             await encode(encoder, "late")
+
+
+# Says that it has loaded, and lies whenever it is told something.
+LIAR = """
+import socket, sys
+coordinator = socket.socket(fileno=int(sys.argv[1]))
+coordinator.recv(65536)
+coordinator.sendall({first!r})
+try:
+    while coordinator.recv(65536):
+        for _ in range({times}):
+            coordinator.sendall({lie!r})
+except ConnectionError:
+    pass
+"""
+LOADED = b'["tokenizer_loaded","any"]\n'
+LIES = {
+    "a line without end": (LOADED, b"x" * 65536, 1000),
+    "no message": (LOADED, b"hello\n", 1),
+    "tokens that nobody asked for": (LOADED, b'["encoded",99,[1]]\n', 1),
+    "a token that there is not": (LOADED, b'["encoded",0,[99999999]]\n', 1),
+    "parts without end": (LOADED, b'["encoded_part",0,[1,2,3]]\n' * 1000, 1000),
+    "to have loaded twice": (LOADED + LOADED, b"", 0),
+    "what a worker says": (b'["progress",0.5]\n', b"", 0),
+    "a name of any length": (b'["tokenizer_loaded","' + b"x" * 5000 + b'"]\n', b"", 0),
+}
+
+
+@pytest.mark.parametrize(("first", "lie", "times"), LIES.values(), ids=LIES)
+async def test_an_encoder_that_lies_is_ended_and_prompts_are_told(
+    caplog: Any, first: bytes, lie: bytes, times: int
+) -> None:
+    script = LIAR.format(first=first, lie=lie, times=times)
+    async with encoding(command=(sys.executable, "-c", script)) as encoder:
+        with pytest.raises(Unavailable, match="spoke out of turn: ") as told:
+            await encode(encoder, "hello")
+
+    assert len(told.value.message) < 500
+    lost = [record.getMessage() for record in caplog.records]
+    assert lost
+    assert all(line.startswith("model toy: its encoder spoke out of turn: ") for line in lost)

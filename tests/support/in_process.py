@@ -140,7 +140,7 @@ class InProcessWorker:
         self._on_crash = on_crash
         self._scheduler = Scheduler(model)
         self._rows = _Rows(len(model.vocabulary))
-        self._table = SessionTable(model.facts, self._rows)
+        self._table = SessionTable(model.facts, self._rows, len(model.vocabulary), model_id)
         self._open: set[int] = set()
         self._step_due: asyncio.Handle | None = None
         self._error: QuorateError | None = None
@@ -191,12 +191,14 @@ class InProcessWorker:
     def feed(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
         """See ``SessionBackend``."""
         self._scheduler.feed(number, tokens)
-        self._step_for(number, session)
+        self._table.feeds(number, tokens, session)
+        self._step_soon()
 
     def score(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
         """See ``SessionBackend``."""
         self._scheduler.score(number, tokens)
-        self._step_for(number, session)
+        self._table.scores(number, tokens, session)
+        self._step_soon()
 
     def generate(
         self,
@@ -207,7 +209,8 @@ class InProcessWorker:
     ) -> None:
         """See ``SessionBackend``."""
         self._scheduler.generate(number, tokens, options)
-        self._step_for(number, session)
+        self._table.generates(number, tokens, options, session)
+        self._step_soon()
 
     def rewind(self, number: int, count: int) -> None:
         """See ``SessionBackend``."""
@@ -220,8 +223,7 @@ class InProcessWorker:
             self._scheduler.close(number)
             self._open.remove(number)
 
-    def _step_for(self, number: int, session: EngineSession) -> None:
-        self._table.expect(number, session)
+    def _step_soon(self) -> None:
         # Whoever else feeds in this turn of the loop shares the decode call.
         if self._step_due is None:
             self._step_due = asyncio.get_running_loop().call_soon(self._step)

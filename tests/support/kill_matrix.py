@@ -18,6 +18,7 @@ from pathlib import Path
 
 from quorate.client import Client
 from quorate.dispatch import Dispatcher, DispatchSettings
+from quorate.engines.confinement.plan import Isolation
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
 from quorate.engines.worker.limits import WorkerLimits
@@ -179,7 +180,9 @@ async def victims(
         own = folder / spec.model
         own.mkdir(exist_ok=True)
         command = [sys.executable, "-c", _WORKER.format(folder=str(own))]
-        toy = {"command": command} if spec.engine == "scripted" else {}
+        # It is told by files, and takes them away.
+        open_one = Isolation(sandbox=False)
+        toy = {"command": command, "isolation": open_one} if spec.engine == "scripted" else {}
         engine = HostedEngine(spec, given, limits=_LIMITS, sleep=backoff, **toy)
         engine.start()
         return engine

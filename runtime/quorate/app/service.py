@@ -33,6 +33,8 @@ from quorate.app.signals import Signals
 from quorate.app.sources import Sources
 from quorate.app.telemetry import open_telemetry
 from quorate.dispatch import CallerLimits, Dispatcher
+from quorate.engines.confinement.plan import Isolation
+from quorate.engines.confinement.survey import survey
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
 from quorate.engines.worker.limits import WorkerLimits
@@ -40,7 +42,7 @@ from quorate.errors import QuorateError
 from quorate.fleet.fleet import Fleet
 from quorate.fleet.placement import available_cores
 from quorate.metering.open_meter import Host
-from quorate.settings import ModelSettings, Settings
+from quorate.settings import Settings
 from quorate_registry import Registry
 
 _DAY_SECONDS = 86_400.0
@@ -87,7 +89,7 @@ async def running(
     keys = KeyRing(settings.keys)
     sources = Sources(registry)
     settings = replace(settings, models=sources.settled(settings.models))
-    fleet = Fleet(_starter(settings.models), available_cores(), sources.find)
+    fleet = Fleet(_starter(settings), available_cores(), sources.find)
     for model in settings.models:
         fleet.add(sources.configured(model))
     async with AsyncExitStack() as stack:
@@ -195,7 +197,7 @@ async def serve(
         on_ready(service)
         for line in start_lines(settings, service.facts, service.address, source):
             _log.info("%s", line)
-        for line in service.notes:
+        for line in (*service.notes, survey()):
             _log.info("%s", line)
         living = Living(service.dispatcher, service.server, service.keys)
         reloader = None if load is None else Reloader(settings, load, living)
@@ -221,10 +223,14 @@ async def _reload(signals: Signals, reloader: Reloader | None) -> None:
             await reloader.reload()
 
 
-def _starter(
-    models: Sequence[ModelSettings],
-) -> Callable[[EngineSpec, Sequence[int]], HostedEngine]:
+def _starter(settings: Settings) -> Callable[[EngineSpec, Sequence[int]], HostedEngine]:
     """What starts a model in a worker process of its own, within the limits configured for it."""
+    models = settings.models
+    secrets = frozenset(
+        {remote.api_key_env for remote in settings.remotes.values()}
+        | {key.token_env for key in settings.keys.values()}
+    )
+    open_ones = {model.id for model in models if not model.sandbox}
     limits = {
         model.id: WorkerLimits(
             step_timeout_seconds=model.step_timeout_seconds,
@@ -235,7 +241,8 @@ def _starter(
     }
 
     def start(spec: EngineSpec, cores: Sequence[int]) -> HostedEngine:
-        engine = HostedEngine(spec, cores, limits=limits.get(spec.model))
+        isolation = Isolation(spec.model not in open_ones, secrets)
+        engine = HostedEngine(spec, cores, limits=limits.get(spec.model), isolation=isolation)
         # Returns at once; the engine's ``watch`` tells when it is ready.
         engine.start()
         return engine

@@ -24,6 +24,7 @@ _OTHER_ENDS = (
     "exited with status 0",
     "stopped by a signal",
     "unloaded",
+    "spoke out of turn",
     ANOTHER_FILE,
 )
 _MOST = 256

@@ -12,12 +12,14 @@ import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 import quorate.engines
+from quorate.engines.confinement.plan import Needs
 from quorate.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ class EngineRegistration:
             does nothing but encode: called with a path and options, it returns a
             ``PromptEncoder``; "" for an engine whose workers encode beside everything else.
         library: Package that its worker imports, which may not be installed; "" needs none.
+        needs: Says what its processes must be able to reach, of a path and options that have been
+            read; where it is not given, what the path names.
         vocabulary: Tells of options that have been read what vocabulary they choose, for engines
             whose models need no files; equal texts can vote token by token.
     """
@@ -79,6 +83,7 @@ class EngineRegistration:
     check_files: Callable[[str, Any], None] = lambda path, options: None
     encoder: str = ""
     library: str = ""
+    needs: Callable[[str, Any], Needs] = lambda path, options: Needs(reads=(path,) if path else ())
     vocabulary: Callable[[Any], str] = lambda options: ""
 
     def check(self, path: str, options: Mapping[str, Any]) -> None:
@@ -158,3 +163,16 @@ def process_environment(engine: str, base: Mapping[str, str]) -> dict[str, str]:
     """
     known = engines().get(engine)
     return {} if known is None else known.environment(base)
+
+
+def process_needs(engine: str, path: str, options: Mapping[str, Any]) -> Needs:
+    """What the processes of a model must be able to reach; see ``EngineSpec``.
+
+    No more than its path for an engine that there is not, and for options that are wrong: its
+    worker says so.
+    """
+    known = engines().get(engine)
+    if known is not None:
+        with suppress(SettingsError):
+            return known.needs(path, known.options.from_mapping(options, "options"))
+    return Needs(reads=(path,) if path else ())

@@ -44,13 +44,15 @@ def write(descriptor: int, data: bytes) -> None:
         written += os.pwrite(descriptor, data[written:], written)
 
 
-def read(descriptor: int) -> bytes:
-    """Returns a copy of what ``write`` wrote.
+def read(descriptor: int, most: int) -> bytes:
+    """Returns a copy of what ``write`` wrote, of ``most`` bytes.
 
     Raises:
-        ValueError: The memory is not sealed.
+        ValueError: The memory is not sealed, or larger.
     """
     size = sealed_size(descriptor)
+    if size > most:
+        raise ValueError(f"the shared memory has {size} bytes, and {most} are the most")
     data = bytearray()
     while len(data) < size:
         data += os.pread(descriptor, size - len(data), len(data))

@@ -143,6 +143,7 @@ class EngineSession:
         self._slot = slot
         self._max_tokens = max_tokens
         self._position = position
+        self._rewound_from = position
         self._cached_tokens = 0
         self._busy_seconds = 0.0
         # A feed that was cancelled stays here: how far it got is not known.
@@ -215,9 +216,11 @@ class EngineSession:
         if slot is None:
             raise InvalidRequest("branch", "every place that was reserved for branches is taken")
         opened = self._backend.branch(self._number, slot, reservation.branching)
-        return EngineSession(
+        branch = EngineSession(
             self._backend, opened, reservation, slot, self._max_tokens, self._position
         )
+        branch._rewound_from = max(self._rewound_from, self._position)
+        return branch
 
     async def rewind(self, count: int) -> None:
         """See ``Session.rewind``."""
@@ -227,6 +230,7 @@ class EngineSession:
         if not self._backend.facts.capabilities.rewind:
             raise UnsupportedPlan(self._subject, "its engine cannot rewind sessions")
         self._backend.rewind(self._number, count)
+        self._rewound_from = max(self._rewound_from, self._position)
         self._position -= count
 
     def close(self) -> None:
@@ -240,6 +244,10 @@ class EngineSession:
             self._stream.close()
         self._backend.close(self._number)
         self._reservation.give_back(self._slot)
+
+    def most_cached(self, fed_tokens: int) -> int:
+        """Most of its tokens that a cache can have held, where it is fed so many now."""
+        return max(self._position + fed_tokens, self._rewound_from)
 
     def completed(self, cached_tokens: int) -> None:
         """The feed is done and its row written; so many tokens of the first feed were cached."""

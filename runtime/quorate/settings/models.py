@@ -34,6 +34,7 @@ class ModelSettings:
             killed. Large models on few cores need more for long prompts, or fewer batch_tokens.
         load_timeout_seconds: The same for loading that neither reads nor tells of progress. One
             that does nothing at all, or was stopped by a signal, is noticed sooner.
+        sandbox: Whether its processes are kept from files, networks and other processes.
         tasks: Tags of what the model is made for; none is everything.
         quality: Share of right answers to expect of it, in [0, 1]; 0 is not known.
         options: The engine's options.
@@ -47,6 +48,7 @@ class ModelSettings:
     required: bool = False
     step_timeout_seconds: float = option(60.0, lowest=1.0, highest=86_400.0)
     load_timeout_seconds: float = option(600.0, lowest=1.0, highest=86_400.0)
+    sandbox: bool = True
     tasks: tuple[str, ...] = option((), texts=True)
     quality: float = option(0.0, lowest=0, highest=1)
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import resource
+import time
+
 import pytest
 
+from quorate.engines.chat import bounds
 from quorate.engines.chat.bounds import limited
 from quorate.engines.chat.template import ChatTemplate
 from quorate.errors import PromptTooLong, TemplateRefused, UnsupportedPlan
@@ -158,3 +162,57 @@ def test_a_long_chat_of_many_turns_is_within_the_limits():
 def test_a_template_of_any_length_is_not_compiled():
     with pytest.raises(UnsupportedPlan, match="cannot be compiled: it has more than"):
         template("x" * (1 << 20) + "x")
+
+
+BOMBS = {
+    "one call": "{% set x = 'x' * 4000000 %}{{ x.replace('x', x) }}",
+    "one filter": "{% set x = 'x' * 4000000 %}{{ x | replace('x', x) }}",
+    "a method by name": "{% set x = 'x' * 4000000 %}{{ x['join'](x) }}",
+    "a join of what exists once": "{{ (('x' * 100000,) * 100000) | join }}",
+    "values that add up": (
+        "{% set ns = namespace(all=[]) %}{% for i in range(90000) %}"
+        "{% set ns.all = ns.all + ['x' * 4000000 ~ i] %}{% endfor %}"
+    ),
+    "nested ranges": (
+        "{% set ns = namespace(all=[]) %}{% for i in range(99999) %}"
+        "{% set ns.all = ns.all + [range(99999) | list] %}{% endfor %}"
+    ),
+    "slices": "{{ [1] | slice(500000000) | list }}",
+}
+
+
+@pytest.mark.parametrize("source", BOMBS.values(), ids=BOMBS)
+def test_a_template_that_takes_too_much_memory_is_stopped_and_leaves_the_limits_as_they_were(
+    monkeypatch, source
+):
+    monkeypatch.setattr(bounds, "RENDER_BYTES", 96 << 20)
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    with pytest.raises(TemplateRefused, match=r"was stopped: it (takes|makes|asks for) too"):
+        render(source, "hello")
+
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 160 << 10
+    assert render("{{ messages[0].content }}", "hello") == "hello"
+
+
+def test_a_template_that_calls_itself_for_ever_is_refused():
+    with pytest.raises(TemplateRefused, match="recursion"):
+        render("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "hello")
+
+
+def test_methods_that_make_little_do_what_they_did():
+    source = (
+        "{{ 'a-b'.replace('-', '+') }} {{ '-'.join(['a', 'b']) }} {{ 'a-b' | replace('-', '') }}"
+    )
+    assert render(source, "x") == "a+b a-b ab"
+
+
+def test_nothing_is_computed_while_a_template_is_compiled():
+    before = time.thread_time()
+
+    template("{{ range(99999) | list | sum }}" * 500)
+
+    # Computed, it is a second and a half.
+    assert time.thread_time() - before < 0.75

@@ -101,4 +101,6 @@ def test_sealed_memory_can_neither_shrink_nor_grow(memory):
     for size in (0, 100):
         with pytest.raises(PermissionError):
             os.ftruncate(memory, size)
-    assert sealed_memory.read(memory) == b"table"
+    assert sealed_memory.read(memory, 100) == b"table"
+    with pytest.raises(ValueError, match="has 5 bytes, and 4 are the most"):
+        sealed_memory.read(memory, 4)

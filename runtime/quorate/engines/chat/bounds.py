@@ -2,13 +2,13 @@
 
 Every turn of a loop and every call of a macro is counted and timed, and what an operator or a call
 makes is measured, all within the thread that renders; a template cannot catch what stops it. What
-remains open is a single call of a builtin that makes much out of little at once, such as the
-replacement of every character by a long text: that can exhaust the memory of this process, which is
-that of the template's own model.
+a single call of a builtin makes out of little, and what adds up of many values, is bounded by the
+memory that the process may take meanwhile.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 import threading
 import time
@@ -18,15 +18,21 @@ from typing import Any
 
 import jinja2
 from jinja2 import nodes
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
+
+from quorate.engines.memory_bound import at_most
 
 RENDER_SECONDS = 1.0
 """Processor time of one rendering; a chat of 10,000 turns takes a third of it."""
 
 LONGEST_VALUE = 1 << 23
 """Characters or items of a single value: the longest prompts have some millions of characters."""
+
+RENDER_BYTES = 512 << 20
+"""Memory that compiling and rendering may take, where the process holds no limit of its own."""
 
 _MAX_STEPS = 2_000_000
 _STEPS_BETWEEN_LOOKS = 16
@@ -50,12 +56,16 @@ _left = _Left()
 
 @contextmanager
 def limited(seconds: float = RENDER_SECONDS) -> Iterator[None]:
-    """Within it, what this thread renders may take so much processor time, all together."""
+    """Within it, what this thread renders may take so much processor time, all together.
+
+    And the process no more memory than ``RENDER_BYTES``, where it holds no limit of its own.
+    """
     before = _left.steps, _left.until
     until = time.thread_time() + seconds
     _left.steps, _left.until = _MAX_STEPS, min(until, before[1]) if before[0] else until
     try:
-        yield
+        with at_most(RENDER_BYTES):
+            yield
     finally:
         _left.steps, _left.until = before
 
@@ -66,21 +76,31 @@ def bound(tree: nodes.Template) -> nodes.Template:
     return counted
 
 
+class _Generator(CodeGenerator):
+    """Leaves what is written to be computed when it is: Jinja tries filters of constants here."""
+
+    def _output_child_to_const(self, node: nodes.Expr, frame: Frame, finalize: Any) -> str:
+        if not isinstance(node, nodes.TemplateData):
+            raise nodes.Impossible
+        return super()._output_child_to_const(node, frame, finalize)
+
+
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
     """The sandbox, with operators and calls that cannot make a value of any size.
 
     Nothing is computed while a template is compiled, where no limit holds.
     """
 
+    code_generator_class = _Generator
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, optimized=False)
         self.filters[_STEP] = _step
         self.filters[_JOIN] = _join
-        self.filters["center"] = _narrow(self.filters["center"])
-        self.filters["indent"] = _narrow(self.filters["indent"])
-        self.filters["format"] = _narrow(self.filters["format"])
+        for name in ("center", "indent", "format", "slice", "batch"):
+            self.filters[name] = _narrow(self.filters[name])
+        self.filters["replace"] = _replace
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Computes, where the result is of a reasonable size."""
@@ -89,7 +109,10 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         """Calls, with arguments of a reasonable size, and looks at what came of it."""
-        _check_arguments(args)
+        _check_arguments((*args, *kwargs.values()))
+        text = getattr(__obj, "__self__", None)
+        if isinstance(text, str):
+            _check_method(text, __obj.__name__, args)
         return _measured(super().call(__context, __obj, *args, **kwargs))
 
 
@@ -115,9 +138,50 @@ def _join(parts: list[object]) -> str:
     return "".join(texts)
 
 
+def _replace(value: Any, old: Any, new: Any, count: int | None = None) -> str:
+    """The filter ``replace``, which escapes nothing here."""
+    text, old, new = str(value), str(old), str(new)
+    _check_replace(text, old, new)
+    return text.replace(old, new, -1 if count is None else count)
+
+
+def _check_replace(text: str, old: Any = "", new: Any = "", *_: Any) -> None:
+    if isinstance(old, str) and isinstance(new, str):
+        _check_size(len(text) + text.count(old) * len(new))
+
+
+def _check_join(text: str, parts: Any = (), *_: Any) -> None:
+    if isinstance(parts, str | list | tuple | dict):
+        sizes = (len(part) for part in parts if isinstance(part, str))
+        _check_size(len(parts) * len(text) + sum(sizes))
+
+
+def _check_tabs(text: str, size: Any = 8, *_: Any) -> None:
+    if isinstance(size, int):
+        _check_size(len(text) + text.count("\t") * max(size, 0))
+
+
+def _check_size(size: int) -> None:
+    if size > LONGEST_VALUE:
+        raise Overrun("it makes too long a value")
+
+
+def _check_method(text: str, name: str, args: tuple[Any, ...]) -> None:
+    """Those methods of texts that make much out of little."""
+    match name:
+        case "replace":
+            _check_replace(text, *args)
+        case "join":
+            _check_join(text, *args)
+        case "expandtabs":
+            _check_tabs(text, *args)
+
+
 def _narrow(make: Any) -> Any:
     """A filter that takes no widths of any size."""
 
+    # What Jinja has noted of it, such as that it wants the context first, holds for this too.
+    @functools.wraps(make)
     def narrowed(value: Any, *args: Any, **kwargs: Any) -> Any:
         _check_arguments((*args, *kwargs.values()))
         if isinstance(value, str) and make.__name__ == "do_format":

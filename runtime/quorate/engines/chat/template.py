@@ -18,7 +18,15 @@ from jinja2 import nodes
 from jinja2.ext import Extension
 from jinja2.parser import Parser
 
-from quorate.engines.chat.bounds import LONGEST_VALUE, BoundedEnvironment, Overrun, bound, limited
+from quorate.engines.chat.bounds import (
+    LONGEST_VALUE,
+    RENDER_BYTES,
+    BoundedEnvironment,
+    Overrun,
+    bound,
+    limited,
+)
+from quorate.engines.memory_bound import at_most
 from quorate.errors import PromptTooLong, TemplateRefused, UnsupportedPlan
 from quorate.request import Message
 
@@ -45,8 +53,9 @@ class ChatTemplate:
         try:
             if len(source) > LONGEST_SOURCE:
                 raise ValueError(f"it has more than {LONGEST_SOURCE} characters")
-            self.tree = environment.parse(source)
-            self._template = environment.from_string(bound(environment.parse(source)))
+            with at_most(RENDER_BYTES):
+                self.tree = environment.parse(source)
+                self._template = environment.from_string(bound(environment.parse(source)))
         except Exception as error:
             raise UnsupportedPlan(
                 subject, f"its chat template cannot be compiled: {_one_line(error)}"
@@ -90,6 +99,11 @@ class ChatTemplate:
                     written.append(piece)
         except Overrun as error:
             raise TemplateRefused("chat", f"its chat template was stopped: {error}") from error
+        except MemoryError:
+            problem = "it takes too much memory"
+            raise TemplateRefused("chat", f"its chat template was stopped: {problem}") from Overrun(
+                problem
+            )
         # A template is a program: it may raise anything.
         except Exception as error:
             raise TemplateRefused(

@@ -10,10 +10,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from quorate.engines.confinement.confine import confine
+from quorate.engines.confinement.environment import inherited
+from quorate.engines.confinement.plan import Isolation, Needs, of_a_worker
 from quorate.engines.llama_cpp.gguf_header import read_header
 from quorate.errors import CannotRun, InvalidRequest, QuorateError
+
+_UNLIMITED = 1 << 62
 
 # llama.cpp's llama_ftype of each name (include/llama.h).
 _FTYPES = {
@@ -73,7 +79,11 @@ def _run(command: list[str], target: Path, on_log: Callable[[str], None]) -> tup
     """Runs the program and returns its exit status and its last line."""
     last_line = "no reason given"
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=inherited(os.environ),
     ) as process:
         for raw in process.stdout or ():
             if line := raw.decode("utf-8", errors="replace").strip():
@@ -86,6 +96,14 @@ def _run(command: list[str], target: Path, on_log: Callable[[str], None]) -> tup
 
 def _part(target: Path, process: int) -> Path:
     return target.with_name(f".{target.name}.{process}.part")
+
+
+def _confine(source: Path, target: Path) -> None:
+    """This process reads a stranger's file and writes one beside its target, and that is all."""
+    needs = Needs(reads=(str(source),), writes=(str(target.parent.absolute()),))
+    plan = of_a_worker("quantize", Isolation(), needs)
+    # What it writes may have any size.
+    confine(replace(plan, file_bytes=_UNLIMITED))
 
 
 def _quantize(source: Path, target: Path, type_name: str) -> None:
@@ -119,7 +137,9 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m quorate.engines.llama_cpp.quantize SOURCE TARGET TYPE")
         return 2
     try:
-        _quantize(Path(arguments[0]), Path(arguments[1]), arguments[2])
+        source, target = Path(arguments[0]), Path(arguments[1])
+        _confine(source, target)
+        _quantize(source, target, arguments[2])
     except QuorateError as error:
         print(error.message)
         return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quorate.engines.llama_cpp.files import needs
 from quorate.engines.llama_cpp.header import check_file
 from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.registry import EngineRegistration
@@ -15,4 +16,5 @@ ENGINE = EngineRegistration(
     default=True,
     check_files=check_file,
     library="llama_cpp",
+    needs=needs,
 )

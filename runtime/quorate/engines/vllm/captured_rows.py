@@ -35,7 +35,7 @@ class CapturedRows(SharedRows):
 
     def __init__(self, rows: int, order: int, sessions: int, vocabulary: int) -> None:
         super().__init__(rows, sessions, vocabulary)
-        ids = np.frombuffer(sealed_memory.read(order), np.int64)
+        ids = np.frombuffer(sealed_memory.read(order, 8 * vocabulary), np.int64)
         # A copy: torch wants arrays that can be written.
         self.ids: npt.NDArray[np.int64] = ids.copy()
         self._address = (os.getpid(), rows, order, sessions, vocabulary)

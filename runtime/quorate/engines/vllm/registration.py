@@ -5,6 +5,7 @@ from __future__ import annotations
 from quorate.engines.registry import EngineRegistration
 from quorate.engines.vllm.checkpoint import check_checkpoint
 from quorate.engines.vllm.environment import of_the_process
+from quorate.engines.vllm.needs import needs
 from quorate.engines.vllm.options import VllmOptions
 
 ENGINE = EngineRegistration(
@@ -17,4 +18,5 @@ ENGINE = EngineRegistration(
     environment=of_the_process,
     check_files=check_checkpoint,
     library="vllm",
+    needs=needs,
 )

@@ -6,9 +6,8 @@ and, unlike pickle, cannot run code. What is read is held against the annotation
 type than theirs, and too few or too many of them, are errors.
 
 Every token of every stream passes here. So fields are fetched in one call, and their types compared
-in one piece; code for a single field runs only where something is nested in it, and the scalars of
-an array are not looked at one by one. A ``Feed`` or ``Completed`` is written and read in 2 to 4 us,
-within 1 us of code written for it by hand.
+in one piece; code for a single field runs only where something is nested in it. A ``Feed`` or
+``Completed`` is written and read in 2 to 4 us, within 1 us of code written for it by hand.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import dataclasses
 import itertools
 import json
 import re
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from types import UnionType
@@ -64,7 +64,7 @@ class Codec(Generic[_T]):
         try:
             message: _T = self._read(json.loads(line))
             return message
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"unreadable message {bytes(line[:80])!r}: {error!r}") from error
 
 
@@ -142,11 +142,11 @@ def _reader(hint: Any) -> _Convert | None:
     if origin is UnionType:
         return _union_reader(arguments)
     if origin is tuple and arguments[-1] is not Ellipsis:
-        return _tuple_reader(len(arguments))
+        return _tuple_reader(arguments)
     if origin is tuple:
         return _array_reader(arguments[0], make=tuple)
     if origin in (Sequence, list):
-        return None if arguments[0] in _SCALARS else _array_reader(arguments[0], make=list)
+        return _array_reader(arguments[0], make=list)
     raise TypeError(f"{hint} cannot be read from JSON")
 
 
@@ -167,7 +167,7 @@ def _record_reader(kind: type) -> _Convert:
 
     def read(values: list[Any]) -> Any:
         if tuple(map(type, values)) not in shapes:
-            raise TypeError(f"{values!r:.80} are not the fields of {kind.__name__}")
+            raise TypeError(f"{reprlib.repr(values)} are not the fields of {kind.__name__}")
         for at, read_one in nested:
             values[at] = read_one(values[at])
         return kind(*values)
@@ -175,10 +175,12 @@ def _record_reader(kind: type) -> _Convert:
     return read
 
 
-def _tuple_reader(count: int) -> _Convert:
+def _tuple_reader(hints: Sequence[Any]) -> _Convert:
+    shapes = frozenset(itertools.product(*map(_json_types, hints)))
+
     def read(values: list[Any]) -> Any:
-        if len(values) != count:
-            raise TypeError(f"{values!r:.80} are not {count}")
+        if tuple(map(type, values)) not in shapes:
+            raise TypeError(f"{reprlib.repr(values)} are not {len(hints)} of their types")
         return tuple(values)
 
     return read
@@ -189,8 +191,10 @@ def _array_reader(hint: Any, make: Callable[[Any], Any]) -> _Convert:
 
     def read(values: list[Any]) -> Any:
         if not types.issuperset(map(type, values)):
-            raise TypeError(f"{values!r:.80} are not all {hint}")
-        return make(values if read_one is None else map(read_one, values))
+            raise TypeError(f"{reprlib.repr(values)} are not all {hint}")
+        if read_one is not None:
+            return make(map(read_one, values))
+        return values if make is list else make(values)
 
     return read
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from quorate.engines.admission import required_kv_tokens
+from quorate.engines.confinement.plan import Isolation
 from quorate.engines.contract import ModelFacts
 from quorate.engines.identity import identity
 from quorate.engines.prompt_sizes import check_prompt, check_text
@@ -36,6 +37,7 @@ class HostedEngine:
     Args:
         cores: Processor cores its worker runs on, at least one.
         limits: When the worker counts as stuck, and how long a stop may take.
+        isolation: What the configuration says of its processes.
         command: The worker's program and first arguments.
         encoder_command: Those of the encoder beside it, where its engine has one.
         sleep: Waits for so many seconds before a restart.
@@ -47,17 +49,19 @@ class HostedEngine:
         cores: Sequence[int],
         *,
         limits: WorkerLimits | None = None,
+        isolation: Isolation | None = None,
         command: Sequence[str] = WORKER_COMMAND,
         encoder_command: Sequence[str] = ENCODER_COMMAND,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.spec = spec
         self._limits = limits or WorkerLimits()
-        connect = partial(LocalTransport, command)
+        isolation = isolation or Isolation()
+        connect = partial(LocalTransport, command, isolation)
         self._supervisor = Supervisor(spec, _checked(cores), connect, self._limits, sleep)
         engine = engines().get(spec.engine)
         self._encoder = (
-            Encoder(spec, cores, self._limits, encoder_command)
+            Encoder(spec, cores, self._limits, encoder_command, isolation)
             if engine is not None and engine.encoder
             else None
         )
@@ -205,7 +209,8 @@ class HostedEngine:
     def _match(self, encoder: Encoder) -> None:
         facts = self.facts
         digest = self._model.table_digest
-        encoder.belong_to(facts.context_length, identity(digest, facts.template))
+        loaded = identity(digest, facts.template)
+        encoder.belong_to(facts.context_length, loaded, len(self.vocabulary))
 
     @property
     def _model(self) -> LoadedModel:

@@ -13,6 +13,16 @@ from quorate.engines.admission import Admission
 from quorate.engines.contract import EngineSampling, ModelFacts
 from quorate.engines.session import EngineSession, OpenedSession
 from quorate.engines.spec import EngineSpec
+from quorate.engines.worker.claims import (
+    MOST_PROGRESS,
+    OutOfTurn,
+    cause,
+    check_fraction,
+    check_tokens,
+    checked_loaded,
+    clean,
+    most_prompt_tokens,
+)
 from quorate.engines.worker.encodings import Encodings
 from quorate.engines.worker.limits import WorkerLimits
 from quorate.engines.worker.messages import (
@@ -20,6 +30,7 @@ from quorate.engines.worker.messages import (
     Close,
     Completed,
     Encoded,
+    EncodedPart,
     Feed,
     FromWorker,
     Generate,
@@ -32,6 +43,7 @@ from quorate.engines.worker.messages import (
     Sampled,
     Score,
     Scored,
+    ScoredPart,
     SetCores,
     Stop,
     Unusable,
@@ -52,6 +64,7 @@ class WorkerHandle:
 
     Attributes:
         model: Id of the model.
+        vocabulary_size: Tokens that a row has, once the model is loaded.
         lost: Done once the worker is of no more use; its result is the cause.
     """
 
@@ -73,6 +86,7 @@ class WorkerHandle:
         self._limits = limits
         self._on_progress = on_progress
         self._progress_reports = 0
+        self.vocabulary_size = 0
         self._sessions: SessionTable | None = None
         self._loaded: asyncio.Future[Loaded] = loop.create_future()
         # Whoever waits for it may have been cancelled; then nobody need hear how loading ended.
@@ -95,6 +109,8 @@ class WorkerHandle:
     async def load(self) -> tuple[ModelFacts, bytes]:
         """Waits until the model is loaded; returns its facts and its vocabulary table.
 
+        Whoever reads the table says what is wrong with it by ``refuse``.
+
         Raises:
             OSError: What is shared with it cannot be mapped here for now.
             MemoryError: Likewise.
@@ -107,14 +123,22 @@ class WorkerHandle:
         try:
             table = self._transport.vocabulary()
             rows = self._transport.rows(facts.sessions, loaded.vocabulary_size)
-        except (OSError, ValueError) as error:
+        except ValueError as error:
+            raise self.refuse(str(error)) from error
+        except OSError as error:
             self.kill(f"its shared memory cannot be used: {error}")
             if is_shortage(error):
                 raise
             raise self._loss() from error
-        self._sessions = SessionTable(facts, rows)
+        self.vocabulary_size = loaded.vocabulary_size
+        self._sessions = SessionTable(facts, rows, loaded.vocabulary_size, self.model)
         self._watchdog.reset()
         return facts, table
+
+    def refuse(self, problem: str) -> WorkerLost:
+        """Ends the worker for something that it should not have said; the error tells."""
+        self.kill(cause(problem))
+        return self._loss()
 
     @property
     def facts(self) -> ModelFacts:
@@ -140,19 +164,19 @@ class WorkerHandle:
 
     def feed(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
         """See ``SessionBackend``."""
-        self._table.expect(number, session)
+        self._table.feeds(number, tokens, session)
         self._transport.send(Feed(number, tokens))
 
     def score(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
         """See ``SessionBackend``."""
-        self._table.expect(number, session)
+        self._table.scores(number, tokens, session)
         self._transport.send(Score(number, tokens))
 
     def generate(
         self, number: int, tokens: Sequence[int], options: EngineSampling, session: EngineSession
     ) -> None:
         """See ``SessionBackend``."""
-        self._table.expect(number, session)
+        self._table.generates(number, tokens, options, session)
         self._transport.send(Generate(number, tokens, options))
 
     def rewind(self, number: int, count: int) -> None:
@@ -249,18 +273,38 @@ class WorkerHandle:
 
     def _on_message(self, message: FromWorker) -> None:
         match message:
-            case Completed() | Scored() | Sampled():
-                if self._sessions is not None:
-                    self._sessions.deliver(message)
-            case Encoded() | Refused():
-                self._encodings.answered(message)
+            case Completed() | ScoredPart() | Scored() | Sampled():
+                if self._sessions is None:
+                    raise OutOfTurn("an answer of a session before there was any")
+                self._sessions.deliver(message)
+            case EncodedPart() | Encoded() | Refused():
+                self._take_encoded(message)
             case Progress(fraction):
+                self._expect_loading(message)
+                check_fraction(fraction)
                 self._progress_reports += 1
+                if self._progress_reports > MOST_PROGRESS:
+                    raise OutOfTurn(f"more than {MOST_PROGRESS} reports of progress")
                 self._on_progress(fraction)
             case Loaded():
-                self._loaded.set_result(message)
+                self._expect_loading(message)
+                self._loaded.set_result(checked_loaded(message))
             case Unusable(problem):
-                self._loaded.set_exception(ModelUnusable(self.model, problem))
+                self._expect_loading(message)
+                self._loaded.set_exception(ModelUnusable(self.model, clean(problem)))
+            case _:
+                raise OutOfTurn(f"{type(message).__name__}, which is for encoders")
+
+    def _expect_loading(self, message: FromWorker) -> None:
+        if self._loaded.done():
+            raise OutOfTurn(f"{type(message).__name__} after it had loaded")
+
+    def _take_encoded(self, message: EncodedPart | Encoded | Refused) -> None:
+        if self._sessions is None:
+            raise OutOfTurn("tokens before it had loaded")
+        if not isinstance(message, Refused):
+            check_tokens(message.tokens, self.vocabulary_size)
+        self._encodings.answered(message, most_prompt_tokens(self._sessions.facts.context_length))
 
     def _look(self) -> list[Sighting]:
         if self._sessions is None:

@@ -1,7 +1,8 @@
 """What the coordinator and a worker say to each other.
 
 Messages are handled in the order they were sent; the protocol relies on it: a slot that was closed
-is free for the ``Open`` that follows. How each becomes a line is in ``codec``.
+is free for the ``Open`` that follows. How each becomes a line is in ``codec``. No line of a worker
+takes the coordinator's event loop a millisecond: long answers come in parts; see ``claims``.
 """
 
 from __future__ import annotations
@@ -178,8 +179,19 @@ class Completed:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoredPart:
+    """The first, or next, log-probs of a text; ``Scored`` follows with the last."""
+
+    session: int
+    logprobs: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
-    """A text was fed; these are the log-probs of its tokens but the first, in nats."""
+    """A text was fed; these are the log-probs of its tokens but the first, in nats.
+
+    Without those that were told in parts.
+    """
 
     session: int
     logprobs: Sequence[float]
@@ -193,8 +205,16 @@ class Sampled:
 
 
 @dataclass(frozen=True, slots=True)
+class EncodedPart:
+    """The first, or next, tokens of an answer; ``Encoded`` follows with the last."""
+
+    request: int
+    tokens: list[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Encoded:
-    """Answer to a request for tokens."""
+    """Answer to a request for tokens, without those that were told in parts."""
 
     request: int
     tokens: list[int]
@@ -240,8 +260,10 @@ FromWorker: TypeAlias = (
     | TokenizerLoaded
     | Unusable
     | Completed
+    | ScoredPart
     | Scored
     | Sampled
+    | EncodedPart
     | Encoded
     | Refused
 )

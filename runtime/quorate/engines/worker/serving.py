@@ -8,6 +8,7 @@ from collections.abc import Callable
 from quorate.engines.registry import find_engine
 from quorate.engines.scheduler.contract import BatchModel
 from quorate.engines.worker.affinity import pin_all_threads
+from quorate.engines.worker.claims import LONGEST_TEXT
 from quorate.engines.worker.messages import Load, Loaded, Progress, Unusable
 from quorate.engines.worker.transport.worker_end import (
     ControlChannel,
@@ -51,7 +52,7 @@ def _load(control: ControlChannel) -> BatchModel | None:
         return engine.load(order.path, order.options, len(order.cores), _progress_sender(control))
     except QuorateError as error:
         problem = error.problem if isinstance(error, CannotRun) else error.message
-        control.send(Unusable(problem))
+        control.send(Unusable(problem[:LONGEST_TEXT]))
         return None
 
 
@@ -73,6 +74,6 @@ def _progress_sender(control: ControlChannel) -> Callable[[float], None]:
         if fraction - sent < _PROGRESS_STEP and (fraction < 1.0 or sent >= 1.0):
             return
         sent = fraction
-        control.send(Progress(fraction))
+        control.send(Progress(min(1.0, max(0.0, fraction))))
 
     return on_progress

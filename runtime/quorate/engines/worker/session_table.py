@@ -1,31 +1,83 @@
-"""The sessions of one worker: their numbers, their rows, and who waits for what."""
+"""The sessions of one worker: their numbers, their rows, who waits for what, and what may come.
+
+A worker answers what it was asked, once, in the order in which it was asked. So there is nothing it
+could say of a session that is not known here: what is waited for, or what was until the session was
+closed a moment ago. Everything else is out of turn; see ``claims``.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from quorate.engines.admission import Admission
-from quorate.engines.contract import ModelFacts
+from quorate.engines.contract import EngineSampling, ModelFacts, SampledToken
+from quorate.engines.scheduler.generations import SessionOutput
 from quorate.engines.session import EngineSession, OpenedSession
-from quorate.engines.worker.messages import Completed, Sampled, Scored
+from quorate.engines.worker.claims import OutOfTurn
+from quorate.engines.worker.messages import Completed, Sampled, Scored, ScoredPart
 from quorate.engines.worker.transport.contract import Rows
-from quorate.errors import QuorateError
+from quorate.errors import QuorateError, WorkerLost
+
+Outcome = Completed | ScoredPart | Scored | Sampled
+
+# Log-probs are normalised in single precision, over rows of hundreds of thousands.
+_ROUNDING = 0.01
+# One may come of a prompt that the model cannot bear; a worker that gives nothing else is broken.
+_BAD_ROWS = 3
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What a session was asked for last, and has not been told yet.
+
+    Attributes:
+        kind: The message that answers it.
+        order: How many were asked before it.
+        held: Most tokens that can have been found in a cache.
+        most: Numbers that may still come: log-probs of a text, or sampled tokens.
+        shown: Most alternatives told with a sampled token.
+        told: Log-probs that came so far.
+    """
+
+    session: EngineSession
+    kind: type[Completed] | type[Scored] | type[Sampled]
+    order: int
+    held: int
+    most: int = 0
+    shown: int = 0
+    told: list[float] = field(default_factory=list)
 
 
 class SessionTable:
     """Made when the model is loaded, gone with the worker.
 
+    Args:
+        model: Its id, for messages.
+
     Attributes:
         rows: Where outcomes appear, by slot.
     """
 
-    def __init__(self, facts: ModelFacts, rows: Rows) -> None:
+    def __init__(
+        self, facts: ModelFacts, rows: Rows, vocabulary_size: int, model: str = ""
+    ) -> None:
         self.facts = facts
         self.admission = Admission(facts.sessions, facts.kv_tokens)
         self.rows = rows
+        self._vocabulary_size = vocabulary_size
+        self._model = model
+        # Of a distribution over so many tokens one has at least its even share.
+        self._lowest_top = -math.log(vocabulary_size) - _ROUNDING
         self._numbers = itertools.count()
-        self._waiting: dict[int, EngineSession] = {}
+        self._asked_so_far = 0
+        self._open: dict[int, OpenedSession] = {}
+        self._waiting: dict[int, _Asked] = {}
+        # Closed while an answer was on its way, in the order of their closing.
+        self._left: dict[int, _Asked] = {}
+        self._bad_rows = 0
 
     @property
     def waiting(self) -> bool:
@@ -35,38 +87,162 @@ class SessionTable:
     def add(self, slot: int, sums: bool) -> OpenedSession:
         """Numbers a new session, once and never again."""
         row, of_row = self.rows.row(slot), self.rows.sums(slot) if sums else None
-        return OpenedSession(next(self._numbers), row, of_row, self.rows.masked_mass(slot))
+        opened = OpenedSession(next(self._numbers), row, of_row, self.rows.masked_mass(slot))
+        self._open[opened.number] = opened
+        return opened
 
-    def expect(self, number: int, session: EngineSession) -> None:
-        """A session waits for an outcome from now on."""
-        self._waiting[number] = session
+    def feeds(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
+        """A session was fed, and waits for a row."""
+        self._ask(number, _Asked(session, Completed, 0, session.most_cached(len(tokens))))
+
+    def scores(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
+        """A session was given a text, and waits for its log-probs."""
+        self._ask(number, _Asked(session, Scored, 0, 0, len(tokens) - 1))
+
+    def generates(
+        self, number: int, tokens: Sequence[int], options: EngineSampling, session: EngineSession
+    ) -> None:
+        """A session goes on alone, and waits for what is sampled."""
+        held = session.most_cached(len(tokens))
+        most, shown = options.max_tokens, options.top_logprobs
+        self._ask(number, _Asked(session, Sampled, 0, held, most, shown))
 
     def forget(self, number: int) -> None:
         """A session hears nothing more, whether it waited or not."""
-        self._waiting.pop(number, None)
+        self._open.pop(number, None)
+        asked = self._waiting.pop(number, None)
+        if asked is not None:
+            asked.order = self._asked_so_far
+            self._left[number] = asked
 
-    def deliver(self, message: Completed | Scored | Sampled) -> None:
-        """Tells those who wait; a session that was closed meanwhile has nobody waiting."""
+    def deliver(self, message: Outcome) -> None:
+        """Tells those who wait; a session that was closed meanwhile has nobody waiting.
+
+        Raises:
+            OutOfTurn: Nobody asked for it, or it is no answer to what was asked.
+        """
         match message:
+            case Completed([]) | Sampled([]) | ScoredPart(_, []):
+                raise OutOfTurn("an answer with nothing in it")
             case Completed(feeds):
-                for number, cached_tokens in feeds:
-                    session = self._waiting.pop(number, None)
-                    if session is not None:
-                        session.completed(cached_tokens)
+                for feed in feeds:
+                    self._completed(feed)
+            case ScoredPart(number, logprobs):
+                self._take_scores(self._asked(number, Scored), logprobs)
             case Scored(number, logprobs):
-                session = self._waiting.pop(number, None)
-                if session is not None:
-                    session.scored(logprobs)
+                asked = self._asked(number, Scored)
+                self._take_scores(asked, logprobs)
+                if asked.most:
+                    raise OutOfTurn(f"a score of session {number} that lacks {asked.most} tokens")
+                self._answered(number, asked)
+                if number in self._open:
+                    asked.session.scored(asked.told)
             case Sampled(outputs):
                 for output in outputs:
-                    take = self._waiting.pop if output.finished else self._waiting.get
-                    session = take(output.session, None)
-                    if session is not None:
-                        session.sampled(output.tokens, output.finished, output.cached_tokens)
+                    self._sampled(output)
 
     def fail_all(self, make_error: Callable[[], QuorateError]) -> None:
         """Hands everyone who waits, for an outcome or to be admitted, an error of their own."""
         waiting, self._waiting = self._waiting, {}
-        for session in waiting.values():
-            session.failed(make_error())
+        for asked in waiting.values():
+            asked.session.failed(make_error())
         self.admission.fail_all(make_error())
+
+    def _ask(self, number: int, asked: _Asked) -> None:
+        asked.order = self._asked_so_far
+        self._asked_so_far += 1
+        self._waiting[number] = asked
+
+    def _asked(self, number: int, kind: type[Completed] | type[Scored] | type[Sampled]) -> _Asked:
+        """What a session was asked for, that an answer belongs to."""
+        asked = self._waiting.get(number) or self._left.get(number)
+        if asked is None:
+            raise OutOfTurn(f"an answer of session {number}, which nobody asked for")
+        if asked.kind is not kind:
+            wanted = asked.kind.__name__
+            raise OutOfTurn(f"{kind.__name__} of session {number}, which awaits {wanted}")
+        return asked
+
+    def _answered(self, number: int, asked: _Asked) -> None:
+        """The whole answer is there and right."""
+        if self._waiting.pop(number, None) is None:
+            del self._left[number]
+        if self._left:
+            self._prune(asked.order)
+
+    def _prune(self, order: int) -> None:
+        """Forgets sessions that were closed before this was asked: the worker knows by now."""
+        for number, left in [*self._left.items()]:
+            if left.order > order:
+                return
+            del self._left[number]
+
+    def _completed(self, feed: Sequence[int]) -> None:
+        if len(feed) != 2:
+            raise OutOfTurn(f"a feed in {len(feed)} numbers")
+        number, cached_tokens = feed
+        asked = self._asked(number, Completed)
+        _check_cached(cached_tokens, asked)
+        opened = self._open.get(number)
+        problem = self._objection(opened) if opened is not None else ""
+        if problem:
+            self._bad_rows += 1
+            if self._bad_rows >= _BAD_ROWS:
+                raise OutOfTurn(f"{self._bad_rows} rows one after the other in which {problem}")
+        self._answered(number, asked)
+        if opened is None:
+            return
+        if not problem:
+            self._bad_rows = 0
+            asked.session.completed(cached_tokens)
+            return
+        asked.session.failed(WorkerLost(self._model, f"gave a row in which {problem}"))
+
+    def _objection(self, opened: OpenedSession) -> str:
+        """What shows at a glance that a row is no distribution; "" where nothing does.
+
+        A maximum passes no NaN over, and costs a few microseconds of a step's milliseconds.
+        """
+        top = float(opened.row.max())
+        if not self._lowest_top <= top <= _ROUNDING:
+            return f"the largest log-prob is {top}"
+        masked = float(opened.masked_mass[0])
+        if not -_ROUNDING <= masked <= 1 + _ROUNDING:
+            return f"the mask took {masked}"
+        return ""
+
+    def _take_scores(self, asked: _Asked, logprobs: Sequence[float]) -> None:
+        if len(logprobs) > asked.most:
+            raise OutOfTurn("more log-probs than the text has tokens")
+        # NaN is not below anything.
+        if not all(logprob <= _ROUNDING for logprob in logprobs):
+            raise OutOfTurn("a log-prob that is none")
+        asked.told.extend(logprobs)
+        asked.most -= len(logprobs)
+
+    def _sampled(self, output: SessionOutput) -> None:
+        asked = self._asked(output.session, Sampled)
+        _check_cached(output.cached_tokens, asked)
+        asked.most -= len(output.tokens)
+        if asked.most < 0:
+            raise OutOfTurn(f"more tokens of session {output.session} than were asked for")
+        for token in output.tokens:
+            self._check_sampled(token, asked.shown)
+        if output.finished:
+            self._answered(output.session, asked)
+        if output.session in self._open:
+            asked.session.sampled(output.tokens, output.finished, output.cached_tokens)
+
+    def _check_sampled(self, sampled: SampledToken, shown: int) -> None:
+        if len(sampled.top) > shown:
+            raise OutOfTurn(f"{len(sampled.top)} alternatives where {shown} were asked for")
+        for token, logprob in ((sampled.token, sampled.logprob), *sampled.top):
+            if not 0 <= token < self._vocabulary_size:
+                raise OutOfTurn(f"token {token}, which none of {self._vocabulary_size} is")
+            if not logprob <= _ROUNDING:
+                raise OutOfTurn("a log-prob that is none")
+
+
+def _check_cached(cached_tokens: int, asked: _Asked) -> None:
+    if not 0 <= cached_tokens <= asked.held:
+        raise OutOfTurn(f"{cached_tokens} cached tokens of {asked.held}")

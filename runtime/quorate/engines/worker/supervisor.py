@@ -7,10 +7,12 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from quorate.engines.contract import ModelFacts
 from quorate.engines.spec import EngineSpec
 from quorate.engines.vocabulary import Vocabulary
+from quorate.engines.worker.claims import OutOfTurn, check_rows, checked_vocabulary, told
 from quorate.engines.worker.handle import WorkerHandle
 from quorate.engines.worker.limits import WorkerLimits
 from quorate.engines.worker.restarts import FailureHistory
@@ -18,6 +20,8 @@ from quorate.engines.worker.shortages import is_shortage
 from quorate.engines.worker.statuses import StatusBoard, WorkerPhase, WorkerStatus
 from quorate.engines.worker.transport.contract import Connect
 from quorate.errors import ModelUnusable, Unavailable, WorkerLost
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -147,7 +151,7 @@ class Supervisor:
             else:
                 cause, ready_seconds = await self._until_lost(worker)
                 history = history.after_crash(ready_seconds)
-            _log.warning("model %s: its worker was lost (%s)", self._spec.model, cause)
+            _log.warning("model %s: its worker %s", self._spec.model, told(cause))
             if history.hopeless:
                 tries = history.while_loading
                 problem = f"its worker died {tries} times while loading; last: {cause}"
@@ -173,8 +177,8 @@ class Supervisor:
         self.worker = worker
         try:
             facts, table = await worker.load()
-            self.model = self._identified(facts, table)
-            await _sorted(self.model.vocabulary)
+            self.model = await self._identified(worker, facts, table)
+            await _beside_streams(getattr, self.model.vocabulary, "byte_order")
         except (OSError, MemoryError) as error:
             worker.kill(f"cannot be shared with: {error or type(error).__name__}")
             raise
@@ -189,16 +193,24 @@ class Supervisor:
         cause = await asyncio.shield(worker.lost)
         return cause, clock() - began
 
-    def _identified(self, facts: ModelFacts, table: bytes) -> LoadedModel:
+    async def _identified(
+        self, worker: WorkerHandle, facts: ModelFacts, table: bytes
+    ) -> LoadedModel:
         digest = hashlib.sha256(table).digest()
-        if self.model is None:
-            return LoadedModel(facts, Vocabulary.from_bytes(table), digest)
-        if self.model.table_digest != digest:
+        if self.model is not None and self.model.table_digest != digest:
             problem = (
                 "the file was replaced by one with another vocabulary; unload it, load it anew"
             )
             raise ModelUnusable(self._spec.model, problem)
-        return LoadedModel(facts, self.model.vocabulary, digest)
+        try:
+            if self.model is not None:
+                check_rows(self.model.vocabulary, worker.vocabulary_size)
+                return LoadedModel(facts, self.model.vocabulary, digest)
+            size = worker.vocabulary_size
+            vocabulary = await _beside_streams(checked_vocabulary, table, size)
+        except OutOfTurn as error:
+            raise worker.refuse(str(error)) from error
+        return LoadedModel(facts, vocabulary, digest)
 
     async def _give_up(self, error: ModelUnusable) -> None:
         if self.worker is not None:
@@ -231,13 +243,13 @@ class Supervisor:
         return WorkerStatus(WorkerPhase.RESTARTING, cause, None, max(1.0, retry_after_seconds))
 
 
-async def _sorted(vocabulary: Vocabulary) -> None:
-    """Sorts a vocabulary, which takes tenths of a second if it is large, beside all streams."""
+async def _beside_streams(function: Callable[..., _T], *arguments: object) -> _T:
+    """What a function returns that takes tenths of a second for a large vocabulary."""
     try:
-        await asyncio.to_thread(getattr, vocabulary, "byte_order")
+        return await asyncio.to_thread(function, *arguments)
     except RuntimeError:
         # No thread can be started now. Better that streams wait once than that no model comes back.
-        _ = vocabulary.byte_order
+        return function(*arguments)
 
 
 def _refusal(model: str, status: WorkerStatus) -> Unavailable:

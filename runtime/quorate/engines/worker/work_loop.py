@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs, MaskedMass
 from quorate.engines.scheduler.contract import BatchModel
+from quorate.engines.scheduler.generations import SessionOutput
 from quorate.engines.scheduler.scheduler import Scheduler
 from quorate.engines.shared_rows import RowsWriter
 from quorate.engines.worker.affinity import pin_all_threads
 from quorate.engines.worker.answers import answer
+from quorate.engines.worker.claims import MOST_NUMBERS
 from quorate.engines.worker.messages import (
     Branch,
     Close,
@@ -24,11 +28,15 @@ from quorate.engines.worker.messages import (
     Sampled,
     Score,
     Scored,
+    ScoredPart,
     SetCores,
     Stop,
     ToWorker,
 )
 from quorate.engines.worker.transport.worker_end import ControlChannel
+
+# Of one session, in one message, with as many alternatives as can be asked for.
+_TOKENS_TOLD = 8
 
 
 class WorkLoop:
@@ -100,31 +108,64 @@ class WorkLoop:
         """Handles what concerns no session."""
         match message:
             case Encode(request, prompt):
-                self._control.send(answer(request, lambda: self._model.encode(prompt)))
+                self._answer(request, lambda: self._model.encode(prompt))
             case EncodeContinuation(request, text):
-                self._control.send(answer(request, lambda: self._model.encode_continuation(text)))
+                self._answer(request, lambda: self._model.encode_continuation(text))
             case SetCores(cores):
                 pin_all_threads(cores)
                 self._model.set_cores(len(cores))
             case _:
                 raise TypeError(f"not expected any more: {message!r}")
 
+    def _answer(self, request: int, encode: Callable[[], list[int]]) -> None:
+        for message in answer(request, encode, self._model.facts.context_length):
+            self._control.send(message)
+
     def _outputs(self, slot: int, sums: bool) -> tuple[LogProbs, PrefixSums | None, MaskedMass]:
         rows = self._rows
         return rows.row(slot), rows.sums(slot) if sums else None, rows.masked_mass(slot)
 
 
-def outcomes_of_step(scheduler: Scheduler) -> list[Completed | Scored | Sampled]:
+def outcomes_of_step(scheduler: Scheduler) -> list[Completed | ScoredPart | Scored | Sampled]:
     """Runs one decode call and returns what came of it."""
-    outcomes: list[Completed | Scored | Sampled] = []
+    outcomes: list[Completed | ScoredPart | Scored | Sampled] = []
     completions = scheduler.step()
     fed = [(done.session, done.cached_tokens) for done in completions if done.scores is None]
-    if fed:
-        outcomes.append(Completed(fed))
-    outcomes += [
-        Scored(done.session, done.scores) for done in completions if done.scores is not None
-    ]
-    sampled = scheduler.sampled()
-    if sampled:
-        outcomes.append(Sampled(sampled))
+    for at in range(0, len(fed), MOST_NUMBERS):
+        outcomes.append(Completed(fed[at : at + MOST_NUMBERS]))
+    for done in completions:
+        if done.scores is not None:
+            outcomes += _scores_in_parts(done.session, done.scores)
+    outcomes += _sampled_in_parts(scheduler.sampled())
     return outcomes
+
+
+def _scores_in_parts(session: int, scores: Sequence[float]) -> Iterator[ScoredPart | Scored]:
+    last = max(0, len(scores) - 1) // MOST_NUMBERS * MOST_NUMBERS
+    for at in range(0, last, MOST_NUMBERS):
+        yield ScoredPart(session, scores[at : at + MOST_NUMBERS])
+    yield Scored(session, scores[last:])
+
+
+def _sampled_in_parts(outputs: Iterable[SessionOutput]) -> Iterator[Sampled]:
+    """So many outputs in a message, of so many tokens each, that none is long."""
+    batch: list[SessionOutput] = []
+    size = 0
+    for output in outputs:
+        for piece in _pieces(output):
+            weight = 1 + sum(1 + len(sampled.top) for sampled in piece.tokens)
+            if batch and size + weight > MOST_NUMBERS // 2:
+                yield Sampled(batch)
+                batch, size = [], 0
+            batch.append(piece)
+            size += weight
+    if batch:
+        yield Sampled(batch)
+
+
+def _pieces(output: SessionOutput) -> Iterator[SessionOutput]:
+    tokens = output.tokens
+    last = max(0, len(tokens) - 1) // _TOKENS_TOLD * _TOKENS_TOLD
+    for at in range(0, last, _TOKENS_TOLD):
+        yield replace(output, tokens=tokens[at : at + _TOKENS_TOLD], finished=False)
+    yield replace(output, tokens=tokens[last:]) if last else output

@@ -1,9 +1,9 @@
 """Entry point of a worker process: ``python -m quorate.engines.worker.worker``.
 
-Nothing heavy is imported before the process is tied to the life of its parent. After that a worker
-ends by a message or by SIGKILL only: SIGTERM, SIGINT and SIGHUP are for the server, which drains
-first or reads its configuration anew, and service managers send them to every process of the
-service.
+Nothing heavy is imported before the process is tied to the life of its parent and confined. After
+that a worker ends by a message or by SIGKILL only: SIGTERM, SIGINT and SIGHUP are for the server,
+which drains first or reads its configuration anew, and service managers send them to every process
+of the service.
 """
 
 from __future__ import annotations
@@ -14,17 +14,21 @@ import signal
 import sys
 import traceback
 
+from quorate.engines.confinement.confine import confine_from_environment
+
 _PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
     """Serves one model until the coordinator says stop or dies; returns the exit status.
 
-    The arguments are numbers: the descriptors of the control socket, of the memory for rows and of
-    the memory for the vocabulary, and the process id of the coordinator.
+    The arguments are numbers, the descriptors of the control socket, of the memory for rows and of
+    the memory for the vocabulary, and the process id of the coordinator; and the model's name, for
+    whoever lists processes.
     """
-    control, rows, vocabulary, parent = map(int, sys.argv[1:])
+    control, rows, vocabulary, parent = map(int, sys.argv[1:5])
     die_with(parent)
+    confine_from_environment()
     for polite in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(polite, signal.SIG_IGN)
     from quorate.engines.worker.serving import serve

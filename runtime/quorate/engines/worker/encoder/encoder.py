@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import itertools
 import logging
 from collections.abc import Sequence
 
+from quorate.engines.confinement.plan import Isolation
 from quorate.engines.quarantine import ANOTHER_FILE, Quarantine, is_of_the_prompt
 from quorate.engines.spec import EngineSpec
+from quorate.engines.worker.claims import (
+    LONGEST_TEXT,
+    MOST_VOCABULARY,
+    OutOfTurn,
+    check_tokens,
+    clean,
+    most_prompt_tokens,
+    told,
+)
+from quorate.engines.worker.encoder.job import Job
 from quorate.engines.worker.encoder.lanes import LONG_BYTES, Lane, Lanes
 from quorate.engines.worker.encoder.life import ENCODER_COMMAND, EncoderLife
-from quorate.engines.worker.encodings import refusal
+from quorate.engines.worker.encodings import add_part, refusal
 from quorate.engines.worker.limits import WorkerLimits
 from quorate.engines.worker.messages import (
     TO_WORKER,
@@ -20,6 +30,7 @@ from quorate.engines.worker.messages import (
     Encode,
     EncodeContinuation,
     Encoded,
+    EncodedPart,
     FromWorker,
     Refused,
     SetContextLength,
@@ -29,7 +40,7 @@ from quorate.engines.worker.messages import (
 )
 from quorate.engines.worker.restarts import backoff_seconds
 from quorate.errors import Unavailable
-from quorate.request import ChatPrompt, Prompt, TextPrompt
+from quorate.request import ChatPrompt, Prompt
 
 _log = logging.getLogger(__name__)
 
@@ -38,38 +49,6 @@ _TRIES = 3
 _WRITTEN_AT_ONCE_BYTES = 1 << 18
 # A vocabulary is loaded in seconds, with the slowest of libraries on a busy machine in a minute.
 _LOAD_SECONDS = 180.0
-
-
-@dataclasses.dataclass(eq=False, slots=True)
-class _Job:
-    """One prompt.
-
-    Attributes:
-        field: What its caller calls it.
-        lane: Where it waits.
-        tries: Processes that ended while they had it.
-        line: The message as it crosses the wire, where it was large enough to be written apart.
-    """
-
-    message: Encode | EncodeContinuation
-    field: str
-    lane: Lane
-    tokens: asyncio.Future[list[int]] = dataclasses.field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-    tries: int = 0
-    line: bytes | None = None
-
-    @property
-    def key(self) -> bytes:
-        """What a quarantine knows its prompt by."""
-        if isinstance(self.message, Encode):
-            prompt = self.message.prompt
-            special = isinstance(prompt, TextPrompt) and prompt.parse_special
-            text = f"{special} {prompt.canonical_text}"
-        else:
-            text = self.message.text
-        return f"{self.field} {text}".encode("utf-8", "surrogatepass")
 
 
 class Encoder:
@@ -82,6 +61,7 @@ class Encoder:
     Args:
         cores: Processor cores of the model.
         command: The program of the process and its first arguments.
+        isolation: What the configuration says of the process.
     """
 
     def __init__(
@@ -90,20 +70,24 @@ class Encoder:
         cores: Sequence[int],
         limits: WorkerLimits,
         command: Sequence[str] = ENCODER_COMMAND,
+        isolation: Isolation | None = None,
     ) -> None:
         self._spec = spec
         self._cores = tuple(cores)
         self._limits = limits
         self._command = command
+        self._isolation = isolation or Isolation()
         self._quarantine = Quarantine(spec.model)
         self._numbers = itertools.count()
-        self._lanes: Lanes[_Job] = Lanes()
-        self._running: dict[int, _Job] = {}
+        self._lanes: Lanes[Job] = Lanes()
+        self._running: dict[int, Job] = {}
         self._life: EncoderLife | None = None
         self._loaded: TokenizerLoaded | None = None
         self._failures = 0
+        self._proven = False
         self._context_length = 0
         self._identity = ""
+        self._vocabulary_size = MOST_VOCABULARY
         self._retry: asyncio.TimerHandle | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
@@ -114,14 +98,18 @@ class Encoder:
         if self._life is None and self._retry is None and not self._closed:
             self._begin_life()
 
-    def belong_to(self, context_length: int, identity: str) -> None:
+    def belong_to(
+        self, context_length: int, identity: str, vocabulary_size: int = MOST_VOCABULARY
+    ) -> None:
         """Encodes from now on for a worker with such a context, which loaded this model.
 
         Args:
             context_length: Prompts of more tokens are refused.
+            vocabulary_size: There are no other tokens.
             identity: ``PromptEncoder.identity`` of what the worker loaded. A process that found
                 another file in its place is replaced.
         """
+        self._vocabulary_size = vocabulary_size
         if (context_length, identity) != (self._context_length, self._identity):
             self._context_length, self._identity = context_length, identity
             self._settle()
@@ -168,7 +156,7 @@ class Encoder:
     async def _tokens(
         self, message: Encode | EncodeContinuation, field: str, size: int
     ) -> list[int]:
-        job = _Job(message, field, Lane.LONG if size > LONG_BYTES else Lane.SHORT)
+        job = Job(message, field, Lane.LONG if size > LONG_BYTES else Lane.SHORT)
         if size > _WRITTEN_AT_ONCE_BYTES:
             job.line = await asyncio.to_thread(TO_WORKER.encode, message)
         if self._closed:
@@ -184,7 +172,7 @@ class Encoder:
         finally:
             self._forget(job)
 
-    def _forget(self, job: _Job) -> None:
+    def _forget(self, job: Job) -> None:
         """Whoever asked has the tokens, or has left.
 
         What is being encoded keeps its place until the process says that it has stopped.
@@ -212,7 +200,6 @@ class Encoder:
         if self._life is None or self._loaded is None or not self._identity:
             return
         if self._fits:
-            self._failures = 0
             self._life.send(SetContextLength(self._context_length))
         else:
             self._loaded = None
@@ -220,9 +207,11 @@ class Encoder:
 
     def _begin_life(self) -> None:
         self._loaded = None
+        self._proven = False
         try:
             self._life = EncoderLife(
                 self._command,
+                self._isolation,
                 self._spec,
                 self._cores,
                 self._on_message,
@@ -235,21 +224,34 @@ class Encoder:
 
     def _on_message(self, message: FromWorker) -> None:
         match message:
-            case Encoded(request) | Refused(request):
+            case EncodedPart(request) | Encoded(request) | Refused(request):
                 self._answered(request, message)
-            case TokenizerLoaded():
+            case TokenizerLoaded(identity):
+                if self._loaded is not None or len(identity) > LONGEST_TEXT:
+                    raise OutOfTurn("a tokenizer that was loaded before, or has no short name")
                 self._loaded = message
                 self._watch()
                 self.set_cores(self._cores)
                 self._settle()
             case Unusable(problem):
-                self._fail_all(f"model {self._spec.model}: it cannot encode: {problem}")
+                if self._loaded is not None:
+                    raise OutOfTurn("Unusable after it had loaded")
+                self._fail_all(f"model {self._spec.model}: it cannot encode: {clean(problem)}")
+            case _:
+                raise OutOfTurn(f"{type(message).__name__}, which is for workers")
         self._pump()
 
-    def _answered(self, request: int, message: Encoded | Refused) -> None:
-        job = self._running.pop(request, None)
+    def _answered(self, request: int, message: EncodedPart | Encoded | Refused) -> None:
+        job = self._running.get(request)
         if job is None:
+            raise OutOfTurn(f"tokens of request {request}, which nobody asked for")
+        if not isinstance(message, Refused):
+            check_tokens(message.tokens, self._vocabulary_size)
+            add_part(job.parts, message, most_prompt_tokens(self._context_length))
+        if isinstance(message, EncodedPart):
             return
+        del self._running[request]
+        self._proven, self._failures = True, 0
         self._lanes.done(job.lane)
         self._watch()
         if self._quarantine:
@@ -257,7 +259,7 @@ class Encoder:
         if job.tokens.done():
             return
         if isinstance(message, Encoded):
-            job.tokens.set_result(message.tokens)
+            job.tokens.set_result(job.parts)
         else:
             job.tokens.set_exception(refusal(message))
 
@@ -272,27 +274,28 @@ class Encoder:
         given, self._running = list(self._running.values()), {}
         # Before the worker has loaded, whatever is wrong is told of that.
         if given or (self._loaded is None and self._identity):
-            _log.warning("model %s: its encoder was lost (%s)", self._spec.model, cause)
+            _log.warning("model %s: its encoder %s", self._spec.model, told(cause))
         for job in given:
             self._lanes.done(job.lane)
         blamed = is_of_the_prompt(cause)
         for job in reversed(given):
             self._try_again(job, cause, blamed)
-        if self._loaded is not None:
+        if given or self._proven:
             # At once, so that the next prompt need not wait for it.
             self._begin_life()
             self._pump()
         else:
             self._fail_to_load(cause)
 
-    def _try_again(self, job: _Job, cause: str, blamed: bool) -> None:
+    def _try_again(self, job: Job, cause: str, blamed: bool) -> None:
         job.tries += 1
+        job.parts = []
         if blamed and self._quarantine.blame(job.key, cause):
-            _fail(job, self._quarantine.refusal(job.field, job.key))
+            job.fail(self._quarantine.refusal(job.field, job.key))
         elif job.tokens.done():
             return
         elif job.tries >= _TRIES and not blamed:
-            _fail(job, Unavailable(f"model {self._spec.model}: its encoder was lost ({cause})"))
+            job.fail(Unavailable(f"model {self._spec.model}: its encoder was lost ({cause})"))
         else:
             job.lane = Lane.ALONE if blamed else job.lane
             self._lanes.add(job, job.lane, first=True)
@@ -312,7 +315,7 @@ class Encoder:
 
     def _fail_all(self, message: str) -> None:
         for job in (*self._lanes.take_all(), *self._running.values()):
-            _fail(job, Unavailable(message))
+            job.fail(Unavailable(message))
 
     def _watch(self) -> None:
         """From now on the process must answer within a while, as long as it has anything to do."""
@@ -333,10 +336,3 @@ class Encoder:
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
-
-
-def _fail(job: _Job, error: Exception) -> None:
-    if not job.tokens.done():
-        job.tokens.set_exception(error)
-        # Whoever asked may have left meanwhile.
-        job.tokens.exception()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
+from quorate.engines.confinement.plan import Isolation, of_an_encoder
+from quorate.engines.registry import process_needs
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.messages import LoadTokenizer, ToWorker
 from quorate.engines.worker.transport.contract import OnLost, OnMessage
@@ -26,14 +28,25 @@ class EncoderLife:
     def __init__(
         self,
         command: Sequence[str],
+        isolation: Isolation,
         spec: EngineSpec,
         cores: Sequence[int],
         on_message: OnMessage,
         on_lost: OnLost,
     ) -> None:
         self._on_lost: Callable[[str], None] | None = on_lost
-        name = f"{spec.model} encoder"
-        self._process = SpawnedProcess(command, spec, 1, (), name, on_message, self._lose)
+        needs = process_needs(spec.engine, spec.path, spec.options)
+        self._process = SpawnedProcess(
+            command,
+            spec,
+            1,
+            (),
+            of_an_encoder(spec.model, isolation, needs),
+            isolation.secrets,
+            f"{spec.model} encoder",
+            on_message,
+            self._lose,
+        )
         self.send(LoadTokenizer(spec.engine, spec.path, spec.options, cores))
 
     @property

@@ -10,6 +10,7 @@ import signal
 import sys
 import traceback
 
+from quorate.engines.confinement.confine import confine_from_environment
 from quorate.engines.worker.worker import die_with
 
 # Decoding, and the load of the weights beside it, come first where both want the same core.
@@ -19,11 +20,12 @@ _NICENESS = 5
 def main() -> int:
     """Encodes for one model until the coordinator says stop or dies; returns the exit status.
 
-    The arguments are numbers: the descriptor of the control socket, and the process id of the
-    coordinator.
+    The arguments are numbers, the descriptor of the control socket and the process id of the
+    coordinator; and the model's name, for whoever lists processes.
     """
-    control, parent = map(int, sys.argv[1:])
+    control, parent = map(int, sys.argv[1:3])
     die_with(parent)
+    confine_from_environment()
     os.nice(_NICENESS)
     for polite in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(polite, signal.SIG_IGN)

@@ -7,6 +7,7 @@ call that nobody can stop) ends with the process: it is refused, and the coordin
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -19,10 +20,12 @@ from quorate.engines.encoding_budget import (
     spending,
     too_slow,
 )
+from quorate.engines.memory_bound import hold, taken
 from quorate.engines.prompt_encoding import PromptEncoder
 from quorate.engines.registry import find_engine
 from quorate.engines.worker.affinity import pin_all_threads
-from quorate.engines.worker.answers import answer
+from quorate.engines.worker.answers import answer, refused
+from quorate.engines.worker.claims import LONGEST_TEXT
 from quorate.engines.worker.messages import (
     Cancel,
     Encode,
@@ -43,6 +46,8 @@ from quorate.request import ChatPrompt
 # The C++ library's regular expressions take some 300 bytes of it for each character of a word. It
 # is reserved, and taken only as far as it is used.
 _STACK_BYTES = (512 << 20, 64 << 20, 8 << 20)
+# What prompts may take together, of which the longest have some millions of characters.
+_ENCODING_BYTES = 1 << 30
 _LOOK_SECONDS = 0.1
 # Beyond its budget a thread may take as much again before it counts as one that cannot be stopped.
 _PATIENCE = 2.0
@@ -75,7 +80,8 @@ def _load(control: ControlChannel) -> PromptEncoder | None:
         engine = find_engine(order.engine)
         encoder = engine.load_encoder(order.path, order.options)
     except QuorateError as error:
-        control.send(Unusable(error.problem if isinstance(error, CannotRun) else error.message))
+        problem = error.problem if isinstance(error, CannotRun) else error.message
+        control.send(Unusable(problem[:LONGEST_TEXT]))
         return None
     control.send(TokenizerLoaded(encoder.identity))
     return encoder
@@ -92,6 +98,8 @@ class EncodeLoop:
         self._control = control
         self._encoder = encoder
         self._seconds = allowed_seconds(encoder.context_length)
+        self._stack_bytes = 0
+        self._most_bytes = 0
         self._lock = threading.Lock()
         self._running: dict[int, tuple[threading.Thread, EncodingBudget]] = {}
 
@@ -101,7 +109,8 @@ class EncodeLoop:
         Raises:
             CoordinatorGone: The coordinator closed the channel.
         """
-        _claim_stack()
+        self._stack_bytes = _claim_stack()
+        self._most_bytes = taken() + _ENCODING_BYTES
         while True:
             for message in self._control.receive(_LOOK_SECONDS if self._running else None):
                 if isinstance(message, Stop):
@@ -135,22 +144,36 @@ class EncodeLoop:
         thread = threading.Thread(target=self._serve, args=(request, budget, encode), daemon=True)
         with self._lock:
             self._running[request] = thread, budget
+            self._hold()
             try:
                 thread.start()
             except RuntimeError as error:
                 del self._running[request]
-                self._control.send(Refused(request, "Internal", field, str(error)))
+                self._control.send(refused(request, "Internal", field, str(error)))
 
     def _serve(self, request: int, budget: EncodingBudget, encode: Callable[[], list[int]]) -> None:
         try:
             with spending(budget):
-                result = answer(request, encode)
+                results = answer(request, encode, self._encoder.context_length)
         except EncodingCancelled:
             # Nobody reads why, but only what is answered makes room for another.
-            result = Refused(request, "Internal", budget.field, "cancelled")
+            results = [Refused(request, "Internal", budget.field, "cancelled")]
+        if taken() > self._allowed - _ENCODING_BYTES // 2:
+            # What a template was stopped with hangs in frames that only the collector finds.
+            gc.collect()
         with self._lock:
             del self._running[request]
-            self._control.send(result)
+            self._hold()
+            for result in results:
+                self._control.send(result)
+
+    def _hold(self) -> None:
+        hold(self._allowed)
+
+    @property
+    def _allowed(self) -> int:
+        """Bytes; every thread's stack counts as a whole, however little it takes of it."""
+        return self._most_bytes + len(self._running) * self._stack_bytes
 
     def _look(self) -> None:
         """Refuses what goes on far beyond its budget, and ends the process where there is any."""
@@ -168,8 +191,8 @@ class EncodeLoop:
                 os._exit(0)
 
 
-def _claim_stack() -> None:
-    """Gives the threads that begin from now on as much stack as can be had."""
+def _claim_stack() -> int:
+    """Gives the threads that begin from now on as much stack as can be had; returns its bytes."""
     for size in _STACK_BYTES:
         threading.stack_size(size)
         try:
@@ -178,7 +201,8 @@ def _claim_stack() -> None:
         except RuntimeError:
             continue
         trial.join()
-        return
+        return size
+    return 0
 
 
 def _cpu_seconds(thread: threading.Thread) -> float:

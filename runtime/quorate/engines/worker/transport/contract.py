@@ -11,7 +11,7 @@ from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.messages import FromWorker, ToWorker
 
 OnMessage: TypeAlias = Callable[[FromWorker], None]
-"""Told each message of the worker, in order."""
+"""Told each message of the worker, in order; raises ``OutOfTurn`` for one that it may not say."""
 
 OnLost: TypeAlias = Callable[[str], None]
 """Told why the worker is of no more use, after its last message; may be told more than once."""

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from quorate.engines import sealed_memory
+from quorate.engines.confinement.plan import Isolation, of_a_worker
+from quorate.engines.registry import process_needs
 from quorate.engines.shared_rows import RowsReader
 from quorate.engines.spec import EngineSpec
+from quorate.engines.worker.claims import MOST_TABLE_BYTES
 from quorate.engines.worker.messages import ToWorker
 from quorate.engines.worker.transport.contract import OnLost, OnMessage
 from quorate.engines.worker.transport.spawned import SpawnedProcess
@@ -22,8 +25,9 @@ class LocalTransport:
 
     Args:
         command: The worker's program and first arguments; those of ``worker.main`` are added.
+        isolation: What the configuration says of its process.
         threads: With how many threads it computes.
-        on_lost: Told the end of the process, or what could not be read of its messages.
+        on_lost: Told the end of the process, or what it said out of turn.
 
     Raises:
         OSError: It cannot be started; nothing is left behind.
@@ -32,12 +36,14 @@ class LocalTransport:
     def __init__(
         self,
         command: Sequence[str],
+        isolation: Isolation,
         spec: EngineSpec,
         threads: int,
         on_message: OnMessage,
         on_lost: OnLost,
     ) -> None:
         self._memories: dict[str, int] = {}
+        needs = process_needs(spec.engine, spec.path, spec.options)
         try:
             for name in ("rows", "vocabulary"):
                 self._memories[name] = sealed_memory.create(f"quorate-{name}")
@@ -46,6 +52,8 @@ class LocalTransport:
                 spec,
                 threads,
                 [*self._memories.values()],
+                of_a_worker(spec.model, isolation, needs),
+                isolation.secrets,
                 spec.model,
                 on_message,
                 on_lost,
@@ -71,7 +79,7 @@ class LocalTransport:
     def vocabulary(self) -> bytes:
         """See ``Transport``."""
         with self._memory("vocabulary") as descriptor:
-            return sealed_memory.read(descriptor)
+            return sealed_memory.read(descriptor, MOST_TABLE_BYTES)
 
     def close(self) -> None:
         """See ``Transport``."""

@@ -13,38 +13,22 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from quorate.engines.worker.claims import clean
 from quorate.engines.worker_log import WarningFilter, warning_in
 
 WORKER_COMMAND = (sys.executable, "-P", "-m", "quorate.engines.worker.worker")
 _TAIL_LINES = 50
 _READ_BYTES = 1 << 12
+# A process that prints without end waits for us, and not the other way round.
+_BYTES_BETWEEN_PAUSES = 1 << 16
+_PAUSE_SECONDS = 0.05
+_LINES_AT_ONCE = 64
 _PIPE_BYTES = 1 << 16
 _LONGEST_LINE = 2000
 _SHARED_MEMORY = Path("/dev/shm")
 _EXPLANATIONS = ("GGML_ASSERT", "GGML_ABORT", "CUDA error", "what():", "Assertion", "Fatal Python")
 
 _log = logging.getLogger(__name__)
-
-
-def worker_environment(base: Mapping[str, str], threads: int) -> dict[str, str]:
-    """Environment of a worker that computes with ``threads`` threads.
-
-    OpenMP threads meet at barriers hundreds of times in a token. Threads that sleep at each cost a
-    factor of three (31.6 ms per token instead of 9.8 on two cores), and threads that spin for long
-    steal the cores of the models beside them: they spin for a fraction of a millisecond. A
-    backtrace by way of a debugger keeps an aborting process alive for seconds. All of it can be had
-    back by setting the variables outside. The last two are not for choosing: the cores are divided
-    elsewhere, and workers never download.
-    """
-    return {
-        "GOMP_SPINCOUNT": "10000",
-        "KMP_BLOCKTIME": "1",
-        "GGML_NO_BACKTRACE": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        **base,
-        "OMP_NUM_THREADS": str(threads),
-        "HF_HUB_OFFLINE": "1",
-    }
 
 
 class WorkerProcess:
@@ -74,7 +58,9 @@ class WorkerProcess:
         self._name = name
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._unfinished = b""
+        self._read_since_pause = 0
         self._warnings = WarningFilter()
+        self._pause: asyncio.TimerHandle | None = None
         # A session of its own keeps a Ctrl-C or a hang-up of the terminal away from the worker.
         self._popen = subprocess.Popen(
             command,
@@ -128,6 +114,15 @@ class WorkerProcess:
     def _read_output(self) -> None:
         # A little at a time: a worker that never stops printing must not hold up the event loop.
         self._take_output(_READ_BYTES)
+        if self._read_since_pause >= _BYTES_BETWEEN_PAUSES and not self._output.closed:
+            self._loop.remove_reader(self._output.fileno())
+            self._pause = self._loop.call_later(_PAUSE_SECONDS, self._go_on_reading)
+
+    def _go_on_reading(self) -> None:
+        self._read_since_pause = 0
+        self._pause = None
+        if not self._output.closed:
+            self._loop.add_reader(self._output.fileno(), self._read_output)
 
     def _take_output(self, most: int) -> None:
         chunk = self._output.read(most)
@@ -136,9 +131,13 @@ class WorkerProcess:
         if not chunk:
             self._close_output()
             return
+        self._read_since_pause += len(chunk)
         *lines, self._unfinished = (self._unfinished + chunk).split(b"\n")
         self._unfinished = self._unfinished[:_LONGEST_LINE]
-        for line in map(self._text, lines):
+        if len(lines) > _LINES_AT_ONCE:
+            left_out = len(lines) - _LINES_AT_ONCE
+            _log.debug("%s: %d lines that came at once are left out", self._name, left_out)
+        for line in map(self._text, lines[-_LINES_AT_ONCE:]):
             if (warning := warning_in(line)) is not None:
                 for told in self._warnings.let_through(warning):
                     _log.warning("model %s: %s", self._name, told)
@@ -149,12 +148,14 @@ class WorkerProcess:
     def _close_output(self) -> None:
         if self._output.closed:
             return
+        if self._pause is not None:
+            self._pause.cancel()
         self._loop.remove_reader(self._output.fileno())
         self._output.close()
 
     @staticmethod
     def _text(line: bytes) -> str:
-        return line[:_LONGEST_LINE].decode("utf-8", errors="replace").rstrip()
+        return clean(line[:_LONGEST_LINE].decode("utf-8", errors="replace"))
 
 
 def exit_cause(return_code: int, stderr_lines: Sequence[str]) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from quorate.engines.confinement.environment import worker_environment
+from quorate.engines.confinement.plan import VARIABLE, Confinement
 from quorate.engines.registry import process_environment
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.messages import ToWorker
 from quorate.engines.worker.transport.contract import OnLost, OnMessage
 from quorate.engines.worker.transport.link import WorkerLink
-from quorate.engines.worker.transport.process import WorkerProcess, worker_environment
+from quorate.engines.worker.transport.process import WorkerProcess
 
 
 class SpawnedProcess:
@@ -20,12 +22,15 @@ class SpawnedProcess:
 
     Args:
         command: Its program and first arguments; the descriptors that it inherits, the socket
-            first, and the id of this process are added.
+            first, the id of this process and the model's are added.
         threads: With how many threads it computes.
         inherited: Descriptors that it inherits besides.
+        confinement: What it may do; told in its environment.
+        secrets: Variables of ours that it never inherits.
         name: What its lines in the log are told by.
-        on_lost: Told the end of the process, behind its last message, or what could not be read of
-            its messages, for which it is killed.
+        on_message: Told its messages; raises ``OutOfTurn`` for what it may not say.
+        on_lost: Told the end of the process, behind its last message, or what it said out of turn,
+            for which it is killed.
 
     Raises:
         OSError: It cannot be started; nothing is left behind.
@@ -37,18 +42,21 @@ class SpawnedProcess:
         spec: EngineSpec,
         threads: int,
         inherited: Sequence[int],
+        confinement: Confinement,
+        secrets: Collection[str],
         name: str,
         on_message: OnMessage,
         on_lost: OnLost,
     ) -> None:
         self._on_lost = on_lost
-        environment = worker_environment(os.environ, threads)
+        environment = worker_environment(os.environ, threads, secrets)
         environment |= process_environment(spec.engine, environment)
+        environment[VARIABLE] = confinement.to_text()
         ours, theirs = socket.socketpair()
         try:
             descriptors = (theirs.fileno(), *inherited)
             self._process = WorkerProcess(
-                [*command, *map(str, descriptors), str(os.getpid())],
+                [*command, *map(str, descriptors), str(os.getpid()), spec.model],
                 environment,
                 descriptors,
                 name,
@@ -84,7 +92,7 @@ class SpawnedProcess:
 
     def _linked(self, connection: socket.socket, on_message: OnMessage) -> WorkerLink:
         try:
-            return WorkerLink(connection, on_message, self._on_unreadable)
+            return WorkerLink(connection, on_message, self._on_out_of_turn)
         except BaseException:
             # Nobody will ever speak to it; it is reaped when it has ended.
             self._process.kill()
@@ -94,6 +102,6 @@ class SpawnedProcess:
         self._link.drain()
         self._on_lost(exited.result())
 
-    def _on_unreadable(self, problem: str) -> None:
+    def _on_out_of_turn(self, cause: str) -> None:
         self._process.kill()
-        self._on_lost(problem)
+        self._on_lost(cause)
