@@ -144,6 +144,8 @@ class Registry:
             raise ModelNotPresent(name_or_path, "does not exist; check the path")
         kind = kind_of(None, path)
         if kind is not FileKind.CHECKPOINT:
+            if not path.is_file():
+                raise BrokenFile(path, "is neither a file nor a folder")
             return ResolvedModel(path.stem.lower(), path, None, kind)
         if not (path / CONFIG_NAME).is_file():
             raise BrokenFile(path, "is a folder without config.json, so no model checkpoint")

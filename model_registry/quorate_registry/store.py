@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from quorate_registry import records
-from quorate_registry.errors import StoreUnusable
+from quorate_registry.errors import NoHome, StoreUnusable
 from quorate_registry.manifest import HubSource, RemoteSource
 from quorate_registry.records import PullRecord, Record
 
@@ -31,12 +31,52 @@ CHECKPOINT_NAME = "checkpoint"
 
 
 def default_home() -> Path:
-    """``$QUORATE_HOME``, else ``quorate`` in the platform's folder for user data."""
+    """``$QUORATE_HOME``, else ``quorate`` in the platform's folder for user data.
+
+    Raises:
+        NoHome: there is no such folder, or it would be one that nobody would look for.
+    """
     chosen = os.environ.get("QUORATE_HOME")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return _expanded("QUORATE_HOME", chosen).absolute()
     data = os.environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "quorate"
+    if data:
+        if not Path(data).is_absolute():
+            # It would be another folder wherever a command is run.
+            raise NoHome(f"XDG_DATA_HOME is {data!r}, which is no absolute path")
+        return Path(data) / "quorate"
+    home = _expanded("HOME", "~")
+    if not home.is_absolute() or home == Path("/"):
+        raise NoHome(f"HOME is {str(home)!r}, which is nobody's folder")
+    return home / ".local" / "share" / "quorate"
+
+
+def owner_note(home: Path) -> str:
+    """What is odd about whose folder this is, in one line for people; "" where nothing is.
+
+    A command run as root with the environment of somebody else would leave files in their folder
+    that they cannot touch.
+    """
+    existing = next((place for place in (home, *home.parents) if place.exists()), None)
+    if existing is None or os.geteuid() != 0:
+        return ""
+    owner = existing.stat().st_uid
+    if owner == 0:
+        return ""
+    return (
+        f"{home}: files will belong to root in a folder of user {owner}; run as that user, or set "
+        "QUORATE_HOME"
+    )
+
+
+def _expanded(variable: str, path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        problem = "there is no home folder: HOME is not set, and the system knows none"
+        if variable != "HOME":
+            problem = f"{variable} is {path!r}, and there is no such user"
+        raise NoHome(problem) from error
 
 
 class Store:
@@ -60,8 +100,9 @@ class Store:
 
     def record(self, model_id: str) -> Record | None:
         """The record of a model, or None. An unreadable one counts as none: a pull renews it."""
+        file = self.folder(model_id) / RECORD_NAME
         try:
-            text = (self.folder(model_id) / RECORD_NAME).read_text("utf-8")
+            text = file.read_text("utf-8") if file.is_file() else ""
         except (OSError, UnicodeDecodeError):
             return None
         return records.read(text)

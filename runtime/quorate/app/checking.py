@@ -17,7 +17,8 @@ from quorate.app.findings import Finding, Level, fatal
 from quorate.app.model_checks import CheckedModel, check_memory, check_model
 from quorate.app.remotes import unpriced
 from quorate.errors import QuorateError, SettingsError
-from quorate.fleet.placement import available_cores
+from quorate.files import read_file
+from quorate.fleet.cores import machine_cores
 from quorate.metering.open_meter import open_meter
 from quorate.remotes.settings import read_key
 from quorate.request import plan_models
@@ -37,7 +38,7 @@ class Place:
 
     registry: Registry
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    cores: int = field(default_factory=lambda: len(available_cores()))
+    cores: int = field(default_factory=lambda: machine_cores().threads)
     memory_bytes: int = field(default_factory=_memory_bytes)
 
 
@@ -132,10 +133,9 @@ def _check_tls(settings: Settings) -> Iterator[Finding]:
         if not path:
             continue
         try:
-            Path(path).read_bytes()
-        except OSError as error:
-            problem = f"{path} cannot be read: {error.strerror}"
-            yield Finding(Level.FATAL, f"server.{key}", problem)
+            read_file(Path(path), "name a PEM file")
+        except SettingsError as error:
+            yield Finding(Level.FATAL, f"server.{key}", error.message)
 
 
 def _check_prices(settings: Settings) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 from quorate.engines.contract import Engine, ModelFacts
 from quorate.engines.spec import EngineSpec
+from quorate.engines.worker.affinity import ANY_CORE
 from quorate.engines.worker.statuses import WorkerPhase, WorkerStatus
 from quorate.errors import CannotRun, QuorateError, Unavailable
 from quorate.fleet.changes import StatusFeed
@@ -61,7 +62,9 @@ class ManagedEngine(Engine, Protocol):
 
 
 StartEngine: TypeAlias = Callable[[EngineSpec, Sequence[int]], ManagedEngine]
-"""Starts an engine on these cores and returns at once, while it still loads."""
+"""Starts an engine on these cores and returns at once, while it still loads.
+
+Each stands for a thread; ``ANY_CORE`` is one that runs wherever there is room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +253,7 @@ class LifeCycle:
         self._tell_unloaded()
 
     def _move(self, cores: tuple[int, ...]) -> None:
-        self._post(cores=cores)
+        self._post(cores=tuple(core for core in cores if core != ANY_CORE))
         if self.engine is not None:
             self.engine.set_cores(cores)
 

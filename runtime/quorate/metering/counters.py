@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
@@ -18,6 +20,8 @@ class EnergyCounter(Protocol):
         name: Name of the domain, unique on this machine.
         kind: What the domain is part of; memory of the processor counts as ``cpu``.
         tier: How its joules are come by.
+        substitute: What takes its place where it is found out to say nothing; None where nothing
+            does.
     """
 
     @property
@@ -28,6 +32,9 @@ class EnergyCounter(Protocol):
 
     @property
     def tier(self) -> EnergyTier: ...  # noqa: D102
+
+    @property
+    def substitute(self) -> EnergyCounter | None: ...  # noqa: D102
 
     def read(self) -> float | None:
         """Joules since an origin of the counter's own, never falling; None if unreadable now."""
@@ -90,6 +97,7 @@ class RegisterCounter:
         unit_joules: Joules of one unit.
         wraps_at: As in ``RisingTotal``.
         unreadable: What ``read_register`` raises while it cannot be read.
+        substitute: See ``EnergyCounter``.
     """
 
     tier = EnergyTier.MEASURED
@@ -102,8 +110,10 @@ class RegisterCounter:
         unit_joules: float,
         wraps_at: int | None = None,
         unreadable: type[Exception] | tuple[type[Exception], ...] = (),
+        substitute: EnergyCounter | None = None,
     ) -> None:
         self.name = name
+        self.substitute = substitute
         self.kind: Hardware = kind
         self._read_register = read_register
         self._unit_joules = unit_joules
@@ -116,6 +126,52 @@ class RegisterCounter:
             register = self._read_register()
         except self._unreadable:
             return None
-        if register is None:
+        if register is None or not math.isfinite(register):
             return None
         return self._total.follow(round(register)) * self._unit_joules
+
+
+class PowerCounter:
+    """An estimate of joules: the power of a domain, summed up over the times it was asked for.
+
+    Args:
+        name: Name of the domain.
+        kind: What the domain is part of.
+        read_watts: The power now.
+        clock: Seconds that stand still while the machine sleeps.
+        unreadable: What ``read_watts`` raises while it cannot be read.
+    """
+
+    tier = EnergyTier.ESTIMATED
+    substitute: EnergyCounter | None = None
+
+    def __init__(
+        self,
+        name: str,
+        kind: Hardware,
+        read_watts: Callable[[], float],
+        unreadable: type[Exception] | tuple[type[Exception], ...] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.kind: Hardware = kind
+        self._read_watts = read_watts
+        self._unreadable = unreadable
+        self._clock = clock
+        self._last: tuple[float, float] | None = None
+        self._joules = 0.0
+
+    def read(self) -> float | None:
+        """Joules since the first reading; None while the power cannot be read."""
+        try:
+            watts = self._read_watts()
+        except self._unreadable:
+            return None
+        if not (math.isfinite(watts) and watts >= 0):
+            return None
+        now = self._clock()
+        if self._last is not None:
+            before, watts_before = self._last
+            self._joules += (now - before) * (watts + watts_before) / 2
+        self._last = now, watts
+        return self._joules

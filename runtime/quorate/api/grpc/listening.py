@@ -12,6 +12,7 @@ import grpc
 
 from quorate.api.grpc.settings import ServerSettings
 from quorate.errors import SettingsError
+from quorate.files import read_file
 
 
 def bind(server: grpc.aio.Server, settings: ServerSettings) -> int:
@@ -77,7 +78,4 @@ def _credentials(settings: ServerSettings) -> grpc.ServerCredentials | None:
 
 
 def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}") from None
+    return read_file(Path(path), "name a PEM file in [server]")

@@ -17,6 +17,7 @@ from quorate.engines.registry import engines
 from quorate.engines.session import EngineSession, open_session
 from quorate.engines.spec import EngineSpec
 from quorate.engines.vocabulary import Vocabulary
+from quorate.engines.worker.affinity import ANY_CORE
 from quorate.engines.worker.encoder.encoder import Encoder
 from quorate.engines.worker.encoder.life import ENCODER_COMMAND
 from quorate.engines.worker.handle import WorkerHandle
@@ -34,7 +35,7 @@ class HostedEngine:
     """``Engine`` over a supervised worker process. It outlives its workers; sessions do not.
 
     Args:
-        cores: Processor cores its worker runs on, at least one.
+        cores: Processor cores its worker runs on, one for each thread; see ``ANY_CORE``.
         limits: When the worker counts as stuck, and how long a stop may take.
         command: The worker's program and first arguments.
         encoder_command: Those of the encoder beside it, where its engine has one.
@@ -215,7 +216,7 @@ def _resident_bytes(pid: int | None) -> int:
 
 def _checked(cores: Sequence[int]) -> Sequence[int]:
     allowed = os.sched_getaffinity(0)
-    wrong = sorted(set(cores) - allowed)
+    wrong = sorted(set(cores) - allowed - {ANY_CORE})
     if wrong:
         raise SettingsError(f"cores: {wrong} are not among the usable cores {sorted(allowed)}")
     if not cores:
