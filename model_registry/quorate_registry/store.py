@@ -5,6 +5,7 @@
     $QUORATE_HOME/
     ├── models/<id>/<file>                 a complete, checked file, or nothing
     ├── models/<id>/.<file>.<digest>.part  the start of one, kept so that a pull can resume
+    ├── models/<id>/split/                 the files of a GGUF model in several, or nothing
     ├── models/<id>/checkpoint/            the files of a checkpoint, all of them, or nothing
     ├── models/<id>/.checkpoint.<digest>.part/  the start of that
     ├── models/<id>/pulled.json            repository, commit, SHA-256, size, date
@@ -18,16 +19,18 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from quorate_registry import records
 from quorate_registry.errors import NoHome, StoreUnusable
 from quorate_registry.manifest import HubSource, RemoteSource
 from quorate_registry.records import PullRecord, Record
+from quorate_registry.shards import names
 
 RECORD_NAME = "pulled.json"
 CHECKPOINT_NAME = "checkpoint"
+SPLIT_NAME = "split"
 
 
 def default_home() -> Path:
@@ -113,12 +116,32 @@ class Store:
         if record is None or not record.serves(source):
             return None
         path = self.final(model_id, source)
-        complete = path.is_file() if isinstance(source, HubSource) else path.is_dir()
+        if isinstance(source, HubSource):
+            complete = path.is_file() and not self.missing_parts(model_id)
+        else:
+            complete = path.is_dir()
         return (path, record) if complete else None
 
+    def missing_parts(self, model_id: str) -> tuple[Path, ...]:
+        """Files of a pulled model that is split which are not there any more."""
+        record = self.record(model_id)
+        parts = record.parts if isinstance(record, PullRecord) else ()
+        paths = (self.split(model_id) / part.path for part in parts)
+        return tuple(path for path in paths if not path.is_file())
+
+    def split(self, model_id: str) -> Path:
+        """Folder of the files of a model that is split; may be absent."""
+        return self.folder(model_id) / SPLIT_NAME
+
     def final(self, model_id: str, source: RemoteSource) -> Path:
-        """Where a complete pull of `source` is kept: a file, or the folder of a checkpoint."""
-        return self.folder(model_id) / _name(source)
+        """Where a complete pull of `source` is kept: a file, or the folder of a checkpoint.
+
+        Of a model that is split it is the first file.
+        """
+        place = self.folder(model_id) / _name(source)
+        if isinstance(source, HubSource) and (parts := names(source.file)):
+            return place / file_name(parts[0])
+        return place
 
     def part(self, model_id: str, source: RemoteSource, digest: str) -> Path:
         """Where the unfinished download of the content named by `digest` is kept, of this kind."""
@@ -137,19 +160,19 @@ class Store:
         lock = self.home / "locks" / f"{model_id}.lock"
         folder = self.folder(model_id)
         try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = _held(lock)
         except OSError as error:
             raise StoreUnusable(self.home, error.strerror or str(error)) from error
         try:
-            # The kernel releases the lock when its holder dies, so no lock is ever stale.
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise StoreUnusable(folder, error.strerror or str(error)) from error
             yield folder
         finally:
+            # While it is held, so that whoever waits for it finds out and makes another.
+            with suppress(OSError):
+                lock.unlink()
             os.close(descriptor)
 
     def install(self, model_id: str, part: Path, record: Record) -> Path:
@@ -160,7 +183,9 @@ class Store:
         """
         folder = self.folder(model_id)
         final = self.checkpoint(model_id)
-        if isinstance(record, PullRecord):
+        if isinstance(record, PullRecord) and record.parts:
+            final = self.split(model_id)
+        elif isinstance(record, PullRecord):
             final = folder / file_name(record.file)
             final.unlink(missing_ok=True)
         for old in self._installed(model_id):
@@ -176,7 +201,8 @@ class Store:
         for stale in folder.glob(".*.part"):
             delete(stale)
         _sync_folder(folder)
-        return final
+        parts = record.parts if isinstance(record, PullRecord) else ()
+        return final / parts[0].path if parts else final
 
     def remove(self, model_id: str) -> int:
         """Delete what pulls of this model have written, and nothing else.
@@ -206,7 +232,8 @@ class Store:
 
     def _installed(self, model_id: str) -> list[Path]:
         """What an earlier pull has put under its final name."""
-        found = [self.checkpoint(model_id)] if self.checkpoint(model_id).is_dir() else []
+        folders = (self.checkpoint(model_id), self.split(model_id))
+        found = [folder for folder in folders if folder.is_dir()]
         record = self.record(model_id)
         if isinstance(record, PullRecord):
             file = self.folder(model_id) / file_name(record.file)
@@ -214,8 +241,29 @@ class Store:
         return found
 
 
+def _held(lock: Path) -> int:
+    """Descriptor of a lock's file once it is held; waits. Its holder takes the file away.
+
+    The kernel releases the lock when its holder dies, so that no file that is left is ever stale.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(lock, flags, 0o644)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            there, ours = os.stat(lock), os.fstat(descriptor)
+            if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+                return descriptor
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)
+
+
 def _name(source: RemoteSource) -> str:
-    return file_name(source.file) if isinstance(source, HubSource) else CHECKPOINT_NAME
+    if not isinstance(source, HubSource):
+        return CHECKPOINT_NAME
+    return SPLIT_NAME if names(source.file) else file_name(source.file)
 
 
 def file_name(file: str) -> str:

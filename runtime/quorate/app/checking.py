@@ -17,7 +17,7 @@ from quorate.app.findings import Finding, Level, fatal
 from quorate.app.model_checks import CheckedModel, check_memory, check_model
 from quorate.app.remotes import unpriced
 from quorate.errors import QuorateError, SettingsError
-from quorate.files import read_file
+from quorate.files import read_file, refuse_no_file
 from quorate.fleet.cores import machine_cores
 from quorate.metering.open_meter import open_meter
 from quorate.remotes.settings import read_key
@@ -78,6 +78,7 @@ def check_settings(settings: Settings, place: Place) -> list[Finding]:
         *_check_remotes(settings, place.environ),
         *_check_keys(settings, place.environ),
         *_check_tls(settings),
+        *_check_ledger(settings, place.registry.home),
     ]
 
 
@@ -136,6 +137,15 @@ def _check_tls(settings: Settings) -> Iterator[Finding]:
             read_file(Path(path), "name a PEM file")
         except SettingsError as error:
             yield Finding(Level.FATAL, f"server.{key}", error.message)
+
+
+def _check_ledger(settings: Settings, home: Path) -> Iterator[Finding]:
+    path = settings.ledger.located(home, Path.cwd())
+    try:
+        if path is not None:
+            refuse_no_file(path, "set another path")
+    except SettingsError as error:
+        yield Finding(Level.FATAL, "ledger.path", error.message)
 
 
 def _check_prices(settings: Settings) -> Iterator[Finding]:

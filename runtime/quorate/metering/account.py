@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 
 from quorate.metering.attribution import Attribution, Window, attribute_cpu, attribute_gpu
-from quorate.metering.counters import EnergyCounter, Hardware
+from quorate.metering.counters import EnergyCounter, Hardware, RegisterCounter
 from quorate.metering.plausibility import GPU_STILL_SECONDS
 from quorate.request import Energy, EnergyTier
 from quorate.request.work import WorkCosts
@@ -144,7 +144,8 @@ class Account:
         Args:
             why: In words for people.
         """
-        substitute = self._counter.substitute
+        counter = self._counter
+        substitute = counter.substitute if isinstance(counter, RegisterCounter) else None
         if substitute is None:
             self.dead = why
             self._readable = False

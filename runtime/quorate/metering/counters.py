@@ -20,8 +20,6 @@ class EnergyCounter(Protocol):
         name: Name of the domain, unique on this machine.
         kind: What the domain is part of; memory of the processor counts as ``cpu``.
         tier: How its joules are come by.
-        substitute: What takes its place where it is found out to say nothing; None where nothing
-            does.
     """
 
     @property
@@ -32,9 +30,6 @@ class EnergyCounter(Protocol):
 
     @property
     def tier(self) -> EnergyTier: ...  # noqa: D102
-
-    @property
-    def substitute(self) -> EnergyCounter | None: ...  # noqa: D102
 
     def read(self) -> float | None:
         """Joules since an origin of the counter's own, never falling; None if unreadable now."""
@@ -97,7 +92,8 @@ class RegisterCounter:
         unit_joules: Joules of one unit.
         wraps_at: As in ``RisingTotal``.
         unreadable: What ``read_register`` raises while it cannot be read.
-        substitute: See ``EnergyCounter``.
+        substitute: What takes its place where it is found out to say nothing; None where nothing
+            does.
     """
 
     tier = EnergyTier.MEASURED
@@ -143,7 +139,6 @@ class PowerCounter:
     """
 
     tier = EnergyTier.ESTIMATED
-    substitute: EnergyCounter | None = None
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from quorate.metering.counters import EnergyCounter, Found, Hardware
+from quorate.metering.counters import Found, Hardware
 from quorate.metering.cpu_time import CpuTime
 from quorate.metering.plausibility import ProcessorPower
 from quorate.request import EnergyTier
@@ -84,7 +84,6 @@ class CpuTimeCounter:
     name = "cpu-time"
     kind: Hardware = "cpu"
     tier = EnergyTier.ESTIMATED
-    substitute: EnergyCounter | None = None
 
     def __init__(self, cpu_time: CpuTime, watts_per_core: float) -> None:
         self._cpu_time = cpu_time

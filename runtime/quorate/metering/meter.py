@@ -124,8 +124,16 @@ class Meter:
             self._judge(window)
 
     def totals(self) -> Mapping[str, EnergyTotals]:
-        """Where the joules of each domain went; those of counters that are not believed are not."""
-        told = [account for account in self._accounts if not account.dead]
+        """Where the joules of each domain went.
+
+        Counters of the processor that are not believed are left out, as the estimate has counted
+        all along what they should have; of a GPU stays what was told before it stood still.
+        """
+        told = [
+            account
+            for account in self._accounts
+            if not account.dead or (account.kind == "gpu" and account.totals.counter_joules > 0)
+        ]
         if self._estimate is not None and self._estimating:
             told.append(self._estimate)
         return {account.name: account.totals for account in told}
