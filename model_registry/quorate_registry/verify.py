@@ -52,11 +52,8 @@ def verify(manifest: Manifest, store: Store) -> VerifyResult:
         BrokenFile: wrong files, size or structure.
         ChecksumMismatch: wrong content.
     """
-    source = manifest.source
-    if isinstance(source, HubSource) and (missing := store.missing_parts(manifest.id)):
-        first = missing[0].name
-        raise BrokenFile(store.split(manifest.id), f"lacks {first}, one of its files; pull again")
     path = path_of(manifest, store)
+    source = manifest.source
     pulled = store.pulled(manifest.id, source) if isinstance(source, RemoteSource) else None
     record = pulled[1] if pulled else None
     if path.is_dir():
