@@ -28,6 +28,7 @@ from quorate.fleet.fleet import Fleet
 from quorate.metering.open_meter import Host
 from quorate.settings import ModelSettings, Settings
 from quorate_registry import Registry
+from quorate_registry.store import owner_note
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ async def running(
     keys = KeyRing(settings.keys)
     sources = Sources(registry)
     settings = replace(settings, models=sources.settled(settings.models))
+    if note := owner_note(registry.home):
+        _log.warning("%s", note)
     cores = machine_cores(pin=settings.fleet.pin_cores)
     fleet = Fleet(_starter(settings.models), cores, sources.find, CoreClaims())
     for model in settings.models:

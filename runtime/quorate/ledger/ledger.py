@@ -8,7 +8,6 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -27,12 +26,12 @@ from quorate.ledger.compaction import (
 )
 from quorate.ledger.ledger_file import (
     LedgerLock,
-    connect_read_only,
     open_for_writing,
     open_in_memory,
 )
 from quorate.ledger.moments import jump
 from quorate.ledger.reader import LedgerReader
+from quorate.ledger.reading_thread import ReadingThread
 from quorate.ledger.rows import (
     balanced,
     insert_reservation,
@@ -74,14 +73,14 @@ class Ledger:
 
     Args:
         connection: To write through; belongs to the ledger from now on.
-        reader: A connection of its own to read through; None reads through the writer, which is
-            all that a database in memory allows.
+        reader: Reads through a connection of its own; None reads through the writer, which is all
+            that a database in memory allows.
     """
 
     def __init__(
         self,
         connection: sqlite3.Connection,
-        reader: LedgerReader | None,
+        reader: ReadingThread | None,
         lock: LedgerLock | None,
         name: str,
         *,
@@ -105,7 +104,6 @@ class Ledger:
         with connection:
             write_reading(connection, now)
         self._writer = Writer(connection, name, care)
-        self._reading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-reader")
         self._closed = False
 
     @classmethod
@@ -151,7 +149,7 @@ class Ledger:
         lock = LedgerLock(path)
         try:
             connection = open_for_writing(path, synchronous)
-            reader = LedgerReader(connect_read_only(path))
+            reader = ReadingThread(path)
             care = FileCare(path, lambda place: open_for_writing(place, synchronous))
             ledger = cls(
                 connection,
@@ -313,28 +311,16 @@ class Ledger:
             else:
                 self._lock.release()
                 self._lock = lock
-        if not self._closed:
-            self._reading.submit(self._read_at, path)
-
-    def _read_at(self, path: Path) -> None:
-        before = self._reader
-        if before is None:
-            return
-        try:
-            self._reader = LedgerReader(connect_read_only(path))
-        except SettingsError as error:
-            _log.error("%s", error.message)
-            return
-        before.close()
+        if self._reader is not None:
+            self._reader.follow(path)
 
     async def close(self) -> None:
         """Writes what is under way, closes the file and lets the next owner in. Idempotent."""
         if self._closed:
             return
         self._closed = True
-        await asyncio.to_thread(self._reading.shutdown)
         if self._reader is not None:
-            self._reader.close()
+            await self._reader.close()
         # Last of the connections, so that it merges the write-ahead log into the file.
         await asyncio.to_thread(self._writer.close)
         if self._lock is not None:
@@ -345,11 +331,7 @@ class Ledger:
         adrift = self._care is not None and self._care.adrift
         if reader is None or self._closed or adrift:
             return await self._writer.run(lambda connection: question(LedgerReader(connection)))
-        return await asyncio.get_running_loop().run_in_executor(
-            # The one that is there by then: it may have followed the file to another place.
-            self._reading,
-            lambda: question(self._reader or reader),
-        )
+        return await reader.ask(question)
 
 
 def _recover(connection: sqlite3.Connection, now: Reading) -> int:

@@ -52,7 +52,7 @@ class Meter:
             their energy; 0 learns it from the windows without a request.
         clock: Seconds that never run backwards, and stand still while the machine sleeps.
         estimate: What stands in for the counters of the processor where they cannot be believed,
-            cannot be read, or have not moved yet. Followed all the time, told of only then.
+            cannot be read, or have never moved. Followed all the time, told of only then.
         power: What the processor can draw, to judge its counters by; None believes them.
     """
 
@@ -198,12 +198,9 @@ class Meter:
         return Energy(sum(joules), EnergyTier.MEASURED if measured else EnergyTier.ESTIMATED)
 
     def _of_cpu(self, job: Job, model: str) -> list[Energy | None]:
-        told = [
-            account.energy(job, model)
-            for account in self._accounts
-            if account.kind == "cpu" and not account.dead
-        ]
-        sure = told and all(energy is not None and energy.joules is not None for energy in told)
-        if self._estimate is None or (sure and not self._estimating):
-            return told
+        counters = [one for one in self._accounts if one.kind == "cpu" and not one.dead]
+        # One that has moved may be slow: what it will say of this request is counted later.
+        proven = all(one.readable and one.totals.counter_joules > 0 for one in counters)
+        if self._estimate is None or (proven and not self._estimating):
+            return [one.energy(job, model) for one in counters]
         return [self._estimate.energy(job, model)]

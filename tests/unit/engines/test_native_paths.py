@@ -15,7 +15,7 @@ from quorate.engines.worker.transport.process import exit_cause
             "/tmp/pip-build-x1/vendor/llama.cpp/ggml/src/ggml.c:19: GGML_ASSERT(a > 0) failed",
             "ggml.c:19: GGML_ASSERT(a > 0) failed",
         ),
-        ("/root/b/src/llama-vocab.cpp:7: fatal error", "llama-vocab.cpp:7: fatal error"),
+        ("/builds/b/src/llama-vocab.cpp:7: fatal error", "llama-vocab.cpp:7: fatal error"),
         ("C:\\build\\ggml-cuda.cu:90: CUDA error", "ggml-cuda.cu:90: CUDA error"),
         ("../ggml/src/x.h:1: GGML_ABORT", "x.h:1: GGML_ABORT"),
         ("failed in /a/b/c.cpp:3 and /d/e.hpp:4", "failed in c.cpp:3 and e.hpp:4"),
