@@ -14,12 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from quorate_registry.errors import ChecksumMismatch, DownloadFailed
-from quorate_registry.file_sets import Checkpoint, FileSet, SingleFile
+from quorate_registry.file_sets import Checkpoint, FileSet, SingleFile, SplitFile
 from quorate_registry.hashing import SHA1, git_blob_id, sha256_of
 from quorate_registry.hub import Hub
 from quorate_registry.manifest import HubSource, RemoteSource
 from quorate_registry.records import RecordedFile
 from quorate_registry.remote_files import RemoteFile, RemoteFiles
+from quorate_registry.shards import names
 from quorate_registry.store import Store
 from quorate_registry.transfer import Disk, FileProgress, Transfer
 
@@ -70,6 +71,8 @@ class Downloader:
         remote = self._transfer.patiently(lambda: self._hub.describe(source))
         if isinstance(source, HubSource):
             _require_pinned(remote, source.file)
+            if names(source.file):
+                return SplitFile(self._store, model_id, source, remote)
             return SingleFile(self._store, model_id, source, remote)
         _require_pinned(remote, "")
         return Checkpoint(self._store, model_id, source, remote)

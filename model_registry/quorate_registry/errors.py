@@ -9,6 +9,7 @@
     ├── NotRemovable        the file belongs to somebody else
     ├── BrokenFile          not a model file or checkpoint, or a damaged one
     ├── ChecksumMismatch    the bytes are not the published ones
+    ├── NoHome              nothing says where the registry's own folder is
     ├── StoreUnusable       the registry's own folder cannot be written
     ├── NotEnoughSpace      the disk is, or would be, too full
     └── DownloadFailed      the hub did not give the file
@@ -26,6 +27,13 @@ from quorate_registry.sizes import human_size
 
 class RegistryError(Exception):
     """Base of every error the registry raises on purpose."""
+
+
+class NoHome(RegistryError):
+    """Nothing says where models and ledger are to be kept, or what does cannot be meant."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}; set QUORATE_HOME to a folder for models and ledger")
 
 
 class ManifestError(RegistryError):

@@ -13,12 +13,14 @@ from quorate_registry.checkpoint import read_checkpoint, read_index
 from quorate_registry.checkpoint_config import CONFIG_NAME, read_config
 from quorate_registry.errors import BrokenFile, ChecksumMismatch, DownloadFailed
 from quorate_registry.gguf import read_facts
+from quorate_registry.gguf_layout import read_layout
+from quorate_registry.hashing import sum_of_list
 from quorate_registry.manifest import HubSource, SnapshotSource
 from quorate_registry.records import PullRecord, Record, RecordedFile, SnapshotRecord
 from quorate_registry.remote_files import RemoteFile, RemoteFiles
 from quorate_registry.safetensors_header import read_header
 from quorate_registry.snapshot_files import choose, digest, is_weights
-from quorate_registry.store import Store, delete
+from quorate_registry.store import Store, delete, file_name
 
 
 class FileSet(ABC):
@@ -91,14 +93,7 @@ class SingleFile(FileSet):
 
     def __init__(self, store: Store, model_id: str, source: HubSource, remote: RemoteFiles) -> None:
         (file,) = remote.files
-        where = f"{source.repo}/{source.file} at commit {remote.commit[:12]}"
-        if None not in (source.sha256, file.sha256) and source.sha256 != file.sha256:
-            advice = "the hub offers another file than the manifest pins; nothing was downloaded"
-            raise ChecksumMismatch(where, str(source.sha256), str(file.sha256), advice)
-        if source.size_bytes not in (None, file.size_bytes):
-            reason = f"has {file.size_bytes} bytes, the manifest says {source.size_bytes}"
-            raise DownloadFailed(source.repo, source.file, reason)
-        pinned = replace(file, sha256=source.sha256 or file.sha256)
+        pinned = _pinned(source, remote, file)
         part = store.part(model_id, source, file.sha256 or remote.commit)
         super().__init__(remote, (pinned,), part, store.final(model_id, source))
         self._source = source
@@ -127,6 +122,55 @@ class SingleFile(FileSet):
     def _read(self, file: RemoteFile) -> None:
         if file.path.endswith(".gguf"):
             read_facts(self.part)
+
+
+class SplitFile(FileSet):
+    """The files of a GGUF model that is split, in a folder.
+
+    Raises:
+        ChecksumMismatch: the hub offers other content than the manifest pins for the named part.
+        DownloadFailed: it offers another size.
+    """
+
+    def __init__(self, store: Store, model_id: str, source: HubSource, remote: RemoteFiles) -> None:
+        files = tuple(_pinned(source, remote, file) for file in remote.files)
+        part = store.part(model_id, source, digest(remote.commit, files))
+        super().__init__(remote, files, part, store.split(model_id))
+        self._source = source
+
+    def in_order(self) -> Iterator[RemoteFile]:
+        """The first part, which says how many there are, and then the others."""
+        first, *others = self.files
+        yield first
+        with self.deleted_if_broken(self.part):
+            told = read_layout(self.place(first)).metadata.get("split.count", 1)
+            if told != len(self.files):
+                reason = f"is the first of {len(self.files)} files by its name, of {told} by itself"
+                raise BrokenFile(self.place(first), reason)
+        yield from others
+        with self.deleted_if_broken(self.part):
+            read_facts(self.place(first))
+
+    def place(self, file: RemoteFile) -> Path:
+        """Its name, in the partial folder."""
+        return self.part / file_name(file.path)
+
+    def record(self, fetched: Sequence[RecordedFile]) -> PullRecord:
+        """The record of all the files."""
+        parts = tuple(replace(file, path=file_name(file.path)) for file in fetched)
+        return PullRecord(
+            repo=self._source.repo,
+            file=self._source.file,
+            revision=self._source.revision,
+            commit=self.remote.commit,
+            sha256=sum_of_list({part.path: part.sha256 for part in parts}),
+            size_bytes=sum(part.size_bytes for part in parts),
+            pulled_at=_now(),
+            parts=parts,
+        )
+
+    def _read(self, file: RemoteFile) -> None:
+        read_layout(self.place(file))
 
 
 class Checkpoint(FileSet):
@@ -180,6 +224,20 @@ class Checkpoint(FileSet):
         for place in (read_index(self.part) or {}).values():
             if place not in weights:
                 raise BrokenFile(self.part, f"lacks the file {place}, which its index names")
+
+
+def _pinned(source: HubSource, remote: RemoteFiles, file: RemoteFile) -> RemoteFile:
+    """The file as the manifest pins it, if it is the one that is named."""
+    if file.path != source.file:
+        return file
+    where = f"{source.repo}/{source.file} at commit {remote.commit[:12]}"
+    if None not in (source.sha256, file.sha256) and source.sha256 != file.sha256:
+        advice = "the hub offers another file than the manifest pins; nothing was downloaded"
+        raise ChecksumMismatch(where, str(source.sha256), str(file.sha256), advice)
+    if source.size_bytes not in (None, file.size_bytes):
+        reason = f"has {file.size_bytes} bytes, the manifest says {source.size_bytes}"
+        raise DownloadFailed(source.repo, source.file, reason)
+    return replace(file, sha256=source.sha256 or file.sha256)
 
 
 def _now() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 SHA1 = re.compile(r"[0-9a-f]{40}")
@@ -34,3 +35,9 @@ def git_blob_id(path: Path) -> str:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def sum_of_list(sums: Mapping[str, str]) -> str:
+    """SHA-256 of what ``sha256sum`` prints of files, from their sums by path."""
+    lines = "".join(f"{sha256}  {path}\n" for path, sha256 in sums.items())
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()

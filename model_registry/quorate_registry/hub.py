@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 
 from quorate_registry.errors import DownloadFailed, Interrupted, Offline
 from quorate_registry.hashing import SHA256
-from quorate_registry.manifest import HubSource, RemoteSource, SnapshotSource
+from quorate_registry.manifest import HubSource, RemoteSource
 from quorate_registry.remote_files import RemoteFile, RemoteFiles, read_listing
+from quorate_registry.shards import names
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -51,15 +52,27 @@ class Hub:
         """Ask for commit, checksums and sizes, in one question.
 
         Returns:
-            The file that is named, or all files of the repository.
+            The file that is named, all files of the model that is split and has it as a part, or
+            all files of the repository.
 
         Raises:
             DownloadFailed: with the reason and what to do.
             Interrupted: the reason may pass.
         """
         if isinstance(source, HubSource):
-            return self._file(source)
+            wanted = names(source.file)
+            return self._parts(source, wanted) if wanted else self._file(source)
         return self._listing(source)
+
+    def _parts(self, source: HubSource, wanted: tuple[str, ...]) -> RemoteFiles:
+        listing = self._listing(source)
+        known = {file.path: file for file in listing.files}
+        missing = [name for name in wanted if name not in known]
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            reason = f"the repository lacks this part of a model in {len(wanted)} files{more}"
+            raise DownloadFailed(source.repo, missing[0], f"{reason}; nothing was downloaded")
+        return RemoteFiles(source, listing.commit, tuple(known[name] for name in wanted))
 
     def _file(self, source: HubSource) -> RemoteFiles:
         from huggingface_hub import get_hf_file_metadata
@@ -78,7 +91,7 @@ class Hub:
         file = RemoteFile(source.file, metadata.size, published)
         return RemoteFiles(source, metadata.commit_hash, (file,))
 
-    def _listing(self, source: SnapshotSource) -> RemoteFiles:
+    def _listing(self, source: RemoteSource) -> RemoteFiles:
         from huggingface_hub import HfApi
         from huggingface_hub.errors import HFValidationError
 

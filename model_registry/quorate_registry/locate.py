@@ -38,7 +38,9 @@ def path_of(manifest: Manifest, store: Store) -> Path:
     """
     path = locate(manifest, store)
     if path is None:
-        raise ModelNotPresent(manifest.id, _how_to_get(manifest))
+        missing = store.missing_parts(manifest.id)
+        lacks = f"lacks {missing[0].name}, one of its files, so it " if missing else ""
+        raise ModelNotPresent(manifest.id, lacks + _how_to_get(manifest))
     return path
 
 

@@ -35,7 +35,10 @@ def load_manifest(path: Path, engines: Mapping[str, FileKind] | None = None) -> 
         ManifestError: the file cannot be read, is not TOML, or breaks a rule; names the key.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        if path.exists() and not path.is_file():
+            # Opening a pipe would wait for ever for somebody to write into it.
+            raise ManifestError(path, "", "is not a file")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise ManifestError(path, "", str(reason)) from error

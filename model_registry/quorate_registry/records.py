@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from quorate_registry.manifest import HubSource, RemoteSource, SnapshotSource
 from quorate_registry.repository_paths import is_sound
+from quorate_registry.shards import names
+
+
+@dataclass(frozen=True)
+class RecordedFile:
+    """One file of a checkpoint, or of a model that is split.
+
+    Attributes:
+        path: path inside the repository, and inside the checkpoint's folder; of a part its name.
+        sha256: SHA-256, hexadecimal.
+        size_bytes: its size.
+    """
+
+    path: str
+    sha256: str
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -19,9 +36,11 @@ class PullRecord:
         file: path inside the repository.
         revision: what the manifest asked for, a branch perhaps.
         commit: what that was resolved to.
-        sha256: SHA-256 of the file, hexadecimal.
-        size_bytes: size of the file.
+        sha256: SHA-256 of the file, hexadecimal; of a model that is split, of the list that
+            ``sha256sum`` prints of its files.
+        size_bytes: size of the file, or of all files of a model that is split.
         pulled_at: time in UTC, ISO 8601.
+        parts: the files of a model that is split, by name; none of one that is whole.
     """
 
     repo: str
@@ -31,6 +50,7 @@ class PullRecord:
     sha256: str
     size_bytes: int
     pulled_at: str
+    parts: tuple[RecordedFile, ...] = ()
 
     def serves(self, source: RemoteSource) -> bool:
         """Whether the file of this record is the one that `source` names."""
@@ -38,23 +58,14 @@ class PullRecord:
             return False
         same_file = (self.repo, self.file) == (source.repo, source.file)
         same_revision = source.revision in (self.revision, self.commit)
-        same_sum = source.sha256 in (None, self.sha256)
-        return same_file and same_revision and same_sum
-
-
-@dataclass(frozen=True)
-class RecordedFile:
-    """One file of a checkpoint.
-
-    Attributes:
-        path: path inside the repository, and inside the checkpoint's folder.
-        sha256: SHA-256, hexadecimal.
-        size_bytes: its size.
-    """
-
-    path: str
-    sha256: str
-    size_bytes: int
+        wanted = names(source.file)
+        if not wanted:
+            return same_file and same_revision and source.sha256 in (None, self.sha256)
+        # A record of an older release knows one part of a model that is split, and serves nothing.
+        sums = {part.path: part.sha256 for part in self.parts}
+        own = sums.get(PurePosixPath(source.file).name)
+        whole = len(self.parts) == len(wanted) and source.sha256 in (None, own)
+        return same_file and same_revision and whole
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,10 @@ def read(text: str) -> Record | None:
 
 
 def _pull_record(**fields: Any) -> PullRecord | None:
-    record = PullRecord(**fields)
+    parts = tuple(RecordedFile(**one) for one in fields.pop("parts", ()))
+    if not all(_is_sound_file(one) and "/" not in one.path for one in parts):
+        return None
+    record = PullRecord(**fields, parts=parts)
     texts = (record.repo, record.file, record.revision, record.commit, record.sha256)
     return record if _are_texts(*texts) and isinstance(record.size_bytes, int) else None
 

@@ -20,6 +20,7 @@ from quorate_registry.hub import Hub, is_offline, offline_error
 from quorate_registry.locate import kind_of, locate, path_of
 from quorate_registry.manifest import FileKind, HubSource, Manifest, PackageSource, RemoteSource
 from quorate_registry.manifest_toml import ID_PATTERN
+from quorate_registry.shards import names, siblings
 from quorate_registry.store import Store, default_home
 from quorate_registry.transfer import Disk
 from quorate_registry.verify import VerifyResult, verify, verify_path
@@ -144,6 +145,8 @@ class Registry:
             raise ModelNotPresent(name_or_path, "does not exist; check the path")
         kind = kind_of(None, path)
         if kind is not FileKind.CHECKPOINT:
+            if not path.is_file():
+                raise BrokenFile(path, "is neither a file nor a folder")
             return ResolvedModel(path.stem.lower(), path, None, kind)
         if not (path / CONFIG_NAME).is_file():
             raise BrokenFile(path, "is a folder without config.json, so no model checkpoint")
@@ -275,6 +278,11 @@ def _hint(name: str) -> str:
 
 
 def _size(manifest: Manifest, path: Path | None) -> int | None:
+    if path is not None and path.is_dir():
+        return folder_bytes(path)
     if path is not None:
-        return folder_bytes(path) if path.is_dir() else path.stat().st_size
-    return manifest.source.size_bytes if isinstance(manifest.source, HubSource) else None
+        return sum(file.stat().st_size for file in siblings(path) if file.exists())
+    source = manifest.source
+    # What a manifest says of a model that is split is said of the part that it names.
+    whole = isinstance(source, HubSource) and not names(source.file)
+    return source.size_bytes if isinstance(source, HubSource) and whole else None

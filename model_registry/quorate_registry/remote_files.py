@@ -37,7 +37,8 @@ class RemoteFiles:
     Attributes:
         source: what was asked for.
         commit: the commit that its revision stands for at this moment.
-        files: the file that was asked for, or every file of the repository, wanted or not.
+        files: the file that was asked for, or all parts of it where it is split, or every file of
+            the repository, wanted or not.
     """
 
     source: RemoteSource

@@ -16,6 +16,29 @@ _NAME = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
 _MOST_PARTS = 1 << 12
 
 
+def names(file: str) -> tuple[str, ...]:
+    """The names of all files of the model that a file belongs to, by its own name; none if whole.
+
+    Args:
+        file: a name, or a path with forward slashes, whose folder the others are in as well.
+    """
+    folder, slash, name = file.rpartition("/")
+    named = _NAME.fullmatch(name)
+    if named is None:
+        return ()
+    place, count = int(named[2]), int(named[3])
+    if not 2 <= count <= _MOST_PARTS or not 1 <= place <= count:
+        return ()
+    return tuple(
+        f"{folder}{slash}{named[1]}-{part + 1:05}-of-{count:05}.gguf" for part in range(count)
+    )
+
+
+def siblings(path: Path) -> tuple[Path, ...]:
+    """The files of the model that a file belongs to, by its name, there or not; itself if whole."""
+    return tuple(path.with_name(name) for name in names(path.name)) or (path,)
+
+
 def parts(path: Path, metadata: Mapping[str, Value]) -> tuple[Path, ...]:
     """The files of a model, by the metadata of the one that is named; itself, where it is whole.
 

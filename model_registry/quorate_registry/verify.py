@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from quorate_registry.checkpoint import CheckpointFacts, folder_files, read_checkpoint
 from quorate_registry.errors import BrokenFile, ChecksumMismatch
 from quorate_registry.gguf import GgufFacts, read_facts
-from quorate_registry.hashing import sha256_of
+from quorate_registry.hashing import sha256_of, sum_of_list
 from quorate_registry.locate import path_of
 from quorate_registry.manifest import HubSource, Manifest, PackageSource, RemoteSource
 from quorate_registry.records import PullRecord, SnapshotRecord
@@ -83,7 +82,7 @@ def _check(name: str, path: Path, pulled_bytes: int | None, published: str | Non
         reason = f"has {facts.file_bytes} bytes, {pulled_bytes} were pulled"
         raise BrokenFile(path, f"{reason}; {_AGAIN}")
     sums = {file.name: _sha256(file) for file in facts.files}
-    sha256 = sums[path.name] if len(sums) == 1 else _sum_of_list(sums)
+    sha256 = sums[path.name] if len(sums) == 1 else sum_of_list(sums)
     if published not in (None, sha256):
         advice = "the file was changed or damaged; remove it and get it again"
         raise ChecksumMismatch(str(path), str(published), sha256, advice)
@@ -110,7 +109,7 @@ def _check_folder(name: str, folder: Path, record: SnapshotRecord | None) -> Ver
         id=name,
         path=folder,
         size_bytes=facts.file_bytes,
-        sha256=_sum_of_list(sums),
+        sha256=sum_of_list(sums),
         pinned=record is not None,
         facts=facts,
         files=len(paths),
@@ -140,12 +139,6 @@ def _check_sums(folder: Path, sums: dict[str, str], record: SnapshotRecord) -> N
     also = f", and so were {_named([file.path for file in others])}" if others else ""
     advice = f"the file was changed or damaged{also}; {_AGAIN}"
     raise ChecksumMismatch(str(folder / first.path), first.sha256, sums[first.path], advice)
-
-
-def _sum_of_list(sums: dict[str, str]) -> str:
-    """SHA-256 of what ``sha256sum`` prints of these files."""
-    lines = "".join(f"{sha256}  {path}\n" for path, sha256 in sums.items())
-    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _named(names: Sequence[str], separator: str = ", ") -> str:

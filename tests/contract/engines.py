@@ -12,7 +12,7 @@ from quorate.engines.contract import Engine
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
 from quorate.engines.worker.limits import WorkerLimits
-from quorate.fleet.placement import available_cores
+from quorate.fleet.cores import available_cores
 from support.checkpoints import smollm2_checkpoint
 from support.gguf_files import smollm2, smollm2_f16, stories260k
 from support.scripted_models import scripted_engine

@@ -163,3 +163,35 @@ def test_the_demo_without_its_package_says_how_to_get_it(tmp_path: Path) -> None
     )
     assert "pip install 'quorate[demo]'" in complaint(quorate(tmp_path, "demo"), 1)
     assert os.listdir(tmp_path) == ["home"]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_a_ledger_that_is_no_file_is_one_line_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "ledger"
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    (tmp_path / "q.toml").write_text(f"{SLOW}\n[ledger]\npath = 'ledger'\n")
+    refusal = complaint(quorate(tmp_path, "serve", "--config", "q.toml", timeout=30), 2)
+    assert "ledger.path" in refusal
+    assert f"{path}: is a " in refusal
+
+
+def test_without_a_home_the_variable_is_named(tmp_path: Path) -> None:
+    nowhere = {"HOME": "/", "QUORATE_HOME": "", "XDG_DATA_HOME": ""}
+    for command in (("models", "list"), ("serve", "--demo"), ("spend", "--backup", "x")):
+        line = complaint(quorate(tmp_path, *command, **nowhere), 1)
+        assert "set QUORATE_HOME to a folder for models and ledger" in line
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processor cores")
+def test_two_servers_do_not_pin_models_to_one_core(tmp_path: Path) -> None:
+    pinned = SLOW.replace("engine =", "cores = 1\nengine =")
+    homes = [tmp_path / "a", tmp_path / "b"]
+    for home in homes:
+        home.mkdir()
+    with serving(homes[0], pinned) as first, serving(homes[1], pinned) as second:
+        places = [os.sched_getaffinity(server.workers()[0]) for server in (first, second)]
+    every = os.sched_getaffinity(0)
+    for place in places:
+        # Other servers of this machine may have its cores; then a model runs anywhere.
+        assert len(place) == 1 or place == every
+    assert places[0] == every or places[0] != places[1]

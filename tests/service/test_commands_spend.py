@@ -237,3 +237,26 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     misused: Callable[..., str], arguments: tuple[str, ...], told: str
 ) -> None:
     assert told in misused("spend", *arguments)
+
+
+def test_the_ledger_of_a_running_server_is_copied_whole(
+    server: Serving, home: Path, tmp_path: Path
+) -> None:
+    copy, ledger = tmp_path / "copy.sqlite3", home / "kept.sqlite3"
+    asked = ("spend", "--ledger", str(ledger), "--backup", str(copy))
+    assert quorate(tmp_path, *asked).stdout.startswith(f"{ledger}: copied to {copy}, ")
+    sums = [
+        quorate(tmp_path, "spend", "--ledger", str(path), "--csv").stdout for path in (ledger, copy)
+    ]
+    assert sums[0] == sums[1] != ""
+    assert "is there already; name another file, or give --force" in complaint(
+        quorate(tmp_path, *asked), 2
+    )
+    [line] = quorate(tmp_path, *asked, "--force", "--json").stdout.splitlines()
+    assert json.loads(line)["bytes"] == copy.stat().st_size
+
+
+@pytest.mark.parametrize("also", [["--charges"], ["--csv"], ["--target", "localhost:1"]])
+def test_a_backup_is_asked_for_alone(tmp_path: Path, also: list[str]) -> None:
+    refusal = quorate(tmp_path, "spend", "--backup", "x", *also)
+    assert "--backup copies a file of this machine" in complaint(refusal, 2)

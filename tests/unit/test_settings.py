@@ -16,6 +16,7 @@ from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.scripted.options import ScriptedOptions
 from quorate.engines.vllm.options import VllmOptions
 from quorate.errors import SettingsError
+from quorate.fleet.settings import FleetSettings
 from quorate.ledger.settings import BudgetLimits, LedgerSettings
 from quorate.metering.settings import EnergySettings
 from quorate.remotes.settings import RemoteSettings
@@ -47,6 +48,7 @@ SECTIONS = {
     "routing": RoutingSettings,
     "budgets": BudgetLimits,
     "energy": EnergySettings,
+    "fleet": FleetSettings,
     "ledger": LedgerSettings,
     "metrics": MetricsSettings,
     "traces": TraceSettings,
@@ -316,9 +318,9 @@ def test_a_profile_becomes_a_plan(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("none.toml", "No such file or directory"),
-        ("folder", "Is a directory"),
-        ("latin.toml", "it is not UTF-8"),
+        ("none.toml", "cannot be read: No such file or directory"),
+        ("folder", "is a folder, not a file; name a configuration file"),
+        ("latin.toml", "cannot be read: it is not UTF-8"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, problem: str) -> None:
@@ -326,7 +328,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, proble
     (tmp_path / "latin.toml").write_bytes('# für\n[server]\nlisten = "é"'.encode("latin-1"))
     with pytest.raises(SettingsError) as caught:
         load_settings(tmp_path / name)
-    assert caught.value.message == f"{tmp_path / name}: cannot be read: {problem}"
+    assert caught.value.message == f"{tmp_path / name}: {problem}"
 
 
 def test_broken_toml_is_refused_with_its_line(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from quorate.telemetry.attempts import AttemptObserver
 
 _DAY_SECONDS = 86_400.0
 _SAVE_SECONDS = 60.0
+_LOOK_SECONDS = 20.0
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ async def open_recorder(
     if ledger.lost:
         _log.warning("%d attempts were under way when the last server died", ledger.lost)
     budgets = Budgets(settings.budgets)
+    # What was spent is dated by the present clock, however wrong that of its own time was.
     now = time.time()
     budgets.restore(await ledger.spent_since(now - _DAY_SECONDS), now)
     recorder = AttemptRecorder(
@@ -79,6 +81,7 @@ async def open_recorder(
         asyncio.create_task(_tick(meter, settings.energy.window_seconds)),
         asyncio.create_task(_save_now_and_then(recorder.costs, store, identities)),
         asyncio.create_task(_compact_daily(ledger, settings.ledger.keep_days)),
+        asyncio.create_task(_watch_clock(ledger)),
     ]
     try:
         yield recorder, notes
@@ -151,9 +154,34 @@ def work_costs(costs: CostModels, fleet: Fleet) -> Mapping[str, WorkCosts]:
 
 
 async def _tick(meter: Meter, seconds: float) -> None:
+    told = False
     while True:
         await asyncio.sleep(seconds)
-        meter.tick()
+        try:
+            meter.tick()
+        except Exception as error:
+            # A driver may answer anything; energy is metered again as soon as it answers soundly.
+            if not told:
+                _log.warning("energy cannot be metered for now: %r", error)
+            told = True
+
+
+async def _watch_clock(ledger: Ledger) -> None:
+    """Tells of a clock that was set, and has the ledger keep that in mind."""
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        try:
+            by = await ledger.note_clock()
+        except QuorateError:
+            # A request that is charged tells of it.
+            continue
+        if by:
+            _log.warning(
+                "the clock of this machine was set %s by %.0f s; budgets go on by the time since "
+                "boot",
+                "forward" if by > 0 else "back",
+                abs(by),
+            )
 
 
 async def _save_now_and_then(costs: CostModels, store: CostStore, identities: Identities) -> None:

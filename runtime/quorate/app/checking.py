@@ -24,7 +24,8 @@ from quorate.app.model_checks import (
 )
 from quorate.app.remotes import unpriced
 from quorate.errors import QuorateError, SettingsError
-from quorate.fleet.placement import available_cores
+from quorate.files import read_file, refuse_no_file
+from quorate.fleet.cores import machine_cores
 from quorate.metering.open_meter import open_meter
 from quorate.remotes.settings import read_key
 from quorate.request import plan_models
@@ -44,7 +45,7 @@ class Place:
 
     registry: Registry
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    cores: int = field(default_factory=lambda: len(available_cores()))
+    cores: int = field(default_factory=lambda: machine_cores().threads)
     memory_bytes: int = field(default_factory=_memory_bytes)
 
 
@@ -85,6 +86,7 @@ def check_settings(settings: Settings, place: Place) -> list[Finding]:
         *_check_remotes(settings, place.environ),
         *_check_keys(settings, place.environ),
         *_check_tls(settings),
+        *_check_ledger(settings, place.registry.home),
     ]
 
 
@@ -140,16 +142,21 @@ def _check_tls(settings: Settings) -> Iterator[Finding]:
         if not path:
             continue
         try:
-            Path(path).read_bytes()
-        except OSError as error:
-            problem = f"{path} cannot be read: {error.strerror}"
-            yield Finding(Level.FATAL, f"server.{key}", problem)
-            return
-    if settings.server.tls_certificate:
-        chain = Path(settings.server.tls_certificate).read_bytes()
-        problem = validity_problem(chain, datetime.now(UTC))
-        if problem:
-            yield Finding(Level.WARNING, "server.tls_certificate", f"it {problem}")
+            content = read_file(Path(path), "name a PEM file")
+        except SettingsError as error:
+            yield Finding(Level.FATAL, f"server.{key}", error.message)
+            continue
+        if key == "tls_certificate" and (problem := validity_problem(content, datetime.now(UTC))):
+            yield Finding(Level.WARNING, f"server.{key}", f"it {problem}")
+
+
+def _check_ledger(settings: Settings, home: Path) -> Iterator[Finding]:
+    path = settings.ledger.located(home, Path.cwd())
+    try:
+        if path is not None:
+            refuse_no_file(path, "set another path")
+    except SettingsError as error:
+        yield Finding(Level.FATAL, "ledger.path", error.message)
 
 
 def _check_prices(settings: Settings) -> Iterator[Finding]:

@@ -39,11 +39,12 @@ from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
 from quorate.engines.worker.limits import WorkerLimits
 from quorate.errors import QuorateError
+from quorate.fleet.cores import CoreClaims, machine_cores
 from quorate.fleet.fleet import Fleet
-from quorate.fleet.placement import available_cores
 from quorate.metering.open_meter import Host
 from quorate.settings import Settings
 from quorate_registry import Registry
+from quorate_registry.store import owner_note
 
 _DAY_SECONDS = 86_400.0
 
@@ -89,7 +90,10 @@ async def running(
     keys = KeyRing(settings.keys)
     sources = Sources(registry)
     settings = replace(settings, models=sources.settled(settings.models))
-    fleet = Fleet(_starter(settings), available_cores(), sources.find)
+    if note := owner_note(registry.home):
+        _log.warning("%s", note)
+    cores = machine_cores(pin=settings.fleet.pin_cores)
+    fleet = Fleet(_starter(settings), cores, sources.find, CoreClaims())
     for model in settings.models:
         fleet.add(sources.configured(model))
     async with AsyncExitStack() as stack:

@@ -10,6 +10,7 @@ from typing import IO, Self
 
 from quorate.calibration.grading import Case
 from quorate.errors import SettingsError
+from quorate.files import refuse_no_file
 from quorate.request import Plan
 from quorate.routing.confidence import Signals
 
@@ -100,6 +101,7 @@ class AnswerFile:
             SettingsError: It cannot be read or written, or is something else.
         """
         try:
+            refuse_no_file(self.path, "name another file for the answers")
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("w+b" if restart else "a+b")
             try:

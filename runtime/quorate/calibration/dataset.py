@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import math
@@ -40,7 +41,7 @@ def read_dataset(path: Path, task_field: str) -> Dataset:
         SettingsError: It cannot be read, has no line, or a line is wrong; names file and line.
     """
     try:
-        data = path.read_bytes()
+        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
     except (OSError, ValueError) as error:
         cause = error.strerror if isinstance(error, OSError) else error
         raise SettingsError(f"{path}: cannot be read: {cause}") from None

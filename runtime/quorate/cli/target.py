@@ -90,7 +90,9 @@ def connect(address: str, target: Target) -> Client:
 
 
 def _certificates(path: Path) -> bytes:
+    from quorate.files import read_file
+
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise SettingsError(f"--tls-ca: {path}: {error.strerror}") from error
+        return read_file(path, "name a PEM file")
+    except SettingsError as error:
+        raise SettingsError(f"--tls-ca: {error.message}") from error

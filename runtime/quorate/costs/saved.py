@@ -8,9 +8,11 @@ so does every ``restore`` of what was learned.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +32,9 @@ def read_file(path: Path) -> bytes | None:
         ValueError: No file can have such a name.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            # Opening a pipe would wait for ever for somebody to write into it.
+            raise OSError(errno.EINVAL, "is not a file")
         with path.open("rb") as file:
             return file.read(_MAX_BYTES + 1)
     except FileNotFoundError:

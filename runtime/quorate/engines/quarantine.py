@@ -6,10 +6,10 @@ have had another cause, and software is replaced.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from hashlib import blake2b
 
+from quorate.clocks import since_boot
 from quorate.errors import PromptQuarantined
 
 DEATHS = 2
@@ -36,10 +36,10 @@ class Quarantine:
 
     Args:
         model: Its id, for messages.
-        clock: Seconds that never go back.
+        clock: Seconds that never go back, and go on while the machine sleeps.
     """
 
-    def __init__(self, model: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, model: str, clock: Callable[[], float] = since_boot) -> None:
         self._model = model
         self._clock = clock
         # Deaths in a row, the cause of the last and its time, the latest at the end.

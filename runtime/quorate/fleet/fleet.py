@@ -12,6 +12,7 @@ from typing import NamedTuple
 from quorate.engines.contract import Engine
 from quorate.errors import ModelUnusable, NotFound, Unavailable
 from quorate.fleet.changes import StatusFeed
+from quorate.fleet.cores import CoreClaims, Cores
 from quorate.fleet.life_cycle import LifeCycle, ModelSource, StartEngine
 from quorate.fleet.placement import Placement
 from quorate.fleet.status import ModelState, ModelStatus
@@ -34,18 +35,21 @@ class Fleet:
 
     Args:
         start: Starts an engine and returns at once, while it still loads.
-        available_cores: Processor cores to divide among the loaded models.
+        cores: Processor cores to divide among the loaded models.
         find: Finds a source for a name that is not configured; raises NotFound.
+        claims: As ``Placement`` takes it.
     """
 
     def __init__(
         self,
         start: StartEngine,
-        available_cores: Sequence[int],
+        cores: Cores | Sequence[int],
         find: Callable[[str], ModelSource] | None = None,
+        claims: CoreClaims | None = None,
     ) -> None:
         self._start = start
-        self._placement = Placement(available_cores)
+        self._claims = claims
+        self._placement = Placement(cores, claims)
         self._find = find
         self._models: dict[str, LifeCycle] = {}
         self._feed = StatusFeed()
@@ -167,6 +171,8 @@ class Fleet:
     async def close(self) -> None:
         """Ends every model at once, also those in use."""
         await asyncio.gather(*(model.end() for model in self._models.values()))
+        if self._claims is not None:
+            self._claims.release()
 
     def _found(self, model: str, find: Callable[[str], ModelSource]) -> ModelSource:
         """The source of a name that is not configured; the nearest one may well be."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 from quorate.engines.contract import Engine, ModelFacts
 from quorate.engines.spec import EngineSpec
+from quorate.engines.worker.affinity import ANY_CORE
 from quorate.engines.worker.statuses import WorkerPhase, WorkerStatus
 from quorate.errors import CannotRun, DeadlinePassed, QuorateError, Unavailable
 from quorate.fleet.changes import StatusFeed
@@ -71,7 +72,9 @@ class ManagedEngine(Engine, Protocol):
 
 
 StartEngine: TypeAlias = Callable[[EngineSpec, Sequence[int]], ManagedEngine]
-"""Starts an engine on these cores and returns at once, while it still loads."""
+"""Starts an engine on these cores and returns at once, while it still loads.
+
+Each stands for a thread; ``ANY_CORE`` is one that runs wherever there is room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +338,7 @@ class LifeCycle:
             self._tell_unloaded()
 
     def _move(self, cores: tuple[int, ...]) -> None:
-        self._post(cores=cores)
+        self._post(cores=tuple(core for core in cores if core != ANY_CORE))
         if self.engine is not None:
             self.engine.set_cores(cores)
 

@@ -6,12 +6,15 @@ other a factor of three.
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
-from pathlib import Path, PurePosixPath
+
+from quorate.engines.worker.affinity import ANY_CORE
+from quorate.fleet.cores import CoreClaims, Cores
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -33,13 +36,21 @@ class _Placed:
 class Placement:
     """Divides the cores among the loaded models, anew whenever one comes or goes.
 
+    Where cores cannot be told apart, or other servers of this machine have them, a model has as
+    many of ``ANY_CORE`` as it may have threads, and runs wherever there is room.
+
     Args:
-        available: Ids of the cores, at least one.
+        cores: What there is; ids alone are all pinned to.
+        claims: Keeps other servers from the cores that models are pinned to, and this one from
+            theirs; without it nobody is asked.
     """
 
-    def __init__(self, available: Sequence[int]) -> None:
-        self._available = tuple(available)
+    def __init__(self, cores: Cores | Sequence[int], claims: CoreClaims | None = None) -> None:
+        ids = () if isinstance(cores, Cores) else tuple(cores)
+        self._cores = cores if isinstance(cores, Cores) else Cores(ids, len(ids))
+        self._claims = claims
         self._models: dict[str, _Placed] = {}
+        self._crowded = False
 
     def add(self, model: str, wanted: int | None, move: Callable[[tuple[int, ...]], None]) -> None:
         """Makes a model known, not loaded, see ``_Placed``; cores are dealt in this order."""
@@ -61,11 +72,38 @@ class Placement:
 
     def _divide(self) -> None:
         wanted = {model: one.wanted for model, one in self._models.items() if one.loaded}
-        for model, cores in divide_cores(self._available, wanted).items():
+        for model, cores in self._shares(wanted).items():
             placed = self._models[model]
             if placed.cores != cores:
                 placed.cores = cores
                 placed.move(cores)
+
+    def _shares(self, wanted: Mapping[str, int | None]) -> dict[str, tuple[int, ...]]:
+        ids = self._own(wanted) if self._cores.pin else ()
+        if ids:
+            return divide_cores(ids, wanted)
+        shares = divide_cores(range(self._cores.threads), wanted)
+        return {model: (ANY_CORE,) * len(share) for model, share in shares.items()}
+
+    def _own(self, wanted: Mapping[str, int | None]) -> tuple[int, ...]:
+        """Cores that nobody else has, enough for these models; none where they do not suffice."""
+        ids, claims = self._cores.ids, self._claims
+        if claims is None:
+            return ids
+        configured = [count for count in wanted.values() if count is not None]
+        all_of_them = len(configured) < len(wanted)
+        taken = claims.take(ids, len(ids) if all_of_them else min(sum(configured), len(ids)))
+        if len(taken) >= min(len(wanted), len(ids)):
+            self._crowded = False
+            return taken
+        claims.release()
+        if not self._crowded:
+            self._crowded = True
+            _log.warning(
+                "other servers of this machine have pinned models to its cores: those of this one "
+                "run wherever there is room; give models fewer cores, or servers cpusets"
+            )
+        return ()
 
 
 def divide_cores(
@@ -93,47 +131,3 @@ def divide_cores(
     deal = cycle(available)
     dealt = {model: tuple(sorted(islice(deal, count))) for model, count in counts.items()}
     return {model: dealt[model] for model in wanted}
-
-
-def available_cores() -> tuple[int, ...]:
-    """Ids of the cores this process may use: its affinity, cut to its cgroup's CPU quota."""
-    allowed = tuple(sorted(os.sched_getaffinity(0)))
-    quota = cgroup_quota(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
-    return allowed if quota is None else allowed[: max(1, math.ceil(quota))]
-
-
-def cgroup_quota(mount: Path, membership: Path) -> float | None:
-    """CPU quota of a process in cores, the tightest from its cgroup (version 2) up to the root.
-
-    Args:
-        mount: Where the cgroup file system is mounted.
-        membership: The process's ``/proc/PID/cgroup``.
-
-    Returns:
-        None where nothing limits it, or where there is no cgroup version 2.
-    """
-    try:
-        entries = membership.read_text().splitlines()
-    except OSError:
-        return None
-    paths = [entry.removeprefix("0::") for entry in entries if entry.startswith("0::")]
-    quotas = [
-        quota
-        for path in paths
-        for folder in _upwards(PurePosixPath(path))
-        if (quota := _read_quota(mount / folder / "cpu.max")) is not None
-    ]
-    return min(quotas, default=None)
-
-
-def _upwards(path: PurePosixPath) -> Iterable[PurePosixPath]:
-    inside = path.relative_to("/") if path.is_absolute() else path
-    return (inside, *inside.parents)
-
-
-def _read_quota(file: Path) -> float | None:
-    try:
-        limit, period = file.read_text().split()
-    except (OSError, ValueError):
-        return None
-    return None if limit == "max" else int(limit) / int(period)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from quorate.clocks import since_boot
 from quorate.errors import BudgetSpent, Internal
 from quorate.ledger.money import from_float, to_nano_usd
 from quorate.ledger.settings import BudgetLimits, BudgetSettings
@@ -30,7 +31,7 @@ class Hold:
     Attributes:
         key: Name of the caller's key, or "".
         amounts: For each unit the whole number of micro-joules or nano-dollars held.
-        expires_at: When it counts as leaked, by the budgets' clock.
+        expires_at: When it counts as leaked, by the clock of a machine that is awake.
     """
 
     number: int
@@ -116,16 +117,21 @@ class Budgets:
 
     Args:
         hold_seconds: When a hold expires; longer than any request may take.
-        clock: Seconds that never run backwards; tests inject their own.
+        clock: Seconds that never run backwards and go on while the machine sleeps, as what was
+            spent ages meanwhile; tests inject their own.
+        awake: Seconds that stand still then, as requests do; None is ``clock``, or with the real
+            one the monotonic one.
     """
 
     def __init__(
         self,
         settings: BudgetSettings,
         hold_seconds: float = _HOUR_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = since_boot,
+        awake: Callable[[], float] | None = None,
     ) -> None:
         self._clock = clock
+        self._awake = awake or (time.monotonic if clock is since_boot else clock)
         self._hold_seconds = hold_seconds
         self._everybody = _windows(settings.everybody, "")
         self._by_key = {
@@ -154,7 +160,7 @@ class Budgets:
         for named, amount in self._concerned(key, amounts):
             named.window.hold(amount)
         self._made += 1
-        hold = Hold(self._made, key, amounts, now + self._hold_seconds)
+        hold = Hold(self._made, key, amounts, self._awake() + self._hold_seconds)
         self._holds[hold.number] = hold
         return hold
 
@@ -200,7 +206,8 @@ class Budgets:
         """Fills the windows with what was spent before the start. Once, before any request.
 
         Args:
-            events: From the ledger; older ones than the longest window do no harm.
+            events: From the ledger, which dates them so that clocks which jumped do no harm; older
+                ones than the longest window do none either.
             now: What time it is by the ledger's clock, in UTC epoch seconds.
         """
         own_now = self._clock()
@@ -265,10 +272,10 @@ class Budgets:
 
     def _now(self) -> float:
         """The time, after holds that have expired by then were dealt with."""
-        now = self._clock()
+        now, awake = self._clock(), self._awake()
         while self._holds:
             hold = next(iter(self._holds.values()))
-            if hold.expires_at > now:
+            if hold.expires_at > awake:
                 break
             del self._holds[hold.number]
             self._free(hold)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from quorate.clocks import Clocks, Reading
 from quorate.errors import SettingsError
+from quorate.files import network_place, refuse_no_file
+from quorate.ledger.care import FileCare
 from quorate.ledger.charges import Charge, Reservation
+from quorate.ledger.clock_readings import last_reading, write_reading
 from quorate.ledger.compaction import (
     CHUNK,
     compact_ended_before,
@@ -22,11 +26,12 @@ from quorate.ledger.compaction import (
 )
 from quorate.ledger.ledger_file import (
     LedgerLock,
-    connect_read_only,
     open_for_writing,
     open_in_memory,
 )
+from quorate.ledger.moments import jump
 from quorate.ledger.reader import LedgerReader
+from quorate.ledger.reading_thread import ReadingThread
 from quorate.ledger.rows import (
     balanced,
     insert_reservation,
@@ -38,10 +43,13 @@ from quorate.ledger.rows import (
 from quorate.ledger.spending import ChargeFilter, Dimension, SpendEvent, SpendFilter, SpendRow
 from quorate.ledger.writer import Writer
 
+_log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 _DAY_SECONDS = 86_400
 _KEPT_IN_MEMORY = 10_000
 _HASH_BYTES = 16
+_DOUBTFUL_SECONDS = 32 * _DAY_SECONDS
+_DOUBT_LASTS_SECONDS = 2 * _DAY_SECONDS
 _ALL_CHARGES = ChargeFilter()
 _ALL_SPENDING = SpendFilter()
 
@@ -65,29 +73,37 @@ class Ledger:
 
     Args:
         connection: To write through; belongs to the ledger from now on.
-        reader: A connection of its own to read through; None reads through the writer, which is
-            all that a database in memory allows.
+        reader: Reads through a connection of its own; None reads through the writer, which is all
+            that a database in memory allows.
     """
 
     def __init__(
         self,
         connection: sqlite3.Connection,
-        reader: LedgerReader | None,
+        reader: ReadingThread | None,
         lock: LedgerLock | None,
         name: str,
         *,
         store_prompts: bool,
-        clock: Callable[[], float],
+        clocks: Clocks,
+        care: FileCare | None = None,
     ) -> None:
+        self._clocks = clocks
+        self._care = care
         self._hash_key: bytes = connection.execute(
             "SELECT value FROM meta WHERE name = 'prompt_hash_key'"
         ).fetchone()[0]
         self._store_prompts = store_prompts
         self._lock = lock
         self._reader = reader
-        self._lost = _recover(connection, clock())
-        self._writer = Writer(connection, name)
-        self._reading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-reader")
+        now = clocks.read()
+        self._opened = now
+        self._before = last_reading(connection)
+        self._noted = now
+        self._lost = _recover(connection, now)
+        with connection:
+            write_reading(connection, now)
+        self._writer = Writer(connection, name, care)
         self._closed = False
 
     @classmethod
@@ -98,6 +114,7 @@ class Ledger:
         store_prompts: bool = False,
         synchronous: str = "FULL",
         clock: Callable[[], float] = time.time,
+        clocks: Clocks | None = None,
     ) -> Ledger:
         """Opens the ledger of a file and makes it where there is none. Blocks.
 
@@ -108,24 +125,43 @@ class Ledger:
                 kept one by one and older ones as sums of their day.
             store_prompts: Whether the text of prompts is kept.
             synchronous: ``FULL`` or ``NORMAL``, as in SQLite.
-            clock: UTC epoch seconds; tests inject their own.
+            clock: UTC epoch seconds, where it is not this machine's; rows are dated by it alone.
+            clocks: All clocks, where they are not this machine's.
 
         Raises:
             SettingsError: Another process owns it, or it is broken, newer, not a ledger, or
                 cannot be written. The file is left as it is.
         """
+        clocks = clocks or Clocks.with_utc(clock)
         if path is None:
             name, connection = "the ledger in memory", open_in_memory()
-            return cls(connection, None, None, name, store_prompts=store_prompts, clock=clock)
+            return cls(connection, None, None, name, store_prompts=store_prompts, clocks=clocks)
+        refuse_no_file(path, "set another path in [ledger]")
         # One file has one lock, whatever link it is reached by.
         path = path.resolve()
+        if network := network_place(path):
+            _log.warning(
+                "%s: is on a network file system (%s), whose locks and whose log cannot be relied "
+                "on; set a path of this machine in [ledger]",
+                path,
+                network,
+            )
         lock = LedgerLock(path)
         try:
             connection = open_for_writing(path, synchronous)
-            reader = LedgerReader(connect_read_only(path))
-            return cls(
-                connection, reader, lock, str(path), store_prompts=store_prompts, clock=clock
+            reader = ReadingThread(path)
+            care = FileCare(path, lambda place: open_for_writing(place, synchronous))
+            ledger = cls(
+                connection,
+                reader,
+                lock,
+                str(path),
+                store_prompts=store_prompts,
+                clocks=clocks,
+                care=care,
             )
+            care.moved = ledger._follow
+            return ledger
         except sqlite3.Error as error:
             lock.release()
             raise SettingsError(f"{path}: cannot be written: {error}") from error
@@ -142,6 +178,16 @@ class Ledger:
     def stores_prompts(self) -> bool:
         """Whether the text of prompts is kept."""
         return self._store_prompts
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None for one in memory. It changes where somebody replaced the file."""
+        return None if self._care is None else self._care.path
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the file under the running server, in one line; "" while nothing."""
+        return "" if self._care is None else self._care.problem
 
     def hash_prompt(self, text: str) -> str:
         """A keyed hash of a prompt, in hexadecimal: equal prompts of one ledger hash equal.
@@ -177,7 +223,7 @@ class Ledger:
         in_memory = self._reader is None
 
         def job(connection: sqlite3.Connection) -> None:
-            settle_rows(connection, row, parts)
+            settle_rows(connection, row, parts, self._clocks.read())
             if in_memory:
                 compact_to_newest(connection, _KEPT_IN_MEMORY)
 
@@ -201,12 +247,37 @@ class Ledger:
 
     async def spent_since(self, since: float) -> tuple[SpendEvent, ...]:
         """What was spent since then, in UTC epoch seconds; as ``LedgerReader.spent_since``."""
-        return await self._read(lambda reader: reader.spent_since(since))
+        return await self._read(lambda reader: reader.spent_since(since, self._clocks.read()))
+
+    async def note_clock(self) -> float:
+        """Writes down what the clocks say, where that of UTC was set since the last time.
+
+        Called every minute or so. It makes the ledger look after its file too, and so notices one
+        that was removed while nobody asks for anything.
+
+        Returns:
+            By how many seconds it was set; 0 where it was not.
+
+        Raises:
+            Unavailable: The file cannot be written now, or the ledger is closed.
+        """
+        now = self._clocks.read()
+        by = jump(self._noted, now)
+
+        def note(connection: sqlite3.Connection) -> None:
+            if by:
+                write_reading(connection, now)
+
+        await self._writer.run(note)
+        self._noted = now
+        return by
 
     async def compact(self, before: float) -> int:
         """Rolls the charges of whole days that ended before a time up into sums of their day.
 
-        Sums stay what they were; the single charges are gone. Settling goes on in between.
+        Sums stay what they were; the single charges are gone. Settling goes on in between. Nothing
+        is rolled up while it is in doubt what day it is, which is for two days after the clock
+        leapt ahead by more than a month while no server ran.
 
         Args:
             before: UTC epoch seconds; the day it lies in is kept.
@@ -217,6 +288,8 @@ class Ledger:
         Raises:
             Unavailable: The file cannot be written now, or the ledger is closed.
         """
+        if self._clock_is_doubtful():
+            return 0
         midnight = before // _DAY_SECONDS * _DAY_SECONDS
         total, count = 0, CHUNK
         while count == CHUNK:
@@ -226,14 +299,33 @@ class Ledger:
             continue
         return total
 
+    def _clock_is_doubtful(self) -> bool:
+        if self._before is None:
+            return False
+        leap = self._opened.utc - self._before.utc
+        running = self._clocks.since_boot() - self._opened.since_boot
+        return leap > _DOUBTFUL_SECONDS and running < _DOUBT_LASTS_SECONDS
+
+    def _follow(self, path: Path) -> None:
+        """Reads and locks the ledger at another place; on the thread of the writer."""
+        if self._lock is not None and not self._lock.holds(path):
+            try:
+                lock = LedgerLock(path)
+            except SettingsError as error:
+                _log.error("%s", error.message)
+            else:
+                self._lock.release()
+                self._lock = lock
+        if self._reader is not None:
+            self._reader.follow(path)
+
     async def close(self) -> None:
         """Writes what is under way, closes the file and lets the next owner in. Idempotent."""
         if self._closed:
             return
         self._closed = True
-        await asyncio.to_thread(self._reading.shutdown)
         if self._reader is not None:
-            self._reader.close()
+            await self._reader.close()
         # Last of the connections, so that it merges the write-ahead log into the file.
         await asyncio.to_thread(self._writer.close)
         if self._lock is not None:
@@ -241,20 +333,19 @@ class Ledger:
 
     async def _read(self, question: Callable[[LedgerReader], _Result]) -> _Result:
         reader = self._reader
-        if reader is None or self._closed:
+        adrift = self._care is not None and self._care.adrift
+        if reader is None or self._closed or adrift:
             return await self._writer.run(lambda connection: question(LedgerReader(connection)))
-        return await asyncio.get_running_loop().run_in_executor(
-            self._reading, lambda: question(reader)
-        )
+        return await reader.ask(question)
 
 
-def _recover(connection: sqlite3.Connection, now: float) -> int:
+def _recover(connection: sqlite3.Connection, now: Reading) -> int:
     left = reservations(connection)
     if not left:
         return 0
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         for reservation in left:
-            charge = balanced(reservation.lost(now))
-            settle_rows(connection, row_of(charge), part_rows(charge))
+            charge = balanced(reservation.lost(now.utc))
+            settle_rows(connection, row_of(charge), part_rows(charge), now)
     return len(left)

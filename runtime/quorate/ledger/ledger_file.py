@@ -9,11 +9,14 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shutil
 import sqlite3
+import tempfile
 from pathlib import Path
 
 from quorate.errors import SettingsError
-from quorate.ledger.schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
+from quorate.files import refuse_no_file
+from quorate.ledger.schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, upgrade
 
 _BUSY_SECONDS = 5.0
 _OTHER_PATH = "set another path in [ledger]"
@@ -31,26 +34,53 @@ class LedgerLock:
     """
 
     def __init__(self, path: Path) -> None:
-        lock = path.with_name(path.name + ".lock")
+        self._path = path
+        # A last owner takes the file away with its lock: what was opened just before is no lock.
+        while True:
+            self._descriptor = self._locked(path)
+            if self.holds(path):
+                return
+            os.close(self._descriptor)
+
+    @staticmethod
+    def _locked(path: Path) -> int:
+        lock = _lock_of(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = os.open(
+                lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600
+            )
         except OSError as error:
-            raise SettingsError(
-                f"{lock}: cannot be made: {error.strerror}; {_OTHER_PATH}"
-            ) from error
+            problem = "its folder is none" if isinstance(error, FileExistsError) else error.strerror
+            raise SettingsError(f"{lock}: cannot be made: {problem}; {_OTHER_PATH}") from error
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            os.close(self._descriptor)
+            os.close(descriptor)
             raise SettingsError(
                 f"{lock}: another server keeps its ledger in {path}; stop that one, or "
                 f"{_OTHER_PATH}"
             ) from error
+        return descriptor
+
+    def holds(self, path: Path) -> bool:
+        """Whether it still keeps others from the ledger of this path."""
+        try:
+            there, ours = os.stat(_lock_of(path)), os.fstat(self._descriptor)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
     def release(self) -> None:
-        """Lets the next owner in. Once only."""
+        """Lets the next owner in, and takes the file away. Once only."""
+        if self.holds(self._path):
+            with contextlib.suppress(OSError):
+                _lock_of(self._path).unlink()
         os.close(self._descriptor)
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
 
 
 def open_for_writing(path: Path, synchronous: str) -> sqlite3.Connection:
@@ -63,8 +93,10 @@ def open_for_writing(path: Path, synchronous: str) -> sqlite3.Connection:
     Raises:
         SettingsError: It is broken, newer, not a ledger, or cannot be written.
     """
+    refuse_no_file(path, _OTHER_PATH)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        # Nobody may be waited for, should it have become a pipe meanwhile.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o600)
     except OSError as error:
         raise SettingsError(
             f"{path}: cannot be written: {error.strerror}; {_OTHER_PATH}"
@@ -80,6 +112,8 @@ def open_for_writing(path: Path, synchronous: str) -> sqlite3.Connection:
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         if not version:
             create_tables(connection)
+        upgrade(connection)
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     except sqlite3.Error as error:
         connection.close()
         raise SettingsError(f"{path}: cannot be written: {error}; {_OTHER_PATH}") from error
@@ -92,9 +126,10 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     Raises:
         SettingsError: There is none, or it is broken, newer or not a ledger.
     """
-    if not path.is_file():
+    refuse_no_file(path, "name the ledger's file")
+    if not path.exists():
         raise SettingsError(f"{path}: there is no ledger; start a server that keeps one there")
-    connection = connect_read_only(path)
+    connection = _connect_to_read(path)
     try:
         if not _checked(connection, path):
             raise SettingsError(f"{path}: the ledger is empty; no server has written to it yet")
@@ -102,6 +137,34 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    """Connects to a ledger, also to one on a place where nothing can be written.
+
+    SQLite reads a ledger with its log only where it may make a file beside them. Elsewhere the file
+    is read as it is where it has no log, and a copy of both where it has.
+    """
+    if _is_writable(path.parent):
+        return connect_read_only(path)
+    log = path.with_name(path.name + "-wal")
+    try:
+        if not log.exists() or not log.stat().st_size:
+            return _connect(f"{path.as_uri()}?mode=ro&immutable=1")
+        with tempfile.TemporaryDirectory(prefix="quorate-ledger-") as folder:
+            for file in (path, log):
+                shutil.copyfile(file, Path(folder) / file.name)
+            with contextlib.closing(_connect(f"{(Path(folder) / path.name).as_uri()}")) as copy:
+                held = _connect("file::memory:")
+                copy.backup(held)
+                return held
+    except (OSError, sqlite3.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SettingsError(f"{path}: cannot be read: {reason}") from error
+
+
+def _is_writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK) and not os.statvfs(folder).f_flag & os.ST_RDONLY
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
@@ -120,6 +183,7 @@ def open_in_memory() -> sqlite3.Connection:
     """A ledger that nobody finds again."""
     connection = _connect("file::memory:")
     create_tables(connection)
+    upgrade(connection)
     return connection
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from quorate.clocks import Reading
 from quorate.errors import InvalidRequest, Unavailable
 from quorate.foreign_text import quoted
 from quorate.ledger.charges import Charge
+from quorate.ledger.clock_readings import latest_first
 from quorate.ledger.ledger_file import open_for_reading
 from quorate.ledger.money import from_nano_usd
 from quorate.ledger.rows import CHARGE_COLUMNS, MODEL_COLUMNS, charge_of, model_charge_of
@@ -21,6 +21,8 @@ from quorate.ledger.spending import ChargeFilter, Dimension, SpendEvent, SpendFi
 from quorate.request import EnergyTier
 
 MAX_PER_PAGE = 1000
+MAX_PAGE_BYTES = 2 * 1024 * 1024
+"""Texts of one page: well below what a message may hold."""
 _SCAN_PAGE = 200
 _TIERS_BY_RANK = (EnergyTier.UNAVAILABLE, EnergyTier.MEASURED, EnergyTier.ESTIMATED)
 _OF_CHARGES = {
@@ -31,6 +33,12 @@ _OF_CHARGES = {
 _OF_SPENDING = {"since": "at >= ?", "until": "at < ?"}
 _ALL_CHARGES = ChargeFilter()
 _ALL_SPENDING = SpendFilter()
+
+
+_ONE_CHARGE = f"SELECT {', '.join(CHARGE_COLUMNS)} FROM charges WHERE id = ?"
+_ITS_PARTS = f"""
+    SELECT {", ".join(MODEL_COLUMNS)} FROM model_charges
+    WHERE charge_id = ? AND position >= 0 ORDER BY position"""
 
 
 class LedgerReader:
@@ -55,7 +63,8 @@ class LedgerReader:
 
         Args:
             chosen: Which charges.
-            page_size: Most charges, 1 or more; above 1000 is 1000.
+            page_size: Most charges, 1 or more; above 1000 is 1000. A page has fewer where their
+                texts take more than ``MAX_PAGE_BYTES``, but one at least.
             page_token: "" for the first page, then what came with the one before.
 
         Returns:
@@ -71,18 +80,12 @@ class LedgerReader:
         if page_token:
             condition += " AND id < ?"
             values.append(_row_id(page_token))
-        # One statement is one snapshot; a row more than the page tells whether there is another.
         rows = self._query(
-            f"""SELECT charges.id, {_of("charges", CHARGE_COLUMNS)}, {_of("part", MODEL_COLUMNS)}
-            FROM (SELECT * FROM charges WHERE {condition} ORDER BY id DESC LIMIT ?) AS charges
-            LEFT JOIN model_charges AS part ON part.charge_id = charges.id AND part.position >= 0
-            ORDER BY charges.id DESC, part.position""",
+            f"SELECT id FROM charges WHERE {condition} ORDER BY id DESC LIMIT ?",
+            # One more than the page tells whether there is another.
             [*values, size + 1],
         )
-        found = [(row_id, _charge(list(group))) for row_id, group in groupby(rows, itemgetter(0))]
-        page = found[:size]
-        following = str(page[-1][0]) if len(found) > size else ""
-        return tuple(charge for _, charge in page), following
+        return self._page([row[0] for row in rows], size)
 
     def scan(self, chosen: ChargeFilter = _ALL_CHARGES) -> Iterator[Charge]:
         """All charges, the latest settled first, a page at a time."""
@@ -130,32 +133,60 @@ class LedgerReader:
             _spend_row(dimensions, row) for row in rows if row[len(dimensions)] is not None
         )
 
-    def spent_since(self, since: float) -> tuple[SpendEvent, ...]:
-        """What each charge since then, in UTC epoch seconds, took from the budgets."""
-        rows = self._query(
-            "SELECT finished_at, key, microjoules, nano_usd FROM charges "
-            "WHERE finished_at >= ? ORDER BY finished_at",
-            [since],
-        )
-        return tuple(
+    def spent_since(self, since: float, now: Reading) -> tuple[SpendEvent, ...]:
+        """What each charge since then took from the budgets, the earliest first.
+
+        Each is dated by the present clock, whatever that of its own time said; see ``moments``.
+
+        Args:
+            since: In UTC epoch seconds, by the present clock.
+            now: What the clocks say at present.
+        """
+        try:
+            rows = list(latest_first(self._connection, "key, microjoules, nano_usd", now, since))
+        except sqlite3.Error as error:
+            raise _unreadable(error) from error
+        events = [
             SpendEvent(
                 at,
                 key,
                 None if microjoules is None else microjoules / 1e6,
                 None if nano_usd is None else from_nano_usd(nano_usd),
             )
-            for at, key, microjoules, nano_usd in rows
-        )
+            for at, (key, microjoules, nano_usd) in rows
+        ]
+        return tuple(sorted(events, key=lambda event: event.at))
 
     def close(self) -> None:
         """Closes the file."""
         self._connection.close()
 
+    def _page(self, ids: Sequence[int], size: int) -> tuple[tuple[Charge, ...], str]:
+        """As many of these charges as a page may hold, read one by one, and the next page's token.
+
+        One that was rolled up meanwhile is left out.
+        """
+        page: list[Charge] = []
+        taken, before = 0, 0
+        for row_id in ids:
+            if len(page) == size:
+                return tuple(page), str(before)
+            found = self._query(_ONE_CHARGE, [row_id])
+            if not found:
+                continue
+            taken += sum(len(value) for value in found[0] if isinstance(value, str))
+            if page and taken > MAX_PAGE_BYTES:
+                return tuple(page), str(before)
+            parts = self._query(_ITS_PARTS, [row_id])
+            page.append(charge_of(found[0], tuple(map(model_charge_of, parts))))
+            before = row_id
+        return tuple(page), str(ids[-1]) if len(ids) > size else ""
+
     def _query(self, statement: str, values: list[Any]) -> list[tuple[Any, ...]]:
         try:
             return self._connection.execute(statement, values).fetchall()
         except sqlite3.Error as error:
-            raise Unavailable(f"the ledger cannot be read: {error}") from error
+            raise _unreadable(error) from error
 
 
 def open_read_only(path: Path) -> LedgerReader:
@@ -167,10 +198,8 @@ def open_read_only(path: Path) -> LedgerReader:
     return LedgerReader(open_for_reading(path.absolute()))
 
 
-def _charge(rows: list[tuple[Any, ...]]) -> Charge:
-    width = 1 + len(CHARGE_COLUMNS)
-    models = tuple(model_charge_of(row[width:]) for row in rows if row[width] is not None)
-    return charge_of(rows[0][1:width], models)
+def _unreadable(error: sqlite3.Error) -> Unavailable:
+    return Unavailable(f"the ledger cannot be read: {error}")
 
 
 def _spend_row(dimensions: Sequence[Dimension], row: Sequence[Any]) -> SpendRow:
@@ -202,7 +231,3 @@ def _row_id(page_token: str) -> int:
         problem = f"{quoted(page_token)} did not come from an earlier page"
         raise InvalidRequest("page_token", problem)
     return int(page_token)
-
-
-def _of(table: str, columns: Collection[str]) -> str:
-    return ", ".join(f"{table}.{column}" for column in columns)

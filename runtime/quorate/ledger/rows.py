@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
+from quorate.clocks import Reading
 from quorate.errors import Internal
 from quorate.ledger.charges import Charge, ModelCharge, Reservation
 from quorate.ledger.money import from_nano_usd, round_up, to_nano_usd
@@ -34,6 +35,7 @@ def _columns(cls: Any) -> tuple[str, ...]:
 CHARGE_COLUMNS = _columns(Charge)
 MODEL_COLUMNS = _columns(ModelCharge)
 RESERVATION_COLUMNS = _columns(Reservation)
+_READING_COLUMNS = ("settled_at", "settled_boot", "settled_since_boot")
 
 
 def insert_reservation(connection: sqlite3.Connection, row: Sequence[Any]) -> None:
@@ -42,15 +44,27 @@ def insert_reservation(connection: sqlite3.Connection, row: Sequence[Any]) -> No
 
 
 def settle_rows(
-    connection: sqlite3.Connection, row: Sequence[Any], parts: Iterable[Sequence[Any]]
+    connection: sqlite3.Connection,
+    row: Sequence[Any],
+    parts: Iterable[Sequence[Any]],
+    settled: Reading,
 ) -> None:
     """Turns the reservation of an attempt, if there is one, into its charge.
 
     A second charge of the same attempt is not kept. Wants a transaction around it.
+
+    Args:
+        connection: Of the ledger.
+        row: Of the charge.
+        parts: Of its models.
+        settled: What the clocks say now.
     """
     attempt_id = row[CHARGE_COLUMNS.index("attempt_id")]
     connection.execute("DELETE FROM reservations WHERE attempt_id = ?", (attempt_id,))
-    inserted = connection.execute(_insert("charges", CHARGE_COLUMNS), row)
+    inserted = connection.execute(
+        _insert("charges", (*CHARGE_COLUMNS, *_READING_COLUMNS)),
+        (*row, settled.utc, settled.boot, settled.since_boot),
+    )
     if not inserted.rowcount:
         return
     charge_id = inserted.lastrowid

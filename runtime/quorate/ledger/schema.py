@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 APPLICATION_ID = 0x51524C47
 """Marks an SQLite file as a ledger ("QRLG"), so that no other program's file is written to."""
 
@@ -147,4 +149,37 @@ CREATE VIEW model_spending AS
 """
 
 SCHEMA = _TABLES + _DAILY + _VIEWS
-"""Statements that make an empty ledger."""
+"""Statements that make an empty ledger, before ``upgrade``."""
+
+# An older release reads and writes a ledger with these all the same: they are no new schema.
+_ADDED_COLUMNS = {
+    "charges": {
+        "settled_at": "REAL",
+        "settled_boot": "TEXT NOT NULL DEFAULT ''",
+        "settled_since_boot": "REAL NOT NULL DEFAULT 0",
+    }
+}
+_ADDED_TABLES = """
+CREATE TABLE IF NOT EXISTS clock_readings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    after_charge INTEGER NOT NULL,
+    utc REAL NOT NULL,
+    boot TEXT NOT NULL,
+    since_boot REAL NOT NULL
+)"""
+
+
+def upgrade(connection: sqlite3.Connection) -> None:
+    """Adds what this release keeps and the one that made the ledger did not."""
+    missing = [
+        f"ALTER TABLE {table} ADD COLUMN {name} {kind}"
+        for table, columns in _ADDED_COLUMNS.items()
+        for name, kind in columns.items()
+        if name not in _columns_of(connection, table)
+    ]
+    if missing or not _columns_of(connection, "clock_readings"):
+        connection.executescript(f"BEGIN IMMEDIATE; {';'.join([*missing, _ADDED_TABLES])}; COMMIT;")
+
+
+def _columns_of(connection: sqlite3.Connection, table: str) -> set[str]:
+    return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}

@@ -5,15 +5,40 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from quorate.errors import Internal, QuorateError, Unavailable
 
 _Result = TypeVar("_Result")
 _MAX_PER_TRANSACTION = 256
+_IDLE_SECONDS = 1.0
+_BUSY_SECONDS = 5.0
+
+
+class Care(Protocol):
+    """What is done for the file between transactions, on the writer's thread. Raises nothing."""
+
+    def look(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """Looks after the file before a transaction; returns the connection to go on with."""
+        ...
+
+    def rest(self, connection: sqlite3.Connection) -> None:
+        """Called a second after the last of some transactions, and every few under load."""
+        ...
+
+
+class _NoCare:
+    """Of a database that has no file."""
+
+    def look(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        return connection
+
+    def rest(self, connection: sqlite3.Connection) -> None:
+        pass
 
 
 @dataclass(slots=True)
@@ -47,11 +72,14 @@ class Writer:
         connection: Belongs to the writer from now on; in autocommit mode, so that nothing but the
             writer begins transactions.
         name: What is written, for messages.
+        care: Looks after the file in between.
     """
 
-    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, name: str, care: Care | None = None) -> None:
         self._connection = connection
         self._name = name
+        self._care = care or _NoCare()
+        self._rested_at: float | None = None
         self._queue: SimpleQueue[_Pending | None] = SimpleQueue()
         self._closing = False
         self._queue_lock = threading.Lock()
@@ -89,13 +117,33 @@ class Writer:
         more = True
         while more:
             batch, more = self._next_batch()
+            self._connection = self._care.look(self._connection)
             self._settle(batch)
             _notify(batch)
         self._connection.close()
 
+    def _first(self) -> _Pending | None:
+        """The next job; the file is cared for while none comes, and now and then while many do."""
+        since = None if self._rested_at is None else time.monotonic() - self._rested_at
+        try:
+            if since is not None and since < _BUSY_SECONDS:
+                return self._queue.get(timeout=_IDLE_SECONDS)
+            if since is None:
+                return self._queue.get()
+        except Empty:
+            pass
+        self._rest()
+        return self._queue.get()
+
+    def _rest(self) -> None:
+        self._care.rest(self._connection)
+        self._rested_at = None
+
     def _next_batch(self) -> tuple[list[_Pending], bool]:
         """What waits now, at least one job, and whether there may be more."""
-        pending = self._queue.get()
+        pending = self._first()
+        if self._rested_at is None:
+            self._rested_at = time.monotonic()
         batch: list[_Pending] = []
         while pending is not None:
             batch.append(pending)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 
 from quorate.metering.attribution import Attribution, Window, attribute_cpu, attribute_gpu
-from quorate.metering.counters import EnergyCounter
+from quorate.metering.counters import EnergyCounter, Hardware, RegisterCounter
+from quorate.metering.plausibility import GPU_STILL_SECONDS
 from quorate.request import Energy, EnergyTier
 from quorate.request.work import WorkCosts
 
 _log = logging.getLogger(__name__)
 _IDLE_WINDOWS = 64
 _IDLE_QUANTILE = 0.25
+_MOST_STRIKES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,18 @@ class Account:
     ticks more slowly than we look, and one that cannot be read may be back later; both times the
     window stays open and its work waits for the joules.
 
+    A rise that no such machine can have spent is passed over; what was done meanwhile waits for the
+    next one. After a few of them the counter is dead, as is that of a GPU which works and never
+    moves. A dead one says nothing any more, unless it has a substitute.
+
     Args:
         costs: Cost of work by model, now.
         gpu_models: The models that compute on a GPU now; None if that is not known.
+        most_watts: More than the domain can draw.
+
+    Attributes:
+        rise: What the counter rose by in the last window that was taken in.
+        dead: Why nothing it says is believed, in words for people; "" while it is.
     """
 
     def __init__(
@@ -55,7 +67,13 @@ class Account:
         counter: EnergyCounter,
         costs: Callable[[], Mapping[str, WorkCosts]],
         gpu_models: Callable[[], Collection[str]] | None,
+        most_watts: float = math.inf,
     ) -> None:
+        self.rise = 0.0
+        self.dead = ""
+        self._most_watts = most_watts
+        self._strikes = 0
+        self._still_seconds = 0.0
         self._counter = counter
         self._costs = costs
         self._gpu_models = gpu_models if counter.kind == "gpu" else None
@@ -74,6 +92,16 @@ class Account:
         return self._counter.name
 
     @property
+    def kind(self) -> Hardware:
+        """What the domain is part of."""
+        return self._counter.kind
+
+    @property
+    def readable(self) -> bool:
+        """Whether the counter could be read last."""
+        return self._readable
+
+    @property
     def measured_joules(self) -> float:
         """What the counter rose by, if it measures."""
         return self.totals.counter_joules if self._measured else 0.0
@@ -85,7 +113,11 @@ class Account:
             window: What happened.
             idle_watts: What the domain draws when nothing runs; None goes by what was learned.
         """
-        self._window = self._window.joined(self._concerned(window))
+        self.rise = 0.0
+        if self.dead:
+            return
+        concerned = self._concerned(window)
+        self._window = self._window.joined(concerned)
         joules = self._counter.read()
         self._note(joules is not None)
         if joules is None:
@@ -95,15 +127,42 @@ class Account:
             return
         rise = joules - self._last
         if rise <= 0:
+            self._stands_still(concerned)
             return
-        self._last = joules
+        self._last, self._still_seconds = joules, 0.0
+        if rise > self._most_watts * max(1.0, self._window.seconds):
+            self._pass_over(rise)
+            return
+        self._strikes = 0
+        self.rise = rise
         self._enter(rise, self._shared(rise, idle_watts))
         self._window = Window()
+
+    def give_up(self, why: str) -> None:
+        """Believes the counter no more; its substitute takes over, if it has one.
+
+        Args:
+            why: In words for people.
+        """
+        counter = self._counter
+        substitute = counter.substitute if isinstance(counter, RegisterCounter) else None
+        if substitute is None:
+            self.dead = why
+            self._readable = False
+            return
+        self._counter = substitute
+        self._measured = substitute.tier is EnergyTier.MEASURED
+        self._last, self._window = substitute.read(), Window()
+        self._joules.clear()
+        self._strikes, self._still_seconds = 0, 0.0
+        self.totals = replace(self.totals, tier=substitute.tier)
 
     def energy(self, job: Hashable, model: str) -> Energy | None:
         """Energy of a request on a model; None if this domain has nothing to say about it."""
         if self._gpu_models is not None and model not in self._gpu_models():
             return None
+        if self.dead:
+            return Energy()
         waiting = bool(self._window.work.get((job, model)))
         told = self._joules.get(job)
         if told is None:
@@ -122,6 +181,26 @@ class Account:
         self._joules.pop(job, None)
         self._idle_shares.pop(job, None)
         self._window = self._window.answered(job)
+
+    def _stands_still(self, window: Window) -> None:
+        if self._counter.kind != "gpu" or not any(window.work.values()):
+            return
+        self._still_seconds += window.seconds
+        if self._still_seconds >= GPU_STILL_SECONDS:
+            why = f"stood still for {self._still_seconds:.0f} s of work"
+            self._give_up_aloud(why)
+
+    def _pass_over(self, rise: float) -> None:
+        self._strikes += 1
+        seconds = self._window.seconds
+        if self._strikes >= _MOST_STRIKES:
+            why = f"says {rise:.3g} J in {seconds:.3g} s, more than such a machine can spend"
+            self._give_up_aloud(why)
+
+    def _give_up_aloud(self, why: str) -> None:
+        self.give_up(why)
+        instead = "" if self.dead else ", and its joules are estimated"
+        _log.warning("energy counter %s %s: it is believed no more%s", self.name, why, instead)
 
     def _concerned(self, window: Window) -> Window:
         if self._gpu_models is None:

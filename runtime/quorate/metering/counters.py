@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
@@ -90,6 +92,8 @@ class RegisterCounter:
         unit_joules: Joules of one unit.
         wraps_at: As in ``RisingTotal``.
         unreadable: What ``read_register`` raises while it cannot be read.
+        substitute: What takes its place where it is found out to say nothing; None where nothing
+            does.
     """
 
     tier = EnergyTier.MEASURED
@@ -102,8 +106,10 @@ class RegisterCounter:
         unit_joules: float,
         wraps_at: int | None = None,
         unreadable: type[Exception] | tuple[type[Exception], ...] = (),
+        substitute: EnergyCounter | None = None,
     ) -> None:
         self.name = name
+        self.substitute = substitute
         self.kind: Hardware = kind
         self._read_register = read_register
         self._unit_joules = unit_joules
@@ -116,6 +122,51 @@ class RegisterCounter:
             register = self._read_register()
         except self._unreadable:
             return None
-        if register is None:
+        if register is None or not math.isfinite(register):
             return None
         return self._total.follow(round(register)) * self._unit_joules
+
+
+class PowerCounter:
+    """An estimate of joules: the power of a domain, summed up over the times it was asked for.
+
+    Args:
+        name: Name of the domain.
+        kind: What the domain is part of.
+        read_watts: The power now.
+        clock: Seconds that stand still while the machine sleeps.
+        unreadable: What ``read_watts`` raises while it cannot be read.
+    """
+
+    tier = EnergyTier.ESTIMATED
+
+    def __init__(
+        self,
+        name: str,
+        kind: Hardware,
+        read_watts: Callable[[], float],
+        unreadable: type[Exception] | tuple[type[Exception], ...] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.kind: Hardware = kind
+        self._read_watts = read_watts
+        self._unreadable = unreadable
+        self._clock = clock
+        self._last: tuple[float, float] | None = None
+        self._joules = 0.0
+
+    def read(self) -> float | None:
+        """Joules since the first reading; None while the power cannot be read."""
+        try:
+            watts = self._read_watts()
+        except self._unreadable:
+            return None
+        if not (math.isfinite(watts) and watts >= 0):
+            return None
+        now = self._clock()
+        if self._last is not None:
+            before, watts_before = self._last
+            self._joules += (now - before) * (watts + watts_before) / 2
+        self._last = now, watts
+        return self._joules

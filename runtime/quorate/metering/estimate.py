@@ -14,6 +14,7 @@ from pathlib import Path
 
 from quorate.metering.counters import Found, Hardware
 from quorate.metering.cpu_time import CpuTime
+from quorate.metering.plausibility import ProcessorPower
 from quorate.request import EnergyTier
 
 PROC = Path("/proc")
@@ -92,6 +93,16 @@ class CpuTimeCounter:
         """Joules since the processes were started; None where no process can be read."""
         seconds = self._cpu_time.read()
         return sum(seconds.values()) * self._watts_per_core if seconds else None
+
+
+def processor_power(tdp_watts: float = 0.0, proc: Path = PROC) -> ProcessorPower | None:
+    """What the processor of this machine can draw; None where it is not described."""
+    try:
+        text = (proc / "cpuinfo").read_text()
+    except OSError:
+        return None
+    logical = len(re.findall(r"^processor\s*:", text, re.MULTILINE))
+    return ProcessorPower(core_power(text, tdp_watts).watts, max(1, logical))
 
 
 def find_estimate(cpu_time: CpuTime, tdp_watts: float = 0.0, proc: Path = PROC) -> Found:

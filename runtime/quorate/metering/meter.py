@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +11,12 @@ from dataclasses import dataclass, field
 from quorate.metering.account import Account, EnergyTotals
 from quorate.metering.attribution import Share, Window
 from quorate.metering.counters import EnergyCounter
+from quorate.metering.plausibility import MOST_GPU_WATTS, ProcessorPower, Trial
+from quorate.metering.rapl import MEMORY
 from quorate.request import Energy, EnergyTier
 from quorate.request.work import Work, WorkCosts
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -44,7 +50,10 @@ class Meter:
         gpu_models: The models that compute on a GPU now. None stands for all of them.
         idle_watts: What the measured domains draw together when nothing runs, divided among them as
             their energy; 0 learns it from the windows without a request.
-        clock: Seconds that never run backwards.
+        clock: Seconds that never run backwards, and stand still while the machine sleeps.
+        estimate: What stands in for the counters of the processor where they cannot be believed,
+            cannot be read, or have never moved. Followed all the time, told of only then.
+        power: What the processor can draw, to judge its counters by; None believes them.
     """
 
     def __init__(
@@ -55,8 +64,16 @@ class Meter:
         gpu_models: Callable[[], Collection[str]] | None = None,
         idle_watts: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        estimate: EnergyCounter | None = None,
+        power: ProcessorPower | None = None,
     ) -> None:
-        self._accounts = [Account(counter, costs, gpu_models) for counter in counters]
+        most = {"cpu": math.inf if power is None else power.most_watts, "gpu": MOST_GPU_WATTS}
+        self._accounts = [
+            Account(counter, costs, gpu_models, most[counter.kind]) for counter in counters
+        ]
+        self._trial = None if power is None or estimate is None else Trial(power)
+        self._estimate = None if estimate is None else Account(estimate, costs, gpu_models)
+        self._estimating = False
         self._read_cpu_seconds = cpu_seconds
         self._idle_watts = idle_watts
         self._clock = clock
@@ -89,6 +106,8 @@ class Meter:
         job.idle_joules = sum(known) if known else None
         for account in self._accounts:
             account.forget(job)
+        if self._estimate is not None:
+            self._estimate.forget(job)
         return energies
 
     def tick(self) -> None:
@@ -100,10 +119,59 @@ class Meter:
         for account in self._accounts:
             part = account.measured_joules / spent if spent > 0 else 1 / len(self._accounts)
             account.close(window, self._idle_watts * part if self._idle_watts > 0 else None)
+        if self._estimate is not None:
+            self._estimate.close(window, None)
+            self._judge(window)
 
     def totals(self) -> Mapping[str, EnergyTotals]:
-        """Where the joules of each domain went."""
-        return {account.name: account.totals for account in self._accounts}
+        """Where the joules of each domain went.
+
+        Counters of the processor that are not believed are left out, as the estimate has counted
+        all along what they should have; of a GPU stays what was told before it stood still.
+        """
+        told = [
+            account
+            for account in self._accounts
+            if not account.dead or (account.kind == "gpu" and account.totals.counter_joules > 0)
+        ]
+        if self._estimate is not None and self._estimating:
+            told.append(self._estimate)
+        return {account.name: account.totals for account in told}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which counters are not believed and why, in lines for people."""
+        return tuple(
+            f"energy counter {account.name} {account.dead}"
+            for account in self._accounts
+            if account.dead
+        )
+
+    def _judge(self, window: Window) -> None:
+        """Gives up counters of the processor that contradict the CPU time, and says so once."""
+        of_cpu = [account for account in self._accounts if account.kind == "cpu"]
+        gone = [account for account in of_cpu if account.dead]
+        living = [account for account in of_cpu if not account.dead]
+        if self._trial is not None and living and all(account.readable for account in living):
+            used = sum(window.cpu_seconds.values())
+            rises = {account.name: account.rise for account in living}
+            wrong = self._trial.add(window.seconds, used, rises)
+            for account in living:
+                if account.name in wrong:
+                    account.give_up("contradicts the CPU time that is used")
+                    gone.append(account)
+                    if account.name.endswith(MEMORY):
+                        _log.warning("energy counter %s stands still: left out", account.name)
+        if self._estimating or all(account.name.endswith(MEMORY) for account in gone):
+            return
+        self._estimating = True
+        for account in of_cpu:
+            if not account.dead:
+                account.give_up("covers a part of the processor alone")
+        _log.warning(
+            "energy of the processor is estimated by CPU time from now on: %s",
+            "; ".join(f"counter {account.name} {account.dead}" for account in gone),
+        )
 
     def _window(self) -> Window:
         now, cpu_seconds = self._clock(), self._read_cpu_seconds()
@@ -121,10 +189,18 @@ class Meter:
         return Window(seconds, work, used, alive)
 
     def _energy(self, job: Job, model: str) -> Energy:
-        told = [account.energy(job, model) for account in self._accounts]
-        known = [energy for energy in told if energy is not None]
+        of_gpu = [one.energy(job, model) for one in self._accounts if one.kind == "gpu"]
+        known = [energy for energy in (*self._of_cpu(job, model), *of_gpu) if energy is not None]
         joules = [energy.joules for energy in known if energy.joules is not None]
         if not known or len(joules) < len(known):
             return Energy()
         measured = all(energy.tier is EnergyTier.MEASURED for energy in known)
         return Energy(sum(joules), EnergyTier.MEASURED if measured else EnergyTier.ESTIMATED)
+
+    def _of_cpu(self, job: Job, model: str) -> list[Energy | None]:
+        counters = [one for one in self._accounts if one.kind == "cpu" and not one.dead]
+        # One that has moved may be slow: what it will say of this request is counted later.
+        proven = all(one.readable and one.totals.counter_joules > 0 for one in counters)
+        if self._estimate is None or (proven and not self._estimating):
+            return [one.energy(job, model) for one in counters]
+        return [self._estimate.energy(job, model)]

@@ -11,9 +11,10 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from quorate.metering.counters import Found, RegisterCounter
+from quorate.metering.counters import Found, PowerCounter, RegisterCounter
 
 _MILLIJOULES = 1e-3
+_MILLIWATTS = 1e-3
 
 
 def find_nvml(load: Callable[[str], Any] = import_module) -> Found:
@@ -38,9 +39,30 @@ def find_nvml(load: Callable[[str], Any] = import_module) -> Found:
         else:
             # A GPU may be lost or refuse later.
             read = partial(nvml.nvmlDeviceGetTotalEnergyConsumption, handle)
-            counter = RegisterCounter(name, "gpu", read, _MILLIJOULES, unreadable=nvml.NVMLError)
+            counter = RegisterCounter(
+                name,
+                "gpu",
+                read,
+                _MILLIJOULES,
+                unreadable=nvml.NVMLError,
+                substitute=_power(nvml, name, handle),
+            )
             counters.append(counter)
     problem = f"no energy counter on {', '.join(silent)}; Volta and newer have one"
     if not count:
         problem = "the NVIDIA driver sees no GPU"
     return Found(tuple(counters), "NVML", "" if count and not silent else problem)
+
+
+def _power(nvml: Any, name: str, handle: Any) -> PowerCounter | None:
+    """The power that the GPU tells, for one whose counter turns out to stand still."""
+    try:
+        nvml.nvmlDeviceGetPowerUsage(handle)
+    except (AttributeError, nvml.NVMLError):
+        return None
+    return PowerCounter(
+        name,
+        "gpu",
+        lambda: nvml.nvmlDeviceGetPowerUsage(handle) * _MILLIWATTS,
+        unreadable=nvml.NVMLError,
+    )

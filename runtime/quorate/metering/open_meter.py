@@ -13,12 +13,13 @@ from typing import Any
 from quorate.errors import SettingsError
 from quorate.metering.counters import Found
 from quorate.metering.cpu_time import CpuTime
-from quorate.metering.estimate import PROC, find_estimate
+from quorate.metering.estimate import PROC, find_estimate, processor_power
 from quorate.metering.meter import Meter
 from quorate.metering.nvml import find_nvml
 from quorate.metering.rapl import POWERCAP, find_rapl
 from quorate.metering.settings import EnergySettings
 from quorate.metering.zeus import find_zeus
+from quorate.request import EnergyTier
 from quorate.request.work import WorkCosts
 
 
@@ -62,7 +63,18 @@ def open_meter(
     sources = search.best() if settings.source == "auto" else [search.named(settings.source)]
     counters = [counter for found in sources for counter in found.counters]
     notes = tuple(note for found in sources for note in _notes(found))
-    meter = Meter(counters, cpu_time.read, costs, gpu_models, settings.idle_watts, clock)
+    measures = any(one.kind == "cpu" and one.tier is EnergyTier.MEASURED for one in counters)
+    estimate = search.estimate().counters if measures else ()
+    meter = Meter(
+        counters,
+        cpu_time.read,
+        costs,
+        gpu_models,
+        settings.idle_watts,
+        clock,
+        estimate[0] if estimate else None,
+        processor_power(settings.tdp_watts, host.proc) if estimate else None,
+    )
     return meter, notes
 
 
@@ -78,7 +90,7 @@ class _Search:
             "rapl": lambda: find_rapl(host.powercap),
             "nvml": lambda: find_nvml(host.load),
             "zeus": lambda: find_zeus(host.load, host.environment, host.powercap),
-            "estimate": self._estimate,
+            "estimate": self.estimate,
         }
         found = finders[source]()
         if not found.counters:
@@ -95,13 +107,14 @@ class _Search:
             more = tuple(counter for counter in zeus.counters if counter.kind not in kinds)
             sources.append(Found(more, zeus.source))
         if not any(counter.kind == "cpu" for found in sources for counter in found.counters):
-            sources.append(self._estimate())
+            sources.append(self.estimate())
         return sources
 
     def _has_nvidia_driver(self) -> bool:
         return (self.host.proc / "driver" / "nvidia").exists()
 
-    def _estimate(self) -> Found:
+    def estimate(self) -> Found:
+        """The estimate by CPU time, where it can be made."""
         return find_estimate(self.cpu_time, self.settings.tdp_watts, self.host.proc)
 
 

@@ -23,6 +23,9 @@ _UDEV_RULE = (
     'RUN+="/bin/chmod a+r /sys%p/energy_uj"'
 )
 _MICROJOULES = 1e-6
+MEMORY = "-dram"
+"""How the name of a counter of memory ends."""
+
 # A zone may be gone or refuse.
 _UNREADABLE = (OSError, ValueError)
 
@@ -75,7 +78,7 @@ def _domains(root: Path, read_text: Callable[[Path], str]) -> Iterator[tuple[str
         yield name, zone
         for part in sorted(zone.glob("intel-rapl:*")):
             if _name(part, read_text) == "dram":
-                yield f"{name}-dram", part
+                yield f"{name}{MEMORY}", part
     if not packages:
         yield from ((name, zone) for name, zone in tops if name == "psys")
 

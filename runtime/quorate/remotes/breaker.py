@@ -6,11 +6,12 @@ requests through, open none, half-open one, whose outcome decides.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+
+from quorate.clocks import since_boot
 
 
 class BreakerState(Enum):
@@ -58,11 +59,12 @@ class CircuitBreaker:
     tell of a time that is over. A quota they name is heeded all the same.
 
     Args:
-        clock: Seconds that never run backwards.
+        clock: Seconds that never run backwards, and go on while the machine sleeps, as the remote
+            does.
     """
 
     def __init__(
-        self, policy: BreakerPolicy | None = None, clock: Callable[[], float] = time.monotonic
+        self, policy: BreakerPolicy | None = None, clock: Callable[[], float] = since_boot
     ) -> None:
         self._policy = policy or BreakerPolicy()
         self._clock = clock

@@ -11,6 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from quorate.clocks import since_boot
 from quorate.errors import DeadlinePassed
 from quorate.remotes.answer import Answer
 from quorate.remotes.contract import RemoteEvent, RemoteRequest
@@ -24,13 +25,14 @@ class Timing:
     """What a remote asks of the world, so that tests can bring their own.
 
     Attributes:
-        clock: Seconds that never run backwards.
+        clock: Seconds that never run backwards, and go on while this machine sleeps, as the remote
+            and whoever waits for it do.
         wall_clock: Seconds since the epoch, for a ``Retry-After`` that is a date.
         sleep: Waits for so many seconds.
         draw: A number from [0, 1), for jitter.
     """
 
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = since_boot
     wall_clock: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     draw: Callable[[], float] = random.random

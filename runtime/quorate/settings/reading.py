@@ -14,6 +14,8 @@ from quorate.access.keys import KeySettings
 from quorate.api.grpc.settings import ServerSettings
 from quorate.dispatch.settings import DispatchSettings
 from quorate.errors import NotFound, SettingsError
+from quorate.files import read_file
+from quorate.fleet.settings import FleetSettings
 from quorate.ledger.settings import LEDGER_OFF, BudgetSettings, LedgerSettings
 from quorate.metering.settings import EnergySettings
 from quorate.options import as_table, field_names, read_options, refuse_unknown
@@ -50,6 +52,7 @@ class Settings:
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     budgets: BudgetSettings = field(default_factory=BudgetSettings)
     energy: EnergySettings = field(default_factory=EnergySettings)
+    fleet: FleetSettings = field(default_factory=FleetSettings)
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     remotes: Mapping[str, RemoteSettings] = field(default_factory=lambda: MappingProxyType({}))
     keys: Mapping[str, KeySettings] = field(default_factory=lambda: MappingProxyType({}))
@@ -87,11 +90,12 @@ def load_toml(path: Path) -> dict[str, Any]:
     Raises:
         SettingsError: The file cannot be read, or is not TOML; the message names the file.
     """
+    content = read_file(path, "name a configuration file")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingsError(f"{path}: cannot be read: {reason}") from error
+        # Editors of some systems begin every file with a mark of the byte order.
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: cannot be read: it is not UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: is not TOML: {error}") from error
 
@@ -143,6 +147,10 @@ class _Reading:
             energy=attempt(
                 lambda: read_options(EnergySettings, _section(data, "energy"), "energy"),
                 EnergySettings(),
+            ),
+            fleet=attempt(
+                lambda: read_options(FleetSettings, _section(data, "fleet"), "fleet"),
+                FleetSettings(),
             ),
             budgets=attempt(lambda: _budgets(data, _section(data, "keys")), BudgetSettings()),
             ledger=attempt(lambda: _ledger(data, folder), LedgerSettings()),

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import errno
+import logging
+import os
 import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.engines.worker.affinity import pin_all_threads
-from quorate.fleet.placement import Placement, available_cores, cgroup_quota, divide_cores
+from quorate.engines.worker.affinity import ANY_CORE, pin_all_threads
+from quorate.fleet.cores import CoreClaims, Cores
+from quorate.fleet.placement import Placement, divide_cores
 
 
 @pytest.mark.parametrize(
@@ -48,37 +52,6 @@ def test_everyone_gets_a_core_and_none_is_shared_without_need(available, wanted)
     assert max(uses) - min(uses) <= 1
 
 
-def test_the_tightest_quota_up_to_the_root_counts(tmp_path):
-    folder = tmp_path / "service" / "job"
-    folder.mkdir(parents=True)
-    (folder / "cpu.max").write_text("max 100000\n")
-    (tmp_path / "service" / "cpu.max").write_text("150000 100000\n")
-    (tmp_path / "cpu.max").write_text("400000 100000\n")
-    membership = tmp_path / "membership"
-    membership.write_text("1:name=systemd:/x\n0::/service/job\n")
-
-    assert cgroup_quota(tmp_path, membership) == 1.5
-
-
-@pytest.mark.parametrize("text", ["0::/\n", "1:cpu:/x\n", ""])
-def test_no_quota_is_none(tmp_path, text):
-    membership = tmp_path / "membership"
-    membership.write_text(text)
-
-    assert cgroup_quota(tmp_path, membership) is None
-
-
-def test_a_missing_proc_file_means_no_quota(tmp_path):
-    assert cgroup_quota(tmp_path, tmp_path / "absent") is None
-
-
-def test_a_quota_cuts_the_affinity_and_leaves_one_core(monkeypatch):
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 1, 2})
-    for quota, expected in ((None, (1, 2, 3)), (1.5, (1, 2)), (0.2, (1,)), (9.0, (1, 2, 3))):
-        monkeypatch.setattr("quorate.fleet.placement.cgroup_quota", lambda *_, quota=quota: quota)
-        assert available_cores() == expected
-
-
 def test_without_proc_the_calling_thread_is_pinned(monkeypatch):
     def absent(path):
         raise FileNotFoundError(path)
@@ -90,6 +63,97 @@ def test_without_proc_the_calling_thread_is_pinned(monkeypatch):
     pin_all_threads([1])
 
     assert pinned == [(threading.get_native_id(), {1})]
+
+
+def test_threads_that_are_pinned_no_more_go_back_to_what_the_process_began_with(monkeypatch):
+    pinned = []
+    monkeypatch.setattr("os.sched_setaffinity", lambda task, cores: pinned.append(cores))
+
+    pin_all_threads([ANY_CORE, ANY_CORE])
+
+    assert set(map(frozenset, pinned)) == {frozenset(os.sched_getaffinity(0))}
+
+
+def test_threads_stay_where_they_are_when_a_cpuset_has_lost_their_cores(monkeypatch):
+    def refuse(task, cores):
+        raise OSError(errno.EINVAL, "no such core")
+
+    monkeypatch.setattr("os.sched_setaffinity", refuse)
+
+    pin_all_threads([4095])
+
+
+def shares(placement: Placement, **wanted: int | None) -> dict[str, tuple[int, ...]]:
+    told: dict[str, tuple[int, ...]] = {}
+    for model, count in wanted.items():
+        placement.add(model, count, lambda cores, model=model: told.update({model: cores}))
+    for model in wanted:
+        placement.enter(model)
+    return told
+
+
+@given(
+    st.integers(1, 64),
+    st.integers(1, 64),
+    st.dictionaries(st.text(max_size=2), st.none() | st.integers(1, 70), min_size=1, max_size=8),
+)
+def test_without_pinning_threads_are_divided_as_cores_are(cores, threads, wanted):
+    placement = Placement(Cores(tuple(range(cores)), threads, pin=False))
+
+    told = shares(placement, **wanted)
+
+    assert {core for share in told.values() for core in share} == {ANY_CORE}
+    alike = divide_cores(range(threads), wanted)
+    assert {model: len(share) for model, share in told.items()} == {
+        model: len(share) for model, share in alike.items()
+    }
+
+
+@pytest.fixture
+def claims():
+    """Makes claims of one machine, for servers of their own."""
+    prefix, made = f"quorate-test/{os.getpid()}/{id(object())}/", []
+
+    def another() -> CoreClaims:
+        made.append(CoreClaims(prefix))
+        return made[-1]
+
+    yield another
+    for one in made:
+        one.release()
+
+
+def test_two_servers_never_pin_to_one_core(claims):
+    first = shares(Placement(range(4), claims()), a=1, b=1)
+    second = shares(Placement(range(4), claims()), a=1, b=None)
+
+    assert first == {"a": (0,), "b": (1,)}
+    assert second == {"a": (2,), "b": (3,)}
+
+
+def test_a_server_that_finds_no_free_core_lets_its_models_run_anywhere(claims, caplog):
+    caplog.set_level(logging.WARNING)
+    shares(Placement(range(4), claims()), a=3)
+    crowded = Placement(range(4), claims())
+
+    assert shares(crowded, a=None, b=None) == {"a": (ANY_CORE,) * 2, "b": (ANY_CORE,) * 2}
+    assert len(caplog.messages) == 1
+    # It has left the one free core to a server that can do with it.
+    assert shares(Placement(range(4), claims()), a=1) == {"a": (3,)}
+
+
+def test_cores_are_given_back_when_models_leave_and_when_a_server_ends(claims):
+    ending, own = claims(), claims()
+    first = Placement(range(4), ending)
+    shares(first, a=2, b=2)
+    first.leave("a")
+    assert shares(Placement(range(4), own), c=2) == {"c": (2, 3)}
+    ending.release()
+    assert shares(Placement(range(4), claims()), c=2) == {"c": (0, 1)}
+
+
+def test_a_lone_server_shares_its_cores_where_it_has_more_models(claims):
+    assert shares(Placement((5,), claims()), a=None, b=None) == {"a": (5,), "b": (5,)}
 
 
 def test_models_are_told_their_cores_when_they_change_and_in_the_order_they_were_added() -> None:

@@ -175,7 +175,7 @@ def test_a_folder_where_nothing_can_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match=r"cannot be made.*\[ledger\]"):
         Ledger.open(tmp_path / "file" / "ledger")
-    with pytest.raises(SettingsError, match=r"cannot be written.*\[ledger\]"):
+    with pytest.raises(SettingsError, match=r"is a folder, not a file; .*\[ledger\]"):
         Ledger.open(tmp_path)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import grpc
 
 from quorate.errors import SettingsError
+from quorate.files import read_file
 
 SOON = timedelta(days=14)
 """Before its end a certificate is warned of for so long."""
@@ -137,10 +138,8 @@ def _configuration(pair: tuple[bytes, bytes]) -> grpc.ServerCertificateConfigura
 
 
 def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}") from None
+    return read_file(Path(path), "name a PEM file in [server]")
+
 
 
 def _day(moment: datetime) -> str:

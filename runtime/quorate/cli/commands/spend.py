@@ -77,12 +77,23 @@ def spend(
     ledger: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Read this ledger, and ask no server.")
     ] = None,
+    backup: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Copy the ledger there, whole, while a server writes to it; print nothing else.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Let --backup replace a file that is there.")
+    ] = False,
     target: ServerTarget,
 ) -> None:
     """Print what was spent: requests, tokens, energy and dollars, and what budgets have left.
 
     Without --target and --ledger the server of this machine is asked at its default address, and
-    where none answers its ledger is read from the data folder.
+    where none answers its ledger is read from the data folder. --backup copies the ledger of
+    --ledger, or that of the data folder.
     """
     import time
 
@@ -90,6 +101,12 @@ def spend(
     from quorate.cli.views.spend import print_report
     from quorate.ledger.spending import ChargeFilter, Dimension
 
+    if force and backup is None:
+        raise SettingsError("--force replaces the file of a backup; give --backup too")
+    if backup is not None:
+        if by or charges or as_csv or target.address:
+            raise SettingsError("--backup copies a file of this machine and prints no sums")
+        return _back_up(ledger, backup, replace=force, as_json=as_json)
     if as_csv and as_json:
         raise SettingsError("--csv and --json exclude each other; give one of them")
     if by and charges:
@@ -133,6 +150,20 @@ def parse_moment(text: str, option: str, now: float) -> float:
             f"not {text!r}"
         ) from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _back_up(ledger: Path | None, target: Path, *, replace: bool, as_json: bool) -> None:
+    import contextlib
+
+    from quorate.cli.views.spend import print_backup
+    from quorate.ledger.copying import back_up
+    from quorate.ledger.ledger_file import open_for_reading
+    from quorate_registry.store import default_home
+
+    path = (ledger or default_home() / "ledger.sqlite3").absolute()
+    with contextlib.closing(open_for_reading(path)) as connection:
+        size = back_up(connection, target.absolute(), replace=replace)
+    print_backup(path, target, size, as_json=as_json)
 
 
 def _report(query: SpendQuery, target: ServerTarget, ledger: Path | None) -> SpendReport:

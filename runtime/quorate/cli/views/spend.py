@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
@@ -53,6 +55,15 @@ def print_report(report: SpendReport, query: SpendQuery, *, as_csv: bool, as_jso
     else:
         print("\n".join(_plain_lines(report, query)))
     sys.stdout.flush()
+
+
+def print_backup(ledger: Path, copy: Path, size_bytes: int, *, as_json: bool) -> None:
+    """Prints what was copied where."""
+    if as_json:
+        line = {"event": "backup", "ledger": str(ledger), "path": str(copy), "bytes": size_bytes}
+        print(json.dumps(line))
+    else:
+        print(f"{ledger}: copied to {copy}, {size_bytes} bytes")
 
 
 def _plain_lines(report: SpendReport, query: SpendQuery) -> Iterator[str]:

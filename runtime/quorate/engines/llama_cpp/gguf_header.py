@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import stat
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -88,6 +89,9 @@ def read_header(path: str, subject: str) -> Header:
         ModelUnusable: The file is missing, unreadable, empty, cut short or something else.
     """
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            # Opening a pipe would wait for ever for somebody to write into it.
+            raise ModelUnusable(subject, f"{path} is not a file")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             preamble = file.read(_PREAMBLE.size)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from llama_cpp import llama_cpp as native
 
 from quorate.engines import worker_log
+from quorate.engines.native_paths import without_build_paths
 
 _DEBUG_LEVEL, _WARNING_LEVEL, _ERROR_LEVEL, _CONTINUED = 1, 3, 4, 5
 _KEPT_LINES = 16
@@ -85,7 +86,7 @@ class NativeLog:
         for line in self._lines:
             for preamble in _PREAMBLES:
                 line = line.rpartition(preamble)[2]
-            text = _without_function(line)
+            text = without_build_paths(_without_function(line))
             if text and _NO_CAUSE not in text:
                 return text
         return otherwise
@@ -111,7 +112,7 @@ class NativeLog:
                 self._warn(line)
 
     def _warn(self, line: str) -> None:
-        text = _without_function(" ".join(line.split()))[:_LONGEST_WARNING]
+        text = without_build_paths(_without_function(" ".join(line.split())))[:_LONGEST_WARNING]
         # Some warnings are framed in rows of stars.
         if not any(map(str.isalnum, text)) or any(known in text for known in _EXPECTED):
             return

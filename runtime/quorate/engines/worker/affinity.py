@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterable
+
+ANY_CORE = -1
+"""Stands for a core wherever there is room, among the cores of a model that is not pinned."""
+
+_INHERITED = frozenset(os.sched_getaffinity(0))
 
 
 def pin_all_threads(cores: Iterable[int]) -> None:
     """Moves every thread of this process to these cores; threads started later inherit them.
 
-    Without ``/proc`` only the calling thread can be found and moved.
-
-    Raises:
-        OSError: None of the cores exists or is allowed.
+    Of ``ANY_CORE`` alone they go back to what the process began with. Without ``/proc`` only the
+    calling thread can be found and moved. Cores that are not allowed any more, as where a cpuset
+    was made smaller, are left out; where none is left, the threads stay where they are.
     """
-    allowed = set(cores)
+    allowed = set(cores) - {ANY_CORE} or set(_INHERITED)
     pinned: set[int] = set()
     while fresh := _own_threads() - pinned:
         for task in fresh:
@@ -23,6 +28,10 @@ def pin_all_threads(cores: Iterable[int]) -> None:
                 os.sched_setaffinity(task, allowed)
             except ProcessLookupError:
                 continue
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                return
         pinned |= fresh
 
 

@@ -18,6 +18,7 @@ from quorate.engines.registry import engines
 from quorate.engines.session import EngineSession, open_session
 from quorate.engines.spec import EngineSpec
 from quorate.engines.vocabulary import Vocabulary
+from quorate.engines.worker.affinity import ANY_CORE
 from quorate.engines.worker.encoder.encoder import Encoder
 from quorate.engines.worker.encoder.life import ENCODER_COMMAND
 from quorate.engines.worker.handle import WorkerHandle
@@ -35,7 +36,7 @@ class HostedEngine:
     """``Engine`` over a supervised worker process. It outlives its workers; sessions do not.
 
     Args:
-        cores: Processor cores its worker runs on, at least one.
+        cores: Processor cores its worker runs on, one for each thread; see ``ANY_CORE``.
         limits: When the worker counts as stuck, and how long a stop may take.
         isolation: What the configuration says of its processes.
         command: The worker's program and first arguments.
@@ -231,7 +232,7 @@ def _resident_bytes(pid: int | None) -> int:
 
 def _checked(cores: Sequence[int]) -> Sequence[int]:
     allowed = os.sched_getaffinity(0)
-    wrong = sorted(set(cores) - allowed)
+    wrong = sorted(set(cores) - allowed - {ANY_CORE})
     if wrong:
         raise SettingsError(f"cores: {wrong} are not among the usable cores {sorted(allowed)}")
     if not cores:

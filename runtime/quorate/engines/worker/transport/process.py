@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from quorate.engines.native_paths import without_build_paths
 from quorate.engines.worker.claims import clean
 from quorate.engines.worker_log import WarningFilter, warning_in
 
@@ -170,7 +171,7 @@ def exit_cause(return_code: int, stderr_lines: Sequence[str]) -> str:
         ``exited with status 3``, or ``exited with status 1: ValueError: no such thing`` where the
         last lines are a Python traceback.
     """
-    lines = [line.strip() for line in stderr_lines if line.strip()]
+    lines = [without_build_paths(line.strip()) for line in stderr_lines if line.strip()]
     if return_code == -signal.SIGABRT and lines:
         return f"aborted: {_explanation(lines)}"
     if return_code < 0:
