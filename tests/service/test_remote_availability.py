@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,61 @@ async def test_a_quota_closes_the_door_until_the_reset_that_was_named(hours):
         hours.now += 1.0
         assert (await answered(remote))[0] == "Hello there"
     assert hours.slept == []
+
+
+@pytest.mark.parametrize("refusal", [refuses(429, retry_after="3"), refuses(503, retry_after="3")])
+async def test_a_rest_that_one_request_is_asked_for_is_kept_by_all(refusal, hours):
+    sleeping, awake = asyncio.Event(), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        sleeping.set()
+        await awake.wait()
+        hours.now += seconds
+
+    hours.timing = replace(hours.timing, sleep=sleep)
+    async with remote_that(refusal, hours=hours) as (server, remote):
+        first = asyncio.create_task(answered(remote))
+        await asyncio.wait_for(sleeping.wait(), 20)
+        assert (remote.available() or "").startswith("it wants to rest for 3 s: answered HTTP ")
+        error, _ = await failed(remote)
+        assert error.retry_after_seconds == 3.0
+        assert len(server.requests) == 1
+        awake.set()
+        assert (await first)[0] == "Hello there"
+        assert remote.available() is None
+
+
+async def test_who_waits_for_a_retry_waits_for_what_others_were_told_as_well(hours):
+    script = [refuses(429, retry_after="1"), refuses(429, retry_after="9")]
+    sleeps: list[float] = []
+    both, go_on = asyncio.Event(), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        sleeps.append(seconds)
+        until = hours.now + seconds
+        if len(sleeps) == 2:
+            both.set()
+        await go_on.wait()
+        hours.now = max(hours.now, until)
+
+    hours.timing = replace(hours.timing, sleep=sleep)
+    async with remote_that(*script, hours=hours) as (_, remote):
+        tasks = [asyncio.create_task(answered(remote)) for _ in range(2)]
+        await asyncio.wait_for(both.wait(), 20)
+        assert remote.cooldown.seconds == 9.0
+        go_on.set()
+        assert [text for text, _ in await asyncio.gather(*tasks)] == ["Hello there"] * 2
+    assert sorted(sleeps[:2]) == [1.5, 9.5]
+
+
+async def test_a_model_that_is_not_there_is_not_asked_for_again(hours):
+    refusal = refuses(404, "model_not_found", "The model `big` does not exist")
+    async with remote_that(refusal, hours=hours) as (server, remote):
+        error, _ = await failed(remote)
+        assert remote.breaker.state is BreakerState.OPEN
+        await failed(remote)
+    said = "answered HTTP 404 Not Found: model_not_found: The model `big` does not exist"
+    assert (error.cause, len(server.requests), hours.slept) == (said, 1, [])
 
 
 async def test_a_wrong_request_says_nothing_about_the_remote():

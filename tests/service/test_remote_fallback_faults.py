@@ -141,8 +141,8 @@ async def test_a_remote_that_is_slower_than_the_deadline_is_left_and_settled(
     assert heard.error.status == "DEADLINE_EXCEEDED"
     assert row.outcome in ("failed", "cancelled")
     assert row.generated_tokens == 0
-    # It may have read the prompt, and charge for that.
-    assert row.usd == pytest.approx(charged_for(0), abs=NANO_USD)
+    # It may have answered all the same, and charge for that.
+    assert row.usd == pytest.approx(row.reserved_usd, abs=NANO_USD)
     assert again.text == "Hello there"
 
 

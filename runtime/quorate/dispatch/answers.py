@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -12,9 +12,14 @@ from quorate.dispatch.attempt import Attempt, RemoteCall, Run
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.dispatch.voting import open_ensemble, steps
 from quorate.ensemble.losses import Losses
-from quorate.errors import RemoteFailed
 from quorate.fleet.fleet import Fleet
-from quorate.remotes.contract import RemoteEnd, RemoteRequest, RemoteText
+from quorate.remotes.contract import (
+    FailedCall,
+    RemoteEnd,
+    RemoteRequest,
+    RemoteText,
+    RemoteUsage,
+)
 from quorate.remotes.remote import Remote
 from quorate.request import (
     Decision,
@@ -75,40 +80,51 @@ async def run_vote(
 
 
 async def ask_remote(
-    remote: Remote, request: Request, call: RemoteCall, stopwatch: Stopwatch, max_tokens: int
+    remote: Remote,
+    request: Request,
+    call: RemoteCall,
+    stopwatch: Stopwatch,
+    max_tokens: int,
+    hold_another: Callable[[], Awaitable[bool]],
 ) -> AsyncGenerator[Part, None]:
     """Answers with a remote API, and notes in ``call`` what it was asked for and gave.
+
+    ``hold_another`` holds the price of one more call; it is False where there is no room for it.
 
     Raises:
         RemoteFailed: It failed; after a piece was given, too.
         DeadlinePassed: The caller's deadline ended first.
     """
+
+    async def note_failure(failed: FailedCall) -> bool:
+        _note_failure(call, failed)
+        return failed.free or not failed.again or await hold_another()
+
     asked = RemoteRequest(
         prompt=request.prompt,
         max_tokens=max_tokens,
         sampling=request.sampling,
         stop=request.stopping.stop,
         max_bytes=request.stopping.max_bytes,
-        deadline_seconds=_seconds_left(request, stopwatch),
+        deadline_seconds=_seconds_left(request.deadline_seconds, stopwatch),
+        retry_seconds=_seconds_left(_latency_seconds(request), stopwatch),
+        on_sent=call.send,
+        on_failed=note_failure,
     )
     started = False
-    call.asked = True
-    try:
-        async with aclosing(remote.generate(asked)) as events:
-            async for event in events:
-                if not started:
-                    started = True
-                    yield Started()
-                if isinstance(event, RemoteText):
-                    call.generated_tokens = event.streamed_tokens
-                    yield Delta(event.text, ())
-                else:
-                    _note_end(call, event)
-                    yield event.finish_reason
-    except RemoteFailed:
-        # An error instead of an answer is not charged for.
-        call.asked = started
-        raise
+    async with aclosing(remote.generate(asked)) as events:
+        async for event in events:
+            if not started:
+                started = True
+                yield Started()
+            if isinstance(event, RemoteText):
+                call.generated_tokens = event.streamed_tokens
+                yield Delta(event.text, ())
+                continue
+            _note_end(call, event)
+            if event.word:
+                yield _foreign_end(remote.name, event.word)
+            yield event.finish_reason
 
 
 def _system_moved(model: str) -> Notice:
@@ -120,21 +136,47 @@ def _system_moved(model: str) -> Notice:
     )
 
 
-def _seconds_left(request: Request, stopwatch: Stopwatch) -> float | None:
-    """Time until the caller's deadline, which is the end of retries as well."""
-    if request.deadline_seconds is None:
-        return None
-    return max(0.0, request.deadline_seconds - stopwatch.duration_ms / 1000.0)
+def _foreign_end(remote: str, word: str) -> Notice:
+    return Notice(
+        NoticeKind.FOREIGN_END,
+        remote,
+        f"remote {remote} ended its answer with {word}, which is taken for the end of the text",
+    )
+
+
+def _seconds_left(limit: float | None, stopwatch: Stopwatch) -> float | None:
+    """What is left of a time that began with the request."""
+    return None if limit is None else max(0.0, limit - stopwatch.duration_ms / 1000.0)
+
+
+def _latency_seconds(request: Request) -> float | None:
+    """The request's own budget of time, which is the end of retries as its deadline is."""
+    budget = request.budget.latency_ms
+    return None if budget is None else budget / 1000.0
+
+
+def _note_failure(call: RemoteCall, failed: FailedCall) -> None:
+    if failed.free:
+        call.asked = False
+    elif failed.begun:
+        # What it had generated until then may be charged for, by its own count or by ours.
+        _note_usage(call, failed.usage, failed.streamed_tokens)
+    else:
+        call.lost += 1
+        call.asked = False
 
 
 def _note_end(call: RemoteCall, end: RemoteEnd) -> None:
-    usage = end.usage
+    _note_usage(call, end.usage, end.streamed_tokens)
+    call.complete = True
+    call.reason = end.finish_reason
+
+
+def _note_usage(call: RemoteCall, usage: RemoteUsage, streamed_tokens: int) -> None:
     call.prompt_tokens = usage.prompt_tokens
     call.cached_prompt_tokens = usage.cached_prompt_tokens or 0
     generated = usage.generated_tokens
-    call.generated_tokens = end.streamed_tokens if generated is None else generated
-    call.complete = True
-    call.reason = end.finish_reason
+    call.generated_tokens = streamed_tokens if generated is None else generated
 
 
 def _stall(seconds: float) -> float:

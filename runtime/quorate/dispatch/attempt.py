@@ -72,10 +72,14 @@ class Run:
 class RemoteCall:
     """What a remote was asked for and gave, as far as is known.
 
+    Every call that was sent may be charged for until the remote says otherwise.
+
     Attributes:
-        prompt_tokens: As the remote counted; None where it did not say.
-        generated_tokens: As the remote counted, or at least what was streamed.
-        asked: Whether anything was sent to it, so that it may charge.
+        prompt_tokens: As the remote counted, as far as that is believed; None where it is not
+            known, so that it may be all the tokens the prompt can have.
+        generated_tokens: Likewise, or at least what was streamed.
+        asked: Whether a call was sent that is not known to be free.
+        lost: Calls before it that gave no answer and may be charged for all the same.
         complete: Whether the remote counted itself.
         reason: Why its answer ended.
     """
@@ -85,8 +89,13 @@ class RemoteCall:
     cached_prompt_tokens: int = 0
     generated_tokens: int = 0
     asked: bool = False
+    lost: int = 0
     complete: bool = False
     reason: FinishReason | None = None
+
+    def send(self) -> None:
+        """A call leaves this machine."""
+        self.asked = True
 
 
 @dataclass(slots=True)
@@ -98,6 +107,9 @@ class Attempt:
         request: The request; its id is settled.
         started_at: UTC epoch seconds.
         stopwatch: Runs since the request arrived.
+        call_usd: Most that one call of a remote may cost; None where nobody knows or charges.
+        reserved_usd: What is held and reserved for all of its calls.
+        more_holds: Those beside ``hold``, for calls that were tried again.
         reserved_joules: Energy that is held for it; None holds none.
         replaceable: Whether another plan may stand in while it has not begun.
         aside: Lets other requests run while this one waits; see ``AdmissionQueue.aside``.
@@ -118,6 +130,8 @@ class Attempt:
     stopwatch: Stopwatch
     hold: Hold
     price: Price | None = None
+    call_usd: Decimal | None = None
+    more_holds: list[Hold] = field(default_factory=list)
     reserved_usd: Decimal | None = None
     reserved_joules: float | None = None
     remote: RemoteCall | None = None
@@ -189,20 +203,26 @@ class Attempt:
         return total_usage(models, generated_tokens, first_ms, duration_ms)
 
     def usd(self) -> Decimal | None:
-        """What it cost; None where nobody charges.
+        """What it cost, or may have cost; None where nobody charges.
 
-        A remote that was asked and did not say what it counted is taken to charge for the most
-        tokens that the prompt can have, and for what was streamed.
+        A remote that did not say what it counted is taken to charge for the most tokens that the
+        prompt can have, and for what was streamed. A call of which nothing came may have cost all
+        that a call can.
         """
         if self.remote is None or self.price is None:
             return None
         call = self.remote
+        most = Decimal(0) if self.call_usd is None else self.call_usd
+        usd = most * call.lost
         if not call.asked:
-            return Decimal(0)
+            return usd
         if call.prompt_tokens is None:
-            cost = self.price.ceiling(self.request.prompt.token_bound, call.generated_tokens)
-            return cost if self.reserved_usd is None else min(cost, self.reserved_usd)
-        return self.price.cost(call.prompt_tokens, call.cached_prompt_tokens, call.generated_tokens)
+            if not (call.generated_tokens or call.complete):
+                return usd + most
+            return usd + self.price.ceiling(self.request.prompt.token_bound, call.generated_tokens)
+        return usd + self.price.cost(
+            call.prompt_tokens, call.cached_prompt_tokens, call.generated_tokens
+        )
 
     def _remote_usage(self, call: RemoteCall) -> ModelUsage:
         usd = self.usd()

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 
 from quorate.dispatch.admission_queue import AdmissionQueue
 from quorate.dispatch.answers import Part, Started, ask_remote, run_vote
@@ -285,7 +286,14 @@ class Dispatcher:
         decision, max_tokens = attempt.decision, self._max_tokens(request)
         if attempt.remote is not None:
             remote = self._remotes[attempt.remote.name]
-            return ask_remote(remote, request, attempt.remote, attempt.stopwatch, max_tokens)
+            return ask_remote(
+                remote,
+                request,
+                attempt.remote,
+                attempt.stopwatch,
+                max_tokens,
+                partial(self.recorder.hold_another_call, attempt),
+            )
         if decision.route.kind is PlanKind.CASCADE:
             confidence = self._router.knowledge.confidence
             return Cascade(self._fleet, request, attempt, max_tokens, confidence).answer()

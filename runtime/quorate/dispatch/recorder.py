@@ -6,9 +6,11 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from decimal import Decimal
+from typing import TypeVar
 
 from quorate.costs.cost_model import CostModels
 from quorate.dispatch.activity import Activity
@@ -18,7 +20,7 @@ from quorate.dispatch.cold_starts import ColdStarts
 from quorate.dispatch.learning import Escalations, learn
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.dispatch.telling import settled
-from quorate.errors import Internal, Unavailable
+from quorate.errors import BudgetSpent, Internal, Unavailable
 from quorate.ledger.budgets import Budgets
 from quorate.ledger.charges import Charge
 from quorate.ledger.ledger import Ledger
@@ -26,7 +28,7 @@ from quorate.ledger.money import from_float
 from quorate.ledger.prices import Price
 from quorate.ledger.settings import BudgetSettings
 from quorate.metering.meter import Meter
-from quorate.request import Decision, Forecast, Prompt, Request, ScoreRequest, Usage
+from quorate.request import Decision, Energy, Forecast, Prompt, Request, ScoreRequest, Usage
 from quorate.telemetry.attempts import AttemptObserver
 
 FINISHED = "finished"
@@ -38,6 +40,8 @@ PROBE = "probe"
 _LEAST_JOULES = 1e-6
 _HASHED_AT_ONCE_BYTES = 1 << 16
 
+_Result = TypeVar("_Result")
+
 _log = logging.getLogger(__name__)
 
 
@@ -47,7 +51,8 @@ class AttemptRecorder:
     To open one is to hold what it may take in the budgets, then to reserve that in the ledger, then
     to meter it. However it ends, meter, budgets and cost models are settled at once, in memory and
     without a pause in between. Only then the reservation becomes a charge, in one transaction of
-    the ledger: before the last event of a whole answer, and else in the background.
+    the ledger: before the last event of a whole answer, and else in the background. No step of that
+    can keep another from happening: where a figure cannot be had, what was held for it counts.
 
     Args:
         budgets: Windows that nobody may overspend; None limits nothing.
@@ -116,6 +121,7 @@ class AttemptRecorder:
                 stopwatch=stopwatch,
                 hold=hold,
                 price=price,
+                call_usd=usd,
                 reserved_usd=usd,
                 reserved_joules=forecast.joules_q90,
                 remote=RemoteCall(route.remote) if route.remote else None,
@@ -128,11 +134,45 @@ class AttemptRecorder:
             undo.pop_all()
         return attempt
 
+    async def hold_another_call(self, attempt: Attempt) -> bool:
+        """Holds and reserves the price of one more call of a remote, beside those that it had.
+
+        Returns:
+            Whether there is room for it, in what the request allows and in every window, and the
+            ledger has it. Else nothing is held, and the call must not be made.
+        """
+        one, before = attempt.call_usd, attempt.reserved_usd
+        if one is None or before is None:
+            return True
+        together = before + one
+        request = attempt.request
+        cap = request.budget.usd if isinstance(request, Request) else None
+        if cap is not None and together > from_float(cap):
+            return False
+        try:
+            hold = self.budgets.hold(request.key, None, one)
+        except BudgetSpent:
+            return False
+        attempt.more_holds.append(hold)
+        if self.ledger is not None and attempt.reservation is not None:
+            try:
+                await self.ledger.raise_reservation(attempt.attempt_id, together)
+            except (Unavailable, Internal) as error:
+                attempt.more_holds.remove(hold)
+                self.budgets.release(hold)
+                _log.error(
+                    "attempt %s cannot be tried again: %s", attempt.attempt_id, error.message
+                )
+                return False
+            attempt.reservation = replace(attempt.reservation, reserved_usd=together)
+        attempt.reserved_usd = together
+        return True
+
     async def settle(self, attempt: Attempt, outcome: str = FINISHED) -> Usage:
         """Settles a complete answer; returns what it took once the ledger has it."""
         usage = self._close(attempt, outcome)
         self._tell(attempt, usage, outcome)
-        await self._write(self._charge(attempt, usage, outcome))
+        await self._write(self._charge(attempt, usage, outcome), attempt)
         return usage
 
     def abandon(self, attempt: Attempt, outcome: str) -> None:
@@ -143,7 +183,7 @@ class AttemptRecorder:
         if not attempt.closed:
             usage = self._close(attempt, outcome)
             self._tell(attempt, usage, outcome)
-            self._write_later(self._charge(attempt, usage, outcome))
+            self._write_later(self._charge(attempt, usage, outcome), attempt)
 
     async def flush(self) -> None:
         """Waits until the ledger has all that was settled."""
@@ -176,58 +216,106 @@ class AttemptRecorder:
 
         The ledger writes a reservation down although its caller was cancelled meanwhile.
         """
-        self._write_later(self._charge(attempt, attempt.usage({}), CANCELLED))
+        self._write_later(self._charge(attempt, attempt.usage({}), CANCELLED), attempt)
 
     def _close(self, attempt: Attempt, outcome: str) -> Usage:
         attempt.closed = True
-        assert attempt.job is not None
-        assert attempt.span is not None
-        batch = self.activity.end(attempt.span)
-        energies = self.meter.finish(attempt.job)
-        usage = attempt.usage(energies)
-        joules = attempt.joules(energies)
+        job, span = attempt.job, attempt.span
+        assert job is not None
+        assert span is not None
+        batch = self._sure(attempt, lambda: self.activity.end(span), 1.0)
+        no_energies: Mapping[str, Energy] = {}
+        energies = self._sure(attempt, lambda: self.meter.finish(job), no_energies)
+        usage = self._sure(
+            attempt, lambda: attempt.usage(energies), Usage(0, attempt.generated_tokens, None, 0.0)
+        )
+        joules = self._sure(attempt, lambda: attempt.joules(energies), None)
         # What is not known counts as what was held for it.
-        self.budgets.settle(attempt.hold, joules, attempt.usd())
+        usd = self._sure(attempt, attempt.usd, attempt.reserved_usd)
+        for hold in attempt.more_holds:
+            self.budgets.release(hold)
+        if not self._sure(attempt, lambda: self._settle_hold(attempt, joules, usd), False):
+            self.budgets.settle(attempt.hold, None, attempt.reserved_usd)
+        self._sure(attempt, lambda: self._learn(attempt, outcome, joules, batch, energies), None)
+        return usage
+
+    def _settle_hold(self, attempt: Attempt, joules: float | None, usd: Decimal | None) -> bool:
+        self.budgets.settle(attempt.hold, joules, usd)
+        return True
+
+    def _learn(
+        self,
+        attempt: Attempt,
+        outcome: str,
+        joules: float | None,
+        batch: float,
+        energies: Mapping[str, Energy],
+    ) -> None:
         route = attempt.decision.route
         if attempt.cold_start:
             self._cold_starts.end(route.name, joules, answered=outcome == FINISHED)
-        if outcome == FINISHED:
-            learn(self.costs, attempt, batch, energies)
-            if route.stages:
-                first = route.stages[0].decision
-                went_on = any(run.decision is not first for run in attempt.runs)
-                self.escalations.observe(route.name, went_on)
-        return usage
+        if outcome != FINISHED:
+            return
+        learn(self.costs, attempt, batch, energies)
+        if route.stages:
+            first = route.stages[0].decision
+            went_on = any(run.decision is not first for run in attempt.runs)
+            self.escalations.observe(route.name, went_on)
+
+    def _sure(self, attempt: Attempt, step: Callable[[], _Result], otherwise: _Result) -> _Result:
+        """A step of settling, which must not keep the others from happening.
+
+        Only a defect of ours, or a counter of the machine that is broken, fails here.
+        """
+        try:
+            return step()
+        except Exception:
+            _log.exception("attempt %s could not be settled as it should", attempt.attempt_id)
+            return otherwise
 
     def _tell(self, attempt: Attempt, usage: Usage, outcome: str) -> None:
-        if not self._observers:
-            return
+        if self._observers:
+            self._sure(attempt, lambda: self._tell_observers(attempt, usage, outcome), None)
+
+    def _tell_observers(self, attempt: Attempt, usage: Usage, outcome: str) -> None:
         told = settled(attempt, usage, PROBE if attempt.probe else outcome, self._clock())
         for observer in self._observers:
             observer.settled(told)
 
     def _charge(self, attempt: Attempt, usage: Usage, outcome: str) -> Charge | None:
         """The row of an attempt; None where the ledger has no reservation to settle."""
-        if attempt.reservation is None:
+        reservation = attempt.reservation
+        if reservation is None:
             return None
         shown = PROBE if attempt.probe else outcome
         keeps = self.ledger is not None and self.ledger.stores_prompts
         text = attempt.request.prompt.canonical_text if keeps else ""
-        return charge(attempt.reservation, attempt, usage, shown, self._clock(), text)
+        now = self._clock()
+        return self._sure(
+            attempt,
+            lambda: charge(reservation, attempt, usage, shown, now, text),
+            replace(reservation.lost(now), outcome=shown),
+        )
 
-    async def _write(self, row: Charge | None) -> None:
-        if self.ledger is None or row is None:
+    async def _write(self, row: Charge | None, attempt: Attempt) -> None:
+        if self.ledger is None or row is None or attempt.reservation is None:
             return
         try:
-            await self.ledger.settle(row)
+            try:
+                await self.ledger.settle(row)
+            except Internal as error:
+                # No row is no reason to leave the reservation for the next start.
+                _log.error("attempt %s is not kept as it was: %s", row.attempt_id, error.message)
+                lost = attempt.reservation.lost(row.finished_at)
+                await self.ledger.settle(replace(lost, outcome=row.outcome))
         except (Unavailable, Internal) as error:
             # The answer was given: it is not taken back because it could not be written down.
             _log.error("attempt %s could not be settled: %s", row.attempt_id, error.message)
 
-    def _write_later(self, row: Charge | None) -> None:
+    def _write_later(self, row: Charge | None, attempt: Attempt) -> None:
         if row is None:
             return
-        task = asyncio.ensure_future(self._write(row))
+        task = asyncio.ensure_future(self._write(row, attempt))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 

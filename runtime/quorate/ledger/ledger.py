@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,6 +37,7 @@ from quorate.ledger.rows import (
     balanced,
     insert_reservation,
     part_rows,
+    raise_reservation,
     reservations,
     row_of,
     settle_rows,
@@ -207,6 +209,14 @@ class Ledger:
         """
         row = row_of(reservation)
         await self._writer.run(lambda connection: insert_reservation(connection, row))
+
+    async def raise_reservation(self, attempt_id: str, usd: Decimal) -> None:
+        """Writes down what an attempt may cost in all, where that has become more.
+
+        Raises:
+            Unavailable: The file cannot be written now, or the ledger is closed; do not spend more.
+        """
+        await self._writer.run(lambda connection: raise_reservation(connection, attempt_id, usd))
 
     async def settle(self, charge: Charge) -> None:
         """Writes a charge down in place of its reservation; returns when that is committed.

@@ -89,10 +89,14 @@ class Price:
 
         Args:
             prompt_tokens: All tokens of the prompt.
-            cached_prompt_tokens: Those of them that the remote had in its cache.
+            cached_prompt_tokens: Those of them that the remote had in its cache; where that cannot
+                be, because they are more or fewer than none, no discount holds.
             generated_tokens: All tokens of the answer, reasoning included.
         """
         rates = self.rates
+        prompt_tokens, generated_tokens = max(0, prompt_tokens), max(0, generated_tokens)
+        if not 0 <= cached_prompt_tokens <= prompt_tokens:
+            cached_prompt_tokens = 0
         return _usd(
             (rates.input.at(prompt_tokens), prompt_tokens - cached_prompt_tokens),
             (rates.cached.at(prompt_tokens), cached_prompt_tokens),

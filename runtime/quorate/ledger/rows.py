@@ -43,6 +43,14 @@ def insert_reservation(connection: sqlite3.Connection, row: Sequence[Any]) -> No
     connection.execute(_insert("reservations", RESERVATION_COLUMNS), row)
 
 
+def raise_reservation(connection: sqlite3.Connection, attempt_id: str, usd: Decimal) -> None:
+    """Writes down that an attempt may cost so much in all; one that is settled stays as it is."""
+    connection.execute(
+        "UPDATE reservations SET reserved_nano_usd = ? WHERE attempt_id = ?",
+        (to_nano_usd(usd), attempt_id),
+    )
+
+
 def settle_rows(
     connection: sqlite3.Connection,
     row: Sequence[Any],

@@ -5,34 +5,39 @@ Importing this needs that package. Foreign errors become failures here and go no
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncGenerator, Callable, Mapping
-from http import HTTPStatus
+from contextlib import aclosing, suppress
 from typing import Any
 
 import httpx2
 import openai
 
-from quorate.remotes.failures import (
-    CallFailed,
-    Failure,
-    FailureKind,
-    broken,
-    excerpt,
-    retry_after_seconds,
-)
-from quorate.remotes.settings import ApiKey, RemoteSettings, host_and_port
-from quorate.remotes.transport import Astray, Encoded, GuardedTransport, Oversized
+from quorate.remotes.failures import CallFailed, Failure, FailureKind, broken
+from quorate.remotes.settings import ApiKey, RemoteSettings
+from quorate.remotes.sse import EventReader, EventTooLarge, ServerEvent
+from quorate.remotes.traffic import Traffic
+from quorate.remotes.translation import Translation
+from quorate.remotes.transport import GuardedTransport, noted_in
+from quorate.remotes.wire import Done
 
 _STREAM_TYPE = "text/event-stream"
-_RETRIED_STATUSES = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT)
-_SPENT_CODES = ("insufficient_quota", "billing_hard_limit_reached")
+_WHOLE_TYPE = "application/json"
+_LONGEST_EVENT_BYTES = 1024 * 1024
+_LONGEST_STREAM_BYTES = 16 * 1024 * 1024
+# A server may wrap every character into some hundred bytes of JSON.
+_MOST_BYTES_PER_TOKEN = 4096
+# What ends the body comes with the last event; a connection that stays open is closed.
+_DRAIN_SECONDS = 0.1
+_ERROR_NAME = "error"
 
 
 class Calls:
     """The HTTP side of one remote: a call is a stream of JSON values, a fault a ``CallFailed``.
 
-    Bodies and events go through the client untyped (its ``post``): the typed methods build their
-    chunks without validation, so that every field would have to be distrusted all the same.
+    Bodies and answers go through the client untyped (its ``post``), and events are read here: its
+    own reader takes no legal stream without data in every event, and has no limits.
 
     Args:
         settings: Already checked.
@@ -61,153 +66,136 @@ class Calls:
         )
 
     async def events(
-        self, path: str, body: Mapping[str, Any], private: tuple[str, ...]
+        self, path: str, body: Mapping[str, Any], private: tuple[str, ...], traffic: Traffic
     ) -> AsyncGenerator[object, None]:
-        """Sends a call and gives the JSON value of each event until ``[DONE]``.
+        """Sends a call and gives the JSON value of each event, and ``Done`` at ``[DONE]``.
 
-        Closing the generator, or cancelling it, closes the connection. No message repeats any of
-        the ``private`` texts.
+        Events without data, and named ones without JSON, are passed over. A remote that answers
+        with a whole JSON value gives that as the only event. Closing the generator, or cancelling
+        it, closes the connection. No message repeats any of the ``private`` texts.
 
         Raises:
-            CallFailed: Anything that is not a stream of JSON events to its end.
+            CallFailed: Anything that is neither, or too large, or says that it failed.
         """
-        stream: openai.AsyncStream[object] | None = None
+        key = self._key.reveal() if self._key else ""
+        translation = Translation(self._settings, private, key, self._wall_clock())
+        response: httpx2.Response | None = None
         try:
-            stream = await self._client.post(
-                path, cast_to=object, body=body, stream=True, stream_cls=openai.AsyncStream[object]
-            )
-            _check_type(stream.response.headers.get("content-type"))
-            async for event in stream:
-                yield event
+            with noted_in(traffic):
+                stream = await self._client.post(
+                    path,
+                    cast_to=object,
+                    body=body,
+                    stream=True,
+                    stream_cls=openai.AsyncStream[object],
+                )
+            response = stream.response
+            read = _reader_of(response.headers.get("content-type"))
+            async with (
+                aclosing(_bounded(response, body, traffic)) as pieces,
+                aclosing(read(pieces)) as events,
+            ):
+                async for event in events:
+                    value = _value(event)
+                    error = _error_in(value, event.name, whole=read is _whole)
+                    if error is not None:
+                        raise CallFailed(translation.of_value(error, whole=read is _whole))
+                    if value is Done.DONE:
+                        await _drain(pieces)
+                    yield value
         except openai.OpenAIError as error:
-            key = self._key.reveal() if self._key else ""
-            translation = Translation(self._settings, private, key, self._wall_clock())
             raise CallFailed(translation.of(error)) from None
+        except httpx2.HTTPError as error:
+            raise CallFailed(translation.of_connection(error)) from None
+        except EventTooLarge as error:
+            raise broken(f"sent {error}") from None
         except (ValueError, RecursionError):
             # json and UTF-8 decoding raise ValueError; nesting beyond reason, RecursionError.
             raise broken("sent an event that is not JSON") from None
         finally:
-            if stream is not None:
-                await stream.close()
+            if response is not None:
+                await response.aclose()
 
     async def close(self) -> None:
         """Closes all connections."""
         await self._client.close()
 
 
-def _check_type(content_type: str | None) -> None:
+async def _bounded(
+    response: httpx2.Response, body: Mapping[str, Any], traffic: Traffic
+) -> AsyncGenerator[bytes, None]:
+    """The body, which no answer of the length that was asked for can exceed."""
+    asked = max(body.get("max_tokens") or 0, body.get("max_completion_tokens") or 0)
+    most = _LONGEST_STREAM_BYTES + _MOST_BYTES_PER_TOKEN * asked
+    async for piece in response.aiter_bytes():
+        traffic.received_bytes += len(piece)
+        if traffic.received_bytes > most:
+            raise EventTooLarge(f"more than {most} bytes for {asked} tokens")
+        yield piece
+
+
+async def _events(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[ServerEvent, None]:
+    reader = EventReader(_LONGEST_EVENT_BYTES)
+    async for piece in pieces:
+        for event in reader.feed(piece):
+            yield event
+    for event in reader.finish():
+        yield event
+
+
+async def _whole(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[ServerEvent, None]:
+    """The answer of who was asked for a stream and does not stream, or an error."""
+    data = bytearray()
+    async for piece in pieces:
+        data += piece
+        if len(data) > _LONGEST_EVENT_BYTES:
+            raise EventTooLarge(f"an answer of more than {_LONGEST_EVENT_BYTES} bytes in one piece")
+    yield ServerEvent("", bytes(data))
+    yield ServerEvent("", Done.DONE.value.encode())
+
+
+async def _drain(pieces: AsyncGenerator[bytes, None]) -> None:
+    """Reads to the end of the body, so that the connection can be used again."""
+    with suppress(TimeoutError, httpx2.HTTPError, EventTooLarge):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for _ in pieces:
+                await asyncio.sleep(0)
+
+
+def _value(event: ServerEvent) -> object:
+    """The JSON value of an event; None for one that has none and needs none."""
+    text = event.data.decode().strip()
+    if text.startswith(Done.DONE.value):
+        return Done.DONE
+    if not text:
+        return None
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError):
+        if event.name in ("", "message"):
+            raise
+        return {"error": {"message": text}} if event.name == _ERROR_NAME else None
+    return value
+
+
+def _error_in(value: object, name: str, *, whole: bool) -> object:
+    """What an event, or a whole answer, says of a failure; None where it tells of none."""
+    if value is Done.DONE or not isinstance(value, Mapping):
+        return value if whole and value is not Done.DONE else None
+    if value.get("error"):
+        return value["error"]
+    is_error = _ERROR_NAME in (name, value.get("type"), value.get("object"))
+    return value if is_error or (whole and "choices" not in value) else None
+
+
+def _reader_of(
+    content_type: str | None,
+) -> Callable[[AsyncGenerator[bytes, None]], AsyncGenerator[ServerEvent, None]]:
     kind = (content_type or "").partition(";")[0].strip().lower()
     if kind == _STREAM_TYPE:
-        return
+        return _events
+    if kind == _WHOLE_TYPE:
+        return _whole
     plain = kind if kind.isascii() and kind.isprintable() and 0 < len(kind) <= 64 else "something"
-    raise broken(f"answered with {plain} instead of an event stream; is base_url right?")
-
-
-class Translation:
-    """Reads the errors of one call.
-
-    Args:
-        settings: The remote's, for the addresses and limits that a message names.
-        private: Texts that no message may repeat.
-        key: The key, which no message may repeat either; "" for none.
-        now: Seconds since the epoch, for a ``Retry-After`` that is a date.
-    """
-
-    def __init__(
-        self, settings: RemoteSettings, private: tuple[str, ...], key: str, now: float
-    ) -> None:
-        self._settings = settings
-        self._private = private
-        self._key = key
-        self._now = now
-
-    def of(self, error: openai.OpenAIError) -> Failure:
-        """Reads an error of the client."""
-        if isinstance(error, openai.APIStatusError):
-            return self._of_status(error)
-        if isinstance(error, openai.APIConnectionError):
-            return self._of_connection(error)
-        if isinstance(error, openai.APIError):
-            return self._of_event(error)
-        return Failure(FailureKind.TRANSIENT, f"the client failed: {type(error).__name__}")
-
-    def _of_status(self, error: openai.APIStatusError) -> Failure:
-        status, headers = error.status_code, error.response.headers
-        if 300 <= status < 400:
-            return Failure(
-                FailureKind.MISCONFIGURED,
-                f"redirects elsewhere (HTTP {status}), which is refused; set base_url to where "
-                "the API is",
-            )
-        after = retry_after_seconds(headers.get("retry-after"), self._now)
-        return self._classified(status, _detail(error.body), after)
-
-    def _of_event(self, error: openai.APIError) -> Failure:
-        """An error that came as an event, after the remote had begun with HTTP 200."""
-        detail = _detail(error.body)
-        code = str(detail.get("code"))
-        if len(code) == 3 and code.isascii() and code.isdigit() and 400 <= int(code) < 600:
-            return self._classified(int(code), detail, None)
-        return Failure(FailureKind.TRANSIENT, self._line("sent an error in its stream", detail))
-
-    def _classified(
-        self, status: int, detail: Mapping[str, object], after: float | None
-    ) -> Failure:
-        line = self._line(_title(status), detail)
-        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            return Failure(FailureKind.MISCONFIGURED, f"{_title(status)}; {self._key_advice()}")
-        if status == HTTPStatus.PAYMENT_REQUIRED or detail.get("code") in _SPENT_CODES:
-            return Failure(FailureKind.QUOTA, line, retry_after_seconds=after)
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
-            return Failure(FailureKind.QUOTA, line, True, after)
-        if status >= 500 or status in _RETRIED_STATUSES:
-            return Failure(FailureKind.TRANSIENT, line, True, after)
-        return Failure(FailureKind.REFUSED, line)
-
-    def _of_connection(self, error: openai.APIConnectionError) -> Failure:
-        cause = error.__cause__
-        if isinstance(cause, Oversized | Encoded):
-            return Failure(FailureKind.TRANSIENT, f"sent {cause}")
-        if isinstance(cause, Astray):
-            return Failure(FailureKind.MISCONFIGURED, f"nothing is sent to {cause}")
-        if isinstance(cause, httpx2.ReadTimeout):
-            limit = self._settings.read_timeout_seconds
-            return Failure(FailureKind.TRANSIENT, f"sent nothing for {limit:g} s", True)
-        if isinstance(cause, httpx2.ConnectTimeout | httpx2.ConnectError):
-            host = host_and_port(self._settings.base_url)
-            return Failure(
-                FailureKind.TRANSIENT, f"cannot connect to {host}: {self._why(cause)}", True
-            )
-        return Failure(FailureKind.TRANSIENT, f"the connection broke off: {self._why(cause)}", True)
-
-    def _why(self, cause: BaseException | None) -> str:
-        if isinstance(cause, httpx2.ConnectTimeout):
-            return f"no answer within {self._settings.connect_timeout_seconds:g} s"
-        said = excerpt(str(cause), self._private, self._key) if cause is not None else ""
-        return said or type(cause).__name__
-
-    def _line(self, title: str, detail: Mapping[str, object]) -> str:
-        words = (
-            excerpt(detail.get(name), self._private, self._key) for name in ("code", "message")
-        )
-        said = ": ".join(word for word in words if word)
-        return f"{title}: {said}" if said else title
-
-    def _key_advice(self) -> str:
-        variable = self._settings.api_key_env
-        return f"check the key in {variable}" if variable else "it wants a key; set api_key_env"
-
-
-def _title(status: int) -> str:
-    try:
-        return f"answered HTTP {status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return f"answered HTTP {status}"
-
-
-def _detail(body: object) -> Mapping[str, object]:
-    """The error of a body: OpenAI wraps it in ``error``, others do not."""
-    if not isinstance(body, Mapping):
-        return {}
-    inner = body.get("error", body)
-    return inner if isinstance(inner, Mapping) else {"message": inner}
+    cause = f"answered with {plain} instead of an event stream; is base_url right?"
+    raise CallFailed(Failure(FailureKind.TRANSIENT, cause, free=True))

@@ -2,10 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from quorate.request import FinishReason, Prompt, SamplingOptions
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteUsage:
+    """What the remote counted, as far as it is believed; None where that is not known.
+
+    ``counts.believed`` has the rules. A prompt that is None may have all the tokens it can have.
+    """
+
+    prompt_tokens: int | None = None
+    cached_prompt_tokens: int | None = None
+    generated_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCall:
+    """What is known of a call that failed, whether or not another one follows.
+
+    Attributes:
+        free: Whether nothing was sent, or the remote itself said that it gives no answer; else it
+            may charge for the call.
+        begun: Whether anything of its answer came.
+        usage: What it had counted until then.
+        streamed_tokens: As in ``RemoteText``.
+        again: Whether it is to be tried again.
+    """
+
+    free: bool
+    begun: bool
+    usage: RemoteUsage
+    streamed_tokens: int
+    again: bool
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
+
+
+async def _anybody(failed: FailedCall) -> bool:
+    """Nobody wants to know, and all may go on."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +65,10 @@ class RemoteRequest:
         stop: Stop strings; the remote looks for them.
         max_bytes: Most bytes of UTF-8; the stream is cut at a whole code point.
         deadline_seconds: Time that the caller still has, retries and waiting included.
+        retry_seconds: Time within which another try may begin; None is no limit of its own.
+        on_sent: Called when a call is about to leave this machine, so that it may be charged for.
+        on_failed: Asked after each call that failed whether there may be another one; what it says
+            after the last one is of no use.
     """
 
     prompt: Prompt
@@ -31,15 +77,9 @@ class RemoteRequest:
     stop: tuple[str, ...] = ()
     max_bytes: int | None = None
     deadline_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteUsage:
-    """What the remote counted; None where it did not say."""
-
-    prompt_tokens: int | None = None
-    cached_prompt_tokens: int | None = None
-    generated_tokens: int | None = None
+    retry_seconds: float | None = None
+    on_sent: Callable[[], None] = _nobody
+    on_failed: Callable[[FailedCall], Awaitable[bool]] = _anybody
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +105,16 @@ class RemoteEnd:
         finish_reason: The protocol does not tell a stop string from the model's own end; both are
             ``END_OF_GENERATION``, unless the remote names the stop string as vLLM does.
         streamed_tokens: As in ``RemoteText``, for remotes that count nothing.
+        word: The remote's own word for the end, where it is none of the protocol and the answer is
+            taken to have ended by itself; else "".
+        doubts: What is wrong with what it counted, in a few words each.
     """
 
     finish_reason: FinishReason
     usage: RemoteUsage
     streamed_tokens: int
+    word: str = ""
+    doubts: tuple[str, ...] = ()
 
 
 RemoteEvent: TypeAlias = RemoteText | RemoteEnd

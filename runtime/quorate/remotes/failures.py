@@ -34,6 +34,24 @@ class FailureKind(Enum):
     REFUSED = "refused"
 
 
+# By what the words of an error contain, the surest first.
+_KINDS_BY_WORD = (
+    (("quota", "billing", "credit", "payment"), FailureKind.QUOTA, False),
+    (("rate_limit", "too_many_requests"), FailureKind.QUOTA, True),
+    (
+        ("model_not_found", "invalid_model", "api_key", "authentication", "permission"),
+        FailureKind.MISCONFIGURED,
+        False,
+    ),
+    (("invalid_request", "context_length", "content_filter"), FailureKind.REFUSED, False),
+    (
+        ("overload", "server_error", "unavailable", "timeout", "api_error"),
+        FailureKind.TRANSIENT,
+        True,
+    ),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """One failed call.
@@ -42,12 +60,15 @@ class Failure:
         cause: One line, without prompt and key.
         retryable: Whether the same call may succeed a little later.
         retry_after_seconds: What the remote named, if it did.
+        free: Whether the remote itself said, before anything of an answer, that it gives none. Else
+            it may charge for a call that was sent.
     """
 
     kind: FailureKind
     cause: str
     retryable: bool = False
     retry_after_seconds: float | None = None
+    free: bool = False
 
 
 class CallFailed(Exception):
@@ -61,6 +82,28 @@ class CallFailed(Exception):
 def broken(cause: str) -> CallFailed:
     """The remote answered with what is not the protocol: its fault, and no use to ask again."""
     return CallFailed(Failure(FailureKind.TRANSIENT, cause))
+
+
+def kind_of_words(words: Iterable[object], said: object) -> tuple[FailureKind, bool]:
+    """Whose fault an error is that comes without a status, and whether to try again.
+
+    Args:
+        words: Its ``code``, its ``type`` and the like; anything but a text says nothing.
+        said: Its message.
+    """
+    known = [word.lower() for word in words if isinstance(word, str)]
+    for markers, kind, retryable in _KINDS_BY_WORD:
+        if any(marker in word for word in known for marker in markers):
+            return kind, retryable
+    if isinstance(said, str) and "quota" in said.lower():
+        return FailureKind.QUOTA, False
+    return FailureKind.TRANSIENT, False
+
+
+def is_about_the_model(words: Iterable[object], said: object) -> bool:
+    """Whether an error says that there is no such model, so that no request will ever pass."""
+    texts = [text.lower() for text in (*words, said) if isinstance(text, str)]
+    return any("model" in text for text in texts)
 
 
 def wait_seconds(

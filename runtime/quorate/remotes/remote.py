@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from quorate.errors import RemoteFailed, SettingsError
 from quorate.remotes.breaker import Admission, BreakerPolicy, CircuitBreaker
-from quorate.remotes.contract import RemoteEvent, RemoteRequest
+from quorate.remotes.contract import RemoteEnd, RemoteEvent, RemoteRequest
+from quorate.remotes.cooldown import Cooldown
 from quorate.remotes.failures import CallFailed, Failure, FailureKind
 from quorate.remotes.generator import RemoteGenerator, Timing
 from quorate.remotes.settings import RemoteSettings, read_key
@@ -16,6 +18,8 @@ from quorate.remotes.wire import unsupported
 from quorate.request import Request
 
 _FULL_RETRY_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 class Remote:
@@ -29,6 +33,7 @@ class Remote:
         timing: Clocks, sleep and chance; tests inject their own.
 
     Attributes:
+        cooldown: The rest that it asked for when it told a request to come later.
         running: Requests running now.
 
     Raises:
@@ -55,7 +60,8 @@ class Remote:
         self.settings = settings
         self.breaker = CircuitBreaker(policy, timing.clock)
         self._calls = Calls(settings, key, timing.wall_clock)
-        self._generator = RemoteGenerator(settings, self._calls, timing)
+        self.cooldown = Cooldown(timing.clock)
+        self._generator = RemoteGenerator(settings, self._calls, timing, self.cooldown)
         self.running = 0
         self._closed = False
 
@@ -66,13 +72,15 @@ class Remote:
         if self.running >= self.settings.max_concurrent:
             return f"{self.running} requests run, which is its limit"
         if self.breaker.admits:
-            return None
+            rest = self.cooldown.seconds
+            return f"it wants to rest for {rest:.3g} s: {self.cooldown.cause}" if rest else None
         return f"its circuit breaker is {self.breaker.state.value}: {self.breaker.reason}"
 
     @property
     def retry_after_seconds(self) -> float:
         """When another try has a chance."""
-        return self.breaker.retry_after_seconds or _FULL_RETRY_SECONDS
+        wait = max(self.breaker.retry_after_seconds, self.cooldown.seconds)
+        return wait or _FULL_RETRY_SECONDS
 
     def unsupported(self, request: Request) -> tuple[str, ...]:
         """Names the fields of a request that this remote would have to ignore."""
@@ -82,7 +90,8 @@ class Remote:
         """Gives pieces of text and at last a ``RemoteEnd``.
 
         Closing or cancelling it closes the connection at once. What was streamed until then stands
-        in the last event that it gave.
+        in the last event that it gave; ``on_sent`` and ``on_failed`` of the request tell what else
+        may be charged for.
 
         Raises:
             RemoteFailed: The remote is not available or failed; after a piece was given, too.
@@ -98,6 +107,8 @@ class Remote:
             async with aclosing(self._generator.generate(request)) as events:
                 async for event in events:
                     outcome.answered = True
+                    if isinstance(event, RemoteEnd):
+                        self._log_oddities(event)
                     yield event
         except CallFailed as error:
             outcome.failed(error.failure)
@@ -110,6 +121,12 @@ class Remote:
         """Closes all connections; streams that run fail."""
         self._closed = True
         await self._calls.close()
+
+    def _log_oddities(self, end: RemoteEnd) -> None:
+        if end.word:
+            _log.info("remote %s ended an answer with %s", self.name, end.word)
+        for doubt in end.doubts:
+            _log.warning("remote %s %s; the dearer reading is charged", self.name, doubt)
 
     def _translated(self, failure: Failure) -> RemoteFailed:
         after = failure.retry_after_seconds

@@ -26,6 +26,8 @@ class _Measures:
     quality: float = option(0.0, lowest=0, highest=1)
     time_to_first_token_ms: float = option(1.0, lowest=0.001, highest=1e9)
     tokens_per_second: float = option(1.0, lowest=0.001, highest=1e9)
+    first_event_timeout_seconds: float = option(1.0, lowest=0.001, highest=_DAY_SECONDS)
+    progress_timeout_seconds: float = option(1.0, lowest=0.001, highest=_DAY_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,14 @@ class RemoteSettings:
         max_concurrent: Most requests at once; further ones are refused.
         connect_timeout_seconds: Longest time until a connection stands.
         read_timeout_seconds: Longest silence: before the first byte and between two.
+        first_event_timeout_seconds: Longest time from connecting to the first event of an answer;
+            by default the two timeouts above together.
+        progress_timeout_seconds: Longest time between two pieces of an answer, whatever keeps the
+            connection alive meanwhile; by default ``read_timeout_seconds``.
+        min_tokens_per_second: Least speed of an answer, once ``progress_timeout_seconds`` have
+            passed since its first event; 0 asks for none.
+        end_grace_seconds: How long the count of tokens is waited for once the remote has said why
+            its answer ended.
         max_retries: Tries after the first one, all before the first text.
         max_tokens_field: Which field limits a chat's answer. Reasoning models of OpenAI know only
             ``max_completion_tokens``, many other servers only ``max_tokens``.
@@ -67,6 +77,10 @@ class RemoteSettings:
     max_concurrent: int = option(8, lowest=1, highest=10_000)
     connect_timeout_seconds: float = option(5.0, lowest=0.001, highest=_DAY_SECONDS)
     read_timeout_seconds: float = option(60.0, lowest=0.001, highest=_DAY_SECONDS)
+    first_event_timeout_seconds: float | None = None
+    progress_timeout_seconds: float | None = None
+    min_tokens_per_second: float = option(0.1, lowest=0, highest=1000)
+    end_grace_seconds: float = option(1.0, lowest=0, highest=60)
     max_retries: int = option(2, lowest=0, highest=20)
     max_tokens_field: str = option(MAX_TOKENS_FIELDS[0], choices=MAX_TOKENS_FIELDS)
     max_stop_strings: int = option(4, lowest=0, highest=1000)

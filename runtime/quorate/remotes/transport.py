@@ -6,21 +6,33 @@ It sits below the ``openai`` client, which adds headers from its own environment
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 import httpx2
 
 from quorate.remotes.settings import ApiKey
+from quorate.remotes.traffic import Traffic
 
 _HEADERS = frozenset(
     {"host", "accept", "content-type", "content-length", "transfer-encoding", "connection"}
 )
 _LONGEST_ERROR_BYTES = 64 * 1024
-_LONGEST_EVENT_BYTES = 1024 * 1024
+
+# The client between the caller and the transport has no place for what belongs to one call.
+_traffic: ContextVar[Traffic | None] = ContextVar("traffic", default=None)
 
 
-class Oversized(httpx2.RemoteProtocolError):
-    """An event of the stream is larger than any event should be."""
+@contextmanager
+def noted_in(traffic: Traffic) -> Iterator[None]:
+    """Notes in ``traffic`` what the request that is sent meanwhile does on the wire."""
+    token = _traffic.set(traffic)
+    try:
+        yield
+    finally:
+        _traffic.reset(token)
 
 
 class Encoded(httpx2.RemoteProtocolError):
@@ -65,8 +77,8 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
             await response.aclose()
             return _without_body(response, request)
         assert isinstance(response.stream, httpx2.AsyncByteStream)
-        limited = _Events if response.is_success else _Body
-        response.stream = limited(response.stream)
+        if not response.is_success:
+            response.stream = _Body(response.stream)
         return response
 
     async def aclose(self) -> None:
@@ -83,8 +95,22 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
             request.url,
             headers=headers,
             stream=request.stream,
-            extensions=request.extensions,
+            extensions=_watched(request.extensions),
         )
+
+
+def _watched(extensions: Mapping[str, Any]) -> dict[str, Any]:
+    """Extensions by which the transport tells when the request leaves."""
+    traffic = _traffic.get()
+    if traffic is None:
+        return dict(extensions)
+
+    async def trace(name: str, _: Mapping[str, Any]) -> None:
+        # Before that the remote has nothing that it could answer.
+        if name.endswith("send_request_body.started"):
+            traffic.send()
+
+    return {**extensions, "trace": trace}
 
 
 def _without_body(response: httpx2.Response, request: httpx2.Request) -> httpx2.Response:
@@ -107,27 +133,6 @@ class _Body(httpx2.AsyncByteStream):
             remaining -= len(part)
             if remaining <= 0:
                 return
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
-class _Events(httpx2.AsyncByteStream):
-    """Server-sent events: a blank line must come before an event grows too large."""
-
-    def __init__(self, inner: httpx2.AsyncByteStream) -> None:
-        self._inner = inner
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        size, tail = 0, b""
-        async for part in self._inner:
-            window = tail + part
-            end = max(window.rfind(b"\n\n"), window.rfind(b"\n\r\n"), window.rfind(b"\r\r"))
-            size = size + len(part) if end < 0 else len(window) - end
-            if size > _LONGEST_EVENT_BYTES:
-                raise Oversized(f"an event of more than {_LONGEST_EVENT_BYTES} bytes")
-            tail = window[-2:]
-            yield part
 
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -1,25 +1,32 @@
 """OpenAI's protocol: what is sent, and what is read of an answer, without trust.
 
-Any field of an event may be missing or of another type.
+Any field of an event may be missing or of another type. Servers differ in more than the protocol
+allows, so that it is read leniently: what is not known is passed over, and only what would change
+the text is an error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
-from quorate.remotes.contract import RemoteRequest, RemoteUsage
+from quorate.remotes.contract import RemoteRequest
+from quorate.remotes.counts import Report, read_report
 from quorate.remotes.failures import CallFailed, Failure, FailureKind, broken
+from quorate.remotes.parts import texts_of_choice
 from quorate.remotes.settings import RemoteSettings
 from quorate.request import ChatPrompt, FinishReason, Request, SamplingOptions, TextPrompt
 
 CHAT_PATH = "/chat/completions"
 TEXT_PATH = "/completions"
-_HIDDEN_FIELDS = ("reasoning_content", "reasoning")
 _OWN_ENDS = ("stop", "eos", "eos_token")
-_LENGTHS = ("length", "max_tokens")
-_CONTEXT_LENGTHS = ("model_length",)
+_LENGTHS = ("length", "max_tokens", "max_output_tokens")
+_CONTEXT_LENGTHS = ("model_length", "model_context_window_exceeded")
+_FILTERS = ("content_filter", "safety", "sensitive")
+_FAULTS = ("error", "abort", "network_error", "insufficient_system_resource")
+_LONGEST_WORD = 32
 
 
 def call_of(request: RemoteRequest, settings: RemoteSettings) -> tuple[str, dict[str, Any]]:
@@ -89,95 +96,84 @@ def _of_sampling(sampling: SamplingOptions) -> dict[str, bool]:
     }
 
 
+class Done(Enum):
+    """The end of a stream, as ``[DONE]`` says it."""
+
+    DONE = "[DONE]"
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """What one event says.
 
     Attributes:
+        known: Whether it is an event of an answer at all; what is not is passed over.
         text: New text of the answer.
         hidden: New text that is generated and paid for but is no part of the answer.
         finish: The remote's word for why the answer ended; None while it goes on.
         stop_string: The stop string that ended it, where the remote names it (vLLM).
-        usage: What the remote counted; None where this event does not say.
+        report: What the remote counted; None where this event does not say.
     """
 
+    known: bool = True
     text: str = ""
     hidden: str = ""
     finish: str | None = None
     stop_string: str | None = None
-    usage: RemoteUsage | None = field(default=None)
+    report: Report | None = None
 
 
 def read_chunk(event: object) -> Chunk:
     """Reads an event of a chat or of a text completion.
 
     Raises:
-        CallFailed: It is neither.
+        CallFailed: It is one, and its text cannot be told.
     """
+    if event is None or isinstance(event, str | int | float):
+        return Chunk(known=False)
     if not isinstance(event, Mapping):
         raise broken("sent an event that is no JSON object")
-    usage = _usage(event.get("usage"))
     choices = event.get("choices")
-    if choices is None and usage is not None:
-        return Chunk(usage=usage)
-    if not isinstance(choices, list):
-        raise broken("sent an event without choices")
-    if not choices:
-        return Chunk(usage=usage)
-    choice = choices[0]
-    if not isinstance(choice, Mapping):
-        raise broken("sent a choice that is no JSON object")
+    choice = _first(choices) if isinstance(choices, list) else None
+    report = _report(event, choice)
+    if choice is None:
+        return Chunk(known=report is not None or isinstance(choices, list), report=report)
     finish, stop_string = choice.get("finish_reason"), choice.get("stop_reason")
-    text, hidden = _texts(choice)
+    text, hidden = texts_of_choice(choice)
     return Chunk(
         text=text,
         hidden=hidden,
         finish=finish if isinstance(finish, str) and finish else None,
         stop_string=stop_string if isinstance(stop_string, str) else None,
-        usage=usage,
+        report=report,
     )
 
 
-def _texts(choice: Mapping[str, Any]) -> tuple[str, str]:
-    if "text" in choice:
-        return _text(choice["text"]), ""
-    delta = choice.get("delta")
-    if delta is None:
-        return "", ""
-    if not isinstance(delta, Mapping):
-        raise broken("sent a delta that is no JSON object")
-    hidden = next((delta[name] for name in _HIDDEN_FIELDS if delta.get(name)), None)
-    return _text(delta.get("content")), hidden if isinstance(hidden, str) else ""
+def _first(choices: list[Any]) -> Mapping[str, Any] | None:
+    """The only choice that was asked for; a server that sends others as well numbers them."""
+    for choice in choices:
+        if not isinstance(choice, Mapping):
+            raise broken("sent a choice that is no JSON object")
+        if not choice.get("index"):
+            return choice
+    return None
 
 
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise broken("sent text that is no JSON string")
-    return value
-
-
-def _usage(value: object) -> RemoteUsage | None:
-    if not isinstance(value, Mapping):
-        return None
-    details = value.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, Mapping) else None
-    return RemoteUsage(
-        prompt_tokens=_count(value.get("prompt_tokens")),
-        cached_prompt_tokens=_count(cached),
-        generated_tokens=_count(value.get("completion_tokens")),
+def _report(event: Mapping[str, Any], choice: Mapping[str, Any] | None) -> Report | None:
+    """The counts, which some servers put into the choice, and one beside the event's own fields."""
+    beside = event.get("x_groq")
+    places = (event, choice, beside if isinstance(beside, Mapping) else None)
+    return next(
+        (report for place in places if place and (report := read_report(place.get("usage")))), None
     )
-
-
-def _count(value: object) -> int | None:
-    return value if type(value) is int and value >= 0 else None
 
 
 def finish_reason(
     word: str, stop_string: str | None, generated: int | None, max_tokens: int
 ) -> FinishReason:
     """Reads ``finish_reason`` of the OpenAI API and the words that other servers have for it.
+
+    A word that is not known ends the answer as the model's own end does; ``foreign_word`` tells it.
 
     Args:
         word: The remote's word.
@@ -187,16 +183,29 @@ def finish_reason(
         max_tokens: The limit that was asked for.
 
     Raises:
-        CallFailed: The answer was withheld, or ended for a reason that text does not have.
+        CallFailed: The remote says that it failed.
     """
-    if word in _OWN_ENDS:
-        return FinishReason.STOP_STRING if stop_string else FinishReason.END_OF_GENERATION
-    if word in _LENGTHS:
+    plain = word.lower()
+    if plain in _LENGTHS:
         full = generated is not None and generated < max_tokens
         return FinishReason.CONTEXT_FULL if full else FinishReason.MAX_TOKENS
-    if word in _CONTEXT_LENGTHS:
+    if plain in _CONTEXT_LENGTHS:
         return FinishReason.CONTEXT_FULL
-    if word == "content_filter":
-        raise CallFailed(Failure(FailureKind.REFUSED, "its content filter ended the answer"))
-    known = word if word.isascii() and word.replace("_", "").isalnum() and len(word) <= 32 else ""
-    raise broken(f"ended the answer for a reason that is not known here {known}".rstrip())
+    if plain in _FILTERS:
+        return FinishReason.CONTENT_FILTER
+    if plain in _FAULTS:
+        raise CallFailed(Failure(FailureKind.TRANSIENT, f"ended the answer with {plain}"))
+    return FinishReason.STOP_STRING if stop_string else FinishReason.END_OF_GENERATION
+
+
+def foreign_word(word: str) -> str:
+    """The word, where it is none that servers end an answer with, short and safe to show; else "".
+
+    Characters that no such word has are shown as question marks.
+    """
+    if word.lower() in (*_OWN_ENDS, *_LENGTHS, *_CONTEXT_LENGTHS, *_FILTERS):
+        return ""
+    shown = word[:_LONGEST_WORD]
+    return "".join(
+        one if one.isascii() and (one.isalnum() or one in "_-.") else "?" for one in shown
+    )

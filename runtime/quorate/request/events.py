@@ -105,6 +105,7 @@ class NoticeKind(Enum):
     SUBSTITUTED = "substituted"
     MASS_CUT = "mass_cut"
     SYSTEM_MOVED = "system_moved"
+    FOREIGN_END = "foreign_end"
 
 
 @dataclass(frozen=True, slots=True)

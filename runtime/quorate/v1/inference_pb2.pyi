@@ -18,6 +18,7 @@ class NoticeKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NOTICE_KIND_MASS_CUT: _ClassVar[NoticeKind]
     NOTICE_KIND_SYSTEM_MOVED: _ClassVar[NoticeKind]
     NOTICE_KIND_SUBSTITUTED: _ClassVar[NoticeKind]
+    NOTICE_KIND_FOREIGN_END: _ClassVar[NoticeKind]
 
 class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -43,6 +44,7 @@ NOTICE_KIND_FELL_BACK: NoticeKind
 NOTICE_KIND_MASS_CUT: NoticeKind
 NOTICE_KIND_SYSTEM_MOVED: NoticeKind
 NOTICE_KIND_SUBSTITUTED: NoticeKind
+NOTICE_KIND_FOREIGN_END: NoticeKind
 FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_END_OF_GENERATION: FinishReason
 FINISH_REASON_STOP_STRING: FinishReason

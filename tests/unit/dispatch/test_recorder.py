@@ -132,7 +132,7 @@ async def test_the_most_that_a_remote_can_charge_is_held(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     ("asked", "streamed", "usd"),
-    [(False, 0, "0"), (True, 0, "0.001"), (True, 250, "0.0015"), (True, 5000, "0.003")],
+    [(False, 0, "0"), (True, 0, "0.003"), (True, 250, "0.0015"), (True, 5000, "0.011")],
 )
 async def test_a_remote_that_did_not_count_is_taken_to_charge_for_all_it_may(
     asked: bool, streamed: int, usd: str, desk: Desk

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from quorate.remotes import RemoteEnd, RemoteRequest, RemoteText, RemoteUsage
 from quorate.remotes.answer import Answer, CodePoints, TokenEstimate
 from quorate.remotes.failures import CallFailed, FailureKind
+from quorate.remotes.wire import Done
 from quorate.request import FinishReason, TextPrompt
 from support.faulty_remote import chunk, count
 
@@ -108,14 +109,54 @@ def test_the_stop_string_that_a_server_names_is_believed():
     assert reading.end()[1].finish_reason is FinishReason.STOP_STRING
 
 
-@given(st.lists(st.integers(0, 50), max_size=50), st.integers(1, 60))
-def test_the_estimate_has_at_least_a_token_for_each_piece_and_keeps_to_the_limit(sizes, limit):
+@given(st.lists(st.integers(2, 50), max_size=50), st.integers(1, 60))
+def test_the_estimate_has_a_token_for_each_piece_of_some_bytes_and_keeps_to_the_limit(sizes, limit):
     estimate = TokenEstimate(limit)
     for size in sizes:
         estimate.add(size)
-    assert min(limit, len(sizes)) <= estimate.tokens <= limit
+    assert min(limit, len(sizes)) <= estimate.tokens
     assert estimate.tokens >= min(limit, sum(sizes) / 4)
-    assert estimate.exceeded == (len(sizes) > limit + 4)
+    assert estimate.exceeded == (sum(sizes) > 16 * limit + 256)
+    assert estimate.tokens <= (sum(sizes) if estimate.exceeded else limit)
+
+
+@given(st.integers(1, 2000), st.lists(st.integers(1, 9), min_size=1, max_size=300))
+def test_the_estimate_never_falls_and_a_character_is_no_token(limit, sizes):
+    estimate, before = TokenEstimate(limit), 0
+    for size in sizes:
+        estimate.add(size)
+        assert estimate.tokens >= before
+        before = estimate.tokens
+    assert estimate.tokens <= -(-sum(sizes) // 2)
+
+
+def test_a_long_answer_in_single_letters_is_not_cut():
+    text, reading = "one letter in each event, as some servers do", answer(max_tokens=9)
+    shown = "".join(piece.text for one in text if (piece := reading.push(chunk(one))))
+    reading.push(chunk(finish="stop"))
+    assert (shown, reading.complete) == (text, False)
+    assert reading.end()[1].finish_reason is FinishReason.END_OF_GENERATION
+
+
+def test_a_filter_in_the_middle_ends_the_answer_where_it_is():
+    reading = answer()
+    reading.push(chunk("So far"))
+    reading.push(chunk(finish="content_filter"))
+    assert reading.end()[1].finish_reason is FinishReason.CONTENT_FILTER
+
+
+@pytest.mark.parametrize("generated", [2, 100])
+def test_the_end_of_the_stream_after_a_count_is_the_end_of_the_answer(generated):
+    reading = answer(max_tokens=100)
+    reading.push(chunk("So be it"))
+    reading.push(count(3, generated))
+    reading.push(Done.DONE)
+    _, end = reading.end()
+    full = generated == 100
+    assert end.finish_reason is (
+        FinishReason.MAX_TOKENS if full else FinishReason.END_OF_GENERATION
+    )
+    assert end.word == "no word for why"
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=20), st.data())

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from quorate.remotes import RemoteSettings, unsupported
+from quorate.remotes.counts import Report
 from quorate.remotes.failures import CallFailed
-from quorate.remotes.wire import finish_reason
+from quorate.remotes.wire import finish_reason, foreign_word, read_chunk
 from quorate.request import (
     ChatPrompt,
     FinishReason,
@@ -86,8 +87,99 @@ def test_words_for_the_end_are_read(word, stop_string, generated, expected):
     assert finish_reason(word, stop_string, generated, max_tokens=10) is expected
 
 
-@pytest.mark.parametrize("word", ["<script>", "x" * 40, "été", "a b"])
-def test_a_strange_word_is_not_repeated(word):
-    with pytest.raises(CallFailed) as caught:
+@pytest.mark.parametrize("word", ["end_turn", "COMPLETE", "tool_calls", "<script>"])
+def test_a_word_that_is_not_known_ends_the_answer(word):
+    assert finish_reason(word, None, None, 10) is FinishReason.END_OF_GENERATION
+
+
+@pytest.mark.parametrize("word", ["error", "abort"])
+def test_a_word_for_a_fault_is_one(word):
+    with pytest.raises(CallFailed, match=f"ended the answer with {word}"):
         finish_reason(word, None, None, 10)
-    assert caught.value.failure.cause == "ended the answer for a reason that is not known here"
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("stop", ""),
+        ("STOP", ""),
+        ("length", ""),
+        ("end_turn", "end_turn"),
+        ("<b>\x1b[31m", "?b???31m"),
+        ("x" * 40, "x" * 32),
+    ],
+)
+def test_a_word_that_is_not_known_is_told_without_what_could_harm(word, told):
+    assert foreign_word(word) == told
+
+
+TEXTS = {
+    "a text": ({"content": "Hi"}, ("Hi", "")),
+    "null": ({"content": None, "tool_calls": None}, ("", "")),
+    "parts": (
+        {"content": [{"type": "text", "text": "H"}, {"type": "text", "text": "i"}]},
+        ("Hi", ""),
+    ),
+    "one part": ({"content": {"type": "text", "text": "Hi"}}, ("Hi", "")),
+    "thinking": (
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]},
+        ("", "hm"),
+    ),
+    "reasoning_content": ({"reasoning_content": "hm"}, ("", "hm")),
+    "reasoning": ({"content": "Hi", "reasoning": "hm"}, ("Hi", "hm")),
+    "reasoning object": ({"reasoning": {"text": "hm"}}, ("", "hm")),
+    "thinking field": ({"thinking": "hm"}, ("", "hm")),
+    "the same twice": (
+        {"reasoning": "hm", "reasoning_details": [{"type": "reasoning.text", "text": "hm"}]},
+        ("", "hm"),
+    ),
+    "details alone": ({"reasoning_details": [{"summary": "h"}, {"text": "m"}]}, ("", "hm")),
+    "a refusal": ({"content": None, "refusal": "No."}, ("No.", "")),
+}
+
+
+@pytest.mark.parametrize("spelling", TEXTS)
+@pytest.mark.parametrize("place", ["delta", "message"])
+def test_text_and_reasoning_are_read_in_their_spellings(spelling, place):
+    delta, texts = TEXTS[spelling]
+    chunk = read_chunk({"choices": [{place: delta}]})
+    assert (chunk.text, chunk.hidden) == texts
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None,
+        "ping",
+        0,
+        {},
+        {"type": "ping"},
+        {"choices": None},
+        {"choices": [{"index": 1, "delta": {"content": "other"}}]},
+    ],
+)
+def test_what_is_no_event_of_the_answer_says_nothing(event):
+    chunk = read_chunk(event)
+    assert (chunk.text, chunk.hidden, chunk.finish, chunk.report) == ("", "", None, None)
+
+
+def test_of_several_choices_the_first_one_is_read():
+    choices = [
+        {"index": 1, "delta": {"content": "b"}, "finish_reason": "length"},
+        {"index": 0, "delta": {"content": "a"}},
+    ]
+    chunk = read_chunk({"choices": choices})
+    assert (chunk.text, chunk.finish) == ("a", None)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"usage": {"prompt_tokens": 3, "completion_tokens": 2}},
+        {"choices": [{"delta": {}, "usage": {"prompt_tokens": 3, "completion_tokens": 2}}]},
+        {"choices": [], "x_groq": {"usage": {"prompt_tokens": 3, "completion_tokens": 2}}},
+        {"choices": [], "usage": {"input_tokens": 3, "output_tokens": 2.0}},
+    ],
+)
+def test_counts_are_found_where_servers_put_them(event):
+    assert read_chunk(event).report == Report(prompt=3, generated=2)

@@ -141,6 +141,5 @@ def _read(path: str) -> bytes:
     return read_file(Path(path), "name a PEM file in [server]")
 
 
-
 def _day(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d")
