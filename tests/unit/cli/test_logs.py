@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from quorate.access.record import RequestRecord
-from quorate.cli.logs import CleanFormatter
+from quorate.cli.log_formats import CleanFormatter
 from quorate.foreign_text import LINE_CHARACTERS
 from quorate.request import Plan, WeightedModel
 
