@@ -54,7 +54,13 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     programs = environment / "bin"
     pip = [str(programs / "python"), "-m", "pip", "--disable-pip-version-check", "install"]
     # Never from source: where a client is installed there may be no compiler.
-    options = ["--only-binary", ":all:", "--constraint", str(ROOT / "constraints.txt")]
+    options = [
+        "--no-compile",
+        "--only-binary",
+        ":all:",
+        "--constraint",
+        str(ROOT / "constraints.txt"),
+    ]
     done = subprocess.run(
         [*pip, *options, str(wheel)],
         capture_output=True,
