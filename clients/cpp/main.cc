@@ -92,7 +92,8 @@ Question Read(int argc, char** argv) {
     } else if (word == "--temperature") {
       asked.temperature = std::stod(value);
     } else if (word == "--timeout-ms") {
-      asked.timeout = std::chrono::milliseconds(std::stoul(value));
+      asked.timeout = std::chrono::milliseconds(std::stol(value));
+      if (asked.timeout.count() <= 0) throw std::invalid_argument(word + " must be above 0");
     } else {
       throw std::invalid_argument("no option " + word);
     }

@@ -14,6 +14,13 @@ const { parseArgs } = require("node:util");
 
 const { Client, explain, ServiceError } = require("./quorate.js");
 
+// Numbers are read here: protobuf would take what is none for 0.
+function numberOf(text) {
+  const number = Number(text);
+  if (text.trim() === "" || Number.isNaN(number)) throw new TypeError(`${text} is no number`);
+  return number;
+}
+
 function requestOf(prompt, { model: models = [], profile, ...given }) {
   const request = {
     chat: { messages: [{ role: "user", content: prompt }] },
@@ -27,8 +34,8 @@ function requestOf(prompt, { model: models = [], profile, ...given }) {
     request.plan = { ensemble: { members: models.map((model) => ({ model })) } };
   }
   // What is not set is the server's default; 0 would be a value.
-  if (given["max-tokens"] !== undefined) request.stopping.maxTokens = Number(given["max-tokens"]);
-  if (given.temperature !== undefined) request.sampling.temperature = Number(given.temperature);
+  if (given["max-tokens"] !== undefined) request.stopping.maxTokens = numberOf(given["max-tokens"]);
+  if (given.temperature !== undefined) request.sampling.temperature = numberOf(given.temperature);
   return request;
 }
 
@@ -58,27 +65,32 @@ async function listModels(client, timeoutMs) {
   }
 }
 
+function read() {
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: {
+      model: { type: "string", multiple: true },
+      profile: { type: "string" },
+      "max-tokens": { type: "string" },
+      temperature: { type: "string" },
+      "timeout-ms": { type: "string", default: "60000" },
+    },
+  });
+  const [command, ...prompts] = positionals;
+  const timeoutMs = numberOf(values["timeout-ms"]);
+  const wanted = { generate: 1, models: 0 }[command];
+  if (prompts.length !== wanted || !(timeoutMs > 0)) {
+    throw new TypeError("main.js generate [OPTION]... PROMPT, or main.js models");
+  }
+  return { command, timeoutMs, request: requestOf(prompts[0], values) };
+}
+
 async function main() {
-  let words, options;
+  let asked;
   try {
-    ({ positionals: words, values: options } = parseArgs({
-      allowPositionals: true,
-      options: {
-        model: { type: "string", multiple: true },
-        profile: { type: "string" },
-        "max-tokens": { type: "string" },
-        temperature: { type: "string" },
-        "timeout-ms": { type: "string", default: "60000" },
-      },
-    }));
+    asked = read();
   } catch (error) {
     console.error(`usage: ${error.message}`);
-    return 2;
-  }
-  const timeoutMs = Number(options["timeout-ms"]);
-  const [command, prompt] = words;
-  if (!(timeoutMs > 0) || !(command === "models" || (command === "generate" && prompt))) {
-    console.error("usage: main.js generate [OPTION]... PROMPT, or main.js models");
     return 2;
   }
   let client;
@@ -88,8 +100,8 @@ async function main() {
       tlsCa: process.env.QUORATE_TLS_CA,
       token: process.env.QUORATE_TOKEN,
     });
-    if (command === "models") await listModels(client, timeoutMs);
-    else await generate(client, requestOf(prompt, options), timeoutMs);
+    if (asked.command === "models") await listModels(client, asked.timeoutMs);
+    else await generate(client, asked.request, asked.timeoutMs);
     return 0;
   } catch (error) {
     if (error instanceof ServiceError && error.status === "CANCELLED") {

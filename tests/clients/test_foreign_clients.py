@@ -172,7 +172,15 @@ def short_answer_of_slow(ask: Ask) -> bool:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["generate"], ["sing", "x"], ["models", "--loud", "1"], ["generate", "--timeout-ms"]],
+    [
+        [],
+        ["generate"],
+        ["sing", "x"],
+        ["models", "--loud", "1"],
+        ["models", "--timeout-ms", "0"],
+        ["generate", "--timeout-ms"],
+        ["generate", "--max-tokens", "many", "x"],
+    ],
 )
 def test_words_that_make_no_sense_are_told_how_to_ask(ask: Ask, arguments: list[str]) -> None:
     answer = ask(*arguments)
