@@ -16,7 +16,6 @@ from support.repository import ROOT
 
 DEADLINE_SECONDS = 60.0
 CLIENTS = ROOT / "clients"
-# Where a language needs something of its own, its name stands in the model's.
 PROGRAMS: dict[str, tuple[str, ...]] = {
     "node": ("node", str(CLIENTS / "node" / "main.js")),
     "cpp": (str(CLIENTS / "cpp" / "build" / "quorate-client"),),
@@ -131,6 +130,7 @@ def _configuration(folder: Path) -> str:
         _model("slow", say=LONG, step_delay_ms=40, sessions=1, context_length=4096),
         _model("asleep", load=False),
     ]
+    # One for each client, since it dies of being asked.
     for language in PROGRAMS:
         parts.append(_model(f"fragile-{language}", say=LONG, crash_after_steps=20))
         parts.append(
