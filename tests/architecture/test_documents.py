@@ -12,7 +12,14 @@ import pytest
 from quorate.settings import load_settings
 from support.repository import ROOT, commands, inline_code, read, run
 
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/decisions.md")
+DOCUMENTS = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/decisions.md",
+    "clients/README.md",
+)
 # Rows of tables speak of a folder's content relative to it.
 BASES = (ROOT, ROOT / "tests", ROOT / "runtime" / "quorate")
 PATH = re.compile(r"[\w.-]*(?:/[\w.-]*)+|[\w.-]+\.(?:py|md|toml|txt|proto)")

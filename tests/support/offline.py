@@ -213,7 +213,7 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         files = {place: Path(folder) / f"{place}.xml" for place in ("outside", "inside")}
         tests = [sys.executable, "-m", "pytest", "-q", f"--ignore={_OWN_TESTS}"]
-        tests += arguments or ["-m", "not slow and not vllm and not real_model"]
+        tests += arguments or ["-m", "not slow and not vllm and not real_model and not clients"]
         outside = [*tests, f"--junitxml={files['outside']}"]
         code = subprocess.run(outside, cwd=_ROOT, check=False).returncode
         offline = run_offline([*tests, f"--junitxml={files['inside']}"], show=True)

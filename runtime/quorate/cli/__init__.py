@@ -9,11 +9,20 @@ Importing this costs nothing; each command imports what it needs when it runs.
 
 from __future__ import annotations
 
+# Some of what the extra `server` brings; without it only the client can be used.
+_NEEDED = ("numpy", "rich", "typer")
+
 
 def main() -> None:
     """Runs the command line and exits: 0 done, 1 failed, 2 usage, 130 interrupted."""
     import sys
+    from importlib.util import find_spec
 
+    if missing := [name for name in _NEEDED if find_spec(name) is None]:
+        sys.exit(
+            f"quorate: {', '.join(missing)} not installed: this is the Python client alone; for "
+            "the program and the server: pip install 'quorate[server]'"
+        )
     from quorate.cli.program import run
 
     sys.exit(run(sys.argv[1:]))
