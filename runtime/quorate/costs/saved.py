@@ -32,7 +32,8 @@ def read_file(path: Path) -> bytes | None:
         ValueError: No file can have such a name.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             # Opening a pipe would wait for ever for somebody to write into it.
             raise OSError(errno.EINVAL, "is not a file")
         with path.open("rb") as file:

@@ -190,7 +190,11 @@ class CoreClaims:
         self._give_back(set(self._held))
 
     def _claimed(self, core: int) -> bool:
-        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        except OSError:
+            # Short of descriptors; a model that cannot be told apart must run all the same.
+            return True
         try:
             claim.bind(f"\0{self._prefix}{core}")
         except OSError as error:

@@ -99,7 +99,7 @@ class Placement:
         claims.release()
         if not self._crowded:
             self._crowded = True
-            _log.warning(
+            _log.info(
                 "other servers of this machine have pinned models to its cores: those of this one "
                 "run wherever there is room; give models fewer cores, or servers cpusets"
             )

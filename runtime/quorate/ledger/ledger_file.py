@@ -154,10 +154,11 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
         with tempfile.TemporaryDirectory(prefix="quorate-ledger-") as folder:
             for file in (path, log):
                 shutil.copyfile(file, Path(folder) / file.name)
-            with contextlib.closing(_connect(f"{(Path(folder) / path.name).as_uri()}")) as copy:
-                held = _connect("file::memory:")
-                copy.backup(held)
-                return held
+            copy = _connect((Path(folder) / path.name).as_uri())
+            # From now on it needs no name: what is read is the file that is open.
+            copy.execute("PRAGMA journal_mode = DELETE").fetchall()
+            copy.execute("PRAGMA query_only = 1")
+            return copy
     except (OSError, sqlite3.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SettingsError(f"{path}: cannot be read: {reason}") from error

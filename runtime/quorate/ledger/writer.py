@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from quorate.errors import Internal, QuorateError, Unavailable
 
+_log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 _MAX_PER_TRANSACTION = 256
 _IDLE_SECONDS = 1.0
@@ -117,7 +119,7 @@ class Writer:
         more = True
         while more:
             batch, more = self._next_batch()
-            self._connection = self._care.look(self._connection)
+            self._look()
             self._settle(batch)
             _notify(batch)
         self._connection.close()
@@ -134,6 +136,12 @@ class Writer:
             pass
         self._rest()
         return self._queue.get()
+
+    def _look(self) -> None:
+        try:
+            self._connection = self._care.look(self._connection)
+        except Exception as error:  # Whatever it is, somebody waits for this thread.
+            _log.error("%s: its file cannot be looked after: %r", self._name, error)
 
     def _rest(self) -> None:
         self._care.rest(self._connection)

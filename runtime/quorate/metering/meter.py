@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 from quorate.metering.account import Account, EnergyTotals
 from quorate.metering.attribution import Share, Window
 from quorate.metering.counters import EnergyCounter
-from quorate.metering.plausibility import MOST_GPU_WATTS, ProcessorPower, Trial
+from quorate.metering.plausibility import (
+    MOST_GPU_WATTS,
+    SILENT_CPU_SECONDS,
+    ProcessorPower,
+    Trial,
+)
 from quorate.metering.rapl import MEMORY
 from quorate.request import Energy, EnergyTier
 from quorate.request.work import Work, WorkCosts
@@ -52,7 +57,8 @@ class Meter:
             their energy; 0 learns it from the windows without a request.
         clock: Seconds that never run backwards, and stand still while the machine sleeps.
         estimate: What stands in for the counters of the processor where they cannot be believed,
-            cannot be read, or have never moved. Followed all the time, told of only then.
+            cannot be read, or have not moved yet though requests were computed. Followed all the
+            time, told of only then.
         power: What the processor can draw, to judge its counters by; None believes them.
     """
 
@@ -74,6 +80,7 @@ class Meter:
         self._trial = None if power is None or estimate is None else Trial(power)
         self._estimate = None if estimate is None else Account(estimate, costs, gpu_models)
         self._estimating = False
+        self._silent_cpu_seconds = 0.0
         self._read_cpu_seconds = cpu_seconds
         self._idle_watts = idle_watts
         self._clock = clock
@@ -120,6 +127,8 @@ class Meter:
             part = account.measured_joules / spent if spent > 0 else 1 / len(self._accounts)
             account.close(window, self._idle_watts * part if self._idle_watts > 0 else None)
         if self._estimate is not None:
+            if window.alive_seconds:
+                self._silent_cpu_seconds += sum(window.cpu_seconds.values())
             self._estimate.close(window, None)
             self._judge(window)
 
@@ -199,8 +208,10 @@ class Meter:
 
     def _of_cpu(self, job: Job, model: str) -> list[Energy | None]:
         counters = [one for one in self._accounts if one.kind == "cpu" and not one.dead]
-        # One that has moved may be slow: what it will say of this request is counted later.
-        proven = all(one.readable and one.totals.counter_joules > 0 for one in counters)
-        if self._estimate is None or (proven and not self._estimating):
+        # One that is slow is waited for: what it will say of this request is counted later.
+        silent = any(one.totals.counter_joules <= 0 for one in counters)
+        doubtful = silent and self._silent_cpu_seconds > SILENT_CPU_SECONDS
+        sure = not doubtful and all(one.readable for one in counters)
+        if self._estimate is None or (sure and not self._estimating):
             return [one.energy(job, model) for one in counters]
         return [self._estimate.energy(job, model)]

@@ -17,6 +17,9 @@ TRIAL_CPU_SECONDS = 5.0
 TRIAL_SECONDS = 5.0
 """How long a counter is watched before it is judged: some move once in a second or two."""
 
+SILENT_CPU_SECONDS = 0.5
+"""Work of requests after which a counter that has never moved is in doubt."""
+
 GPU_STILL_SECONDS = 10.0
 """A GPU that works draws something; its counter moves ten times a second and more."""
 

@@ -71,5 +71,7 @@ def test_a_folder_that_is_missing_is_made(tmp_path: Path) -> None:
 
 
 def test_a_place_where_no_file_can_be_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="answers cannot be kept there: Is a directory"):
+    with pytest.raises(
+        SettingsError, match="is a folder, not a file; name another file for the answers"
+    ):
         opened(tmp_path)

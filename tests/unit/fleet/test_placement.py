@@ -132,7 +132,7 @@ def test_two_servers_never_pin_to_one_core(claims):
 
 
 def test_a_server_that_finds_no_free_core_lets_its_models_run_anywhere(claims, caplog):
-    caplog.set_level(logging.WARNING)
+    caplog.set_level(logging.INFO)
     shares(Placement(range(4), claims()), a=3)
     crowded = Placement(range(4), claims())
 

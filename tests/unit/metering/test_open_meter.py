@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from quorate.errors import SettingsError
+from quorate.metering.cpu_time import CpuTime
 from quorate.metering.meter import Meter
 from quorate.metering.open_meter import Host, open_meter
 from quorate.metering.settings import EnergySettings
+from quorate.request import Energy, EnergyTier
+from quorate.request.work import Work
 from support.powercap_tree import PowercapTree
 from support.proc_tree import ProcTree
 from support.simulated_counters import SimulatedNvml, only
@@ -121,3 +124,21 @@ def test_this_machine_has_a_meter_of_some_kind() -> None:
     meter, notes = open_meter(EnergySettings(), dict)
     assert meter.totals()
     assert notes
+
+
+def test_a_processor_that_shows_a_counter_and_counts_nothing_is_estimated(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.powercap.add("intel-rapl:0", "package-0", 77)
+    used = [0.0]
+    monkeypatch.setattr(CpuTime, "read", lambda _: {"": 0.0, "a": used[0]})
+    host = Host(here.powercap.root, here.proc.root, only(), {})
+    for source in ("auto", "rapl"):
+        used[0] = 0.0
+        meter, _ = open_meter(EnergySettings(source=source), dict, host=host, clock=lambda: used[0])
+        for _ in range(2):
+            job = meter.begin(lambda: {"a": Work(decode=1)})
+            used[0] += 3.0
+            [energy] = meter.finish(job).values()
+            assert energy == Energy(pytest.approx(3.0 * 280 / 64), EnergyTier.ESTIMATED)
+        assert meter.totals().keys() == {"cpu-time"}

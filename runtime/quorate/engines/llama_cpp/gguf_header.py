@@ -89,7 +89,8 @@ def read_header(path: str, subject: str) -> Header:
         ModelUnusable: The file is missing, unreadable, empty, cut short or something else.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             # Opening a pipe would wait for ever for somebody to write into it.
             raise ModelUnusable(subject, f"{path} is not a file")
         with open(path, "rb") as file:
