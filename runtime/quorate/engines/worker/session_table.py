@@ -172,7 +172,8 @@ class SessionTable:
 
     def _prune(self, order: int) -> None:
         """Forgets sessions that were closed before this was asked: the worker knows by now."""
-        for number, left in [*self._left.items()]:
+        while self._left:
+            number, left = next(iter(self._left.items()))
             if left.order > order:
                 return
             del self._left[number]
