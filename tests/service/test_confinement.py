@@ -15,6 +15,7 @@ from quorate.engines.confinement.environment import inherited, is_inherited, wor
 from quorate.engines.confinement.plan import Isolation
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.statuses import WorkerPhase
+from quorate.request import TextPrompt
 from support.hosted_engines import family, hosted, ready, scripted_spec, until
 from support.tiny_gguf import tiny_model
 from support.whole_service import gguf, scripted, whole_service
@@ -199,6 +200,8 @@ async def test_the_kernel_says_that_workers_and_encoders_are_confined(tmp_path: 
             assert of_the_kernel(pid, "Seccomp") == "2"
             assert int(of_the_kernel(pid, "CapEff"), 16) & ~0x4004 == 0
             assert int(limit_of(pid, "Max open files")) <= 256
+        assert await engine.encode(TextPrompt("abc"))
+        assert engine.encoder_pid is not None
         assert limit_of(engine.encoder_pid, "Max data size") != "unlimited"
 
 

@@ -19,6 +19,7 @@ from quorate.engines.worker.messages import (
     Encode,
     EncodeContinuation,
     Encoded,
+    EncodedPart,
     Feed,
     Generate,
     Load,
@@ -31,6 +32,7 @@ from quorate.engines.worker.messages import (
     Sampled,
     Score,
     Scored,
+    ScoredPart,
     SetContextLength,
     SetCores,
     Stop,
@@ -84,6 +86,8 @@ def test_what_the_coordinator_says_survives_the_wire_in_one_line(message):
         Completed([[1, 0], [2, 17]]),
         Scored(3, [-1.5, -0.0001, -math.inf]),
         Scored(3, []),
+        ScoredPart(3, [-1.5]),
+        EncodedPart(9, [1, 2]),
         Sampled([SessionOutput(3, [SampledToken(7, -0.1, [])], False, 0)]),
         Sampled(
             [
@@ -153,6 +157,13 @@ def test_an_unreadable_line_is_a_value_error(line):
         b'["sampled",[[1,[[2,-0.5,[3]]],true,0]]]',
         b'["sampled",[[1,[[2,-0.5,[[3]]]],true,0]]]',
         b'["completed",[1]]',
+        b'["completed",[["1",0]]]',
+        b'["completed",[[true,0]]]',
+        b'["encoded",1,[1.5]]',
+        b'["encoded",1,[null]]',
+        b'["scored",1,["x"]]',
+        b'["sampled",[[1,[[2,-0.5,[[3,"x"]]]],true,0]]]',
+        b"[" * 20_000,
         b'["loaded",["toy",512],271]',
     ],
 )

@@ -141,13 +141,16 @@ def _join(parts: list[object]) -> str:
 def _replace(value: Any, old: Any, new: Any, count: int | None = None) -> str:
     """The filter ``replace``, which escapes nothing here."""
     text, old, new = str(value), str(old), str(new)
-    _check_replace(text, old, new)
-    return text.replace(old, new, -1 if count is None else count)
+    most = -1 if count is None else count
+    _check_replace(text, old, new, most)
+    return text.replace(old, new, most)
 
 
-def _check_replace(text: str, old: Any = "", new: Any = "", *_: Any) -> None:
+def _check_replace(text: str, old: Any = "", new: Any = "", most: Any = -1, *_: Any) -> None:
     if isinstance(old, str) and isinstance(new, str):
-        _check_size(len(text) + text.count(old) * len(new))
+        found = text.count(old)
+        times = min(found, most) if isinstance(most, int) and most >= 0 else found
+        _check_size(len(text) + times * len(new))
 
 
 def _check_join(text: str, parts: Any = (), *_: Any) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from quorate.engines.admission import Admission
 from quorate.engines.contract import EngineSampling, ModelFacts, SampledToken
@@ -25,6 +25,7 @@ Outcome = Completed | ScoredPart | Scored | Sampled
 
 # Log-probs are normalised in single precision, over rows of hundreds of thousands.
 _ROUNDING = 0.01
+_GLANCE = 256
 # One may come of a prompt that the model cannot bear; a worker that gives nothing else is broken.
 _BAD_ROWS = 3
 
@@ -35,20 +36,20 @@ class _Asked:
 
     Attributes:
         kind: The message that answers it.
-        order: How many were asked before it.
         held: Most tokens that can have been found in a cache.
         most: Numbers that may still come: log-probs of a text, or sampled tokens.
         shown: Most alternatives told with a sampled token.
-        told: Log-probs that came so far.
+        order: How many were asked before it; of one that was closed, before that.
+        told: Log-probs that came so far, where a text is scored.
     """
 
     session: EngineSession
     kind: type[Completed] | type[Scored] | type[Sampled]
-    order: int
     held: int
     most: int = 0
     shown: int = 0
-    told: list[float] = field(default_factory=list)
+    order: int = 0
+    told: list[float] | None = None
 
 
 class SessionTable:
@@ -69,8 +70,6 @@ class SessionTable:
         self.rows = rows
         self._vocabulary_size = vocabulary_size
         self._model = model
-        # Of a distribution over so many tokens one has at least its even share.
-        self._lowest_top = -math.log(vocabulary_size) - _ROUNDING
         self._numbers = itertools.count()
         self._asked_so_far = 0
         self._open: dict[int, OpenedSession] = {}
@@ -93,11 +92,11 @@ class SessionTable:
 
     def feeds(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
         """A session was fed, and waits for a row."""
-        self._ask(number, _Asked(session, Completed, 0, session.most_cached(len(tokens))))
+        self._ask(number, _Asked(session, Completed, session.most_cached(len(tokens))))
 
     def scores(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
         """A session was given a text, and waits for its log-probs."""
-        self._ask(number, _Asked(session, Scored, 0, 0, len(tokens) - 1))
+        self._ask(number, _Asked(session, Scored, 0, len(tokens) - 1, told=[]))
 
     def generates(
         self, number: int, tokens: Sequence[int], options: EngineSampling, session: EngineSession
@@ -105,7 +104,7 @@ class SessionTable:
         """A session goes on alone, and waits for what is sampled."""
         held = session.most_cached(len(tokens))
         most, shown = options.max_tokens, options.top_logprobs
-        self._ask(number, _Asked(session, Sampled, 0, held, most, shown))
+        self._ask(number, _Asked(session, Sampled, held, most, shown))
 
     def forget(self, number: int) -> None:
         """A session hears nothing more, whether it waited or not."""
@@ -136,7 +135,7 @@ class SessionTable:
                     raise OutOfTurn(f"a score of session {number} that lacks {asked.most} tokens")
                 self._answered(number, asked)
                 if number in self._open:
-                    asked.session.scored(asked.told)
+                    asked.session.scored(asked.told or [])
             case Sampled(outputs):
                 for output in outputs:
                     self._sampled(output)
@@ -172,7 +171,8 @@ class SessionTable:
 
     def _prune(self, order: int) -> None:
         """Forgets sessions that were closed before this was asked: the worker knows by now."""
-        for number, left in [*self._left.items()]:
+        while self._left:
+            number, left = next(iter(self._left.items()))
             if left.order > order:
                 return
             del self._left[number]
@@ -201,10 +201,13 @@ class SessionTable:
     def _objection(self, opened: OpenedSession) -> str:
         """What shows at a glance that a row is no distribution; "" where nothing does.
 
-        A maximum passes no NaN over, and costs a few microseconds of a step's milliseconds.
+        A row whose normaliser was no number has none anywhere, so that its beginning is enough: a
+        maximum passes no NaN over.
         """
-        top = float(opened.row.max())
-        if not self._lowest_top <= top <= _ROUNDING:
+        top = float(opened.row[:_GLANCE].max())
+        if top == -math.inf:
+            top = float(opened.row.max())
+        if not -math.inf < top <= _ROUNDING:
             return f"the largest log-prob is {top}"
         masked = float(opened.masked_mass[0])
         if not -_ROUNDING <= masked <= 1 + _ROUNDING:
@@ -217,7 +220,8 @@ class SessionTable:
         # NaN is not below anything.
         if not all(logprob <= _ROUNDING for logprob in logprobs):
             raise OutOfTurn("a log-prob that is none")
-        asked.told.extend(logprobs)
+        if asked.told is not None:
+            asked.told.extend(logprobs)
         asked.most -= len(logprobs)
 
     def _sampled(self, output: SessionOutput) -> None:

@@ -36,7 +36,7 @@ from quorate.engines.worker.messages import (
 from quorate.engines.worker.transport.worker_end import ControlChannel
 
 # Of one session, in one message, with as many alternatives as can be asked for.
-_TOKENS_TOLD = 8
+_TOKENS_TOLD = 4
 
 
 class WorkLoop:

@@ -111,6 +111,7 @@ class EncodeLoop:
         """
         self._stack_bytes = _claim_stack()
         self._most_bytes = taken() + _ENCODING_BYTES
+        self._hold()
         while True:
             for message in self._control.receive(_LOOK_SECONDS if self._running else None):
                 if isinstance(message, Stop):

@@ -1,0 +1,260 @@
+"""What a worker may say: in lines that are short, and only what it was asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quorate.engines.contract import Capabilities, ModelFacts, SampledToken
+from quorate.engines.scheduler.generations import SessionOutput
+from quorate.engines.scheduler.scheduler import Completion
+from quorate.engines.worker.answers import answer
+from quorate.engines.worker.claims import LONGEST_LINE, OutOfTurn, clean
+from quorate.engines.worker.messages import (
+    FROM_WORKER,
+    Completed,
+    Encoded,
+    EncodedPart,
+    Refused,
+    Sampled,
+    Scored,
+    ScoredPart,
+)
+from quorate.engines.worker.session_table import SessionTable
+from quorate.engines.worker.work_loop import outcomes_of_step
+from quorate.errors import WorkerLost
+from support.scripted_models import engine_sampling
+
+FACTS = ModelFacts("toy", 512, 8, 4096, Capabilities(chat=True, fork=False, rewind=True))
+VOCABULARY = 16
+ODDEST = -1.2345678901234567e-05
+
+
+@dataclass
+class Step:
+    """What a scheduler makes of one step."""
+
+    completions: list[Any] = field(default_factory=list)
+    outputs: list[SessionOutput] = field(default_factory=list)
+
+    def step(self) -> list[Any]:
+        return self.completions
+
+    def sampled(self) -> list[SessionOutput]:
+        return self.outputs
+
+
+@dataclass
+class Listener:
+    """A session that notes what it is told."""
+
+    told: list[Any] = field(default_factory=list)
+
+    def most_cached(self, fed: int) -> int:
+        return fed
+
+    def completed(self, cached: int) -> None:
+        self.told.append(cached)
+
+    def scored(self, logprobs: list[float]) -> None:
+        self.told.append(logprobs)
+
+    def sampled(self, tokens: Any, finished: bool, cached: int) -> None:
+        self.told.append((len(tokens), finished))
+
+    def failed(self, error: Exception) -> None:
+        self.told.append(error)
+
+
+class Rows:
+    """Rows that may be changed by whoever has them."""
+
+    busy_since_ns = steps_done = 0
+
+    def __init__(self) -> None:
+        even = np.full((8, VOCABULARY), -np.log(VOCABULARY), np.float32)
+        self.by_slot = even
+        self.masked = np.zeros((8, 1), np.float32)
+
+    def row(self, slot: int) -> Any:
+        return self.by_slot[slot]
+
+    def sums(self, slot: int) -> Any:
+        return np.zeros(VOCABULARY + 1)
+
+    def masked_mass(self, slot: int) -> Any:
+        return self.masked[slot]
+
+
+@pytest.fixture
+def rows() -> Rows:
+    return Rows()
+
+
+@pytest.fixture
+def table(rows: Rows) -> SessionTable:
+    return SessionTable(FACTS, rows, VOCABULARY, "toy")
+
+
+def lines(messages: list[Any]) -> list[int]:
+    return [len(FROM_WORKER.encode(message)) for message in messages]
+
+
+@given(st.integers(0, 5000))
+def test_the_tokens_of_a_prompt_come_in_short_lines_and_whole(count):
+    tokens = [151_935] * count
+    *parts, last = answer(7, lambda: tokens, 4096)
+
+    assert isinstance(last, Encoded)
+    assert all(isinstance(part, EncodedPart) and part.tokens for part in parts)
+    assert [token for part in (*parts, last) for token in part.tokens] == tokens
+    assert max(lines([*parts, last])) < LONGEST_LINE
+
+
+def test_more_tokens_than_a_prompt_can_have_are_a_refusal_and_no_answer():
+    [told] = answer(7, lambda: [1] * 100_000, 512)
+
+    assert isinstance(told, Refused)
+    assert (told.kind, told.request) == ("PromptTooLong", 7)
+
+
+def test_a_refusal_of_any_length_fits_into_a_line():
+    def fails() -> list[int]:
+        raise RuntimeError("\x00é" * 100_000)
+
+    assert max(lines(answer(7, fails, 512))) < LONGEST_LINE
+
+
+@given(st.integers(0, 3000))
+def test_scores_come_in_short_lines_and_whole(count):
+    step = Step([Completion(3, 0, [ODDEST] * count)])
+    *parts, last = outcomes_of_step(step)
+
+    assert isinstance(last, Scored)
+    assert all(isinstance(part, ScoredPart) and part.logprobs for part in parts)
+    assert sum(len(part.logprobs) for part in (*parts, last)) == count
+    assert max(lines([*parts, last])) < LONGEST_LINE
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 100), st.booleans()), max_size=30),
+)
+def test_samples_come_in_short_lines_and_whole(shapes):
+    outputs = [
+        SessionOutput(
+            10_000_000 + at,
+            [SampledToken(262_143, ODDEST, [(262_143, ODDEST)] * shown)] * tokens,
+            finished,
+            512,
+        )
+        for at, (tokens, shown, finished) in enumerate(shapes)
+    ]
+
+    told = outcomes_of_step(Step([], outputs))
+
+    assert all(isinstance(message, Sampled) and message.outputs for message in told)
+    pieces = [piece for message in told for piece in message.outputs]
+    for output in outputs:
+        own = [piece for piece in pieces if piece.session == output.session]
+        assert sum(len(piece.tokens) for piece in own) == len(output.tokens)
+        assert [piece.finished for piece in own] == [False] * (len(own) - 1) + [output.finished]
+    assert max(lines(told), default=0) < LONGEST_LINE
+
+
+def test_feeds_of_any_number_come_in_short_lines():
+    step = Step([Completion(10_000_000 + at, 131_072, None) for at in range(1024)])
+
+    told = outcomes_of_step(step)
+
+    assert sum(len(message.feeds) for message in told) == 1024
+    assert max(lines(told)) < LONGEST_LINE
+
+
+def test_an_answer_to_a_session_that_was_closed_meanwhile_is_heard_once(table):
+    session = Listener()
+    number = table.add(0, sums=False).number
+    table.feeds(number, [1], session)
+    table.forget(number)
+
+    table.deliver(Completed([[number, 0]]))
+
+    assert session.told == []
+    with pytest.raises(OutOfTurn, match="nobody asked for"):
+        table.deliver(Completed([[number, 0]]))
+
+
+def test_once_a_later_question_is_answered_nothing_comes_of_a_session_closed_before(table):
+    first, second = (table.add(slot, sums=False).number for slot in (0, 1))
+    early, late = Listener(), Listener()
+    table.feeds(first, [1], early)
+    table.forget(first)
+    table.feeds(second, [1], late)
+
+    table.deliver(Completed([[second, 1]]))
+
+    assert late.told == [1]
+    with pytest.raises(OutOfTurn):
+        table.deliver(Completed([[first, 0]]))
+
+
+def test_a_question_from_before_the_closing_says_nothing_of_it(table):
+    first, second = (table.add(slot, sums=False).number for slot in (0, 1))
+    table.feeds(second, [1], late := Listener())
+    table.feeds(first, [1], Listener())
+    table.forget(first)
+
+    table.deliver(Completed([[second, 0]]))
+    table.deliver(Completed([[first, 0]]))
+
+    assert late.told == [0]
+
+
+def test_a_bad_row_fails_its_session_and_three_in_a_row_are_out_of_turn(table, rows):
+    told = []
+    for slot, value in enumerate((np.nan, 5.0, -np.log(VOCABULARY), -np.inf, np.nan)):
+        rows.by_slot[slot] = value
+        number = table.add(slot, sums=False).number
+        session = Listener()
+        table.feeds(number, [1], session)
+        table.deliver(Completed([[number, 0]]))
+        told += session.told
+
+    assert [isinstance(each, WorkerLost) for each in told] == [True, True, False, True, True]
+    assert "gave a row in which the largest log-prob is nan" in told[0].message
+    rows.by_slot[6] = np.nan
+    number = table.add(6, sums=False).number
+    table.feeds(number, [1], last := Listener())
+    with pytest.raises(OutOfTurn, match="3 rows one after the other"):
+        table.deliver(Completed([[number, 0]]))
+    table.fail_all(lambda: WorkerLost("toy", "x"))
+    assert len(last.told) == 1
+
+
+def test_what_is_wrong_leaves_everybody_waiting_so_that_the_loss_tells_them(table):
+    wrong = [
+        (table.feeds, ([1],), Completed([[0, 2]])),
+        (table.scores, ([1, 2, 3],), Scored(0, [-1.0])),
+        (table.generates, ([1], engine_sampling(max_tokens=1)), Sampled(
+            [SessionOutput(0, [SampledToken(VOCABULARY, -1.0)], True, 0)]
+        )),
+    ]  # fmt: skip
+    for ask, arguments, message in wrong:
+        table = SessionTable(FACTS, Rows(), VOCABULARY, "toy")
+        number = table.add(0, sums=False).number
+        getattr(table, ask.__name__)(number, *arguments, session := Listener())
+        with pytest.raises(OutOfTurn):
+            table.deliver(message)
+        table.fail_all(lambda: WorkerLost("toy", "x"))
+        assert [type(each) for each in session.told] == [WorkerLost]
+
+
+@given(st.text())
+def test_a_foreign_text_becomes_one_clean_line(text):
+    line = clean(text * 50)
+    assert line.isprintable()
+    assert len(line) <= 1000
