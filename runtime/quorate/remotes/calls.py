@@ -26,6 +26,8 @@ _STREAM_TYPE = "text/event-stream"
 _WHOLE_TYPE = "application/json"
 _LONGEST_EVENT_BYTES = 1024 * 1024
 _LONGEST_STREAM_BYTES = 16 * 1024 * 1024
+_MOST_NOISE_BYTES = 256 * 1024
+_BYTES_AT_ONCE = 8 * 1024
 # A server may wrap every character into some hundred bytes of JSON.
 _MOST_BYTES_PER_TOKEN = 4096
 # What ends the body comes with the last event; a connection that stays open is closed.
@@ -133,10 +135,14 @@ async def _bounded(
 
 
 async def _events(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[list[ServerEvent], None]:
-    reader = EventReader(_LONGEST_EVENT_BYTES)
+    reader = EventReader(_LONGEST_EVENT_BYTES, _MOST_NOISE_BYTES)
     async for piece in pieces:
-        if events := reader.feed(piece):
-            yield events
+        for start in range(0, len(piece), _BYTES_AT_ONCE):
+            if start:
+                # Others have their turn while a flood is read.
+                await asyncio.sleep(0)
+            if events := reader.feed(piece[start : start + _BYTES_AT_ONCE]):
+                yield events
     if events := reader.finish():
         yield events
 
