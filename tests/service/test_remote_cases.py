@@ -86,8 +86,8 @@ LEGAL = {
     "plain": whole(*BODY),
     "retry before all": streams(b"retry: 3000\n\n", *whole(*BODY).parts),
     "ids": whole(*(b"id: 7\n" + part for part in BODY)),
-    "carriage returns": Answer(tuple(p.replace(b"\n", b"\r\n") for p in whole(*BODY).parts)),  # type: ignore[union-attr]
-    "one packet": Answer((b"".join(whole(*BODY).parts),)),  # type: ignore[arg-type]
+    "carriage returns": Answer(tuple(p.replace(b"\n", b"\r\n") for p in whole(*BODY).parts)),
+    "one packet": Answer((b"".join(whole(*BODY).parts),)),
     "a name without data": whole(*BODY[:5], b"event: ping\n\n", *BODY[5:]),
     "a ping as JSON": whole(b'event: ping\ndata: {"type": "ping"}\n\n', *BODY),
     "a ping as text": whole(*BODY[:5], b"event: ping\ndata: still here\n\n", *BODY[5:]),
@@ -98,10 +98,10 @@ LEGAL = {
     "no end": streams(ROLE, *BODY, STOP, COUNT),
     "no blank line at the end": streams(ROLE, *BODY, STOP, COUNT.rstrip(b"\n")),
     "a thought in parts": whole(
-        delta([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]),  # type: ignore[arg-type]
+        delta([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]),
         *BODY,
     ),
-    "text in parts": whole(*(delta([{"type": "text", "text": word}]) for word in WORDS)),  # type: ignore[arg-type]
+    "text in parts": whole(*(delta([{"type": "text", "text": word}]) for word in WORDS)),
     "reasoning": whole(spelled(reasoning="hm"), spelled(reasoning_content="so"), *BODY),
     "reasoning in details": whole(spelled(reasoning_details=[{"text": "hm"}]), *BODY),
     "nothing but nulls": whole(spelled(content=None, tool_calls=None), *BODY),

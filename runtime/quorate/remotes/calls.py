@@ -26,6 +26,8 @@ _STREAM_TYPE = "text/event-stream"
 _WHOLE_TYPE = "application/json"
 _LONGEST_EVENT_BYTES = 1024 * 1024
 _LONGEST_STREAM_BYTES = 16 * 1024 * 1024
+_MOST_NOISE_BYTES = 256 * 1024
+_BYTES_AT_ONCE = 8 * 1024
 # A server may wrap every character into some hundred bytes of JSON.
 _MOST_BYTES_PER_TOKEN = 4096
 # What ends the body comes with the last event; a connection that stays open is closed.
@@ -67,12 +69,13 @@ class Calls:
 
     async def events(
         self, path: str, body: Mapping[str, Any], private: tuple[str, ...], traffic: Traffic
-    ) -> AsyncGenerator[object, None]:
+    ) -> AsyncGenerator[list[object], None]:
         """Sends a call and gives the JSON value of each event, and ``Done`` at ``[DONE]``.
 
-        Events without data, and named ones without JSON, are passed over. A remote that answers
-        with a whole JSON value gives that as the only event. Closing the generator, or cancelling
-        it, closes the connection. No message repeats any of the ``private`` texts.
+        Events that arrived together are given together. Those without data, and named ones without
+        JSON, are passed over. A remote that answers with a whole JSON value gives that as the only
+        event. Closing the generator, or cancelling it, closes the connection. No message repeats
+        any of the ``private`` texts.
 
         Raises:
             CallFailed: Anything that is neither, or too large, or says that it failed.
@@ -95,23 +98,20 @@ class Calls:
                 aclosing(_bounded(response, body, traffic)) as pieces,
                 aclosing(read(pieces)) as events,
             ):
-                async for event in events:
-                    value = _value(event)
-                    error = _error_in(value, event.name, whole=read is _whole)
-                    if error is not None:
-                        raise CallFailed(translation.of_value(error, whole=read is _whole))
-                    if value is Done.DONE:
+                async for together in events:
+                    values, fault = _values(together, translation, whole=read is _whole)
+                    if values and values[-1] is Done.DONE:
                         await _drain(pieces)
-                    yield value
+                    # What came before a fault was said all the same.
+                    yield values
+                    if fault is not None:
+                        raise fault
         except openai.OpenAIError as error:
             raise CallFailed(translation.of(error)) from None
         except httpx2.HTTPError as error:
             raise CallFailed(translation.of_connection(error)) from None
         except EventTooLarge as error:
             raise broken(f"sent {error}") from None
-        except (ValueError, RecursionError):
-            # json and UTF-8 decoding raise ValueError; nesting beyond reason, RecursionError.
-            raise broken("sent an event that is not JSON") from None
         finally:
             if response is not None:
                 await response.aclose()
@@ -134,24 +134,27 @@ async def _bounded(
         yield piece
 
 
-async def _events(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[ServerEvent, None]:
-    reader = EventReader(_LONGEST_EVENT_BYTES)
+async def _events(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[list[ServerEvent], None]:
+    reader = EventReader(_LONGEST_EVENT_BYTES, _MOST_NOISE_BYTES)
     async for piece in pieces:
-        for event in reader.feed(piece):
-            yield event
-    for event in reader.finish():
-        yield event
+        for start in range(0, len(piece), _BYTES_AT_ONCE):
+            if start:
+                # Others have their turn while a flood is read.
+                await asyncio.sleep(0)
+            if events := reader.feed(piece[start : start + _BYTES_AT_ONCE]):
+                yield events
+    if events := reader.finish():
+        yield events
 
 
-async def _whole(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[ServerEvent, None]:
+async def _whole(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[list[ServerEvent], None]:
     """The answer of who was asked for a stream and does not stream, or an error."""
     data = bytearray()
     async for piece in pieces:
         data += piece
         if len(data) > _LONGEST_EVENT_BYTES:
             raise EventTooLarge(f"an answer of more than {_LONGEST_EVENT_BYTES} bytes in one piece")
-    yield ServerEvent("", bytes(data))
-    yield ServerEvent("", Done.DONE.value.encode())
+    yield [ServerEvent("", bytes(data)), ServerEvent("", Done.DONE.value.encode())]
 
 
 async def _drain(pieces: AsyncGenerator[bytes, None]) -> None:
@@ -160,6 +163,26 @@ async def _drain(pieces: AsyncGenerator[bytes, None]) -> None:
         async with asyncio.timeout(_DRAIN_SECONDS):
             async for _ in pieces:
                 await asyncio.sleep(0)
+
+
+def _values(
+    events: list[ServerEvent], translation: Translation, *, whole: bool
+) -> tuple[list[object], CallFailed | None]:
+    """The values of events, up to the end of the answer or to one that tells of a failure."""
+    values: list[object] = []
+    for event in events:
+        try:
+            value = _value(event)
+        except (ValueError, RecursionError):
+            # json and UTF-8 decoding raise ValueError; nesting beyond reason, RecursionError.
+            return values, broken("sent an event that is not JSON")
+        error = _error_in(value, event.name, whole=whole)
+        if error is not None:
+            return values, CallFailed(translation.of_value(error, whole=whole))
+        values.append(value)
+        if value is Done.DONE:
+            break
+    return values, None
 
 
 def _value(event: ServerEvent) -> object:
@@ -180,7 +203,7 @@ def _value(event: ServerEvent) -> object:
 
 def _error_in(value: object, name: str, *, whole: bool) -> object:
     """What an event, or a whole answer, says of a failure; None where it tells of none."""
-    if value is Done.DONE or not isinstance(value, Mapping):
+    if value is Done.DONE or not isinstance(value, dict):
         return value if whole and value is not Done.DONE else None
     if value.get("error"):
         return value["error"]
@@ -190,7 +213,7 @@ def _error_in(value: object, name: str, *, whole: bool) -> object:
 
 def _reader_of(
     content_type: str | None,
-) -> Callable[[AsyncGenerator[bytes, None]], AsyncGenerator[ServerEvent, None]]:
+) -> Callable[[AsyncGenerator[bytes, None]], AsyncGenerator[list[ServerEvent], None]]:
     kind = (content_type or "").partition(";")[0].strip().lower()
     if kind == _STREAM_TYPE:
         return _events

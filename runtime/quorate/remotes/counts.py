@@ -81,7 +81,7 @@ class Seen:
 
 def read_report(value: object) -> Report | None:
     """Reads an object ``usage``; None where there is none."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
     prompt = _count(value, "prompt_tokens", "input_tokens")
     generated = _count(value, "completion_tokens", "output_tokens")
@@ -184,7 +184,7 @@ def _known(count: int | None) -> int | None:
 def _details(value: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     for name in names:
         details = value.get(name)
-        if isinstance(details, Mapping):
+        if isinstance(details, dict):
             return details
     return {}
 

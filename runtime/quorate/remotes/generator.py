@@ -48,8 +48,8 @@ class EventSource(Protocol):
 
     def events(
         self, path: str, body: Mapping[str, Any], private: tuple[str, ...], traffic: Traffic
-    ) -> AsyncGenerator[object, None]:
-        """Sends a call and gives the JSON value of each event."""
+    ) -> AsyncGenerator[list[object], None]:
+        """Sends a call and gives the JSON value of each event, those that came together at once."""
         ...
 
 
@@ -117,7 +117,7 @@ class RemoteGenerator:
         async with aclosing(source):
             while not answer.complete:
                 try:
-                    event = await waiting.next(answer)
+                    events = await waiting.next(answer)
                 except StopAsyncIteration:
                     break
                 except CallFailed:
@@ -125,8 +125,11 @@ class RemoteGenerator:
                     if answer.finished:
                         break
                     raise
-                if (text := answer.push(event)) is not None:
-                    yield text
+                for event in events:
+                    if (text := answer.push(event)) is not None:
+                        yield text
+                    if answer.complete:
+                        break
         rest, end = answer.end()
         if rest is not None:
             yield rest
@@ -155,7 +158,7 @@ class _Waiting:
 
     def __init__(
         self,
-        source: AsyncGenerator[object, None],
+        source: AsyncGenerator[list[object], None],
         pace: Pace,
         traffic: Traffic,
         remaining: Callable[[], float | None],
@@ -167,8 +170,8 @@ class _Waiting:
         self._heard_bytes = 0
         self._answer_bytes = 0
 
-    async def next(self, answer: Answer) -> object:
-        """The next event.
+    async def next(self, answer: Answer) -> list[object]:
+        """The next events.
 
         Raises:
             StopAsyncIteration: There is none, or none is waited for any more after the end.
@@ -198,7 +201,7 @@ class _Waiting:
         raise CallFailed(Failure(FailureKind.TRANSIENT, complaint, retryable=True))
 
     def _note(self, answer: Answer) -> None:
-        """Tells the pace what the last event was."""
+        """Tells the pace what the last events were."""
         if answer.finished:
             self._pace.end()
         elif answer.bytes > self._answer_bytes:

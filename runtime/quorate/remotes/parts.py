@@ -38,9 +38,12 @@ def texts_of_choice(choice: Mapping[str, Any]) -> tuple[str, str]:
         delta = choice.get("message")
     if delta is None:
         return (_content(choice["text"])[0] if choice.get("text") else ""), ""
-    if not isinstance(delta, Mapping):
+    if not isinstance(delta, dict):
         raise broken("sent a delta that is no JSON object")
-    text, hidden = _content(delta.get("content"))
+    content = delta.get("content")
+    if len(delta) == 1 and isinstance(content, str):
+        return content, ""
+    text, hidden = _content(content)
     if isinstance(delta.get("refusal"), str):
         text += delta["refusal"]
     thought = next((delta[name] for name in _REASONING_FIELDS if delta.get(name)), None)
@@ -53,13 +56,13 @@ def _content(value: object) -> tuple[str, str]:
         return "", ""
     if isinstance(value, str):
         return value, ""
-    parts = [value] if isinstance(value, Mapping) else value
+    parts = [value] if isinstance(value, dict) else value
     if not isinstance(parts, list):
         raise broken("sent text that is no JSON string")
     text: list[str] = []
     hidden: list[str] = []
     for part in parts:
-        kind = part.get("type") if isinstance(part, Mapping) else ""
+        kind = part.get("type") if isinstance(part, dict) else ""
         is_thought = isinstance(kind, str) and any(one in kind for one in _REASONING_TYPES)
         (hidden if is_thought else text).append(_inner(part, _DEEPEST))
     return "".join(text), "".join(hidden)
@@ -73,7 +76,7 @@ def _inner(value: object, depth: int) -> str:
         return ""
     if isinstance(value, list):
         return "".join(_inner(part, depth - 1) for part in value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         found = next((value[name] for name in _TEXT_FIELDS if value.get(name)), None)
         return _inner(found, depth - 1)
     return ""

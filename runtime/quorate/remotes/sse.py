@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_LINE_END = re.compile(rb"\r\n|\n|\r")
+# A run of them at once: a flood of blank lines must not cost a step for each.
+_LINE_ENDS = re.compile(rb"(?:\r\n|\n|\r)+")
+_SINGLE_ENDS = (b"\n", b"\r", b"\r\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -36,10 +38,13 @@ class EventReader:
 
     Args:
         most_bytes: Of one line, and of all lines of one event together.
+        most_noise_bytes: Of all that stands between two events and is no data.
     """
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, most_noise_bytes: int) -> None:
         self._most_bytes = most_bytes
+        self._most_noise_bytes = most_noise_bytes
+        self._noise = 0
         self._line = bytearray()
         self._ends_with_return = False
         self._first_line = True
@@ -51,19 +56,21 @@ class EventReader:
         """The events that this piece completes.
 
         Raises:
-            EventTooLarge: A line or an event is larger than it may be.
+            EventTooLarge: A line, an event or what stands between two is larger than it may be.
         """
         if not piece:
             return []
         start = 1 if self._ends_with_return and piece[:1] == b"\n" else 0
         self._ends_with_return = piece.endswith(b"\r")
         events = []
-        for end in _LINE_END.finditer(piece, start):
-            self._line += piece[start : end.start()]
-            start = end.end()
-            event = self._take_line()
-            if event is not None:
-                events.append(event)
+        for ends in _LINE_ENDS.finditer(piece, start):
+            self._line += piece[start : ends.start()]
+            start = ends.end()
+            found = [self._take_line()]
+            if ends.group() not in _SINGLE_ENDS:
+                self._noise += start - ends.start()
+                found.append(self._dispatch())
+            events += [event for event in found if event is not None]
         self._line += piece[start:]
         self._check()
         return events
@@ -81,26 +88,32 @@ class EventReader:
             self._first_line = False
             line = line.removeprefix(_BYTE_ORDER_MARK)
         if not line:
+            self._noise += 1
             return self._dispatch()
         self._size += len(line) + 1
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
+        if field != b"data" or not value:
+            self._noise += len(line) + 1
         if field == b"data":
             self._data.append(value)
         elif field == b"event":
             self._name = value
         elif not field:
-            # A comment is no part of an event, and any number of them may stand before one.
+            # A comment is no part of an event.
             self._size -= len(line) + 1
         return None
 
     def _dispatch(self) -> ServerEvent | None:
         name, data = self._name, self._data
         self._name, self._data, self._size = b"", [], 0
-        if not data:
+        if not any(data):
             return None
+        self._noise = 0
         return ServerEvent(name.decode("utf-8", "replace"), b"\n".join(data))
 
     def _check(self) -> None:
         if len(self._line) + self._size > self._most_bytes:
             raise EventTooLarge(f"an event of more than {self._most_bytes} bytes")
+        if self._noise > self._most_noise_bytes:
+            raise EventTooLarge(f"more than {self._most_noise_bytes} bytes that say nothing")

@@ -131,7 +131,7 @@ def read_chunk(event: object) -> Chunk:
     """
     if event is None or isinstance(event, str | int | float):
         return Chunk(known=False)
-    if not isinstance(event, Mapping):
+    if not isinstance(event, dict):
         raise broken("sent an event that is no JSON object")
     choices = event.get("choices")
     choice = _first(choices) if isinstance(choices, list) else None
@@ -152,7 +152,7 @@ def read_chunk(event: object) -> Chunk:
 def _first(choices: list[Any]) -> Mapping[str, Any] | None:
     """The only choice that was asked for; a server that sends others as well numbers them."""
     for choice in choices:
-        if not isinstance(choice, Mapping):
+        if not isinstance(choice, dict):
             raise broken("sent a choice that is no JSON object")
         if not choice.get("index"):
             return choice
@@ -162,10 +162,10 @@ def _first(choices: list[Any]) -> Mapping[str, Any] | None:
 def _report(event: Mapping[str, Any], choice: Mapping[str, Any] | None) -> Report | None:
     """The counts, which some servers put into the choice, and one beside the event's own fields."""
     beside = event.get("x_groq")
-    places = (event, choice, beside if isinstance(beside, Mapping) else None)
-    return next(
-        (report for place in places if place and (report := read_report(place.get("usage")))), None
-    )
+    usage = event.get("usage") or (choice and choice.get("usage"))
+    if not usage and isinstance(beside, dict):
+        usage = beside.get("usage")
+    return read_report(usage) if usage else None
 
 
 def finish_reason(

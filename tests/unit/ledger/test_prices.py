@@ -42,6 +42,12 @@ def test_cached_tokens_have_a_price_of_their_own() -> None:
     assert price.cost(1000, 400, 10) == Decimal("0.000126")
 
 
+@pytest.mark.parametrize("cached", [1001, 965_602, -1])
+def test_a_discount_on_more_than_the_prompt_is_none(cached) -> None:
+    price = known("gpt-4o-mini", "openai")
+    assert price.cost(1000, cached, 10) == price.cost(1000, 0, 10) > 0
+
+
 def test_a_tier_holds_for_all_tokens_of_a_prompt_that_reaches_it() -> None:
     price = known("gemini-2.5-pro", "google")
     assert price.cost(200_000, 0, 0) == Decimal("0.25")

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from quorate.remotes.sse import EventReader, EventTooLarge, ServerEvent
 
 LIMIT = 10_000
+NOISE_LIMIT = 50_000
 LINE_ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
 NOISE = st.sampled_from([b": ping", b":", b"retry: 3000", b"id: 7", b"id", b"other: x", b"\xff"])
 DATA = st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), max_size=12)
@@ -14,7 +15,7 @@ DATA = st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), max_size
 
 def read(stream: bytes, *cuts: int) -> list[ServerEvent]:
     """What a stream gives that comes in pieces, cut at these places."""
-    reader, events, start = EventReader(LIMIT), [], 0
+    reader, events, start = EventReader(LIMIT, NOISE_LIMIT), [], 0
     for cut in (*sorted(cuts), len(stream)):
         events += reader.feed(stream[start:cut])
         start = cut
@@ -34,7 +35,8 @@ def test_every_event_arrives_however_it_is_written_and_cut(blocks, data):
         stream += data.draw(
             st.sampled_from([b"", b"\n", b": keep-alive\n\n", b"event: ping\r\n\r\n"])
         )
-        expected.append(ServerEvent("", "\n".join(lines).encode()))
+        if any(lines):
+            expected.append(ServerEvent("", "\n".join(lines).encode()))
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=8))
     assert read(stream, *cuts) == expected
 
@@ -57,14 +59,24 @@ def test_a_last_event_without_its_blank_line_counts():
 )
 @pytest.mark.parametrize("size", [1, 4096])
 def test_what_grows_without_end_is_refused(stream, size):
-    reader = EventReader(LIMIT)
+    reader = EventReader(LIMIT, NOISE_LIMIT)
     with pytest.raises(EventTooLarge, match="more than 10000 bytes"):
         for start in range(0, len(stream), size):
             reader.feed(stream[start : start + size])
 
 
-def test_any_number_of_comments_and_blank_lines_may_come():
-    assert read(b": ping\n\n" * LIMIT + b"data: x\n\n") == [ServerEvent("", b"x")]
+def test_many_comments_and_blank_lines_may_come():
+    noise = b": ping\n\n" * 5000
+    assert read((noise + b"data: x\n\n") * 3) == [ServerEvent("", b"x")] * 3
+
+
+@pytest.mark.parametrize("noise", [b"\n", b"\r\n", b": ping\n\n", b"data:\n\n", b"event: ping\n\n"])
+@pytest.mark.parametrize("size", [1, 4096])
+def test_noise_without_end_is_refused(noise, size):
+    reader, stream = EventReader(LIMIT, NOISE_LIMIT), noise * (NOISE_LIMIT + 10)
+    with pytest.raises(EventTooLarge, match="more than 50000 bytes that say nothing"):
+        for start in range(0, len(stream), size):
+            reader.feed(stream[start : start + size])
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=5))
