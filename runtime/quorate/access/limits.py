@@ -24,6 +24,8 @@ MAX_NAME_BYTES = 256
 """Of models, profiles and keys."""
 MAX_PROMPT_BYTES = 4 * 2**20
 """Of a prompt, or of all messages of a chat: a million tokens of English."""
+MAX_CONTINUATION_BYTES = 2**20
+"""Of a text that is scored, token after token."""
 MAX_MESSAGES = 16_384
 """Of a chat. Each takes some tokens, so that no context holds more."""
 MAX_STOP_STRINGS = 1024
@@ -75,7 +77,7 @@ LIMITS: tuple[FieldLimit, ...] = (
     FieldLimit("GenerateRequest", "task", bytes=_TASK_BYTES),
     FieldLimit("ScoreRequest", "request_id", bytes=_ID_BYTES),
     FieldLimit("ScoreRequest", "prompt", bytes=MAX_PROMPT_BYTES),
-    FieldLimit("ScoreRequest", "continuation", bytes=MAX_PROMPT_BYTES),
+    FieldLimit("ScoreRequest", "continuation", bytes=MAX_CONTINUATION_BYTES),
     FieldLimit("ScoreRequest", "profile", bytes=MAX_NAME_BYTES),
     FieldLimit("Chat", "messages", count=MAX_MESSAGES, total_bytes=MAX_PROMPT_BYTES),
     FieldLimit("ChatMessage", "role", bytes=64),

@@ -21,8 +21,9 @@ LARGE_BYTES = 4 * 2**20
 """Larger than any row of log-probs, which must not be mapped anew for every token."""
 
 _WATCH_SECONDS = 1.0
-_RARELY_SECONDS = 16.0
-_GROWTH_BYTES = 16 * 2**20
+_RARELY_SECONDS = 8.0
+_GROWTH_BYTES = 8 * 2**20
+_CHANGE_BYTES = 2**20
 # Of mallopt, in malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -69,13 +70,13 @@ async def _watch(trim: Callable[[], Any], least: int) -> None:
     while True:
         await asyncio.sleep(pause)
         now = resident_bytes()
-        grown, last = now > last + _GROWTH_BYTES, now
+        still, last = abs(now - last) < _CHANGE_BYTES, now
         if now > least + _GROWTH_BYTES:
             # A thread, since it may take milliseconds. ctypes lets go of the interpreter meanwhile.
             await asyncio.to_thread(trim)
             last = resident_bytes()
             _log.debug("memory: %.0f MB, after %.0f", last / 1e6, now / 1e6)
-        in_vain = not grown and last > max(least, now - _GROWTH_BYTES // 4)
+        in_vain = still and last > max(least, now - _CHANGE_BYTES)
         pause = min(2 * pause, _RARELY_SECONDS) if in_vain else _WATCH_SECONDS
         least = min(least, last)
 

@@ -23,6 +23,7 @@ LAST_WORDS_SECONDS = 1.0
 """Time that what is queued has to be written when the program ends."""
 
 _LONGEST_UNFINISHED = 1 << 16
+_RETRY_SECONDS = 1.0
 
 
 def dropped_line(count: int) -> str:
@@ -119,29 +120,34 @@ class UnblockedStream(io.TextIOBase):
             os.close(self._descriptor)
 
     def _write_what_comes(self) -> None:
-        while (data := self._next()) is not None:
+        while (following := self._next()) is not None:
+            data, lines = following
             try:
                 _write_all(self._descriptor, data)
             except BrokenPipeError:
                 # Nobody will ever read it.
                 continue
             except OSError:
+                # Such as a full disk, which may have room again later.
                 with self._changed:
-                    self._dropped += max(1, data.count(b"\n"))
+                    self._dropped += lines
+                    if self._ends:
+                        return
+                    self._changed.wait(_RETRY_SECONDS)
 
-    def _next(self) -> bytes | None:
-        """What is to be written next; None at the end."""
+    def _next(self) -> tuple[bytes, int] | None:
+        """What is to be written next, and how many lines that stands for; None at the end."""
         with self._changed:
             while not self._queue and not self._dropped and not self._ends:
                 self._changed.wait()
             if self._queue:
                 data = self._queue.popleft()
                 self._queued_bytes -= len(data)
-                return data
+                return data, max(1, data.count(b"\n"))
             # Told behind the lines that were queued before, and once for all that were not.
             if self._dropped:
                 count, self._dropped = self._dropped, 0
-                return self._told(count).encode(self.encoding, "replace")
+                return self._told(count).encode(self.encoding, "replace"), count
             return None
 
 

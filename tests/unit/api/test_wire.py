@@ -129,7 +129,7 @@ def test_what_holds_too_much_is_refused_by_name(message: Any, field: str, said: 
             Generate(chat={"messages": [{"content": "x" * (MAX_PROMPT_BYTES // 2)}] * 2}),
             "chat.messages",
         ),
-        (inference_pb2.ScoreRequest(continuation="x" * (MAX_PROMPT_BYTES + 1)), "continuation"),
+        (inference_pb2.ScoreRequest(continuation="x" * (2**20 + 1)), "continuation"),
     ],
 )
 def test_a_prompt_that_no_context_holds_is_told_as_such(message: Any, field: str) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import os
 import subprocess
@@ -103,6 +104,27 @@ def test_a_reader_that_has_gone_stops_nobody() -> None:
     for _ in range(100):
         stream.write(LINE)
     stream.end(DEADLINE_SECONDS)
+
+
+def test_a_full_disk_is_written_again_once_it_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    full, told = threading.Event(), threading.Event()
+    written: list[bytes] = []
+
+    def write(descriptor: int, data: bytes) -> int:
+        if not full.is_set():
+            full.set()
+            raise OSError(errno.ENOSPC, "no space left")
+        written.append(bytes(data))
+        told.set()
+        return len(data)
+
+    monkeypatch.setattr("quorate.cli.unblocked._RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("quorate.cli.unblocked.os.write", write)
+    stream = UnblockedStream(os.open(os.devnull, os.O_WRONLY), io.StringIO())
+    stream.write("one\ntwo\n")
+    assert told.wait(DEADLINE_SECONDS)
+    stream.end(DEADLINE_SECONDS)
+    assert written == [b"quorate: 2 lines were dropped here, since nobody read them\n"]
 
 
 def test_streams_without_a_descriptor_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

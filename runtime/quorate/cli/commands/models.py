@@ -111,12 +111,13 @@ def _registry() -> Registry:
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
+    from quorate.foreign_text import one_line
     from quorate_registry import RegistryError
 
     try:
         yield
     except RegistryError as error:
-        message = " ".join(str(error).split())
+        message = one_line(" ".join(str(error).split()))
     except KeyboardInterrupt:
         message = "interrupted; what has arrived is kept, run the same command to go on"
     else:

@@ -167,10 +167,11 @@ def _refuse(findings: Sequence[Finding], file: Path | None) -> list[Finding]:
     from quorate.app.findings import Level
     from quorate.cli.failures import USAGE
     from quorate.cli.views.check import finding_line
+    from quorate.foreign_text import one_line
 
     refused = [finding for finding in findings if finding.level is Level.FATAL]
     for finding in refused:
-        typer.echo(f"quorate: {finding_line(file, finding)}", err=True)
+        typer.echo(one_line(f"quorate: {finding_line(file, finding)}"), err=True)
     if refused:
         raise typer.Exit(USAGE)
     return list(findings)

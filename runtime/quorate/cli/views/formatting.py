@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-# Of views, whatever it is that they show.
+# Views find here what they show things with.
 from quorate.foreign_text import harmless as harmless
 from quorate.v1 import inference_pb2
 

@@ -110,7 +110,7 @@ def print_facts(
     ]
     for label, value in lines:
         styled = typer.style(f"{label:<16}", bold=True) if sys.stdout.isatty() else f"{label:<16}"
-        typer.echo(f"{styled} {value}")
+        typer.echo(f"{styled} {_printable(value)}")
     if facts.chat_template is not None:
         typer.echo()
         for line in facts.chat_template.splitlines():
