@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack, suppress
+from typing import Any
 
 import grpc
 from attacks.frame.cases import Target, attack
@@ -150,7 +151,7 @@ async def wrong_keys(target: Target) -> str:
     calls = Counter[str]()
 
     async def ask(channel: grpc.aio.Channel) -> None:
-        method = channel.unary_stream(_GENERATE)
+        method: Any = channel.unary_stream(_GENERATE)
         while True:
             try:
                 async for _ in method(b"x" * 1000, metadata=(("authorization", "Bearer no"),)):
