@@ -57,7 +57,7 @@ class AdmissionQueue:
     def prospect(self) -> QueueState:
         """The same as the current caller's next request would find it, in its turn."""
         caller = CALLER.get()
-        if self._has_place(caller) and not self._turns.ahead_of(caller):
+        if not self._waits(caller):
             return self._state(min(self._running, self._max_running - 1), 0)
         running = max(self._running, self._max_running)
         if self._is_full(caller):
@@ -78,7 +78,7 @@ class AdmissionQueue:
         """
         self._refuse_while_draining()
         caller, expected = CALLER.get(), self._typical_seconds
-        waits = bool(self._turns.ahead_of(caller)) or not self._has_place(caller)
+        waits = self._waits(caller)
         if waits:
             expected = await self._wait_for_turn(caller)
         else:
@@ -188,6 +188,10 @@ class AdmissionQueue:
         if self._turns.waiting < self._max_waiting:
             return False
         return self._turns.last_of_longest(caller) is None
+
+    def _waits(self, caller: Caller) -> bool:
+        """Whether its next request waits; those of others who do have no use for its place."""
+        return bool(self._turns.waiting_of(caller)) or not self._has_place(caller)
 
     def _has_place(self, caller: Caller) -> bool:
         free = self._max_running - self._running

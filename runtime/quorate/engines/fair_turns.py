@@ -122,7 +122,7 @@ class FairTurns(Generic[_Waiter]):
 
     def ahead_of(self, caller: Caller) -> int:
         """About how many who wait have their turn before another request of this caller."""
-        own = self._waiting_of(caller)
+        own = self.waiting_of(caller)
         return sum(
             min(len(account.waiting), own + (account.caller.name != caller.name))
             for account in self._accounts.values()
@@ -134,7 +134,7 @@ class FairTurns(Generic[_Waiter]):
         Dropping from the longest queue (McKenney, "Stochastic fairness queueing", 1990) lets one
         caller use all the room while nobody else wants it.
         """
-        own = (self._waiting_of(caller) + 1) / caller.weight
+        own = (self.waiting_of(caller) + 1) / caller.weight
         longest = max(
             self._accounts.values(),
             key=lambda one: len(one.waiting) / one.caller.weight,
@@ -156,7 +156,8 @@ class FairTurns(Generic[_Waiter]):
             other.active or self._clock() - other.seen_at < _RECENTLY_SECONDS
         )
 
-    def _waiting_of(self, caller: Caller) -> int:
+    def waiting_of(self, caller: Caller) -> int:
+        """How many of this caller wait."""
         account = self._accounts.get(caller.name)
         return len(account.waiting) if account else 0
 

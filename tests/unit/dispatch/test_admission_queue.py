@@ -213,6 +213,15 @@ async def test_one_caller_leaves_a_place_for_another_who_comes() -> None:
     await crowd.close()
 
 
+async def test_who_has_a_place_at_once_sends_nobody_away_who_waits() -> None:
+    crowd = Crowd(AdmissionQueue(max_running=4, max_waiting=2))
+    await crowd.send("hog", *(f"h{number}" for number in range(5)))
+    await crowd.send("late", "l0")
+    assert crowd.admitted[-1] == "l0"
+    assert crowd.queue.state.waiting == 2
+    await crowd.close()
+
+
 async def test_callers_take_turns_however_many_requests_of_one_wait() -> None:
     crowd = Crowd(AdmissionQueue(max_running=1, max_waiting=100))
     await crowd.send("hog", *(f"h{number}" for number in range(20)))

@@ -6,6 +6,7 @@ import itertools
 import pytest
 
 from quorate.engines.admission import Admission, Reservation
+from quorate.engines.fair_turns import CALLER, Caller
 from quorate.errors import Unavailable, WorkerLost
 
 
@@ -231,3 +232,53 @@ async def test_slots_never_taken_do_not_keep_the_reservation() -> None:
     reservation = await admission.acquire(100, 3)
     reservation.give_back(reservation.first)
     assert admission.try_acquire(100, 3) is not None
+
+
+async def by(caller: str, admission: Admission, *wanted: int) -> list[asyncio.Task[Reservation]]:
+    """Those who want so many KV tokens for one of several callers."""
+    CALLER.set(Caller(caller, shares=True))
+    return await waiting(admission, *((one,) for one in wanted))
+
+
+def granted(tasks: list[asyncio.Task[Reservation]]) -> int:
+    return sum(task.done() for task in tasks)
+
+
+async def test_one_caller_leaves_sessions_and_kv_tokens_for_another_who_comes() -> None:
+    by_sessions, by_tokens = Admission(8, 1000), Admission(100, 80)
+    for admission in (by_sessions, by_tokens):
+        assert granted(await by("hog", admission, *[10] * 20)) == 7
+        (late,) = await by("late", admission, 10)
+        assert late.done()
+
+
+async def test_who_holds_nothing_may_have_all_of_it() -> None:
+    admission = Admission(8, 1000)
+    assert granted(await by("a", admission, 1000)) == 1
+
+
+async def test_callers_are_served_in_turn() -> None:
+    admission = Admission(1, 100)
+    whose = dict.fromkeys(await by("hog", admission, *[100] * 10), "hog")
+    whose |= dict.fromkeys(await by("late", admission, 100, 100), "late")
+    order = []
+    for _ in range(4):
+        (now,) = (task for task in whose if task.done())
+        order.append(whose.pop(now))
+        admission.release(await now)
+        await settle()
+    assert order == ["hog", "late", "hog", "late"]
+    for task in whose:
+        task.cancel()
+    await asyncio.gather(*whose, return_exceptions=True)
+
+
+async def test_whose_turn_it_is_waits_for_room_and_is_not_overtaken_by_small_ones() -> None:
+    admission = Admission(8, 100)
+    (held,) = await by("a", admission, 60)
+    (large,) = await by("b", admission, 90)
+    (small,) = await by("a", admission, 5)
+    assert not large.done() and not small.done()
+    admission.release(await held)
+    await settle()
+    assert large.done()

@@ -7,7 +7,7 @@ import pytest
 
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.statuses import WorkerPhase
-from quorate.errors import ModelUnusable, NotFound, SettingsError, Unavailable
+from quorate.errors import DeadlinePassed, ModelUnusable, NotFound, SettingsError, Unavailable
 from quorate.fleet.fleet import Fleet
 from quorate.fleet.life_cycle import ModelSource
 from quorate.fleet.status import ModelState
@@ -165,6 +165,58 @@ async def test_unloading_waits_for_those_who_use_the_model() -> None:
         assert not unloading.done()
     assert (await unloading).state is ModelState.UNLOADED
     assert (await fleet.load("a")).state is ModelState.READY
+    await fleet.close()
+
+
+async def test_a_model_that_is_used_past_the_deadline_of_its_unloading_serves_on() -> None:
+    cast = Cast()
+    fleet = await loaded_fleet(cast, a={})
+    with fleet.muster(["a"]), fleet.muster(["a"]):
+        with pytest.raises(DeadlinePassed, match=r"a stays loaded.* used by 2 requests"):
+            await fleet.unload("a", 0.01)
+        assert fleet.get("a").state is ModelState.READY
+        with fleet.muster(["a"]) as mustered:
+            assert list(mustered.engines) == ["a"]
+    assert (await fleet.unload("a", 0.0)).state is ModelState.UNLOADED
+    await fleet.close()
+
+
+async def test_one_who_gives_up_does_not_end_the_waiting_of_another() -> None:
+    fleet = await loaded_fleet(Cast(), a={})
+    with fleet.muster(["a"]):
+        patient = asyncio.create_task(fleet.unload("a"))
+        with pytest.raises(DeadlinePassed):
+            await fleet.unload("a", 0.01)
+        assert fleet.get("a").state is ModelState.UNLOADING
+    assert (await patient).state is ModelState.UNLOADED
+    await fleet.close()
+
+
+async def test_force_ends_the_waiting_of_all_and_who_outlasts_it_keeps_no_later_life() -> None:
+    fleet = await loaded_fleet(Cast(), a={})
+    with fleet.muster(["a"]):
+        patient = asyncio.create_task(fleet.unload("a"))
+        await reaches(fleet, "a", ModelState.UNLOADING)
+        assert (await fleet.unload("a", 0.01, force=True)).state is ModelState.UNLOADED
+        assert (await patient).state is ModelState.UNLOADED
+        assert (await fleet.load("a")).state is ModelState.READY
+        # Nobody of this life uses it, though somebody of the last one still has not noticed.
+        assert (await fleet.unload("a", 0.0)).state is ModelState.UNLOADED
+    await fleet.load("a")
+    with fleet.muster(["a"]), pytest.raises(DeadlinePassed, match="1 request;"):
+        await fleet.unload("a", 0.0)
+    await fleet.close()
+
+
+async def test_an_unloading_goes_on_when_its_caller_leaves() -> None:
+    fleet = await loaded_fleet(Cast(), a={})
+    with fleet.muster(["a"]):
+        unloading = asyncio.create_task(fleet.unload("a"))
+        await reaches(fleet, "a", ModelState.UNLOADING)
+        unloading.cancel()
+        await asyncio.gather(unloading, return_exceptions=True)
+        assert fleet.get("a").state is ModelState.UNLOADING
+    await reaches(fleet, "a", ModelState.UNLOADED)
     await fleet.close()
 
 

@@ -143,10 +143,8 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                 record.log(seconds)
                 self._observe(method, record.status, seconds)
             if problem is not None:
-                if isinstance(problem, Overloaded | Unauthenticated):
-                    await asyncio.sleep(self._pace.delay_seconds(record.whose))
                 # After all else: a reader that has stopped may never take it.
-                await self._tell(problem, record.request_id, context)
+                await self._tell(problem, record.whose, record.request_id, context)
 
     def _identify(self, record: RequestRecord, context: _Context) -> Unauthenticated | None:
         try:
@@ -205,7 +203,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                 return
             except QuorateError as error:
                 problem = error
-            await self._tell(problem, uuid.uuid4().hex, context)
+            await self._tell(problem, whose, uuid.uuid4().hex, context)
 
     async def _serve(
         self,
@@ -233,7 +231,11 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             elif (response := await answer) is not None:
                 await patient.write(response)
 
-    async def _tell(self, problem: QuorateError, request_id: str, context: _Context) -> None:
+    async def _tell(
+        self, problem: QuorateError, whose: str, request_id: str, context: _Context
+    ) -> None:
+        if isinstance(problem, Overloaded | Unauthenticated):
+            await asyncio.sleep(self._pace.delay_seconds(whose))
         try:
             with self._connections.given_up(context.peer()):
                 await context.abort_with_status(rich_status(problem, request_id))
