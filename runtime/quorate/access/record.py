@@ -101,6 +101,8 @@ class RequestRecord:
 
     def log(self, seconds: float) -> None:
         """Writes the line of a call that took so long."""
+        if not _log.isEnabledFor(logging.INFO):
+            return
         told = self._told(seconds)
         line = " ".join(f"{name}={_written(name, value)}" for name, value in told.items())
         _log.info("%s", line, extra={"fields": told})
@@ -119,11 +121,11 @@ class RequestRecord:
         if self.usage is not None:
             told["tokens"] = self.usage.generated_tokens
             told["prompt_tokens"] = self.usage.prompt_tokens
+        if self.peer:
+            told["peer"] = self.peer
         told["request_id"] = self.request_id
         if self.caller.key:
             told["key"] = self.caller.key
-        if self.peer:
-            told["peer"] = self.peer
         told["models"] = self.models
         return told
 

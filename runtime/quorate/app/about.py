@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
@@ -20,6 +21,7 @@ from quorate.ledger.settings import BudgetLimits
 from quorate.settings import Settings
 
 _REF = "ref: "
+_COMMIT = re.compile(r"[0-9a-f]{40,64}")
 _COMMIT_DIGITS = 12
 
 
@@ -81,7 +83,8 @@ def commit(package: Path) -> str:
     Args:
         package: Folder of the program.
     """
-    return (_installed_commit() or _checked_out(package))[:_COMMIT_DIGITS]
+    found = _installed_commit() or _checked_out(package)
+    return found[:_COMMIT_DIGITS] if _COMMIT.fullmatch(found) else ""
 
 
 def _version() -> str:

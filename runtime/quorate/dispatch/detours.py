@@ -1,4 +1,4 @@
-"""Where another plan answers than the one that was asked for, or tried: when, and what is told."""
+"""Whether another plan may answer than the one asked for or tried, and what is told then."""
 
 from __future__ import annotations
 

@@ -132,11 +132,16 @@ def _too_slow(forecast: Forecast, request: RoutingRequest) -> Iterator[Rejection
     because = f", because up to {tokens} tokens are allowed" if tokens is not None else ""
     yield Rejection(
         Clause.LATENCY,
-        f"nine answers of ten take up to {likely + request.elapsed_ms:.0f} ms of {limit:.3g} ms "
-        f"allowed{because}",
+        f"nine answers of ten take up to {likely + request.elapsed_ms:.0f} ms of {_figure(limit)} "
+        f"ms allowed{because}",
         likely + request.elapsed_ms,
         limit,
     )
+
+
+def _figure(limit: float) -> str:
+    """A limit as it was set, as far as anybody reads it."""
+    return f"{limit:.0f}" if limit >= 10 else f"{limit:.3g}"
 
 
 def _cannot_ask(name: str, remote: RemoteStatus, request: RoutingRequest) -> Iterator[Rejection]:

@@ -22,6 +22,7 @@ class Port:
         self.strangers = Strangers(
             tls, lambda: self.connected, lambda: self.now, lambda _, call: self._due.append(call)
         )
+        self.strangers.follow()
 
     def hear(self, *lines: str) -> None:
         """Lines that come at one moment."""
@@ -81,6 +82,14 @@ def test_only_a_connection_that_ended_without_a_call_is_told(
     port.hear(ENDED)
     [message] = caplog.messages
     assert message.startswith("a connection ended without a call")
+
+
+def test_a_port_that_very_many_call_keeps_none_of_them(caplog: pytest.LogCaptureFixture) -> None:
+    port = Port(tls=False)
+    for number in range(10_000):
+        port.strangers.called(f"ipv4:10.0.0.1:{number}")
+    port.hear(ENDED)
+    assert caplog.messages == []
 
 
 def test_a_port_with_tls_knows_of_no_silent_connection(caplog: pytest.LogCaptureFixture) -> None:

@@ -92,6 +92,8 @@ async def test_a_model_is_asked_two_prompts_for_two_lengths_and_then_known() -> 
         known = here.dispatcher.recorder.costs.snapshot()["single:a"]
     assert [row.request_id for row in rows] == [f"probe-a-{n}" for n in (1, 2, 3, 4)]
     assert {row.outcome for row in rows} == {"probe"}
+    # Sums by key tell them from what came without one.
+    assert {row.key for row in rows} == {"(probes)"}
     assert [row.generated_tokens for row in rows] == [4, 24, 4, 24]
     short, _, long, _ = [row.prompt_tokens for row in rows]
     assert long > 2 * short

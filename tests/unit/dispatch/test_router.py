@@ -73,7 +73,7 @@ async def test_the_seed_of_the_request_is_kept_and_another_is_drawn_afresh() -> 
         assert decided(router, seeded).seed == 0
         drawn = {decided(router, ask(AutoPlan())).seed for _ in range(5)}
         assert len(drawn) == 5
-        assert all(0 <= seed < 2**63 for seed in drawn)
+        assert all(0 <= seed < 2**53 for seed in drawn)
 
 
 async def test_the_draw_decides_whether_a_plan_is_tried() -> None:

@@ -243,3 +243,11 @@ def test_who_is_too_slow_for_many_tokens_is_told_why() -> None:
         [candidate] = choose_plan(asked, snapshot).route.candidates
         [slow] = candidate.rejections
         assert slow.message.endswith(f" ms of 20 ms allowed{told}")
+
+
+@pytest.mark.parametrize(("limit", "told"), [(0.001, "0.001"), (2.5, "2.5"), (1234.4, "1234")])
+def test_a_limit_is_told_as_it_was_set(limit: float, told: str) -> None:
+    snapshot = service("a", costs={"single:a": took(5000.0)})
+    asked = RoutingRequest(asked=vote("a"), max_tokens=9, budget=Budget(latency_ms=limit))
+    [candidate] = choose_plan(asked, snapshot).route.candidates
+    assert f" ms of {told} ms allowed" in candidate.rejections[0].message

@@ -21,7 +21,7 @@ SOON = timedelta(days=14)
 """Before its end a certificate is warned of for so long."""
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
-_SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
+_VERSION, _UTC_TIME, _GENERALIZED_TIME = 0xA0, 0x17, 0x18
 _FORMATS = {_UTC_TIME: "%y%m%d%H%M%SZ", _GENERALIZED_TIME: "%Y%m%d%H%M%SZ"}
 _BEFORE_VALIDITY = 3
 
@@ -42,11 +42,6 @@ class Certificates:
     def problem(self) -> str:
         """What is wrong with how long it is valid, in one line; "" where nothing is."""
         return validity_problem(self._current[1], datetime.now(UTC))
-
-    @property
-    def valid_until(self) -> datetime | None:
-        """When the first certificate of the chain ends; None where its dates cannot be read."""
-        return min((until for _, until in validities(self._current[1])), default=None)
 
     def credentials(self) -> grpc.ServerCredentials:
         """Credentials that follow ``replace``."""

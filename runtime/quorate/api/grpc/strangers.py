@@ -19,6 +19,7 @@ from quorate.api.grpc.transport_lines import ENDED, FAILED
 
 _PAUSE_SECONDS = 600.0
 _SETTLE_SECONDS = 0.25
+_MOST_CALLERS = 256
 _HINTS = {
     "HTTP_REQUEST": "a client spoke HTTP to this port, which speaks gRPC over TLS",
     "WRONG_VERSION_NUMBER": "a client spoke plain text to this port, which wants TLS; clients of "
@@ -57,20 +58,32 @@ class Strangers:
         self._connections = connections
         self._clock = clock
         self._later = later
+        self._follows = False
         self._ended = 0
         self._callers: set[str] = set()
         self._told_at: dict[str, float] = {}
         self._untold: dict[str, int] = {}
 
+    def follow(self) -> None:
+        """Follows who calls, from now on: somebody hands over what the transport says.
+
+        Of a port with TLS handshakes tell enough; of one that very many call nobody is followed.
+        """
+        self._follows = not self._tls
+
     def called(self, peer: str) -> None:
         """Notes who has made a call."""
-        self._callers.add(peer)
+        if self._follows:
+            self._callers.add(peer)
+            if len(self._callers) > _MOST_CALLERS:
+                self._follows = False
+                self._callers.clear()
 
     def heard(self, line: str) -> None:
         """Takes a line of the transport."""
         if FAILED in line:
             self._hint(next((hint for word, hint in _HINTS.items() if word in line), _OTHER))
-        elif ENDED in line and not self._tls:
+        elif ENDED in line and self._follows:
             self._ended += 1
             if self._ended == 1:
                 later = self._later or asyncio.get_running_loop().call_later
@@ -78,6 +91,8 @@ class Strangers:
                 later(_SETTLE_SECONDS, self._settle)
 
     def _settle(self) -> None:
+        if not self._follows:
+            return
         left = self._callers - self._connections()
         self._callers -= left
         silent, self._ended = self._ended - len(left), 0
@@ -104,5 +119,10 @@ def _socket_names() -> Iterator[str]:
     servers = ChannelzServicer.GetServers(channelz_pb2.GetServersRequest(), None)
     for server in servers.server:
         asked = channelz_pb2.GetServerSocketsRequest(server_id=server.ref.server_id)
-        for socket in ChannelzServicer.GetServerSockets(asked, None).socket_ref:
-            yield socket.name
+        while True:
+            page = ChannelzServicer.GetServerSockets(asked, None)
+            for socket in page.socket_ref:
+                yield socket.name
+            if page.end or not page.socket_ref:
+                break
+            asked.start_socket_id = page.socket_ref[-1].socket_id + 1

@@ -223,6 +223,9 @@ async def _serve(
             loop.call_soon_threadsafe(strangers.heard, line)
 
         native.on_line = heard
+        # Without channelz nobody knows which connections there are.
+        if settings.server.channelz:
+            strangers.follow()
         view.listening(service.address, [model.id for model in settings.models])
         wanted = {model.id for model in settings.models if model.load}
         following.append(asyncio.create_task(_follow(service, view, wanted)))

@@ -60,7 +60,9 @@ class WaitingLines:
 
     def show(self, status: ModelStatus) -> None:
         """Prints a state that is new on the way to ready, or that has lasted for a while."""
-        if status.state not in _BUSY:
+        # Without cores nothing has been started yet, and its name may turn out to be wrong.
+        starting = status.cores or status.state is ModelState.DOWNLOADING
+        if status.state not in _BUSY or not starting:
             return
         now = time.monotonic()
         state, told_at = self._told.get(status.id, (None, 0.0))
