@@ -33,16 +33,13 @@ one. What clients may rely on of them stands in ``proto/quorate/v1/errors.proto`
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from quorate.foreign_text import QUOTED_CHARACTERS, one_line, quoted
+from quorate.foreign_text import QUOTED_CHARACTERS, nearest_names, one_line, quoted
 
 _Read = TypeVar("_Read")
 
-_COMPARED_CHARACTERS = 64
-_COMPARED_NAMES = 64
 _MOST_VIOLATIONS = 32
 
 
@@ -345,18 +342,3 @@ def refuse_all(errors: Iterator[InvalidRequest]) -> None:
     violations = Violations()
     violations.add(errors)
     violations.refuse()
-
-
-def nearest_names(name: str, known: Sequence[str], most: int) -> list[str]:
-    """The known names that are most like one that was given, the likest first.
-
-    Comparing takes time with the product of both lengths and with the number of names. A name of
-    more than 64 characters is like none; of more than 64 names only those are compared whose length
-    is nearest.
-    """
-    if len(name) > _COMPARED_CHARACTERS:
-        return []
-    short = [one for one in known if len(one) <= _COMPARED_CHARACTERS]
-    if len(short) > _COMPARED_NAMES:
-        short = sorted(short, key=lambda one: abs(len(one) - len(name)))[:_COMPARED_NAMES]
-    return difflib.get_close_matches(name, short, n=most, cutoff=0.5)

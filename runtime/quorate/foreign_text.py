@@ -8,11 +8,16 @@ stays as it was.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
+
 LINE_CHARACTERS = 2000
 """Of one line of a log, or one message."""
 QUOTED_CHARACTERS = 64
 """Of a value that an error quotes."""
 
+_COMPARED_CHARACTERS = 64
+_COMPARED_NAMES = 64
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 # Of a text of several lines.
 _KEPT = frozenset("\n\t")
@@ -44,6 +49,21 @@ def harmless(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(_escaped(char) if _controls(char) else char for char in text)
+
+
+def nearest_names(name: str, known: Sequence[str], most: int) -> list[str]:
+    """The known names that are most like one that was given, the likest first.
+
+    Comparing takes time with the product of both lengths and with the number of names. A name of
+    more than 64 characters is like none; of more than 64 names only those are compared whose length
+    is nearest.
+    """
+    if len(name) > _COMPARED_CHARACTERS:
+        return []
+    short = [one for one in known if len(one) <= _COMPARED_CHARACTERS]
+    if len(short) > _COMPARED_NAMES:
+        short = sorted(short, key=lambda one: abs(len(one) - len(name)))[:_COMPARED_NAMES]
+    return difflib.get_close_matches(name, short, n=most, cutoff=0.5)
 
 
 def _printed(char: str) -> str:

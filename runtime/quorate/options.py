@@ -13,8 +13,8 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
-from quorate.errors import SettingsError, nearest_names
-from quorate.foreign_text import QUOTED_CHARACTERS, one_line
+from quorate.errors import SettingsError
+from quorate.foreign_text import QUOTED_CHARACTERS, nearest_names, one_line
 
 _Options = TypeVar("_Options")
 _KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.errors import NotFound, nearest_names
-from quorate.foreign_text import LINE_CHARACTERS, harmless, one_line, quoted
+from quorate.errors import NotFound
+from quorate.foreign_text import LINE_CHARACTERS, harmless, nearest_names, one_line, quoted
 
 TITLE = "a\x1b]0;owned\x07b\x9b31mc"
 

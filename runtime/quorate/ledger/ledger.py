@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
-from quorate.clocks import Clocks, Reading
+from quorate.clocks import Clocks
 from quorate.errors import SettingsError
 from quorate.files import network_place, refuse_no_file
 from quorate.ledger.care import FileCare
@@ -33,12 +33,12 @@ from quorate.ledger.ledger_file import (
 from quorate.ledger.moments import jump
 from quorate.ledger.reader import LedgerReader
 from quorate.ledger.reading_thread import ReadingThread
+from quorate.ledger.recovery import recovered
 from quorate.ledger.rows import (
     balanced,
     insert_reservation,
     part_rows,
     raise_reservation,
-    reservations,
     row_of,
     settle_rows,
 )
@@ -102,7 +102,7 @@ class Ledger:
         self._opened = now
         self._before = last_reading(connection)
         self._noted = now
-        self._lost = _recover(connection, now)
+        self._lost = recovered(connection, now)
         with connection:
             write_reading(connection, now)
         self._writer = Writer(connection, name, care)
@@ -347,15 +347,3 @@ class Ledger:
         if reader is None or self._closed or adrift:
             return await self._writer.run(lambda connection: question(LedgerReader(connection)))
         return await reader.ask(question)
-
-
-def _recover(connection: sqlite3.Connection, now: Reading) -> int:
-    left = reservations(connection)
-    if not left:
-        return 0
-    with connection:
-        connection.execute("BEGIN IMMEDIATE")
-        for reservation in left:
-            charge = balanced(reservation.lost(now.utc))
-            settle_rows(connection, row_of(charge), part_rows(charge), now)
-    return len(left)
