@@ -12,7 +12,14 @@ from quorate.client import Client
 from quorate.dispatch import DispatchSettings
 from quorate.engines.worker.statuses import WorkerPhase
 from quorate.request import Alignment, CascadePlan, CombinationRule, Plan, Stage, WeightedModel
-from quorate.v1 import inference_pb2, inference_pb2_grpc, models_pb2, models_pb2_grpc, plan_pb2
+from quorate.v1 import (
+    inference_pb2,
+    inference_pb2_grpc,
+    models_pb2,
+    models_pb2_grpc,
+    plan_pb2,
+    server_pb2,
+)
 from support.service import Service, scripted_service
 
 PROFILES: dict[str, Any] = {
@@ -41,10 +48,14 @@ async def test_a_server_tells_its_limits_and_what_goes_on() -> None:
     assert (server.max_running, server.max_waiting) == (3, 5)
     assert (server.draining, draining) == (False, True)
     assert (server.tls, server.keys, server.problem) == (False, False, "")
-    known = {limit.field: limit.most for limit in server.limits}
-    assert known["*"] == 16 * 2**20
-    assert known["GenerateRequest.stopping.stop"] == limits.MAX_STOP_STRINGS
-    assert known["GenerateRequest.sampling.seed"] == 2**53 - 1
+    known = {(limit.field, limit.unit): limit.most for limit in server.limits}
+    stop = "StoppingOptions.stop"
+    assert known["*", server_pb2.LIMIT_UNIT_BYTES] == 16 * 2**20
+    assert known[stop, server_pb2.LIMIT_UNIT_ITEMS] == limits.MAX_STOP_STRINGS
+    assert known[stop, server_pb2.LIMIT_UNIT_BYTES] == limits.MAX_STOP_BYTES
+    assert known[stop, server_pb2.LIMIT_UNIT_TOTAL_BYTES] == limits.MAX_STOP_BYTES_TOGETHER
+    assert known["SamplingOptions.seed", server_pb2.LIMIT_UNIT_VALUE] == 2**53 - 1
+    assert {f"{row.message}.{row.field}" for row in limits.table()} <= {field for field, _ in known}
 
 
 async def test_profiles_are_listed_with_their_plans_and_why_one_cannot_run() -> None:

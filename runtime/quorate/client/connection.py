@@ -143,9 +143,19 @@ class Client:
         request = models_pb2.LoadModelRequest(model=model)
         return (await self._ask(self._models.LoadModel, request)).model  # type: ignore[no-any-return]
 
-    async def unload(self, model: str) -> models_pb2.Model:
-        """Unloads a model once the requests that use it have ended."""
-        request = models_pb2.UnloadModelRequest(model=model)
+    async def unload(
+        self, model: str, *, deadline_seconds: float | None = None, force: bool = False
+    ) -> models_pb2.Model:
+        """Unloads a model once the requests that use it have ended.
+
+        Args:
+            model: Its id.
+            deadline_seconds: How long they are waited for; None takes what the server is set to.
+            force: Ends those that are left by then, instead of keeping the model.
+        """
+        request = models_pb2.UnloadModelRequest(model=model, force=force)
+        if deadline_seconds is not None:
+            request.deadline_ms = round(deadline_seconds * 1e3)
         return (await self._ask(self._models.UnloadModel, request)).model  # type: ignore[no-any-return]
 
     async def tokenize(

@@ -15,11 +15,13 @@ class LimitUnit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LIMIT_UNIT_CHARACTERS: _ClassVar[LimitUnit]
     LIMIT_UNIT_BYTES: _ClassVar[LimitUnit]
     LIMIT_UNIT_VALUE: _ClassVar[LimitUnit]
+    LIMIT_UNIT_TOTAL_BYTES: _ClassVar[LimitUnit]
 LIMIT_UNIT_UNSPECIFIED: LimitUnit
 LIMIT_UNIT_ITEMS: LimitUnit
 LIMIT_UNIT_CHARACTERS: LimitUnit
 LIMIT_UNIT_BYTES: LimitUnit
 LIMIT_UNIT_VALUE: LimitUnit
+LIMIT_UNIT_TOTAL_BYTES: LimitUnit
 
 class GetServerRequest(_message.Message):
     __slots__ = ()

@@ -55,12 +55,34 @@ def load(*, model: ServerModel, as_json: JsonLines = False, target: ServerTarget
 
 
 @grouped
-def unload(*, model: ServerModel, as_json: JsonLines = False, target: ServerTarget) -> None:
+def unload(
+    *,
+    model: ServerModel,
+    deadline: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=86_400.0,
+            metavar="SECONDS",
+            help="How long its requests are waited for; unload_seconds of the server by default.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="End the requests that are left by then.")
+    ] = False,
+    as_json: JsonLines = False,
+    target: ServerTarget,
+) -> None:
     """Unload a model on a server once the requests that use it have ended.
 
-    It serves no new ones from now on, also when this command is interrupted.
+    It serves no new ones meanwhile, also when this command is interrupted. Where some are left at
+    the deadline it stays loaded, unless they are to be ended.
     """
-    _change(target, model, "unload", lambda client: client.unload(model), as_json=as_json)
+
+    def ask(client: Client) -> Awaitable[models_pb2.Model]:
+        return client.unload(model, deadline_seconds=deadline, force=force)
+
+    _change(target, model, "unload", ask, as_json=as_json)
 
 
 @grouped

@@ -16,17 +16,13 @@ _ITEMS = server_pb2.LIMIT_UNIT_ITEMS
 _CHARACTERS = server_pb2.LIMIT_UNIT_CHARACTERS
 _BYTES = server_pb2.LIMIT_UNIT_BYTES
 _VALUE = server_pb2.LIMIT_UNIT_VALUE
+_TOTAL_BYTES = server_pb2.LIMIT_UNIT_TOTAL_BYTES
 
-_LIMITS = (
+# What the table of fields does not know of.
+_OTHER_LIMITS = (
     ("*.request_id", _CHARACTERS, limits.MAX_REQUEST_ID_CHARACTERS),
     ("GenerateRequest.task", _CHARACTERS, limits.MAX_TASK_CHARACTERS),
-    ("*.chat.messages", _ITEMS, limits.MAX_MESSAGES),
-    ("GenerateRequest.stopping.stop", _ITEMS, limits.MAX_STOP_STRINGS),
-    ("GenerateRequest.sampling.logit_bias", _ITEMS, limits.MAX_BIASES),
-    ("GenerateRequest.sampling.seed", _VALUE, (1 << SEED_BITS) - 1),
-    ("GenerateRequest.response.top_logprobs", _VALUE, limits.MAX_TOP_LOGPROBS),
-    ("ListChargesRequest.page_size", _VALUE, limits.MAX_PAGE_SIZE),
-    ("DetokenizeRequest.tokens", _ITEMS, limits.MAX_TOKENS),
+    ("SamplingOptions.seed", _VALUE, (1 << SEED_BITS) - 1),
 )
 
 WEIGHTINGS = {
@@ -38,8 +34,18 @@ WEIGHTINGS = {
 def field_limits(message_bytes: int) -> Iterator[server_pb2.FieldLimit]:
     """The most that fields of requests may hold, and a whole message."""
     yield server_pb2.FieldLimit(field="*", unit=_BYTES, most=message_bytes)
-    for field, unit, most in _LIMITS:
+    for field, unit, most in _OTHER_LIMITS:
         yield server_pb2.FieldLimit(field=field, unit=unit, most=most)
+    for row in limits.table():
+        field = f"{row.message}.{row.field}"
+        for unit, amount in (
+            (_BYTES, row.bytes),
+            (_ITEMS, row.count),
+            (_TOTAL_BYTES, row.total_bytes),
+            (_VALUE, row.highest),
+        ):
+            if amount is not None:
+                yield server_pb2.FieldLimit(field=field, unit=unit, most=amount)
 
 
 def server_message(facts: ServerFacts) -> server_pb2.Server:
