@@ -106,7 +106,7 @@ def test_the_logits_capture_fits_the_runner(smollm2_checkpoint: Path) -> None:
     assert ("runner_v2" in capture) == config.use_v2_model_runner
 
 
-@pytest.mark.parametrize(("on_cpu", "tokens"), [(True, 16), (False, 512)])
+@pytest.mark.parametrize(("on_cpu", "tokens"), [(True, 64), (False, 512)])
 def test_prompts_are_read_in_larger_chunks_on_gpus(on_cpu: bool, tokens: int) -> None:
     environment.prepare()
     from quorate.engines.vllm.model import VllmModel

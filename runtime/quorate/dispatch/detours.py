@@ -5,8 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from quorate.errors import QuorateError
+from quorate.errors import (
+    BudgetSpent,
+    ModelUnusable,
+    Overloaded,
+    PromptTooLong,
+    QuorateError,
+    TemplateRefused,
+    Unavailable,
+)
 from quorate.request import Clause, Decision, Notice, NoticeKind
+
+GIVE_WAY = (
+    Unavailable,
+    Overloaded,
+    ModelUnusable,
+    PromptTooLong,
+    TemplateRefused,
+    BudgetSpent,
+)
+"""Errors that are of one plan, so that another may do better."""
 
 _MAX_ATTEMPTS = 4
 

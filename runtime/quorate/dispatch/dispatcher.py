@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -14,22 +13,18 @@ from quorate.dispatch.answers import Part, Started, ask_remote, run_vote
 from quorate.dispatch.attempt import Attempt
 from quorate.dispatch.callers import Callers
 from quorate.dispatch.cascade import Cascade
-from quorate.dispatch.detours import FailedAttempt, in_vain, may_fall_back, told_first
-from quorate.dispatch.recorder import CANCELLED, FAILED, AttemptRecorder
+from quorate.dispatch.detours import GIVE_WAY, FailedAttempt, in_vain, may_fall_back, told_first
+from quorate.dispatch.recorder import AttemptRecorder
 from quorate.dispatch.router import Knowledge, Router, no_price
 from quorate.dispatch.scores import score_run
 from quorate.dispatch.settings import CallerLimits, DispatchSettings
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.ensemble.sampling_options import validate, validate_for_bytes
 from quorate.errors import (
-    BudgetSpent,
     InvalidRequest,
     ModelUnusable,
     NotFound,
-    Overloaded,
-    PromptTooLong,
     QuorateError,
-    TemplateRefused,
     Unavailable,
 )
 from quorate.fleet.fleet import Fleet
@@ -49,16 +44,6 @@ from quorate.request import (
     ScoreRequest,
 )
 from quorate.routing.settings import RoutingSettings
-
-# What is of one plan, so that another may do better.
-_GIVE_WAY = (
-    Unavailable,
-    Overloaded,
-    ModelUnusable,
-    PromptTooLong,
-    TemplateRefused,
-    BudgetSpent,
-)
 
 
 class Dispatcher:
@@ -207,7 +192,7 @@ class Dispatcher:
                                 for notice in told_first(decision, lost):
                                     yield notice
                 return
-            except _GIVE_WAY as error:
+            except GIVE_WAY as error:
                 first_error = first_error or error
                 if begun or not may_fall_back(decision, failed):
                     raise
@@ -349,22 +334,11 @@ class Dispatcher:
                 raise
             return decision
 
-    @asynccontextmanager
-    async def _recorded(
+    def _recorded(
         self, request: Request | ScoreRequest, decision: Decision, stopwatch: Stopwatch
-    ) -> AsyncIterator[Attempt]:
-        """An attempt that is recorded, and settled however it ends."""
+    ) -> AbstractAsyncContextManager[Attempt]:
         price = self._router.price(decision.route.remote)
-        attempt = await self.recorder.open(request, decision, stopwatch, price)
-        outcome = CANCELLED
-        try:
-            yield attempt
-        except BaseException as error:
-            if not isinstance(error, asyncio.CancelledError | GeneratorExit):
-                outcome, attempt.error = FAILED, type(error).__name__
-            raise
-        finally:
-            self.recorder.abandon(attempt, outcome)
+        return self.recorder.recorded(request, decision, stopwatch, price)
 
     def _max_tokens(self, request: Request) -> int:
         return request.stopping.max_tokens or self._settings.default_max_tokens

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
 from typing import TypeVar
@@ -167,6 +167,26 @@ class AttemptRecorder:
             attempt.reservation = replace(attempt.reservation, reserved_usd=together)
         attempt.reserved_usd = together
         return True
+
+    @asynccontextmanager
+    async def recorded(
+        self,
+        request: Request | ScoreRequest,
+        decision: Decision,
+        stopwatch: Stopwatch,
+        price: Price | None = None,
+    ) -> AsyncIterator[Attempt]:
+        """An attempt from ``open`` on, that is settled however it ends; raises what that does."""
+        attempt = await self.open(request, decision, stopwatch, price)
+        outcome = CANCELLED
+        try:
+            yield attempt
+        except BaseException as error:
+            if not isinstance(error, asyncio.CancelledError | GeneratorExit):
+                outcome, attempt.error = FAILED, type(error).__name__
+            raise
+        finally:
+            self.abandon(attempt, outcome)
 
     async def settle(self, attempt: Attempt, outcome: str = FINISHED) -> Usage:
         """Settles a complete answer; returns what it took once the ledger has it."""

@@ -16,6 +16,7 @@ from quorate.errors import CannotRun, DeadlinePassed, QuorateError, Unavailable
 from quorate.fleet.changes import StatusFeed
 from quorate.fleet.placement import Placement
 from quorate.fleet.status import ModelState, ModelStatus, why_not_ready
+from quorate.fleet.uses import Uses
 
 _log = logging.getLogger(__name__)
 
@@ -92,35 +93,6 @@ class ModelSource:
     engine: str
     prepare: Callable[[Callable[[float], None]], Awaitable[EngineSpec]]
     cores: int | None = None
-
-
-class Uses:
-    """How many use one life of a model."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._over = asyncio.Event()
-        self._over.set()
-
-    def begin(self) -> None:
-        """One more uses it."""
-        self.count += 1
-        self._over.clear()
-
-    def end(self) -> None:
-        """One of them uses it no more."""
-        self.count -= 1
-        if not self.count:
-            self._over.set()
-
-    def end_all(self) -> None:
-        """The life is over, whoever still counts."""
-        self._over.set()
-
-    async def over(self) -> None:
-        """Waits until nobody uses it."""
-        while self.count and not self._over.is_set():
-            await self._over.wait()
 
 
 class LifeCycle:

@@ -23,7 +23,7 @@ def test_json_has_an_object_a_line_whatever_the_message_holds() -> None:
     assert "\x1b" not in line
     told = json.loads(line)
     assert told.pop("time").endswith("+00:00")
-    assert told == {"level": "warning", "logger": "quorate.x", "message": 'a\n"\x1b[2J"'}
+    assert told == {"level": "warning", "logger": "quorate.x", "message": 'a "\\x1b[2J"'}
 
 
 def test_json_keeps_a_traceback_in_the_line() -> None:

@@ -275,15 +275,15 @@ def test_weights_are_repacked_unless_the_build_may_crash(
 @pytest.mark.parametrize(
     ("gpus", "gpu_layers", "expected"),
     [
-        (False, -1, 16),
-        (False, 99, 16),
+        (False, -1, 64),
+        (False, 99, 64),
         (True, -1, 512),
         (True, 99, 512),
         (True, 31, 512),
         # The output is a layer too.
-        (True, 30, 16),
-        (True, 1, 16),
-        (True, 0, 16),
+        (True, 30, 64),
+        (True, 1, 64),
+        (True, 0, 64),
     ],
 )
 def test_prompts_are_read_in_larger_chunks_where_gpus_have_all_layers(

@@ -97,12 +97,7 @@ class WorkerHandle:
         self._watchdog = Watchdog(
             self._look,
             lambda what, seconds: self.kill(f"{what} for {seconds:.3g} s"),
-            min(
-                limits.step_timeout_seconds,
-                limits.load_timeout_seconds,
-                limits.still_seconds,
-                limits.stopped_seconds,
-            ),
+            limits.shortest_seconds,
         )
         self._transport.send(Load(spec.engine, spec.path, spec.options, cores))
 
@@ -214,9 +209,7 @@ class WorkerHandle:
     @property
     def kv_usage(self) -> float | None:
         """Share of the KV cache that sessions have reserved, in [0, 1]; None while it loads."""
-        if self._sessions is None:
-            return None
-        return 1.0 - self._sessions.admission.free_kv_tokens / self._sessions.facts.kv_tokens
+        return None if self._sessions is None else self._sessions.kv_usage
 
     @property
     def steps_done(self) -> int:

@@ -28,3 +28,13 @@ class WorkerLimits:
     wedged_after_seconds: float = 15.0
     stop_seconds: float = 5.0
     kill_seconds: float = 5.0
+
+    @property
+    def shortest_seconds(self) -> float:
+        """The shortest of the times after which a worker is killed."""
+        return min(
+            self.step_timeout_seconds,
+            self.load_timeout_seconds,
+            self.still_seconds,
+            self.stopped_seconds,
+        )

@@ -79,6 +79,11 @@ class SessionTable:
         self._bad_rows = 0
 
     @property
+    def kv_usage(self) -> float:
+        """Share of the KV cache that sessions have reserved, in [0, 1]."""
+        return 1.0 - self.admission.free_kv_tokens / self.facts.kv_tokens
+
+    @property
     def waiting(self) -> bool:
         """Whether any session waits for an outcome."""
         return bool(self._waiting)
