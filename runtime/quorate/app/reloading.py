@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 
-from quorate.access.keys import KeyRing
+from quorate.access.keys import KeyRing, KeySettings
 from quorate.api.grpc.certificates import read_pair
 from quorate.api.grpc.lifecycle import GrpcServer
-from quorate.dispatch import Dispatcher
+from quorate.dispatch import CallerLimits, Dispatcher
 from quorate.errors import QuorateError
 from quorate.settings import ModelSettings, Settings
 
@@ -86,6 +86,7 @@ class Reloader:
         if pair is not None:
             server.replace_certificate(certificate, pair)
         living.keys.replace(keys)
+        living.dispatcher.set_limits(caller_limits(new.keys))
         living.dispatcher.set_profiles(new.profiles, new.default_profile)
         server.set_required([model.id for model in new.models if model.required])
         if new.budgets != old.budgets:
@@ -105,7 +106,7 @@ def fixed_changes(old: Settings, new: Settings) -> Iterator[str]:
                 yield f"server.{one.name}"
     if _plain(old.models) != _plain(new.models):
         yield "models"
-    for section in ("routing", "energy", "ledger", "remotes"):
+    for section in ("routing", "energy", "fleet", "ledger", "remotes", "metrics", "traces"):
         if getattr(old, section) != getattr(new, section):
             yield section
 
@@ -137,3 +138,13 @@ def _with_fixed(old: Settings, new: Settings) -> Settings:
         name: getattr(new.server, name) for name in _LIVE_SERVER if not _turns_tls(old, new, name)
     }
     return replace(old, **live, server=replace(old.server, **server))
+
+
+def caller_limits(keys: Mapping[str, KeySettings]) -> dict[str, CallerLimits]:
+    """What each key may ask for, as the dispatcher takes it."""
+    return {
+        name: CallerLimits(
+            key.weight, key.max_requests, key.requests_per_minute, key.tokens_per_minute
+        )
+        for name, key in keys.items()
+    }

@@ -10,7 +10,6 @@ from collections.abc import (
     Coroutine,
     Iterable,
     Iterator,
-    Mapping,
     Sequence,
 )
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from quorate.access.about import ServerFacts
-from quorate.access.keys import KeyRing, KeySettings
+from quorate.access.keys import KeyRing
 from quorate.api.grpc.lifecycle import GrpcServer
 from quorate.app.about import server_facts, start_lines
 from quorate.app.accounts import open_recorder
@@ -27,12 +26,12 @@ from quorate.app.knowledge import KnowledgeKeeper
 from quorate.app.memory import memory_given_back, settle_allocator
 from quorate.app.probing import Prober
 from quorate.app.registry import open_registry
-from quorate.app.reloading import Living, Reloader
+from quorate.app.reloading import Living, Reloader, caller_limits
 from quorate.app.remotes import open_remotes
 from quorate.app.signals import Signals
 from quorate.app.sources import Sources
 from quorate.app.telemetry import open_telemetry
-from quorate.dispatch import CallerLimits, Dispatcher
+from quorate.dispatch import Dispatcher
 from quorate.engines.confinement.plan import Isolation
 from quorate.engines.confinement.survey import survey
 from quorate.engines.spec import EngineSpec
@@ -114,7 +113,7 @@ async def running(
             remotes=remotes,
             price=price,
             knowledge=keeper.knowledge,
-            limits=_limits(settings.keys),
+            limits=caller_limits(settings.keys),
         )
         telemetry.watch(fleet, dispatcher)
         required = [model.id for model in settings.models if model.required]
@@ -155,15 +154,6 @@ async def _watch_certificate(server: GrpcServer) -> None:
         if server.certificates.problem:
             _log.warning("%s %s", server.certificates.path, server.certificates.problem)
         await asyncio.sleep(_DAY_SECONDS)
-
-
-def _limits(keys: Mapping[str, KeySettings]) -> dict[str, CallerLimits]:
-    return {
-        name: CallerLimits(
-            key.weight, key.max_requests, key.requests_per_minute, key.tokens_per_minute
-        )
-        for name, key in keys.items()
-    }
 
 
 @asynccontextmanager

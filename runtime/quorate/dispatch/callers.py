@@ -98,16 +98,39 @@ class Callers:
     def __init__(
         self, limits: Mapping[str, CallerLimits], clock: Callable[[], float] = time.monotonic
     ) -> None:
+        self._clock = clock
+        self._accounts: dict[str, _Account] = {}
+        self._unlimited = Bucket(0.0, clock)
+        self.change(limits)
+
+    def change(self, limits: Mapping[str, CallerLimits]) -> None:
+        """Takes other limits; what is open stays counted, and a bucket that stays keeps its level.
+
+        Args:
+            limits: Of each key, by name.
+        """
+        before = self._accounts
         self._accounts = {
-            key: _Account(
-                Caller(f"key {key}", one.weight, shares=len(limits) > 1),
-                one,
-                Bucket(one.requests_per_minute, clock),
-                Bucket(one.tokens_per_minute, clock),
-            )
+            key: self._account(key, one, before.get(key), shares=len(limits) > 1)
             for key, one in limits.items()
         }
-        self._unlimited = Bucket(0.0, clock)
+
+    def _account(
+        self, key: str, limits: CallerLimits, known: _Account | None, *, shares: bool
+    ) -> _Account:
+        caller = Caller(f"key {key}", limits.weight, shares=shares)
+        requests = Bucket(limits.requests_per_minute, self._clock)
+        tokens = Bucket(limits.tokens_per_minute, self._clock)
+        if known is None:
+            return _Account(caller, limits, requests, tokens)
+        # The same account: who is open will still count itself out of it.
+        known.caller = caller
+        if limits.requests_per_minute != known.limits.requests_per_minute:
+            known.requests = requests
+        if limits.tokens_per_minute != known.limits.tokens_per_minute:
+            known.tokens = tokens
+        known.limits = limits
+        return known
 
     @contextmanager
     def request(self, request: Request | ScoreRequest) -> Iterator[Tally]:

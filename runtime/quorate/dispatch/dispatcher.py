@@ -110,6 +110,10 @@ class Dispatcher:
         """Takes other named plans from the next decision on; what runs or waits stays decided."""
         self._router.set_profiles(profiles, default_profile)
 
+    def set_limits(self, limits: Mapping[str, CallerLimits]) -> None:
+        """Takes other limits of keys from the next request on."""
+        self._callers.change(limits)
+
     @property
     def running(self) -> int:
         """Requests running here now; those that a remote answers are not counted."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -199,8 +198,7 @@ class Budgets:
     def all_status(self) -> tuple[WindowStatus, ...]:
         """How every window stands: the common ones, then those of each key."""
         now = self._now()
-        of_keys = itertools.chain.from_iterable(self._by_key.values())
-        return tuple(named.status(now) for named in (*self._everybody, *of_keys))
+        return tuple(named.status(now) for named in self._all())
 
     def restore(self, events: Iterable[SpendEvent], now: float) -> None:
         """Fills the windows with what was spent before the start. Once, before any request.

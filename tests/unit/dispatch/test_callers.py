@@ -135,3 +135,19 @@ def test_a_bucket_holds_a_minutes_worth_and_no_more() -> None:
     assert bucket.wait_seconds(1.0) == pytest.approx(1.0)
     bucket.take(-1000.0)
     assert bucket.wait_seconds(60.0) == 0.0
+
+
+def test_limits_that_change_keep_who_is_open_and_what_a_bucket_holds() -> None:
+    some = callers(alice=CallerLimits(max_requests=1, requests_per_minute=2))
+    with some.request(asked()):
+        some.change({"alice": CallerLimits(max_requests=2, requests_per_minute=2)})
+        with some.request(asked()):
+            assert "max_requests" in refusal(some, asked()).message
+        assert "requests_per_minute" in refusal(some, asked()).message
+        some.change({"alice": CallerLimits(max_requests=2, requests_per_minute=5)})
+        with some.request(asked()):
+            pass
+    some.change({})
+    with ExitStack() as stack:
+        for _ in range(9):
+            stack.enter_context(some.request(asked()))
