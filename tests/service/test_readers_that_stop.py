@@ -141,7 +141,7 @@ async def test_a_stream_that_is_cut_when_the_server_stops_is_told_so() -> None:
 
         refusal = await refused(rest())
         await asyncio.wait_for(stopping, 30)
-    assert (refusal.status, refusal.reason) == ("UNAVAILABLE", "UNAVAILABLE")
+    assert (refusal.status, refusal.reason) == ("UNAVAILABLE", "SERVER_STOPPED")
     assert "the server stopped before the answer was complete" in refusal.message
     assert refusal.retry_after_seconds > 0
 

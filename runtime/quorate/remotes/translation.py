@@ -126,7 +126,8 @@ class Translation:
         words = (
             excerpt(detail.get(name), self._private, self._key) for name in ("code", "message")
         )
-        said = ": ".join(word for word in words if word)
+        # Many say no more than the status does.
+        said = ": ".join(word for word in words if word and not title.endswith(word))
         return f"{title}: {said}" if said else title
 
     def _key_advice(self) -> str:
