@@ -24,12 +24,13 @@ def channel_to(service: Service) -> grpc.aio.Channel:
 
 
 async def refused_by(call: Any) -> ServiceError:
-    with pytest.raises(ServiceError) as refusal, service_errors("here"):
-        if hasattr(call, "__aiter__"):
-            async for _ in call:
-                pytest.fail("an event came")
-        else:
-            await call
+    with pytest.raises(ServiceError) as refusal:
+        async with service_errors("here", tls=False):
+            if hasattr(call, "__aiter__"):
+                async for _ in call:
+                    pytest.fail("an event came")
+            else:
+                await call
     return refusal.value
 
 

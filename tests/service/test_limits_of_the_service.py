@@ -59,7 +59,7 @@ async def test_a_missing_certificate_is_named(service: Service, tmp_path: Path) 
     path = str(tmp_path / "none.pem")
     files = {"tls_certificate": path, "tls_key": path}
     message = await start_another(service, listen="127.0.0.1:0", **files)
-    assert message == f"{path}: No such file or directory"
+    assert message == f"{path}: cannot be read: No such file or directory"
 
 
 async def test_a_certificate_that_is_none_is_refused(service: Service, tmp_path: Path) -> None:

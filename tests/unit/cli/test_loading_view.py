@@ -41,7 +41,7 @@ def test_whoever_waits_in_a_pipe_is_told_what_for(capsys: Capture) -> None:
     view.show(ModelStatus("a", ModelState.LOADING, "llama_cpp"))
     for progress in (None, 0.1, 0.2):
         view.show(ModelStatus("a", ModelState.DOWNLOADING, "llama_cpp", progress=progress))
-    view.show(ModelStatus("a", ModelState.LOADING, "llama_cpp", cores=(0,)))
+    view.show(ModelStatus("a", ModelState.LOADING, "llama_cpp", progress=0.0))
     view.show(ModelStatus("a", ModelState.READY, "llama_cpp"))
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", "a: downloading\na: loading\n")

@@ -60,8 +60,8 @@ class WaitingLines:
 
     def show(self, status: ModelStatus) -> None:
         """Prints a state that is new on the way to ready, or that has lasted for a while."""
-        # Without cores nothing has been started yet, and its name may turn out to be wrong.
-        starting = status.cores or status.state is ModelState.DOWNLOADING
+        # Before that nothing has been started, and its name may turn out to be wrong.
+        starting = status.progress is not None or status.state is ModelState.DOWNLOADING
         if status.state not in _BUSY or not starting:
             return
         now = time.monotonic()

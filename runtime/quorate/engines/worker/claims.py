@@ -14,6 +14,7 @@ from quorate.engines.contract import ModelFacts
 from quorate.engines.shared_rows import size_bytes
 from quorate.engines.vocabulary import Vocabulary
 from quorate.engines.worker.messages import Loaded
+from quorate.foreign_text import one_line
 
 LONGEST_LINE = 1 << 14
 """Bytes of a message; what may be longer is told in parts."""
@@ -61,10 +62,7 @@ def most_prompt_tokens(context_length: int) -> int:
 
 def clean(text: str) -> str:
     """A foreign text in one line of a reasonable length, without control characters."""
-    line = " ".join(text[: 2 * LONGEST_TEXT].split())[:LONGEST_TEXT]
-    if line.isprintable():
-        return line
-    return "".join(char if char.isprintable() else "\N{MIDDLE DOT}" for char in line)
+    return one_line(" ".join(text[: 2 * LONGEST_TEXT].split()), LONGEST_TEXT)
 
 
 def check_fraction(fraction: float) -> None:
