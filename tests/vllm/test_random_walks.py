@@ -16,7 +16,7 @@ import pytest
 from quorate.engines.contract import Session
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
-from quorate.fleet.placement import available_cores
+from quorate.fleet.cores import available_cores
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 

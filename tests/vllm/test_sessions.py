@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
-from quorate.fleet.placement import available_cores
+from quorate.fleet.cores import available_cores
 from quorate.request import TextPrompt
 from support.hosted_engines import children_of, open_descriptors
 from support.scripted_models import engine_sampling

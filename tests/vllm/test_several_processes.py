@@ -12,7 +12,7 @@ import pytest
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
 from quorate.engines.worker.statuses import WorkerPhase
-from quorate.fleet.placement import available_cores
+from quorate.fleet.cores import available_cores
 from quorate.request import TextPrompt
 from support.checkpoints import random_llama
 from support.hosted_engines import ends_of, family
