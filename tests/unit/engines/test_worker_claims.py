@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.engines.contract import Capabilities, ModelFacts, SampledToken
@@ -258,3 +260,83 @@ def test_a_foreign_text_becomes_one_clean_line(text):
     line = clean(text * 50)
     assert line.isprintable()
     assert len(line) <= 1000
+
+
+def test_what_was_closed_says_nothing_of_what_else_was_closed_then(table):
+    first, second = (table.add(slot, sums=False).number for slot in (0, 1))
+    for number in (first, second):
+        table.feeds(number, [1], Listener())
+    for number in (first, second):
+        table.forget(number)
+
+    table.deliver(Completed([[second, 0], [first, 0]]))
+
+
+class HonestWorker:
+    """Answers what it has read so far, all at each step, in any order."""
+
+    def __init__(self, draw: random.Random) -> None:
+        self.inbox: deque[tuple[str, int]] = deque()
+        self.sent: deque[Any] = deque()
+        self._draw = draw
+        self._fed: set[int] = set()
+        self._left: dict[int, int] = {}
+
+    def read(self) -> None:
+        """Takes in one message of the coordinator."""
+        if not self.inbox:
+            return
+        what, number = self.inbox.popleft()
+        if what == "feed":
+            self._fed.add(number)
+        elif what == "generate":
+            self._left[number] = 3
+        else:
+            self._fed.discard(number)
+            self._left.pop(number, None)
+
+    def step(self) -> None:
+        """Sends what came of one decode call."""
+        fed = self._draw.sample(sorted(self._fed), len(self._fed))
+        self._fed.clear()
+        if fed:
+            self.sent.append(Completed([[number, 0] for number in fed]))
+        outputs = []
+        for number in self._draw.sample(sorted(self._left), len(self._left)):
+            self._left[number] -= 1
+            over = not self._left[number]
+            outputs.append(SessionOutput(number, [SampledToken(1, -1.0)], over, 0))
+            if over:
+                del self._left[number]
+        if outputs:
+            self.sent.append(Sampled(outputs))
+
+
+ACTS = st.sampled_from(
+    ["feed", "feed", "generate", "close", "close", "read", "read", "step", "hear"]
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(ACTS, min_size=20, max_size=120), st.randoms(use_true_random=False))
+def test_an_honest_worker_is_never_out_of_turn(acts, draw):
+    table, worker = SessionTable(FACTS, Rows(), VOCABULARY, "toy"), HonestWorker(draw)
+    numbers: list[int] = []
+    for act in [*acts, *["read", "step", "hear", "hear"] * 40]:
+        if act in ("feed", "generate"):
+            number = table.add(draw.randrange(8), sums=False).number
+            numbers.append(number)
+            if act == "feed":
+                table.feeds(number, [1], Listener())
+            else:
+                table.generates(number, [1], engine_sampling(max_tokens=3), Listener())
+            worker.inbox.append((act, number))
+        elif act == "close" and numbers:
+            number = numbers.pop(draw.randrange(len(numbers)))
+            table.forget(number)
+            worker.inbox.append((act, number))
+        elif act == "hear" and worker.sent:
+            table.deliver(worker.sent.popleft())
+        elif act in ("read", "step"):
+            getattr(worker, act)()
+    assert not worker.sent

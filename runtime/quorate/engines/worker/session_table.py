@@ -39,7 +39,8 @@ class _Asked:
         held: Most tokens that can have been found in a cache.
         most: Numbers that may still come: log-probs of a text, or sampled tokens.
         shown: Most alternatives told with a sampled token.
-        order: How many were asked before it; of one that was closed, before that.
+        order: How many were asked before it.
+        left_at: How many had been asked when its session was closed.
         told: Log-probs that came so far, where a text is scored.
     """
 
@@ -49,6 +50,7 @@ class _Asked:
     most: int = 0
     shown: int = 0
     order: int = 0
+    left_at: int = 0
     told: list[float] | None = None
 
 
@@ -116,7 +118,7 @@ class SessionTable:
         self._open.pop(number, None)
         asked = self._waiting.pop(number, None)
         if asked is not None:
-            asked.order = self._asked_so_far
+            asked.left_at = self._asked_so_far
             self._left[number] = asked
 
     def deliver(self, message: Outcome) -> None:
@@ -178,7 +180,7 @@ class SessionTable:
         """Forgets sessions that were closed before this was asked: the worker knows by now."""
         while self._left:
             number, left = next(iter(self._left.items()))
-            if left.order > order:
+            if left.left_at > order:
                 return
             del self._left[number]
 
