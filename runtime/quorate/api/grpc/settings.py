@@ -71,7 +71,7 @@ class ServerSettings:
     tls_certificate: str = ""
     tls_key: str = ""
     max_message_bytes: int = option(16 * 2**20, lowest=1024, highest=_GRPC_MAX)
-    max_streams: int = option(256, lowest=1, highest=_GRPC_MAX)
+    max_streams: int = option(1000, lowest=1, highest=_GRPC_MAX)
     max_connections: int = option(4096, lowest=1, highest=_GRPC_MAX)
     max_calls: int = option(1024, lowest=1, highest=_GRPC_MAX)
     receive_seconds: float = option(30.0, lowest=0.1, highest=_DAY_SECONDS)
