@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.certificates import certificate_files
 from support.command_line import Serving, listening
 from support.repository import ROOT
 
@@ -30,11 +31,12 @@ TOKENS = {name: f"token-of-{name}-84c2" for name in ("reader", "pauper")}
 TEXT = "grüße from all"
 LONG = "and so on " * 200
 
+_ADDRESS = "IP:127.0.0.1"
 _HEAD = """
 [server]
 listen = "127.0.0.1:0"
-tls_certificate = "{folder}/server.pem"
-tls_key = "{folder}/server.key"
+tls_certificate = "{folder}/server/certificate.pem"
+tls_key = "{folder}/server/key.pem"
 default_profile = "pair"
 
 [routing]
@@ -93,8 +95,8 @@ Begin = Callable[..., "subprocess.Popen[str]"]
 @contextmanager
 def guarded_server(folder: Path) -> Iterator[Guarded]:
     """``quorate serve`` with TLS, keys and scripted models that are all ready."""
-    ca = _certificate(folder, "server")
-    other_ca = _certificate(folder, "other")
+    ca, _ = certificate_files(folder / "server", also=_ADDRESS)
+    other_ca, _ = certificate_files(folder / "other", also=_ADDRESS)
     (folder / "served.toml").write_text(_configuration(folder), encoding="utf-8")
     with listening(folder, "serve", "--config", "served.toml") as server:
         _wait_for_models(server, 3 + len(PROGRAMS))
@@ -105,18 +107,6 @@ def ended(process: subprocess.Popen[str]) -> Answered:
     """Waits for the end of a client; tells what it printed that was not read yet."""
     text, told = process.communicate(timeout=DEADLINE_SECONDS)
     return Answered(process.returncode, text, told.splitlines())
-
-
-def _certificate(folder: Path, name: str) -> Path:
-    """A certificate for 127.0.0.1 that signs itself."""
-    path = folder / f"{name}.pem"
-    command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
-        "-subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1"
-    )
-    files = ["-keyout", str(folder / f"{name}.key"), "-out", str(path)]
-    subprocess.run([*command.split(), *files], check=True, capture_output=True)
-    return path
 
 
 def _configuration(folder: Path) -> str:
