@@ -19,13 +19,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 from figures import figure, report, say, side_by_side
 from processes import Served, configuration, server
 
 from quorate.client import Client
+from quorate.metering.cpu_time import process_cpu_seconds
 
 _STEP_MS = 6.0
 _TOKENS = 32
@@ -72,11 +72,6 @@ def _scraping() -> Iterator[None]:
         thread.join()
 
 
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 class _Side:
     """One server, and the CPU time of its coordinator so far."""
 
@@ -86,9 +81,9 @@ class _Side:
 
     def rate(self) -> float:
         """Tokens per second over some answers, one after the other."""
-        before, began = _cpu_seconds(self._served.pid), time.perf_counter()
+        before, began = (process_cpu_seconds(self._served.pid) or 0.0), time.perf_counter()
         tokens = asyncio.run(self._answers())
-        self.cpu_seconds += _cpu_seconds(self._served.pid) - before
+        self.cpu_seconds += (process_cpu_seconds(self._served.pid) or 0.0) - before
         return tokens / (time.perf_counter() - began)
 
     async def _answers(self) -> int:

@@ -55,9 +55,7 @@ def parts(path: Path, metadata: Mapping[str, Value]) -> tuple[Path, ...]:
     if named is None or (int(named[2]), int(named[3])) != (place + 1, count):
         wanted = f"NAME-{place + 1:05}-of-{count:05}.gguf"
         raise BrokenFile(path, f"is part {place + 1} of {count}, and must keep its name, {wanted}")
-    files = tuple(
-        path.with_name(f"{named[1]}-{part + 1:05}-of-{count:05}.gguf") for part in range(count)
-    )
+    files = siblings(path)
     if place:
         raise BrokenFile(path, f"is part {place + 1} of {count}; name the first, {files[0].name}")
     for file in files:

@@ -117,14 +117,16 @@ class Store:
             return None
         path = self.final(model_id, source)
         if isinstance(source, HubSource):
-            complete = path.is_file() and not self.missing_parts(model_id)
+            complete = path.is_file() and not self._missing(model_id, record)
         else:
             complete = path.is_dir()
         return (path, record) if complete else None
 
     def missing_parts(self, model_id: str) -> tuple[Path, ...]:
         """Files of a pulled model that is split which are not there any more."""
-        record = self.record(model_id)
+        return self._missing(model_id, self.record(model_id))
+
+    def _missing(self, model_id: str, record: Record | None) -> tuple[Path, ...]:
         parts = record.parts if isinstance(record, PullRecord) else ()
         paths = (self.split(model_id) / part.path for part in parts)
         return tuple(path for path in paths if not path.is_file())
@@ -252,8 +254,7 @@ def _held(lock: Path) -> int:
         descriptor = os.open(lock, flags, 0o644)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:
-            there, ours = os.stat(lock), os.fstat(descriptor)
-            if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+            if os.path.samestat(os.stat(lock), os.fstat(descriptor)):
                 return descriptor
         except FileNotFoundError:
             pass

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import quorate
 from quorate.access.about import EngineFacts, ServerFacts
+from quorate.app.checking import memory_bytes
 from quorate.costs.machine import this_machine
 from quorate.engines.registry import EngineRegistration, engines
 from quorate.ledger.settings import BudgetLimits
@@ -33,13 +34,13 @@ def server_facts() -> ServerFacts:
     machine = this_machine()
     packages = packages_distributions()
     return ServerFacts(
-        version=_version(),
+        version=program_version(),
         commit=commit(Path(quorate.__file__).parent),
         started_at=time.time(),
         engines=tuple(_engine(one, packages.get(one.library, [])) for one in engines().values()),
         cpu=machine.cpu,
         cores=machine.cores,
-        memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        memory_bytes=memory_bytes(),
         gpus=machine.gpus,
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
     )
@@ -87,7 +88,8 @@ def commit(package: Path) -> str:
     return found[:_COMMIT_DIGITS] if _COMMIT.fullmatch(found) else ""
 
 
-def _version() -> str:
+def program_version() -> str:
+    """The version that is installed; "" where the sources are only on the path."""
     try:
         return version_of("quorate")
     except PackageNotFoundError:

@@ -35,7 +35,8 @@ from quorate.settings import Settings, load_toml, parse_settings
 from quorate_registry import Registry
 
 
-def _memory_bytes() -> int:
+def memory_bytes() -> int:
+    """Memory of this machine."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -46,7 +47,7 @@ class Place:
     registry: Registry
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     cores: int = field(default_factory=lambda: machine_cores().threads)
-    memory_bytes: int = field(default_factory=_memory_bytes)
+    memory_bytes: int = field(default_factory=memory_bytes)
 
 
 def check_file(path: Path, place: Place) -> tuple[Settings, list[Finding]]:

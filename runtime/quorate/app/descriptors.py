@@ -7,10 +7,10 @@ connections could take the last one, a model that dies would not come back.
 from __future__ import annotations
 
 import logging
-import os
 import resource
 from dataclasses import replace
 
+from quorate.api.grpc.connections import open_descriptors
 from quorate.api.grpc.settings import ServerSettings
 
 _OF_THE_SERVER = 64
@@ -28,7 +28,7 @@ def with_room_for_models(settings: ServerSettings, models: int) -> ServerSetting
         models: How many models need some besides.
     """
     allowed = _raised_limit()
-    fitting = max(1, allowed - _in_use() - _OF_THE_SERVER - _OF_A_MODEL * models)
+    fitting = max(1, allowed - open_descriptors() - _OF_THE_SERVER - _OF_A_MODEL * models)
     if settings.max_connections <= fitting:
         return settings
     _log.warning(
@@ -50,10 +50,3 @@ def _raised_limit() -> int:
             _log.warning("the limit of open files stays at %d: %s", soft, error)
             return soft
     return hard
-
-
-def _in_use() -> int:
-    try:
-        return len(os.listdir("/proc/self/fd"))
-    except OSError:
-        return 0

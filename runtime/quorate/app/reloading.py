@@ -79,17 +79,20 @@ class Reloader:
         )
         recorder = living.dispatcher.recorder
         now = time.time()
+        other_budgets = new.budgets != old.budgets
+        # Fills windows that are new.
         events = (
-            () if recorder.ledger is None else await recorder.ledger.spent_since(now - _DAY_SECONDS)
+            await recorder.ledger.spent_since(now - _DAY_SECONDS)
+            if other_budgets and recorder.ledger is not None
+            else ()
         )
         # From here on nothing fails and nothing is waited for.
         if pair is not None:
             server.replace_certificate(certificate, pair)
         living.keys.replace(keys)
-        living.dispatcher.set_limits(caller_limits(new.keys))
-        living.dispatcher.set_profiles(new.profiles, new.default_profile)
+        living.dispatcher.change(new.profiles, new.default_profile, caller_limits(new.keys))
         server.set_required([model.id for model in new.models if model.required])
-        if new.budgets != old.budgets:
+        if other_budgets:
             recorder.budgets.change(new.budgets, events, now)
         logging.getLogger().setLevel(new.server.log_level.upper())
         return list(_live_changes(old, new, tls=pair is not None))

@@ -6,10 +6,10 @@ import asyncio
 import concurrent.futures
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from quorate.app.about import program_version
 from quorate.dispatch import Dispatcher
 from quorate.errors import SettingsError
 from quorate.fleet.fleet import Fleet
@@ -86,7 +86,7 @@ async def open_telemetry(settings: Settings) -> AsyncIterator[Telemetry]:
             from quorate.telemetry.exposition import exposed
             from quorate.telemetry.metrics import Metrics
 
-            metrics = Metrics(told.state, version("quorate"))
+            metrics = Metrics(told.state, program_version())
             told.measure(metrics)
             address = stack.enter_context(exposed(settings.metrics, metrics.registry))
             told.metrics_address = address
@@ -95,7 +95,7 @@ async def open_telemetry(settings: Settings) -> AsyncIterator[Telemetry]:
             _need("opentelemetry.exporter.otlp.proto.http", "traces.endpoint", "traces")
             from quorate.telemetry.traces import tracing
 
-            told.observers.append(stack.enter_context(tracing(settings.traces, version("quorate"))))
+            told.observers.append(stack.enter_context(tracing(settings.traces, program_version())))
             told.lines.append(f"traces: {settings.traces.endpoint}")
         yield told
     finally:

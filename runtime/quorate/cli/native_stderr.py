@@ -12,6 +12,7 @@ import select
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -55,6 +56,8 @@ class NativeStderr:
         # The pipe ends with its last writer; a child may outlive us for a moment.
         os.dup2(self._out, 2)
         self._thread.join(_END_SECONDS)
+        if not self._thread.is_alive():
+            os.close(self._out)
 
     def _read(self, reading: int) -> None:
         with os.fdopen(reading, "rb") as lines:
@@ -66,5 +69,7 @@ class NativeStderr:
                     self.on_line(text)
 
     def _pass_on(self, line: bytes) -> None:
-        if select.select([], [self._out], [], 0)[1]:
-            os.write(self._out, line)
+        # A reader that has gone, and a disk that is full, must not end this thread.
+        with suppress(OSError):
+            if select.select([], [self._out], [], 0)[1]:
+                os.write(self._out, line)

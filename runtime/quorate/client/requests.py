@@ -89,10 +89,7 @@ def tokenize_request(
     if text is not None:
         fill(request, {"text": text}, ("text",))
         return request
-    request.chat.SetInParent()
-    with refusing("messages"):
-        for role, content in list_of({"messages": messages}, "messages"):
-            request.chat.messages.add(role=role, content=content)
+    _fill_messages(request.chat, {"messages": messages})
     return request
 
 
@@ -133,11 +130,15 @@ def _fill_input(request: Any, prompt: str | None, given: Mapping[str, Any]) -> N
     if prompt is not None:
         fill(request, {"prompt": prompt}, ("prompt",))
         return
-    request.chat.SetInParent()
     fill(request.chat, given, ("allow_text",))
+    _fill_messages(request.chat, given)
+
+
+def _fill_messages(chat: inference_pb2.Chat, given: Mapping[str, Any]) -> None:
+    chat.SetInParent()
     with refusing("messages"):
         for role, content in list_of(given, "messages"):
-            request.chat.messages.add(role=role, content=content)
+            chat.messages.add(role=role, content=content)
 
 
 def _fill_filter(target: accounting_pb2.ChargeFilter, filters: Mapping[str, Any]) -> None:

@@ -132,6 +132,11 @@ class Callers:
         known.limits = limits
         return known
 
+    def caller(self, request: Request | ScoreRequest) -> Caller:
+        """Whose turns a request takes."""
+        account = self._accounts.get(request.key)
+        return Caller(request.key or request.origin) if account is None else account.caller
+
     @contextmanager
     def request(self, request: Request | ScoreRequest) -> Iterator[Tally]:
         """One request, for as long as the context lasts; says to the task for whom it works.
@@ -139,16 +144,15 @@ class Callers:
         Raises:
             LimitReached: It is more than its key may ask for.
         """
-        size = request.prompt.size_bytes
-        if isinstance(request, ScoreRequest):
-            size += len(request.continuation)
+        CALLER.set(self.caller(request))
         account = self._accounts.get(request.key)
         if account is None:
-            CALLER.set(Caller(request.key or request.origin))
             yield Tally(self._unlimited, 0)
             return
         _check(request.key, account)
-        CALLER.set(account.caller)
+        size = request.prompt.size_bytes
+        if isinstance(request, ScoreRequest):
+            size += len(request.continuation.encode())
         tally = Tally(account.tokens, size // _BYTES_OF_A_TOKEN + 1)
         account.requests.take(1)
         account.tokens.take(tally.estimate)

@@ -66,7 +66,7 @@ def charge(
         cached_prompt_tokens=usage.models[0].cached_prompt_tokens if usage.models else 0,
         generated_tokens=usage.generated_tokens,
         time_to_first_token_ms=usage.time_to_first_token_ms,
-        time_per_token_ms=_time_per_token_ms(usage),
+        time_per_token_ms=usage.time_per_token_ms,
         duration_ms=usage.duration_ms,
         joules=energy.joules,
         tier=energy.tier,
@@ -152,13 +152,6 @@ def _json(value: Any) -> str:
 def _clause(decision: Decision) -> str:
     over = decision.route.over_budget
     return "" if over is None else over.clause.value
-
-
-def _time_per_token_ms(usage: Usage) -> float | None:
-    first = usage.time_to_first_token_ms
-    if first is None or usage.generated_tokens < 2:
-        return None
-    return (usage.duration_ms - first) / (usage.generated_tokens - 1)
 
 
 def _part(usage: ModelUsage) -> ModelCharge:

@@ -19,6 +19,7 @@ from quorate.dispatch.router import Knowledge, Router, no_price
 from quorate.dispatch.scores import score_run
 from quorate.dispatch.settings import CallerLimits, DispatchSettings
 from quorate.dispatch.stopwatch import Stopwatch
+from quorate.engines.fair_turns import CALLER
 from quorate.ensemble.sampling_options import validate, validate_for_bytes
 from quorate.errors import (
     InvalidRequest,
@@ -106,12 +107,11 @@ class Dispatcher:
         """The plan of requests that name none, or ""."""
         return self._router.default_profile
 
-    def set_profiles(self, profiles: Mapping[str, NamedPlan], default_profile: str) -> None:
-        """Takes other named plans from the next decision on; what runs or waits stays decided."""
-        self._router.set_profiles(profiles, default_profile)
-
-    def set_limits(self, limits: Mapping[str, CallerLimits]) -> None:
-        """Takes other limits of keys from the next request on."""
+    def change(
+        self, profiles: Mapping[str, NamedPlan], default: str, limits: Mapping[str, CallerLimits]
+    ) -> None:
+        """Takes other named plans and limits of keys; what runs or waits stays decided."""
+        self._router.set_profiles(profiles, default)
         self._callers.change(limits)
 
     @property
@@ -139,12 +139,13 @@ class Dispatcher:
         return await self._queue.drain(deadline_seconds)
 
     def explain(self, request: Request) -> Decision:
-        """The plan that would run for a request, with everything that was considered.
+        """The plan that would run for a request of this caller, with everything considered.
 
         Raises:
             QuorateError: What ``generate`` would raise for want of a plan.
         """
         validate(request.sampling)
+        CALLER.set(self._callers.caller(request))
         return self._decide(request, frozenset(), 0.0)
 
     async def generate(self, request: Request) -> AsyncGenerator[Event, None]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -105,7 +104,6 @@ class Admission:
         self._kv_tokens = kv_tokens
         self._kept_slots, self._kept_kv_tokens = kept_free(sessions), kept_free(kv_tokens)
         self._granted: dict[Reservation, Caller] = {}
-        self._held: Counter[str] = Counter()
         self._turns: FairTurns[_Waiter] = FairTurns()
 
     @property
@@ -154,9 +152,6 @@ class Admission:
         if caller is None:
             raise ValueError(f"slots {reservation.slots} were released already")
         self._turns.end(caller)
-        self._held[caller.name] -= reservation.kv_tokens
-        if not self._held[caller.name]:
-            del self._held[caller.name]
         for slot in reservation.slots:
             heapq.heappush(self._slots, slot)
         self._kv_tokens += reservation.kv_tokens
@@ -186,13 +181,12 @@ class Admission:
         return None
 
     def _leaves_enough(self, caller: Caller, waiter: _Waiter) -> bool:
-        held = self._turns.running_of(caller)
-        if not held or not self._turns.contended(caller):
+        if not self._turns.running_of(caller) or not self._turns.contended(caller):
             return True
-        little = (
-            held + waiter.slots <= self._kept_slots
-            and self._held[caller.name] + waiter.kv_tokens <= self._kept_kv_tokens
-        )
+        held = [one for one, whose in self._granted.items() if whose.name == caller.name]
+        slots = sum(len(one.slots) for one in held) + waiter.slots
+        kv_tokens = sum(one.kv_tokens for one in held) + waiter.kv_tokens
+        little = slots <= self._kept_slots and kv_tokens <= self._kept_kv_tokens
         return little or (
             len(self._slots) - waiter.slots >= self._kept_slots
             and self._kv_tokens - waiter.kv_tokens >= self._kept_kv_tokens
@@ -203,7 +197,6 @@ class Admission:
         reservation = Reservation(numbers, kv_tokens, self.release)
         self._kv_tokens -= kv_tokens
         self._granted[reservation] = caller
-        self._held[caller.name] += kv_tokens
         self._turns.begin(caller, kv_tokens)
         return reservation
 

@@ -18,13 +18,16 @@ DEATHS = 2
 ANOTHER_FILE = "its file was replaced by another one; unload the model and load it anew"
 """Why an encoder is of no use to the worker beside it."""
 
+SPOKE = "spoke out of turn"
+"""What the cause of a loss begins with where a worker said what it may not; see ``claims``."""
+
 # How processes end by the hand of somebody else, or after they gave up what they could not stop.
 _OTHER_ENDS = (
     "killed by SIGKILL",
     "exited with status 0",
     "stopped by a signal",
     "unloaded",
-    "spoke out of turn",
+    SPOKE,
     ANOTHER_FILE,
 )
 _MOST = 256

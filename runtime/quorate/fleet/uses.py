@@ -30,5 +30,5 @@ class Uses:
 
     async def over(self) -> None:
         """Waits until nobody uses it."""
-        while self.count and not self._over.is_set():
+        while not self._over.is_set():
             await self._over.wait()

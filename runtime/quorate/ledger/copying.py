@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,8 +57,10 @@ def back_up(connection: sqlite3.Connection, target: Path, *, replace: bool) -> i
 
 @contextlib.contextmanager
 def _draft(target: Path) -> Iterator[Path]:
-    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
-    os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    # A name of its own each time: what a killed process left would stop all that come after it.
+    descriptor, name = tempfile.mkstemp(".part", f".{target.name}.", target.parent)
+    os.close(descriptor)
+    draft = Path(name)
     try:
         yield draft
     finally:

@@ -81,7 +81,7 @@ class Calls:
             CallFailed: Anything that is neither, or too large, or says that it failed.
         """
         key = self._key.reveal() if self._key else ""
-        translation = Translation(self._settings, private, key, self._wall_clock())
+        translation = Translation(self._settings, private, key, self._wall_clock)
         response: httpx2.Response | None = None
         try:
             with noted_in(traffic):

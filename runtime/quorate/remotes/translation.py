@@ -5,7 +5,7 @@ Importing this needs the ``openai`` package.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 import httpx2
@@ -36,16 +36,20 @@ class Translation:
         settings: The remote's, for the addresses and limits that a message names.
         private: Texts that no message may repeat.
         key: The key, which no message may repeat either; "" for none.
-        now: Seconds since the epoch, for a ``Retry-After`` that is a date.
+        wall_clock: Seconds since the epoch, for a ``Retry-After`` that is a date.
     """
 
     def __init__(
-        self, settings: RemoteSettings, private: tuple[str, ...], key: str, now: float
+        self,
+        settings: RemoteSettings,
+        private: tuple[str, ...],
+        key: str,
+        wall_clock: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._private = private
         self._key = key
-        self._now = now
+        self._wall_clock = wall_clock
 
     def of(self, error: openai.OpenAIError) -> Failure:
         """Reads an error of the client."""
@@ -91,7 +95,7 @@ class Translation:
                 "the API is",
                 free=True,
             )
-        after = retry_after_seconds(headers.get("retry-after"), self._now)
+        after = retry_after_seconds(headers.get("retry-after"), self._wall_clock())
         return self._classified(status, _detail(error.body), after)
 
     def _classified(

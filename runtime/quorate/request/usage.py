@@ -72,6 +72,14 @@ class Usage:
     duration_ms: float
     models: tuple[ModelUsage, ...] = ()
 
+    @property
+    def time_per_token_ms(self) -> float | None:
+        """Time for each token after the first, on average; None for fewer than two."""
+        first = self.time_to_first_token_ms
+        if first is None or self.generated_tokens < 2:
+            return None
+        return (self.duration_ms - first) / (self.generated_tokens - 1)
+
 
 def total_usage(
     models: Sequence[ModelUsage],

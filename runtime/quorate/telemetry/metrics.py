@@ -129,9 +129,8 @@ class Metrics:
         first_ms = usage.time_to_first_token_ms
         if first_ms is not None:
             self._first_token.labels(*plan).observe(first_ms / 1e3)
-            if usage.generated_tokens > 1:
-                rest = (usage.duration_ms - first_ms) / (usage.generated_tokens - 1)
-                self._per_token.labels(*plan).observe(rest / 1e3)
+        if (token_ms := usage.time_per_token_ms) is not None:
+            self._per_token.labels(*plan).observe(token_ms / 1e3)
 
     def _count_models(self, attempt: SettledAttempt) -> None:
         remote = attempt.decision.route.remote

@@ -282,3 +282,13 @@ async def test_whose_turn_it_is_waits_for_room_and_is_not_overtaken_by_small_one
     admission.release(await held)
     await settle()
     assert large.done()
+
+
+async def test_each_place_of_a_fork_group_counts_against_what_is_kept_for_others() -> None:
+    admission = Admission(32, 32_000)
+    CALLER.set(Caller("hog", shares=True))
+    group = await admission.acquire(100, 28)
+    (one_more,) = await waiting(admission, (100, 1))
+    assert not one_more.done()
+    admission.release(group)
+    assert (await one_more).slots == (0,)

@@ -55,8 +55,11 @@ class AccountingServicer(accounting_pb2_grpc.AccountingServiceServicer):
             chosen, limits.page_size("page_size", request.page_size), request.page_token
         )
         # A page may have a thousand rows, each with plans to be read.
-        messages = await asyncio.to_thread(lambda: list(map(charge_message, charges)))
-        return accounting_pb2.ListChargesResponse(charges=messages, next_page_token=token)
+        return await asyncio.to_thread(
+            lambda: accounting_pb2.ListChargesResponse(
+                charges=map(charge_message, charges), next_page_token=token
+            )
+        )
 
     async def SummarizeSpend(  # noqa: N802 - the name is the RPC's
         self, request: accounting_pb2.SummarizeSpendRequest, context: _Context

@@ -65,7 +65,8 @@ class Connections:
         """Looks after the connections to this port of this machine, for ever."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            if self._given_up or _descriptors() > self._enough:
+            # Connections that are closed are forgotten by looking at those that there are.
+            if self._given_up or max(open_descriptors(), len(self._idle_since)) > self._enough:
                 found = await asyncio.to_thread(_connected, port)
                 for peer in self.to_close(found):
                     _shut_down(found[peer], peer)
@@ -102,7 +103,8 @@ class Connections:
             del counter[peer]
 
 
-def _descriptors() -> int:
+def open_descriptors() -> int:
+    """How many descriptors this process has open; 0 where the system does not tell."""
     try:
         return len(os.listdir("/proc/self/fd"))
     except OSError:

@@ -67,7 +67,6 @@ class HealthReporter:
         # Also those that the configuration no longer has.
         self._profiles: set[str] = set()
         self._interval_seconds = interval_seconds
-        self._reported: dict[str, bool] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.servicer = HealthServicer()
 
@@ -112,18 +111,18 @@ class HealthReporter:
         profiles = self._dispatcher.profiles_down()
         problem = self._problem(statuses, serving, profiles)
         self._tell(problem)
-        self._set("", not problem)
-        self._set(INFERENCE_SERVICE, not problem)
-        self._set(MODEL_SERVICE, True)
-        self._set(ACCOUNTING_SERVICE, True)
-        self._set(SERVER_SERVICE, True)
+        self.servicer.set("", not problem)
+        self.servicer.set(INFERENCE_SERVICE, not problem)
+        self.servicer.set(MODEL_SERVICE, True)
+        self.servicer.set(ACCOUNTING_SERVICE, True)
+        self.servicer.set(SERVER_SERVICE, True)
         for model in statuses:
-            self._set(f"{MODEL_PREFIX}{model}", model in serving)
+            self.servicer.set(f"{MODEL_PREFIX}{model}", model in serving)
         for profile in self._profiles - profiles.keys():
-            self._set(f"{PROFILE_PREFIX}{profile}", False)
+            self.servicer.set(f"{PROFILE_PREFIX}{profile}", False)
         self._profiles |= profiles.keys()
         for profile, why in profiles.items():
-            self._set(f"{PROFILE_PREFIX}{profile}", not why)
+            self.servicer.set(f"{PROFILE_PREFIX}{profile}", not why)
 
     def _problem(
         self, statuses: Mapping[str, ModelStatus], serving: set[str], profiles: Mapping[str, str]
@@ -149,12 +148,6 @@ class HealthReporter:
 
     def _serves(self, status: ModelStatus) -> bool:
         return status.state is ModelState.READY and not self._fleet.wedged(status.id)
-
-    def _set(self, service: str, serving: bool) -> None:
-        if self._reported.get(service) is serving:
-            return
-        self._reported[service] = serving
-        self.servicer.set(service, serving)
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

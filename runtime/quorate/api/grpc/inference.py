@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 
@@ -18,11 +18,12 @@ from quorate.api.grpc.translation.responses import (
     score_response,
 )
 from quorate.dispatch import Dispatcher
-from quorate.request import Accepted, Delta, Finished, Request
+from quorate.request import Accepted, Delta, Finished, Request, ScoreRequest
 from quorate.v1 import inference_pb2, inference_pb2_grpc
 
 _LONGEST_TRACE = 128
 
+_Asked = TypeVar("_Asked", Request, ScoreRequest)
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, inference_pb2.GenerateResponse]"
 
 
@@ -44,9 +45,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         before anything else happens.
         """
         record = _identified(request.request_id)
-        asked = await self._asked(request, record, context.time_remaining())
-        record.ask(asked.plan)
-        asked = replace(asked, trace_parent=_trace_parent(context), origin=record.origin)
+        asked = await self._asked(request, record, context, context.time_remaining())
         del request
         async with aclosing(self._dispatcher.generate(asked)) as events:
             async for event in events:
@@ -67,8 +66,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             request.ByteSize(),
             lambda: score_request(request, record.request_id, record.caller.key),
         )
-        record.ask(asked.plan)
-        asked = replace(asked, trace_parent=_trace_parent(context), origin=record.origin)
+        asked = _placed(asked, record, context)
         score = await self._dispatcher.score(asked)
         record.decide(score.decision)
         record.used(score.usage)
@@ -79,8 +77,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     ) -> inference_pb2.ExplainResponse:
         """Tells what would happen to a request."""
         record = _identified(request.request.request_id)
-        asked = await self._asked(request.request, record)
-        record.ask(asked.plan)
+        asked = await self._asked(request.request, record, context)
         decision = self._dispatcher.explain(asked)
         record.decide(decision)
         return explain_response(decision)
@@ -89,14 +86,24 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self,
         request: inference_pb2.GenerateRequest,
         record: RequestRecord,
+        context: grpc.aio.ServicerContext[Any, Any],
         deadline_seconds: float | None = None,
     ) -> Request:
-        return await self._reader.run(
+        asked = await self._reader.run(
             request.ByteSize(),
             lambda: generate_request(
                 request, record.request_id, record.caller.key, deadline_seconds
             ),
         )
+        return _placed(asked, record, context)
+
+
+def _placed(
+    asked: _Asked, record: RequestRecord, context: grpc.aio.ServicerContext[Any, Any]
+) -> _Asked:
+    """Notes what is asked for, and says with it where it comes from."""
+    record.ask(asked.plan)
+    return replace(asked, trace_parent=_trace_parent(context), origin=record.origin)
 
 
 def _trace_parent(context: grpc.aio.ServicerContext[Any, Any]) -> str:

@@ -101,7 +101,9 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         """Ends every call of ours that still runs, with the news that the server stops."""
         self._stopped = True
         for deadline in self._deadlines:
-            deadline.reschedule(asyncio.get_running_loop().time())
+            # One that has passed is being dealt with already.
+            if not deadline.expired():
+                deadline.reschedule(asyncio.get_running_loop().time())
 
     async def intercept_service(
         self,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-# Views find here what they show things with.
-from quorate.foreign_text import harmless as harmless
 from quorate.v1 import inference_pb2
 
 UNKNOWN = "unknown"

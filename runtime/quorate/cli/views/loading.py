@@ -71,7 +71,8 @@ class WaitingLines:
         self._told[status.id] = status.state, now
         done = f" {status.progress:.0%}" if status.progress else ""
         line = f"{status.id}: {status.state.value}{done}"
-        print(f"{line}: {status.message}" if status.message else line, file=sys.stderr, flush=True)
+        told = one_line(f"{line}: {status.message}" if status.message else line)
+        print(told, file=sys.stderr, flush=True)
 
 
 class PlainView:

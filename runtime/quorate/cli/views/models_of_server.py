@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from quorate.cli.messages import enum_name
-from quorate.cli.views.formatting import harmless, plain_table
+from quorate.cli.views.formatting import plain_table
 from quorate.cli.views.json_lines import message_fields
+from quorate.cli.views.terminal import Console
+from quorate.foreign_text import one_line
 from quorate.v1 import models_pb2
 from quorate_registry.sizes import human_size
 
@@ -47,7 +48,7 @@ def print_models(models: Sequence[models_pb2.Model], *, hidden: int, as_json: bo
 
 def print_model(model: models_pb2.Model, *, as_json: bool) -> None:
     """Prints one line for what has become of a model."""
-    print(model_line(model) if as_json else harmless(model_words(model)), flush=True)
+    print(model_line(model) if as_json else one_line(model_words(model)), flush=True)
 
 
 def model_line(model: models_pb2.Model) -> str:
@@ -89,9 +90,9 @@ def _print_to_terminal(models: Sequence[models_pb2.Model], hidden: int, console:
 
 def _row(model: models_pb2.Model) -> list[str]:
     return [
-        harmless(model.id),
+        one_line(model.id),
         _state(model),
-        harmless(model.engine),
+        one_line(model.engine),
         f"{model.context_length:,}" if model.context_length else _NOTHING,
         str(model.sessions or _NOTHING),
         str(len(model.cores) or _NOTHING),
@@ -103,7 +104,7 @@ def _notes(models: Sequence[models_pb2.Model], hidden: int) -> Iterator[str]:
     """What the models have to say, and how many are not shown."""
     for model in models:
         if model.message:
-            yield harmless(f"{model.id}: {model.message}")
+            yield one_line(f"{model.id}: {model.message}")
     if not models:
         yield "no model is loaded"
     if hidden:
@@ -127,7 +128,7 @@ class LineView:
         if model.state == self._state and now - self._told_at < _LINE_SECONDS:
             return
         if model.state not in _RESTING:
-            print(harmless(model_words(model)), file=sys.stderr, flush=True)
+            print(one_line(model_words(model)), file=sys.stderr, flush=True)
         self._state, self._told_at = model.state, now
 
 
@@ -140,7 +141,7 @@ class SpinnerView:
 
     def show(self, model: models_pb2.Model) -> None:
         """Shows the state of now."""
-        self._status.update(Text(harmless(model_words(model))))
+        self._status.update(Text(one_line(model_words(model))))
 
     def close(self) -> None:
         """Removes the line."""

@@ -7,12 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 
-from rich.console import Console
-
 from quorate.cli.status import StatusReport
-from quorate.cli.views.formatting import harmless, joules_text, span_text, usd_text
+from quorate.cli.views.formatting import joules_text, span_text, usd_text
 from quorate.cli.views.json_lines import message_fields
 from quorate.cli.views.models_of_server import model_line, model_words
+from quorate.cli.views.terminal import Console
+from quorate.foreign_text import one_line
 from quorate.v1 import accounting_pb2, server_pb2
 from quorate_registry.sizes import human_size
 
@@ -47,14 +47,14 @@ def json_lines(report: StatusReport, address: str) -> Iterator[str]:
 def status_lines(report: StatusReport, address: str, now: float) -> Iterator[str]:
     """Health first, then what the server is, what it does, and what it serves."""
     server = report.server
-    yield harmless(f"{address}: {_health(server)}")
+    yield one_line(f"{address}: {_health(server)}")
     commit = f" ({server.commit})" if server.commit else ""
     since = span_text(max(0.0, now - server.started_at))
-    yield harmless(f"quorate {server.version}{commit}, up for {since}")
+    yield one_line(f"quorate {server.version}{commit}, up for {since}")
     machine = server.machine
     gpus = f", {', '.join(machine.gpus)}" if machine.gpus else ""
     memory = human_size(machine.memory_bytes)
-    yield harmless(f"machine: {machine.cpu}, {machine.cores} cores, {memory}{gpus}")
+    yield one_line(f"machine: {machine.cpu}, {machine.cores} cores, {memory}{gpus}")
     yield f"engines: {', '.join(map(_engine, server.engines)) or 'none'}"
     yield (
         f"requests: {server.running} of {server.max_running} running, "
@@ -62,14 +62,14 @@ def status_lines(report: StatusReport, address: str, now: float) -> Iterator[str
     )
     yield f"TLS {'on' if server.tls else 'off'}, keys {'wanted' if server.keys else 'none'}"
     for model in report.models:
-        yield harmless(f"model {model_words(model)}")
+        yield one_line(f"model {model_words(model)}")
     for profile in report.profiles:
         default = " (default)" if profile.is_default else ""
         state = "ready" if profile.ready else f"cannot run: {profile.problem}"
         names = "+".join(profile.models)
-        yield harmless(f"profile {profile.name}{default}, {names}: {state}")
+        yield one_line(f"profile {profile.name}{default}, {names}: {state}")
     for window in report.windows:
-        yield harmless(f"budget {window.name}: {_left(window)}")
+        yield one_line(f"budget {window.name}: {_left(window)}")
 
 
 def _is_well(server: server_pb2.Server) -> bool:
@@ -85,7 +85,7 @@ def _health(server: server_pb2.Server) -> str:
 def _engine(engine: server_pb2.EngineInfo) -> str:
     if not engine.installed:
         return f"{engine.name} (not installed)"
-    return harmless(" ".join((engine.name, engine.version)).strip())
+    return one_line(" ".join((engine.name, engine.version)).strip())
 
 
 def _left(window: accounting_pb2.BudgetWindow) -> str:

@@ -16,10 +16,11 @@ _PART = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
 def needs(path: str, options: LlamaCppOptions) -> Needs:
     """The file, and its other parts where it is split; it writes what a GPU's driver compiles."""
     compiled = os.environ.get("CUDA_CACHE_PATH") or os.path.expanduser("~/.nv/ComputeCache")
-    return Needs(reads=(path, *_other_parts(path)), writes=(compiled,))
+    return Needs(reads=(path, *other_parts(path)), writes=(compiled,))
 
 
-def _other_parts(path: str) -> list[str]:
+def other_parts(path: str) -> list[str]:
+    """The other files of a model that is split, as far as they are there."""
     found = _PART.search(path)
     if found is None:
         return []

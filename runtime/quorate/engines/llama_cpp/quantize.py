@@ -16,6 +16,7 @@ from pathlib import Path
 from quorate.engines.confinement.confine import confine
 from quorate.engines.confinement.environment import inherited
 from quorate.engines.confinement.plan import Isolation, Needs, of_a_worker
+from quorate.engines.llama_cpp.files import other_parts
 from quorate.engines.llama_cpp.gguf_header import read_header
 from quorate.errors import CannotRun, InvalidRequest, QuorateError
 
@@ -100,7 +101,9 @@ def _part(target: Path, process: int) -> Path:
 
 def _confine(source: Path, target: Path) -> None:
     """This process reads a stranger's file and writes one beside its target, and that is all."""
-    needs = Needs(reads=(str(source),), writes=(str(target.parent.absolute()),))
+    # Of a file that is split llama.cpp opens the other parts itself.
+    reads = (str(source), *other_parts(str(source)))
+    needs = Needs(reads=reads, writes=(str(target.parent.absolute()),))
     plan = of_a_worker("quantize", Isolation(), needs)
     # What it writes may have any size.
     confine(replace(plan, file_bytes=_UNLIMITED))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from quorate.engines.contract import ModelFacts
+from quorate.engines.quarantine import SPOKE
 from quorate.engines.shared_rows import size_bytes
 from quorate.engines.vocabulary import Vocabulary
 from quorate.engines.worker.messages import Loaded
@@ -27,9 +28,6 @@ LONGEST_TEXT = 1000
 MOST_VOCABULARY = 1 << 22
 MOST_TABLE_BYTES = 1 << 28
 MOST_PROGRESS = 1000
-
-SPOKE = "spoke out of turn"
-"""What the cause of a loss begins with where a worker said what it may not."""
 
 _MOST_CONTEXT = 1 << 26
 _MOST_SESSIONS = 4096

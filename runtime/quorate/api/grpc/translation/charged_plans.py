@@ -96,4 +96,7 @@ def _fill_vote(target: plan_pb2.Plan | plan_pb2.CascadeStage, entry: Mapping[str
 
 def _number(kind: Any, prefix: str, value: Any) -> Any:
     """The number of a value that is written in lower case; 0 where this version has none such."""
-    return dict(kind.items()).get(f"{prefix}_{value}".upper(), 0)
+    try:
+        return kind.Value(f"{prefix}_{value}".upper())
+    except ValueError:
+        return 0
