@@ -105,7 +105,9 @@ async def feed(engine: HostedEngine) -> None:
                 pass
             finally:
                 session.close()
-            engine.facts, await asyncio.sleep(0.05)
+            # Raises once the worker is lost, of which nobody else is told here.
+            _ = engine.facts
+            await asyncio.sleep(0.05)
     except QuorateError:
         return
 

@@ -159,6 +159,7 @@ def test_what_the_example_leaves_commented_is_the_default() -> None:
         (example["routing"], {}, (RoutingSettings,)),
         (example["energy"], {}, (EnergySettings,)),
         (example["ledger"], {}, (LedgerSettings,)),
+        (example["fleet"], {}, (FleetSettings,)),
         (example["metrics"], {}, (MetricsSettings,)),
         (example["traces"], {}, (TraceSettings,)),
     ]

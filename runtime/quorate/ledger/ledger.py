@@ -262,7 +262,7 @@ class Ledger:
     async def note_clock(self) -> float:
         """Writes down what the clocks say, where that of UTC was set since the last time.
 
-        Called every minute or so. It makes the ledger look after its file too, and so notices one
+        Called now and then. It makes the ledger look after its file too, and so notices one
         that was removed while nobody asks for anything.
 
         Returns:

@@ -181,6 +181,17 @@ async def test_a_backup_is_one_file_with_all_charges(tmp_path: Path) -> None:
     await again.close()
 
 
+async def test_what_a_killed_process_left_of_a_backup_stops_no_later_one(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "ledger")
+    await ledger.settle(CHARGE)
+    # Whoever comes after it may have its number.
+    (tmp_path / f".copy.{os.getpid()}.part").touch()
+    with contextlib.closing(open_for_reading(tmp_path / "ledger")) as connection:
+        assert back_up(connection, tmp_path / "copy", replace=False) > 0
+    await ledger.close()
+    assert kept(tmp_path / "copy") == [CHARGE]
+
+
 async def test_a_backup_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     await Ledger.open(tmp_path / "ledger").close()
     (tmp_path / "folder").mkdir()
