@@ -23,6 +23,7 @@ from support.command_line import (
     complaint,
     environment,
     quorate,
+    said,
 )
 from support.gguf_files import smollm2, stories260k
 
@@ -60,7 +61,7 @@ def scores(home: Path, *arguments: str, text: str = TEXT) -> dict[str, dict[str,
     """The JSON lines of a command that succeeds and says nothing else, by name."""
     (home / "text").write_text(text)
     done = quorate(home, "score", "text", "--json", *arguments)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, said(done)) == (0, [])
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert all(list(line) == KEYS for line in lines)
     assert lines[-1]["name"] == "ensemble"

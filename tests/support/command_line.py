@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from support.hosted_engines import children_of
 
 DEADLINE_SECONDS = 60.0
 COMMAND = (sys.executable, "-m", "quorate")
+
+_WAITING = re.compile(r"^[^ ]+: (downloading|loading|restarting)\b")
 
 Ask = Callable[..., subprocess.CompletedProcess[str]]
 """Runs a command that asks a server, as ``Serving.asked`` in a folder."""
@@ -86,6 +89,14 @@ def complaint(done: subprocess.CompletedProcess[str], code: int) -> str:
     assert done.stderr.startswith("quorate: ")
     assert done.stderr.count("\n") == 1
     return done.stderr
+
+
+def said(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The lines on standard error but those that tell of models that are still loading.
+
+    Whether there are any of those depends on how fast this machine is today.
+    """
+    return [line for line in done.stderr.splitlines() if not _WAITING.search(line)]
 
 
 @dataclass
