@@ -189,7 +189,8 @@ class BudgetSpent(QuorateError):
 
     Attributes:
         window: Name of the window, such as ``usd per day of key alice``.
-        retry_after_seconds: When enough of it will be free again, as far as is known.
+        retry_after_seconds: When enough of it will be free again, as far as is known; infinite
+            where it never holds so much.
     """
 
     reason = "BUDGET_SPENT"

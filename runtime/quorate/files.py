@@ -42,6 +42,19 @@ def refuse_no_file(path: Path, advice: str) -> None:
             raise SettingsError(f"{path}: is {name}, not a file; {advice}")
 
 
+def refuse_no_place(path: Path, advice: str) -> None:
+    """Checks that a file could be made and written at a path, with the folders that it lacks.
+
+    Raises:
+        SettingsError: The nearest folder that is there is none, or may not be written to.
+    """
+    place = next(one for one in path.absolute().parents if os.path.lexists(one))
+    if not place.is_dir():
+        raise SettingsError(f"{path}: cannot be made: {place} is no folder; {advice}")
+    if not os.access(place, os.W_OK | os.X_OK) or place.is_relative_to("/proc"):
+        raise SettingsError(f"{path}: cannot be made: {place} cannot be written to; {advice}")
+
+
 def read_file(path: Path, advice: str) -> bytes:
     """The content of a file, or of what the shell handed over under the name of a descriptor.
 

@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.real_model, pytest.mark.timeout(300)]
 
 DEADLINE_SECONDS = 200
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
+TARGET = "$ export QUORATE_TARGET="
 QUESTION = {"prompt": "Reply with one letter.\nIs ice cold?\nA. yes\nB. no", "answer": "A"}
 REPORT = "The shelf was empty. Nobody had counted the boxes since May.\n"
 
@@ -30,6 +31,7 @@ def blocks() -> dict[str, list[list[str]]]:
     found = {}
     for block in CONSOLE.findall(read("README.md")):
         lines = block.replace("\\\n", " ").splitlines()
+        lines = [line for line in lines if not line.startswith(TARGET)]
         first, *rest = [shlex.split(line.removeprefix("$ "))[1:] for line in lines]
         if first[0] == "serve":
             found[" ".join(first)] = rest

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -294,3 +296,25 @@ def test_a_token_that_no_header_can_hold_is_refused_without_being_shown(token: s
     with pytest.raises(InvalidRequest) as caught:
         authorization(token)
     assert caught.value.message == "token: must be printable ASCII without spaces"
+
+
+@pytest.mark.parametrize(
+    ("build", "wrong", "told"),
+    [
+        (lambda **more: generate_request("x", **more), "local_onyl", "did you mean local_only?"),
+        (lambda **more: generate_request("x", **more), "zzz", "known: messages, "),
+        (lambda **more: score_request("x", "y", **more), "max_tokens", "unexpected argument"),
+        (lambda **more: spend_request([], **more), "modell", "did you mean model?"),
+        (lambda **more: charges_request(1, **more), "profle", "did you mean profile?"),
+    ],
+)
+def test_an_argument_that_nobody_knows_is_refused_and_not_left_out(
+    build: Callable[..., Any], wrong: str, told: str
+) -> None:
+    with pytest.raises(TypeError, match=re.escape(told)):
+        build(**{wrong: True})
+
+
+def test_an_address_without_a_port_is_refused_before_anything_is_asked() -> None:
+    with pytest.raises(InvalidRequest, match="without a port"):
+        Client("127.0.0.1")

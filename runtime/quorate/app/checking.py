@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from quorate.access.keys import KeyRing, KeySettings
-from quorate.api.grpc.certificates import validity_problem
+from quorate.api.grpc.certificates import read_pair, validity_problem
 from quorate.app.findings import Finding, Level, fatal
 from quorate.app.model_checks import (
     CheckedModel,
@@ -24,7 +24,7 @@ from quorate.app.model_checks import (
 )
 from quorate.app.remotes import unpriced
 from quorate.errors import QuorateError, SettingsError
-from quorate.files import read_file, refuse_no_file
+from quorate.files import read_file, refuse_no_file, refuse_no_place
 from quorate.fleet.cores import machine_cores
 from quorate.metering.open_meter import open_meter
 from quorate.remotes.settings import read_key
@@ -138,8 +138,9 @@ def _check_keys(settings: Settings, environ: Mapping[str, str]) -> Iterator[Find
 
 
 def _check_tls(settings: Settings) -> Iterator[Finding]:
+    server, sound = settings.server, 0
     for key in ("tls_certificate", "tls_key"):
-        path = getattr(settings.server, key)
+        path = getattr(server, key)
         if not path:
             continue
         try:
@@ -147,8 +148,14 @@ def _check_tls(settings: Settings) -> Iterator[Finding]:
         except SettingsError as error:
             yield Finding(Level.FATAL, f"server.{key}", error.message)
             continue
+        sound += 1
         if key == "tls_certificate" and (problem := validity_problem(content, datetime.now(UTC))):
             yield Finding(Level.WARNING, f"server.{key}", f"it {problem}")
+    if sound == 2:
+        try:
+            read_pair(server.tls_certificate, server.tls_key)
+        except SettingsError as error:
+            yield Finding(Level.FATAL, "server.tls_certificate", error.message)
 
 
 def _check_ledger(settings: Settings, home: Path) -> Iterator[Finding]:
@@ -156,6 +163,7 @@ def _check_ledger(settings: Settings, home: Path) -> Iterator[Finding]:
     try:
         if path is not None:
             refuse_no_file(path, "set another path")
+            refuse_no_place(path, "set another path")
     except SettingsError as error:
         yield Finding(Level.FATAL, "ledger.path", error.message)
 

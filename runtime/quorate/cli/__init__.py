@@ -15,8 +15,14 @@ _NEEDED = ("numpy", "rich", "typer")
 
 def main() -> None:
     """Runs the command line and exits: 0 done, 1 failed, 2 usage, 130 interrupted."""
+    import signal
     import sys
     from importlib.util import find_spec
+
+    # Until commands can end in order there is nothing to end: no traceback of half an import.
+    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if heeded:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
         sys.exit(
@@ -25,4 +31,6 @@ def main() -> None:
         )
     from quorate.cli.program import run
 
+    if heeded:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))

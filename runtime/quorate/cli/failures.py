@@ -12,6 +12,7 @@ from quorate.foreign_text import one_line
 
 FAILED = 1
 USAGE = 2
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)

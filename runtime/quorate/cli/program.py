@@ -20,7 +20,7 @@ from quorate.cli.commands.score import score
 from quorate.cli.commands.serve import serve
 from quorate.cli.commands.server import load, ps, status, unload
 from quorate.cli.commands.spend import spend
-from quorate.cli.failures import FAILED, failure_of
+from quorate.cli.failures import FAILED, INTERRUPTED, failure_of
 from quorate.cli.streams import abandon_stdout, prepare_streams
 
 app = typer.Typer(
@@ -77,6 +77,8 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         abandon_stdout()
         return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except (TyperException, Exception) as error:
         if os.environ.get("QUORATE_DEBUG"):
             raise

@@ -13,9 +13,9 @@ import typer
 from quorate.app import demo
 from quorate.app.registry import open_registry
 from quorate.app.service import Service, running
-from quorate.cli.target import Target, connect
+from quorate.cli.target import Target, answers_at, connect
 from quorate.cli.views.loading import StatusView, passing_view
-from quorate.client import Client
+from quorate.client import DEFAULT_TARGET, Client
 from quorate.errors import ModelUnusable, SettingsError
 from quorate.fleet.status import ModelState
 from quorate.ledger.settings import LEDGER_OFF
@@ -93,6 +93,12 @@ def asked_service(names: Sequence[str], target: Target) -> AbstractAsyncContextM
     """
     if target.address:
         return connect(target.address, target)
+    if answers_at(DEFAULT_TARGET):
+        told = (
+            f"quorate: loading models here; to ask the server at {DEFAULT_TARGET} instead: "
+            f"--target {DEFAULT_TARGET}, or QUORATE_TARGET"
+        )
+        typer.echo(told, err=True)
     return own_service(named_settings(names) if names else demo_settings())
 
 

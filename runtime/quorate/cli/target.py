@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 TOKEN_VARIABLE = "QUORATE_TOKEN"
 
+_GLANCE_SECONDS = 0.2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -84,15 +86,34 @@ def connect(address: str, target: Target) -> Client:
     try:
         return Client(address, credentials=credentials, token=token, insecure=target.insecure)
     except InvalidRequest as error:
-        raise SettingsError(
-            f"{TOKEN_VARIABLE}: {error.problem}: see --tls-ca and --insecure"
-        ) from None
+        advice = ": see --tls-ca and --insecure" if "plain text" in error.problem else ""
+        raise SettingsError(f"{TOKEN_VARIABLE}: {error.problem}{advice}") from None
+
+
+def answers_at(address: str) -> bool:
+    """Whether anything listens at an address of this machine."""
+    import socket
+
+    from quorate.options import split_address
+
+    try:
+        with socket.create_connection(split_address(address, "--target"), _GLANCE_SECONDS):
+            return True
+    except OSError:
+        return False
 
 
 def _certificates(path: Path) -> bytes:
+    import ssl
+
     from quorate.files import read_file
 
     try:
-        return read_file(path, "name a PEM file")
+        content = read_file(path, "name a PEM file")
+        # What gRPC cannot read it tells in lines of its own, and takes for a lost connection.
+        ssl.create_default_context(cadata=content.decode("ascii"))
     except SettingsError as error:
         raise SettingsError(f"--tls-ca: {error.message}") from error
+    except (ssl.SSLError, ValueError):
+        raise SettingsError(f"--tls-ca: {path}: holds no certificate in PEM") from None
+    return content

@@ -20,6 +20,7 @@ from quorate.client.requests import (
     spend_request,
     tokenize_request,
 )
+from quorate.errors import InvalidRequest
 from quorate.v1 import (
     accounting_pb2,
     accounting_pb2_grpc,
@@ -48,8 +49,8 @@ class Client:
         insecure: Whether the token may go over the network in plain text.
 
     Raises:
-        InvalidRequest: A token that cannot be sent, or that would leave this machine in plain text
-            without ``insecure``.
+        InvalidRequest: A target without a port, or a token that cannot be sent, or that would leave
+            this machine in plain text without ``insecure``.
     """
 
     def __init__(
@@ -60,6 +61,8 @@ class Client:
         token: str | None = None,
         insecure: bool = False,
     ) -> None:
+        if ":" not in target:
+            raise InvalidRequest("target", f"is {target!r} without a port; give HOST:PORT")
         if token and credentials is None and not insecure:
             refuse_open_token(target)
         self.target = target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -9,8 +10,18 @@ from typing import Any
 from quorate.errors import InvalidRequest
 
 
-def given_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are given; None is not."""
+def given_of(options: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """The options that are given; None is not.
+
+    Raises:
+        TypeError: One is unknown. What a misspelt limit was to keep from happening would happen.
+    """
+    names = [*known]
+    for name in options:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
+            raise TypeError(f"unexpected argument {name!r}; {hint}")
     return {name: value for name, value in options.items() if value is not None}
 
 

@@ -22,6 +22,8 @@ _SAMPLING = (
     "frequency_penalty",
 )
 _BUDGET = ("latency_ms", "energy_joules", "usd")
+_GENERATE = (*PlanOptions.__annotations__, *GenerateOptions.__annotations__)
+_SCORE = tuple(PlanOptions.__annotations__)
 _FILTER = tuple(accounting_pb2.ChargeFilter.DESCRIPTOR.fields_by_name)
 
 
@@ -34,7 +36,7 @@ def generate_request(
         InvalidRequest: Not exactly one of prompt and messages, more than one choice of a plan, or
             a value that no message can hold.
     """
-    given = given_of(options)
+    given = given_of(options, _GENERATE)
     request = inference_pb2.GenerateRequest()
     _fill_input(request, prompt, given)
     fill_plan(request, given)
@@ -60,7 +62,7 @@ def score_request(
     Raises:
         InvalidRequest: As for ``generate_request``.
     """
-    given = given_of(options)
+    given = given_of(options, _SCORE)
     request = inference_pb2.ScoreRequest()
     with refusing("continuation"):
         request.continuation = continuation
@@ -143,4 +145,4 @@ def _fill_messages(chat: inference_pb2.Chat, given: Mapping[str, Any]) -> None:
 
 def _fill_filter(target: accounting_pb2.ChargeFilter, filters: Mapping[str, Any]) -> None:
     target.SetInParent()
-    fill(target, given_of(filters), _FILTER)
+    fill(target, given_of(filters, _FILTER), _FILTER)

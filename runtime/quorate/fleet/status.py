@@ -80,5 +80,7 @@ def why_not_ready(status: ModelStatus) -> QuorateError:
     if status.state is ModelState.FAILED:
         return ModelUnusable(model, status.message or "could not be loaded")
     if status.state is ModelState.UNLOADED:
-        return ModelUnusable(model, "is not loaded; call LoadModel first")
+        return ModelUnusable(
+            model, f"is not loaded; load it first (quorate load {model}, or LoadModel)"
+        )
     return Unavailable(f"model {model} is {status.state.value}", _RETRY_SECONDS[status.state])

@@ -94,9 +94,10 @@ class _NamedWindow:
         else:
             problem = (
                 f"{asked:{figures}} {self.unit} do not fit: {status.spent:{figures}} spent and "
-                f"{status.held:{figures}} held of {status.limit:{figures}}; try again later"
+                f"{status.held:{figures}} held of {status.limit:{figures}}"
             )
-        retry_seconds = self.window.seconds_until_fits(amount, now)
+        never = amount > self.window.limit
+        retry_seconds = math.inf if never else self.window.seconds_until_fits(amount, now)
         return BudgetSpent(self.name, problem, retry_seconds)
 
 

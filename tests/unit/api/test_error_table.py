@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 import re
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from google.rpc.error_details_pb2 import (
 
 from quorate.api.grpc.errors import STATUS_OF, as_domain_error, rich_status, status_code
 from quorate.errors import (
+    BudgetSpent,
     CannotRun,
     Internal,
     InvalidRequest,
@@ -130,7 +132,9 @@ def test_what_passes_says_when_to_try_again(error: QuorateError) -> None:
     assert (delay.seconds, delay.nanos) == (1, 250_000_000)
 
 
-@pytest.mark.parametrize("error", [Internal("x"), NotFound("model", "a", [])])
+@pytest.mark.parametrize(
+    "error", [Internal("x"), NotFound("model", "a", []), BudgetSpent("usd", "too dear", math.inf)]
+)
 def test_what_does_not_pass_has_no_retry(error: QuorateError) -> None:
     assert "RetryInfo" not in details(error)
 

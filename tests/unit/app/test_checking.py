@@ -12,6 +12,7 @@ import pytest
 from quorate.app.checking import Place, check_file
 from quorate.app.findings import Finding, Level
 from quorate_registry import Registry
+from support.certificates import certificate_files
 from support.model_headers import ARCHITECTURE, gguf_header, padded, pair, text, u32, u64
 
 GIB = 2**30
@@ -281,6 +282,25 @@ def test_tls_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text("key")
     config = '[server]\ntls_certificate = "cert.pem"\ntls_key = "key.pem"\n'
     assert told(checked(tmp_path, config)) == [("fatal", "server.tls_certificate")]
+
+
+def test_a_certificate_and_a_key_that_do_not_belong_together_are_told(tmp_path: Path) -> None:
+    certificate, key = certificate_files(tmp_path / "one", days=90)
+    _, other = certificate_files(tmp_path / "other", days=90)
+    for files, found in (
+        ((certificate, key), []),
+        ((certificate, other), [("fatal", "server.tls_certificate")]),
+        ((key, certificate), [("fatal", "server.tls_certificate")]),
+    ):
+        config = '[server]\ntls_certificate = "{}"\ntls_key = "{}"\n'.format(*files)
+        assert told(checked(tmp_path, config)) == found
+
+
+@pytest.mark.parametrize("path", ["/proc/x/ledger.db", "file/ledger.db"])
+def test_a_ledger_where_no_file_can_be_made_is_told(tmp_path: Path, path: str) -> None:
+    (tmp_path / "file").touch()
+    place = path if path.startswith("/") else tmp_path / path
+    assert told(checked(tmp_path, f'[ledger]\npath = "{place}"\n')) == [("fatal", "ledger.path")]
 
 
 def test_everything_that_is_wrong_is_told_at_once_and_once(tmp_path: Path) -> None:

@@ -106,6 +106,15 @@ def test_a_plan_that_stands_in_is_told_with_what_spoke_against_the_one_asked(
     assert told.count("too slow by 500 ms") == 1
 
 
+def test_a_window_without_room_is_no_budget_that_may_be_exceeded(capsys: Capture) -> None:
+    decision = plan_pb2.Decision()
+    decision.CopyFrom(DECISION)
+    decision.over_budget.clause = plan_pb2.CLAUSE_ENERGY_WINDOW
+    print_decision(decision, as_json=False)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.endswith("; as the window stands, it would be refused")
+
+
 def test_a_sentence_that_stands_in_the_table_is_not_said_again(capsys: Capture) -> None:
     decision = plan_pb2.Decision()
     decision.CopyFrom(DECISION)

@@ -103,7 +103,8 @@ async def test_a_plan_that_stands_in_from_the_first_is_told_before_the_answer(as
         assert isinstance(told, Notice)
         assert (told.kind, told.model) == (NoticeKind.SUBSTITUTED, "a")
         assert told.message == (
-            f"single:b answers instead of {name}: a: is not loaded; call LoadModel first"
+            f"single:b answers instead of {name}: a: is not loaded; load it first (quorate load a, "
+            "or LoadModel)"
         )
         assert len(notices(events)) == 1
         explained = stage.dispatcher.explain(ask(asked))

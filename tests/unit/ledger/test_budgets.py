@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from decimal import Decimal
 
@@ -39,8 +40,10 @@ def test_without_limits_there_is_no_window_and_no_end() -> None:
 def test_a_limit_of_zero_allows_no_dollar_and_all_joules() -> None:
     budgets = limited(usd_per_day=0.0)
     budgets.hold("", 1e9, Decimal(0))
-    with pytest.raises(BudgetSpent, match="1e-09 usd are more than its whole limit of 0"):
+    with pytest.raises(BudgetSpent, match="1e-09 usd are more than its whole limit of 0") as caught:
         budgets.hold("", None, Decimal("1e-9"))
+    # No time makes room for it.
+    assert caught.value.retry_after_seconds == math.inf
 
 
 def test_a_hold_takes_room_until_it_is_settled_for_less() -> None:
@@ -106,7 +109,7 @@ def test_a_refusal_names_the_window_to_wait_longest_for_and_holds_nothing() -> N
     with pytest.raises(BudgetSpent) as caught:
         budgets.hold("alice", None, Decimal("0.5"))
     assert caught.value.window == "usd per day of key alice"
-    assert caught.value.problem == ("0.5 usd do not fit: 2 spent and 0 held of 2; try again later")
+    assert caught.value.problem == "0.5 usd do not fit: 2 spent and 0 held of 2"
     assert caught.value.retry_after_seconds == 24.0 + DAY - 5000.0
     assert [status.held for status in budgets.status("alice")] == [0.0, 0.0]
     with pytest.raises(BudgetSpent) as caught:

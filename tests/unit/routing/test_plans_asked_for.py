@@ -88,7 +88,12 @@ DOWN = [
     (ModelState.LOADING, Unavailable, "model a is loading", 2.0),
     (ModelState.RESTARTING, Unavailable, "model a is restarting", 1.0),
     (ModelState.DOWNLOADING, Unavailable, "model a is downloading", 30.0),
-    (ModelState.UNLOADED, ModelUnusable, "a: is not loaded; call LoadModel first", None),
+    (
+        ModelState.UNLOADED,
+        ModelUnusable,
+        "a: is not loaded; load it first (quorate load a, or LoadModel)",
+        None,
+    ),
     (ModelState.FAILED, ModelUnusable, "a: could not be loaded", None),
 ]
 

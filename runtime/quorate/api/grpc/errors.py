@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import uuid
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -134,8 +135,14 @@ def _details(error: QuorateError, request_id: str) -> Iterator[Message]:
         )
         yield error_details_pb2.QuotaFailure(violations=[violation])
     if isinstance(error, Overloaded | Unavailable | BudgetSpent):
+        yield from _retry(error.retry_after_seconds)
+
+
+def _retry(seconds: float) -> Iterator[error_details_pb2.RetryInfo]:
+    """Nothing where no time helps."""
+    if math.isfinite(seconds):
         retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.FromNanoseconds(max(0, round(error.retry_after_seconds * 1e9)))
+        retry.retry_delay.FromNanoseconds(max(0, round(seconds * 1e9)))
         yield retry
 
 

@@ -24,6 +24,7 @@ _CLAUSES = {
     plan_pb2.CLAUSE_FAILED_BEFORE: "failed",
     plan_pb2.CLAUSE_TEMPLATE: "chat template",
 }
+_WINDOWS = (plan_pb2.CLAUSE_ENERGY_WINDOW, plan_pb2.CLAUSE_USD_WINDOW)
 
 
 def unit(decision: plan_pb2.Decision) -> str:
@@ -105,6 +106,9 @@ def over_budget_line(decision: plan_pb2.Decision, *, told: bool = False) -> str:
         return ""
     if decision.remote:
         answers = f"remote {decision.remote} answers"
+    elif told and decision.over_budget.clause in _WINDOWS:
+        # A window is a limit whatever the policy: this is no answer that goes beyond its own.
+        answers = "as the window stands, it would be refused"
     else:
         answers = f"{chosen_name(decision) or 'the plan'} answers all the same"
     why = decision.over_budget.message
