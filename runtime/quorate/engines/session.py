@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, Protocol
 
 from quorate.engines.admission import Admission, Reservation
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import EngineSampling, LogProbs, MaskedMass, ModelFacts, SampledToken
-from quorate.engines.sampled_tokens import SampledTokens, check_sampling
+from quorate.engines.contract import LogProbs, MaskedMass, ModelFacts
+from quorate.engines.generation import EngineSampling, SampledToken
+from quorate.engines.sampled_tokens import SampledTokens, check_able, check_sampling
 from quorate.errors import Internal, InvalidRequest, QuorateError, UnsupportedPlan
 
 
@@ -89,6 +90,10 @@ class SessionBackend(Protocol):
         self, number: int, tokens: Sequence[int], options: EngineSampling, session: EngineSession
     ) -> None:
         """Feeds a session and has the engine sample what follows."""
+        ...
+
+    def taken(self, number: int, tokens: int) -> None:
+        """Lets a generation run on by as many tokens as its reader took. Where lost, nothing."""
         ...
 
     def rewind(self, number: int, count: int) -> None:
@@ -195,8 +200,8 @@ class EngineSession:
         stream = SampledTokens()
         try:
             self._check_usable()
-            if not self._backend.facts.capabilities.generate:
-                raise UnsupportedPlan(self._subject, "its engine cannot draw tokens by itself")
+            can = self._backend.facts.capabilities
+            check_able(self._subject, can, options)
             self._check_tokens(tokens)
             check_sampling(options, self._remaining - len(tokens))
             self._backend.generate(self._number, tokens, options, self)
@@ -204,9 +209,17 @@ class EngineSession:
             stream.fail(error)
             return stream
         self._stream = stream
+        if not can.own_sampler:
+            stream.report_to(self._taken)
         # What the model makes of the last token that was sampled is not known yet.
         self._note_start(len(tokens) - 1)
         return stream
+
+    def _taken(self, tokens: int, waited: bool) -> None:
+        """The reader took so many tokens, for which the engine may have waited."""
+        if waited:
+            self._fed_at = self._loop.time()
+        self._backend.taken(self._number, tokens)
 
     def branch(self) -> EngineSession:
         """See ``Session.branch``."""

@@ -81,6 +81,15 @@ class Sampler:
         self._penalties.accept(token)
         return token
 
+    def accept(self, token: int) -> None:
+        """Takes a token that another sampler drew with the same options, as if it were from here.
+
+        Whoever goes on afterwards draws what the other one would have drawn.
+        """
+        if not self._greedy:
+            self._generator.random()
+        self._penalties.accept(token)
+
     def _draw(self, logits: Logits) -> int:
         share = self._generator.random()
         if not self._truncates:
@@ -94,9 +103,14 @@ def given(value: _Number | None, default: _Number) -> _Number:
     return default if value is None else value
 
 
+def nothing_left() -> InvalidRequest:
+    """What is said where bias and penalties leave nothing of a row."""
+    return InvalidRequest(
+        "sampling.logit_bias", "bias and penalties rule out every token; lower them"
+    )
+
+
 def _nothing_left(mixture: Logits) -> InvalidRequest | Internal:
     if mixture.max() > -np.inf:
-        return InvalidRequest(
-            "sampling.logit_bias", "bias and penalties rule out every token; lower them"
-        )
+        return nothing_left()
     return Internal("the mixture of the members' distributions holds no probable token")

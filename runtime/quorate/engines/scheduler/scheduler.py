@@ -7,7 +7,7 @@ Short feeds (the next token, or the few of a catch-up) go into every batch. Long
 they fill what is left of the batch in order of arrival, in chunks, and in small chunks while other
 sessions are decoding, so that a long prompt never stalls them (Sarathi-Serve, Agrawal et al. 2024);
 how small, their measured cost says.
-Generations, whose tokens the model samples itself, go on in every call, whatever else is in it.
+Generations, whose tokens nobody is asked for, go on in every call, whatever else is in it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import EngineSampling, LogProbs, MaskedMass
+from quorate.engines.contract import LogProbs, MaskedMass
+from quorate.engines.generation import EngineSampling
 from quorate.engines.scheduler.contract import BatchModel, Chunk, NoRoom
+from quorate.engines.scheduler.drawing import Drawings
 from quorate.engines.scheduler.entry import UNBOUND, Completion, Entry
 from quorate.engines.scheduler.generations import Generations, SessionOutput
 from quorate.engines.scheduler.lockstep import Lockstep
@@ -68,7 +70,11 @@ class Scheduler:
         self._batch_tokens = model.batch_tokens
         self._prefill_tokens = min(interleaved_prefill_tokens, model.batch_tokens)
         self.pool = SequencePool(model, PrefixCache() if cache is None else cache)
-        self._generations = Generations(model, self.pool)
+        self._generations = (
+            Generations(model, self.pool)
+            if model.facts.capabilities.own_sampler
+            else Drawings(model.vocabulary, self._enqueue)
+        )
         self._sampled: list[SessionOutput] = []
         self._lockstep = Lockstep(clock)
         self._pace = PrefillPace(self._prefill_tokens)
@@ -80,7 +86,7 @@ class Scheduler:
 
     @property
     def has_work(self) -> bool:
-        """Whether some session has tokens to decode, or the model samples some for it."""
+        """Whether some session has tokens to decode, or goes on alone."""
         return bool(self._short or self._long or self._generations)
 
     def open(
@@ -109,9 +115,7 @@ class Scheduler:
         entry = self._at_rest(session)
         if not tokens:
             raise ValueError(f"session {session}: an empty feed")
-        entry.feed, entry.inherited = [*entry.inherited, *tokens], []
-        queue = self._short if len(entry.feed) <= _SHORT_FEED_TOKENS else self._long
-        queue[session] = entry
+        self._enqueue(entry, tokens)
         self._lockstep.arrived(session)
 
     def score(self, session: int, tokens: Sequence[int]) -> None:
@@ -127,9 +131,10 @@ class Scheduler:
         entry.scores, entry.keep = [], False
 
     def generate(self, session: int, tokens: Sequence[int], options: EngineSampling) -> None:
-        """Feeds a session and has the model sample what follows, in every decode call from now on.
+        """Feeds a session and has it go on alone, in every decode call from now on.
 
-        The session can only be closed afterwards.
+        The model samples where it has a sampler of its own; elsewhere tokens are drawn here. The
+        session can only be closed afterwards.
 
         Raises:
             ValueError: What ``feed`` refuses.
@@ -143,8 +148,17 @@ class Scheduler:
 
     def sampled(self) -> list[SessionOutput]:
         """What generations sampled in the steps since this was last asked."""
+        self._sampled += self._generations.draw()
         taken, self._sampled = self._sampled, []
         return taken
+
+    def taken(self, session: int, tokens: int) -> None:
+        """Whoever reads a generation took so many tokens of it; it may run as far ahead again.
+
+        Raises:
+            ValueError: No such session.
+        """
+        self._generations.taken(self._open(session), tokens)
 
     def branch(
         self,
@@ -204,9 +218,8 @@ class Scheduler:
         Raises:
             ValueError: No such session.
         """
-        entry = self._entries.pop(session, None)
-        if entry is None:
-            raise ValueError(f"session {session} is not open")
+        entry = self._open(session)
+        del self._entries[session]
         self._short.pop(session, None)
         self._long.pop(session, None)
         self._lockstep.arrived(session)
@@ -248,12 +261,18 @@ class Scheduler:
         for entry, chunk in batch:
             if entry.advance(chunk):
                 self._leave_queue(entry)
-                completed.append(entry.complete())
+                if not self._generations.takes(entry):
+                    completed.append(entry.complete())
         seconds = self._lockstep.end([one.session for one in completed], prefilling)
         if not reading:
             decoded = tokens - prompt_tokens + generations
             self._pace.took(decoded, prompt_tokens, seconds)
         return completed
+
+    def _enqueue(self, entry: Entry, tokens: Sequence[int]) -> None:
+        entry.feed, entry.inherited = [*entry.inherited, *tokens], []
+        queue = self._short if len(entry.feed) <= _SHORT_FEED_TOKENS else self._long
+        queue[entry.session] = entry
 
     def _compose(self) -> _Batch:
         batch: _Batch = []
@@ -328,14 +347,18 @@ class Scheduler:
     def _live(self) -> Iterator[Held]:
         return (entry.held for entry in self._entries.values() if entry.sequence != UNBOUND)
 
-    def _at_rest(self, session: int) -> Entry:
+    def _open(self, session: int) -> Entry:
         entry = self._entries.get(session)
         if entry is None:
             raise ValueError(f"session {session} is not open")
-        if entry.feed:
-            raise ValueError(f"session {session}: its last feed is still outstanding")
+        return entry
+
+    def _at_rest(self, session: int) -> Entry:
+        entry = self._open(session)
         if entry.generated:
             raise ValueError(f"session {session}: after a generation it can only be closed")
+        if entry.feed:
+            raise ValueError(f"session {session}: its last feed is still outstanding")
         return entry
 
     def _check_vacancy(self, session: int) -> None:

@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from quorate.engines.admission import Admission
-from quorate.engines.contract import EngineSampling, ModelFacts
+from quorate.engines.contract import ModelFacts
+from quorate.engines.generation import EngineSampling
 from quorate.engines.session import EngineSession, OpenedSession
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.claims import (
@@ -46,6 +47,7 @@ from quorate.engines.worker.messages import (
     ScoredPart,
     SetCores,
     Stop,
+    Taken,
     Unusable,
 )
 from quorate.engines.worker.session_table import SessionTable
@@ -173,6 +175,12 @@ class WorkerHandle:
         """See ``SessionBackend``."""
         self._table.generates(number, tokens, options, session)
         self._transport.send(Generate(number, tokens, options))
+
+    def taken(self, number: int, tokens: int) -> None:
+        """See ``SessionBackend``."""
+        if self._sessions is not None:
+            self._sessions.taken(number, tokens)
+            self._transport.send(Taken(number, tokens))
 
     def rewind(self, number: int, count: int) -> None:
         """See ``SessionBackend``."""
