@@ -7,11 +7,12 @@ the sampler that the vote has too: the same options, rows and seed give the same
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from quorate.engines.generation import SAMPLED_AHEAD, EngineSampling, SampledToken
 from quorate.engines.scheduler.entry import Entry
 from quorate.engines.scheduler.generations import SessionOutput
+from quorate.engines.scheduler.outstanding import Outstanding
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import QuorateError
 from quorate.request import SamplingOptions
@@ -59,21 +60,26 @@ class Drawings:
     feeds of the same decode call are told before.
 
     Args:
-        feed: Has the next decode calls read tokens for a session.
+        feeds: Where what they drew waits to be decoded.
     """
 
     reading = False
+    """No prompt is read that is not a feed."""
 
-    def __init__(
-        self, vocabulary: Vocabulary, feed: Callable[[Entry, Sequence[int]], None]
-    ) -> None:
+    def __init__(self, vocabulary: Vocabulary, feeds: Outstanding) -> None:
         self._vocabulary_size = len(vocabulary)
         self._ending = vocabulary.end_of_generation
-        self._feed = feed
+        self._feeds = feeds
         self._due: list[tuple[Entry, Drawing]] = []
 
     def __len__(self) -> int:
-        return len(self._due)
+        """None goes on in a decode call without a feed."""
+        return 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether any is due."""
+        return bool(self._due)
 
     def start(self, entry: Entry, tokens: Sequence[int], options: EngineSampling) -> None:
         """Has a session read ``tokens`` and then go on alone."""
@@ -109,6 +115,10 @@ class Drawings:
     def end(self, session: int) -> None:
         """Draws no more for a session."""
         self._due = [one for one in self._due if one[0].session != session]
+
+    def _feed(self, entry: Entry, tokens: Sequence[int]) -> None:
+        entry.take(tokens)
+        self._feeds.add(entry)
 
     def _advance(self, entry: Entry, drawing: Drawing) -> SessionOutput:
         try:

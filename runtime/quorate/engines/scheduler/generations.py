@@ -71,6 +71,9 @@ class Generations:
     def __len__(self) -> int:
         return len(self._running)
 
+    pending = False
+    """What a decode call made is collected behind it."""
+
     @property
     def reading(self) -> bool:
         """Whether one of them has yet to read its prompt."""
