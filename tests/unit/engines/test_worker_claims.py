@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.engines.contract import Capabilities, ModelFacts
-from quorate.engines.generation import SampledToken
+from quorate.engines.generation import SAMPLED_AHEAD, SampledToken
 from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.generations import SessionOutput
 from quorate.engines.scheduler.scheduler import Completion
@@ -260,6 +261,47 @@ def test_what_is_wrong_leaves_everybody_waiting_so_that_the_loss_tells_them(tabl
             table.deliver(message)
         table.fail_all(lambda: WorkerLost("toy", "x"))
         assert [type(each) for each in session.told] == [WorkerLost]
+
+
+def test_a_generation_that_waits_for_its_reader_is_not_waited_for(table):
+    number = table.add(0, sums=False).number
+    table.generates(number, [1], engine_sampling(max_tokens=1000), session := Listener())
+    token = SampledToken(1, -1.0)
+    table.deliver(Sampled([SessionOutput(number, [token] * (SAMPLED_AHEAD - 1), False, 0)]))
+    assert table.waiting
+    table.deliver(Sampled([SessionOutput(number, [token], False, 0)]))
+    assert not table.waiting
+    table.taken(number, 2)
+    assert table.waiting
+    table.deliver(Sampled([SessionOutput(number, [token] * 2, False, 0)]))
+    assert not table.waiting
+    with pytest.raises(OutOfTurn, match="more tokens of session 0"):
+        table.deliver(Sampled([SessionOutput(number, [token], False, 0)]))
+    assert [told for told, _ in session.told] == [SAMPLED_AHEAD - 1, 1, 2]
+    # Of one that is closed, or over, nothing is waited for whatever was taken.
+    table.forget(number)
+    table.taken(number, 5)
+    assert not table.waiting
+
+
+def test_a_sampler_of_the_models_own_may_tell_all_at_once():
+    facts = replace(FACTS, capabilities=replace(FACTS.capabilities, own_sampler=True))
+    table = SessionTable(facts, Rows(), VOCABULARY, "toy")
+    number = table.add(0, sums=False).number
+    table.generates(number, [1], engine_sampling(max_tokens=1000), session := Listener())
+    table.deliver(Sampled([SessionOutput(number, [SampledToken(1, -1.0)] * 999, False, 0)]))
+    assert table.waiting
+    assert session.told == [(999, False)]
+
+
+@pytest.mark.parametrize("masked", [-0.5, 1.5, math.nan])
+def test_a_mask_took_a_probability_or_nothing(table, masked):
+    number = table.add(0, sums=False).number
+    table.generates(number, [1], engine_sampling(max_tokens=2), Listener())
+    with pytest.raises(OutOfTurn, match="a mask that took"):
+        table.deliver(
+            Sampled([SessionOutput(number, [SampledToken(1, -1.0, [], masked)], False, 0)])
+        )
 
 
 @given(st.text())
