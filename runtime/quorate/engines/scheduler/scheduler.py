@@ -22,7 +22,7 @@ from quorate.engines.contract import LogProbs, MaskedMass
 from quorate.engines.generation import EngineSampling
 from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.contract import BatchModel, Chunk, NoRoom
-from quorate.engines.scheduler.drawing import Drawings
+from quorate.engines.scheduler.drawings import Drawings
 from quorate.engines.scheduler.entry import UNBOUND, Completion, Entry
 from quorate.engines.scheduler.generations import Generations, SessionOutput
 from quorate.engines.scheduler.lockstep import Lockstep
