@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
+from quorate.engines.generation import SAMPLED_AHEAD
 from quorate.engines.scheduler.contract import NoRoom
 from quorate.errors import Internal, Unavailable, UnsupportedPlan, WorkerLost
 from support.in_process import InProcessEngine
@@ -51,9 +52,12 @@ async def test_the_death_of_the_worker_reaches_everyone_who_waits(engine: InProc
     for waiting in (feeding, opening):
         with pytest.raises(WorkerLost, match=r"model toy: .*killed by SIGKILL"):
             await waiting
-    for call in (lambda: idle.feed([9]), lambda: idle.rewind(0), idle.branch):
+    for feed in (lambda: idle.feed([9]), lambda: idle.feed_block([9], 1)):
         with pytest.raises(WorkerLost):
-            await call()
+            await feed()
+    for call in (lambda: idle.rewind(0), idle.branch):
+        with pytest.raises(WorkerLost):
+            call()
     with pytest.raises(Unavailable, match="restarting"):
         await engine.open(8)
     idle.close()
@@ -152,11 +156,12 @@ async def test_after_a_cancelled_feed_a_session_can_only_be_closed(engine: InPro
     session, other = await engine.open(64), await engine.open(64)
     feeding = session.feed([9] * 64)
     feeding.cancel()
-    for call in (session.feed([9]), session.rewind(0)):
+    for feed in (session.feed([9]), session.feed_block([9], 1)):
         with pytest.raises(Internal, match="last feed has not ended"):
-            await call
-    with pytest.raises(Internal, match="last feed has not ended"):
-        session.branch()
+            await feed
+    for call in (session.branch, lambda: session.rewind(0)):
+        with pytest.raises(Internal, match="last feed has not ended"):
+            call()
     session.close()
     await asyncio.wait_for(engine.open(64), 10)
     other.close()
@@ -196,7 +201,7 @@ async def test_what_the_model_cannot_do_is_an_unsupported_plan() -> None:
     session = await engine.open(8)
     await session.feed([9])
     with pytest.raises(UnsupportedPlan, match="model toy: its engine cannot rewind"):
-        await session.rewind(1)
+        session.rewind(1)
     await engine.close()
 
 
@@ -221,6 +226,46 @@ async def test_the_death_of_the_worker_ends_a_generation_behind_what_it_sampled(
     engine.recover()
     again = await engine.open(64)
     assert [one async for one in again.generate([9], engine_sampling(max_tokens=2))]
+    await engine.close()
+
+
+async def test_a_generation_waits_for_its_reader_and_tells_all_of_it() -> None:
+    engine = scripted_engine("toy", generate=True)
+    most = 3 * SAMPLED_AHEAD
+    stalled, read = await engine.open(most + 1), await engine.open(most + 1)
+    stream = stalled.generate([9], engine_sampling(max_tokens=most))
+    expected = [
+        one async for some in read.generate([9], engine_sampling(max_tokens=most)) for one in some
+    ]
+    await turns(SAMPLED_AHEAD)
+    assert not engine.has_work
+    assert stalled.position == SAMPLED_AHEAD
+    sampled = [one async for some in stream for one in some]
+    assert sampled == expected
+    assert len(sampled) == most
+    assert stalled.position == read.position == most
+    await engine.close()
+
+
+async def test_a_sampler_of_the_models_own_waits_for_nobody() -> None:
+    engine = scripted_engine("toy", own_sampler=True)
+    session = await engine.open(2 * SAMPLED_AHEAD + 1)
+    stream = session.generate([9], engine_sampling(max_tokens=2 * SAMPLED_AHEAD))
+    await turns(2 * SAMPLED_AHEAD)
+    (sampled,) = [some async for some in stream]
+    assert len(sampled) == 2 * SAMPLED_AHEAD
+    await engine.close()
+
+
+async def test_a_reader_that_leaves_a_generation_that_waits_frees_all() -> None:
+    engine = scripted_engine("toy", generate=True, sessions=1)
+    session = await engine.open(512)
+    stream = session.generate([9], engine_sampling(max_tokens=500))
+    await turns(2 * SAMPLED_AHEAD)
+    session.close()
+    assert [some async for some in stream] == []
+    again = await engine.open(512)
+    assert np.isfinite((await again.feed([9])).max())
     await engine.close()
 
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from quorate.engines.contract import EngineSampling, ModelFacts
+from quorate.engines.contract import ModelFacts
+from quorate.engines.generation import EngineSampling
 from quorate.engines.scheduler.generations import SessionOutput
 from quorate.engines.worker.codec import Codec
 from quorate.request import Prompt
@@ -59,10 +60,16 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Append tokens to a session; answered within a ``Completed``."""
+    """Append tokens to a session; answered within a ``Completed``.
+
+    Attributes:
+        rows: How many of the last tokens have a row of the slot's block each; 0 gives the last one
+            the slot's row.
+    """
 
     session: int
     tokens: Sequence[int]
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,14 @@ class Generate:
     session: int
     tokens: Sequence[int]
     options: EngineSampling
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Whoever reads a generation took so many tokens of it; it may run as far ahead again."""
+
+    session: int
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +260,7 @@ ToWorker: TypeAlias = (
     | Feed
     | Score
     | Generate
+    | Taken
     | Branch
     | Rewind
     | Close
