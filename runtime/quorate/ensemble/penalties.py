@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +56,16 @@ class Penalties:
         """Adds a chosen token to the history."""
         self._recent.append(token)
         self._counts[token] += 1
+
+    def after(self, tokens: Sequence[int]) -> Penalties:
+        """The penalties as they will be once these tokens were chosen; this one stays as it is."""
+        if self.idle or not tokens:
+            return self
+        later = copy(self)
+        later._recent, later._counts = self._recent.copy(), self._counts.copy()
+        for token in tokens:
+            later.accept(token)
+        return later
 
     def apply(self, logprobs: LogProbs) -> LogProbs:
         """Returns the adjusted log-probs, no longer normalised; ``logprobs`` stays as it is.

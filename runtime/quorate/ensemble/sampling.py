@@ -2,10 +2,14 @@
 
 The order is that of llama.cpp's default chain: logit bias, penalties, top-k, top-p, min-p,
 temperature, draw; so are the defaults.
+
+Each position of an answer has random numbers of its own, so that nobody who guesses what will be
+drawn there changes it.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -13,6 +17,7 @@ import numpy as np
 
 from quorate.engines.contract import EngineSampling, LogProbs
 from quorate.ensemble.candidates import descend, draw, truncate
+from quorate.ensemble.coupling import Distribution, Numbers, Truncation, couple
 from quorate.ensemble.penalties import Penalties
 from quorate.ensemble.sampling_options import validate_bias
 from quorate.errors import Internal, InvalidRequest
@@ -37,12 +42,19 @@ class Sampler:
     the kept candidates in descending order, ids deciding among equals: equal mixtures, options and
     seed give equal tokens. Temperature 0 is greedy: the best token, the lowest id among equals.
 
+    Where a member proposes at every step, its own distribution goes through the same steps, and the
+    token is drawn so that it is the proposal as often as can be (``coupling``). That depends on
+    who proposes, and not on whether the proposal was guessed before.
+
     Args:
         options: Valid ones, see ``sampling_options.validate``. What is not set gets llama.cpp's
             default; penalties are then off. The seed in it is not looked at.
         vocabulary_size: Length of every mixture.
         seed: Seed of the generator, not negative.
         prompt: Tokens of the prompt, which count for the repetition penalty.
+
+    Attributes:
+        agreed: Whether the last token was the one proposed; None where nobody proposed.
 
     Raises:
         InvalidRequest: Names the first id of ``logit_bias`` outside the vocabulary.
@@ -58,17 +70,19 @@ class Sampler:
         self._top_k = _given(options.top_k, DEFAULT_TOP_K)
         self._top_p = _given(options.top_p, DEFAULT_TOP_P)
         self._min_p = _given(options.min_p, DEFAULT_MIN_P)
-        unlimited = self._top_k == 0 or self._top_k >= vocabulary_size
-        self._truncates = not unlimited or self._top_p < 1 or self._min_p > 0
+        self._how = Truncation(self._temperature, self._top_k, self._top_p, self._min_p)
+        self._truncates = self._how.cuts(vocabulary_size)
         self._penalties = Penalties(options, prompt)
-        self._generator = np.random.Generator(np.random.PCG64(seed))
+        self._numbers = _NumbersByPosition(seed)
+        self.agreed: bool | None = None
 
-    def sample(self, mixture: LogProbs) -> int:
+    def sample(self, mixture: LogProbs, proposed: LogProbs | None = None) -> int:
         """Chooses the next token and adds it to the history.
 
         Args:
             mixture: Normalised log-probs, float32 of shape (vocabulary,), not modified. The
                 log-prob to report is ``mixture[token]``: before bias, temperature and truncation.
+            proposed: Those of the member that proposes, likewise.
 
         Raises:
             InvalidRequest: Bias and penalties leave no token.
@@ -78,16 +92,75 @@ class Sampler:
         best = int(logits.argmax())
         if not logits[best] > -np.inf:
             raise _nothing_left(mixture)
-        token = best if self._greedy else self._draw(logits)
+        numbers = None if self._greedy else self._numbers.take()
+        proposal = None if proposed is None else self._penalties.apply(proposed)
+        if proposal is not None and not proposal.max() > -np.inf:
+            proposal = None
+        self.agreed = None
+        if numbers is None:
+            token = best
+            if proposal is not None:
+                self.agreed = int(proposal.argmax()) == token
+        elif proposal is None:
+            token = self._draw(logits, numbers.proposing)
+        else:
+            drawn = couple(
+                Distribution(logits, self._how), Distribution(proposal, self._how), numbers
+            )
+            token, self.agreed = drawn.token, drawn.accepted
         self._penalties.accept(token)
         return token
 
-    def _draw(self, logits: LogProbs) -> int:
-        share = self._generator.random()
+    def guess(self, proposed: LogProbs, ahead: Sequence[int] = ()) -> int | None:
+        """What the member that proposes will propose, at a position that is not there yet.
+
+        Args:
+            proposed: Its log-probs there, as for ``sample``.
+            ahead: The tokens guessed for the positions before that one, from the next on.
+
+        Returns:
+            The token; None where bias and penalties leave it none.
+        """
+        logits = self._penalties.after(ahead).apply(proposed)
+        best = int(logits.argmax())
+        if not logits[best] > -np.inf:
+            return None
+        if self._greedy:
+            return best
+        return self._draw(logits, self._numbers.peek(len(ahead)).proposing)
+
+    def _draw(self, logits: LogProbs, share: float) -> int:
         if not self._truncates:
             return int(descend(logits, self._temperature, share)[-1])
         kept = truncate(logits, self._top_k, self._top_p, self._min_p)
         return draw(logits, kept, self._temperature, share)
+
+
+class _NumbersByPosition:
+    """The random numbers of the positions of one answer, from PCG64.
+
+    What a draw without a proposal takes is a stream of its own.
+    """
+
+    def __init__(self, seed: int) -> None:
+        bits = np.random.PCG64(seed)
+        self._proposing = np.random.Generator(bits)
+        self._coupling = np.random.Generator(bits.jumped())
+        self._ahead: deque[Numbers] = deque()
+
+    def peek(self, ahead: int) -> Numbers:
+        """Those of a position so far behind the next one; they stay there."""
+        while len(self._ahead) <= ahead:
+            self._ahead.append(
+                Numbers(self._proposing.random(), self._coupling.random(), self._coupling.random())
+            )
+        return self._ahead[ahead]
+
+    def take(self) -> Numbers:
+        """Those of the next position, which is then past."""
+        numbers = self.peek(0)
+        self._ahead.popleft()
+        return numbers
 
 
 def engine_sampling(

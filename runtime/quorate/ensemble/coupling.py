@@ -1,0 +1,145 @@
+"""Maximal coupling: a draw from one distribution that is, as often as can be, a draw from another.
+
+A proposal x ~ q is kept with probability min(1, r(x) / q(x)); else the draw is from (r - q)+,
+normalised. What comes of it has the distribution r, and equals the proposal with probability
+sum(min(q, r)) = 1 - TV(q, r), which no other way to draw both exceeds. (Speculative sampling:
+Leviathan et al. 2023, Chen et al. 2023.) Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from quorate.engines.contract import LogProbs
+from quorate.ensemble.candidates import Ids, descend, truncate
+
+_NEGLIGIBLE = -80.0
+
+
+class Truncation(NamedTuple):
+    """What becomes of a distribution before a token is drawn; see ``candidates.truncate``.
+
+    Attributes:
+        temperature: Divides the logits; at least 1e-30.
+    """
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+
+    def cuts(self, size: int) -> bool:
+        """Whether it can leave anything out of so many candidates."""
+        return 0 < self.top_k < size or self.top_p < 1 or self.min_p > 0
+
+
+class Numbers(NamedTuple):
+    """The uniform numbers in [0, 1) of one position of an answer.
+
+    Attributes:
+        proposing: Draws the proposal, or where there is none the token.
+        accepting: Says whether the proposal is kept.
+        correcting: Draws what takes its place.
+    """
+
+    proposing: float
+    accepting: float
+    correcting: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a coupled draw gave.
+
+    Attributes:
+        accepted: Whether it is the proposal.
+    """
+
+    token: int
+    accepted: bool
+
+
+class Distribution:
+    """What tokens are drawn from: logits, truncated and with a temperature.
+
+    Args:
+        logits: Float32 of shape (vocabulary,), not modified, at least one entry above -inf.
+    """
+
+    def __init__(self, logits: LogProbs, how: Truncation) -> None:
+        self._logits = logits
+        self._how = how
+        self._kept: Ids | None = None
+        if how.cuts(len(logits)):
+            self._kept = truncate(logits, how.top_k, how.top_p, how.min_p)
+            self._best = float(logits[self._kept[0]])
+            self._masses = np.cumsum(self._weights(self._kept))
+            self._total = float(self._masses[-1])
+        else:
+            self._best = float(logits.max())
+            self._total = float(np.exp(self._scaled(), dtype=np.float32).sum(dtype=np.float64))
+
+    def draw(self, share: float) -> int:
+        """Inverts it at a uniform number in [0, 1), in descending order."""
+        if self._kept is None:
+            return int(descend(self._logits, self._how.temperature, share)[-1])
+        place = int(np.searchsorted(self._masses, min(share * self._total, self._total)))
+        return int(self._kept[place])
+
+    def probability(self, token: int) -> float:
+        """Of one token."""
+        if self._kept is None:
+            return float(self._weights(np.array([token]))[0]) / self._total
+        places = np.flatnonzero(self._kept == token)
+        return float(self._weights(self._kept[places]).sum()) / self._total
+
+    def beyond(self, other: Distribution, share: float) -> int | None:
+        """Draws from what it has more than another; None where that is nothing."""
+        ids = np.arange(len(self._logits)) if self._kept is None else self._kept
+        more = np.maximum(self._weights(ids) / self._total - other._probabilities(ids), 0.0)
+        masses = np.cumsum(more)
+        total = float(masses[-1])
+        if not total > 0:
+            return None
+        # The place is found to the right of equals: what has nothing more is never drawn.
+        place = int(np.searchsorted(masses, share * total, side="right"))
+        return int(ids[min(place, int(np.flatnonzero(more)[-1]))])
+
+    def _probabilities(self, ids: Ids) -> npt.NDArray[np.float64]:
+        weights = self._weights(ids)
+        if self._kept is not None:
+            weights[~np.isin(ids, self._kept)] = 0.0
+        return weights / self._total
+
+    def _weights(self, ids: Ids) -> npt.NDArray[np.float64]:
+        """Weights of some tokens, the best one's being 1."""
+        logits = self._logits[ids].astype(np.float64)
+        with np.errstate(over="ignore"):
+            weights: npt.NDArray[np.float64] = np.exp(
+                np.minimum((logits - self._best) / self._how.temperature, 0.0)
+            )
+        return weights
+
+    def _scaled(self) -> LogProbs:
+        with np.errstate(over="ignore"):
+            scaled = (self._logits - np.float32(self._best)) / np.float32(self._how.temperature)
+        np.maximum(scaled, np.float32(_NEGLIGIBLE), out=scaled)
+        return scaled
+
+
+def couple(target: Distribution, proposal: Distribution, numbers: Numbers) -> Drawn:
+    """Draws from ``target`` and, as often as can be, what ``proposal`` draws."""
+    token = proposal.draw(numbers.proposing)
+    probability = target.probability(token)
+    # A token that the target has not is refused whatever the number, 0 included.
+    if probability > 0 and numbers.accepting * proposal.probability(token) <= probability:
+        return Drawn(token, True)
+    instead = target.beyond(proposal, numbers.correcting)
+    if instead is None:
+        # They differ by rounding alone.
+        return Drawn(target.draw(numbers.correcting), False)
+    return Drawn(instead, instead == token)
