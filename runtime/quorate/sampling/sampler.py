@@ -1,4 +1,4 @@
-"""Draws tokens from the mixture.
+"""Draws tokens from one row after the other: of a mixture, or of a model that goes on alone.
 
 The order is that of llama.cpp's default chain: logit bias, penalties, top-k, top-p, min-p,
 temperature, draw; so are the defaults.
@@ -11,17 +11,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from quorate.engines.contract import EngineSampling, LogProbs
-from quorate.ensemble.candidates import descend, draw, truncate
-from quorate.ensemble.coupling import Distribution, Numbers, Truncation, couple
-from quorate.ensemble.penalties import Penalties
-from quorate.ensemble.sampling_options import validate_bias
 from quorate.errors import Internal, InvalidRequest
 from quorate.request import SamplingOptions
+from quorate.sampling.candidates import Logits, descend, draw, truncate
+from quorate.sampling.coupling import Distribution, Numbers, Truncation, couple
+from quorate.sampling.options import validate_bias
+from quorate.sampling.penalties import Penalties
 
 DEFAULT_TEMPERATURE = 0.8
 DEFAULT_TOP_K = 40
@@ -47,7 +46,7 @@ class Sampler:
     who proposes, and not on whether the proposal was guessed before.
 
     Args:
-        options: Valid ones, see ``sampling_options.validate``. What is not set gets llama.cpp's
+        options: Valid ones, see ``options.validate``. What is not set gets llama.cpp's
             default; penalties are then off. The seed in it is not looked at.
         vocabulary_size: Length of every mixture.
         seed: Seed of the generator, not negative.
@@ -64,19 +63,20 @@ class Sampler:
         self, options: SamplingOptions, vocabulary_size: int, seed: int, prompt: Sequence[int] = ()
     ) -> None:
         validate_bias(options, vocabulary_size)
-        temperature = _given(options.temperature, DEFAULT_TEMPERATURE)
+        temperature = given(options.temperature, DEFAULT_TEMPERATURE)
         self._greedy = temperature == 0
         self._temperature = max(temperature, _LEAST_TEMPERATURE)
-        self._top_k = _given(options.top_k, DEFAULT_TOP_K)
-        self._top_p = _given(options.top_p, DEFAULT_TOP_P)
-        self._min_p = _given(options.min_p, DEFAULT_MIN_P)
+        self._top_k = given(options.top_k, DEFAULT_TOP_K)
+        self._top_p = given(options.top_p, DEFAULT_TOP_P)
+        self._min_p = given(options.min_p, DEFAULT_MIN_P)
         self._how = Truncation(self._temperature, self._top_k, self._top_p, self._min_p)
         self._truncates = self._how.cuts(vocabulary_size)
         self._penalties = Penalties(options, prompt)
         self._numbers = _NumbersByPosition(seed)
+        self._guessed: list[_Guessed] = []
         self.agreed: bool | None = None
 
-    def sample(self, mixture: LogProbs, proposed: LogProbs | None = None) -> int:
+    def sample(self, mixture: Logits, proposed: Logits | None = None) -> int:
         """Chooses the next token and adds it to the history.
 
         Args:
@@ -92,30 +92,21 @@ class Sampler:
         best = int(logits.argmax())
         if not logits[best] > -np.inf:
             raise _nothing_left(mixture)
-        numbers = None if self._greedy else self._numbers.take()
-        proposal = None if proposed is None else self._penalties.apply(proposed)
-        if proposal is not None and not proposal.max() > -np.inf:
-            proposal = None
         self.agreed = None
-        if numbers is None:
+        if self._greedy:
             token = best
-            if proposal is not None:
-                self.agreed = int(proposal.argmax()) == token
-        elif proposal is None:
-            token = self._draw(logits, numbers.proposing)
+            if proposed is not None:
+                self.agreed = self.guess(proposed) == token
         else:
-            drawn = couple(
-                Distribution(logits, self._how), Distribution(proposal, self._how), numbers
-            )
-            token, self.agreed = drawn.token, drawn.accepted
+            token = self._drawn(logits, proposed)
         self._penalties.accept(token)
         return token
 
-    def guess(self, proposed: LogProbs, ahead: Sequence[int] = ()) -> int | None:
+    def guess(self, proposed: Logits, ahead: Sequence[int] = ()) -> int | None:
         """What the member that proposes will propose, at a position that is not there yet.
 
         Args:
-            proposed: Its log-probs there, as for ``sample``.
+            proposed: Its log-probs there, the same that ``sample`` is given for that position.
             ahead: The tokens guessed for the positions before that one, from the next on.
 
         Returns:
@@ -127,13 +118,45 @@ class Sampler:
             return None
         if self._greedy:
             return best
-        return self._draw(logits, self._numbers.peek(len(ahead)).proposing)
+        guessed = Distribution(logits, self._how)
+        self._guessed[len(ahead) :] = [_Guessed(tuple(ahead), guessed)]
+        return guessed.draw(self._numbers.peek(len(ahead)).proposing)
 
-    def _draw(self, logits: LogProbs, share: float) -> int:
+    def _drawn(self, logits: Logits, proposed: Logits | None) -> int:
+        numbers = self._numbers.take()
+        proposal = None if proposed is None else self._proposal(proposed)
+        if proposal is None:
+            token = self._draw(logits, numbers.proposing)
+        else:
+            drawn = couple(Distribution(logits, self._how), proposal, numbers)
+            token, self.agreed = drawn.token, drawn.accepted
+        # What was guessed behind this position holds while it is what was guessed for it.
+        self._guessed = [
+            _Guessed(one.ahead[1:], one.distribution)
+            for one in self._guessed[1:]
+            if one.ahead[0] == token
+        ]
+        return token
+
+    def _proposal(self, proposed: Logits) -> Distribution | None:
+        """What the member that proposes draws from now; None where that is nothing."""
+        if self._guessed and not self._guessed[0].ahead:
+            return self._guessed[0].distribution
+        logits = self._penalties.apply(proposed)
+        return Distribution(logits, self._how) if logits.max() > -np.inf else None
+
+    def _draw(self, logits: Logits, share: float) -> int:
         if not self._truncates:
             return int(descend(logits, self._temperature, share)[-1])
         kept = truncate(logits, self._top_k, self._top_p, self._min_p)
         return draw(logits, kept, self._temperature, share)
+
+
+class _Guessed(NamedTuple):
+    """What the member that proposes draws from, behind the tokens ``ahead``."""
+
+    ahead: tuple[int, ...]
+    distribution: Distribution
 
 
 class _NumbersByPosition:
@@ -163,29 +186,12 @@ class _NumbersByPosition:
         return numbers
 
 
-def engine_sampling(
-    options: SamplingOptions, seed: int, max_tokens: int, top_logprobs: int
-) -> EngineSampling:
-    """The same options, with the same defaults, for an engine that samples by itself.
-
-    They are valid and act on no token, see ``acting_on_tokens``; the seed in them is not looked at.
-    """
-    return EngineSampling(
-        temperature=_given(options.temperature, DEFAULT_TEMPERATURE),
-        top_k=_given(options.top_k, DEFAULT_TOP_K),
-        top_p=_given(options.top_p, DEFAULT_TOP_P),
-        min_p=_given(options.min_p, DEFAULT_MIN_P),
-        seed=seed,
-        max_tokens=max_tokens,
-        top_logprobs=top_logprobs,
-    )
-
-
-def _given(value: _Number | None, default: _Number) -> _Number:
+def given(value: _Number | None, default: _Number) -> _Number:
+    """What a caller set, or else the default."""
     return default if value is None else value
 
 
-def _nothing_left(mixture: LogProbs) -> InvalidRequest | Internal:
+def _nothing_left(mixture: Logits) -> InvalidRequest | Internal:
     if mixture.max() > -np.inf:
         return InvalidRequest(
             "sampling.logit_bias", "bias and penalties rule out every token; lower them"

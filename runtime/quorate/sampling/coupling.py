@@ -9,15 +9,17 @@ Leviathan et al. 2023, Chen et al. 2023.) Pure.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from quorate.engines.contract import LogProbs
-from quorate.ensemble.candidates import Ids, descend, truncate
+from quorate.sampling.candidates import Ids, Logits, descend, truncate
 
+# Beyond this a token adds nothing, and exp() would leave float32's normal numbers.
 _NEGLIGIBLE = -80.0
+_NOTHING = 1e-30
+_BLOCK = 512
 
 
 class Truncation(NamedTuple):
@@ -70,7 +72,7 @@ class Distribution:
         logits: Float32 of shape (vocabulary,), not modified, at least one entry above -inf.
     """
 
-    def __init__(self, logits: LogProbs, how: Truncation) -> None:
+    def __init__(self, logits: Logits, how: Truncation) -> None:
         self._logits = logits
         self._how = how
         self._kept: Ids | None = None
@@ -81,7 +83,7 @@ class Distribution:
             self._total = float(self._masses[-1])
         else:
             self._best = float(logits.max())
-            self._total = float(np.exp(self._scaled(), dtype=np.float32).sum(dtype=np.float64))
+            self._total = float(self._all_weights().sum(dtype=np.float64))
 
     def draw(self, share: float) -> int:
         """Inverts it at a uniform number in [0, 1), in descending order."""
@@ -99,17 +101,21 @@ class Distribution:
 
     def beyond(self, other: Distribution, share: float) -> int | None:
         """Draws from what it has more than another; None where that is nothing."""
-        ids = np.arange(len(self._logits)) if self._kept is None else self._kept
-        more = np.maximum(self._weights(ids) / self._total - other._probabilities(ids), 0.0)
-        masses = np.cumsum(more)
-        total = float(masses[-1])
-        if not total > 0:
-            return None
-        # The place is found to the right of equals: what has nothing more is never drawn.
-        place = int(np.searchsorted(masses, share * total, side="right"))
-        return int(ids[min(place, int(np.flatnonzero(more)[-1]))])
+        if self._kept is None and other._kept is None:
+            wide = self._all_weights() / np.float32(self._total)
+            wide -= other._all_weights() / np.float32(other._total)
+            more: npt.NDArray[Any] = wide
+        else:
+            more = self._probabilities(self._kept) - other._probabilities(self._kept)
+        more[more < _NOTHING] = 0
+        place = _invert(more, share)
+        if place is None or self._kept is None:
+            return place
+        return int(self._kept[place])
 
-    def _probabilities(self, ids: Ids) -> npt.NDArray[np.float64]:
+    def _probabilities(self, ids: Ids | None) -> npt.NDArray[np.float64]:
+        """Of some tokens, None for all."""
+        ids = np.arange(len(self._logits)) if ids is None else ids
         weights = self._weights(ids)
         if self._kept is not None:
             weights[~np.isin(ids, self._kept)] = 0.0
@@ -124,10 +130,12 @@ class Distribution:
             )
         return weights
 
-    def _scaled(self) -> LogProbs:
+    def _all_weights(self) -> Logits:
+        """The same of all tokens, in float32."""
         with np.errstate(over="ignore"):
             scaled = (self._logits - np.float32(self._best)) / np.float32(self._how.temperature)
         np.maximum(scaled, np.float32(_NEGLIGIBLE), out=scaled)
+        np.exp(scaled, out=scaled)
         return scaled
 
 
@@ -141,5 +149,25 @@ def couple(target: Distribution, proposal: Distribution, numbers: Numbers) -> Dr
     instead = target.beyond(proposal, numbers.correcting)
     if instead is None:
         # They differ by rounding alone.
-        return Drawn(target.draw(numbers.correcting), False)
+        instead = target.draw(numbers.correcting)
     return Drawn(instead, instead == token)
+
+
+def _invert(weights: npt.NDArray[Any], share: float) -> int | None:
+    """The place where weights, in their order, reach a share of their sum; None where that is 0.
+
+    Running sums of a whole vocabulary take long: sums of blocks say in which one it is.
+    """
+    starts = np.arange(0, len(weights), _BLOCK)
+    sums = np.cumsum(np.add.reduceat(weights, starts, dtype=np.float64))
+    target = share * float(sums[-1])
+    if not sums[-1] > 0:
+        return None
+    block = min(int(np.searchsorted(sums, target, side="right")), len(starts) - 1)
+    first = int(starts[block])
+    within = np.cumsum(weights[first : first + _BLOCK], dtype=np.float64)
+    if block:
+        within += sums[block - 1]
+    # To the right of equals: what weighs nothing is never drawn.
+    place = first + int(np.searchsorted(within, target, side="right"))
+    return min(place, int(np.flatnonzero(weights)[-1]))
