@@ -42,11 +42,11 @@ class Round(NamedTuple):
 
     Attributes:
         guesser: Who guesses; None where everybody takes one step.
-        count: How many symbols.
+        length: How many symbols.
     """
 
     guesser: Guesser | None
-    count: int
+    length: int
 
 
 TOGETHER = Round(None, 0)

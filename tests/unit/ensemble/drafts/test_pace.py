@@ -55,21 +55,21 @@ class Machine:
                 continue
             seconds, accepted = 0.0, 0
             if planned.guesser is Guesser.MEMBER:
-                for _ in range(planned.count):
+                for _ in range(planned.length):
                     step = took(self.alone)
                     pace.took_alone(step)
                     seconds += step
             table = self.blocks if planned.guesser is Guesser.MEMBER else self.everybody
-            block = took(table[planned.count + 1])
-            pace.took_block(planned, planned.count + 1, block)
+            block = took(table[planned.length + 1])
+            pace.took_block(planned, planned.length + 1, block)
             seconds += block
-            for place in range(planned.count):
+            for place in range(planned.length):
                 hit = right(luck, done + place)
                 pace.saw(planned.guesser, hit, 4)
                 if not hit:
                     break
                 accepted += 1
-            if accepted == planned.count and planned.guesser is Guesser.MEMBER:
+            if accepted == planned.length and planned.guesser is Guesser.MEMBER:
                 seconds += took(self.alone)
             pace.ended(planned, accepted, seconds)
             spent, done = spent + seconds, done + accepted + 1
@@ -96,7 +96,7 @@ def test_what_is_often_right_is_drafted_and_pays(
     machine.run(100, chance(share), costs)
     later, rounds = machine.run(400, chance(share), costs, seed=5)
     assert later < most
-    assert max(round.count for round in rounds) >= 3
+    assert max(round.length for round in rounds) >= 3
     # The next request starts from what is known.
     assert rounds[0].guesser is Guesser.MEMBER
 
@@ -158,10 +158,10 @@ def test_no_more_is_guessed_than_there_is_room_for() -> None:
     pace = Pace(costs, size_share=0.3)
     pace.took_together(120.0)
     assert pace.plan(0) == TOGETHER
-    assert pace.plan(2).count <= 2
+    assert pace.plan(2).length <= 2
     few = Pace(costs, most=1, size_share=0.3)
-    assert few.plan(50).count == 1
-    assert Pace(costs, most=99, size_share=0.3).plan(50).count <= MOST
+    assert few.plan(50).length == 1
+    assert Pace(costs, most=99, size_share=0.3).plan(50).length <= MOST
 
 
 def test_blocks_are_estimated_between_and_beyond_those_that_were_measured() -> None:
