@@ -59,6 +59,11 @@ class Choice(Protocol[_ChosenSymbol]):
         """The symbol that will be chosen, where that is known before."""
         ...
 
+    @property
+    def ahead(self) -> Sequence[_ChosenSymbol]:
+        """What will probably be chosen behind the symbol chosen last."""
+        ...
+
     def choose(self, mixture: LogProbs) -> int:
         """Chooses the next symbol.
 
@@ -177,7 +182,7 @@ async def _decode(
             constraint.accept(chosen)
             steps = transcript.add(token, choice.ends_behind())
         if transcript.ended is None:
-            await ensemble.tell(alignment.symbol(chosen))
+            await ensemble.tell(alignment.symbol(chosen), choice.ahead)
         for step in steps:
             yield step
         if transcript.ended is not None:
@@ -188,6 +193,7 @@ class _Sampled(Generic[_Symbol]):
     """``Choice`` by a sampler."""
 
     given = None
+    ahead = ()
 
     def __init__(self, ensemble: Ensemble[_Symbol], params: DecodeParams) -> None:
         self.choose = params.sampler.sample
@@ -212,6 +218,13 @@ class _Given(Generic[_Symbol]):
     @property
     def given(self) -> _Symbol:
         return self._symbols[self._chosen]
+
+    @property
+    def ahead(self) -> Sequence[_Symbol]:
+        """Up to the end of a window: members that begin together then compute side by side."""
+        window = self._ensemble.reach + 1
+        end = (self._chosen - 1) // window * window + window
+        return self._symbols[self._chosen : min(end, len(self._symbols) - 1)]
 
     def choose(self, mixture: LogProbs) -> int:
         index = self._ensemble.alignment.index(self.given)
