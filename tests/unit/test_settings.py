@@ -142,7 +142,8 @@ def test_the_example_documents_every_key_and_no_other() -> None:
     assert keys(options_of("llama_cpp")) == names(LlamaCppOptions)
     assert keys(options_of("vllm")) == names(VllmOptions)
     assert keys(options_of("scripted")) == names(ScriptedOptions)
-    plan = names(Plan) - {"beam"} | {f"beam_{name}" for name in names(BeamOptions)}
+    plan = names(Plan) - {"beam", "draft"} | {f"beam_{name}" for name in names(BeamOptions)}
+    plan |= {"drafts", "drafts_most"}
     assert keys(example["profiles"].values()) == plan
     assert keys(m for m in members if isinstance(m, dict)) == names(WeightedModel)
 

@@ -118,7 +118,8 @@ class Sampler:
             return None
         if self._greedy:
             return best
-        guessed = Distribution(logits, self._how)
+        # The row may be overwritten before its position is there.
+        guessed = Distribution(logits if self._truncates else logits.copy(), self._how)
         self._guessed[len(ahead) :] = [_Guessed(tuple(ahead), guessed)]
         return guessed.draw(self._numbers.peek(len(ahead)).proposing)
 
