@@ -51,6 +51,7 @@ class Fleet:
         self._claims = claims
         self._placement = Placement(cores, claims)
         self._find = find
+        self._review: asyncio.TimerHandle | None = None
         self._models: dict[str, LifeCycle] = {}
         self._feed = StatusFeed()
 
@@ -117,6 +118,8 @@ class Fleet:
             if model not in self._models:
                 self.add(source)
         self._known(model).load()
+        if self._review is None:
+            self._review_placement()
         async for status in self._feed.watch():
             if status.id != model:
                 continue
@@ -170,9 +173,15 @@ class Fleet:
 
     async def close(self) -> None:
         """Ends every model at once, also those in use."""
+        if self._review is not None:
+            self._review.cancel()
         await asyncio.gather(*(model.end() for model in self._models.values()))
         if self._claims is not None:
             self._claims.release()
+
+    def _review_placement(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._review = loop.call_later(self._placement.review(loop.time()), self._review_placement)
 
     def _found(self, model: str, find: Callable[[str], ModelSource]) -> ModelSource:
         """The source of a name that is not configured; the nearest one may well be."""

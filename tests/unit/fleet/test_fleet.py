@@ -45,16 +45,28 @@ async def test_a_loaded_model_tells_its_facts() -> None:
     await fleet.close()
 
 
-async def test_cores_are_divided_anew_with_every_model_that_comes_or_goes() -> None:
+async def test_a_model_that_is_loaded_takes_no_core_from_another() -> None:
     cast = Cast()
     fleet = await loaded_fleet(cast, a={})
     assert cast.engines["a"].cores == (0, 1)
-    fleet.add(scripted_source("b"))
+    fleet.add(scripted_source("b", cores=1))
     await fleet.load("b")
-    assert (cast.engines["a"].cores, cast.engines["b"].cores) == ((0,), (1,))
+    assert (cast.engines["a"].cores, cast.engines["b"].cores) == ((0, 1), (0,))
+    assert (fleet.get("a").cores, fleet.get("b").cores) == ((0, 1), (0,))
     await fleet.unload("b")
-    assert cast.engines["a"].cores == (0, 1)
     assert fleet.get("b").cores == ()
+
+
+async def test_models_that_compute_at_once_are_given_cores_of_their_own() -> None:
+    cast = Cast()
+    fleet = await loaded_fleet(cast, a={}, b={})
+    async with asyncio.timeout(10):
+        while cast.engines["a"].cores == (0, 1):
+            for engine in cast.engines.values():
+                engine.step(waited_seconds=0.005)
+            await asyncio.sleep(0.001)
+    assert (cast.engines["a"].cores, cast.engines["b"].cores) == ((0,), (1,))
+    assert (fleet.get("a").cores, fleet.get("b").cores) == ((0,), (1,))
     await fleet.close()
 
 

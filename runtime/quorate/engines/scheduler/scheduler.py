@@ -13,6 +13,7 @@ Generations, whose tokens the model samples itself, go on in every call, whateve
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
@@ -44,6 +45,8 @@ class Scheduler:
         interleaved_prefill_tokens: Most prompt tokens in one decode call while others decode; None
             takes what suits the model.
         clock: Monotonic time in seconds.
+        prompt_seconds: How long a call with prompt tokens should take at most, since another model
+            waits for it; without a limit by default.
 
     Attributes:
         pool: The KV sequences of the model.
@@ -56,12 +59,14 @@ class Scheduler:
         cache: PrefixCache | None = None,
         interleaved_prefill_tokens: int | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        prompt_seconds: Callable[[], float] = lambda: math.inf,
     ) -> None:
         if interleaved_prefill_tokens is None:
             interleaved_prefill_tokens = model.interleaved_prefill_tokens
         if interleaved_prefill_tokens < 1:
             raise ValueError(f"prefill chunks of {interleaved_prefill_tokens} tokens")
         self._model = model
+        self._prompt_seconds = prompt_seconds
         self._sessions = model.facts.sessions
         self._can_rewind = model.facts.capabilities.rewind
         self._can_fork = model.facts.capabilities.fork
@@ -270,6 +275,8 @@ class Scheduler:
         if self._long and self._others_decode():
             decoding = sum([len(chunk.tokens) for _, chunk in batch]) + len(self._generations)
             left = min(left, self._pace.tokens(decoding))
+        if self._long and (seconds := self._prompt_seconds()) < math.inf:
+            left = min(left, self._pace.tokens_within(seconds))
         for entry in self._long.values():
             if left <= 0:
                 break
