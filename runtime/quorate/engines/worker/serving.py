@@ -38,8 +38,9 @@ def serve(control: ControlChannel, memories: SharedMemories, turns: int) -> int:
         model = _load(order, control)
         if model is None:
             return 0
-        rows = memories.share(model.facts.sessions, model.vocabulary)
-        control.send(Loaded(model.facts, len(model.vocabulary)))
+        facts = model.facts
+        rows = memories.share(facts.sessions, model.vocabulary, facts.block_rows)
+        control.send(Loaded(facts, len(model.vocabulary)))
         # What loading left behind stays for good; the collector need not walk over it again.
         gc.freeze()
         cores = order.cores if model.uses_cores else ()
