@@ -92,14 +92,14 @@ def test_a_call_of_a_prompt_alone_tells_nothing_of_what_it_costs_beside_others()
 def test_calls_that_another_model_waits_for_come_to_take_what_they_should(
     overhead: float, cost: float, seconds: float, most: int
 ) -> None:
-    pace = PrefillPace(most)
+    pace = PrefillPace(most, lambda: seconds)
     step = seconds_of(1, 0, overhead, cost)
     pace.took(1, 0, step)
-    assert pace.tokens_within(seconds) == most
+    assert pace.most_tokens() == most
     tokens = most
     for _ in range(60):
         pace.took(0, tokens, seconds_of(0, tokens, overhead, cost))
-        tokens = pace.tokens_within(seconds)
+        tokens = pace.most_tokens()
 
     fewest = min(FIRST_TOKENS, most)
     allowed = max(seconds, STEPS_PER_CALL * step)

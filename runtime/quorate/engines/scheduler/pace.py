@@ -8,6 +8,9 @@ prompt gets what that leaves.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 STEPS_PER_CALL = 2.0
 """Decode steps that a call with prompt tokens may take as long as.
 
@@ -31,15 +34,23 @@ _LONE_SMOOTHING = 0.5
 _UNLIMITED = 1 << 30
 
 
+def without_limit() -> float:
+    """As many seconds as it takes."""
+    return math.inf
+
+
 class PrefillPace:
     """Learns what decode steps and prompt tokens take, and sizes the chunks of prompts by it.
 
     Args:
         most: The most prompt tokens that suit one call, at least 1.
+        seconds: How long a call with prompt tokens should take at most, since another model waits
+            for it.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, seconds: Callable[[], float] = without_limit) -> None:
         self._most = most
+        self._seconds = seconds
         self._tokens = min(FIRST_TOKENS, most)
         # Seconds of a step without prompt tokens, by the number of tokens it decoded.
         self._step_seconds: dict[int, float] = {}
@@ -57,12 +68,15 @@ class PrefillPace:
             self._tokens = max(min(_FEWEST_TOKENS, self._most), min(affordable, largest))
         return self._tokens
 
-    def tokens_within(self, seconds: float) -> int:
-        """Prompt tokens of a call that should take no longer than that: another model waits for it.
+    def most_tokens(self) -> int:
+        """Prompt tokens for the next call, whoever decodes in it, so that it takes no longer.
 
         No fewer than a call must have to be worth the reading of the weights, which is what a model
         nothing is known of yet is asked to show.
         """
+        seconds = self._seconds()
+        if seconds == math.inf:
+            return _UNLIMITED
         if not self._lone_token_seconds:
             return self._most
         seconds = max(seconds, STEPS_PER_CALL * self._step(1))

@@ -13,7 +13,6 @@ Generations, whose tokens the model samples itself, go on in every call, whateve
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
@@ -26,7 +25,7 @@ from quorate.engines.scheduler.entry import UNBOUND, Completion, Entry
 from quorate.engines.scheduler.generations import Generations, SessionOutput
 from quorate.engines.scheduler.lockstep import Lockstep
 from quorate.engines.scheduler.outstanding import Outstanding
-from quorate.engines.scheduler.pace import PrefillPace
+from quorate.engines.scheduler.pace import PrefillPace, without_limit
 from quorate.engines.scheduler.prefix_cache import PrefixCache
 from quorate.engines.scheduler.sequences import Held, SequencePool
 
@@ -46,8 +45,7 @@ class Scheduler:
         interleaved_prefill_tokens: Most prompt tokens in one decode call while others decode; None
             takes what suits the model.
         clock: Monotonic time in seconds.
-        prompt_seconds: How long a call with prompt tokens should take at most, since another model
-            waits for it; without a limit by default.
+        prompt_seconds: As ``PrefillPace`` takes it.
 
     Attributes:
         pool: The KV sequences of the model.
@@ -60,14 +58,13 @@ class Scheduler:
         cache: PrefixCache | None = None,
         interleaved_prefill_tokens: int | None = None,
         clock: Callable[[], float] = time.perf_counter,
-        prompt_seconds: Callable[[], float] = lambda: math.inf,
+        prompt_seconds: Callable[[], float] = without_limit,
     ) -> None:
         if interleaved_prefill_tokens is None:
             interleaved_prefill_tokens = model.interleaved_prefill_tokens
         if interleaved_prefill_tokens < 1:
             raise ValueError(f"prefill chunks of {interleaved_prefill_tokens} tokens")
         self._model = model
-        self._prompt_seconds = prompt_seconds
         self._sessions = model.facts.sessions
         self._can_rewind = model.facts.capabilities.rewind
         self._can_fork = model.facts.capabilities.fork
@@ -77,7 +74,7 @@ class Scheduler:
         self._generations = Generations(model, self.pool)
         self._sampled: list[SessionOutput] = []
         self._lockstep = Lockstep(clock)
-        self._pace = PrefillPace(self._prefill_tokens)
+        self._pace = PrefillPace(self._prefill_tokens, prompt_seconds)
         self._entries: dict[int, Entry] = {}
         self._feeds = Outstanding()
         self._steps = 0
@@ -287,8 +284,7 @@ class Scheduler:
         if self._others_decode():
             decoding = sum([len(chunk.tokens) for _, chunk in batch]) + len(self._generations)
             left = min(left, self._pace.tokens(decoding))
-        if (seconds := self._prompt_seconds()) < math.inf:
-            left = min(left, self._pace.tokens_within(seconds))
+        left = min(left, self._pace.most_tokens())
         left_for_prompts = left - left // 2 if feeds.prompts else 0
         for entry in feeds.long():
             most = left if entry.session in feeds.prompts else left - left_for_prompts

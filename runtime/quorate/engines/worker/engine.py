@@ -64,6 +64,7 @@ class HostedEngine:
         self._limits = limits or WorkerLimits()
         isolation = isolation or Isolation()
         self.turns = turns or Turns()
+        self._has_own_turns = turns is None
         connect = partial(LocalTransport, command, self.turns, isolation)
         self._supervisor = Supervisor(spec, _checked(cores), connect, self._limits, sleep)
         engine = engines().get(spec.engine)
@@ -136,6 +137,8 @@ class HostedEngine:
         if self._encoder is not None:
             await self._encoder.close()
         await self._supervisor.stop()
+        if self._has_own_turns:
+            self.turns.close()
 
     @property
     def status(self) -> WorkerStatus:

@@ -50,9 +50,9 @@ from quorate.engines.worker.messages import (
 )
 from quorate.engines.worker.session_table import SessionTable
 from quorate.engines.worker.shortages import is_shortage
+from quorate.engines.worker.sightings import of_loading, of_the_process
 from quorate.engines.worker.statuses import Activity
 from quorate.engines.worker.transport.contract import Connect
-from quorate.engines.worker.vital_signs import is_stopped, vital_signs
 from quorate.engines.worker.watchdog import Sighting, Watchdog
 from quorate.errors import Internal, ModelUnusable, WorkerLost
 from quorate.request import Prompt
@@ -317,38 +317,13 @@ class WorkerHandle:
 
     def _look(self) -> list[Sighting]:
         if self._sessions is None:
-            return self._look_at_loading()
+            return of_loading(self.pid, self._progress_reports, self._limits)
         rows = self._sessions.rows
         busy_since = rows.busy_since_ns
         waiting = bool(self._sessions.waiting or self._encodings or busy_since)
         limit = self._limits.step_timeout_seconds
         stuck = Sighting("stuck", (busy_since, rows.steps_done), waiting, limit)
-        return [stuck, self._look_at_process(waiting)]
-
-    def _look_at_loading(self) -> list[Sighting]:
-        """A model may load for long from a slow disk, but not by doing nothing.
-
-        What it reads is progress. What it computes is not, since that need not lead anywhere, but
-        shows that it is no use to give up early.
-        """
-        limits, reports, pid = self._limits, self._progress_reports, self.pid
-        signs = vital_signs(pid) if pid is not None else None
-        read = signs.bytes_read if signs else 0
-        return [
-            Sighting("stuck", (reports, read), True, limits.load_timeout_seconds),
-            Sighting(
-                "loading without a sign of life",
-                (reports, signs),
-                signs is not None and not signs.waits_for_disk,
-                limits.still_seconds,
-            ),
-            self._look_at_process(True),
-        ]
-
-    def _look_at_process(self, waiting: bool) -> Sighting:
-        pid = self.pid
-        stopped = waiting and pid is not None and is_stopped(pid)
-        return Sighting("stopped by a signal", None, stopped, self._limits.stopped_seconds)
+        return [stuck, of_the_process(self.pid, waiting, self._limits)]
 
     def _lose(self, cause: str) -> None:
         if self.lost.done():

@@ -62,13 +62,20 @@ class Turns:
         OSError: It cannot be made.
     """
 
+    descriptor = -1
+
     def __init__(self) -> None:
         self.descriptor = os.memfd_create("quorate-turns", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, _SEALS)
 
-    def __del__(self) -> None:
-        if hasattr(self, "descriptor"):
+    def close(self) -> None:
+        """Workers that run go on taking turns, and none can be started any more. Idempotent."""
+        if self.descriptor >= 0:
             os.close(self.descriptor)
+            self.descriptor = -1
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class _Tick(Exception):
