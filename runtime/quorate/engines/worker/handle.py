@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from quorate.engines.admission import Admission
-from quorate.engines.contract import EngineSampling, ModelFacts
+from quorate.engines.contract import ModelFacts
+from quorate.engines.generation import EngineSampling
 from quorate.engines.session_backend import OpenedSession, WaitingSession
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.claims import (
@@ -46,11 +47,12 @@ from quorate.engines.worker.messages import (
     ScoredPart,
     SetCores,
     Stop,
+    Taken,
     Unusable,
 )
 from quorate.engines.worker.session_table import SessionTable
 from quorate.engines.worker.shortages import is_shortage
-from quorate.engines.worker.sightings import of_loading, of_the_process
+from quorate.engines.worker.sightings import of_loading, of_process
 from quorate.engines.worker.statuses import Activity
 from quorate.engines.worker.transport.contract import Connect
 from quorate.engines.worker.watchdog import Sighting, Watchdog
@@ -176,6 +178,12 @@ class WorkerHandle:
         """See ``SessionBackend``."""
         self._table.generates(number, tokens, options, session)
         self._transport.send(Generate(number, tokens, options))
+
+    def taken(self, number: int, tokens: int) -> None:
+        """See ``SessionBackend``."""
+        if self._sessions is not None:
+            self._sessions.taken(number, tokens)
+            self._transport.send(Taken(number, tokens))
 
     def rewind(self, number: int, count: int) -> None:
         """See ``SessionBackend``."""
@@ -323,7 +331,7 @@ class WorkerHandle:
         waiting = bool(self._sessions.waiting or self._encodings or busy_since)
         limit = self._limits.step_timeout_seconds
         stuck = Sighting("stuck", (busy_since, rows.steps_done), waiting, limit)
-        return [stuck, of_the_process(self.pid, waiting, self._limits)]
+        return [stuck, of_process(self.pid, waiting, self._limits)]
 
     def _lose(self, cause: str) -> None:
         if self.lost.done():

@@ -1,4 +1,4 @@
-"""What the watchdog looks at of a worker: its process, and how far it is with loading."""
+"""What a look at a worker shows from outside, apart from what it says."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from quorate.engines.worker.watchdog import Sighting
 
 
 def of_loading(pid: int | None, reports: int, limits: WorkerLimits) -> list[Sighting]:
-    """A model may load for long from a slow disk, but not by doing nothing.
+    """Of one that loads its model and has reported so often how far it is.
 
-    What it reads is progress. What it computes is not, since that need not lead anywhere, but
-    shows that it is no use to give up early.
-
-    Args:
-        pid: Its process; None where that has ended.
-        reports: How often it has reported progress.
-        limits: For how long it is waited for.
+    A model may load for long from a slow disk, but not by doing nothing. What it reads is progress.
+    What it computes is not, since that need not lead anywhere, but shows that it is no use to give
+    up early.
     """
     signs = vital_signs(pid) if pid is not None else None
     read = signs.bytes_read if signs else 0
@@ -28,11 +24,11 @@ def of_loading(pid: int | None, reports: int, limits: WorkerLimits) -> list[Sigh
             signs is not None and not signs.waits_for_disk,
             limits.still_seconds,
         ),
-        of_the_process(pid, True, limits),
+        of_process(pid, True, limits),
     ]
 
 
-def of_the_process(pid: int | None, waiting: bool, limits: WorkerLimits) -> Sighting:
-    """A process that was stopped, where anybody waits for it."""
+def of_process(pid: int | None, waiting: bool, limits: WorkerLimits) -> Sighting:
+    """Of one that is waited for, or not: whether a signal stopped it."""
     stopped = waiting and pid is not None and is_stopped(pid)
     return Sighting("stopped by a signal", None, stopped, limits.stopped_seconds)

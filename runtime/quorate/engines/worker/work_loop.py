@@ -34,6 +34,7 @@ from quorate.engines.worker.messages import (
     ScoredPart,
     SetCores,
     Stop,
+    Taken,
     ToWorker,
 )
 from quorate.engines.worker.transport.worker_end import ControlChannel
@@ -65,6 +66,7 @@ class WorkLoop:
         self._model = model
         self._rows = rows
         self._turns = turns
+        self._step_began = 0
         self._scheduler = Scheduler(model, prompt_seconds=self._prompt_seconds)
 
     def run(self) -> None:
@@ -107,12 +109,14 @@ class WorkLoop:
         return waited_in_vain or self._scheduler.grace_seconds() <= 0.0
 
     def _step(self) -> None:
-        began = time.monotonic_ns()
-        outcomes = outcomes_of_step(self._scheduler)
-        self._turns.end()
-        self._rows.count_step(time.monotonic_ns() - began, self._turns.cores)
-        for outcome in outcomes:
+        self._step_began = time.monotonic_ns()
+        for outcome in outcomes_of_step(self._scheduler, self._end_turn):
             self._control.send(outcome)
+
+    def _end_turn(self) -> None:
+        computed_ns = time.monotonic_ns() - self._step_began
+        self._turns.end()
+        self._rows.count_step(computed_ns, self._turns.cores)
 
     def _handle(self, message: ToWorker) -> None:
         match message:
@@ -128,6 +132,8 @@ class WorkLoop:
                 self._scheduler.score(session, tokens)
             case Generate(session, tokens, options):
                 self._scheduler.generate(session, tokens, options)
+            case Taken(session, tokens):
+                self._scheduler.taken(session, tokens)
             case Rewind(session, count):
                 self._scheduler.rewind(session, count)
             case _:
@@ -166,18 +172,22 @@ class WorkLoop:
         return rows.row(slot), of_row, rows.masked_mass(slot), rows.block(slot, sums)
 
 
-def outcomes_of_step(scheduler: Scheduler) -> list[Completed | ScoredPart | Scored | Sampled]:
-    """Runs one decode call and returns what came of it."""
-    outcomes: list[Completed | ScoredPart | Scored | Sampled] = []
+def outcomes_of_step(
+    scheduler: Scheduler, stepped: Callable[[], None] = lambda: None
+) -> Iterator[Completed | ScoredPart | Scored | Sampled]:
+    """Runs one decode call, behind which ``stepped`` is called, and tells what came of it.
+
+    Whoever fed is told first, and thinks while tokens of generations are drawn.
+    """
     completions = scheduler.step()
+    stepped()
     fed = [(done.session, done.cached_tokens) for done in completions if done.scores is None]
     for at in range(0, len(fed), MOST_NUMBERS):
-        outcomes.append(Completed(fed[at : at + MOST_NUMBERS]))
+        yield Completed(fed[at : at + MOST_NUMBERS])
     for done in completions:
         if done.scores is not None:
-            outcomes += _scores_in_parts(done.session, done.scores)
-    outcomes += _sampled_in_parts(scheduler.sampled())
-    return outcomes
+            yield from _scores_in_parts(done.session, done.scores)
+    yield from _sampled_in_parts(scheduler.sampled())
 
 
 def _scores_in_parts(session: int, scores: Sequence[float]) -> Iterator[ScoredPart | Scored]:
