@@ -35,7 +35,7 @@ class Fleet:
 
     Args:
         start: Starts an engine and returns at once, while it still loads.
-        cores: Processor cores to divide among the loaded models.
+        cores: Processor cores on which the loaded models compute.
         find: Finds a source for a name that is not configured; raises NotFound.
         claims: As ``Placement`` takes it.
     """

@@ -32,7 +32,6 @@ BAR_SECONDS = 30.0
 KEEP_CLAIMS_SECONDS = 2.0
 """For how long an idle server keeps its claims on cores."""
 
-_IDLE_REVIEW_SECONDS = 0.2
 _REVIEW_SECONDS = 0.1
 # Who is left behind when others end should have their cores within 50 ms.
 _DIVIDED_REVIEW_SECONDS = 0.02
@@ -113,6 +112,8 @@ class Placement:
         self._available = self._cores.ids if self._cores.pin else places(self._cores.threads)
         self._window = _Window(0.0)
         self._division: _Division | None = None
+        # As many as there are sets of models that were divided; few work together.
+        self._known: dict[frozenset[str], _Division] = {}
         self._barred: tuple[frozenset[str], float] = frozenset(), 0.0
         self._worked_at = float("-inf")
         self._claimed = self._crowded = False
@@ -139,6 +140,9 @@ class Placement:
         placed = self._models[model]
         placed.loaded = False
         placed.cores = ()
+        self._known = {models: one for models, one in self._known.items() if model not in models}
+        if self._division is not None and model in self._division.shares:
+            self._division = None
         self._deal()
 
     def review(self, now: float) -> float:
@@ -154,12 +158,12 @@ class Placement:
         self._claim(now, working)
         if working.keys() != self._window.before.keys():
             self._window = _Window(now, working)
-            self._share_in_turn()
+            self._resume(frozenset(working))
         if len(working) > 1:
             self._measure(now, working)
         if self._division is not None:
             return _DIVIDED_REVIEW_SECONDS
-        return _REVIEW_SECONDS if working else _IDLE_REVIEW_SECONDS
+        return _REVIEW_SECONDS
 
     def _working(self, now: float) -> dict[str, WorkDone]:
         """What each model has done so far that works on cores now."""
@@ -202,6 +206,7 @@ class Placement:
                 self._consider(done, now)
             elif not _pays(division, done, seconds):
                 self._barred = frozenset(working), now + BAR_SECONDS
+                del self._known[frozenset(working)]
                 self._share_in_turn()
 
     def _consider(self, done: Mapping[str, WorkDone], now: float) -> None:
@@ -218,7 +223,18 @@ class Placement:
         shares = divided_cores(self._available, wanted, work)
         if shares is not None and division_pays(shares, work, computed):
             self._division = _Division(shares, sum(computed.values()) / _rounds(done))
+            self._known[frozenset(done)] = self._division
             self._deal()
+
+    def _resume(self, working: frozenset[str]) -> None:
+        """Shares as these models last did; answers may be too short to find it out each time."""
+        division = self._known.get(working)
+        if division is None:
+            self._share_in_turn()
+            return
+        division.settled = False
+        self._division = division
+        self._deal()
 
     def _share_in_turn(self) -> None:
         if self._division is not None:
@@ -266,6 +282,7 @@ class Placement:
         if available != self._available:
             self._available = available
             self._division = None
+            self._known.clear()
             self._deal()
 
 

@@ -189,6 +189,27 @@ def test_who_is_left_has_the_whole_machine_within_50_ms():
     assert machine.placement.review(machine.now) <= 0.1
 
 
+def test_models_that_work_together_again_share_as_they_did():
+    machine = Machine((0, 1)).load(a=None, b=None)
+    machine.lockstep(2.0, a=0.01, b=0.01, serial=0.6)
+    machine.rest("a", "b")
+    machine.now += 60.0
+    machine.review()
+    machine.lockstep(0.05, a=0.01)
+    assert machine.cores == {"a": (0, 1), "b": (0, 1)}
+
+    machine.lockstep(0.05, a=0.01, b=0.01, serial=0.6)
+
+    assert machine.cores == {"a": (0,), "b": (1,)}
+    # Unless one of them is not the same any more.
+    machine.placement.leave("b")
+    assert machine.cores["a"] == (0, 1)
+    machine.activities["b"] = Activity()
+    machine.cores["b"] = machine.placement.enter("b")
+    machine.lockstep(0.05, a=0.01, b=0.01, serial=0.6)
+    assert machine.cores == {"a": (0, 1), "b": (0, 1)}
+
+
 def test_a_division_is_looked_at_often_enough():
     machine = Machine((0, 1)).load(a=None, b=None)
     machine.lockstep(2.0, a=0.01, b=0.01, serial=0.6)
