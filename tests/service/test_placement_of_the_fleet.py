@@ -30,7 +30,8 @@ def four_models() -> list[EngineSpec]:
     ]
 
 
-async def proven(seconds: float, rounds: int) -> None:
+async def proven(seconds: float, rounds: int) -> tuple[Threads, Work]:
+    """Runs work of so many seconds, in rounds, and looks at what it did; returns what was seen."""
     specs = four_models()
     models = [spec.model for spec in specs]
     async with fleet_of(CORES, *specs) as fleet:
@@ -51,6 +52,7 @@ async def proven(seconds: float, rounds: int) -> None:
         # A machine that is busy with something else hands cores over late.
         assert threads.above <= 0.1 * threads.samples
         assert threads.longest_seconds < 0.1
+        return threads, work
 
 
 @pytest.mark.demo_model

@@ -57,7 +57,10 @@ def _load(order: Load, control: ControlChannel) -> BatchModel | None:
     pin_all_threads(order.cores)
     try:
         engine = find_engine(order.engine)
-        return engine.load(order.path, order.options, len(order.cores), _progress_sender(control))
+        # What it computes while it loads is computed beside others, whose turn it may be.
+        model = engine.load(order.path, order.options, 1, _progress_sender(control))
+        model.set_cores(len(order.cores))
+        return model
     except QuorateError as error:
         problem = error.problem if isinstance(error, CannotRun) else error.message
         control.send(Unusable(problem[:LONGEST_TEXT]))
