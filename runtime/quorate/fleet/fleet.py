@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import logging
 import math
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from quorate.engines.contract import Engine
-from quorate.errors import ModelUnusable, NotFound, Unavailable
+from quorate.errors import ModelUnusable, NotFound, QuorateError, Unavailable
 from quorate.fleet.changes import StatusFeed
 from quorate.fleet.cores import CoreClaims, Cores
 from quorate.fleet.life_cycle import LifeCycle, ModelSource, StartEngine
 from quorate.fleet.placement import Placement
 from quorate.fleet.status import ModelState, ModelStatus
+
+_REVIEW_AFTER_ERROR_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
 
 
 class Mustered(NamedTuple):
@@ -181,7 +186,13 @@ class Fleet:
 
     def _review_placement(self) -> None:
         loop = asyncio.get_running_loop()
-        self._review = loop.call_later(self._placement.review(loop.time()), self._review_placement)
+        again = _REVIEW_AFTER_ERROR_SECONDS
+        try:
+            again = self._placement.review(loop.time())
+        except QuorateError as error:
+            # As where the machine has fewer cores than when the server was started.
+            _log.warning("models cannot be moved to other cores: %s", error.message)
+        self._review = loop.call_later(again, self._review_placement)
 
     def _found(self, model: str, find: Callable[[str], ModelSource]) -> ModelSource:
         """The source of a name that is not configured; the nearest one may well be."""

@@ -206,7 +206,7 @@ class Placement:
                 self._consider(done, now)
             elif not _pays(division, done, seconds):
                 self._barred = frozenset(working), now + BAR_SECONDS
-                del self._known[frozenset(working)]
+                self._known.pop(frozenset(working), None)
                 self._share_in_turn()
 
     def _consider(self, done: Mapping[str, WorkDone], now: float) -> None:

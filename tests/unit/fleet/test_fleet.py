@@ -339,3 +339,25 @@ async def test_a_download_that_still_reports_after_the_unloading_changes_nothing
     with pytest.raises(Unavailable):
         await caller
     await fleet.close()
+
+
+async def test_cores_that_are_gone_end_no_review(caplog: pytest.LogCaptureFixture) -> None:
+    cast = Cast()
+    fleet = await loaded_fleet(cast, a={}, b={})
+    refused = asyncio.Event()
+
+    def refuse(cores: Sequence[int]) -> None:
+        refused.set()
+        raise SettingsError("cores: [1] are not among the usable cores [0]")
+
+    for engine in cast.engines.values():
+        engine.set_cores = refuse  # type: ignore[method-assign]
+    async with asyncio.timeout(10):
+        while not refused.is_set():
+            for engine in cast.engines.values():
+                engine.step(waited_seconds=0.005)
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
+
+    assert "cannot be moved to other cores: cores: [1]" in caplog.text
+    await fleet.close()
