@@ -47,7 +47,7 @@ async def proven(seconds: float, rounds: int) -> tuple[Threads, Work]:
                 for model in models:
                     assert await cores_of_a_lone_request(fleet, model) == pytest.approx(len(CORES))
         assert fleet.process_ids() == pids
-        assert work.slowest < 10.0
+        assert work.slowest < 30.0
         assert threads.samples > 50
         # A machine that is busy with something else hands cores over late.
         assert threads.above <= 0.1 * threads.samples

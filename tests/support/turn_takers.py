@@ -44,6 +44,11 @@ for line in sys.stdin:
             time.sleep(0.003)
             taker.end()
         say("done")
+    elif order == "compute":
+        end = time.monotonic() + float(numbers[0])
+        while time.monotonic() < end:
+            pass
+        say("computed")
     elif order == "company":
         say("company", taker.has_company)
     elif order == "ticks":

@@ -157,3 +157,31 @@ def test_nothing_can_be_written_to_what_workers_share():
     with pytest.raises(PermissionError):
         os.ftruncate(turns.descriptor, 1)
     assert TurnTaker(turns.descriptor, (0, 3, 1), lambda: None).cores == 3
+
+
+def test_a_model_that_computes_is_waited_for_longer_than_one_that_does_not():
+    with turn_processes((0,), (0,)) as (computes, one):
+        computes.take()
+        computes.send("compute 1.6")
+
+        one.send("take")
+
+        assert computes.hear() == ["computed"]
+        assert one.is_silent(0.1)
+        assert float(one.hear()[1]) > 0.5
+
+
+def test_who_waits_behind_the_next_one_judges_by_the_one_that_computes():
+    with turn_processes((0,), (0,), (0,)) as (computes, one, other):
+        computes.take()
+        computes.send("compute 1.6")
+        one.send("take")
+        assert one.is_silent(0.1)
+        other.send("take")
+
+        assert computes.hear() == ["computed"]
+        assert other.is_silent(0.1)
+        computes.ask("end")
+        first = one.hear()
+        assert first[0] == "taken"
+        assert other.is_silent(0.1)

@@ -11,8 +11,9 @@ before the next one is awake. Therefore one more byte, the *gate*, is locked by 
 until it has its cores: nobody comes past it. Where nobody else computes this costs four system
 calls, where somebody does the next one computes some 40 microseconds after the last has ended.
 
-Waiting is bounded. For a process that was stopped, or that keeps its cores for too long, nobody
-waits for a while: the others take turns on a second set of bytes meanwhile. What a worker does with
+Waiting is bounded. For a process that was stopped, that keeps its cores without computing, or that
+computes for too long, nobody waits for a while: the others take turns on a second set of bytes
+meanwhile. What a worker does with
 these locks is no more trusted than what it says; the worst that it can do is to make the others
 wait, for less and less, and then compute beside each other.
 """
@@ -26,15 +27,20 @@ import struct
 import time
 from collections.abc import Callable, Iterable
 
-from quorate.engines.worker.vital_signs import is_stopped
+from quorate.engines.worker.vital_signs import cpu_ticks, is_stopped
 
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 30.0
 """For how long a decode call of another model is waited for; then cores are shared with it."""
+
+IDLE_SECONDS = 1.0
+"""The same for one whose process takes no CPU time."""
 
 TICK_SECONDS = 0.1
 """How often whoever waits looks whom it waits for."""
 
+# For how long nobody waits again for a process that was stopped, and for one that does not end.
 _STOPPED_SECONDS = 1.0
+_PASSED_OVER_SECONDS = 5.0
 _LEAST_PATIENCE_SECONDS = 0.05
 _RECOVERY_SECONDS = 60.0
 # One that happens not to be waited for once is not gone.
@@ -157,13 +163,13 @@ class TurnTaker:
     def _taken(self, first: int) -> list[tuple[int, int]] | None:
         """Locks the cores of one set of bytes; None where whoever has some is not waited for."""
         gate = first + _GATE
-        if not self._lock(gate, 1):
+        if not self._lock(first, gate, 1):
             return None
         taken: list[tuple[int, int]] = []
         try:
             # Behind the gate nobody else takes any, so that no two can wait for each other.
             for start, count in self._runs:
-                if not self._lock(first + start, count):
+                if not self._lock(first, first + start, count):
                     for run in taken:
                         self._unlock(*run)
                     return None
@@ -172,43 +178,52 @@ class TurnTaker:
             self._unlock(gate, 1)
         return taken
 
-    def _lock(self, start: int, count: int) -> bool:
+    def _lock(self, first: int, start: int, count: int) -> bool:
         if self._locked_now(start, count):
             return True
         began = time.monotonic()
         try:
-            return self._lock_in_time(start, count, began)
+            return self._lock_in_time(first, start, count, began)
         finally:
             self._waited += time.monotonic() - began
 
-    def _lock_in_time(self, start: int, count: int, began: float) -> bool:
-        looked = False
+    def _lock_in_time(self, first: int, start: int, count: int, began: float) -> bool:
+        moved, moved_at, looked = (0, 0), began, False
         while not self._locked_now(start, count):
             now = time.monotonic()
-            holder = self._holder(start, count)
+            # Whoever is next waits for the same process, and is to be judged by it.
+            holder = self._computing(first) or self._holder(start, count)
             if holder and now < self._passed_over.get(holder, 0.0):
                 return False
-            if holder and looked and is_stopped(holder):
-                self._passed_over[holder] = now + _STOPPED_SECONDS
-                return False
-            if now - began >= self._patience_now(now):
-                self._give_up(holder, now)
-                return False
+            if looked and holder:
+                if is_stopped(holder):
+                    self._passed_over[holder] = now + _STOPPED_SECONDS
+                    return False
+                if moved != (moved := (holder, cpu_ticks(holder))):
+                    moved_at = now
+                patience = self._patience_now(now)
+                if now - moved_at >= min(IDLE_SECONDS, patience) or now - began >= patience:
+                    self._give_up(holder, now, now - began)
+                    return False
             self._lock_before_tick(start, count)
             looked = True
             self._on_tick()
         return True
+
+    def _computing(self, first: int) -> int:
+        """A process that has some of the cores; 0 where none has."""
+        return next(filter(None, (self._holder(first + at, n) for at, n in self._runs)), 0)
 
     def _patience_now(self, now: float) -> float:
         if now - self._gave_up_at > _RECOVERY_SECONDS:
             self._patience = self._most_patience
         return self._patience
 
-    def _give_up(self, holder: int, now: float) -> None:
+    def _give_up(self, holder: int, now: float, waited: float) -> None:
         """Passes a process over for a while, and whoever keeps cores next a little sooner."""
         self._passed_over = {pid: until for pid, until in self._passed_over.items() if until > now}
-        self._passed_over[holder] = now + self._most_patience
-        self._patience = max(_LEAST_PATIENCE_SECONDS, self._patience / 2)
+        self._passed_over[holder] = now + _PASSED_OVER_SECONDS
+        self._patience = max(_LEAST_PATIENCE_SECONDS, waited / 2)
         self._gave_up_at = now
 
     def _lock_before_tick(self, start: int, count: int) -> None:
