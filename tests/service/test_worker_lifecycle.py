@@ -678,7 +678,7 @@ async def test_a_worker_dies_with_its_parent():
 
 
 def test_a_worker_whose_parent_is_gone_already_ends_at_once():
-    worker = [sys.executable, "-m", "quorate.engines.worker.worker", "0", "0", "0"]
+    worker = [sys.executable, "-m", "quorate.engines.worker.worker", *["0"] * 4]
     ended = subprocess.run(
         [*worker, str(os.getpid() + 1)],
         stdin=subprocess.DEVNULL,

@@ -44,7 +44,7 @@ _PASSED_OVER_SECONDS = 5.0
 _LEAST_PATIENCE_SECONDS = 0.05
 _RECOVERY_SECONDS = 60.0
 # One that happens not to be waited for once is not gone.
-_FADING = 0.8
+_FADING = 0.5
 
 # Bytes of cores, and of places without one, are below; each set of bytes has a gate.
 _GATE = 1 << 16
