@@ -7,7 +7,8 @@ from typing import NamedTuple, Protocol
 
 from quorate.engines.admission import Admission
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import EngineSampling, LogProbs, MaskedMass, ModelFacts, SampledToken
+from quorate.engines.contract import LogProbs, MaskedMass, ModelFacts
+from quorate.engines.generation import EngineSampling, SampledToken
 from quorate.engines.row_blocks import RowBlock
 from quorate.errors import QuorateError
 
@@ -87,6 +88,11 @@ class SessionBackend(Protocol):
         """Who may open a session."""
         ...
 
+    @property
+    def waited_seconds(self) -> float:
+        """For how long its decode calls have waited so far until other models had computed."""
+        ...
+
     def check_alive(self) -> None:
         """Returns if the backend is not lost.
 
@@ -121,6 +127,10 @@ class SessionBackend(Protocol):
         self, number: int, tokens: Sequence[int], options: EngineSampling, session: WaitingSession
     ) -> None:
         """Feeds a session and has the engine sample what follows."""
+        ...
+
+    def taken(self, number: int, tokens: int) -> None:
+        """Lets a generation run on by as many tokens as its reader took; nothing where lost."""
         ...
 
     def rewind(self, number: int, count: int) -> None:

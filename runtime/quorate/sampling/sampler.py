@@ -102,6 +102,15 @@ class Sampler:
         self._penalties.accept(token)
         return token
 
+    def accept(self, token: int) -> None:
+        """Takes a token that another sampler drew with the same options, as if it were from here.
+
+        Whoever goes on afterwards draws what the other one would have drawn.
+        """
+        if not self._greedy:
+            self._numbers.take()
+        self._penalties.accept(token)
+
     def guess(self, proposed: Logits, ahead: Sequence[int] = ()) -> int | None:
         """What the member that proposes will propose, at a position that is not there yet.
 
@@ -192,9 +201,14 @@ def given(value: _Number | None, default: _Number) -> _Number:
     return default if value is None else value
 
 
+def nothing_left() -> InvalidRequest:
+    """What is said where bias and penalties leave nothing of a row."""
+    return InvalidRequest(
+        "sampling.logit_bias", "bias and penalties rule out every token; lower them"
+    )
+
+
 def _nothing_left(mixture: Logits) -> InvalidRequest | Internal:
     if mixture.max() > -np.inf:
-        return InvalidRequest(
-            "sampling.logit_bias", "bias and penalties rule out every token; lower them"
-        )
+        return nothing_left()
     return Internal("the mixture of the members' distributions holds no probable token")
