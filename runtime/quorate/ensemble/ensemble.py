@@ -24,6 +24,20 @@ _Symbol = TypeVar("_Symbol")
 _Answer = TypeVar("_Answer")
 
 
+class Took(NamedTuple):
+    """Times of the last rows, in seconds since their symbol was told.
+
+    Attributes:
+        asked: Until somebody waited for them; what was ready before then is not known.
+        led: Until a member that goes ahead had done so.
+        whole: Until all were there.
+    """
+
+    asked: float
+    led: float
+    whole: float
+
+
 class _Led(NamedTuple, Generic[_Symbol]):
     """A member that goes ahead: of what, along what, which one, and its row behind that."""
 
@@ -44,6 +58,7 @@ class Ensemble(Generic[_Symbol]):
         weights: Their weights in this step, summing to 1.
         waited_seconds: Time spent waiting for sessions.
         plan: Models of the plan in its order, those included that were lost before this was made.
+        took: Times of the last rows.
         drafted: Symbols that were guessed ahead of the choice.
         accepted: Those of them that were chosen.
     """
@@ -55,12 +70,14 @@ class Ensemble(Generic[_Symbol]):
     weights: list[float] = field(default_factory=list)
     waited_seconds: float = 0.0
     plan: Sequence[str] = ()
+    took: Took = field(default_factory=lambda: Took(0.0, 0.0, 0.0))
     drafted: int = 0
     accepted: int = 0
     _everyone: dict[str, Member[_Symbol]] = field(default_factory=dict)
     _pending: list[Awaitable[LogProbs]] = field(default_factory=list)
     _told_of_a_cut: set[str] = field(default_factory=set)
     _led: _Led[_Symbol] | None = None
+    _told_at: float = 0.0
 
     def __post_init__(self) -> None:
         """Keeps the first members, so that usage includes those that were dropped."""
@@ -124,6 +141,7 @@ class Ensemble(Generic[_Symbol]):
         Returns once that has left for the workers, whatever the caller does next. ``ahead`` is what
         will probably be told next, see ``Predictor.feed``.
         """
+        self._told_at = time.perf_counter()
         self._pending = [member.predictor.feed(symbol, ahead) for member in self.members]
         await asyncio.sleep(0)
 
@@ -137,6 +155,7 @@ class Ensemble(Generic[_Symbol]):
         if at is None:
             await self.tell(symbol)
             return
+        self._told_at = time.perf_counter()
         self._led = _Led(symbol, leader, at, self.members[at].predictor.feed(symbol))
         await asyncio.sleep(0)
 
@@ -157,8 +176,10 @@ class Ensemble(Generic[_Symbol]):
             WorkerLost: A member died and the policy does not go on without it.
             Unavailable: A member died and will not come back.
         """
+        told_at, entered_at = self._told_at, time.perf_counter()
         if self._led is not None:
             await self._follow(self._led)
+        followed_at = time.perf_counter()
         while True:
             rows, lost = await self._outcomes()
             if lost and not self._goes_on(lost):
@@ -167,6 +188,9 @@ class Ensemble(Generic[_Symbol]):
             if lost:
                 self._drop(lost)
             self._note_cuts()
+            self.took = Took(
+                entered_at - told_at, followed_at - told_at, time.perf_counter() - told_at
+            )
             self.weights = self.weigher.weights(rows)
             return rows
 

@@ -14,6 +14,10 @@ from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.member import Member
 from quorate.sampling.sampler import Sampler
 
+# What may pass before anybody waits for the rows of a step: part of its time, and beside it.
+_HELD_UP = 0.2
+_HELD_UP_SECONDS = 0.002
+
 
 @dataclass(frozen=True, slots=True)
 class Drafts:
@@ -66,7 +70,6 @@ class Drafting:
         self._seconds = 0.0
         # Whether the next times are the first of a round, and whether those of it are a measure.
         self._begins, self._undisturbed = False, False
-        self._busy: dict[str, float] | None = None
         losses = ensemble.losses
         self._losses = (losses.waited, len(losses.dropped))
         self._note_absence()
@@ -156,24 +159,23 @@ class Drafting:
 
     def _note_times(self) -> None:
         """Learns from what the members took since the last choice."""
-        before, self._busy = self._busy, self._busy_seconds()
-        begins, self._begins = self._begins, False
-        if before is None or self._note_losses():
-            # The prompt, or what was fed anew, is no measure; nor is the rest of this round.
-            self._undisturbed = False
-        if before is None or not self._undisturbed:
+        took, begins = self._ensemble.took, self._begins
+        self._begins = False
+        # What the reader held up, or was fed anew, is no measure; nor is the rest of this round.
+        held_up = begins and took.asked > _HELD_UP_SECONDS + _HELD_UP * took.whole
+        self._undisturbed &= not (self._note_losses() or held_up)
+        if not self._undisturbed:
             return
-        took = {model: busy - before[model] for model, busy in self._busy.items()}
-        alone = 0.0
-        if begins and self._round.guesser is Guesser.MEMBER:
-            alone = took.pop(self.model)
-            self._pace.took_alone(alone / max(1, len(self._draft)))
-        others = max(took.values())
-        self._seconds += alone + others
-        if begins and self._round.guesser is None:
-            self._pace.took_together(others)
-        elif begins:
-            self._pace.took_block(self._round, 1 + len(self._draft), others)
+        self._seconds += took.whole if begins else took.whole - took.asked
+        if not begins:
+            return
+        if self._round.guesser is None:
+            self._pace.took_together(took.whole)
+        elif self._draft:
+            if self._round.guesser is Guesser.MEMBER:
+                self._pace.took_alone(took.led / len(self._draft))
+            block = took.whole - (took.led if self._round.guesser is Guesser.MEMBER else 0.0)
+            self._pace.took_block(self._round, 1 + len(self._draft), block)
 
     def _note_losses(self) -> bool:
         """Whether a member was lost since it was asked last; notes what that means for drafts."""
@@ -191,6 +193,3 @@ class Drafting:
         """Where nobody is there to guess, or to check what is guessed, no member does."""
         if self._member is None or len(self._ensemble.members) < 2:
             self._pace.go_without_member()
-
-    def _busy_seconds(self) -> dict[str, float]:
-        return {one.model: one.predictor.busy_seconds for one in self._ensemble.members}

@@ -17,9 +17,7 @@ from quorate.ensemble.alignments.contract import AlignmentStrategy
 from quorate.ensemble.alignments.near_tokens import NearTokenAlignment
 from quorate.ensemble.alignments.tokens import TokenAlignment
 from quorate.ensemble.decode import decode
-from quorate.ensemble.drafts.costs import Costs, Guesser
 from quorate.ensemble.drafts.drafting import Drafts
-from quorate.ensemble.drafts.pace import Pace
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.rules import linear
 from quorate.ensemble.weighting import BayesianWeights, ConfidentWeights, StaticWeights, Weigher
@@ -397,19 +395,6 @@ def truncated(logits: npt.NDArray[np.float64], options: SamplingOptions) -> npt.
     weights = np.exp((logits[order] - logits[order[0]]) / (options.temperature or 1.0))
     shares[order] = weights / weights.sum()
     return shares
-
-
-async def test_times_are_learned_from_the_members_and_kept_for_the_next_request() -> None:
-    costs = Costs()
-    for _ in range(3):
-        engines = [scripted_engine(name, seed=3, step_delay_ms=1.0) for name in "ab"]
-        ensemble = await ensemble_of(*engines)
-        await told_by(ensemble, Drafts("a", Pace(costs, size_share=0.2)), max_tokens=40)
-    assert costs.together.seconds >= 0.001
-    assert costs.alone.seconds >= 0.001
-    assert costs.blocks[Guesser.MEMBER].count > 0
-    # Twins agree in everything.
-    assert costs.shares[Guesser.MEMBER, 0].value > 0.9
 
 
 async def test_a_member_left_alone_guesses_nothing_for_nobody() -> None:
