@@ -30,7 +30,23 @@ def largest(logits: LogProbs, count: int) -> Ids:
     """Ids of the ``count`` largest entries, in descending order; fewer where others are -inf."""
     if count <= 0:
         return np.empty(0, np.intp)
-    return _descending(logits, _lower_bound(logits, count))[:count]
+    return _descending(logits, lower_bound(logits, count))[:count]
+
+
+def lower_bound(logits: LogProbs, count: int) -> np.float32:
+    """A value that at least ``count`` entries reach, and few more; -inf for all there are.
+
+    Every one of several disjoint groups whose maximum reaches a bound holds an entry that does. The
+    groups are strided, so that their maxima are one vectorised pass over the row.
+    """
+    size = len(logits)
+    if count >= size:
+        return np.float32(-np.inf)
+    groups = size // _BLOCKS
+    if 2 * count > groups:
+        return np.float32(np.partition(logits, size - count)[size - count])
+    maxima = logits[: groups * _BLOCKS].reshape(_BLOCKS, groups).max(axis=0)
+    return np.float32(np.partition(maxima, groups - count)[groups - count])
 
 
 def truncate(logits: LogProbs, top_k: int, top_p: float, min_p: float) -> Ids:
@@ -106,22 +122,6 @@ def _masses(descending: LogProbs, temperature: float) -> npt.NDArray[np.float64]
 def _reach(masses: npt.NDArray[np.float64], target: float) -> int:
     """How many candidates it takes to reach ``target``, or all there is to be had of it."""
     return int(np.searchsorted(masses, min(target, float(masses[-1])))) + 1
-
-
-def _lower_bound(logits: LogProbs, count: int) -> np.float32:
-    """A value that at least ``count`` entries reach, and few more.
-
-    Every one of several disjoint groups whose maximum reaches a bound holds an entry that does. The
-    groups are strided, so that their maxima are one vectorised pass over the row.
-    """
-    size = len(logits)
-    if count >= size:
-        return np.float32(-np.inf)
-    groups = size // _BLOCKS
-    if 2 * count > groups:
-        return np.float32(np.partition(logits, size - count)[size - count])
-    maxima = logits[: groups * _BLOCKS].reshape(_BLOCKS, groups).max(axis=0)
-    return np.float32(np.partition(maxima, groups - count)[groups - count])
 
 
 def _descending(logits: LogProbs, least: np.float32) -> Ids:

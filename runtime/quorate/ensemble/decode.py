@@ -11,11 +11,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
-from quorate.engines.contract import LogProbs
 from quorate.ensemble.alignments.contract import Limit
 from quorate.ensemble.constraint import Constraint, Unconstrained
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.fusion import Fuser
+from quorate.ensemble.mixture import Mixture
 from quorate.ensemble.sampling import Sampler
 from quorate.ensemble.transcript import Transcript
 from quorate.ensemble.votes import token_of
@@ -59,11 +59,11 @@ class Choice(Protocol[_ChosenSymbol]):
         """The symbol that will be chosen, where that is known before."""
         ...
 
-    def choose(self, mixture: LogProbs) -> int:
+    def choose(self, mixture: Mixture) -> int:
         """Chooses the next symbol.
 
         Args:
-            mixture: Log-probs of the symbols, float32, without those that a constraint rules out.
+            mixture: Of the members, without what a constraint rules out.
 
         Returns:
             Its index.
@@ -213,7 +213,7 @@ class _Given(Generic[_Symbol]):
     def given(self) -> _Symbol:
         return self._symbols[self._chosen]
 
-    def choose(self, mixture: LogProbs) -> int:
+    def choose(self, mixture: Mixture) -> int:
         index = self._ensemble.alignment.index(self.given)
         self._chosen += 1
         return index

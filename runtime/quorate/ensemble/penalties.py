@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quorate.engines.contract import LogProbs
+from quorate.ensemble.candidates import Ids
+from quorate.ensemble.mixture import NO_IDS, Shortlist
 from quorate.request import SamplingOptions
 
 REPETITION_WINDOW = 64
@@ -56,34 +58,48 @@ class Penalties:
         self._recent.append(token)
         self._counts[token] += 1
 
-    def apply(self, logprobs: LogProbs) -> LogProbs:
-        """Returns the adjusted log-probs, no longer normalised; ``logprobs`` stays as it is.
+    @property
+    def touched(self) -> Ids:
+        """Tokens whose log-probs ``apply`` may change, ascending."""
+        if self.idle:
+            return NO_IDS
+        touched = set(self._bias_ids.tolist())
+        if self._repetition != 1:
+            touched.update(self._recent)
+        if self._counting:
+            touched.update(self._counts)
+        return np.array(sorted(touched), np.intp)
 
-        The order is llama.cpp's: bias, repetition, then frequency and presence together.
+    def apply(self, contenders: Shortlist) -> LogProbs:
+        """Returns the adjusted log-probs of tokens, no longer normalised; theirs stay as they are.
+
+        All of ``touched`` are among them. The order is llama.cpp's: bias, repetition, then
+        frequency and presence together.
         """
         if self.idle:
-            return logprobs
-        adjusted = logprobs.copy()
+            return contenders.logprobs
+        adjusted = contenders.logprobs.copy()
         with np.errstate(over="ignore"):
             if self._bias_ids.size:
-                _put(adjusted, self._bias_ids, adjusted[self._bias_ids] + self._bias)
+                positions = contenders.positions(self._bias_ids)
+                _put(adjusted, positions, adjusted[positions] + self._bias)
             if self._repetition != 1 and self._recent:
-                self._penalise_repetition(adjusted)
+                recent = np.fromiter(set(self._recent), np.intp)
+                self._penalise_repetition(adjusted, contenders.positions(recent))
             if self._counting and self._counts:
-                self._penalise_generated(adjusted)
+                counted = np.fromiter(self._counts.keys(), np.intp)
+                self._penalise_generated(adjusted, contenders.positions(counted))
         return adjusted
 
-    def _penalise_repetition(self, adjusted: LogProbs) -> None:
-        ids = np.fromiter(set(self._recent), np.intp)
-        values = adjusted[ids].astype(np.float64)
+    def _penalise_repetition(self, adjusted: LogProbs, recent: Ids) -> None:
+        values = adjusted[recent].astype(np.float64)
         penalty = np.float64(self._repetition)
-        _put(adjusted, ids, np.where(values > 0, values / penalty, values * penalty))
+        _put(adjusted, recent, np.where(values > 0, values / penalty, values * penalty))
 
-    def _penalise_generated(self, adjusted: LogProbs) -> None:
-        ids = np.fromiter(self._counts.keys(), np.intp)
+    def _penalise_generated(self, adjusted: LogProbs, counted: Ids) -> None:
         counts = np.fromiter(self._counts.values(), np.float64)
-        _put(adjusted, ids, adjusted[ids] - (counts * self._frequency + self._presence))
+        _put(adjusted, counted, adjusted[counted] - (counts * self._frequency + self._presence))
 
 
-def _put(adjusted: LogProbs, ids: npt.NDArray[np.intp], values: npt.NDArray[np.float64]) -> None:
-    adjusted[ids] = np.minimum(values, _CEILING)
+def _put(adjusted: LogProbs, positions: Ids, values: npt.NDArray[np.float64]) -> None:
+    adjusted[positions] = np.minimum(values, _CEILING)

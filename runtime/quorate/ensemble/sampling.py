@@ -13,6 +13,7 @@ import numpy as np
 
 from quorate.engines.contract import EngineSampling, LogProbs
 from quorate.ensemble.candidates import descend, draw, truncate
+from quorate.ensemble.mixture import Mixture, Shortlist
 from quorate.ensemble.penalties import Penalties
 from quorate.ensemble.sampling_options import validate_bias
 from quorate.errors import Internal, InvalidRequest
@@ -26,6 +27,8 @@ DEFAULT_MIN_P = 0.05
 # Below it, differences between float32 log-probs overflow when divided; the draw is greedy long
 # before.
 _LEAST_TEMPERATURE = 1e-30
+# Among more than so many it is no faster to look at the most probable tokens only.
+_MOST_LISTED = 1024
 
 _Number = TypeVar("_Number", int, float)
 
@@ -63,24 +66,34 @@ class Sampler:
         self._penalties = Penalties(options, prompt)
         self._generator = np.random.Generator(np.random.PCG64(seed))
 
-    def sample(self, mixture: LogProbs) -> int:
+    def sample(self, mixture: Mixture) -> int:
         """Chooses the next token and adds it to the history.
 
         Args:
-            mixture: Normalised log-probs, float32 of shape (vocabulary,), not modified. The
-                log-prob to report is ``mixture[token]``: before bias, temperature and truncation.
+            mixture: Of the members' distributions. The log-prob to report is the one it has there:
+                before bias, temperature and truncation.
 
         Raises:
             InvalidRequest: Bias and penalties leave no token.
             Internal: The mixture has no token of any probability, or is not a number.
         """
-        logits = self._penalties.apply(mixture)
+        contenders = self._contenders(mixture)
+        logits = self._penalties.apply(contenders)
         best = int(logits.argmax())
         if not logits[best] > -np.inf:
-            raise _nothing_left(mixture)
-        token = best if self._greedy else self._draw(logits)
+            raise _nothing_left(mixture.row)
+        token = contenders.id_of(best if self._greedy else self._draw(logits))
         self._penalties.accept(token)
         return token
+
+    def _contenders(self, mixture: Mixture) -> Shortlist:
+        """All tokens that can be chosen, with some that cannot."""
+        if self._greedy and self._penalties.idle:
+            return mixture.best()
+        count, touched = 1 if self._greedy else self._top_k, self._penalties.touched
+        if count and count + len(touched) <= _MOST_LISTED:
+            return mixture.shortlist(count, touched)
+        return Shortlist(None, mixture.row)
 
     def _draw(self, logits: LogProbs) -> int:
         share = self._generator.random()
