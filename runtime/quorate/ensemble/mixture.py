@@ -20,6 +20,9 @@ from quorate.ensemble.candidates import Ids, lower_bound
 
 NO_IDS: Ids = np.empty(0, np.intp)
 
+_FEW_SYMBOLS = 512
+"""So many are sorted sooner than it is found out which of them matter."""
+
 # Tokens whose log-probs are equal in float32 are ordered by id. So those count as reaching a bound
 # that miss it by no more than rounding, relative to the bound.
 _ROUNDING = 1e-6
@@ -114,6 +117,8 @@ class Mixture:
         Whatever becomes of the log-probs of ``always``, the ``count`` largest are then among them.
         """
         wanted = count + len(always)
+        if self._row is not None and len(self._row) <= _FEW_SYMBOLS:
+            return Shortlist(None, self._row)
         # So many symbols have at least this share of their probability with one member.
         bounds = [
             lower_bound(row, wanted) + log_weight
@@ -130,6 +135,7 @@ class Mixture:
         reached = self._rows[0] >= bound
         for row in self._rows[1:]:
             reached |= row >= bound
-        reached[always] = True
-        ids = np.flatnonzero(reached)
+        if len(always):
+            reached[always] = True
+        ids = reached.nonzero()[0]
         return Shortlist(ids, self.at(ids))

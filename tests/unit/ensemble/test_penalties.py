@@ -76,4 +76,4 @@ def test_an_impossible_token_stays_impossible() -> None:
     options = SamplingOptions(logit_bias={2: 50.0}, repetition_penalty=0.5, presence_penalty=-2.0)
     penalties = Penalties(options, [2])
     penalties.accept(2)
-    assert penalties.apply(row)[2] == -np.inf
+    assert penalties.apply(Shortlist(None, row))[2] == -np.inf
