@@ -116,8 +116,7 @@ class Bench:
             "confidence": ConfidentWeights(priors),
         }
         figures = [
-            self._figure(f"weights: {name}", lambda at, w=one: w.weights(self._pair(at)))
-            for name, one in weighers.items()
+            self._figure(f"weights: {name}", self._weigh(one)) for name, one in weighers.items()
         ]
         votes = tuple(Vote(model, b" lighthouse", -0.5, 0.5, -0.5) for model in "ab")
         shown = Delta(" lighthouse", (_token(votes),))
@@ -149,6 +148,9 @@ class Bench:
     ) -> Callable[[int], object]:
         fuser, sampler = Fuser(rule), Sampler(options, _VOCABULARY, 1, range(100))
         return lambda at: sampler.sample(view(fuser.fuse(self._pair(at), [0.5, 0.5])))
+
+    def _weigh(self, weigher: Weigher) -> Callable[[int], object]:
+        return lambda at: weigher.weights(self._pair(at))
 
     def _pair(self, at: int) -> list[LogProbs]:
         return [self.rows[at % _ROWS], self.rows[(at + 1) % _ROWS]]

@@ -21,6 +21,7 @@ _BLOCKS = 64
 _SHORT = 512
 """So many are sorted sooner than it is found out which of them need not be."""
 _LEAST_FINITE = np.finfo(np.float32).min
+_MANY_GROUPS = 8
 _FIRST_GUESS = 256
 # Beyond this a candidate adds nothing to a sum in float64, and exp() would leave float32's normal
 # numbers, where it is ten times slower.
@@ -32,25 +33,48 @@ def largest(logits: LogProbs, count: int) -> Ids:
     if count <= 0:
         return np.empty(0, np.intp)
     if len(logits) > _SHORT:
-        return _descending(logits, lower_bound(logits, count))[:count]
+        peaks = Peaks(logits)
+        return _descending(logits, peaks.reaching(peaks.bound(count)))[:count]
     ids = (-logits).argsort(kind="stable")[:count]
     return ids if logits[ids[-1]] > -np.inf else ids[logits[ids] > -np.inf]
 
 
-def lower_bound(logits: LogProbs, count: int) -> np.float32:
-    """A value that at least ``count`` entries reach, and few more; -inf for all there are.
+class Peaks:
+    """The maxima of disjoint groups of entries, by which the large ones are found in a row.
 
-    Every one of several disjoint groups whose maximum reaches a bound holds an entry that does. The
-    groups are strided, so that their maxima are one vectorised pass over the row.
+    Every group whose maximum reaches a bound holds an entry that does, and no other group does. They
+    are strided, so that their maxima are one vectorised pass over the row.
+
+    Args:
+        logits: Shape (vocabulary,).
     """
-    size = len(logits)
-    if count >= size:
-        return np.float32(-np.inf)
-    groups = size // _BLOCKS
-    if 2 * count > groups:
-        return np.float32(np.partition(logits, size - count)[size - count])
-    maxima = logits[: groups * _BLOCKS].reshape(_BLOCKS, groups).max(axis=0)
-    return np.float32(np.partition(maxima, groups - count)[groups - count])
+
+    def __init__(self, logits: LogProbs) -> None:
+        self._logits = logits
+        groups = len(logits) // _BLOCKS
+        self._grouped = logits[: groups * _BLOCKS].reshape(_BLOCKS, groups)
+        self._rest = logits[groups * _BLOCKS :]
+        self._maxima: LogProbs = np.maximum.reduce(self._grouped)
+
+    def bound(self, count: int) -> np.float32:
+        """A value that at least ``count`` entries reach, and few more; -inf for all there are."""
+        size, groups = len(self._logits), len(self._maxima)
+        if count >= size:
+            return np.float32(-np.inf)
+        if 2 * count > groups:
+            return np.float32(np.partition(self._logits, size - count)[size - count])
+        return np.float32(np.partition(self._maxima, groups - count)[groups - count])
+
+    def reaching(self, least: np.float32) -> Ids:
+        """Ids of the entries not below a bound, ascending; those of -inf and NaN are none."""
+        least = max(least, _LEAST_FINITE)
+        groups = (self._maxima >= least).nonzero()[0]
+        if len(groups) * _MANY_GROUPS > len(self._maxima):
+            return (self._logits >= least).nonzero()[0]
+        blocks, columns = (self._grouped[:, groups] >= least).nonzero()
+        ids = blocks * len(self._maxima) + groups[columns]
+        rest = (self._rest >= least).nonzero()[0]
+        return np.concatenate((ids, rest + self._grouped.size)) if len(rest) else ids
 
 
 def truncate(logits: LogProbs, top_k: int, top_p: float, min_p: float) -> Ids:
@@ -77,7 +101,7 @@ def truncate(logits: LogProbs, top_k: int, top_p: float, min_p: float) -> Ids:
         kept = descend(logits, 1.0, top_p)
     else:
         least = logits.max() + np.float32(math.log(min_p)) if min_p > 0 else np.float32(-np.inf)
-        return _descending(logits, least)
+        return _descending(logits, Peaks(logits).reaching(least))
     if min_p <= 0:
         return kept
     values = logits[kept]
@@ -133,9 +157,8 @@ def _reach(masses: npt.NDArray[np.float64], target: float) -> int:
     return int(masses.searchsorted(min(target, float(masses[-1])))) + 1
 
 
-def _descending(logits: LogProbs, least: np.float32) -> Ids:
-    """Ids of the entries not below ``least``, in descending order."""
-    ids = (logits >= max(least, _LEAST_FINITE)).nonzero()[0]
+def _descending(logits: LogProbs, ids: Ids) -> Ids:
+    """Ids of entries, which are ascending and finite, in descending order."""
     if len(ids) <= _SHORT:
         return ids[(-logits[ids]).argsort(kind="stable")]
     # Whole numbers of both, the value's bits and the id, are sorted in a tenth of the time. The

@@ -16,12 +16,16 @@ from typing import NamedTuple
 import numpy as np
 
 from quorate.engines.contract import LogProbs
-from quorate.ensemble.candidates import Ids, lower_bound
+from quorate.ensemble.candidates import Ids, Peaks
 
 NO_IDS: Ids = np.empty(0, np.intp)
 
 _FEW_SYMBOLS = 512
 """So many are sorted sooner than it is found out which of them matter."""
+
+_FEW_REACHING = 16
+"""So many are looked for one by one."""
+_LOG_2 = math.log(2.0)
 
 # Tokens whose log-probs are equal in float32 are ordered by id. So those count as reaching a bound
 # that miss it by no more than rounding, relative to the bound.
@@ -88,28 +92,40 @@ class Mixture:
         if len(self._rows) == 1:
             picked: LogProbs = self._rows[0][ids]
             return picked
-        terms = [
+        mixed, *others = (
             row[ids] + np.float64(log_weight)
             for row, log_weight in zip(self._rows, self._log_weights, strict=True)
-        ]
+        )
         # What is no number stays none, without a word.
         with np.errstate(invalid="ignore"):
-            mixed: LogProbs = np.minimum(np.logaddexp.reduce(terms), 0.0).astype(np.float32)
-        return mixed
+            for term in others:
+                np.logaddexp(mixed, term, out=mixed)
+        logprobs: LogProbs = np.minimum(mixed, 0.0).astype(np.float32)
+        return logprobs
 
     def logprob(self, index: int) -> float:
-        """Log-prob of one symbol, the same as ``at`` gives."""
-        return float(self.at(np.array([index], np.intp))[0])
+        """Log-prob of one symbol, the same that ``at`` gives."""
+        if len(self._rows) == 1:
+            return float(self._rows[0][index])
+        mixed, *others = (
+            float(row[index]) + log_weight
+            for row, log_weight in zip(self._rows, self._log_weights, strict=True)
+        )
+        for term in others:
+            mixed = _logaddexp(mixed, term)
+        return float(np.float32(min(mixed, 0.0)))
 
     def best(self) -> Shortlist:
         """Symbols among which the most probable one is."""
         favourites = {int(row.argmax()) for row in self._rows}
+        logprobs = [self.logprob(index) for index in favourites]
+        # Of one favourite of all: nobody finds another symbol as probable, or none with a lower
+        # index. Of no number: whoever chooses will see.
+        if len(favourites) > 1 and not any(map(math.isnan, logprobs)):
+            bound = _below(max(logprobs))
+            favourites.update(*(_reaching(row, bound) for row in self._rows))
         ids = np.array(sorted(favourites), np.intp)
-        logprobs = self.at(ids)
-        if len(ids) == 1:
-            # Nobody finds any other symbol as probable, or none with a lower index.
-            return Shortlist(ids, logprobs)
-        return self._reaching(float(logprobs.max()))
+        return Shortlist(ids, self.at(ids))
 
     def shortlist(self, count: int, always: Ids = NO_IDS) -> Shortlist:
         """Symbols that hold the ``count`` most probable ones of all but ``always``, and those too.
@@ -119,23 +135,53 @@ class Mixture:
         wanted = count + len(always)
         if self._row is not None and len(self._row) <= _FEW_SYMBOLS:
             return Shortlist(None, self._row)
+        peaks = [Peaks(row) for row in self._rows]
         # So many symbols have at least this share of their probability with one member.
         bounds = [
-            lower_bound(row, wanted) + log_weight
-            for row, log_weight in zip(self._rows, self._log_weights, strict=True)
+            one.bound(wanted) + log_weight
+            for one, log_weight in zip(peaks, self._log_weights, strict=True)
         ]
-        return self._reaching(float(np.max(bounds)), always)
-
-    def _reaching(self, least: float, always: Ids = NO_IDS) -> Shortlist:
-        """All symbols whose log-prob is at least this, some that fall short, and ``always``."""
+        least = float(np.max(bounds))
         if not least > -np.inf:
             # Nothing bounds them, or a row is no numbers, which whoever chooses will see.
             return Shortlist(None, self.row)
-        bound = np.float32(least - _ROUNDING * (1.0 + abs(least)))
-        reached = self._rows[0] >= bound
-        for row in self._rows[1:]:
-            reached |= row >= bound
-        if len(always):
-            reached[always] = True
-        ids = reached.nonzero()[0]
-        return Shortlist(ids, self.at(ids))
+        bound = _below(least)
+        ids = [one.reaching(bound) for one in peaks]
+        if len(always) or len(ids) > 1:
+            listed = np.unique(np.concatenate((*ids, always)))
+        else:
+            (listed,) = ids
+        return Shortlist(listed, self.at(listed))
+
+
+def _reaching(row: LogProbs, bound: np.float32) -> list[int]:
+    """Symbols whose log-prob with one member reaches a bound that few do."""
+    reached = row >= bound
+    found: list[int] = []
+    start = 0
+    while len(found) < _FEW_REACHING:
+        # Where there is no more, the first of what does not.
+        index = start + int(reached[start:].argmax())
+        if not reached[index]:
+            return found
+        found.append(index)
+        start = index + 1
+        if start == len(reached):
+            return found
+    return reached.nonzero()[0].tolist()
+
+
+def _below(bound: float) -> np.float32:
+    """A bound that what is equal to another in float32 reaches together with it."""
+    return np.float32(bound - _ROUNDING * (1.0 + abs(bound)))
+
+
+def _logaddexp(one: float, other: float) -> float:
+    """``np.logaddexp`` of two numbers, to the last bit."""
+    if one == other:
+        return one + _LOG_2
+    if one > other:
+        return one + math.log1p(math.exp(other - one))
+    if one < other:
+        return other + math.log1p(math.exp(one - other))
+    return math.nan

@@ -29,10 +29,6 @@ def reference(members: Sequence[LogProbs], weights: Sequence[float]) -> LogProbs
     return np.minimum(linear_reference(members, weights), 0).astype(np.float32)
 
 
-def mixed(members: Sequence[LogProbs], weights: Sequence[float]) -> LogProbs:
-    return reference(members, weights)
-
-
 def chosen(listed: Shortlist, count: int) -> list[int]:
     """The most probable ones of a shortlist, in descending order."""
     return [listed.id_of(position) for position in largest(listed.logprobs, count).tolist()]
@@ -57,7 +53,7 @@ def test_a_shortlist_holds_what_is_most_probable_of_small_rows(
     drawn: list[LogProbs], weights: list[float], count: int
 ) -> None:
     expected = reference(drawn, weights)
-    listed = Mixture(drawn, weights, mixed).shortlist(count)
+    listed = Mixture(drawn, weights, reference).shortlist(count)
     assert chosen(listed, count) == largest(expected, count).tolist()
 
 
@@ -67,9 +63,9 @@ def test_a_shortlist_holds_what_is_most_probable_of_a_whole_vocabulary(
     drawn: list[LogProbs], weights: list[float], count: int
 ) -> None:
     expected = reference(drawn, weights)
-    listed = Mixture(drawn, weights, mixed).shortlist(count)
+    listed = Mixture(drawn, weights, reference).shortlist(count)
     assert chosen(listed, count) == largest(expected, count).tolist()
-    best = Mixture(drawn, weights, mixed).best()
+    best = Mixture(drawn, weights, reference).best()
     assert chosen(best, 1) == [int(expected.argmax())]
 
 
@@ -80,7 +76,7 @@ def test_a_shortlist_holds_enough_whatever_becomes_of_the_symbols_it_has_always(
 ) -> None:
     expected = reference(drawn, weights).copy()
     always = np.array(sorted({*touched, *largest(expected, 3).tolist()}), np.intp)
-    ids, logprobs = Mixture(drawn, weights, mixed).shortlist(count, always)
+    ids, logprobs = Mixture(drawn, weights, reference).shortlist(count, always)
     assert ids is not None
     assert set(always.tolist()) <= set(ids.tolist())
     expected[always] = -np.inf
@@ -109,7 +105,7 @@ def test_the_log_prob_of_one_symbol_is_the_one_in_a_shortlist_and_close_to_the_w
 ) -> None:
     index = data.draw(st.integers(0, len(drawn[0]) - 1))
     mixture = Fuser(CombinationRule.LINEAR).fuse(drawn, weights)
-    everything = Mixture(drawn, weights, mixed).shortlist(len(drawn[0]))
+    everything = Mixture(drawn, weights, reference).shortlist(len(drawn[0]))
     assert Mixture(drawn, weights, never).logprob(index) == everything.logprobs[index]
     assert mixture.logprob(index) == pytest.approx(everything.logprobs[index], rel=1e-6, abs=2e-6)
 
@@ -155,7 +151,7 @@ def test_a_sampler_chooses_from_few_symbols_what_it_chooses_from_all(
     whole = Mixture.of(reference(drawn, weights))
     for _ in range(3):
         # One row, whole, is what the laws of the sampler are tested with.
-        assert few.sample(Mixture(drawn, weights, mixed)) == all_of_them.sample(whole)
+        assert few.sample(Mixture(drawn, weights, reference)) == all_of_them.sample(whole)
 
 
 def test_a_sampler_of_a_default_request_mixes_no_whole_row() -> None:
