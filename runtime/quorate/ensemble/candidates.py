@@ -42,8 +42,8 @@ def largest(logits: LogProbs, count: int) -> Ids:
 class Peaks:
     """The maxima of disjoint groups of entries, by which the large ones are found in a row.
 
-    Every group whose maximum reaches a bound holds an entry that does, and no other group does. They
-    are strided, so that their maxima are one vectorised pass over the row.
+    Every group whose maximum reaches a bound holds an entry that does, and no other group does.
+    They are strided, so that their maxima are one vectorised pass over the row.
 
     Args:
         logits: Shape (vocabulary,).
