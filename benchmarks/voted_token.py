@@ -33,7 +33,6 @@ from quorate.ensemble.losses import Losses
 from quorate.ensemble.member import Member, MemberPrompt
 from quorate.ensemble.mixture import Mixture
 from quorate.ensemble.predictor import TopPiece
-from quorate.ensemble.sampling import Sampler
 from quorate.ensemble.weighting import BayesianWeights, ConfidentWeights, StaticWeights, Weigher
 from quorate.request import (
     CombinationRule,
@@ -46,6 +45,7 @@ from quorate.request import (
     Token,
     Vote,
 )
+from quorate.sampling.sampler import Sampler
 
 _VOCABULARY = 151_936
 _ROWS = 64
@@ -220,7 +220,7 @@ class _InMemory:
         loop.call_soon(future.set_result, self._rows[self._at % len(self._rows)])
         return future
 
-    def feed(self, symbol: int) -> Awaitable[LogProbs]:
+    def feed(self, symbol: int, ahead: Sequence[int] = ()) -> Awaitable[LogProbs]:
         self.length += 1
         return self.start()
 

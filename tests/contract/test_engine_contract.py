@@ -287,7 +287,7 @@ async def test_a_branch_that_was_rewound_before_its_first_feed(subject: Subject)
     root = await subject.open(branches=1)
     await feed(root, prompt)
     branch = root.branch()
-    await within_deadline(branch.rewind(2))
+    branch.rewind(2)
     row = await feed(branch, other[-1:])
     root.close()
     branch.close()
@@ -398,6 +398,173 @@ async def test_a_fork_group_waits_until_enough_sessions_are_free(subject: Subjec
     assert not single.done()
     sessions[2].close()
     await within_deadline(single)
+
+
+async def test_each_row_of_a_block_is_that_of_a_fresh_prefill(subject: Subject) -> None:
+    prompt, more = await subject.encode(FOX), await subject.encode(SEA)
+    session = await subject.open()
+    assert subject.engine.facts.block_rows >= 4
+    await feed(session, prompt)
+    view = await within_deadline(session.feed_block(more[:5], 4))
+    assert (view.dtype, view.shape) == (np.float32, (4, len(subject.engine.vocabulary)))
+    assert not view.flags.writeable
+    rows, position = view.copy(), session.position
+    again = await feed(session, more[5:6])
+    session.close()
+    assert position == len(prompt) + 5
+    for row, end in zip([*rows, again], range(2, 7), strict=True):
+        subject.assert_agree(await subject.fresh([*prompt, *more[:end]]), row)
+
+
+async def test_a_prompt_may_be_a_block(subject: Subject) -> None:
+    prompt = await subject.encode(FOX)
+    session = await subject.open()
+    await feed(session, prompt)
+    session.close()
+    session = await subject.open()
+    rows = (await within_deadline(session.feed_block(prompt, len(prompt)))).copy()
+    assert session.cached_tokens == 0
+    session.close()
+    for row, end in zip(rows, range(1, len(prompt) + 1), strict=True):
+        subject.assert_agree(await subject.fresh(prompt[:end]), row)
+
+
+async def test_blocks_have_their_prefix_sums_and_what_the_mask_took(subject: Subject) -> None:
+    order = subject.engine.vocabulary.byte_order
+    prompt = await subject.encode(FOX)
+    session = await subject.open(branches=1)
+    rows = (await within_deadline(session.feed_block(prompt, 3))).copy()
+    sums = session.block_sums[:, : len(order) + 1]
+    assert session.block_sums.dtype == np.float64
+    np.testing.assert_allclose(sums[:, 0], 0, atol=0)
+    spelled = np.exp(rows[:, order.ids].astype(np.float64))
+    np.testing.assert_allclose(np.diff(sums, axis=1), spelled, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(session.prefix_sums, session.block_sums[-1])
+    masked = session.block_masked
+    assert masked.shape == (3,)
+    assert ((masked >= 0) & (masked < 0.5)).all()
+    assert session.masked_mass == masked[-1]
+    of_block = [float(one) for one in masked]
+    session.close()
+    await subject.forget()
+    session = await subject.open()
+    await feed(session, prompt)
+    assert session.masked_mass == pytest.approx(of_block[-1], abs=1e-2)
+    for of_a_block in (lambda: session.block_masked, lambda: session.block_sums):
+        with pytest.raises(Internal, match="no block"):
+            of_a_block()
+
+
+async def test_blocks_of_several_sessions_give_what_each_gives_alone(subject: Subject) -> None:
+    texts = [await subject.encode(text) for text in (FOX, SEA)]
+    sessions = [await subject.open() for _ in texts]
+    feeds = [one.feed_block(text, 4) for one, text in zip(sessions, texts, strict=True)]
+    blocks = [(await within_deadline(rows)).copy() for rows in feeds]
+    for session in sessions:
+        session.close()
+    for text, rows in zip(texts, blocks, strict=True):
+        for row, end in zip(rows, range(len(text) - 3, len(text) + 1), strict=True):
+            subject.assert_agree(await subject.fresh(text[:end]), row)
+
+
+async def test_the_largest_block_is_given(subject: Subject) -> None:
+    words = await subject.encode(f"{FOX} {SEA} {RAIN} {FOX} {SEA} {RAIN} {FOX}")
+    most = min(subject.engine.facts.block_rows, 40)
+    session = await subject.open(most)
+    rows = (await within_deadline(session.feed_block(words[:most], most))).copy()
+    session.close()
+    for end in (1, most // 2, most):
+        subject.assert_agree(await subject.fresh(words[:end]), rows[end - 1])
+
+
+async def test_what_is_right_of_a_block_stays_and_the_rest_is_forgotten(subject: Subject) -> None:
+    needs_rewind(subject)
+    prompt, guess = await subject.encode(FOX), await subject.encode(f"{SEA} {RAIN}")
+    session = await subject.open(80)
+    held = list(prompt)
+    await feed(session, held)
+    for round_, right in enumerate((3, 0, 4, 1)):
+        draft = guess[round_ : round_ + 4]
+        rows = (await within_deadline(session.feed_block(draft, 4))).copy()
+        session.rewind(4 - right)
+        held += draft[:right]
+        if right:
+            kept = rows[right - 1]
+        row = await feed(session, guess[:1])
+        held.append(guess[0])
+        assert session.position == len(held)
+    session.close()
+    subject.assert_agree(await subject.fresh(held), row)
+    subject.assert_agree(await subject.fresh(held[:-1]), kept)
+
+
+async def test_after_blocks_and_rewinds_the_prefix_cache_holds_what_is_true(
+    subject: Subject,
+) -> None:
+    needs_rewind(subject)
+    prompt, guess = await subject.encode(FOX), await subject.encode(SEA)
+    await subject.forget()
+    session = await subject.open()
+    await within_deadline(session.feed_block([*prompt, *guess[:4]], 4))
+    session.rewind(4)
+    await feed(session, guess[4:6])
+    session.close()
+    tokens = [*prompt, *guess[4:6], guess[0]]
+    session = await subject.open()
+    row = await feed(session, tokens)
+    assert session.cached_tokens <= len(prompt) + 2
+    session.close()
+    subject.assert_agree(await subject.fresh(tokens), row)
+    session = await subject.open()
+    row = await feed(session, [*prompt, *guess[:2]])
+    session.close()
+    subject.assert_agree(await subject.fresh([*prompt, *guess[:2]]), row)
+
+
+async def test_branches_behind_a_block_equal_a_fresh_prefill(subject: Subject) -> None:
+    prompt, other = await subject.encode(FOX), await subject.encode(SEA)
+    root = await subject.open(branches=1)
+    await within_deadline(root.feed_block(prompt, 2))
+    branch = root.branch()
+    feeds = [branch.feed_block(other[-3:], 3), root.feed_block(other[:2], 2)]
+    of_branch, of_root = [(await within_deadline(rows)).copy() for rows in feeds]
+    branch.close()
+    root.close()
+    for row, end in zip(of_branch, (-2, -1, len(other)), strict=True):
+        tokens = [*prompt, *other[-3:][: 3 + end if end < 0 else 3]]
+        subject.assert_agree(await subject.fresh(tokens), row)
+    for row, count in zip(of_root, (1, 2), strict=True):
+        subject.assert_agree(await subject.fresh([*prompt, *other[:count]]), row)
+
+
+async def test_a_block_that_cannot_be_is_refused_and_harms_nothing(subject: Subject) -> None:
+    prompt, size = await subject.encode(FOX), len(subject.engine.vocabulary)
+    session = await subject.open(80)
+    for rows in (0, -1, len(prompt) + 1):
+        with pytest.raises(InvalidRequest, match="rows"):
+            await session.feed_block(prompt, rows)
+    with pytest.raises(InvalidRequest, match="rows"):
+        await session.feed_block((prompt * 9)[:80], subject.engine.facts.block_rows + 1)
+    for wrong in ([], [*prompt, size], prompt * 20):
+        with pytest.raises(InvalidRequest):
+            await session.feed_block(wrong, 1)
+    rows = (await within_deadline(session.feed_block(prompt, 1))).copy()
+    session.close()
+    subject.assert_agree(await subject.fresh(prompt), rows[0])
+
+
+async def test_closing_in_the_middle_of_a_block_frees_the_session(subject: Subject) -> None:
+    prompt = await subject.encode(FOX)
+    sessions = await subject.fill()
+    waiting = asyncio.ensure_future(sessions[0].feed_block(prompt, 4))
+    sessions[0].close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    session = await subject.open()
+    rows = (await within_deadline(session.feed_block(prompt, 2))).copy()
+    for one in [*sessions[1:], session]:
+        one.close()
+    subject.assert_agree(await subject.fresh(prompt), rows[1])
 
 
 async def test_a_score_equals_the_log_probs_of_a_feed(subject: Subject) -> None:
@@ -529,7 +696,7 @@ async def test_a_rewound_session_equals_a_fresh_prefill(subject: Subject) -> Non
     prompt, other = await subject.encode(FOX), await subject.encode(SEA)
     session = await subject.open()
     await feed(session, [*prompt, *other[-3:]])
-    await within_deadline(session.rewind(3))
+    session.rewind(3)
     assert session.position == len(prompt)
     row = await feed(session, other[-2:-1])
     session.close()
@@ -541,7 +708,7 @@ async def test_a_rewind_of_everything_starts_anew(subject: Subject) -> None:
     prompt = await subject.encode(FOX)
     session = await subject.open()
     await feed(session, await subject.encode(SEA))
-    await within_deadline(session.rewind(session.position))
+    session.rewind(session.position)
     row = await feed(session, prompt)
     session.close()
     subject.assert_agree(await subject.fresh(prompt), row)
@@ -553,7 +720,7 @@ async def test_a_rewind_beyond_the_start_is_refused(subject: Subject) -> None:
     await feed(session, await subject.encode(RAIN))
     for count in (-1, session.position + 1):
         with pytest.raises(InvalidRequest):
-            await session.rewind(count)
+            session.rewind(count)
 
 
 async def test_what_an_engine_cannot_do_it_refuses(subject: Subject) -> None:
@@ -562,7 +729,7 @@ async def test_what_an_engine_cannot_do_it_refuses(subject: Subject) -> None:
     await feed(session, await subject.encode(RAIN))
     if not capabilities.rewind:
         with pytest.raises(UnsupportedPlan):
-            await session.rewind(1)
+            session.rewind(1)
 
 
 async def test_a_repeated_prompt_is_found_in_the_prefix_cache(subject: Subject) -> None:
@@ -1029,7 +1196,7 @@ async def test_after_a_generation_a_session_can_only_be_closed(subject: Subject)
     with pytest.raises(Internal):
         session.branch()
     with pytest.raises(Internal):
-        await session.rewind(1)
+        session.rewind(1)
     session.close()
     session.close()
     again = await subject.open(branches=subject.engine.facts.sessions - 1)

@@ -215,7 +215,7 @@ async def test_after_a_cancelled_feed_a_session_can_only_be_closed(engine):
     with pytest.raises(Internal, match="cancelled"):
         await session.feed([1])
     with pytest.raises(Internal, match="cancelled"):
-        await session.rewind(0)
+        session.rewind(0)
 
     session.close()
     session.close()
@@ -251,9 +251,9 @@ async def test_missing_capabilities_and_impossible_rewinds_are_refused():
     async with ready(scripted_spec(rewind=False)) as engine:
         session = await engine.open(10)
         with pytest.raises(UnsupportedPlan, match="cannot rewind"):
-            await session.rewind(0)
+            session.rewind(0)
         with pytest.raises(InvalidRequest, match="cannot forget 1 of 0"):
-            await session.rewind(1)
+            session.rewind(1)
         session.close()
 
 

@@ -47,7 +47,7 @@ class LyingChannel(worker_end.ControlChannel):
 class LyingMemories(worker_end.SharedMemories):
     """Shares what it should, but for the lie."""
 
-    def share(self, sessions: int, vocabulary: Any) -> Any:
+    def share(self, sessions: int, vocabulary: Any, block_rows: int) -> Any:
         """Sizes and fills the memories; notes the rows for the lie."""
         if LIE == "a vocabulary of rubbish":
             sealed_memory.write(self._vocabulary, b"QVOC" + b"\xff" * 4096)
@@ -59,9 +59,9 @@ class LyingMemories(worker_end.SharedMemories):
             sealed_memory.seal(self._rows, 4096)
             self._rows = sealed_memory.create("mine")
         LyingChannel.rows = (
-            super().share(sessions, vocabulary)
+            super().share(sessions, vocabulary, block_rows)
             if LIE not in _SHARED
-            else (worker_end.RowsWriter(self._rows, sessions, len(vocabulary)))
+            else (worker_end.RowsWriter(self._rows, sessions, len(vocabulary), block_rows))
         )
         return LyingChannel.rows
 

@@ -14,9 +14,11 @@ import numpy as np
 from quorate.engines.admission import Admission, required_kv_tokens
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import EngineSampling, LogProbs, MaskedMass, ModelFacts
+from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.contract import BatchModel
 from quorate.engines.scheduler.scheduler import Scheduler
-from quorate.engines.session import EngineSession, OpenedSession, open_session
+from quorate.engines.session import EngineSession, open_session
+from quorate.engines.session_backend import OpenedSession, WaitingSession
 from quorate.engines.vocabulary import Vocabulary
 from quorate.engines.worker.session_table import SessionTable
 from quorate.engines.worker.work_loop import outcomes_of_step
@@ -139,7 +141,7 @@ class InProcessWorker:
         self.facts = model.facts
         self._on_crash = on_crash
         self._scheduler = Scheduler(model)
-        self._rows = _Rows(len(model.vocabulary))
+        self._rows = _Rows(len(model.vocabulary), model.facts.block_rows)
         self._table = SessionTable(model.facts, self._rows, len(model.vocabulary), model_id)
         self._open: set[int] = set()
         self._step_due: asyncio.Handle | None = None
@@ -188,13 +190,15 @@ class InProcessWorker:
         self._open.add(opened.number)
         return opened
 
-    def feed(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
+    def feed(
+        self, number: int, tokens: Sequence[int], session: WaitingSession, rows: int = 0
+    ) -> None:
         """See ``SessionBackend``."""
-        self._scheduler.feed(number, tokens)
-        self._table.feeds(number, tokens, session)
+        self._scheduler.feed(number, tokens, rows)
+        self._table.feeds(number, tokens, session, rows)
         self._step_soon()
 
-    def score(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
+    def score(self, number: int, tokens: Sequence[int], session: WaitingSession) -> None:
         """See ``SessionBackend``."""
         self._scheduler.score(number, tokens)
         self._table.scores(number, tokens, session)
@@ -205,7 +209,7 @@ class InProcessWorker:
         number: int,
         tokens: Sequence[int],
         options: EngineSampling,
-        session: EngineSession,
+        session: WaitingSession,
     ) -> None:
         """See ``SessionBackend``."""
         self._scheduler.generate(number, tokens, options)
@@ -247,17 +251,30 @@ class _Rows:
     busy_since_ns = 0
     steps_done = 0
 
-    def __init__(self, vocabulary_size: int) -> None:
+    def __init__(self, vocabulary_size: int, block_rows: int) -> None:
         self._vocabulary_size = vocabulary_size
-        self._by_slot: dict[int, tuple[LogProbs, PrefixSums, MaskedMass]] = {}
+        self._block_rows = block_rows
+        self._by_slot: dict[int, tuple[LogProbs, PrefixSums, MaskedMass, RowBlock]] = {}
 
-    def writable(self, slot: int, sums: bool) -> tuple[LogProbs, PrefixSums | None, MaskedMass]:
-        """The row of a slot, its prefix sums where they are wanted, and what its mask took."""
-        size = self._vocabulary_size
-        row, of_row, masked = self._by_slot.setdefault(
-            slot, (np.empty(size, np.float32), np.empty(size + 1), np.zeros(1, np.float32))
+    def writable(
+        self, slot: int, sums: bool
+    ) -> tuple[LogProbs, PrefixSums | None, MaskedMass, RowBlock]:
+        """The row of a slot, its sums where they are wanted, what its mask took, and its block."""
+        if slot not in self._by_slot:
+            self._by_slot[slot] = self._made()
+        row, of_row, masked, block = self._by_slot[slot]
+        if not sums:
+            return row, None, masked, block._replace(sums=None)
+        return row, of_row, masked, block
+
+    def _made(self) -> tuple[LogProbs, PrefixSums, MaskedMass, RowBlock]:
+        size, rows = self._vocabulary_size, self._block_rows
+        block = RowBlock(
+            np.empty((rows, size), np.float32),
+            np.zeros(rows, np.float32),
+            np.empty((rows, size + 1)),
         )
-        return row, of_row if sums else None, masked
+        return np.empty(size, np.float32), np.empty(size + 1), np.zeros(1, np.float32), block
 
     def row(self, slot: int) -> LogProbs:
         """See ``Rows``."""
@@ -272,6 +289,12 @@ class _Rows:
     def masked_mass(self, slot: int) -> MaskedMass:
         """See ``Rows``."""
         return _read_only(self.writable(slot, sums=False)[2])
+
+    def block(self, slot: int, sums: bool) -> RowBlock:
+        """See ``Rows``."""
+        block = self.writable(slot, sums)[3]
+        of_rows = None if block.sums is None else _read_only(block.sums)
+        return RowBlock(_read_only(block.rows), _read_only(block.masked), of_rows)
 
 
 def _read_only(array: Any) -> Any:

@@ -70,7 +70,7 @@ class Walk:
                 await self.feed(walker, self.words(min(walker.room, self.dice.randint(1, 40))))
             case "return" if len(walker.tokens) > 1:
                 count = self.dice.randint(1, len(walker.tokens) - 1)
-                await walker.session.rewind(count)
+                walker.session.rewind(count)
                 del walker.tokens[-count:]
                 await self.feed(walker, self.words(1))
             case "divide" if groups.count(walker.group) == 1 and walker.room:

@@ -148,7 +148,7 @@ async def test_two_hundred_cycles_leave_no_session_and_no_memory(
             await branch.feed([int(row.argmax())])
             branch.close()
         if number % 3 == 0:
-            await session.rewind(2)
+            session.rewind(2)
             await session.feed([200 + number])
         session.close()
 

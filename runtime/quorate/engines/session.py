@@ -9,95 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from functools import partial
+from typing import Any
 
-from quorate.engines.admission import Admission, Reservation
+import numpy as np
+import numpy.typing as npt
+
+from quorate.engines.admission import Reservation
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import EngineSampling, LogProbs, MaskedMass, ModelFacts, SampledToken
+from quorate.engines.contract import EngineSampling, LogProbRows, LogProbs, SampledToken
+from quorate.engines.row_blocks import RowBlock
 from quorate.engines.sampled_tokens import SampledTokens, check_sampling
+from quorate.engines.session_backend import OpenedSession, SessionBackend
 from quorate.errors import Internal, InvalidRequest, QuorateError, UnsupportedPlan
-
-
-class OpenedSession(NamedTuple):
-    """What a backend gives for a new session.
-
-    Attributes:
-        number: What the backend calls it.
-        row: Where its log-probs appear, a read-only view, float32 of shape (vocabulary,).
-        sums: Where their prefix sums appear, a read-only view; None where they are not wanted.
-        masked_mass: Where the probability appears that the mask took from them, a read-only view,
-            float32 of shape (1,).
-    """
-
-    number: int
-    row: LogProbs
-    sums: PrefixSums | None
-    masked_mass: MaskedMass
-
-
-class SessionBackend(Protocol):
-    """Does the work of sessions until it is lost, which is final.
-
-    Nothing here waits. What comes of ``feed``, ``score`` and ``generate`` is told to the session:
-    ``completed``, ``scored``, ``sampled``, or ``failed`` where the backend is lost meanwhile; a
-    session that was closed hears nothing more.
-
-    ``open`` raises what ``check_alive`` raises. Sessions ask that before every other call, and
-    check what they ask for.
-    """
-
-    @property
-    def model(self) -> str:
-        """Id of the model."""
-        ...
-
-    @property
-    def facts(self) -> ModelFacts:
-        """Facts of the model."""
-        ...
-
-    @property
-    def admission(self) -> Admission:
-        """Who may open a session."""
-        ...
-
-    def check_alive(self) -> None:
-        """Returns if the backend is not lost.
-
-        Raises:
-            QuorateError: It is, usually ``WorkerLost``.
-        """
-        ...
-
-    def open(self, slot: int, sums: bool) -> OpenedSession:
-        """Opens a session on a reserved slot, with prefix sums where they are wanted."""
-        ...
-
-    def branch(self, parent: int, slot: int, sums: bool) -> OpenedSession:
-        """Opens a session on a reserved slot with the tokens of another."""
-        ...
-
-    def feed(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
-        """Appends tokens to a session."""
-        ...
-
-    def score(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
-        """Feeds a whole text to an empty session."""
-        ...
-
-    def generate(
-        self, number: int, tokens: Sequence[int], options: EngineSampling, session: EngineSession
-    ) -> None:
-        """Feeds a session and has the engine sample what follows."""
-        ...
-
-    def rewind(self, number: int, count: int) -> None:
-        """Has a session forget its last tokens."""
-        ...
-
-    def close(self, number: int) -> None:
-        """Frees a session, also in the middle of a feed. Its slot is free at once."""
-        ...
 
 
 async def open_session(
@@ -135,7 +59,7 @@ class EngineSession:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._backend = backend
-        self._number, row, self._sums, self._masked_mass = opened
+        self._number, row, self._sums, self._masked_mass, self._block = opened
         # None once the session is closed.
         self._row: LogProbs | None = row
         self._vocabulary_size = len(row)
@@ -150,6 +74,8 @@ class EngineSession:
         self._outstanding: asyncio.Future[Any] | None = None
         self._stream: SampledTokens | None = None
         self._fed_tokens = 0
+        # Rows of the last feed's block; 0 where it had none.
+        self._block_rows = 0
         self._fed_at = 0.0
 
     @property
@@ -172,12 +98,28 @@ class EngineSession:
         """See ``Session.prefix_sums``."""
         if self._sums is None:
             raise Internal(f"{self._subject}: the session has no branches")
+        if self._block_rows:
+            of_last: PrefixSums = self.block_sums[-1]
+            return of_last
         return self._sums
 
     @property
     def masked_mass(self) -> float:
         """See ``Session.masked_mass``."""
-        return float(self._masked_mass[0])
+        return float(self.block_masked[-1] if self._block_rows else self._masked_mass[0])
+
+    @property
+    def block_sums(self) -> npt.NDArray[np.float64]:
+        """See ``Session.block_sums``."""
+        sums = self._last_block.sums
+        if sums is None:
+            raise Internal(f"{self._subject}: the session has no branches")
+        return sums
+
+    @property
+    def block_masked(self) -> npt.NDArray[np.float32]:
+        """See ``Session.block_masked``."""
+        return self._last_block.masked
 
     def feed(self, tokens: Sequence[int]) -> asyncio.Future[LogProbs]:
         """See ``Session.feed``. Every error comes out of the future, none out of the call.
@@ -185,6 +127,10 @@ class EngineSession:
         After a feed was cancelled or lost, the session can only be closed.
         """
         return self._start(tokens, self._backend.feed)
+
+    def feed_block(self, tokens: Sequence[int], rows: int) -> asyncio.Future[LogProbRows]:
+        """See ``Session.feed_block``; errors come as those of ``feed`` do."""
+        return self._start(tokens, partial(self._backend.feed, rows=rows), rows=rows)
 
     def score(self, tokens: Sequence[int]) -> asyncio.Future[Sequence[float]]:
         """See ``Session.score``; errors come as those of ``feed`` do."""
@@ -222,7 +168,7 @@ class EngineSession:
         branch._rewound_from = max(self._rewound_from, self._position)
         return branch
 
-    async def rewind(self, count: int) -> None:
+    def rewind(self, count: int) -> None:
         """See ``Session.rewind``."""
         self._check_usable()
         if not 0 <= count <= self._position:
@@ -252,7 +198,7 @@ class EngineSession:
     def completed(self, cached_tokens: int) -> None:
         """The feed is done and its row written; so many tokens of the first feed were cached."""
         self._cached_tokens = cached_tokens
-        self._finish(self._row)
+        self._finish(self._last_block.rows if self._block_rows else self._row)
 
     def scored(self, logprobs: Sequence[float]) -> None:
         """The text is read, and its tokens but the first had these log-probs."""
@@ -285,6 +231,7 @@ class EngineSession:
         tokens: Sequence[int],
         begin: Callable[[int, Sequence[int], EngineSession], None],
         only_empty: bool = False,
+        rows: int | None = None,
     ) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
         try:
@@ -292,6 +239,8 @@ class EngineSession:
             self._check_tokens(tokens)
             if only_empty and self._position:
                 raise InvalidRequest("tokens", "only an empty session can be scored")
+            if rows is not None:
+                self._check_rows(rows, len(tokens))
             begin(self._number, tokens, self)
         except QuorateError as error:
             future.set_exception(error)
@@ -299,6 +248,7 @@ class EngineSession:
             future.exception()
             return future
         self._outstanding = future
+        self._block_rows = rows or 0
         self._note_start(len(tokens))
         return future
 
@@ -325,6 +275,12 @@ class EngineSession:
         return f"model {self._backend.model}"
 
     @property
+    def _last_block(self) -> RowBlock:
+        if not self._block_rows:
+            raise Internal(f"{self._subject}: its last feed was no block")
+        return self._block.part(0, self._block_rows)
+
+    @property
     def _remaining(self) -> int:
         return self._max_tokens - self._position
 
@@ -347,3 +303,8 @@ class EngineSession:
             raise InvalidRequest("tokens", problem)
         if min(tokens) < 0 or max(tokens) >= self._vocabulary_size:
             raise InvalidRequest("tokens", f"ids must be from 0 to {self._vocabulary_size - 1}")
+
+    def _check_rows(self, rows: int, tokens: int) -> None:
+        most = min(tokens, self._backend.facts.block_rows)
+        if not 1 <= rows <= most:
+            raise InvalidRequest("rows", f"{rows} where {tokens} tokens can have from 1 to {most}")

@@ -9,7 +9,11 @@ Little-endian:
 - from byte 64: one float32 row per session slot, and behind it the probability that the mask took
   from it, together padded to a multiple of 64 bytes
 - after them: the prefix sums of each row, float64, one more than the vocabulary has tokens, padded
-  likewise; pages of slots that never have any are never allocated
+  likewise
+- after them: a block of further rows for each slot, laid out like the rows, and then their prefix
+  sums, laid out like those
+
+Pages of sums and blocks that nobody ever writes are never allocated.
 
 A row is written during a step and read after its end was told; the system calls in between order
 the two, so there is no lock.
@@ -25,6 +29,13 @@ import numpy.typing as npt
 from quorate.engines import sealed_memory
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs, MaskedMass
+from quorate.engines.row_blocks import RowBlock
+
+BLOCK_ROWS = 32
+"""Rows of a block, where the memory of all slots allows as many."""
+
+MOST_BYTES = 1 << 33
+"""Largest such memory, of which what is written is allocated."""
 
 _HEADER_BYTES = 64
 _ALIGNMENT = 64
@@ -38,6 +49,7 @@ class SharedRows:
         descriptor: Memory that is sealed at the size these numbers need; it may be closed later.
         sessions: Slots it has.
         vocabulary: Log-probs of a row.
+        block_rows: Rows of the block of each slot; 0 for none.
         protection: What may be done to it, of mmap's ``PROT_*``.
 
     Attributes:
@@ -54,24 +66,23 @@ class SharedRows:
         descriptor: int,
         sessions: int,
         vocabulary: int,
+        block_rows: int = 0,
         protection: int = mmap.PROT_READ | mmap.PROT_WRITE,
     ) -> None:
-        size = size_bytes(sessions, vocabulary)
+        size = size_bytes(sessions, vocabulary, block_rows)
         found = sealed_memory.sealed_size(descriptor)
         if found != size:
             raise ValueError(f"the shared rows have {found} bytes where {size} were expected")
         memory = mmap.mmap(descriptor, size, prot=protection)
-        row, sums = _row_bytes(vocabulary) // 4, _sums_bytes(vocabulary) // 8
+        self._vocabulary = vocabulary
         self._header: npt.NDArray[np.int64] = np.frombuffer(memory, np.int64, _HEADER_BYTES // 8)
-        rows = np.frombuffer(memory, np.float32, sessions * row, _HEADER_BYTES)
-        end = _HEADER_BYTES + rows.nbytes
-        all_sums = np.frombuffer(memory, np.float64, sessions * sums, end)
-        by_slot = rows.reshape(sessions, row)
-        self.all_rows: npt.NDArray[np.float32] = by_slot[:, :vocabulary]
-        self.all_masked: npt.NDArray[np.float32] = by_slot[:, vocabulary]
-        self.all_sums: npt.NDArray[np.float64] = all_sums.reshape(sessions, sums)[
-            :, : vocabulary + 1
-        ]
+        rows, sums, end = _areas(memory, sessions, vocabulary, _HEADER_BYTES)
+        self.all_rows: npt.NDArray[np.float32] = rows[:, :vocabulary]
+        self.all_masked: npt.NDArray[np.float32] = rows[:, vocabulary]
+        self.all_sums: npt.NDArray[np.float64] = sums[:, : vocabulary + 1]
+        of_blocks, sums_of_blocks, _ = _areas(memory, sessions * block_rows, vocabulary, end)
+        self._blocks = of_blocks.reshape(sessions, block_rows, rows.shape[1])
+        self._block_sums = sums_of_blocks.reshape(sessions, block_rows, sums.shape[1])
 
     def row(self, slot: int) -> LogProbs:
         """The row of a slot, float32 of shape (vocabulary,)."""
@@ -88,13 +99,21 @@ class SharedRows:
         sums: PrefixSums = self.all_sums[slot]
         return sums
 
+    def block(self, slot: int, sums: bool) -> RowBlock:
+        """The block of a slot, with prefix sums where they are wanted."""
+        block, size = self._blocks[slot], self._vocabulary
+        of_block = self._block_sums[slot, :, : size + 1] if sums else None
+        return RowBlock(block[:, :size], block[:, size], of_block)
+
 
 class RowsWriter(SharedRows):
     """The worker's side: sizes the memory and owns what stands in it."""
 
-    def __init__(self, descriptor: int, sessions: int, vocabulary: int) -> None:
-        sealed_memory.seal(descriptor, size_bytes(sessions, vocabulary))
-        super().__init__(descriptor, sessions, vocabulary)
+    def __init__(
+        self, descriptor: int, sessions: int, vocabulary: int, block_rows: int = 0
+    ) -> None:
+        sealed_memory.seal(descriptor, size_bytes(sessions, vocabulary, block_rows))
+        super().__init__(descriptor, sessions, vocabulary, block_rows)
 
     def set_busy_since(self, monotonic_ns: int) -> None:
         """Tells when the current turn began; 0 for none."""
@@ -108,8 +127,10 @@ class RowsWriter(SharedRows):
 class RowsReader(SharedRows):
     """The coordinator's side: a read-only mapping."""
 
-    def __init__(self, descriptor: int, sessions: int, vocabulary: int) -> None:
-        super().__init__(descriptor, sessions, vocabulary, mmap.PROT_READ)
+    def __init__(
+        self, descriptor: int, sessions: int, vocabulary: int, block_rows: int = 0
+    ) -> None:
+        super().__init__(descriptor, sessions, vocabulary, block_rows, mmap.PROT_READ)
 
     @property
     def busy_since_ns(self) -> int:
@@ -122,9 +143,31 @@ class RowsReader(SharedRows):
         return int(self._header[_STEPS_DONE])
 
 
-def size_bytes(sessions: int, vocabulary: int) -> int:
+def size_bytes(sessions: int, vocabulary: int, block_rows: int = 0) -> int:
     """Size of the memory."""
-    return _HEADER_BYTES + sessions * (_row_bytes(vocabulary) + _sums_bytes(vocabulary))
+    rows = sessions * (1 + block_rows)
+    return _HEADER_BYTES + rows * (_row_bytes(vocabulary) + _sums_bytes(vocabulary))
+
+
+def fitting_block_rows(sessions: int, vocabulary: int) -> int:
+    """Rows that a block of each slot can have, at least 1: ``BLOCK_ROWS``, or what fits."""
+    of_row = size_bytes(sessions, vocabulary) - _HEADER_BYTES
+    return max(1, min(BLOCK_ROWS, (MOST_BYTES - _HEADER_BYTES) // of_row - 1))
+
+
+def _areas(
+    memory: mmap.mmap, rows: int, vocabulary: int, start: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64], int]:
+    """So many padded rows from ``start`` on, their padded sums behind them, and where these end."""
+    row, sums = _row_bytes(vocabulary), _sums_bytes(vocabulary)
+    all_rows = np.frombuffer(memory, np.float32, rows * row // 4, start)
+    start += rows * row
+    all_sums = np.frombuffer(memory, np.float64, rows * sums // 8, start)
+    return (
+        all_rows.reshape(rows, row // 4),
+        all_sums.reshape(rows, sums // 8),
+        start + rows * sums,
+    )
 
 
 def _row_bytes(vocabulary: int) -> int:

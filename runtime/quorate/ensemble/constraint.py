@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from quorate.ensemble.mixture import Mixture
+from quorate.sampling.shortlist import Ranked
 
 
 class Constraint(Protocol):
     """Rules out symbols, given those that were chosen before."""
 
-    def mask(self, mixture: Mixture) -> Mixture:
+    def mask(self, mixture: Ranked) -> Ranked:
         """The mixture without what must not come next; it need not be normalised.
 
         Returns:
@@ -30,7 +30,7 @@ class Constraint(Protocol):
 class Unconstrained:
     """``Constraint`` that rules out nothing."""
 
-    def mask(self, mixture: Mixture) -> Mixture:
+    def mask(self, mixture: Ranked) -> Ranked:
         """See ``Constraint``; the mixture itself."""
         return mixture
 

@@ -15,8 +15,6 @@ from quorate.ensemble.alignments.contract import Limit
 from quorate.ensemble.constraint import Constraint, Unconstrained
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.fusion import Fuser
-from quorate.ensemble.mixture import Mixture
-from quorate.ensemble.sampling import Sampler
 from quorate.ensemble.transcript import Transcript
 from quorate.ensemble.votes import token_of
 from quorate.errors import PromptTooLong
@@ -29,6 +27,8 @@ from quorate.request import (
     StoppingOptions,
     Token,
 )
+from quorate.sampling.sampler import Sampler
+from quorate.sampling.shortlist import Ranked
 
 Step: TypeAlias = Delta | Notice | FinishReason
 
@@ -59,7 +59,12 @@ class Choice(Protocol[_ChosenSymbol]):
         """The symbol that will be chosen, where that is known before."""
         ...
 
-    def choose(self, mixture: Mixture) -> int:
+    @property
+    def ahead(self) -> Sequence[_ChosenSymbol]:
+        """What will probably be chosen behind the symbol chosen last."""
+        ...
+
+    def choose(self, mixture: Ranked) -> int:
         """Chooses the next symbol.
 
         Args:
@@ -177,7 +182,7 @@ async def _decode(
             constraint.accept(chosen)
             steps = transcript.add(token, choice.ends_behind())
         if transcript.ended is None:
-            await ensemble.tell(alignment.symbol(chosen))
+            await ensemble.tell(alignment.symbol(chosen), choice.ahead)
         for step in steps:
             yield step
         if transcript.ended is not None:
@@ -188,6 +193,7 @@ class _Sampled(Generic[_Symbol]):
     """``Choice`` by a sampler."""
 
     given = None
+    ahead = ()
 
     def __init__(self, ensemble: Ensemble[_Symbol], params: DecodeParams) -> None:
         self.choose = params.sampler.sample
@@ -213,7 +219,14 @@ class _Given(Generic[_Symbol]):
     def given(self) -> _Symbol:
         return self._symbols[self._chosen]
 
-    def choose(self, mixture: Mixture) -> int:
+    @property
+    def ahead(self) -> Sequence[_Symbol]:
+        """Up to the end of a window: members that begin together then compute side by side."""
+        window = self._ensemble.reach + 1
+        end = (self._chosen - 1) // window * window + window
+        return self._symbols[self._chosen : min(end, len(self._symbols) - 1)]
+
+    def choose(self, mixture: Ranked) -> int:
         index = self._ensemble.alignment.index(self.given)
         self._chosen += 1
         return index

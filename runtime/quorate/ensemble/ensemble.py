@@ -103,12 +103,13 @@ class Ensemble(Generic[_Symbol]):
         """Starts every member on its own prompt, and on the answer so far where there is one."""
         self._pending = [member.start() for member in self.members]
 
-    async def tell(self, symbol: _Symbol) -> None:
+    async def tell(self, symbol: _Symbol, ahead: Sequence[_Symbol] = ()) -> None:
         """Starts every member on what follows the chosen symbol.
 
-        Returns once that has left for the workers, whatever the caller does next.
+        Returns once that has left for the workers, whatever the caller does next. ``ahead`` is what
+        will probably be told next, see ``Predictor.feed``.
         """
-        self._pending = [member.predictor.feed(symbol) for member in self.members]
+        self._pending = [member.predictor.feed(symbol, ahead) for member in self.members]
         await asyncio.sleep(0)
 
     def observe(self, rows: Sequence[LogProbs], symbol: int, size: int) -> None:
@@ -179,6 +180,11 @@ class Ensemble(Generic[_Symbol]):
     def was_disturbed(self) -> bool:
         """Whether a member was lost, so that what it took says nothing of another time."""
         return bool(self.losses.waited or self.losses.dropped)
+
+    @property
+    def reach(self) -> int:
+        """Symbols that are worth telling ahead: as far as those look who look ahead at all."""
+        return min((reach for one in self.members if (reach := one.predictor.reach)), default=0)
 
     @property
     def length(self) -> int:

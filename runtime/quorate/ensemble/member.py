@@ -79,8 +79,11 @@ class Member(Generic[_Symbol]):
         prompt = length if self.started else 0
         prefill = self.read_tokens + max(0, prompt - self.predictor.cached_tokens)
         decoded = self.forwards
+        # A token that was computed together with those before it costs what one of a prompt does.
+        together = min(decoded, self.predictor.looked_ahead)
         # Each token attends to the prompt, and to half of those before it on average.
-        return Work(prefill, decoded, decoded * (length + decoded // 2))
+        kv = decoded * (length + decoded // 2)
+        return Work(prefill + together, decoded - together, kv)
 
     def usage(self) -> ModelUsage:
         """What this member did so far; its energy is not known here."""

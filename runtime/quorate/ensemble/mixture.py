@@ -11,17 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from quorate.engines.contract import LogProbs
-from quorate.ensemble.candidates import Ids, Peaks
-
-NO_IDS: Ids = np.empty(0, np.intp)
-
-_FEW_SYMBOLS = 512
-"""So many are sorted sooner than it is found out which of them matter."""
+from quorate.sampling.candidates import Ids, Peaks
+from quorate.sampling.shortlist import FEW_SYMBOLS, NO_IDS, Shortlist
 
 _FEW_REACHING = 16
 """So many are looked for one by one."""
@@ -32,28 +27,8 @@ _LOG_2 = math.log(2.0)
 _ROUNDING = 1e-6
 
 
-class Shortlist(NamedTuple):
-    """Some symbols of a mixture.
-
-    Attributes:
-        ids: Their indices, ascending; None for all symbols there are.
-        logprobs: Their log-probs under the mixture, float32, as many.
-    """
-
-    ids: Ids | None
-    logprobs: LogProbs
-
-    def id_of(self, position: int) -> int:
-        """The symbol at a position of the list."""
-        return position if self.ids is None else int(self.ids[position])
-
-    def positions(self, ids: Ids) -> Ids:
-        """Where some of its symbols stand in the list."""
-        return ids if self.ids is None else np.searchsorted(self.ids, ids)
-
-
 class Mixture:
-    """A weighted arithmetic mean of distributions; of one alone, that distribution.
+    """``Ranked`` of a weighted arithmetic mean of distributions; of one alone, that distribution.
 
     It holds the rows of one step, and is read before the members are fed again.
 
@@ -133,7 +108,7 @@ class Mixture:
         Whatever becomes of the log-probs of ``always``, the ``count`` largest are then among them.
         """
         wanted = count + len(always)
-        if self._row is not None and len(self._row) <= _FEW_SYMBOLS:
+        if self._row is not None and len(self._row) <= FEW_SYMBOLS:
             return Shortlist(None, self._row)
         peaks = [Peaks(row) for row in self._rows]
         # So many symbols have at least this share of their probability with one member.

@@ -15,9 +15,16 @@ from quorate.engines.vocabulary import Vocabulary
 from quorate.ensemble.alignments.tokens import TokenPredictor
 from quorate.ensemble.decode import DecodeParams, Step, decode
 from quorate.ensemble.ensemble import Ensemble
-from quorate.ensemble.sampling_options import acting_on_tokens
 from quorate.errors import Internal, WorkerLost
 from quorate.request import FinishReason, ResponseOptions, SamplingOptions, Token, TopCandidate
+from quorate.sampling.options import acting_on_tokens
+from quorate.sampling.sampler import (
+    DEFAULT_MIN_P,
+    DEFAULT_TEMPERATURE,
+    DEFAULT_TOP_K,
+    DEFAULT_TOP_P,
+    given,
+)
 
 
 def lone_predictor(
@@ -84,6 +91,24 @@ async def generate(
     async with aclosing(decode(ensemble, params, transcript)) as rest:
         async for step in rest:
             yield step
+
+
+def engine_sampling(
+    options: SamplingOptions, seed: int, max_tokens: int, top_logprobs: int
+) -> EngineSampling:
+    """The same options, with the same defaults, for an engine that samples by itself.
+
+    They are valid and act on no token, see ``acting_on_tokens``; the seed in them is not looked at.
+    """
+    return EngineSampling(
+        temperature=given(options.temperature, DEFAULT_TEMPERATURE),
+        top_k=given(options.top_k, DEFAULT_TOP_K),
+        top_p=given(options.top_p, DEFAULT_TOP_P),
+        min_p=given(options.min_p, DEFAULT_MIN_P),
+        seed=seed,
+        max_tokens=max_tokens,
+        top_logprobs=top_logprobs,
+    )
 
 
 def _token(sampled: SampledToken, vocabulary: Vocabulary) -> Token:

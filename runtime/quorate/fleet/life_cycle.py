@@ -251,6 +251,9 @@ class LifeCycle:
             full_sessions=_full_sessions(facts),
             warnings=facts.warnings,
             served=True,
+            rewinds=facts.capabilities.rewind,
+            block_rows=facts.block_rows,
+            size_bytes=facts.memory_bytes,
         )
 
     def _fail(self, message: str) -> None:

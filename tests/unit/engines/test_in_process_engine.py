@@ -51,9 +51,12 @@ async def test_the_death_of_the_worker_reaches_everyone_who_waits(engine: InProc
     for waiting in (feeding, opening):
         with pytest.raises(WorkerLost, match=r"model toy: .*killed by SIGKILL"):
             await waiting
-    for call in (lambda: idle.feed([9]), lambda: idle.rewind(0), idle.branch):
+    for feed in (lambda: idle.feed([9]), lambda: idle.feed_block([9], 1)):
         with pytest.raises(WorkerLost):
-            await call()
+            await feed()
+    for call in (lambda: idle.rewind(0), idle.branch):
+        with pytest.raises(WorkerLost):
+            call()
     with pytest.raises(Unavailable, match="restarting"):
         await engine.open(8)
     idle.close()
@@ -152,11 +155,12 @@ async def test_after_a_cancelled_feed_a_session_can_only_be_closed(engine: InPro
     session, other = await engine.open(64), await engine.open(64)
     feeding = session.feed([9] * 64)
     feeding.cancel()
-    for call in (session.feed([9]), session.rewind(0)):
+    for feed in (session.feed([9]), session.feed_block([9], 1)):
         with pytest.raises(Internal, match="last feed has not ended"):
-            await call
-    with pytest.raises(Internal, match="last feed has not ended"):
-        session.branch()
+            await feed
+    for call in (session.branch, lambda: session.rewind(0)):
+        with pytest.raises(Internal, match="last feed has not ended"):
+            call()
     session.close()
     await asyncio.wait_for(engine.open(64), 10)
     other.close()
@@ -196,7 +200,7 @@ async def test_what_the_model_cannot_do_is_an_unsupported_plan() -> None:
     session = await engine.open(8)
     await session.feed([9])
     with pytest.raises(UnsupportedPlan, match="model toy: its engine cannot rewind"):
-        await session.rewind(1)
+        session.rewind(1)
     await engine.close()
 
 

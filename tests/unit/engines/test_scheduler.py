@@ -83,8 +83,8 @@ def test_the_chunks_of_a_prompt_have_the_size_that_suits_the_model() -> None:
     model = Chunked(batch_tokens=64)
     scheduler = DrivenScheduler(model, 0, 1)
     scheduler.decode(0, [9])
-    scheduler.decode(1, prompt(1, 9))
-    assert model.calls[1:] == [[(1, 5, False)], [(1, 4, True)]]
+    scheduler.decode(1, prompt(1, 10))
+    assert model.calls[1:] == [[(1, 5, False)], [(1, 5, True)]]
 
 
 def test_a_session_that_decoded_a_moment_ago_still_counts_as_decoding() -> None:

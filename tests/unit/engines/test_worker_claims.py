@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.engines.contract import Capabilities, ModelFacts, SampledToken
+from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.generations import SessionOutput
 from quorate.engines.scheduler.scheduler import Completion
 from quorate.engines.worker.answers import answer
@@ -82,6 +83,8 @@ class Rows:
         even = np.full((8, VOCABULARY), -np.log(VOCABULARY), np.float32)
         self.by_slot = even
         self.masked = np.zeros((8, 1), np.float32)
+        self.blocks = np.full((8, 3, VOCABULARY), -np.log(VOCABULARY), np.float32)
+        self.blocks_masked = np.zeros((8, 3), np.float32)
 
     def row(self, slot: int) -> Any:
         return self.by_slot[slot]
@@ -91,6 +94,9 @@ class Rows:
 
     def masked_mass(self, slot: int) -> Any:
         return self.masked[slot]
+
+    def block(self, slot: int, sums: bool) -> RowBlock:
+        return RowBlock(self.blocks[slot], self.blocks_masked[slot])
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.engines.contract import LogProbs
-from quorate.ensemble.candidates import largest
 from quorate.ensemble.fusion import Fuser
-from quorate.ensemble.mixture import NO_IDS, Mixture, Shortlist
-from quorate.ensemble.sampling import Sampler
+from quorate.ensemble.mixture import Mixture
 from quorate.errors import Internal
 from quorate.request import CombinationRule, SamplingOptions
+from quorate.sampling.candidates import largest
+from quorate.sampling.sampler import Sampler
+from quorate.sampling.shortlist import NO_IDS, Shortlist
 from support.distributions import linear_reference, normalised, random_row, rows, shares
 
 SIZE = 6000

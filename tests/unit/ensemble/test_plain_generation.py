@@ -11,8 +11,7 @@ from quorate.ensemble.alignments.tokens import TokenAlignment, TokenPredictor
 from quorate.ensemble.alignments.union import PiecePredictor, UnionAlignment
 from quorate.ensemble.decode import decode
 from quorate.ensemble.ensemble import Ensemble
-from quorate.ensemble.plain_generation import generate, lone_predictor
-from quorate.ensemble.sampling import engine_sampling
+from quorate.ensemble.plain_generation import engine_sampling, generate, lone_predictor
 from quorate.errors import InvalidRequest, Unavailable, WorkerLost
 from quorate.request import (
     Delta,

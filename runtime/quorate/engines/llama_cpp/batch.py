@@ -73,6 +73,8 @@ class TokenBatch:
             self._wanted[start:last] = 0
         self._wanted[last] = chunk.output is not None
         self._wanted[start : start + len(chunk.targets)] = 1
+        if chunk.block is not None:
+            self._wanted[end - len(chunk.block.rows) : end] = 1
 
 
 def _pointer(array: npt.NDArray[Any], item: type[Any]) -> object:

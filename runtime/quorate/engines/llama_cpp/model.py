@@ -33,7 +33,9 @@ from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.llama_cpp.tokenizer import Tokenizer
 from quorate.engines.prompt_encoding import PromptEncoder
 from quorate.engines.reasoning import reasoning_marks
+from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.contract import Chunk, NoRoom
+from quorate.engines.shared_rows import fitting_block_rows
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import UnsupportedPlan
 from quorate.request import Prompt
@@ -107,6 +109,7 @@ class LlamaCppModel:
             warnings=(*facts.warnings, *warnings),
             reasoning=reasoning_marks(template, self._vocabulary),
             template=self._prompts.template_facts,
+            block_rows=fitting_block_rows(facts.sessions, len(self._vocabulary)),
         )
         self._max_outputs = max_outputs(options)
         self._interleaved_prefill_tokens = interleaved_prefill_tokens(weights, options)
@@ -137,6 +140,11 @@ class LlamaCppModel:
         """Most rows of log-probs one decode call computes."""
         return self._max_outputs
 
+    @property
+    def chunk_rows(self) -> int:
+        """As many as one call computes."""
+        return self._max_outputs
+
     def encode(self, prompt: Prompt) -> list[int]:
         """Turns a prompt into tokens; see ``PromptEncoder.encode``."""
         return self._prompts.encode(prompt)
@@ -146,7 +154,7 @@ class LlamaCppModel:
         return self._prompts.encode_continuation(text)
 
     def decode(self, chunks: Sequence[Chunk]) -> None:
-        """Runs one batch and writes to each chunk's ``output``, ``sums`` and ``scores``.
+        """Runs one batch and writes to each chunk's ``output``, ``sums``, ``block`` and ``scores``.
 
         Raises:
             NoRoom: No KV cache is left for these tokens; nothing was changed.
@@ -166,6 +174,8 @@ class LlamaCppModel:
                     chunk.masked_mass[0] = masked_mass
                 if chunk.sums is not None:
                     self._byte_order.prefix_sums(chunk.output, chunk.sums)
+            if chunk.block is not None:
+                self._write_block(index + 1 - len(chunk.block.rows), chunk.block)
             if chunk.scores is not None:
                 self._write_scores(index + 1 - len(chunk.tokens), chunk)
 
@@ -194,6 +204,12 @@ class LlamaCppModel:
         if self._weights is not None:
             native.llama_model_free(self._weights)
             self._weights = None
+
+    def _write_block(self, start: int, block: RowBlock) -> None:
+        for offset, row in enumerate(block.rows):
+            block.masked[offset] = self._write_log_probs(start + offset, row)
+            if block.sums is not None:
+                self._byte_order.prefix_sums(row, block.sums[offset])
 
     def _write_scores(self, start: int, chunk: Chunk) -> None:
         for offset, target in enumerate(chunk.targets):

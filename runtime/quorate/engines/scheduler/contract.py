@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import EngineSampling, LogProbs, MaskedMass, ModelFacts, SampledToken
+from quorate.engines.row_blocks import RowBlock
 from quorate.engines.vocabulary import Vocabulary
 from quorate.request import Prompt
 
@@ -48,6 +49,8 @@ class Chunk:
             None where they are not wanted, and wherever there is no output.
         masked_mass: Where the probability goes that the mask took from the output's tokens, float32
             of shape (1,); None where nobody asks.
+        block: Where the log-probs after each of its last tokens go, with all that belongs to them;
+            None where they are not wanted. There is no ``output`` beside it.
     """
 
     sequence: int
@@ -58,6 +61,13 @@ class Chunk:
     scores: npt.NDArray[np.float32] | None = None
     sums: PrefixSums | None = None
     masked_mass: MaskedMass | None = None
+    block: RowBlock | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows of log-probs that are computed for it."""
+        rows = len(self.targets) + (self.output is not None)
+        return rows if self.block is None else rows + len(self.block.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +123,11 @@ class BatchModel(Protocol):
         """Most rows of log-probs one decode call computes; at least the sessions."""
         ...
 
+    @property
+    def chunk_rows(self) -> int:
+        """Most rows of a ``Chunk.block``, at least 1; larger blocks come in several calls."""
+        ...
+
     def encode(self, prompt: Prompt) -> list[int]:
         """See ``Engine.encode``."""
         ...
@@ -122,7 +137,7 @@ class BatchModel(Protocol):
         ...
 
     def decode(self, chunks: Sequence[Chunk]) -> None:
-        """Runs one batch and writes to each chunk's outputs and ``scores``.
+        """Runs one batch and writes to each chunk's outputs, ``block`` and ``scores``.
 
         Generations go on in the same call; where some run there may be no chunks at all.
 

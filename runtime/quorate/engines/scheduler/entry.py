@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs, MaskedMass
+from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.contract import Chunk
 from quorate.engines.scheduler.sequences import Held
 
@@ -49,9 +51,12 @@ class Entry:
         output: Where its log-probs go, float32 of shape (vocabulary,).
         sums: Where the prefix sums of its log-probs go, or None where nobody wants them.
         masked_mass: Where the probability goes that the mask took, or None where nobody asks.
+        block: Where the log-probs of several tokens go, or None where none are ever asked for.
         sequence: Its KV sequence, or ``UNBOUND``.
         feed: The outstanding feed; empty where there is none.
         done: How many tokens of the feed the sequence holds already.
+        rows: How many of the feed's last tokens have a row of the block each; 0 where the last one
+            has the output.
         cached_tokens: How many of the first feed's tokens were found in the prefix cache.
         last_decode: Number of the decode call in which it last advanced by a short feed.
         group: Those it shares KV entries with, itself included.
@@ -66,10 +71,12 @@ class Entry:
     output: LogProbs
     sums: PrefixSums | None = None
     masked_mass: MaskedMass | None = None
+    block: RowBlock | None = None
     sequence: int = UNBOUND
     tokens: list[int] = field(default_factory=list)
     feed: list[int] = field(default_factory=list)
     done: int = 0
+    rows: int = 0
     cached_tokens: int = 0
     last_decode: int | None = None
     group: ForkGroup = field(default_factory=ForkGroup)
@@ -83,14 +90,48 @@ class Entry:
         """Its sequence with the tokens in it."""
         return Held(self.sequence, self.tokens)
 
+    @property
+    def cacheable(self) -> list[int]:
+        """What of the feed may come from a cache, and one token more: those with rows may not."""
+        if self.scores is not None:
+            return []
+        return self.feed[: len(self.feed) - self.rows + 1] if self.rows else self.feed
+
+    @property
+    def wants_several_rows(self) -> bool:
+        """Whether one decode call could compute several rows for it."""
+        return self.rows > 0 or self.scores is not None
+
+    def take(self, tokens: Sequence[int], rows: int = 0) -> None:
+        """Notes a feed; see ``Scheduler.feed``.
+
+        Raises:
+            ValueError: No tokens, or more rows than tokens or than the block has.
+        """
+        if not tokens:
+            raise ValueError(f"session {self.session}: an empty feed")
+        if rows:
+            most = 0 if self.block is None else len(self.block.rows)
+            if not 0 < rows <= min(most, len(tokens)):
+                raise ValueError(f"session {self.session}: {rows} rows for {len(tokens)} tokens")
+        self.feed, self.inherited, self.rows = [*self.inherited, *tokens], [], rows
+
     def bind(self, held: Held) -> None:
         """Starts on a sequence that may hold the beginning of the first feed."""
         self.sequence, self.tokens = held
         self.done = self.cached_tokens = len(held.tokens)
 
+    def most_tokens(self, rows: int) -> int:
+        """How many more tokens of the feed need no more than so many rows."""
+        if self.scores is not None:
+            return rows
+        return max(0, len(self.feed) - self.rows - self.done) + rows
+
     def next_chunk(self, most: int) -> Chunk:
         """The next tokens of the feed, at most ``most``; only the last chunk has an output."""
         feed, done = self.feed, self.done
+        if self.rows:
+            return self._block_chunk(most)
         if self.scores is not None:
             return self._scored_chunk(most)
         remaining = len(feed) - done
@@ -121,6 +162,14 @@ class Entry:
         """What there is to tell of the feed that is now complete."""
         scores, self.scores = self.scores, None
         return Completion(self.session, self.cached_tokens, scores)
+
+    def _block_chunk(self, most: int) -> Chunk:
+        start, end = self.done, min(len(self.feed), self.done + most)
+        first = len(self.feed) - self.rows
+        block = None
+        if end > first and self.block is not None:
+            block = self.block.part(max(start, first) - first, end - first)
+        return Chunk(self.sequence, len(self.tokens), self.feed[start:end], None, block=block)
 
     def _scored_chunk(self, most: int) -> Chunk:
         start, end = self.done, self.done + most

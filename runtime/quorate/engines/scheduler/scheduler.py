@@ -3,31 +3,32 @@
 Synchronous, with one owner thread. Knows nothing of processes, plans or sampling, and trusts its
 caller: token ids are checked at the engine's boundary, not once more on the way of every token.
 
-Short feeds (the next token, or the few of a catch-up) go into every batch. Longer ones are prompts:
-they fill what is left of the batch in order of arrival, in chunks, and in small chunks while other
-sessions are decoding, so that a long prompt never stalls them (Sarathi-Serve, Agrawal et al. 2024);
-how small, their measured cost says.
+Short feeds (the next token, or the few of a catch-up or a draft) go into every batch. Longer ones
+are prompts, or blocks that are scored: they fill what is left of the batch in order of arrival, in
+chunks, and in small chunks while other sessions are decoding, so that a long prompt never stalls
+them (Sarathi-Serve, Agrawal et al. 2024); how small, their measured cost says. Blocks do not wait
+for the prompts before them, and leave these the half.
 Generations, whose tokens the model samples itself, go on in every call, whatever else is in it.
 """
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import EngineSampling, LogProbs, MaskedMass
+from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.contract import BatchModel, Chunk, NoRoom
 from quorate.engines.scheduler.entry import UNBOUND, Completion, Entry
 from quorate.engines.scheduler.generations import Generations, SessionOutput
 from quorate.engines.scheduler.lockstep import Lockstep
+from quorate.engines.scheduler.outstanding import Outstanding
 from quorate.engines.scheduler.pace import PrefillPace
 from quorate.engines.scheduler.prefix_cache import PrefixCache
 from quorate.engines.scheduler.sequences import Held, SequencePool
 
-_SHORT_FEED_TOKENS = 8
 # A session counts as decoding for as many calls as prefill would need, in small chunks, for what
 # one full batch takes: members of an ensemble wait for the slowest and so miss some calls.
 _DECODING_STEPS = 8
@@ -73,15 +74,13 @@ class Scheduler:
         self._lockstep = Lockstep(clock)
         self._pace = PrefillPace(self._prefill_tokens)
         self._entries: dict[int, Entry] = {}
-        # Outstanding feeds in order of arrival.
-        self._short: dict[int, Entry] = {}
-        self._long: dict[int, Entry] = {}
+        self._feeds = Outstanding()
         self._steps = 0
 
     @property
     def has_work(self) -> bool:
         """Whether some session has tokens to decode, or the model samples some for it."""
-        return bool(self._short or self._long or self._generations)
+        return bool(self._feeds or self._generations)
 
     def open(
         self,
@@ -89,6 +88,7 @@ class Scheduler:
         output: LogProbs,
         sums: PrefixSums | None = None,
         masked_mass: MaskedMass | None = None,
+        block: RowBlock | None = None,
     ) -> None:
         """Opens a session; it takes a KV sequence with its first feed only.
 
@@ -98,20 +98,24 @@ class Scheduler:
             ValueError: The id is in use, or every session is open.
         """
         self._check_vacancy(session)
-        self._entries[session] = Entry(session, output, sums, masked_mass)
+        self._entries[session] = Entry(session, output, sums, masked_mass, block)
 
-    def feed(self, session: int, tokens: Sequence[int]) -> None:
+    def feed(self, session: int, tokens: Sequence[int], rows: int = 0) -> None:
         """Appends tokens to a session at the next decode calls.
 
+        Args:
+            session: Whose they are.
+            tokens: At least one.
+            rows: How many of them, the last ones, are to have a row of the session's block each; 0
+                gives the last one the session's output.
+
         Raises:
-            ValueError: No such session, no tokens, or the last feed is still outstanding.
+            ValueError: No such session, no tokens, more rows than tokens or than its block has, or
+                the last feed is still outstanding.
         """
         entry = self._at_rest(session)
-        if not tokens:
-            raise ValueError(f"session {session}: an empty feed")
-        entry.feed, entry.inherited = [*entry.inherited, *tokens], []
-        queue = self._short if len(entry.feed) <= _SHORT_FEED_TOKENS else self._long
-        queue[session] = entry
+        entry.take(tokens, rows)
+        self._feeds.add(entry)
         self._lockstep.arrived(session)
 
     def score(self, session: int, tokens: Sequence[int]) -> None:
@@ -153,6 +157,7 @@ class Scheduler:
         output: LogProbs,
         sums: PrefixSums | None = None,
         masked_mass: MaskedMass | None = None,
+        block: RowBlock | None = None,
     ) -> None:
         """Opens a session, as ``open`` does, with the tokens of its parent.
 
@@ -165,7 +170,7 @@ class Scheduler:
         """
         source = self._at_rest(parent)
         self._check_vacancy(session)
-        entry = Entry(session, output, sums, masked_mass)
+        entry = Entry(session, output, sums, masked_mass, block)
         if not self._can_fork or source.inherited:
             entry.inherited = [*source.tokens, *source.inherited]
         elif source.tokens:
@@ -207,8 +212,7 @@ class Scheduler:
         entry = self._entries.pop(session, None)
         if entry is None:
             raise ValueError(f"session {session} is not open")
-        self._short.pop(session, None)
-        self._long.pop(session, None)
+        self._feeds.remove(session)
         self._lockstep.arrived(session)
         if entry.generated:
             self._generations.end(session)
@@ -228,14 +232,15 @@ class Scheduler:
         """Runs one decode call. What generations made in it is told by ``sampled``.
 
         Returns:
-            Every feed that is now complete, its log-probs written to its session's ``output``.
+            Every feed that is now complete, its log-probs written to its session's ``output`` or
+            ``block``.
 
         Raises:
             NoRoom: The sessions in use need more than the KV cache holds; their feeds stay
                 outstanding, and closing some of them lets the others go on.
         """
         reading, generations = self._generations.reading, len(self._generations)
-        prefilling = bool(self._long) or reading
+        prefilling = self._feeds.any_long or reading
         batch = self._compose()
         if not batch and not self._generations:
             return []
@@ -247,7 +252,8 @@ class Scheduler:
         completed = []
         for entry, chunk in batch:
             if entry.advance(chunk):
-                self._leave_queue(entry)
+                if self._feeds.remove(entry.session):
+                    entry.last_decode = self._steps
                 completed.append(entry.complete())
         seconds = self._lockstep.end([one.session for one in completed], prefilling)
         if not reading:
@@ -257,49 +263,56 @@ class Scheduler:
 
     def _compose(self) -> _Batch:
         batch: _Batch = []
+        feeds = self._feeds
         # Every generation decodes a token too; feeds are not starved by them.
         left = max(1, self._batch_tokens - len(self._generations))
+        # Every feed may want a row of its own; who wants several shares what is left.
+        rows = self._model.max_outputs - len(self._generations) - len(feeds)
         # A share of the batch stays with the prompts, so that they are never starved.
-        left_for_short = left - min(self._prefill_tokens, left // 2) if self._long else left
-        for entry in self._short.values():
-            used = self._schedule(entry, left_for_short, batch)
-            left -= used
-            left_for_short -= used
+        left_for_short = left - min(self._prefill_tokens, left // 2) if feeds.any_long else left
+        for entry in feeds.short.values():
+            chunk = self._schedule(entry, left_for_short, rows, batch)
+            left -= len(chunk.tokens)
+            left_for_short -= len(chunk.tokens)
+            rows -= chunk.rows - 1
             if left_for_short <= 0:
                 break
-        if self._long and self._others_decode():
+        if not feeds.any_long:
+            return batch
+        if self._others_decode():
             decoding = sum([len(chunk.tokens) for _, chunk in batch]) + len(self._generations)
             left = min(left, self._pace.tokens(decoding))
-        for entry in self._long.values():
-            if left <= 0:
-                break
-            left -= self._schedule(entry, left, batch)
+        left_for_prompts = left - left // 2 if feeds.prompts else 0
+        for entry in feeds.long():
+            most = left if entry.session in feeds.prompts else left - left_for_prompts
+            if most <= 0:
+                continue
+            chunk = self._schedule(entry, most, rows, batch)
+            left -= len(chunk.tokens)
+            rows -= chunk.rows - 1
         return batch
 
-    def _schedule(self, entry: Entry, most: int, batch: _Batch) -> int:
+    def _schedule(self, entry: Entry, most: int, rows: int, batch: _Batch) -> Chunk:
+        """Adds at most so many tokens of a feed, and beside its own row at most so many more."""
         # A prompt looks for its prefix as late as here: the sessions before it may have decoded it.
         if entry.sequence == UNBOUND:
-            # Cached tokens have no scores.
-            prompt = entry.feed if entry.scores is None else []
-            entry.bind(self.pool.claim(prompt, self._live()))
-        if entry.scores is not None:
-            most = min(most, self._scorable(batch))
-            if most <= 0:
-                return 0
+            entry.bind(self.pool.claim(entry.cacheable, self._live()))
+        if entry.wants_several_rows:
+            most_rows = 1 + max(0, rows)
+            if entry.rows:
+                most_rows = min(most_rows, self._model.chunk_rows)
+            most = min(most, entry.most_tokens(most_rows))
         chunk = entry.next_chunk(most)
         batch.append((entry, chunk))
-        return len(chunk.tokens)
-
-    def _scorable(self, batch: _Batch) -> int:
-        """Rows that the batch can still score; every other feed may want one of its own."""
-        outstanding = itertools.chain(self._short.values(), self._long.values())
-        others = sum(entry.scores is None for entry in outstanding) + len(self._generations)
-        return self._model.max_outputs - others - sum(len(chunk.targets) for _, chunk in batch)
+        return chunk
 
     def _prompt_tokens(self, batch: _Batch) -> int:
-        if not self._long:
+        feeds = self._feeds
+        if not feeds.any_long:
             return 0
-        return sum([len(chunk.tokens) for entry, chunk in batch if entry.session in self._long])
+        return sum(
+            [len(chunk.tokens) for entry, chunk in batch if entry.session not in feeds.short]
+        )
 
     def _decode(self, chunks: list[Chunk]) -> int:
         count = sum([len(chunk.tokens) for chunk in chunks])
@@ -312,15 +325,9 @@ class Scheduler:
         self.pool.grow(count)
         return count
 
-    def _leave_queue(self, entry: Entry) -> None:
-        if self._short.pop(entry.session, None) is None:
-            del self._long[entry.session]
-        else:
-            entry.last_decode = self._steps
-
     def _others_decode(self) -> bool:
         horizon = self._steps - _DECODING_STEPS
-        return bool(self._short or self._generations) or any(
+        return bool(self._feeds.short or self._generations) or any(
             entry.last_decode is not None and entry.last_decode > horizon
             for entry in self._entries.values()
         )

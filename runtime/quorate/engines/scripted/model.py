@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quorate.engines.contract import Capabilities, EngineSampling, ModelFacts
+from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.contract import CPU_PREFILL_TOKENS, Chunk, NoRoom, SequenceOutput
 from quorate.engines.scripted.distribution import Distribution
 from quorate.engines.scripted.faults import SimulatedFaults
 from quorate.engines.scripted.generations import Generations
 from quorate.engines.scripted.options import ScriptedOptions
 from quorate.engines.scripted.tokenizer import IM_END, IM_START, Tokenizer, build_vocabulary
+from quorate.engines.shared_rows import fitting_block_rows
 from quorate.engines.template_facts import TemplateFacts
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import ModelUnusable, UnsupportedPlan
@@ -77,6 +79,7 @@ class ScriptedModel:
             ),
             reasoning=((IM_START, IM_END),) if options.thinks else (),
             template=self._prompts.template_facts if self._prompts else TemplateFacts(),
+            block_rows=fitting_block_rows(options.sessions, len(self._vocabulary)),
         )
 
     @property
@@ -98,6 +101,11 @@ class ScriptedModel:
     def max_outputs(self) -> int:
         """Enough for every session."""
         return max(self._options.sessions, _SCORED_TOKENS)
+
+    @property
+    def chunk_rows(self) -> int:
+        """As many as one call computes."""
+        return self.max_outputs
 
     def encode(self, prompt: Prompt) -> list[int]:
         """See ``Engine.encode``."""
@@ -127,6 +135,8 @@ class ScriptedModel:
                     chunk.masked_mass[0] = self._options.masked
                 if chunk.sums is not None:
                     self._byte_order.prefix_sums(chunk.output, chunk.sums)
+            if chunk.block is not None:
+                self._write_block(tokens, chunk.block)
         self._generations.step(self._sequences)
 
     def generate(
@@ -154,6 +164,14 @@ class ScriptedModel:
         from quorate.engines.scripted.templates import prompt_encoder
 
         return prompt_encoder(self._options, self._tokenizer, self._vocabulary)
+
+    def _write_block(self, held: list[int], block: RowBlock) -> None:
+        end = len(held) + 1 - len(block.rows)
+        for index, row in enumerate(block.rows):
+            self._distribution.write(held[: end + index], row)
+            if block.sums is not None:
+                self._byte_order.prefix_sums(row, block.sums[index])
+        block.masked[:] = self._options.masked
 
     def _score(self, held: list[int], chunk: Chunk) -> None:
         if chunk.scores is None:
@@ -228,7 +246,7 @@ class ScriptedModel:
             self._check_chunk(chunk)
         if len({chunk.sequence for chunk in chunks}) < len(chunks):
             raise ValueError("two chunks of one sequence in one batch")
-        wanted = sum(len(chunk.targets) + (chunk.output is not None) for chunk in chunks)
+        wanted = sum(chunk.rows for chunk in chunks)
         if wanted > self.max_outputs:
             raise ValueError(f"{wanted} outputs where {self.max_outputs} are the most")
         count = sum(len(chunk.tokens) for chunk in chunks)
@@ -243,10 +261,21 @@ class ScriptedModel:
             output.dtype != np.float32 or output.shape != (len(self._vocabulary),)
         ):
             raise ValueError(f"an output of {output.dtype} {output.shape}")
+        if chunk.block is not None:
+            self._check_block(chunk.block, len(chunk.tokens))
+            if output is not None:
+                raise ValueError("an output beside a block")
         if chunk.sums is not None and output is None:
             raise ValueError("prefix sums without an output")
         if len(chunk.targets) > len(chunk.tokens):
             raise ValueError(f"{len(chunk.targets)} targets for {len(chunk.tokens)} tokens")
+
+    def _check_block(self, block: RowBlock, tokens: int) -> None:
+        rows, size = block.rows, len(self._vocabulary)
+        if not 0 < len(rows) <= tokens:
+            raise ValueError(f"{len(rows)} rows for {tokens} tokens")
+        if rows.dtype != np.float32 or rows.shape[1:] != (size,):
+            raise ValueError(f"a block of {rows.dtype} {rows.shape}")
 
     def _check_tokens(
         self, sequence: int, position: int, tokens: Sequence[int], more: int = 0

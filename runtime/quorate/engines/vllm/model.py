@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 from quorate.engines.contract import Capabilities, EngineSampling, ModelFacts, SampledToken
 from quorate.engines.prompt_encoding import PromptEncoder
 from quorate.engines.reasoning import reasoning_marks
+from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.contract import (
     CPU_PREFILL_TOKENS,
     GPU_PREFILL_TOKENS,
     Chunk,
     SequenceOutput,
 )
+from quorate.engines.shared_rows import fitting_block_rows
 from quorate.engines.vllm.core import StepFailed
 from quorate.engines.vllm.loading import Loaded
 from quorate.engines.vllm.requests import row_params, sampling_params, scoring_params
@@ -73,6 +75,7 @@ class VllmModel:
             space_prefix=loaded.tokenizer.adds_space,
             reasoning=reasoning_marks(template, loaded.tokenizer.vocabulary),
             template=self._encoder.template_facts,
+            block_rows=fitting_block_rows(sessions, len(loaded.tokenizer.vocabulary)),
         )
 
     @property
@@ -99,6 +102,11 @@ class VllmModel:
     def max_outputs(self) -> int:
         """Most rows of log-probs one decode call computes."""
         return max(self._facts.sessions, _SCORED_TOKENS)
+
+    @property
+    def chunk_rows(self) -> int:
+        """One: vLLM computes logits behind the last token of a step alone."""
+        return 1
 
     def encode(self, prompt: Prompt) -> list[int]:
         """See ``Engine.encode``."""
@@ -175,7 +183,8 @@ class VllmModel:
             tokens = [*held.tokens, *chunk.tokens]
             held.request = self._new_request()
         held.tokens.extend(chunk.tokens)
-        params = row_params(chunk.sequence, chunk.sums is not None)
+        sums = chunk.sums if chunk.block is None else chunk.block.sums
+        params = row_params(chunk.sequence, sums is not None)
         if chunk.scores is not None:
             params = scoring_params(chunk.sequence)
             if chunk.position:
@@ -188,8 +197,17 @@ class VllmModel:
             self._loaded.rows.read(chunk.sequence, chunk.output, chunk.sums, chunk.masked_mass)
             if math.isnan(chunk.output[0]):
                 raise StepFailed(f"{self._subject}: the model produced no numbers")
+        if chunk.block is not None:
+            self._deliver_block(chunk.sequence, chunk.block)
         if chunk.scores is not None:
             self._write_scores(chunk, output)
+
+    def _deliver_block(self, sequence: int, block: RowBlock) -> None:
+        """Reads its only row."""
+        sums = None if block.sums is None else block.sums[0]
+        self._loaded.rows.read(sequence, block.rows[0], sums, block.masked[:1])
+        if math.isnan(block.rows[0, 0]):
+            raise StepFailed(f"{self._subject}: the model produced no numbers")
 
     def _write_scores(self, chunk: Chunk, output: EngineCoreOutput) -> None:
         """The prompt's own log-probs, and from its last row that of the token which comes next."""

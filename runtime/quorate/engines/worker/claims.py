@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from quorate.engines.contract import ModelFacts
 from quorate.engines.quarantine import SPOKE
-from quorate.engines.shared_rows import size_bytes
+from quorate.engines.shared_rows import BLOCK_ROWS, MOST_BYTES, size_bytes
 from quorate.engines.vocabulary import Vocabulary
 from quorate.engines.worker.messages import Loaded
 from quorate.foreign_text import one_line
@@ -33,7 +33,6 @@ _MOST_CONTEXT = 1 << 26
 _MOST_SESSIONS = 4096
 _MOST_TOKENS = 1 << 40
 _MOST_BYTES = 1 << 50
-_MOST_ROWS_BYTES = 1 << 33
 _MOST_LISTED = 256
 _LONGEST_PROBLEM = 300
 _SHORT_PROMPT = 1 << 16
@@ -124,13 +123,14 @@ def checked_loaded(loaded: Loaded) -> Loaded:
         ("bytes of memory", facts.memory_bytes, 0, _MOST_BYTES),
         ("warnings", len(facts.warnings), 0, _MOST_LISTED),
         ("marks of reasoning", len(facts.reasoning), 0, _MOST_LISTED),
+        ("rows of a block", facts.block_rows, 1, BLOCK_ROWS),
     ):
         if not lowest <= number <= highest:
             raise OutOfTurn(f"it has loaded {name} of {number}, of {lowest} to {highest}")
-    if size_bytes(facts.sessions, loaded.vocabulary_size) > _MOST_ROWS_BYTES:
+    if size_bytes(facts.sessions, loaded.vocabulary_size, facts.block_rows) > MOST_BYTES:
         raise OutOfTurn(
-            f"{facts.sessions} rows of {loaded.vocabulary_size} are more than {_MOST_ROWS_BYTES} "
-            "bytes"
+            f"{facts.sessions} rows of {loaded.vocabulary_size}, with blocks of "
+            f"{facts.block_rows}, are more than {MOST_BYTES} bytes"
         )
     check_tokens([token for pair in facts.reasoning for token in pair], loaded.vocabulary_size)
     return replace(loaded, facts=_cleaned(facts))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from quorate.engines.admission import Admission
 from quorate.engines.contract import EngineSampling, ModelFacts
-from quorate.engines.session import EngineSession, OpenedSession
+from quorate.engines.session_backend import OpenedSession, WaitingSession
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.claims import (
     MOST_PROGRESS,
@@ -117,7 +117,7 @@ class WorkerHandle:
         facts = loaded.facts
         try:
             table = self._transport.vocabulary()
-            rows = self._transport.rows(facts.sessions, loaded.vocabulary_size)
+            rows = self._transport.rows(facts.sessions, loaded.vocabulary_size, facts.block_rows)
         except ValueError as error:
             raise self.refuse(str(error)) from error
         except OSError as error:
@@ -157,18 +157,20 @@ class WorkerHandle:
         self._transport.send(Branch(parent, opened.number, slot, sums))
         return opened
 
-    def feed(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
+    def feed(
+        self, number: int, tokens: Sequence[int], session: WaitingSession, rows: int = 0
+    ) -> None:
         """See ``SessionBackend``."""
-        self._table.feeds(number, tokens, session)
-        self._transport.send(Feed(number, tokens))
+        self._table.feeds(number, tokens, session, rows)
+        self._transport.send(Feed(number, tokens, rows))
 
-    def score(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
+    def score(self, number: int, tokens: Sequence[int], session: WaitingSession) -> None:
         """See ``SessionBackend``."""
         self._table.scores(number, tokens, session)
         self._transport.send(Score(number, tokens))
 
     def generate(
-        self, number: int, tokens: Sequence[int], options: EngineSampling, session: EngineSession
+        self, number: int, tokens: Sequence[int], options: EngineSampling, session: WaitingSession
     ) -> None:
         """See ``SessionBackend``."""
         self._table.generates(number, tokens, options, session)

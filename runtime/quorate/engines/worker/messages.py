@@ -59,10 +59,16 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Append tokens to a session; answered within a ``Completed``."""
+    """Append tokens to a session; answered within a ``Completed``.
+
+    Attributes:
+        rows: How many of the last tokens have a row of the slot's block each; 0 gives the last one
+            the slot's row.
+    """
 
     session: int
     tokens: Sequence[int]
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from quorate.engines.admission import Admission
 from quorate.engines.contract import EngineSampling, ModelFacts
 from quorate.engines.quarantine import Quarantine, is_of_the_prompt
-from quorate.engines.session import EngineSession, OpenedSession
+from quorate.engines.session_backend import OpenedSession, WaitingSession
 from quorate.engines.worker.handle import WorkerHandle
 
 
@@ -24,7 +24,7 @@ class WatchedWorker:
     def __init__(self, worker: WorkerHandle, quarantine: Quarantine) -> None:
         self.worker = worker
         self._quarantine = quarantine
-        self._reading: dict[int, tuple[EngineSession, Sequence[int]]] = {}
+        self._reading: dict[int, tuple[WaitingSession, Sequence[int]]] = {}
         worker.lost.add_done_callback(self._on_lost)
 
     @property
@@ -54,18 +54,20 @@ class WatchedWorker:
         """See ``SessionBackend``."""
         return self.worker.branch(parent, slot, sums)
 
-    def feed(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
+    def feed(
+        self, number: int, tokens: Sequence[int], session: WaitingSession, rows: int = 0
+    ) -> None:
         """See ``SessionBackend``; also raises ``PromptQuarantined``."""
         self._note(number, tokens, session)
-        self.worker.feed(number, tokens, session)
+        self.worker.feed(number, tokens, session, rows)
 
-    def score(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
+    def score(self, number: int, tokens: Sequence[int], session: WaitingSession) -> None:
         """See ``SessionBackend``; also raises ``PromptQuarantined``."""
         self._note(number, tokens, session)
         self.worker.score(number, tokens, session)
 
     def generate(
-        self, number: int, tokens: Sequence[int], options: EngineSampling, session: EngineSession
+        self, number: int, tokens: Sequence[int], options: EngineSampling, session: WaitingSession
     ) -> None:
         """See ``SessionBackend``; also raises ``PromptQuarantined``."""
         self._note(number, tokens, session)
@@ -80,7 +82,7 @@ class WatchedWorker:
         self._was_read(number)
         self.worker.close(number)
 
-    def _note(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
+    def _note(self, number: int, tokens: Sequence[int], session: WaitingSession) -> None:
         if session.position > 0:
             if self._reading:
                 self._was_read(number)

@@ -31,8 +31,9 @@ def serve(control: ControlChannel, memories: SharedMemories) -> int:
         model = _load(control)
         if model is None:
             return 0
-        rows = memories.share(model.facts.sessions, model.vocabulary)
-        control.send(Loaded(model.facts, len(model.vocabulary)))
+        facts = model.facts
+        rows = memories.share(facts.sessions, model.vocabulary, facts.block_rows)
+        control.send(Loaded(facts, len(model.vocabulary)))
         # What loading left behind stays for good; the collector need not walk over it again.
         gc.freeze()
         WorkLoop(control, model, rows).run()

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from quorate.engines.admission import Admission
 from quorate.engines.contract import EngineSampling, ModelFacts, SampledToken
+from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.generations import SessionOutput
-from quorate.engines.session import EngineSession, OpenedSession
+from quorate.engines.session_backend import OpenedSession, WaitingSession
 from quorate.engines.worker.claims import OutOfTurn
 from quorate.engines.worker.messages import Completed, Sampled, Scored, ScoredPart
 from quorate.engines.worker.transport.contract import Rows
@@ -42,9 +43,10 @@ class _Asked:
         order: How many were asked before it.
         left_at: How many had been asked when its session was closed.
         told: Log-probs that came so far, where a text is scored.
+        rows: Rows of its block that are written; 0 where it is the session's row.
     """
 
-    session: EngineSession
+    session: WaitingSession
     kind: type[Completed] | type[Scored] | type[Sampled]
     held: int
     most: int = 0
@@ -52,6 +54,7 @@ class _Asked:
     order: int = 0
     left_at: int = 0
     told: list[float] | None = None
+    rows: int = 0
 
 
 class SessionTable:
@@ -92,21 +95,29 @@ class SessionTable:
 
     def add(self, slot: int, sums: bool) -> OpenedSession:
         """Numbers a new session, once and never again."""
-        row, of_row = self.rows.row(slot), self.rows.sums(slot) if sums else None
-        opened = OpenedSession(next(self._numbers), row, of_row, self.rows.masked_mass(slot))
+        rows = self.rows
+        row, of_row, masked = (
+            rows.row(slot),
+            rows.sums(slot) if sums else None,
+            rows.masked_mass(slot),
+        )
+        opened = OpenedSession(next(self._numbers), row, of_row, masked, rows.block(slot, sums))
         self._open[opened.number] = opened
         return opened
 
-    def feeds(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
-        """A session was fed, and waits for a row."""
-        self._ask(number, _Asked(session, Completed, session.most_cached(len(tokens))))
+    def feeds(
+        self, number: int, tokens: Sequence[int], session: WaitingSession, rows: int = 0
+    ) -> None:
+        """A session was fed, and waits for its row, or for so many of its block."""
+        held = session.most_cached(len(tokens))
+        self._ask(number, _Asked(session, Completed, held, rows=rows))
 
-    def scores(self, number: int, tokens: Sequence[int], session: EngineSession) -> None:
+    def scores(self, number: int, tokens: Sequence[int], session: WaitingSession) -> None:
         """A session was given a text, and waits for its log-probs."""
         self._ask(number, _Asked(session, Scored, 0, len(tokens) - 1, told=[]))
 
     def generates(
-        self, number: int, tokens: Sequence[int], options: EngineSampling, session: EngineSession
+        self, number: int, tokens: Sequence[int], options: EngineSampling, session: WaitingSession
     ) -> None:
         """A session goes on alone, and waits for what is sampled."""
         held = session.most_cached(len(tokens))
@@ -191,7 +202,7 @@ class SessionTable:
         asked = self._asked(number, Completed)
         _check_cached(cached_tokens, asked)
         opened = self._open.get(number)
-        problem = self._objection(opened) if opened is not None else ""
+        problem = "" if opened is None else _objection(opened, asked.rows)
         if problem:
             self._bad_rows += 1
             if self._bad_rows >= _BAD_ROWS:
@@ -204,22 +215,6 @@ class SessionTable:
             asked.session.completed(cached_tokens)
             return
         asked.session.failed(WorkerLost(self._model, f"gave a row in which {problem}"))
-
-    def _objection(self, opened: OpenedSession) -> str:
-        """What shows at a glance that a row is no distribution; "" where nothing does.
-
-        A row whose normaliser was no number has none anywhere, so that its beginning is enough: a
-        maximum passes no NaN over.
-        """
-        top = float(opened.row[:_GLANCE].max())
-        if top == -math.inf:
-            top = float(opened.row.max())
-        if not -math.inf < top <= _ROUNDING:
-            return f"the largest log-prob is {top}"
-        masked = float(opened.masked_mass[0])
-        if not -_ROUNDING <= masked <= 1 + _ROUNDING:
-            return f"the mask took {masked}"
-        return ""
 
     def _take_scores(self, asked: _Asked, logprobs: Sequence[float]) -> None:
         if len(logprobs) > asked.most:
@@ -257,3 +252,36 @@ class SessionTable:
 def _check_cached(cached_tokens: int, asked: _Asked) -> None:
     if not 0 <= cached_tokens <= asked.held:
         raise OutOfTurn(f"{cached_tokens} cached tokens of {asked.held}")
+
+
+def _objection(opened: OpenedSession, rows: int) -> str:
+    """What shows at a glance that a row is no distribution; "" where nothing does.
+
+    A row whose normaliser was no number has none anywhere, so that its beginning is enough: a
+    maximum passes no NaN over.
+    """
+    if rows:
+        return _objection_to_block(opened.block.part(0, rows))
+    top = float(opened.row[:_GLANCE].max())
+    if top == -math.inf:
+        top = float(opened.row.max())
+    return _objection_to(top, float(opened.masked_mass[0]))
+
+
+def _objection_to_block(block: RowBlock) -> str:
+    tops = block.rows[:, :_GLANCE].max(axis=1)
+    for row, (top, masked) in enumerate(zip(tops.tolist(), block.masked.tolist(), strict=True)):
+        if top == -math.inf:
+            top = float(block.rows[row].max())
+        problem = _objection_to(top, masked)
+        if problem:
+            return problem
+    return ""
+
+
+def _objection_to(top: float, masked: float) -> str:
+    if not -math.inf < top <= _ROUNDING:
+        return f"the largest log-prob is {top}"
+    if not -_ROUNDING <= masked <= 1 + _ROUNDING:
+        return f"the mask took {masked}"
+    return ""

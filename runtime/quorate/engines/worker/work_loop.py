@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs, MaskedMass
+from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.contract import BatchModel
 from quorate.engines.scheduler.generations import SessionOutput
 from quorate.engines.scheduler.scheduler import Scheduler
@@ -87,8 +88,8 @@ class WorkLoop:
 
     def _handle(self, message: ToWorker) -> None:
         match message:
-            case Feed(session, tokens):
-                self._scheduler.feed(session, tokens)
+            case Feed(session, tokens, rows):
+                self._scheduler.feed(session, tokens, rows)
             case Open(session, slot, sums):
                 self._scheduler.open(session, *self._outputs(slot, sums))
             case Close(session):
@@ -121,9 +122,12 @@ class WorkLoop:
         for message in answer(request, encode, self._model.facts.context_length):
             self._control.send(message)
 
-    def _outputs(self, slot: int, sums: bool) -> tuple[LogProbs, PrefixSums | None, MaskedMass]:
+    def _outputs(
+        self, slot: int, sums: bool
+    ) -> tuple[LogProbs, PrefixSums | None, MaskedMass, RowBlock]:
         rows = self._rows
-        return rows.row(slot), rows.sums(slot) if sums else None, rows.masked_mass(slot)
+        of_row = rows.sums(slot) if sums else None
+        return rows.row(slot), of_row, rows.masked_mass(slot), rows.block(slot, sums)
 
 
 def outcomes_of_step(scheduler: Scheduler) -> list[Completed | ScoredPart | Scored | Sampled]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +13,13 @@ from quorate.engines.vocabulary import Vocabulary
 from quorate.ensemble.alignments.contract import Limit, OwnIndex
 from quorate.ensemble.alignments.token_union import MemberView, TokenUnion, unite_tokens
 from quorate.ensemble.constraint import Constraint, Unconstrained
+from quorate.ensemble.guesses import Later, Ready
 from quorate.ensemble.member import Member, MemberPrompt
-from quorate.ensemble.predictor import Ready, SessionPredictor, TopPiece
+from quorate.ensemble.predictor import SessionPredictor, TopPiece
 from quorate.ensemble.reasoning import Reasoning, transcript_of
-from quorate.ensemble.sampling_options import validate_bias
 from quorate.ensemble.transcript import Transcript
 from quorate.request import FinishReason, Prompt, SamplingOptions, StoppingOptions
+from quorate.sampling.options import validate_bias
 
 # Tokens that one of another member may be for a member that lacks it: an added word or mark.
 _LONGEST_TOKEN = 32
@@ -46,14 +47,15 @@ class NearTokenPredictor(SessionPredictor):
 
     def start(self) -> Awaitable[LogProbs]:
         """See ``Predictor``."""
-        return _Kept(self, super().start())
+        return Later(super().start(), self._keep)
 
-    def feed(self, symbol: int) -> Awaitable[LogProbs]:
-        """See ``Predictor``; ``symbol`` is one of the union's."""
+    def feed(self, symbol: int, ahead: Sequence[int] = ()) -> Awaitable[LogProbs]:
+        """See ``Predictor``; symbols are the union's."""
         tokens = self.tokens(symbol)
         if not tokens and self._row is not None:
             return Ready(self._row)
-        return _Kept(self, self._append(tokens))
+        following = (token for one in ahead for token in self.tokens(one))
+        return Later(self._append(tokens, following), self._keep)
 
     def tokens(self, symbol: int) -> Sequence[int]:
         """A symbol in the member's own tokens; none where it leaves no trace."""
@@ -72,21 +74,9 @@ class NearTokenPredictor(SessionPredictor):
         """Whether there is room for a symbol."""
         return self._held + len(self.tokens(symbol)) <= self._kv_tokens
 
-    def keep(self, row: LogProbs) -> None:
+    def _keep(self, row: LogProbs) -> LogProbs:
         """Remembers a row, which a symbol that leaves no trace leaves in force."""
         self._row = row
-
-
-class _Kept:
-    """A row that its predictor remembers once it is there."""
-
-    def __init__(self, predictor: NearTokenPredictor, pending: Awaitable[LogProbs]) -> None:
-        self._predictor = predictor
-        self._pending = pending
-
-    def __await__(self) -> Generator[Any, None, LogProbs]:
-        row = yield from self._pending.__await__()
-        self._predictor.keep(row)
         return row
 
 

@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs, MaskedMass
+from quorate.engines.row_blocks import RowBlock
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.messages import FromWorker, ToWorker
 
@@ -18,7 +19,7 @@ OnLost: TypeAlias = Callable[[str], None]
 
 
 class Rows(Protocol):
-    """What the worker writes beside its messages, one row for each slot.
+    """What the worker writes beside its messages, a row and a block of rows for each slot.
 
     A row is written before the message that tells of it is heard.
     """
@@ -33,6 +34,10 @@ class Rows(Protocol):
 
     def masked_mass(self, slot: int) -> MaskedMass:
         """The probability that the mask took from them, a read-only view."""
+        ...
+
+    def block(self, slot: int, sums: bool) -> RowBlock:
+        """The block of a slot, read-only views, with prefix sums where they are wanted."""
         ...
 
     @property
@@ -58,7 +63,7 @@ class Transport(Protocol):
         """Sends a message soon, in order; dropped once closed or where the worker is gone."""
         ...
 
-    def rows(self, sessions: int, vocabulary_size: int) -> Rows:
+    def rows(self, sessions: int, vocabulary_size: int, block_rows: int) -> Rows:
         """The rows of a worker that has said ``Loaded``; asked for once.
 
         Raises:

@@ -71,10 +71,10 @@ class LocalTransport:
         """See ``Transport``."""
         self._process.send(message)
 
-    def rows(self, sessions: int, vocabulary_size: int) -> RowsReader:
+    def rows(self, sessions: int, vocabulary_size: int, block_rows: int) -> RowsReader:
         """See ``Transport``."""
         with self._memory("rows") as descriptor:
-            return RowsReader(descriptor, sessions, vocabulary_size)
+            return RowsReader(descriptor, sessions, vocabulary_size, block_rows)
 
     def vocabulary(self) -> bytes:
         """See ``Transport``."""

@@ -79,8 +79,8 @@ class SharedMemories:
         self._rows = rows
         self._vocabulary = vocabulary
 
-    def share(self, sessions: int, vocabulary: Vocabulary) -> RowsWriter:
-        """Writes the vocabulary table and makes a row for each session."""
-        rows = RowsWriter(self._rows, sessions, len(vocabulary))
+    def share(self, sessions: int, vocabulary: Vocabulary, block_rows: int) -> RowsWriter:
+        """Writes the vocabulary table and makes a row and a block for each session."""
+        rows = RowsWriter(self._rows, sessions, len(vocabulary), block_rows)
         sealed_memory.write(self._vocabulary, vocabulary.to_bytes())
         return rows

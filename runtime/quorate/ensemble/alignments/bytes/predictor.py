@@ -14,7 +14,8 @@ from quorate.ensemble.alignments.bytes.beam import BeamState, Opening, Pruning
 from quorate.ensemble.alignments.bytes.contexts import Context, ContextTree
 from quorate.ensemble.alignments.bytes.hypotheses import SYMBOLS, Extension, Kept
 from quorate.ensemble.alignments.bytes.sketches import Growth, Sketch, common_start, regrow
-from quorate.ensemble.predictor import Ready, TopPiece
+from quorate.ensemble.guesses import Ready
+from quorate.ensemble.predictor import TopPiece
 
 # Once what was pruned weighs more than what is left, following the text anew is cheaper than being
 # wrong about it.
@@ -79,6 +80,21 @@ class BytePredictor:
         return max(0, self.fed - len(self.opening.prompt))
 
     @property
+    def looked_ahead(self) -> int:
+        """See ``Predictor``."""
+        return 0
+
+    @property
+    def wasted(self) -> int:
+        """See ``Predictor``."""
+        return 0
+
+    @property
+    def reach(self) -> int:
+        """See ``Predictor``."""
+        return 0
+
+    @property
     def length(self) -> int:
         """See ``Predictor``; of the hypothesis that weighs most, and bytes it could not take in."""
         tokens = self._best.context.length - self._given if self._beam else 0
@@ -136,8 +152,8 @@ class BytePredictor:
         self._growing = [(root, 1.0)]
         return _Later(self._resume, root)
 
-    def feed(self, symbol: int) -> Awaitable[LogProbs]:
-        """See ``Predictor``; ``symbol`` is a byte."""
+    def feed(self, symbol: int, ahead: Sequence[int] = ()) -> Awaitable[LogProbs]:
+        """See ``Predictor``; symbols are bytes."""
         return self._follow(symbol, _MAX_LOST)
 
     def _follow(self, symbol: int, max_lost: float) -> Awaitable[LogProbs]:

@@ -9,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.engines.contract import LogProbs
-from quorate.ensemble.mixture import Mixture
-from quorate.ensemble.sampling import Sampler
-from quorate.ensemble.sampling_options import validate
 from quorate.errors import Internal, InvalidRequest
 from quorate.request import SamplingOptions
+from quorate.sampling.options import validate
+from quorate.sampling.sampler import Sampler
 from support.distributions import normalised, random_row, rows
 from support.reference_sampler import ReferenceSampler, TooClose
 
@@ -48,7 +47,7 @@ def assert_equals_reference(
             expected = reference.sample(mixture)
         except TooClose:
             return
-        assert sampler.sample(Mixture.of(mixture)) == expected
+        assert sampler.sample(mixture) == expected
 
 
 @settings(max_examples=400)
@@ -86,7 +85,7 @@ def test_draws_follow_the_distribution(
     sampler = Sampler(chosen, 8, seed=7)
     row = normalised(np.log(probabilities))
     draws = 20_000
-    counts = Counter(sampler.sample(Mixture.of(row)) for _ in range(draws))
+    counts = Counter(sampler.sample(row) for _ in range(draws))
     expected = probabilities[:kept] ** (1 / temperature)
     expected = draws * expected / expected.sum()
     assert set(counts) == set(range(kept))
@@ -97,19 +96,19 @@ def test_draws_follow_the_distribution(
 
 def test_temperature_zero_takes_the_best_token_and_the_lowest_id_among_equals() -> None:
     sampler = Sampler(SamplingOptions(temperature=0.0), 4, seed=1)
-    assert sampler.sample(Mixture.of(normalised([0, 2, 1, 2]))) == 1
+    assert sampler.sample(normalised([0, 2, 1, 2])) == 1
 
 
 def test_greedy_heeds_penalties() -> None:
     sampler = Sampler(SamplingOptions(temperature=0.0, presence_penalty=1.0), 3, seed=1)
     row = normalised([0.5, 0.2, 0.0])
-    assert [sampler.sample(Mixture.of(row)) for _ in range(4)] == [0, 1, 2, 0]
+    assert [sampler.sample(row) for _ in range(4)] == [0, 1, 2, 0]
 
 
 def test_the_tiniest_temperature_is_greedy() -> None:
     sampler = Sampler(SamplingOptions(temperature=5e-324, top_k=0, top_p=1.0, min_p=0.0), 500, 1)
     row = random_row(500, 3)
-    assert {sampler.sample(Mixture.of(row)) for _ in range(20)} == {int(row.argmax())}
+    assert {sampler.sample(row) for _ in range(20)} == {int(row.argmax())}
 
 
 def test_equal_seeds_give_equal_tokens_and_others_do_not() -> None:
@@ -117,7 +116,7 @@ def test_equal_seeds_give_equal_tokens_and_others_do_not() -> None:
 
     def text(seed: int) -> list[int]:
         sampler = Sampler(UNTRUNCATED, 64, seed)
-        return [sampler.sample(Mixture.of(row)) for _ in range(30)]
+        return [sampler.sample(row) for _ in range(30)]
 
     assert text(5) == text(5)
     assert text(5) != text(6)
@@ -127,7 +126,7 @@ def test_the_mixture_is_not_modified() -> None:
     row = random_row(64, 2)
     before = row.copy()
     chosen = SamplingOptions(repetition_penalty=1.3, logit_bias={1: 4.0}, temperature=0.5)
-    Sampler(chosen, 64, 1, [1, 2]).sample(Mixture.of(row))
+    Sampler(chosen, 64, 1, [1, 2]).sample(row)
     np.testing.assert_array_equal(row, before)
 
 
@@ -136,23 +135,21 @@ def test_the_defaults_are_those_of_llama_cpp() -> None:
     unset = Sampler(SamplingOptions(), 200, seed=3)
     written = SamplingOptions(temperature=0.8, top_k=40, top_p=0.95, min_p=0.05)
     explicit = Sampler(written, 200, seed=3)
-    assert [unset.sample(Mixture.of(row)) for _ in range(50)] == [
-        explicit.sample(Mixture.of(row)) for _ in range(50)
-    ]
+    assert [unset.sample(row) for _ in range(50)] == [explicit.sample(row) for _ in range(50)]
 
 
 def test_bias_and_penalties_that_leave_no_token_are_refused() -> None:
     chosen = SamplingOptions(logit_bias={0: -1e300})
     sampler = Sampler(chosen, 2, seed=1)
     with pytest.raises(InvalidRequest, match=r"sampling\.logit_bias: .*rule out every token"):
-        sampler.sample(Mixture.of(normalised([0.0, -math.inf])))
+        sampler.sample(normalised([0.0, -math.inf]))
 
 
 @pytest.mark.parametrize("broken", [math.nan, -math.inf])
 def test_a_mixture_without_any_token_is_a_defect(broken: float) -> None:
     row = np.full(4, broken, np.float32)
     with pytest.raises(Internal, match="no probable token"):
-        Sampler(SamplingOptions(), 4, seed=1).sample(Mixture.of(row))
+        Sampler(SamplingOptions(), 4, seed=1).sample(row)
 
 
 @pytest.mark.parametrize(
@@ -200,4 +197,4 @@ def test_the_extremes_of_every_range_are_served() -> None:
         ),
     ):
         validate(chosen)
-        assert 0 <= Sampler(chosen, 8, 1, [1]).sample(Mixture.of(random_row(8, 1))) < 8
+        assert 0 <= Sampler(chosen, 8, 1, [1]).sample(random_row(8, 1)) < 8

@@ -12,7 +12,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from quorate.engines.contract import LogProbs
+Logits: TypeAlias = npt.NDArray[np.float32]
+"""One row, float32 of shape (vocabulary,)."""
 
 Ids: TypeAlias = npt.NDArray[np.intp]
 """Token ids, shape (candidates,)."""
@@ -28,7 +29,7 @@ _FIRST_GUESS = 256
 _NEGLIGIBLE = -80.0
 
 
-def largest(logits: LogProbs, count: int) -> Ids:
+def largest(logits: Logits, count: int) -> Ids:
     """Ids of the ``count`` largest entries, in descending order; fewer where others are -inf."""
     if count <= 0:
         return np.empty(0, np.intp)
@@ -49,12 +50,12 @@ class Peaks:
         logits: Shape (vocabulary,).
     """
 
-    def __init__(self, logits: LogProbs) -> None:
+    def __init__(self, logits: Logits) -> None:
         self._logits = logits
         groups = len(logits) // _BLOCKS
         self._grouped = logits[: groups * _BLOCKS].reshape(_BLOCKS, groups)
         self._rest = logits[groups * _BLOCKS :]
-        self._maxima: LogProbs = np.maximum.reduce(self._grouped)
+        self._maxima: Logits = np.maximum.reduce(self._grouped)
 
     def bound(self, count: int) -> np.float32:
         """A value that at least ``count`` entries reach, and few more; -inf for all there are."""
@@ -77,7 +78,7 @@ class Peaks:
         return np.concatenate((ids, rest + self._grouped.size)) if len(rest) else ids
 
 
-def truncate(logits: LogProbs, top_k: int, top_p: float, min_p: float) -> Ids:
+def truncate(logits: Logits, top_k: int, top_p: float, min_p: float) -> Ids:
     """Keeps the candidates that top-k, then top-p, then min-p leave, as llama.cpp does.
 
     Each step sees the probabilities of what the step before kept, renormalised, before any
@@ -108,7 +109,7 @@ def truncate(logits: LogProbs, top_k: int, top_p: float, min_p: float) -> Ids:
     return kept[: np.count_nonzero(values >= values[0] + np.float32(math.log(min_p)))]
 
 
-def descend(logits: LogProbs, temperature: float, share: float) -> Ids:
+def descend(logits: Logits, temperature: float, share: float) -> Ids:
     """The fewest candidates, in descending order, that hold ``share`` of all probability.
 
     Args:
@@ -130,7 +131,7 @@ def descend(logits: LogProbs, temperature: float, share: float) -> Ids:
     return kept[: _reach(mass, share * total)]
 
 
-def draw(logits: LogProbs, kept: Ids, temperature: float, share: float) -> int:
+def draw(logits: Logits, kept: Ids, temperature: float, share: float) -> int:
     """Draws from the kept candidates by inversion.
 
     Args:
@@ -143,7 +144,7 @@ def draw(logits: LogProbs, kept: Ids, temperature: float, share: float) -> int:
     return int(kept[_reach(mass, share * float(mass[-1])) - 1])
 
 
-def _masses(descending: LogProbs, temperature: float) -> npt.NDArray[np.float64]:
+def _masses(descending: Logits, temperature: float) -> npt.NDArray[np.float64]:
     """Running sums of the candidates' weights, the first candidate's weight being 1."""
     logits = descending.astype(np.float64)
     logits -= logits[0]
@@ -157,7 +158,7 @@ def _reach(masses: npt.NDArray[np.float64], target: float) -> int:
     return int(masses.searchsorted(min(target, float(masses[-1])))) + 1
 
 
-def _descending(logits: LogProbs, ids: Ids) -> Ids:
+def _descending(logits: Logits, ids: Ids) -> Ids:
     """Ids of entries, which are ascending and finite, in descending order."""
     if len(ids) <= _SHORT:
         return ids[(-logits[ids]).argsort(kind="stable")]

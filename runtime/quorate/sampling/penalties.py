@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import numpy.typing as npt
 
-from quorate.engines.contract import LogProbs
-from quorate.ensemble.candidates import Ids
-from quorate.ensemble.mixture import NO_IDS, Shortlist
 from quorate.request import SamplingOptions
+from quorate.sampling.candidates import Ids, Logits
+from quorate.sampling.shortlist import NO_IDS, Shortlist
 
 REPETITION_WINDOW = 64
 """Tokens of prompt and answer, the last ones, that the repetition penalty looks at (llama.cpp)."""
@@ -58,6 +58,16 @@ class Penalties:
         self._recent.append(token)
         self._counts[token] += 1
 
+    def after(self, tokens: Sequence[int]) -> Penalties:
+        """The penalties as they will be once these tokens were chosen; this one stays as it is."""
+        if self.idle or not tokens:
+            return self
+        later = copy(self)
+        later._recent, later._counts = self._recent.copy(), self._counts.copy()
+        for token in tokens:
+            later.accept(token)
+        return later
+
     @property
     def touched(self) -> Ids:
         """Tokens whose log-probs ``apply`` may change, ascending."""
@@ -70,36 +80,39 @@ class Penalties:
             touched.update(self._counts)
         return np.array(sorted(touched), np.intp)
 
-    def apply(self, contenders: Shortlist) -> LogProbs:
-        """Returns the adjusted log-probs of tokens, no longer normalised; theirs stay as they are.
+    def apply(self, logprobs: Logits, ids: Ids | None = None) -> Logits:
+        """Returns the adjusted log-probs, no longer normalised; ``logprobs`` stays as it is.
 
-        All of ``touched`` are among them. The order is llama.cpp's: bias, repetition, then
-        frequency and presence together.
+        The order is llama.cpp's: bias, repetition, then frequency and presence together.
+
+        Args:
+            logprobs: Of some tokens, float32.
+            ids: Which ones, ascending, all of ``touched`` among them; None for the vocabulary.
         """
         if self.idle:
-            return contenders.logprobs
-        adjusted = contenders.logprobs.copy()
+            return logprobs
+        listed, adjusted = Shortlist(ids, logprobs), logprobs.copy()
         with np.errstate(over="ignore"):
             if self._bias_ids.size:
-                positions = contenders.positions(self._bias_ids)
+                positions = listed.positions(self._bias_ids)
                 _put(adjusted, positions, adjusted[positions] + self._bias)
             if self._repetition != 1 and self._recent:
                 recent = np.fromiter(set(self._recent), np.intp)
-                self._penalise_repetition(adjusted, contenders.positions(recent))
+                self._penalise_repetition(adjusted, listed.positions(recent))
             if self._counting and self._counts:
                 counted = np.fromiter(self._counts.keys(), np.intp)
-                self._penalise_generated(adjusted, contenders.positions(counted))
+                self._penalise_generated(adjusted, listed.positions(counted))
         return adjusted
 
-    def _penalise_repetition(self, adjusted: LogProbs, recent: Ids) -> None:
+    def _penalise_repetition(self, adjusted: Logits, recent: Ids) -> None:
         values = adjusted[recent].astype(np.float64)
         penalty = np.float64(self._repetition)
         _put(adjusted, recent, np.where(values > 0, values / penalty, values * penalty))
 
-    def _penalise_generated(self, adjusted: LogProbs, counted: Ids) -> None:
+    def _penalise_generated(self, adjusted: Logits, counted: Ids) -> None:
         counts = np.fromiter(self._counts.values(), np.float64)
         _put(adjusted, counted, adjusted[counted] - (counts * self._frequency + self._presence))
 
 
-def _put(adjusted: LogProbs, positions: Ids, values: npt.NDArray[np.float64]) -> None:
+def _put(adjusted: Logits, positions: Ids, values: npt.NDArray[np.float64]) -> None:
     adjusted[positions] = np.minimum(values, _CEILING)

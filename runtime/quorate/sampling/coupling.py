@@ -1,0 +1,176 @@
+"""Maximal coupling: a draw from one distribution that is, as often as can be, a draw from another.
+
+A proposal x ~ q is kept with probability min(1, r(x) / q(x)); else the draw is from (r - q)+,
+normalised. What comes of it has the distribution r, and equals the proposal with probability
+sum(min(q, r)) = 1 - TV(q, r), which no other way to draw both exceeds. (Speculative sampling:
+Leviathan et al. 2023, Chen et al. 2023.) Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from quorate.sampling.candidates import Ids, Logits, descend, truncate
+
+# Beyond this a token adds nothing, and exp() would leave float32's normal numbers.
+_NEGLIGIBLE = -80.0
+_NOTHING = 1e-30
+_BLOCK = 512
+
+
+class Truncation(NamedTuple):
+    """What becomes of a distribution before a token is drawn; see ``candidates.truncate``.
+
+    Attributes:
+        temperature: Divides the logits; at least 1e-30.
+    """
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+
+    def cuts(self, size: int) -> bool:
+        """Whether it can leave anything out of so many candidates."""
+        return 0 < self.top_k < size or self.top_p < 1 or self.min_p > 0
+
+
+class Numbers(NamedTuple):
+    """The uniform numbers in [0, 1) of one position of an answer.
+
+    Attributes:
+        proposing: Draws the proposal, or where there is none the token.
+        accepting: Says whether the proposal is kept.
+        correcting: Draws what takes its place.
+    """
+
+    proposing: float
+    accepting: float
+    correcting: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a coupled draw gave.
+
+    Attributes:
+        accepted: Whether it is the proposal.
+    """
+
+    token: int
+    accepted: bool
+
+
+class Distribution:
+    """What tokens are drawn from: logits, truncated and with a temperature.
+
+    Args:
+        logits: Float32 of shape (vocabulary,), not modified, at least one entry above -inf.
+        ids: Where they are those of some tokens only, which ones, ascending. They hold all that
+            truncation leaves, and something is truncated.
+    """
+
+    def __init__(self, logits: Logits, how: Truncation, ids: Ids | None = None) -> None:
+        self._logits = logits
+        self._how = how
+        self._kept: Ids | None = None
+        if ids is not None or how.cuts(len(logits)):
+            kept = truncate(logits, how.top_k, how.top_p, how.min_p)
+            self._best = float(logits[kept[0]])
+            self._kept = kept if ids is None else ids[kept]
+            self._kept_weights = self._weights(kept)
+            self._masses = np.cumsum(self._kept_weights)
+            self._total = float(self._masses[-1])
+        else:
+            self._best = float(logits.max())
+            self._total = float(self._all_weights().sum(dtype=np.float64))
+
+    def draw(self, share: float) -> int:
+        """Inverts it at a uniform number in [0, 1), in descending order."""
+        if self._kept is None:
+            return int(descend(self._logits, self._how.temperature, share)[-1])
+        place = int(np.searchsorted(self._masses, min(share * self._total, self._total)))
+        return int(self._kept[place])
+
+    def probability(self, token: int) -> float:
+        """Of one token."""
+        return float(self._probabilities(np.array([token], np.intp))[0])
+
+    def beyond(self, other: Distribution, share: float) -> int | None:
+        """Draws from what it has more than another; None where that is nothing."""
+        if self._kept is None and other._kept is None:
+            wide = self._all_weights() / np.float32(self._total)
+            wide -= other._all_weights() / np.float32(other._total)
+            more: npt.NDArray[Any] = wide
+        else:
+            more = self._probabilities(self._kept) - other._probabilities(self._kept)
+        more[more < _NOTHING] = 0
+        place = _invert(more, share)
+        if place is None or self._kept is None:
+            return place
+        return int(self._kept[place])
+
+    def _probabilities(self, ids: Ids | None) -> npt.NDArray[np.float64]:
+        """Of some tokens, None for all."""
+        ids = np.arange(len(self._logits)) if ids is None else ids
+        if self._kept is None:
+            return self._weights(ids) / self._total
+        order = self._kept.argsort()
+        places = order[self._kept.searchsorted(ids, sorter=order) % len(order)]
+        weights = np.where(self._kept[places] == ids, self._kept_weights[places], 0.0)
+        return weights / self._total
+
+    def _weights(self, ids: Ids) -> npt.NDArray[np.float64]:
+        """Weights of some tokens, the best one's being 1."""
+        logits = self._logits[ids].astype(np.float64)
+        with np.errstate(over="ignore"):
+            weights: npt.NDArray[np.float64] = np.exp(
+                np.minimum((logits - self._best) / self._how.temperature, 0.0)
+            )
+        return weights
+
+    def _all_weights(self) -> Logits:
+        """The same of all tokens, in float32."""
+        with np.errstate(over="ignore"):
+            scaled = (self._logits - np.float32(self._best)) / np.float32(self._how.temperature)
+        np.maximum(scaled, np.float32(_NEGLIGIBLE), out=scaled)
+        np.exp(scaled, out=scaled)
+        return scaled
+
+
+def couple(target: Distribution, proposal: Distribution, numbers: Numbers) -> Drawn:
+    """Draws from ``target`` and, as often as can be, what ``proposal`` draws."""
+    token = proposal.draw(numbers.proposing)
+    probability = target.probability(token)
+    # A token that the target has not is refused whatever the number, 0 included.
+    if probability > 0 and numbers.accepting * proposal.probability(token) <= probability:
+        return Drawn(token, True)
+    instead = target.beyond(proposal, numbers.correcting)
+    if instead is None:
+        # They differ by rounding alone.
+        instead = target.draw(numbers.correcting)
+    return Drawn(instead, instead == token)
+
+
+def _invert(weights: npt.NDArray[Any], share: float) -> int | None:
+    """The place where weights, in their order, reach a share of their sum; None where that is 0.
+
+    Running sums of a whole vocabulary take long: sums of blocks say in which one it is.
+    """
+    starts = np.arange(0, len(weights), _BLOCK)
+    sums = np.cumsum(np.add.reduceat(weights, starts, dtype=np.float64))
+    target = share * float(sums[-1])
+    if not sums[-1] > 0:
+        return None
+    block = min(int(np.searchsorted(sums, target, side="right")), len(starts) - 1)
+    first = int(starts[block])
+    within = np.cumsum(weights[first : first + _BLOCK], dtype=np.float64)
+    if block:
+        within += sums[block - 1]
+    # To the right of equals: what weighs nothing is never drawn.
+    place = first + int(np.searchsorted(within, target, side="right"))
+    return min(place, int(np.flatnonzero(weights)[-1]))
