@@ -76,6 +76,10 @@ async def _in_process_without_fork() -> Engine:
     return scripted_engine("no_fork", fork=False, **_GENERATING)
 
 
+async def _in_process_own_sampler() -> Engine:
+    return scripted_engine("own", rewind=False, own_sampler=True, batch_tokens=16, **_GENERATING)
+
+
 async def _hosted(
     spec: EngineSpec, cores: Sequence[int] | None = None, limits: WorkerLimits | None = None
 ) -> Engine:
@@ -119,6 +123,7 @@ CASES = [
     EngineCase("in_process_words", _in_process_words),
     EngineCase("in_process_recurrent", _in_process_recurrent),
     EngineCase("in_process_without_fork", _in_process_without_fork),
+    EngineCase("in_process_own_sampler", _in_process_own_sampler),
     EngineCase("hosted_scripted", _hosted_scripted, shared=True),
     # Kernels for 4-bit weights round the activations to 8 bits, and so turn the last bit of a sum
     # that was added in another order into up to 0.4 in a log-prob. Faults move it by whole nats.

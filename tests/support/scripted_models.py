@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from quorate.engines.contract import EngineSampling, LogProbs
+from quorate.engines.contract import LogProbs
+from quorate.engines.generation import EngineSampling
 from quorate.engines.scheduler.contract import Chunk
 from quorate.engines.scripted.model import ScriptedModel
 from quorate.engines.scripted.options import ScriptedOptions

@@ -125,6 +125,15 @@ class Sampler:
         self._guessed[len(ahead) :] = [_Guessed(tuple(ahead), guessed)]
         return guessed.draw(self._numbers.peek(len(ahead)).proposing)
 
+    def accept(self, token: int) -> None:
+        """Takes a token that another sampler drew with the same options, as if it were from here.
+
+        Whoever goes on afterwards draws what the other one would have drawn.
+        """
+        if not self._greedy:
+            self._numbers.take()
+        self._penalties.accept(token)
+
     def _contenders(self, distribution: Ranked, penalties: Penalties) -> _Contenders:
         """All tokens that can be chosen, with some that cannot, behind the penalties."""
         if self._greedy and penalties.idle:
@@ -227,9 +236,14 @@ def given(value: _Number | None, default: _Number) -> _Number:
     return default if value is None else value
 
 
+def nothing_left() -> InvalidRequest:
+    """What is said where bias and penalties leave nothing of a row."""
+    return InvalidRequest(
+        "sampling.logit_bias", "bias and penalties rule out every token; lower them"
+    )
+
+
 def _nothing_left(mixture: Logits) -> InvalidRequest | Internal:
     if mixture.max() > -np.inf:
-        return InvalidRequest(
-            "sampling.logit_bias", "bias and penalties rule out every token; lower them"
-        )
+        return nothing_left()
     return Internal("the mixture of the members' distributions holds no probable token")

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.engines.contract import Capabilities, ModelFacts, SampledToken
+from quorate.engines.contract import Capabilities, ModelFacts
+from quorate.engines.generation import SampledToken
 from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.generations import SessionOutput
 from quorate.engines.scheduler.scheduler import Completion
@@ -163,7 +164,7 @@ def test_samples_come_in_short_lines_and_whole(shapes):
         for at, (tokens, shown, finished) in enumerate(shapes)
     ]
 
-    told = outcomes_of_step(Step([], outputs))
+    told = [*outcomes_of_step(Step([], outputs))]
 
     assert all(isinstance(message, Sampled) and message.outputs for message in told)
     pieces = [piece for message in told for piece in message.outputs]
@@ -177,7 +178,7 @@ def test_samples_come_in_short_lines_and_whole(shapes):
 def test_feeds_of_any_number_come_in_short_lines():
     step = Step([Completion(10_000_000 + at, 131_072, None) for at in range(1024)])
 
-    told = outcomes_of_step(step)
+    told = [*outcomes_of_step(step)]
 
     assert sum(len(message.feeds) for message in told) == 1024
     assert max(lines(told)) < LONGEST_LINE

@@ -32,6 +32,7 @@ from quorate.engines.worker.messages import (
     ScoredPart,
     SetCores,
     Stop,
+    Taken,
     ToWorker,
 )
 from quorate.engines.worker.transport.worker_end import ControlChannel
@@ -81,9 +82,7 @@ class WorkLoop:
         return waited_in_vain or self._scheduler.grace_seconds() <= 0.0
 
     def _step(self) -> None:
-        outcomes = outcomes_of_step(self._scheduler)
-        self._rows.count_step()
-        for outcome in outcomes:
+        for outcome in outcomes_of_step(self._scheduler, self._rows.count_step):
             self._control.send(outcome)
 
     def _handle(self, message: ToWorker) -> None:
@@ -100,6 +99,8 @@ class WorkLoop:
                 self._scheduler.score(session, tokens)
             case Generate(session, tokens, options):
                 self._scheduler.generate(session, tokens, options)
+            case Taken(session, tokens):
+                self._scheduler.taken(session, tokens)
             case Rewind(session, count):
                 self._scheduler.rewind(session, count)
             case _:
@@ -130,18 +131,22 @@ class WorkLoop:
         return rows.row(slot), of_row, rows.masked_mass(slot), rows.block(slot, sums)
 
 
-def outcomes_of_step(scheduler: Scheduler) -> list[Completed | ScoredPart | Scored | Sampled]:
-    """Runs one decode call and returns what came of it."""
-    outcomes: list[Completed | ScoredPart | Scored | Sampled] = []
+def outcomes_of_step(
+    scheduler: Scheduler, stepped: Callable[[], None] = lambda: None
+) -> Iterator[Completed | ScoredPart | Scored | Sampled]:
+    """Runs one decode call, behind which ``stepped`` is called, and tells what came of it.
+
+    Whoever fed is told first, and thinks while tokens of generations are drawn.
+    """
     completions = scheduler.step()
+    stepped()
     fed = [(done.session, done.cached_tokens) for done in completions if done.scores is None]
     for at in range(0, len(fed), MOST_NUMBERS):
-        outcomes.append(Completed(fed[at : at + MOST_NUMBERS]))
+        yield Completed(fed[at : at + MOST_NUMBERS])
     for done in completions:
         if done.scores is not None:
-            outcomes += _scores_in_parts(done.session, done.scores)
-    outcomes += _sampled_in_parts(scheduler.sampled())
-    return outcomes
+            yield from _scores_in_parts(done.session, done.scores)
+    yield from _sampled_in_parts(scheduler.sampled())
 
 
 def _scores_in_parts(session: int, scores: Sequence[float]) -> Iterator[ScoredPart | Scored]:
