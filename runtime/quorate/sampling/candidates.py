@@ -18,7 +18,7 @@ Logits: TypeAlias = npt.NDArray[np.float32]
 Ids: TypeAlias = npt.NDArray[np.intp]
 """Token ids, shape (candidates,)."""
 
-_BLOCKS = 64
+_BLOCKS = 16
 _SHORT = 512
 """So many are sorted sooner than it is found out which of them need not be."""
 _LEAST_FINITE = np.finfo(np.float32).min
