@@ -30,6 +30,7 @@ from quorate.request import (
     Token,
 )
 from quorate.sampling.sampler import Sampler
+from quorate.sampling.shortlist import Ranked
 
 Step: TypeAlias = Delta | Notice | FinishReason
 
@@ -63,12 +64,12 @@ class Choice(Protocol[_ChosenSymbol]):
         """The symbol that will be chosen, where that is known before."""
         ...
 
-    def choose(self, mixture: LogProbs, rows: Sequence[LogProbs]) -> int:
+    def choose(self, mixture: Ranked, rows: Sequence[LogProbs]) -> int:
         """Chooses the next symbol.
 
         Args:
-            mixture: Log-probs of the symbols, float32, without those that a constraint rules out.
-            rows: Those of each member.
+            mixture: Of the members, without what a constraint rules out.
+            rows: Log-probs of each member, float32.
 
         Returns:
             Its index.
@@ -209,7 +210,7 @@ class _Sampled(Generic[_Symbol]):
         self._ensemble = ensemble
         self._limit = params.limit
 
-    def choose(self, mixture: LogProbs, rows: Sequence[LogProbs]) -> int:
+    def choose(self, mixture: Ranked, rows: Sequence[LogProbs]) -> int:
         return self._sampler.sample(mixture)
 
     async def tell(self, index: int) -> None:
@@ -231,7 +232,7 @@ class _Drafted(_Sampled[int]):
         longest = params.limit.max_tokens
         self._drafting = Drafting(ensemble, params.sampler, drafts, ends, longest)
 
-    def choose(self, mixture: LogProbs, rows: Sequence[LogProbs]) -> int:
+    def choose(self, mixture: Ranked, rows: Sequence[LogProbs]) -> int:
         return self._drafting.choose(mixture, rows)
 
     async def tell(self, index: int) -> None:
@@ -257,7 +258,7 @@ class _Given(Generic[_Symbol]):
         ahead = self._symbols[self._chosen : min(end, len(self._symbols) - 1)]
         await self._ensemble.tell(self._symbols[self._chosen - 1], ahead)
 
-    def choose(self, mixture: LogProbs, rows: Sequence[LogProbs]) -> int:
+    def choose(self, mixture: Ranked, rows: Sequence[LogProbs]) -> int:
         index = self._ensemble.alignment.index(self.given)
         self._chosen += 1
         return index

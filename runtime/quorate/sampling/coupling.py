@@ -71,14 +71,17 @@ class Distribution:
     Args:
         logits: Float32 of shape (vocabulary,), not modified, at least one entry above -inf. Where
             nothing is truncated they are looked at later too, and must stay.
+        ids: Where they are those of some tokens only, which ones, ascending. They hold all that
+            truncation leaves, and something is truncated.
     """
 
-    def __init__(self, logits: Logits, how: Truncation) -> None:
+    def __init__(self, logits: Logits, how: Truncation, ids: Ids | None = None) -> None:
         self._temperature = how.temperature
         self._kept: Ids | None = None
-        if how.cuts(len(logits)):
-            self._kept = truncate(logits, how.top_k, how.top_p, how.min_p)
-            self._weights = _weights(logits[self._kept], how.temperature)
+        if ids is not None or how.cuts(len(logits)):
+            kept = truncate(logits, how.top_k, how.top_p, how.min_p)
+            self._kept = kept if ids is None else ids[kept]
+            self._weights = _weights(logits[kept], how.temperature)
             self._masses = np.cumsum(self._weights)
             self._total = float(self._masses[-1])
         else:

@@ -17,10 +17,11 @@ import numpy as np
 
 from quorate.errors import Internal, InvalidRequest
 from quorate.request import SamplingOptions
-from quorate.sampling.candidates import Logits, descend, draw, truncate
+from quorate.sampling.candidates import Ids, Logits, descend, draw, truncate
 from quorate.sampling.coupling import Distribution, Numbers, Truncation, couple
 from quorate.sampling.options import validate_bias
 from quorate.sampling.penalties import Penalties
+from quorate.sampling.shortlist import Choosable, Ranked, Shortlist, ranked
 
 DEFAULT_TEMPERATURE = 0.8
 DEFAULT_TOP_K = 40
@@ -30,6 +31,8 @@ DEFAULT_MIN_P = 0.05
 # Below it, differences between float32 log-probs overflow when divided; the draw is greedy long
 # before.
 _LEAST_TEMPERATURE = 1e-30
+# Among more than so many it is no faster to look at the most probable tokens only.
+_MOST_LISTED = 1024
 
 _Number = TypeVar("_Number", int, float)
 
@@ -76,22 +79,24 @@ class Sampler:
         self._guessed: list[_Guessed] = []
         self.agreed: bool | None = None
 
-    def sample(self, mixture: Logits, proposed: Logits | None = None) -> int:
+    def sample(self, mixture: Choosable, proposed: Choosable | None = None) -> int:
         """Chooses the next token and adds it to the history.
 
         Args:
-            mixture: Normalised log-probs, float32 of shape (vocabulary,), not modified. The
-                log-prob to report is ``mixture[token]``: before bias, temperature and truncation.
+            mixture: Normalised log-probs, float32 of shape (vocabulary,), not modified, or what
+                gives as much of them as is needed. The log-prob to report is the one of these:
+                before bias, temperature and truncation.
             proposed: Those of the member that proposes, likewise.
 
         Raises:
             InvalidRequest: Bias and penalties leave no token.
             Internal: The mixture has no token of any probability, or is not a number.
         """
-        logits = self._penalties.apply(mixture)
-        best = int(logits.argmax())
-        if not logits[best] > -np.inf:
-            raise _nothing_left(mixture)
+        target = ranked(mixture)
+        logits = self._contenders(target, self._penalties)
+        best = logits.best()
+        if best is None:
+            raise _nothing_left(target.row)
         self.agreed = None
         if self._greedy:
             token = best
@@ -102,16 +107,7 @@ class Sampler:
         self._penalties.accept(token)
         return token
 
-    def accept(self, token: int) -> None:
-        """Takes a token that another sampler drew with the same options, as if it were from here.
-
-        Whoever goes on afterwards draws what the other one would have drawn.
-        """
-        if not self._greedy:
-            self._numbers.take()
-        self._penalties.accept(token)
-
-    def guess(self, proposed: Logits, ahead: Sequence[int] = ()) -> int | None:
+    def guess(self, proposed: Choosable, ahead: Sequence[int] = ()) -> int | None:
         """What the member that proposes will propose, at a position that is not there yet.
 
         Args:
@@ -121,24 +117,46 @@ class Sampler:
         Returns:
             The token; None where bias and penalties leave it none.
         """
-        logits = self._penalties.after(ahead).apply(proposed)
-        best = int(logits.argmax())
-        if not logits[best] > -np.inf:
-            return None
-        if self._greedy:
+        logits = self._contenders(ranked(proposed), self._penalties.after(ahead))
+        best = logits.best()
+        if best is None or self._greedy:
             return best
+        listed, ids = logits
         # The row may be overwritten before its position is there.
-        guessed = Distribution(logits if self._truncates else logits.copy(), self._how)
+        kept = listed if ids is not None or self._truncates else listed.copy()
+        guessed = Distribution(kept, self._how, ids)
         self._guessed[len(ahead) :] = [_Guessed(tuple(ahead), guessed)]
         return guessed.draw(self._numbers.peek(len(ahead)).proposing)
 
-    def _drawn(self, logits: Logits, proposed: Logits | None) -> int:
+    def accept(self, token: int) -> None:
+        """Takes a token that another sampler drew with the same options, as if it were from here.
+
+        Whoever goes on afterwards draws what the other one would have drawn.
+        """
+        if not self._greedy:
+            self._numbers.take()
+        self._penalties.accept(token)
+
+    def _contenders(self, distribution: Ranked, penalties: Penalties) -> _Contenders:
+        """All tokens that can be chosen, with some that cannot, behind the penalties."""
+        if self._greedy and penalties.idle:
+            listed = distribution.best()
+        else:
+            count, touched = 1 if self._greedy else self._top_k, penalties.touched
+            if count and count + len(touched) <= _MOST_LISTED:
+                listed = distribution.shortlist(count, touched)
+            else:
+                listed = Shortlist(None, distribution.row)
+        return _Contenders(penalties.apply(listed.logprobs, listed.ids), listed.ids)
+
+    def _drawn(self, logits: _Contenders, proposed: Choosable | None) -> int:
         numbers = self._numbers.take()
         proposal = None if proposed is None else self._proposal(proposed)
         if proposal is None:
             token = self._draw(logits, numbers.proposing)
         else:
-            drawn = couple(Distribution(logits, self._how), proposal, numbers)
+            target = Distribution(logits.logits, self._how, logits.ids)
+            drawn = couple(target, proposal, numbers)
             token, self.agreed = drawn.token, drawn.accepted
         # What was guessed behind this position holds while it is what was guessed for it.
         self._guessed = [
@@ -148,18 +166,38 @@ class Sampler:
         ]
         return token
 
-    def _proposal(self, proposed: Logits) -> Distribution | None:
+    def _proposal(self, proposed: Choosable) -> Distribution | None:
         """What the member that proposes draws from now; None where that is nothing."""
         if self._guessed and not self._guessed[0].ahead:
             return self._guessed[0].distribution
-        logits = self._penalties.apply(proposed)
-        return Distribution(logits, self._how) if logits.max() > -np.inf else None
+        logits = self._contenders(ranked(proposed), self._penalties)
+        return None if logits.best() is None else Distribution(logits.logits, self._how, logits.ids)
 
-    def _draw(self, logits: Logits, share: float) -> int:
-        if not self._truncates:
+    def _draw(self, contenders: _Contenders, share: float) -> int:
+        logits, ids = contenders
+        if ids is None and not self._truncates:
             return int(descend(logits, self._temperature, share)[-1])
         kept = truncate(logits, self._top_k, self._top_p, self._min_p)
-        return draw(logits, kept, self._temperature, share)
+        return contenders.id_of(draw(logits, kept, self._temperature, share))
+
+
+class _Contenders(NamedTuple):
+    """Tokens to choose from, their logits adjusted.
+
+    Attributes:
+        ids: Which ones, ascending; None for the vocabulary.
+    """
+
+    logits: Logits
+    ids: Ids | None
+
+    def id_of(self, position: int) -> int:
+        return position if self.ids is None else int(self.ids[position])
+
+    def best(self) -> int | None:
+        """The token of the largest logit, the first among equals; None where none is possible."""
+        position = int(self.logits.argmax())
+        return self.id_of(position) if self.logits[position] > -np.inf else None
 
 
 class _Guessed(NamedTuple):

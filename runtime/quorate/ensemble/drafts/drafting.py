@@ -13,6 +13,7 @@ from quorate.ensemble.drafts.pace import TOGETHER, Pace
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.member import Member
 from quorate.sampling.sampler import Sampler
+from quorate.sampling.shortlist import Choosable
 
 # What may pass before anybody waits for the rows of a step: part of its time, and beside it.
 _HELD_UP = 0.2
@@ -74,7 +75,7 @@ class Drafting:
         self._losses = (losses.waited, len(losses.dropped))
         self._note_absence()
 
-    def choose(self, mixture: LogProbs, rows: Sequence[LogProbs]) -> int:
+    def choose(self, mixture: Choosable, rows: Sequence[LogProbs]) -> int:
         """Chooses the next token by the mixture, and by the row of the member that guesses."""
         self._note_times()
         member = self._member
