@@ -362,7 +362,8 @@ def enumerated(
             * np.exp(fresh_row(context, seed=seed, sharpness=1.5, pieces=pieces).astype(np.float64))
             for seed, weight in ((1, 0.4), (2, 0.6))
         ]
-        return truncated(np.log(parts[0] + parts[1]), options)
+        with np.errstate(divide="ignore"):
+            return truncated(np.log(parts[0] + parts[1]), options)
 
     found: dict[tuple[int, ...], float] = {}
 
