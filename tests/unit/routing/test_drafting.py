@@ -56,7 +56,6 @@ def test_the_smallest_member_guesses_where_it_is_much_smaller() -> None:
     [
         (("large", "twin"), "no member is much smaller than the largest"),
         (("large", "unsized"), "the size of a member is not known"),
-        (("large",), "there is no other member to check its guesses"),
     ],
 )
 def test_where_no_member_guesses_what_was_said_before_may(
@@ -73,6 +72,7 @@ def test_where_no_member_guesses_what_was_said_before_may(
             {},
             "model recurrent cannot go back behind a guess that was wrong",
         ),
+        (("large",), {}, "one model alone guesses for nobody"),
         (("large", "single"), {}, "model single computes one token at a time"),
         (("large", "foreign"), {}, "the members do not vote token by token"),
         (
@@ -94,6 +94,7 @@ def test_what_is_asked_is_done() -> None:
     assert decided(*pair, asked=DraftOptions(DraftMode.PROMPT, most=3)) == DecidedDraft("", 3)
     assert decided(*pair, asked=DraftOptions(model="large", most=1)) == DecidedDraft("large", 1)
     assert decided("large", "unsized", asked=DraftOptions(model="large")).model == "large"
+    assert decided("large", asked=DraftOptions(DraftMode.PROMPT)) == DecidedDraft("", 8)
 
 
 @pytest.mark.parametrize(
