@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from quorate.client import PlanOptions, StageChoice
 from quorate.errors import SettingsError
-from quorate.request import Plan, Stage, WeightedModel
+from quorate.request import DraftMode, Plan, Stage, WeightedModel
 from quorate.settings import default_id
 
 _CASCADE = "--cascade"
@@ -91,7 +91,19 @@ def name_members(options: PlanOptions, members: Sequence[WeightedModel]) -> None
     """Adds the members to a plan; one member without details is a plan of its own kind."""
     if not members:
         return
-    details = ("rule", "alignment", "weighting", "forgetting", "beam_epsilon", "beam_width")
+    drafts = options.get("drafts")
+    if drafts is not None and drafts not in {mode.value for mode in DraftMode}:
+        options["drafts"] = default_id(drafts)
+    details = (
+        "rule",
+        "alignment",
+        "weighting",
+        "forgetting",
+        "beam_epsilon",
+        "beam_width",
+        "drafts",
+        "drafts_most",
+    )
     if len(members) == 1 and all(options.get(name) is None for name in details):
         options["model"] = default_id(members[0].model)
         return

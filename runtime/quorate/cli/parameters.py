@@ -73,6 +73,20 @@ class VoteParameters:
             help="Most of them followed at once; 8 if nothing is given, at most 64.",
         ),
     ] = None
+    drafts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|off|prompt|NAME",
+            help="Who guesses tokens ahead of the choice, which changes what an answer costs: the "
+            "smallest member and what was said before, nobody, only the latter, or a member.",
+        ),
+    ] = None
+    drafts_most: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=8, metavar="N", help="Most tokens guessed at once; 8 if not given."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +140,8 @@ class PlanParameters:
             "forgetting": vote.forgetting,
             "beam_epsilon": vote.beam_epsilon,
             "beam_width": vote.beam_width,
+            "drafts": vote.drafts,
+            "drafts_most": vote.drafts_most,
             "failure_policy": (
                 None if on_failure in (None, FailurePolicy.AUTO) else on_failure.value
             ),

@@ -32,12 +32,14 @@ class PlanOptions(TypedDict, total=False):
             notice of the kind ``ESCALATED`` tells that what follows replaces it.
         profile: A named plan of the server's configuration.
         auto: Whether the server chooses, whatever its default profile is.
-        rule: ``linear``, ``geometric`` or ``majority``; for ``models`` alone, as the next five.
+        rule: ``linear``, ``geometric`` or ``majority``; for ``models`` alone, as the next seven.
         alignment: ``auto``, ``same_vocabulary``, ``byte_exact`` or ``union_top_k``.
         weighting: ``static``, ``bayesian``, ``prompt`` or ``confidence``.
         forgetting: Share of what Bayesian weights keep from byte to byte; 1 forgets nothing.
         beam_epsilon: Share from which a byte-exact vote follows a way to cut the text.
         beam_width: Most of them followed at once.
+        drafts: Who guesses tokens ahead of the choice: ``auto``, ``off``, ``prompt`` or a member.
+        drafts_most: Most tokens guessed at once.
         failure_policy: ``continue``, ``replay`` or ``fail``, when a member dies.
         request_id: Chosen by the caller, echoed in the answer.
         timeout: Deadline in seconds from now.
@@ -58,6 +60,8 @@ class PlanOptions(TypedDict, total=False):
     forgetting: float | None
     beam_epsilon: float | None
     beam_width: int | None
+    drafts: str | None
+    drafts_most: int | None
     failure_policy: str | None
     request_id: str | None
     timeout: float | None

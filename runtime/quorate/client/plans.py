@@ -11,7 +11,7 @@ from quorate.v1 import plan_pb2
 
 _CHOICES = ("model", "models", "stages", "profile", "auto")
 _BEAM = {"beam_epsilon": "epsilon", "beam_width": "width"}
-_VOTE = ("rule", "alignment", "weighting", "forgetting", *_BEAM)
+_VOTE = ("rule", "alignment", "weighting", "forgetting", *_BEAM, "drafts", "drafts_most")
 
 
 def fill_plan(request: Any, given: Mapping[str, Any]) -> None:
@@ -70,6 +70,22 @@ def _fill_ensemble(ensemble: plan_pb2.EnsemblePlan, given: Mapping[str, Any]) ->
         if name in given:
             with refusing(name):
                 setattr(ensemble.beam, field, given[name])
+    _fill_draft(ensemble, given)
+
+
+def _fill_draft(ensemble: plan_pb2.EnsemblePlan, given: Mapping[str, Any]) -> None:
+    """A mode by its name; any other name is that of the member that guesses."""
+    if "drafts" in given:
+        with refusing("drafts"):
+            modes: dict[str, Any] = dict(plan_pb2.DraftMode.items())
+            mode = modes.get(f"DRAFT_MODE_{given['drafts'].upper()}")
+            if mode is not None:
+                ensemble.draft.mode = mode
+            else:
+                ensemble.draft.model = given["drafts"]
+    if "drafts_most" in given:
+        with refusing("drafts_most"):
+            ensemble.draft.most = given["drafts_most"]
 
 
 def _fill_members(

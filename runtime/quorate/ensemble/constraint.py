@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from quorate.engines.contract import LogProbs
+from quorate.sampling.shortlist import Ranked
 
 
 class Constraint(Protocol):
     """Rules out symbols, given those that were chosen before."""
 
-    def mask(self, mixture: LogProbs) -> LogProbs:
+    def mask(self, mixture: Ranked) -> Ranked:
         """The mixture without what must not come next; it need not be normalised.
 
-        Args:
-            mixture: Log-probs in nats, float32 of shape (symbols,), not modified.
-
         Returns:
-            As many log-probs, at least one of them above -inf.
+            One of as many symbols, at least one of them possible.
         """
         ...
 
@@ -33,7 +30,7 @@ class Constraint(Protocol):
 class Unconstrained:
     """``Constraint`` that rules out nothing."""
 
-    def mask(self, mixture: LogProbs) -> LogProbs:
+    def mask(self, mixture: Ranked) -> Ranked:
         """See ``Constraint``; the mixture itself."""
         return mixture
 

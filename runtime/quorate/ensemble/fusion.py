@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from quorate.engines.contract import LogProbs
+from quorate.ensemble.mixture import Mixture
 from quorate.ensemble.rules import geometric, linear, majority
 from quorate.request import CombinationRule
 
+_FEW_SYMBOLS = 4096
+"""So many are mixed at once sooner than it is found out which of them matter."""
 _LEAST_WEIGHT = float(np.finfo(np.float32).smallest_subnormal)
 
 
@@ -28,7 +31,7 @@ class Fuser:
         self._rule = rule
         self._size_buffers(0)
 
-    def fuse(self, rows: Sequence[LogProbs], weights: Sequence[float]) -> LogProbs:
+    def fuse(self, rows: Sequence[LogProbs], weights: Sequence[float]) -> Mixture:
         """Mixes one step.
 
         A member whose weight vanishes in float32 has no part in it, since 0 times -inf is not a
@@ -39,8 +42,7 @@ class Fuser:
             weights: As many weights, not negative, summing to 1.
 
         Returns:
-            Normalised log-probs, float32 of shape (vocabulary,): either the only member's row or a
-            buffer that the next call overwrites. Not for writing.
+            The mixture, which is to be read before the next call.
 
         Raises:
             ValueError: No member with a weight, or not as many weights as rows.
@@ -52,7 +54,13 @@ class Fuser:
             raise ValueError(f"{len(rows)} rows and {len(weights)} weights cannot be mixed")
         self.tied = ()
         if len(rows) == 1:
-            return rows[0]
+            return Mixture.of(rows[0])
+        if self._rule is CombinationRule.LINEAR and len(rows[0]) > _FEW_SYMBOLS:
+            return Mixture(rows, weights, self._mixed)
+        return Mixture.of(self._mixed(rows, weights))
+
+    def _mixed(self, rows: Sequence[LogProbs], weights: Sequence[float]) -> LogProbs:
+        """The whole row, in a buffer that the next step overwrites."""
         if len(rows[0]) != len(self._out):
             self._size_buffers(len(rows[0]))
         match self._rule:
@@ -73,5 +81,10 @@ class Fuser:
 
 
 def fuse(rule: CombinationRule, rows: Sequence[LogProbs], weights: Sequence[float]) -> LogProbs:
-    """Mixes a single step; ``Fuser.fuse`` with buffers of its own."""
-    return Fuser(rule).fuse(rows, weights)
+    """Mixes a single step, whole; see ``Fuser.fuse``.
+
+    Returns:
+        Normalised log-probs, float32 of shape (vocabulary,): a buffer of its own, or the row of the
+        only member that has a part in it.
+    """
+    return Fuser(rule).fuse(rows, weights).row

@@ -38,6 +38,8 @@ class Member(Generic[_Symbol]):
         started: Whether it was given its prompt.
         logprob: Log-prob of the answer so far under this member alone, in nats.
         weight_sum: Sum of its weights over the steps so far.
+        drafted: Symbols that it guessed ahead of the choice.
+        accepted: Those of them that were chosen.
     """
 
     model: str
@@ -49,6 +51,8 @@ class Member(Generic[_Symbol]):
     logprob: float = 0.0
     weight_sum: float = 0.0
     steps: int = 0
+    drafted: int = 0
+    accepted: int = 0
 
     def observe(self, logprob: float, weight: float) -> None:
         """Adds the chosen symbol's log-prob under this member, and the member's weight."""
@@ -79,8 +83,11 @@ class Member(Generic[_Symbol]):
         prompt = length if self.started else 0
         prefill = self.read_tokens + max(0, prompt - self.predictor.cached_tokens)
         decoded = self.forwards
+        # A token that was computed together with those before it costs what one of a prompt does.
+        together = min(decoded, self.predictor.looked_ahead)
         # Each token attends to the prompt, and to half of those before it on average.
-        return Work(prefill, decoded, decoded * (length + decoded // 2))
+        kv = decoded * (length + decoded // 2)
+        return Work(prefill + together, decoded - together, kv)
 
     def usage(self) -> ModelUsage:
         """What this member did so far; its energy is not known here."""
@@ -91,4 +98,6 @@ class Member(Generic[_Symbol]):
             generated_tokens=self.forwards,
             busy_ms=self.predictor.busy_seconds * 1000.0,
             dropped_mass=self.dropped_mass,
+            drafted_tokens=self.drafted,
+            accepted_tokens=self.accepted,
         )

@@ -6,10 +6,11 @@ not.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
-from quorate.engines.contract import Engine, LogProbs, Session
+from quorate.engines.contract import Engine, LogProbs
+from quorate.ensemble.guesses import GuessingSession, reach_of
 
 _Symbol = TypeVar("_Symbol", contravariant=True)
 
@@ -31,7 +32,22 @@ class Predictor(Protocol[_Symbol]):
 
     @property
     def forwards(self) -> int:
-        """Tokens it was given behind the prompt, those of pruned hypotheses included."""
+        """Tokens computed behind the prompt, pruned hypotheses and wrong guesses included."""
+        ...
+
+    @property
+    def looked_ahead(self) -> int:
+        """Those of ``forwards`` that were computed in one call with the tokens before them."""
+        ...
+
+    @property
+    def wasted(self) -> int:
+        """Those of ``forwards`` that were computed ahead of the choice, and then not chosen."""
+        ...
+
+    @property
+    def reach(self) -> int:
+        """Symbols that are worth telling it ahead of the choice; 0 where it cannot use any."""
         ...
 
     @property
@@ -67,8 +83,13 @@ class Predictor(Protocol[_Symbol]):
         """Starts on the prompt, and on the answer so far where there is one."""
         ...
 
-    def feed(self, symbol: _Symbol) -> Awaitable[LogProbs]:
+    def feed(self, symbol: _Symbol, ahead: Sequence[_Symbol] = ()) -> Awaitable[LogProbs]:
         """Starts on what follows the chosen symbol; the work begins at the call.
+
+        Args:
+            symbol: What was chosen.
+            ahead: What will probably be chosen behind it, whose rows may be computed in the same
+                call. It changes what the answer costs, and nothing of the answer.
 
         Returns:
             Log-probs of what comes next, float32, valid until the next call.
@@ -89,7 +110,7 @@ class SessionPredictor:
 
     Args:
         prompt: In the member's own tokens.
-        kv_tokens: Tokens its session may grow to.
+        kv_tokens: Tokens its session may grow to, those computed ahead included.
     """
 
     def __init__(self, engine: Engine, prompt: Sequence[int], kv_tokens: int) -> None:
@@ -98,18 +119,33 @@ class SessionPredictor:
         self._prompt = tuple(prompt)
         self._kv_tokens = kv_tokens
         self._answer: list[int] = []
-        self._session: Session | None = None
-        self._held = 0
+        self._session: GuessingSession | None = None
         self._fed = 0
+        self._looked_ahead = 0
+        self._wasted = 0
         self._busy_seconds = 0.0
         self._cached: int | None = None
 
     @property
     def forwards(self) -> int:
         """See ``Predictor``; of the longest of its sessions, after a replay."""
-        # A session that is left alone goes beyond what it was fed.
-        held = self._session.position if self._session else 0
-        return max(0, max(self._fed, held) - len(self._prompt))
+        chosen = max(0, max(self._fed, self._held) - len(self._prompt))
+        return chosen + self.wasted + (self._session.guessed if self._session else 0)
+
+    @property
+    def looked_ahead(self) -> int:
+        """See ``Predictor``."""
+        return self._looked_ahead + (self._session.looked_ahead if self._session else 0)
+
+    @property
+    def wasted(self) -> int:
+        """See ``Predictor``; what may still be chosen is not among it."""
+        return self._wasted + (self._session.wasted if self._session else 0)
+
+    @property
+    def reach(self) -> int:
+        """See ``Predictor``."""
+        return reach_of(self._engine.facts)
 
     @property
     def length(self) -> int:
@@ -124,14 +160,14 @@ class SessionPredictor:
     @property
     def busy_seconds(self) -> float:
         """See ``Predictor``."""
-        return self._busy_seconds + (self._session.busy_seconds if self._session else 0.0)
+        return self._busy_seconds + (self._session.session.busy_seconds if self._session else 0.0)
 
     @property
     def cached_tokens(self) -> int:
         """See ``Predictor``."""
         if self._cached is not None:
             return self._cached
-        return self._session.cached_tokens if self._session else 0
+        return self._session.session.cached_tokens if self._session else 0
 
     @property
     def dropped_mass(self) -> float | None:
@@ -145,12 +181,12 @@ class SessionPredictor:
 
     async def open(self) -> None:
         """See ``Predictor``."""
-        self._session = await self._engine.open(self._kv_tokens)
-        self._held = 0
+        session = await self._engine.open(self._kv_tokens)
+        self._session = GuessingSession(session, self.reach, self._kv_tokens)
 
     def start(self) -> Awaitable[LogProbs]:
         """See ``Predictor``."""
-        return self._feed((*self._prompt, *self._answer))
+        return self._opened.feed((*self._prompt, *self._answer))
 
     def top_piece(self, row: LogProbs) -> TopPiece:
         """See ``Predictor``."""
@@ -159,39 +195,30 @@ class SessionPredictor:
 
     def close(self) -> None:
         """See ``Predictor``."""
-        if self._session is None:
+        session, self._session = self._session, None
+        if session is None:
             return
-        self._busy_seconds += self._session.busy_seconds
+        self._busy_seconds += session.session.busy_seconds
         if self._cached is None:
-            self._cached = self._session.cached_tokens
-        self._fed = max(self._fed, self._session.position)
-        self._session.close()
-        self._session = None
+            self._cached = session.session.cached_tokens
+        self._fed = max(self._fed, session.held)
+        session.close()
+        self._looked_ahead += session.looked_ahead
+        self._wasted += session.wasted
 
-    def _append(self, tokens: Sequence[int]) -> Awaitable[LogProbs]:
-        """Appends tokens to the answer."""
+    @property
+    def _held(self) -> int:
+        """Tokens of prompt and answer that its session was fed."""
+        return self._session.held if self._session else 0
+
+    def _append(self, tokens: Sequence[int], ahead: Iterable[int] = ()) -> Awaitable[LogProbs]:
+        """Appends tokens to the answer, behind which ``ahead`` will probably follow."""
         self._answer.extend(tokens)
-        return self._feed(tokens)
+        return self._opened.feed(tokens, ahead)
 
-    def _feed(self, tokens: Sequence[int]) -> Awaitable[LogProbs]:
-        return self._session_for(tokens).feed(tokens)
-
-    def _session_for(self, tokens: Sequence[int]) -> Session:
+    @property
+    def _opened(self) -> GuessingSession:
         """The session, which is about to be fed."""
         if self._session is None:
             raise RuntimeError("a member was fed before it was opened")
-        self._held += len(tokens)
-        self._fed = max(self._fed, self._held)
         return self._session
-
-
-class Ready:
-    """An awaitable that gives a row which is known already."""
-
-    def __init__(self, row: LogProbs) -> None:
-        self._row = row
-
-    def __await__(self) -> Generator[Any, None, LogProbs]:
-        """Gives the result without waiting."""
-        yield from ()
-        return self._row

@@ -35,7 +35,7 @@ def linear(
         _mean_of_probabilities(rows, weights, out, scratch[0])
     else:
         _mean_in_log_space(rows, weights, out, scratch)
-    np.minimum(out, 0, out=out)
+    _cut_rounding(out)
 
 
 def geometric(
@@ -51,23 +51,24 @@ def geometric(
     that every member rules out stays ruled out, and equal rows give that row again.
     """
     term, floor = scratch
-    floored = min(float(row.min()) for row in rows) < GEOMETRIC_FLOOR
+    lowest = min(float(row.min()) for row in rows)
+    floored = lowest < GEOMETRIC_FLOOR
     if floored:
         np.maximum(rows[0], rows[1], out=floor)
         for row in rows[2:]:
             np.maximum(floor, row, out=floor)
         np.minimum(floor, np.float32(GEOMETRIC_FLOOR), out=floor)
-    out.fill(0)
-    for row, weight in zip(rows, weights, strict=True):
+    for index, (row, weight) in enumerate(zip(rows, weights, strict=True)):
         source = np.maximum(row, floor, out=term) if floored else row
-        np.multiply(source, np.float32(weight), out=term)
-        np.add(out, term, out=out)
+        product = np.multiply(source, np.float32(weight), out=term if index else out)
+        if index:
+            np.add(out, product, out=out)
     # No shift by the maximum: some token of the first row has at least the share 1/V, and the
     # floor holds the other rows above -30 there, so the sum is far from underflow.
-    np.maximum(out, np.float32(_SAFE_EXPONENT), out=term)
-    np.exp(term, out=term)
+    safe = np.maximum(out, np.float32(_SAFE_EXPONENT), out=term) if floored else out
+    np.exp(safe, out=term)
     np.subtract(out, np.float32(math.log(float(term.sum(dtype=np.float64)))), out=out)
-    np.minimum(out, 0, out=out)
+    _cut_rounding(out)
 
 
 def majority(rows: Sequence[LogProbs], weights: Sequence[float], out: LogProbs) -> tuple[int, ...]:
@@ -98,6 +99,12 @@ def majority(rows: Sequence[LogProbs], weights: Sequence[float], out: LogProbs) 
     if len(leaders) == 1:
         return ()
     return (winner, *(token for token in leaders if token != winner))
+
+
+def _cut_rounding(out: LogProbs) -> None:
+    """No log-prob is above 0; few rows have one that rounding put there."""
+    if out.max() > 0:
+        np.minimum(out, 0, out=out)
 
 
 def _mean_of_probabilities(

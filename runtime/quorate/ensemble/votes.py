@@ -8,13 +8,14 @@ from typing import Any
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.member import Member
+from quorate.ensemble.mixture import Mixture
 from quorate.request import ResponseOptions, Token, TopCandidate, Vote
 from quorate.sampling.candidates import largest
 
 
 def token_of(
     chosen: int,
-    mixture: LogProbs,
+    mixture: Mixture,
     rows: Sequence[LogProbs],
     tied: bool,
     ensemble: Ensemble[Any],
@@ -22,7 +23,8 @@ def token_of(
 ) -> Token:
     """The chosen symbol with all that was asked to be shown of it.
 
-    ``mixture`` and ``rows`` are float32 log-probs; several winners of a majority vote are ``tied``.
+    ``rows`` are the float32 log-probs that were mixed; several winners of a majority vote are
+    ``tied``.
     """
     alignment = ensemble.alignment
     pieces, id_of = alignment.pieces, alignment.token_id
@@ -30,7 +32,7 @@ def token_of(
     return Token(
         id_of(chosen),
         pieces[chosen],
-        float(mixture[chosen]),
+        mixture.logprob(chosen),
         top_candidates(mixture, pieces, count, id_of) if count else (),
         votes(ensemble.members, rows, ensemble.weights, chosen) if response.member_votes else (),
         tied,
@@ -49,7 +51,7 @@ def votes(
 
 
 def top_candidates(
-    mixture: LogProbs,
+    mixture: Mixture,
     pieces: Sequence[bytes],
     count: int,
     id_of: Callable[[int], int | None] = int,
@@ -58,7 +60,9 @@ def top_candidates(
 
     Symbols without any probability are left out. ``id_of`` gives the token id of an index.
     """
-    return tuple(
-        TopCandidate(id_of(index), pieces[index], float(mixture[index]))
-        for index in largest(mixture, count).tolist()
-    )
+    listed = mixture.shortlist(count)
+    best = [
+        (listed.id_of(position), float(listed.logprobs[position]))
+        for position in largest(listed.logprobs, count).tolist()
+    ]
+    return tuple(TopCandidate(id_of(index), pieces[index], logprob) for index, logprob in best)

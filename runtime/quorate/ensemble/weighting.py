@@ -194,8 +194,12 @@ def bits_per_byte(logprobs: Sequence[float]) -> float:
 
 def entropy(row: LogProbs) -> float:
     """Entropy in nats of a distribution of normalised log-probs, float32."""
-    kept = row[row > -80].astype(np.float64)
-    return float(-(np.exp(kept) * kept).sum())
+    # What is less probable than exp(-80) adds nothing, and exp() of it is ten times slower.
+    logs = np.maximum(row, np.float32(-80))
+    terms = np.exp(logs)
+    terms *= logs
+    # numpy adds in pairs, which float32 is precise enough for.
+    return -float(terms.sum())
 
 
 def _favouring_low(

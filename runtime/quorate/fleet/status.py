@@ -44,13 +44,16 @@ class ModelStatus:
         template: What that template can do; where it cannot be used, why.
         has_bytes: Whether its vocabulary says what bytes its tokens stand for.
         sessions: Most sessions at once.
-        cores: Processor cores its worker is pinned to; none where it is not.
+        cores: Processor cores it computes on when it is asked; none where it is not pinned.
         memory_bytes: Resident memory of its worker.
         full_sessions: How many sessions its KV cache holds at full length, where sessions that
             branch share none; as many as there are where they do share.
         warnings: What may make its answers worse, one line each.
         served: Whether it has been ready since it was unloaded last. What is known of it then stays
             known while it is away: it was lost, and is not a model that never worked.
+        rewinds: Whether its sessions can forget their last tokens.
+        block_rows: Rows that it computes in one step.
+        size_bytes: What its weights and KV cache take, as its engine estimates it.
     """
 
     id: str
@@ -72,6 +75,9 @@ class ModelStatus:
     vocabulary: Vocabulary | None = field(default=None, repr=False)
     served: bool = False
     template: TemplateFacts = field(default_factory=TemplateFacts)
+    rewinds: bool = False
+    block_rows: int = 0
+    size_bytes: int = 0
 
 
 def why_not_ready(status: ModelStatus) -> QuorateError:

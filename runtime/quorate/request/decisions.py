@@ -122,6 +122,22 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class DecidedDraft:
+    """Who guesses tokens ahead of the choice.
+
+    Attributes:
+        model: The member that does, or "". What is drawn for a seed depends on it.
+        most: Most tokens guessed at once, by it or from what was said before; 0 where nobody
+            guesses.
+        problem: Why no member does, or ""; one line for people.
+    """
+
+    model: str = ""
+    most: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The plan that runs, with everything that was left open filled in.
 
@@ -134,6 +150,7 @@ class Decision:
         profile: Name of the profile it came from, or "".
         forgetting: As in ``Plan``, filled in where the weights are Bayesian.
         beam: As in ``Plan``, filled in where the vote is byte-exact.
+        draft: Who guesses tokens ahead of the choice.
         route: How it came about. Where a remote answers there are no members.
         input_form: Whether the members read a chat by their templates, or a text.
         text_members: Members without a chat template, which read a chat's messages as a text.
@@ -151,6 +168,7 @@ class Decision:
     profile: str = ""
     forgetting: float | None = None
     beam: BeamOptions = field(default_factory=BeamOptions)
+    draft: DecidedDraft = field(default_factory=DecidedDraft)
     route: Route = field(default_factory=lambda: Route())
     input_form: InputForm = InputForm.TEXT
     text_members: tuple[str, ...] = ()

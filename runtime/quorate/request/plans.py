@@ -63,6 +63,32 @@ class BeamOptions:
     width: int | None = None
 
 
+class DraftMode(Enum):
+    """Who guesses what will be chosen next; see ``ensemble.drafts``.
+
+    ``AUTO`` is the smallest member, where it is much smaller than the largest, and what was said
+    before; ``PROMPT`` is only the latter.
+    """
+
+    AUTO = "auto"
+    OFF = "off"
+    PROMPT = "prompt"
+
+
+@dataclass(frozen=True, slots=True)
+class DraftOptions:
+    """How what will be chosen next is guessed; ``None`` means the default.
+
+    Attributes:
+        model: The member that guesses, instead of the smallest.
+        most: Most tokens guessed at once.
+    """
+
+    mode: DraftMode = DraftMode.AUTO
+    model: str | None = None
+    most: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class WeightedModel:
     """One member of a plan; ``weight`` need not be normalised. ``None`` means an equal share."""
@@ -79,6 +105,7 @@ class Plan:
         forgetting: How much of what Bayesian weights learned is kept from byte to byte, in (0, 1];
             1 forgets nothing. ``None`` means the default.
         beam: How a byte-exact vote prunes.
+        draft: How several tokens are computed in one step.
     """
 
     members: tuple[WeightedModel, ...]
@@ -88,6 +115,7 @@ class Plan:
     on_failure: FailurePolicy = FailurePolicy.AUTO
     forgetting: float | None = None
     beam: BeamOptions = field(default_factory=BeamOptions)
+    draft: DraftOptions = field(default_factory=DraftOptions)
 
 
 @dataclass(frozen=True, slots=True)

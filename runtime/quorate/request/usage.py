@@ -46,10 +46,12 @@ class ModelUsage:
     Attributes:
         prompt_tokens: Tokens of the prompt in this model's tokenizer.
         cached_prompt_tokens: Those of them whose KV entries were reused.
-        generated_tokens: Tokens appended after the prompt.
+        generated_tokens: Tokens appended after the prompt, those of wrong guesses included.
         busy_ms: Sum of the times this model was waited for.
         dropped_mass: Probability that a byte-exact vote pruned, for each byte; None elsewhere.
         usd: What a remote charges for it; None where nobody does.
+        drafted_tokens: Tokens that it guessed ahead of the choice.
+        accepted_tokens: Those of them that were chosen.
     """
 
     model: str
@@ -60,17 +62,26 @@ class ModelUsage:
     energy: Energy = field(default_factory=Energy)
     dropped_mass: float | None = None
     usd: float | None = None
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a request cost."""
+    """What a request cost.
+
+    Attributes:
+        drafted_tokens: Tokens guessed ahead of the choice, by members or from what was said before.
+        accepted_tokens: Those of them that were chosen.
+    """
 
     prompt_tokens: int
     generated_tokens: int
     time_to_first_token_ms: float | None
     duration_ms: float
     models: tuple[ModelUsage, ...] = ()
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
     @property
     def time_per_token_ms(self) -> float | None:

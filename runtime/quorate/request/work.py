@@ -10,9 +10,10 @@ class Work:
     """What a model computed for a request, added up.
 
     Attributes:
-        prefill: Tokens of prompts that were computed; not those whose KV entries were reused.
+        prefill: Tokens of prompts that were computed, not those whose KV entries were reused; and
+            those of an answer that were computed together with the ones before them.
         decode: Tokens that were decoded, one at a time.
-        kv: Sum over the decoded tokens of the KV entries each attended to.
+        kv: Sum over the tokens of answers of the KV entries each attended to.
     """
 
     prefill: int = 0

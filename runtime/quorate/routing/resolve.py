@@ -24,6 +24,7 @@ from quorate.request import (
     WeightedModel,
     Weighting,
 )
+from quorate.routing.drafting import decide_draft
 from quorate.routing.snapshot import Snapshot
 
 DEFAULT_EPSILON = 1e-2
@@ -86,6 +87,7 @@ def resolve(plan: Plan, snapshot: Snapshot, seed: int, profile: str = "") -> Dec
         profile=profile,
         forgetting=_forgetting(plan.forgetting, weighting),
         beam=_beam(plan.beam, alignment, statuses),
+        draft=decide_draft(plan.draft, alignment, statuses),
     )
 
 

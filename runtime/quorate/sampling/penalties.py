@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import numpy.typing as npt
 
 from quorate.request import SamplingOptions
-from quorate.sampling.candidates import Logits
+from quorate.sampling.candidates import Ids, Logits
+from quorate.sampling.shortlist import NO_IDS, Shortlist
 
 REPETITION_WINDOW = 64
 """Tokens of prompt and answer, the last ones, that the repetition penalty looks at (llama.cpp)."""
@@ -56,34 +58,61 @@ class Penalties:
         self._recent.append(token)
         self._counts[token] += 1
 
-    def apply(self, logprobs: Logits) -> Logits:
+    def after(self, tokens: Sequence[int]) -> Penalties:
+        """The penalties as they will be once these tokens were chosen; this one stays as it is."""
+        if self.idle or not tokens:
+            return self
+        later = copy(self)
+        later._recent, later._counts = self._recent.copy(), self._counts.copy()
+        for token in tokens:
+            later.accept(token)
+        return later
+
+    @property
+    def touched(self) -> Ids:
+        """Tokens whose log-probs ``apply`` may change, ascending."""
+        if self.idle:
+            return NO_IDS
+        touched = set(self._bias_ids.tolist())
+        if self._repetition != 1:
+            touched.update(self._recent)
+        if self._counting:
+            touched.update(self._counts)
+        return np.array(sorted(touched), np.intp)
+
+    def apply(self, logprobs: Logits, ids: Ids | None = None) -> Logits:
         """Returns the adjusted log-probs, no longer normalised; ``logprobs`` stays as it is.
 
         The order is llama.cpp's: bias, repetition, then frequency and presence together.
+
+        Args:
+            logprobs: Of some tokens, float32.
+            ids: Which ones, ascending, all of ``touched`` among them; None for the vocabulary.
         """
         if self.idle:
             return logprobs
-        adjusted = logprobs.copy()
+        listed, adjusted = Shortlist(ids, logprobs), logprobs.copy()
         with np.errstate(over="ignore"):
             if self._bias_ids.size:
-                _put(adjusted, self._bias_ids, adjusted[self._bias_ids] + self._bias)
+                positions = listed.positions(self._bias_ids)
+                _put(adjusted, positions, adjusted[positions] + self._bias)
             if self._repetition != 1 and self._recent:
-                self._penalise_repetition(adjusted)
+                recent = np.fromiter(set(self._recent), np.intp)
+                self._penalise_repetition(adjusted, listed.positions(recent))
             if self._counting and self._counts:
-                self._penalise_generated(adjusted)
+                counted = np.fromiter(self._counts.keys(), np.intp)
+                self._penalise_generated(adjusted, listed.positions(counted))
         return adjusted
 
-    def _penalise_repetition(self, adjusted: Logits) -> None:
-        ids = np.fromiter(set(self._recent), np.intp)
-        values = adjusted[ids].astype(np.float64)
+    def _penalise_repetition(self, adjusted: Logits, recent: Ids) -> None:
+        values = adjusted[recent].astype(np.float64)
         penalty = np.float64(self._repetition)
-        _put(adjusted, ids, np.where(values > 0, values / penalty, values * penalty))
+        _put(adjusted, recent, np.where(values > 0, values / penalty, values * penalty))
 
-    def _penalise_generated(self, adjusted: Logits) -> None:
-        ids = np.fromiter(self._counts.keys(), np.intp)
+    def _penalise_generated(self, adjusted: Logits, counted: Ids) -> None:
         counts = np.fromiter(self._counts.values(), np.float64)
-        _put(adjusted, ids, adjusted[ids] - (counts * self._frequency + self._presence))
+        _put(adjusted, counted, adjusted[counted] - (counts * self._frequency + self._presence))
 
 
-def _put(adjusted: Logits, ids: npt.NDArray[np.intp], values: npt.NDArray[np.float64]) -> None:
-    adjusted[ids] = np.minimum(values, _CEILING)
+def _put(adjusted: Logits, positions: Ids, values: npt.NDArray[np.float64]) -> None:
+    adjusted[positions] = np.minimum(values, _CEILING)

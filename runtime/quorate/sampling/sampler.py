@@ -2,20 +2,26 @@
 
 The order is that of llama.cpp's default chain: logit bias, penalties, top-k, top-p, min-p,
 temperature, draw; so are the defaults.
+
+Each position of an answer has random numbers of its own, so that nobody who guesses what will be
+drawn there changes it.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from quorate.errors import Internal, InvalidRequest
 from quorate.request import SamplingOptions
-from quorate.sampling.candidates import Logits, descend, draw, truncate
+from quorate.sampling.candidates import Ids, Logits, descend, draw, truncate
+from quorate.sampling.coupling import Distribution, Numbers, Truncation, couple
 from quorate.sampling.options import validate_bias
 from quorate.sampling.penalties import Penalties
+from quorate.sampling.shortlist import Choosable, Ranked, Shortlist, ranked
 
 DEFAULT_TEMPERATURE = 0.8
 DEFAULT_TOP_K = 40
@@ -25,6 +31,8 @@ DEFAULT_MIN_P = 0.05
 # Below it, differences between float32 log-probs overflow when divided; the draw is greedy long
 # before.
 _LEAST_TEMPERATURE = 1e-30
+# Among more than so many it is no faster to look at the most probable tokens only.
+_MOST_LISTED = 1024
 
 _Number = TypeVar("_Number", int, float)
 
@@ -36,12 +44,19 @@ class Sampler:
     the kept candidates in descending order, ids deciding among equals: equal mixtures, options and
     seed give equal tokens. Temperature 0 is greedy: the best token, the lowest id among equals.
 
+    Where a member proposes at every step, its own distribution goes through the same steps, and the
+    token is drawn so that it is the proposal as often as can be (``coupling``). That depends on
+    who proposes, and not on whether the proposal was guessed before.
+
     Args:
         options: Valid ones, see ``options.validate``. What is not set gets llama.cpp's
             default; penalties are then off. The seed in it is not looked at.
         vocabulary_size: Length of every mixture.
         seed: Seed of the generator, not negative.
         prompt: Tokens of the prompt, which count for the repetition penalty.
+
+    Attributes:
+        agreed: Whether the last token was the one proposed; None where nobody proposed.
 
     Raises:
         InvalidRequest: Names the first id of ``logit_bias`` outside the vocabulary.
@@ -57,29 +72,61 @@ class Sampler:
         self._top_k = given(options.top_k, DEFAULT_TOP_K)
         self._top_p = given(options.top_p, DEFAULT_TOP_P)
         self._min_p = given(options.min_p, DEFAULT_MIN_P)
-        unlimited = self._top_k == 0 or self._top_k >= vocabulary_size
-        self._truncates = not unlimited or self._top_p < 1 or self._min_p > 0
+        self._how = Truncation(self._temperature, self._top_k, self._top_p, self._min_p)
+        self._truncates = self._how.cuts(vocabulary_size)
         self._penalties = Penalties(options, prompt)
-        self._generator = np.random.Generator(np.random.PCG64(seed))
+        self._numbers = _NumbersByPosition(seed)
+        self._guessed: list[_Guessed] = []
+        self.agreed: bool | None = None
 
-    def sample(self, mixture: Logits) -> int:
+    def sample(self, mixture: Choosable, proposed: Choosable | None = None) -> int:
         """Chooses the next token and adds it to the history.
 
         Args:
-            mixture: Normalised log-probs, float32 of shape (vocabulary,), not modified. The
-                log-prob to report is ``mixture[token]``: before bias, temperature and truncation.
+            mixture: Normalised log-probs, float32 of shape (vocabulary,), not modified, or what
+                gives as much of them as is needed. The log-prob to report is the one of these:
+                before bias, temperature and truncation.
+            proposed: Those of the member that proposes, likewise.
 
         Raises:
             InvalidRequest: Bias and penalties leave no token.
             Internal: The mixture has no token of any probability, or is not a number.
         """
-        logits = self._penalties.apply(mixture)
-        best = int(logits.argmax())
-        if not logits[best] > -np.inf:
-            raise _nothing_left(mixture)
-        token = best if self._greedy else self._draw(logits)
+        target = ranked(mixture)
+        logits = self._contenders(target, self._penalties)
+        best = logits.best()
+        if best is None:
+            raise _nothing_left(target.row)
+        self.agreed = None
+        if self._greedy:
+            token = best
+            if proposed is not None:
+                self.agreed = self.guess(proposed) == token
+        else:
+            token = self._drawn(logits, proposed)
         self._penalties.accept(token)
         return token
+
+    def guess(self, proposed: Choosable, ahead: Sequence[int] = ()) -> int | None:
+        """What the member that proposes will propose, at a position that is not there yet.
+
+        Args:
+            proposed: Its log-probs there, the same that ``sample`` is given for that position.
+            ahead: The tokens guessed for the positions before that one, from the next on.
+
+        Returns:
+            The token; None where bias and penalties leave it none.
+        """
+        logits = self._contenders(ranked(proposed), self._penalties.after(ahead))
+        best = logits.best()
+        if best is None or self._greedy:
+            return best
+        listed, ids = logits
+        # The row may be overwritten before its position is there.
+        kept = listed if ids is not None or self._truncates else listed.copy()
+        guessed = Distribution(kept, self._how, ids)
+        self._guessed[len(ahead) :] = [_Guessed(tuple(ahead), guessed)]
+        return guessed.draw(self._numbers.peek(len(ahead)).proposing)
 
     def accept(self, token: int) -> None:
         """Takes a token that another sampler drew with the same options, as if it were from here.
@@ -87,15 +134,104 @@ class Sampler:
         Whoever goes on afterwards draws what the other one would have drawn.
         """
         if not self._greedy:
-            self._generator.random()
+            self._numbers.take()
         self._penalties.accept(token)
 
-    def _draw(self, logits: Logits) -> int:
-        share = self._generator.random()
-        if not self._truncates:
+    def _contenders(self, distribution: Ranked, penalties: Penalties) -> _Contenders:
+        """All tokens that can be chosen, with some that cannot, behind the penalties."""
+        if self._greedy and penalties.idle:
+            listed = distribution.best()
+        else:
+            count, touched = 1 if self._greedy else self._top_k, penalties.touched
+            if count and count + len(touched) <= _MOST_LISTED:
+                listed = distribution.shortlist(count, touched)
+            else:
+                listed = Shortlist(None, distribution.row)
+        return _Contenders(penalties.apply(listed.logprobs, listed.ids), listed.ids)
+
+    def _drawn(self, logits: _Contenders, proposed: Choosable | None) -> int:
+        numbers = self._numbers.take()
+        proposal = None if proposed is None else self._proposal(proposed)
+        if proposal is None:
+            token = self._draw(logits, numbers.proposing)
+        else:
+            target = Distribution(logits.logits, self._how, logits.ids)
+            drawn = couple(target, proposal, numbers)
+            token, self.agreed = drawn.token, drawn.accepted
+        # What was guessed behind this position holds while it is what was guessed for it.
+        self._guessed = [
+            _Guessed(one.ahead[1:], one.distribution)
+            for one in self._guessed[1:]
+            if one.ahead[0] == token
+        ]
+        return token
+
+    def _proposal(self, proposed: Choosable) -> Distribution | None:
+        """What the member that proposes draws from now; None where that is nothing."""
+        if self._guessed and not self._guessed[0].ahead:
+            return self._guessed[0].distribution
+        logits = self._contenders(ranked(proposed), self._penalties)
+        return None if logits.best() is None else Distribution(logits.logits, self._how, logits.ids)
+
+    def _draw(self, contenders: _Contenders, share: float) -> int:
+        logits, ids = contenders
+        if ids is None and not self._truncates:
             return int(descend(logits, self._temperature, share)[-1])
         kept = truncate(logits, self._top_k, self._top_p, self._min_p)
-        return draw(logits, kept, self._temperature, share)
+        return contenders.id_of(draw(logits, kept, self._temperature, share))
+
+
+class _Contenders(NamedTuple):
+    """Tokens to choose from, their logits adjusted.
+
+    Attributes:
+        ids: Which ones, ascending; None for the vocabulary.
+    """
+
+    logits: Logits
+    ids: Ids | None
+
+    def id_of(self, position: int) -> int:
+        return position if self.ids is None else int(self.ids[position])
+
+    def best(self) -> int | None:
+        """The token of the largest logit, the first among equals; None where none is possible."""
+        position = int(self.logits.argmax())
+        return self.id_of(position) if self.logits[position] > -np.inf else None
+
+
+class _Guessed(NamedTuple):
+    """What the member that proposes draws from, behind the tokens ``ahead``."""
+
+    ahead: tuple[int, ...]
+    distribution: Distribution
+
+
+class _NumbersByPosition:
+    """The random numbers of the positions of one answer, from PCG64.
+
+    What a draw without a proposal takes is a stream of its own.
+    """
+
+    def __init__(self, seed: int) -> None:
+        bits = np.random.PCG64(seed)
+        self._proposing = np.random.Generator(bits)
+        self._coupling = np.random.Generator(bits.jumped())
+        self._ahead: deque[Numbers] = deque()
+
+    def peek(self, ahead: int) -> Numbers:
+        """Those of a position so far behind the next one; they stay there."""
+        while len(self._ahead) <= ahead:
+            self._ahead.append(
+                Numbers(self._proposing.random(), self._coupling.random(), self._coupling.random())
+            )
+        return self._ahead[ahead]
+
+    def take(self) -> Numbers:
+        """Those of the next position, which is then past."""
+        numbers = self.peek(0)
+        self._ahead.popleft()
+        return numbers
 
 
 def given(value: _Number | None, default: _Number) -> _Number:

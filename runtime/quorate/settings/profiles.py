@@ -14,6 +14,8 @@ from quorate.request import (
     BeamOptions,
     CascadePlan,
     CombinationRule,
+    DraftMode,
+    DraftOptions,
     FailurePolicy,
     NamedPlan,
     Plan,
@@ -21,6 +23,7 @@ from quorate.request import (
     WeightedModel,
     Weighting,
 )
+from quorate.routing.drafting import MAX_DRAFT, draft_problems
 from quorate.routing.resolve import (
     DEFAULT_EPSILON,
     DEFAULT_FORGETTING,
@@ -30,7 +33,7 @@ from quorate.routing.resolve import (
     share_weights,
 )
 
-_CHOICES = ("members", "rule", "alignment", "weighting", "on_failure")
+_CHOICES = ("members", "rule", "alignment", "weighting", "on_failure", "drafts")
 _Choice = TypeVar("_Choice", bound=Enum)
 
 
@@ -41,6 +44,7 @@ class _PlanNumbers:
     forgetting: float = option(DEFAULT_FORGETTING, lowest=1e-9, highest=1)
     beam_epsilon: float = option(DEFAULT_EPSILON, lowest=0, highest=MAX_EPSILON)
     beam_width: int = option(DEFAULT_WIDTH, lowest=1, highest=MAX_WIDTH)
+    drafts_most: int = option(MAX_DRAFT, lowest=1, highest=MAX_DRAFT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,29 @@ def _vote(table: Mapping[str, Any], where: str, known: Sequence[str]) -> Plan:
             epsilon=details.beam_epsilon if "beam_epsilon" in table else None,
             width=details.beam_width if "beam_width" in table else None,
         ),
+        draft=_draft(
+            table, members, details.drafts_most if "drafts_most" in table else None, where
+        ),
     )
+
+
+def _draft(
+    table: Mapping[str, Any], members: Sequence[WeightedModel], most: int | None, where: str
+) -> DraftOptions:
+    """Reads who guesses: a mode by its name, or a member by its id."""
+    value = table.get("drafts", DraftMode.AUTO.value)
+    modes = {mode.value: mode for mode in DraftMode}
+    if not isinstance(value, str):
+        raise SettingsError(
+            f"{where}.drafts: must be one of {', '.join(modes)}, or a member, not {value!r}"
+        )
+    draft = DraftOptions(modes[value], None, most) if value in modes else None
+    draft = draft or DraftOptions(model=value, most=most)
+    for problem in draft_problems(draft, [member.model for member in members]):
+        raise SettingsError(
+            f"{where}.drafts: must be one of {', '.join(modes)}, or a member; it {problem.problem}"
+        )
+    return draft
 
 
 def _member(entry: Any, where: str, known: Sequence[str]) -> WeightedModel:

@@ -37,6 +37,13 @@ class FailurePolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAILURE_POLICY_REPLAY: _ClassVar[FailurePolicy]
     FAILURE_POLICY_FAIL: _ClassVar[FailurePolicy]
 
+class DraftMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DRAFT_MODE_UNSPECIFIED: _ClassVar[DraftMode]
+    DRAFT_MODE_AUTO: _ClassVar[DraftMode]
+    DRAFT_MODE_OFF: _ClassVar[DraftMode]
+    DRAFT_MODE_PROMPT: _ClassVar[DraftMode]
+
 class PlanKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     PLAN_KIND_UNSPECIFIED: _ClassVar[PlanKind]
@@ -88,6 +95,10 @@ FAILURE_POLICY_UNSPECIFIED: FailurePolicy
 FAILURE_POLICY_CONTINUE: FailurePolicy
 FAILURE_POLICY_REPLAY: FailurePolicy
 FAILURE_POLICY_FAIL: FailurePolicy
+DRAFT_MODE_UNSPECIFIED: DraftMode
+DRAFT_MODE_AUTO: DraftMode
+DRAFT_MODE_OFF: DraftMode
+DRAFT_MODE_PROMPT: DraftMode
 PLAN_KIND_UNSPECIFIED: PlanKind
 PLAN_KIND_SINGLE: PlanKind
 PLAN_KIND_ENSEMBLE: PlanKind
@@ -114,6 +125,16 @@ INPUT_FORM_TEXT: InputForm
 INPUT_FORM_CHAT: InputForm
 INPUT_FORM_MIXED: InputForm
 
+class Draft(_message.Message):
+    __slots__ = ("mode", "model", "most")
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MOST_FIELD_NUMBER: _ClassVar[int]
+    mode: DraftMode
+    model: str
+    most: int
+    def __init__(self, mode: _Optional[_Union[DraftMode, str]] = ..., model: _Optional[str] = ..., most: _Optional[int] = ...) -> None: ...
+
 class Plan(_message.Message):
     __slots__ = ("auto", "single", "ensemble", "cascade", "failure_policy")
     AUTO_FIELD_NUMBER: _ClassVar[int]
@@ -139,20 +160,22 @@ class SinglePlan(_message.Message):
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class EnsemblePlan(_message.Message):
-    __slots__ = ("members", "rule", "alignment", "weighting", "forgetting", "beam")
+    __slots__ = ("members", "rule", "alignment", "weighting", "forgetting", "beam", "draft")
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
     ALIGNMENT_FIELD_NUMBER: _ClassVar[int]
     WEIGHTING_FIELD_NUMBER: _ClassVar[int]
     FORGETTING_FIELD_NUMBER: _ClassVar[int]
     BEAM_FIELD_NUMBER: _ClassVar[int]
+    DRAFT_FIELD_NUMBER: _ClassVar[int]
     members: _containers.RepeatedCompositeFieldContainer[Member]
     rule: CombinationRule
     alignment: Alignment
     weighting: Weighting
     forgetting: float
     beam: ByteBeam
-    def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., rule: _Optional[_Union[CombinationRule, str]] = ..., alignment: _Optional[_Union[Alignment, str]] = ..., weighting: _Optional[_Union[Weighting, str]] = ..., forgetting: _Optional[float] = ..., beam: _Optional[_Union[ByteBeam, _Mapping]] = ...) -> None: ...
+    draft: Draft
+    def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., rule: _Optional[_Union[CombinationRule, str]] = ..., alignment: _Optional[_Union[Alignment, str]] = ..., weighting: _Optional[_Union[Weighting, str]] = ..., forgetting: _Optional[float] = ..., beam: _Optional[_Union[ByteBeam, _Mapping]] = ..., draft: _Optional[_Union[Draft, _Mapping]] = ...) -> None: ...
 
 class ByteBeam(_message.Message):
     __slots__ = ("epsilon", "width")
@@ -234,6 +257,16 @@ class DecidedStage(_message.Message):
     confidence: float
     def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., confidence: _Optional[float] = ...) -> None: ...
 
+class DecidedDraft(_message.Message):
+    __slots__ = ("model", "most", "problem")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MOST_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    most: int
+    problem: str
+    def __init__(self, model: _Optional[str] = ..., most: _Optional[int] = ..., problem: _Optional[str] = ...) -> None: ...
+
 class Member(_message.Message):
     __slots__ = ("model", "weight")
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -243,7 +276,7 @@ class Member(_message.Message):
     def __init__(self, model: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("members", "rule", "alignment", "weighting", "failure_policy", "context_tokens", "seed", "profile", "forgetting", "beam", "kind", "stages", "remote", "candidates", "over_budget", "explored", "task", "stream_early", "input_form", "text_members", "system_moved", "instead_of")
+    __slots__ = ("members", "rule", "alignment", "weighting", "failure_policy", "context_tokens", "seed", "profile", "forgetting", "beam", "kind", "stages", "remote", "candidates", "over_budget", "explored", "task", "stream_early", "input_form", "text_members", "system_moved", "instead_of", "draft")
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
     ALIGNMENT_FIELD_NUMBER: _ClassVar[int]
@@ -266,6 +299,7 @@ class Decision(_message.Message):
     TEXT_MEMBERS_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_MOVED_FIELD_NUMBER: _ClassVar[int]
     INSTEAD_OF_FIELD_NUMBER: _ClassVar[int]
+    DRAFT_FIELD_NUMBER: _ClassVar[int]
     members: _containers.RepeatedCompositeFieldContainer[Member]
     rule: CombinationRule
     alignment: Alignment
@@ -288,4 +322,5 @@ class Decision(_message.Message):
     text_members: _containers.RepeatedScalarFieldContainer[str]
     system_moved: _containers.RepeatedScalarFieldContainer[str]
     instead_of: str
-    def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., rule: _Optional[_Union[CombinationRule, str]] = ..., alignment: _Optional[_Union[Alignment, str]] = ..., weighting: _Optional[_Union[Weighting, str]] = ..., failure_policy: _Optional[_Union[FailurePolicy, str]] = ..., context_tokens: _Optional[int] = ..., seed: _Optional[int] = ..., profile: _Optional[str] = ..., forgetting: _Optional[float] = ..., beam: _Optional[_Union[ByteBeam, _Mapping]] = ..., kind: _Optional[_Union[PlanKind, str]] = ..., stages: _Optional[_Iterable[_Union[DecidedStage, _Mapping]]] = ..., remote: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., over_budget: _Optional[_Union[Rejection, _Mapping]] = ..., explored: _Optional[bool] = ..., task: _Optional[str] = ..., stream_early: _Optional[bool] = ..., input_form: _Optional[_Union[InputForm, str]] = ..., text_members: _Optional[_Iterable[str]] = ..., system_moved: _Optional[_Iterable[str]] = ..., instead_of: _Optional[str] = ...) -> None: ...
+    draft: DecidedDraft
+    def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., rule: _Optional[_Union[CombinationRule, str]] = ..., alignment: _Optional[_Union[Alignment, str]] = ..., weighting: _Optional[_Union[Weighting, str]] = ..., failure_policy: _Optional[_Union[FailurePolicy, str]] = ..., context_tokens: _Optional[int] = ..., seed: _Optional[int] = ..., profile: _Optional[str] = ..., forgetting: _Optional[float] = ..., beam: _Optional[_Union[ByteBeam, _Mapping]] = ..., kind: _Optional[_Union[PlanKind, str]] = ..., stages: _Optional[_Iterable[_Union[DecidedStage, _Mapping]]] = ..., remote: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., over_budget: _Optional[_Union[Rejection, _Mapping]] = ..., explored: _Optional[bool] = ..., task: _Optional[str] = ..., stream_early: _Optional[bool] = ..., input_form: _Optional[_Union[InputForm, str]] = ..., text_members: _Optional[_Iterable[str]] = ..., system_moved: _Optional[_Iterable[str]] = ..., instead_of: _Optional[str] = ..., draft: _Optional[_Union[DecidedDraft, _Mapping]] = ...) -> None: ...

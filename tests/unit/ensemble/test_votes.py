@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.alignments.tokens import TokenPredictor
 from quorate.ensemble.member import Member, MemberPrompt
+from quorate.ensemble.mixture import Mixture
 from quorate.ensemble.votes import top_candidates, votes
 from quorate.request import TopCandidate
 from support.distributions import normalised, rows
@@ -48,6 +49,6 @@ def test_top_candidates_descend_and_leave_nobody_better_out(
 ) -> None:
     (row,) = drawn
     expected = sorted((-float(p), i) for i, p in enumerate(row) if p > -np.inf)[:count]
-    assert top_candidates(row, PIECES, count) == tuple(
+    assert top_candidates(Mixture.of(row), PIECES, count) == tuple(
         TopCandidate(i, PIECES[i], -negative) for negative, i in expected
     )

@@ -154,6 +154,9 @@ def summary_line(
     else:
         parts.append(members_words(decision))
     parts += _route(decision)
+    if finished.usage.drafted_tokens:
+        right, guessed = finished.usage.accepted_tokens, finished.usage.drafted_tokens
+        parts.append(f"{right} of {guessed} guesses right")
     if not decision.remote:
         parts.append(f"seed {answered.seed}")
     return " \N{MIDDLE DOT} ".join(parts)

@@ -77,6 +77,12 @@ def notable_manner(decision: plan_pb2.Decision) -> str:
     return ", ".join(names)
 
 
+def drafts_words(decision: plan_pb2.Decision) -> list[str]:
+    """Which member guesses tokens ahead of the choice; empty where none does."""
+    draft = decision.draft
+    return [f"{draft.model} guesses up to {draft.most} tokens"] if draft.model else []
+
+
 def verdict(candidate: plan_pb2.Candidate) -> str:
     """Whether a plan was chosen, else the kinds of reasons against it, in few words."""
     if candidate.chosen:

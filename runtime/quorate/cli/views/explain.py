@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quorate.cli.views.decisions import (
+    drafts_words,
     kind_name,
     members_words,
     over_budget_line,
@@ -88,6 +89,7 @@ def closing_lines(decision: plan_pb2.Decision) -> Iterator[str]:
         told.append(f"task {decision.task}")
     if decision.explored:
         told.append("chosen to learn what it costs")
+    told += drafts_words(decision)
     yield one_line(" \N{MIDDLE DOT} ".join(told))
     line = substitution_line(decision, told=True) or over_budget_line(decision, told=True)
     if line:

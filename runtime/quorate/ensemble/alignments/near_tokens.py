@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,8 +13,9 @@ from quorate.engines.vocabulary import Vocabulary
 from quorate.ensemble.alignments.contract import Limit, OwnIndex
 from quorate.ensemble.alignments.token_union import MemberView, TokenUnion, unite_tokens
 from quorate.ensemble.constraint import Constraint, Unconstrained
+from quorate.ensemble.guesses import Later, Ready
 from quorate.ensemble.member import Member, MemberPrompt
-from quorate.ensemble.predictor import Ready, SessionPredictor, TopPiece
+from quorate.ensemble.predictor import SessionPredictor, TopPiece
 from quorate.ensemble.reasoning import Reasoning, transcript_of
 from quorate.ensemble.transcript import Transcript
 from quorate.request import FinishReason, Prompt, SamplingOptions, StoppingOptions
@@ -46,14 +47,20 @@ class NearTokenPredictor(SessionPredictor):
 
     def start(self) -> Awaitable[LogProbs]:
         """See ``Predictor``."""
-        return _Kept(self, super().start())
+        return Later(super().start(), self._keep)
 
-    def feed(self, symbol: int) -> Awaitable[LogProbs]:
-        """See ``Predictor``; ``symbol`` is one of the union's."""
+    def feed(self, symbol: int, ahead: Sequence[int] = ()) -> Awaitable[LogProbs]:
+        """See ``Predictor``; symbols are the union's."""
         tokens = self.tokens(symbol)
         if not tokens and self._row is not None:
             return Ready(self._row)
-        return _Kept(self, self._append(tokens))
+        following = (token for one in ahead for token in self.tokens(one))
+        return Later(self._append(tokens, following), self._keep)
+
+    def guess(self, symbol: int) -> Awaitable[LogProbs]:
+        """Starts on what follows a symbol that nobody has chosen yet, one that is its own token."""
+        (token,) = self.tokens(symbol)
+        return self._opened.guess(token)
 
     def tokens(self, symbol: int) -> Sequence[int]:
         """A symbol in the member's own tokens; none where it leaves no trace."""
@@ -72,21 +79,9 @@ class NearTokenPredictor(SessionPredictor):
         """Whether there is room for a symbol."""
         return self._held + len(self.tokens(symbol)) <= self._kv_tokens
 
-    def keep(self, row: LogProbs) -> None:
+    def _keep(self, row: LogProbs) -> LogProbs:
         """Remembers a row, which a symbol that leaves no trace leaves in force."""
         self._row = row
-
-
-class _Kept:
-    """A row that its predictor remembers once it is there."""
-
-    def __init__(self, predictor: NearTokenPredictor, pending: Awaitable[LogProbs]) -> None:
-        self._predictor = predictor
-        self._pending = pending
-
-    def __await__(self) -> Generator[Any, None, LogProbs]:
-        row = yield from self._pending.__await__()
-        self._predictor.keep(row)
         return row
 
 

@@ -20,13 +20,17 @@ from quorate.request import FinishReason, Prompt, StoppingOptions
 class TokenPredictor(SessionPredictor):
     """``Predictor`` whose symbols are tokens of a vocabulary that all members share."""
 
-    def feed(self, symbol: int) -> Awaitable[LogProbs]:
-        """See ``Predictor``; ``symbol`` is a token id."""
-        return self._append((symbol,))
+    def feed(self, symbol: int, ahead: Sequence[int] = ()) -> Awaitable[LogProbs]:
+        """See ``Predictor``; symbols are token ids."""
+        return self._append((symbol,), ahead)
+
+    def guess(self, symbol: int) -> Awaitable[LogProbs]:
+        """Starts on what follows a symbol that nobody has chosen yet, see ``GuessingSession``."""
+        return self._opened.guess(symbol)
 
     def generate(self, options: EngineSampling) -> AsyncIterator[Sequence[SampledToken]]:
         """Starts on the prompt and lets the engine go on alone; see ``Session.generate``."""
-        return self._session_for(self._prompt).generate(self._prompt, options)
+        return self._opened.session.generate(self._prompt, options)
 
     def keep(self, token: int) -> None:
         """Takes a token that the engine sampled by itself into the answer."""

@@ -20,8 +20,9 @@ from quorate.engines.vocabulary import Vocabulary
 from quorate.ensemble.alignments.bytes.hypotheses import BYTES
 from quorate.ensemble.alignments.contract import Limit
 from quorate.ensemble.constraint import Constraint, Unconstrained
+from quorate.ensemble.guesses import Ready
 from quorate.ensemble.member import Member, MemberPrompt
-from quorate.ensemble.predictor import Ready, SessionPredictor, TopPiece
+from quorate.ensemble.predictor import SessionPredictor, TopPiece
 from quorate.ensemble.transcript import Transcript
 from quorate.request import FinishReason, Prompt, SamplingOptions, StoppingOptions
 from quorate.sampling.candidates import largest
@@ -59,12 +60,14 @@ class PiecePredictor(SessionPredictor):
         """See ``Predictor``."""
         return _Noted(self, super().start())
 
-    def feed(self, symbol: bytes) -> Awaitable[LogProbs]:
-        """See ``Predictor``; ``symbol`` is a piece."""
-        tokens = self.vocabulary.byte_order.segment(symbol)
+    def feed(self, symbol: bytes, ahead: Sequence[bytes] = ()) -> Awaitable[LogProbs]:
+        """See ``Predictor``; symbols are pieces."""
+        segment = self.vocabulary.byte_order.segment
+        tokens = segment(symbol)
         if not tokens and self._row is not None:
             return Ready(self._row)
-        return _Noted(self, self._append(tokens or ()))
+        following = (token for piece in ahead for token in segment(piece) or ())
+        return _Noted(self, self._append(tokens or (), following))
 
     def top_piece(self, row: LogProbs) -> TopPiece:
         """See ``Predictor``; of its own row, whatever part of it is compared."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import pytest
@@ -111,11 +111,11 @@ def _in_mid_text(ensemble: Ensemble, die: Callable[[], None]) -> None:
     """Has a member die once the beam has branched."""
     feed, fed = ensemble.members[1].predictor.feed, []
 
-    def dying(symbol: int) -> object:
+    def dying(symbol: int, ahead: Sequence[int] = ()) -> object:
         fed.append(symbol)
         if len(fed) == 7:
             die()
-        return feed(symbol)
+        return feed(symbol, ahead)
 
     ensemble.members[1].predictor.feed = dying  # type: ignore[method-assign,assignment]
 

@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 
 from quorate.ensemble.alignments.bytes.hypotheses import END, SYMBOLS
 from quorate.ensemble.alignments.bytes.utf8 import Utf8Constraint
+from quorate.sampling.shortlist import Whole
 
 FLAT = np.full(SYMBOLS, -1.0, np.float32)
 
 
 def allowed(constraint: Utf8Constraint) -> set[int]:
-    return set(np.flatnonzero(constraint.mask(FLAT) > -np.inf).tolist())
+    return set(np.flatnonzero(constraint.mask(Whole(FLAT)).row > -np.inf).tolist())
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",))))
@@ -81,7 +82,7 @@ def test_a_text_cannot_end_within_a_code_point(start: bytes) -> None:
 def test_what_is_allowed_keeps_its_log_prob_and_the_mixture_is_left_alone() -> None:
     mixture = np.linspace(-9, -1, SYMBOLS).astype(np.float32)
     before = mixture.copy()
-    mask = Utf8Constraint().mask(mixture)
+    mask = Utf8Constraint().mask(Whole(mixture)).row
     assert mask[ord("a")] == mixture[ord("a")]
     assert mask[0x80] == -np.inf
     assert np.array_equal(mixture, before)
@@ -90,7 +91,7 @@ def test_what_is_allowed_keeps_its_log_prob_and_the_mixture_is_left_alone() -> N
 def test_where_the_mixture_holds_nothing_that_may_come_all_that_may_is_as_probable() -> None:
     mixture = np.full(SYMBOLS, -np.inf, np.float32)
     mixture[0x80] = 0.0
-    mask = Utf8Constraint().mask(mixture)
+    mask = Utf8Constraint().mask(Whole(mixture)).row
     assert {float(value) for value in mask[[0, ord("a"), 0xC2, END]]} == {0.0}
     assert mask[0x80] == -np.inf
 

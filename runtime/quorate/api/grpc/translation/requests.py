@@ -18,6 +18,8 @@ from quorate.request import (
     CascadePlan,
     ChatPrompt,
     CombinationRule,
+    DraftMode,
+    DraftOptions,
     FailurePolicy,
     Message,
     Plan,
@@ -34,6 +36,7 @@ from quorate.request import (
     WeightedModel,
     Weighting,
 )
+from quorate.routing.drafting import draft_problems
 from quorate.routing.resolve import member_problems, share_weights
 from quorate.sampling.options import validate
 from quorate.v1 import inference_pb2, plan_pb2
@@ -41,6 +44,7 @@ from quorate.v1 import inference_pb2, plan_pb2
 RULES = by_number(CombinationRule, plan_pb2.CombinationRule, CombinationRule.LINEAR)
 ALIGNMENTS = by_number(Alignment, plan_pb2.Alignment, Alignment.AUTO)
 WEIGHTINGS = by_number(Weighting, plan_pb2.Weighting, Weighting.AUTO)
+DRAFT_MODES = by_number(DraftMode, plan_pb2.DraftMode, DraftMode.AUTO)
 FAILURE_POLICIES = by_number(FailurePolicy, plan_pb2.FailurePolicy, FailurePolicy.AUTO)
 
 _Value = TypeVar("_Value")
@@ -147,6 +151,7 @@ def _plan(plan: plan_pb2.Plan, told: Violations) -> PlanChoice:
     told.add(member_problems(vote.members))
     weights = [member.weight for member in vote.members]
     told.check(lambda: share_weights(weights), _NO_SHARES)
+    told.add(draft_problems(vote.draft, [member.model for member in vote.members]))
     return vote
 
 
@@ -194,7 +199,16 @@ def _vote(
         on_failure=on_failure,
         forgetting=_optional(ensemble, "forgetting"),
         beam=BeamOptions(_optional(ensemble.beam, "epsilon"), _optional(ensemble.beam, "width")),
+        draft=_draft(ensemble.draft, path, told),
     )
+
+
+def _draft(draft: plan_pb2.Draft, path: str, told: Violations) -> DraftOptions:
+    mode = told.check(
+        lambda: _enum(DRAFT_MODES, draft.mode, f"{path}.draft.mode", plan_pb2.DraftMode),
+        DraftMode.AUTO,
+    )
+    return DraftOptions(mode, _optional(draft, "model"), _optional(draft, "most"))
 
 
 def _prompt(message: inference_pb2.GenerateRequest | inference_pb2.ScoreRequest) -> Prompt:

@@ -149,6 +149,8 @@ def fill_usage(target: inference_pb2.Usage, usage: Usage) -> None:
     target.prompt_tokens = usage.prompt_tokens
     target.generated_tokens = usage.generated_tokens
     target.duration_ms = usage.duration_ms
+    target.drafted_tokens = usage.drafted_tokens
+    target.accepted_tokens = usage.accepted_tokens
     if usage.time_to_first_token_ms is not None:
         target.time_to_first_token_ms = usage.time_to_first_token_ms
     for model in usage.models:
@@ -161,4 +163,6 @@ def fill_usage(target: inference_pb2.Usage, usage: Usage) -> None:
             energy=energy_message(model.energy.joules, model.energy.tier),
             dropped_mass=model.dropped_mass,
             usd=model.usd,
+            drafted_tokens=model.drafted_tokens,
+            accepted_tokens=model.accepted_tokens,
         )

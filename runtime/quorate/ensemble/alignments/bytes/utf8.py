@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from quorate.engines.contract import LogProbs
 from quorate.ensemble.alignments.bytes.hypotheses import END, SYMBOLS
+from quorate.sampling.shortlist import Ranked, Whole
 
 _CONTINUATION = range(0x80, 0xC0)
 # First bytes of more than one byte: how many follow, and what the next one may be. Overlong forms,
@@ -51,19 +51,19 @@ class Utf8Constraint:
         """Bytes that the code point begun still needs; 0 between code points."""
         return self._states[-1].missing
 
-    def mask(self, mixture: LogProbs) -> LogProbs:
+    def mask(self, mixture: Ranked) -> Ranked:
         """See ``Constraint``.
 
         Where the mixture holds nothing that may come next, all that may is equally probable.
 
         Args:
-            mixture: Log-probs of the 256 bytes and the end, float32 of shape (257,), not modified.
+            mixture: Of the 256 bytes and the end.
         """
         allowed = self._states[-1].allowed
-        masked = np.where(allowed, mixture, np.float32(-np.inf))
+        masked = np.where(allowed, mixture.row, np.float32(-np.inf))
         if masked.max() > -np.inf:
-            return masked
-        return np.where(allowed, np.float32(0), np.float32(-np.inf))
+            return Whole(masked)
+        return Whole(np.where(allowed, np.float32(0), np.float32(-np.inf)))
 
     def accept(self, symbol: int) -> None:
         """See ``Constraint``."""

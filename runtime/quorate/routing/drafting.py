@@ -1,0 +1,76 @@
+"""Who guesses tokens ahead of the choice in a vote. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from quorate.errors import InvalidRequest, refuse_all
+from quorate.fleet.status import ModelStatus
+from quorate.foreign_text import quoted
+from quorate.request import Alignment, DecidedDraft, DraftMode, DraftOptions
+
+MAX_DRAFT = 8
+"""Most tokens guessed at once."""
+
+LARGEST_SHARE = 0.6
+"""A member that guesses is at most so large, measured by the largest of the others: its steps come
+before theirs, and what comes of that is to be cheaper."""
+
+
+def draft_problems(asked: DraftOptions, members: Sequence[str]) -> Iterator[InvalidRequest]:
+    """What is wrong with the options of drafts, whatever the models are."""
+    if asked.most is not None and not 1 <= asked.most <= MAX_DRAFT:
+        yield InvalidRequest("plan.ensemble.draft.most", f"is {asked.most}; give 1 to {MAX_DRAFT}")
+    if asked.model is None:
+        return
+    if asked.mode is not DraftMode.AUTO:
+        problem = f"names a model, and the mode is {asked.mode.value}; leave one of them out"
+        yield InvalidRequest("plan.ensemble.draft.model", problem)
+    if asked.model not in members:
+        problem = f"names {quoted(asked.model)}, which is no member; name one of them"
+        yield InvalidRequest("plan.ensemble.draft.model", problem)
+
+
+def decide_draft(
+    asked: DraftOptions, alignment: Alignment, statuses: Sequence[ModelStatus]
+) -> DecidedDraft:
+    """Decides who of these members guesses, by what does not change from request to request.
+
+    How far, and whether at all, is decided while the answer is made. What is drawn for a seed
+    depends on who guesses, and must not on what was measured.
+
+    Raises:
+        InvalidRequest: A model that is no member, or a number out of range.
+    """
+    refuse_all(draft_problems(asked, [status.id for status in statuses]))
+    if asked.mode is DraftMode.OFF:
+        return DecidedDraft()
+    if alignment is not Alignment.SAME_VOCABULARY:
+        return DecidedDraft(problem="the members do not vote token by token")
+    for status in statuses:
+        if not status.rewinds:
+            problem = f"model {status.id} cannot go back behind a guess that was wrong"
+            return DecidedDraft(problem=problem)
+        if status.block_rows < 2:
+            return DecidedDraft(problem=f"model {status.id} computes one token at a time")
+    most = asked.most or MAX_DRAFT
+    if asked.mode is DraftMode.PROMPT:
+        return DecidedDraft(most=most)
+    if len(statuses) < 2:
+        # It goes on by itself where its engine can, which is faster; whoever knows better says so.
+        return DecidedDraft(problem="one model alone guesses for nobody")
+    model, problem = _who(asked.model, statuses)
+    return DecidedDraft(model, most, problem)
+
+
+def _who(named: str | None, statuses: Sequence[ModelStatus]) -> tuple[str, str]:
+    """The member that guesses, or why none does."""
+    if named is not None:
+        return named, ""
+    if not all(status.size_bytes for status in statuses):
+        return "", "the size of a member is not known"
+    smallest = min(statuses, key=lambda status: status.size_bytes)
+    largest = max(status.size_bytes for status in statuses)
+    if smallest.size_bytes > LARGEST_SHARE * largest:
+        return "", "no member is much smaller than the largest"
+    return smallest.id, ""
