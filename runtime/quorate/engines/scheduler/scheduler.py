@@ -328,9 +328,8 @@ class Scheduler:
         feeds = self._feeds
         if not feeds.any_long:
             return 0
-        return sum(
-            [len(chunk.tokens) for entry, chunk in batch if entry.session not in feeds.short]
-        )
+        long = [chunk for entry, chunk in batch if entry.session not in feeds.short]
+        return sum([len(chunk.tokens) for chunk in long])
 
     def _decode(self, chunks: list[Chunk]) -> int:
         count = sum([len(chunk.tokens) for chunk in chunks])
