@@ -43,7 +43,7 @@ _FEW_STEPS = 2
 # Of the cores, that models must use at least which have them to themselves.
 _BUSY = 0.6
 # Of the time in which models compute, that their main threads wait for a core.
-_DISTURBED = 0.2
+_DISTURBED = 0.25
 
 _log = logging.getLogger(__name__)
 
