@@ -55,12 +55,14 @@ class WorkDone(NamedTuple):
         computed_seconds: What they took.
         core_seconds: The same times the cores that each of them had.
         waited_seconds: For how long they waited until others had computed.
+        delayed_seconds: For how long other programs kept it from a core, as the kernel says.
     """
 
     steps: int = 0
     computed_seconds: float = 0.0
     core_seconds: float = 0.0
     waited_seconds: float = 0.0
+    delayed_seconds: float = 0.0
 
 
 class SharedRows:

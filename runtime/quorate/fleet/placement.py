@@ -5,12 +5,14 @@ a decode call (``quorate.engines.worker.turns``), and those that share cores tak
 request has the whole machine from its first call on, and nothing need be decided when work begins
 or ends. What is decided here, from what the workers have measured, is the other way to share: where
 models compute at the same time, step after step, and shares of the cores suit what their steps
-cost, each computes on cores of its own, until one of them has nothing more to do.
+cost, each computes on cores of its own, until one of them has nothing more to do. Where other
+programs disturb them that is tried in any case: threads that meet all the time suffer most.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -36,8 +38,12 @@ _REVIEW_SECONDS = 0.1
 # Who is left behind when others end should have their cores within 50 ms.
 _DIVIDED_REVIEW_SECONDS = 0.02
 _STEPS = 8
+# Steps that others disturb take long.
+_FEW_STEPS = 2
 # Of the cores, that models must use at least which have them to themselves.
 _BUSY = 0.6
+# Of the time in which models compute, that their main threads wait for a core.
+_DISTURBED = 0.25
 
 _log = logging.getLogger(__name__)
 
@@ -84,11 +90,13 @@ class _Division:
     Attributes:
         shares: Model -> its cores.
         in_turn_seconds: What a step of each of them took when they took turns.
+        until: When it ends whatever it is worth, where other programs were the reason for it.
         settled: Whether all have them by now.
     """
 
     shares: dict[str, tuple[int, ...]]
     in_turn_seconds: float
+    until: float = math.inf
     settled: bool = False
 
 
@@ -158,7 +166,7 @@ class Placement:
         self._claim(now, working)
         if working.keys() != self._window.before.keys():
             self._window = _Window(now, working)
-            self._resume(frozenset(working))
+            self._resume(frozenset(working), now)
         if len(working) > 1:
             self._measure(now, working)
         if self._division is not None:
@@ -194,20 +202,23 @@ class Placement:
             for model, one in working.items()
         }
         fewest = min(one.steps for one in done.values())
+        enough = _FEW_STEPS if _is_disturbed(done) else _STEPS
         division = self._division
-        if division is not None and not division.settled:
+        if division is not None and now >= division.until:
+            self._forget(working)
+            self._window = _Window(now, working)
+        elif division is not None and not division.settled:
             # Steps that began before are none of its own.
             if fewest > 1:
                 division.settled = True
                 self._window = _Window(now, working)
-        elif seconds >= WINDOW_SECONDS and fewest >= _STEPS:
+        elif seconds >= WINDOW_SECONDS and fewest >= enough:
             self._window = _Window(now, working)
             if division is None:
                 self._consider(done, now)
             elif not _pays(division, done, seconds):
                 self._barred = frozenset(working), now + BAR_SECONDS
-                self._known.pop(frozenset(working), None)
-                self._share_in_turn()
+                self._forget(working)
 
     def _consider(self, done: Mapping[str, WorkDone], now: float) -> None:
         """Divides the cores among models that took turns, where that might be faster."""
@@ -217,24 +228,30 @@ class Placement:
         computed = {model: one.computed_seconds for model, one in done.items()}
         work = {model: one.core_seconds for model, one in done.items()}
         waited = {model: one.waited_seconds for model, one in done.items()}
-        if not compute_at_once(computed, waited):
+        disturbed = _is_disturbed(done)
+        if not disturbed and not compute_at_once(computed, waited):
             return
         wanted = {model: one.wanted for model, one in self._models.items() if model in done}
         shares = divided_cores(self._available, wanted, work)
-        if shares is not None and division_pays(shares, work, computed):
-            self._division = _Division(shares, sum(computed.values()) / _rounds(done))
+        if shares is not None and (disturbed or division_pays(shares, work, computed)):
+            until = now + BAR_SECONDS if disturbed else math.inf
+            self._division = _Division(shares, sum(computed.values()) / _rounds(done), until)
             self._known[frozenset(done)] = self._division
             self._deal()
 
-    def _resume(self, working: frozenset[str]) -> None:
+    def _resume(self, working: frozenset[str], now: float) -> None:
         """Shares as these models last did; answers may be too short to find it out each time."""
         division = self._known.get(working)
-        if division is None:
+        if division is None or now >= division.until:
             self._share_in_turn()
             return
         division.settled = False
         self._division = division
         self._deal()
+
+    def _forget(self, working: Iterable[str]) -> None:
+        self._known.pop(frozenset(working), None)
+        self._share_in_turn()
 
     def _share_in_turn(self) -> None:
         if self._division is not None:
@@ -288,10 +305,20 @@ class Placement:
 
 def _pays(division: _Division, done: Mapping[str, WorkDone], seconds: float) -> bool:
     """Whether models are no slower on cores of their own than they were in turn, and use them."""
-    slowest = max(one.computed_seconds for one in done.values()) / _rounds(done)
+    computed = [one.computed_seconds for one in done.values()]
+    if division.until < math.inf:
+        # Some percent are not worth looking at, and whether they compute at once is not known.
+        return sum(computed) / _rounds(done) <= division.in_turn_seconds
+    slowest = max(computed) / _rounds(done)
     used = sum(one.core_seconds for one in done.values()) / seconds
     cores = sum(map(len, division.shares.values()))
     return slowest <= division.in_turn_seconds and used >= _BUSY * cores
+
+
+def _is_disturbed(done: Mapping[str, WorkDone]) -> bool:
+    """Whether other programs keep models from cores: threads then meet late at every barrier."""
+    delayed = sum(one.delayed_seconds for one in done.values())
+    return delayed >= _DISTURBED * sum(one.computed_seconds for one in done.values())
 
 
 def _rounds(done: Mapping[str, WorkDone]) -> int:
@@ -307,6 +334,7 @@ def _between(seen: WorkDone, done: WorkDone, seconds: float, cores: int) -> Work
         computed,
         _within(done.core_seconds - seen.core_seconds, computed * cores),
         _within(done.waited_seconds - seen.waited_seconds, seconds),
+        _within(done.delayed_seconds - seen.delayed_seconds, seconds),
     )
 
 

@@ -12,7 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from quorate.engines.worker.vital_signs import is_stopped, vital_signs
+from quorate.engines.worker.vital_signs import (
+    cpu_ticks,
+    is_stopped,
+    run_delay_seconds,
+    vital_signs,
+)
 
 STAT = "{pid} (a name) with) {state} 1 1 1 0 -1 4194560 {minor} 0 {major} 0 {user} {system} 0 0 20"
 
@@ -89,3 +94,27 @@ def test_a_stopped_process_is_seen_as_such() -> None:
         os.kill(process.pid, signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED)
         assert is_stopped(process.pid)
+
+
+def test_the_time_on_cores_is_that_of_a_process_alone(tmp_path: Path) -> None:
+    write_process(tmp_path, 10, "11", user=1, system=2)
+    write_process(tmp_path, 11, user=10)
+    assert (cpu_ticks(10, tmp_path), cpu_ticks(12, tmp_path)) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"), [("5 1500000000 7\n", 1.5), ("0 0 0\n", 0.0), ("", 0.0), (None, 0.0)]
+)
+def test_how_long_a_process_was_kept_from_cores_is_told_by_the_kernel(
+    tmp_path: Path, told: str | None, seconds: float
+) -> None:
+    write_process(tmp_path, 10)
+    if told is not None:
+        (tmp_path / "10" / "schedstat").write_text(told)
+    assert run_delay_seconds(10, tmp_path) == seconds
+
+
+def test_the_kernel_of_this_machine_counts_how_long_processes_are_kept_from_cores() -> None:
+    if not Path("/proc/self/schedstat").exists():
+        pytest.skip("this kernel does not count it")
+    assert run_delay_seconds(os.getpid()) > 0.0

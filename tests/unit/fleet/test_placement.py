@@ -72,15 +72,18 @@ class Machine:
     def review(self) -> float:
         return self.placement.review(self.now)
 
-    def work(self, model: str, computed: float = 0.0, waited: float = 0.0, steps: int = 1) -> None:
-        """Has a model do something on its cores, with a session open."""
+    def work(
+        self, model: str, computed: float = 0.0, waited: float = 0.0, delayed: float = 0.0
+    ) -> None:
+        """Has a model do a step on its cores, with a session open."""
         done = self.activities[model].done
         self.activities[model] = Activity(
             WorkDone(
-                done.steps + steps,
+                done.steps + 1,
                 done.computed_seconds + computed,
                 done.core_seconds + computed * len(self.cores[model]),
                 done.waited_seconds + waited,
+                done.delayed_seconds + delayed,
             ),
             sessions=1,
         )
@@ -90,7 +93,12 @@ class Machine:
             self.activities[model] = Activity(self.activities[model].done)
 
     def lockstep(
-        self, seconds: float, alternate: bool = False, serial: float = 0.0, **costs: float
+        self,
+        seconds: float,
+        alternate: bool = False,
+        serial: float = 0.0,
+        meeting: float = 0.0,
+        **costs: float,
     ) -> None:
         """Has models compute step after step, all at once or one behind the other.
 
@@ -98,19 +106,21 @@ class Machine:
             seconds: For how long.
             alternate: Whether one is only asked when the last has answered.
             serial: Share of each cost that no core but the first takes off.
+            meeting: Seconds that more threads than one are kept from each other in a step.
             costs: Model -> core-seconds of a step.
         """
         end = self.now + seconds
         while self.now < end:
             took = {
                 model: cost * (serial + (1 - serial) / len(self.cores[model]))
+                + meeting * (len(self.cores[model]) > 1)
                 for model, cost in costs.items()
             }
             busy: dict[int, float] = {}
             for model, own in took.items():
                 waited = max((busy.get(core, 0.0) for core in self.cores[model]), default=0.0)
                 busy |= dict.fromkeys(self.cores[model], waited + own)
-                self.work(model, own, 0.0 if alternate else waited)
+                self.work(model, own, 0.0 if alternate else waited, meeting / 2)
             self.now += sum(took.values()) if alternate else max(busy.values())
             self.review()
 
@@ -241,6 +251,24 @@ def test_a_division_that_is_slower_than_turns_ends_and_is_not_tried_again_for_a_
     assert machine.told == []
     machine.lockstep(20.0, a=0.01, b=0.01)
     assert machine.cores == {"a": (0,), "b": (1,)}
+
+
+@pytest.mark.parametrize("alternate", [False, True])
+def test_models_that_other_programs_disturb_are_kept_from_many_threads(alternate):
+    machine = Machine((0, 1)).load(a=None, b=None)
+
+    machine.lockstep(3.0, a=0.1, b=0.04, meeting=0.5, alternate=alternate)
+    assert machine.cores == {"a": (0,), "b": (1,)}
+    machine.lockstep(10.0, a=0.1, b=0.04, meeting=0.5, alternate=alternate)
+    assert machine.cores == {"a": (0,), "b": (1,)}
+    # It is looked at again, and not remembered for good.
+    machine.lockstep(60.0, a=0.1, b=0.04, alternate=alternate)
+    assert machine.cores == {"a": (0, 1), "b": (0, 1)}
+    machine.rest("a", "b")
+    machine.now += 10.0
+    machine.review()
+    machine.lockstep(1.0, a=0.1, b=0.04, alternate=alternate)
+    assert machine.cores == {"a": (0, 1), "b": (0, 1)}
 
 
 def test_a_division_whose_cores_idle_ends():

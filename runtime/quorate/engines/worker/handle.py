@@ -55,6 +55,7 @@ from quorate.engines.worker.shortages import is_shortage
 from quorate.engines.worker.sightings import of_loading, of_process
 from quorate.engines.worker.statuses import Activity
 from quorate.engines.worker.transport.contract import Connect
+from quorate.engines.worker.vital_signs import run_delay_seconds
 from quorate.engines.worker.watchdog import Sighting, Watchdog
 from quorate.errors import Internal, ModelUnusable, WorkerLost
 from quorate.request import Prompt
@@ -235,10 +236,12 @@ class WorkerHandle:
     @property
     def activity(self) -> Activity:
         """What it has done, and whether it is asked for more."""
-        sessions = self._sessions
-        if sessions is None:
+        sessions, pid = self._sessions, self.pid
+        if sessions is None or pid is None:
             return Activity()
-        return Activity(sessions.rows.work_done, sessions.open_sessions, sessions.waiting)
+        delayed = run_delay_seconds(pid) if sessions.open_sessions else 0.0
+        done = sessions.rows.work_done._replace(delayed_seconds=delayed)
+        return Activity(done, sessions.open_sessions, sessions.waiting)
 
     @property
     def stuck_seconds(self) -> float:

@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable
 
 from quorate.engines.worker.vital_signs import cpu_ticks, is_stopped
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 10.0
 """For how long a decode call of another model is waited for; then cores are shared with it."""
 
 IDLE_SECONDS = 1.0

@@ -54,6 +54,17 @@ def cpu_ticks(pid: int, proc: Path = _PROC) -> int:
     return int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS]) if fields else 0
 
 
+def run_delay_seconds(pid: int, proc: Path = _PROC) -> float:
+    """For how long the main thread of a process was kept from a core by others; see proc(5).
+
+    0.0 where the kernel does not count it, and for a process that is gone.
+    """
+    try:
+        return int((proc / str(pid) / "schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
+
+
 def is_stopped(pid: int, proc: Path = _PROC) -> bool:
     """Whether a process was stopped by a signal."""
     fields = _stat(proc / str(pid))
