@@ -14,7 +14,8 @@ import pytest_asyncio
 
 from contract.engines import CASES, EngineCase
 from contract.texts import LITERAL_SPECIALS, TEXTS
-from quorate.engines.contract import Engine, LogProbs, SampledToken, Session
+from quorate.engines.contract import Engine, LogProbs, Session
+from quorate.engines.generation import SampledToken
 from quorate.errors import (
     Internal,
     InvalidRequest,
@@ -23,7 +24,8 @@ from quorate.errors import (
     Unavailable,
     UnsupportedPlan,
 )
-from quorate.request import ChatPrompt, Message, TextPrompt
+from quorate.request import ChatPrompt, Message, SamplingOptions, TextPrompt
+from quorate.sampling.sampler import Sampler
 from support.scripted_models import engine_sampling
 from support.shared_engines import SharedEngines
 
@@ -1067,6 +1069,7 @@ async def test_a_special_token_of_a_text_is_special_where_that_is_asked_for(
 
 async def test_a_token_that_ends_generation_is_told_and_is_the_last(subject: Subject) -> None:
     needs_generate(subject)
+    needs_chat(subject)
     prompt = await subject.encode_chat(GREETING)
     sampled = await generate_to_an_end(subject, prompt)
     *before, last = (one.token for one in sampled)
@@ -1115,8 +1118,62 @@ async def test_a_seed_samples_the_same_tokens_again(subject: Subject) -> None:
     assert len({tuple(answer) for answer in answers}) > 1
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"temperature": 0.0},
+        {"temperature": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05},
+        {"temperature": 1.5},
+        {"temperature": 1.0, "top_k": 5, "repetition_penalty": 1.3, "presence_penalty": 0.5},
+        {"temperature": 1.0, "top_p": 0.9, "frequency_penalty": 0.7, "logit_bias": {65: 2.0}},
+    ],
+    ids=["greedy", "truncated", "whole", "penalties", "bias"],
+)
+async def test_our_sampler_draws_in_the_engine_what_it_draws_from_rows(
+    subject: Subject, how: dict[str, Any]
+) -> None:
+    needs_generate(subject)
+    if subject.engine.facts.capabilities.own_sampler:
+        pytest.skip("this engine has a sampler of its own")
+    prompt = await subject.encode(FOX)
+    sampler = Sampler(
+        SamplingOptions(**{"top_k": 0, "top_p": 1.0, "min_p": 0.0, **how}),
+        len(subject.engine.vocabulary),
+        seed=11,
+        prompt=prompt,
+    )
+    await subject.forget()
+    session = await subject.open(len(prompt) + MAX_TOKENS)
+    expected, fed = [], prompt
+    while len(expected) < MAX_TOKENS:
+        row = await feed(session, fed)
+        token = sampler.sample(row)
+        expected.append((token, float(row[token]), session.masked_mass))
+        if token in subject.engine.vocabulary.end_of_generation:
+            break
+        fed = [token]
+    session.close()
+    await subject.forget()
+    biased = {**how, "logit_bias": [*how.get("logit_bias", {}).items()], "seed": 11}
+    sampled = await generate_alone(subject, prompt, **biased)
+    # Bit for bit: the same calls of the model, and the same arithmetic behind them.
+    assert [(one.token, one.logprob, one.masked_mass) for one in sampled] == expected
+
+
+async def test_a_sampler_of_an_engines_own_refuses_bias_and_penalties(subject: Subject) -> None:
+    if not subject.engine.facts.capabilities.own_sampler:
+        pytest.skip("our sampler draws for this engine")
+    session = await subject.open()
+    for wrong in ({"presence_penalty": 0.5}, {"logit_bias": [(7, 1.0)]}):
+        with pytest.raises(UnsupportedPlan, match="neither bias nor penalties"):
+            await generate(session, [7], **wrong)
+    assert np.isfinite((await feed(session, [7])).max())
+    session.close()
+
+
 async def test_what_no_model_may_say_is_never_sampled(subject: Subject) -> None:
     needs_generate(subject)
+    needs_chat(subject)
     vocabulary = subject.engine.vocabulary
     marks = vocabulary.control - vocabulary.end_of_generation
     # Where the next turn of a chat would begin, a model expects a control token.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from quorate.engines.contract import EngineSampling
+from quorate.engines.generation import EngineSampling
 from quorate.engines.session import EngineSession
 from quorate.fleet.status import ModelState
 from quorate.v1 import inference_pb2

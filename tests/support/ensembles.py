@@ -13,7 +13,6 @@ from quorate.ensemble.decode import DecodeParams, Step
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.losses import Losses
 from quorate.ensemble.member import Member, MemberPrompt
-from quorate.ensemble.sampling import Sampler
 from quorate.ensemble.weighting import StaticWeights, Weigher
 from quorate.request import (
     BeamOptions,
@@ -29,6 +28,7 @@ from quorate.request import (
     TextPrompt,
     Token,
 )
+from quorate.sampling.sampler import Sampler
 from support.in_process import InProcessEngine
 
 GREEDY = SamplingOptions(temperature=0.0)

@@ -13,7 +13,8 @@ import numpy as np
 
 from quorate.engines.admission import Admission, required_kv_tokens
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import EngineSampling, LogProbs, MaskedMass, ModelFacts
+from quorate.engines.contract import LogProbs, MaskedMass, ModelFacts
+from quorate.engines.generation import EngineSampling
 from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.contract import BatchModel
 from quorate.engines.scheduler.scheduler import Scheduler
@@ -216,6 +217,13 @@ class InProcessWorker:
         self._table.generates(number, tokens, options, session)
         self._step_soon()
 
+    def taken(self, number: int, tokens: int) -> None:
+        """See ``SessionBackend``."""
+        if self._error is None:
+            self._table.taken(number, tokens)
+            self._scheduler.taken(number, tokens)
+            self._step_soon()
+
     def rewind(self, number: int, count: int) -> None:
         """See ``SessionBackend``."""
         self._scheduler.rewind(number, count)
@@ -235,7 +243,7 @@ class InProcessWorker:
     def _step(self) -> None:
         self._step_due = None
         try:
-            outcomes = outcomes_of_step(self._scheduler)
+            outcomes = [*outcomes_of_step(self._scheduler)]
         except Exception as error:
             self._on_crash(f"{type(error).__name__}: {error}")
             return

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from quorate.engines.byte_order import ByteOrder
 from quorate.engines.vllm.captured_rows import CapturedRows
-from quorate.ensemble.candidates import truncate
+from quorate.sampling.candidates import truncate
 
 pytestmark = pytest.mark.vllm
 

@@ -20,7 +20,6 @@ from quorate.dispatch.scores import score_run
 from quorate.dispatch.settings import CallerLimits, DispatchSettings
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.engines.fair_turns import CALLER
-from quorate.ensemble.sampling_options import validate, validate_for_bytes
 from quorate.errors import (
     InvalidRequest,
     ModelUnusable,
@@ -45,6 +44,7 @@ from quorate.request import (
     ScoreRequest,
 )
 from quorate.routing.settings import RoutingSettings
+from quorate.sampling.options import validate, validate_for_bytes
 
 
 class Dispatcher:

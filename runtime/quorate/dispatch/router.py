@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 
 from quorate.dispatch.admission_queue import AdmissionQueue
 from quorate.dispatch.recorder import AttemptRecorder
-from quorate.ensemble.sampling_options import SEED_BITS
 from quorate.fleet.fleet import Fleet
 from quorate.fleet.status import ModelState, ModelStatus
 from quorate.ledger.money import from_float
@@ -40,6 +39,7 @@ from quorate.routing.snapshot import (
     Snapshot,
 )
 from quorate.routing.tasks import TaskClassifier
+from quorate.sampling.options import SEED_BITS
 
 _UNRATED = 0.9
 

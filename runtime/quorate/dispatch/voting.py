@@ -12,10 +12,10 @@ from quorate.ensemble.assembly import assemble
 from quorate.ensemble.decode import DecodeParams, Step, decode
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.losses import Attendance, Losses
-from quorate.ensemble.penalties import REPETITION_WINDOW
-from quorate.ensemble.sampling import Sampler, engine_sampling
 from quorate.fleet.fleet import Fleet
 from quorate.request import Decision, FinishReason, Prompt, Request, ResponseOptions
+from quorate.sampling.penalties import REPETITION_WINDOW
+from quorate.sampling.sampler import Sampler
 
 
 @asynccontextmanager
@@ -55,7 +55,7 @@ def steps(
     params = _params(ensemble, decision, request, response, max_tokens)
     predictor = plain_generation.lone_predictor(ensemble, request.sampling, response)
     if predictor is not None:
-        sampling = engine_sampling(
+        sampling = plain_generation.engine_sampling(
             request.sampling, decision.seed, params.limit.max_tokens, response.top_logprobs
         )
         return plain_generation.generate(ensemble, predictor, params, sampling)

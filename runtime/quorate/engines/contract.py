@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quorate.engines.byte_order import PrefixSums
+from quorate.engines.generation import EngineSampling, SampledToken
 from quorate.engines.template_facts import TemplateFacts
 from quorate.engines.vocabulary import Vocabulary
 from quorate.request import Prompt
@@ -42,12 +43,16 @@ class Capabilities:
             elsewhere the engine reads those tokens again.
         rewind: Whether a session can forget its last tokens.
         generate: Whether it can sample tokens by itself, see ``Session.generate``.
+        own_sampler: Whether it does so with a sampler of its own: with other random numbers than a
+            vote, without bias and penalties, and without waiting for a reader. Elsewhere our
+            sampler draws, and gives the answer of a vote of one.
     """
 
     chat: bool
     fork: bool
     rewind: bool
     generate: bool = False
+    own_sampler: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,49 +88,6 @@ class ModelFacts:
     reasoning: tuple[tuple[int, int], ...] = ()
     template: TemplateFacts = field(default_factory=TemplateFacts)
     block_rows: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSampling:
-    """How an engine samples tokens by itself; nothing is left for it to choose.
-
-    There is neither bias nor penalty: engines apply them behind the truncation, and our sampler
-    before it. Whoever asks for one gets a vote.
-
-    Attributes:
-        temperature: 0 is greedy.
-        top_k: Most candidates that are kept; 0 keeps all.
-        top_p: Probability that the kept candidates have together; 1 keeps all.
-        min_p: Least probability of a candidate, as a share of the most probable one's; 0 keeps all.
-        seed: Equal seeds give equal tokens where everything else is equal.
-        max_tokens: Most tokens that are sampled, at least 1; an end of generation counts as one.
-        top_logprobs: Most probable tokens told beside each that was sampled.
-    """
-
-    temperature: float
-    top_k: int
-    top_p: float
-    min_p: float
-    seed: int
-    max_tokens: int
-    top_logprobs: int
-
-
-@dataclass(frozen=True, slots=True)
-class SampledToken:
-    """One token that an engine sampled.
-
-    Attributes:
-        token: Its id; never one that is masked in a row.
-        logprob: What a row of ``feed`` would hold for it: normalised, before temperature and
-            truncation.
-        top: The most probable tokens of that row with their log-probs, best first; those without
-            any probability are left out.
-    """
-
-    token: int
-    logprob: float
-    top: Sequence[tuple[int, float]] = ()
 
 
 class Session(Protocol):
@@ -236,7 +198,8 @@ class Session(Protocol):
 
         Like ``feed``, the work starts at the call; every error comes out of the iterator. From then
         on the session can only be closed, which ends the generation at once and the iterator with
-        it. A slow reader holds nobody up: what was sampled meanwhile waits for it.
+        it. A slow reader holds nobody else up: what was sampled meanwhile waits for it. Where our
+        sampler draws, the generation stands still while it is ``SAMPLED_AHEAD`` tokens ahead.
 
         Args:
             tokens: As those of ``feed``.
@@ -245,12 +208,13 @@ class Session(Protocol):
         Returns:
             An iterator over the tokens that were sampled since it was last asked, at least one at
             a time. It ends behind a token that ends generation, which is the last, or behind
-            ``options.max_tokens`` tokens.
+            ``options.max_tokens`` tokens; without either where bias and penalties leave no token.
 
         Raises:
             InvalidRequest: What ``feed`` refuses, or the tokens and ``options.max_tokens`` together
                 are more than were reserved.
-            UnsupportedPlan: ``capabilities.generate`` is false.
+            UnsupportedPlan: ``capabilities.generate`` is false; or there are bias or penalties, and
+                the engine has a sampler of its own.
             WorkerLost: The process behind the engine died.
         """
         ...

@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from quorate.engines.admission import Reservation
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import EngineSampling, LogProbRows, LogProbs, SampledToken
+from quorate.engines.contract import LogProbRows, LogProbs
+from quorate.engines.generation import EngineSampling, SampledToken
 from quorate.engines.row_blocks import RowBlock
-from quorate.engines.sampled_tokens import SampledTokens, check_sampling
+from quorate.engines.sampled_tokens import SampledTokens, check_able, check_sampling
 from quorate.engines.session_backend import OpenedSession, SessionBackend
 from quorate.errors import Internal, InvalidRequest, QuorateError, UnsupportedPlan
 
@@ -141,8 +142,8 @@ class EngineSession:
         stream = SampledTokens()
         try:
             self._check_usable()
-            if not self._backend.facts.capabilities.generate:
-                raise UnsupportedPlan(self._subject, "its engine cannot draw tokens by itself")
+            can = self._backend.facts.capabilities
+            check_able(self._subject, can, options)
             self._check_tokens(tokens)
             check_sampling(options, self._remaining - len(tokens))
             self._backend.generate(self._number, tokens, options, self)
@@ -150,9 +151,17 @@ class EngineSession:
             stream.fail(error)
             return stream
         self._stream = stream
+        if not can.own_sampler:
+            stream.report_to(self._taken)
         # What the model makes of the last token that was sampled is not known yet.
         self._note_start(len(tokens) - 1)
         return stream
+
+    def _taken(self, tokens: int, waited: bool) -> None:
+        """The reader took so many tokens, for which the engine may have waited."""
+        if waited:
+            self._fed_at = self._loop.time()
+        self._backend.taken(self._number, tokens)
 
     def branch(self) -> EngineSession:
         """See ``Session.branch``."""

@@ -7,7 +7,8 @@ from typing import NamedTuple, Protocol
 
 from quorate.engines.admission import Admission
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import EngineSampling, LogProbs, MaskedMass, ModelFacts, SampledToken
+from quorate.engines.contract import LogProbs, MaskedMass, ModelFacts
+from quorate.engines.generation import EngineSampling, SampledToken
 from quorate.engines.row_blocks import RowBlock
 from quorate.errors import QuorateError
 
@@ -121,6 +122,10 @@ class SessionBackend(Protocol):
         self, number: int, tokens: Sequence[int], options: EngineSampling, session: WaitingSession
     ) -> None:
         """Feeds a session and has the engine sample what follows."""
+        ...
+
+    def taken(self, number: int, tokens: int) -> None:
+        """Lets a generation run on by as many tokens as its reader took; nothing where lost."""
         ...
 
     def rewind(self, number: int, count: int) -> None:

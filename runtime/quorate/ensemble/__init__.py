@@ -3,6 +3,6 @@
 ``assembly`` makes an ``Ensemble`` of a decision and a prompt; ``decode`` is the loop over it, for
 sampling and for scoring, and ``plain_generation`` what takes its place where one member alone can
 do without. ``alignments`` say what a symbol is, ``constraint`` what may come next. ``fusion``
-mixes, ``sampling`` samples, ``weighting`` weighs; ``stops``, ``text`` and ``transcript`` turn the
-chosen symbols into text. None of these knows a network, or which plan was considered beside it.
+mixes and ``weighting`` weighs; ``stops``, ``text`` and ``transcript`` turn the chosen symbols into
+text. None of these knows a network, or which plan was considered beside it.
 """

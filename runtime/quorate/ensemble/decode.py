@@ -16,7 +16,6 @@ from quorate.ensemble.alignments.contract import Limit
 from quorate.ensemble.constraint import Constraint, Unconstrained
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.fusion import Fuser
-from quorate.ensemble.sampling import Sampler
 from quorate.ensemble.transcript import Transcript
 from quorate.ensemble.votes import token_of
 from quorate.errors import PromptTooLong
@@ -29,6 +28,7 @@ from quorate.request import (
     StoppingOptions,
     Token,
 )
+from quorate.sampling.sampler import Sampler
 
 Step: TypeAlias = Delta | Notice | FinishReason
 

@@ -151,6 +151,16 @@ class Ensemble(Generic[_Symbol]):
         await self.open()
         self.start()
 
+    def note_cut(self, model: str, cut: float) -> None:
+        """Notes what the mask took from a row of a member; told once, where it was much."""
+        if cut > MASS_CUT_TOLD and model not in self._told_of_a_cut:
+            self._told_of_a_cut.add(model)
+            message = (
+                f"{model} gave {cut:.0%} of the probability to tokens that no answer holds, such "
+                "as padding; the others were scaled up"
+            )
+            self.notices.append(Notice(NoticeKind.MASS_CUT, model, message))
+
     @property
     def notices(self) -> list[Notice]:
         """What happened since it was last taken, for more to be added."""
@@ -235,14 +245,7 @@ class Ensemble(Generic[_Symbol]):
     def _note_cuts(self) -> None:
         """Tells, once for each member, that much of what it wanted is nothing an answer holds."""
         for member in self.members:
-            cut = member.predictor.masked_mass
-            if cut > MASS_CUT_TOLD and member.model not in self._told_of_a_cut:
-                self._told_of_a_cut.add(member.model)
-                message = (
-                    f"{member.model} gave {cut:.0%} of the probability to tokens that no answer "
-                    "holds, such as padding; the others were scaled up"
-                )
-                self.notices.append(Notice(NoticeKind.MASS_CUT, member.model, message))
+            self.note_cut(member.model, member.predictor.masked_mass)
 
     def _drop(self, lost: Mapping[str, Unavailable]) -> None:
         self.losses.drop(lost, self._models)

@@ -1,7 +1,8 @@
 """Plain generation: a single member samples by itself, without a round trip for each token.
 
-An ensemble of one needs no round trip for each token. The engine runs ahead with its own sampler,
-to the same options; here its tokens become the same steps that ``decode`` yields.
+An ensemble of one needs no round trip for each token. The engine runs ahead, with the sampler that
+the vote has or with one of its own, to the same options; here its tokens become the same steps that
+``decode`` yields.
 """
 
 from __future__ import annotations
@@ -10,14 +11,26 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from quorate.engines.contract import EngineSampling, SampledToken
+from quorate.engines.generation import EngineSampling, SampledToken
 from quorate.engines.vocabulary import Vocabulary
+from quorate.ensemble.alignments.contract import Limit
 from quorate.ensemble.alignments.tokens import TokenPredictor
 from quorate.ensemble.decode import DecodeParams, Step, decode
 from quorate.ensemble.ensemble import Ensemble
-from quorate.ensemble.sampling_options import acting_on_tokens
+from quorate.ensemble.transcript import Transcript
 from quorate.errors import Internal, WorkerLost
 from quorate.request import FinishReason, ResponseOptions, SamplingOptions, Token, TopCandidate
+from quorate.sampling.options import acting_on_tokens
+from quorate.sampling.sampler import (
+    DEFAULT_MIN_P,
+    DEFAULT_TEMPERATURE,
+    DEFAULT_TOP_K,
+    DEFAULT_TOP_P,
+    given,
+    nothing_left,
+)
+
+_MOST_BIASED = 1024
 
 
 def lone_predictor(
@@ -25,16 +38,42 @@ def lone_predictor(
 ) -> TokenPredictor | None:
     """The only member's predictor, where it may generate by itself; else None.
 
-    It may not where somebody votes beside it, where its vote is to be shown, where bias or
-    penalties are asked for, which engines apply in another order than our sampler, where its
-    symbols are bytes or pieces, and where its engine cannot sample tokens.
+    It may not where somebody votes beside it, where its vote is to be shown, where its symbols are
+    bytes or pieces, and where its engine cannot sample tokens. Nor may an engine with a sampler of
+    its own where bias or penalties are asked for, which it applies in another order than ours; and
+    a bias of very many tokens would keep a worker from its other streams while it reads them.
     """
-    if len(ensemble.members) != 1 or response.member_votes or acting_on_tokens(sampling):
+    if len(ensemble.members) != 1 or response.member_votes:
         return None
     (member,) = ensemble.members
-    predictor = member.predictor
-    samples = member.engine.facts.capabilities.generate
-    return predictor if samples and isinstance(predictor, TokenPredictor) else None
+    can, predictor = member.engine.facts.capabilities, member.predictor
+    if not can.generate or not isinstance(predictor, TokenPredictor):
+        return None
+    if can.own_sampler and acting_on_tokens(sampling):
+        return None
+    return predictor if len(sampling.logit_bias) <= _MOST_BIASED else None
+
+
+def engine_sampling(
+    options: SamplingOptions, seed: int, max_tokens: int, top_logprobs: int
+) -> EngineSampling:
+    """The same options, with the same defaults, for a member that samples by itself.
+
+    They are valid; the seed in them is not looked at.
+    """
+    return EngineSampling(
+        temperature=given(options.temperature, DEFAULT_TEMPERATURE),
+        top_k=given(options.top_k, DEFAULT_TOP_K),
+        top_p=given(options.top_p, DEFAULT_TOP_P),
+        min_p=given(options.min_p, DEFAULT_MIN_P),
+        seed=seed,
+        max_tokens=max_tokens,
+        top_logprobs=top_logprobs,
+        repetition_penalty=given(options.repetition_penalty, 1.0),
+        presence_penalty=given(options.presence_penalty, 0.0),
+        frequency_penalty=given(options.frequency_penalty, 0.0),
+        logit_bias=tuple(options.logit_bias.items()),
+    )
 
 
 async def generate(
@@ -46,44 +85,61 @@ async def generate(
     """Runs plain generation over an open ensemble whose member has not been started.
 
     A member that is lost and may be replayed finishes the answer in lock-step, with the sampler of
-    ``params``, which is not used before. ``predictor`` is what ``lone_predictor`` gave.
+    ``params``, which is not used before: where the member drew with the same one, the answer is
+    that of a member that was never lost. ``predictor`` is what ``lone_predictor`` gave.
 
     Yields:
         What ``decode`` yields.
 
     Raises:
+        InvalidRequest: Bias and penalties leave no token.
         WorkerLost: The member died and the ensemble's policy does not replay it.
         Unavailable: The member died and will not come back.
     """
     (member,) = ensemble.members
     member.started = True
-    alignment, vocabulary = ensemble.alignment, predictor.vocabulary
-    transcript = alignment.transcript(params.stopping)
+    transcript = ensemble.alignment.transcript(params.stopping)
     try:
         async for batch in predictor.generate(sampling):
             for sampled in batch:
-                if sampled.token in vocabulary.end_of_generation:
-                    for told in transcript.end(FinishReason.END_OF_GENERATION):
-                        yield told
-                    return
-                member.observe(sampled.logprob, 1.0)
-                ends = alignment.ends_behind(ensemble.members, params.limit)
-                steps = transcript.add(_token(sampled, vocabulary), ends)
-                if transcript.ended is None:
-                    predictor.keep(sampled.token)
-                else:
-                    # Ended before the caller hears of it: the engine would run on meanwhile.
-                    ensemble.close()
-                for told in steps:
-                    yield told
+                for step in _take(sampled, ensemble, predictor, params.limit, transcript):
+                    yield step
                 if transcript.ended is not None:
                     return
+        if sampling.acts_on_tokens:
+            raise nothing_left()
         raise Internal(f"model {member.model} ended its generation without an end")
     except WorkerLost as error:
         await ensemble.replay({member.model: error})
+    for token in predictor.answer:
+        params.sampler.accept(token)
     async with aclosing(decode(ensemble, params, transcript)) as rest:
         async for step in rest:
             yield step
+
+
+def _take(
+    sampled: SampledToken,
+    ensemble: Ensemble[int],
+    predictor: TokenPredictor,
+    limit: Limit,
+    transcript: Transcript,
+) -> list[Step]:
+    """Takes a token into the answer; returns what there is to tell of it."""
+    (member,), vocabulary = ensemble.members, predictor.vocabulary
+    ensemble.note_cut(member.model, sampled.masked_mass)
+    notices = ensemble.take_notices()
+    if sampled.token in vocabulary.end_of_generation:
+        return [*notices, *transcript.end(FinishReason.END_OF_GENERATION)]
+    member.observe(sampled.logprob, 1.0)
+    ends = ensemble.alignment.ends_behind(ensemble.members, limit)
+    steps = transcript.add(_token(sampled, vocabulary), ends)
+    if transcript.ended is None:
+        predictor.keep(sampled.token)
+    else:
+        # Ended before the caller hears of it: the engine would run on meanwhile.
+        ensemble.close()
+    return [*notices, *steps]
 
 
 def _token(sampled: SampledToken, vocabulary: Vocabulary) -> Token:

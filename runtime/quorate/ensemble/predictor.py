@@ -153,6 +153,11 @@ class SessionPredictor:
         return len(self._answer)
 
     @property
+    def answer(self) -> Sequence[int]:
+        """Tokens of the answer so far."""
+        return self._answer
+
+    @property
     def busy_seconds(self) -> float:
         """See ``Predictor``."""
         return self._busy_seconds + (self._session.session.busy_seconds if self._session else 0.0)

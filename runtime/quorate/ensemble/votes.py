@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from quorate.engines.contract import LogProbs
-from quorate.ensemble.candidates import largest
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.member import Member
 from quorate.request import ResponseOptions, Token, TopCandidate, Vote
+from quorate.sampling.candidates import largest
 
 
 def token_of(

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from quorate.engines.contract import SampledToken
+from quorate.engines.generation import SampledToken
 from quorate.engines.scheduler.contract import SequenceOutput
 from quorate.engines.scheduler.entry import Completion
 from quorate.engines.scheduler.generations import SessionOutput
@@ -15,7 +15,7 @@ from quorate.engines.scheduler.scheduler import Scheduler
 from support.schedulers import DrivenScheduler, RecordingModel
 from support.scripted_models import engine_sampling, fresh_row, scripted_model
 
-GeneratingModel = partial(RecordingModel, generate=True)
+GeneratingModel = partial(RecordingModel, own_sampler=True)
 
 
 class SpeculatingModel(RecordingModel):
@@ -176,7 +176,7 @@ def test_a_generation_takes_no_prefix_away_that_others_may_need() -> None:
 
 
 def test_several_tokens_of_one_call_and_what_the_model_found_cached() -> None:
-    scheduler = DrivenScheduler(SpeculatingModel(generate=True), 0)
+    scheduler = DrivenScheduler(SpeculatingModel(own_sampler=True), 0)
     scheduler.generate(0, [9, 8, 7], engine_sampling(max_tokens=4))
     outputs = run_out(scheduler)
     assert [len(output.tokens) for output in outputs] == [2, 2]
@@ -185,7 +185,7 @@ def test_several_tokens_of_one_call_and_what_the_model_found_cached() -> None:
 
 
 def test_what_was_cached_of_a_sessions_first_feed_stays_told() -> None:
-    scheduler = DrivenScheduler(SpeculatingModel(generate=True), 0)
+    scheduler = DrivenScheduler(SpeculatingModel(own_sampler=True), 0)
     scheduler.decode(0, [9, 8, 7, 6, 5])
     scheduler.close(0)
     scheduler.begin(1)

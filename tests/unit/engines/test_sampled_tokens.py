@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from quorate.engines.contract import SampledToken
+from quorate.engines.generation import SampledToken
 from quorate.engines.sampled_tokens import SampledTokens, check_sampling
 from quorate.errors import InvalidRequest, WorkerLost
 from support.scripted_models import engine_sampling

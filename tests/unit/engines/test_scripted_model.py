@@ -309,7 +309,7 @@ def drawn_tokens(model: ScriptedModel, sequence: int = 0) -> list[int]:
 
 def test_a_generation_says_the_text_and_then_its_end() -> None:
     options = {"say": "banana bandana", "seed": 4}
-    model = scripted_model(generate=True, **options)
+    model = scripted_model(own_sampler=True, **options)
     prompt = model.encode(TextPrompt("say it: "))
     model.generate(0, 0, prompt, engine_sampling(max_tokens=100))
     tokens = drawn_tokens(model)
@@ -320,7 +320,7 @@ def test_a_generation_says_the_text_and_then_its_end() -> None:
 
 
 def test_a_generation_reads_its_prompt_in_the_first_call_however_long() -> None:
-    model = scripted_model(generate=True, batch_tokens=4)
+    model = scripted_model(own_sampler=True, batch_tokens=4)
     model.generate(2, 0, [9] * 20, engine_sampling())
     model.decode([Chunk(0, 0, [8], None)])
     (output,) = model.sampled()
@@ -331,7 +331,7 @@ def test_a_generation_reads_its_prompt_in_the_first_call_however_long() -> None:
 
 
 def test_a_greedy_draw_takes_the_best_token_and_reports_its_log_prob() -> None:
-    model = scripted_model(generate=True)
+    model = scripted_model(own_sampler=True)
     row = fresh_row([9, 8])
     model.generate(0, 0, [9, 8], engine_sampling(max_tokens=1, top_logprobs=2))
     model.decode([])
@@ -343,7 +343,7 @@ def test_a_greedy_draw_takes_the_best_token_and_reports_its_log_prob() -> None:
 
 
 def test_draws_follow_the_distribution() -> None:
-    model = scripted_model(generate=True, sharpness=2.0)
+    model = scripted_model(own_sampler=True, sharpness=2.0)
     row = fresh_row([9, 8], sharpness=2.0).astype(np.float64)
     counts: Counter[int] = Counter()
     trials = 4000
@@ -360,7 +360,7 @@ def test_draws_follow_the_distribution() -> None:
 
 
 def test_truncating_to_nothing_ends_a_generation() -> None:
-    model = scripted_model(generate=True)
+    model = scripted_model(own_sampler=True)
     model.generate(0, 0, [9, 8], engine_sampling())
     model.decode([])
     model.sampled()
@@ -371,9 +371,9 @@ def test_truncating_to_nothing_ends_a_generation() -> None:
 
 
 def test_breaches_of_the_contract_of_generations_are_refused() -> None:
-    with pytest.raises(ValueError, match="cannot generate"):
+    with pytest.raises(ValueError, match="no sampler of its own"):
         scripted_model().generate(0, 0, [9], engine_sampling())
-    model = scripted_model(generate=True, context_length=16)
+    model = scripted_model(own_sampler=True, context_length=16)
     for position, tokens, changes, problem in (
         (1, [9], {}, "holds 0 tokens"),
         (0, [], {}, "empty"),
@@ -396,7 +396,7 @@ def test_breaches_of_the_contract_of_generations_are_refused() -> None:
 
 
 def test_a_generation_needs_cells_like_everyone() -> None:
-    model = scripted_model(generate=True, cells=4)
+    model = scripted_model(own_sampler=True, cells=4)
     model.generate(0, 0, [9, 8, 7], engine_sampling())
     with pytest.raises(NoRoom):
         model.decode([Chunk(1, 0, [9, 8], None)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.engines.contract import Capabilities, ModelFacts, SampledToken
+from quorate.engines.contract import Capabilities, ModelFacts
+from quorate.engines.generation import SampledToken
 from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.generations import SessionOutput
 from quorate.engines.scheduler.scheduler import Completion
 from quorate.engines.worker.answers import answer
-from quorate.engines.worker.claims import LONGEST_LINE, OutOfTurn, clean
+from quorate.engines.worker.claims import LONGEST_LINE, OutOfTurn, checked_loaded, clean
 from quorate.engines.worker.messages import (
     FROM_WORKER,
     Completed,
     Encoded,
     EncodedPart,
+    Loaded,
     Refused,
     Sampled,
     Scored,
@@ -163,7 +165,7 @@ def test_samples_come_in_short_lines_and_whole(shapes):
         for at, (tokens, shown, finished) in enumerate(shapes)
     ]
 
-    told = outcomes_of_step(Step([], outputs))
+    told = [*outcomes_of_step(Step([], outputs))]
 
     assert all(isinstance(message, Sampled) and message.outputs for message in told)
     pieces = [piece for message in told for piece in message.outputs]
@@ -177,7 +179,7 @@ def test_samples_come_in_short_lines_and_whole(shapes):
 def test_feeds_of_any_number_come_in_short_lines():
     step = Step([Completion(10_000_000 + at, 131_072, None) for at in range(1024)])
 
-    told = outcomes_of_step(step)
+    told = [*outcomes_of_step(step)]
 
     assert sum(len(message.feeds) for message in told) == 1024
     assert max(lines(told)) < LONGEST_LINE
@@ -241,6 +243,51 @@ def test_a_bad_row_fails_its_session_and_three_in_a_row_are_out_of_turn(table, r
         table.deliver(Completed([[number, 0]]))
     table.fail_all(lambda: WorkerLost("toy", "x"))
     assert len(last.told) == 1
+
+
+def test_each_row_of_a_block_is_looked_at_and_none_beyond_it(table, rows):
+    told = []
+    for slot, (row, value) in enumerate(((1, np.nan), (0, 5.0), (2, np.nan), (1, -np.inf))):
+        rows.blocks[slot, row] = value
+        number = table.add(slot, sums=False).number
+        session = Listener()
+        table.feeds(number, [1, 2], session, rows=2)
+        table.deliver(Completed([[number, 0]]))
+        told += session.told
+
+    assert [isinstance(each, WorkerLost) for each in told] == [True, True, False, True]
+    assert "gave a row in which the largest log-prob is nan" in told[0].message
+
+
+def test_a_row_of_a_block_may_begin_with_what_no_model_may_say(rows):
+    rows.blocks = np.full((8, 3, 1000), -np.inf, np.float32)
+    rows.blocks[:, :, 999] = 0.0
+    table = SessionTable(FACTS, rows, 1000, "toy")
+    number = table.add(0, sums=False).number
+    table.feeds(number, [1, 2, 3], session := Listener(), rows=3)
+    table.deliver(Completed([[number, 0]]))
+    assert session.told == [0]
+
+
+def test_what_the_mask_took_of_each_row_of_a_block_is_looked_at(table, rows):
+    rows.blocks_masked[0, 2] = 1.5
+    number = table.add(0, sums=False).number
+    table.feeds(number, [1, 2, 3], session := Listener(), rows=3)
+    table.deliver(Completed([[number, 0]]))
+    assert "the mask took 1.5" in session.told[0].message
+
+
+@pytest.mark.parametrize(
+    ("facts", "vocabulary", "problem"),
+    [
+        ({"block_rows": 0}, 16, "rows of a block of 0, of 1 to 32"),
+        ({"block_rows": 33}, 16, "rows of a block of 33"),
+        ({"sessions": 1024, "block_rows": 32}, 262_144, "with blocks of 32, are more than"),
+    ],
+)
+def test_blocks_are_no_larger_than_they_may_be(facts, vocabulary, problem):
+    with pytest.raises(OutOfTurn, match=problem):
+        checked_loaded(Loaded(replace(FACTS, **facts), vocabulary))
 
 
 def test_what_is_wrong_leaves_everybody_waiting_so_that_the_loss_tells_them(table):

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.engines.contract import Capabilities, ModelFacts, SampledToken
+from quorate.engines.contract import Capabilities, ModelFacts
+from quorate.engines.generation import SampledToken
 from quorate.engines.scheduler.generations import SessionOutput
 from quorate.engines.worker.messages import (
     FROM_WORKER,
@@ -36,6 +37,7 @@ from quorate.engines.worker.messages import (
     SetContextLength,
     SetCores,
     Stop,
+    Taken,
     TokenizerLoaded,
     Unusable,
 )
@@ -55,8 +57,9 @@ WITH_TOP = SampledToken(7, -0.1, [(7, -0.1), (8, -2.5)])
         Open(3, 1, True),
         Feed(3, [5, 6]),
         Score(3, [5, 6]),
-        Generate(3, [5, 6], engine_sampling()),
-        Generate(3, [5], engine_sampling(seed=2**63, temperature=0.1)),
+        Generate(3, [5, 6], engine_sampling(logit_bias=[])),
+        Generate(3, [5], engine_sampling(seed=2**63, temperature=0.1, logit_bias=[(7, -0.5)])),
+        Taken(3, 64),
         Branch(3, 4, 2, True),
         Rewind(3, 1),
         Close(3),

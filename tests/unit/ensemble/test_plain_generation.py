@@ -11,8 +11,7 @@ from quorate.ensemble.alignments.tokens import TokenAlignment, TokenPredictor
 from quorate.ensemble.alignments.union import PiecePredictor, UnionAlignment
 from quorate.ensemble.decode import decode
 from quorate.ensemble.ensemble import Ensemble
-from quorate.ensemble.plain_generation import generate, lone_predictor
-from quorate.ensemble.sampling import engine_sampling
+from quorate.ensemble.plain_generation import engine_sampling, generate, lone_predictor
 from quorate.errors import InvalidRequest, Unavailable, WorkerLost
 from quorate.request import (
     Delta,
@@ -253,11 +252,21 @@ async def test_one_member_that_draws_tokens_may_generate() -> None:
     ],
     ids=lambda asked: next(iter(asked)),
 )
-async def test_nobody_runs_ahead_where_bias_or_penalties_are_asked_for(
-    asked: dict[str, Any],
-) -> None:
-    ensemble, _ = await lone_ensemble(drawing())
-    assert lone_predictor(ensemble, SamplingOptions(**asked), ResponseOptions()) is None
+async def test_bias_and_penalties_are_for_our_sampler_alone(asked: dict[str, Any]) -> None:
+    sampling = SamplingOptions(**asked)
+    ensemble, predictor = await lone_ensemble(drawing())
+    assert lone_predictor(ensemble, sampling, ResponseOptions()) is predictor
+    ensemble.close()
+    other, _ = await lone_ensemble(drawing(own_sampler=True))
+    assert lone_predictor(other, sampling, ResponseOptions()) is None
+    other.close()
+
+
+async def test_a_bias_of_very_many_tokens_stays_out_of_the_worker() -> None:
+    ensemble, predictor = await lone_ensemble(drawing())
+    for count, able in ((1024, predictor), (1025, None)):
+        sampling = SamplingOptions(logit_bias=dict.fromkeys(range(count), 1.0))
+        assert lone_predictor(ensemble, sampling, ResponseOptions()) is able
     ensemble.close()
 
 

@@ -37,6 +37,7 @@ def gather_facts(
             chat=native.llama_model_chat_template(weights, None) is not None,
             fork=has_kv_tokens,
             rewind=has_kv_tokens,
+            generate=True,
         ),
         memory_bytes=native.llama_model_size(weights) + kv_cache_bytes(weights, options, kv_tokens),
         shares_kv=has_kv_tokens,

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import EngineSampling, LogProbs, MaskedMass, ModelFacts, SampledToken
+from quorate.engines.contract import LogProbs, MaskedMass, ModelFacts
+from quorate.engines.generation import EngineSampling, SampledToken
 from quorate.engines.row_blocks import RowBlock
 from quorate.engines.vocabulary import Vocabulary
 from quorate.request import Prompt
@@ -164,7 +165,7 @@ class BatchModel(Protocol):
 
 
 class GeneratingModel(BatchModel, Protocol):
-    """A model that can sample tokens by itself; ``facts.capabilities.generate`` says so."""
+    """A model with a sampler of its own; ``facts.capabilities.own_sampler`` says so."""
 
     def generate(
         self, sequence: int, position: int, tokens: Sequence[int], options: EngineSampling

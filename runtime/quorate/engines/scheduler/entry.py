@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from quorate.engines.contract import LogProbs, MaskedMass
 from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.contract import Chunk
 from quorate.engines.scheduler.sequences import Held
+
+if TYPE_CHECKING:
+    from quorate.engines.scheduler.drawing import Drawing
 
 UNBOUND = -1
 """Sequence of a session that has not been scheduled yet."""
@@ -64,7 +68,8 @@ class Entry:
             them.
         scores: Log-probs of the feed's tokens so far; None where the feed is not scored.
         keep: Whether its tokens are worth keeping for later prompts.
-        generated: Whether the model samples its tokens, or did: it can only be closed.
+        generated: Whether it goes on alone, or did: it can only be closed.
+        drawing: What its tokens are drawn with, where that is done here.
     """
 
     session: int
@@ -84,6 +89,7 @@ class Entry:
     scores: list[float] | None = None
     keep: bool = True
     generated: bool = False
+    drawing: Drawing | None = None
 
     @property
     def held(self) -> Held:

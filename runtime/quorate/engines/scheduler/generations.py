@@ -1,4 +1,4 @@
-"""The sessions whose tokens the model samples by itself."""
+"""The sessions whose tokens the model samples by itself, with a sampler of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from quorate.engines.contract import EngineSampling, SampledToken
+from quorate.engines.generation import EngineSampling, SampledToken
 from quorate.engines.scheduler.contract import BatchModel, GeneratingModel, SequenceOutput
 from quorate.engines.scheduler.entry import UNBOUND, Entry
 from quorate.engines.scheduler.sequences import SequencePool
@@ -71,6 +71,9 @@ class Generations:
     def __len__(self) -> int:
         return len(self._running)
 
+    pending = False
+    """What a decode call made is collected behind it."""
+
     @property
     def reading(self) -> bool:
         """Whether one of them has yet to read its prompt."""
@@ -90,8 +93,19 @@ class Generations:
         )
         self._model.generate(sequence, held, tokens, options)
 
+    def takes(self, entry: Entry) -> bool:
+        """Never: what a generation computes is no feed of its session."""
+        return False
+
+    def taken(self, entry: Entry, tokens: int) -> None:
+        """Nothing to do: a model that samples by itself waits for no reader."""
+
+    def draw(self) -> list[SessionOutput]:
+        """Nothing: the model does it, in its decode calls."""
+        return []
+
     def collect(self) -> list[SessionOutput]:
-        """What was sampled since it was last asked; those that are finished are over."""
+        """What the model sampled since it was last asked; those that are finished are over."""
         if not self._running:
             return []
         outputs = []

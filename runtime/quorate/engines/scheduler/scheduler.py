@@ -8,26 +8,29 @@ are prompts, or blocks that are scored: they fill what is left of the batch in o
 chunks, and in small chunks while other sessions are decoding, so that a long prompt never stalls
 them (Sarathi-Serve, Agrawal et al. 2024); how small, their measured cost says. Blocks do not wait
 for the prompts before them, and leave these the half.
-Generations, whose tokens the model samples itself, go on in every call, whatever else is in it.
+Generations, whose tokens nobody is asked for, go on in every call, whatever else is in it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from quorate.engines.byte_order import PrefixSums
-from quorate.engines.contract import EngineSampling, LogProbs, MaskedMass
+from quorate.engines.contract import LogProbs, MaskedMass
+from quorate.engines.generation import EngineSampling
 from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.contract import BatchModel, Chunk, NoRoom
+from quorate.engines.scheduler.drawing import Drawings
 from quorate.engines.scheduler.entry import UNBOUND, Completion, Entry
 from quorate.engines.scheduler.generations import Generations, SessionOutput
 from quorate.engines.scheduler.lockstep import Lockstep
+from quorate.engines.scheduler.open_sessions import OpenSessions
 from quorate.engines.scheduler.outstanding import Outstanding
 from quorate.engines.scheduler.pace import PrefillPace
 from quorate.engines.scheduler.prefix_cache import PrefixCache
-from quorate.engines.scheduler.sequences import Held, SequencePool
+from quorate.engines.scheduler.sequences import SequencePool
 
 # A session counts as decoding for as many calls as prefill would need, in small chunks, for what
 # one full batch takes: members of an ensemble wait for the slowest and so miss some calls.
@@ -63,24 +66,27 @@ class Scheduler:
         if interleaved_prefill_tokens < 1:
             raise ValueError(f"prefill chunks of {interleaved_prefill_tokens} tokens")
         self._model = model
-        self._sessions = model.facts.sessions
         self._can_rewind = model.facts.capabilities.rewind
         self._can_fork = model.facts.capabilities.fork
         self._batch_tokens = model.batch_tokens
         self._prefill_tokens = min(interleaved_prefill_tokens, model.batch_tokens)
         self.pool = SequencePool(model, PrefixCache() if cache is None else cache)
-        self._generations = Generations(model, self.pool)
+        self._open = OpenSessions(model.facts.sessions)
+        self._feeds = Outstanding()
+        self._generations = (
+            Generations(model, self.pool)
+            if model.facts.capabilities.own_sampler
+            else Drawings(model.vocabulary, self._feeds)
+        )
         self._sampled: list[SessionOutput] = []
         self._lockstep = Lockstep(clock)
         self._pace = PrefillPace(self._prefill_tokens)
-        self._entries: dict[int, Entry] = {}
-        self._feeds = Outstanding()
         self._steps = 0
 
     @property
     def has_work(self) -> bool:
-        """Whether some session has tokens to decode, or the model samples some for it."""
-        return bool(self._feeds or self._generations)
+        """Whether some session has tokens to decode, or goes on alone."""
+        return bool(self._feeds or self._generations or self._generations.pending)
 
     def open(
         self,
@@ -97,8 +103,8 @@ class Scheduler:
         Raises:
             ValueError: The id is in use, or every session is open.
         """
-        self._check_vacancy(session)
-        self._entries[session] = Entry(session, output, sums, masked_mass, block)
+        self._open.check_vacancy(session)
+        self._open.add(Entry(session, output, sums, masked_mass, block))
 
     def feed(self, session: int, tokens: Sequence[int], rows: int = 0) -> None:
         """Appends tokens to a session at the next decode calls.
@@ -113,7 +119,7 @@ class Scheduler:
             ValueError: No such session, no tokens, more rows than tokens or than its block has, or
                 the last feed is still outstanding.
         """
-        entry = self._at_rest(session)
+        entry = self._open.at_rest(session)
         entry.take(tokens, rows)
         self._feeds.add(entry)
         self._lockstep.arrived(session)
@@ -124,21 +130,22 @@ class Scheduler:
         Raises:
             ValueError: What ``feed`` refuses, or the session is not empty.
         """
-        entry = self._at_rest(session)
+        entry = self._open.at_rest(session)
         if entry.tokens or entry.inherited:
             raise ValueError(f"session {session}: only an empty session can be scored")
         self.feed(session, tokens)
         entry.scores, entry.keep = [], False
 
     def generate(self, session: int, tokens: Sequence[int], options: EngineSampling) -> None:
-        """Feeds a session and has the model sample what follows, in every decode call from now on.
+        """Feeds a session and has it go on alone, in every decode call from now on.
 
-        The session can only be closed afterwards.
+        The model samples where it has a sampler of its own; elsewhere tokens are drawn here. The
+        session can only be closed afterwards.
 
         Raises:
             ValueError: What ``feed`` refuses.
         """
-        entry = self._at_rest(session)
+        entry = self._open.at_rest(session)
         if not tokens:
             raise ValueError(f"session {session}: a generation behind no tokens")
         tokens, entry.inherited, entry.generated = [*entry.inherited, *tokens], [], True
@@ -147,8 +154,17 @@ class Scheduler:
 
     def sampled(self) -> list[SessionOutput]:
         """What generations sampled in the steps since this was last asked."""
+        self._sampled += self._generations.draw()
         taken, self._sampled = self._sampled, []
         return taken
+
+    def taken(self, session: int, tokens: int) -> None:
+        """Whoever reads a generation took so many tokens of it; it may run as far ahead again.
+
+        Raises:
+            ValueError: No such session.
+        """
+        self._generations.taken(self._open.any(session), tokens)
 
     def branch(
         self,
@@ -168,8 +184,8 @@ class Scheduler:
             ValueError: No such parent, a feed of it is outstanding, the session's id is in use, or
                 every session is open.
         """
-        source = self._at_rest(parent)
-        self._check_vacancy(session)
+        source = self._open.at_rest(parent)
+        self._open.check_vacancy(session)
         entry = Entry(session, output, sums, masked_mass, block)
         if not self._can_fork or source.inherited:
             entry.inherited = [*source.tokens, *source.inherited]
@@ -177,7 +193,7 @@ class Scheduler:
             entry.sequence, entry.tokens = self.pool.share(source.held, len(source.tokens))
             entry.group = source.group
             entry.group.open_sessions += 1
-        self._entries[session] = entry
+        self._open.add(entry)
         # Whoever branches goes on with the branch: the next batch need not wait for the parent.
         self._lockstep.arrived(parent)
 
@@ -188,7 +204,7 @@ class Scheduler:
             ValueError: No such session, a feed of it is outstanding, it holds fewer tokens, or the
                 model cannot forget only some of them.
         """
-        entry = self._at_rest(session)
+        entry = self._open.at_rest(session)
         held = len(entry.tokens) + len(entry.inherited)
         if not 0 <= count <= held:
             raise ValueError(f"session {session}: cannot forget {count} of {held} tokens")
@@ -209,9 +225,7 @@ class Scheduler:
         Raises:
             ValueError: No such session.
         """
-        entry = self._entries.pop(session, None)
-        if entry is None:
-            raise ValueError(f"session {session} is not open")
+        entry = self._open.remove(session)
         self._feeds.remove(session)
         self._lockstep.arrived(session)
         if entry.generated:
@@ -254,7 +268,8 @@ class Scheduler:
             if entry.advance(chunk):
                 if self._feeds.remove(entry.session):
                     entry.last_decode = self._steps
-                completed.append(entry.complete())
+                if not self._generations.takes(entry):
+                    completed.append(entry.complete())
         seconds = self._lockstep.end([one.session for one in completed], prefilling)
         if not reading:
             decoded = tokens - prompt_tokens + generations
@@ -296,7 +311,7 @@ class Scheduler:
         """Adds at most so many tokens of a feed, and beside its own row at most so many more."""
         # A prompt looks for its prefix as late as here: the sessions before it may have decoded it.
         if entry.sequence == UNBOUND:
-            entry.bind(self.pool.claim(entry.cacheable, self._live()))
+            entry.bind(self.pool.claim(entry.cacheable, self._open.held()))
         if entry.wants_several_rows:
             most_rows = 1 + max(0, rows)
             if entry.rows:
@@ -310,9 +325,8 @@ class Scheduler:
         feeds = self._feeds
         if not feeds.any_long:
             return 0
-        return sum(
-            [len(chunk.tokens) for entry, chunk in batch if entry.session not in feeds.short]
-        )
+        long = [chunk for entry, chunk in batch if entry.session not in feeds.short]
+        return sum([len(chunk.tokens) for chunk in long])
 
     def _decode(self, chunks: list[Chunk]) -> int:
         count = sum([len(chunk.tokens) for chunk in chunks])
@@ -327,26 +341,4 @@ class Scheduler:
 
     def _others_decode(self) -> bool:
         horizon = self._steps - _DECODING_STEPS
-        return bool(self._feeds.short or self._generations) or any(
-            entry.last_decode is not None and entry.last_decode > horizon
-            for entry in self._entries.values()
-        )
-
-    def _live(self) -> Iterator[Held]:
-        return (entry.held for entry in self._entries.values() if entry.sequence != UNBOUND)
-
-    def _at_rest(self, session: int) -> Entry:
-        entry = self._entries.get(session)
-        if entry is None:
-            raise ValueError(f"session {session} is not open")
-        if entry.feed:
-            raise ValueError(f"session {session}: its last feed is still outstanding")
-        if entry.generated:
-            raise ValueError(f"session {session}: after a generation it can only be closed")
-        return entry
-
-    def _check_vacancy(self, session: int) -> None:
-        if session in self._entries:
-            raise ValueError(f"session {session} is open already")
-        if len(self._entries) >= self._sessions:
-            raise ValueError(f"all {self._sessions} sessions are open")
+        return bool(self._feeds.short or self._generations) or self._open.decoded_since(horizon)

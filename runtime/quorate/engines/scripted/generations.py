@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quorate.engines.contract import EngineSampling, LogProbs
+from quorate.engines.contract import LogProbs
+from quorate.engines.generation import EngineSampling
 from quorate.engines.scheduler.contract import SequenceOutput
 from quorate.engines.scripted.sampling import Sampler
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quorate.engines.contract import Capabilities, EngineSampling, ModelFacts
+from quorate.engines.contract import Capabilities, ModelFacts
+from quorate.engines.generation import EngineSampling
 from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.contract import CPU_PREFILL_TOKENS, Chunk, NoRoom, SequenceOutput
 from quorate.engines.scripted.distribution import Distribution
@@ -75,7 +76,11 @@ class ScriptedModel:
             sessions=options.sessions,
             kv_tokens=options.cells or options.context_length * options.sessions,
             capabilities=Capabilities(
-                self._can_chat, options.fork, options.rewind, options.generate
+                self._can_chat,
+                options.fork,
+                options.rewind,
+                options.generate or options.own_sampler,
+                options.own_sampler,
             ),
             reasoning=((IM_START, IM_END),) if options.thinks else (),
             template=self._prompts.template_facts if self._prompts else TemplateFacts(),
@@ -143,8 +148,8 @@ class ScriptedModel:
         self, sequence: int, position: int, tokens: Sequence[int], options: EngineSampling
     ) -> None:
         """See ``BatchModel.generate``."""
-        if not self._options.generate:
-            raise ValueError("this model cannot generate")
+        if not self._options.own_sampler:
+            raise ValueError("this model has no sampler of its own")
         self._check_tokens(sequence, position, tokens, options.max_tokens)
         if options.max_tokens < 1:
             raise ValueError(f"a generation of {options.max_tokens} tokens")

@@ -38,7 +38,9 @@ class ScriptedOptions:
         template: A Jinja template instead of that one.
         fork: Whether it can fork sessions.
         rewind: Whether it can forget a part of a session.
-        generate: Whether it can sample tokens by itself; see ``sampling`` for what it looks at.
+        generate: Whether it can sample tokens by itself, with our sampler.
+        own_sampler: Whether it does so with one of its own; see ``sampling`` for what that looks
+            at.
         step_delay_ms: Simulated compute of every decode call.
         fail_load: Simulated failure: loading ends with this message.
         crash_after_steps: Simulated failure: SIGKILL of the own process in this step; 0 never.
@@ -67,6 +69,7 @@ class ScriptedOptions:
     fork: bool = True
     rewind: bool = True
     generate: bool = False
+    own_sampler: bool = False
     step_delay_ms: float = option(0.0, lowest=0)
     fail_load: str = ""
     crash_after_steps: int = option(0, lowest=0)

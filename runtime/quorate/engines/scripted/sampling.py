@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from quorate.engines.contract import EngineSampling, LogProbs, SampledToken
+from quorate.engines.contract import LogProbs
+from quorate.engines.generation import EngineSampling, SampledToken
 
 
 class Sampler:

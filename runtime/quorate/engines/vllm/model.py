@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from quorate.engines.contract import Capabilities, EngineSampling, ModelFacts, SampledToken
+from quorate.engines.contract import Capabilities, ModelFacts
+from quorate.engines.generation import EngineSampling, SampledToken
 from quorate.engines.prompt_encoding import PromptEncoder
 from quorate.engines.reasoning import reasoning_marks
 from quorate.engines.row_blocks import RowBlock
@@ -69,7 +70,11 @@ class VllmModel:
             sessions=sessions,
             kv_tokens=loaded.kv_tokens,
             capabilities=Capabilities(
-                chat=self._encoder.can_chat, fork=True, rewind=True, generate=True
+                chat=self._encoder.can_chat,
+                fork=True,
+                rewind=True,
+                generate=True,
+                own_sampler=True,
             ),
             memory_bytes=loaded.memory_bytes,
             space_prefix=loaded.tokenizer.adds_space,

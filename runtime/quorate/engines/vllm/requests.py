@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from vllm.sampling_params import SamplingParams
 
-from quorate.engines.contract import EngineSampling
+from quorate.engines.generation import EngineSampling
 from quorate.engines.vllm.logits_capture import CaptureRow, Narrow, to_extra_args
 
 _SEEDS = 2**63

@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from quorate.engines.admission import Admission
-from quorate.engines.contract import EngineSampling, ModelFacts
+from quorate.engines.contract import ModelFacts
+from quorate.engines.generation import EngineSampling
 from quorate.engines.session_backend import OpenedSession, WaitingSession
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.claims import (
@@ -46,12 +47,13 @@ from quorate.engines.worker.messages import (
     ScoredPart,
     SetCores,
     Stop,
+    Taken,
     Unusable,
 )
 from quorate.engines.worker.session_table import SessionTable
 from quorate.engines.worker.shortages import is_shortage
+from quorate.engines.worker.sightings import of_loading, of_process
 from quorate.engines.worker.transport.contract import Connect
-from quorate.engines.worker.vital_signs import is_stopped, vital_signs
 from quorate.engines.worker.watchdog import Sighting, Watchdog
 from quorate.errors import Internal, ModelUnusable, WorkerLost
 from quorate.request import Prompt
@@ -175,6 +177,12 @@ class WorkerHandle:
         """See ``SessionBackend``."""
         self._table.generates(number, tokens, options, session)
         self._transport.send(Generate(number, tokens, options))
+
+    def taken(self, number: int, tokens: int) -> None:
+        """See ``SessionBackend``."""
+        if self._sessions is not None:
+            self._sessions.taken(number, tokens)
+            self._transport.send(Taken(number, tokens))
 
     def rewind(self, number: int, count: int) -> None:
         """See ``SessionBackend``."""
@@ -303,38 +311,13 @@ class WorkerHandle:
 
     def _look(self) -> list[Sighting]:
         if self._sessions is None:
-            return self._look_at_loading()
+            return of_loading(self.pid, self._progress_reports, self._limits)
         rows = self._sessions.rows
         busy_since = rows.busy_since_ns
         waiting = bool(self._sessions.waiting or self._encodings or busy_since)
         limit = self._limits.step_timeout_seconds
         stuck = Sighting("stuck", (busy_since, rows.steps_done), waiting, limit)
-        return [stuck, self._look_at_process(waiting)]
-
-    def _look_at_loading(self) -> list[Sighting]:
-        """A model may load for long from a slow disk, but not by doing nothing.
-
-        What it reads is progress. What it computes is not, since that need not lead anywhere, but
-        shows that it is no use to give up early.
-        """
-        limits, reports, pid = self._limits, self._progress_reports, self.pid
-        signs = vital_signs(pid) if pid is not None else None
-        read = signs.bytes_read if signs else 0
-        return [
-            Sighting("stuck", (reports, read), True, limits.load_timeout_seconds),
-            Sighting(
-                "loading without a sign of life",
-                (reports, signs),
-                signs is not None and not signs.waits_for_disk,
-                limits.still_seconds,
-            ),
-            self._look_at_process(True),
-        ]
-
-    def _look_at_process(self, waiting: bool) -> Sighting:
-        pid = self.pid
-        stopped = waiting and pid is not None and is_stopped(pid)
-        return Sighting("stopped by a signal", None, stopped, self._limits.stopped_seconds)
+        return [stuck, of_process(self.pid, waiting, self._limits)]
 
     def _lose(self, cause: str) -> None:
         if self.lost.done():

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from quorate.engines.contract import EngineSampling, ModelFacts
+from quorate.engines.contract import ModelFacts
+from quorate.engines.generation import EngineSampling
 from quorate.engines.scheduler.generations import SessionOutput
 from quorate.engines.worker.codec import Codec
 from quorate.request import Prompt
@@ -86,6 +87,14 @@ class Generate:
     session: int
     tokens: Sequence[int]
     options: EngineSampling
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Whoever reads a generation took so many tokens of it; it may run as far ahead again."""
+
+    session: int
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +260,7 @@ ToWorker: TypeAlias = (
     | Feed
     | Score
     | Generate
+    | Taken
     | Branch
     | Rewind
     | Close

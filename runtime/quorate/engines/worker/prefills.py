@@ -7,7 +7,8 @@ from array import array
 from collections.abc import Sequence
 
 from quorate.engines.admission import Admission
-from quorate.engines.contract import EngineSampling, ModelFacts
+from quorate.engines.contract import ModelFacts
+from quorate.engines.generation import EngineSampling
 from quorate.engines.quarantine import Quarantine, is_of_the_prompt
 from quorate.engines.session_backend import OpenedSession, WaitingSession
 from quorate.engines.worker.handle import WorkerHandle
@@ -72,6 +73,10 @@ class WatchedWorker:
         """See ``SessionBackend``; also raises ``PromptQuarantined``."""
         self._note(number, tokens, session)
         self.worker.generate(number, tokens, options, session)
+
+    def taken(self, number: int, tokens: int) -> None:
+        """See ``SessionBackend``."""
+        self.worker.taken(number, tokens)
 
     def rewind(self, number: int, count: int) -> None:
         """See ``SessionBackend``."""

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from quorate.engines.admission import Admission
-from quorate.engines.contract import EngineSampling, ModelFacts, SampledToken
+from quorate.engines.contract import ModelFacts
+from quorate.engines.generation import SAMPLED_AHEAD, EngineSampling, SampledToken
 from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.generations import SessionOutput
 from quorate.engines.session_backend import OpenedSession, WaitingSession
@@ -40,6 +41,7 @@ class _Asked:
         held: Most tokens that can have been found in a cache.
         most: Numbers that may still come: log-probs of a text, or sampled tokens.
         shown: Most alternatives told with a sampled token.
+        ahead: Sampled tokens that may come before the reader takes some.
         order: How many were asked before it.
         left_at: How many had been asked when its session was closed.
         told: Log-probs that came so far, where a text is scored.
@@ -51,10 +53,16 @@ class _Asked:
     held: int
     most: int = 0
     shown: int = 0
+    ahead: int = 0
     order: int = 0
     left_at: int = 0
     told: list[float] | None = None
     rows: int = 0
+
+    @property
+    def expected(self) -> bool:
+        """Whether the worker owes something now: a generation may wait for its reader."""
+        return self.kind is not Sampled or self.ahead > 0
 
 
 class SessionTable:
@@ -91,7 +99,7 @@ class SessionTable:
     @property
     def waiting(self) -> bool:
         """Whether any session waits for an outcome."""
-        return bool(self._waiting)
+        return any(asked.expected for asked in self._waiting.values())
 
     def add(self, slot: int, sums: bool) -> OpenedSession:
         """Numbers a new session, once and never again."""
@@ -122,7 +130,14 @@ class SessionTable:
         """A session goes on alone, and waits for what is sampled."""
         held = session.most_cached(len(tokens))
         most, shown = options.max_tokens, options.top_logprobs
-        self._ask(number, _Asked(session, Sampled, held, most, shown))
+        ahead = most if self.facts.capabilities.own_sampler else SAMPLED_AHEAD
+        self._ask(number, _Asked(session, Sampled, held, most, shown, ahead))
+
+    def taken(self, number: int, tokens: int) -> None:
+        """The reader of a session took so many tokens, so that as many more may come."""
+        asked = self._waiting.get(number)
+        if asked is not None:
+            asked.ahead += tokens
 
     def forget(self, number: int) -> None:
         """A session hears nothing more, whether it waited or not."""
@@ -230,7 +245,8 @@ class SessionTable:
         asked = self._asked(output.session, Sampled)
         _check_cached(output.cached_tokens, asked)
         asked.most -= len(output.tokens)
-        if asked.most < 0:
+        asked.ahead -= len(output.tokens)
+        if asked.most < 0 or asked.ahead < 0:
             raise OutOfTurn(f"more tokens of session {output.session} than were asked for")
         for token in output.tokens:
             self._check_sampled(token, asked.shown)
@@ -247,6 +263,8 @@ class SessionTable:
                 raise OutOfTurn(f"token {token}, which none of {self._vocabulary_size} is")
             if not logprob <= _ROUNDING:
                 raise OutOfTurn("a log-prob that is none")
+        if not -_ROUNDING <= sampled.masked_mass <= 1 + _ROUNDING:
+            raise OutOfTurn(f"a mask that took {sampled.masked_mass}")
 
 
 def _check_cached(cached_tokens: int, asked: _Asked) -> None:

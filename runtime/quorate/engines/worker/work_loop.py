@@ -15,6 +15,7 @@ from quorate.engines.scheduler.scheduler import Scheduler
 from quorate.engines.shared_rows import RowsWriter
 from quorate.engines.worker.affinity import pin_all_threads
 from quorate.engines.worker.answers import answer
+from quorate.engines.worker.block_memory import IDLE_SECONDS, BlockMemory
 from quorate.engines.worker.claims import MOST_NUMBERS
 from quorate.engines.worker.messages import (
     Branch,
@@ -32,6 +33,7 @@ from quorate.engines.worker.messages import (
     ScoredPart,
     SetCores,
     Stop,
+    Taken,
     ToWorker,
 )
 from quorate.engines.worker.transport.worker_end import ControlChannel
@@ -51,6 +53,7 @@ class WorkLoop:
         self._control = control
         self._model = model
         self._rows = rows
+        self._blocks = BlockMemory(rows.release_block)
         self._scheduler = Scheduler(model)
 
     def run(self) -> None:
@@ -73,6 +76,11 @@ class WorkLoop:
         if self._scheduler.has_work:
             return self._control.receive(self._scheduler.grace_seconds())
         self._rows.set_busy_since(0)
+        if self._blocks.unused:
+            messages = self._control.receive(IDLE_SECONDS)
+            if messages:
+                return messages
+            self._blocks.release()
         return self._control.receive(None)
 
     def _batch_is_closed(self, waited_in_vain: bool) -> bool:
@@ -81,25 +89,30 @@ class WorkLoop:
         return waited_in_vain or self._scheduler.grace_seconds() <= 0.0
 
     def _step(self) -> None:
-        outcomes = outcomes_of_step(self._scheduler)
-        self._rows.count_step()
-        for outcome in outcomes:
+        for outcome in outcomes_of_step(self._scheduler, self._rows.count_step):
             self._control.send(outcome)
 
     def _handle(self, message: ToWorker) -> None:
         match message:
             case Feed(session, tokens, rows):
                 self._scheduler.feed(session, tokens, rows)
+                if rows:
+                    self._blocks.note_use(session)
             case Open(session, slot, sums):
                 self._scheduler.open(session, *self._outputs(slot, sums))
+                self._blocks.note_open(session, slot)
             case Close(session):
                 self._scheduler.close(session)
+                self._blocks.note_close(session)
             case Branch(parent, session, slot, sums):
                 self._scheduler.branch(parent, session, *self._outputs(slot, sums))
+                self._blocks.note_open(session, slot)
             case Score(session, tokens):
                 self._scheduler.score(session, tokens)
             case Generate(session, tokens, options):
                 self._scheduler.generate(session, tokens, options)
+            case Taken(session, tokens):
+                self._scheduler.taken(session, tokens)
             case Rewind(session, count):
                 self._scheduler.rewind(session, count)
             case _:
@@ -130,18 +143,22 @@ class WorkLoop:
         return rows.row(slot), of_row, rows.masked_mass(slot), rows.block(slot, sums)
 
 
-def outcomes_of_step(scheduler: Scheduler) -> list[Completed | ScoredPart | Scored | Sampled]:
-    """Runs one decode call and returns what came of it."""
-    outcomes: list[Completed | ScoredPart | Scored | Sampled] = []
+def outcomes_of_step(
+    scheduler: Scheduler, stepped: Callable[[], None] = lambda: None
+) -> Iterator[Completed | ScoredPart | Scored | Sampled]:
+    """Runs one decode call, behind which ``stepped`` is called, and tells what came of it.
+
+    Whoever fed is told first, and thinks while tokens of generations are drawn.
+    """
     completions = scheduler.step()
+    stepped()
     fed = [(done.session, done.cached_tokens) for done in completions if done.scores is None]
     for at in range(0, len(fed), MOST_NUMBERS):
-        outcomes.append(Completed(fed[at : at + MOST_NUMBERS]))
+        yield Completed(fed[at : at + MOST_NUMBERS])
     for done in completions:
         if done.scores is not None:
-            outcomes += _scores_in_parts(done.session, done.scores)
-    outcomes += _sampled_in_parts(scheduler.sampled())
-    return outcomes
+            yield from _scores_in_parts(done.session, done.scores)
+    yield from _sampled_in_parts(scheduler.sampled())
 
 
 def _scores_in_parts(session: int, scores: Sequence[float]) -> Iterator[ScoredPart | Scored]:

@@ -17,9 +17,9 @@ from quorate.ensemble.guesses import Later, Ready
 from quorate.ensemble.member import Member, MemberPrompt
 from quorate.ensemble.predictor import SessionPredictor, TopPiece
 from quorate.ensemble.reasoning import Reasoning, transcript_of
-from quorate.ensemble.sampling_options import validate_bias
 from quorate.ensemble.transcript import Transcript
 from quorate.request import FinishReason, Prompt, SamplingOptions, StoppingOptions
+from quorate.sampling.options import validate_bias
 
 # Tokens that one of another member may be for a member that lacks it: an added word or mark.
 _LONGEST_TOKEN = 32

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any
 
-from quorate.engines.contract import Engine, EngineSampling, LogProbs, SampledToken
+from quorate.engines.contract import Engine, LogProbs
+from quorate.engines.generation import EngineSampling, SampledToken
 from quorate.engines.vocabulary import Vocabulary
 from quorate.ensemble.alignments.contract import Limit, OwnIndex
 from quorate.ensemble.constraint import Constraint, Unconstrained

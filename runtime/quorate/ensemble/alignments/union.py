@@ -19,13 +19,13 @@ from quorate.engines.contract import Engine, LogProbs
 from quorate.engines.vocabulary import Vocabulary
 from quorate.ensemble.alignments.bytes.hypotheses import BYTES
 from quorate.ensemble.alignments.contract import Limit
-from quorate.ensemble.candidates import largest
 from quorate.ensemble.constraint import Constraint, Unconstrained
 from quorate.ensemble.guesses import Ready
 from quorate.ensemble.member import Member, MemberPrompt
 from quorate.ensemble.predictor import SessionPredictor, TopPiece
 from quorate.ensemble.transcript import Transcript
 from quorate.request import FinishReason, Prompt, SamplingOptions, StoppingOptions
+from quorate.sampling.candidates import largest
 
 CANDIDATES = 20
 """Best tokens of each member that make the union."""

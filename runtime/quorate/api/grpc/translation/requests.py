@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from quorate.access import limits
 from quorate.api.grpc.translation.enums import by_number
-from quorate.ensemble.sampling_options import validate
 from quorate.errors import InvalidRequest, Violations
 from quorate.request import (
     Alignment,
@@ -36,6 +35,7 @@ from quorate.request import (
     Weighting,
 )
 from quorate.routing.resolve import member_problems, share_weights
+from quorate.sampling.options import validate
 from quorate.v1 import inference_pb2, plan_pb2
 
 RULES = by_number(CombinationRule, plan_pb2.CombinationRule, CombinationRule.LINEAR)

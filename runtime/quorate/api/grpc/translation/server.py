@@ -8,8 +8,8 @@ from quorate.access import limits
 from quorate.access.about import ServerFacts
 from quorate.api.grpc.translation.decisions import ALIGNMENTS, FAILURE_POLICIES, RULES
 from quorate.api.grpc.translation.decisions import WEIGHTINGS as DECIDED_WEIGHTINGS
-from quorate.ensemble.sampling_options import SEED_BITS
 from quorate.request import CascadePlan, NamedPlan, Plan, Weighting, plan_models
+from quorate.sampling.options import SEED_BITS
 from quorate.v1 import plan_pb2, server_pb2
 
 _ITEMS = server_pb2.LIMIT_UNIT_ITEMS

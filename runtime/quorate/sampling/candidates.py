@@ -12,7 +12,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from quorate.engines.contract import LogProbs
+Logits: TypeAlias = npt.NDArray[np.float32]
+"""One row, float32 of shape (vocabulary,)."""
 
 Ids: TypeAlias = npt.NDArray[np.intp]
 """Token ids, shape (candidates,)."""
@@ -26,14 +27,14 @@ _GROWTH = 8
 _NEGLIGIBLE = -80.0
 
 
-def largest(logits: LogProbs, count: int) -> Ids:
+def largest(logits: Logits, count: int) -> Ids:
     """Ids of the ``count`` largest entries, in descending order; fewer where others are -inf."""
     if count <= 0:
         return np.empty(0, np.intp)
     return _descending(logits, _lower_bound(logits, count))[:count]
 
 
-def truncate(logits: LogProbs, top_k: int, top_p: float, min_p: float) -> Ids:
+def truncate(logits: Logits, top_k: int, top_p: float, min_p: float) -> Ids:
     """Keeps the candidates that top-k, then top-p, then min-p leave, as llama.cpp does.
 
     Each step sees the probabilities of what the step before kept, renormalised, before any
@@ -62,7 +63,7 @@ def truncate(logits: LogProbs, top_k: int, top_p: float, min_p: float) -> Ids:
     return kept[logits[kept] >= least]
 
 
-def descend(logits: LogProbs, temperature: float, share: float) -> Ids:
+def descend(logits: Logits, temperature: float, share: float) -> Ids:
     """The fewest candidates, in descending order, that hold ``share`` of all probability.
 
     Args:
@@ -84,7 +85,7 @@ def descend(logits: LogProbs, temperature: float, share: float) -> Ids:
         count *= _GROWTH
 
 
-def draw(logits: LogProbs, kept: Ids, temperature: float, share: float) -> int:
+def draw(logits: Logits, kept: Ids, temperature: float, share: float) -> int:
     """Draws from the kept candidates by inversion.
 
     Args:
@@ -97,7 +98,7 @@ def draw(logits: LogProbs, kept: Ids, temperature: float, share: float) -> int:
     return int(kept[_reach(mass, share * float(mass[-1])) - 1])
 
 
-def _masses(descending: LogProbs, temperature: float) -> npt.NDArray[np.float64]:
+def _masses(descending: Logits, temperature: float) -> npt.NDArray[np.float64]:
     """Running sums of the candidates' weights, the first candidate's weight being 1."""
     logits = descending.astype(np.float64)
     return np.cumsum(np.exp((logits - logits[0]) / temperature))
@@ -108,7 +109,7 @@ def _reach(masses: npt.NDArray[np.float64], target: float) -> int:
     return int(np.searchsorted(masses, min(target, float(masses[-1])))) + 1
 
 
-def _lower_bound(logits: LogProbs, count: int) -> np.float32:
+def _lower_bound(logits: Logits, count: int) -> np.float32:
     """A value that at least ``count`` entries reach, and few more.
 
     Every one of several disjoint groups whose maximum reaches a bound holds an entry that does. The
@@ -124,7 +125,7 @@ def _lower_bound(logits: LogProbs, count: int) -> np.float32:
     return np.float32(np.partition(maxima, groups - count)[groups - count])
 
 
-def _descending(logits: LogProbs, least: np.float32) -> Ids:
+def _descending(logits: Logits, least: np.float32) -> Ids:
     """Ids of the entries not below ``least``, in descending order."""
     ids = np.flatnonzero(logits >= max(least, _LEAST_FINITE))
     return ids[np.argsort(-logits[ids], kind="stable")]

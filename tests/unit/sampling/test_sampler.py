@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.engines.contract import LogProbs
-from quorate.ensemble.sampling import Sampler
-from quorate.ensemble.sampling_options import validate
 from quorate.errors import Internal, InvalidRequest
 from quorate.request import SamplingOptions
+from quorate.sampling.options import validate
+from quorate.sampling.sampler import Sampler
 from support.distributions import normalised, random_row, rows
 from support.reference_sampler import ReferenceSampler, TooClose
 

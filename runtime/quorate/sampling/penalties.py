@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from quorate.engines.contract import LogProbs
 from quorate.request import SamplingOptions
+from quorate.sampling.candidates import Logits
 
 REPETITION_WINDOW = 64
 """Tokens of prompt and answer, the last ones, that the repetition penalty looks at (llama.cpp)."""
@@ -56,7 +56,7 @@ class Penalties:
         self._recent.append(token)
         self._counts[token] += 1
 
-    def apply(self, logprobs: LogProbs) -> LogProbs:
+    def apply(self, logprobs: Logits) -> Logits:
         """Returns the adjusted log-probs, no longer normalised; ``logprobs`` stays as it is.
 
         The order is llama.cpp's: bias, repetition, then frequency and presence together.
@@ -73,17 +73,17 @@ class Penalties:
                 self._penalise_generated(adjusted)
         return adjusted
 
-    def _penalise_repetition(self, adjusted: LogProbs) -> None:
+    def _penalise_repetition(self, adjusted: Logits) -> None:
         ids = np.fromiter(set(self._recent), np.intp)
         values = adjusted[ids].astype(np.float64)
         penalty = np.float64(self._repetition)
         _put(adjusted, ids, np.where(values > 0, values / penalty, values * penalty))
 
-    def _penalise_generated(self, adjusted: LogProbs) -> None:
+    def _penalise_generated(self, adjusted: Logits) -> None:
         ids = np.fromiter(self._counts.keys(), np.intp)
         counts = np.fromiter(self._counts.values(), np.float64)
         _put(adjusted, ids, adjusted[ids] - (counts * self._frequency + self._presence))
 
 
-def _put(adjusted: LogProbs, ids: npt.NDArray[np.intp], values: npt.NDArray[np.float64]) -> None:
+def _put(adjusted: Logits, ids: npt.NDArray[np.intp], values: npt.NDArray[np.float64]) -> None:
     adjusted[ids] = np.minimum(values, _CEILING)

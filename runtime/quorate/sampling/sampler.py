@@ -1,4 +1,4 @@
-"""Draws tokens from the mixture.
+"""Draws tokens from one row after the other: of a mixture, or of a model that goes on alone.
 
 The order is that of llama.cpp's default chain: logit bias, penalties, top-k, top-p, min-p,
 temperature, draw; so are the defaults.
@@ -11,12 +11,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from quorate.engines.contract import EngineSampling, LogProbs
-from quorate.ensemble.candidates import descend, draw, truncate
-from quorate.ensemble.penalties import Penalties
-from quorate.ensemble.sampling_options import validate_bias
 from quorate.errors import Internal, InvalidRequest
 from quorate.request import SamplingOptions
+from quorate.sampling.candidates import Logits, descend, draw, truncate
+from quorate.sampling.options import validate_bias
+from quorate.sampling.penalties import Penalties
 
 DEFAULT_TEMPERATURE = 0.8
 DEFAULT_TOP_K = 40
@@ -38,7 +37,7 @@ class Sampler:
     seed give equal tokens. Temperature 0 is greedy: the best token, the lowest id among equals.
 
     Args:
-        options: Valid ones, see ``sampling_options.validate``. What is not set gets llama.cpp's
+        options: Valid ones, see ``options.validate``. What is not set gets llama.cpp's
             default; penalties are then off. The seed in it is not looked at.
         vocabulary_size: Length of every mixture.
         seed: Seed of the generator, not negative.
@@ -52,18 +51,18 @@ class Sampler:
         self, options: SamplingOptions, vocabulary_size: int, seed: int, prompt: Sequence[int] = ()
     ) -> None:
         validate_bias(options, vocabulary_size)
-        temperature = _given(options.temperature, DEFAULT_TEMPERATURE)
+        temperature = given(options.temperature, DEFAULT_TEMPERATURE)
         self._greedy = temperature == 0
         self._temperature = max(temperature, _LEAST_TEMPERATURE)
-        self._top_k = _given(options.top_k, DEFAULT_TOP_K)
-        self._top_p = _given(options.top_p, DEFAULT_TOP_P)
-        self._min_p = _given(options.min_p, DEFAULT_MIN_P)
+        self._top_k = given(options.top_k, DEFAULT_TOP_K)
+        self._top_p = given(options.top_p, DEFAULT_TOP_P)
+        self._min_p = given(options.min_p, DEFAULT_MIN_P)
         unlimited = self._top_k == 0 or self._top_k >= vocabulary_size
         self._truncates = not unlimited or self._top_p < 1 or self._min_p > 0
         self._penalties = Penalties(options, prompt)
         self._generator = np.random.Generator(np.random.PCG64(seed))
 
-    def sample(self, mixture: LogProbs) -> int:
+    def sample(self, mixture: Logits) -> int:
         """Chooses the next token and adds it to the history.
 
         Args:
@@ -82,7 +81,16 @@ class Sampler:
         self._penalties.accept(token)
         return token
 
-    def _draw(self, logits: LogProbs) -> int:
+    def accept(self, token: int) -> None:
+        """Takes a token that another sampler drew with the same options, as if it were from here.
+
+        Whoever goes on afterwards draws what the other one would have drawn.
+        """
+        if not self._greedy:
+            self._generator.random()
+        self._penalties.accept(token)
+
+    def _draw(self, logits: Logits) -> int:
         share = self._generator.random()
         if not self._truncates:
             return int(descend(logits, self._temperature, share)[-1])
@@ -90,31 +98,19 @@ class Sampler:
         return draw(logits, kept, self._temperature, share)
 
 
-def engine_sampling(
-    options: SamplingOptions, seed: int, max_tokens: int, top_logprobs: int
-) -> EngineSampling:
-    """The same options, with the same defaults, for an engine that samples by itself.
-
-    They are valid and act on no token, see ``acting_on_tokens``; the seed in them is not looked at.
-    """
-    return EngineSampling(
-        temperature=_given(options.temperature, DEFAULT_TEMPERATURE),
-        top_k=_given(options.top_k, DEFAULT_TOP_K),
-        top_p=_given(options.top_p, DEFAULT_TOP_P),
-        min_p=_given(options.min_p, DEFAULT_MIN_P),
-        seed=seed,
-        max_tokens=max_tokens,
-        top_logprobs=top_logprobs,
-    )
-
-
-def _given(value: _Number | None, default: _Number) -> _Number:
+def given(value: _Number | None, default: _Number) -> _Number:
+    """What a caller set, or else the default."""
     return default if value is None else value
 
 
-def _nothing_left(mixture: LogProbs) -> InvalidRequest | Internal:
+def nothing_left() -> InvalidRequest:
+    """What is said where bias and penalties leave nothing of a row."""
+    return InvalidRequest(
+        "sampling.logit_bias", "bias and penalties rule out every token; lower them"
+    )
+
+
+def _nothing_left(mixture: Logits) -> InvalidRequest | Internal:
     if mixture.max() > -np.inf:
-        return InvalidRequest(
-            "sampling.logit_bias", "bias and penalties rule out every token; lower them"
-        )
+        return nothing_left()
     return Internal("the mixture of the members' distributions holds no probable token")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.engines.contract import LogProbs
-from quorate.ensemble.candidates import descend, draw, largest, truncate
+from quorate.sampling.candidates import descend, draw, largest, truncate
 from support.distributions import normalised, random_row, rows
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quorate.ensemble.penalties import Penalties
 from quorate.request import SamplingOptions
+from quorate.sampling.penalties import Penalties
 from support.distributions import normalised
 
 ROW = normalised(np.log([0.4, 0.3, 0.2, 0.1]))
