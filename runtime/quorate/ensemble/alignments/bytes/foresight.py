@@ -104,9 +104,10 @@ class Foresight:
 
     def _is_usual(self, one: _Hypothesis | _Extension, ahead: bytes) -> bool:
         """Whether the tokenizer's own cut goes through it."""
-        longer = isinstance(one, Hypothesis)
-        begun = one.prefix.text if longer else self._pieces[one.token]
-        first = next(self._cutter.cut(begun + ahead[:_LONGEST_LOOK]), None)
-        if first is None:
-            return False
-        return len(self._pieces[first]) > len(begun) if longer else first == one.token
+        if isinstance(one, Hypothesis):
+            first = self._first(one.prefix.text, ahead)
+            return first is not None and len(self._pieces[first]) > len(one.prefix.text)
+        return self._first(self._pieces[one.token], ahead) == one.token
+
+    def _first(self, begun: bytes, ahead: bytes) -> int | None:
+        return next(self._cutter.cut(begun + ahead[:_LONGEST_LOOK]), None)
