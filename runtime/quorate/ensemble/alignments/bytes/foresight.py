@@ -57,7 +57,7 @@ class Foresight:
         """
         everyone: list[_Hypothesis | _Extension] = [*kept.longer, *kept.complete]
         likely = [one for one in everyone if one.weight >= _LEAST_WEIGHT]
-        if not ahead or any(self._is_guessed(one) for one in likely):
+        if any(self._is_guessed(one) for one in likely):
             return None
         ranked = sorted(likely, key=lambda one: one.weight, reverse=True)
         return next((one for one in ranked if self._is_usual(one, ahead)), None)
@@ -81,8 +81,6 @@ class Foresight:
 
     def forget(self, tree: ContextTree, ways: Sequence[Way]) -> None:
         """Has sessions forget what none of the hypotheses may go on with any more."""
-        if not any(trunk.beyond for trunk in tree.trunks):
-            return
         live = {id(way.context.trunk) for way in ways if self._goes_on(way)}
         for trunk in tree.trunks:
             if id(trunk) not in live:

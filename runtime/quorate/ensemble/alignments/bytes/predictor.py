@@ -174,11 +174,12 @@ class BytePredictor:
             return _Later(self._heal, symbol)
         self._lost = lost
         self._dropped += kept.dropped
-        target = self._advance(kept, ahead)
-        self._foresight.forget(self._tree, self._ways)
-        if target is not None:
-            guesses = self._foresight.guesses(target.begun, ahead, self._room_ahead)
-            self._tree.look_ahead(target.context, guesses)
+        way = self._advance(kept, ahead)
+        if self._tree.looked_ahead:
+            self._foresight.forget(self._tree, self._ways)
+        if way is not None:
+            guesses = self._foresight.guesses(way.begun, ahead, self._room_ahead)
+            self._tree.look_ahead(way.context, guesses)
         if self._growing:
             return _Later(self._settle)
         self._update()
@@ -253,7 +254,7 @@ class BytePredictor:
         Returns:
             From where else it is worth looking ahead.
         """
-        target = self._foresight.target(kept, ahead)
+        target = self._foresight.target(kept, ahead) if ahead else None
         way = None
         if isinstance(target, hypotheses.Hypothesis):
             way = Way(target.context, target.prefix.text)
@@ -273,7 +274,7 @@ class BytePredictor:
                     guesses = self._foresight.behind(one.token, ahead, self._room_ahead)
                 child = self._tree.grow(one.parent, (one.token,), keep_parent=keep, guesses=guesses)
                 self._growing.append((child, one.weight))
-                if one is target and not guesses:
+                if one is target and child.trunk is not None and not child.trunk.waiting:
                     way = Way(child, b"")
         return way
 
