@@ -234,7 +234,8 @@ class Session(Protocol):
     def rewind(self, count: int) -> None:
         """Forgets the last ``count`` tokens; the next feed continues from there.
 
-        It waits for nothing: the engine hears of it before it hears of the next feed.
+        It waits for nothing: the engine hears of it before it hears of the next feed. Until that
+        the rows that were given stay valid.
 
         Raises:
             InvalidRequest: ``count`` is negative or exceeds ``position``.

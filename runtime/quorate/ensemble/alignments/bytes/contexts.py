@@ -193,18 +193,13 @@ class ContextTree:
             self._feed(trunk, tokens, guesses)
         return child
 
-    def look_ahead(self, context: Context, guesses: Sequence[int]) -> bool:
-        """Starts on guesses behind a context that stays in use, where its session has no others.
-
-        Returns:
-            Whether it could; the trunk is then to be waited for.
-        """
+    def look_ahead(self, context: Context, guesses: Sequence[int]) -> None:
+        """Starts on guesses behind a context that stays in use, where its session can take them."""
         trunk = context.trunk
-        if trunk is None or trunk.waiting or trunk.deepest > context.length:
-            return False
+        if not guesses or trunk is None or trunk.waiting or trunk.deepest > context.length:
+            return
         self._cut(trunk, context.length)
         self._feed(trunk, (), guesses)
-        return True
 
     def release(self, context: Context) -> None:
         """Gives up a context's place; a session on which none rests is closed.

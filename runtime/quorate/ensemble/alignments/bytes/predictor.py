@@ -174,10 +174,12 @@ class BytePredictor:
             return _Later(self._heal, symbol)
         self._lost = lost
         self._dropped += kept.dropped
-        self._advance(kept, ahead)
-        self._foresight.forget(self._tree, self._ways)
-        if ahead:
-            self._foresight.look_ahead(self._tree, self._ways, ahead, self._room_ahead)
+        way = self._advance(kept, ahead)
+        if self._tree.looked_ahead:
+            self._foresight.forget(self._tree, self._ways)
+        if way is not None:
+            guesses = self._foresight.guesses(way.begun, ahead, self._room_ahead)
+            self._tree.look_ahead(way.context, guesses)
         if self._growing:
             return _Later(self._settle)
         self._update()
@@ -244,13 +246,18 @@ class BytePredictor:
             await self.feed(unhealed)
         return self._row
 
-    def _advance(self, kept: Kept[Context], ahead: bytes = b"") -> None:
+    def _advance(self, kept: Kept[Context], ahead: bytes = b"") -> Way | None:
         """Starts a decode step for every complete token, and frees what nothing rests on.
 
-        What the likeliest of them will probably be followed by is computed in the same step.
+        What will probably follow one of them is computed in the same step.
+
+        Returns:
+            From where else it is worth looking ahead.
         """
-        everyone: list[_Hypothesis | Extension[Context]] = [*kept.longer, *kept.complete]
-        likeliest = max(everyone, key=lambda one: one.weight, default=None)
+        target = self._foresight.target(kept, ahead) if ahead else None
+        way = None
+        if isinstance(target, hypotheses.Hypothesis):
+            way = Way(target.context, target.prefix.text)
         staying = {id(one.context) for one in kept.longer}
         groups: dict[int, list[Extension[Context]]] = {}
         for extension in kept.complete:
@@ -263,10 +270,13 @@ class BytePredictor:
             for left, one in enumerate(extensions, 1 - len(extensions)):
                 keep = left < 0 or id(one.parent) in staying
                 guesses: Sequence[int] = ()
-                if one is likeliest:
-                    guesses = self._foresight.guesses(b"", ahead, self._room_ahead)
+                if one is target:
+                    guesses = self._foresight.behind(one.token, ahead, self._room_ahead)
                 child = self._tree.grow(one.parent, (one.token,), keep_parent=keep, guesses=guesses)
                 self._growing.append((child, one.weight))
+                if one is target and child.trunk is not None and not child.trunk.waiting:
+                    way = Way(child, b"")
+        return way
 
     async def _look(self) -> LogProbs:
         """Waits for what was started ahead; the row is known."""
@@ -401,8 +411,8 @@ class BytePredictor:
     @property
     def _ways(self) -> Sequence[Way]:
         """All hypotheses, those included that are still computed."""
-        known = [Way(one.context, one.prefix.text, one.weight) for one in self._beam]
-        return [*known, *(Way(context, b"", weight) for context, weight in self._growing)]
+        known = [Way(one.context, one.prefix.text) for one in self._beam]
+        return [*known, *(Way(context, b"") for context, _ in self._growing)]
 
     @property
     def _room_ahead(self) -> int:
