@@ -172,9 +172,9 @@ class Supervisor:
             ModelUnusable: The model can never be loaded here.
             WorkerLost: It died meanwhile.
         """
-        self._on_progress(0.0)
         options = await _beside_streams(prepared_options, self._spec.engine, self._spec.options)
         spec = replace(self._spec, options=options)
+        self._on_progress(0.0)
         cores = self.cores
         worker = WorkerHandle(spec, cores, self._connect, self._limits, self._on_progress)
         self.worker = worker
