@@ -17,7 +17,7 @@ from pace import Pace, drafting, pace, reading_seconds, score_seconds
 from processes import configuration, model_table, server
 from texts import texts
 
-CONTEXT = 2048
+CONTEXT = 1024
 SIZES = {"sessions": 16, "context_length": CONTEXT, "cells": 4 * CONTEXT}
 SCORED_BYTES = 2000
 GREEDY: Mapping[str, Any] = {"temperature": 0.0}
