@@ -82,6 +82,16 @@ def test_a_build_that_hangs_is_ended(machine):
     assert machine.trials().known_verdict() == Verdict(False, "hangs (for 0.5 s)")
 
 
+def test_what_looked_like_a_hang_on_a_busy_machine_is_tried_again_another_day(machine):
+    machine.trials("import os; os.kill(os.getpid(), 14)").verdict()
+    (kept,) = machine.verdicts.glob("*.json")
+    yesterday = kept.stat().st_mtime - 86_500
+    os.utime(kept, (yesterday, yesterday))
+    assert machine.trials().verdict() == Verdict(True)
+    machine.trials().verdict()
+    assert machine.runs == 2
+
+
 @pytest.mark.parametrize(
     "program",
     ["print('no')", "print('[]')", "raise SystemExit(3)", "import os; os.kill(os.getpid(), 9)"],

@@ -35,6 +35,10 @@ COMMAND = (sys.executable, "-P", "-m", "quorate.engines.llama_cpp.trial_run")
 SECONDS = 30.0
 """The trial takes one, and several where everything else works."""
 
+_HANGS = "hangs"
+_HANGS_FOR_SECONDS = 86_400.0
+"""So long that verdict holds: a machine that was busy with other things looks the same."""
+
 _METHOD = 1
 """Part of what verdicts are kept by: another one tries again."""
 
@@ -159,10 +163,13 @@ class Trials:
         try:
             with path.open("rb") as file:
                 kept = json.loads(file.read(_MOST_BYTES))
+                age = time.time() - os.fstat(file.fileno()).st_mtime
             sound, reason = kept["sound"], kept["reason"]
         except (OSError, ValueError, TypeError, LookupError, RecursionError):
             return None
         if not isinstance(sound, bool) or not isinstance(reason, str):
+            return None
+        if reason.startswith(_HANGS) and age > _HANGS_FOR_SECONDS:
             return None
         return Verdict(sound, one_line(reason, _LONGEST_REASON))
 
@@ -180,7 +187,7 @@ class Trials:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return self._keep(key, Verdict(False, f"hangs (for {self._seconds:g} s)"))
+            return self._keep(key, Verdict(False, f"{_HANGS} (for {self._seconds:g} s)"))
         except (OSError, MemoryError) as error:
             # It says nothing of the build, so that the next start tries again.
             return Verdict(False, f"could not be tried: {error}")
@@ -203,7 +210,7 @@ class Trials:
             # Somebody else ended it, such as a kernel that is short of memory.
             return Verdict(False, f"could not be tried: it was ended by {name}")
         if number == signal.SIGALRM:
-            return self._keep(key, Verdict(False, f"hangs (for {self._seconds:g} s)"))
+            return self._keep(key, Verdict(False, f"{_HANGS} (for {self._seconds:g} s)"))
         return self._keep(key, Verdict(False, f"crashes ({name})"))
 
     def _keep(self, key: str, verdict: Verdict) -> Verdict:
