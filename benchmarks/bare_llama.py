@@ -23,6 +23,7 @@ from bare_commands import answer_commands, options
 
 from quorate.engines.llama_cpp.loading import repacks
 from quorate.engines.llama_cpp.options import LlamaCppOptions
+from quorate.engines.registry import prepared_options
 
 
 class BareModel:
@@ -35,7 +36,7 @@ class BareModel:
         llama_cpp.llama_log_set(self._silence, ctypes.c_void_p(0))
         loading = llama_cpp.llama_model_default_params()
         # As the engine does, or the two sides would run other kernels.
-        loading.use_extra_bufts = repacks(LlamaCppOptions())
+        loading.use_extra_bufts = _repacks()
         model = llama_cpp.llama_model_load_from_file(path.encode(), loading)
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = context * streams
@@ -88,6 +89,11 @@ class BareModel:
     def _logits(self, index: int) -> npt.NDArray[np.float32]:
         pointer = llama_cpp.llama_get_logits_ith(self._context, index)
         return np.ctypeslib.as_array(pointer, (self._size,))
+
+
+def _repacks() -> bool:
+    prepared = prepared_options("llama_cpp", {})
+    return repacks(LlamaCppOptions.from_mapping(prepared, "options"))
 
 
 def main() -> None:

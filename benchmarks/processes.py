@@ -70,6 +70,8 @@ def _wait_ready(process: subprocess.Popen[str], models: int) -> Served:
             address = event["address"]
         elif event["event"] == "model" and event["state"] == "ready":
             ready.add(event["model"])
+        elif event["event"] == "model" and event["state"] == "failed":
+            raise RuntimeError(f"{event['model']} cannot be served: {event.get('message')}")
         if address and len(ready) == models:
             return Served(address, process.pid)
     raise RuntimeError("the server ended before its models were ready")

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 from quorate.access.keys import KeyRing, KeySettings
@@ -23,6 +25,8 @@ from quorate.app.model_checks import (
     refuse_nothing_to_serve,
 )
 from quorate.app.remotes import unpriced
+from quorate.app.sources import Sources
+from quorate.engines.registry import known_doubt
 from quorate.errors import QuorateError, SettingsError
 from quorate.files import read_file, refuse_no_file, refuse_no_place
 from quorate.fleet.cores import machine_cores
@@ -57,7 +61,8 @@ def check_file(path: Path, place: Place) -> tuple[Settings, list[Finding]]:
         SettingsError: The file cannot be read or is not TOML.
     """
     settings, findings = check_quickly(path, place)
-    return settings, [*findings, *_check_prices(settings), *_check_energy(settings)]
+    told = (_check_prices(settings), _check_energy(settings), _check_engines(settings, place))
+    return settings, [*findings, *chain.from_iterable(told)]
 
 
 def check_quickly(path: Path, place: Place) -> tuple[Settings, list[Finding]]:
@@ -179,6 +184,18 @@ def _check_energy(settings: Settings) -> Iterator[Finding]:
         open_meter(settings.energy, dict)
     except SettingsError as error:
         yield fatal(error)
+
+
+def _check_engines(settings: Settings, place: Place) -> Iterator[Finding]:
+    """What is known to make engines slow here; the service finds it out and tells it in its log."""
+    told: set[str] = set()
+    for index, model in enumerate(settings.models):
+        with suppress(SettingsError):
+            settled = Sources(place.registry).settle(model, "options")
+            doubt = known_doubt(settled.engine, settled.options)
+            if doubt and doubt not in told:
+                told.add(doubt)
+                yield Finding(Level.WARNING, f"models[{index}].options.repack", doubt)
 
 
 def _line(error: QuorateError) -> str:

@@ -70,6 +70,12 @@ class EngineRegistration:
         library: Package that its worker imports, which may not be installed; "" needs none.
         needs: Says what its processes must be able to reach, of a path and options that have been
             read; where it is not given, what the path names.
+        prepare: Finds out what its workers cannot find out themselves: called with options that
+            have been read before a worker is started, on a thread, where it may take seconds; it
+            returns options for the worker, to be put in the place of those it was given. It raises
+            nothing.
+        doubt: Says, of options that have been read, what is known here to make models of this
+            engine slow, and what to do about it; "" where nothing is.
         vocabulary: Tells of options that have been read what vocabulary they choose, for engines
             whose models need no files; equal texts can vote token by token.
     """
@@ -84,6 +90,8 @@ class EngineRegistration:
     encoder: str = ""
     library: str = ""
     needs: Callable[[str, Any], Needs] = lambda path, options: Needs(reads=(path,) if path else ())
+    prepare: Callable[[Any], Mapping[str, Any]] = lambda options: {}
+    doubt: Callable[[Any], str] = lambda options: ""
     vocabulary: Callable[[Any], str] = lambda options: ""
 
     def check(self, path: str, options: Mapping[str, Any]) -> None:
@@ -176,3 +184,24 @@ def process_needs(engine: str, path: str, options: Mapping[str, Any]) -> Needs:
         with suppress(SettingsError):
             return known.needs(path, known.options.from_mapping(options, "options"))
     return Needs(reads=(path,) if path else ())
+
+
+def prepared_options(engine: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options a worker is started with; may take seconds, see ``EngineRegistration.prepare``.
+
+    As they are for an engine that there is not, and where they are wrong: its worker says so.
+    """
+    known = engines().get(engine)
+    if known is not None:
+        with suppress(SettingsError):
+            return {**options, **known.prepare(known.options.from_mapping(options, "options"))}
+    return options
+
+
+def known_doubt(engine: str, options: Mapping[str, Any]) -> str:
+    """What is known to make models of an engine slow here; see ``EngineRegistration.doubt``."""
+    known = engines().get(engine)
+    if known is not None:
+        with suppress(SettingsError):
+            return known.doubt(known.options.from_mapping(options, "options"))
+    return ""

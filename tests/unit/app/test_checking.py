@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from quorate.app import checking
 from quorate.app.checking import Place, check_file
 from quorate.app.findings import Finding, Level
 from quorate_registry import Registry
@@ -333,3 +334,16 @@ def test_everything_that_is_wrong_is_told_at_once_and_once(tmp_path: Path) -> No
             ("fatal", "keys.alice"),
         ]
     )
+
+
+def test_a_build_that_was_found_unfit_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {"llama_cpp": "with AMX this build of llama.cpp crashes (SIGSEGV)"}
+    monkeypatch.setattr(checking, "known_doubt", lambda engine, options: known.get(engine, ""))
+    model_file(tmp_path / "a.gguf")
+    toy = '[[models]]\nid = "toy"\nengine = "scripted"\n'
+    config = toy + model("a.gguf", 'id = "a"') + model("a.gguf", 'id = "b"')
+    (finding,) = checked(tmp_path, config)
+    assert (finding.level, finding.key) == (Level.WARNING, "models[1].options.repack")
+    assert finding.problem == known["llama_cpp"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.metadata
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from llama_cpp import llama_cpp as native
 
+from quorate.engines.llama_cpp.build import keeps_tile_stores
 from quorate.engines.llama_cpp.context_length import Training, session_tokens
 from quorate.engines.llama_cpp.header import check_file
 from quorate.engines.llama_cpp.memory import check_kv_cache, metadata
@@ -24,8 +24,6 @@ MOST_ROWS = 64
 
 Each takes a row of logits in the buffers, which a CPU's allocator touches where it is used first.
 """
-
-_MENDED_BUILD = "Build: 1nodse"
 
 _SPLIT_MODES = {
     "none": native.LLAMA_SPLIT_MODE_NONE,
@@ -124,13 +122,13 @@ def chat_template(model: ctypes.c_void_p) -> str | None:
 def repacks(options: LlamaCppOptions) -> bool:
     """Whether the weights are repacked into the layout that suits this CPU best.
 
-    Compilers drop most stores to ggml's tile configuration, whose address only an AMX instruction
-    reads, and the first matrix product then ends the process (llama.cpp issue 20824, and pull
-    request 26954, which is open). Builds that keep them are known by the tag of their wheel.
+    Most builds with AMX kernels crash then. Which one does not is known by the tag of its wheel, or
+    by a trial, for which a process that is confined has no room: where that went well the options
+    say ``on`` (see ``registration.prepare``).
     """
     if options.repack == "auto":
         has_amx_kernels = b"AMX_INT8 = 1" in native.llama_print_system_info()
-        return not has_amx_kernels or _keeps_tile_stores()
+        return not has_amx_kernels or keeps_tile_stores()
     return options.repack == "on"
 
 
@@ -213,12 +211,6 @@ class _Progress:
     def raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
-
-
-def _keeps_tile_stores() -> bool:
-    """Whether llama-cpp-python was built by ``scripts/llama_cpp_wheel``."""
-    wheel = importlib.metadata.distribution("llama-cpp-python").read_text("WHEEL") or ""
-    return _MENDED_BUILD in wheel.splitlines()
 
 
 def _check_devices(options: LlamaCppOptions, subject: str) -> None:

@@ -46,7 +46,8 @@ class LlamaCppOptions:
         use_mmap: Map the file instead of reading it.
         use_mlock: Keep the weights from being swapped out.
         repack: Whether weights are copied into the layout that suits this CPU best; ``auto`` does
-            so except in builds with AMX kernels that ``scripts/setup`` did not make: many crash.
+            so except in builds with AMX kernels that crash, as most do: those that
+            ``scripts/setup`` did not make are tried before the first worker is started.
         rope_freq_base: RoPE base frequency; 0 takes the model's.
         rope_freq_scale: RoPE frequency scale; 0 takes the model's.
     """

@@ -6,10 +6,11 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from quorate.engines.contract import ModelFacts
+from quorate.engines.registry import prepared_options
 from quorate.engines.spec import EngineSpec
 from quorate.engines.vocabulary import Vocabulary
 from quorate.engines.worker.claims import OutOfTurn, check_rows, checked_vocabulary, told
@@ -171,9 +172,11 @@ class Supervisor:
             ModelUnusable: The model can never be loaded here.
             WorkerLost: It died meanwhile.
         """
+        options = await _beside_streams(prepared_options, self._spec.engine, self._spec.options)
+        spec = replace(self._spec, options=options)
         self._on_progress(0.0)
         cores = self.cores
-        worker = WorkerHandle(self._spec, cores, self._connect, self._limits, self._on_progress)
+        worker = WorkerHandle(spec, cores, self._connect, self._limits, self._on_progress)
         self.worker = worker
         try:
             facts, table = await worker.load()

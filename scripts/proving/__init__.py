@@ -1,0 +1,1 @@
+"""Proofs that need a machine of a kind; ``scripts/prove_gpu`` runs them."""
