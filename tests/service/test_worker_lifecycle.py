@@ -21,6 +21,7 @@ from quorate.engines.worker.engine import HostedEngine
 from quorate.engines.worker.limits import WorkerLimits
 from quorate.engines.worker.restarts import backoff_seconds
 from quorate.engines.worker.statuses import WorkerPhase
+from quorate.engines.worker.turns import Turns
 from quorate.errors import (
     Internal,
     InvalidRequest,
@@ -498,6 +499,8 @@ async def test_what_the_coordinator_lacks_is_no_verdict_on_the_model(monkeypatch
     owner, name = where.split(".")
     module = sys.modules[owner]
     original, lacks = getattr(module, name), 3
+    # A server makes them once, when it starts.
+    turns = Turns()
 
     def scarce(*arguments, **keywords):
         nonlocal lacks
@@ -508,7 +511,7 @@ async def test_what_the_coordinator_lacks_is_no_verdict_on_the_model(monkeypatch
         return original(*arguments, **keywords)
 
     monkeypatch.setattr(module, name, scarce)
-    async with hosted(scripted_spec(), sleep=sleep) as engine:
+    async with hosted(scripted_spec(), sleep=sleep, turns=turns) as engine:
         async with asyncio.timeout(DEADLINE_SECONDS):
             await engine.wait_ready()
             await feed_greedily(engine, 1)
@@ -675,7 +678,7 @@ async def test_a_worker_dies_with_its_parent():
 
 
 def test_a_worker_whose_parent_is_gone_already_ends_at_once():
-    worker = [sys.executable, "-m", "quorate.engines.worker.worker", "0", "0", "0"]
+    worker = [sys.executable, "-m", "quorate.engines.worker.worker", *["0"] * 4]
     ended = subprocess.run(
         [*worker, str(os.getpid() + 1)],
         stdin=subprocess.DEVNULL,

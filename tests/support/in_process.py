@@ -154,6 +154,11 @@ class InProcessWorker:
         return self._table.admission
 
     @property
+    def waited_seconds(self) -> float:
+        """See ``SessionBackend``: it waits for nobody."""
+        return 0.0
+
+    @property
     def open_sessions(self) -> int:
         """Sessions that are open."""
         return len(self._open)

@@ -22,6 +22,7 @@ from quorate.engines.confinement.plan import Isolation
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
 from quorate.engines.worker.limits import WorkerLimits
+from quorate.engines.worker.turns import Turns
 from quorate.fleet.fleet import Fleet
 from quorate.fleet.life_cycle import ModelSource
 from quorate.fleet.status import ModelState
@@ -175,6 +176,7 @@ async def victims(
     ``backoff`` is waited for before a worker is started again.
     """
     cores = sorted(os.sched_getaffinity(0))
+    turns = Turns()
 
     def start(spec: EngineSpec, given: Sequence[int]) -> HostedEngine:
         own = folder / spec.model
@@ -183,7 +185,7 @@ async def victims(
         # It is told by files, and takes them away.
         open_one = Isolation(sandbox=False)
         toy = {"command": command, "isolation": open_one} if spec.engine == "scripted" else {}
-        engine = HostedEngine(spec, given, limits=_LIMITS, sleep=backoff, **toy)
+        engine = HostedEngine(spec, given, limits=_LIMITS, sleep=backoff, turns=turns, **toy)
         engine.start()
         return engine
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from quorate.engines.shared_rows import WorkDone
 from quorate.engines.spec import EngineSpec
-from quorate.engines.worker.statuses import StatusBoard, WorkerPhase, WorkerStatus
+from quorate.engines.worker.statuses import Activity, StatusBoard, WorkerPhase, WorkerStatus
 from quorate.errors import ModelUnusable
 from quorate.fleet.fleet import Fleet
 from quorate.fleet.life_cycle import ModelSource
@@ -22,6 +23,7 @@ class ManagedInProcess(InProcessEngine):
         self.board = StatusBoard()
         self.cores = tuple(cores)
         self.wedged = False
+        self._done = WorkDone()
         if ready:
             self.become(WorkerPhase.READY)
 
@@ -36,6 +38,20 @@ class ManagedInProcess(InProcessEngine):
 
     def memory_bytes(self) -> int:
         return 4096
+
+    @property
+    def activity(self) -> Activity:
+        return Activity(self._done, sessions=int(self._done.steps > 0))
+
+    def step(self, waited_seconds: float) -> None:
+        """Notes a step of ten milliseconds."""
+        done, cores = self._done, len(self.cores)
+        self._done = WorkDone(
+            done.steps + 1,
+            done.computed_seconds + 0.01,
+            done.core_seconds + 0.01 * cores,
+            done.waited_seconds + waited_seconds,
+        )
 
     @property
     def worker_pid(self) -> int | None:

@@ -70,6 +70,21 @@ def test_the_numbers_of_a_plan_are_sent_where_they_are_given() -> None:
     assert not plain.HasField("beam")
 
 
+@pytest.mark.parametrize(
+    ("given", "draft"),
+    [
+        ({"drafts": "off"}, plan_pb2.Draft(mode=plan_pb2.DRAFT_MODE_OFF)),
+        ({"drafts": "prompt", "drafts_most": 3}, plan_pb2.Draft(mode=3, most=3)),
+        ({"drafts": "b"}, plan_pb2.Draft(model="b")),
+        ({"drafts_most": 0}, plan_pb2.Draft(most=0)),
+    ],
+)
+def test_who_guesses_is_a_mode_by_its_name_or_else_a_member(
+    given: dict[str, Any], draft: plan_pb2.Draft
+) -> None:
+    assert generate_request("x", models=["a", "b"], **given).plan.ensemble.draft == draft
+
+
 def test_a_model_named_twice_is_sent_twice_and_left_to_the_server() -> None:
     request = generate_request("x", models=["a", "a"])
     assert [member.model for member in request.plan.ensemble.members] == ["a", "a"]
@@ -215,6 +230,9 @@ def test_a_score_has_a_continuation_and_a_plan() -> None:
         ({"models": {"a": "much"}}, "models"),
         ({"models": ["a"], "rule": ["linear"]}, "rule"),
         ({"models": ["a", "b"], "beam_width": -1}, "beam_width"),
+        ({"models": ["a", "b"], "drafts": 1}, "drafts"),
+        ({"models": ["a", "b"], "drafts_most": -1}, "drafts_most"),
+        ({"model": "a", "drafts": "off"}, "drafts"),
         ({"models": ["a", "b"], "beam_width": 1.5}, "beam_width"),
         ({"models": ["a", "b"], "beam_epsilon": "a little"}, "beam_epsilon"),
         ({"stages": ["a", {"b": "much"}]}, "stages[1]"),

@@ -24,6 +24,8 @@ from quorate.request import (
     Alignment,
     BeamOptions,
     CombinationRule,
+    DraftMode,
+    DraftOptions,
     FailurePolicy,
     Plan,
     WeightedModel,
@@ -142,7 +144,8 @@ def test_the_example_documents_every_key_and_no_other() -> None:
     assert keys(options_of("llama_cpp")) == names(LlamaCppOptions)
     assert keys(options_of("vllm")) == names(VllmOptions)
     assert keys(options_of("scripted")) == names(ScriptedOptions)
-    plan = names(Plan) - {"beam"} | {f"beam_{name}" for name in names(BeamOptions)}
+    plan = names(Plan) - {"beam", "draft"} | {f"beam_{name}" for name in names(BeamOptions)}
+    plan |= {"drafts", "drafts_most"}
     assert keys(example["profiles"].values()) == plan
     assert keys(m for m in members if isinstance(m, dict)) == names(WeightedModel)
 
@@ -293,9 +296,12 @@ def test_a_profile_becomes_a_plan(tmp_path: Path) -> None:
         forgetting = 0.5
         beam_epsilon = 0.0
         beam_width = 4
+        drafts = "b"
+        drafts_most = 2
         [profiles.solo]
         members = ["b"]
         beam_width = 2
+        drafts = "off"
         """,
     )
     assert settings.default_profile == "pair"
@@ -308,8 +314,13 @@ def test_a_profile_becomes_a_plan(tmp_path: Path) -> None:
             FailurePolicy.REPLAY,
             0.5,
             BeamOptions(0.0, 4),
+            DraftOptions(model="b", most=2),
         ),
-        "solo": Plan((WeightedModel("b"),), beam=BeamOptions(width=2)),
+        "solo": Plan(
+            (WeightedModel("b"),),
+            beam=BeamOptions(width=2),
+            draft=DraftOptions(DraftMode.OFF),
+        ),
     }
 
 
@@ -432,6 +443,9 @@ WRONG_IN_A_PROFILE: list[tuple[str, str]] = [
     ("forgetting = 0", "forgetting: must be from "),
     ("beam_epsilon = 0.6", "beam_epsilon: must be from 0 to 0.5, not 0.6"),
     ("beam_width = 65", "beam_width: must be from 1 to 64, not 65"),
+    ("drafts = 1", "drafts: must be one of auto, off, prompt, or a member, not 1"),
+    ("drafts = 'x'", "drafts: must be one of auto, off, prompt, or a member; it names 'x'"),
+    ("drafts_most = 9", "drafts_most: must be from 1 to 8, not 9"),
     ("beam_widht = 6", "beam_widht: unknown key; did you mean beam_width?"),
     ("on_failure = 'AUTO'", "on_failure: must be one of auto, continue, replay, fail, not 'AUTO'"),
 ]

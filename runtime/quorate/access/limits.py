@@ -94,6 +94,7 @@ LIMITS: tuple[FieldLimit, ...] = (
     FieldLimit("SinglePlan", "model", bytes=MAX_NAME_BYTES),
     FieldLimit("EnsemblePlan", "members", count=MAX_MEMBERS),
     FieldLimit("Member", "model", bytes=MAX_NAME_BYTES),
+    FieldLimit("Draft", "model", bytes=MAX_NAME_BYTES),
     FieldLimit("CascadePlan", "stages", count=MAX_STAGES),
     FieldLimit("GetModelRequest", "model", bytes=MAX_NAME_BYTES),
     FieldLimit("LoadModelRequest", "model", bytes=MAX_NAME_BYTES),

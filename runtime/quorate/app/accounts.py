@@ -98,11 +98,8 @@ class Identities:
     """What the models of a plan are, so that what was learned of others is not believed."""
 
     def __init__(self, settings: Settings) -> None:
-        # Cores are divided among all that is loaded, so that its number is a part of each.
-        together = sum(model.load for model in settings.models)
-        self._models = {
-            model.id: f"{_described(model)} beside {together}" for model in settings.models
-        }
+        # What else is loaded takes nothing from a model as long as nobody asks it anything.
+        self._models = {model.id: f"{_described(model)} in turn" for model in settings.models}
         self._remotes = {
             name: f"{remote.base_url} {remote.model}" for name, remote in settings.remotes.items()
         }

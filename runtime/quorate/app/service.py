@@ -37,6 +37,7 @@ from quorate.engines.confinement.survey import survey
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
 from quorate.engines.worker.limits import WorkerLimits
+from quorate.engines.worker.turns import Turns
 from quorate.errors import QuorateError
 from quorate.fleet.cores import CoreClaims, machine_cores
 from quorate.fleet.fleet import Fleet
@@ -234,9 +235,13 @@ def _starter(settings: Settings) -> Callable[[EngineSpec, Sequence[int]], Hosted
         for model in models
     }
 
+    turns = Turns()
+
     def start(spec: EngineSpec, cores: Sequence[int]) -> HostedEngine:
         isolation = Isolation(spec.model not in open_ones, secrets)
-        engine = HostedEngine(spec, cores, limits=limits.get(spec.model), isolation=isolation)
+        engine = HostedEngine(
+            spec, cores, limits=limits.get(spec.model), isolation=isolation, turns=turns
+        )
         # Returns at once; the engine's ``watch`` tells when it is ready.
         engine.start()
         return engine

@@ -67,7 +67,7 @@ async def run_vote(
             yield notice
         for model in decision.system_moved:
             yield _system_moved(model)
-        answer = steps(ensemble, decision, request, response, max_tokens)
+        answer = steps(ensemble, decision, request, response, max_tokens, attempt.draft_costs)
         async with aclosing(answer):
             async for step in answer:
                 if isinstance(step, FinishReason):

@@ -12,6 +12,7 @@ from typing import Any
 
 from quorate.dispatch.activity import ActivitySpan
 from quorate.dispatch.stopwatch import Stopwatch
+from quorate.ensemble.drafts.costs import KnownCosts
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ledger.budgets import Hold
 from quorate.ledger.charges import Reservation
@@ -117,6 +118,7 @@ class Attempt:
         reservation: What stands in the ledger of it; None where that keeps nothing.
         job: Meters it, from when it begins.
         span: Counts it among the requests that use its models, likewise.
+        draft_costs: What is known of drafts, which learns from this one.
         generated_tokens: Tokens of the answer so far; of a remote its own count is used.
         notices: How many notices of each kind were given.
         error: Name of the error it failed of, or "".
@@ -142,6 +144,7 @@ class Attempt:
     job: Job | None = None
     span: ActivitySpan | None = None
     runs: list[Run] = field(default_factory=list)
+    draft_costs: KnownCosts = field(default_factory=KnownCosts)
     generated_tokens: int = 0
     notices: Counter[NoticeKind] = field(default_factory=Counter)
     error: str = ""
@@ -200,7 +203,12 @@ class Attempt:
                 for usage in _by_model(self.runs)
             ]
         first_ms, duration_ms = self.stopwatch.time_to_first_token_ms, self.stopwatch.duration_ms
-        return total_usage(models, generated_tokens, first_ms, duration_ms)
+        usage = total_usage(models, generated_tokens, first_ms, duration_ms)
+        return replace(
+            usage,
+            drafted_tokens=sum(run.ensemble.drafted for run in self.runs),
+            accepted_tokens=sum(run.ensemble.accepted for run in self.runs),
+        )
 
     def usd(self) -> Decimal | None:
         """What it cost, or may have cost; None where nobody charges.
@@ -253,4 +261,6 @@ def _added(first: ModelUsage, second: ModelUsage) -> ModelUsage:
         cached_prompt_tokens=first.cached_prompt_tokens + second.cached_prompt_tokens,
         generated_tokens=first.generated_tokens + second.generated_tokens,
         busy_ms=first.busy_ms + second.busy_ms,
+        drafted_tokens=first.drafted_tokens + second.drafted_tokens,
+        accepted_tokens=first.accepted_tokens + second.accepted_tokens,
     )

@@ -20,6 +20,7 @@ from quorate.dispatch.cold_starts import ColdStarts
 from quorate.dispatch.learning import Escalations, learn
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.dispatch.telling import settled
+from quorate.ensemble.drafts.costs import KnownCosts
 from quorate.errors import BudgetSpent, Internal, Unavailable
 from quorate.ledger.budgets import Budgets
 from quorate.ledger.charges import Charge
@@ -79,6 +80,7 @@ class AttemptRecorder:
         self.costs = costs or CostModels()
         self.activity = Activity()
         self.escalations = Escalations()
+        self._draft_costs = KnownCosts()
         self._cold_starts = ColdStarts()
         self._policy_version = policy_version
         self._clock = clock
@@ -126,6 +128,7 @@ class AttemptRecorder:
                 reserved_joules=forecast.joules_q90,
                 remote=RemoteCall(route.remote) if route.remote else None,
                 cold_start=cold_start,
+                draft_costs=self._draft_costs,
             )
             undo.callback(self._withdraw, attempt)
             await self._reserve(attempt)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from quorate.ensemble import plain_generation
 from quorate.ensemble.alignments.contract import Limit
 from quorate.ensemble.assembly import assemble
 from quorate.ensemble.decode import DecodeParams, Step, decode
+from quorate.ensemble.drafts.costs import KnownCosts
+from quorate.ensemble.drafts.drafting import Drafts
+from quorate.ensemble.drafts.lookup import REACH
+from quorate.ensemble.drafts.pace import Pace
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.losses import Attendance, Losses
 from quorate.fleet.fleet import Fleet
-from quorate.request import Decision, FinishReason, Prompt, Request, ResponseOptions
+from quorate.request import DecidedDraft, Decision, FinishReason, Prompt, Request, ResponseOptions
 from quorate.sampling.penalties import REPETITION_WINDOW
 from quorate.sampling.sampler import Sampler
+
+# Part of the members' size that the one has that guesses, where their sizes are not known.
+_UNKNOWN_SHARE = 0.4
 
 
 @asynccontextmanager
@@ -46,8 +54,11 @@ def steps(
     request: Request,
     response: ResponseOptions,
     max_tokens: int,
+    costs: KnownCosts,
 ) -> AsyncGenerator[Step, None]:
     """Decodes an answer of an ensemble that is open and not started; see ``decode``.
+
+    ``costs`` is what is known of drafts, and learns what this one shows.
 
     One member that is asked for nothing but its text generates by itself, where its engine can; see
     ``ensemble.plain_generation``.
@@ -59,8 +70,27 @@ def steps(
             request.sampling, decision.seed, params.limit.max_tokens, response.top_logprobs
         )
         return plain_generation.generate(ensemble, predictor, params, sampling)
+    params = replace(params, drafts=_drafts(ensemble, decision.draft, costs))
     ensemble.start()
     return decode(ensemble, params)
+
+
+def _drafts(ensemble: Ensemble[Any], decided: DecidedDraft, costs: KnownCosts) -> Drafts | None:
+    """How tokens are guessed ahead, where that was decided."""
+    if not decided.most:
+        return None
+    sizes = {one.model: one.engine.facts.memory_bytes for one in ensemble.members}
+    share = sizes.get(decided.model, 0) / (sum(sizes.values()) or 1)
+    known = costs.of((decided.model, *sorted(sizes)))
+    pace = Pace(known, decided.most, (share or _UNKNOWN_SHARE) if decided.model else 0.0)
+    return Drafts(decided.model, pace, _last_symbols(ensemble, REACH))
+
+
+def _last_symbols(ensemble: Ensemble[Any], count: int) -> Sequence[Any]:
+    """The last tokens of the prompt as symbols, in the cut of the first member."""
+    first = ensemble.members[0]
+    tokens = first.prompt.tokens[-count:]
+    return ensemble.alignment.symbols("", tokens, first.engine.vocabulary)
 
 
 def _params(
@@ -71,9 +101,7 @@ def _params(
     max_tokens: int,
 ) -> DecodeParams:
     alignment = ensemble.alignment
-    first = ensemble.members[0]
-    recent = first.prompt.tokens[-REPETITION_WINDOW:] if alignment.has_token_ids else ()
-    prompt = alignment.symbols("", recent, first.engine.vocabulary) if recent else ()
+    prompt = _last_symbols(ensemble, REPETITION_WINDOW) if alignment.has_token_ids else ()
     fitting = min(member.prompt.max_tokens for member in ensemble.members)
     reason = FinishReason.MAX_TOKENS if max_tokens <= fitting else FinishReason.CONTEXT_FULL
     return DecodeParams(

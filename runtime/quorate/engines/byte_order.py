@@ -71,6 +71,8 @@ class ByteOrder:
         ids: Token ids by rank, shape (tokens,).
         ending: Ids that end generation, shape (ends,).
         control: Ids that may be said and have no bytes, shape (control,).
+        has_fallback: Whether there is a token for every byte beside the usual ones, as
+            SentencePiece's vocabularies have.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class ByteOrder:
         self.control: npt.NDArray[np.intp] = np.array(sorted(control), np.intp)
         self._pieces = [pieces[token] for token in ranked]
         fallback = _fallback_block(pieces)
+        self.has_fallback = bool(fallback)
         self._usual_ids: dict[bytes, int] = {}
         for piece, token in zip(self._pieces, ranked, strict=True):
             known = self._usual_ids.setdefault(piece, token)
@@ -101,6 +104,10 @@ class ByteOrder:
     def piece(self, rank: int) -> bytes:
         """Bytes of a token."""
         return self._pieces[rank]
+
+    def usual_id(self, text: bytes) -> int | None:
+        """The token of exactly these bytes, one that is no byte fallback if any; None without."""
+        return self._usual_ids.get(text)
 
     def prefix_sums(self, row: npt.NDArray[np.float32], out: PrefixSums) -> None:
         """Writes the running sums of the probabilities of a row.

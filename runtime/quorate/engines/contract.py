@@ -108,7 +108,7 @@ class Session(Protocol):
 
     @property
     def busy_seconds(self) -> float:
-        """Time spent between feeds and their answers so far."""
+        """Time between feeds and their answers so far, but for what other models computed in it."""
         ...
 
     @property

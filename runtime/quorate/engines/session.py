@@ -78,6 +78,7 @@ class EngineSession:
         # Rows of the last feed's block; 0 where it had none.
         self._block_rows = 0
         self._fed_at = 0.0
+        self._waited_seconds = 0.0
 
     @property
     def position(self) -> int:
@@ -273,11 +274,14 @@ class EngineSession:
     def _note_start(self, fed_tokens: int) -> None:
         self._fed_tokens = fed_tokens
         self._fed_at = self._loop.time()
+        self._waited_seconds = self._backend.waited_seconds
 
     def _note_time(self) -> None:
-        now = self._loop.time()
-        self._busy_seconds += now - self._fed_at
-        self._fed_at = now
+        now, waited = self._loop.time(), self._backend.waited_seconds
+        passed = now - self._fed_at
+        # What a worker tells of its waits is no better than its word.
+        self._busy_seconds += passed - min(max(0.0, waited - self._waited_seconds), passed)
+        self._fed_at, self._waited_seconds = now, waited
 
     @property
     def _subject(self) -> str:

@@ -88,6 +88,11 @@ class SessionBackend(Protocol):
         """Who may open a session."""
         ...
 
+    @property
+    def waited_seconds(self) -> float:
+        """For how long its decode calls have waited so far until other models had computed."""
+        ...
+
     def check_alive(self) -> None:
         """Returns if the backend is not lost.
 

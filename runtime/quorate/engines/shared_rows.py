@@ -6,6 +6,9 @@ Little-endian:
 - bytes 0..8: int64 ``busy_since_ns``, CLOCK_MONOTONIC when the current turn of the worker's loop
   began, 0 while it waits for work; this clock is the same in all processes of a machine
 - bytes 8..16: int64 ``steps_done``, decode steps since the model was loaded
+- bytes 16..24: int64 ``computed_ns``, what these steps took
+- bytes 24..32: int64 ``core_ns``, the same times the cores that each of them had
+- bytes 32..40: int64 ``waited_ns``, for how long they waited until others had computed
 - from byte 64: one float32 row per session slot, and behind it the probability that the mask took
   from it, together padded to a multiple of 64 bytes
 - after them: the prefix sums of each row, float64, one more than the vocabulary has tokens, padded
@@ -22,6 +25,8 @@ the two, so there is no lock.
 from __future__ import annotations
 
 import mmap
+import time
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +44,23 @@ MOST_BYTES = 1 << 33
 
 _HEADER_BYTES = 64
 _ALIGNMENT = 64
-_BUSY_SINCE, _STEPS_DONE = 0, 1
+_BUSY_SINCE, _STEPS_DONE, _COMPUTED, _CORE_TIME, _WAITED = range(5)
+
+
+class WorkDone(NamedTuple):
+    """What a worker has done since its model was loaded, as it tells itself.
+
+    Attributes:
+        steps: Decode steps.
+        computed_seconds: What they took.
+        core_seconds: The same times the cores that each of them had.
+        waited_seconds: For how long they waited until others had computed.
+    """
+
+    steps: int = 0
+    computed_seconds: float = 0.0
+    core_seconds: float = 0.0
+    waited_seconds: float = 0.0
 
 
 class SharedRows:
@@ -119,9 +140,19 @@ class RowsWriter(SharedRows):
         """Tells when the current turn began; 0 for none."""
         self._header[_BUSY_SINCE] = monotonic_ns
 
-    def count_step(self) -> None:
-        """Tells that one more decode step is done."""
+    def tell_life(self) -> None:
+        """Tells that the current turn has not begun to compute yet, and that nothing is stuck."""
+        self.set_busy_since(time.monotonic_ns())
+
+    def count_step(self, computed_ns: int = 0, cores: int = 0) -> None:
+        """Tells that one more decode step is done, what it took and on how many cores."""
+        self._header[_COMPUTED] += computed_ns
+        self._header[_CORE_TIME] += computed_ns * cores
         self._header[_STEPS_DONE] += 1
+
+    def count_wait(self, waited_ns: int) -> None:
+        """Tells for how long the next step has waited until others had computed."""
+        self._header[_WAITED] += waited_ns
 
 
 class RowsReader(SharedRows):
@@ -141,6 +172,17 @@ class RowsReader(SharedRows):
     def steps_done(self) -> int:
         """Decode steps since the model was loaded."""
         return int(self._header[_STEPS_DONE])
+
+    @property
+    def waited_ns(self) -> int:
+        """For how long steps have waited until others had computed."""
+        return int(self._header[_WAITED])
+
+    @property
+    def work_done(self) -> WorkDone:
+        """What the steps so far took."""
+        steps, computed, core_time, waited = self._header[_STEPS_DONE : _WAITED + 1].tolist()
+        return WorkDone(steps, computed / 1e9, core_time / 1e9, waited / 1e9)
 
 
 def size_bytes(sessions: int, vocabulary: int, block_rows: int = 0) -> int:

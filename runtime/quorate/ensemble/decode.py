@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
+from quorate.engines.contract import LogProbs
 from quorate.ensemble.alignments.contract import Limit
 from quorate.ensemble.constraint import Constraint, Unconstrained
+from quorate.ensemble.drafts.drafting import Drafting, Drafts
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.fusion import Fuser
 from quorate.ensemble.transcript import Transcript
@@ -42,6 +44,8 @@ class DecodeParams:
 
     Attributes:
         limit: The most tokens of the answer, and why it ends there.
+        drafts: How tokens are guessed ahead of the choice; None where nobody guesses. Only for
+            members that vote token by token.
     """
 
     rule: CombinationRule
@@ -49,6 +53,7 @@ class DecodeParams:
     stopping: StoppingOptions
     response: ResponseOptions
     limit: Limit
+    drafts: Drafts | None = None
 
 
 class Choice(Protocol[_ChosenSymbol]):
@@ -59,16 +64,12 @@ class Choice(Protocol[_ChosenSymbol]):
         """The symbol that will be chosen, where that is known before."""
         ...
 
-    @property
-    def ahead(self) -> Sequence[_ChosenSymbol]:
-        """What will probably be chosen behind the symbol chosen last."""
-        ...
-
-    def choose(self, mixture: Ranked) -> int:
+    def choose(self, mixture: Ranked, rows: Sequence[LogProbs]) -> int:
         """Chooses the next symbol.
 
         Args:
             mixture: Of the members, without what a constraint rules out.
+            rows: Log-probs of each member, float32.
 
         Returns:
             Its index.
@@ -81,6 +82,10 @@ class Choice(Protocol[_ChosenSymbol]):
 
     def ends_behind(self) -> FinishReason | None:
         """Why the answer ends behind the chosen symbol."""
+        ...
+
+    async def tell(self, index: int) -> None:
+        """Tells the members the chosen symbol, and what will probably be chosen behind it."""
         ...
 
 
@@ -102,7 +107,7 @@ def decode(
     return _decode(
         ensemble,
         params.rule,
-        _Sampled(ensemble, params),
+        _sampled(ensemble, params),
         alignment.constraint,
         transcript or alignment.transcript(params.stopping),
         params.response,
@@ -172,7 +177,7 @@ async def _decode(
         given = choice.given
         rows = alignment.compare(ensemble.members, distributions, given)
         mixture = fuser.fuse(rows, ensemble.weights)
-        chosen = choice.choose(constraint.mask(mixture))
+        chosen = choice.choose(constraint.mask(mixture), rows)
         if (ended := choice.ends_before(chosen)) is not None:
             steps = transcript.end(ended)
         else:
@@ -182,29 +187,56 @@ async def _decode(
             constraint.accept(chosen)
             steps = transcript.add(token, choice.ends_behind())
         if transcript.ended is None:
-            await ensemble.tell(alignment.symbol(chosen), choice.ahead)
+            await choice.tell(chosen)
         for step in steps:
             yield step
         if transcript.ended is not None:
             return
 
 
+def _sampled(ensemble: Ensemble[Any], params: DecodeParams) -> _Sampled[Any]:
+    if params.drafts is None:
+        return _Sampled(ensemble, params)
+    return _Drafted(ensemble, params, params.drafts)
+
+
 class _Sampled(Generic[_Symbol]):
     """``Choice`` by a sampler."""
 
     given = None
-    ahead = ()
 
     def __init__(self, ensemble: Ensemble[_Symbol], params: DecodeParams) -> None:
-        self.choose = params.sampler.sample
+        self._sampler = params.sampler
         self._ensemble = ensemble
         self._limit = params.limit
+
+    def choose(self, mixture: Ranked, rows: Sequence[LogProbs]) -> int:
+        return self._sampler.sample(mixture)
+
+    async def tell(self, index: int) -> None:
+        await self._ensemble.tell(self._ensemble.alignment.symbol(index))
 
     def ends_before(self, index: int) -> FinishReason | None:
         return self._ensemble.alignment.ends_before(index, self._ensemble.members, self._limit)
 
     def ends_behind(self) -> FinishReason | None:
         return self._ensemble.alignment.ends_behind(self._ensemble.members, self._limit)
+
+
+class _Drafted(_Sampled[int]):
+    """``Choice`` by a sampler, of tokens that are guessed ahead."""
+
+    def __init__(self, ensemble: Ensemble[int], params: DecodeParams, drafts: Drafts) -> None:
+        super().__init__(ensemble, params)
+        ends = ensemble.alignment.vocabulary.end_of_generation
+        longest = params.limit.max_tokens
+        self._drafting = Drafting(ensemble, params.sampler, drafts, ends, longest)
+
+    def choose(self, mixture: Ranked, rows: Sequence[LogProbs]) -> int:
+        return self._drafting.choose(mixture, rows)
+
+    async def tell(self, index: int) -> None:
+        await self._drafting.tell(index)
 
 
 class _Given(Generic[_Symbol]):
@@ -219,14 +251,14 @@ class _Given(Generic[_Symbol]):
     def given(self) -> _Symbol:
         return self._symbols[self._chosen]
 
-    @property
-    def ahead(self) -> Sequence[_Symbol]:
-        """Up to the end of a window: members that begin together then compute side by side."""
+    async def tell(self, index: int) -> None:
+        """What follows, up to the end of a window: members that begin together stay together."""
         window = self._ensemble.reach + 1
         end = (self._chosen - 1) // window * window + window
-        return self._symbols[self._chosen : min(end, len(self._symbols) - 1)]
+        ahead = self._symbols[self._chosen : min(end, len(self._symbols) - 1)]
+        await self._ensemble.tell(self._symbols[self._chosen - 1], ahead)
 
-    def choose(self, mixture: Ranked) -> int:
+    def choose(self, mixture: Ranked, rows: Sequence[LogProbs]) -> int:
         index = self._ensemble.alignment.index(self.given)
         self._chosen += 1
         return index

@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.alignments.contract import AlignmentStrategy
+from quorate.ensemble.drafts.leading import Leader, go_ahead
 from quorate.ensemble.losses import Losses, outcomes
 from quorate.ensemble.member import Member
 from quorate.ensemble.weighting import Weigher
@@ -23,6 +24,29 @@ _Symbol = TypeVar("_Symbol")
 _Answer = TypeVar("_Answer")
 
 
+class Took(NamedTuple):
+    """Times of the last rows, in seconds since their symbol was told.
+
+    Attributes:
+        asked: Until somebody waited for them; what was ready before then is not known.
+        led: Until a member that goes ahead had done so.
+        whole: Until all were there.
+    """
+
+    asked: float
+    led: float
+    whole: float
+
+
+class _Led(NamedTuple, Generic[_Symbol]):
+    """A member that goes ahead: of what, along what, which one, and its row behind that."""
+
+    symbol: _Symbol
+    leader: Leader[_Symbol]
+    at: int
+    pending: Awaitable[LogProbs]
+
+
 @dataclass(slots=True)
 class Ensemble(Generic[_Symbol]):
     """The members of one request, told every symbol in lock-step.
@@ -34,6 +58,9 @@ class Ensemble(Generic[_Symbol]):
         weights: Their weights in this step, summing to 1.
         waited_seconds: Time spent waiting for sessions.
         plan: Models of the plan in its order, those included that were lost before this was made.
+        took: Times of the last rows.
+        drafted: Symbols that were guessed ahead of the choice.
+        accepted: Those of them that were chosen.
     """
 
     alignment: AlignmentStrategy[_Symbol]
@@ -43,9 +70,14 @@ class Ensemble(Generic[_Symbol]):
     weights: list[float] = field(default_factory=list)
     waited_seconds: float = 0.0
     plan: Sequence[str] = ()
+    took: Took = field(default_factory=lambda: Took(0.0, 0.0, 0.0))
+    drafted: int = 0
+    accepted: int = 0
     _everyone: dict[str, Member[_Symbol]] = field(default_factory=dict)
     _pending: list[Awaitable[LogProbs]] = field(default_factory=list)
     _told_of_a_cut: set[str] = field(default_factory=set)
+    _led: _Led[_Symbol] | None = None
+    _told_at: float = 0.0
 
     def __post_init__(self) -> None:
         """Keeps the first members, so that usage includes those that were dropped."""
@@ -109,7 +141,22 @@ class Ensemble(Generic[_Symbol]):
         Returns once that has left for the workers, whatever the caller does next. ``ahead`` is what
         will probably be told next, see ``Predictor.feed``.
         """
+        self._told_at = time.perf_counter()
         self._pending = [member.predictor.feed(symbol, ahead) for member in self.members]
+        await asyncio.sleep(0)
+
+    async def lead(self, symbol: _Symbol, leader: Leader[_Symbol]) -> None:
+        """Starts one member on what follows the chosen symbol, and has it go ahead.
+
+        The others follow when ``distributions`` is awaited: in one block along its guesses. Where
+        it is no member any longer everybody is told.
+        """
+        at = self._models.index(leader.model) if leader.model in self._models else None
+        if at is None:
+            await self.tell(symbol)
+            return
+        self._told_at = time.perf_counter()
+        self._led = _Led(symbol, leader, at, self.members[at].predictor.feed(symbol))
         await asyncio.sleep(0)
 
     def observe(self, rows: Sequence[LogProbs], symbol: int, size: int) -> None:
@@ -129,6 +176,10 @@ class Ensemble(Generic[_Symbol]):
             WorkerLost: A member died and the policy does not go on without it.
             Unavailable: A member died and will not come back.
         """
+        told_at, entered_at = self._told_at, time.perf_counter()
+        if self._led is not None:
+            await self._follow(self._led)
+        followed_at = time.perf_counter()
         while True:
             rows, lost = await self._outcomes()
             if lost and not self._goes_on(lost):
@@ -137,6 +188,9 @@ class Ensemble(Generic[_Symbol]):
             if lost:
                 self._drop(lost)
             self._note_cuts()
+            self.took = Took(
+                entered_at - told_at, followed_at - told_at, time.perf_counter() - told_at
+            )
             self.weights = self.weigher.weights(rows)
             return rows
 
@@ -230,6 +284,16 @@ class Ensemble(Generic[_Symbol]):
         self.close()
         engines = {member.model: member.engine for member in self.members}
         self._drop(await self.losses.wait(lost, engines, told))
+
+    async def _follow(self, led: _Led[_Symbol]) -> None:
+        """Has one member go ahead, and feeds the others what it guesses."""
+        self._led = None
+        predictor: Any = self.members[led.at].predictor
+        first, draft = await go_ahead(predictor, led.pending, led.leader)
+        self._pending = [
+            first if at == led.at else member.predictor.feed(led.symbol, draft)
+            for at, member in enumerate(self.members)
+        ]
 
     async def _outcomes(self) -> tuple[list[LogProbs], dict[str, WorkerLost]]:
         """The rows of the members that live, and what befell the others, by model."""

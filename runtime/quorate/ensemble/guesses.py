@@ -103,6 +103,8 @@ class GuessingSession:
         Raises:
             InvalidRequest: There is no room for it; out of the awaitable, like all errors.
         """
+        if self._masked_mass is None:
+            self._masked_mass = self.session.masked_mass
         # The rows of a block would not outlive the call.
         self._rows = [row if row.base is None else row.copy() for row in self._rows]
         self._tokens.append(token)
@@ -166,6 +168,18 @@ class Ready:
         """Gives the result without waiting."""
         yield from ()
         return self._row
+
+
+class Lost:
+    """An awaitable that tells of a loss which is known already."""
+
+    def __init__(self, error: Unavailable) -> None:
+        self._error = error
+
+    def __await__(self) -> Generator[Any, None, LogProbs]:
+        """Raises it without waiting."""
+        yield from ()
+        raise self._error
 
 
 class Later(Generic[_Result]):

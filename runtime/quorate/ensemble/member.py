@@ -38,6 +38,8 @@ class Member(Generic[_Symbol]):
         started: Whether it was given its prompt.
         logprob: Log-prob of the answer so far under this member alone, in nats.
         weight_sum: Sum of its weights over the steps so far.
+        drafted: Symbols that it guessed ahead of the choice.
+        accepted: Those of them that were chosen.
     """
 
     model: str
@@ -49,6 +51,8 @@ class Member(Generic[_Symbol]):
     logprob: float = 0.0
     weight_sum: float = 0.0
     steps: int = 0
+    drafted: int = 0
+    accepted: int = 0
 
     def observe(self, logprob: float, weight: float) -> None:
         """Adds the chosen symbol's log-prob under this member, and the member's weight."""
@@ -94,4 +98,6 @@ class Member(Generic[_Symbol]):
             generated_tokens=self.forwards,
             busy_ms=self.predictor.busy_seconds * 1000.0,
             dropped_mass=self.dropped_mass,
+            drafted_tokens=self.drafted,
+            accepted_tokens=self.accepted,
         )

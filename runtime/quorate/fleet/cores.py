@@ -21,8 +21,9 @@ class Cores:
     Attributes:
         ids: Those that may be used, at least one.
         threads: How many may compute at once, at least one.
-        pin: Whether each model keeps to cores of its own. A quota is no set of cores: it says how
-            much time there is on all of them together, so that threads go where there is room.
+        pin: Whether models keep to the cores that they are given. A quota is no set of cores: it
+            says how much time there is on all of them together, so that threads go where there is
+            room.
     """
 
     ids: tuple[int, ...]

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import logging
 import math
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from quorate.engines.contract import Engine
-from quorate.errors import ModelUnusable, NotFound, Unavailable
+from quorate.errors import ModelUnusable, NotFound, QuorateError, Unavailable
 from quorate.fleet.changes import StatusFeed
 from quorate.fleet.cores import CoreClaims, Cores
 from quorate.fleet.life_cycle import LifeCycle, ModelSource, StartEngine
 from quorate.fleet.placement import Placement
 from quorate.fleet.status import ModelState, ModelStatus
+
+_REVIEW_AFTER_ERROR_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
 
 
 class Mustered(NamedTuple):
@@ -35,7 +40,7 @@ class Fleet:
 
     Args:
         start: Starts an engine and returns at once, while it still loads.
-        cores: Processor cores to divide among the loaded models.
+        cores: Processor cores on which the loaded models compute.
         find: Finds a source for a name that is not configured; raises NotFound.
         claims: As ``Placement`` takes it.
     """
@@ -51,6 +56,7 @@ class Fleet:
         self._claims = claims
         self._placement = Placement(cores, claims)
         self._find = find
+        self._review: asyncio.TimerHandle | None = None
         self._models: dict[str, LifeCycle] = {}
         self._feed = StatusFeed()
 
@@ -117,6 +123,8 @@ class Fleet:
             if model not in self._models:
                 self.add(source)
         self._known(model).load()
+        if self._review is None:
+            self._review_placement()
         async for status in self._feed.watch():
             if status.id != model:
                 continue
@@ -170,9 +178,21 @@ class Fleet:
 
     async def close(self) -> None:
         """Ends every model at once, also those in use."""
+        if self._review is not None:
+            self._review.cancel()
         await asyncio.gather(*(model.end() for model in self._models.values()))
         if self._claims is not None:
             self._claims.release()
+
+    def _review_placement(self) -> None:
+        loop = asyncio.get_running_loop()
+        again = _REVIEW_AFTER_ERROR_SECONDS
+        try:
+            again = self._placement.review(loop.time())
+        except QuorateError as error:
+            # As where the machine has fewer cores than when the server was started.
+            _log.warning("models cannot be moved to other cores: %s", error.message)
+        self._review = loop.call_later(again, self._review_placement)
 
     def _found(self, model: str, find: Callable[[str], ModelSource]) -> ModelSource:
         """The source of a name that is not configured; the nearest one may well be."""

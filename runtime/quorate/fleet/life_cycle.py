@@ -10,8 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 from quorate.engines.contract import Engine, ModelFacts
 from quorate.engines.spec import EngineSpec
-from quorate.engines.worker.affinity import ANY_CORE
-from quorate.engines.worker.statuses import WorkerPhase, WorkerStatus
+from quorate.engines.worker.statuses import Activity, WorkerPhase, WorkerStatus
 from quorate.errors import CannotRun, DeadlinePassed, QuorateError, Unavailable
 from quorate.fleet.changes import StatusFeed
 from quorate.fleet.placement import Placement
@@ -57,6 +56,11 @@ class ManagedEngine(Engine, Protocol):
         ...
 
     @property
+    def activity(self) -> Activity:
+        """What it has done and is asked for now."""
+        ...
+
+    @property
     def worker_pid(self) -> int | None:
         """The process it runs in now, where that is one of its own."""
         ...
@@ -75,7 +79,7 @@ class ManagedEngine(Engine, Protocol):
 StartEngine: TypeAlias = Callable[[EngineSpec, Sequence[int]], ManagedEngine]
 """Starts an engine on these cores and returns at once, while it still loads.
 
-Each stands for a thread; ``ANY_CORE`` is one that runs wherever there is room."""
+Each stands for a thread; those below 0 for one that runs wherever there is room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ class ModelSource:
         engine: Name of the engine that runs it.
         prepare: Makes the files available, downloading where needed, and says how to load them;
             it reports progress in [0, 1].
-        cores: Cores it wants, or None for an even share.
+        cores: The most cores it may have at once, or None for all there are.
     """
 
     id: str
@@ -115,7 +119,7 @@ class LifeCycle:
         self._ending: asyncio.Task[None] | None = None
         self._uses = Uses()
         self._told: WorkerStatus | None = None
-        placement.add(source.id, source.cores, self._move)
+        placement.add(source.id, source.cores, self._move, self._activity)
         self._tell_unloaded()
 
     @property
@@ -313,9 +317,12 @@ class LifeCycle:
             self._tell_unloaded()
 
     def _move(self, cores: tuple[int, ...]) -> None:
-        self._post(cores=tuple(core for core in cores if core != ANY_CORE))
+        self._post(cores=tuple(core for core in cores if core >= 0))
         if self.engine is not None:
             self.engine.set_cores(cores)
+
+    def _activity(self) -> Activity:
+        return Activity() if self.engine is None else self.engine.activity
 
     def _tell_unloaded(self) -> None:
         source = self._source

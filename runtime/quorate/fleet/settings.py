@@ -10,8 +10,8 @@ class FleetSettings:
     """How models share the processor.
 
     Attributes:
-        pin_cores: Whether each model keeps to processor cores of its own. Where cores are given
-            out by quota, and where other servers of this machine have them all, none does.
+        pin_cores: Whether models keep to the processor cores that they are given. Where cores are
+            given out by quota, and while other servers of this machine have them all, none does.
     """
 
     pin_cores: bool = True

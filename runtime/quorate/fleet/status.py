@@ -44,7 +44,7 @@ class ModelStatus:
         template: What that template can do; where it cannot be used, why.
         has_bytes: Whether its vocabulary says what bytes its tokens stand for.
         sessions: Most sessions at once.
-        cores: Processor cores its worker is pinned to; none where it is not.
+        cores: Processor cores it computes on when it is asked; none where it is not pinned.
         memory_bytes: Resident memory of its worker.
         full_sessions: How many sessions its KV cache holds at full length, where sessions that
             branch share none; as many as there are where they do share.

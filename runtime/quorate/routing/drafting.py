@@ -56,14 +56,15 @@ def decide_draft(
     most = asked.most or MAX_DRAFT
     if asked.mode is DraftMode.PROMPT:
         return DecidedDraft(most=most)
+    if len(statuses) < 2:
+        # It goes on by itself where its engine can, which is faster; whoever knows better says so.
+        return DecidedDraft(problem="one model alone guesses for nobody")
     model, problem = _who(asked.model, statuses)
     return DecidedDraft(model, most, problem)
 
 
 def _who(named: str | None, statuses: Sequence[ModelStatus]) -> tuple[str, str]:
     """The member that guesses, or why none does."""
-    if len(statuses) < 2:
-        return "", "there is no other member to check its guesses"
     if named is not None:
         return named, ""
     if not all(status.size_bytes for status in statuses):

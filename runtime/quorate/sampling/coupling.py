@@ -69,74 +69,62 @@ class Distribution:
     """What tokens are drawn from: logits, truncated and with a temperature.
 
     Args:
-        logits: Float32 of shape (vocabulary,), not modified, at least one entry above -inf.
+        logits: Float32 of shape (vocabulary,), not modified, at least one entry above -inf. Where
+            nothing is truncated they are looked at later too, and must stay.
         ids: Where they are those of some tokens only, which ones, ascending. They hold all that
             truncation leaves, and something is truncated.
     """
 
     def __init__(self, logits: Logits, how: Truncation, ids: Ids | None = None) -> None:
-        self._logits = logits
-        self._how = how
+        self._temperature = how.temperature
         self._kept: Ids | None = None
         if ids is not None or how.cuts(len(logits)):
             kept = truncate(logits, how.top_k, how.top_p, how.min_p)
-            self._best = float(logits[kept[0]])
             self._kept = kept if ids is None else ids[kept]
-            self._kept_weights = self._weights(kept)
-            self._masses = np.cumsum(self._kept_weights)
+            self._weights = _weights(logits[kept], how.temperature)
+            self._masses = np.cumsum(self._weights)
             self._total = float(self._masses[-1])
         else:
+            self._logits = logits
             self._best = float(logits.max())
             self._total = float(self._all_weights().sum(dtype=np.float64))
 
     def draw(self, share: float) -> int:
         """Inverts it at a uniform number in [0, 1), in descending order."""
         if self._kept is None:
-            return int(descend(self._logits, self._how.temperature, share)[-1])
+            return int(descend(self._logits, self._temperature, share)[-1])
         place = int(np.searchsorted(self._masses, min(share * self._total, self._total)))
         return int(self._kept[place])
 
     def probability(self, token: int) -> float:
         """Of one token."""
-        return float(self._probabilities(np.array([token], np.intp))[0])
+        if self._kept is not None:
+            return float(self._weights[self._kept == token].sum()) / self._total
+        with np.errstate(over="ignore"):
+            log = (np.float64(self._logits[token]) - self._best) / self._temperature
+        return float(np.exp(log)) / self._total
 
     def beyond(self, other: Distribution, share: float) -> int | None:
-        """Draws from what it has more than another; None where that is nothing."""
-        if self._kept is None and other._kept is None:
-            wide = self._all_weights() / np.float32(self._total)
-            wide -= other._all_weights() / np.float32(other._total)
-            more: npt.NDArray[Any] = wide
+        """Draws from what it has more than another, truncated alike; None where that is nothing."""
+        if self._kept is None or other._kept is None:
+            more: npt.NDArray[Any] = self._all_weights() / np.float32(self._total)
+            more -= other._all_weights() / np.float32(other._total)
         else:
-            more = self._probabilities(self._kept) - other._probabilities(self._kept)
+            more = self._weights / self._total
+            _, here, there = np.intersect1d(
+                self._kept, other._kept, assume_unique=True, return_indices=True
+            )
+            more[here] -= other._weights[there] / other._total
         more[more < _NOTHING] = 0
         place = _invert(more, share)
         if place is None or self._kept is None:
             return place
         return int(self._kept[place])
 
-    def _probabilities(self, ids: Ids | None) -> npt.NDArray[np.float64]:
-        """Of some tokens, None for all."""
-        ids = np.arange(len(self._logits)) if ids is None else ids
-        if self._kept is None:
-            return self._weights(ids) / self._total
-        order = self._kept.argsort()
-        places = order[self._kept.searchsorted(ids, sorter=order) % len(order)]
-        weights = np.where(self._kept[places] == ids, self._kept_weights[places], 0.0)
-        return weights / self._total
-
-    def _weights(self, ids: Ids) -> npt.NDArray[np.float64]:
-        """Weights of some tokens, the best one's being 1."""
-        logits = self._logits[ids].astype(np.float64)
-        with np.errstate(over="ignore"):
-            weights: npt.NDArray[np.float64] = np.exp(
-                np.minimum((logits - self._best) / self._how.temperature, 0.0)
-            )
-        return weights
-
     def _all_weights(self) -> Logits:
-        """The same of all tokens, in float32."""
+        """Weights of all tokens in float32, the best one's being 1; where nothing is truncated."""
         with np.errstate(over="ignore"):
-            scaled = (self._logits - np.float32(self._best)) / np.float32(self._how.temperature)
+            scaled = (self._logits - np.float32(self._best)) / np.float32(self._temperature)
         np.maximum(scaled, np.float32(_NEGLIGIBLE), out=scaled)
         np.exp(scaled, out=scaled)
         return scaled
@@ -154,6 +142,13 @@ def couple(target: Distribution, proposal: Distribution, numbers: Numbers) -> Dr
         # They differ by rounding alone.
         instead = target.draw(numbers.correcting)
     return Drawn(instead, instead == token)
+
+
+def _weights(descending: Logits, temperature: float) -> npt.NDArray[np.float64]:
+    """Weights of candidates in descending order, the first one's being 1."""
+    logits = descending.astype(np.float64)
+    weights: npt.NDArray[np.float64] = np.exp((logits - logits[0]) / temperature)
+    return weights
 
 
 def _invert(weights: npt.NDArray[Any], share: float) -> int | None:

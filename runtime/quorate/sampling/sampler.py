@@ -121,7 +121,10 @@ class Sampler:
         best = logits.best()
         if best is None or self._greedy:
             return best
-        guessed = Distribution(logits.logits, self._how, logits.ids)
+        listed, ids = logits
+        # The row may be overwritten before its position is there.
+        kept = listed if ids is not None or self._truncates else listed.copy()
+        guessed = Distribution(kept, self._how, ids)
         self._guessed[len(ahead) :] = [_Guessed(tuple(ahead), guessed)]
         return guessed.draw(self._numbers.peek(len(ahead)).proposing)
 

@@ -26,7 +26,7 @@ class ModelSettings:
         id: What plans call it; "" takes the registry id, or the file's name.
         engine: Engine that runs it; "" goes by what the model is, which is known once its files
             are looked for.
-        cores: Processor cores it wants; 0 takes an even share.
+        cores: Most processor cores that it computes on at once; 0 for all there are.
         load: Whether it is loaded at start.
         required: Whether the service as a whole does not count as healthy without it. Not given, it
             is where a profile names a model that is loaded at start.

@@ -15,6 +15,7 @@ from quorate.request import (
     BeamOptions,
     Clause,
     CombinationRule,
+    DecidedDraft,
     Delta,
     Energy,
     EnergyTier,
@@ -82,6 +83,16 @@ def test_accepted_holds_the_whole_decision() -> None:
         profile="pair",
         kind=plan_pb2.PLAN_KIND_SINGLE,
         input_form=plan_pb2.INPUT_FORM_TEXT,
+    )
+
+
+def test_accepted_tells_who_guesses_or_why_nobody_does() -> None:
+    decided = replace(DECISION, draft=DecidedDraft("", 8, "no member\nis smaller"))
+    response = responses.generate_response(Accepted("r", decided))
+    expected = plan_pb2.DecidedDraft(most=8, problem="no member is smaller")
+    assert response.accepted.decision.draft == expected
+    assert not responses.generate_response(Accepted("r", DECISION)).accepted.decision.HasField(
+        "draft"
     )
 
 

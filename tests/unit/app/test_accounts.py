@@ -197,12 +197,13 @@ def test_an_identity_changes_with_whatever_makes_a_plan_faster_or_slower(tmp_pat
         replace(first, options={"seed": 1}),
         replace(first, engine="other"),
         replace(first, cores=4),
-        replace(first, load=False),
     ):
         other = Identities(replace(base, models=(changed, second)))
         assert other.of(keys[0]) != known[0]
         assert other.of(keys[1]) != known[1]
         assert other.of(keys[2]) == known[2]
+    beside = replace(base, models=(first, second, replace(second, id="c", load=True)))
+    assert [Identities(beside).of(key) for key in keys] == known
     elsewhere = settings(tmp_path, remotes={"far": {**REMOTE, "model": "bigger"}})
     assert Identities(elsewhere).of("remote:far") != known[2]
 

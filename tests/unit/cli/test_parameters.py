@@ -119,10 +119,13 @@ def test_what_is_said_of_a_request_comes_under_the_names_of_the_client() -> None
         ({"stream_early": True}, "--stream-early belongs to a cascade"),
         ({"auto": True, "rule": CombinationRule.LINEAR}, "--rule belongs to members"),
         ({"cascade": ["a", "b"], "beam_width": 2}, "--beam-width belongs to members"),
+        ({"auto": True, "drafts": "off"}, "--drafts belongs to members"),
     ],
 )
 def test_choices_of_a_plan_exclude_each_other(choices: dict[str, object], told: str) -> None:
-    details = {name: choices.pop(name) for name in ("rule", "beam_width") if name in choices}
+    details = {
+        name: choices.pop(name) for name in ("rule", "beam_width", "drafts") if name in choices
+    }
     vote = VoteParameters(**details)  # type: ignore[arg-type]
     with pytest.raises(SettingsError) as caught:
         PlanParameters(**choices, vote=vote).options()  # type: ignore[arg-type]

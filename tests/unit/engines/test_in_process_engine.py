@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from quorate.engines.scheduler.contract import NoRoom
 from quorate.errors import Internal, Unavailable, UnsupportedPlan, WorkerLost
-from support.in_process import InProcessEngine
+from support.in_process import InProcessEngine, InProcessWorker
 from support.scripted_models import engine_sampling, fresh_row, scripted_engine, scripted_model
 
 
@@ -241,3 +242,17 @@ async def test_a_generation_starts_at_the_call_and_counts_its_time() -> None:
     assert session.busy_seconds == busy
     await engine.close()
     assert session.busy_seconds == busy
+
+
+@pytest.mark.parametrize("told", [[0.0, 1e9], [1e9, 0.0], [0.0, float("nan")]])
+async def test_time_that_a_worker_says_it_waited_is_taken_off_as_far_as_it_passed(
+    engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch, told: list[float]
+) -> None:
+    waited = iter(told)
+    monkeypatch.setattr(InProcessWorker, "waited_seconds", property(lambda worker: next(waited)))
+    session = await engine.open(8)
+
+    await session.feed([9])
+
+    assert 0.0 <= session.busy_seconds < 5.0
+    assert (session.busy_seconds > 0.0) is (told[1] == 0.0 or math.isnan(told[1]))

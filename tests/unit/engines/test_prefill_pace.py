@@ -81,3 +81,28 @@ def test_a_call_of_a_prompt_alone_tells_nothing_of_what_it_costs_beside_others()
     pace.took(1, 0, 0.1)
     pace.took(0, 64, 0.01)
     assert pace.tokens(1) == FIRST_TOKENS
+
+
+@given(
+    overhead=st.floats(1e-3, 0.2),
+    cost=st.floats(1e-5, 0.02),
+    seconds=st.floats(0.0, 2.0),
+    most=st.sampled_from([5, 64, 512]),
+)
+def test_calls_that_another_model_waits_for_come_to_take_what_they_should(
+    overhead: float, cost: float, seconds: float, most: int
+) -> None:
+    pace = PrefillPace(most, lambda: seconds)
+    step = seconds_of(1, 0, overhead, cost)
+    pace.took(1, 0, step)
+    assert pace.most_tokens() == most
+    tokens = most
+    for _ in range(60):
+        pace.took(0, tokens, seconds_of(0, tokens, overhead, cost))
+        tokens = pace.most_tokens()
+
+    fewest = min(FIRST_TOKENS, most)
+    allowed = max(seconds, STEPS_PER_CALL * step)
+    assert tokens >= fewest
+    if tokens > fewest:
+        assert seconds_of(0, tokens, overhead, cost) <= 1.3 * allowed + 2 * cost

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -103,6 +104,27 @@ def test_a_long_prompt_alone_fills_the_whole_batch() -> None:
     scheduler.close(0)
     scheduler.decode(1, prompt(1, 80))
     assert [call[0][1] for call in model.calls] == [1, 64, 16]
+
+
+def test_a_prompt_is_read_in_short_calls_while_another_model_waits_for_them() -> None:
+    model = RecordingModel(batch_tokens=64)
+    allowed = [math.inf, 0.31]
+    scheduler = DrivenScheduler(
+        model, 0, 1, clock=lambda: model.now, prompt_seconds=lambda: allowed[0]
+    )
+    scheduler.decode(0, [9])
+    scheduler.close(0)
+    scheduler.feed(1, prompt(1, 150))
+    model.seconds = 1.28
+    scheduler.step()
+    allowed.pop(0)
+    model.seconds = 0.31
+    while scheduler.has_work:
+        scheduler.step()
+
+    # A token took 20 ms.
+    assert [call[0][1] for call in model.calls[1:4]] == [64, 15, 15]
+    assert model.calls[-1][0][2]
 
 
 def test_prompts_are_not_starved_by_short_feeds_that_fill_the_batch() -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import os
+import time
 
 import numpy as np
 import pytest
 
 from quorate.engines import sealed_memory
-from quorate.engines.shared_rows import RowsReader, RowsWriter
+from quorate.engines.shared_rows import RowsReader, RowsWriter, WorkDone
 
 
 @pytest.fixture
@@ -79,6 +80,20 @@ def test_the_header_tells_of_turns_and_steps(memory):
     writer.count_step()
 
     assert (reader.busy_since_ns, reader.steps_done) == (2**62, 2)
+
+
+def test_the_header_tells_what_steps_took_and_what_they_waited(memory):
+    writer, reader = both_sides(memory, sessions=1, vocabulary=2)
+    assert reader.work_done == WorkDone()
+
+    writer.count_wait(250_000_000)
+    writer.tell_life()
+    writer.count_step(1_000_000_000, cores=4)
+    writer.count_step(500_000_000, cores=1)
+
+    assert reader.work_done == WorkDone(2, 1.5, 4.5, 0.25)
+    assert reader.waited_ns == 250_000_000
+    assert 0 < reader.busy_since_ns <= time.monotonic_ns()
 
 
 def test_memory_that_could_still_shrink_is_not_mapped(memory):

@@ -45,16 +45,28 @@ async def test_a_loaded_model_tells_its_facts() -> None:
     await fleet.close()
 
 
-async def test_cores_are_divided_anew_with_every_model_that_comes_or_goes() -> None:
+async def test_a_model_that_is_loaded_takes_no_core_from_another() -> None:
     cast = Cast()
     fleet = await loaded_fleet(cast, a={})
     assert cast.engines["a"].cores == (0, 1)
-    fleet.add(scripted_source("b"))
+    fleet.add(scripted_source("b", cores=1))
     await fleet.load("b")
-    assert (cast.engines["a"].cores, cast.engines["b"].cores) == ((0,), (1,))
+    assert (cast.engines["a"].cores, cast.engines["b"].cores) == ((0, 1), (0,))
+    assert (fleet.get("a").cores, fleet.get("b").cores) == ((0, 1), (0,))
     await fleet.unload("b")
-    assert cast.engines["a"].cores == (0, 1)
     assert fleet.get("b").cores == ()
+
+
+async def test_models_that_compute_at_once_are_given_cores_of_their_own() -> None:
+    cast = Cast()
+    fleet = await loaded_fleet(cast, a={}, b={})
+    async with asyncio.timeout(10):
+        while cast.engines["a"].cores == (0, 1):
+            for engine in cast.engines.values():
+                engine.step(waited_seconds=0.005)
+            await asyncio.sleep(0.001)
+    assert (cast.engines["a"].cores, cast.engines["b"].cores) == ((0,), (1,))
+    assert (fleet.get("a").cores, fleet.get("b").cores) == ((0,), (1,))
     await fleet.close()
 
 
@@ -326,4 +338,26 @@ async def test_a_download_that_still_reports_after_the_unloading_changes_nothing
     assert fleet.get("a").state is ModelState.UNLOADED
     with pytest.raises(Unavailable):
         await caller
+    await fleet.close()
+
+
+async def test_cores_that_are_gone_end_no_review(caplog: pytest.LogCaptureFixture) -> None:
+    cast = Cast()
+    fleet = await loaded_fleet(cast, a={}, b={})
+    refused = asyncio.Event()
+
+    def refuse(cores: Sequence[int]) -> None:
+        refused.set()
+        raise SettingsError("cores: [1] are not among the usable cores [0]")
+
+    for engine in cast.engines.values():
+        engine.set_cores = refuse  # type: ignore[method-assign]
+    async with asyncio.timeout(10):
+        while not refused.is_set():
+            for engine in cast.engines.values():
+                engine.step(waited_seconds=0.005)
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
+
+    assert "cannot be moved to other cores: cores: [1]" in caplog.text
     await fleet.close()

@@ -129,8 +129,8 @@ def worker_environment(
     factor of three (31.6 ms per token instead of 9.8 on two cores), and threads that spin for long
     steal the cores of the models beside them: they spin for a fraction of a millisecond. A
     backtrace by way of a debugger keeps an aborting process alive for seconds. All of it can be had
-    back by setting the variables outside. The last two are not for choosing: the cores are divided
-    elsewhere, and workers never download.
+    back by setting the variables outside. The last two are not for choosing: which cores a
+    worker has is decided elsewhere, and workers never download.
     """
     return {
         "GOMP_SPINCOUNT": "10000",

@@ -34,7 +34,7 @@ from quorate.engines.llama_cpp.tokenizer import Tokenizer
 from quorate.engines.prompt_encoding import PromptEncoder
 from quorate.engines.reasoning import reasoning_marks
 from quorate.engines.row_blocks import RowBlock
-from quorate.engines.scheduler.contract import Chunk, NoRoom
+from quorate.engines.scheduler.contract import CPU_PREFILL_TOKENS, Chunk, NoRoom
 from quorate.engines.shared_rows import fitting_block_rows
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import UnsupportedPlan
@@ -134,6 +134,11 @@ class LlamaCppModel:
     def interleaved_prefill_tokens(self) -> int:
         """Prompt tokens that suit one decode call while others decode."""
         return self._interleaved_prefill_tokens
+
+    @property
+    def uses_cores(self) -> bool:
+        """Whether processors compute it, or a part of it."""
+        return self._interleaved_prefill_tokens == CPU_PREFILL_TOKENS
 
     @property
     def max_outputs(self) -> int:

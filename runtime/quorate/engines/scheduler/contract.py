@@ -120,6 +120,14 @@ class BatchModel(Protocol):
         ...
 
     @property
+    def uses_cores(self) -> bool:
+        """Whether decode calls keep the processor cores busy that it was given.
+
+        Calls of models that do so take turns where these share cores.
+        """
+        ...
+
+    @property
     def max_outputs(self) -> int:
         """Most rows of log-probs one decode call computes; at least the sessions."""
         ...

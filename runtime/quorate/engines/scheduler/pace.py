@@ -8,6 +8,9 @@ prompt gets what that leaves.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 STEPS_PER_CALL = 2.0
 """Decode steps that a call with prompt tokens may take as long as.
 
@@ -27,6 +30,13 @@ _GROWTH = 4
 """Times that a chunk may outgrow the last: small ones hide what large ones cost."""
 
 _SMOOTHING = 0.2
+_LONE_SMOOTHING = 0.5
+_UNLIMITED = 1 << 30
+
+
+def without_limit() -> float:
+    """As many seconds as it takes."""
+    return math.inf
 
 
 class PrefillPace:
@@ -34,14 +44,19 @@ class PrefillPace:
 
     Args:
         most: The most prompt tokens that suit one call, at least 1.
+        seconds: How long a call with prompt tokens should take at most, since another model waits
+            for it.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, seconds: Callable[[], float] = without_limit) -> None:
         self._most = most
+        self._seconds = seconds
         self._tokens = min(FIRST_TOKENS, most)
         # Seconds of a step without prompt tokens, by the number of tokens it decoded.
         self._step_seconds: dict[int, float] = {}
         self._token_seconds = 0.0
+        # The same where a call has nothing else, the reading of the weights included.
+        self._lone_token_seconds = 0.0
 
     def tokens(self, decoding: int) -> int:
         """Prompt tokens for the next call, which decodes so many tokens of others, if any."""
@@ -53,12 +68,32 @@ class PrefillPace:
             self._tokens = max(min(_FEWEST_TOKENS, self._most), min(affordable, largest))
         return self._tokens
 
+    def most_tokens(self) -> int:
+        """Prompt tokens for the next call, whoever decodes in it, so that it takes no longer.
+
+        No fewer than a call must have to be worth the reading of the weights, which is what a model
+        nothing is known of yet is asked to show.
+        """
+        seconds = self._seconds()
+        if seconds == math.inf:
+            return _UNLIMITED
+        if not self._lone_token_seconds:
+            return self._most
+        seconds = max(seconds, STEPS_PER_CALL * self._step(1))
+        affordable = min(seconds / self._lone_token_seconds, _UNLIMITED)
+        return max(min(FIRST_TOKENS, self._most), int(affordable))
+
     def took(self, decoded: int, prompt_tokens: int, seconds: float) -> None:
         """Takes note of a call: how many tokens of each kind it had, and what it took.
 
-        A call of prompts alone tells nothing: in large batches a token costs less.
+        A call of prompts alone tells nothing of what a token costs beside others: in large batches
+        it costs less.
         """
-        if not prompt_tokens:
+        if prompt_tokens and not decoded:
+            cost = seconds / prompt_tokens
+            known = self._lone_token_seconds or cost
+            self._lone_token_seconds = known + _LONE_SMOOTHING * (cost - known)
+        elif not prompt_tokens:
             known = self._step_seconds.get(decoded, seconds)
             self._step_seconds[decoded] = known + _SMOOTHING * (seconds - known)
         elif decoded and (step := self._step(decoded)):

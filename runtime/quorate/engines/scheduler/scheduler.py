@@ -28,7 +28,7 @@ from quorate.engines.scheduler.generations import Generations, SessionOutput
 from quorate.engines.scheduler.lockstep import Lockstep
 from quorate.engines.scheduler.open_sessions import OpenSessions
 from quorate.engines.scheduler.outstanding import Outstanding
-from quorate.engines.scheduler.pace import PrefillPace
+from quorate.engines.scheduler.pace import PrefillPace, without_limit
 from quorate.engines.scheduler.prefix_cache import PrefixCache
 from quorate.engines.scheduler.sequences import SequencePool
 
@@ -48,6 +48,7 @@ class Scheduler:
         interleaved_prefill_tokens: Most prompt tokens in one decode call while others decode; None
             takes what suits the model.
         clock: Monotonic time in seconds.
+        prompt_seconds: As ``PrefillPace`` takes it.
 
     Attributes:
         pool: The KV sequences of the model.
@@ -60,6 +61,7 @@ class Scheduler:
         cache: PrefixCache | None = None,
         interleaved_prefill_tokens: int | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        prompt_seconds: Callable[[], float] = without_limit,
     ) -> None:
         if interleaved_prefill_tokens is None:
             interleaved_prefill_tokens = model.interleaved_prefill_tokens
@@ -80,7 +82,7 @@ class Scheduler:
         )
         self._sampled: list[SessionOutput] = []
         self._lockstep = Lockstep(clock)
-        self._pace = PrefillPace(self._prefill_tokens)
+        self._pace = PrefillPace(self._prefill_tokens, prompt_seconds)
         self._steps = 0
 
     @property
@@ -297,6 +299,7 @@ class Scheduler:
         if self._others_decode():
             decoding = sum([len(chunk.tokens) for _, chunk in batch]) + len(self._generations)
             left = min(left, self._pace.tokens(decoding))
+        left = min(left, self._pace.most_tokens())
         left_for_prompts = left - left // 2 if feeds.prompts else 0
         for entry in feeds.long():
             most = left if entry.session in feeds.prompts else left - left_for_prompts

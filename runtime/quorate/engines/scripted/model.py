@@ -103,6 +103,11 @@ class ScriptedModel:
         return CPU_PREFILL_TOKENS
 
     @property
+    def uses_cores(self) -> bool:
+        """Whether the options say that its steps do."""
+        return self._options.uses_cores
+
+    @property
     def max_outputs(self) -> int:
         """Enough for every session."""
         return max(self._options.sessions, _SCORED_TOKENS)

@@ -42,6 +42,8 @@ class ScriptedOptions:
         own_sampler: Whether it does so with one of its own; see ``sampling`` for what that looks
             at.
         step_delay_ms: Simulated compute of every decode call.
+        uses_cores: Whether that counts as work of its processor cores, which others do not have
+            meanwhile.
         fail_load: Simulated failure: loading ends with this message.
         crash_after_steps: Simulated failure: SIGKILL of the own process in this step; 0 never.
         abort_after_steps: Simulated failure: ``abort()`` in this step; 0 never.
@@ -71,6 +73,7 @@ class ScriptedOptions:
     generate: bool = False
     own_sampler: bool = False
     step_delay_ms: float = option(0.0, lowest=0)
+    uses_cores: bool = False
     fail_load: str = ""
     crash_after_steps: int = option(0, lowest=0)
     abort_after_steps: int = option(0, lowest=0)

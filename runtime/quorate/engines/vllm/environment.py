@@ -30,7 +30,7 @@ def prepare() -> None:
     """
     for name, value in {
         "VLLM_LOGGING_LEVEL": "WARNING",
-        # The cores are divided among the models by the coordinator.
+        # Which cores it has is told by the coordinator, and changes.
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_HOST_IP": "127.0.0.1",
         "TOKENIZERS_PARALLELISM": "false",

@@ -104,6 +104,11 @@ class VllmModel:
         return CPU_PREFILL_TOKENS if self._loaded.plan.on_cpu else GPU_PREFILL_TOKENS
 
     @property
+    def uses_cores(self) -> bool:
+        """Whether processors compute it."""
+        return self._loaded.plan.on_cpu
+
+    @property
     def max_outputs(self) -> int:
         """Most rows of log-probs one decode call computes."""
         return max(self._facts.sessions, _SCORED_TOKENS)

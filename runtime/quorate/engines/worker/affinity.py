@@ -7,8 +7,11 @@ import os
 import threading
 from collections.abc import Iterable
 
-ANY_CORE = -1
-"""Stands for a core wherever there is room, among the cores of a model that is not pinned."""
+
+def places(count: int) -> tuple[int, ...]:
+    """What stands for so many cores wherever there is room: numbers below 0, the same each time."""
+    return tuple(range(-1, -count - 1, -1))
+
 
 _INHERITED = frozenset(os.sched_getaffinity(0))
 
@@ -16,11 +19,11 @@ _INHERITED = frozenset(os.sched_getaffinity(0))
 def pin_all_threads(cores: Iterable[int]) -> None:
     """Moves every thread of this process to these cores; threads started later inherit them.
 
-    Of ``ANY_CORE`` alone they go back to what the process began with. Without ``/proc`` only the
+    Of ``places`` alone they go back to what the process began with. Without ``/proc`` only the
     calling thread can be found and moved. Cores that are not allowed any more, as where a cpuset
     was made smaller, are left out; where none is left, the threads stay where they are.
     """
-    allowed = set(cores) - {ANY_CORE} or set(_INHERITED)
+    allowed = {core for core in cores if core >= 0} or set(_INHERITED)
     pinned: set[int] = set()
     while fresh := _own_threads() - pinned:
         for task in fresh:

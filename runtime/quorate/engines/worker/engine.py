@@ -18,16 +18,16 @@ from quorate.engines.registry import engines
 from quorate.engines.session import EngineSession, open_session
 from quorate.engines.spec import EngineSpec
 from quorate.engines.vocabulary import Vocabulary
-from quorate.engines.worker.affinity import ANY_CORE
 from quorate.engines.worker.encoder.encoder import Encoder
 from quorate.engines.worker.encoder.life import ENCODER_COMMAND
 from quorate.engines.worker.handle import WorkerHandle
 from quorate.engines.worker.limits import WorkerLimits
 from quorate.engines.worker.prefills import WatchedWorker
-from quorate.engines.worker.statuses import WorkerPhase, WorkerStatus
+from quorate.engines.worker.statuses import Activity, WorkerPhase, WorkerStatus
 from quorate.engines.worker.supervisor import LoadedModel, Supervisor
 from quorate.engines.worker.transport.local import LocalTransport
 from quorate.engines.worker.transport.process import WORKER_COMMAND
+from quorate.engines.worker.turns import Turns
 from quorate.errors import SettingsError, Unavailable
 from quorate.request import Prompt
 
@@ -36,12 +36,16 @@ class HostedEngine:
     """``Engine`` over a supervised worker process. It outlives its workers; sessions do not.
 
     Args:
-        cores: Processor cores its worker runs on, one for each thread; see ``ANY_CORE``.
+        cores: Processor cores its worker runs on, one for each thread; see ``places``.
         limits: When the worker counts as stuck, and how long a stop may take.
         isolation: What the configuration says of its processes.
+        turns: How it takes turns with the engines that share its cores; alone by default.
         command: The worker's program and first arguments.
         encoder_command: Those of the encoder beside it, where its engine has one.
         sleep: Waits for so many seconds before a restart.
+
+    Attributes:
+        turns: As it was given, or made.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class HostedEngine:
         *,
         limits: WorkerLimits | None = None,
         isolation: Isolation | None = None,
+        turns: Turns | None = None,
         command: Sequence[str] = WORKER_COMMAND,
         encoder_command: Sequence[str] = ENCODER_COMMAND,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -58,7 +63,9 @@ class HostedEngine:
         self.spec = spec
         self._limits = limits or WorkerLimits()
         isolation = isolation or Isolation()
-        connect = partial(LocalTransport, command, isolation)
+        self.turns = turns or Turns()
+        self._has_own_turns = turns is None
+        connect = partial(LocalTransport, command, self.turns, isolation)
         self._supervisor = Supervisor(spec, _checked(cores), connect, self._limits, sleep)
         engine = engines().get(spec.engine)
         self._encoder = (
@@ -130,6 +137,8 @@ class HostedEngine:
         if self._encoder is not None:
             await self._encoder.close()
         await self._supervisor.stop()
+        if self._has_own_turns:
+            self.turns.close()
 
     @property
     def status(self) -> WorkerStatus:
@@ -159,6 +168,12 @@ class HostedEngine:
         """Decode steps of the worker that runs now."""
         worker = self._supervisor.worker
         return 0 if worker is None else worker.steps_done
+
+    @property
+    def activity(self) -> Activity:
+        """What its worker has done and is asked for; nothing while there is none."""
+        worker = self._supervisor.worker
+        return Activity() if worker is None else worker.activity
 
     @property
     def kv_usage(self) -> float | None:
@@ -232,7 +247,7 @@ def _resident_bytes(pid: int | None) -> int:
 
 def _checked(cores: Sequence[int]) -> Sequence[int]:
     allowed = os.sched_getaffinity(0)
-    wrong = sorted(set(cores) - allowed - {ANY_CORE})
+    wrong = sorted({core for core in cores if core >= 0} - allowed)
     if wrong:
         raise SettingsError(f"cores: {wrong} are not among the usable cores {sorted(allowed)}")
     if not cores:

@@ -53,6 +53,7 @@ from quorate.engines.worker.messages import (
 from quorate.engines.worker.session_table import SessionTable
 from quorate.engines.worker.shortages import is_shortage
 from quorate.engines.worker.sightings import of_loading, of_process
+from quorate.engines.worker.statuses import Activity
 from quorate.engines.worker.transport.contract import Connect
 from quorate.engines.worker.watchdog import Sighting, Watchdog
 from quorate.errors import Internal, ModelUnusable, WorkerLost
@@ -225,6 +226,19 @@ class WorkerHandle:
     def steps_done(self) -> int:
         """Decode steps so far; 0 while the model loads."""
         return 0 if self._sessions is None else self._sessions.rows.steps_done
+
+    @property
+    def waited_seconds(self) -> float:
+        """See ``SessionBackend``; 0.0 where the worker is gone."""
+        return 0.0 if self._sessions is None else self._sessions.rows.waited_ns / 1e9
+
+    @property
+    def activity(self) -> Activity:
+        """What it has done, and whether it is asked for more."""
+        sessions = self._sessions
+        if sessions is None:
+            return Activity()
+        return Activity(sessions.rows.work_done, sessions.open_sessions, sessions.waiting)
 
     @property
     def stuck_seconds(self) -> float:

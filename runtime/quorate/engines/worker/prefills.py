@@ -43,6 +43,11 @@ class WatchedWorker:
         """See ``SessionBackend``."""
         return self.worker.admission
 
+    @property
+    def waited_seconds(self) -> float:
+        """See ``SessionBackend``."""
+        return self.worker.waited_seconds
+
     def check_alive(self) -> None:
         """See ``SessionBackend``."""
         self.worker.check_alive()

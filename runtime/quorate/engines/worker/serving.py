@@ -15,20 +15,27 @@ from quorate.engines.worker.transport.worker_end import (
     CoordinatorGone,
     SharedMemories,
 )
+from quorate.engines.worker.turns import TurnTaker
 from quorate.engines.worker.work_loop import WorkLoop
 from quorate.errors import CannotRun, QuorateError
 
 _PROGRESS_STEP = 0.01
 
 
-def serve(control: ControlChannel, memories: SharedMemories) -> int:
+def serve(control: ControlChannel, memories: SharedMemories, turns: int) -> int:
     """Runs a worker to its end and returns the exit status.
 
     A model that can never be loaded is reported and ends the worker with status 0; a defect leaves
     as an exception, whose traceback the coordinator finds on standard error.
+
+    Args:
+        control: The channel to the coordinator.
+        memories: What is shared with it.
+        turns: Descriptor by which it takes turns with other workers; see ``turns``.
     """
     try:
-        model = _load(control)
+        order = _first_message(control)
+        model = _load(order, control)
         if model is None:
             return 0
         facts = model.facts
@@ -36,7 +43,8 @@ def serve(control: ControlChannel, memories: SharedMemories) -> int:
         control.send(Loaded(facts, len(model.vocabulary)))
         # What loading left behind stays for good; the collector need not walk over it again.
         gc.freeze()
-        WorkLoop(control, model, rows).run()
+        cores = order.cores if model.uses_cores else ()
+        WorkLoop(control, model, rows, TurnTaker(turns, cores, rows.tell_life)).run()
         model.close()
     except CoordinatorGone:
         return 0
@@ -45,12 +53,14 @@ def serve(control: ControlChannel, memories: SharedMemories) -> int:
     return 0
 
 
-def _load(control: ControlChannel) -> BatchModel | None:
-    order = _first_message(control)
+def _load(order: Load, control: ControlChannel) -> BatchModel | None:
     pin_all_threads(order.cores)
     try:
         engine = find_engine(order.engine)
-        return engine.load(order.path, order.options, len(order.cores), _progress_sender(control))
+        # What it computes while it loads is computed beside others, whose turn it may be.
+        model = engine.load(order.path, order.options, 1, _progress_sender(control))
+        model.set_cores(len(order.cores))
+        return model
     except QuorateError as error:
         problem = error.problem if isinstance(error, CannotRun) else error.message
         control.send(Unusable(problem[:LONGEST_TEXT]))

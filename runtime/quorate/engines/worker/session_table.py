@@ -97,6 +97,11 @@ class SessionTable:
         return 1.0 - self.admission.free_kv_tokens / self.facts.kv_tokens
 
     @property
+    def open_sessions(self) -> int:
+        """How many there are."""
+        return len(self._open)
+
+    @property
     def waiting(self) -> bool:
         """Whether any session waits for an outcome."""
         return any(asked.expected for asked in self._waiting.values())

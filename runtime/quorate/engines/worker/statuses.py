@@ -6,6 +6,23 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
+
+from quorate.engines.shared_rows import WorkDone
+
+
+class Activity(NamedTuple):
+    """What a worker has done so far, and what it is asked for now.
+
+    Attributes:
+        done: Its own account of its decode steps; nothing while the model loads.
+        sessions: How many are open.
+        asked: Whether one of them waits for an answer.
+    """
+
+    done: WorkDone = WorkDone()
+    sessions: int = 0
+    asked: bool = False
 
 
 class WorkerPhase(Enum):

@@ -48,6 +48,12 @@ def vital_signs(pid: int, proc: Path = _PROC) -> VitalSigns:
     return VitalSigns(cpu_ticks, page_faults, bytes_read, waits_for_disk)
 
 
+def cpu_ticks(pid: int, proc: Path = _PROC) -> int:
+    """CPU time of a process without those it started; 0 for one that is gone."""
+    fields = _stat(proc / str(pid))
+    return int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS]) if fields else 0
+
+
 def is_stopped(pid: int, proc: Path = _PROC) -> bool:
     """Whether a process was stopped by a signal."""
     fields = _stat(proc / str(pid))

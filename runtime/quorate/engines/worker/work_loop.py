@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from quorate.engines.contract import LogProbs, MaskedMass
 from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.contract import BatchModel
 from quorate.engines.scheduler.generations import SessionOutput
+from quorate.engines.scheduler.pace import STEPS_PER_CALL
 from quorate.engines.scheduler.scheduler import Scheduler
 from quorate.engines.shared_rows import RowsWriter
 from quorate.engines.worker.affinity import pin_all_threads
@@ -36,9 +38,18 @@ from quorate.engines.worker.messages import (
     ToWorker,
 )
 from quorate.engines.worker.transport.worker_end import ControlChannel
+from quorate.engines.worker.turns import TurnTaker
 
 # Of one session, in one message, with as many alternatives as can be asked for.
 _TOKENS_TOLD = 4
+
+LONGEST_PROMPT_SECONDS = 0.5
+"""Where other models are loaded, a decode call with prompt tokens should take no longer.
+
+Whoever asks one of them waits for the end of the call that happens to compute.
+"""
+
+_SHORT_WAIT = 0.001
 
 
 class WorkLoop:
@@ -48,11 +59,15 @@ class WorkLoop:
     holds; what goes wrong nevertheless is a defect and ends the process, with a traceback.
     """
 
-    def __init__(self, control: ControlChannel, model: BatchModel, rows: RowsWriter) -> None:
+    def __init__(
+        self, control: ControlChannel, model: BatchModel, rows: RowsWriter, turns: TurnTaker
+    ) -> None:
         self._control = control
         self._model = model
         self._rows = rows
-        self._scheduler = Scheduler(model)
+        self._turns = turns
+        self._step_began = 0
+        self._scheduler = Scheduler(model, prompt_seconds=self._prompt_seconds)
 
     def run(self) -> None:
         """Works until a ``Stop``.
@@ -63,12 +78,24 @@ class WorkLoop:
         while True:
             messages = self._receive()
             self._rows.set_busy_since(time.monotonic_ns())
-            for message in messages:
-                if isinstance(message, Stop):
-                    return
-                self._handle(message)
+            if self._is_the_end(messages):
+                return
             if self._batch_is_closed(waited_in_vain=not messages):
+                while waited := self._turns.take():
+                    self._rows.count_wait(int(waited * 1e9))
+                    self._rows.set_busy_since(time.monotonic_ns())
+                    # What came meanwhile can go into the same batch, and may give it other cores.
+                    if self._is_the_end(self._control.receive(0)):
+                        return
                 self._step()
+
+    def _is_the_end(self, messages: Iterable[ToWorker]) -> bool:
+        """Handles messages up to a ``Stop``, and whether there was one."""
+        for message in messages:
+            if isinstance(message, Stop):
+                return True
+            self._handle(message)
+        return False
 
     def _receive(self) -> list[ToWorker]:
         if self._scheduler.has_work:
@@ -82,8 +109,14 @@ class WorkLoop:
         return waited_in_vain or self._scheduler.grace_seconds() <= 0.0
 
     def _step(self) -> None:
-        for outcome in outcomes_of_step(self._scheduler, self._rows.count_step):
+        self._step_began = time.monotonic_ns()
+        for outcome in outcomes_of_step(self._scheduler, self._end_turn):
             self._control.send(outcome)
+
+    def _end_turn(self) -> None:
+        computed_ns = time.monotonic_ns() - self._step_began
+        self._turns.end()
+        self._rows.count_step(computed_ns, self._turns.cores)
 
     def _handle(self, message: ToWorker) -> None:
         match message:
@@ -114,10 +147,18 @@ class WorkLoop:
             case EncodeContinuation(request, text):
                 self._answer(request, lambda: self._model.encode_continuation(text))
             case SetCores(cores):
+                self._turns.move(cores)
                 pin_all_threads(cores)
                 self._model.set_cores(len(cores))
             case _:
                 raise TypeError(f"not expected any more: {message!r}")
+
+    def _prompt_seconds(self) -> float:
+        """How long a call may take that reads prompts, since others wait for it or soon might."""
+        others = self._turns.others_seconds
+        if others > _SHORT_WAIT:
+            return min(STEPS_PER_CALL * others, LONGEST_PROMPT_SECONDS)
+        return LONGEST_PROMPT_SECONDS if self._turns.has_company else math.inf
 
     def _answer(self, request: int, encode: Callable[[], list[int]]) -> None:
         for message in answer(request, encode, self._model.facts.context_length):

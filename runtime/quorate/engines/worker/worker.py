@@ -22,11 +22,11 @@ _PR_SET_PDEATHSIG = 1
 def main() -> int:
     """Serves one model until the coordinator says stop or dies; returns the exit status.
 
-    The arguments are numbers, the descriptors of the control socket, of the memory for rows and of
-    the memory for the vocabulary, and the process id of the coordinator; and the model's name, for
-    whoever lists processes.
+    The arguments are numbers, the descriptors of the control socket, of the memory for rows, of the
+    memory for the vocabulary and of the file by which turns are taken, and the process id of the
+    coordinator; and the model's name, for whoever lists processes.
     """
-    control, rows, vocabulary, parent = map(int, sys.argv[1:5])
+    control, rows, vocabulary, turns, parent = map(int, sys.argv[1:6])
     die_with(parent)
     confine_from_environment()
     for polite in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -35,7 +35,7 @@ def main() -> int:
     from quorate.engines.worker.transport.worker_end import ControlChannel, SharedMemories
 
     try:
-        return serve(ControlChannel(control), SharedMemories(rows, vocabulary))
+        return serve(ControlChannel(control), SharedMemories(rows, vocabulary), turns)
     except Exception:
         # Told here and not by the interpreter: libraries print much more while it ends, and the
         # coordinator reads the cause off the last line.

@@ -57,6 +57,11 @@ class NearTokenPredictor(SessionPredictor):
         following = (token for one in ahead for token in self.tokens(one))
         return Later(self._append(tokens, following), self._keep)
 
+    def guess(self, symbol: int) -> Awaitable[LogProbs]:
+        """Starts on what follows a symbol that nobody has chosen yet, one that is its own token."""
+        (token,) = self.tokens(symbol)
+        return self._opened.guess(token)
+
     def tokens(self, symbol: int) -> Sequence[int]:
         """A symbol in the member's own tokens; none where it leaves no trace."""
         token = self._view.token(symbol)

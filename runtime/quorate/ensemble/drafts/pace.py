@@ -69,11 +69,14 @@ class Pace:
         most: Most symbols of a draft, up to ``MOST``.
         size_share: Part of the members' size that the one has that guesses, which is the part of
             their time that it is thought to take; 0 where no member guesses.
+
+    Attributes:
+        most: Most symbols of a draft.
     """
 
     def __init__(self, costs: Costs, most: int = MOST, size_share: float = 0.0) -> None:
         self._costs = costs
-        self._most = min(most, MOST)
+        self.most = min(most, MOST)
         self._size_share = size_share
         self._shares = {key: share.begun() for key, share in costs.shares.items()}
         self._right_last = dict.fromkeys(Guesser, 1)
@@ -105,6 +108,10 @@ class Pace:
             self._trial = True
             return best.round
         return TOGETHER
+
+    def go_without_member(self) -> None:
+        """No member guesses any longer."""
+        self._size_share = 0.0
 
     def saw(self, guesser: Guesser, right: bool, agreeing: int = 0) -> None:
         """Notes whether what was, or would have been, guessed for a position was chosen there."""
@@ -156,7 +163,7 @@ class Pace:
 
     def _bids(self, room: int, agreeing: int, found: int) -> Iterator[_Bid]:
         costs, together = self._costs, self._costs.together.seconds
-        most = min(self._most, room)
+        most = min(self.most, room)
         if self._size_share:
             alone = costs.alone.seconds if costs.alone.count else self._size_share * together
             blocks = costs.blocks[Guesser.MEMBER]

@@ -9,6 +9,7 @@ from quorate.request import (
     Candidate,
     Clause,
     CombinationRule,
+    DecidedDraft,
     Decision,
     FailurePolicy,
     InputForm,
@@ -50,7 +51,7 @@ def fill_decision(target: plan_pb2.Decision, decision: Decision) -> None:
     if decision.beam.epsilon is not None and decision.beam.width is not None:
         target.beam.epsilon = decision.beam.epsilon
         target.beam.width = decision.beam.width
-    if not decision.route.remote:
+    if decision.draft != DecidedDraft():
         target.draft.model = decision.draft.model
         target.draft.most = decision.draft.most
         target.draft.problem = one_line(decision.draft.problem)

@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs, MaskedMass
 from quorate.engines.row_blocks import RowBlock
+from quorate.engines.shared_rows import WorkDone
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.messages import FromWorker, ToWorker
 
@@ -48,6 +49,16 @@ class Rows(Protocol):
     @property
     def steps_done(self) -> int:
         """Decode steps since the model was loaded."""
+        ...
+
+    @property
+    def waited_ns(self) -> int:
+        """For how long steps have waited until other models had computed."""
+        ...
+
+    @property
+    def work_done(self) -> WorkDone:
+        """What the steps so far took."""
         ...
 
 

@@ -15,6 +15,7 @@ from quorate.engines.worker.claims import MOST_TABLE_BYTES
 from quorate.engines.worker.messages import ToWorker
 from quorate.engines.worker.transport.contract import OnLost, OnMessage
 from quorate.engines.worker.transport.spawned import SpawnedProcess
+from quorate.engines.worker.turns import Turns
 
 
 class LocalTransport:
@@ -25,6 +26,7 @@ class LocalTransport:
 
     Args:
         command: The worker's program and first arguments; those of ``worker.main`` are added.
+        turns: How the worker takes turns with others.
         isolation: What the configuration says of its process.
         threads: With how many threads it computes.
         on_lost: Told the end of the process, or what it said out of turn.
@@ -36,6 +38,7 @@ class LocalTransport:
     def __init__(
         self,
         command: Sequence[str],
+        turns: Turns,
         isolation: Isolation,
         spec: EngineSpec,
         threads: int,
@@ -51,7 +54,7 @@ class LocalTransport:
                 command,
                 spec,
                 threads,
-                [*self._memories.values()],
+                [*self._memories.values(), turns.descriptor],
                 of_a_worker(spec.model, isolation, needs),
                 isolation.secrets,
                 spec.model,

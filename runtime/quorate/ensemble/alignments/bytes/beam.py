@@ -51,6 +51,7 @@ class BeamState(NamedTuple):
         held_kv_tokens: Tokens behind the prompt that its sessions hold, each counted once.
         waiting: Whether its worker evaluates tokens that are no part of the beam yet.
         healed: Bytes so far for which the text had to be followed anew.
+        guessed_kv_tokens: Tokens that its sessions hold beyond all hypotheses.
     """
 
     probabilities: hypotheses.ByteProbs
@@ -59,3 +60,4 @@ class BeamState(NamedTuple):
     held_kv_tokens: int
     waiting: bool
     healed: int
+    guessed_kv_tokens: int

@@ -1,18 +1,20 @@
 """The token contexts of one member's byte beam, and the engine sessions behind them.
 
-Contexts form a tree. Each one that a hypothesis rests on has a session of its own, and what it
-shares with its relatives is shared in the KV cache: it takes as many KV tokens as the tree has.
+Contexts form a tree, and what they share is shared in the KV cache: it takes as many KV tokens as
+the tree has. Several contexts along one path rest on the same session, which may hold more tokens
+than any of them: those that were computed ahead of the text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from quorate.engines.byte_order import ByteOrder, PrefixSums
 from quorate.engines.contract import LogProbs, Session
+from quorate.ensemble.alignments.bytes.trunk import Trunk
 from quorate.errors import WorkerLost
 
 
@@ -24,19 +26,19 @@ class Context:
     Attributes:
         appended: The tokens it adds to its parent's.
         length: Tokens behind the prompt.
-        busy_seconds: Time that passed between its feed and the answer.
+        busy_seconds: Time that passed while it was waited for.
         ending: Probability that the text ends here.
         control: Probabilities of the control tokens that may come next, see ``ByteOrder.control``.
         masked_mass: Probability that was taken from tokens which no model may say.
-        session: Its session; None once it was closed or taken over by a child.
-        users: Reference count: its own session and its children.
+        trunk: What it rests on; None once it was released or its child took its place.
+        users: Reference count: its own place on a trunk and its children.
         failure: Why it never had a session.
     """
 
     __slots__ = (
-        "_began", "_pending", "_row", "_sums",
+        "_row", "_sums",
         "appended", "busy_seconds", "control", "ending", "failure", "length", "masked_mass",
-        "parent", "session", "users",
+        "parent", "trunk", "users",
     )  # fmt: skip
 
     def __init__(self, parent: Context | None, appended: Sequence[int]) -> None:
@@ -47,11 +49,9 @@ class Context:
         self.ending = 0.0
         self.control: npt.NDArray[np.float64] = np.empty(0)
         self.masked_mass = 0.0
-        self.session: Session | None = None
+        self.trunk: Trunk[Context] | None = None
         self.users = 0
         self.failure: WorkerLost | None = None
-        self._pending: Awaitable[LogProbs] | None = None
-        self._began = 0.0
         self._row: LogProbs = np.empty(0, np.float32)
         self._sums: PrefixSums = np.empty(0)
 
@@ -74,78 +74,152 @@ class Context:
             context = context.parent
         return [token for appended in reversed(path) for token in appended]
 
-    def begin(self, session: Session, tokens: Sequence[int]) -> None:
-        """Starts on the tokens that ``session`` does not hold yet."""
-        self.session = session
-        self.users += 1
-        self._began = session.busy_seconds
-        self._pending = session.feed(tokens)
+    def keep(self) -> None:
+        """Copies what the next call on its session overwrites."""
+        if self._row.base is not None:
+            self._row = self._row.copy()
+        if self._sums.base is not None:
+            self._sums = self._sums.copy()
 
-    async def settle(self, order: ByteOrder, *, alone: bool) -> None:
-        """Waits until what follows is known; see ``Session.feed`` for what it raises.
-
-        Args:
-            order: Of the vocabulary.
-            alone: Whether its session is the only one of its fork group; such come without sums.
-        """
+    async def settle(self, order: ByteOrder) -> None:
+        """Waits until what follows is known; see ``Session.feed`` for what it raises."""
         if self.failure is not None:
             raise self.failure
-        if self._pending is None or self.session is None:
-            return
-        self._row = await self._pending
-        self._pending = None
-        self.busy_seconds = self.session.busy_seconds - self._began
-        self._sums = _summed(self._row, order) if alone else self.session.prefix_sums
-        self.masked_mass = self.session.masked_mass
-        self.ending = float(np.exp(self._row[order.ending].astype(np.float64)).sum())
-        self.control = np.exp(self._row[order.control].astype(np.float64))
+        if not len(self._row) and self.trunk is not None:
+            self.busy_seconds = await self.trunk.wait()
+            self.read(self.trunk, order)
+
+    def read(self, trunk: Trunk[Context], order: ByteOrder) -> None:
+        """Takes what follows from a trunk where it is known."""
+        row, sums, self.masked_mass = trunk.row(self.length)
+        self._row = row
+        self._sums = _summed(row, order) if sums is None else sums
+        self.ending = float(np.exp(row[order.ending].astype(np.float64)).sum())
+        self.control = np.exp(row[order.control].astype(np.float64))
 
 
 class ContextTree:
     """The contexts of one fork group of sessions.
 
+    Args:
+        order: Of the vocabulary.
+        max_kv_tokens: Tokens behind the prompt that its sessions may hold together.
+        alone: Whether there is but one session, whose rows come without prefix sums.
+
     Attributes:
-        kv_tokens: Tokens behind the prompt that sessions hold, each counted once.
-        fed: Tokens fed, the prompt's included.
+        kv_tokens: Tokens behind the prompt that contexts hold, each counted once; guesses are not
+            among them.
+        fed: Tokens fed, the prompt's and guesses included.
+        looked_ahead: Guesses among them.
+        wasted: Guesses that no context was ever made of.
+        trunks: Sessions that are open.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, order: ByteOrder, max_kv_tokens: int, *, alone: bool) -> None:
         self.kv_tokens = 0
         self.fed = 0
+        self.looked_ahead = 0
+        self.wasted = 0
+        self.trunks: list[Trunk[Context]] = []
+        self._order = order
+        self._max_kv_tokens = max_kv_tokens
+        self._alone = alone
+
+    @property
+    def guessed(self) -> int:
+        """Tokens that are held beyond all contexts."""
+        return sum(trunk.beyond for trunk in self.trunks)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something that was fed has not been waited for."""
+        return any(trunk.waiting for trunk in self.trunks)
 
     def root(self, session: Session, tokens: Sequence[int], appended: Sequence[int]) -> Context:
         """Starts on all tokens, of which the last ``appended`` are behind the prompt."""
         context = Context(None, appended)
-        self._begin(context, session, tokens)
+        # Every root rests on the whole prompt.
+        trunk: Trunk[Context] = Trunk(session, 0, alone=self._alone)
+        self.trunks.append(trunk)
+        self._rest(context, trunk)
+        self.fed += len(tokens)
+        trunk.feed(tokens, context.length)
         return context
 
-    def grow(self, parent: Context, tokens: Sequence[int], *, keep_parent: bool) -> Context:
-        """Starts a child on further tokens, in the parent's own session unless that is kept.
+    def grow(
+        self,
+        parent: Context,
+        tokens: Sequence[int],
+        *,
+        keep_parent: bool,
+        guesses: Sequence[int] = (),
+    ) -> Context:
+        """Starts a child on further tokens, in the parent's own session where nobody else needs it.
 
+        Where the tokens were guessed, what follows them is known already and nothing is computed.
         Where the worker has died, the child says so once it is waited for.
+
+        Args:
+            parent: A context with a place on a trunk.
+            tokens: What the child adds.
+            keep_parent: Whether the parent stays in use.
+            guesses: Tokens to be computed ahead behind them, in the same call.
         """
-        session = parent.session
-        if session is None:
+        trunk = parent.trunk
+        if trunk is None:
             raise RuntimeError("a context cannot grow after its session was closed")
         child = Context(parent, tokens)
-        if keep_parent:
-            try:
-                session = session.branch()
-            except WorkerLost as error:
-                child.failure = error
-                return child
-            parent.users += 1
+        guessed = trunk.guessed(parent.length, tokens)
+        if not guessed:
+            self._make_room(len(tokens))
+            if keep_parent or len(trunk.users) > 1:
+                try:
+                    trunk = trunk.branch(parent.length)
+                except WorkerLost as error:
+                    child.failure = error
+                    if not keep_parent:
+                        self.release(parent)
+                    return child
+                self.trunks.append(trunk)
+            else:
+                self._cut(trunk, parent.length)
+        parent.users += 1
+        self._rest(child, trunk)
+        if not keep_parent:
+            self.release(parent)
+        if guessed:
+            child.read(trunk, self._order)
         else:
-            parent.session = None
-        self._begin(child, session, tokens)
+            self._feed(trunk, tokens, guesses)
         return child
 
+    def look_ahead(self, context: Context, guesses: Sequence[int]) -> bool:
+        """Starts on guesses behind a context that stays in use, where its session has no others.
+
+        Returns:
+            Whether it could; the trunk is then to be waited for.
+        """
+        trunk = context.trunk
+        if trunk is None or trunk.waiting or trunk.deepest > context.length:
+            return False
+        self._cut(trunk, context.length)
+        self._feed(trunk, (), guesses)
+        return True
+
     def release(self, context: Context) -> None:
-        """Closes a context's session; tokens that nobody else holds are free."""
-        if context.session is None:
+        """Gives up a context's place; a session on which none rests is closed.
+
+        Tokens that nobody else holds are free.
+        """
+        trunk = context.trunk
+        if trunk is None:
             return
-        context.session.close()
-        context.session = None
+        context.trunk = None
+        trunk.users.remove(context)
+        if not trunk.users:
+            self.wasted += trunk.unused
+            self.trunks.remove(trunk)
+            trunk.session.close()
         node: Context | None = context
         while node is not None:
             node.users -= 1
@@ -154,10 +228,32 @@ class ContextTree:
             self.kv_tokens -= len(node.appended)
             node = node.parent
 
-    def _begin(self, context: Context, session: Session, tokens: Sequence[int]) -> None:
+    def forget_guesses(self, trunk: Trunk[Context]) -> None:
+        """Has a session forget what it holds beyond its contexts."""
+        self._cut(trunk, trunk.deepest)
+
+    def _feed(self, trunk: Trunk[Context], tokens: Sequence[int], guesses: Sequence[int]) -> None:
+        self.fed += len(tokens) + len(guesses)
+        self.looked_ahead += len(guesses)
+        for context in trunk.users:
+            context.keep()
+        trunk.feed(tokens, trunk.length + len(tokens), guesses)
+
+    def _rest(self, context: Context, trunk: Trunk[Context]) -> None:
+        context.trunk = trunk
+        trunk.users.append(context)
+        context.users += 1
         self.kv_tokens += len(context.appended)
-        self.fed += len(tokens)
-        context.begin(session, tokens)
+
+    def _make_room(self, count: int) -> None:
+        """Guesses give way to what was chosen."""
+        if self.kv_tokens + self.guessed + count > self._max_kv_tokens:
+            for trunk in self.trunks:
+                self.forget_guesses(trunk)
+
+    def _cut(self, trunk: Trunk[Context], length: int) -> None:
+        if not trunk.waiting:
+            self.wasted += trunk.cut(length)
 
 
 def _summed(row: LogProbs, order: ByteOrder) -> PrefixSums:

@@ -12,6 +12,7 @@ from quorate.engines.contract import Engine, LogProbs, Session
 from quorate.ensemble.alignments.bytes import hypotheses
 from quorate.ensemble.alignments.bytes.beam import BeamState, Opening, Pruning
 from quorate.ensemble.alignments.bytes.contexts import Context, ContextTree
+from quorate.ensemble.alignments.bytes.foresight import Foresight, Way
 from quorate.ensemble.alignments.bytes.hypotheses import SYMBOLS, Extension, Kept
 from quorate.ensemble.alignments.bytes.sketches import Growth, Sketch, common_start, regrow
 from quorate.ensemble.guesses import Ready
@@ -47,7 +48,8 @@ class BytePredictor:
         self._pruning = pruning
         self._reserved = reserved
         self._session: Session | None = None
-        self._tree = ContextTree()
+        self._foresight = Foresight(engine.vocabulary, engine.facts)
+        self._tree = self._new_tree()
         self._beam: list[_Hypothesis] = []
         self._growing: list[tuple[Context, float]] = []
         self._sketches: list[Sketch] = []
@@ -59,6 +61,8 @@ class BytePredictor:
         self._cached: int | None = None
         self._busy_seconds = 0.0
         self._fed_before = 0
+        self._looked_ahead = 0
+        self._wasted = 0
         # Tokens that the bytes given with the prompt were cut into.
         self._given = 0
         # Bytes that left no trace.
@@ -82,17 +86,17 @@ class BytePredictor:
     @property
     def looked_ahead(self) -> int:
         """See ``Predictor``."""
-        return 0
+        return self._looked_ahead + self._tree.looked_ahead
 
     @property
     def wasted(self) -> int:
         """See ``Predictor``."""
-        return 0
+        return self._wasted + self._tree.wasted
 
     @property
     def reach(self) -> int:
-        """See ``Predictor``."""
-        return 0
+        """See ``Predictor``; in bytes."""
+        return self._foresight.reach
 
     @property
     def length(self) -> int:
@@ -132,6 +136,7 @@ class BytePredictor:
             self._tree.kv_tokens,
             bool(self._growing),
             self._healed,
+            self._tree.guessed,
         )
 
     async def open(self) -> None:
@@ -154,9 +159,9 @@ class BytePredictor:
 
     def feed(self, symbol: int, ahead: Sequence[int] = ()) -> Awaitable[LogProbs]:
         """See ``Predictor``; symbols are bytes."""
-        return self._follow(symbol, _MAX_LOST)
+        return self._follow(symbol, _MAX_LOST, bytes(ahead) if self.reach else b"")
 
-    def _follow(self, symbol: int, max_lost: float) -> Awaitable[LogProbs]:
+    def _follow(self, symbol: int, max_lost: float, ahead: bytes = b"") -> Awaitable[LogProbs]:
         probability = float(self._probs[symbol])
         if probability <= 0:
             return _Later(self._heal, symbol)
@@ -169,11 +174,14 @@ class BytePredictor:
             return _Later(self._heal, symbol)
         self._lost = lost
         self._dropped += kept.dropped
-        self._advance(kept)
+        self._advance(kept, ahead)
+        self._foresight.forget(self._tree, self._ways)
+        if ahead:
+            self._foresight.look_ahead(self._tree, self._ways, ahead, self._room_ahead)
         if self._growing:
             return _Later(self._settle)
         self._update()
-        return Ready(self._row)
+        return _Later(self._look) if self._tree.waiting else Ready(self._row)
 
     def top_piece(self, row: LogProbs) -> TopPiece:
         """See ``Predictor``; the rest of the best token of the hypothesis that weighs most."""
@@ -196,14 +204,19 @@ class BytePredictor:
             self._session.close()
             self._session = None
         self._beam, self._growing = [], []
-        self._tree = ContextTree()
+        self._looked_ahead, self._wasted = self.looked_ahead, self.wasted
+        self._tree = self._new_tree()
+
+    def _new_tree(self) -> ContextTree:
+        width, most = self._pruning.width, self._pruning.max_kv_tokens
+        return ContextTree(self._order, most, alone=width == 1)
 
     async def _begin(self, root: Context) -> LogProbs:
         """Waits for the prompt and goes through the bytes that are given behind it."""
         self._lost, self._unhealed = 0.0, None
         await self._settle()
-        if root.session is not None and self._cached is None:
-            self._cached = root.session.cached_tokens
+        if root.trunk is not None and self._cached is None:
+            self._cached = root.trunk.session.cached_tokens
         for byte in self.opening.forced:
             await self.feed(byte)
         given = self._best.context.tokens()
@@ -231,8 +244,13 @@ class BytePredictor:
             await self.feed(unhealed)
         return self._row
 
-    def _advance(self, kept: Kept[Context]) -> None:
-        """Starts a decode step for every complete token, and frees what nothing rests on."""
+    def _advance(self, kept: Kept[Context], ahead: bytes = b"") -> None:
+        """Starts a decode step for every complete token, and frees what nothing rests on.
+
+        What the likeliest of them will probably be followed by is computed in the same step.
+        """
+        everyone: list[_Hypothesis | Extension[Context]] = [*kept.longer, *kept.complete]
+        likeliest = max(everyone, key=lambda one: one.weight, default=None)
         staying = {id(one.context) for one in kept.longer}
         groups: dict[int, list[Extension[Context]]] = {}
         for extension in kept.complete:
@@ -244,8 +262,16 @@ class BytePredictor:
         for extensions in groups.values():
             for left, one in enumerate(extensions, 1 - len(extensions)):
                 keep = left < 0 or id(one.parent) in staying
-                child = self._tree.grow(one.parent, (one.token,), keep_parent=keep)
+                guesses: Sequence[int] = ()
+                if one is likeliest:
+                    guesses = self._foresight.guesses(b"", ahead, self._room_ahead)
+                child = self._tree.grow(one.parent, (one.token,), keep_parent=keep, guesses=guesses)
                 self._growing.append((child, one.weight))
+
+    async def _look(self) -> LogProbs:
+        """Waits for what was started ahead; the row is known."""
+        await self._evaluate([])
+        return self._row
 
     async def _settle(self) -> LogProbs:
         """Waits for the tokens that were started, and takes them into the beam.
@@ -337,8 +363,10 @@ class BytePredictor:
 
     async def _evaluate(self, contexts: Sequence[Context]) -> None:
         for context in contexts:
-            await context.settle(self._order, alone=self._pruning.width == 1)
-        self._busy_seconds += max((context.busy_seconds for context in contexts), default=0.0)
+            await context.settle(self._order)
+        seconds = [context.busy_seconds for context in contexts]
+        seconds += [await trunk.wait() for trunk in self._tree.trunks]
+        self._busy_seconds += max(seconds, default=0.0)
 
     @property
     def _best(self) -> _Hypothesis:
@@ -369,6 +397,18 @@ class BytePredictor:
         if self._kv_tokens_left:
             return Kept([], [best], dropped)
         return Kept([], [], dropped + best.weight)
+
+    @property
+    def _ways(self) -> Sequence[Way]:
+        """All hypotheses, those included that are still computed."""
+        known = [Way(one.context, one.prefix.text, one.weight) for one in self._beam]
+        return [*known, *(Way(context, b"", weight) for context, weight in self._growing)]
+
+    @property
+    def _room_ahead(self) -> int:
+        """Guesses there is room for, beside all that a step and healing may take."""
+        left = self._kv_tokens_left - self._tree.guessed
+        return left - self._pruning.width - HEALING_KV_TOKENS
 
     @property
     def _kv_tokens_left(self) -> int:

@@ -1,0 +1,40 @@
+"""Drafts of so many symbols, whatever they cost, for tests."""
+
+from __future__ import annotations
+
+from quorate.ensemble.drafts.costs import Costs, Guesser
+from quorate.ensemble.drafts.drafting import Drafts
+from quorate.ensemble.drafts.pace import TOGETHER, Pace, Round
+
+
+class FixedPace(Pace):
+    """Always guesses so many symbols, as far as there is room for; 0 is lock-step."""
+
+    def __init__(self, guesser: Guesser, length: int) -> None:
+        super().__init__(Costs(), size_share=0.5)
+        self.rounds: list[tuple[int, int]] = []
+        self._guesser, self._length = guesser, length
+        self._alone = False
+
+    def go_without_member(self) -> None:
+        self._alone = True
+
+    def ended(self, done: Round, right: int, seconds: float) -> None:
+        self.rounds.append((done.length, right))
+
+    def plan(self, room: int, agreeing: int = 0, found: int = 0) -> Round:
+        if self._guesser is Guesser.LOOKUP:
+            length = min(self._length, room, found)
+        else:
+            length = 0 if self._alone else min(self._length, room)
+        return Round(self._guesser, length) if length > 0 else TOGETHER
+
+
+def member_drafts(model: str, length: int) -> Drafts:
+    """A member guesses so many tokens each time."""
+    return Drafts(model, FixedPace(Guesser.MEMBER, length))
+
+
+def lookup_drafts(length: int, prompt: tuple[int, ...] = (), proposer: str = "") -> Drafts:
+    """So many tokens are guessed from what was said before."""
+    return Drafts(proposer, FixedPace(Guesser.LOOKUP, length), prompt)

@@ -1,0 +1,112 @@
+"""Who guesses tokens ahead of the choice is decided by what does not change between requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from quorate.errors import InvalidRequest
+from quorate.fleet.status import ModelStatus
+from quorate.request import (
+    Alignment,
+    DecidedDraft,
+    DraftMode,
+    DraftOptions,
+    Plan,
+    WeightedModel,
+)
+from quorate.routing.resolve import resolve
+from support.routing_cases import service, status
+
+GB = 1_000_000_000
+
+
+def sized(model: str, size: float, **known: Any) -> ModelStatus:
+    facts = {"rewinds": True, "block_rows": 32, "size_bytes": int(size * GB), **known}
+    return status(model, **facts)
+
+
+MODELS = (
+    sized("large", 1.5),
+    sized("small", 0.5),
+    sized("twin", 1.4),
+    sized("tiny", 0.1),
+    sized("unsized", 0),
+    sized("recurrent", 0.2, rewinds=False),
+    sized("single", 0.2, block_rows=1),
+    sized("foreign", 0.2, vocabulary_fingerprint="other"),
+)
+
+
+def decided(*members: str, asked: DraftOptions | None = None, **plan: Any) -> DecidedDraft:
+    asked = asked or DraftOptions()
+    return resolve(
+        Plan(tuple(map(WeightedModel, members)), draft=asked, **plan), service(*MODELS), 0
+    ).draft
+
+
+def test_the_smallest_member_guesses_where_it_is_much_smaller() -> None:
+    assert decided("large", "small") == DecidedDraft("small", 8)
+    assert decided("small", "large", "tiny", "twin") == DecidedDraft("tiny", 8)
+
+
+@pytest.mark.parametrize(
+    ("members", "problem"),
+    [
+        (("large", "twin"), "no member is much smaller than the largest"),
+        (("large", "unsized"), "the size of a member is not known"),
+    ],
+)
+def test_where_no_member_guesses_what_was_said_before_may(
+    members: tuple[str, ...], problem: str
+) -> None:
+    assert decided(*members) == DecidedDraft("", 8, problem)
+
+
+@pytest.mark.parametrize(
+    ("members", "plan", "problem"),
+    [
+        (
+            ("large", "recurrent"),
+            {},
+            "model recurrent cannot go back behind a guess that was wrong",
+        ),
+        (("large",), {}, "one model alone guesses for nobody"),
+        (("large", "single"), {}, "model single computes one token at a time"),
+        (("large", "foreign"), {}, "the members do not vote token by token"),
+        (
+            ("large", "small"),
+            {"alignment": Alignment.UNION_TOP_K},
+            "the members do not vote token by token",
+        ),
+    ],
+)
+def test_nobody_guesses_where_that_would_not_be_exact_or_bring_nothing(
+    members: tuple[str, ...], plan: dict[str, Any], problem: str
+) -> None:
+    assert decided(*members, **plan) == DecidedDraft("", 0, problem)
+
+
+def test_what_is_asked_is_done() -> None:
+    pair = ("large", "small")
+    assert decided(*pair, asked=DraftOptions(DraftMode.OFF)) == DecidedDraft()
+    assert decided(*pair, asked=DraftOptions(DraftMode.PROMPT, most=3)) == DecidedDraft("", 3)
+    assert decided(*pair, asked=DraftOptions(model="large", most=1)) == DecidedDraft("large", 1)
+    assert decided("large", "unsized", asked=DraftOptions(model="large")).model == "large"
+    assert decided("large", asked=DraftOptions(DraftMode.PROMPT)) == DecidedDraft("", 8)
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        (DraftOptions(model="twin"), "model"),
+        (DraftOptions(DraftMode.OFF, model="small"), "model"),
+        (DraftOptions(most=0), "most"),
+        (DraftOptions(most=9), "most"),
+    ],
+)
+def test_what_can_never_be_done_is_refused_by_its_field(asked: DraftOptions, field: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        decided("large", "small", asked=asked)
+    assert refused.value.field == f"plan.ensemble.draft.{field}"
