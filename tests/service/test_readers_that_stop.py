@@ -75,11 +75,15 @@ async def test_a_reader_that_is_slow_and_does_not_stop_keeps_its_answer() -> Non
     assert b"grpc-status\x010" in trailers(frames)
 
 
-async def test_what_a_stalled_reader_held_goes_to_the_next_request_and_unloading_ends() -> None:
+@pytest.mark.parametrize("generate", [False, True])
+async def test_what_a_stalled_reader_held_goes_to_the_next_request_and_unloading_ends(
+    generate: bool,
+) -> None:
     """One stream that nobody reads held all KV tokens, the one place, and the model."""
     limits = DispatchSettings(max_running=1, max_waiting=4)
+    models = {"alpha": {**ENDLESS["alpha"], "generate": generate}}
     async with (
-        scripted_service(ENDLESS, limits=limits, stall_seconds=0.2) as service,
+        scripted_service(models, limits=limits, stall_seconds=0.2) as service,
         raw_peer(service.target, window=0) as peer,
         service.client() as client,
     ):

@@ -329,6 +329,39 @@ async def test_a_crash_in_mid_step_is_a_lost_worker(tmp_path):
             await feed_greedily(engine, 10)
 
 
+async def test_a_crash_in_mid_block_is_a_lost_worker_and_the_next_one_gives_it(tmp_path):
+    marker = str(tmp_path / "crashed")
+    spec = scripted_spec(batch_tokens=4, crash_after_steps=3, crash_marker=marker)
+    async with ready(spec) as engine, asyncio.timeout(DEADLINE_SECONDS):
+        session = await engine.open(100)
+        block = session.feed_block(PROMPT, 10)
+        with pytest.raises(WorkerLost, match="killed by SIGKILL"):
+            await block
+        with pytest.raises(WorkerLost):
+            session.rewind(1)
+        session.close()
+        await engine.wait_ready()
+        session = await engine.open(100)
+        rows = await session.feed_block(PROMPT, 10)
+        for row, end in zip(rows, range(3, 13), strict=True):
+            np.testing.assert_array_equal(row, fresh_row(PROMPT[:end]))
+        session.close()
+
+
+async def test_rewinding_and_feeding_again_in_one_turn_reaches_the_worker_in_order(engine):
+    session = await engine.open(100)
+    await session.feed_block(PROMPT, 4)
+    for right in (3, 1, 0):
+        session.rewind(4 - right)
+        rows = await session.feed_block([7, 7, *PROMPT[:2]], 4)
+        assert session.position == 12 - 4 + right + 4
+        held = [*PROMPT[: 8 + right], 7, 7, *PROMPT[:2]]
+        np.testing.assert_array_equal(rows[3], fresh_row(held))
+        session.rewind(4 + right)
+        await session.feed_block(PROMPT[8:], 4)
+    session.close()
+
+
 async def test_a_stuck_worker_is_wedged_then_killed_by_the_watchdog(tmp_path):
     spec = scripted_spec(hang_after_steps=2, crash_marker=str(tmp_path / "hung"))
     limits = WorkerLimits(step_timeout_seconds=0.5, wedged_after_seconds=0.0)

@@ -10,6 +10,7 @@ import numpy as np
 
 from quorate.engines.contract import LogProbs
 from quorate.engines.generation import EngineSampling
+from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.contract import Chunk
 from quorate.engines.scripted.model import ScriptedModel
 from quorate.engines.scripted.options import ScriptedOptions
@@ -44,6 +45,15 @@ def scripted_engine(model_id: str = "toy", **options: Any) -> InProcessEngine:
 def empty_row(model: ScriptedModel) -> LogProbs:
     """A row to write log-probs to, full of NaN."""
     return np.full(len(model.vocabulary), np.nan, np.float32)
+
+
+def empty_block(model: ScriptedModel) -> RowBlock:
+    """A block to write log-probs to, full of NaN."""
+    rows = model.facts.block_rows
+    return RowBlock(
+        np.full((rows, len(model.vocabulary)), np.nan, np.float32),
+        np.full(rows, np.nan, np.float32),
+    )
 
 
 def fresh_row(tokens: Sequence[int], **options: Any) -> LogProbs:

@@ -96,6 +96,7 @@ class SharedRows:
             raise ValueError(f"the shared rows have {found} bytes where {size} were expected")
         memory = mmap.mmap(descriptor, size, prot=protection)
         self._vocabulary = vocabulary
+        self._memory = memory
         self._header: npt.NDArray[np.int64] = np.frombuffer(memory, np.int64, _HEADER_BYTES // 8)
         rows, sums, end = _areas(memory, sessions, vocabulary, _HEADER_BYTES)
         self.all_rows: npt.NDArray[np.float32] = rows[:, :vocabulary]
@@ -135,6 +136,16 @@ class RowsWriter(SharedRows):
     ) -> None:
         sealed_memory.seal(descriptor, size_bytes(sessions, vocabulary, block_rows))
         super().__init__(descriptor, sessions, vocabulary, block_rows)
+
+    def release_block(self, slot: int) -> None:
+        """Gives back the memory of a slot's block, which is of no more use."""
+        for area in (self._blocks, self._block_sums):
+            start = area[slot].ctypes.data - self._header.ctypes.data
+            # Pages that it shares with its neighbours stay.
+            first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+            end = (start + area.strides[0]) // mmap.PAGESIZE * mmap.PAGESIZE
+            if first < end:
+                self._memory.madvise(mmap.MADV_REMOVE, first, end - first)
 
     def set_busy_since(self, monotonic_ns: int) -> None:
         """Tells when the current turn began; 0 for none."""

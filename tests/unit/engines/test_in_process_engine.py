@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
+from quorate.engines.generation import SAMPLED_AHEAD
 from quorate.engines.scheduler.contract import NoRoom
 from quorate.errors import Internal, Unavailable, UnsupportedPlan, WorkerLost
 from support.in_process import InProcessEngine, InProcessWorker
@@ -226,6 +227,46 @@ async def test_the_death_of_the_worker_ends_a_generation_behind_what_it_sampled(
     engine.recover()
     again = await engine.open(64)
     assert [one async for one in again.generate([9], engine_sampling(max_tokens=2))]
+    await engine.close()
+
+
+async def test_a_generation_waits_for_its_reader_and_tells_all_of_it() -> None:
+    engine = scripted_engine("toy", generate=True)
+    most = 3 * SAMPLED_AHEAD
+    stalled, read = await engine.open(most + 1), await engine.open(most + 1)
+    stream = stalled.generate([9], engine_sampling(max_tokens=most))
+    expected = [
+        one async for some in read.generate([9], engine_sampling(max_tokens=most)) for one in some
+    ]
+    await turns(SAMPLED_AHEAD)
+    assert not engine.has_work
+    assert stalled.position == SAMPLED_AHEAD
+    sampled = [one async for some in stream for one in some]
+    assert sampled == expected
+    assert len(sampled) == most
+    assert stalled.position == read.position == most
+    await engine.close()
+
+
+async def test_a_sampler_of_the_models_own_waits_for_nobody() -> None:
+    engine = scripted_engine("toy", own_sampler=True)
+    session = await engine.open(2 * SAMPLED_AHEAD + 1)
+    stream = session.generate([9], engine_sampling(max_tokens=2 * SAMPLED_AHEAD))
+    await turns(2 * SAMPLED_AHEAD)
+    (sampled,) = [some async for some in stream]
+    assert len(sampled) == 2 * SAMPLED_AHEAD
+    await engine.close()
+
+
+async def test_a_reader_that_leaves_a_generation_that_waits_frees_all() -> None:
+    engine = scripted_engine("toy", generate=True, sessions=1)
+    session = await engine.open(512)
+    stream = session.generate([9], engine_sampling(max_tokens=500))
+    await turns(2 * SAMPLED_AHEAD)
+    session.close()
+    assert [some async for some in stream] == []
+    again = await engine.open(512)
+    assert np.isfinite((await again.feed([9])).max())
     await engine.close()
 
 

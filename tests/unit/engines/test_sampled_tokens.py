@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from quorate.engines.generation import SampledToken
+from quorate.engines.generation import SAMPLED_AHEAD, SampledToken
 from quorate.engines.sampled_tokens import SampledTokens, check_sampling
 from quorate.errors import InvalidRequest, WorkerLost
 from support.scripted_models import engine_sampling
@@ -83,6 +83,19 @@ async def test_closing_ends_a_reader_and_drops_what_it_did_not_take() -> None:
     tokens.close()
     assert await reading == []
     assert await read_all(tokens) == []
+
+
+async def test_an_engine_that_waits_hears_from_time_to_time_what_was_taken() -> None:
+    tokens, heard = SampledTokens(), []
+    tokens.report_to(lambda taken, waited: heard.append((taken, waited)))
+    for some in (1, SAMPLED_AHEAD // 2 - 2, 1, SAMPLED_AHEAD, SAMPLED_AHEAD - 1):
+        tokens.push([ONE] * some, finished=False)
+        await anext(tokens)
+    # It may have waited only for a reader that was all that it may be behind.
+    assert heard == [(SAMPLED_AHEAD // 2, False), (SAMPLED_AHEAD, True), (SAMPLED_AHEAD - 1, False)]
+    tokens.push([ONE] * SAMPLED_AHEAD, finished=True)
+    await anext(tokens)
+    assert len(heard) == 3
 
 
 @pytest.mark.parametrize("most", [1, 5])

@@ -12,12 +12,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from quorate.engines.contract import LogProbs
+from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.contract import Chunk, NoRoom
 from quorate.engines.scheduler.entry import Completion
 from quorate.engines.scheduler.prefix_cache import PrefixCache
 from quorate.engines.scheduler.scheduler import Scheduler
 from support.schedulers import DrivenScheduler, RecordingModel
-from support.scripted_models import empty_row, engine_sampling, fresh_row, scripted_model
+from support.scripted_models import (
+    empty_block,
+    empty_row,
+    engine_sampling,
+    fresh_row,
+    scripted_model,
+)
 
 
 def prompt(start: int, count: int) -> list[int]:
@@ -505,6 +512,7 @@ _TOKENS = st.one_of(
     st.integers(1, len(_STORY)).map(lambda length: _STORY[:length]),
     st.lists(st.integers(5, 6), min_size=1, max_size=4),
 )
+_ROWS = st.sampled_from([0, 0, 1, 3, 24])
 
 
 class Interleavings(RuleBasedStateMachine):
@@ -514,13 +522,20 @@ class Interleavings(RuleBasedStateMachine):
         fork=st.booleans(),
         rewind=st.booleans(),
         batch_tokens=st.sampled_from([1, 3, 8, 64]),
+        chunk_rows=st.sampled_from([1, 8]),
         cached=st.booleans(),
         own_sampler=st.booleans(),
     )
     def start(
-        self, fork: bool, rewind: bool, batch_tokens: int, cached: bool, own_sampler: bool
+        self,
+        fork: bool,
+        rewind: bool,
+        batch_tokens: int,
+        chunk_rows: int,
+        cached: bool,
+        own_sampler: bool,
     ) -> None:
-        self.model = scripted_model(
+        self.model = RecordingModel(
             sessions=_SESSIONS,
             cells=_KV_TOKENS,
             batch_tokens=batch_tokens,
@@ -528,10 +543,14 @@ class Interleavings(RuleBasedStateMachine):
             rewind=rewind,
             own_sampler=own_sampler,
         )
+        self.model.chunk_rows = chunk_rows
         self.cache = PrefixCache(minimum_tokens=2 if cached else _KV_TOKENS + 1)
         self.scheduler = Scheduler(self.model, cache=self.cache, interleaved_prefill_tokens=4)
         self.numbers = itertools.count()
         self.rows: dict[int, LogProbs] = {}
+        self.blocks: dict[int, RowBlock] = {}
+        # Rows that the last feed of a session asked for; 0 for the session's own.
+        self.wanted: dict[int, int] = {}
         self.tokens: dict[int, list[int]] = {}
         self.outstanding: set[int] = set()
         self.scored: set[int] = set()
@@ -547,23 +566,25 @@ class Interleavings(RuleBasedStateMachine):
         return [session for session in self.rows if session not in busy]
 
     @precondition(lambda self: len(self.rows) < _SESSIONS)
-    @rule(tokens=_TOKENS)
-    def open(self, tokens: list[int]) -> None:
+    @rule(tokens=_TOKENS, rows=_ROWS)
+    def open(self, tokens: list[int], rows: int) -> None:
         session = next(self.numbers)
         self.rows[session] = empty_row(self.model)
+        self.blocks[session] = empty_block(self.model)
         self.tokens[session] = []
-        self.scheduler.open(session, self.rows[session])
-        self.append(session, tokens)
+        self.scheduler.open(session, self.rows[session], block=self.blocks[session])
+        self.append(session, tokens, rows)
 
     @precondition(lambda self: self.at_rest())
-    @rule(data=st.data(), tokens=_TOKENS)
-    def feed(self, data: st.DataObject, tokens: list[int]) -> None:
-        self.append(data.draw(st.sampled_from(self.at_rest())), tokens)
+    @rule(data=st.data(), tokens=_TOKENS, rows=_ROWS)
+    def feed(self, data: st.DataObject, tokens: list[int], rows: int) -> None:
+        self.append(data.draw(st.sampled_from(self.at_rest())), tokens, rows)
 
-    def append(self, session: int, tokens: list[int]) -> None:
+    def append(self, session: int, tokens: list[int], rows: int) -> None:
         if len(tokens) > self.kv_tokens_left():
             return
-        self.scheduler.feed(session, tokens)
+        self.wanted[session] = min(rows, len(tokens))
+        self.scheduler.feed(session, tokens, self.wanted[session])
         self.tokens[session] = self.tokens[session] + tokens
         self.outstanding.add(session)
 
@@ -599,8 +620,9 @@ class Interleavings(RuleBasedStateMachine):
             return
         child = next(self.numbers)
         self.rows[child] = empty_row(self.model)
+        self.blocks[child] = empty_block(self.model)
         self.tokens[child] = list(self.tokens[session])
-        self.scheduler.branch(session, child, self.rows[child])
+        self.scheduler.branch(session, child, self.rows[child], block=self.blocks[child])
 
     @precondition(lambda self: self.at_rest())
     @rule(data=st.data())
@@ -653,7 +675,11 @@ class Interleavings(RuleBasedStateMachine):
                 assert completion.scores == step_by_step(self.tokens[session])
                 continue
             assert completion.scores is None
-            np.testing.assert_array_equal(self.rows[session], fresh_row(self.tokens[session]))
+            tokens, wanted = self.tokens[session], self.wanted[session]
+            rows = self.blocks[session].rows[:wanted] if wanted else [self.rows[session]]
+            for row, missing in zip(rows, reversed(range(len(rows))), strict=True):
+                expected = fresh_row(tokens[: len(tokens) - missing])
+                np.testing.assert_array_equal(row, expected)
         self.check_sampled()
 
     @precondition(lambda self: self.outstanding or self.generating)

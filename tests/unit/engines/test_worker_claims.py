@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.engines.contract import Capabilities, ModelFacts
-from quorate.engines.generation import SampledToken
+from quorate.engines.generation import SAMPLED_AHEAD, SampledToken
 from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.generations import SessionOutput
 from quorate.engines.scheduler.scheduler import Completion
 from quorate.engines.worker.answers import answer
-from quorate.engines.worker.claims import LONGEST_LINE, OutOfTurn, clean
+from quorate.engines.worker.claims import LONGEST_LINE, OutOfTurn, checked_loaded, clean
 from quorate.engines.worker.messages import (
     FROM_WORKER,
     Completed,
     Encoded,
     EncodedPart,
+    Loaded,
     Refused,
     Sampled,
     Scored,
@@ -244,6 +246,51 @@ def test_a_bad_row_fails_its_session_and_three_in_a_row_are_out_of_turn(table, r
     assert len(last.told) == 1
 
 
+def test_each_row_of_a_block_is_looked_at_and_none_beyond_it(table, rows):
+    told = []
+    for slot, (row, value) in enumerate(((1, np.nan), (0, 5.0), (2, np.nan), (1, -np.inf))):
+        rows.blocks[slot, row] = value
+        number = table.add(slot, sums=False).number
+        session = Listener()
+        table.feeds(number, [1, 2], session, rows=2)
+        table.deliver(Completed([[number, 0]]))
+        told += session.told
+
+    assert [isinstance(each, WorkerLost) for each in told] == [True, True, False, True]
+    assert "gave a row in which the largest log-prob is nan" in told[0].message
+
+
+def test_a_row_of_a_block_may_begin_with_what_no_model_may_say(rows):
+    rows.blocks = np.full((8, 3, 1000), -np.inf, np.float32)
+    rows.blocks[:, :, 999] = 0.0
+    table = SessionTable(FACTS, rows, 1000, "toy")
+    number = table.add(0, sums=False).number
+    table.feeds(number, [1, 2, 3], session := Listener(), rows=3)
+    table.deliver(Completed([[number, 0]]))
+    assert session.told == [0]
+
+
+def test_what_the_mask_took_of_each_row_of_a_block_is_looked_at(table, rows):
+    rows.blocks_masked[0, 2] = 1.5
+    number = table.add(0, sums=False).number
+    table.feeds(number, [1, 2, 3], session := Listener(), rows=3)
+    table.deliver(Completed([[number, 0]]))
+    assert "the mask took 1.5" in session.told[0].message
+
+
+@pytest.mark.parametrize(
+    ("facts", "vocabulary", "problem"),
+    [
+        ({"block_rows": 0}, 16, "rows of a block of 0, of 1 to 32"),
+        ({"block_rows": 33}, 16, "rows of a block of 33"),
+        ({"sessions": 1024, "block_rows": 32}, 262_144, "with blocks of 32, are more than"),
+    ],
+)
+def test_blocks_are_no_larger_than_they_may_be(facts, vocabulary, problem):
+    with pytest.raises(OutOfTurn, match=problem):
+        checked_loaded(Loaded(replace(FACTS, **facts), vocabulary))
+
+
 def test_what_is_wrong_leaves_everybody_waiting_so_that_the_loss_tells_them(table):
     wrong = [
         (table.feeds, ([1],), Completed([[0, 2]])),
@@ -260,6 +307,47 @@ def test_what_is_wrong_leaves_everybody_waiting_so_that_the_loss_tells_them(tabl
             table.deliver(message)
         table.fail_all(lambda: WorkerLost("toy", "x"))
         assert [type(each) for each in session.told] == [WorkerLost]
+
+
+def test_a_generation_that_waits_for_its_reader_is_not_waited_for(table):
+    number = table.add(0, sums=False).number
+    table.generates(number, [1], engine_sampling(max_tokens=1000), session := Listener())
+    token = SampledToken(1, -1.0)
+    table.deliver(Sampled([SessionOutput(number, [token] * (SAMPLED_AHEAD - 1), False, 0)]))
+    assert table.waiting
+    table.deliver(Sampled([SessionOutput(number, [token], False, 0)]))
+    assert not table.waiting
+    table.taken(number, 2)
+    assert table.waiting
+    table.deliver(Sampled([SessionOutput(number, [token] * 2, False, 0)]))
+    assert not table.waiting
+    with pytest.raises(OutOfTurn, match="more tokens of session 0"):
+        table.deliver(Sampled([SessionOutput(number, [token], False, 0)]))
+    assert [told for told, _ in session.told] == [SAMPLED_AHEAD - 1, 1, 2]
+    # Of one that is closed, or over, nothing is waited for whatever was taken.
+    table.forget(number)
+    table.taken(number, 5)
+    assert not table.waiting
+
+
+def test_a_sampler_of_the_models_own_may_tell_all_at_once():
+    facts = replace(FACTS, capabilities=replace(FACTS.capabilities, own_sampler=True))
+    table = SessionTable(facts, Rows(), VOCABULARY, "toy")
+    number = table.add(0, sums=False).number
+    table.generates(number, [1], engine_sampling(max_tokens=1000), session := Listener())
+    table.deliver(Sampled([SessionOutput(number, [SampledToken(1, -1.0)] * 999, False, 0)]))
+    assert table.waiting
+    assert session.told == [(999, False)]
+
+
+@pytest.mark.parametrize("masked", [-0.5, 1.5, math.nan])
+def test_a_mask_took_a_probability_or_nothing(table, masked):
+    number = table.add(0, sums=False).number
+    table.generates(number, [1], engine_sampling(max_tokens=2), Listener())
+    with pytest.raises(OutOfTurn, match="a mask that took"):
+        table.deliver(
+            Sampled([SessionOutput(number, [SampledToken(1, -1.0, [], masked)], False, 0)])
+        )
 
 
 @given(st.text())

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from quorate.engines import sealed_memory
-from quorate.engines.shared_rows import RowsReader, RowsWriter, WorkDone
+from quorate.engines.shared_rows import (
+    BLOCK_ROWS,
+    MOST_BYTES,
+    RowsReader,
+    RowsWriter,
+    WorkDone,
+    fitting_block_rows,
+    size_bytes,
+)
 
 
 @pytest.fixture
@@ -49,6 +57,65 @@ def test_prefix_sums_that_nobody_writes_take_no_memory(memory):
     assert 4 * 4 * vocabulary <= allocated < 4 * 4 * vocabulary + 8 * vocabulary
     assert os.fstat(memory).st_size > 4 * (4 + 8) * vocabulary
     assert reader.row(3).tolist() == [1.0] * vocabulary
+
+
+def test_blocks_written_on_one_side_are_read_on_the_other_and_touch_nothing_else(memory):
+    writer, reader = both_sides(memory, sessions=2, vocabulary=17, block_rows=3)
+    for slot in range(2):
+        writer.row(slot)[:] = -1.0
+        writer.sums(slot)[:] = -2.0
+        block = writer.block(slot, sums=True)
+        block.rows[:] = np.arange(51).reshape(3, 17) + 100 * slot
+        block.masked[:] = np.arange(3) + 10 * slot
+        block.sums[:] = np.arange(54).reshape(3, 18) + 1000.5 * slot
+
+    for slot in range(2):
+        block = reader.block(slot, sums=True)
+        assert block.rows.tolist() == (np.arange(51).reshape(3, 17) + 100 * slot).tolist()
+        assert block.masked.tolist() == (np.arange(3) + 10 * slot).tolist()
+        assert block.sums.tolist() == (np.arange(54).reshape(3, 18) + 1000.5 * slot).tolist()
+        assert (block.rows.dtype, block.sums.dtype) == (np.float32, np.float64)
+        assert (set(reader.row(slot)), set(reader.sums(slot))) == ({-1.0}, {-2.0})
+    assert reader.block(0, sums=False).sums is None
+    for part in block:
+        with pytest.raises(ValueError, match="read-only"):
+            part[0] = 1.0
+
+
+def test_blocks_take_memory_where_they_are_written_until_it_is_given_back(memory):
+    def allocated() -> int:
+        return os.fstat(memory).st_blocks * 512
+
+    vocabulary = 50_001
+    writer, reader = both_sides(memory, sessions=3, vocabulary=vocabulary, block_rows=4)
+    assert os.fstat(memory).st_size > 3 * 4 * 12 * vocabulary
+    assert allocated() == 0
+    for slot in range(3):
+        writer.row(slot)[:] = 1.0
+        block = writer.block(slot, sums=True)
+        block.rows[:2], block.masked[:2], block.sums[:2] = 2.0, 3.0, 4.0
+    assert 3 * (1 + 2 + 4) * 4 * vocabulary < allocated() < 3 * (1 + 2 + 4 + 1) * 4 * vocabulary
+    before = allocated()
+
+    writer.release_block(1)
+
+    assert before - allocated() > 0.95 * 2 * 12 * vocabulary
+    for slot, value in ((0, 2.0), (2, 2.0)):
+        assert set(reader.block(slot, sums=True).rows[:2].ravel()) == {value}
+        assert set(reader.block(slot, sums=True).sums[:2].ravel()) == {4.0}
+    assert set(reader.row(1)) == {1.0}
+    writer.block(1, sums=False).rows[0] = 5.0
+    assert set(reader.block(1, sums=False).rows[0]) == {5.0}
+
+
+@pytest.mark.parametrize("sessions", [1, 8, 32, 64, 256, 1024])
+@pytest.mark.parametrize("vocabulary", [32_000, 151_936, 262_144])
+def test_blocks_have_32_rows_or_what_the_largest_memory_has_room_for(sessions, vocabulary):
+    rows = fitting_block_rows(sessions, vocabulary)
+    assert 1 <= rows <= BLOCK_ROWS
+    assert size_bytes(sessions, vocabulary, rows) <= MOST_BYTES
+    if rows < BLOCK_ROWS:
+        assert size_bytes(sessions, vocabulary, rows + 1) > MOST_BYTES
 
 
 def test_rows_and_sums_are_aligned_and_cannot_be_written_by_the_reader(memory):

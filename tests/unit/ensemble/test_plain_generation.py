@@ -12,7 +12,7 @@ from quorate.ensemble.alignments.union import PiecePredictor, UnionAlignment
 from quorate.ensemble.decode import decode
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.plain_generation import engine_sampling, generate, lone_predictor
-from quorate.errors import InvalidRequest, Unavailable, WorkerLost
+from quorate.errors import Internal, InvalidRequest, Unavailable, WorkerLost
 from quorate.request import (
     Delta,
     FailurePolicy,
@@ -36,6 +36,9 @@ from support.in_process import InProcessEngine
 from support.scripted_models import scripted_engine
 
 UNTRUNCATED = SamplingOptions(temperature=0.9, top_k=0, top_p=1.0, min_p=0.0)
+PENALISED = SamplingOptions(
+    temperature=1.2, top_p=0.9, presence_penalty=0.4, frequency_penalty=0.3, logit_bias={70: 2.0}
+)
 Kill = dict[int, Callable[[], None]]
 
 
@@ -96,6 +99,9 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "bytes": ({"say": "a€€"}, {"max_tokens": 50, "stopping": StoppingOptions(max_bytes=5)}),
     "candidates": ({"seed": 5}, {"response": ResponseOptions(top_logprobs=3)}),
+    "the defaults": ({"seed": 5}, {"sampling": SamplingOptions()}),
+    "all that there is": ({"seed": 5}, {"sampling": UNTRUNCATED}),
+    "penalties": ({"seed": 5}, {"sampling": PENALISED, "max_tokens": 40}),
 }
 
 
@@ -165,13 +171,17 @@ def test_the_engine_is_told_how_to_draw(sampling: SamplingOptions, expected: Any
 
 
 @pytest.mark.parametrize("policy", [FailurePolicy.AUTO, FailurePolicy.REPLAY])
-@pytest.mark.parametrize("killed_after", [1, 5, 11])
+@pytest.mark.parametrize(
+    ("sampling", "killed_after"),
+    [(GREEDY, 1), (GREEDY, 5), (GREEDY, 11), (UNTRUNCATED, 1), (UNTRUNCATED, 5), (PENALISED, 5)],
+)
 async def test_a_member_that_is_lost_is_replayed_and_says_the_same(
-    policy: FailurePolicy, killed_after: int
+    policy: FailurePolicy, sampling: SamplingOptions, killed_after: int
 ) -> None:
-    undisturbed, _ = await ahead(drawing(seed=3))
+    undisturbed, _ = await ahead(drawing(seed=3), sampling=sampling)
     engine = drawing(seed=3)
-    told, ensemble = await ahead(engine, {killed_after: lambda: die_and_return(engine)}, policy)
+    deaths: Kill = {killed_after: lambda: die_and_return(engine)}
+    told, ensemble = await ahead(engine, deaths, policy, sampling)
     assert told.ids == undisturbed.ids
     assert told.text == undisturbed.text
     assert told.ended is undisturbed.ended
@@ -208,6 +218,31 @@ async def test_a_stop_string_that_a_loss_falls_into_still_stops() -> None:
     told, _ = await ahead(engine, deaths, max_tokens=50, stopping=stop)
     assert told.text == "sat "
     assert told.ended is FinishReason.STOP_STRING
+
+
+async def test_where_bias_leaves_nothing_the_caller_is_told_as_by_a_vote() -> None:
+    engine = drawing()
+    nothing = SamplingOptions(logit_bias=dict.fromkeys(range(len(engine.vocabulary)), -1e39))
+    for answer in (ahead, in_lock_step):
+        with pytest.raises(InvalidRequest, match="rule out every token"):
+            await answer(engine, sampling=nothing)
+
+
+async def test_a_generation_that_ends_without_an_end_is_a_defect() -> None:
+    engine = drawing()
+    ensemble, predictor = await lone_ensemble(engine)
+    how = params_of(engine, max_tokens=9)
+    with pytest.raises(Internal, match="without an end"):
+        await run_out(generate(ensemble, predictor, how, engine_sampling(GREEDY, 7, 8, 0)))
+    ensemble.close()
+
+
+async def test_much_that_the_mask_took_is_told_once_as_by_a_vote() -> None:
+    told, _ = await ahead(drawing(seed=3, masked=0.3))
+    voted, _ = await in_lock_step(drawing(seed=3, masked=0.3))
+    assert told.notices == voted.notices
+    assert [notice.kind for notice in told.notices] == [NoticeKind.MASS_CUT]
+    assert told.deltas == voted.deltas
 
 
 async def test_what_the_engine_refuses_reaches_the_caller() -> None:

@@ -19,8 +19,11 @@ from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.scheduler.contract import CPU_PREFILL_TOKENS, GPU_PREFILL_TOKENS
 from quorate.errors import ModelUnusable
 
-SCORED_TOKENS = 32
-"""Tokens of a scored text in one decode call: each costs a row of logits in the buffers."""
+MOST_ROWS = 64
+"""Rows of scored texts and blocks in one decode call: two blocks, or the drafts of seven sessions.
+
+Each takes a row of logits in the buffers, which a CPU's allocator touches where it is used first.
+"""
 
 _MENDED_BUILD = "Build: 1nodse"
 
@@ -132,8 +135,8 @@ def repacks(options: LlamaCppOptions) -> bool:
 
 
 def max_outputs(options: LlamaCppOptions) -> int:
-    """Rows of logits of one decode call: one for each session, or a few for a scored text."""
-    return max(options.sessions, min(SCORED_TOKENS, options.batch_tokens))
+    """Rows of logits of one decode call: one for each session, or a few for blocks and scores."""
+    return max(options.sessions, min(MOST_ROWS, options.batch_tokens))
 
 
 def interleaved_prefill_tokens(model: ctypes.c_void_p, options: LlamaCppOptions) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,10 +11,8 @@ from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs, MaskedMass
 from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.contract import Chunk
+from quorate.engines.scheduler.drawing import Drawing
 from quorate.engines.scheduler.sequences import Held
-
-if TYPE_CHECKING:
-    from quorate.engines.scheduler.drawing import Drawing
 
 UNBOUND = -1
 """Sequence of a session that has not been scheduled yet."""

@@ -45,7 +45,10 @@ class Outstanding:
         """A session was fed."""
         if len(entry.feed) <= SHORT_FEED_TOKENS:
             self.short[entry.session] = entry
-        elif len(entry.feed) == entry.rows:
+            return
+        # It does not decode now, so that what it fed need not be small for its own sake.
+        entry.last_decode = None
+        if len(entry.feed) == entry.rows:
             self.blocks[entry.session] = entry
         else:
             self.prompts[entry.session] = entry

@@ -22,7 +22,7 @@ from quorate.engines.contract import LogProbs, MaskedMass
 from quorate.engines.generation import EngineSampling
 from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.contract import BatchModel, Chunk, NoRoom
-from quorate.engines.scheduler.drawing import Drawings
+from quorate.engines.scheduler.drawings import Drawings
 from quorate.engines.scheduler.entry import UNBOUND, Completion, Entry
 from quorate.engines.scheduler.generations import Generations, SessionOutput
 from quorate.engines.scheduler.lockstep import Lockstep
@@ -328,9 +328,8 @@ class Scheduler:
         feeds = self._feeds
         if not feeds.any_long:
             return 0
-        return sum(
-            [len(chunk.tokens) for entry, chunk in batch if entry.session not in feeds.short]
-        )
+        long = [chunk for entry, chunk in batch if entry.session not in feeds.short]
+        return sum([len(chunk.tokens) for chunk in long])
 
     def _decode(self, chunks: list[Chunk]) -> int:
         count = sum([len(chunk.tokens) for chunk in chunks])

@@ -17,6 +17,7 @@ from quorate.engines.scheduler.scheduler import Scheduler
 from quorate.engines.shared_rows import RowsWriter
 from quorate.engines.worker.affinity import pin_all_threads
 from quorate.engines.worker.answers import answer
+from quorate.engines.worker.block_memory import IDLE_SECONDS, BlockMemory
 from quorate.engines.worker.claims import MOST_NUMBERS
 from quorate.engines.worker.messages import (
     Branch,
@@ -67,6 +68,7 @@ class WorkLoop:
         self._rows = rows
         self._turns = turns
         self._step_began = 0
+        self._blocks = BlockMemory(rows.release_block)
         self._scheduler = Scheduler(model, prompt_seconds=self._prompt_seconds)
 
     def run(self) -> None:
@@ -101,6 +103,11 @@ class WorkLoop:
         if self._scheduler.has_work:
             return self._control.receive(self._scheduler.grace_seconds())
         self._rows.set_busy_since(0)
+        if self._blocks.unused:
+            messages = self._control.receive(IDLE_SECONDS)
+            if messages:
+                return messages
+            self._blocks.release()
         return self._control.receive(None)
 
     def _batch_is_closed(self, waited_in_vain: bool) -> bool:
@@ -122,12 +129,17 @@ class WorkLoop:
         match message:
             case Feed(session, tokens, rows):
                 self._scheduler.feed(session, tokens, rows)
+                if rows:
+                    self._blocks.note_use(session)
             case Open(session, slot, sums):
                 self._scheduler.open(session, *self._outputs(slot, sums))
+                self._blocks.note_open(session, slot)
             case Close(session):
                 self._scheduler.close(session)
+                self._blocks.note_close(session)
             case Branch(parent, session, slot, sums):
                 self._scheduler.branch(parent, session, *self._outputs(slot, sums))
+                self._blocks.note_open(session, slot)
             case Score(session, tokens):
                 self._scheduler.score(session, tokens)
             case Generate(session, tokens, options):
