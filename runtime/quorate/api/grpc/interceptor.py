@@ -28,9 +28,10 @@ from quorate.api.grpc.calls import request_id_metadata
 from quorate.api.grpc.connections import Connections
 from quorate.api.grpc.errors import as_domain_error, rich_status, status_code
 from quorate.api.grpc.pace import Pace
-from quorate.api.grpc.reading import RequestReader, parsed
+from quorate.api.grpc.reading import AT_ONCE_BYTES, RequestReader, parsed
 from quorate.api.grpc.reception import Reception, ReceptionLimits
 from quorate.api.grpc.settings import ServerSettings
+from quorate.api.grpc.turnstile import Turnstile
 from quorate.api.grpc.writing import PatientContext
 from quorate.errors import (
     DeadlinePassed,
@@ -93,6 +94,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         self._foreign = Reception(ReceptionLimits(most=4, most_each=2, limit_seconds=limit))
         self._connections = connections
         self._pace = Pace()
+        self._turnstile = Turnstile()
         self._calls = Counter[str]()
         self._deadlines: set[asyncio.Timeout] = set()
         self._stopped = False
@@ -168,7 +170,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                 raise stranger
             self._check_count(record.whose)
             async with self._until_deadline(context) as deadline:
-                parse = partial(self._reader.parse, handler)
+                parse = partial(self._parsed, handler, record.whose)
                 headers = partial(_request_id_of, record)
                 await self._serve(handler, record.whose, context, self._reception, parse, headers)
             return None
@@ -190,6 +192,12 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             known = self._cut_short() if passed else as_domain_error(error)
         record.refuse(status_code(known).name, known)
         return known
+
+    async def _parsed(self, handler: Any, whose: str, data: bytes) -> Any:
+        """The message of a call that begins now; large ones wait for each other anyway."""
+        if len(data) <= AT_ONCE_BYTES:
+            await self._turnstile.enter(whose)
+        return await self._reader.parse(handler, data)
 
     async def _answer_foreign(self, method: str, handler: Any, context: _Context) -> None:
         """Answers a call of health, reflection or channelz, some of which need no key."""
