@@ -156,10 +156,10 @@ def test_a_scored_chunk_gives_what_feeding_step_by_step_gives(model):
 
 
 def test_as_many_rows_as_are_promised_come_out_of_one_call(stories):
-    assert stories.max_outputs == 32
-    text = stories.encode(TextPrompt(STORIES_GREEDY[:200]))[:33]
-    scores = np.full(32, math.nan, np.float32)
-    stories.decode([Chunk(0, 0, text, None, text[1:], scores)])
+    assert stories.max_outputs == 64
+    text = stories.encode(TextPrompt(STORIES_GREEDY))[:65]
+    scores = np.full(64, math.nan, np.float32)
+    stories.decode([Chunk(0, 0, text[:64], None, text[1:], scores)])
     stories.truncate(0, 0)
     one_by_one = [feed(stories, 0, place, [token]) for place, token in enumerate(text)]
     stories.truncate(0, 0)
@@ -168,7 +168,7 @@ def test_as_many_rows_as_are_promised_come_out_of_one_call(stories):
 
 
 @pytest.mark.parametrize(
-    ("sessions", "batch_tokens", "most"), [(2, 64, 32), (2, 8, 8), (40, 64, 40), (12, 8, 12)]
+    ("sessions", "batch_tokens", "most"), [(2, 128, 64), (2, 8, 8), (80, 128, 80), (12, 8, 12)]
 )
 def test_every_session_and_some_scored_tokens_have_rows(sessions, batch_tokens, most):
     with loaded(stories260k(), sessions=sessions, batch_tokens=batch_tokens) as model:

@@ -11,6 +11,7 @@ from quorate.engines import sealed_memory
 from quorate.engines.shared_rows import RowsWriter
 from quorate.engines.worker.block_memory import IDLE_SECONDS
 from quorate.engines.worker.messages import Close, Feed, Open, Stop, ToWorker
+from quorate.engines.worker.turns import TurnTaker
 from quorate.engines.worker.work_loop import WorkLoop
 from support.scripted_models import scripted_model
 
@@ -51,7 +52,8 @@ def rows() -> NotingRows:
 
 def run(rows: NotingRows, *turns: Sequence[ToWorker]) -> list[float | None]:
     channel = Channel(*turns)
-    WorkLoop(channel, scripted_model(), rows).run()  # type: ignore[arg-type]
+    alone = TurnTaker(-1, (), lambda: None)
+    WorkLoop(channel, scripted_model(), rows, alone).run()  # type: ignore[arg-type]
     return channel.waits
 
 
