@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 from attacks.frame.cases import Case
 from attacks.frame.server import ATTACKER, NEIGHBOUR, AttackedServer, attacked_server
 
+_SCRIPTS = Path(__file__).parents[2]
 _QUIET_SECONDS = 2.0
 _GRACE_SECONDS = 10.0
 _SETTLE_SECONDS = 8.0
@@ -167,6 +169,7 @@ def judged(outcome: Outcome, case: Case, alive: bool) -> Outcome:
 def _spawn(module: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", f"attacks.frame.{module}", *arguments],
+        env={**os.environ, "PYTHONPATH": str(_SCRIPTS)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -164,7 +164,7 @@ def test_as_many_rows_as_are_promised_come_out_of_one_call(stories):
     one_by_one = [feed(stories, 0, place, [token]) for place, token in enumerate(text)]
     stories.truncate(0, 0)
     expected = [row[token] for row, token in zip(one_by_one, text[1:], strict=False)]
-    np.testing.assert_allclose(scores, expected, atol=1e-3)
+    np.testing.assert_allclose(scores, expected, atol=1e-2)
 
 
 @pytest.mark.parametrize(
