@@ -136,7 +136,7 @@ async def test_what_a_template_refuses_only_now_is_refused_under_the_models_name
     error = await refused(
         client.complete(None, messages=[("user", "forever")], models=["any", "moody"])
     )
-    assert "model moody: its chat template was stopped: it takes too long" in error.message
+    assert "model moody: its chat template was stopped: it takes " in error.message
     assert (await asked(client, [("user", "Hi")], model="moody")).text == SAY
 
 
@@ -211,7 +211,7 @@ async def test_a_template_that_does_not_end_makes_its_model_one_without(tmp_path
     models = scripted("stuck", say=SAY, template=ENDLESS), scripted("lost", say=SAY, template="x")
     async with whole_service(tmp_path, *models) as (_, client):
         stuck, lost = await client.models()
-        assert "was stopped: it takes too long" in stuck.template_problem
+        assert "was stopped: it takes " in stuck.template_problem
         assert "leaves out what the user writes" in lost.template_problem
         assert not (stuck.chat or lost.chat)
         assert stuck.state == lost.state == models_pb2.MODEL_STATE_READY
