@@ -31,7 +31,7 @@ def four_models() -> list[EngineSpec]:
 
 
 async def proven(seconds: float, rounds: int) -> tuple[Threads, Work]:
-    """Runs work of so many seconds, in rounds, and looks at what it did; returns what was seen."""
+    """Runs work of so many seconds, in rounds, and looks at what must hold however slow it is."""
     specs = four_models()
     models = [spec.model for spec in specs]
     async with fleet_of(CORES, *specs) as fleet:
@@ -47,11 +47,7 @@ async def proven(seconds: float, rounds: int) -> tuple[Threads, Work]:
                 for model in models:
                     assert await cores_of_a_lone_request(fleet, model) == pytest.approx(len(CORES))
         assert fleet.process_ids() == pids
-        assert work.slowest < 30.0
         assert threads.samples > 50
-        # A machine that is busy with something else hands cores over late.
-        assert threads.above <= 0.1 * threads.samples
-        assert threads.longest_seconds < 0.1
         return threads, work
 
 
@@ -64,4 +60,8 @@ async def test_cores_follow_work_that_moves_between_models() -> None:
 @pytest.mark.demo_model
 @pytest.mark.timeout(900)
 async def test_cores_follow_work_that_moves_between_models_for_long() -> None:
-    await proven(seconds=300.0, rounds=30)
+    threads, work = await proven(seconds=300.0, rounds=30)
+    assert work.slowest < 30.0
+    # A machine that is busy with something else hands cores over late.
+    assert threads.above <= 0.1 * threads.samples
+    assert threads.longest_seconds < 0.1
