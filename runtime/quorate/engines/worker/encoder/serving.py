@@ -102,6 +102,7 @@ class EncodeLoop:
         self._most_bytes = 0
         self._lock = threading.Lock()
         self._running: dict[int, tuple[threading.Thread, EncodingBudget]] = {}
+        self._answered: list[threading.Thread] = []
 
     def run(self) -> None:
         """Works until a ``Stop``, or until a thread that cannot be stopped has been given up.
@@ -144,6 +145,9 @@ class EncodeLoop:
         budget = EncodingBudget(field, self._encoder.context_length, self._seconds)
         thread = threading.Thread(target=self._serve, args=(request, budget, encode), daemon=True)
         with self._lock:
+            # Those that have answered have their stacks for a moment still, which would count.
+            while self._answered:
+                self._answered.pop().join()
             self._running[request] = thread, budget
             self._hold()
             try:
@@ -163,7 +167,8 @@ class EncodeLoop:
             # What a template was stopped with hangs in frames that only the collector finds.
             gc.collect()
         with self._lock:
-            del self._running[request]
+            thread, _ = self._running.pop(request)
+            self._answered.append(thread)
             self._hold()
             for result in results:
                 self._control.send(result)
