@@ -17,8 +17,12 @@ HERE = Path(__file__).parent
 
 
 def configuration(*models: str) -> str:
-    """A configuration that serves these models on a free port."""
-    return "\n".join(['[server]\nlisten = "127.0.0.1:0"', *models])
+    """A configuration that serves these models on a free port.
+
+    It asks them nothing by itself: what a server measures once it is idle would run beside another.
+    """
+    head = '[server]\nlisten = "127.0.0.1:0"\n[routing]\nprobe = false'
+    return "\n".join([head, *models])
 
 
 def model_table(name: str, path: Path, cores: int, engine: str, /, **options: int) -> str:
