@@ -58,7 +58,7 @@ MISTAKES: dict[str, tuple[list[str], dict[str, Any], str, dict[str, str]]] = {
         ["generate", "x"],
         {"token": TOKENS["pauper"]},
         "error: RESOURCE_EXHAUSTED: budget of ",
-        {"reason": "BUDGET_SPENT", "wrong budget": "joules ", "retry after": "", "request_id": ""},
+        {"reason": "BUDGET_SPENT", "wrong budget": "joules ", "request_id": ""},
     ),
 }
 
@@ -105,10 +105,9 @@ def test_what_the_server_refuses_is_decoded(mistake: str, ask: Ask) -> None:
         assert told[name] is not None, told
 
 
-def test_when_to_come_back_is_told_in_milliseconds(ask: Ask) -> None:
+def test_a_window_that_never_holds_so_much_asks_nobody_to_come_back(ask: Ask) -> None:
     answer = ask("generate", "x", token=TOKENS["pauper"])
-    amount, unit = answer.facts["retry after"].split()
-    assert (int(amount) > 0, unit) == (True, "ms")
+    assert answer.facts.get("retry after") is None
 
 
 def test_a_model_that_dies_in_the_middle_ends_the_text_with_a_reason(
@@ -120,7 +119,8 @@ def test_a_model_that_dies_in_the_middle_ends_the_text_with_a_reason(
     assert answer.text
     assert answer.told[0].startswith(f"error: UNAVAILABLE: model fragile-{language}: ")
     assert answer.facts["reason"] == "WORKER_LOST"
-    assert answer.facts["retry after"].endswith(" ms")
+    amount, unit = answer.facts["retry after"].split()
+    assert (int(amount) > 0, unit) == (True, "ms")
 
 
 def test_a_server_whose_certificate_nobody_vouches_for_is_not_talked_to(
