@@ -51,6 +51,7 @@ def refuse_no_place(path: Path, advice: str) -> None:
     place = next(one for one in path.absolute().parents if os.path.lexists(one))
     if not place.is_dir():
         raise SettingsError(f"{path}: cannot be made: {place} is no folder; {advice}")
+    # Of /proc the access bits promise what its file system refuses.
     if not os.access(place, os.W_OK | os.X_OK) or place.is_relative_to("/proc"):
         raise SettingsError(f"{path}: cannot be made: {place} cannot be written to; {advice}")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from quorate.errors import InvalidRequest
+from quorate.foreign_text import nearest_names
 
 
 def given_of(options: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def given_of(options: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]
     names = [*known]
     for name in options:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
+            near = nearest_names(name, names, 1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
             raise TypeError(f"unexpected argument {name!r}; {hint}")
     return {name: value for name, value in options.items() if value is not None}

@@ -30,6 +30,7 @@ from quorate.request.events import (
     Vote,
 )
 from quorate.request.plans import (
+    MAX_DRAFT,
     Alignment,
     AutoPlan,
     BeamOptions,
@@ -60,6 +61,7 @@ from quorate.request.requests import (
 from quorate.request.usage import Energy, EnergyTier, ModelUsage, Usage, lowest_tier, total_energy
 
 __all__ = [
+    "MAX_DRAFT",
     "PROBE_KEY",
     "Accepted",
     "Alignment",

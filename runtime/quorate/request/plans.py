@@ -75,6 +75,10 @@ class DraftMode(Enum):
     PROMPT = "prompt"
 
 
+MAX_DRAFT = 8
+"""Most tokens guessed at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class DraftOptions:
     """How what will be chosen next is guessed; ``None`` means the default.

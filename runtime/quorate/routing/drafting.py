@@ -7,10 +7,7 @@ from collections.abc import Iterator, Sequence
 from quorate.errors import InvalidRequest, refuse_all
 from quorate.fleet.status import ModelStatus
 from quorate.foreign_text import quoted
-from quorate.request import Alignment, DecidedDraft, DraftMode, DraftOptions
-
-MAX_DRAFT = 8
-"""Most tokens guessed at once."""
+from quorate.request import MAX_DRAFT, Alignment, DecidedDraft, DraftMode, DraftOptions
 
 LARGEST_SHARE = 0.6
 """A member that guesses is at most so large, measured by the largest of the others: its steps come

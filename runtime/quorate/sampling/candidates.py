@@ -118,11 +118,7 @@ def descend(logits: Logits, temperature: float, share: float) -> Ids:
         share: In [0, 1]. Drawn uniformly, it makes the last id returned a sample from the whole
             distribution, by inversion.
     """
-    with np.errstate(over="ignore"):
-        scaled = logits - logits.max()
-        scaled /= np.float32(temperature)
-    np.maximum(scaled, np.float32(_NEGLIGIBLE), out=scaled)
-    total = float(np.exp(scaled, out=scaled).sum(dtype=np.float64))
+    total = float(all_weights(logits, logits.max(), temperature).sum(dtype=np.float64))
     kept = largest(logits, _FIRST_GUESS)
     mass = _masses(logits[kept], temperature)
     if mass[-1] < share * total and len(kept) == _FIRST_GUESS:
@@ -144,13 +140,28 @@ def draw(logits: Logits, kept: Ids, temperature: float, share: float) -> int:
     return int(kept[_reach(mass, share * float(mass[-1])) - 1])
 
 
-def _masses(descending: Logits, temperature: float) -> npt.NDArray[np.float64]:
-    """Running sums of the candidates' weights, the first candidate's weight being 1."""
+def all_weights(logits: Logits, best: np.float32, temperature: float) -> Logits:
+    """Weights of a whole row in float32, that of its largest entry, ``best``, being 1."""
+    with np.errstate(over="ignore"):
+        scaled = logits - best
+        scaled /= np.float32(temperature)
+    np.maximum(scaled, np.float32(_NEGLIGIBLE), out=scaled)
+    np.exp(scaled, out=scaled)
+    return scaled
+
+
+def weights(descending: Logits, temperature: float) -> npt.NDArray[np.float64]:
+    """Weights of candidates in descending order, the first one's being 1."""
     logits = descending.astype(np.float64)
     logits -= logits[0]
     if temperature != 1.0:
         logits /= temperature
-    return np.exp(logits, out=logits).cumsum()
+    return np.exp(logits, out=logits)
+
+
+def _masses(descending: Logits, temperature: float) -> npt.NDArray[np.float64]:
+    """Running sums of ``weights``."""
+    return weights(descending, temperature).cumsum()
 
 
 def _reach(masses: npt.NDArray[np.float64], target: float) -> int:

@@ -14,10 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from quorate.sampling.candidates import Ids, Logits, descend, truncate
+from quorate.sampling.candidates import Ids, Logits, all_weights, descend, truncate, weights
 
-# Beyond this a token adds nothing, and exp() would leave float32's normal numbers.
-_NEGLIGIBLE = -80.0
 _NOTHING = 1e-30
 _BLOCK = 512
 
@@ -81,7 +79,7 @@ class Distribution:
         if ids is not None or how.cuts(len(logits)):
             kept = truncate(logits, how.top_k, how.top_p, how.min_p)
             self._kept = kept if ids is None else ids[kept]
-            self._weights = _weights(logits[kept], how.temperature)
+            self._weights = weights(logits[kept], how.temperature)
             self._masses = np.cumsum(self._weights)
             self._total = float(self._masses[-1])
         else:
@@ -122,12 +120,8 @@ class Distribution:
         return int(self._kept[place])
 
     def _all_weights(self) -> Logits:
-        """Weights of all tokens in float32, the best one's being 1; where nothing is truncated."""
-        with np.errstate(over="ignore"):
-            scaled = (self._logits - np.float32(self._best)) / np.float32(self._temperature)
-        np.maximum(scaled, np.float32(_NEGLIGIBLE), out=scaled)
-        np.exp(scaled, out=scaled)
-        return scaled
+        """See ``all_weights``; where nothing is truncated."""
+        return all_weights(self._logits, np.float32(self._best), self._temperature)
 
 
 def couple(target: Distribution, proposal: Distribution, numbers: Numbers) -> Drawn:
@@ -142,13 +136,6 @@ def couple(target: Distribution, proposal: Distribution, numbers: Numbers) -> Dr
         # They differ by rounding alone.
         instead = target.draw(numbers.correcting)
     return Drawn(instead, instead == token)
-
-
-def _weights(descending: Logits, temperature: float) -> npt.NDArray[np.float64]:
-    """Weights of candidates in descending order, the first one's being 1."""
-    logits = descending.astype(np.float64)
-    weights: npt.NDArray[np.float64] = np.exp((logits - logits[0]) / temperature)
-    return weights
 
 
 def _invert(weights: npt.NDArray[Any], share: float) -> int | None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from quorate.errors import Internal, InvalidRequest
 from quorate.request import SamplingOptions
-from quorate.sampling.candidates import Ids, Logits, descend, draw, truncate
+from quorate.sampling.candidates import Logits, descend, draw, truncate
 from quorate.sampling.coupling import Distribution, Numbers, Truncation, couple
 from quorate.sampling.options import validate_bias
 from quorate.sampling.penalties import Penalties
@@ -121,7 +121,7 @@ class Sampler:
         best = logits.best()
         if best is None or self._greedy:
             return best
-        listed, ids = logits
+        ids, listed = logits
         # The row may be overwritten before its position is there.
         kept = listed if ids is not None or self._truncates else listed.copy()
         guessed = Distribution(kept, self._how, ids)
@@ -137,7 +137,7 @@ class Sampler:
             self._numbers.take()
         self._penalties.accept(token)
 
-    def _contenders(self, distribution: Ranked, penalties: Penalties) -> _Contenders:
+    def _contenders(self, distribution: Ranked, penalties: Penalties) -> Shortlist:
         """All tokens that can be chosen, with some that cannot, behind the penalties."""
         if self._greedy and penalties.idle:
             listed = distribution.best()
@@ -147,15 +147,15 @@ class Sampler:
                 listed = distribution.shortlist(count, touched)
             else:
                 listed = Shortlist(None, distribution.row)
-        return _Contenders(penalties.apply(listed.logprobs, listed.ids), listed.ids)
+        return Shortlist(listed.ids, penalties.apply(listed.logprobs, listed.ids))
 
-    def _drawn(self, logits: _Contenders, proposed: Choosable | None) -> int:
+    def _drawn(self, logits: Shortlist, proposed: Choosable | None) -> int:
         numbers = self._numbers.take()
         proposal = None if proposed is None else self._proposal(proposed)
         if proposal is None:
             token = self._draw(logits, numbers.proposing)
         else:
-            target = Distribution(logits.logits, self._how, logits.ids)
+            target = Distribution(logits.logprobs, self._how, logits.ids)
             drawn = couple(target, proposal, numbers)
             token, self.agreed = drawn.token, drawn.accepted
         # What was guessed behind this position holds while it is what was guessed for it.
@@ -171,33 +171,16 @@ class Sampler:
         if self._guessed and not self._guessed[0].ahead:
             return self._guessed[0].distribution
         logits = self._contenders(ranked(proposed), self._penalties)
-        return None if logits.best() is None else Distribution(logits.logits, self._how, logits.ids)
+        if logits.best() is None:
+            return None
+        return Distribution(logits.logprobs, self._how, logits.ids)
 
-    def _draw(self, contenders: _Contenders, share: float) -> int:
-        logits, ids = contenders
+    def _draw(self, contenders: Shortlist, share: float) -> int:
+        ids, logits = contenders
         if ids is None and not self._truncates:
             return int(descend(logits, self._temperature, share)[-1])
         kept = truncate(logits, self._top_k, self._top_p, self._min_p)
         return contenders.id_of(draw(logits, kept, self._temperature, share))
-
-
-class _Contenders(NamedTuple):
-    """Tokens to choose from, their logits adjusted.
-
-    Attributes:
-        ids: Which ones, ascending; None for the vocabulary.
-    """
-
-    logits: Logits
-    ids: Ids | None
-
-    def id_of(self, position: int) -> int:
-        return position if self.ids is None else int(self.ids[position])
-
-    def best(self) -> int | None:
-        """The token of the largest logit, the first among equals; None where none is possible."""
-        position = int(self.logits.argmax())
-        return self.id_of(position) if self.logits[position] > -np.inf else None
 
 
 class _Guessed(NamedTuple):

@@ -33,6 +33,11 @@ class Shortlist(NamedTuple):
         """The symbol at a position of the list."""
         return position if self.ids is None else int(self.ids[position])
 
+    def best(self) -> int | None:
+        """The most probable one, the first among equals; None where none is possible."""
+        position = int(self.logprobs.argmax())
+        return self.id_of(position) if self.logprobs[position] > -np.inf else None
+
     def positions(self, ids: Ids) -> Ids:
         """Where some of its symbols stand in the list."""
         return ids if self.ids is None else np.searchsorted(self.ids, ids)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from quorate.errors import InvalidRequest, NotFound, SettingsError
 from quorate.options import as_float, as_table, field_names, option, read_options, refuse_unknown
 from quorate.request import (
+    MAX_DRAFT,
     Alignment,
     BeamOptions,
     CascadePlan,
@@ -23,7 +24,7 @@ from quorate.request import (
     WeightedModel,
     Weighting,
 )
-from quorate.routing.drafting import MAX_DRAFT, draft_problems
+from quorate.routing.drafting import draft_problems
 from quorate.routing.resolve import (
     DEFAULT_EPSILON,
     DEFAULT_FORGETTING,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from quorate.engines.scheduler.entry import Entry
+from quorate.request import MAX_DRAFT
 
-SHORT_FEED_TOKENS = 9
-"""Tokens of a feed that nobody need wait for: the next one, with a draft of eight behind it."""
+SHORT_FEED_TOKENS = 1 + MAX_DRAFT
+"""Tokens of a feed that nobody need wait for: the next one, with a draft behind it."""
 
 
 class Outstanding:

@@ -16,9 +16,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from quorate.ensemble.drafts.costs import Costs, Guesser, Share, grade_of
-
-MOST = 8
-"""Most symbols of a draft."""
+from quorate.request import MAX_DRAFT
 
 ALLOWED = 0.01
 """Part of the time of steps without drafts that trials may lose."""
@@ -66,7 +64,7 @@ class Pace:
 
     Args:
         costs: Of its members.
-        most: Most symbols of a draft, up to ``MOST``.
+        most: Most symbols of a draft, up to ``MAX_DRAFT``.
         size_share: Part of the members' size that the one has that guesses, which is the part of
             their time that it is thought to take; 0 where no member guesses.
 
@@ -74,9 +72,9 @@ class Pace:
         most: Most symbols of a draft.
     """
 
-    def __init__(self, costs: Costs, most: int = MOST, size_share: float = 0.0) -> None:
+    def __init__(self, costs: Costs, most: int = MAX_DRAFT, size_share: float = 0.0) -> None:
         self._costs = costs
-        self.most = min(most, MOST)
+        self.most = min(most, MAX_DRAFT)
         self._size_share = size_share
         self._shares = {key: share.begun() for key, share in costs.shares.items()}
         self._right_last = dict.fromkeys(Guesser, 1)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from quorate.ensemble.drafts.costs import KEPT_SETS, Blocks, Costs, Guesser, KnownCosts, grade_of
-from quorate.ensemble.drafts.pace import MOST, TOGETHER, Pace, Round
+from quorate.ensemble.drafts.pace import TOGETHER, Pace, Round
+from quorate.request import MAX_DRAFT
 
 # Measured with Qwen2.5-Coder 1.5B, of 1 to 8 rows, in milliseconds; see the facts of decoding.
 BLOCKS_AMX = {1: 81, 2: 126, 3: 141, 4: 146, 5: 153, 6: 168, 7: 180, 8: 193, 9: 205}
@@ -161,7 +162,7 @@ def test_no_more_is_guessed_than_there_is_room_for() -> None:
     assert pace.plan(2).length <= 2
     few = Pace(costs, most=1, size_share=0.3)
     assert few.plan(50).length == 1
-    assert Pace(costs, most=99, size_share=0.3).plan(50).length <= MOST
+    assert Pace(costs, most=99, size_share=0.3).plan(50).length <= MAX_DRAFT
 
 
 def test_blocks_are_estimated_between_and_beyond_those_that_were_measured() -> None:
