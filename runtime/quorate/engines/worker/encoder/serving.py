@@ -49,6 +49,7 @@ _STACK_BYTES = (512 << 20, 64 << 20, 8 << 20)
 # What prompts may take together, of which the longest have some millions of characters.
 _ENCODING_BYTES = 1 << 30
 _LOOK_SECONDS = 0.1
+_LEAVING_SECONDS = 0.5
 # Beyond its budget a thread may take as much again before it counts as one that cannot be stopped.
 _PATIENCE = 2.0
 _THREAD_CLOCK = 6
@@ -147,11 +148,11 @@ class EncodeLoop:
         with self._lock:
             # Those that have answered have their stacks for a moment still, which would count.
             while self._answered:
-                self._answered.pop().join()
+                _see_off(self._answered.pop())
             self._running[request] = thread, budget
             self._hold()
             try:
-                thread.start()
+                _start(thread)
             except RuntimeError as error:
                 del self._running[request]
                 self._control.send(refused(request, "Internal", field, str(error)))
@@ -209,6 +210,30 @@ def _claim_stack() -> int:
         trial.join()
         return size
     return 0
+
+
+def _see_off(thread: threading.Thread) -> None:
+    """Waits for a thread that is about to end, until the kernel is done with it too.
+
+    Python's ``join`` returns before that, and a stack that is still stood on is not used again.
+    """
+    thread.join()
+    deadline = time.monotonic() + _LEAVING_SECONDS
+    while os.path.exists(f"/proc/self/task/{thread.native_id}") and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+def _start(thread: threading.Thread) -> None:
+    """Starts a thread, once more without what hangs in cycles where its stack cannot be had.
+
+    Raises:
+        RuntimeError: There is no room for its stack.
+    """
+    try:
+        thread.start()
+    except RuntimeError:
+        gc.collect()
+        thread.start()
 
 
 def _cpu_seconds(thread: threading.Thread) -> float:
