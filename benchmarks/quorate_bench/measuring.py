@@ -160,7 +160,7 @@ def _gaps(moments: Sequence[float]) -> tuple[float, ...]:
 
 
 def _shares(moments: Sequence[float], began: float) -> tuple[float, ...]:
-    """Of an answer that was withheld until it was settled: each token's share of all the waiting."""
+    """Each token's share of all the waiting, of an answer that was withheld until settled."""
     return (1e3 * (moments[-1] - began) / len(moments),) * (len(moments) - 1)
 
 

@@ -18,15 +18,27 @@ _LONGEST_TEXT = 1 << 20
 _ANSWER_SECONDS = 900.0
 
 
-async def measure_quality(client: Client, plan: BenchPlan, quality: Quality) -> dict[str, Any]:
+async def measure_quality(
+    client: Client, plan: BenchPlan, quality: Quality, most_bytes: int
+) -> dict[str, Any]:
     """Bits per byte and accuracy of a plan; null where one has none, with the reason.
 
     A cascade gives no distribution of its own, and its text is that of one of its stages.
+
+    Args:
+        client: Of the server.
+        plan: Which.
+        quality: What is asked.
+        most_bytes: Of the text; what every model of the sweep can hold, so that all read the same.
     """
-    found: dict[str, Any] = {"bits_per_byte": None, "accuracy": None, "questions": 0, "problem": ""}
+    text = _text(quality)[:most_bytes].decode("utf-8", errors="ignore")
+    found: dict[str, Any] = {
+        "bits_per_byte": None, "bytes": len(text.encode()), "accuracy": None, "questions": 0,
+        "problem": "",
+    }  # fmt: skip
     try:
         if "stages" not in plan.options:
-            found["bits_per_byte"] = await _bits_per_byte(client, plan.options, _text(quality))
+            found["bits_per_byte"] = await _bits_per_byte(client, plan.options, text)
         if quality.questions:
             right, asked = await _answered(client, plan.options, quality)
             found |= {"accuracy": right / asked if asked else None, "questions": asked}
@@ -60,8 +72,7 @@ async def _answered(
     return right, len(cases)
 
 
-def _text(quality: Quality) -> str:
+def _text(quality: Quality) -> bytes:
     if not quality.text:
-        return BITS_TEXT
-    content = read_file(Path(quality.text), "give a text in UTF-8")
-    return content[:_LONGEST_TEXT].decode("utf-8", errors="replace")
+        return BITS_TEXT.encode()
+    return read_file(Path(quality.text), "give a text in UTF-8")[:_LONGEST_TEXT]

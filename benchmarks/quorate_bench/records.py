@@ -92,7 +92,7 @@ class RecordFile:
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self._path, "ab")  # noqa: SIM115
+        self._file = open(self._path, "ab")
         self._cut_torn_line()
         return self
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,9 @@ from quorate.errors import CannotRun
 _STOP_SECONDS = 20.0
 _LINE_BYTES = 1 << 20
 _KEPT_LINES = 20
+_PR_SET_PDEATHSIG = 1
+# Loaded before a process is split off: its child must not load anything.
+_LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ async def bench_server(
             env={**os.environ, "QUORATE_HOME": folder},
             limit=_LINE_BYTES,
             start_new_session=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, allowed),
+            preexec_fn=partial(_begin_child, _LIBC, allowed),
         )  # fmt: skip
         assert process.stderr is not None
         complaints: list[str] = []
@@ -103,6 +109,12 @@ def configuration(models: Mapping[str, Path], context_lengths: Mapping[str, int]
         + _options(context_lengths[name])
         for name, path in models.items()
     )
+
+
+def _begin_child(libc: ctypes.CDLL, cores: Sequence[int]) -> None:
+    """In the server's process before it is one: its cores, and an end with whoever began it."""
+    os.sched_setaffinity(0, cores)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _options(context_length: int) -> str:

@@ -162,6 +162,8 @@ def sweep_of(name: str, tables: Mapping[str, Any], models: Mapping[str, Path]) -
     """
     refuse_unknown(tables, _OF_A_SWEEP, "")
     written = tables.get("plans")
+    if written is not None and not isinstance(written, list):
+        raise SettingsError(f"plans: must be a list of tables [[plans]], not {written!r}")
     plans = (
         _usual_plans(models, [])
         if written is None
@@ -201,13 +203,16 @@ def _plan(table: Any, where: str, models: Mapping[str, Path]) -> BenchPlan:
     if not isinstance(name, str) or not name:
         raise SettingsError(f"{where}.name: must be a text that names the plan")
     options = {key: value for key, value in table.items() if key != "name"}
+    for key in ("models", "stages"):
+        if not isinstance(options.get(key, []), list | dict):
+            raise SettingsError(f"{where}.{key}: must be a list, not {options[key]!r}")
     if "stages" in options:
         options["stages"] = [_stage(stage) for stage in options["stages"]]
     try:
         generate_request("x", **options)
     except InvalidRequest as error:
         raise SettingsError(f"{where}: {error.field}: {error.problem}") from error
-    except TypeError as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise SettingsError(f"{where}: {error}") from error
     named = _named(options)
     for model in named:

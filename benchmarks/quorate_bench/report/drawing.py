@@ -17,7 +17,7 @@ WIDE, NARROW = (7.4, 3.9), (3.7, 3.9)
 # Wong's palette, which people with any colour vision can tell apart (Nature Methods 8, 2011).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 MARKERS = "osD^vPX*"
-_STYLE = {
+_STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -60,7 +60,7 @@ def png(picture: Picture) -> bytes:
 
 def legend_below(axes: Axes, columns: int = 2) -> None:
     """Names of the series, where they hide nothing."""
-    figure = axes.get_figure()
+    figure = axes.get_figure(root=True)
     assert figure is not None
     narrow = figure.get_size_inches()[0] < WIDE[0]
     handles, labels = axes.get_legend_handles_labels()

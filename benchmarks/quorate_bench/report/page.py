@@ -16,7 +16,7 @@ from quorate_bench.report.pictures import pictures
 from quorate_bench.report.profiles import profiles_toml
 from quorate_bench.summary import Summary, base_cases, noise_of, summaries
 
-_NOT_KNOWN = "–"
+_NOT_KNOWN = "\N{EN DASH}"
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
@@ -190,7 +190,8 @@ def _html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     body = "".join(
         "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    table = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    return f'<div class="scroll"><table>{table}</table></div>'
 
 
 def _number(interval: Interval | None, digits: int, unit: str = "") -> str:

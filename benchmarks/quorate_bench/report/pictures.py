@@ -58,7 +58,7 @@ def _fronts(base: Sequence[Summary]) -> Iterator[Picture]:
     speed = _Axis("ms per token", lambda one: one.token_ms.value)
     energy = _Axis(
         f"joules per token ({base[0].tier})",
-        lambda one: one.joules_per_token and one.joules_per_token.value,
+        lambda one: None if one.joules_per_token is None else one.joules_per_token.value,
     )
     bits = _Axis("bits per byte (less is better)", lambda one: one.bits_per_byte)
     wrong = _Axis("share of wrong answers", lambda one: _wrong(one.accuracy))
@@ -192,9 +192,9 @@ def _roofline(found: Sequence[Bound]) -> Iterator[Picture]:
 
     best = max(found, key=lambda one: one.measured / one.bound)
     says = (
-        f"{best.plan} reaches {best.measured / best.bound:.0%} of the tokens that this memory could "
-        "deliver the weights for; a plan with drafts reads them once for several tokens and may "
-        "pass it."
+        f"{best.plan} reaches {best.measured / best.bound:.0%} of the tokens that this memory "
+        "could deliver the weights for; a plan with drafts reads them once for several tokens and "
+        "may pass it."
     )
     yield Picture("roofline", "Against what the memory allows", says, draw)
 

@@ -13,6 +13,7 @@ from quorate.cli.parameters import JsonLines
 if TYPE_CHECKING:
     from quorate_bench.bench import Bench
     from quorate_bench.sweep import Sweep
+
     from quorate_registry import Registry
 
 _RUN = "run"
@@ -103,8 +104,9 @@ def run(
 @app.command()
 def show(records: RecordsFile, as_json: JsonLines = False) -> None:
     """Print what a run has found so far."""
-    from quorate.cli.views.bench import print_summaries
     from quorate_bench.records import read_records
+
+    from quorate.cli.views.bench import print_summaries
 
     print_summaries(read_records(records), records, as_json=as_json)
 
@@ -126,11 +128,12 @@ def report(
     as_json: JsonLines = False,
 ) -> None:
     """Make a page of what a run has found: one file that asks nobody for anything."""
-    from quorate.cli.views.bench import print_written
     from quorate_bench.records import read_records
     from quorate_bench.report.page import page
     from quorate_bench.report.writing import write_config as write_profiles
     from quorate_bench.report.writing import write_pictures, write_text
+
+    from quorate.cli.views.bench import print_written
 
     found = read_records(records)
     written = [write_text(output or records.with_suffix(".html"), page(found))]
@@ -156,10 +159,11 @@ def compare(
     as_json: JsonLines = False,
 ) -> None:
     """Hold a second run against a first: two machines, or two versions on one."""
-    from quorate.cli.failures import FAILED
-    from quorate.cli.views.bench import print_comparison
     from quorate_bench.compare import compare as compared
     from quorate_bench.records import read_records
+
+    from quorate.cli.failures import FAILED
+    from quorate.cli.views.bench import print_comparison
 
     ours, theirs = read_records(first), read_records(second)
     found = compared(ours, theirs)
@@ -171,8 +175,9 @@ def compare(
 def _sweep(what: str, names: list[str], minutes: float | None) -> Sweep:
     from dataclasses import replace
 
-    from quorate.errors import SettingsError
     from quorate_bench.sweep import PRESETS, models_of, preset, read_sweep, sweep_of
+
+    from quorate.errors import SettingsError
 
     if what in PRESETS:
         paths = _named(names) if names else _demo_models()
@@ -210,10 +215,11 @@ def _demo_models() -> dict[str, Path]:
 
 
 def _bench(sweep: Sweep, path: Path) -> Bench:
-    import quorate
-    from quorate.app.about import commit
     from quorate_bench.bench import Bench
     from quorate_bench.planning import ModelFacts
+
+    import quorate
+    from quorate.app.about import commit
     from quorate_registry import GgufFacts
     from quorate_registry.hashing import sha256_of
 
@@ -224,7 +230,7 @@ def _bench(sweep: Sweep, path: Path) -> Bench:
         told = registry.inspect(str(file))
         memory = told.memory_estimate(context)
         parameters = told.parameters if isinstance(told, GgufFacts) else 0
-        facts[name] = ModelFacts(parameters, told.tensor_bytes, memory, told.context_length)
+        facts[name] = ModelFacts(parameters, told.tensor_bytes, memory, told.context_length or 0)
         hashes[name] = sha256_of(file) if file.is_file() else ""
     return Bench(sweep, facts, hashes, path, commit(Path(quorate.__file__).parent))
 

@@ -12,9 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quorate.cli.views.formatting import joules_text, plain_table, span_text, time_text
 from quorate_bench.intervals import Interval
 from quorate_bench.summary import Summary, noise_of, summaries
+
+from quorate.cli.views.formatting import joules_text, plain_table, span_text, time_text
 
 if TYPE_CHECKING:
     from quorate_bench.bench import Bench
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from quorate_bench.running import Progress
 
 _LINE_SECONDS = 10.0
-_NOT_KNOWN = "–"
+_NOT_KNOWN = "\N{EN DASH}"
 _WORDS = {
     "token_ms": "time per token",
     "first_ms": "time to first token",
@@ -104,8 +105,9 @@ def print_summaries(records: Records, path: Path, *, as_json: bool) -> None:
     print(plain_table([_HEADINGS, *map(_row, found)], left=(0,)))
     tiers = {one.tier for one in found}
     print(f"energy is {' or '.join(sorted(tiers))}; 95 % intervals are in --json and the report")
-    for one in records.left_out:
-        print(f"left out: {one['plan']}, {one['concurrency']} at once: {one['reason']}")
+    for left_out in records.left_out:
+        case = f"{left_out['plan']}, {left_out['concurrency']} at once"
+        print(f"left out: {case}: {left_out['reason']}")
     if noise := noise_of(records):
         print(noise)
     sys.stdout.flush()
@@ -124,8 +126,9 @@ def print_comparison(
     """Ratios of what two runs both measured."""
     if as_json:
         for one in found:
-            print(json.dumps({"event": "compared", **one.case.told(), "quantity": one.quantity,
-                              **_interval("ratio", one.ratio), "verdict": one.verdict}))  # fmt: skip
+            ratio = _interval("ratio", one.ratio)
+            told = {**one.case.told(), "quantity": one.quantity, **ratio, "verdict": one.verdict}
+            print(json.dumps({"event": "compared", **told}))
         sys.stdout.flush()
         return
     for name, records in (("first", first), ("second", second)):
