@@ -110,5 +110,5 @@ def test_a_model_is_never_served_with_more_context_than_it_was_trained_for() -> 
 
 def test_repetitions_and_minutes_have_bounds() -> None:
     assert sweep(repetitions=4).measure == Measure(repetitions=4)
-    with pytest.raises(SettingsError, match="measure.minutes"):
+    with pytest.raises(SettingsError, match=r"measure\.minutes"):
         sweep(minutes=0)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _RUN = "run"
 _INTERRUPTED = 130
 _MOST_PAIRS = 2
+_NEEDED = ("matplotlib", "scipy")
 
 
 class _RunByDefault(TyperGroup):
@@ -81,6 +82,7 @@ def run(
     """
     import asyncio
 
+    _refuse_without_packages()
     from quorate.cli.logs import keep_log_quiet
     from quorate.cli.views.bench import bench_progress, print_plan, print_summaries
 
@@ -104,6 +106,7 @@ def run(
 @app.command()
 def show(records: RecordsFile, as_json: JsonLines = False) -> None:
     """Print what a run has found so far."""
+    _refuse_without_packages()
     from quorate_bench.records import read_records
 
     from quorate.cli.views.bench import print_summaries
@@ -128,6 +131,7 @@ def report(
     as_json: JsonLines = False,
 ) -> None:
     """Make a page of what a run has found: one file that asks nobody for anything."""
+    _refuse_without_packages()
     from quorate_bench.records import read_records
     from quorate_bench.report.page import page
     from quorate_bench.report.writing import write_config as write_profiles
@@ -159,6 +163,7 @@ def compare(
     as_json: JsonLines = False,
 ) -> None:
     """Hold a second run against a first: two machines, or two versions on one."""
+    _refuse_without_packages()
     from quorate_bench.compare import compare as compared
     from quorate_bench.records import read_records
 
@@ -170,6 +175,21 @@ def compare(
     print_comparison(found, ours, theirs, as_json=as_json)
     if fail_above is not None and any(one.ratio.low > fail_above for one in found):
         raise typer.Exit(FAILED)
+
+
+def _refuse_without_packages() -> None:
+    """Checks that the extra is installed.
+
+    Raises:
+        SettingsError: Tells how it is.
+    """
+    from importlib.util import find_spec
+
+    from quorate.errors import SettingsError
+
+    if missing := [name for name in _NEEDED if find_spec(name) is None]:
+        names = " and ".join(missing)
+        raise SettingsError(f"bench: needs {names}: pip install 'quorate[bench]'")
 
 
 def _sweep(what: str, names: list[str], minutes: float | None) -> Sweep:
@@ -237,16 +257,12 @@ def _bench(sweep: Sweep, path: Path) -> Bench:
 
 def _quantise(source: Path, kind: str) -> Path:
     """A model of another type, made once and kept in the data folder."""
-    from quorate.engines.llama_cpp.quantize import requantize
+    from functools import partial
 
-    facts = source.stat()
+    from quorate.app.quantising import quantised
+
     folder = _registry().home / "bench"
-    target = folder / f"{source.stem}.{kind}.{facts.st_size:x}-{facts.st_mtime_ns:x}.gguf"
-    if not target.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        typer.echo(f"making {source.stem} as {kind}, once …", err=True)
-        requantize(source, target, kind, lambda line: None)
-    return target
+    return quantised(source, kind, folder, f"{source.stem}.{kind}", partial(typer.echo, err=True))
 
 
 def _registry() -> Registry:
