@@ -16,13 +16,19 @@ _NO_NAME = re.compile(r"[^a-z0-9]+")
 def profiles_toml(records: Records, found: Sequence[Advice]) -> str:
     """One profile for each plan that is the best within some limit, named after it."""
     plans = {plan["name"]: plan for plan in records.run["sweep"]["plans"]}
-    return "\n".join(_profile(plans[one.summary.case.plan], one) for one in found)
+    names: list[str] = []
+    for one in found:
+        names.append(_name(one.summary.case.plan, names))
+    return "\n".join(
+        _profile(name, plans[one.summary.case.plan], one)
+        for name, one in zip(names, found, strict=True)
+    )
 
 
-def _profile(plan: dict[str, Any], one: Advice) -> str:
+def _profile(name: str, plan: dict[str, Any], one: Advice) -> str:
     lines = [
         f"# {one.why}, {one.summary.token_ms.value:.3g} ms per token",
-        f"[profiles.{_name(plan['name'])}]",
+        f"[profiles.{name}]",
     ]
     for key, value in plan.items():
         match key:
@@ -56,5 +62,8 @@ def _stage(stage: Any) -> str:
     return f"{{ members = {_members(stage)} }}"
 
 
-def _name(plan: str) -> str:
-    return _NO_NAME.sub("-", plan.lower()).strip("-") or "plan"
+def _name(plan: str, taken: Sequence[str]) -> str:
+    """A key of TOML; plans whose names differ in marks alone are numbered."""
+    name = _NO_NAME.sub("-", plan.lower()).strip("-") or "plan"
+    number = sum(one == name or re.fullmatch(rf"{name}-\d+", one) is not None for one in taken)
+    return f"{name}-{number + 1}" if number else name
