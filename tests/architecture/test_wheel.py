@@ -29,10 +29,11 @@ def files(wheel: Path) -> set[str]:
         return set(archive.namelist())
 
 
-def test_the_wheel_holds_the_two_packages_and_nothing_else(files: set[str]) -> None:
+def test_the_wheel_holds_the_three_packages_and_nothing_else(files: set[str]) -> None:
     tops = {name.partition("/")[0] for name in files}
     assert {top for top in tops if not top.endswith(".dist-info")} == {
         "quorate",
+        "quorate_bench",
         "quorate_registry",
     }
 

@@ -6,14 +6,11 @@ nothing else, has its own.
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 
-from quorate.engines.llama_cpp.quantize import requantize
+from quorate.app.quantising import quantised
 from quorate.errors import CannotRun
 from quorate.ledger.settings import LEDGER_OFF, LedgerSettings
 from quorate.request import Plan, WeightedModel
@@ -49,7 +46,7 @@ def demo_settings(registry: Registry, on_note: Callable[[str], None]) -> Setting
     """
     source = _source(registry, ORIGINAL_MODEL)
     specialist = _source(registry, SPECIALIST_MODEL)
-    second = _cached(source, registry.home / "demo", on_note)
+    second = quantised(source, _TYPE, registry.home / "demo", REQUANTIZED_MODEL, on_note)
     return Settings(
         models=(
             ModelSettings(model=str(source), id=ORIGINAL_MODEL, options=_OPTIONS),
@@ -76,36 +73,3 @@ def _source(registry: Registry, model: str) -> Path:
         return registry.resolve(model).path
     except RegistryError as error:
         raise CannotRun("demo", f"its models are missing: {error}") from error
-
-
-def _cached(source: Path, folder: Path, on_note: Callable[[str], None]) -> Path:
-    """The second model's file, whose name tells what it was made from."""
-    facts = source.stat()
-    target = folder / f"{REQUANTIZED_MODEL}.{facts.st_size:x}-{facts.st_mtime_ns:x}.gguf"
-    if target.is_file():
-        return target
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / ".lock"):
-            if target.is_file():
-                return target
-            on_note(f"making {REQUANTIZED_MODEL} from {ORIGINAL_MODEL}, once …")
-            # llama.cpp's last line comes back in the error where it fails.
-            requantize(source, target, _TYPE, lambda line: None)
-            for stale in folder.glob(f"{REQUANTIZED_MODEL}.*.gguf"):
-                if stale != target:
-                    stale.unlink()
-    except OSError as error:
-        raise CannotRun(str(folder), f"cannot be written: {error.strerror}") from error
-    return target
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Lets one process at a time make the file; the kernel frees the lock of a dead one."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

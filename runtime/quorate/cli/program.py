@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from quorate.cli.commands import models
+from quorate.cli.commands import bench, models
 from quorate.cli.commands.calibrate import calibrate
 from quorate.cli.commands.check import check
 from quorate.cli.commands.demo import demo
@@ -43,6 +43,7 @@ app.command()(spend)
 app.command()(calibrate)
 app.command()(check)
 app.command()(demo)
+app.add_typer(bench.app)
 app.add_typer(models.app)
 
 

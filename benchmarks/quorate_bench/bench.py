@@ -1,0 +1,119 @@
+"""A run from its sweep to its records, begun or gone on with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from quorate.errors import SettingsError
+from quorate_bench.machine import MachineFacts, available_bytes, measured_machine
+from quorate_bench.planning import ModelFacts, Planned, planned
+from quorate_bench.records import SCHEMA, RecordFile, Records, read_records
+from quorate_bench.running import Progress, Quantise, Run
+from quorate_bench.sweep import Sweep
+
+_PACKAGES = ("quorate", "llama-cpp-python", "vllm", "numpy", "grpcio")
+
+
+class Bench:
+    """A sweep on this machine, with what was recorded of it so far.
+
+    Args:
+        sweep: What shall be measured.
+        models: Facts of its models, by its names.
+        hashes: SHA-256 of their files, by its names.
+        path: Where records are kept.
+        commit: That the program was built from; "" where it is not known.
+
+    Raises:
+        SettingsError: The records that are there are of another sweep, machine or version.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        models: Mapping[str, ModelFacts],
+        hashes: Mapping[str, str],
+        path: Path,
+        commit: str,
+    ) -> None:
+        self._sweep = sweep
+        self._models = models
+        self._path = path
+        self.resumed = path.exists() and path.stat().st_size > 0
+        if self.resumed:
+            self.records = read_records(path)
+            self.machine = MachineFacts.of(self.records.run["machine"])
+        else:
+            self.machine = measured_machine()
+        header = self._header(hashes, commit)
+        if self.resumed:
+            _refuse_other(self.records.run, header, path)
+        else:
+            self.records = Records(header)
+        self.planned: Planned = planned(sweep, self.machine, models, available_bytes())
+
+    async def run(self, quantise: Quantise, progress: Progress) -> None:
+        """Measures what the records lack.
+
+        Raises:
+            CannotRun: The models cannot be served.
+        """
+        with RecordFile(self._path) as file:
+            if not self.resumed:
+                file.write(self.records.run)
+            run = Run(
+                self._sweep, self.machine, self._models, self.planned, self.records, file,
+                quantise, progress,
+            )  # fmt: skip
+            await run.to_its_end()
+
+    def _header(self, hashes: Mapping[str, str], commit: str) -> dict[str, Any]:
+        return {
+            "kind": "run",
+            "schema": SCHEMA,
+            "at": time.time(),
+            "machine": asdict(self.machine),
+            "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+            "commit": commit,
+            "models": {
+                name: {"sha256": hashes[name], **asdict(facts)}
+                for name, facts in self._models.items()
+            },
+            "sweep": self._sweep.told(),
+        }
+
+
+def _refuse_other(old: Mapping[str, Any], new: Mapping[str, Any], path: Path) -> None:
+    """Records of two machines or versions in one file would be compared as if they were one.
+
+    Raises:
+        SettingsError: What differs, and what to do.
+    """
+    for name, what in (
+        ("sweep", "of another sweep"),
+        ("models", "of other models"),
+        ("versions", "of other versions"),
+        ("commit", "of another commit"),
+    ):
+        if _plain(old.get(name)) != _plain(new.get(name)):
+            advice = "give another --output, or --restart"
+            raise SettingsError(f"{path}: holds records {what}; {advice}")
+
+
+def _plain(value: Any) -> Any:
+    """Tuples and lists are the same in JSON."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,152 @@
+"""What of a sweep fits this machine's memory and the time that it may take. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from quorate_bench.cases import Case, Setting, cases_of
+from quorate_bench.machine import MachineFacts
+from quorate_bench.sweep import BenchPlan, Sweep
+
+# What a worker and its encoder take beside the weights, and what the machine keeps for others.
+_WORKER_BYTES = 200e6
+_RESERVE = 0.1
+# A token of a prompt is one of many that share a reading of the weights.
+_PROMPT_SHARE = 0.12
+# A further answer in a batch adds its own arithmetic to the reading that all share.
+_STREAM_SHARE = 0.35
+_TOKEN_SECONDS = 1e-3
+_LOAD_SECONDS = 3.0
+_LOADED_BYTES_PER_SECOND = 1e9
+_BITS = {
+    "F32": 32, "F16": 16, "BF16": 16, "Q8_0": 8.5, "Q6_K": 6.6, "Q5_K_M": 5.7, "Q5_K_S": 5.5,
+    "Q5_0": 5.5, "Q5_1": 6.0, "Q4_0": 4.5, "Q4_1": 5.0, "Q4_K_M": 4.9, "Q4_K_S": 4.6,
+    "Q3_K_L": 4.3, "Q3_K_M": 3.9, "Q3_K_S": 3.5, "Q2_K": 3.2,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What decides how large and how slow a model is.
+
+    Attributes:
+        parameters: Their number; 0 where its file does not tell.
+        file_bytes: As it is.
+        memory_bytes: Weights and KV cache for one session of the base context.
+        context_length: Longest it was trained for, in tokens; 0 where its file does not tell.
+    """
+
+    parameters: int
+    file_bytes: int
+    memory_bytes: int
+    context_length: int
+
+    def context(self, wanted: int) -> int:
+        """The context that it is served with where so much is wanted; 0 is as its engine likes."""
+        return min(wanted, self.context_length) if self.context_length else wanted
+
+    def weight_bytes(self, quantisation: str) -> float:
+        """What is read for each token, roughly."""
+        if not quantisation or not self.parameters:
+            return float(self.file_bytes)
+        return self.parameters * _BITS.get(quantisation, 8.5) / 8
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A case that is not measured, and why."""
+
+    case: Case
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What will be measured, the most telling first, and what will not."""
+
+    cases: tuple[Case, ...]
+    left_out: tuple[LeftOut, ...]
+    seconds: float
+
+
+def planned(
+    sweep: Sweep,
+    machine: MachineFacts,
+    models: Mapping[str, ModelFacts],
+    available_bytes: int,
+) -> Planned:
+    """Chooses what fits.
+
+    Args:
+        sweep: What shall be measured.
+        machine: This one.
+        models: By the names of the sweep.
+        available_bytes: Memory that can be taken.
+    """
+    plans = {plan.name: plan for plan in sweep.plans}
+    kept: list[Case] = []
+    left_out: list[LeftOut] = []
+    seconds = 0.0
+    allowed = 60 * sweep.measure.minutes
+    loaded: set[Setting] = set()
+    for case in cases_of(sweep, machine.cores):
+        if reason := _no_room(case, models, available_bytes):
+            left_out.append(LeftOut(case, reason))
+            continue
+        cost = sweep.measure.repetitions * case_seconds(case, plans[case.plan], models, machine)
+        if case.setting not in loaded:
+            cost += _load_seconds(case.setting, models)
+        if seconds + cost > allowed:
+            left_out.append(LeftOut(case, f"no time: {allowed:.0f} s are allowed"))
+            continue
+        seconds += cost
+        loaded.add(case.setting)
+        kept.append(case)
+    return Planned(tuple(kept), tuple(left_out), seconds)
+
+
+def case_seconds(
+    case: Case, plan: BenchPlan, models: Mapping[str, ModelFacts], machine: MachineFacts
+) -> float:
+    """What one repetition takes, by the bytes that have to be read; within a factor of two or so.
+
+    How far off it is shows with the first cases, by which a run corrects what is left.
+    """
+    share = case.setting.cores / machine.cores
+    speed = machine.read_bytes_per_second * max(share, 1e-3)
+    quantisation = case.setting.quantisation
+    weights = sum(models[model].weight_bytes(quantisation) for model in plan.models)
+    step = weights / speed
+    streams = 1 + _STREAM_SHARE * (case.concurrency - 1)
+    prompt = step * _PROMPT_SHARE * case.prompt_tokens * case.concurrency
+    return prompt + case.answer_tokens * (step * streams + _TOKEN_SECONDS * case.concurrency)
+
+
+def _load_seconds(setting: Setting, models: Mapping[str, ModelFacts]) -> float:
+    weights = sum(model.weight_bytes(setting.quantisation) for model in models.values())
+    return _LOAD_SECONDS + weights / _LOADED_BYTES_PER_SECOND
+
+
+def _no_room(case: Case, models: Mapping[str, ModelFacts], available_bytes: int) -> str:
+    """Why the models of a setting do not fit together; "" where they do."""
+    needed = sum(_needed(model, case.setting) for model in models.values())
+    if needed <= available_bytes * (1 - _RESERVE):
+        return ""
+    return f"no memory: its models take {needed / 1e9:.1f} GB of {available_bytes / 1e9:.1f}"
+
+
+def _needed(model: ModelFacts, setting: Setting) -> float:
+    cache = max(0, model.memory_bytes - model.file_bytes)
+    return model.weight_bytes(setting.quantisation) + cache + _WORKER_BYTES
+
+
+def remaining_seconds(
+    left: Sequence[Case],
+    plans: Mapping[str, BenchPlan],
+    models: Mapping[str, ModelFacts],
+    machine: MachineFacts,
+    factor: float,
+) -> float:
+    """What the given repetitions will take, by what those before took of their estimates."""
+    return factor * sum(case_seconds(case, plans[case.plan], models, machine) for case in left)

@@ -1,0 +1,133 @@
+"""Records of a run: one JSON object on each line, in a file that is appended to and kept.
+
+``docs/bench.md`` documents the schema; ``SCHEMA`` counts its versions. A run that was interrupted
+has every line but perhaps the last one whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from quorate.errors import SettingsError
+from quorate.files import read_file
+from quorate.foreign_text import one_line
+
+SCHEMA = 1
+_KINDS = ("run", "server", "measurement", "quality", "left_out", "end")
+
+
+@dataclass(slots=True)
+class Records:
+    """What a file of records says.
+
+    Attributes:
+        run: The machine, the versions, the models and the sweep.
+        servers: What it took to load the models of each setting.
+        measurements: One for each case and repetition.
+        qualities: One for each plan and quantisation.
+        left_out: Cases that were not measured, and why.
+        ended: Whether the run came to its end.
+    """
+
+    run: dict[str, Any]
+    servers: list[dict[str, Any]] = field(default_factory=list)
+    measurements: list[dict[str, Any]] = field(default_factory=list)
+    qualities: list[dict[str, Any]] = field(default_factory=list)
+    left_out: list[dict[str, Any]] = field(default_factory=list)
+    ended: bool = False
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Takes up a record of another kind than ``run``."""
+        match record["kind"]:
+            case "server":
+                self.servers.append(record)
+            case "measurement":
+                self.measurements.append(record)
+            case "quality":
+                self.qualities.append(record)
+            case "left_out":
+                self.left_out.append(record)
+            case "end":
+                self.ended = True
+
+
+def read_records(path: Path) -> Records:
+    """Reads a file of records; a last line that was cut off is passed over.
+
+    Raises:
+        SettingsError: It cannot be read, is no such file, or of a later schema.
+    """
+    found: Records | None = None
+    for number, record in _lines(path):
+        kind = record.get("kind")
+        if found is None:
+            if kind != "run":
+                raise SettingsError(f"{path}: line {number}: no record of a run; see docs/bench.md")
+            if record.get("schema") != SCHEMA:
+                schema = one_line(str(record.get("schema")))
+                raise SettingsError(
+                    f"{path}: is of schema {schema}, and this version reads {SCHEMA}"
+                )
+            found = Records(record)
+        elif kind in _KINDS[1:]:
+            found.add(record)
+        else:
+            raise SettingsError(f"{path}: line {number}: no record of a kind that is known")
+    if found is None:
+        raise SettingsError(f"{path}: holds no records")
+    return found
+
+
+class RecordFile:
+    """A file that records are appended to, each of them safe before the next is measured."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> Self:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(self._path, "ab")
+        self._cut_torn_line()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Appends a record."""
+        self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _cut_torn_line(self) -> None:
+        """What a run that was killed had begun to write."""
+        content = self._path.read_bytes()
+        if content and not content.endswith(b"\n"):
+            self._file.truncate(content.rfind(b"\n") + 1)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    lines: Sequence[bytes] = read_file(path, "give a file that quorate bench wrote").split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            if number == len(lines):
+                return
+            raise SettingsError(f"{path}: line {number}: no JSON") from None
+        if not isinstance(record, dict):
+            raise SettingsError(f"{path}: line {number}: no JSON object")
+        yield number, record

@@ -1,0 +1,224 @@
+"""The figures of a run, of those for which it has measured something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from matplotlib.axes import Axes
+
+from quorate_bench.cases import Case
+from quorate_bench.intervals import Interval
+from quorate_bench.records import Records
+from quorate_bench.report.drawing import Picture, legend_below, style, ticks_at
+from quorate_bench.report.fronts import front
+from quorate_bench.report.roofline import Bound, bounds
+from quorate_bench.summary import Summary, base_cases, summaries
+
+_Value = Callable[[Summary], float | None]
+_Measured = Callable[[Summary], float]
+_Lines = list[tuple[str, list[tuple[int, float]]]]
+
+
+def pictures(records: Records) -> list[Picture]:
+    """In the order of the page."""
+    found = summaries(records)
+    base = base_cases(found)
+    if not base:
+        return []
+    return [
+        _times(base),
+        *_fronts(base),
+        *_scaling(found, base[0].case),
+        _shares(base),
+        *_roofline(bounds(records, base)),
+    ]
+
+
+def _times(base: Sequence[Summary]) -> Picture:
+    fastest = min(base, key=lambda one: one.token_ms.value)
+
+    def draw(axes: Axes) -> None:
+        for index, one in enumerate(reversed(base)):
+            p50, p90, p99 = one.token_percentiles
+            value = one.token_ms
+            axes.barh(index, value.value, color="#0072B2", height=0.55)
+            axes.errorbar(value.value, index, xerr=_error(value), color="black", capsize=3)
+            axes.plot([p50, p90, p99], [index] * 3, "|", color="#D55E00", markersize=12)
+        axes.set_yticks(range(len(base)), [one.case.plan for one in reversed(base)])
+        axes.set_xlabel("ms per token\n(with 95 % interval; marks: p50, p90, p99)")
+        axes.set_xlim(left=0)
+        axes.grid(axis="y", visible=False)
+
+    says = f"{fastest.case.plan} is the fastest with {fastest.token_ms.value:.3g} ms per token."
+    return Picture("time_per_token", "Time per token of every plan", says, draw)
+
+
+def _fronts(base: Sequence[Summary]) -> Iterator[Picture]:
+    speed = _Axis("ms per token", lambda one: one.token_ms.value)
+    energy = _Axis(
+        f"joules per token ({base[0].tier})",
+        lambda one: None if one.joules_per_token is None else one.joules_per_token.value,
+    )
+    bits = _Axis("bits per byte (less is better)", lambda one: one.bits_per_byte)
+    wrong = _Axis("share of wrong answers", lambda one: _wrong(one.accuracy))
+    for name, title, across, up in (
+        ("time_and_energy", "Time against energy", speed, energy),
+        ("time_and_quality", "Time against how well text is predicted", speed, bits),
+        ("energy_and_quality", "Energy against how well text is predicted", energy, bits),
+        ("time_and_accuracy", "Time against wrong answers", speed, wrong),
+    ):
+        points = [
+            (index, one.case.plan, x, y)
+            for index, one in enumerate(base)
+            if (x := across.value(one)) is not None and (y := up.value(one)) is not None
+        ]
+        if len(points) > 1:
+            best = front([(x, y) for _, _, x, y in points])
+            names = [points[k][1] for k in best]
+            says = f"No plan is better in both than {_listed(names)}."
+            yield Picture(name, title, says, partial(_draw_front, points, best, across, up))
+
+
+def _draw_front(
+    points: Sequence[tuple[int, str, float, float]],
+    best: Sequence[int],
+    across: _Axis,
+    up: _Axis,
+    axes: Axes,
+) -> None:
+    line = [points[k][2:] for k in best]
+    axes.step([x for x, _ in line], [y for _, y in line], where="post", color="#7F7F7F", lw=1)
+    for index, name, x, y in points:
+        axes.plot(x, y, linestyle="", markersize=8, label=name, **style(index))
+    axes.set_xlabel(across.label)
+    axes.set_ylabel(up.label)
+    axes.margins(0.12)
+    legend_below(axes)
+
+
+def _scaling(found: Sequence[Summary], base: Case) -> Iterator[Picture]:
+    for name, axis, title, label, value, unit, logarithmic in (
+        ("concurrency", "concurrency", "Answers at once", "answers at once",
+         lambda one: one.tokens_per_second.value, "tokens per second of all together", True),
+        ("cores", "cores", "Cores", "cores of the server",
+         lambda one: one.tokens_per_second.value, "tokens per second", False),
+        ("prompt_length", "prompt_tokens", "Length of the prompt", "tokens of the prompt",
+         lambda one: one.first_ms.value, "ms to the first token", True),
+        ("answer_length", "answer_tokens", "Length of the answer", "tokens of the answer",
+         lambda one: one.token_ms.value, "ms per token", True),
+        ("context", "context_length", "Context", "tokens a session can hold",
+         lambda one: one.token_ms.value, "ms per token", True),
+    ):  # fmt: skip
+        lines = _lines(found, base, axis, value)
+        values = sorted({x for _, points in lines for x, _ in points})
+        if len(values) > 1:
+            draw = partial(_draw_lines, lines, values, label, unit, logarithmic)
+            yield Picture(name, title, _growth(lines, label, unit), draw)
+
+
+def _lines(found: Sequence[Summary], base: Case, axis: str, value: _Measured) -> _Lines:
+    """Points of each plan that differ from the base on this axis alone."""
+    series: dict[str, list[tuple[int, float]]] = {}
+    fixed = {key: at for key, at in base.told().items() if key not in (axis, "plan")}
+    for one in found:
+        told = one.case.told()
+        if all(told[key] == at for key, at in fixed.items()):
+            series.setdefault(one.case.plan, []).append((told[axis], value(one)))
+    return [(plan, sorted(points)) for plan, points in series.items()]
+
+
+def _draw_lines(
+    lines: _Lines,
+    values: Sequence[float],
+    label: str,
+    unit: str,
+    logarithmic: bool,
+    axes: Axes,
+) -> None:
+    for index, (plan, points) in enumerate(lines):
+        axes.plot([x for x, _ in points], [y for _, y in points], label=plan, **style(index))
+    if logarithmic:
+        axes.set_xscale("log", base=2)
+    ticks_at(axes, values)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(label)
+    axes.set_ylabel(unit)
+    legend_below(axes)
+
+
+def _growth(lines: _Lines, label: str, unit: str) -> str:
+    plan, points = max(lines, key=lambda one: len(one[1]))
+    (first, before), (last, after) = points[0], points[-1]
+    return (
+        f"{plan}: from {first} to {last} {label}, {unit} go from {_plain(before)} to "
+        f"{_plain(after)} ({after / before:.2f}x)."
+    )
+
+
+def _shares(base: Sequence[Summary]) -> Picture:
+    def draw(axes: Axes) -> None:
+        names = [one.case.plan for one in reversed(base)]
+        waited = [100 * one.waited_share for one in reversed(base)]
+        rest = [100 - share for share in waited]
+        axes.barh(names, waited, color="#0072B2", height=0.55, label="waiting for a model")
+        axes.barh(
+            names, rest, left=waited, color="#E69F00", height=0.55,
+            label="combining, choosing, streaming",
+        )  # fmt: skip
+        axes.set_xlabel("% of the time of an answer")
+        axes.set_xlim(0, 100)
+        axes.grid(axis="y", visible=False)
+        legend_below(axes)
+
+    most = max(base, key=lambda one: 1 - one.waited_share)
+    rest = 1 - most.waited_share
+    says = f"What is not waiting for a model takes at most {rest:.0%}, of {most.case.plan}."
+    return Picture("where_the_time_goes", "Where the time of an answer goes", says, draw)
+
+
+def _roofline(found: Sequence[Bound]) -> Iterator[Picture]:
+    if not found:
+        return
+
+    def draw(axes: Axes) -> None:
+        for index, one in enumerate(reversed(found)):
+            axes.barh(index, one.measured, color="#0072B2", height=0.55)
+            axes.plot([one.bound] * 2, [index - 0.4, index + 0.4], color="#D55E00", lw=2)
+        axes.set_yticks(range(len(found)), [one.plan for one in reversed(found)])
+        axes.set_xlabel("tokens per second\n(line: what reading memory allows)")
+        axes.set_xlim(left=0)
+        axes.grid(axis="y", visible=False)
+
+    best = max(found, key=lambda one: one.measured / one.bound)
+    says = (
+        f"{best.plan} reaches {best.measured / best.bound:.0%} of the tokens that this memory "
+        "could deliver the weights for; a plan with drafts reads them once for several tokens and "
+        "may pass it."
+    )
+    yield Picture("roofline", "Against what the memory allows", says, draw)
+
+
+class _Axis:
+    def __init__(self, label: str, value: _Value) -> None:
+        self.label = label
+        self.value = value
+
+
+def _wrong(accuracy: float | None) -> float | None:
+    return None if accuracy is None else 1 - accuracy
+
+
+def _error(value: Interval) -> list[list[float]]:
+    low = max(0.0, value.value - max(value.low, 0.0)) if value.low > float("-inf") else 0.0
+    high = max(0.0, value.high - value.value) if value.high < float("inf") else 0.0
+    return [[low], [high]]
+
+
+def _plain(value: float) -> str:
+    """Three digits, and no exponent where a person reads it."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

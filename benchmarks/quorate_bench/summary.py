@@ -1,0 +1,144 @@
+"""From records to one line for each case: medians with intervals, percentiles over all tokens."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quorate_bench.cases import Case, case_of
+from quorate_bench.intervals import Interval, median_interval, percentiles
+from quorate_bench.noise import Load, verdict
+from quorate_bench.records import Records
+
+_AXES = {
+    "cores": "cores",
+    "context_length": "context_length",
+    "quantisations": "quantisation",
+    "concurrency": "concurrency",
+    "prompt_tokens": "prompt_tokens",
+    "answer_tokens": "answer_tokens",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was found of one case.
+
+    Attributes:
+        repetitions: How often it was measured.
+        first_ms: To the first token.
+        token_ms: Median time of the further tokens of each repetition.
+        token_percentiles: 50th, 90th and 99th over all tokens of all repetitions, in ms.
+        tokens_per_second: Of all answers at once, their prompts included.
+        joules_per_token: None where energy is not known.
+        joules_per_answer: None where energy is not known.
+        tier: How the joules are known.
+        waited_share: Share of the time in which a model was waited for.
+        accepted_share: Of guessed tokens, those that were chosen; None where none was guessed.
+        bits_per_byte: Of a text; None where the plan has none.
+        accuracy: Share of questions answered rightly; None where none was asked.
+    """
+
+    case: Case
+    repetitions: int
+    first_ms: Interval
+    token_ms: Interval
+    token_percentiles: tuple[float, float, float]
+    tokens_per_second: Interval
+    joules_per_token: Interval | None
+    joules_per_answer: Interval | None
+    tier: str
+    waited_share: float
+    accepted_share: float | None
+    bits_per_byte: float | None
+    accuracy: float | None
+
+
+def summaries(records: Records) -> list[Summary]:
+    """One for each case that was measured: the base of every plan first, in the sweep's order."""
+    grouped: dict[Case, list[dict[str, Any]]] = defaultdict(list)
+    for record in records.measurements:
+        grouped[case_of(record)].append(record)
+    qualities = {(one["plan"], one["quantisation"]): one for one in records.qualities}
+    plans = [plan["name"] for plan in records.run["sweep"]["plans"]]
+    axes = records.run["sweep"]["axes"]
+    return [
+        _summary(case, grouped[case], qualities.get((case.plan, case.setting.quantisation), {}))
+        for case in sorted(grouped, key=lambda case: (_steps(case, axes), plans.index(case.plan)))
+    ]
+
+
+def base_cases(found: Sequence[Summary]) -> list[Summary]:
+    """Those of the point at which every plan was measured first."""
+    if not found:
+        return []
+    first = found[0].case
+    point = _point(first)
+    return [one for one in found if _point(one.case) == point]
+
+
+def noise_of(records: Records) -> str:
+    """What speaks against a run; see ``noise.verdict``."""
+    loads = [
+        Load(one["other_load"], one["stolen"])
+        for one in records.measurements
+        if one.get("other_load") is not None
+    ]
+    grouped: dict[Case, list[float]] = defaultdict(list)
+    for one in records.measurements:
+        grouped[case_of(one)].append(median_interval(one["gaps_ms"]).value)
+    return verdict(loads, list(grouped.values()))
+
+
+def token_medians(records: Records, case: Case) -> list[float]:
+    """The median time of a token in each repetition of a case, in ms."""
+    return [_token_ms(one) for one in records.measurements if case_of(one) == case]
+
+
+def _steps(case: Case, axes: Mapping[str, Any]) -> list[int]:
+    """Where a case's values stand on each axis; cores beyond the machine's are its last."""
+    told = case.told()
+    found = []
+    for axis, name in _AXES.items():
+        values = [int(value) if axis != "quantisations" else value for value in axes[axis]]
+        value = told[name]
+        found.append(values.index(value) if value in values else (axis != "cores") * len(values))
+    return found
+
+
+def _point(case: Case) -> tuple[Any, ...]:
+    return case.setting, case.concurrency, case.prompt_tokens, case.answer_tokens
+
+
+def _summary(case: Case, measured: Sequence[dict[str, Any]], quality: dict[str, Any]) -> Summary:
+    gaps = [gap for one in measured for gap in one["gaps_ms"]]
+    known = all(one["joules"] is not None for one in measured)
+    drafted = sum(one["drafted"] for one in measured)
+    accepted = sum(one["accepted"] for one in measured)
+    return Summary(
+        case,
+        len(measured),
+        median_interval([_middle(one["first_ms"]) for one in measured]),
+        median_interval([_token_ms(one) for one in measured]),
+        percentiles(gaps),
+        median_interval([one["tokens_per_second"] for one in measured]),
+        median_interval([one["joules"] / one["tokens"] for one in measured]) if known else None,
+        median_interval([one["joules"] / case.concurrency for one in measured]) if known else None,
+        measured[-1]["tier"],
+        _middle([one["waited_share"] for one in measured]),
+        accepted / drafted if drafted else None,
+        quality.get("bits_per_byte"),
+        quality.get("accuracy"),
+    )
+
+
+def _token_ms(record: dict[str, Any]) -> float:
+    """Mean over the tokens of a repetition: of drafts most tokens cost nothing, and some a lot."""
+    gaps = record["gaps_ms"]
+    return float(sum(gaps) / len(gaps))
+
+
+def _middle(values: Sequence[float]) -> float:
+    return median_interval(values).value

@@ -1,0 +1,271 @@
+"""``quorate bench``: what this machine does with these models, and how two runs compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from quorate.cli.parameters import JsonLines
+
+if TYPE_CHECKING:
+    from quorate_bench.bench import Bench
+    from quorate_bench.sweep import Sweep
+
+    from quorate_registry import Registry
+
+_RUN = "run"
+_INTERRUPTED = 130
+_MOST_PAIRS = 2
+_NEEDED = ("matplotlib", "scipy")
+
+
+class _RunByDefault(TyperGroup):
+    """``bench standard`` is ``bench run standard``, as long as no command has that name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        first = args[0] if args else ""
+        if not args or (first not in self.commands and first not in ("--help", "-h")):
+            args = [_RUN, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    name="bench",
+    cls=_RunByDefault,
+    help="Measure what this machine does with models and plans.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+RecordsFile = Annotated[
+    Path, typer.Argument(metavar="RECORDS.jsonl", help="What quorate bench wrote.")
+]
+
+
+@app.command(_RUN)
+def run(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="quick|standard|full|FILE.toml",
+            help="How much is measured, or a sweep of your own; see docs/bench.md.",
+        ),
+    ] = "quick",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME_OR_PATH",
+            help="Measure this model; may be given several times. The demo models without any.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where records are kept; quorate-bench-WHAT.jsonl."),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, metavar="M", help="What it may take; what does not fit is left out."),
+    ] = None,
+    restart: Annotated[
+        bool,
+        typer.Option("--restart/--resume", help="Begin anew instead of going on with records."),
+    ] = False,
+    as_json: JsonLines = False,
+) -> None:
+    """Measure models and plans: time to first token, time per token, joules, memory, quality.
+
+    Everything runs on servers of its own. Records are kept as they come, so that the same command
+    goes on where it was interrupted; afterwards: quorate bench report FILE.
+    """
+    import asyncio
+
+    _refuse_without_packages()
+    from quorate.cli.logs import keep_log_quiet
+    from quorate.cli.views.bench import bench_progress, print_plan, print_summaries
+
+    keep_log_quiet()
+    sweep = _sweep(what, model or [], minutes)
+    path = output or Path(f"quorate-bench-{sweep.name}.jsonl")
+    if restart:
+        path.unlink(missing_ok=True)
+    bench = _bench(sweep, path)
+    print_plan(bench, path)
+    try:
+        with bench_progress() as progress:
+            asyncio.run(bench.run(_quantise, progress))
+    except KeyboardInterrupt:
+        told = f"the records so far are kept in {path}, run the same command to go on"
+        typer.echo(f"quorate: interrupted; {told}", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
+    print_summaries(bench.records, path, as_json=as_json)
+
+
+@app.command()
+def show(records: RecordsFile, as_json: JsonLines = False) -> None:
+    """Print what a run has found so far."""
+    _refuse_without_packages()
+    from quorate_bench.records import read_records
+
+    from quorate.cli.views.bench import print_summaries
+
+    print_summaries(read_records(records), records, as_json=as_json)
+
+
+@app.command()
+def report(
+    records: RecordsFile,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="The page; beside the records if not given."),
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Every figure as a PNG, too.")
+    ] = None,
+    write_config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="The best plans, as profiles of a configuration."),
+    ] = None,
+    as_json: JsonLines = False,
+) -> None:
+    """Make a page of what a run has found: one file that asks nobody for anything."""
+    _refuse_without_packages()
+    from quorate_bench.records import read_records
+    from quorate_bench.report.page import page
+    from quorate_bench.report.writing import write_config as write_profiles
+    from quorate_bench.report.writing import write_pictures, write_text
+
+    from quorate.cli.views.bench import print_written
+
+    found = read_records(records)
+    written = [write_text(output or records.with_suffix(".html"), page(found))]
+    if png is not None:
+        written += write_pictures(png, found)
+    if write_config is not None:
+        written.append(write_profiles(write_config, found))
+    print_written(written, as_json=as_json)
+
+
+@app.command()
+def compare(
+    first: RecordsFile,
+    second: RecordsFile,
+    fail_above: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            metavar="RATIO",
+            help="End with exit code 1 where a time or an energy has surely grown beyond this.",
+        ),
+    ] = None,
+    as_json: JsonLines = False,
+) -> None:
+    """Hold a second run against a first: two machines, or two versions on one."""
+    _refuse_without_packages()
+    from quorate_bench.compare import compare as compared
+    from quorate_bench.records import read_records
+
+    from quorate.cli.failures import FAILED
+    from quorate.cli.views.bench import print_comparison
+
+    ours, theirs = read_records(first), read_records(second)
+    found = compared(ours, theirs)
+    print_comparison(found, ours, theirs, as_json=as_json)
+    if fail_above is not None and any(one.ratio.low > fail_above for one in found):
+        raise typer.Exit(FAILED)
+
+
+def _refuse_without_packages() -> None:
+    """Checks that the extra is installed.
+
+    Raises:
+        SettingsError: Tells how it is.
+    """
+    from importlib.util import find_spec
+
+    from quorate.errors import SettingsError
+
+    if missing := [name for name in _NEEDED if find_spec(name) is None]:
+        names = " and ".join(missing)
+        raise SettingsError(f"bench: needs {names}: pip install 'quorate[bench]'")
+
+
+def _sweep(what: str, names: list[str], minutes: float | None) -> Sweep:
+    from dataclasses import replace
+
+    from quorate_bench.sweep import PRESETS, models_of, preset, read_sweep, sweep_of
+
+    from quorate.errors import SettingsError
+
+    if what in PRESETS:
+        paths = _named(names) if names else _demo_models()
+        first, *others = paths
+        pairs = [(first, other) for other in others[:_MOST_PAIRS]]
+        sweep = preset(what, paths, pairs)
+    else:
+        if names:
+            raise SettingsError(f"--model: the models of {what} stand in its table models")
+        tables = read_sweep(Path(what))
+        registry = _registry()
+        found = {name: registry.resolve(model).path for name, model in models_of(tables).items()}
+        sweep = sweep_of(Path(what).stem, tables, found)
+    if minutes is not None:
+        sweep = replace(sweep, measure=replace(sweep.measure, minutes=minutes))
+    return sweep
+
+
+def _named(names: list[str]) -> dict[str, Path]:
+    """Paths by the ids that models have where they are served, the largest first."""
+    from quorate.errors import SettingsError
+    from quorate.settings import default_id
+
+    registry = _registry()
+    found = {default_id(name): registry.resolve(name).path for name in names}
+    if len(found) < len(names):
+        raise SettingsError("--model: two of the models have the same id")
+    return dict(sorted(found.items(), key=lambda one: -one[1].stat().st_size))
+
+
+def _demo_models() -> dict[str, Path]:
+    from quorate.cli.services import demo_settings
+
+    return {model.id: Path(model.model) for model in demo_settings().models}
+
+
+def _bench(sweep: Sweep, path: Path) -> Bench:
+    from quorate_bench.bench import Bench
+    from quorate_bench.planning import ModelFacts
+
+    import quorate
+    from quorate.app.about import commit
+    from quorate_registry import GgufFacts
+    from quorate_registry.hashing import sha256_of
+
+    registry = _registry()
+    context = int(sweep.axes.context_length[0]) or 2048
+    facts, hashes = {}, {}
+    for name, file in sweep.models.items():
+        told = registry.inspect(str(file))
+        memory = told.memory_estimate(context)
+        parameters = told.parameters if isinstance(told, GgufFacts) else 0
+        facts[name] = ModelFacts(parameters, told.tensor_bytes, memory, told.context_length or 0)
+        hashes[name] = sha256_of(file) if file.is_file() else ""
+    return Bench(sweep, facts, hashes, path, commit(Path(quorate.__file__).parent))
+
+
+def _quantise(source: Path, kind: str) -> Path:
+    """A model of another type, made once and kept in the data folder."""
+    from functools import partial
+
+    from quorate.app.quantising import quantised
+
+    folder = _registry().home / "bench"
+    return quantised(source, kind, folder, f"{source.stem}.{kind}", partial(typer.echo, err=True))
+
+
+def _registry() -> Registry:
+    from quorate.app.registry import open_registry
+
+    return open_registry()

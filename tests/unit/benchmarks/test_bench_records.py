@@ -1,0 +1,56 @@
+"""What a run keeps: whole lines, whatever ends it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from quorate_bench.records import SCHEMA, RecordFile, read_records
+
+from quorate.errors import SettingsError
+
+RUN = {"kind": "run", "schema": SCHEMA}
+
+
+def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "records.jsonl"
+    with RecordFile(path) as file:
+        for record in (RUN, {"kind": "server"}, {"kind": "measurement", "n": 1}, {"kind": "end"}):
+            file.write(record)
+    found = read_records(path)
+    assert (found.run, found.servers) == (RUN, [{"kind": "server"}])
+    assert found.measurements == [{"kind": "measurement", "n": 1}]
+    assert found.ended
+
+
+@pytest.mark.parametrize("cut", range(1, 30))
+def test_a_line_that_was_cut_off_is_passed_over_and_written_over(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "records.jsonl"
+    line = json.dumps({"kind": "measurement", "n": 1})
+    path.write_text(json.dumps(RUN) + "\n" + line[: min(cut, len(line) - 1)])
+    assert read_records(path).measurements == []
+    with RecordFile(path) as file:
+        file.write({"kind": "measurement", "n": 2})
+    assert [one["n"] for one in read_records(path).measurements] == [2]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "holds no records"),
+        (b"\n\n", "holds no records"),
+        (b"{}\n", "line 1: no record of a run"),
+        (b"nonsense\n{}\n", "line 1: no JSON"),
+        (b"[1]\n", "line 1: no JSON object"),
+        (b'{"kind": "run", "schema": 99}\n', "is of schema 99, and this version reads 1"),
+        (b'{"kind": "run", "schema": 1}\n{"kind": "secret"}\n', "line 2: no record of a kind"),
+    ],
+)
+def test_what_is_no_file_of_records_is_told_so(
+    tmp_path: Path, content: bytes, complaint: str
+) -> None:
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match=complaint):
+        read_records(path)

@@ -1,0 +1,132 @@
+"""What a report says of a run, and that a browser shows it."""
+
+from __future__ import annotations
+
+import html.parser
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+from quorate_bench.compare import compare
+from quorate_bench.report.advice import Advice, advice
+from quorate_bench.report.drawing import png, svg
+from quorate_bench.report.page import page
+from quorate_bench.report.pictures import pictures
+from quorate_bench.report.profiles import profiles_toml
+from quorate_bench.report.roofline import bounds
+from quorate_bench.summary import base_cases, noise_of, summaries
+
+from quorate.settings import parse_settings
+from support.bench_records import records_of_a_run
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+
+
+def test_a_summary_has_the_median_of_the_repetitions_with_its_interval() -> None:
+    first = summaries(records_of_a_run())[0]
+    assert (first.case.plan, first.repetitions) == ("large", 3)
+    assert (first.token_ms.low, first.token_ms.value, first.token_ms.high) == (100, 101, 102)
+    assert first.joules_per_token is not None
+    assert first.joules_per_token.value == pytest.approx(101 * 0.04 / 4)
+    assert (first.accepted_share, first.bits_per_byte) == (0.7, 0.9)
+
+
+def test_the_base_has_every_plan_once() -> None:
+    base = base_cases(summaries(records_of_a_run()))
+    assert [one.case.plan for one in base] == [
+        "large", "small", "large + small", "weighted", "large, small",
+    ]  # fmt: skip
+    assert {one.case.setting.cores for one in base} == {2}
+
+
+def test_advice_goes_from_the_fastest_plan_to_the_one_that_predicts_best() -> None:
+    found = advice(base_cases(summaries(records_of_a_run())))
+    assert [one.summary.case.plan for one in found] == ["small", "large + small"]
+
+
+def test_profiles_of_every_kind_of_plan_are_a_configuration_that_is_accepted() -> None:
+    records = records_of_a_run()
+    every = [Advice(1.0, one, "so") for one in base_cases(summaries(records))]
+    written = tomllib.loads(profiles_toml(records, every))
+    models = [{"id": name, "engine": "scripted"} for name in ("large", "small")]
+    settings = parse_settings({"models": models, **written}, Path.cwd())
+    assert set(settings.profiles) == {"large", "small", "large-small", "weighted", "large-small-2"}
+    assert [m.weight for m in settings.profiles["weighted"].members] == [0.7, 0.3]
+
+
+def test_a_vote_is_bounded_by_the_weights_of_all_members_and_a_cascade_is_not_judged() -> None:
+    records = records_of_a_run()
+    found = {one.plan: one for one in bounds(records, base_cases(summaries(records)))}
+    assert found["large"].bound == pytest.approx(1e10 / 9e8)
+    assert found["large + small"].bound == pytest.approx(1e10 / 11e8)
+    assert "large, small" not in found
+
+
+def test_two_runs_are_compared_case_by_case() -> None:
+    found = compare(records_of_a_run(), records_of_a_run(slower=1.5))
+    times = [one for one in found if one.quantity == "token_ms"]
+    assert len(times) == 20
+    assert {one.verdict for one in times} == {"more"}
+    assert {round(one.ratio.value, 6) for one in times} == {1.5}
+
+
+def test_a_quiet_run_has_no_noise() -> None:
+    assert noise_of(records_of_a_run()) == ""
+
+
+@pytest.mark.parametrize("picture", pictures(records_of_a_run()), ids=lambda one: one.name)
+def test_every_figure_says_what_it_shows_in_words_and_units(picture) -> None:
+    axes = Figure().add_subplot()
+    picture.draw(axes)
+    labels = f"{axes.get_xlabel()} {axes.get_ylabel()}"
+    assert re.search(r"\bms\b|tokens|joules|bits per byte|%|cores|answers", labels)
+    assert picture.says.endswith(".")
+    assert png(picture).startswith(b"\x89PNG")
+    # Equal records give equal files.
+    assert svg(picture, (4, 3)) == svg(picture, (4, 3))
+
+
+def test_a_page_asks_nobody_and_shows_foreign_names_as_they_are() -> None:
+    found = page(records_of_a_run("<script>alert(1)</script>"))
+    assert "<script" not in found
+    assert "A &lt;processor&gt;" in found
+    assert "no &lt;time&gt;" in found
+
+    class Addresses(html.parser.HTMLParser):
+        def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+            for name, value in attributes:
+                if name in ("src", "href", "srcset"):
+                    assert value is not None
+                    assert value.startswith("data:"), value[:80]
+
+    Addresses().feed(found)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_browser_shows_the_page_without_complaint_and_within_its_width(
+    tmp_path: Path, width: int
+) -> None:
+    (tmp_path / "page.html").write_text(page(records_of_a_run()))
+    (tmp_path / "frame.html").write_text(
+        f'<iframe id="f" src="page.html" style="width:{width}px;height:900px;border:0"></iframe>'
+        "<p id=said></p><script>f.onload = () => { const d = f.contentDocument;"
+        "said.textContent = `wide ${d.documentElement.scrollWidth} images ${[...d.images].every("
+        "i => i.complete && i.naturalWidth > 0)} ${d.images.length}` }</script>"
+    )
+    done = subprocess.run(
+        [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
+         "--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}",
+         "--virtual-time-budget=5000", "--dump-dom", f"file://{tmp_path / 'frame.html'}"],
+        capture_output=True, text=True, timeout=90, check=True,
+    )  # fmt: skip
+    assert "CONSOLE" not in done.stderr
+    told = re.search(r"wide (\d+) images (\w+) (\d+)", done.stdout)
+    assert told is not None, done.stdout
+    assert int(told[1]) <= width
+    assert told[2] == "true"
+    assert int(told[3]) >= 8
