@@ -4,6 +4,7 @@
 
 No model runs: rows are taken from more memory than a cache holds, as they come from other
 processes, and futures are resolved by the event loop, as an answer of a worker resolves them.
+Beside each row stand its maxima, as a worker writes them, for which there is a figure of its own.
 Counted is CPU time of this thread, so that others on the machine disturb little. "Whole rows" mixes
 the whole vocabulary first and chooses then, which the service did before: the ratios say what it
 gains by mixing only what may be chosen. Fusion, choice, attribution and the message are in it; the
@@ -25,14 +26,13 @@ from quorate.api.grpc.translation.responses import generate_response
 from quorate.engines.contract import LogProbs
 from quorate.engines.vocabulary import Vocabulary
 from quorate.ensemble.alignments.contract import Limit
-from quorate.ensemble.alignments.tokens import TokenAlignment
+from quorate.ensemble.alignments.tokens import TokenAlignment, TokenPredictor
 from quorate.ensemble.decode import DecodeParams, Step, decode
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.fusion import Fuser
 from quorate.ensemble.losses import Losses
 from quorate.ensemble.member import Member, MemberPrompt
 from quorate.ensemble.mixture import Mixture
-from quorate.ensemble.predictor import TopPiece
 from quorate.ensemble.weighting import BayesianWeights, ConfidentWeights, StaticWeights, Weigher
 from quorate.request import (
     CombinationRule,
@@ -45,6 +45,7 @@ from quorate.request import (
     Token,
     Vote,
 )
+from quorate.sampling.peaks import Maxima, count_of_maxima, write_maxima
 from quorate.sampling.sampler import Sampler
 
 _VOCABULARY = 151_936
@@ -80,6 +81,7 @@ class Bench:
     def __init__(self, rounds: int) -> None:
         self.rounds = rounds
         self.rows = [_row(seed) for seed in range(_ROWS)]
+        self.maxima = [_maxima(row) for row in self.rows]
         self.vocabulary = Vocabulary(
             pieces=tuple(b" %d" % token for token in range(_VOCABULARY)),
             control=frozenset({_VOCABULARY - 1}),
@@ -122,6 +124,7 @@ class Bench:
         shown = Delta(" lighthouse", (_token(votes),))
         return [
             *figures,
+            self._figure("maxima of a row, in the worker", lambda _: _maxima(self.rows[0])),
             self._figure("message of a delta", lambda _: _serialised(Delta(" a", (_token(),)))),
             self._figure("message of a delta with votes", lambda _: _serialised(shown)),
         ]
@@ -147,7 +150,12 @@ class Bench:
         self, rule: CombinationRule, options: SamplingOptions, view: Callable[[Mixture], Mixture]
     ) -> Callable[[int], object]:
         fuser, sampler = Fuser(rule), Sampler(options, _VOCABULARY, 1, range(100))
-        return lambda at: sampler.sample(view(fuser.fuse(self._pair(at), [0.5, 0.5])))
+
+        def choose(at: int) -> int:
+            maxima = [self.maxima[at % _ROWS], self.maxima[(at + 1) % _ROWS]]
+            return sampler.sample(view(fuser.fuse(self._pair(at), [0.5, 0.5], maxima)))
+
+        return choose
 
     def _weigh(self, weigher: Weigher) -> Callable[[int], object]:
         return lambda at: weigher.weights(self._pair(at))
@@ -202,31 +210,30 @@ class Bench:
         return decode(ensemble, params)
 
 
-class _InMemory:
+class _InMemory(TokenPredictor):
     """A member whose rows are there; they come in a later turn of the event loop."""
 
     cached_tokens, busy_seconds, dropped_mass, masked_mass = 0, 0.0, None, 0.0
+    length = forwards = 0
+    maxima: Maxima | None = None
 
     def __init__(self, bench: Bench, at: int) -> None:
         self.vocabulary = bench.vocabulary
-        self.length = self.forwards = 0
+        self._bench = bench
         self._rows = bench.rows
         self._at = at
 
     def start(self) -> Awaitable[LogProbs]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[LogProbs] = loop.create_future()
-        self._at += 2
-        loop.call_soon(future.set_result, self._rows[self._at % len(self._rows)])
+        self._at = (self._at + 2) % len(self._rows)
+        self.maxima = self._bench.maxima[self._at]
+        loop.call_soon(future.set_result, self._rows[self._at])
         return future
 
     def feed(self, symbol: int, ahead: Sequence[int] = ()) -> Awaitable[LogProbs]:
         self.length += 1
         return self.start()
-
-    def top_piece(self, row: LogProbs) -> TopPiece:
-        best = int(row.argmax())
-        return TopPiece(self.vocabulary.pieces[best], float(row[best]))
 
     def close(self) -> None:
         pass
@@ -257,6 +264,13 @@ def _row(seed: int) -> LogProbs:
     logits[likely] += generator.exponential(3.0, len(likely)) + 8.0
     logits -= np.log(np.exp(logits - logits.max()).sum()) + logits.max()
     return logits.astype(np.float32)
+
+
+def _maxima(row: LogProbs) -> Maxima:
+    """What a worker writes beside a row."""
+    maxima = np.empty(count_of_maxima(len(row)), np.float32)
+    write_maxima(row, maxima)
+    return maxima
 
 
 def _ms(work: Callable[[int], object]) -> float:

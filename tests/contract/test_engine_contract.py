@@ -16,6 +16,7 @@ from contract.engines import CASES, EngineCase
 from contract.texts import LITERAL_SPECIALS, TEXTS
 from quorate.engines.contract import Engine, LogProbs, Session
 from quorate.engines.generation import SampledToken
+from quorate.engines.shared_rows import FEW_TOKENS
 from quorate.errors import (
     Internal,
     InvalidRequest,
@@ -26,6 +27,7 @@ from quorate.errors import (
 )
 from quorate.request import ChatPrompt, Message, SamplingOptions, TextPrompt
 from quorate.sampling.sampler import Sampler
+from support.distributions import maxima_of
 from support.scripted_models import engine_sampling
 from support.shared_engines import SharedEngines
 
@@ -455,6 +457,26 @@ async def test_blocks_have_their_prefix_sums_and_what_the_mask_took(subject: Sub
     for of_a_block in (lambda: session.block_masked, lambda: session.block_sums):
         with pytest.raises(Internal, match="no block"):
             of_a_block()
+
+
+async def test_rows_without_prefix_sums_have_the_maxima_of_their_groups(subject: Subject) -> None:
+    prompt = await subject.encode(FOX)
+    session = await subject.open()
+    row = await feed(session, prompt[:2])
+    if session.maxima is None:
+        assert len(row) <= FEW_TOKENS
+        return
+    np.testing.assert_array_equal(session.maxima, maxima_of(row))
+    assert not session.maxima.flags.writeable
+    rows = await within_deadline(session.feed_block(prompt[2:6], 3))
+    assert session.block_maxima is not None
+    for one, maxima in zip(rows, session.block_maxima, strict=True):
+        np.testing.assert_array_equal(maxima, maxima_of(one))
+    np.testing.assert_array_equal(session.maxima, maxima_of(rows[-1]))
+    session.close()
+    branching = await subject.open(branches=1)
+    await feed(branching, prompt)
+    assert branching.maxima is None
 
 
 async def test_blocks_of_several_sessions_give_what_each_gives_alone(subject: Subject) -> None:

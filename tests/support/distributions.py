@@ -9,6 +9,7 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 
 from quorate.engines.contract import LogProbs
+from quorate.sampling.peaks import Maxima, count_of_maxima, write_maxima
 
 
 def normalised(logits: Sequence[float] | npt.NDArray[np.floating]) -> LogProbs:
@@ -22,6 +23,13 @@ def normalised(logits: Sequence[float] | npt.NDArray[np.floating]) -> LogProbs:
 
 def random_row(size: int, seed: int, scale: float = 2.5) -> LogProbs:
     return normalised(np.random.default_rng(seed).normal(size=size) * scale)
+
+
+def maxima_of(row: LogProbs) -> Maxima:
+    """The maxima of a row's groups, as they stand beside it."""
+    maxima = np.full(count_of_maxima(len(row)), np.nan, np.float32)
+    write_maxima(row, maxima)
+    return maxima
 
 
 _logits = st.one_of(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from quorate.engines.worker.session_table import SessionTable
 from quorate.engines.worker.work_loop import outcomes_of_step
 from quorate.errors import QuorateError, Unavailable, WorkerLost
 from quorate.request import Prompt
+from quorate.sampling.peaks import Maxima, count_of_maxima
 
 
 class InProcessEngine:
@@ -258,6 +259,9 @@ class InProcessWorker:
             self._step_due = asyncio.get_running_loop().call_soon(self._step)
 
 
+_Outputs: TypeAlias = tuple[LogProbs, PrefixSums | None, MaskedMass, RowBlock, Maxima | None]
+
+
 class _Rows:
     """``Rows`` in the memory of this process, made when their slot is first used."""
 
@@ -267,27 +271,36 @@ class _Rows:
     def __init__(self, vocabulary_size: int, block_rows: int) -> None:
         self._vocabulary_size = vocabulary_size
         self._block_rows = block_rows
-        self._by_slot: dict[int, tuple[LogProbs, PrefixSums, MaskedMass, RowBlock]] = {}
+        self._by_slot: dict[int, _Outputs] = {}
 
-    def writable(
-        self, slot: int, sums: bool
-    ) -> tuple[LogProbs, PrefixSums | None, MaskedMass, RowBlock]:
-        """The row of a slot, its sums where they are wanted, what its mask took, and its block."""
+    def writable(self, slot: int, sums: bool) -> _Outputs:
+        """What is written of a slot; its sums, or else its maxima."""
         if slot not in self._by_slot:
             self._by_slot[slot] = self._made()
-        row, of_row, masked, block = self._by_slot[slot]
+        row, of_row, masked, block, maxima = self._by_slot[slot]
         if not sums:
-            return row, None, masked, block._replace(sums=None)
-        return row, of_row, masked, block
+            return row, None, masked, block._replace(sums=None), maxima
+        return row, of_row, masked, block._replace(maxima=None), None
 
-    def _made(self) -> tuple[LogProbs, PrefixSums, MaskedMass, RowBlock]:
-        size, rows = self._vocabulary_size, self._block_rows
+    def _made(self) -> _Outputs:
+        size, rows, maxima = (
+            self._vocabulary_size,
+            self._block_rows,
+            count_of_maxima(self._vocabulary_size),
+        )
         block = RowBlock(
             np.empty((rows, size), np.float32),
             np.zeros(rows, np.float32),
             np.empty((rows, size + 1)),
+            np.empty((rows, maxima), np.float32) if maxima else None,
         )
-        return np.empty(size, np.float32), np.empty(size + 1), np.zeros(1, np.float32), block
+        return (
+            np.empty(size, np.float32),
+            np.empty(size + 1),
+            np.zeros(1, np.float32),
+            block,
+            np.empty(maxima, np.float32) if maxima else None,
+        )
 
     def row(self, slot: int) -> LogProbs:
         """See ``Rows``."""
@@ -303,14 +316,18 @@ class _Rows:
         """See ``Rows``."""
         return _read_only(self.writable(slot, sums=False)[2])
 
+    def maxima(self, slot: int) -> Maxima | None:
+        """See ``Rows``."""
+        return _read_only(self.writable(slot, sums=False)[4])
+
     def block(self, slot: int, sums: bool) -> RowBlock:
         """See ``Rows``."""
-        block = self.writable(slot, sums)[3]
-        of_rows = None if block.sums is None else _read_only(block.sums)
-        return RowBlock(_read_only(block.rows), _read_only(block.masked), of_rows)
+        return RowBlock(*map(_read_only, self.writable(slot, sums)[3]))
 
 
 def _read_only(array: Any) -> Any:
+    if array is None:
+        return None
     view = array.view()
     view.flags.writeable = False
     return view

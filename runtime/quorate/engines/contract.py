@@ -17,6 +17,7 @@ from quorate.engines.generation import EngineSampling, SampledToken
 from quorate.engines.template_facts import TemplateFacts
 from quorate.engines.vocabulary import Vocabulary
 from quorate.request import Prompt
+from quorate.sampling.peaks import Maxima
 
 LogProbs: TypeAlias = npt.NDArray[np.float32]
 """Normalised log-probs of the next token, natural log, shape (vocabulary,).
@@ -125,6 +126,14 @@ class Session(Protocol):
         ...
 
     @property
+    def maxima(self) -> Maxima | None:
+        """The largest log-probs of groups of the last row, see ``sampling.peaks``.
+
+        Valid as long as the row is. None of small rows, and where the session has prefix sums.
+        """
+        ...
+
+    @property
     def block_sums(self) -> npt.NDArray[np.float64]:
         """``prefix_sums`` of each row of the last block, shape (rows, vocabulary + 1).
 
@@ -135,6 +144,11 @@ class Session(Protocol):
     @property
     def block_masked(self) -> npt.NDArray[np.float32]:
         """``masked_mass`` of each row of the last block, shape (rows,), valid as long as it is."""
+        ...
+
+    @property
+    def block_maxima(self) -> npt.NDArray[np.float32] | None:
+        """``maxima`` of the last block, float32 of shape (rows, maxima), valid as long as it is."""
         ...
 
     def feed(self, tokens: Sequence[int]) -> Awaitable[LogProbs]:

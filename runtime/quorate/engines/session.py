@@ -23,6 +23,7 @@ from quorate.engines.row_blocks import RowBlock
 from quorate.engines.sampled_tokens import SampledTokens, check_able, check_sampling
 from quorate.engines.session_backend import OpenedSession, SessionBackend
 from quorate.errors import Internal, InvalidRequest, QuorateError, UnsupportedPlan
+from quorate.sampling.peaks import Maxima
 
 
 async def open_session(
@@ -60,7 +61,7 @@ class EngineSession:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._backend = backend
-        self._number, row, self._sums, self._masked_mass, self._block = opened
+        self._number, row, self._sums, self._masked_mass, self._block, self._maxima = opened
         # None once the session is closed.
         self._row: LogProbs | None = row
         self._vocabulary_size = len(row)
@@ -111,6 +112,14 @@ class EngineSession:
         return float(self.block_masked[-1] if self._block_rows else self._masked_mass[0])
 
     @property
+    def maxima(self) -> Maxima | None:
+        """See ``Session.maxima``."""
+        if not self._block_rows:
+            return self._maxima
+        of_block = self.block_maxima
+        return None if of_block is None else of_block[-1]
+
+    @property
     def block_sums(self) -> npt.NDArray[np.float64]:
         """See ``Session.block_sums``."""
         sums = self._last_block.sums
@@ -122,6 +131,11 @@ class EngineSession:
     def block_masked(self) -> npt.NDArray[np.float32]:
         """See ``Session.block_masked``."""
         return self._last_block.masked
+
+    @property
+    def block_maxima(self) -> npt.NDArray[np.float32] | None:
+        """See ``Session.block_maxima``."""
+        return self._last_block.maxima
 
     def feed(self, tokens: Sequence[int]) -> asyncio.Future[LogProbs]:
         """See ``Session.feed``. Every error comes out of the future, none out of the call.

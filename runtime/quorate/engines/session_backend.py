@@ -11,6 +11,7 @@ from quorate.engines.contract import LogProbs, MaskedMass, ModelFacts
 from quorate.engines.generation import EngineSampling, SampledToken
 from quorate.engines.row_blocks import RowBlock
 from quorate.errors import QuorateError
+from quorate.sampling.peaks import Maxima
 
 
 class OpenedSession(NamedTuple):
@@ -24,6 +25,8 @@ class OpenedSession(NamedTuple):
             float32 of shape (1,).
         block: Where the log-probs of several tokens appear, read-only views, of
             ``facts.block_rows`` rows.
+        maxima: Where the maxima of ``row`` appear, a read-only view; None where they
+            are not wanted.
     """
 
     number: int
@@ -31,6 +34,7 @@ class OpenedSession(NamedTuple):
     sums: PrefixSums | None
     masked_mass: MaskedMass
     block: RowBlock
+    maxima: Maxima | None = None
 
 
 class WaitingSession(Protocol):

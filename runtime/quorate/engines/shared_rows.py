@@ -10,7 +10,8 @@ Little-endian:
 - bytes 24..32: int64 ``core_ns``, the same times the cores that each of them had
 - bytes 32..40: int64 ``waited_ns``, for how long they waited until others had computed
 - from byte 64: one float32 row per session slot, and behind it the probability that the mask took
-  from it, together padded to a multiple of 64 bytes
+  from it, together padded to a multiple of 64 bytes; behind that, of large vocabularies, its
+  maxima (``sampling.peaks``), padded likewise
 - after them: the prefix sums of each row, float64, one more than the vocabulary has tokens, padded
   likewise
 - after them: a block of further rows for each slot, laid out like the rows, and then their prefix
@@ -35,9 +36,13 @@ from quorate.engines import sealed_memory
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs, MaskedMass
 from quorate.engines.row_blocks import RowBlock
+from quorate.sampling.peaks import Maxima, count_of_maxima
 
 BLOCK_ROWS = 32
 """Rows of a block, where the memory of all slots allows as many."""
+
+FEW_TOKENS = 4096
+"""Rows of no more are looked at whole sooner than their maxima are."""
 
 MOST_BYTES = 1 << 33
 """Largest such memory, of which what is written is allocated."""
@@ -79,6 +84,8 @@ class SharedRows:
         all_rows: float32 of shape (sessions, vocabulary), by slot.
         all_masked: float32 of shape (sessions,), the probability that the mask took from each row.
         all_sums: float64 of shape (sessions, vocabulary + 1).
+        all_maxima: float32 of shape (sessions, maxima), those of each row (``sampling.peaks``);
+            none of vocabularies of up to ``FEW_TOKENS``.
 
     Raises:
         ValueError: The memory has another size, or one that could still change.
@@ -104,6 +111,10 @@ class SharedRows:
         self.all_rows: npt.NDArray[np.float32] = rows[:, :vocabulary]
         self.all_masked: npt.NDArray[np.float32] = rows[:, vocabulary]
         self.all_sums: npt.NDArray[np.float64] = sums[:, : vocabulary + 1]
+        self._maxima = slice(
+            _maxima_start(vocabulary), _maxima_start(vocabulary) + _maxima_count(vocabulary)
+        )
+        self.all_maxima: npt.NDArray[np.float32] = rows[:, self._maxima]
         of_blocks, sums_of_blocks, _ = _areas(memory, sessions * block_rows, vocabulary, end)
         self._blocks = of_blocks.reshape(sessions, block_rows, rows.shape[1])
         self._block_sums = sums_of_blocks.reshape(sessions, block_rows, sums.shape[1])
@@ -123,11 +134,16 @@ class SharedRows:
         sums: PrefixSums = self.all_sums[slot]
         return sums
 
+    def maxima(self, slot: int) -> Maxima | None:
+        """The maxima of a slot's row; None where the row is small."""
+        return self.all_maxima[slot] if self.all_maxima.shape[1] else None
+
     def block(self, slot: int, sums: bool) -> RowBlock:
-        """The block of a slot, with prefix sums where they are wanted."""
+        """The block of a slot, with prefix sums where they are wanted, and elsewhere maxima."""
         block, size = self._blocks[slot], self._vocabulary
         of_block = self._block_sums[slot, :, : size + 1] if sums else None
-        return RowBlock(block[:, :size], block[:, size], of_block)
+        maxima = None if sums or not _maxima_count(size) else block[:, self._maxima]
+        return RowBlock(block[:, :size], block[:, size], of_block, maxima)
 
 
 class RowsWriter(SharedRows):
@@ -226,7 +242,16 @@ def _areas(
 
 
 def _row_bytes(vocabulary: int) -> int:
-    return _padded(4 * (vocabulary + 1))
+    return 4 * _maxima_start(vocabulary) + _padded(4 * _maxima_count(vocabulary))
+
+
+def _maxima_start(vocabulary: int) -> int:
+    """Numbers of a row and what the mask took from it, padded: its maxima stand behind them."""
+    return _padded(4 * (vocabulary + 1)) // 4
+
+
+def _maxima_count(vocabulary: int) -> int:
+    return count_of_maxima(vocabulary) if vocabulary > FEW_TOKENS else 0
 
 
 def _sums_bytes(vocabulary: int) -> int:

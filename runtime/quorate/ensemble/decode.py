@@ -30,7 +30,7 @@ from quorate.request import (
     Token,
 )
 from quorate.sampling.sampler import Sampler
-from quorate.sampling.shortlist import Ranked
+from quorate.sampling.shortlist import Choosable, Ranked, Whole
 
 Step: TypeAlias = Delta | Notice | FinishReason
 
@@ -176,7 +176,7 @@ async def _decode(
             yield notice
         given = choice.given
         rows = alignment.compare(ensemble.members, distributions, given)
-        mixture = fuser.fuse(rows, ensemble.weights)
+        mixture = fuser.fuse(rows, ensemble.weights, alignment.maxima(ensemble.members))
         chosen = choice.choose(constraint.mask(mixture), rows)
         if (ended := choice.ends_before(chosen)) is not None:
             steps = transcript.end(ended)
@@ -233,7 +233,9 @@ class _Drafted(_Sampled[int]):
         self._drafting = Drafting(ensemble, params.sampler, drafts, ends, longest)
 
     def choose(self, mixture: Ranked, rows: Sequence[LogProbs]) -> int:
-        return self._drafting.choose(mixture, rows)
+        maxima = self._ensemble.alignment.maxima(self._ensemble.members)
+        of_each: Sequence[Choosable] = [*map(Whole, rows, maxima)] if maxima else rows
+        return self._drafting.choose(mixture, of_each)
 
     async def tell(self, index: int) -> None:
         await self._drafting.tell(index)

@@ -10,6 +10,7 @@ from quorate.engines.contract import LogProbs
 from quorate.ensemble.mixture import Mixture
 from quorate.ensemble.rules import geometric, linear, majority
 from quorate.request import CombinationRule
+from quorate.sampling.peaks import Maxima
 
 _FEW_SYMBOLS = 4096
 """So many are mixed at once sooner than it is found out which of them matter."""
@@ -31,7 +32,12 @@ class Fuser:
         self._rule = rule
         self._size_buffers(0)
 
-    def fuse(self, rows: Sequence[LogProbs], weights: Sequence[float]) -> Mixture:
+    def fuse(
+        self,
+        rows: Sequence[LogProbs],
+        weights: Sequence[float],
+        maxima: Sequence[Maxima | None] = (),
+    ) -> Mixture:
         """Mixes one step.
 
         A member whose weight vanishes in float32 has no part in it, since 0 times -inf is not a
@@ -40,6 +46,7 @@ class Fuser:
         Args:
             rows: Each member's normalised log-probs, float32 of shape (vocabulary,), not modified.
             weights: As many weights, not negative, summing to 1.
+            maxima: Of each row, where they are known; see ``Mixture``.
 
         Returns:
             The mixture, which is to be read before the next call.
@@ -47,16 +54,19 @@ class Fuser:
         Raises:
             ValueError: No member with a weight, or not as many weights as rows.
         """
-        if min(weights, default=0.0) < _LEAST_WEIGHT:
-            voting = [pair for pair in zip(rows, weights, strict=True) if pair[1] >= _LEAST_WEIGHT]
-            rows, weights = [row for row, _ in voting], [weight for _, weight in voting]
-        if len(rows) != len(weights) or not rows:
+        if len(rows) != len(weights):
             raise ValueError(f"{len(rows)} rows and {len(weights)} weights cannot be mixed")
+        if min(weights, default=0.0) < _LEAST_WEIGHT:
+            voting = [at for at, weight in enumerate(weights) if weight >= _LEAST_WEIGHT]
+            maxima = [maxima[at] for at in voting] if maxima else ()
+            rows, weights = [rows[at] for at in voting], [weights[at] for at in voting]
+        if not rows:
+            raise ValueError("no row has a weight")
         self.tied = ()
         if len(rows) == 1:
-            return Mixture.of(rows[0])
+            return Mixture.of(rows[0], maxima[0] if maxima else None)
         if self._rule is CombinationRule.LINEAR and len(rows[0]) > _FEW_SYMBOLS:
-            return Mixture(rows, weights, self._mixed)
+            return Mixture(rows, weights, self._mixed, maxima)
         return Mixture.of(self._mixed(rows, weights))
 
     def _mixed(self, rows: Sequence[LogProbs], weights: Sequence[float]) -> LogProbs:

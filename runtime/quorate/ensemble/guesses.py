@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from quorate.engines.contract import LogProbRows, LogProbs, ModelFacts, Session
 from quorate.errors import Unavailable
+from quorate.sampling.peaks import Maxima
 
 _Result = TypeVar("_Result")
 
@@ -50,8 +51,10 @@ class GuessingSession:
         self._tokens: list[int] = []
         self._rows: list[LogProbs] = []
         self._masked: list[float] = []
+        self._maxima_behind: list[Maxima | None] = []
         # Of the row that was answered last, where it was not the last one computed.
         self._masked_mass: float | None = None
+        self._maxima: Maxima | None = None
 
     @property
     def held(self) -> int:
@@ -67,6 +70,11 @@ class GuessingSession:
     def masked_mass(self) -> float:
         """See ``Session.masked_mass``; of the row that was answered last."""
         return self.session.masked_mass if self._masked_mass is None else self._masked_mass
+
+    @property
+    def maxima(self) -> Maxima | None:
+        """See ``Session.maxima``; of the row that was answered last."""
+        return self.session.maxima if self._masked_mass is None else self._maxima
 
     def feed(self, tokens: Sequence[int], ahead: Iterable[int] = ()) -> Awaitable[LogProbs]:
         """Starts on what follows chosen tokens; the work begins at the call.
@@ -104,9 +112,11 @@ class GuessingSession:
             InvalidRequest: There is no room for it; out of the awaitable, like all errors.
         """
         if self._masked_mass is None:
-            self._masked_mass = self.session.masked_mass
+            self._masked_mass, self._maxima = self.session.masked_mass, self.session.maxima
+        self._maxima = _kept(self._maxima)
         # The rows of a block would not outlive the call.
         self._rows = [row if row.base is None else row.copy() for row in self._rows]
+        self._maxima_behind = [*map(_kept, self._maxima_behind)]
         self._tokens.append(token)
         return Later(self.session.feed((token,)), self._note_guess)
 
@@ -128,7 +138,9 @@ class GuessingSession:
     def _take(self, count: int) -> LogProbs:
         """Takes guesses for chosen; returns what follows them."""
         row, self._masked_mass = self._rows[count - 1], self._masked[count - 1]
+        self._maxima = self._maxima_behind[count - 1]
         del self._tokens[:count], self._rows[:count], self._masked[:count]
+        del self._maxima_behind[:count]
         return row
 
     def _forget(self, right: int) -> None:
@@ -143,19 +155,28 @@ class GuessingSession:
                 self.session.rewind(wrong)
 
     def _drop_guesses(self) -> None:
-        self._tokens, self._rows, self._masked = [], [], []
+        self._tokens, self._rows, self._masked, self._maxima_behind = [], [], [], []
 
     def _note_block(self, rows: LogProbRows) -> LogProbs:
         first: LogProbs
         first, *self._rows = rows
         self._masked_mass, *self._masked = self.session.block_masked.tolist()
+        of_block = self.session.block_maxima
+        maxima: Sequence[Maxima | None] = [None] * len(rows) if of_block is None else [*of_block]
+        self._maxima, *self._maxima_behind = maxima
         return first
 
     def _note_guess(self, row: LogProbs) -> LogProbs:
         kept = row.copy()
         self._rows.append(kept)
         self._masked.append(self.session.masked_mass)
+        self._maxima_behind.append(_kept(self.session.maxima))
         return kept
+
+
+def _kept(maxima: Maxima | None) -> Maxima | None:
+    """Maxima that outlive the next call."""
+    return maxima if maxima is None or maxima.base is None else maxima.copy()
 
 
 class Ready:

@@ -7,7 +7,7 @@ the vote has or with one of its own, to the same options; here its tokens become
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -19,7 +19,14 @@ from quorate.ensemble.decode import DecodeParams, Step, decode
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.transcript import Transcript
 from quorate.errors import Internal, WorkerLost
-from quorate.request import FinishReason, ResponseOptions, SamplingOptions, Token, TopCandidate
+from quorate.request import (
+    Delta,
+    FinishReason,
+    ResponseOptions,
+    SamplingOptions,
+    Token,
+    TopCandidate,
+)
 from quorate.sampling.options import acting_on_tokens
 from quorate.sampling.sampler import (
     DEFAULT_MIN_P,
@@ -31,6 +38,8 @@ from quorate.sampling.sampler import (
 )
 
 _MOST_BIASED = 1024
+_MOST_SHARED = 64
+"""Tokens of one delta, the alternatives beside them counted, where several share it."""
 
 
 def lone_predictor(
@@ -89,7 +98,7 @@ async def generate(
     that of a member that was never lost. ``predictor`` is what ``lone_predictor`` gave.
 
     Yields:
-        What ``decode`` yields.
+        What ``decode`` yields; what was sampled while the reader was busy comes in fewer deltas.
 
     Raises:
         InvalidRequest: Bias and penalties leave no token.
@@ -101,11 +110,15 @@ async def generate(
     transcript = ensemble.alignment.transcript(params.stopping)
     try:
         async for batch in predictor.generate(sampling):
+            steps: list[Step] = []
             for sampled in batch:
-                for step in _take(sampled, ensemble, predictor, params.limit, transcript):
-                    yield step
+                steps += _take(sampled, ensemble, predictor, params.limit, transcript)
                 if transcript.ended is not None:
-                    return
+                    break
+            for step in steps if len(steps) < 2 else sharing(steps):
+                yield step
+            if transcript.ended is not None:
+                return
         if sampling.acts_on_tokens:
             raise nothing_left()
         raise Internal(f"model {member.model} ended its generation without an end")
@@ -116,6 +129,46 @@ async def generate(
     async with aclosing(decode(ensemble, params, transcript)) as rest:
         async for step in rest:
             yield step
+
+
+def sharing(steps: Iterable[Step]) -> Iterator[Step]:
+    """The same steps, where small deltas that follow each other are one.
+
+    Each costs a message, and whoever reads slower than they come need not pay for every one of
+    them. Those of the reasoning and those of the answer stay apart.
+    """
+    held: list[Delta] = []
+    weight = 0
+    for step in steps:
+        more = _weight(step) if isinstance(step, Delta) else _MOST_SHARED
+        joins = isinstance(step, Delta) and (
+            not held or (held[0].reasoning is None) == (step.reasoning is None)
+        )
+        if held and (not joins or weight + more > _MOST_SHARED):
+            yield _joined(held)
+            held, weight = [], 0
+        if isinstance(step, Delta):
+            held.append(step)
+            weight += more
+        else:
+            yield step
+    if held:
+        yield _joined(held)
+
+
+def _weight(delta: Delta) -> int:
+    return sum(1 + len(token.top) for token in delta.tokens)
+
+
+def _joined(deltas: Sequence[Delta]) -> Delta:
+    if len(deltas) == 1:
+        return deltas[0]
+    first = deltas[0].reasoning
+    return Delta(
+        "".join(one.text for one in deltas),
+        tuple(token for one in deltas for token in one.tokens),
+        None if first is None else "".join(one.reasoning or "" for one in deltas),
+    )
 
 
 def _take(

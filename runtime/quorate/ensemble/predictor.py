@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from quorate.engines.contract import Engine, LogProbs
 from quorate.ensemble.guesses import GuessingSession, reach_of
+from quorate.sampling.peaks import Maxima
 
 _Symbol = TypeVar("_Symbol", contravariant=True)
 
@@ -178,6 +179,11 @@ class SessionPredictor:
     def masked_mass(self) -> float:
         """See ``Predictor``."""
         return self._session.masked_mass if self._session else 0.0
+
+    @property
+    def maxima(self) -> Maxima | None:
+        """See ``Session.maxima``; of the row that it gave last."""
+        return self._session.maxima if self._session else None
 
     async def open(self) -> None:
         """See ``Predictor``."""

@@ -7,22 +7,14 @@ candidates. Logits need not be normalised: an added constant changes nothing.
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Logits: TypeAlias = npt.NDArray[np.float32]
-"""One row, float32 of shape (vocabulary,)."""
+from quorate.sampling.peaks import Ids, Logits, Peaks
 
-Ids: TypeAlias = npt.NDArray[np.intp]
-"""Token ids, shape (candidates,)."""
-
-_BLOCKS = 16
 _SHORT = 512
 """So many are sorted sooner than it is found out which of them need not be."""
-_LEAST_FINITE = np.finfo(np.float32).min
-_MANY_GROUPS = 8
 _FIRST_GUESS = 256
 # Beyond this a candidate adds nothing to a sum in float64, and exp() would leave float32's normal
 # numbers, where it is ten times slower.
@@ -34,48 +26,10 @@ def largest(logits: Logits, count: int) -> Ids:
     if count <= 0:
         return np.empty(0, np.intp)
     if len(logits) > _SHORT:
-        peaks = Peaks(logits)
+        peaks = Peaks([logits])
         return _descending(logits, peaks.reaching(peaks.bound(count)))[:count]
     ids = (-logits).argsort(kind="stable")[:count]
     return ids if logits[ids[-1]] > -np.inf else ids[logits[ids] > -np.inf]
-
-
-class Peaks:
-    """The maxima of disjoint groups of entries, by which the large ones are found in a row.
-
-    Every group whose maximum reaches a bound holds an entry that does, and no other group does.
-    They are strided, so that their maxima are one vectorised pass over the row.
-
-    Args:
-        logits: Shape (vocabulary,).
-    """
-
-    def __init__(self, logits: Logits) -> None:
-        self._logits = logits
-        groups = len(logits) // _BLOCKS
-        self._grouped = logits[: groups * _BLOCKS].reshape(_BLOCKS, groups)
-        self._rest = logits[groups * _BLOCKS :]
-        self._maxima: Logits = np.maximum.reduce(self._grouped)
-
-    def bound(self, count: int) -> np.float32:
-        """A value that at least ``count`` entries reach, and few more; -inf for all there are."""
-        size, groups = len(self._logits), len(self._maxima)
-        if count >= size:
-            return np.float32(-np.inf)
-        if 2 * count > groups:
-            return np.float32(np.partition(self._logits, size - count)[size - count])
-        return np.float32(np.partition(self._maxima, groups - count)[groups - count])
-
-    def reaching(self, least: np.float32) -> Ids:
-        """Ids of the entries not below a bound, ascending; those of -inf and NaN are none."""
-        least = max(least, _LEAST_FINITE)
-        groups = (self._maxima >= least).nonzero()[0]
-        if len(groups) * _MANY_GROUPS > len(self._maxima):
-            return (self._logits >= least).nonzero()[0]
-        blocks, columns = (self._grouped[:, groups] >= least).nonzero()
-        ids = blocks * len(self._maxima) + groups[columns]
-        rest = (self._rest >= least).nonzero()[0]
-        return np.concatenate((ids, rest + self._grouped.size)) if len(rest) else ids
 
 
 def truncate(logits: Logits, top_k: int, top_p: float, min_p: float) -> Ids:
@@ -102,7 +56,7 @@ def truncate(logits: Logits, top_k: int, top_p: float, min_p: float) -> Ids:
         kept = descend(logits, 1.0, top_p)
     else:
         least = logits.max() + np.float32(math.log(min_p)) if min_p > 0 else np.float32(-np.inf)
-        return _descending(logits, Peaks(logits).reaching(least))
+        return _descending(logits, Peaks([logits]).reaching(least))
     if min_p <= 0:
         return kept
     values = logits[kept]
@@ -125,19 +79,6 @@ def descend(logits: Logits, temperature: float, share: float) -> Ids:
         kept = largest(logits, len(logits))
         mass = _masses(logits[kept], temperature)
     return kept[: _reach(mass, share * total)]
-
-
-def draw(logits: Logits, kept: Ids, temperature: float, share: float) -> int:
-    """Draws from the kept candidates by inversion.
-
-    Args:
-        logits: Shape (vocabulary,).
-        kept: Candidates in descending order, at least one.
-        temperature: Divides the logits; at least 1e-30.
-        share: A uniform number in [0, 1).
-    """
-    mass = _masses(logits[kept], temperature)
-    return int(kept[_reach(mass, share * float(mass[-1])) - 1])
 
 
 def all_weights(logits: Logits, best: np.float32, temperature: float) -> Logits:

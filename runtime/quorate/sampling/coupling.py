@@ -9,12 +9,14 @@ Leviathan et al. 2023, Chen et al. 2023.) Pure.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from quorate.sampling.candidates import Ids, Logits, all_weights, descend, truncate, weights
+from quorate.sampling.candidates import all_weights, descend, truncate, weights
+from quorate.sampling.peaks import Ids, Logits
 
 _NOTHING = 1e-30
 _BLOCK = 512
@@ -80,19 +82,15 @@ class Distribution:
             kept = truncate(logits, how.top_k, how.top_p, how.min_p)
             self._kept = kept if ids is None else ids[kept]
             self._weights = weights(logits[kept], how.temperature)
-            self._masses = np.cumsum(self._weights)
-            self._total = float(self._masses[-1])
+            self._masses = self._weights.cumsum()
         else:
             self._logits = logits
-            self._best = float(logits.max())
-            self._total = float(self._all_weights().sum(dtype=np.float64))
 
     def draw(self, share: float) -> int:
         """Inverts it at a uniform number in [0, 1), in descending order."""
         if self._kept is None:
             return int(descend(self._logits, self._temperature, share)[-1])
-        place = int(np.searchsorted(self._masses, min(share * self._total, self._total)))
-        return int(self._kept[place])
+        return int(self._kept[self._masses.searchsorted(min(share * self._total, self._total))])
 
     def probability(self, token: int) -> float:
         """Of one token."""
@@ -118,6 +116,18 @@ class Distribution:
         if place is None or self._kept is None:
             return place
         return int(self._kept[place])
+
+    @cached_property
+    def _best(self) -> float:
+        """The largest logit; where nothing is truncated."""
+        return float(self._logits.max())
+
+    @cached_property
+    def _total(self) -> float:
+        """The sum of all weights."""
+        if self._kept is not None:
+            return float(self._masses[-1])
+        return float(self._all_weights().sum(dtype=np.float64))
 
     def _all_weights(self) -> Logits:
         """See ``all_weights``; where nothing is truncated."""

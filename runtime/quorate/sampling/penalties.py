@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quorate.request import SamplingOptions
-from quorate.sampling.candidates import Ids, Logits
+from quorate.sampling.peaks import Ids, Logits
 from quorate.sampling.shortlist import NO_IDS, Shortlist
 
 REPETITION_WINDOW = 64

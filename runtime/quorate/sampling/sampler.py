@@ -17,9 +17,9 @@ import numpy as np
 
 from quorate.errors import Internal, InvalidRequest
 from quorate.request import SamplingOptions
-from quorate.sampling.candidates import Logits, descend, draw, truncate
 from quorate.sampling.coupling import Distribution, Numbers, Truncation, couple
 from quorate.sampling.options import validate_bias
+from quorate.sampling.peaks import Logits
 from quorate.sampling.penalties import Penalties
 from quorate.sampling.shortlist import Choosable, Ranked, Shortlist, ranked
 
@@ -68,11 +68,12 @@ class Sampler:
         validate_bias(options, vocabulary_size)
         temperature = given(options.temperature, DEFAULT_TEMPERATURE)
         self._greedy = temperature == 0
-        self._temperature = max(temperature, _LEAST_TEMPERATURE)
-        self._top_k = given(options.top_k, DEFAULT_TOP_K)
-        self._top_p = given(options.top_p, DEFAULT_TOP_P)
-        self._min_p = given(options.min_p, DEFAULT_MIN_P)
-        self._how = Truncation(self._temperature, self._top_k, self._top_p, self._min_p)
+        self._how = Truncation(
+            max(temperature, _LEAST_TEMPERATURE),
+            given(options.top_k, DEFAULT_TOP_K),
+            given(options.top_p, DEFAULT_TOP_P),
+            given(options.min_p, DEFAULT_MIN_P),
+        )
         self._truncates = self._how.cuts(vocabulary_size)
         self._penalties = Penalties(options, prompt)
         self._numbers = _NumbersByPosition(seed)
@@ -142,7 +143,7 @@ class Sampler:
         if self._greedy and penalties.idle:
             listed = distribution.best()
         else:
-            count, touched = 1 if self._greedy else self._top_k, penalties.touched
+            count, touched = 1 if self._greedy else self._how.top_k, penalties.touched
             if count and count + len(touched) <= _MOST_LISTED:
                 listed = distribution.shortlist(count, touched)
             else:
@@ -152,10 +153,10 @@ class Sampler:
     def _drawn(self, logits: Shortlist, proposed: Choosable | None) -> int:
         numbers = self._numbers.take()
         proposal = None if proposed is None else self._proposal(proposed)
+        target = Distribution(logits.logprobs, self._how, logits.ids)
         if proposal is None:
-            token = self._draw(logits, numbers.proposing)
+            token = target.draw(numbers.proposing)
         else:
-            target = Distribution(logits.logprobs, self._how, logits.ids)
             drawn = couple(target, proposal, numbers)
             token, self.agreed = drawn.token, drawn.accepted
         # What was guessed behind this position holds while it is what was guessed for it.
@@ -174,13 +175,6 @@ class Sampler:
         if logits.best() is None:
             return None
         return Distribution(logits.logprobs, self._how, logits.ids)
-
-    def _draw(self, contenders: Shortlist, share: float) -> int:
-        ids, logits = contenders
-        if ids is None and not self._truncates:
-            return int(descend(logits, self._temperature, share)[-1])
-        kept = truncate(logits, self._top_k, self._top_p, self._min_p)
-        return contenders.id_of(draw(logits, kept, self._temperature, share))
 
 
 class _Guessed(NamedTuple):

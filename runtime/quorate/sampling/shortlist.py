@@ -6,11 +6,12 @@ many are enough, and whoever holds the distribution finds them in its own way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from quorate.sampling.candidates import Ids, Logits, Peaks
+from quorate.sampling.peaks import Ids, Logits, Maxima, Peaks, best_of
 
 NO_IDS: Ids = np.empty(0, np.intp)
 
@@ -63,30 +64,33 @@ class Ranked(Protocol):
         ...
 
 
-class Whole:
-    """``Ranked`` of a row that is there."""
+# Tokens whose log-probs are equal in float32 are ordered by id. So those count as reaching a bound
+# that miss it by no more than rounding, relative to the bound.
+_ROUNDING = 1e-6
 
-    def __init__(self, row: Logits) -> None:
+
+class Whole:
+    """``Ranked`` of a row that is there.
+
+    Args:
+        maxima: Of it, where they are known; see ``Peaks``.
+    """
+
+    def __init__(self, row: Logits, maxima: Maxima | None = None) -> None:
         self.row = row
+        self._maxima = maxima
 
     def best(self) -> Shortlist:
         """See ``Ranked``."""
-        index = int(self.row.argmax())
+        index = best_of(self.row, self._maxima)
         return Shortlist(np.array([index], np.intp), self.row[index : index + 1])
 
     def shortlist(self, count: int, always: Ids = NO_IDS) -> Shortlist:
         """See ``Ranked``."""
         if len(self.row) <= FEW_SYMBOLS:
             return Shortlist(None, self.row)
-        peaks = Peaks(self.row)
-        bound = peaks.bound(count + len(always))
-        if not bound > -np.inf:
-            # Nothing bounds them, or it is no numbers, which whoever chooses will see.
-            return Shortlist(None, self.row)
-        ids = peaks.reaching(bound)
-        if len(always):
-            ids = np.unique(np.concatenate((ids, always)))
-        return Shortlist(ids, self.row[ids])
+        ids = listed_in(Peaks([self.row], [self._maxima]), (0.0,), count, always)
+        return Shortlist(ids, self.row if ids is None else self.row[ids])
 
 
 Choosable: TypeAlias = Logits | Ranked
@@ -95,3 +99,33 @@ Choosable: TypeAlias = Logits | Ranked
 def ranked(distribution: Choosable) -> Ranked:
     """The same, of a row too."""
     return Whole(distribution) if isinstance(distribution, np.ndarray) else distribution
+
+
+def listed_in(
+    peaks: Peaks, log_weights: Sequence[float], count: int, always: Ids = NO_IDS
+) -> Ids | None:
+    """Symbols of a weighted mean of rows that hold the ``count`` most probable ones.
+
+    So many have at least this share of their probability with one row; and no symbol is more
+    probable in the mean than with the row that likes it best, so that all those that are as
+    probable reach that bound in some row (Fagin, Lotem, Naor 2003, in its simplest form).
+
+    Args:
+        peaks: Of the rows.
+        log_weights: As many, logs of the rows' weights.
+        count: At least 1.
+        always: As ``Ranked.shortlist`` takes them.
+
+    Returns:
+        Ascending; None where nothing bounds them, or a row is no numbers, which whoever chooses
+        will see.
+    """
+    least = float(peaks.bound(count + len(always), log_weights))
+    if not least > -np.inf:
+        return None
+    # What is equal to another in float32 reaches a bound together with it.
+    ids = peaks.reaching(np.float32(least - _ROUNDING * (1.0 + abs(least))))
+    if len(always):
+        ids = np.unique(np.concatenate((ids, always)))
+    # None at all only where maxima are not those of their rows.
+    return ids if len(ids) else None

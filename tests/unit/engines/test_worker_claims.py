@@ -98,6 +98,9 @@ class Rows:
     def masked_mass(self, slot: int) -> Any:
         return self.masked[slot]
 
+    def maxima(self, slot: int) -> Any:
+        return None
+
     def block(self, slot: int, sums: bool) -> RowBlock:
         return RowBlock(self.blocks[slot], self.blocks_masked[slot])
 

@@ -9,6 +9,7 @@ import pytest
 from quorate.engines import sealed_memory
 from quorate.engines.shared_rows import (
     BLOCK_ROWS,
+    FEW_TOKENS,
     MOST_BYTES,
     RowsReader,
     RowsWriter,
@@ -16,6 +17,7 @@ from quorate.engines.shared_rows import (
     fitting_block_rows,
     size_bytes,
 )
+from quorate.sampling.peaks import count_of_maxima
 
 
 @pytest.fixture
@@ -44,6 +46,34 @@ def test_rows_and_sums_written_on_one_side_are_read_on_the_other_and_touch_none(
         assert reader.masked_mass(slot).tolist() == [slot / 4]
         assert (reader.row(slot).dtype, reader.sums(slot).dtype) == (np.float32, np.float64)
     assert reader.steps_done == 1
+
+
+def test_maxima_stand_beside_the_rows_of_large_vocabularies_and_touch_none(memory):
+    vocabulary, groups = 5003, count_of_maxima(5003)
+    writer, reader = both_sides(memory, sessions=2, vocabulary=vocabulary, block_rows=2)
+    for slot in range(2):
+        writer.row(slot)[:], writer.masked_mass(slot)[0] = -1.0, 0.5
+        writer.maxima(slot)[:] = slot + 2
+        block = writer.block(slot, sums=False)
+        block.rows[:], block.masked[:] = -3.0, 0.25
+        block.maxima[:] = [[slot + 4], [slot + 5]]
+
+    for slot in range(2):
+        assert reader.maxima(slot).tolist() == [slot + 2] * groups
+        assert (set(reader.row(slot)), reader.masked_mass(slot)[0]) == ({-1.0}, 0.5)
+        block = reader.block(slot, sums=False)
+        assert block.maxima.tolist() == [[slot + 4] * groups, [slot + 5] * groups]
+        assert (set(block.rows.ravel()), set(block.masked)) == ({-3.0}, {0.25})
+        assert reader.maxima(slot).ctypes.data % 64 == 0
+        assert reader.block(slot, sums=True).maxima is None
+    with pytest.raises(ValueError, match="read-only"):
+        reader.maxima(0)[0] = 1.0
+
+
+def test_rows_of_small_vocabularies_have_no_maxima(memory):
+    _, reader = both_sides(memory, sessions=1, vocabulary=FEW_TOKENS, block_rows=1)
+    assert reader.maxima(0) is None
+    assert reader.block(0, sums=False).maxima is None
 
 
 def test_prefix_sums_that_nobody_writes_take_no_memory(memory):
@@ -77,7 +107,8 @@ def test_blocks_written_on_one_side_are_read_on_the_other_and_touch_nothing_else
         assert (block.rows.dtype, block.sums.dtype) == (np.float32, np.float64)
         assert (set(reader.row(slot)), set(reader.sums(slot))) == ({-1.0}, {-2.0})
     assert reader.block(0, sums=False).sums is None
-    for part in block:
+    assert block.maxima is None
+    for part in block[:3]:
         with pytest.raises(ValueError, match="read-only"):
             part[0] = 1.0
 

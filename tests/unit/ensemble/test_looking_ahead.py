@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.weighting import BayesianWeights, ConfidentWeights, StaticWeights, Weigher
 from quorate.errors import WorkerLost
 from quorate.request import CombinationRule, FailurePolicy, Token
+from support.distributions import maxima_of
 from support.ensembles import die_and_return, unopened
 from support.in_process import InProcessEngine
 from support.scripted_models import scripted_engine
@@ -42,7 +44,13 @@ async def started(engine: InProcessEngine, kv_tokens: int = 64) -> TokenPredicto
 
 
 async def rows_of(predictor: TokenPredictor, fed: Sequence[tuple[int, Sequence[int]]]) -> list[Any]:
-    return [(await predictor.feed(token, ahead)).tolist() for token, ahead in fed]
+    rows = []
+    for token, ahead in fed:
+        row = await predictor.feed(token, ahead)
+        # They belong to the row that was answered, whatever was computed ahead of it.
+        np.testing.assert_array_equal(predictor.maxima, maxima_of(row))
+        rows.append(row.tolist())
+    return rows
 
 
 @settings(max_examples=60, deadline=None)

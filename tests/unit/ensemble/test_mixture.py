@@ -14,9 +14,17 @@ from quorate.ensemble.mixture import Mixture
 from quorate.errors import Internal
 from quorate.request import CombinationRule, SamplingOptions
 from quorate.sampling.candidates import largest
+from quorate.sampling.peaks import count_of_maxima
 from quorate.sampling.sampler import Sampler
 from quorate.sampling.shortlist import NO_IDS, Shortlist
-from support.distributions import linear_reference, normalised, random_row, rows, shares
+from support.distributions import (
+    linear_reference,
+    maxima_of,
+    normalised,
+    random_row,
+    rows,
+    shares,
+)
 
 SIZE = 6000
 
@@ -66,8 +74,32 @@ def test_a_shortlist_holds_what_is_most_probable_of_a_whole_vocabulary(
     expected = reference(drawn, weights)
     listed = Mixture(drawn, weights, reference).shortlist(count)
     assert chosen(listed, count) == largest(expected, count).tolist()
-    best = Mixture(drawn, weights, reference).best()
-    assert chosen(best, 1) == [int(expected.argmax())]
+    told = Mixture(drawn, weights, reference, [*map(maxima_of, drawn)])
+    for mixture in (Mixture(drawn, weights, reference), told):
+        assert chosen(mixture.best(), 1) == [int(expected.argmax())]
+    assert chosen(told.shortlist(count), count) == largest(expected, count).tolist()
+
+
+@pytest.mark.parametrize("told", [-math.inf, math.nan, -50.0, 0.0, 7.0])
+@pytest.mark.parametrize("options", [SamplingOptions(), SamplingOptions(temperature=0.0)])
+def test_maxima_that_are_not_those_of_the_rows_give_a_worse_choice_and_nothing_else(
+    told: float, options: SamplingOptions
+) -> None:
+    drawn = [random_row(SIZE, seed) for seed in range(2)]
+    lies = [np.full(count_of_maxima(SIZE), told, np.float32)] * 2
+    mixture = Fuser(CombinationRule.LINEAR).fuse(drawn, [0.5, 0.5], lies)
+    token = Sampler(options, SIZE, seed=1).sample(mixture)
+    assert 0 <= token < SIZE
+    assert mixture.logprob(token) > -math.inf
+
+
+def test_a_member_without_weight_takes_its_maxima_with_it() -> None:
+    drawn = [random_row(SIZE, seed) for seed in range(3)]
+    fused = Fuser(CombinationRule.LINEAR).fuse(drawn, [0.4, 0.0, 0.6], [*map(maxima_of, drawn)])
+    ids, _ = Mixture([drawn[0], drawn[2]], [0.4, 0.6], never).shortlist(40)
+    listed = fused.shortlist(40)
+    assert ids is not None and listed.ids is not None
+    assert listed.ids.tolist() == ids.tolist()
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -11,16 +12,24 @@ from quorate.ensemble.alignments.tokens import TokenAlignment, TokenPredictor
 from quorate.ensemble.alignments.union import PiecePredictor, UnionAlignment
 from quorate.ensemble.decode import decode
 from quorate.ensemble.ensemble import Ensemble
-from quorate.ensemble.plain_generation import engine_sampling, generate, lone_predictor
+from quorate.ensemble.plain_generation import (
+    engine_sampling,
+    generate,
+    lone_predictor,
+    sharing,
+)
 from quorate.errors import Internal, InvalidRequest, Unavailable, WorkerLost
 from quorate.request import (
     Delta,
     FailurePolicy,
     FinishReason,
+    Notice,
     NoticeKind,
     ResponseOptions,
     SamplingOptions,
     StoppingOptions,
+    Token,
+    TopCandidate,
 )
 from support.ensembles import (
     GREEDY,
@@ -146,6 +155,45 @@ async def test_an_answer_that_ends_early_ends_the_engines_work_before_it_is_told
     assert not engine.has_work
     (await engine.open(8)).close()
     assert ensemble.work()["a"].decode >= predictor.length == len("sat o")
+
+
+async def test_what_was_drawn_while_the_reader_was_busy_shares_a_delta() -> None:
+    engine = drawing("a", seed=3)
+    told, _ = await ahead(engine, max_tokens=30)
+    ensemble, predictor = await lone_ensemble(engine)
+    how = params_of(engine, max_tokens=30)
+    steps = generate(ensemble, predictor, how, engine_sampling(GREEDY, 7, 30, 0))
+    first = await anext(steps)
+    # The engine runs ahead until it is asked again.
+    while engine.has_work:
+        await asyncio.sleep(0)
+    rest = [step async for step in steps]
+    ensemble.close()
+    assert isinstance(first, Delta)
+    assert [type(step) for step in rest] == [Delta, FinishReason]
+    assert (first.text + rest[0].text, [*first.tokens, *rest[0].tokens]) == (
+        told.text,
+        told.tokens,
+    )
+
+
+def test_deltas_are_shared_up_to_a_size_and_not_between_reasoning_and_answer() -> None:
+    def delta(text: str, top: int = 0, reasoning: str | None = None) -> Delta:
+        candidates = (TopCandidate(1, b"x", -1.0),) * top
+        return Delta(text, (Token(1, text.encode(), -0.5, candidates),), reasoning)
+
+    notice = Notice(NoticeKind.MASS_CUT, "a", "much")
+    steps = [delta("", reasoning=one) for one in "ab"] + [delta(one) for one in "cd"]
+    shared = [*sharing([*steps, notice, delta("e"), FinishReason.STOP_STRING])]
+    assert [type(one) for one in shared] == [Delta, Delta, Notice, Delta, FinishReason]
+    assert [(one.text, one.reasoning) for one in shared if isinstance(one, Delta)] == [
+        ("", "ab"),
+        ("cd", None),
+        ("e", None),
+    ]
+    sizes = [len(one.tokens) for one in sharing(delta("x", top=20) for _ in range(8))]
+    assert sizes == [3, 3, 2]
+    assert [len(one.tokens) for one in sharing(delta("x") for _ in range(100))] == [64, 36]
 
 
 async def test_tokens_are_drawn_with_the_callers_options_and_the_plans_seed() -> None:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.engines.contract import LogProbs
-from quorate.sampling.candidates import descend, draw, largest, truncate
+from quorate.sampling.candidates import descend, largest, truncate
+from quorate.sampling.coupling import Distribution, Truncation
 from support.distributions import normalised, random_row, rows
 
 
@@ -90,5 +91,5 @@ def test_a_flat_vocabulary_can_be_drawn_from_to_its_end() -> None:
 
 def test_a_draw_never_gives_an_impossible_token() -> None:
     row = normalised([0.0, -np.inf, -2000.0])
-    assert draw(row, largest(row, 3), 1.0, 1.0) == 0
+    assert Distribution(row, Truncation(1.0, 2, 1.0, 0.0)).draw(1.0) == 0
     assert descend(row, 1.0, 1.0).tolist() == [0]

@@ -13,6 +13,7 @@ from quorate.engines.row_blocks import RowBlock
 from quorate.engines.scheduler.contract import Chunk
 from quorate.engines.scheduler.drawing import Drawing
 from quorate.engines.scheduler.sequences import Held
+from quorate.sampling.peaks import Maxima, write_maxima
 
 UNBOUND = -1
 """Sequence of a session that has not been scheduled yet."""
@@ -53,6 +54,7 @@ class Entry:
         sums: Where the prefix sums of its log-probs go, or None where nobody wants them.
         masked_mass: Where the probability goes that the mask took, or None where nobody asks.
         block: Where the log-probs of several tokens go, or None where none are ever asked for.
+        maxima: Where the maxima of its log-probs go, or None where nobody wants them.
         sequence: Its KV sequence, or ``UNBOUND``.
         feed: The outstanding feed; empty where there is none.
         done: How many tokens of the feed the sequence holds already.
@@ -74,6 +76,7 @@ class Entry:
     sums: PrefixSums | None = None
     masked_mass: MaskedMass | None = None
     block: RowBlock | None = None
+    maxima: Maxima | None = None
     sequence: int = UNBOUND
     tokens: list[int] = field(default_factory=list)
     feed: list[int] = field(default_factory=list)
@@ -152,6 +155,7 @@ class Entry:
 
     def advance(self, chunk: Chunk) -> bool:
         """Counts a decoded chunk; True where the feed is now complete."""
+        self._write_maxima(chunk)
         self.tokens.extend(chunk.tokens)
         self.done += len(chunk.tokens)
         if chunk.scores is not None and self.scores is not None:
@@ -165,6 +169,14 @@ class Entry:
         """What there is to tell of the feed that is now complete."""
         scores, self.scores = self.scores, None
         return Completion(self.session, self.cached_tokens, scores)
+
+    def _write_maxima(self, chunk: Chunk) -> None:
+        """Looks for the large log-probs while they are in this processor's cache."""
+        if chunk.output is not None and self.maxima is not None and self.drawing is None:
+            write_maxima(chunk.output, self.maxima)
+        elif chunk.block is not None and chunk.block.maxima is not None:
+            for row, maxima in zip(chunk.block.rows, chunk.block.maxima, strict=True):
+                write_maxima(row, maxima)
 
     def _block_chunk(self, most: int) -> Chunk:
         start, end = self.done, min(len(self.feed), self.done + most)

@@ -31,6 +31,7 @@ from quorate.engines.scheduler.outstanding import Outstanding
 from quorate.engines.scheduler.pace import PrefillPace, without_limit
 from quorate.engines.scheduler.prefix_cache import PrefixCache
 from quorate.engines.scheduler.sequences import SequencePool
+from quorate.sampling.peaks import Maxima
 
 # A session counts as decoding for as many calls as prefill would need, in small chunks, for what
 # one full batch takes: members of an ensemble wait for the slowest and so miss some calls.
@@ -45,8 +46,7 @@ class Scheduler:
     Args:
         model: The model, with nothing in its KV cache.
         cache: Where the sequences of closed sessions wait to be reused; a fresh one by default.
-        interleaved_prefill_tokens: Most prompt tokens in one decode call while others decode; None
-            takes what suits the model.
+        interleaved_prefill_tokens: As ``BatchModel`` has it; None takes what suits the model.
         clock: Monotonic time in seconds.
         prompt_seconds: As ``PrefillPace`` takes it.
 
@@ -97,16 +97,17 @@ class Scheduler:
         sums: PrefixSums | None = None,
         masked_mass: MaskedMass | None = None,
         block: RowBlock | None = None,
+        maxima: Maxima | None = None,
     ) -> None:
         """Opens a session; it takes a KV sequence with its first feed only.
 
-        Its id is not in use. The arrays are the caller's; see ``Chunk`` for what goes to them.
+        The arrays are the caller's; see ``Entry`` for what goes to them.
 
         Raises:
             ValueError: The id is in use, or every session is open.
         """
         self._open.check_vacancy(session)
-        self._open.add(Entry(session, output, sums, masked_mass, block))
+        self._open.add(Entry(session, output, sums, masked_mass, block, maxima))
 
     def feed(self, session: int, tokens: Sequence[int], rows: int = 0) -> None:
         """Appends tokens to a session at the next decode calls.
@@ -176,6 +177,7 @@ class Scheduler:
         sums: PrefixSums | None = None,
         masked_mass: MaskedMass | None = None,
         block: RowBlock | None = None,
+        maxima: Maxima | None = None,
     ) -> None:
         """Opens a session, as ``open`` does, with the tokens of its parent.
 
@@ -188,7 +190,7 @@ class Scheduler:
         """
         source = self._open.at_rest(parent)
         self._open.check_vacancy(session)
-        entry = Entry(session, output, sums, masked_mass, block)
+        entry = Entry(session, output, sums, masked_mass, block, maxima)
         if not self._can_fork or source.inherited:
             entry.inherited = [*source.tokens, *source.inherited]
         elif source.tokens:

@@ -109,12 +109,14 @@ class SessionTable:
     def add(self, slot: int, sums: bool) -> OpenedSession:
         """Numbers a new session, once and never again."""
         rows = self.rows
-        row, of_row, masked = (
+        opened = OpenedSession(
+            next(self._numbers),
             rows.row(slot),
             rows.sums(slot) if sums else None,
             rows.masked_mass(slot),
+            rows.block(slot, sums),
+            None if sums else rows.maxima(slot),
         )
-        opened = OpenedSession(next(self._numbers), row, of_row, masked, rows.block(slot, sums))
         self._open[opened.number] = opened
         return opened
 

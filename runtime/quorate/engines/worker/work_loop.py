@@ -40,6 +40,7 @@ from quorate.engines.worker.messages import (
 )
 from quorate.engines.worker.transport.worker_end import ControlChannel
 from quorate.engines.worker.turns import TurnTaker
+from quorate.sampling.peaks import Maxima
 
 # Of one session, in one message, with as many alternatives as can be asked for.
 _TOKENS_TOLD = 4
@@ -178,10 +179,10 @@ class WorkLoop:
 
     def _outputs(
         self, slot: int, sums: bool
-    ) -> tuple[LogProbs, PrefixSums | None, MaskedMass, RowBlock]:
+    ) -> tuple[LogProbs, PrefixSums | None, MaskedMass, RowBlock, Maxima | None]:
         rows = self._rows
-        of_row = rows.sums(slot) if sums else None
-        return rows.row(slot), of_row, rows.masked_mass(slot), rows.block(slot, sums)
+        of_row, maxima = (rows.sums(slot), None) if sums else (None, rows.maxima(slot))
+        return rows.row(slot), of_row, rows.masked_mass(slot), rows.block(slot, sums), maxima
 
 
 def outcomes_of_step(

@@ -12,6 +12,7 @@ from quorate.ensemble.member import Member, MemberPrompt
 from quorate.ensemble.predictor import Predictor
 from quorate.ensemble.transcript import Transcript
 from quorate.request import FinishReason, Prompt, SamplingOptions, StoppingOptions
+from quorate.sampling.peaks import Maxima
 
 _Symbol = TypeVar("_Symbol")
 
@@ -98,6 +99,13 @@ class AlignmentStrategy(Protocol[_Symbol]):
         """
         ...
 
+    def maxima(self, members: Sequence[Member[_Symbol]]) -> Sequence[Maxima | None]:
+        """The maxima of each row that was compared, see ``sampling.peaks``.
+
+        None of what is not known, and none at all where nothing is.
+        """
+        ...
+
     def symbol(self, index: int) -> _Symbol:
         """The symbol at an index, as members are fed it."""
         ...
@@ -153,6 +161,10 @@ class OwnIndex:
     ) -> Sequence[LogProbs]:
         """See ``AlignmentStrategy``."""
         return rows
+
+    def maxima(self, members: Sequence[Member[int]]) -> Sequence[Maxima | None]:
+        """See ``AlignmentStrategy``."""
+        return ()
 
     def symbol(self, index: int) -> int:
         """See ``AlignmentStrategy``."""

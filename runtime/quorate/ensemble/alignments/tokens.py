@@ -11,10 +11,11 @@ from quorate.engines.vocabulary import Vocabulary
 from quorate.ensemble.alignments.contract import Limit, OwnIndex
 from quorate.ensemble.constraint import Constraint, Unconstrained
 from quorate.ensemble.member import Member, MemberPrompt
-from quorate.ensemble.predictor import SessionPredictor
+from quorate.ensemble.predictor import SessionPredictor, TopPiece
 from quorate.ensemble.reasoning import Reasoning, transcript_of
 from quorate.ensemble.transcript import Transcript
 from quorate.request import FinishReason, Prompt, StoppingOptions
+from quorate.sampling.peaks import Maxima, best_of
 
 
 class TokenPredictor(SessionPredictor):
@@ -27,6 +28,11 @@ class TokenPredictor(SessionPredictor):
     def guess(self, symbol: int) -> Awaitable[LogProbs]:
         """Starts on what follows a symbol that nobody has chosen yet, see ``GuessingSession``."""
         return self._opened.guess(symbol)
+
+    def top_piece(self, row: LogProbs) -> TopPiece:
+        """See ``Predictor``."""
+        best = best_of(row, self.maxima)
+        return TopPiece(self.vocabulary.pieces[best], float(row[best]))
 
     def generate(self, options: EngineSampling) -> AsyncIterator[Sequence[SampledToken]]:
         """Starts on the prompt and lets the engine go on alone; see ``Session.generate``."""
@@ -55,6 +61,11 @@ class TokenAlignment(OwnIndex):
     def token_id(self, index: int) -> int | None:
         """See ``AlignmentStrategy``."""
         return index
+
+    def maxima(self, members: Sequence[Member[Any]]) -> Sequence[Maxima | None]:
+        """See ``AlignmentStrategy``; rows are compared as they came."""
+        predictors = [member.predictor for member in members]
+        return [one.maxima if isinstance(one, TokenPredictor) else None for one in predictors]
 
     def margin(self, left: int) -> int:
         """See ``AlignmentStrategy``."""

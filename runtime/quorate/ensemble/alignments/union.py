@@ -26,6 +26,7 @@ from quorate.ensemble.predictor import SessionPredictor, TopPiece
 from quorate.ensemble.transcript import Transcript
 from quorate.request import FinishReason, Prompt, SamplingOptions, StoppingOptions
 from quorate.sampling.candidates import largest
+from quorate.sampling.peaks import Maxima
 
 CANDIDATES = 20
 """Best tokens of each member that make the union."""
@@ -146,6 +147,10 @@ class UnionAlignment:
         union = unite(vocabularies, rows, () if given is None else (given,))
         self.pieces = union.pieces
         return union.rows
+
+    def maxima(self, members: Sequence[Member[bytes]]) -> Sequence[Maxima | None]:
+        """See ``AlignmentStrategy``; what is compared is a part of the rows."""
+        return ()
 
     def symbol(self, index: int) -> bytes:
         """See ``AlignmentStrategy``."""

@@ -75,7 +75,7 @@ class Drafting:
         self._losses = (losses.waited, len(losses.dropped))
         self._note_absence()
 
-    def choose(self, mixture: Choosable, rows: Sequence[LogProbs]) -> int:
+    def choose(self, mixture: Choosable, rows: Sequence[Choosable]) -> int:
         """Chooses the next token by the mixture, and by the row of the member that guesses."""
         self._note_times()
         member = self._member

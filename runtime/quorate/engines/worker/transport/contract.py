@@ -11,6 +11,7 @@ from quorate.engines.row_blocks import RowBlock
 from quorate.engines.shared_rows import WorkDone
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.messages import FromWorker, ToWorker
+from quorate.sampling.peaks import Maxima
 
 OnMessage: TypeAlias = Callable[[FromWorker], None]
 """Told each message of the worker, in order; raises ``OutOfTurn`` for one that it may not say."""
@@ -37,8 +38,12 @@ class Rows(Protocol):
         """The probability that the mask took from them, a read-only view."""
         ...
 
+    def maxima(self, slot: int) -> Maxima | None:
+        """The maxima of a slot's row, a read-only view; None where it is small."""
+        ...
+
     def block(self, slot: int, sums: bool) -> RowBlock:
-        """The block of a slot, read-only views, with prefix sums where they are wanted."""
+        """The block of a slot, read-only views, with prefix sums or else maxima where wanted."""
         ...
 
     @property
