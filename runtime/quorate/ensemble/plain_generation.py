@@ -101,6 +101,7 @@ async def generate(
     transcript = ensemble.alignment.transcript(params.stopping)
     try:
         async for batch in predictor.generate(sampling):
+            await ensemble.turn()
             for sampled in batch:
                 for step in _take(sampled, ensemble, predictor, params.limit, transcript):
                     yield step
