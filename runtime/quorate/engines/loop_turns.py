@@ -23,7 +23,7 @@ from quorate.engines.fair_turns import CALLER, Caller, FairTurns
 ITERATION_SECONDS = 0.002
 """How long slices may begin in one iteration, before what is ready waits for the next ones."""
 
-_REST_SECONDS = 0.0005
+_REST_SECONDS = 0.002
 _RESTS = 4.0
 _LONGEST_REST_SECONDS = 0.01
 
