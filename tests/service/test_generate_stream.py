@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pytest
 
@@ -113,6 +114,33 @@ async def test_a_client_that_leaves_closes_the_dispatchers_stream() -> None:
         await stream.aclose()
         await asyncio.wait_for(dispatcher.closed.wait(), 10)
     assert dispatcher.running == 0
+
+
+async def test_calls_whose_client_leaves_end_one_after_the_other_with_the_loop_free_between() -> (
+    None
+):
+    iterations, ended = 0, list[int]()
+
+    async def script(request: Request) -> AsyncIterator[Event]:
+        try:
+            async for event in endless(request):
+                yield event
+        finally:
+            ended.append(iterations)
+
+    dispatcher = FakeDispatcher(script)
+    async with fake_service(dispatcher) as service, service.client() as client:
+        streams = [client.generate("x", model="a") for _ in range(30)]
+        for stream in streams:
+            await anext(stream)
+        leaving = asyncio.gather(*(stream.aclose() for stream in streams))
+        async with asyncio.timeout(30):
+            while dispatcher.running:
+                iterations += 1
+                await asyncio.sleep(0)
+        await leaving
+    assert len(ended) == 30
+    assert all(second > first for first, second in pairwise(ended))
 
 
 async def test_a_reader_that_stops_reading_stalls_only_itself() -> None:

@@ -22,6 +22,7 @@ from quorate.api.grpc.lifecycle import GrpcServer
 from quorate.app.about import server_facts, start_lines
 from quorate.app.accounts import open_recorder
 from quorate.app.descriptors import with_room_for_models
+from quorate.app.interpreter import settle_interpreter
 from quorate.app.knowledge import KnowledgeKeeper
 from quorate.app.memory import memory_given_back, settle_allocator
 from quorate.app.probing import Prober
@@ -34,6 +35,7 @@ from quorate.app.telemetry import open_telemetry
 from quorate.dispatch import Dispatcher
 from quorate.engines.confinement.plan import Isolation
 from quorate.engines.confinement.survey import survey
+from quorate.engines.loop_turns import LoopTurns
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
 from quorate.engines.worker.limits import WorkerLimits
@@ -104,6 +106,7 @@ async def running(
         remotes, price = await stack.enter_async_context(open_remotes(settings.remotes))
         keeper = KnowledgeKeeper(settings, registry.home)
         await keeper.read()
+        turns = LoopTurns()
         dispatcher = Dispatcher(
             fleet,
             settings.dispatch,
@@ -115,12 +118,13 @@ async def running(
             price=price,
             knowledge=keeper.knowledge,
             limits=caller_limits(settings.keys),
+            turns=turns,
         )
         telemetry.watch(fleet, dispatcher)
         required = [model.id for model in settings.models if model.required]
         facts = await asyncio.to_thread(server_facts)
         room = with_room_for_models(settings.server, len(settings.models))
-        server = GrpcServer(dispatcher, fleet, room, keys, required, facts, telemetry.called)
+        server = GrpcServer(dispatcher, fleet, room, keys, required, facts, telemetry.called, turns)
         port = await server.start()
         stack.push_async_callback(server.stop)
         work = [*_work(settings, fleet, dispatcher), keeper.watch(), _watch_certificate(server)]
@@ -188,6 +192,7 @@ async def serve(
     """
     settle_allocator()
     async with running(settings) as service, memory_given_back():
+        settle_interpreter()
         signals = Signals()
         on_ready(service)
         for line in start_lines(settings, service.facts, service.address, source):

@@ -26,6 +26,10 @@ MAX_TASKS = 32
 
 _ENOUGH_ANSWERS = 10
 
+# What is known of a plan is solved anew after so many runs, or one of so many that were known.
+_UNTOLD = 16
+_KNOWN_EACH = 64
+
 _Value = TypeVar("_Value")
 
 
@@ -102,7 +106,8 @@ class CostModels:
 
     def __init__(self) -> None:
         self._learners: dict[str, _Learner] = {}
-        self._changed: set[str] = set()
+        # How often plans ran since what is known of them was told last.
+        self._untold: dict[str, int] = {}
         self._snapshot: Mapping[str, CostModel] = MappingProxyType({})
         self._observations = 0
 
@@ -116,19 +121,25 @@ class CostModels:
         learner = self._learners.pop(key, None) or _Learner()
         learner.observe(run)
         _put_last(self._learners, key, learner, MAX_PLANS)
-        self._changed.add(key)
+        self._untold[key] = self._untold.get(key, 0) + 1
         self._observations += 1
 
     def snapshot(self) -> Mapping[str, CostModel]:
-        """What is known of each plan; the same object until something else was learned."""
-        if self._changed:
+        """What is known of each plan; the same object until there is something else to tell.
+
+        That is so after every run of a plan that ran seldom, and after every few of one that ran
+        often, since each takes the better part of a millisecond to solve and hardly moves it.
+        """
+        due = {key for key, runs in self._untold.items() if self._is_due(key, runs)}
+        if due:
             self._snapshot = MappingProxyType(
                 {
-                    key: learner.model() if key in self._changed else self._snapshot[key]
+                    key: learner.model() if key in due else self._snapshot[key]
                     for key, learner in self._learners.items()
                 }
             )
-            self._changed.clear()
+            for key in due:
+                del self._untold[key]
         return self._snapshot
 
     def states(self) -> dict[str, Json]:
@@ -140,7 +151,13 @@ class CostModels:
         learner = _Learner.restore(state)
         self._learners.pop(key, None)
         _put_last(self._learners, key, learner, MAX_PLANS)
-        self._changed.add(key)
+        self._untold[key] = _UNTOLD
+
+    def _is_due(self, key: str, runs: int) -> bool:
+        if key not in self._snapshot:
+            return True
+        known = self._snapshot[key].run.samples
+        return runs >= min(_UNTOLD, max(1, known // _KNOWN_EACH))
 
 
 class _Learner:

@@ -62,6 +62,7 @@ async def run_vote(
     async with open_ensemble(fleet, request.prompt, decision, max_tokens, losses) as ensemble:
         run = Run(decision, ensemble, started_at, ensemble.waited_seconds)
         attempt.runs.append(run)
+        ensemble.turn = attempt.turn
         yield Started()
         for notice in ensemble.take_notices():
             yield notice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -13,7 +13,7 @@ from typing import Any
 from quorate.dispatch.activity import ActivitySpan
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.ensemble.drafts.costs import KnownCosts
-from quorate.ensemble.ensemble import Ensemble
+from quorate.ensemble.ensemble import Ensemble, at_once
 from quorate.ledger.budgets import Hold
 from quorate.ledger.charges import Reservation
 from quorate.ledger.prices import Price
@@ -32,6 +32,8 @@ from quorate.request import (
 )
 from quorate.request.usage import total_usage
 from quorate.request.work import Work
+
+_NO_WORK = Work()
 
 
 @dataclass(slots=True)
@@ -114,6 +116,7 @@ class Attempt:
         reserved_joules: Energy that is held for it; None holds none.
         replaceable: Whether another plan may stand in while it has not begun.
         aside: Lets other requests run while this one waits; see ``AdmissionQueue.aside``.
+        turn: Waits until it may take a step; see ``LoopTurns.enter``.
         cold_start: Whether nobody knew what energy it takes, where joules are limited.
         reservation: What stands in the ledger of it; None where that keeps nothing.
         job: Meters it, from when it begins.
@@ -139,6 +142,7 @@ class Attempt:
     remote: RemoteCall | None = None
     replaceable: bool = False
     aside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    turn: Callable[[], Awaitable[None]] = at_once
     cold_start: bool = False
     reservation: Reservation | None = None
     job: Job | None = None
@@ -149,6 +153,12 @@ class Attempt:
     notices: Counter[NoticeKind] = field(default_factory=Counter)
     error: str = ""
     closed: bool = False
+    # Its work is asked for whenever any request begins or ends.
+    _nothing_done: dict[str, Work] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Notes its models."""
+        self._nothing_done = dict.fromkeys(self.decision.models, _NO_WORK)
 
     @property
     def probe(self) -> bool:
@@ -167,10 +177,11 @@ class Attempt:
 
     def work(self) -> dict[str, Work]:
         """What its models computed so far, by model; those that did nothing yet have no work."""
-        done = {model: Work() for model in self.decision.models}
+        done = dict(self._nothing_done)
         for run in self.runs:
             for model, work in run.ensemble.work().items():
-                done[model] = done.get(model, Work()) + work
+                before = done.get(model, _NO_WORK)
+                done[model] = before + work if before else work
         return done
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -16,10 +16,11 @@ from quorate.dispatch.cascade import Cascade
 from quorate.dispatch.detours import GIVE_WAY, FailedAttempt, in_vain, may_fall_back, told_first
 from quorate.dispatch.recorder import AttemptRecorder
 from quorate.dispatch.router import Knowledge, Router, no_price
-from quorate.dispatch.scores import score_run
+from quorate.dispatch.scores import score_run, whole_score
 from quorate.dispatch.settings import CallerLimits, DispatchSettings
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.engines.fair_turns import CALLER
+from quorate.engines.loop_turns import LoopTurns
 from quorate.errors import (
     InvalidRequest,
     ModelUnusable,
@@ -57,6 +58,7 @@ class Dispatcher:
         price: What a remote charges now, by its name; None where nobody knows.
         knowledge: What calibration found out.
         limits: Of each key, by name.
+        turns: Of the event loop.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Dispatcher:
         price: Callable[[str], Price | None] = no_price,
         knowledge: Knowledge | None = None,
         limits: Mapping[str, CallerLimits] | None = None,
+        turns: LoopTurns | None = None,
     ) -> None:
         self.recorder = recorder or AttemptRecorder()
         self.draining = False
@@ -79,6 +82,7 @@ class Dispatcher:
         self._settings = settings
         self._remotes = dict(remotes or {})
         self._callers = Callers(limits or {})
+        self._turns = turns or LoopTurns()
         self._queue = AdmissionQueue(settings.max_running, settings.max_waiting)
         self._router = Router(
             fleet,
@@ -224,19 +228,10 @@ class Dispatcher:
                 with suppress(QuorateError):
                     decision = self._router.decide_for_score(request, admitted=True)
             async with self._recorded(request, decision, stopwatch) as attempt:
-                attempt.aside = self._queue.aside
                 tokens, members = await score_run(self._fleet, request, attempt)
                 attempt.generated_tokens = len(tokens)
                 usage = await self.recorder.settle(attempt)
-        return Score(
-            request_id=request.request_id,
-            decision=decision,
-            logprob=sum(token.logprob for token in tokens),
-            bytes=len(request.continuation.encode()),
-            tokens=tuple(tokens),
-            usage=usage,
-            members=members,
-        )
+        return whole_score(request, decision, tokens, members, usage)
 
     def _decide(
         self,
@@ -259,7 +254,7 @@ class Dispatcher:
         ``replaceable`` is as in ``Attempt``.
         """
         async with self._recorded(request, decision, stopwatch) as attempt:
-            attempt.replaceable, attempt.aside = replaceable, self._queue.aside
+            attempt.replaceable = replaceable
             async with aclosing(self._answer(request, attempt)) as parts:
                 async for part in parts:
                     if isinstance(part, Started):
@@ -310,6 +305,7 @@ class Dispatcher:
         if not decision.route.remote:
             async with self._queue.admit() as waited:
                 if waited:
+                    await self._turns.enter()
                     decision = self._decided_anew(request, decision, failed, stopwatch)
                 if not decision.route.remote:
                     yield decision
@@ -339,11 +335,16 @@ class Dispatcher:
                 raise
             return decision
 
-    def _recorded(
+    @asynccontextmanager
+    async def _recorded(
         self, request: Request | ScoreRequest, decision: Decision, stopwatch: Stopwatch
-    ) -> AbstractAsyncContextManager[Attempt]:
+    ) -> AsyncIterator[Attempt]:
         price = self._router.price(decision.route.remote)
-        return self.recorder.recorded(request, decision, stopwatch, price)
+        async with self.recorder.recorded(request, decision, stopwatch, price) as attempt:
+            attempt.aside, attempt.turn = self._queue.aside, self._turns.enter
+            # The ledger writes down what many requests reserve at once.
+            await attempt.turn()
+            yield attempt
 
     def _max_tokens(self, request: Request) -> int:
         return request.stopping.max_tokens or self._settings.default_max_tokens

@@ -14,7 +14,16 @@ from quorate.ensemble.losses import Losses
 from quorate.ensemble.member import Member
 from quorate.errors import InvalidRequest, PromptTooLong
 from quorate.fleet.fleet import Fleet
-from quorate.request import MemberScore, Prompt, ScoreRequest, TextPrompt, Token
+from quorate.request import (
+    Decision,
+    MemberScore,
+    Prompt,
+    Score,
+    ScoreRequest,
+    TextPrompt,
+    Token,
+    Usage,
+)
 
 
 async def score_run(
@@ -32,6 +41,7 @@ async def score_run(
     losses = Losses(decision.on_failure, aside=attempt.aside)
     async with open_ensemble(fleet, request.prompt, decision, max_tokens, losses) as ensemble:
         attempt.runs.append(Run(decision, ensemble, started_at))
+        ensemble.turn = attempt.turn
         continuations = await ensemble.ask(
             lambda member: _continuation(request.continuation, request.prompt, member)
         )
@@ -43,6 +53,25 @@ async def score_run(
         tokens = await score(ensemble, decision.rule, symbols)
         scores = [_member_score(one, len(continuations[one.model])) for one in ensemble.members]
         return tokens, tuple(scores)
+
+
+def whole_score(
+    request: ScoreRequest,
+    decision: Decision,
+    tokens: Sequence[Token],
+    members: tuple[MemberScore, ...],
+    usage: Usage,
+) -> Score:
+    """What the caller is told of what ``score_run`` returned."""
+    return Score(
+        request_id=request.request_id,
+        decision=decision,
+        logprob=sum(token.logprob for token in tokens),
+        bytes=len(request.continuation.encode()),
+        tokens=tuple(tokens),
+        usage=usage,
+        members=members,
+    )
 
 
 async def _continuation(text: str, prompt: Prompt, member: Member[Any]) -> Sequence[int]:

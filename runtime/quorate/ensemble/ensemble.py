@@ -47,6 +47,10 @@ class _Led(NamedTuple, Generic[_Symbol]):
     pending: Awaitable[LogProbs]
 
 
+async def at_once() -> None:
+    """The turn of those who need not wait for any."""
+
+
 @dataclass(slots=True)
 class Ensemble(Generic[_Symbol]):
     """The members of one request, told every symbol in lock-step.
@@ -58,6 +62,7 @@ class Ensemble(Generic[_Symbol]):
         weights: Their weights in this step, summing to 1.
         waited_seconds: Time spent waiting for sessions.
         plan: Models of the plan in its order, those included that were lost before this was made.
+        turn: Waits until a step may be taken, once its rows are there.
         took: Times of the last rows.
         drafted: Symbols that were guessed ahead of the choice.
         accepted: Those of them that were chosen.
@@ -70,6 +75,7 @@ class Ensemble(Generic[_Symbol]):
     weights: list[float] = field(default_factory=list)
     waited_seconds: float = 0.0
     plan: Sequence[str] = ()
+    turn: Callable[[], Awaitable[None]] = at_once
     took: Took = field(default_factory=lambda: Took(0.0, 0.0, 0.0))
     drafted: int = 0
     accepted: int = 0
@@ -191,6 +197,7 @@ class Ensemble(Generic[_Symbol]):
             self.took = Took(
                 entered_at - told_at, followed_at - told_at, time.perf_counter() - told_at
             )
+            await self.turn()
             self.weights = self.weigher.weights(rows)
             return rows
 

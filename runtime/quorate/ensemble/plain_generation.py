@@ -110,6 +110,7 @@ async def generate(
     transcript = ensemble.alignment.transcript(params.stopping)
     try:
         async for batch in predictor.generate(sampling):
+            await ensemble.turn()
             steps: list[Step] = []
             for sampled in batch:
                 steps += _take(sampled, ensemble, predictor, params.limit, transcript)

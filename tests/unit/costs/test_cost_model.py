@@ -45,6 +45,17 @@ def test_the_snapshot_is_the_same_object_until_something_was_learned() -> None:
     assert costs.snapshot() is not first
 
 
+def test_what_is_known_of_a_plan_that_ran_often_is_told_after_every_few_runs() -> None:
+    costs, told = CostModels(), list[int]()
+    for _ in range(2000):
+        costs.observe("single:a", RUN)
+        told.append(costs.snapshot()["single:a"].run.samples)
+    assert told[:128] == [*range(1, 129)]
+    assert all(0 <= runs - known <= runs / 64 for runs, known in enumerate(told, 1))
+    assert max(runs - known for runs, known in enumerate(told, 1)) == 15
+    assert len(set(told)) < 400
+
+
 def test_a_snapshot_taken_earlier_does_not_change() -> None:
     costs = learned("single:a")
     earlier = costs.snapshot()

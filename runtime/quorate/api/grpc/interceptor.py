@@ -27,12 +27,14 @@ from quorate.access.record import CURRENT, RequestRecord
 from quorate.api.grpc.calls import request_id_metadata
 from quorate.api.grpc.connections import Connections
 from quorate.api.grpc.errors import as_domain_error, rich_status, status_code
+from quorate.api.grpc.leaving import to_its_end
 from quorate.api.grpc.pace import Pace
 from quorate.api.grpc.reading import AT_ONCE_BYTES, RequestReader, parsed
 from quorate.api.grpc.reception import Reception, ReceptionLimits
 from quorate.api.grpc.settings import ServerSettings
-from quorate.api.grpc.turnstile import Turnstile
 from quorate.api.grpc.writing import PatientContext
+from quorate.engines.fair_turns import Caller
+from quorate.engines.loop_turns import LoopTurns
 from quorate.errors import (
     DeadlinePassed,
     InvalidRequest,
@@ -70,6 +72,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         open_services: Full names of gRPC's own services that need no key.
         on_call: Told of the peer of each call.
         observe: Told of each call of ours that ended.
+        turns: Of the event loop.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         open_services: Collection[str] = (),
         on_call: Callable[[str], None] = lambda peer: None,
         observe: ObserveCall = lambda *_: None,
+        turns: LoopTurns | None = None,
     ) -> None:
         self._keys = keys
         self._settings = settings
@@ -94,7 +98,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         self._foreign = Reception(ReceptionLimits(most=4, most_each=2, limit_seconds=limit))
         self._connections = connections
         self._pace = Pace()
-        self._turnstile = Turnstile()
+        self._turns = turns or LoopTurns()
         self._calls = Counter[str]()
         self._deadlines: set[asyncio.Timeout] = set()
         self._stopped = False
@@ -134,6 +138,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     async def _answer(self, method: str, handler: Any, context: _Context) -> None:
         """Answers a call of this package."""
         started = time.perf_counter()
+        self._turns.arrive()
         peer = context.peer()
         record = RequestRecord(method, uuid.uuid4().hex, peer=peer, origin=origin(peer))
         CURRENT.set(record)
@@ -141,7 +146,9 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         with self._counted(record.whose):
             try:
                 with self._connections.call(context.peer()):
-                    problem = await self._outcome(handler, record, context, stranger)
+                    answering = self._outcome(handler, record, context, stranger)
+                    leaves = partial(self._turns.enter_alone, Caller(record.whose))
+                    problem = await to_its_end(answering, leaves)
             finally:
                 seconds = time.perf_counter() - started
                 record.log(seconds)
@@ -166,6 +173,8 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     ) -> QuorateError | None:
         """Serves a call; returns what its caller is to be told went wrong."""
         try:
+            # Nothing but this was done for it before it has its turn, however many come at once.
+            await self._turns.enter(Caller(record.whose))
             if stranger is not None:
                 raise stranger
             self._check_count(record.whose)
@@ -196,7 +205,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     async def _parsed(self, handler: Any, whose: str, data: bytes) -> Any:
         """The message of a call that begins now; large ones wait for each other anyway."""
         if len(data) <= AT_ONCE_BYTES:
-            await self._turnstile.enter(whose)
+            await self._turns.enter(Caller(whose))
         return await self._reader.parse(handler, data)
 
     async def _answer_foreign(self, method: str, handler: Any, context: _Context) -> None:
