@@ -33,21 +33,21 @@ Row = npt.NDArray[np.float64]
 
 DRAWS, TOKENS, LOOPS = 20_000, 5, 150
 PROMPT = [BOS, 6]
-TOY = {"sharpness": 1.5, "pieces": ["a", "b", "c"]}
+TOY = {"sharpness": 3.0, "pieces": ["a", "b", "c", "d"]}
 MEMBERS = (("a", 1, 0.4), ("b", 2, 0.6))
 """Their names, seeds and weights; the first one guesses."""
 WAYS = {
     "temperature 0.7": SamplingOptions(temperature=0.7, top_k=0, top_p=1.0, min_p=0.0),
     "temperature 1.6": SamplingOptions(temperature=1.6, top_k=0, top_p=1.0, min_p=0.0),
-    "top-k": SamplingOptions(temperature=1.0, top_k=3, top_p=1.0, min_p=0.0),
-    "top-p": SamplingOptions(temperature=1.0, top_k=0, top_p=0.8, min_p=0.0),
-    "min-p": SamplingOptions(temperature=1.0, top_k=0, top_p=1.0, min_p=0.2),
-    "all at 0.7": SamplingOptions(temperature=0.7, top_k=4, top_p=0.95, min_p=0.05),
-    "all at 1.6": SamplingOptions(temperature=1.6, top_k=4, top_p=0.9, min_p=0.1),
+    "top-k": SamplingOptions(temperature=1.0, top_k=2, top_p=1.0, min_p=0.0),
+    "top-p": SamplingOptions(temperature=1.0, top_k=0, top_p=0.7, min_p=0.0),
+    "min-p": SamplingOptions(temperature=1.0, top_k=0, top_p=1.0, min_p=0.3),
+    "all at 0.7": SamplingOptions(temperature=0.7, top_k=3, top_p=0.9, min_p=0.15),
+    "all at 1.6": SamplingOptions(temperature=1.6, top_k=4, top_p=0.85, min_p=0.1),
 }
 RULES = (CombinationRule.LINEAR, CombinationRule.GEOMETRIC)
 # Once in a thousand runs with other seeds one of all tests of this file would fail.
-LEVEL = 1e-3 / (len(RULES) * len(WAYS) + 2)
+LEVEL = 1e-3 / (TOKENS * (len(RULES) * len(WAYS) + 5))
 
 
 def mixed(rule: CombinationRule, context: list[int]) -> Row:
@@ -178,15 +178,34 @@ def quantile(freedom: int) -> float:
     return float(freedom * (1 - part + NormalDist().inv_cdf(1 - LEVEL) * part**0.5) ** 3)
 
 
+def beginnings(shares: Mapping[Answer, float], length: int) -> Counter[Answer]:
+    """The same of the first tokens of answers."""
+    found = Counter[Answer]()
+    for answer, share in shares.items():
+        found[answer[:length]] += share  # type: ignore[assignment]
+    return found
+
+
 def excess(counts: Mapping[Answer, int], expected: Mapping[Answer, float]) -> float:
-    """Chi-squared as a multiple of what chance would exceed once; answers seldom seen are one."""
+    """Chi-squared as a multiple of what chance would exceed once.
+
+    That of one to five first tokens, whichever is most: a fault of every step shows best
+    in few cells.
+    """
+    parts = range(1, TOKENS + 1)
+    return max(_excess(beginnings(counts, n), beginnings(expected, n)) for n in parts)
+
+
+def _excess(counts: Mapping[Answer, float], expected: Mapping[Answer, float]) -> float:
+    """Answers that are seldom seen are one cell."""
     total = sum(counts.values())
     usual = {answer: share * total for answer, share in expected.items() if share * total >= 5}
     cells = [(counts.get(answer, 0), mean) for answer, mean in usual.items()]
     rest = total - sum(usual.values())
     if rest >= 5:
         cells.append((total - sum(seen for seen, _ in cells), rest))
-    assert len(cells) > 8
+    if len(cells) < 2:
+        return 0.0
     return sum((seen - mean) ** 2 / mean for seen, mean in cells) / quantile(len(cells) - 1)
 
 
@@ -203,6 +222,7 @@ def ends() -> frozenset[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.value)
 @pytest.mark.parametrize("way", WAYS)
 async def test_the_first_five_tokens_are_distributed_as_enumerated(
@@ -244,13 +264,13 @@ async def test_some_answers_of_the_loop_are_distributed_as_enumerated(
     assert excess(counts, enumerated(CombinationRule.LINEAR, WAYS["all at 0.7"], ends)) < 1
 
 
-def test_a_temperature_a_little_off_would_be_noticed(ends: frozenset[int]) -> None:
+def test_another_rule_and_another_temperature_would_be_noticed(ends: frozenset[int]) -> None:
     options = WAYS["temperature 1.6"]
     kept = Kept(CombinationRule.LINEAR, options, ends)
     counts = Counter(kept.answer(seed) for seed in range(DRAWS // 4))
     assert excess(counts, enumerated(CombinationRule.LINEAR, options, ends)) < 1
     for other in (
         enumerated(CombinationRule.GEOMETRIC, options, ends),
-        enumerated(CombinationRule.LINEAR, replace(options, temperature=1.45), ends),
+        enumerated(CombinationRule.LINEAR, replace(options, temperature=1.3), ends),
     ):
         assert excess(counts, other) > 1.3
