@@ -17,6 +17,13 @@ from contract.texts import LITERAL_SPECIALS, TEXTS
 from quorate.engines.contract import Engine, LogProbs, Session
 from quorate.engines.generation import SampledToken
 from quorate.engines.shared_rows import FEW_TOKENS
+from quorate.ensemble.alignments.tokens import TokenAlignment
+from quorate.ensemble.decode import decode
+from quorate.ensemble.drafts.drafting import Drafts
+from quorate.ensemble.ensemble import Ensemble
+from quorate.ensemble.losses import Losses
+from quorate.ensemble.member import Member, MemberPrompt
+from quorate.ensemble.weighting import StaticWeights
 from quorate.errors import (
     Internal,
     InvalidRequest,
@@ -25,9 +32,18 @@ from quorate.errors import (
     Unavailable,
     UnsupportedPlan,
 )
-from quorate.request import ChatPrompt, Message, SamplingOptions, TextPrompt
+from quorate.request import (
+    ChatPrompt,
+    FailurePolicy,
+    Message,
+    ResponseOptions,
+    SamplingOptions,
+    TextPrompt,
+)
 from quorate.sampling.sampler import Sampler
 from support.distributions import maxima_of
+from support.drafts import lookup_drafts, member_drafts
+from support.ensembles import Told, params_of, run_out
 from support.scripted_models import engine_sampling
 from support.shared_engines import SharedEngines
 
@@ -559,6 +575,45 @@ async def test_branches_behind_a_block_equal_a_fresh_prefill(subject: Subject) -
         subject.assert_agree(await subject.fresh(tokens), row)
     for row, count in zip(of_root, (1, 2), strict=True):
         subject.assert_agree(await subject.fresh([*prompt, *other[:count]]), row)
+
+
+async def voted(subject: Subject, drafts: Drafts) -> tuple[Told, Ensemble[int]]:
+    """A greedy vote of two members that read other prompts, both of this engine."""
+    alignment = TokenAlignment(subject.engine.vocabulary)
+    members = []
+    for name, text in (("one", FOX), ("other", SEA)):
+        prompt = MemberPrompt(await subject.encode(text), 80)
+        predictor = alignment.predictor(subject.engine, ChatPrompt(()), prompt, 80)
+        members.append(Member(name, subject.engine, prompt, predictor))
+    weigher = StaticWeights([0.6, 0.4])
+    ensemble = Ensemble(alignment, members, Losses(FailurePolicy.FAIL), weigher)
+    await within_deadline(ensemble.open())
+    ensemble.start()
+    shown = ResponseOptions(top_logprobs=10)
+    params = params_of(subject.engine, drafts=drafts, response=shown, max_tokens=20)
+    try:
+        return await within_deadline(run_out(decode(ensemble, params))), ensemble
+    finally:
+        ensemble.close()
+
+
+async def test_a_vote_says_with_drafts_what_it_says_without(subject: Subject) -> None:
+    plain, _ = await voted(subject, member_drafts("one", 0))
+    for drafts in (member_drafts("one", 4), member_drafts("other", 3), lookup_drafts(4)):
+        drafted, ensemble = await voted(subject, drafts)
+        if not subject.engine.facts.capabilities.rewind:
+            # What was guessed wrong could not be forgotten.
+            assert ensemble.drafted == 0
+        elif drafts.model:
+            assert ensemble.drafted > 0
+        for one, other in zip(plain.tokens, drafted.tokens, strict=False):
+            if one.token_id != other.token_id:
+                best = {each.token_id: each.logprob for each in one.top}
+                assert best[other.token_id] >= one.logprob - 2 * subject.tolerance
+                break
+        else:
+            assert len(plain.tokens) == len(drafted.tokens)
+            assert plain.ended == drafted.ended
 
 
 async def test_a_block_that_cannot_be_is_refused_and_harms_nothing(subject: Subject) -> None:

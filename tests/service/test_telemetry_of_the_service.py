@@ -62,6 +62,28 @@ async def test_a_scrape_tells_what_the_client_was_told(tmp_path: Path) -> None:
         assert found["quorate_model_state"][(("model", "a"), ("state", "ready"))] == 1.0
 
 
+async def test_a_scrape_tells_of_drafts_what_the_client_was_told(tmp_path: Path) -> None:
+    say = "the quick brown fox jumps over the lazy dog and then it runs away from the hound"
+    models = [
+        scripted("large", say=say, seed=1, step_delay_ms=12.0),
+        scripted("small", say=say, seed=2, step_delay_ms=1.0),
+    ]
+    options = {"models": ["large", "small"], "drafts": "small", "temperature": 0.0}
+    async with whole_service(tmp_path, *models, sections={**METRICS, **QUIET}) as (
+        service,
+        client,
+    ):
+        usages = [(await answer(client, "x", **options, max_tokens=50)).usage for _ in range(2)]
+        found = await scraped(service)
+    drafted, accepted = (
+        sum(getattr(usage, name) for usage in usages)
+        for name in ("drafted_tokens", "accepted_tokens")
+    )
+    assert 0 < accepted <= drafted
+    assert found["quorate_draft_tokens_total"] == {(("model", "small"),): drafted}
+    assert found["quorate_draft_tokens_accepted_total"] == {(("model", "small"),): accepted}
+
+
 async def test_a_scrape_in_the_middle_shows_who_runs_and_what_is_held(tmp_path: Path) -> None:
     slow = scripted("slow", step_delay_ms=20.0, context_length=64, cells=256)
     sections = {**METRICS, **QUIET}
@@ -110,6 +132,7 @@ async def test_every_query_of_the_dashboard_is_of_metrics_that_there_are(tmp_pat
         models = [scripted("a", seed=1), scripted("b", seed=2)]
         async with whole_service(tmp_path, *models, sections=sections) as (service, client):
             await answer(client, "one", profile="pair", max_tokens=5)
+            await answer(client, "go go go go", models=["a", "b"], drafts="a", max_tokens=20)
             await learn_energy(client)
             await answer(client, "two", auto=True, max_tokens=4, **OVER_ENERGY)
             found = await scraped(service)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
+from quorate.engines.contract import Engine
 from quorate.ensemble.alignments.bytes.alignment import ByteAlignment
 from quorate.ensemble.alignments.bytes.hypotheses import BYTES
 from quorate.ensemble.alignments.contract import AlignmentStrategy, Limit
@@ -81,7 +82,7 @@ async def unopened(
     return Ensemble(alignment, chosen, Losses(policy), weigher)
 
 
-def params_of(engine: InProcessEngine | None = None, **changes: Any) -> DecodeParams:
+def params_of(engine: Engine | None = None, **changes: Any) -> DecodeParams:
     """A greedy linear vote of 12 tokens on an engine's vocabulary, or on the bytes."""
     vocabulary = BYTES if engine is None else engine.vocabulary
     sampling = changes.pop("sampling", GREEDY)

@@ -55,18 +55,21 @@ class Threads:
     """How many threads of some processes run, or spin, sampled every few milliseconds.
 
     A sample looks at one thread after the other, so that it may count those of two models where
-    one has just handed its cores to the other; only what lasts tells of threads that are too many.
+    one has just handed its cores to the other: what seems too much is looked at a second time at
+    once.
 
     Attributes:
         samples: How many there were.
         above: In how many of them there were more threads than cores.
-        longest_seconds: For how long that was so at a stretch.
+        most_seen: The most threads of a sample.
+        longest_seconds: For how long there were too many at a stretch.
     """
 
     pids: Sequence[int]
     most: int
     samples: int = 0
     above: int = 0
+    most_seen: int = 0
     longest_seconds: float = 0.0
     _ending: Event = field(default_factory=Event)
 
@@ -83,13 +86,20 @@ class Threads:
         since = None
         while not self._ending.wait(_SAMPLE_SECONDS):
             self.samples += 1
-            if sum(map(running_threads, self.pids)) <= self.most:
+            seen = self._running()
+            if seen > self.most:
+                seen = min(seen, self._running())
+            self.most_seen = max(self.most_seen, seen)
+            if seen <= self.most:
                 since = None
                 continue
             self.above += 1
             now = time.monotonic()
             since = since or now
             self.longest_seconds = max(self.longest_seconds, now - since)
+
+    def _running(self) -> int:
+        return sum(map(running_threads, self.pids))
 
 
 def running_threads(pid: int) -> int:
@@ -106,15 +116,15 @@ class Work:
     """Requests that come to a fleet at random.
 
     Attributes:
-        answered: Tokens that each model has answered.
-        slowest: The longest that anybody waited for one answer, in seconds.
+        answered: Tokens that each model has answered since this was last emptied.
+        slowest: The longest that anybody waited for one answer of each model, in seconds.
     """
 
     fleet: Fleet
     models: Sequence[str]
     seed: int
     answered: dict[str, int] = field(default_factory=dict)
-    slowest: float = 0.0
+    slowest: dict[str, float] = field(default_factory=dict)
 
     async def go_on(self, seconds: float) -> None:
         """Has several callers ask one model after the other, or some of them at once."""
@@ -149,7 +159,8 @@ class Work:
             for model, feed in [(m, s.feed(tokens)) for m, s in sessions.items()]:
                 await feed
                 self.answered[model] = self.answered.get(model, 0) + 1
-        self.slowest = max(self.slowest, time.monotonic() - began)
+                waited = time.monotonic() - began
+                self.slowest[model] = max(self.slowest.get(model, 0.0), waited)
 
 
 async def cores_of_a_lone_request(fleet: Fleet, model: str) -> float:

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from quorate.request import Usage
 from quorate.telemetry.attempts import SettledAttempt
 from quorate.telemetry.state import ServiceState
 
@@ -91,6 +92,15 @@ class Metrics:
         self._generated_tokens = counter(
             "generation_tokens", "Tokens that each model read or wrote behind prompts.", "model"
         )
+        self._drafted = counter(
+            "draft_tokens",
+            "Tokens that each model guessed ahead of the choice; without a model, those that were "
+            "taken from what was said before.",
+            "model",
+        )
+        self._accepted = counter(
+            "draft_tokens_accepted", "Those of them that were chosen.", "model"
+        )
         self._answer_tokens = counter("answer_tokens", "Tokens of answers.", *_PLAN)
         self._busy = counter("model_busy_seconds", "Time that each model was waited for.", "model")
         self._joules = counter("energy_joules", "Energy, by how it is known.", "model", "tier")
@@ -122,6 +132,7 @@ class Metrics:
             self._notices.labels(kind.value).inc(count)
         self._answer_tokens.labels(*plan).inc(usage.generated_tokens)
         self._count_models(attempt)
+        self._count_drafts(usage)
         if attempt.reason is None or attempt.outcome != "finished":
             return
         self._finished.labels(*plan, attempt.reason.value).inc()
@@ -146,6 +157,18 @@ class Metrics:
                 self._dropped_mass.labels(one.model).inc(one.dropped_mass)
             if remote and one.usd is not None:
                 self._usd.labels(remote).inc(max(0.0, one.usd))
+
+    def _count_drafts(self, usage: Usage) -> None:
+        drafted, accepted = usage.drafted_tokens, usage.accepted_tokens
+        for one in usage.models:
+            if one.drafted_tokens:
+                self._drafted.labels(one.model).inc(one.drafted_tokens)
+                self._accepted.labels(one.model).inc(one.accepted_tokens)
+            drafted -= one.drafted_tokens
+            accepted -= one.accepted_tokens
+        if drafted > 0:
+            self._drafted.labels("").inc(drafted)
+            self._accepted.labels("").inc(max(0, accepted))
 
 
 class _StateCollector(Collector):

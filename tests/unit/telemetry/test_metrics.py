@@ -47,6 +47,24 @@ def test_a_settled_answer_is_counted_by_plan_model_and_tier() -> None:
     assert found["quorate_e2e_request_latency_seconds_count"] == {PAIR: 2}
 
 
+def test_guesses_are_counted_by_who_made_them() -> None:
+    metrics = Metrics(ServiceState, "1")
+    models = (
+        ModelUsage("a", 7, 0, 20),
+        ModelUsage("b", 7, 0, 20, drafted_tokens=12, accepted_tokens=9),
+    )
+    usage = Usage(7, 21, 3000.0, 10_000.0, models, drafted_tokens=15, accepted_tokens=10)
+    for outcome in ("finished", "cancelled"):
+        metrics.settled(settled(usage=usage, outcome=outcome))
+    found = told(metrics)
+    # What is no model's was said before.
+    assert found["quorate_draft_tokens_total"] == {(("model", "b"),): 24, (("model", ""),): 6}
+    assert found["quorate_draft_tokens_accepted_total"] == {
+        (("model", "b"),): 18,
+        (("model", ""),): 2,
+    }
+
+
 @pytest.mark.parametrize("outcome", ["failed", "cancelled", "probe"])
 def test_what_did_not_end_well_costs_and_is_no_latency(outcome: str) -> None:
     metrics = Metrics(ServiceState, "1")

@@ -191,6 +191,10 @@ class Drafting:
         return True
 
     def _note_absence(self) -> None:
-        """Where nobody is there to guess, or to check what is guessed, no member does."""
-        if self._member is None or len(self._ensemble.members) < 2:
+        """Where nobody is there to guess, or to check what is guessed, no member does.
+
+        Nor does one that could not forget what it guessed wrong.
+        """
+        member = self._member
+        if member is None or not member.predictor.reach or len(self._ensemble.members) < 2:
             self._pace.go_without_member()

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from quorate.engines.scripted.tokenizer import BOS
 from quorate.ensemble.alignments.contract import AlignmentStrategy
 from quorate.ensemble.alignments.near_tokens import NearTokenAlignment
 from quorate.ensemble.alignments.tokens import TokenAlignment
@@ -293,109 +290,25 @@ async def test_a_reader_that_leaves_in_mid_draft_frees_everything() -> None:
         assert fresh.deltas == (await told_by(await ensemble_of(*pair()), None)).deltas
 
 
-def chi_square(counts: Counter[Any], expected: dict[Any, float]) -> tuple[float, int]:
-    """Over outcomes that are expected often enough; all others are one."""
-    total = sum(counts.values())
-    usual = {outcome: share * total for outcome, share in expected.items() if share * total >= 5}
-    rest = total - sum(usual.values())
-    statistic = sum((counts[one] - mean) ** 2 / mean for one, mean in usual.items())
-    if rest >= 5:
-        others = total - sum(counts[one] for one in usual)
-        statistic += (others - rest) ** 2 / rest
-    return statistic, len(usual)
-
-
-SAMPLED = {
-    "untruncated": SamplingOptions(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0),
-    "truncated": SamplingOptions(temperature=0.8, top_k=5, top_p=0.9, min_p=0.05),
-}
-
-
-@pytest.mark.parametrize("options", SAMPLED.values(), ids=SAMPLED)
-@pytest.mark.parametrize("length", [0, 3])
-async def test_sampled_tokens_have_the_distribution_that_enumeration_gives(
-    options: SamplingOptions, length: int
+@pytest.mark.parametrize("which", ["a", "b"])
+async def test_who_cannot_forget_a_wrong_guess_makes_none_and_checks_those_of_others(
+    which: str,
 ) -> None:
-    pieces = ["a", "b", "c"]
-    engines = [
-        scripted_engine(name, seed=seed, sharpness=1.5, pieces=pieces, sessions=2)
-        for name, seed in (("a", 1), ("b", 2))
-    ]
-    prompt = [BOS, 6]
-    draws, tokens = 1_200, 3
-    counts: Counter[tuple[int, ...]] = Counter()
-    for seed in range(draws):
-        ensemble = await unopened(
-            TokenAlignment(engines[0].vocabulary), (engines[0], 0.4), (engines[1], 0.6)
-        )
-        for member in ensemble.members:
-            member.prompt = replace(member.prompt, tokens=prompt)
-            member.predictor = ensemble.alignment.predictor(
-                member.engine, TextPrompt(""), member.prompt, tokens
-            )
-        await ensemble.open()
-        ensemble.start()
-        told = await told_by(
-            ensemble,
-            member_drafts("a", length),
-            sampling=options,
-            seed=seed,
-            max_tokens=tokens,
-        )
-        counts[tuple(told.ids)] += 1
-    expected = enumerated(prompt, tokens, options, pieces, engines[0].vocabulary.end_of_generation)
-    statistic, outcomes = chi_square(counts, expected)
-    assert set(counts) <= set(expected)
-    # Far beyond the quantile 0.999 of chi-squared.
-    assert outcomes > 8
-    assert statistic < outcomes + 3.3 * (2 * outcomes) ** 0.5 + 6
-
-
-def enumerated(
-    prompt: list[int], tokens: int, options: SamplingOptions, pieces: list[str], ends: Any
-) -> dict[tuple[int, ...], float]:
-    """Probabilities of all answers of so many tokens, shorter ones where they end."""
-
-    def row(context: list[int]) -> npt.NDArray[np.float64]:
-        parts = [
-            weight
-            * np.exp(fresh_row(context, seed=seed, sharpness=1.5, pieces=pieces).astype(np.float64))
-            for seed, weight in ((1, 0.4), (2, 0.6))
+    async def run(drafts: Drafts | None) -> tuple[Told, int]:
+        engines = [
+            scripted_engine(name, seed=1 + number, rewind=name != which, **TOYS)
+            for number, name in enumerate("ab")
         ]
-        with np.errstate(divide="ignore"):
-            return truncated(np.log(parts[0] + parts[1]), options)
+        ensemble = await ensemble_of(*engines)
+        return await told_by(ensemble, drafts, max_tokens=20), ensemble.drafted
 
-    found: dict[tuple[int, ...], float] = {}
-
-    def follow(answer: tuple[int, ...], probability: float) -> None:
-        if len(answer) == tokens:
-            found[answer] = found.get(answer, 0.0) + probability
-            return
-        for token, share in enumerate(row([*prompt, *answer])):
-            if share <= 0:
-                continue
-            if token in ends:
-                found[answer] = found.get(answer, 0.0) + probability * share
-            else:
-                follow((*answer, token), probability * share)
-
-    follow((), 1.0)
-    return found
-
-
-def truncated(logits: npt.NDArray[np.float64], options: SamplingOptions) -> npt.NDArray[np.float64]:
-    order = [i for i in np.lexsort((np.arange(len(logits)), -logits)) if logits[i] > -np.inf]
-    if options.top_k:
-        order = order[: options.top_k]
-    if options.top_p is not None and options.top_p < 1:
-        weights = np.exp(logits[order])
-        order = order[: int((np.cumsum(weights / weights.sum()) < options.top_p).sum()) + 1]
-    if options.min_p:
-        order = [i for i in order if logits[i] - logits[order[0]] >= np.log(options.min_p)]
-    shares = np.zeros(len(logits))
-    weights = np.exp((logits[order] - logits[order[0]]) / (options.temperature or 1.0))
-    shares[order] = weights / weights.sum()
-    return shares
+    plain, _ = await run(None)
+    for who, drafts in (("a", member_drafts("a", 4)), ("b", member_drafts("b", 4))):
+        told, drafted = await run(drafts)
+        assert told.deltas == plain.deltas
+        assert (drafted > 0) == (who != which)
+    told, _ = await run(lookup_drafts(4))
+    assert told.deltas == plain.deltas
 
 
 async def test_a_member_left_alone_guesses_nothing_for_nobody() -> None:
