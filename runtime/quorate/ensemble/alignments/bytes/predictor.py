@@ -11,6 +11,7 @@ import numpy as np
 from quorate.engines.contract import Engine, LogProbs, Session
 from quorate.ensemble.alignments.bytes import hypotheses
 from quorate.ensemble.alignments.bytes.beam import BeamState, Opening, Pruning
+from quorate.ensemble.alignments.bytes.beside import tokens_beside
 from quorate.ensemble.alignments.bytes.contexts import Context, ContextTree
 from quorate.ensemble.alignments.bytes.foresight import Foresight, Way
 from quorate.ensemble.alignments.bytes.hypotheses import SYMBOLS, Extension, Kept
@@ -68,6 +69,8 @@ class BytePredictor:
         # Bytes that left no trace.
         self._traceless = 0
         self._begun = False
+        # What will probably be told, of which nothing beside the cut was computed yet.
+        self._ahead = b""
         self._used_up = False
         self._healed = 0
         # A byte that is being healed, so that it is not forgotten when the worker dies meanwhile.
@@ -162,6 +165,7 @@ class BytePredictor:
         return self._follow(symbol, _MAX_LOST, bytes(ahead) if self.reach else b"")
 
     def _follow(self, symbol: int, max_lost: float, ahead: bytes = b"") -> Awaitable[LogProbs]:
+        self._ahead = b""
         probability = float(self._probs[symbol])
         if probability <= 0:
             return _Later(self._heal, symbol)
@@ -177,8 +181,11 @@ class BytePredictor:
         way = self._advance(kept, ahead)
         if self._tree.looked_ahead:
             self._foresight.forget(self._tree, self._ways)
+        self._ahead = ahead
         if way is not None:
             guesses = self._foresight.guesses(way.begun, ahead, self._room_ahead)
+            if guesses and not self._growing:
+                self._look_beside((way.context, guesses[0]))
             self._tree.look_ahead(way.context, guesses)
         if self._growing:
             return _Later(self._settle)
@@ -205,13 +212,14 @@ class BytePredictor:
         if self._session is not None:
             self._session.close()
             self._session = None
-        self._beam, self._growing = [], []
+        self._tree.forget_beside(lambda *_: False)
+        self._beam, self._growing, self._ahead = [], [], b""
         self._looked_ahead, self._wasted = self.looked_ahead, self.wasted
         self._tree = self._new_tree()
 
     def _new_tree(self) -> ContextTree:
         width, most = self._pruning.width, self._pruning.max_kv_tokens
-        return ContextTree(self._order, most, alone=width == 1)
+        return ContextTree(self._order, most, width)
 
     async def _begin(self, root: Context) -> LogProbs:
         """Waits for the prompt and goes through the bytes that are given behind it."""
@@ -281,6 +289,7 @@ class BytePredictor:
     async def _look(self) -> LogProbs:
         """Waits for what was started ahead; the row is known."""
         await self._evaluate([])
+        self._look_beside()
         return self._row
 
     async def _settle(self) -> LogProbs:
@@ -293,7 +302,23 @@ class BytePredictor:
         while self._say_control(begun):
             begun = await self._take_in()
         self._update()
+        self._look_beside()
         return self._row
+
+    def _look_beside(self, first: tuple[Context, int] | None = None) -> None:
+        """Starts on what will be needed beside the guesses, see ``tokens_beside``.
+
+        Nobody waits for it but whoever comes to need it.
+        """
+        ahead = self._ahead
+        if not ahead or self._tree.places < 1:
+            return
+        if first is None:
+            self._ahead = b""
+        for one in tokens_beside(self._beam, ahead, self._order, self._pruning.epsilon, first):
+            if self._room_ahead < 1:
+                return
+            self._tree.compute_beside(*one)
 
     async def _take_in(self) -> list[_Hypothesis]:
         """Waits for what is growing; returns what has begun with it."""

@@ -119,6 +119,11 @@ class Trunk(Generic[_Context]):
         self._used = max(self._used, length)
         return self._known[length - self._first]
 
+    def known(self, length: int) -> Known | None:
+        """What follows its first tokens, so many of them, where that is known; they stay unused."""
+        at = length - self._first
+        return self._known[at] if 0 <= at < len(self._known) and length <= self.length else None
+
     def guessed(self, length: int, tokens: Sequence[int]) -> bool:
         """Whether these tokens were guessed behind its first ones, so many of them."""
         start = length - self._base
