@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from quorate.engines.byte_order import ByteOrder, PrefixSums
 from quorate.engines.contract import LogProbs, Session
-from quorate.ensemble.alignments.bytes.trunk import Trunk
+from quorate.ensemble.alignments.bytes.trunk import Known, Trunk
 from quorate.errors import WorkerLost
 
 
@@ -212,6 +212,19 @@ class ContextTree:
             return
         self._cut(trunk, context.length)
         self._feed(trunk, (), guesses)
+
+    async def guess(self, trunk: Trunk[Context], length: int, token: int) -> Known:
+        """Has a trunk at rest go on by one guess behind its first tokens, so many of them.
+
+        Raises:
+            WorkerLost: What ``Session.feed`` raises.
+        """
+        self._cut(trunk, length)
+        for context in trunk.users:
+            context.keep()
+        self.fed += 1
+        self.looked_ahead += 1
+        return await trunk.guess(token)
 
     def compute_beside(self, trunk: Trunk[Context], length: int, token: int) -> None:
         """Starts on a token behind the first ones of a trunk at rest, in a session of its own.

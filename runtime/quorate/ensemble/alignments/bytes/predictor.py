@@ -15,6 +15,7 @@ from quorate.ensemble.alignments.bytes.beside import tokens_beside
 from quorate.ensemble.alignments.bytes.contexts import Context, ContextTree
 from quorate.ensemble.alignments.bytes.foresight import Foresight, Way
 from quorate.ensemble.alignments.bytes.hypotheses import SYMBOLS, Extension, Kept
+from quorate.ensemble.alignments.bytes.own_way import OwnWay
 from quorate.ensemble.alignments.bytes.sketches import Growth, Sketch, common_start, regrow
 from quorate.ensemble.guesses import Ready
 from quorate.ensemble.predictor import TopPiece
@@ -71,6 +72,8 @@ class BytePredictor:
         self._begun = False
         # What will probably be told, of which nothing beside the cut was computed yet.
         self._ahead = b""
+        # What it guesses by itself, while it goes ahead.
+        self._own_way: OwnWay | None = None
         self._used_up = False
         self._healed = 0
         # A byte that is being healed, so that it is not forgotten when the worker dies meanwhile.
@@ -165,7 +168,7 @@ class BytePredictor:
         return self._follow(symbol, _MAX_LOST, bytes(ahead) if self.reach else b"")
 
     def _follow(self, symbol: int, max_lost: float, ahead: bytes = b"") -> Awaitable[LogProbs]:
-        self._ahead = b""
+        self._ahead, self._own_way = b"", None
         probability = float(self._probs[symbol])
         if probability <= 0:
             return _Later(self._heal, symbol)
@@ -192,6 +195,36 @@ class BytePredictor:
         self._update()
         return _Later(self._look) if self._tree.waiting else Ready(self._row)
 
+    def guess(self, symbol: int) -> Awaitable[LogProbs]:
+        """Goes on along what it would say itself, behind a byte that nobody has chosen yet.
+
+        Returns:
+            What it would say next, see ``OwnWay.take``.
+        """
+        if self._own_way is None:
+            self._own_way = OwnWay(self._tree, self._beam, self._order, self._pruning.epsilon)
+        return _Later(self._own_way.take, symbol, self._room_ahead)
+
+    def ends_token(self, symbol: int) -> bool:
+        """Whether the likeliest token that a byte ends or begins ends there, and was no guess."""
+        best, ends = 0.0, False
+        for one in self._beam:
+            prefix = one.prefix.child(symbol)
+            if prefix is None:
+                continue
+            context = one.context
+            sums = context.sums
+            longer = one.scale * float(sums[prefix.high] - sums[prefix.longer])
+            if longer > best:
+                best, ends = longer, False
+            for token in self._order.ids[prefix.low : prefix.longer].tolist():
+                weight = one.scale * float(np.exp(context.row[token]))
+                if weight > best:
+                    trunk = context.trunk
+                    known = trunk is not None and trunk.guessed(context.length, (token,))
+                    best, ends = weight, not known
+        return ends
+
     def top_piece(self, row: LogProbs) -> TopPiece:
         """See ``Predictor``; the rest of the best token of the hypothesis that weighs most."""
         return TopPiece(*hypotheses.top_piece(self._best, self._order))
@@ -213,7 +246,7 @@ class BytePredictor:
             self._session.close()
             self._session = None
         self._tree.forget_beside(lambda *_: False)
-        self._beam, self._growing, self._ahead = [], [], b""
+        self._beam, self._growing, self._ahead, self._own_way = [], [], b"", None
         self._looked_ahead, self._wasted = self.looked_ahead, self.wasted
         self._tree = self._new_tree()
 
