@@ -27,7 +27,7 @@ _SIZES = (1.0, 8.0)
 # Tokens of an answer by which their size is known.
 _TELLING = 8
 # Bytes that a look-up compares: a word that was said before is no text that goes on.
-_LEAST_AGREEING, _MOST_AGREEING = 8, 32
+_LEAST_AGREEING, _MOST_AGREEING = 8, 40
 
 
 class ByteDrafting:

@@ -22,7 +22,7 @@ from quorate.request import (
 )
 from support.byte_predictors import everything_is_free
 from support.drafts import FixedPace, lookup_drafts, member_drafts
-from support.ensembles import GREEDY, Told, byte_ensemble, die_and_return, params_of, run_out
+from support.ensembles import Told, byte_ensemble, die_and_return, params_of, run_out
 from support.in_process import InProcessEngine
 from support.scripted_models import scripted_engine
 
@@ -193,7 +193,9 @@ async def test_the_others_go_on_without_a_member_that_dies_in_mid_draft(
 async def test_a_loss_that_nobody_survives_ends_the_answer() -> None:
     engines = pair()
     kill = {2: lambda: engines[0].lose("killed")}
-    ensemble = await byte_ensemble((engines[0], 0.65), (engines[1], 0.35), policy=FailurePolicy.FAIL)
+    ensemble = await byte_ensemble(
+        (engines[0], 0.65), (engines[1], 0.35), policy=FailurePolicy.FAIL
+    )
     with pytest.raises(WorkerLost):
         await run_out(
             decode(ensemble, params_of(drafts=member_drafts("words", 4), max_tokens=40)), kill
@@ -235,5 +237,5 @@ async def test_members_that_agree_need_few_calls_for_a_text_that_was_said_before
     )
     _, ensemble = await told_by(engines, lookup_drafts(8, SAID), max_tokens=200)
     letters = ensemble.members[1].predictor
-    assert ensemble.accepted > 0.6 * len(say)
+    assert ensemble.accepted > len(say) / 2
     assert letters.looked_ahead > 0.5 * letters.forwards

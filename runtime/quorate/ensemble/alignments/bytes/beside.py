@@ -64,33 +64,38 @@ def tokens_beside(
     paths = [path for one in beam if (path := _begun(one, first)) is not None]
     # What ends with the last byte may as well go on.
     for byte in text[:-1]:
-        longer: list[tuple[_Path, float]] = []
-        complete: list[tuple[_Path, int, float]] = []
-        for path in paths:
-            child = path.prefix.child(byte)
-            if child is None:
-                continue
-            for token in order.ids[child.low : child.longer].tolist():
-                weight = path.scale * float(np.exp(path.row[token]))
-                complete.append((path, token, weight))
-            mass = path.scale * float(path.sums[child.high] - path.sums[child.longer])
-            longer.append((path._replace(prefix=child), mass))
-        weights = [weight for _, weight in longer] + [weight for *_, weight in complete]
-        least = epsilon * sum(weights)
-        paths = [path for path, mass in longer if mass > _LEAST_OF_EPSILON * least]
+        longer, complete = _grown(paths, byte, order)
+        whole = sum(mass for _, mass in longer) + sum(weight for *_, weight in complete)
+        paths = [path for path, mass in longer if mass > _LEAST_OF_EPSILON * epsilon * whole]
         for path, token, weight in complete:
-            if weight <= least:
+            # Where no guess goes on there is no cut to be beside of.
+            if weight <= epsilon * whole or path.next_guess is None:
                 continue
             if token != path.next_guess:
-                # Where no guess goes on there is no cut to be beside of.
-                if path.next_guess is not None:
-                    beside = Beside(path.trunk, path.length, token)
-                    found[beside] = max(found.get(beside, 0.0), weight / sum(weights))
+                beside = Beside(path.trunk, path.length, token)
+                found[beside] = max(found.get(beside, 0.0), weight / whole)
             elif first is None and (behind := _behind(path, order, weight)) is not None:
                 paths.append(behind)
         if not paths:
             break
     return sorted(found, key=found.__getitem__, reverse=True)
+
+
+def _grown(
+    paths: Sequence[_Path], byte: int, order: ByteOrder
+) -> tuple[list[tuple[_Path, float]], list[tuple[_Path, int, float]]]:
+    """Paths whose tokens go on beyond a byte, and tokens that end with it, with what they weigh."""
+    longer: list[tuple[_Path, float]] = []
+    complete: list[tuple[_Path, int, float]] = []
+    for path in paths:
+        child = path.prefix.child(byte)
+        if child is None:
+            continue
+        for token in order.ids[child.low : child.longer].tolist():
+            complete.append((path, token, path.scale * float(np.exp(path.row[token]))))
+        mass = path.scale * float(path.sums[child.high] - path.sums[child.longer])
+        longer.append((path._replace(prefix=child), mass))
+    return longer, complete
 
 
 def _begun(one: Hypothesis[Context], first: tuple[Context, int] | None) -> _Path | None:
