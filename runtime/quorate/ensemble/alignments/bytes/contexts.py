@@ -142,6 +142,22 @@ class ContextTree:
         """Whether something that was fed has not been waited for."""
         return any(trunk.waiting for trunk in self.trunks)
 
+    async def settle(self, contexts: Sequence[Context]) -> float:
+        """Waits for contexts and all their sessions; returns the seconds that the longest took.
+
+        See ``Session.feed`` for what it raises.
+        """
+        for context in contexts:
+            await context.settle(self._order)
+        seconds = [context.busy_seconds for context in contexts]
+        seconds += [await trunk.wait() for trunk in self.trunks]
+        return max(seconds, default=0.0)
+
+    def close(self) -> None:
+        """Gives up every context, and with them all sessions."""
+        for context in [context for trunk in self.trunks for context in trunk.users]:
+            self.release(context)
+
     def root(self, session: Session, tokens: Sequence[int], appended: Sequence[int]) -> Context:
         """Starts on all tokens, of which the last ``appended`` are behind the prompt."""
         context = Context(None, appended)

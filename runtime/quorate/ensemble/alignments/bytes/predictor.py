@@ -12,7 +12,7 @@ from quorate.ensemble.alignments.bytes.beside import tokens_beside
 from quorate.ensemble.alignments.bytes.contexts import Context, ContextTree
 from quorate.ensemble.alignments.bytes.figures import BeamFigures
 from quorate.ensemble.alignments.bytes.foresight import Foresight, Way
-from quorate.ensemble.alignments.bytes.hypotheses import SYMBOLS, Extension, Kept
+from quorate.ensemble.alignments.bytes.hypotheses import SYMBOLS, Kept
 from quorate.ensemble.alignments.bytes.own_way import OwnWay
 from quorate.ensemble.alignments.bytes.room import Room
 from quorate.ensemble.alignments.bytes.sketches import Growth, Sketch, common_start, regrow
@@ -100,14 +100,10 @@ class BytePredictor(BeamFigures):
         session, self._session = self._session, None
         if session is None:
             raise RuntimeError("a member was started before it was opened")
-        if not self._sketches:
-            root = self._tree.root(session, self.opening.prompt, ())
-            self._growing = [(root, 1.0)]
-            return Begun(self._begin, root)
-        common = common_start(self._sketches)
+        common = common_start(self._sketches) if self._sketches else []
         root = self._tree.root(session, [*self.opening.prompt, *common], common)
         self._growing = [(root, 1.0)]
-        return Begun(self._resume, root)
+        return Begun(self._resume if self._sketches else self._begin, root)
 
     def feed(self, symbol: int, ahead: Sequence[int] = ()) -> Awaitable[LogProbs]:
         """See ``Predictor``; symbols are bytes."""
@@ -118,10 +114,7 @@ class BytePredictor(BeamFigures):
         probability = float(self._beam.probs[symbol])
         if probability <= 0:
             return Begun(self._heal, symbol)
-        grown = self._beam.grow(symbol)
-        kept = self._room.within(
-            hypotheses.prune(grown, self._pruning.epsilon, self._pruning.width)
-        )
+        kept = self._room.prune(self._beam.grow(symbol))
         lost = self._beam.lost / SYMBOLS / probability + kept.dropped
         if lost > max_lost:
             return Begun(self._heal, symbol)
@@ -129,7 +122,9 @@ class BytePredictor(BeamFigures):
         self._dropped += kept.dropped
         way = self._advance(kept, ahead)
         if self._tree.looked_ahead:
-            self._foresight.forget(self._tree, self._ways)
+            known = [Way(one.context, one.prefix.text) for one in self._beam.hypotheses]
+            computed = [Way(context, b"") for context, _ in self._growing]
+            self._foresight.forget(self._tree, [*known, *computed])
         self._ahead = ahead
         if way is not None:
             guesses = self._foresight.guesses(way.begun, ahead, self._room.ahead)
@@ -171,16 +166,10 @@ class BytePredictor(BeamFigures):
             self._fed_before = self.fed
             # Should the worker die while it comes back, the sketches are still what there is.
             self._begun = False
-        contexts = [
-            *(h.context for h in self._beam.hypotheses),
-            *(context for context, _ in self._growing),
-        ]
-        for context in contexts:
-            self._tree.release(context)
+        self._tree.close()
         if self._session is not None:
             self._session.close()
             self._session = None
-        self._tree.forget_beside(lambda *_: False)
         self._beam.hypotheses, self._growing = [], []
         self._ahead, self._own_way = b"", None
         self._replant(self._new_tree())
@@ -200,8 +189,7 @@ class BytePredictor(BeamFigures):
             await self.feed(byte)
         given = self._beam.best.context.tokens()
         self._given = sum(token not in self._control for token in given)
-        self._traceless = 0
-        self._dropped = 0.0
+        self._traceless, self._dropped = 0, 0.0
         self._begun = True
         return self._beam.row
 
@@ -236,9 +224,7 @@ class BytePredictor(BeamFigures):
         if isinstance(target, hypotheses.Hypothesis):
             way = Way(target.context, target.prefix.text)
         staying = {id(one.context) for one in kept.longer}
-        groups: dict[int, list[Extension[Context]]] = {}
-        for extension in kept.complete:
-            groups.setdefault(id(extension.parent), []).append(extension)
+        groups = hypotheses.by_parent(kept.complete)
         for hypothesis in self._beam.hypotheses:
             if id(hypothesis.context) not in staying | groups.keys():
                 self._tree.release(hypothesis.context)
@@ -285,10 +271,9 @@ class BytePredictor(BeamFigures):
         if not ahead or self._tree.places < 1:
             return
         beam, epsilon = self._beam.hypotheses, self._pruning.epsilon
-        for one in tokens_beside(beam, ahead, self._order, epsilon, first)[
-            : max(0, self._room.ahead)
-        ]:
-            self._tree.compute_beside(*one)
+        found = tokens_beside(beam, ahead, self._order, epsilon, first)
+        for beside in found[: max(0, self._room.ahead)]:
+            self._tree.compute_beside(*beside)
 
     async def _take_in(self) -> list[_Hypothesis]:
         """Waits for what is growing; returns what has begun with it."""
@@ -311,10 +296,7 @@ class BytePredictor(BeamFigures):
             self._used_up |= longest >= most and rest > self._beam.best.weight
             moves, lost = [], lost + rest
         elif moves:
-            grown = hypotheses.Grown(self._beam.hypotheses, moves)
-            kept = self._room.within(
-                hypotheses.prune(grown, self._pruning.epsilon, self._pruning.width)
-            )
+            kept = self._room.prune(hypotheses.Grown(self._beam.hypotheses, moves))
             lost += kept.dropped
             self._advance(kept)
         self._beam.lost += lost
@@ -365,14 +347,4 @@ class BytePredictor(BeamFigures):
         await self._settle()
 
     async def _evaluate(self, contexts: Sequence[Context]) -> None:
-        for context in contexts:
-            await context.settle(self._order)
-        seconds = [context.busy_seconds for context in contexts]
-        seconds += [await trunk.wait() for trunk in self._tree.trunks]
-        self._busy_seconds += max(seconds, default=0.0)
-
-    @property
-    def _ways(self) -> Sequence[Way]:
-        """All hypotheses, those included that are still computed."""
-        known = [Way(one.context, one.prefix.text) for one in self._beam.hypotheses]
-        return [*known, *(Way(context, b"") for context, _ in self._growing)]
+        self._busy_seconds += await self._tree.settle(contexts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quorate.ensemble.alignments.bytes.beam import Pruning
 from quorate.ensemble.alignments.bytes.contexts import Context, ContextTree
-from quorate.ensemble.alignments.bytes.hypotheses import Extension, Hypothesis, Kept
+from quorate.ensemble.alignments.bytes.hypotheses import Extension, Grown, Hypothesis, Kept, prune
 
 HEALING_KV_TOKENS = 16
 """KV tokens kept back for healing, which feeds a few tokens at once."""
@@ -37,8 +37,9 @@ class Room:
         """Whether no more may be taken than what healing needs."""
         return self.left <= HEALING_KV_TOKENS
 
-    def within(self, kept: Kept[Context]) -> Kept[Context]:
-        """Keeps the best alone where there is no room for more."""
+    def prune(self, grown: Grown[Context]) -> Kept[Context]:
+        """What is kept of what is possible: the best alone where there is no room for more."""
+        kept = prune(grown, self._pruning.epsilon, self._pruning.width)
         needed, alone = len(kept.complete), len(kept.longer) + len(kept.complete) < 2
         if needed <= max(0, self.left - (0 if alone else HEALING_KV_TOKENS)):
             return kept
