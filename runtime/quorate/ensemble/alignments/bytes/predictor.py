@@ -195,7 +195,7 @@ class BytePredictor(BeamFigures):
 
     async def _resume(self, root: Context) -> LogProbs:
         """Comes back to where it was when it was closed."""
-        await self._evaluate([root])
+        self._busy_seconds += await self._tree.settle([root])
         regrown = await regrow(root, self._sketches, self._grow_all)
         self._beam.hypotheses = [
             hypotheses.resumed(context, one.prefix, one.weight)
@@ -243,7 +243,7 @@ class BytePredictor(BeamFigures):
 
     async def _look(self) -> LogProbs:
         """Waits for what was started ahead; the row is known."""
-        await self._evaluate([])
+        self._busy_seconds += await self._tree.settle(())
         self._look_beside()
         return self._beam.row
 
@@ -277,7 +277,7 @@ class BytePredictor(BeamFigures):
 
     async def _take_in(self) -> list[_Hypothesis]:
         """Waits for what is growing; returns what has begun with it."""
-        await self._evaluate([context for context, _ in self._growing])
+        self._busy_seconds += await self._tree.settle([context for context, _ in self._growing])
         growing, self._growing = self._growing, []
         self._masked_mass += sum(weight * context.masked_mass for context, weight in growing)
         return self._beam.begin(growing)
@@ -309,7 +309,7 @@ class BytePredictor(BeamFigures):
             self._tree.grow(one.parent, one.tokens, keep_parent=one.keep_parent) for one in growths
         ]
         self._growing += [(context, 0.0) for context in grown]
-        await self._evaluate(grown)
+        self._busy_seconds += await self._tree.settle(grown)
         return grown
 
     async def _heal(self, symbol: int) -> LogProbs:
@@ -345,6 +345,3 @@ class BytePredictor(BeamFigures):
             self._beam.hypotheses, self._growing = [], [(context, 1.0)]
         self._beam.lost = 0.0
         await self._settle()
-
-    async def _evaluate(self, contexts: Sequence[Context]) -> None:
-        self._busy_seconds += await self._tree.settle(contexts)
