@@ -113,5 +113,5 @@ async def test_who_is_no_member_guesses_nothing(tmp_path: Path) -> None:
         assert [field for field, _ in error.violations] == ["plan.ensemble.draft.model"]
         decision = await client.explain("x", models=PAIR, drafts="large")
         assert decision.draft.model == "large"
-        byte_exact = await client.explain("x", models=PAIR, alignment="byte_exact")
-        assert byte_exact.draft.problem == "the members do not vote token by token"
+        united = await client.explain("x", models=PAIR, alignment="union_top_k")
+        assert united.draft.problem == "what the members vote on is not known before they are asked"

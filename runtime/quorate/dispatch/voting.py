@@ -90,6 +90,8 @@ def _last_symbols(ensemble: Ensemble[Any], count: int) -> Sequence[Any]:
     """The last tokens of the prompt as symbols, in the cut of the first member."""
     first = ensemble.members[0]
     tokens = first.prompt.tokens[-count:]
+    if not ensemble.alignment.has_token_ids:
+        return b"".join(first.engine.vocabulary.pieces[token] for token in tokens)[-count:]
     return ensemble.alignment.symbols("", tokens, first.engine.vocabulary)
 
 

@@ -97,6 +97,8 @@ class ByteOrder:
                 self._usual_ids[piece] = token
         self._longest = max(map(len, self._pieces), default=0)
         self.root = Prefix(self, b"", 0, len(ranked))
+        # Log-probs by rank; made where somebody sums.
+        self._ranked: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self._pieces)
@@ -110,15 +112,22 @@ class ByteOrder:
         return self._usual_ids.get(text)
 
     def prefix_sums(self, row: npt.NDArray[np.float32], out: PrefixSums) -> None:
-        """Writes the running sums of the probabilities of a row.
+        """Writes the running sums of the probabilities of a row; one call at a time.
 
         Args:
             row: Normalised log-probs, float32 of shape (vocabulary,).
             out: float64 of shape (at least tokens + 1,).
         """
+        if self._ranked is None:
+            self._ranked = np.empty(len(self), np.float32)
+        # Arrays of this size are memory from the kernel each time, which costs more than the sums;
+        # and to check the ids would take another one.
+        np.take(row, self.ids, out=self._ranked, mode="clip")
+        sums = out[1 : len(self) + 1]
         out[0] = 0.0
         # exp() in float32 would round before the sum does.
-        np.cumsum(np.exp(row[self.ids].astype(np.float64)), out=out[1 : len(self) + 1])
+        np.exp(self._ranked, out=sums, dtype=np.float64)
+        np.cumsum(sums, out=sums)
 
     def find(self, text: bytes) -> Prefix | None:
         """The prefix of these bytes, or None where no token begins with them."""

@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.alignments.contract import Limit
 from quorate.ensemble.constraint import Constraint, Unconstrained
+from quorate.ensemble.drafts.byte_drafting import ByteDrafting
 from quorate.ensemble.drafts.drafting import Drafting, Drafts
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.fusion import Fuser
@@ -44,8 +45,8 @@ class DecodeParams:
 
     Attributes:
         limit: The most tokens of the answer, and why it ends there.
-        drafts: How tokens are guessed ahead of the choice; None where nobody guesses. Only for
-            members that vote token by token.
+        drafts: How tokens or bytes are guessed ahead of the choice; None where nobody guesses. Not
+            for a union of candidates.
     """
 
     rule: CombinationRule
@@ -197,7 +198,18 @@ async def _decode(
 def _sampled(ensemble: Ensemble[Any], params: DecodeParams) -> _Sampled[Any]:
     if params.drafts is None:
         return _Sampled(ensemble, params)
-    return _Drafted(ensemble, params, params.drafts)
+    return _Drafted(ensemble, params, _drafting(ensemble, params, params.drafts))
+
+
+def _drafting(
+    ensemble: Ensemble[int], params: DecodeParams, drafts: Drafts
+) -> Drafting | ByteDrafting:
+    alignment, sampler, longest = ensemble.alignment, params.sampler, params.limit.max_tokens
+    ends = alignment.vocabulary.end_of_generation
+    if alignment.has_token_ids:
+        return Drafting(ensemble, sampler, drafts, ends, longest)
+    (end,) = ends
+    return ByteDrafting(ensemble, sampler, drafts, end, longest)
 
 
 class _Sampled(Generic[_Symbol]):
@@ -224,13 +236,13 @@ class _Sampled(Generic[_Symbol]):
 
 
 class _Drafted(_Sampled[int]):
-    """``Choice`` by a sampler, of tokens that are guessed ahead."""
+    """``Choice`` by a sampler, of symbols that are guessed ahead."""
 
-    def __init__(self, ensemble: Ensemble[int], params: DecodeParams, drafts: Drafts) -> None:
+    def __init__(
+        self, ensemble: Ensemble[int], params: DecodeParams, drafting: Drafting | ByteDrafting
+    ) -> None:
         super().__init__(ensemble, params)
-        ends = ensemble.alignment.vocabulary.end_of_generation
-        longest = params.limit.max_tokens
-        self._drafting = Drafting(ensemble, params.sampler, drafts, ends, longest)
+        self._drafting = drafting
 
     def choose(self, mixture: Ranked, rows: Sequence[LogProbs]) -> int:
         maxima = self._ensemble.alignment.maxima(self._ensemble.members)

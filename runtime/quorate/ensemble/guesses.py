@@ -7,7 +7,7 @@ took.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Generic, TypeVar
@@ -213,3 +213,17 @@ class Later(Generic[_Result]):
     def __await__(self) -> Generator[Any, None, LogProbs]:
         result = yield from self._pending.__await__()
         return self._finish(result)
+
+
+class Begun:
+    """An awaitable of a row that takes several steps; the waiting begins with the await."""
+
+    def __init__(
+        self, wait: Callable[..., Coroutine[Any, Any, LogProbs]], *arguments: object
+    ) -> None:
+        self._wait = wait
+        self._arguments = arguments
+
+    def __await__(self) -> Generator[Any, None, LogProbs]:
+        """Takes the steps, one after the other."""
+        return self._wait(*self._arguments).__await__()

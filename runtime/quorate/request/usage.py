@@ -50,7 +50,7 @@ class ModelUsage:
         busy_ms: Sum of the times this model was waited for.
         dropped_mass: Probability that a byte-exact vote pruned, for each byte; None elsewhere.
         usd: What a remote charges for it; None where nobody does.
-        drafted_tokens: Tokens that it guessed ahead of the choice.
+        drafted_tokens: Tokens that it guessed ahead of the choice; bytes where those are voted on.
         accepted_tokens: Those of them that were chosen.
     """
 

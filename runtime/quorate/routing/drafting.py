@@ -42,8 +42,8 @@ def decide_draft(
     refuse_all(draft_problems(asked, [status.id for status in statuses]))
     if asked.mode is DraftMode.OFF:
         return DecidedDraft()
-    if alignment is not Alignment.SAME_VOCABULARY:
-        return DecidedDraft(problem="the members do not vote token by token")
+    if alignment is Alignment.UNION_TOP_K:
+        return DecidedDraft(problem="what the members vote on is not known before they are asked")
     for status in statuses:
         if not status.rewinds:
             problem = f"model {status.id} cannot go back behind a guess that was wrong"

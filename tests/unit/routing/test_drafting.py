@@ -74,11 +74,10 @@ def test_where_no_member_guesses_what_was_said_before_may(
         ),
         (("large",), {}, "one model alone guesses for nobody"),
         (("large", "single"), {}, "model single computes one token at a time"),
-        (("large", "foreign"), {}, "the members do not vote token by token"),
         (
             ("large", "small"),
             {"alignment": Alignment.UNION_TOP_K},
-            "the members do not vote token by token",
+            "what the members vote on is not known before they are asked",
         ),
     ],
 )
@@ -86,6 +85,11 @@ def test_nobody_guesses_where_that_would_not_be_exact_or_bring_nothing(
     members: tuple[str, ...], plan: dict[str, Any], problem: str
 ) -> None:
     assert decided(*members, **plan) == DecidedDraft("", 0, problem)
+
+
+def test_members_that_vote_byte_by_byte_draft_too() -> None:
+    assert decided("large", "foreign") == DecidedDraft("foreign", 8)
+    assert decided("twin", "foreign", asked=DraftOptions(DraftMode.PROMPT)) == DecidedDraft("", 8)
 
 
 def test_what_is_asked_is_done() -> None:

@@ -10,7 +10,7 @@ from quorate.engines.contract import LogProbs
 from quorate.ensemble.drafts.costs import Guesser
 from quorate.ensemble.drafts.lookup import NOTHING, Lookup
 from quorate.ensemble.drafts.pace import TOGETHER, Pace
-from quorate.ensemble.ensemble import Ensemble
+from quorate.ensemble.ensemble import Ensemble, Took
 from quorate.ensemble.member import Member
 from quorate.sampling.sampler import Sampler
 from quorate.sampling.shortlist import Choosable
@@ -22,17 +22,22 @@ _HELD_UP_SECONDS = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Drafts:
-    """How one answer of members that vote token by token is drafted.
+    """How one answer is drafted.
 
     Attributes:
         model: The member that guesses, or "".
-        pace: How far.
-        prompt: The last tokens of the prompt.
+        pace: How far, in tokens.
+        prompt: The last tokens of the prompt; its last bytes where the members vote on those.
     """
 
     model: str
     pace: Pace
     prompt: Sequence[int] = ()
+
+
+def held_up(took: Took) -> bool:
+    """Whether so much passed before anybody waited for a step that its time is no measure."""
+    return took.asked > _HELD_UP_SECONDS + _HELD_UP * took.whole
 
 
 class Drafting:
@@ -163,8 +168,7 @@ class Drafting:
         took, begins = self._ensemble.took, self._begins
         self._begins = False
         # What the reader held up, or was fed anew, is no measure; nor is the rest of this round.
-        held_up = begins and took.asked > _HELD_UP_SECONDS + _HELD_UP * took.whole
-        self._undisturbed &= not (self._note_losses() or held_up)
+        self._undisturbed &= not (self._note_losses() or (begins and held_up(took)))
         if not self._undisturbed:
             return
         self._seconds += took.whole if begins else took.whole - took.asked

@@ -38,10 +38,17 @@ NOTHING = Found((), 0)
 
 
 class Lookup:
-    """The last symbols of prompt and answer, of which any number may be added."""
+    """The last symbols of prompt and answer, of which any number may be added.
 
-    def __init__(self, prompt: Sequence[int]) -> None:
-        recent = prompt[-REACH:]
+    Args:
+        prompt: Its symbols.
+        least: As ``LEAST``.
+        most: As ``MOST``.
+    """
+
+    def __init__(self, prompt: Sequence[int], least: int = LEAST, most: int = MOST) -> None:
+        self._least, self._most = least, most
+        recent = [*prompt[-REACH:]]
         self._symbols: npt.NDArray[np.int32] = np.empty(len(recent) + REACH, np.int32)
         self._symbols[: len(recent)] = recent
         self._size = len(recent)
@@ -60,18 +67,18 @@ class Lookup:
         """Guesses up to so many symbols. A guess that reaches the end goes on with itself."""
         known = self._symbols[max(0, self._size - REACH) : self._size]
         end = len(known)
-        if end <= LEAST or count < 1:
+        if end <= self._least or count < 1:
             return NOTHING
         # Where what is compared ends.
         places = np.flatnonzero(known[: end - 1] == known[end - 1])
         agreeing = 1 if len(places) else 0
-        while len(places) and agreeing < min(MOST, end - 1):
+        while len(places) and agreeing < min(self._most, end - 1):
             longer = places[places >= agreeing]
             longer = longer[known[longer - agreeing] == known[end - 1 - agreeing]]
             if not len(longer):
                 break
             places, agreeing = longer, agreeing + 1
-        if agreeing < LEAST:
+        if agreeing < self._least:
             return NOTHING
         guess: list[int] = []
         for source in range(int(places[-1]) + 1, int(places[-1]) + 1 + count):

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quorate.ensemble.alignments.bytes.hypotheses import END
 from quorate.ensemble.alignments.bytes.predictor import BytePredictor
 from quorate.ensemble.decode import score
 from quorate.ensemble.ensemble import Ensemble
@@ -17,6 +19,7 @@ from quorate.ensemble.weighting import BayesianWeights, ConfidentWeights, Static
 from quorate.errors import WorkerLost
 from quorate.request import CombinationRule, FailurePolicy, Token
 from support.byte_predictors import (
+    BPE,
     VOCABULARIES,
     everything_is_free,
     kept_share,
@@ -102,6 +105,75 @@ async def test_a_known_text_is_computed_ahead_and_a_worker_that_dies_meanwhile_c
         assert looking.state.probabilities == pytest.approx(plain.state.probabilities, rel=1e-5)
     looking.close()
     assert await everything_is_free(engine)
+
+
+@settings(max_examples=60, deadline=None)
+@given(names, TEXTS, st.integers(0, 30), BEAMS, st.lists(st.integers(0, 9), min_size=24))
+async def test_a_member_that_goes_ahead_by_itself_is_where_it_would_be(
+    name: str, text: bytes, seed: int, how: dict[str, Any], lengths: Sequence[int]
+) -> None:
+    looking, plain = await twins(name, seed, how)
+    engine = looking._engine
+    assert isinstance(engine, InProcessEngine)
+    for at, byte in enumerate(text):
+        row = await looking.feed(byte)
+        own = row.copy()
+        for _ in range(lengths[at]):
+            likeliest = int(own.argmax())
+            if likeliest == END:
+                break
+            own = await looking.guess(likeliest)
+            assert np.exp(own).sum() == 1
+        assert row == pytest.approx(await plain.feed(byte), rel=1e-6)
+        assert_alike(looking, plain)
+        assert open_sessions(engine) <= how["width"]
+    looking.close()
+    plain.close()
+    assert looking.forwards - looking.wasted <= plain.forwards <= looking.forwards
+    assert await everything_is_free(engine)
+
+
+async def test_what_a_member_said_by_itself_is_known_once_it_is_chosen() -> None:
+    engine = toy_engine(BPE, seed=3, sharpness=50.0)
+    looking = await started(engine, epsilon=0.3, width=1)
+    row = await looking.feed(ord("a"))
+    guessed = []
+    for _ in range(12):
+        guessed.append(int(row.argmax()))
+        row = await looking.guess(guessed[-1])
+    assert looking.looked_ahead > 2
+    for byte in guessed[:6]:
+        assert not looking.ends_token(byte)
+        pending = looking.feed(byte)
+        assert not engine.has_work
+        await pending
+    assert looking.wasted == 0
+    looking.close()
+
+
+async def decode_calls(text: bytes, **options: Any) -> int:
+    """How many calls a beam takes that is told all of a text ahead."""
+    engine = toy_engine(BPE, seed=5, sessions=8, sharpness=0.5, **options)
+    decode, calls = engine._model.decode, 0
+
+    def counted(chunks: Any) -> None:
+        nonlocal calls
+        calls += 1
+        decode(chunks)
+
+    engine._model.decode = counted  # type: ignore[method-assign]
+    looking = await started(engine, epsilon=0.2, width=8)
+    for at, byte in enumerate(text):
+        await looking.feed(byte, text[at + 1 :])
+    looking.close()
+    return calls
+
+
+async def test_what_a_text_needs_beside_its_cut_is_computed_in_one_call() -> None:
+    """Tokens that begin others, at nearly every byte."""
+    text = b"abc" * 8
+    assert await decode_calls(text, rewind=False) == len(text) + 1
+    assert await decode_calls(text) < len(text) / 2
 
 
 @settings(max_examples=60, deadline=None)

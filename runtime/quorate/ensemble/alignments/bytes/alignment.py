@@ -9,7 +9,8 @@ from quorate.engines.contract import Engine
 from quorate.engines.vocabulary import Vocabulary
 from quorate.ensemble.alignments.bytes.beam import Opening, Pruning
 from quorate.ensemble.alignments.bytes.hypotheses import BYTES, END
-from quorate.ensemble.alignments.bytes.predictor import HEALING_KV_TOKENS, BytePredictor
+from quorate.ensemble.alignments.bytes.predictor import BytePredictor
+from quorate.ensemble.alignments.bytes.room import HEALING_KV_TOKENS
 from quorate.ensemble.alignments.bytes.transcript import WordTranscript
 from quorate.ensemble.alignments.bytes.utf8 import Utf8Constraint
 from quorate.ensemble.alignments.contract import Limit, OwnIndex

@@ -7,14 +7,14 @@ than any of them: those that were computed ahead of the text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from quorate.engines.byte_order import ByteOrder, PrefixSums
 from quorate.engines.contract import LogProbs, Session
-from quorate.ensemble.alignments.bytes.trunk import Trunk
+from quorate.ensemble.alignments.bytes.trunk import Known, Trunk
 from quorate.errors import WorkerLost
 
 
@@ -104,7 +104,7 @@ class ContextTree:
     Args:
         order: Of the vocabulary.
         max_kv_tokens: Tokens behind the prompt that its sessions may hold together.
-        alone: Whether there is but one session, whose rows come without prefix sums.
+        width: Most sessions. Rows of one alone come without prefix sums.
 
     Attributes:
         kv_tokens: Tokens behind the prompt that contexts hold, each counted once; guesses are not
@@ -115,7 +115,7 @@ class ContextTree:
         trunks: Sessions that are open.
     """
 
-    def __init__(self, order: ByteOrder, max_kv_tokens: int, *, alone: bool) -> None:
+    def __init__(self, order: ByteOrder, max_kv_tokens: int, width: int) -> None:
         self.kv_tokens = 0
         self.fed = 0
         self.looked_ahead = 0
@@ -123,23 +123,46 @@ class ContextTree:
         self.trunks: list[Trunk[Context]] = []
         self._order = order
         self._max_kv_tokens = max_kv_tokens
-        self._alone = alone
+        self._width = width
+        # What was computed beside a trunk and has no context yet, by where it branched off.
+        self._beside: dict[tuple[Trunk[Context], int, int], Trunk[Context]] = {}
 
     @property
     def guessed(self) -> int:
         """Tokens that are held beyond all contexts."""
-        return sum(trunk.beyond for trunk in self.trunks)
+        return sum(trunk.beyond for trunk in self.trunks) + len(self._beside)
+
+    @property
+    def places(self) -> int:
+        """Sessions that may still be opened."""
+        return self._width - len(self.trunks) - len(self._beside)
 
     @property
     def waiting(self) -> bool:
         """Whether something that was fed has not been waited for."""
         return any(trunk.waiting for trunk in self.trunks)
 
+    async def settle(self, contexts: Sequence[Context]) -> float:
+        """Waits for contexts and all their sessions; returns the seconds that the longest took.
+
+        See ``Session.feed`` for what it raises.
+        """
+        for context in contexts:
+            await context.settle(self._order)
+        seconds = [context.busy_seconds for context in contexts]
+        seconds += [await trunk.wait() for trunk in self.trunks]
+        return max(seconds, default=0.0)
+
+    def close(self) -> None:
+        """Gives up every context, and with them all sessions."""
+        for context in [context for trunk in self.trunks for context in trunk.users]:
+            self.release(context)
+
     def root(self, session: Session, tokens: Sequence[int], appended: Sequence[int]) -> Context:
         """Starts on all tokens, of which the last ``appended`` are behind the prompt."""
         context = Context(None, appended)
         # Every root rests on the whole prompt.
-        trunk: Trunk[Context] = Trunk(session, 0, alone=self._alone)
+        trunk: Trunk[Context] = Trunk(session, 0, alone=self._width == 1)
         self.trunks.append(trunk)
         self._rest(context, trunk)
         self.fed += len(tokens)
@@ -170,9 +193,14 @@ class ContextTree:
             raise RuntimeError("a context cannot grow after its session was closed")
         child = Context(parent, tokens)
         guessed = trunk.guessed(parent.length, tokens)
-        if not guessed:
+        beside = None if guessed else self._taken_beside(trunk, parent.length, tokens)
+        if beside is not None:
+            trunk = beside
+            self.trunks.append(trunk)
+        elif not guessed:
             self._make_room(len(tokens))
             if keep_parent or len(trunk.users) > 1:
+                self._make_place()
                 try:
                     trunk = trunk.branch(parent.length)
                 except WorkerLost as error:
@@ -189,7 +217,7 @@ class ContextTree:
             self.release(parent)
         if guessed:
             child.read(trunk, self._order)
-        else:
+        elif beside is None:
             self._feed(trunk, tokens, guesses)
         return child
 
@@ -200,6 +228,43 @@ class ContextTree:
             return
         self._cut(trunk, context.length)
         self._feed(trunk, (), guesses)
+
+    async def guess(self, trunk: Trunk[Context], length: int, token: int) -> Known:
+        """Has a trunk at rest go on by one guess behind its first tokens, so many of them.
+
+        Raises:
+            WorkerLost: What ``Session.feed`` raises.
+        """
+        self._cut(trunk, length)
+        for context in trunk.users:
+            context.keep()
+        self.fed += 1
+        self.looked_ahead += 1
+        return await trunk.guess(token)
+
+    def compute_beside(self, trunk: Trunk[Context], length: int, token: int) -> None:
+        """Starts on a token behind the first ones of a trunk at rest, in a session of its own.
+
+        A context of it is then known as soon as that is. Does nothing where no place is left.
+        """
+        key = (trunk, length, token)
+        if key in self._beside or self.places < 1:
+            return
+        try:
+            beside = trunk.branch(length)
+        except WorkerLost:
+            # Whoever needs it is told.
+            return
+        self._beside[key] = beside
+        self.fed += 1
+        self.looked_ahead += 1
+        beside.feed((token,), length + 1)
+
+    def forget_beside(self, keep: Callable[[Trunk[Context], int, int], bool]) -> None:
+        """Forgets what was computed beside trunks, but for what is to be kept."""
+        for key in [key for key in self._beside if not keep(*key)]:
+            self.wasted += 1
+            self._beside.pop(key).session.close()
 
     def release(self, context: Context) -> None:
         """Gives up a context's place; a session on which none rests is closed.
@@ -214,6 +279,7 @@ class ContextTree:
         if not trunk.users:
             self.wasted += trunk.unused
             self.trunks.remove(trunk)
+            self.forget_beside(lambda other, *_: other is not trunk)
             trunk.session.close()
         node: Context | None = context
         while node is not None:
@@ -243,11 +309,25 @@ class ContextTree:
     def _make_room(self, count: int) -> None:
         """Guesses give way to what was chosen."""
         if self.kv_tokens + self.guessed + count > self._max_kv_tokens:
+            self.forget_beside(lambda *_: False)
             for trunk in self.trunks:
                 self.forget_guesses(trunk)
 
+    def _make_place(self) -> None:
+        """What was computed beside gives way to what was chosen."""
+        if self._beside and self.places < 1:
+            last = max(self._beside, key=lambda key: key[1])
+            self.forget_beside(lambda *key: key != last)
+
+    def _taken_beside(
+        self, trunk: Trunk[Context], length: int, tokens: Sequence[int]
+    ) -> Trunk[Context] | None:
+        """Takes what was computed beside a trunk, where it is these tokens."""
+        return self._beside.pop((trunk, length, tokens[0]), None) if len(tokens) == 1 else None
+
     def _cut(self, trunk: Trunk[Context], length: int) -> None:
-        if not trunk.waiting:
+        if not trunk.waiting and length < trunk.length:
+            self.forget_beside(lambda other, start, _: other is not trunk or start <= length)
             self.wasted += trunk.cut(length)
 
 

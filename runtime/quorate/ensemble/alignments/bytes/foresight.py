@@ -82,9 +82,25 @@ class Foresight:
     def forget(self, tree: ContextTree, ways: Sequence[Way]) -> None:
         """Has sessions forget what none of the hypotheses may go on with any more."""
         live = {id(way.context.trunk) for way in ways if self._goes_on(way)}
+        tree.forget_beside(
+            lambda trunk, length, token: any(
+                way.context.trunk is trunk and self._comes_to(way, length, token) for way in ways
+            )
+        )
         for trunk in tree.trunks:
             if id(trunk) not in live:
                 tree.forget_guesses(trunk)
+
+    def _comes_to(self, way: Way, length: int, token: int) -> bool:
+        """Whether a token that was computed beside its trunk may still be one of its own."""
+        if way.context.length < length:
+            return self._goes_on(way)
+        piece = self._pieces[token]
+        return (
+            way.context.length == length
+            and len(way.begun) < len(piece)
+            and piece.startswith(way.begun)
+        )
 
     def _goes_on(self, way: Way) -> bool:
         trunk = way.context.trunk

@@ -238,6 +238,14 @@ def prune(grown: Grown[_Context], epsilon: float, width: int) -> Kept[_Context]:
     return Kept(longer, complete, max(0.0, dropped))
 
 
+def by_parent(extensions: Sequence[Extension[_Context]]) -> dict[int, list[Extension[_Context]]]:
+    """Extensions by the identity of the context that they are appended to."""
+    groups: dict[int, list[Extension[_Context]]] = {}
+    for extension in extensions:
+        groups.setdefault(id(extension.parent), []).append(extension)
+    return groups
+
+
 def _weight(one: Hypothesis[_Context] | Extension[_Context]) -> float:
     return one.weight
 

@@ -55,6 +55,8 @@ class Trunk(Generic[_Context]):
         # What was computed in the last feed, the first of it behind so many tokens.
         self._first = length
         self._known: Sequence[Known] = ()
+        # What was known before, of the guesses that are still there.
+        self._before: Sequence[Known] = ()
         self._pending: Awaitable[Any] | None = None
         self._began = 0.0
 
@@ -89,7 +91,7 @@ class Trunk(Generic[_Context]):
         self._base = self._used = length
         self._guesses = [*guesses]
         self._first = length if tokens else length + 1
-        self._known = ()
+        self._known = self._before = ()
         self.length = length + len(guesses)
         self._began = self.session.busy_seconds
         if guesses:
@@ -97,6 +99,26 @@ class Trunk(Generic[_Context]):
             self._pending = self.session.feed_block([*tokens, *guesses], rows)
         else:
             self._pending = self.session.feed(tokens)
+
+    async def guess(self, token: int) -> Known:
+        """Goes on by one more guess, at rest, and waits for what follows it.
+
+        Raises:
+            WorkerLost: What ``Session.feed`` raises.
+        """
+        if self.length < self._base:
+            # What was fed last is gone but for its beginning.
+            self._base = self._used = self.length
+            self._guesses, self._first, self._known = [], self.length + 1, ()
+        # The rows of the last feed do not outlive the next one.
+        self._before = [_copied(one) for one in self._known[: self.length - self._first + 1]]
+        self._known = self._before
+        self._guesses.append(token)
+        self.length += 1
+        self._began = self.session.busy_seconds
+        self._pending = self.session.feed((token,))
+        await self.wait()
+        return self._known[-1]
 
     async def wait(self) -> float:
         """Waits until what it was fed is computed; returns the seconds that it took."""
@@ -107,7 +129,7 @@ class Trunk(Generic[_Context]):
         session = self.session
         if result.ndim == 1:
             sums = None if self._alone else session.prefix_sums
-            self._known = [Known(result, sums, session.masked_mass)]
+            self._known = [*self._before, Known(result, sums, session.masked_mass)]
         else:
             all_sums = [None] * len(result) if self._alone else session.block_sums
             masked = session.block_masked.tolist()
@@ -118,6 +140,11 @@ class Trunk(Generic[_Context]):
         """What follows its first tokens behind the prompt, so many of them."""
         self._used = max(self._used, length)
         return self._known[length - self._first]
+
+    def known(self, length: int) -> Known | None:
+        """What follows its first tokens, so many of them, where that is known; they stay unused."""
+        at = length - self._first
+        return self._known[at] if 0 <= at < len(self._known) and length <= self.length else None
 
     def guessed(self, length: int, tokens: Sequence[int]) -> bool:
         """Whether these tokens were guessed behind its first ones, so many of them."""
@@ -153,3 +180,10 @@ class Trunk(Generic[_Context]):
         self._used = min(self._used, length)
         del self._guesses[max(0, length - self._base) :]
         return unused
+
+
+def _copied(one: Known) -> Known:
+    """The same in memory of its own."""
+    row = one.row if one.row.base is None else one.row.copy()
+    sums = one.sums if one.sums is None or one.sums.base is None else one.sums.copy()
+    return Known(row, sums, one.masked_mass)
