@@ -72,6 +72,8 @@ class Pace:
         size_share: Part of the members' size that the one has that guesses, which is the part of
             their time that it is thought to take; 0 where no member guesses.
         draws: Whether that member draws what it guesses, and does not choose the best.
+        grows: Whether a draft of that member grows guess by guess, by ``takes`` and ``goes_on``;
+            elsewhere ``plan`` says how long it is.
 
     Attributes:
         most: Most symbols of a draft.
@@ -83,10 +85,12 @@ class Pace:
         most: int = MAX_DRAFT,
         size_share: float = 0.0,
         draws: bool = False,
+        grows: bool = True,
     ) -> None:
         self._costs = costs
         self.most = min(most, MAX_DRAFT)
         self._size_share = size_share
+        self._grows = grows
         known = {
             Guesser.MEMBER: costs.drawn if draws else costs.chosen,
             Guesser.LOOKUP: costs.looked_up,
@@ -122,9 +126,9 @@ class Pace:
         goes = worth >= _GAIN * best.seconds
         if goes and not best.measured:
             goes = self._trial = _DOUBT * best.seconds - worth <= self._costs.allowance
-        if goes and best.round.guesser is Guesser.LOOKUP:
+        if goes and (best.round.guesser is Guesser.LOOKUP or not self._grows):
             return best.round
-        if self._size_share and (goes or self._leads_for_free):
+        if self._size_share and self._grows and (goes or self._leads_for_free):
             return self._led(min(self.most, room))
         return TOGETHER
 
@@ -145,7 +149,7 @@ class Pace:
         """No member guesses any longer."""
         self._size_share = 0.0
 
-    def saw(self, guesser: Guesser, right: bool, sure: float) -> None:
+    def saw(self, guesser: Guesser, right: bool, sure: float = 0.5) -> None:
         """Notes whether what was, or would have been, guessed for a position was chosen there.
 
         Args:

@@ -176,6 +176,20 @@ def test_a_member_stops_where_it_is_not_sure() -> None:
     assert sum(round == Round(Guesser.MEMBER, 0) for round in rounds) > 40
 
 
+def test_a_draft_that_does_not_grow_has_the_length_that_pays_best_in_the_mean() -> None:
+    costs = Costs()
+    IN_TURN.run(200, chance(0.6), costs)
+    plans = {}
+    for share in (0.0, 1.0):
+        pace = Pace(costs, size_share=0.3, grows=False)
+        for _ in range(60):
+            pace.saw(Guesser.MEMBER, share > 0.5)
+        pace.took_together(120.0)
+        plans[share] = pace.plan(20)
+    assert plans[0.0] == TOGETHER
+    assert plans[1.0] == Round(Guesser.MEMBER, MAX_DRAFT)
+
+
 def test_a_member_that_would_keep_others_waiting_does_not_lead_to_guess_nothing() -> None:
     at_once = Machine(50, 100, {n: 100 + 5 * n for n in range(1, 10)}, BLOCKS_PLAIN)
     costs = Costs()
