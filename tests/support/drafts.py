@@ -14,10 +14,17 @@ class FixedPace(Pace):
         super().__init__(Costs(), size_share=0.5)
         self.rounds: list[tuple[int, int]] = []
         self._guesser, self._length = guesser, length
-        self._alone = False
+        self._lone = False
+
+    def takes(self, sure: float) -> bool:
+        return True
+
+    @property
+    def goes_on(self) -> bool:
+        return True
 
     def go_without_member(self) -> None:
-        self._alone = True
+        self._lone = True
 
     def ended(self, done: Round, right: int, seconds: float) -> None:
         self.rounds.append((done.length, right))
@@ -26,7 +33,7 @@ class FixedPace(Pace):
         if self._guesser is Guesser.LOOKUP:
             length = min(self._length, room, found)
         else:
-            length = 0 if self._alone else min(self._length, room)
+            length = 0 if self._lone else min(self._length, room)
         return Round(self._guesser, length) if length > 0 else TOGETHER
 
 

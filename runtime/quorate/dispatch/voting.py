@@ -70,19 +70,24 @@ def steps(
             request.sampling, decision.seed, params.limit.max_tokens, response.top_logprobs
         )
         return plain_generation.generate(ensemble, predictor, params, sampling)
-    params = replace(params, drafts=_drafts(ensemble, decision.draft, costs))
+    params = replace(params, drafts=_drafts(ensemble, decision.draft, costs, params.sampler))
     ensemble.start()
     return decode(ensemble, params)
 
 
-def _drafts(ensemble: Ensemble[Any], decided: DecidedDraft, costs: KnownCosts) -> Drafts | None:
+def _drafts(
+    ensemble: Ensemble[Any], decided: DecidedDraft, costs: KnownCosts, sampler: Sampler
+) -> Drafts | None:
     """How tokens are guessed ahead, where that was decided."""
     if not decided.most:
         return None
     sizes = {one.model: one.engine.facts.memory_bytes for one in ensemble.members}
     share = sizes.get(decided.model, 0) / (sum(sizes.values()) or 1)
     known = costs.of((decided.model, *sorted(sizes)))
-    pace = Pace(known, decided.most, (share or _UNKNOWN_SHARE) if decided.model else 0.0)
+    size_share = (share or _UNKNOWN_SHARE) if decided.model else 0.0
+    by_tokens = ensemble.alignment.has_token_ids
+    # Of bytes nobody proposes: a guess is compared with the plain choice.
+    pace = Pace(known, decided.most, size_share, sampler.draws and by_tokens, grows=by_tokens)
     return Drafts(decided.model, pace, _last_symbols(ensemble, REACH))
 
 

@@ -8,7 +8,6 @@ Leviathan et al. 2023, Chen et al. 2023.) Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -53,16 +52,27 @@ class Numbers(NamedTuple):
     correcting: float
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
+class Proposal(NamedTuple):
+    """A token that a member proposes, and with what probability."""
+
+    token: int
+    probability: float
+
+
+class Drawn(NamedTuple):
     """What a coupled draw gave.
 
     Attributes:
-        accepted: Whether it is the proposal.
+        proposal: What was proposed for it.
     """
 
     token: int
-    accepted: bool
+    proposal: Proposal
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it is the proposal."""
+        return self.token == self.proposal.token
 
 
 class Distribution:
@@ -137,15 +147,16 @@ class Distribution:
 def couple(target: Distribution, proposal: Distribution, numbers: Numbers) -> Drawn:
     """Draws from ``target`` and, as often as can be, what ``proposal`` draws."""
     token = proposal.draw(numbers.proposing)
+    proposed = Proposal(token, proposal.probability(token))
     probability = target.probability(token)
     # A token that the target has not is refused whatever the number, 0 included.
-    if probability > 0 and numbers.accepting * proposal.probability(token) <= probability:
-        return Drawn(token, True)
+    if probability > 0 and numbers.accepting * proposed.probability <= probability:
+        return Drawn(token, proposed)
     instead = target.beyond(proposal, numbers.correcting)
     if instead is None:
         # They differ by rounding alone.
         instead = target.draw(numbers.correcting)
-    return Drawn(instead, instead == token)
+    return Drawn(instead, proposed)
 
 
 def _invert(weights: npt.NDArray[Any], share: float) -> int | None:

@@ -9,6 +9,7 @@ drawn there changes it.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
@@ -17,7 +18,7 @@ import numpy as np
 
 from quorate.errors import Internal, InvalidRequest
 from quorate.request import SamplingOptions
-from quorate.sampling.coupling import Distribution, Numbers, Truncation, couple
+from quorate.sampling.coupling import Distribution, Numbers, Proposal, Truncation, couple
 from quorate.sampling.options import validate_bias
 from quorate.sampling.peaks import Logits
 from quorate.sampling.penalties import Penalties
@@ -56,7 +57,7 @@ class Sampler:
         prompt: Tokens of the prompt, which count for the repetition penalty.
 
     Attributes:
-        agreed: Whether the last token was the one proposed; None where nobody proposed.
+        proposal: What was proposed for the last token; None where nobody proposed anything.
 
     Raises:
         InvalidRequest: Names the first id of ``logit_bias`` outside the vocabulary.
@@ -78,7 +79,7 @@ class Sampler:
         self._penalties = Penalties(options, prompt)
         self._numbers = _NumbersByPosition(seed)
         self._guessed: list[_Guessed] = []
-        self.agreed: bool | None = None
+        self.proposal: Proposal | None = None
 
     def sample(self, mixture: Choosable, proposed: Choosable | None = None) -> int:
         """Chooses the next token and adds it to the history.
@@ -98,17 +99,22 @@ class Sampler:
         best = logits.best()
         if best is None:
             raise _nothing_left(target.row)
-        self.agreed = None
+        self.proposal = None
         if self._greedy:
             token = best
             if proposed is not None:
-                self.agreed = self.guess(proposed) == token
+                self.proposal = self.guess(proposed)
         else:
             token = self._drawn(logits, proposed)
         self._penalties.accept(token)
         return token
 
-    def guess(self, proposed: Choosable, ahead: Sequence[int] = ()) -> int | None:
+    @property
+    def draws(self) -> bool:
+        """Whether tokens are drawn, and the best one is not simply taken."""
+        return not self._greedy
+
+    def guess(self, proposed: Choosable, ahead: Sequence[int] = ()) -> Proposal | None:
         """What the member that proposes will propose, at a position that is not there yet.
 
         Args:
@@ -116,18 +122,22 @@ class Sampler:
             ahead: The tokens guessed for the positions before that one, from the next on.
 
         Returns:
-            The token; None where bias and penalties leave it none.
+            The proposal; None where bias and penalties leave it none.
         """
         logits = self._contenders(ranked(proposed), self._penalties.after(ahead))
         best = logits.best()
-        if best is None or self._greedy:
-            return best
+        if best is None:
+            return None
         ids, listed = logits
+        if self._greedy:
+            # Behind penalties it is no probability any more, but as good a measure.
+            return Proposal(best, math.exp(min(0.0, listed.max())))
         # The row may be overwritten before its position is there.
         kept = listed if ids is not None or self._truncates else listed.copy()
         guessed = Distribution(kept, self._how, ids)
         self._guessed[len(ahead) :] = [_Guessed(tuple(ahead), guessed)]
-        return guessed.draw(self._numbers.peek(len(ahead)).proposing)
+        token = guessed.draw(self._numbers.peek(len(ahead)).proposing)
+        return Proposal(token, guessed.probability(token))
 
     def accept(self, token: int) -> None:
         """Takes a token that another sampler drew with the same options, as if it were from here.
@@ -158,7 +168,7 @@ class Sampler:
             token = target.draw(numbers.proposing)
         else:
             drawn = couple(target, proposal, numbers)
-            token, self.agreed = drawn.token, drawn.accepted
+            token, self.proposal = drawn.token, drawn.proposal
         # What was guessed behind this position holds while it is what was guessed for it.
         self._guessed = [
             _Guessed(one.ahead[1:], one.distribution)

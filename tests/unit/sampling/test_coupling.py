@@ -152,16 +152,43 @@ def test_what_is_guessed_ahead_is_what_is_proposed_once_the_position_is_there(
         for ahead in range(4):
             guess = guessing.guess(proposals[place + ahead], guesses)
             assert guess is not None
-            guesses.append(guess)
+            guesses.append(guess.token)
         for guess in guesses:
             chosen = guessing.sample(mixtures[place], proposals[place])
             assert chosen == plain.sample(mixtures[place], proposals[place])
-            assert guessing.agreed == (chosen == guess) == plain.agreed
+            assert guessing.proposal == plain.proposal
+            assert guessing.proposal is not None
+            assert guessing.proposal.token == guess
             place += 1
             if chosen != guess:
                 break
             kept += 1
     assert 5 < kept < place
+
+
+@pytest.mark.parametrize(
+    ("options", "how"),
+    [
+        (SamplingOptions(), Truncation(0.8, 40, 0.95, 0.05)),
+        (SAMPLED["untruncated"], UNTRUNCATED),
+        (SAMPLED["greedy"], None),
+    ],
+)
+def test_a_guess_is_as_sure_as_it_is_probable_to_whoever_proposes_it(
+    options: SamplingOptions, how: Truncation | None
+) -> None:
+    row = random_row(40, 3)
+    guess = Sampler(options, 40, 5).guess(row)
+    assert guess is not None
+    shares = np.exp(row) if how is None else probabilities(row, how)
+    assert guess.probability == pytest.approx(shares[guess.token])
+    if how is None:
+        assert guess.token == row.argmax()
+
+
+def test_a_bias_without_bounds_makes_a_guess_no_surer_than_sure() -> None:
+    sampler = Sampler(SamplingOptions(temperature=0.0, logit_bias={3: 1e30}), 40, 5)
+    assert sampler.guess(random_row(40, 3)) == (3, 1.0)
 
 
 def test_nobody_who_proposes_changes_the_numbers_of_those_who_come_after() -> None:
@@ -180,5 +207,5 @@ def test_a_proposal_without_any_token_is_no_proposal() -> None:
     assert sampler.sample(row, nothing) == Sampler(SamplingOptions(temperature=1.0), 4, 5).sample(
         row
     )
-    assert sampler.agreed is None
+    assert sampler.proposal is None
     assert sampler.guess(nothing) is None

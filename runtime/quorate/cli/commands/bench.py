@@ -248,7 +248,7 @@ def _bench(sweep: Sweep, path: Path) -> Bench:
     facts, hashes = {}, {}
     for name, file in sweep.models.items():
         told = registry.inspect(str(file))
-        memory = told.memory_estimate(context)
+        memory = told.memory_estimate(context) or 0
         parameters = told.parameters if isinstance(told, GgufFacts) else 0
         facts[name] = ModelFacts(parameters, told.tensor_bytes, memory, told.context_length or 0)
         hashes[name] = sha256_of(file) if file.is_file() else ""

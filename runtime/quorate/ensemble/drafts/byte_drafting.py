@@ -20,7 +20,7 @@ from quorate.ensemble.drafts.pace import TOGETHER
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.member import Member
 from quorate.sampling.sampler import Sampler
-from quorate.sampling.shortlist import Choosable
+from quorate.sampling.shortlist import Choosable, ranked
 
 _USUAL_SIZE = 4.0
 _SIZES = (1.0, 8.0)
@@ -63,7 +63,7 @@ class ByteDrafting:
         self._losses = (losses.waited, len(losses.dropped))
         self._note_absence()
 
-    def choose(self, mixture: Choosable, rows: Sequence[LogProbs]) -> int:
+    def choose(self, mixture: Choosable, rows: Sequence[Choosable]) -> int:
         """Chooses the next byte by the mixture."""
         self._note_times()
         chosen = self._sampler.sample(mixture)
@@ -132,12 +132,12 @@ class ByteDrafting:
         self._expected.append(guess)
         self._ensemble.drafted += 1
 
-    def _note_choice(self, chosen: int, rows: Sequence[LogProbs]) -> None:
+    def _note_choice(self, chosen: int, rows: Sequence[Choosable]) -> None:
         self._bytes += 1
         self._chosen += 1
         member = self._member
         if member is not None:
-            row = rows[self._ensemble.members.index(member)]
+            row = ranked(rows[self._ensemble.members.index(member)]).row
             self._watch(Guesser.MEMBER, int(row.argmax()) == chosen)
         if self._awaited:
             right = self._awaited.popleft() == chosen
@@ -156,7 +156,8 @@ class ByteDrafting:
     def _watch(self, guesser: Guesser, right: bool) -> None:
         whole = self._watched[guesser].add(right, self._size)
         if whole is not None:
-            self._pace.saw(guesser, whole, int(self._found.agreeing / self._size))
+            agreeing = int(self._found.agreeing / self._size)
+            self._pace.saw(guesser, whole, *([agreeing] if guesser is Guesser.LOOKUP else []))
 
     def _end_round(self) -> None:
         if self._chosen and self._undisturbed:

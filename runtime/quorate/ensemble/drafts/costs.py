@@ -5,24 +5,28 @@ Times are of what the members compute, in seconds; nothing here has a clock.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import pairwise
-from statistics import median
+from itertools import combinations
+from statistics import fmean, median
+from typing import NamedTuple
 
 KEPT_SETS = 64
 """Sets of members whose figures are kept, those that were used last."""
 
 _KEPT_TIMES = 7
-# What a further row of a block adds at least, as a share of the first: less is noise.
-_LEAST_SLOPE = 0.1
-# Trials that a share is an average over, of one request and of all of them.
-_WINDOW = 16
+# Part of the guesses thought to be right that must be, for what is thought of them to be believed.
+_BELIEVED = 0.75
+# Calls after which the times of so many rows are forgotten, since the machine may have changed.
+_KEPT_CALLS = 128
+# What a further row of a block adds at least, as a share of the first, where only blocks of one
+# length were measured.
+_LIKELY_SLOPE = 0.1
+# Trials that a share is an average over.
 _LONG_WINDOW = 512
-# Trials that what is known of other requests counts for.
-_PRIOR_TRIALS = 6
 
 
 class Guesser(Enum):
@@ -48,40 +52,64 @@ class Recent:
 
 
 class Blocks:
-    """What blocks of so many rows take."""
+    """What so many rows in one call take.
+
+    Two rows and more lie on a line, of which one row is no part: kernels that multiply matrices pay
+    for the first of them, and little for those that follow.
+
+    Attributes:
+        count: How many blocks there were, of two rows or more.
+        single: What one row takes; None where that was not measured.
+    """
 
     def __init__(self) -> None:
+        self.count = 0
+        self.single: float | None = None
+        self._calls = 0
         self._times: dict[int, Recent] = {}
+        self._added: dict[int, int] = {}
+        # A place that the line goes through, and what each row adds; None where nothing says it.
+        self._rows = self._seconds = 0.0
+        self._slope: float | None = None
 
     def add(self, rows: int, seconds: float) -> None:
-        """Adds the time of a block."""
+        """Adds the time of a block, or of one row."""
+        self.count += rows > 1
+        self._calls += 1
         self._times.setdefault(rows, Recent()).add(seconds)
-
-    @property
-    def count(self) -> int:
-        """How many blocks there were."""
-        return sum(one.count for one in self._times.values())
+        self._added[rows] = self._calls
+        for old in [one for one, at in self._added.items() if self._calls - at > _KEPT_CALLS]:
+            del self._times[old], self._added[old]
+        self.single = self._times[1].seconds if 1 in self._times else None
+        self._fit()
 
     def seconds(self, rows: int, single: float, slope: float) -> float:
-        """What a block takes, between and beyond those that were measured.
+        """What so many rows take.
 
         Args:
-            rows: Its rows.
-            single: What one row takes, where that was not measured.
-            slope: What each further one adds, as a share of ``single``, where nothing was measured.
+            rows: At least 1.
+            single: What one takes, where that was not measured.
+            slope: What each further one adds, as a share of that, where no block was measured.
         """
-        known = {1: single} | {rows: one.seconds for rows, one in self._times.items()}
-        if rows in known:
-            return known[rows]
-        least = _LEAST_SLOPE * single
-        if len(known) == 1:
-            return single * (1 + slope * (rows - 1))
-        points = sorted(known.items())
-        for (low, below), (high, above) in pairwise(points):
-            if low < rows < high:
-                return below + (above - below) * (rows - low) / (high - low)
-        (low, below), (high, above) = points[-2:]
-        return above + max(least, (above - below) / (high - low)) * (rows - high)
+        first = single if self.single is None else self.single
+        if rows == 1:
+            return first
+        if not self._rows:
+            return first * (1 + slope * (rows - 1))
+        step = _LIKELY_SLOPE * first if self._slope is None else self._slope
+        return self._seconds + step * (rows - self._rows)
+
+    def _fit(self) -> None:
+        """Fits the line through what was measured: the median of all slopes (Theil, Sen)."""
+        points = [(rows, one.seconds) for rows, one in self._times.items() if rows > 1]
+        if not points:
+            self._rows = 0.0
+            return
+        self._rows = fmean(rows for rows, _ in points)
+        self._seconds = fmean(seconds for _, seconds in points)
+        slopes = [(u - t) / (m - n) for (n, t), (m, u) in combinations(points, 2)]
+        # More rows never take less time.
+        self._slope = max(0.0, median(slopes)) if slopes else None
 
 
 @dataclass(slots=True)
@@ -94,28 +122,109 @@ class Share:
 
     right: float
     trials: float
-    window: int = _WINDOW
+    window: int
 
-    def add(self, right: bool) -> None:
-        """Adds a guess."""
+    def add(self, right: bool, trials: float = 1.0) -> None:
+        """Adds a guess; ``trials`` is in how many it would be right by what was thought of it."""
         kept = 1 - 1 / self.window
         self.right = self.right * kept + right
-        self.trials = self.trials * kept + 1
+        self.trials = self.trials * kept + trials
 
     @property
     def value(self) -> float:
         """The share."""
         return self.right / self.trials
 
-    def begun(self) -> Share:
+    def begun(self, known: Known) -> Share:
         """Where a request begins that knows of this one."""
-        return Share(self.value * _PRIOR_TRIALS, _PRIOR_TRIALS)
+        trials = min(known.trials, self.trials)
+        return Share(self.value * trials, trials, known.window)
 
 
-def _shares() -> dict[tuple[Guesser, int], Share]:
-    first = {(Guesser.MEMBER, 0): 0.7}
-    first |= {(Guesser.LOOKUP, grade): 0.35 + 0.15 * grade for grade in range(4)}
-    return {key: Share(value * 8, 8, _LONG_WINDOW) for key, value in first.items()}
+class Known(NamedTuple):
+    """What is known of other requests, to one that begins.
+
+    Attributes:
+        trials: As how many of its own it counts, at most.
+        window: Trials that the request remembers.
+    """
+
+    trials: int
+    window: int
+
+
+_OF_ALL = Known(12, 32)
+"""Of guesses whatever they are, which differ from text to text."""
+_OF_AGREEING = Known(6, 16)
+"""Of look-ups: one text repeats itself, and another one does not."""
+_OF_SURE = Known(24, 64)
+"""Of guesses of a member that is so sure, which hardly do."""
+
+
+class Shares:
+    """How often guesses of one kind are right, by how sure whoever guesses is.
+
+    Attributes:
+        whole: The share of all of them.
+    """
+
+    def __init__(
+        self,
+        borders: Sequence[float],
+        grades: Sequence[Share],
+        whole: Share,
+        known: Known,
+    ) -> None:
+        self.whole = whole
+        self._borders = borders
+        self._grades = grades
+        self._known = known
+        # How many are right of those that were thought to be.
+        self._borne_out = Share(8.0, 8.0, 16)
+
+    @classmethod
+    def likely(
+        cls, borders: Sequence[float], shares: Sequence[float], whole: float, known: Known
+    ) -> Shares:
+        """What is thought where nothing was seen.
+
+        Args:
+            borders: From which sureness on the next grade begins, ascending.
+            shares: Of each grade, one more than there are borders.
+            whole: Of all guesses.
+            known: How a request begins that knows of these.
+        """
+        grades = [Share(share * 8, 8, _LONG_WINDOW) for share in shares]
+        return cls(borders, grades, Share(whole * 8, 8, _LONG_WINDOW), known)
+
+    def of(self, sure: float) -> float:
+        """The share of guesses that are as sure as that."""
+        borne_out = self._borne_out.value
+        return self._grade(sure).value * (borne_out if borne_out < _BELIEVED else 1.0)
+
+    def add(self, sure: float, right: bool) -> None:
+        """Adds a guess."""
+        grade = self._grade(sure)
+        self._borne_out.add(right, grade.value)
+        grade.add(right)
+        self.whole.add(right)
+
+    def begun(self) -> Shares:
+        """Where a request begins that knows of these."""
+        grades = [one.begun(self._known) for one in self._grades]
+        return Shares(self._borders, grades, self.whole.begun(_OF_ALL), self._known)
+
+    def _grade(self, sure: float) -> Share:
+        return self._grades[bisect_right(self._borders, sure)]
+
+
+# A member's guess is as sure as it is probable to this member, one of a look-up as many symbols
+# agree with those before it. Equal weights of two members are thought of.
+_PROBABLE = (0.15, 0.3, 0.45, 0.6, 0.8, 0.95)
+_CHOSEN = (0.3, 0.6, 0.8, 0.87, 0.94, 0.98, 0.99)
+_DRAWN = (0.75, 0.75, 0.78, 0.78, 0.8, 0.85, 0.98)
+_AGREEING = (3, 5, 8)
+_LOOKED_UP = (0.35, 0.5, 0.65, 0.8)
 
 
 @dataclass(slots=True)
@@ -126,10 +235,12 @@ class Costs:
         together: A step of everybody.
         alone: A step of the member that guesses.
         blocks: Of the others behind a guessing member, and of everybody behind a look-up.
-        shares: How often guesses are right, by who guesses and ``grade_of`` a look-up.
+        chosen: How often a member's guesses are right where it guesses its best token.
+        drawn: The same where it draws its guesses.
+        looked_up: The same of look-ups.
         allowance: Seconds that trials may lose.
-        waited: Symbols since the last trial.
-        patience: Symbols between trials that do not pay.
+        waited: Symbols since somebody guessed last.
+        patience: Symbols after which it is tried again.
     """
 
     together: Recent = field(default_factory=Recent)
@@ -137,15 +248,21 @@ class Costs:
     blocks: dict[Guesser, Blocks] = field(
         default_factory=lambda: {guesser: Blocks() for guesser in Guesser}
     )
-    shares: dict[tuple[Guesser, int], Share] = field(default_factory=_shares)
+    chosen: Shares = field(
+        default_factory=lambda: Shares.likely(_PROBABLE, _CHOSEN, 0.75, _OF_SURE)
+    )
+    drawn: Shares = field(default_factory=lambda: Shares.likely(_PROBABLE, _DRAWN, 0.75, _OF_SURE))
+    looked_up: Shares = field(
+        default_factory=lambda: Shares.likely(_AGREEING, _LOOKED_UP, 0.5, _OF_AGREEING)
+    )
     allowance: float = 0.0
     waited: int = 0
     patience: int = 64
 
-
-def grade_of(agreeing: int) -> int:
-    """How good the guess of a look-up is, from 0, by how many symbols agree."""
-    return (agreeing >= 3) + (agreeing >= 5) + (agreeing >= 8)
+    def forget_times(self) -> None:
+        """Whatever drafts took before: the machine may have changed."""
+        self.alone, self.waited = Recent(), 0
+        self.blocks = {guesser: Blocks() for guesser in Guesser}
 
 
 class KnownCosts:

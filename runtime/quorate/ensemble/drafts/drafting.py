@@ -73,6 +73,8 @@ class Drafting:
         self._expected: deque[int] = deque()
         self._riding = False
         self._right = 0
+        # Steps in which the member that guesses looked for the next guess.
+        self._looked = 0
         self._seconds = 0.0
         # Whether the next times are the first of a round, and whether those of it are a measure.
         self._begins, self._undisturbed = False, False
@@ -114,7 +116,7 @@ class Drafting:
     @property
     def done(self) -> bool:
         """See ``Leader``."""
-        return len(self._draft) >= self._round.length
+        return len(self._draft) >= self._round.length or not self._pace.goes_on
 
     def guess(self, row: LogProbs) -> int | None:
         """See ``Leader``."""
@@ -122,12 +124,13 @@ class Drafting:
         if member is None:
             return None
         (compared,) = self._ensemble.alignment.compare((member,), (row,))
+        self._looked += 1
         guess = self._sampler.guess(compared, self._draft)
-        if guess is None or guess in self._ends:
+        if guess is None or guess.token in self._ends or not self._pace.takes(guess.probability):
             return None
-        self._expect(guess)
+        self._expect(guess.token)
         member.drafted += 1
-        return guess
+        return guess.token
 
     @property
     def _member(self) -> Member[int] | None:
@@ -141,8 +144,9 @@ class Drafting:
         self._ensemble.drafted += 1
 
     def _note_choice(self, chosen: int) -> None:
-        if self._sampler.agreed is not None:
-            self._pace.saw(Guesser.MEMBER, self._sampler.agreed)
+        proposal = self._sampler.proposal
+        if proposal is not None:
+            self._pace.saw(Guesser.MEMBER, proposal.token == chosen, proposal.probability)
         if self._found.symbols:
             right = self._found.symbols[0] == chosen
             self._pace.saw(Guesser.LOOKUP, right, self._found.agreeing)
@@ -157,10 +161,10 @@ class Drafting:
             member.accepted += 1
 
     def _end_round(self) -> None:
-        if self._draft and self._undisturbed:
+        if (self._looked or self._draft) and self._undisturbed:
             self._pace.ended(self._round, self._right, self._seconds)
         self._round, self._draft = TOGETHER, []
-        self._right, self._seconds = 0, 0.0
+        self._looked, self._right, self._seconds = 0, 0, 0.0
         self._begins = self._undisturbed = True
 
     def _note_times(self) -> None:
@@ -174,13 +178,13 @@ class Drafting:
         self._seconds += took.whole if begins else took.whole - took.asked
         if not begins:
             return
-        if self._round.guesser is None:
-            self._pace.took_together(took.whole)
+        if self._looked:
+            self._pace.took_alone(took.led / self._looked)
+            self._pace.took_block(self._round, 1 + len(self._draft), took.whole - took.led)
         elif self._draft:
-            if self._round.guesser is Guesser.MEMBER:
-                self._pace.took_alone(took.led / len(self._draft))
-            block = took.whole - (took.led if self._round.guesser is Guesser.MEMBER else 0.0)
-            self._pace.took_block(self._round, 1 + len(self._draft), block)
+            self._pace.took_block(self._round, 1 + len(self._draft), took.whole)
+        else:
+            self._pace.took_together(took.whole)
 
     def _note_losses(self) -> bool:
         """Whether a member was lost since it was asked last; notes what that means for drafts."""

@@ -1,10 +1,12 @@
 """How far to guess, and who guesses, so that an answer takes the least time. Pure.
 
-With a share a of guesses that are right, k of them bring (1 - a^(k+1)) / (1 - a) symbols in the
-mean, the last one for free. They take k steps of the member that guesses, a block of k + 1 rows of
-the others and, where all were right, one more step of that member; a look-up costs nothing but the
-block, of everybody. What pays best by the times and shares that were seen is done. (Leviathan et
-al. 2023, section 3.)
+A guess costs a row of the block in which the others compute it, of which the first one costs most.
+It brings a symbol, where it and all before it are right. And whoever guesses by its own choices
+computes another step to see what would come next, which was for nothing where what came before is
+wrong. So a member goes on while what that brings in the mean, at the seconds that a symbol takes in
+this answer, is more than what it costs; how often it is right is told by how sure it is. (Leviathan
+et al. 2023, section 3, with a length that is decided guess by guess.) A look-up is sure by how much
+agrees, and costs nothing but the block, of everybody.
 
 Shares are seen at every step, guessed for or not; times are seen where something is tried. What a
 trial may lose is bounded: by a small part of the time that steps without guesses have taken.
@@ -12,10 +14,11 @@ trial may lose is bounded: by a small part of the time that steps without guesse
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
-from quorate.ensemble.drafts.costs import Costs, Guesser, Share, grade_of
+from quorate.ensemble.drafts.costs import Costs, Guesser, Shares
 from quorate.request import MAX_DRAFT
 
 ALLOWED = 0.01
@@ -29,10 +32,11 @@ _GAIN = 1.03
 _MEASURED = 2
 _STALE_ROUNDS = 24
 _LONGEST_PATIENCE = 4096
-# What a further row adds, and what is thought possible, where nothing was measured.
+# What a further row adds, and how much longer all may take, where nothing was measured.
 _SLOPE = 0.2
 _DOUBT = 1.5
-_HOPE = 0.7
+# Symbols that the time of a symbol is an average over.
+_RECENT_SYMBOLS = 16
 
 
 class Round(NamedTuple):
@@ -40,7 +44,7 @@ class Round(NamedTuple):
 
     Attributes:
         guesser: Who guesses; None where everybody takes one step.
-        length: How many symbols.
+        length: How many symbols; at most, where a member does.
     """
 
     guesser: Guesser | None
@@ -67,19 +71,36 @@ class Pace:
         most: Most symbols of a draft, up to ``MAX_DRAFT``.
         size_share: Part of the members' size that the one has that guesses, which is the part of
             their time that it is thought to take; 0 where no member guesses.
+        draws: Whether that member draws what it guesses, and does not choose the best.
+        grows: Whether a draft of that member grows guess by guess, by ``takes`` and ``goes_on``;
+            elsewhere ``plan`` says how long it is.
 
     Attributes:
         most: Most symbols of a draft.
     """
 
-    def __init__(self, costs: Costs, most: int = MAX_DRAFT, size_share: float = 0.0) -> None:
+    def __init__(
+        self,
+        costs: Costs,
+        most: int = MAX_DRAFT,
+        size_share: float = 0.0,
+        draws: bool = False,
+        grows: bool = True,
+    ) -> None:
         self._costs = costs
         self.most = min(most, MAX_DRAFT)
         self._size_share = size_share
-        self._shares = {key: share.begun() for key, share in costs.shares.items()}
-        self._right_last = dict.fromkeys(Guesser, 1)
+        self._grows = grows
+        known = {
+            Guesser.MEMBER: costs.drawn if draws else costs.chosen,
+            Guesser.LOOKUP: costs.looked_up,
+        }
+        self._seen = {guesser: (shares, shares.begun()) for guesser, shares in known.items()}
+        self._right_last = 1
         self._since_together = 0
         self._trial = False
+        self._seconds_a_symbol: float | None = None
+        self._draft = _Draft.of_nothing(self._shares(Guesser.MEMBER))
 
     def plan(self, room: int, agreeing: int = 0, found: int = 0) -> Round:
         """Decides what is computed behind the symbol that was just chosen.
@@ -89,33 +110,55 @@ class Pace:
             agreeing: How many symbols a look-up is sure by; 0 where it found none.
             found: How many symbols it found.
         """
-        together = self._costs.together.seconds
+        together = self._costs.together
         self._trial = False
-        if self._costs.together.count < 2 or room < 1 or self._since_together >= _STALE_ROUNDS:
+        if together.count < 2 or room < 1 or self._since_together >= _STALE_ROUNDS:
             return TOGETHER
+        if self._costs.waited >= self._costs.patience:
+            self._costs.forget_times()
         best: _Bid | None = None
         for bid in self._bids(room, agreeing, found):
             if best is None or bid.symbols * best.seconds > best.symbols * bid.seconds:
                 best = bid
         if best is None:
             return TOGETHER
-        pays = best.symbols * together >= _GAIN * best.seconds
-        if pays and best.measured:
+        worth = best.symbols * together.seconds
+        goes = worth >= _GAIN * best.seconds
+        if goes and not best.measured:
+            goes = self._trial = _DOUBT * best.seconds - worth <= self._costs.allowance
+        if goes and (best.round.guesser is Guesser.LOOKUP or not self._grows):
             return best.round
-        if self._may_try(best, pays):
-            self._trial = True
-            return best.round
+        if self._size_share and self._grows and (goes or self._leads_for_free):
+            return self._led(min(self.most, room))
         return TOGETHER
+
+    def takes(self, sure: float) -> bool:
+        """Whether the next guess of the member that guesses is worth a row; then it has one.
+
+        Args:
+            sure: Its probability to this member.
+        """
+        return self._draft.takes(sure)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is worth a step of that member to see what it guesses next."""
+        return self._draft.goes_on
 
     def go_without_member(self) -> None:
         """No member guesses any longer."""
         self._size_share = 0.0
 
-    def saw(self, guesser: Guesser, right: bool, agreeing: int = 0) -> None:
-        """Notes whether what was, or would have been, guessed for a position was chosen there."""
-        key = (guesser, grade_of(agreeing) if guesser is Guesser.LOOKUP else 0)
-        self._shares[key].add(right)
-        self._costs.shares[key].add(right)
+    def saw(self, guesser: Guesser, right: bool, sure: float = 0.5) -> None:
+        """Notes whether what was, or would have been, guessed for a position was chosen there.
+
+        Args:
+            guesser: Who guesses.
+            right: Whether it was.
+            sure: The probability of the guess to a member; of a look-up how many symbols agree.
+        """
+        for shares in self._seen[guesser]:
+            shares.add(sure, right)
 
     def took_together(self, seconds: float) -> None:
         """Notes what a step of everybody took."""
@@ -127,63 +170,149 @@ class Pace:
         costs.allowance = min(most, costs.allowance + ALLOWED * seconds)
         costs.waited += 1
         self._since_together = 0
+        self._note_pace(1, seconds)
 
     def took_alone(self, seconds: float) -> None:
         """Notes what a step of the guessing member took."""
         self._costs.alone.add(seconds)
 
     def took_block(self, done: Round, rows: int, seconds: float) -> None:
-        """Notes what the block of a round took, which may have become shorter than planned."""
-        if done.guesser is not None and rows > 1:
+        """Notes what the rows of a round took, of which there may have been fewer than planned."""
+        if done.guesser is not None:
             self._costs.blocks[done.guesser].add(rows, seconds)
 
     def ended(self, done: Round, right: int, seconds: float) -> None:
-        """Notes the end of a round with a draft: so many guesses were right, all took so long."""
+        """Notes the end of a round with a guesser: so many were right, and all took so long."""
         if done.guesser is None:
             return
-        self._right_last[done.guesser] = right
-        self._since_together += 1
-        if not self._trial:
-            return
         costs = self._costs
-        lost = seconds - (right + 1) * costs.together.seconds
-        costs.allowance -= max(0.0, lost)
         costs.waited = 0
-        costs.patience = min(_LONGEST_PATIENCE, costs.patience * 2) if lost > 0 else 64
+        self._since_together += 1
+        self._note_pace(right + 1, seconds)
+        if done.guesser is Guesser.LOOKUP:
+            self._right_last = right
+        if self._trial:
+            lost = seconds - (right + 1) * costs.together.seconds
+            costs.allowance -= max(0.0, lost)
+            costs.patience = min(_LONGEST_PATIENCE, costs.patience * 2) if lost > 0 else 64
 
-    def _may_try(self, bid: _Bid, pays: bool) -> bool:
-        """Whether a trial may be afforded, and could show that it pays after all."""
-        costs, worth = self._costs, bid.symbols * self._costs.together.seconds
-        if pays:
-            return _DOUBT * bid.seconds - worth <= costs.allowance
-        hopeful = _HOPE * bid.seconds * _GAIN <= worth
-        return hopeful and costs.waited >= costs.patience and bid.seconds - worth <= costs.allowance
+    def _note_pace(self, symbols: int, seconds: float) -> None:
+        kept = (1 - 1 / _RECENT_SYMBOLS) ** symbols
+        before = self._seconds_a_symbol
+        now = seconds / symbols
+        self._seconds_a_symbol = now if before is None else kept * before + (1 - kept) * now
+
+    def _shares(self, guesser: Guesser) -> Shares:
+        """Those of this request."""
+        return self._seen[guesser][1]
+
+    @property
+    def _alone(self) -> float:
+        """What a step of the member that guesses takes, as far as that is known."""
+        costs = self._costs
+        return costs.alone.seconds or self._size_share * costs.together.seconds
+
+    @property
+    def _others(self) -> float:
+        """What one row of the others takes, as far as that is known."""
+        single = self._costs.blocks[Guesser.MEMBER].single
+        return self._costs.together.seconds - self._alone if single is None else single
+
+    @property
+    def _leads_for_free(self) -> bool:
+        """Whether members compute one after the other anyway, so that one may as well lead."""
+        costs = self._costs
+        return (
+            costs.alone.count > 0 and self._alone + self._others <= _GAIN * costs.together.seconds
+        )
+
+    def _led(self, most: int) -> Round:
+        """Begins a draft of the member that guesses."""
+        blocks, others, together = (
+            self._costs.blocks[Guesser.MEMBER],
+            self._others,
+            self._costs.together.seconds,
+        )
+        rows = [blocks.seconds(1 + count, others, _SLOPE) for count in range(most + 1)]
+        further = [max(0.0, more - fewer) for fewer, more in pairwise(rows)]
+        worth = min(together, self._seconds_a_symbol or together)
+        self._draft = _Draft(self._shares(Guesser.MEMBER), worth, self._alone, further)
+        return Round(Guesser.MEMBER, most)
 
     def _bids(self, room: int, agreeing: int, found: int) -> Iterator[_Bid]:
-        costs, together = self._costs, self._costs.together.seconds
-        most = min(self.most, room)
+        costs, most = self._costs, min(self.most, room)
         if self._size_share:
-            alone = costs.alone.seconds if costs.alone.count else self._size_share * together
-            blocks = costs.blocks[Guesser.MEMBER]
-            single = together if blocks.count else (1 - self._size_share) * together
+            blocks, right = costs.blocks[Guesser.MEMBER], self._shares(Guesser.MEMBER).whole.value
             measured = costs.alone.count > 0 and blocks.count >= _MEASURED
-            share = self._shares[Guesser.MEMBER, 0]
-            for count in range(1, min(most, self._right_last[Guesser.MEMBER] + 2) + 1):
-                steps = count + share.value**count
-                seconds = steps * alone + blocks.seconds(count + 1, single, _SLOPE)
+            for count in range(1, most + 1):
+                steps = count + right**count
+                seconds = steps * self._alone + blocks.seconds(count + 1, self._others, _SLOPE)
                 bid = Round(Guesser.MEMBER, count)
-                yield _Bid(bid, _symbols(share, count), seconds, measured)
+                yield _Bid(bid, _symbols(right, count), seconds, measured)
         if found:
-            blocks = costs.blocks[Guesser.LOOKUP]
-            share = self._shares[Guesser.LOOKUP, grade_of(agreeing)]
-            far = min(most, found, 2 * self._right_last[Guesser.LOOKUP] + 2)
-            for count in range(1, far + 1):
-                seconds = blocks.seconds(count + 1, together, _SLOPE)
+            blocks, right = costs.blocks[Guesser.LOOKUP], self._shares(Guesser.LOOKUP).of(agreeing)
+            for count in range(1, min(most, found, 2 * self._right_last + 2) + 1):
+                seconds = blocks.seconds(count + 1, costs.together.seconds, _SLOPE)
                 bid = Round(Guesser.LOOKUP, count)
-                yield _Bid(bid, _symbols(share, count), seconds, blocks.count >= _MEASURED)
+                yield _Bid(bid, _symbols(right, count), seconds, blocks.count >= _MEASURED)
 
 
-def _symbols(share: Share, count: int) -> float:
+class _Draft:
+    """A draft that grows guess by guess, while that pays.
+
+    Args:
+        shares: How often guesses are right.
+        worth: Seconds that a symbol takes otherwise.
+        alone: What a step of the member that guesses takes.
+        further: What the row of each guess adds to the block.
+    """
+
+    def __init__(
+        self, shares: Shares, worth: float, alone: float, further: Sequence[float]
+    ) -> None:
+        self._shares = shares
+        # Whatever is chosen, its row of the member that guesses is needed.
+        self._gain = worth - alone
+        self._alone = alone
+        self._further = further
+        self._guesses = 0
+        # Probability that all of them are right.
+        self._right = 1.0
+
+    @classmethod
+    def of_nothing(cls, shares: Shares) -> _Draft:
+        """One that takes no guess."""
+        return cls(shares, 0.0, 0.0, ())
+
+    def takes(self, sure: float) -> bool:
+        """See ``Pace``."""
+        if self._guesses >= len(self._further):
+            return False
+        right = self._right * self._shares.of(sure)
+        gain = right * self._gain - self._further[self._guesses]
+        if gain + self._beyond(right, self._guesses + 1) <= 0:
+            return False
+        self._right, self._guesses = right, self._guesses + 1
+        return True
+
+    @property
+    def goes_on(self) -> bool:
+        """See ``Pace``."""
+        return self._beyond(self._right, self._guesses) > 0
+
+    def _beyond(self, right: float, guesses: int) -> float:
+        """What further guesses bring in the mean, if as many follow as pay best; in seconds."""
+        share, best, gained = self._shares.whole.value, 0.0, 0.0
+        for row in self._further[guesses:]:
+            # The step that shows the guess is for nothing where those before it are wrong.
+            gained -= self._alone * (1 - right)
+            right *= share
+            gained += right * self._gain - row
+            best = max(best, gained)
+        return best
+
+
+def _symbols(share: float, count: int) -> float:
     """Symbols that a draft of so many brings in the mean, the one behind it included."""
-    right = min(share.value, 0.995)
+    right = min(share, 0.995)
     return float((1 - right ** (count + 1)) / (1 - right))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from quorate.ensemble.drafts.costs import KEPT_SETS, Blocks, Costs, Guesser, KnownCosts, grade_of
+from quorate.ensemble.drafts.costs import KEPT_SETS, Blocks, Costs, Guesser, KnownCosts
 from quorate.ensemble.drafts.pace import TOGETHER, Pace, Round
 from quorate.request import MAX_DRAFT
 
@@ -34,6 +34,7 @@ class Machine:
         found: int = 0,
         size_share: float = 0.3,
         seed: int = 1,
+        sure: Callable[[int], float] = lambda place: 0.7,
     ) -> tuple[float, list[Round]]:
         """Time for each symbol as a share of a step of everybody, and the rounds there were."""
         luck = random.Random(seed)
@@ -43,38 +44,59 @@ class Machine:
         def took(seconds: float) -> float:
             return seconds * luck.uniform(1 - self.noise, 1 + self.noise)
 
+        def saw(place: int) -> bool:
+            hit = right(luck, place)
+            pace.saw(Guesser.MEMBER, hit, sure(place))
+            if found:
+                pace.saw(Guesser.LOOKUP, hit, 4)
+            return hit
+
         while done < symbols:
             planned = pace.plan(symbols - done, 4 if found else 0, found)
-            rounds.append(planned)
             if planned.guesser is None:
+                rounds.append(planned)
                 seconds = took(self.together)
                 pace.took_together(seconds)
-                pace.saw(Guesser.MEMBER, right(luck, done))
-                if found:
-                    pace.saw(Guesser.LOOKUP, right(luck, done), 4)
+                saw(done)
                 spent, done = spent + seconds, done + 1
                 continue
-            seconds, accepted = 0.0, 0
+            steps, guessed = list[float](), planned.length
             if planned.guesser is Guesser.MEMBER:
-                for _ in range(planned.length):
-                    step = took(self.alone)
-                    pace.took_alone(step)
-                    seconds += step
-            table = self.blocks if planned.guesser is Guesser.MEMBER else self.everybody
-            block = took(table[planned.length + 1])
-            pace.took_block(planned, planned.length + 1, block)
+                steps, guessed = self._led(pace, planned, took, sure, done)
+            seconds, looked = sum(steps), len(steps)
+            rounds.append(Round(planned.guesser, guessed))
+            table = self.blocks if looked else self.everybody
+            block = took(table[guessed + 1])
+            pace.took_block(planned, guessed + 1, block)
             seconds += block
-            for place in range(planned.length):
-                hit = right(luck, done + place)
-                pace.saw(planned.guesser, hit, 4)
-                if not hit:
-                    break
+            accepted = 0
+            while accepted < guessed and saw(done + accepted):
                 accepted += 1
-            if accepted == planned.length and planned.guesser is Guesser.MEMBER:
-                seconds += took(self.alone)
+            if accepted == guessed:
+                if looked == guessed:
+                    seconds += took(self.alone)
+                saw(done + accepted)
             pace.ended(planned, accepted, seconds)
             spent, done = spent + seconds, done + accepted + 1
         return spent / done / self.together, rounds
+
+    def _led(
+        self,
+        pace: Pace,
+        planned: Round,
+        took: Callable[[float], float],
+        sure: Callable[[int], float],
+        place: int,
+    ) -> tuple[list[float], int]:
+        """Times of the steps of a member that leads, and how many symbols it guessed."""
+        steps, guessed = list[float](), 0
+        while not steps or (guessed < planned.length and pace.goes_on):
+            steps.append(took(self.alone))
+            pace.took_alone(steps[-1])
+            if not pace.takes(sure(place + guessed)):
+                break
+            guessed += 1
+        return steps, guessed
 
 
 IN_TURN = Machine(33, 120, BLOCKS_AMX, {n: 33 + t for n, t in BLOCKS_AMX.items()})
@@ -100,6 +122,7 @@ def test_what_is_often_right_is_drafted_and_pays(
     assert max(round.length for round in rounds) >= 3
     # The next request starts from what is known.
     assert rounds[0].guesser is Guesser.MEMBER
+    assert rounds[0].length > 0
 
 
 @pytest.mark.parametrize("machine", [IN_TURN, PLAIN, EQUALS], ids=["amx", "plain", "equals"])
@@ -119,7 +142,7 @@ def test_equal_members_that_agree_in_everything_do_not_draft_for_each_other() ->
     EQUALS.run(300, chance(1.0), costs, size_share=0.5)
     share, rounds = EQUALS.run(1000, chance(1.0), costs, size_share=0.5)
     assert share < 1.03
-    assert sum(round.guesser is not None for round in rounds) < 20
+    assert sum(round.length for round in rounds) < 20
 
 
 def test_the_first_request_of_a_server_loses_little_by_its_trials() -> None:
@@ -133,6 +156,47 @@ def test_a_text_that_turns_unpredictable_is_given_up_soon() -> None:
     PLAIN.run(200, chance(0.97), costs)
     share, _ = PLAIN.run(200, chance(0.1), costs, seed=3)
     assert share < 1.06
+
+
+def test_a_member_stops_where_it_is_not_sure() -> None:
+    def sure(place: int) -> float:
+        return 0.99 if place % 8 < 6 else 0.1
+
+    def as_sure(luck: random.Random, place: int) -> bool:
+        return luck.random() < sure(place)
+
+    costs, blind = Costs(), Costs()
+    for seed in range(4):
+        IN_TURN.run(100, as_sure, costs, sure=sure, seed=seed)
+        IN_TURN.run(100, as_sure, blind, seed=seed)
+    told, rounds = IN_TURN.run(400, as_sure, costs, sure=sure)
+    untold, _ = IN_TURN.run(400, as_sure, blind)
+    assert told < 0.93 * untold
+    # Nothing is guessed where it would be wrong, which costs no more than a step of everybody.
+    assert sum(round == Round(Guesser.MEMBER, 0) for round in rounds) > 40
+
+
+def test_a_draft_that_does_not_grow_has_the_length_that_pays_best_in_the_mean() -> None:
+    costs = Costs()
+    IN_TURN.run(200, chance(0.6), costs)
+    plans = {}
+    for share in (0.0, 1.0):
+        pace = Pace(costs, size_share=0.3, grows=False)
+        for _ in range(60):
+            pace.saw(Guesser.MEMBER, share > 0.5)
+        pace.took_together(120.0)
+        plans[share] = pace.plan(20)
+    assert plans[0.0] == TOGETHER
+    assert plans[1.0] == Round(Guesser.MEMBER, MAX_DRAFT)
+
+
+def test_a_member_that_would_keep_others_waiting_does_not_lead_to_guess_nothing() -> None:
+    at_once = Machine(50, 100, {n: 100 + 5 * n for n in range(1, 10)}, BLOCKS_PLAIN)
+    costs = Costs()
+    at_once.run(200, chance(0.05), costs, sure=lambda place: 0.1)
+    share, rounds = at_once.run(400, chance(0.05), costs, sure=lambda place: 0.1)
+    assert share < 1.03
+    assert sum(round.guesser is not None for round in rounds) < 20
 
 
 def test_what_was_said_before_is_guessed_without_a_member() -> None:
@@ -165,18 +229,36 @@ def test_no_more_is_guessed_than_there_is_room_for() -> None:
     assert Pace(costs, most=99, size_share=0.3).plan(50).length <= MAX_DRAFT
 
 
-def test_blocks_are_estimated_between_and_beyond_those_that_were_measured() -> None:
+def test_blocks_lie_on_a_line_of_which_one_row_is_no_part() -> None:
     blocks = Blocks()
+    assert blocks.seconds(1, 100.0, 0.2) == 100.0
     assert blocks.seconds(5, 100.0, 0.2) == pytest.approx(180.0)
     blocks.add(3, 150.0)
+    # One length says nothing of what a row adds.
+    assert blocks.seconds(5, 100.0, 0.2) == pytest.approx(170.0)
     blocks.add(5, 170.0)
-    assert blocks.seconds(1, 100.0, 0.2) == 100.0
-    assert blocks.seconds(2, 100.0, 0.2) == pytest.approx(125.0)
-    assert blocks.seconds(4, 100.0, 0.2) == pytest.approx(160.0)
-    assert blocks.seconds(7, 100.0, 0.2) == pytest.approx(190.0)
+    blocks.add(6, 181.0)
+    blocks.add(1, 90.0)
+    assert blocks.seconds(1, 100.0, 0.2) == blocks.single == 90.0
+    assert blocks.seconds(2, 100.0, 0.2) == pytest.approx(140.0, abs=1)
+    assert blocks.seconds(8, 100.0, 0.2) == pytest.approx(201.0, abs=2)
+    assert blocks.count == 3
+
+
+def test_a_block_that_was_slow_for_its_rows_does_not_make_further_rows_free() -> None:
+    blocks = Blocks()
+    blocks.add(3, 190.0)
     blocks.add(6, 120.0)
-    # What a machine was slow at once says nothing good of what is larger.
-    assert blocks.seconds(8, 100.0, 0.2) == pytest.approx(140.0)
+    assert blocks.seconds(8, 100.0, 0.2) == pytest.approx(155.0)
+
+
+def test_what_a_machine_took_long_ago_is_forgotten() -> None:
+    blocks = Blocks()
+    blocks.add(2, 900.0)
+    for _ in range(200):
+        blocks.add(4, 140.0)
+        blocks.add(6, 160.0)
+    assert blocks.seconds(2, 100.0, 0.2) == pytest.approx(120.0)
 
 
 def test_what_is_known_is_kept_for_the_sets_that_were_used_last() -> None:
@@ -191,6 +273,32 @@ def test_what_is_known_is_kept_for_the_sets_that_were_used_last() -> None:
     assert known.of(0).together.count == 0
 
 
-@pytest.mark.parametrize(("agreeing", "grade"), [(2, 0), (3, 1), (4, 1), (5, 2), (7, 2), (8, 3)])
-def test_a_look_up_is_better_the_more_symbols_agree(agreeing: int, grade: int) -> None:
-    assert grade_of(agreeing) == grade
+@pytest.mark.parametrize(
+    ("sure", "as_sure", "surer"), [(0.0, 0.149, 0.15), (0.6, 0.79, 0.8), (0.95, 1.0, 0.5)]
+)
+def test_guesses_are_graded_by_how_sure_they_are(sure: float, as_sure: float, surer: float) -> None:
+    shares = Costs().chosen
+    other = shares.of(surer) / shares.of(sure)
+    for _ in range(40):
+        shares.add(as_sure, False)
+    assert shares.of(sure) == shares.of(as_sure) < 0.3
+    assert shares.of(surer) / shares.of(sure) > 1.5 * other
+
+
+@pytest.mark.parametrize(("agreeing", "as_good"), [(3, 4), (5, 7), (8, 8)])
+def test_a_look_up_is_better_the_more_symbols_agree(agreeing: int, as_good: int) -> None:
+    shares = Costs().looked_up
+    assert shares.of(agreeing - 1) < shares.of(agreeing) == shares.of(as_good)
+
+
+def test_a_text_on_which_a_member_is_sure_and_wrong_is_noticed_within_some_guesses() -> None:
+    known = Costs().chosen
+    for _ in range(200):
+        known.add(0.9, True)
+    begun = known.begun()
+    assert begun.of(0.9) > 0.98
+    for _ in range(12):
+        begun.add(0.9, False)
+    assert begun.of(0.9) < 0.5
+    # The next text may be another one.
+    assert known.begun().of(0.9) > 0.98
