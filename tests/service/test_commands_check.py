@@ -115,7 +115,7 @@ def test_serve_tells_every_key_that_is_wrong(tmp_path: Path) -> None:
 def test_serve_starts_in_spite_of_what_is_only_not_as_configured(tmp_path: Path) -> None:
     with serving(tmp_path, WORKS.replace("engine =", "cores = 4096\nengine =")) as server:
         ready = [event for event in server.events if event.get("state") == "ready"]
-    assert [event["model"] for event in ready] == ["a"]
+    assert [event["id"] for event in ready] == ["a"]
 
 
 def test_real_models_of_two_tokenizers_do_not_vote_token_by_token(tmp_path: Path) -> None:

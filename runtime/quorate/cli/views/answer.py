@@ -8,7 +8,7 @@ from typing import Protocol
 from quorate.cli.messages import total_energy
 from quorate.cli.views.decisions import answering, detours, members_words, unit
 from quorate.cli.views.formatting import energy_text, usd_text
-from quorate.cli.views.json_lines import event_line
+from quorate.cli.views.json_lines import response_line
 from quorate.cli.views.terminal import Console
 from quorate.cli.views.votes import print_candidates, print_votes
 from quorate.cli.views.writers import Writer, stdout_writer
@@ -40,7 +40,7 @@ class JsonAnswer:
 
     def show(self, response: inference_pb2.GenerateResponse) -> None:
         """Prints one line."""
-        print(event_line(response), flush=True)
+        print(response_line(response), flush=True)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeAlias
@@ -10,6 +9,7 @@ from typing import TypeAlias
 from rich.table import Table
 from rich.text import Text
 
+from quorate.cli.events import event_line
 from quorate.cli.views.decisions import (
     drafts_words,
     kind_name,
@@ -59,10 +59,10 @@ def print_decision(decision: plan_pb2.Decision, *, as_json: bool) -> None:
 def json_lines(decision: plan_pb2.Decision) -> Iterator[str]:
     """An object for each candidate and a last one for the decision, its kind under ``event``."""
     for candidate in decision.candidates:
-        yield json.dumps({"event": "candidate", **message_fields(candidate)})
+        yield event_line("candidate", message_fields(candidate))
     fields = message_fields(decision)
     del fields["candidates"]
-    yield json.dumps({"event": "decision", **fields})
+    yield event_line("decision", fields)
 
 
 def candidates_table(decision: plan_pb2.Decision) -> Table:
