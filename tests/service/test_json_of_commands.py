@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from quorate.cli.program import run
 from quorate.v1 import accounting_pb2, inference_pb2, models_pb2, plan_pb2, server_pb2
-from support.command_line import TWO_MODELS, Serving, quorate, serving
+from support.command_line import TWO_MODELS, Serving, serving
 from support.repository import ROOT
+from support.terminal import Capture
 from support.tiny_gguf import tiny_model
 
 # A blank in brackets: this one is not waited for.
@@ -64,13 +67,46 @@ def server(home: Path) -> Iterator[Serving]:
         yield running
 
 
-def checked(command: str, text: str) -> list[dict[str, Any]]:
+@dataclass
+class Done:
+    """What became of a command: as of a process, but within this one, which takes a tenth."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def command(home: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command without a server."""
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("QUORATE_HOME", str(home / "home"))
+    monkeypatch.delenv("QUORATE_TARGET", raising=False)
+
+    def run_here(*words: str) -> Done:
+        capsys.readouterr()
+        code = run(words)
+        return Done(code, *capsys.readouterr())
+
+    return run_here
+
+
+@pytest.fixture
+def asked(server: Serving, command: Run) -> Run:
+    """Runs a command that asks the server."""
+    return lambda *words: command(*words, "--target", server.address)
+
+
+def checked(name: str, text: str) -> list[dict[str, Any]]:
     """The lines of a command, each with the keys that are documented."""
     lines: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
     assert lines
     for line in lines:
         assert next(iter(line)) == "event"
-        keys = DOCUMENTED[command, line["event"]]
+        keys = DOCUMENTED[name, line["event"]]
         told = set(line) - {"event", "warnings"}
         assert keys <= told if line["event"] in OPEN_ENDED else keys == told, line
     return lines
@@ -90,23 +126,23 @@ def checked(command: str, text: str) -> list[dict[str, Any]]:
     ],
 )
 def test_what_a_server_answers_has_the_documented_keys(
-    server: Serving, home: Path, words: tuple[str, ...], events: set[str]
+    asked: Run, words: tuple[str, ...], events: set[str]
 ) -> None:
-    done = server.asked(home, *words, "--json")
+    done = asked(*words, "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    command = "spend --charges" if "--charges" in words else words[0]
-    assert {line["event"] for line in checked(command, done.stdout)} == events
+    name = "spend --charges" if "--charges" in words else words[0]
+    assert {line["event"] for line in checked(name, done.stdout)} == events
 
 
-def test_scores_and_calibrations_have_the_documented_keys(server: Serving, home: Path) -> None:
+def test_scores_and_calibrations_have_the_documented_keys(asked: Run, home: Path) -> None:
     (home / "text").write_text("hello")
     [alpha, ensemble] = checked(
-        "score", server.asked(home, "score", "text", "--model", "alpha", "--json").stdout
+        "score", asked("score", "text", "--model", "alpha", "--json").stdout
     )
     assert (alpha["name"], ensemble["name"]) == ("alpha", "ensemble")
-    (home / "q.jsonl").write_text('{"prompt": "x", "answer": "yes"}\n' * 2)
+    (home / "q.jsonl").write_text('{"prompt": "x", "answer": "yes", "match": "contains"}\n' * 2)
     words = ("calibrate", "q.jsonl", "--model", "alpha", "--max-tokens", "4", "--output", "c.json")
-    done = server.asked(home, *words, "--json")
+    done = asked(*words, "--json")
     assert done.returncode == 0, done.stderr
     kinds = {line["event"] for line in checked("calibrate", done.stdout)}
     assert {"accuracy", "cost", "written"} <= kinds
@@ -114,26 +150,28 @@ def test_scores_and_calibrations_have_the_documented_keys(server: Serving, home:
     assert {json.loads(line)["event"] for line in done.stderr.splitlines()} == {"note"}
 
 
-def test_a_charge_has_no_json_within_texts(server: Serving, home: Path) -> None:
-    server.asked(home, "generate", "hi", "--max-tokens", "2")
-    done = server.asked(home, "spend", "--charges", "--limit", "1", "--json")
+def test_a_charge_has_no_json_within_texts(asked: Run, home: Path) -> None:
+    asked("generate", "hi", "--max-tokens", "2")
+    done = asked("spend", "--charges", "--limit", "1", "--json")
     [charge] = checked("spend --charges", done.stdout)
     assert charge["plan"]["members"] == {"alpha": 0.5, "beta": 0.5}
     assert charge["candidates"][0]["name"] == "profile:both"
 
 
-def test_what_needs_no_server_has_the_documented_keys(server: Serving, home: Path) -> None:
+def test_what_needs_no_server_has_the_documented_keys(
+    server: Serving, command: Run, home: Path
+) -> None:
     tiny_model(home / "tiny.gguf")
-    for words, command in (
+    for words, name in (
         (("models", "list"), "models list"),
         (("models", "inspect", "tiny.gguf"), "models inspect"),
         (("models", "verify", "./tiny.gguf"), "models verify"),
         (("check", "served.toml"), "check"),
         (("spend", "--backup", "copy.sqlite3"), "spend --backup"),
     ):
-        done = quorate(home, *words, "--json")
+        done = command(*words, "--json")
         assert (done.returncode, done.stderr) == (0, "")
-        checked(command, done.stdout)
+        checked(name, done.stdout)
     events = "".join(f"{json.dumps(event)}\n" for event in server.events)
     assert {line["event"] for line in checked("serve", events)} >= {"listening", "model"}
 
@@ -157,15 +195,14 @@ def test_what_needs_no_server_has_the_documented_keys(server: Serving, home: Pat
     ],
 )
 def test_an_error_is_one_object_on_standard_error(
-    server: Serving,
-    home: Path,
+    asked: Run,
     words: tuple[str, ...],
     code: str,
     reason: str,
     field: str | None,
     status: int,
 ) -> None:
-    done = server.asked(home, *words, "--json")
+    done = asked(*words, "--json")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (status, "", 1)
     error = json.loads(done.stderr)["error"]
     assert list(error) == [
@@ -173,11 +210,11 @@ def test_an_error_is_one_object_on_standard_error(
     ]
     assert (error["code"], error["reason"], error["field"]) == (code, reason, field)
     assert error["violations"] == [] if field is None else error["violations"][0]["field"] == field
-    plain = server.asked(home, *words)
+    plain = asked(*words)
     assert (plain.returncode, plain.stderr) == (status, f"quorate: {error['message']}\n")
 
 
-def test_errors_without_a_server_are_objects_too(home: Path) -> None:
+def test_errors_without_a_server_are_objects_too(command: Run, home: Path) -> None:
     (home / "wrong.toml").write_text("[server]\nlisten = 3\nmax_running = 'many'\n")
     for words, status, reason in (
         (("serve", "--config", "wrong.toml"), 2, "SETTINGS"),
@@ -185,14 +222,14 @@ def test_errors_without_a_server_are_objects_too(home: Path) -> None:
         (("models", "pull", "nobody"), 1, "UNKNOWN_MODEL"),
         (("status", "--target", "127.0.0.1:1"), 1, "UNAVAILABLE"),
     ):
-        done = quorate(home, *words, "--json")
+        done = command(*words, "--json")
         assert (done.returncode, done.stdout) == (status, "")
         assert json.loads(done.stderr)["error"]["reason"] == reason
 
 
-def test_whoever_typed_an_option_hears_of_it(server: Serving, home: Path) -> None:
-    asked = ("--model", "alpha", "--model", "beta:0.5", "--beam-width", "64", "--stop", "")
-    done = server.asked(home, "generate", "hi", "--top-p", "7", "--min-p", "3", *asked)
+def test_whoever_typed_an_option_hears_of_it(asked: Run, home: Path) -> None:
+    members = ("--model", "alpha", "--model", "beta:0.5", "--beam-width", "64", "--stop", "")
+    done = asked("generate", "hi", "--top-p", "7", "--min-p", "3", *members)
     told = done.stderr
     assert "--top-p: is 7.0" in told
     assert "--min-p: is 3.0" in told
