@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from typer.exceptions import TyperException
 
+from quorate.amounts import span_text
 from quorate.errors import InvalidRequest, QuorateError, SettingsError
 from quorate.foreign_text import one_line
 
@@ -188,8 +189,6 @@ def _is_registry_error(error: Exception) -> bool:
 
 def _retry(seconds: float | None) -> str:
     """When a spent budget or a full server has a place again, as far as the server told."""
-    from quorate.cli.views.formatting import span_text
-
     return "" if seconds is None else f"; try again in {span_text(seconds)}"
 
 

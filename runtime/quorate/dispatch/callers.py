@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from quorate.amounts import span_text
 from quorate.dispatch.settings import CallerLimits
 from quorate.engines.fair_turns import CALLER, Caller
 from quorate.errors import LimitReached
@@ -180,13 +181,14 @@ def _refusal(key: str, account: _Account) -> LimitReached | None:
     if wait := account.requests.wait_seconds(1.0):
         return LimitReached(
             f"requests_per_minute of key {key}",
-            f"all {limits.requests_per_minute:g} are used; the next one is free in {wait:.1f} s",
+            f"all {limits.requests_per_minute:g} are used; the next one is free in "
+            f"{span_text(wait)}",
             wait,
         )
     if wait := account.tokens.wait_seconds(1.0):
         return LimitReached(
             f"tokens_per_minute of key {key}",
-            f"all {limits.tokens_per_minute:g} are used; the next are free in {wait:.1f} s",
+            f"all {limits.tokens_per_minute:g} are used; the next are free in {span_text(wait)}",
             wait,
         )
     return None

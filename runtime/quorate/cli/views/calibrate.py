@@ -8,12 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from quorate.amounts import duration_text, joules_text
 from quorate.calibration.advice import ALLOWED_LOSS
 from quorate.calibration.intervals import Interval, share_interval
 from quorate.calibration.profiles import cascade_profile, weights_profile
 from quorate.calibration.report import JOULES, Outcome, Report, Verdict
 from quorate.cli.events import event_line
-from quorate.cli.views.formatting import joules_text, plain_table, time_text
+from quorate.cli.views.formatting import plain_table
 from quorate.foreign_text import one_line
 
 _HEADINGS = ("plan", "task", "cases", "right", "95 % interval", "time", "energy")
@@ -174,7 +175,7 @@ def cascade_lines(report: Report) -> Iterator[str]:
         return
     cascade = report.cascades[0]
     advice = cascade.advice
-    cost = joules_text if cascade.unit == JOULES else time_text
+    cost = joules_text if cascade.unit == JOULES else duration_text
     pays = "pays" if advice.pays else f"none of {len(report.cascades)} pays, the cheapest is"
     yield (
         f"cascade: {pays} {one_line(cascade.first.name)}, then {one_line(cascade.last.name)} below "
@@ -240,7 +241,7 @@ def _table(headings: Sequence[str], rows: list[tuple[str, ...]], left: Sequence[
 
 
 def _time(outcome: Outcome) -> str:
-    return _UNKNOWN if outcome.mean_ms is None else time_text(outcome.mean_ms)
+    return _UNKNOWN if outcome.mean_ms is None else duration_text(outcome.mean_ms)
 
 
 def _energy(outcome: Outcome) -> str:

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from quorate.amounts import joules_text
 from quorate.cli.events import event_line
 from quorate.cli.text_scores import ScoreLine, TextScores
 from quorate.cli.views.decisions import manner
-from quorate.cli.views.formatting import UNKNOWN, energy_text, joules_text
+from quorate.cli.views.formatting import UNKNOWN, energy_text
 from quorate.cli.views.formatting import plain_table as aligned
 from quorate.cli.views.terminal import Console
 from quorate.foreign_text import one_line

@@ -9,16 +9,10 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from quorate.amounts import joules_text, span_text, usd_text
 from quorate.cli.events import print_event
 from quorate.cli.spending import SpendQuery, SpendReport
-from quorate.cli.views.formatting import (
-    bar,
-    joules_text,
-    plain_table,
-    span_text,
-    tier_words,
-    usd_text,
-)
+from quorate.cli.views.formatting import bar, plain_table, tier_words
 from quorate.cli.views.spend_rows import (
     ABOUT,
     charge_lines,

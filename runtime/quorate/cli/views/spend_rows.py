@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from quorate.amounts import duration_text, joules_text, usd_text
 from quorate.cli.events import event_line
 from quorate.cli.spending import SpendReport
-from quorate.cli.views.formatting import UNKNOWN, joules_text, time_text, usd_text
+from quorate.cli.views.formatting import UNKNOWN
 from quorate.cli.views.json_lines import message_fields
 from quorate.foreign_text import one_line
 from quorate.ledger import export
@@ -114,7 +115,7 @@ def _charge_row(charge: Charge) -> list[str]:
         one_line(models) or UNCHARGED,
         charge.outcome,
         f"{charge.generated_tokens:,}",
-        UNKNOWN if charge.duration_ms is None else time_text(charge.duration_ms),
+        UNKNOWN if charge.duration_ms is None else duration_text(charge.duration_ms),
         about + _energy(charge.joules, ""),
     ]
 

@@ -6,9 +6,9 @@ import sys
 import time
 from collections.abc import Iterator
 
+from quorate.amounts import joules_text, span_text, usd_text
 from quorate.cli.events import event_line
 from quorate.cli.status import StatusReport
-from quorate.cli.views.formatting import joules_text, span_text, usd_text
 from quorate.cli.views.json_lines import message_fields
 from quorate.cli.views.models_of_server import model_line, model_words
 from quorate.cli.views.terminal import Console
