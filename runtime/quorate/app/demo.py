@@ -96,7 +96,10 @@ def _cached(source: Path, folder: Path, on_note: Callable[[str], None]) -> Path:
                 if stale != target:
                     stale.unlink()
     except OSError as error:
-        raise CannotRun(str(folder), f"cannot be written: {error.strerror}") from error
+        raise CannotRun(
+            str(folder),
+            f"cannot be written: {error.strerror}; set QUORATE_HOME to a writable folder",
+        ) from error
     return target
 
 

@@ -24,7 +24,7 @@ def print_findings(
     if as_json:
         for finding in findings:
             print_event("finding", _fields(path, finding))
-        print_event("checked", {"file": str(path), "errors": errors, "warnings": warnings})
+        print_event("checked", {"errors": errors, "warnings": warnings})
     elif sys.stdout.isatty():
         _print_to_terminal(path, settings, findings, errors, warnings)
     else:
