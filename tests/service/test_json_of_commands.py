@@ -85,6 +85,8 @@ def command(home: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> Run
     monkeypatch.chdir(home)
     monkeypatch.setenv("QUORATE_HOME", str(home / "home"))
     monkeypatch.delenv("QUORATE_TARGET", raising=False)
+    # What serve sets for its own process must not stay in this one.
+    monkeypatch.setenv("GRPC_TRACE", "")
 
     def run_here(*words: str) -> Done:
         capsys.readouterr()

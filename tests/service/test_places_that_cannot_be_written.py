@@ -27,6 +27,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Ledger.open(tmp_path / "ledger.sqlite3")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("QUORATE_TARGET", raising=False)
+    # What serve sets for its own process must not stay in this one.
+    monkeypatch.setenv("GRPC_TRACE", "")
     return tmp_path / "file" / "home"
 
 
