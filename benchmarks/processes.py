@@ -73,9 +73,9 @@ def _wait_ready(process: subprocess.Popen[str], models: int) -> Served:
         if event["event"] == "listening":
             address = event["address"]
         elif event["event"] == "model" and event["state"] == "ready":
-            ready.add(event["model"])
+            ready.add(event["id"])
         elif event["event"] == "model" and event["state"] == "failed":
-            raise RuntimeError(f"{event['model']} cannot be served: {event.get('message')}")
+            raise RuntimeError(f"{event['id']} cannot be served: {event.get('message')}")
         if address and len(ready) == models:
             return Served(address, process.pid)
     raise RuntimeError("the server ended before its models were ready")

@@ -156,7 +156,7 @@ def _take(event: Mapping[str, Any], start: _Start, seconds: float) -> None:
         start.address = str(event["address"])
     if event.get("event") != "model":
         return
-    name = str(event.get("model"))
+    name = str(event.get("id"))
     if event.get("state") == "ready":
         start.ready.setdefault(name, seconds)
     elif event.get("state") == "failed":

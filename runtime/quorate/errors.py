@@ -290,9 +290,13 @@ class Internal(QuorateError):
 
 
 class SettingsError(QuorateError):
-    """The configuration file or the command line is wrong."""
+    """The configuration file or the command line is wrong; ``also`` is what else of it is."""
 
     reason = "SETTINGS"
+
+    def __init__(self, message: str, also: Iterable[SettingsError] = ()) -> None:
+        super().__init__(message)
+        self.also = tuple(also)
 
 
 class Violations:

@@ -10,14 +10,62 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from quorate.errors import SettingsError
 from quorate.foreign_text import QUOTED_CHARACTERS, nearest_names, one_line
 
 _Options = TypeVar("_Options")
+_Read = TypeVar("_Read")
 _KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
+
+
+class Faults:
+    """Gathers what is wrong with one table, so that who wrote it hears of everything at once."""
+
+    def __init__(self) -> None:
+        self._found: list[SettingsError] = []
+
+    def check(self, read: Callable[[], _Read], otherwise: _Read) -> _Read:
+        """What ``read`` returns; where that is wrong, notes why and returns the other."""
+        try:
+            return read()
+        except SettingsError as error:
+            self.add(error)
+            return otherwise
+
+    def add(self, error: SettingsError) -> None:
+        """Notes this, and what it has noted; of a key that is wrong already nothing more."""
+        for one in (error, *error.also):
+            if _key(one) not in map(_key, self._found):
+                self._found.append(one)
+
+    def add_of_the_whole(self, where: str, check: Callable[[], None]) -> None:
+        """Notes what ``check`` has against values together, unless one is wrong by itself.
+
+        With a default in its place, what is said of the table as a whole would not be true.
+        """
+        try:
+            check()
+        except SettingsError as error:
+            for one in (error, *error.also):
+                if not self._found or _key(one) != where:
+                    self.add(SettingsError(one.message))
+
+    def refuse(self) -> None:
+        """Refuses the table, if anything is wrong with it.
+
+        Raises:
+            SettingsError: The first that was noted, with the others.
+        """
+        if self._found:
+            first, *others = self._found
+            raise SettingsError(first.message, others)
+
+
+def _key(error: SettingsError) -> str:
+    return error.message.partition(": ")[0]
 
 
 def option(
@@ -41,20 +89,38 @@ def option(
     return dataclasses.field(default=default, metadata=limits)
 
 
-def read_options(cls: type[_Options], mapping: Mapping[str, Any], where: str) -> _Options:
+def read_options(
+    cls: type[_Options],
+    mapping: Mapping[str, Any],
+    where: str,
+    check: Callable[[_Options], None] | None = None,
+) -> _Options:
     """Reads a dataclass whose fields all have defaults; what is not named keeps its own.
 
-    Messages name ``where`` the mapping stands, such as ``server``.
+    Args:
+        cls: The class.
+        mapping: What stands in the file.
+        where: Where it stands there, such as ``server``, for messages.
+        check: Raises what is wrong with values that are right by themselves.
 
     Raises:
-        SettingsError: An unknown name, a wrong type or a value out of range.
+        SettingsError: An unknown name, a wrong type or a value out of range, and all else that is
+            wrong with the table.
     """
     known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    refuse_unknown(mapping, known, where)
-    values = {
-        name: _checked(f"{where}.{name}", value, known[name]) for name, value in mapping.items()
-    }
-    return cls(**values)
+    faults = Faults()
+    faults.check(lambda: refuse_unknown(mapping, known, where), None)
+    values = {}
+    for name in (name for name in mapping if name in known):
+        try:
+            values[name] = _checked(f"{where}.{name}", mapping[name], known[name])
+        except SettingsError as error:
+            faults.add(error)
+    options = cls(**values)
+    if check is not None:
+        faults.add_of_the_whole(where, lambda: check(options))
+    faults.refuse()
+    return options
 
 
 def as_table(value: Any, where: str) -> Mapping[str, Any]:
@@ -77,8 +143,9 @@ def refuse_unknown(mapping: Mapping[str, Any], known: Collection[str], where: st
     """Checks that every name of a table is known.
 
     Raises:
-        SettingsError: Names the first one that is not, and the nearest that is.
+        SettingsError: Names those that are not, and the nearest that are.
     """
+    faults = Faults()
     for name in mapping:
         if name in known:
             continue
@@ -86,7 +153,8 @@ def refuse_unknown(mapping: Mapping[str, Any], known: Collection[str], where: st
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
         shown = one_line(name, QUOTED_CHARACTERS)
         key = f"{where}.{shown}" if where else shown
-        raise SettingsError(f"{key}: unknown key; {hint}")
+        faults.add(SettingsError(f"{key}: unknown key; {hint}"))
+    faults.refuse()
 
 
 def _checked(key: str, value: Any, field: dataclasses.Field[Any]) -> Any:

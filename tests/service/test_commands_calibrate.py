@@ -193,8 +193,8 @@ def test_a_wrong_line_is_one_error_and_what_is_there_stays(ask: Ask, tmp_path: P
     code, events, errors = calibrate(ask, "--model", "knows", "--restart")
     assert (code, events) == (2, [])
     assert errors == [
-        "quorate: questions.jsonl: line 5: match must be one of exact, choice, contains, numeric, "
-        "not 'fuzzy'"
+        "quorate: questions.jsonl: line 5: match is 'fuzzy'; give one of exact, choice, contains, "
+        "numeric"
     ]
     assert (tmp_path / "questions.calibration.jsonl").read_text() == answers
     assert load(tmp_path / "home" / "calibration.json") == known

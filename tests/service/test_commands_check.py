@@ -115,7 +115,7 @@ def test_serve_tells_every_key_that_is_wrong(tmp_path: Path) -> None:
 def test_serve_starts_in_spite_of_what_is_only_not_as_configured(tmp_path: Path) -> None:
     with serving(tmp_path, WORKS.replace("engine =", "cores = 4096\nengine =")) as server:
         ready = [event for event in server.events if event.get("state") == "ready"]
-    assert [event["model"] for event in ready] == ["a"]
+    assert [event["id"] for event in ready] == ["a"]
 
 
 def test_real_models_of_two_tokenizers_do_not_vote_token_by_token(tmp_path: Path) -> None:
@@ -127,3 +127,64 @@ def test_real_models_of_two_tokenizers_do_not_vote_token_by_token(tmp_path: Path
     done = quorate(tmp_path, "check", "q.toml")
     assert done.returncode == 1
     assert done.stdout.startswith("q.toml: profiles.p: a, b: their vocabularies differ")
+
+
+FAULTY = """
+nonsense = 1
+[server]
+listen = "here"
+max_running = "many"
+bogus = 2
+[[models]]
+id = "a"
+engine = "scripted"
+options = { say = 3, confidence = 7 }
+[[models]]
+model = "./missing.gguf"
+step_timeout_seconds = "x"
+[profiles.p]
+members = ["b", { model = "a", weight = "x" }]
+rule = "mean"
+beam_width = 0
+[keys.alice]
+rights = ["fly", "walk"]
+weight = -1
+[remotes.r]
+max_concurrent = 0
+"""
+
+
+def test_everything_that_is_wrong_with_a_table_is_told_at_once(tmp_path: Path) -> None:
+    """One who mends what is told has not to come back for more of the same table."""
+    (tmp_path / "q.toml").write_text(FAULTY)
+    done = quorate(tmp_path, "check", "q.toml", "--json")
+    *lines, last = map(json.loads, done.stdout.splitlines())
+    assert (done.returncode, done.stderr) == (1, "")
+    assert {line["key"] for line in lines} == {
+        "nonsense",
+        *("server.bogus", "server.listen", "server.max_running"),
+        *("models[0].options.say", "models[0].options.confidence"),
+        *("models[1].step_timeout_seconds", "models[1].model"),
+        *("profiles.p.members[0].model", "profiles.p.members[1].weight"),
+        *("profiles.p.rule", "profiles.p.beam_width"),
+        *("keys.alice.rights[0]", "keys.alice.rights[1]", "keys.alice.weight"),
+        *("remotes.r.max_concurrent", "remotes.r.base_url", "remotes.r.model"),
+    }
+    assert last["errors"] == len(lines)
+    served = quorate(tmp_path, "serve", "--config", "q.toml")
+    assert served.returncode == 2
+    # A model that nobody requires fails alone, and keeps no server from starting.
+    fatal = len(lines) - 1
+    assert served.stderr.count("quorate: q.toml: ") == served.stderr.count("\n") == fatal
+    assert "models[1].model" not in served.stderr
+
+
+def test_a_model_that_would_be_fetched_is_told_with_its_size(tmp_path: Path) -> None:
+    (tmp_path / "q.toml").write_text(f'{WORKS}\n[[models]]\nmodel = "qwen2.5-0.5b-instruct"\n')
+    done = quorate(tmp_path, "check", "q.toml")
+    assert done.returncode == 0
+    first, last = done.stdout.splitlines()
+    assert first.startswith("q.toml: warning: models[1].model: qwen2.5-0.5b-instruct is not on ")
+    assert "is downloaded at the start (some " in first
+    assert first.endswith("quorate models pull qwen2.5-0.5b-instruct")
+    assert last == "q.toml: 0 errors, 1 warning"

@@ -54,7 +54,7 @@ weighting = "static"
 """
 TEXT = "the little dog had two good days, é and one bad night"
 LONG = 4 * TEXT
-KEYS = ["name", "bits_per_byte", "bytes", "forwards_per_token", "dropped_mass"]
+KEYS = ["event", "name", "bits_per_byte", "bytes", "forwards_per_token", "dropped_mass"]
 
 
 def scores(home: Path, *arguments: str, text: str = TEXT) -> dict[str, dict[str, Any]]:

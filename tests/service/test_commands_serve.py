@@ -53,8 +53,8 @@ def test_json_tells_the_address_and_the_states_of_the_models(tmp_path: Path) -> 
         assert server.process.stdout is not None
         last = json.loads(server.process.stdout.readline())
     assert (last["event"], sorted(last["models"]), last["failed"]) == ("ready", models, [])
-    assert ready[0].keys() == {"event", "model", "state", "message", "progress"}
-    assert {event["model"] for event in ready} == {"alpha", "beta"}
+    assert ready[0].keys() == {"event", "id", "state", "message", "progress"}
+    assert {event["id"] for event in ready} == {"alpha", "beta"}
 
 
 def test_sigterm_lets_a_running_stream_end_and_exits_0(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ async def test_a_spent_budget_is_one_line_that_tells_when_to_try_again() -> None
         error = await refused(client.complete("x"))
     assert error.violations == (("usd per day", "$2 of $2 are spent"),)
     assert failure_of(error).text == (
-        "quorate: budget of usd per day: $2 of $2 are spent; try again in 1.5 h"
+        "quorate: budget of usd per day: $2 of $2 are spent; try again in 1 h 30 min"
     )
 
 

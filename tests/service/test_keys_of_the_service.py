@@ -136,10 +136,14 @@ async def test_everybody_sees_what_they_spent_and_only_who_may_what_others_did(
             own = await charges(alice)
             asked_for = await charges(alice, key="alice")
             others_request = await charges(alice, request_id="bob-0")
-            own_sums = (await alice.spend(["key"])).spends
+            own_answer = await alice.spend(["key"])
+            own_sums = own_answer.spends
             everything = await charges(boss)
             of_bob = await charges(boss, key="bob")
-            all_sums = (await boss.spend(["key"])).spends
+            whole_answer = await boss.spend(["key"])
+            all_sums = whole_answer.spends
+    # What all of the machine took is mostly what others did.
+    assert (own_answer.HasField("machine"), whole_answer.HasField("machine")) == (False, True)
     assert [row.request_id for row in own] == ["alice-1", "alice-0"]
     assert [row.attempt_id for row in asked_for] == [row.attempt_id for row in own]
     assert others_request == []

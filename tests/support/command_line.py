@@ -86,7 +86,8 @@ def started(home: Path, *arguments: str) -> subprocess.Popen[str]:
 def complaint(done: subprocess.CompletedProcess[str], code: int) -> str:
     """The one line on standard error of a command that failed and printed nothing else."""
     assert (done.returncode, done.stdout) == (code, "")
-    assert done.stderr.startswith("quorate: ")
+    # With --json it is an object.
+    assert done.stderr.startswith(("quorate: ", '{"error": '))
     assert done.stderr.count("\n") == 1
     return done.stderr
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quorate.errors import PermissionDenied, SettingsError, Unauthenticated
-from quorate.options import option, read_options
+from quorate.options import Faults, option, read_options
 
 GENERATE = "generate"
 MODELS = "models"
@@ -53,17 +53,21 @@ class KeySettings:
             SettingsError: An unknown name, a hash that is none, an unknown right, or not exactly
                 one of variable and hash.
         """
-        key = read_options(cls, mapping, where)
-        if bool(key.token_env) == bool(key.sha256):
-            raise SettingsError(f"{where}: give token_env or sha256, one of them")
-        if key.sha256 and not _SHA256.fullmatch(key.sha256):
-            raise SettingsError(f"{where}.sha256: must be 64 hexadecimal digits, in lower case")
-        for index, right in enumerate(key.rights):
+        return read_options(cls, mapping, where, lambda key: key.check(where))
+
+    def check(self, where: str) -> None:
+        """Checks what a single value cannot show; raises as ``from_mapping``."""
+        faults = Faults()
+        if bool(self.token_env) == bool(self.sha256):
+            faults.add(SettingsError(f"{where}: give token_env or sha256, one of them"))
+        if self.sha256 and not _SHA256.fullmatch(self.sha256):
+            problem = "must be 64 hexadecimal digits, in lower case"
+            faults.add(SettingsError(f"{where}.sha256: {problem}"))
+        for index, right in enumerate(self.rights):
             if right not in RIGHTS:
-                raise SettingsError(
-                    f"{where}.rights[{index}]: must be one of {', '.join(RIGHTS)}, not {right!r}"
-                )
-        return key
+                problem = f"must be one of {', '.join(RIGHTS)}, not {right!r}"
+                faults.add(SettingsError(f"{where}.rights[{index}]: {problem}"))
+        faults.refuse()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,11 @@ class Caller:
         if right not in self.rights:
             raise PermissionDenied(f"key {self.key} does not have the right {right!r}")
 
+    @property
+    def sees_everybody(self) -> bool:
+        """Whether the caller may see what others spent, and so what all of the machine did."""
+        return ACCOUNTING in self.rights
+
     def visible_key(self, asked: str | None) -> str | None:
         """Name of the key whose spending is asked for and may be seen; None for everybody's.
 
@@ -97,7 +106,7 @@ class Caller:
             PermissionDenied: It is another's, and the right to see that is missing.
         """
         if asked is None:
-            return None if ACCOUNTING in self.rights else self.key
+            return None if self.sees_everybody else self.key
         if asked != self.key:
             self.require(ACCOUNTING)
         return asked

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from quorate.access.keys import KeyRing, KeySettings
 from quorate.api.grpc.certificates import read_pair, validity_problem
-from quorate.app.findings import Finding, Level, fatal
+from quorate.app.findings import Finding, Level, fatal, fatals
 from quorate.app.model_checks import (
     CheckedModel,
     check_memory,
@@ -73,7 +73,7 @@ def check_quickly(path: Path, place: Place) -> tuple[Settings, list[Finding]]:
     """
     findings: list[Finding] = []
     data = load_toml(path)
-    settings = parse_settings(data, path.parent, lambda error: findings.append(fatal(error)))
+    settings = parse_settings(data, path.parent, lambda error: findings.extend(fatals(error)))
     return settings, list(dict.fromkeys([*findings, *check_settings(settings, place)]))
 
 

@@ -38,6 +38,11 @@ class Finding:
         return f"{self.key}: {self.problem}" if self.key else self.problem
 
 
+def fatals(error: SettingsError) -> list[Finding]:
+    """The findings of an error, and of what else is wrong with the same table."""
+    return [fatal(one) for one in (error, *error.also)]
+
+
 def fatal(error: SettingsError) -> Finding:
     """The finding of an error whose message begins with the key."""
     key, colon, problem = " ".join(error.message.split()).partition(": ")

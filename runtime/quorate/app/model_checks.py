@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
-from quorate.app.findings import Finding, Level, fatal
+from quorate.app.findings import Finding, Level, fatals
 from quorate.app.sources import Sources, refuse_other_kind
 from quorate.engines.registry import EngineRegistration, find_engine
 from quorate.errors import ModelUnusable, SettingsError
@@ -22,6 +22,7 @@ from quorate_registry import (
 )
 from quorate_registry import ModelState as FileState
 from quorate_registry.hub import is_offline
+from quorate_registry.sizes import human_size
 
 _USUAL_CONTEXT = 8192
 """Context that engines give a model whose own is longer, where the options say nothing."""
@@ -76,15 +77,17 @@ def check_model(model: ModelSettings, index: int, registry: Registry, cores: int
         engine = find_engine(model.engine)
         options = engine.options.from_mapping(model.options, f"{where}.options")
     except SettingsError as error:
-        return CheckedModel((fatal(error),))
+        return CheckedModel(tuple(fatals(error)))
     found = _find(model, engine, where, level, registry) if engine.files else _Found()
     unfit = list(_check_context(options, found.facts, where, level))
     unfit = unfit or list(_check_engine(model, engine, found, where, level))
+    lacking = [found.finding] if found.finding else []
     absent = (
         *_check_library(engine, where, level),
-        *([found.finding] if found.finding else ()),
+        *(one for one in lacking if one.level is not Level.WARNING),
     )
-    findings = [*_check_cores(model, where, cores), *absent, *unfit]
+    fetched = [one for one in lacking if one.level is Level.WARNING]
+    findings = [*_check_cores(model, where, cores), *absent, *unfit, *fetched]
     status = None if found.finding else _status(model, engine, options, found.facts)
     return CheckedModel(tuple(findings), status, _memory(options, found.facts), absent)
 
@@ -138,7 +141,7 @@ def _find(
         return _Found(registry.inspect(model.model), str(resolved.path))
     except ModelNotPresent as error:
         if _comes_from_the_hub(model, registry):
-            return _Found(finding=_offline(model, key, level))
+            return _Found(finding=_to_be_fetched(model, key, level, registry))
         return _Found(finding=Finding(level, key, _line(error)))
     except RegistryError as error:
         return _Found(finding=Finding(level, key, _line(error)))
@@ -153,12 +156,21 @@ def _comes_from_the_hub(model: ModelSettings, registry: Registry) -> bool:
     return not is_path(model.model) and registry.get(model.model).state is FileState.AVAILABLE
 
 
-def _offline(model: ModelSettings, key: str, level: Level) -> Finding | None:
-    """What is not here yet is downloaded at the start, if anything may be."""
-    if not is_offline():
-        return None
-    problem = f"{model.model} is not on this machine, and HF_HUB_OFFLINE forbids to download it"
-    return Finding(level, key, f"{problem}; run quorate models pull {model.model} without it")
+def _to_be_fetched(
+    model: ModelSettings, key: str, level: Level, registry: Registry
+) -> Finding | None:
+    """What is not here yet is downloaded before it is loaded, if anything may be."""
+    absent = f"{model.model} is not on this machine"
+    if is_offline():
+        problem = f"{absent}, and HF_HUB_OFFLINE forbids to download it"
+        return Finding(level, key, f"{problem}; run quorate models pull {model.model} without it")
+    size = getattr(registry.get(model.model).manifest.source, "approximate_bytes", None)
+    amount = f"some {human_size(size)}" if size else "nobody knows how much"
+    when = "at the start" if model.load else "when somebody loads it"
+    problem = f"{absent}, and is downloaded {when} ({amount})"
+    return Finding(
+        Level.WARNING, key, f"{problem}; to have it before: quorate models pull {model.model}"
+    )
 
 
 def _check_cores(model: ModelSettings, where: str, cores: int) -> Iterator[Finding]:

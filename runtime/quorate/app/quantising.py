@@ -47,7 +47,10 @@ def quantised(
                 if stale != target:
                     stale.unlink()
     except OSError as error:
-        raise CannotRun(str(folder), f"cannot be written: {error.strerror}") from error
+        raise CannotRun(
+            str(folder),
+            f"cannot be written: {error.strerror}; set QUORATE_HOME to a writable folder",
+        ) from error
     return target
 
 

@@ -111,7 +111,8 @@ class AnswerFile:
                 raise
         except OSError as error:
             raise SettingsError(
-                f"{self.path}: answers cannot be kept there: {error.strerror or error}"
+                f"{self.path}: answers cannot be kept there: {error.strerror or error}; give "
+                "another place with --output"
             ) from None
         return self
 
@@ -145,7 +146,10 @@ class AnswerFile:
             self._file.write(line.encode() + b"\n")
             self._file.flush()
         except OSError as error:
-            raise SettingsError(f"{self.path}: cannot be written: {error.strerror}") from None
+            raise SettingsError(
+                f"{self.path}: cannot be written: {error.strerror}; free some space, or give "
+                "another place with --output"
+            ) from None
         self._known[key] = answer
 
     def _resume(self, file: IO[bytes]) -> None:

@@ -116,7 +116,8 @@ def _match(fields: dict[str, Any]) -> Match:
     value = fields.get("match")
     if not isinstance(value, str) or value not in {one.value for one in Match}:
         choices = ", ".join(one.value for one in Match)
-        raise ValueError(f"match must be one of {choices}, not {value!r}")
+        given = f"is {value!r}" if "match" in fields else "is missing"
+        raise ValueError(f"match {given}; give one of {choices}")
     return Match(value)
 
 

@@ -35,7 +35,7 @@ def read(path: Path) -> CalibrationData:
     try:
         raw = read_file(path)
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{path}: cannot be read: {_cause(error)}") from None
+        raise SettingsError(f"{path}: cannot be read: {_cause(error)}; name another file") from None
     if raw is None:
         return CalibrationData()
     try:
@@ -55,7 +55,9 @@ def write(path: Path, data: CalibrationData) -> None:
     try:
         replace_file(path, content)
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{path}: cannot be written: {_cause(error)}") from None
+        raise SettingsError(
+            f"{path}: cannot be written: {_cause(error)}; give another place with --output"
+        ) from None
 
 
 def _cause(error: OSError | ValueError) -> str:

@@ -1,4 +1,4 @@
-"""The program ``quorate``: its commands, and how every failure ends as one line."""
+"""The program ``quorate``: its commands, and how every failure ends as one line, or one object."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from quorate.cli.commands.serve import serve
 from quorate.cli.commands.server import load, ps, status, unload
 from quorate.cli.commands.spend import spend
 from quorate.cli.failures import FAILED, INTERRUPTED, failure_of
+from quorate.cli.notes import speak_json, wants_json
 from quorate.cli.streams import abandon_stdout, prepare_streams
 
 app = typer.Typer(
@@ -71,6 +72,8 @@ def _program(
 def run(arguments: Sequence[str]) -> int:
     """Runs one command, given the words after ``quorate``, and returns the exit code."""
     prepare_streams()
+    as_json = wants_json(arguments)
+    speak_json(as_json)
     command = typer.main.get_command(app)
     try:
         code = command.main(list(arguments), prog_name="quorate", standalone_mode=False)
@@ -84,6 +87,6 @@ def run(arguments: Sequence[str]) -> int:
         if os.environ.get("QUORATE_DEBUG"):
             raise
         failure = failure_of(error)
-        print(failure.text, file=sys.stderr, flush=True)
+        print(failure.json if as_json else failure.text, file=sys.stderr, flush=True)
         return failure.exit_code
     return code if isinstance(code, int) else 0

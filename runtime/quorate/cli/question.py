@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from quorate.cli.inputs import read_prompt
 from quorate.cli.members import name_members, name_stages, parse_members, parse_stages
+from quorate.cli.option_names import Given, options_named
 from quorate.cli.parameters import RequestParameters
 from quorate.cli.views.answer import AnswerView
 from quorate.client import Client, GenerateOptions
@@ -31,6 +32,11 @@ class Question:
     system: str | None = None
     raw: bool = False
     options: GenerateOptions = field(default_factory=GenerateOptions)
+
+    @property
+    def given(self) -> Given:
+        """What messages about its fields name."""
+        return Given(self.members, self.stages, self.system is not None)
 
     def names(self) -> list[str]:
         """Every model that is named, once."""
@@ -86,7 +92,8 @@ async def ask(client: Client, question: Question, view: AnswerView) -> None:
     """
     prompt, options = request_options(question)
     try:
-        async for response in client.generate(prompt, **options):
-            view.show(response)
+        with options_named(question.given):
+            async for response in client.generate(prompt, **options):
+                view.show(response)
     finally:
         view.close()

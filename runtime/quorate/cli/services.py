@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-
-import typer
 
 from quorate.app import demo
 from quorate.app.registry import open_registry
 from quorate.app.service import Service, running
+from quorate.cli.notes import note
 from quorate.cli.target import Target, answers_at, connect
 from quorate.cli.views.loading import StatusView, passing_view
 from quorate.client import DEFAULT_TARGET, Client
@@ -69,7 +67,7 @@ def demo_settings() -> Settings:
     Raises:
         CannotRun: The package that holds them is missing, or the second cannot be made.
     """
-    return demo.demo_settings(open_registry(), partial(typer.echo, err=True))
+    return demo.demo_settings(open_registry(), note)
 
 
 def _with_models(settings: Settings, models: Sequence[str]) -> Settings:
@@ -98,7 +96,7 @@ def asked_service(names: Sequence[str], target: Target) -> AbstractAsyncContextM
             f"quorate: loading models here; to ask the server at {DEFAULT_TARGET} instead: "
             f"--target {DEFAULT_TARGET}, or QUORATE_TARGET"
         )
-        typer.echo(told, err=True)
+        note(told)
     return own_service(named_settings(names) if names else demo_settings())
 
 

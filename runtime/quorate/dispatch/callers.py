@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from quorate.amounts import span_text
 from quorate.dispatch.settings import CallerLimits
 from quorate.engines.fair_turns import CALLER, Caller
 from quorate.errors import LimitReached
@@ -137,6 +138,12 @@ class Callers:
         account = self._accounts.get(request.key)
         return Caller(request.key or request.origin) if account is None else account.caller
 
+    def refusal(self, request: Request | ScoreRequest) -> LimitReached | None:
+        """What ``request`` would raise now; says to the task for whom it works."""
+        CALLER.set(self.caller(request))
+        account = self._accounts.get(request.key)
+        return None if account is None else _refusal(request.key, account)
+
     @contextmanager
     def request(self, request: Request | ScoreRequest) -> Iterator[Tally]:
         """One request, for as long as the context lasts; says to the task for whom it works.
@@ -144,12 +151,12 @@ class Callers:
         Raises:
             LimitReached: It is more than its key may ask for.
         """
-        CALLER.set(self.caller(request))
+        if (refusal := self.refusal(request)) is not None:
+            raise refusal
         account = self._accounts.get(request.key)
         if account is None:
             yield Tally(self._unlimited, 0)
             return
-        _check(request.key, account)
         size = request.prompt.size_bytes
         if isinstance(request, ScoreRequest):
             size += len(request.continuation.encode())
@@ -163,23 +170,25 @@ class Callers:
             account.open -= 1
 
 
-def _check(key: str, account: _Account) -> None:
+def _refusal(key: str, account: _Account) -> LimitReached | None:
     limits = account.limits
     if limits.max_requests and account.open >= limits.max_requests:
-        raise LimitReached(
+        return LimitReached(
             f"max_requests of key {key}",
             f"{account.open} requests are open, of {limits.max_requests}; wait until one ends",
             _SHORTEST_RETRY_SECONDS,
         )
     if wait := account.requests.wait_seconds(1.0):
-        raise LimitReached(
+        return LimitReached(
             f"requests_per_minute of key {key}",
-            f"all {limits.requests_per_minute:g} are used; the next one is free in {wait:.1f} s",
+            f"all {limits.requests_per_minute:g} are used; the next one is free in "
+            f"{span_text(wait)}",
             wait,
         )
     if wait := account.tokens.wait_seconds(1.0):
-        raise LimitReached(
+        return LimitReached(
             f"tokens_per_minute of key {key}",
-            f"all {limits.tokens_per_minute:g} are used; the next are free in {wait:.1f} s",
+            f"all {limits.tokens_per_minute:g} are used; the next are free in {span_text(wait)}",
             wait,
         )
+    return None

@@ -26,6 +26,9 @@ GIVE_WAY = (
 )
 """Errors that are of one plan, so that another may do better."""
 
+PASSING = (Unavailable, Overloaded, BudgetSpent)
+"""Those that are over after some time."""
+
 _MAX_ATTEMPTS = 4
 
 
@@ -61,6 +64,15 @@ def told_first(decision: Decision, lost: Sequence[FailedAttempt]) -> Iterator[No
         yield Notice(NoticeKind.SUBSTITUTED, asked.models[0], message)
     elif lost:
         yield (asked_and_lost or lost)[-1].notice(route.name)
+
+
+def first_told(lost: Sequence[FailedAttempt]) -> QuorateError | None:
+    """What is told where no plan is left: the first that passes with time, or else the first.
+
+    A caller that waits may be answered by the plan whose error that is.
+    """
+    errors = [one.error for one in lost]
+    return next((one for one in errors if isinstance(one, PASSING)), errors[0] if errors else None)
 
 
 def may_fall_back(decision: Decision, failed: frozenset[str]) -> bool:

@@ -13,21 +13,24 @@ from quorate.dispatch.answers import Part, Started, ask_remote, run_vote
 from quorate.dispatch.attempt import Attempt
 from quorate.dispatch.callers import Callers
 from quorate.dispatch.cascade import Cascade
-from quorate.dispatch.detours import GIVE_WAY, FailedAttempt, in_vain, may_fall_back, told_first
+from quorate.dispatch.detours import (
+    GIVE_WAY,
+    PASSING,
+    FailedAttempt,
+    first_told,
+    in_vain,
+    may_fall_back,
+    told_first,
+)
+from quorate.dispatch.futile import graver_error, refuse_beyond_limits
 from quorate.dispatch.recorder import AttemptRecorder
 from quorate.dispatch.router import Knowledge, Router, no_price
-from quorate.dispatch.scores import score_run, whole_score
+from quorate.dispatch.scores import scored
 from quorate.dispatch.settings import CallerLimits, DispatchSettings
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.engines.fair_turns import CALLER
 from quorate.engines.loop_turns import LoopTurns
-from quorate.errors import (
-    InvalidRequest,
-    ModelUnusable,
-    NotFound,
-    QuorateError,
-    Unavailable,
-)
+from quorate.errors import InvalidRequest, ModelUnusable, NotFound, QuorateError, Unavailable
 from quorate.fleet.fleet import Fleet
 from quorate.ledger.prices import Price
 from quorate.remotes.remote import Remote
@@ -170,6 +173,8 @@ class Dispatcher:
         stopwatch = Stopwatch()
         request = replace(request, request_id=request.request_id or str(uuid.uuid4()))
         validate(request.sampling)
+        decide = partial(self._decide, request, frozenset(), 0.0)
+        await refuse_beyond_limits(self._callers, self._fleet, request, decide)
         with self._callers.request(request) as tally:
             async with aclosing(self._answers(request, stopwatch)) as events:
                 async for event in events:
@@ -178,16 +183,15 @@ class Dispatcher:
 
     async def _answers(self, request: Request, stopwatch: Stopwatch) -> AsyncGenerator[Event, None]:
         """The answer of the first plan that begins one."""
-        failed: frozenset[str] = frozenset()
-        first_error: QuorateError | None = None
         lost: list[FailedAttempt] = []
         while True:
+            failed, told = frozenset(one.decision.route.name for one in lost), first_told(lost)
             try:
                 decision = self._decide(request, failed, stopwatch.duration_ms)
             except QuorateError as error:
-                raise first_error or error from None
-            if first_error is not None and in_vain(decision):
-                raise first_error
+                raise told or error from None
+            if isinstance(told, PASSING) and in_vain(decision):
+                raise told
             begun = False
             try:
                 async with self._admitted(request, decision, failed, stopwatch) as decision:
@@ -202,11 +206,12 @@ class Dispatcher:
                                     yield notice
                 return
             except GIVE_WAY as error:
-                first_error = first_error or error
-                if begun or not may_fall_back(decision, failed):
+                if begun:
                     raise
-                lost.append(FailedAttempt(decision, error))
-                failed |= {decision.route.name}
+                graver = await graver_error(error, self._fleet, request, decision)
+                if not isinstance(graver, GIVE_WAY) or not may_fall_back(decision, failed):
+                    raise graver from None
+                lost.append(FailedAttempt(decision, graver))
 
     async def score(self, request: ScoreRequest) -> Score:
         """Scores a continuation under a plan.
@@ -216,22 +221,26 @@ class Dispatcher:
         """
         stopwatch = Stopwatch()
         request = replace(request, request_id=request.request_id or str(uuid.uuid4()))
+        decide = partial(self._router.decide_for_score, request)
+        await refuse_beyond_limits(self._callers, self._fleet, request, decide)
         with self._callers.request(request) as tally:
-            score = await self._score(request, stopwatch)
+            decision = decide()
+            try:
+                score = await self._score(request, decision, stopwatch)
+            except GIVE_WAY as error:
+                raise await graver_error(error, self._fleet, request, decision) from None
             tally.score(score)
             return score
 
-    async def _score(self, request: ScoreRequest, stopwatch: Stopwatch) -> Score:
-        decision = self._router.decide_for_score(request)
+    async def _score(
+        self, request: ScoreRequest, decision: Decision, stopwatch: Stopwatch
+    ) -> Score:
         async with self._queue.admit() as waited:
             if waited:
                 with suppress(QuorateError):
                     decision = self._router.decide_for_score(request, admitted=True)
             async with self._recorded(request, decision, stopwatch) as attempt:
-                tokens, members = await score_run(self._fleet, request, attempt)
-                attempt.generated_tokens = len(tokens)
-                usage = await self.recorder.settle(attempt)
-        return whole_score(request, decision, tokens, members, usage)
+                return await scored(self._fleet, request, attempt, self.recorder)
 
     def _decide(
         self,

@@ -7,23 +7,34 @@ from collections.abc import Sequence
 from typing import Any
 
 from quorate.dispatch.attempt import Attempt, Run
+from quorate.dispatch.recorder import AttemptRecorder
 from quorate.dispatch.voting import open_ensemble
+from quorate.engines.contract import Engine
 from quorate.ensemble.assembly import readable_by
 from quorate.ensemble.decode import score
 from quorate.ensemble.losses import Losses
-from quorate.ensemble.member import Member
+from quorate.ensemble.member import Member, MemberPrompt
 from quorate.errors import InvalidRequest, PromptTooLong
 from quorate.fleet.fleet import Fleet
-from quorate.request import (
-    Decision,
-    MemberScore,
-    Prompt,
-    Score,
-    ScoreRequest,
-    TextPrompt,
-    Token,
-    Usage,
-)
+from quorate.request import MemberScore, Score, ScoreRequest, TextPrompt, Token
+
+
+async def scored(
+    fleet: Fleet, request: ScoreRequest, attempt: Attempt, recorder: AttemptRecorder
+) -> Score:
+    """Scores a continuation and settles what that took; raises what ``score_run`` does."""
+    tokens, members = await score_run(fleet, request, attempt)
+    attempt.generated_tokens = len(tokens)
+    usage = await recorder.settle(attempt)
+    return Score(
+        request_id=request.request_id,
+        decision=attempt.decision,
+        logprob=sum(token.logprob for token in tokens),
+        bytes=len(request.continuation.encode()),
+        tokens=tuple(tokens),
+        usage=usage,
+        members=members,
+    )
 
 
 async def score_run(
@@ -43,7 +54,7 @@ async def score_run(
         attempt.runs.append(Run(decision, ensemble, started_at))
         ensemble.turn = attempt.turn
         continuations = await ensemble.ask(
-            lambda member: _continuation(request.continuation, request.prompt, member)
+            lambda one: check_continuation(request, one.model, one.engine, one.prompt)
         )
         first = ensemble.members[0]
         symbols = ensemble.alignment.symbols(
@@ -55,27 +66,10 @@ async def score_run(
         return tokens, tuple(scores)
 
 
-def whole_score(
-    request: ScoreRequest,
-    decision: Decision,
-    tokens: Sequence[Token],
-    members: tuple[MemberScore, ...],
-    usage: Usage,
-) -> Score:
-    """What the caller is told of what ``score_run`` returned."""
-    return Score(
-        request_id=request.request_id,
-        decision=decision,
-        logprob=sum(token.logprob for token in tokens),
-        bytes=len(request.continuation.encode()),
-        tokens=tuple(tokens),
-        usage=usage,
-        members=members,
-    )
-
-
-async def _continuation(text: str, prompt: Prompt, member: Member[Any]) -> Sequence[int]:
-    """The text to score in a member's tokens.
+async def check_continuation(
+    request: ScoreRequest, model: str, engine: Engine, before: MemberPrompt
+) -> Sequence[int]:
+    """The text to score in a member's tokens, behind the tokens of its prompt.
 
     At the very beginning of a document it is cut as such, with the space that some tokenizers put
     there.
@@ -84,19 +78,20 @@ async def _continuation(text: str, prompt: Prompt, member: Member[Any]) -> Seque
         InvalidRequest: The member has no tokens for it.
         PromptTooLong: It does not fit the member's context.
     """
-    read = readable_by(member.engine, prompt)
+    text = request.continuation
+    read = readable_by(engine, request.prompt)
     if not isinstance(read, TextPrompt) or read.text:
-        tokens: Sequence[int] = await member.engine.encode_continuation(text)
+        tokens: Sequence[int] = await engine.encode_continuation(text)
     else:
-        whole, before = await member.engine.encode(TextPrompt(text)), member.prompt.tokens
-        tokens = whole[len(before) :] if whole[: len(before)] == before else whole
+        whole, first = await engine.encode(TextPrompt(text)), before.tokens
+        tokens = whole[len(first) :] if whole[: len(first)] == first else whole
     if not tokens:
         raise InvalidRequest("continuation", "has no tokens; give text that can be scored")
-    if len(tokens) > member.prompt.max_tokens:
+    if len(tokens) > before.max_tokens:
         raise PromptTooLong(
             "continuation",
-            f"has {len(tokens)} tokens for model {member.model}, and its context has room "
-            f"for {member.prompt.max_tokens}",
+            f"has {len(tokens)} tokens for model {model}, and its context has room "
+            f"for {before.max_tokens}",
         )
     return tokens
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from quorate.engines.contract import Engine
 from quorate.engines.vocabulary import Vocabulary
@@ -35,6 +35,20 @@ from quorate.request import Alignment, ChatPrompt, Decision, Prompt, TextPrompt,
 _READING = frozenset({Weighting.BAYESIAN, Weighting.PROMPT})
 
 
+class _Fitted(NamedTuple):
+    """A prompt that every member can read, with room for an answer.
+
+    Attributes:
+        whole: What the members read together.
+        read: What each of them reads.
+    """
+
+    alignment: AlignmentStrategy[Any]
+    whole: Prompt
+    read: dict[str, Prompt]
+    prompts: dict[str, MemberPrompt]
+
+
 async def assemble(
     decision: Decision, attendance: Attendance, prompt: Prompt, max_tokens: int
 ) -> Ensemble[Any]:
@@ -49,6 +63,33 @@ async def assemble(
         Unavailable: What ``Losses.wait`` raises.
         QuorateError: What ``Engine.encode`` and ``readings.read`` raise.
     """
+    alignment, whole, read, prompts = await _fitted(decision, attendance, prompt)
+    engines = attendance.engines
+    weigher = await _weigher(decision, attendance, whole)
+    max_tokens = min(max_tokens, *(prompts[model].max_tokens for model in engines))
+    reads = decision.weighting in _READING
+    members = []
+    for model, engine in engines.items():
+        own = prompts[model]
+        predictor = alignment.predictor(engine, read[model], own, max_tokens)
+        read_tokens = len(own.tokens) if reads else 0
+        members.append(Member(model, engine, own, predictor, read_tokens))
+    plan = [member.model for member in decision.members]
+    return Ensemble(alignment, members, attendance.losses, weigher, plan=plan)
+
+
+async def fitted_prompts(
+    decision: Decision, attendance: Attendance, prompt: Prompt
+) -> Mapping[str, MemberPrompt]:
+    """The prompt as each member would read it; nothing but its tokens is made of it.
+
+    Raises:
+        QuorateError: What ``assemble`` raises of the prompt.
+    """
+    return (await _fitted(decision, attendance, prompt)).prompts
+
+
+async def _fitted(decision: Decision, attendance: Attendance, prompt: Prompt) -> _Fitted:
     engines = attendance.engines
     encoded = await attendance.ask(
         lambda model, engine: _encoded(model, engine, readable_by(engine, prompt))
@@ -63,17 +104,7 @@ async def assemble(
         model: _member_prompt(model, engines[model], tokens, alignment, read[model])
         for model, tokens in encoded.items()
     }
-    weigher = await _weigher(decision, attendance, whole)
-    max_tokens = min(max_tokens, *(prompts[model].max_tokens for model in engines))
-    reads = decision.weighting in _READING
-    members = []
-    for model, engine in engines.items():
-        own = prompts[model]
-        predictor = alignment.predictor(engine, read[model], own, max_tokens)
-        read_tokens = len(own.tokens) if reads else 0
-        members.append(Member(model, engine, own, predictor, read_tokens))
-    plan = [member.model for member in decision.members]
-    return Ensemble(alignment, members, attendance.losses, weigher, plan=plan)
+    return _Fitted(alignment, whole, read, prompts)
 
 
 def readable_by(engine: Engine, prompt: Prompt) -> Prompt:

@@ -144,6 +144,9 @@ class LifeCycle:
     async def unload(self, patience_seconds: float, force: bool) -> None:
         """Ends it once nobody uses it; goes on when the caller is cancelled.
 
+        One that has failed is only told to be unloaded: nothing of it is left, and whoever reads
+        why it failed is done with it.
+
         Args:
             patience_seconds: How long those who use it are waited for.
             force: Whether it ends then all the same; else it stays.
@@ -152,6 +155,9 @@ class LifeCycle:
             DeadlinePassed: It is still used, and stays.
         """
         if self._life is None:
+            # While its end is on the way that tells so itself.
+            if self._ending is None:
+                self._tell_unloaded()
             return
         if not self._leaving:
             self._post(state=ModelState.UNLOADING, message="", progress=None)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from quorate.amounts import joules_text
 from quorate.clocks import since_boot
 from quorate.errors import BudgetSpent, Internal
 from quorate.ledger.money import from_float, to_nano_usd
@@ -20,7 +21,6 @@ _DAY_SECONDS = 86_400.0
 _JOULES = "joules"
 _USD = "usd"
 _UNITS_PER = {_JOULES: 1e6, _USD: 1e9}
-_FIGURES = {_JOULES: ".6g", _USD: ".9g"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +84,19 @@ class _NamedWindow:
         )
 
     def refusal(self, amount: int, now: float) -> BudgetSpent:
-        status, figures = self.status(now), _FIGURES[self.unit]
-        asked = amount / _UNITS_PER[self.unit]
+        status = self.status(now)
+        # Money to the last digit: what it is short of may be less than a cent.
+        words = joules_text if self.unit == _JOULES else "{:.9g}".format
+        asked = words(amount / _UNITS_PER[self.unit]) + (" usd" if self.unit == _USD else "")
         if amount > self.window.limit:
             problem = (
-                f"{asked:{figures}} {self.unit} are more than its whole limit of "
-                f"{status.limit:{figures}}; ask for less, or raise the limit"
+                f"{asked} are more than its whole limit of {words(status.limit)}; ask for less, or "
+                "raise the limit"
             )
         else:
             problem = (
-                f"{asked:{figures}} {self.unit} do not fit: {status.spent:{figures}} spent and "
-                f"{status.held:{figures}} held of {status.limit:{figures}}"
+                f"{asked} do not fit: {words(status.spent)} spent and {words(status.held)} held of "
+                f"{words(status.limit)}"
             )
         never = amount > self.window.limit
         retry_seconds = math.inf if never else self.window.seconds_until_fits(amount, now)

@@ -1,4 +1,4 @@
-"""Charges as lines of CSV or JSON, one by one, so that no export is too long for memory."""
+"""Charges as lines of CSV or plain values, one by one, so that no export is too long for memory."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ _FIELDS = (
     *("joules", "tier", "idle_joules", "price_version", "reserved_usd", "usd"),
     *("prompt_hash", "prompt_text", "models"),
 )
+_WRITTEN_AS_JSON = ("plan", "candidates")
 # A spreadsheet takes a cell that begins so for a formula, and request ids are the callers' own.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -39,10 +40,24 @@ def csv_lines(charges: Iterable[Charge]) -> Iterator[str]:
         yield _csv_line([_cell(value) for value in values.values()])
 
 
-def json_lines(charges: Iterable[Charge]) -> Iterator[str]:
-    """An object for each charge, each on a line of its own; what is not known is null."""
+def plain_charges(charges: Iterable[Charge]) -> Iterator[dict[str, Any]]:
+    """Each charge as values that JSON has; what is not known is None.
+
+    Plan and candidates, which the ledger keeps as JSON, are what that says.
+    """
     for charge in charges:
-        yield json.dumps(_plain(charge)) + "\n"
+        values = _plain(charge)
+        for name in _WRITTEN_AS_JSON:
+            values[name] = _read(values[name])
+        yield values
+
+
+def _read(text: str) -> Any:
+    """A text of the ledger; of one that is no JSON, as another hand wrote it, the text itself."""
+    try:
+        return json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        return text
 
 
 def _plain(charge: Charge) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from quorate.errors import SettingsError
-from quorate.options import option, read_options, refuse_unknown
+from quorate.options import Faults, as_table, option, read_options, refuse_unknown
 
 _FILE_NAME = "ledger.sqlite3"
 LEDGER_OFF = "off"
@@ -89,22 +90,20 @@ class BudgetSettings:
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> BudgetSettings:
         """Reads limits of everybody, and under ``keys`` a table for each; see ``read_options``."""
-        refuse_unknown(mapping, (*(limit.name for limit in fields(BudgetLimits)), "keys"), where)
+        faults, unlimited = Faults(), BudgetLimits()
+        names = (*(limit.name for limit in fields(BudgetLimits)), "keys")
+        faults.check(lambda: refuse_unknown(mapping, names, where), None)
         limits = {name: value for name, value in mapping.items() if name != "keys"}
-        keys = _table(mapping.get("keys", {}), f"{where}.keys")
-        return cls(
-            read_options(BudgetLimits, limits, where),
-            MappingProxyType(
-                {name: _limits(one, f"{where}.keys.{name}") for name, one in keys.items()}
-            ),
-        )
+        everybody = faults.check(lambda: read_options(BudgetLimits, limits, where), unlimited)
+        none: Mapping[str, Any] = {}
+        keys = faults.check(lambda: as_table(mapping.get("keys", {}), f"{where}.keys"), none)
+        of_keys = {
+            name: faults.check(partial(_limits, table, f"{where}.keys.{name}"), unlimited)
+            for name, table in keys.items()
+        }
+        faults.refuse()
+        return cls(everybody, MappingProxyType(of_keys))
 
 
 def _limits(table: Any, where: str) -> BudgetLimits:
-    return read_options(BudgetLimits, _table(table, where), where)
-
-
-def _table(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise SettingsError(f"{where}: must be a table, not {value!r}")
-    return value
+    return read_options(BudgetLimits, as_table(table, where), where)

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
+from quorate.amounts import span_text
 from quorate.errors import RemoteFailed, SettingsError
 from quorate.remotes.breaker import Admission, BreakerPolicy, CircuitBreaker
 from quorate.remotes.contract import RemoteEnd, RemoteEvent, RemoteRequest
@@ -73,7 +74,9 @@ class Remote:
             return f"{self.running} requests run, which is its limit"
         if self.breaker.admits:
             rest = self.cooldown.seconds
-            return f"it wants to rest for {rest:.3g} s: {self.cooldown.cause}" if rest else None
+            return (
+                f"it wants to rest for {span_text(rest)}: {self.cooldown.cause}" if rest else None
+            )
         return f"its circuit breaker is {self.breaker.state.value}: {self.breaker.reason}"
 
     @property

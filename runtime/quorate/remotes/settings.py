@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from quorate.errors import SettingsError
-from quorate.options import is_loopback, option, read_options, refuse_unknown
+from quorate.options import Faults, is_loopback, option, read_options
 
 MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")
 
@@ -102,16 +102,19 @@ class RemoteSettings:
             SettingsError: An unknown name, a wrong type, a value out of range, half of a price, no
                 address or model, or an address without TLS that is not loopback.
         """
-        refuse_unknown(mapping, [field.name for field in dataclasses.fields(cls)], where)
+        faults = Faults()
         optional = {field.name for field in dataclasses.fields(_Measures)}
         given = {name: value for name, value in mapping.items() if name in optional}
-        measures = read_options(_Measures, given, where)
+        measures = faults.check(lambda: read_options(_Measures, given, where), _Measures())
+        known = {name: getattr(measures, name) for name in given}
         rest = {name: value for name, value in mapping.items() if name not in optional}
-        settings = dataclasses.replace(
-            read_options(cls, rest, where), **{name: getattr(measures, name) for name in given}
-        )
-        settings.check(where)
-        return settings
+
+        def check(settings: RemoteSettings) -> None:
+            dataclasses.replace(settings, **known).check(where)
+
+        settings = faults.check(lambda: read_options(cls, rest, where, check), cls())
+        faults.refuse()
+        return dataclasses.replace(settings, **known)
 
     def check(self, where: str) -> None:
         """Checks what a single value cannot show; settings made by hand need it before use.
@@ -119,15 +122,17 @@ class RemoteSettings:
         Raises:
             SettingsError: As ``from_mapping``.
         """
+        faults = Faults()
         for name in ("base_url", "model"):
             if not getattr(self, name):
-                raise SettingsError(f"{where}.{name}: is missing; a remote needs it")
-        check_base_url(self.base_url, f"{where}.base_url", self.insecure)
+                faults.add(SettingsError(f"{where}.{name}: is missing; a remote needs it"))
+        url = f"{where}.base_url"
+        faults.check(lambda: check_base_url(self.base_url, url, self.insecure), None)
         if (self.input_usd_per_mtok is None) != (self.output_usd_per_mtok is None):
             missing = "input" if self.input_usd_per_mtok is None else "output"
-            raise SettingsError(
-                f"{where}.{missing}_usd_per_mtok: prices need both input and output; 0 is free"
-            )
+            problem = "prices need both input and output; 0 is free"
+            faults.add(SettingsError(f"{where}.{missing}_usd_per_mtok: {problem}"))
+        faults.refuse()
 
 
 def check_base_url(url: str, key: str, insecure: bool) -> None:

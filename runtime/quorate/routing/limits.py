@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from quorate.amounts import duration_text, joules_text, usd_text
 from quorate.errors import ModelUnusable, Unavailable
 from quorate.request import Candidate, Clause, Forecast, PlanKind, Rejection
 from quorate.routing.request import RoutingRequest
@@ -110,7 +111,10 @@ def _over_limits(
     joules, cap, left = forecast.joules, request.budget.energy_joules, snapshot.remaining.joules
     if joules is not None and cap is not None and joules > cap:
         yield Rejection(
-            Clause.ENERGY, f"it would take {joules:.3g} J of {cap:.3g} J allowed", joules, cap
+            Clause.ENERGY,
+            f"it would take {joules_text(joules)} of {joules_text(cap)} allowed",
+            joules,
+            cap,
         )
     likely = forecast.joules_q90
     if left is not None and left <= 0:
@@ -118,7 +122,7 @@ def _over_limits(
     elif likely is not None and left is not None and likely > left:
         yield Rejection(
             Clause.ENERGY_WINDOW,
-            f"it may take {likely:.3g} J, and {left:.3g} J are left of the window",
+            f"it may take {joules_text(likely)}, and {joules_text(left)} are left of the window",
             likely,
             left,
         )
@@ -132,16 +136,11 @@ def _too_slow(forecast: Forecast, request: RoutingRequest) -> Iterator[Rejection
     because = f", because up to {tokens} tokens are allowed" if tokens is not None else ""
     yield Rejection(
         Clause.LATENCY,
-        f"nine answers of ten take up to {likely + request.elapsed_ms:.0f} ms of {_figure(limit)} "
-        f"ms allowed{because}",
+        f"nine answers of ten take up to {duration_text(likely + request.elapsed_ms)} of "
+        f"{duration_text(limit)} allowed{because}",
         likely + request.elapsed_ms,
         limit,
     )
-
-
-def _figure(limit: float) -> str:
-    """A limit as it was set, as far as anybody reads it."""
-    return f"{limit:.0f}" if limit >= 10 else f"{limit:.3g}"
 
 
 def _cannot_ask(name: str, remote: RemoteStatus, request: RoutingRequest) -> Iterator[Rejection]:
@@ -166,12 +165,12 @@ def _too_dear(
         return
     if cap is not None and ceiling > cap:
         yield Rejection(
-            Clause.USD, f"it may cost {ceiling:.3g} USD of {cap:.3g} USD allowed", ceiling, cap
+            Clause.USD, f"it may cost {usd_text(ceiling)} of {usd_text(cap)} allowed", ceiling, cap
         )
     if left is not None and ceiling > left:
         yield Rejection(
             Clause.USD_WINDOW,
-            f"it may cost {ceiling:.3g} USD, and {left:.3g} USD are left of the window",
+            f"it may cost {usd_text(ceiling)}, and {usd_text(left)} are left of the window",
             ceiling,
             left,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +12,7 @@ from typing import Any
 
 from quorate.engines.registry import engines, find_engine
 from quorate.errors import SettingsError
-from quorate.options import as_table, field_names, option, read_options, refuse_unknown
+from quorate.options import Faults, as_table, field_names, option, read_options, refuse_unknown
 
 # A colon sets a weight off on the command line, and a slash makes a path.
 _ID = re.compile(r"[\w.+@-]+")
@@ -78,11 +79,26 @@ def read_model(table: Any, index: int, folder: Path, taken: Collection[str]) -> 
     return model
 
 
-def unreadable_model(table: Any) -> ModelSettings:
-    """What keeps the place of a model that is configured wrongly: its id, as far as it has one."""
-    given = [table.get("id"), table.get("model")] if isinstance(table, dict) else []
-    names = [name for name in given if isinstance(name, str) and name]
-    return ModelSettings(id=default_id(names[0]) if names else "")
+def unreadable_model(table: Any, folder: Path) -> ModelSettings:
+    """What keeps the place of a model that is configured wrongly: its id and what it is, if known.
+
+    So what is wrong with its files can be told with the rest.
+    """
+    given = table if isinstance(table, dict) else {}
+    texts = {
+        name: text
+        for name in ("id", "model", "engine")
+        if isinstance(text := given.get(name), str) and text
+    }
+    engine, model = texts.get("engine", ""), texts.get("model", "")
+    names = [texts[name] for name in ("id", "model") if name in texts]
+    with suppress(SettingsError):
+        model = located(model, folder, "model") if is_path(model) else model
+    return ModelSettings(
+        model=model if "engine" not in given or engine in engines() else "",
+        id=default_id(names[0]) if names else "",
+        engine=engine if engine in engines() else "",
+    )
 
 
 def with_required(
@@ -108,19 +124,38 @@ def _model(table: Mapping[str, Any], where: str, folder: Path) -> ModelSettings:
     if plain.get("engine") == "":
         # The default can be written down, though it is no engine to choose.
         del plain["engine"]
-    refuse_unknown(table, field_names(ModelSettings), where)
-    model = read_options(ModelSettings, plain, where)
-    options = as_table(table.get("options", {}), f"{where}.options")
-    if model.engine:
-        check_options(model.engine, options, f"{where}.options")
-    else:
-        _check_for_any_engine(options, f"{where}.options")
+    faults = Faults()
+    faults.check(lambda: refuse_unknown(table, field_names(ModelSettings), where), None)
+    model = faults.check(lambda: read_options(ModelSettings, plain, where), None)
+    none: Mapping[str, Any] = {}
+    options = faults.check(lambda: as_table(table.get("options", {}), f"{where}.options"), none)
+    engine = table.get("engine", "")
+    if engine in engines():
+        faults.check(lambda: check_options(engine, options, f"{where}.options"), None)
+    elif not engine:
+        faults.check(lambda: _check_for_any_engine(options, f"{where}.options"), None)
+    if model is None:
+        faults.refuse()
+        raise AssertionError("what cannot be read has a fault")
+    faults.check(lambda: _check_names(model, where), None)
+    faults.refuse()
+    named_by_path = is_path(model.model)
+    return replace(
+        model,
+        model=located(model.model, folder, f"{where}.model") if named_by_path else model.model,
+        id=_name_of(model),
+        options=MappingProxyType(dict(options)),
+    )
+
+
+def _check_names(model: ModelSettings, where: str) -> None:
+    """Checks that a model is named, and by what plans can name."""
     has_files = not model.engine or find_engine(model.engine).files
     if not has_files and not model.id:
         raise SettingsError(f"{where}.id: is missing; a {model.engine} model has no other name")
     if has_files and not model.model:
         raise SettingsError(f"{where}.model: is missing; name a registry id or a path")
-    name = model.id or default_id(model.model)
+    name = _name_of(model)
     if not name:
         raise SettingsError(f"{where}.id: is missing; {model.model} has no name to take")
     if not _ID.fullmatch(name):
@@ -128,13 +163,10 @@ def _model(table: Mapping[str, Any], where: str, folder: Path) -> ModelSettings:
             f"{where}.id: {name!r} has a character that plans cannot name; "
             "use letters, digits and . _ + @ -"
         )
-    named_by_path = is_path(model.model)
-    return replace(
-        model,
-        model=located(model.model, folder, f"{where}.model") if named_by_path else model.model,
-        id=name,
-        options=MappingProxyType(dict(options)),
-    )
+
+
+def _name_of(model: ModelSettings) -> str:
+    return model.id or default_id(model.model)
 
 
 def check_options(engine: str, options: Mapping[str, Any], where: str) -> None:

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any, TypeVar
 
 from quorate.errors import InvalidRequest, NotFound, SettingsError
-from quorate.options import as_float, as_table, field_names, option, read_options, refuse_unknown
+from quorate.options import (
+    Faults,
+    as_float,
+    as_table,
+    field_names,
+    option,
+    read_options,
+    refuse_unknown,
+)
 from quorate.request import (
     MAX_DRAFT,
     Alignment,
@@ -74,38 +83,75 @@ def read_profile(table: Mapping[str, Any], where: str, models: Sequence[str]) ->
 
 
 def _cascade(table: Mapping[str, Any], where: str, models: Sequence[str]) -> CascadePlan:
-    refuse_unknown(table, ("stages", *field_names(_CascadeOptions)), where)
-    own = {name: value for name, value in table.items() if name != "stages"}
-    options = read_options(_CascadeOptions, own, where)
+    faults = Faults()
+    faults.check(
+        lambda: refuse_unknown(table, ("stages", *field_names(_CascadeOptions)), where), None
+    )
+    known = {name: table[name] for name in field_names(_CascadeOptions) if name in table}
+    options = faults.check(lambda: read_options(_CascadeOptions, known, where), _CascadeOptions())
     stages = table["stages"]
     if not isinstance(stages, list) or len(stages) < 2:
-        raise SettingsError(f"{where}.stages: must be a list with at least two stages")
-    return CascadePlan(
-        tuple(
-            _stage(as_table(stage, f"{where}.stages[{i}]"), f"{where}.stages[{i}]", models)
-            for i, stage in enumerate(stages)
-        ),
-        options.stream_early,
-    )
+        faults.add(SettingsError(f"{where}.stages: must be a list with at least two stages"))
+        faults.refuse()
+    read = [
+        faults.check(partial(_stage, stage, f"{where}.stages[{index}]", models), None)
+        for index, stage in enumerate(stages)
+    ]
+    faults.refuse()
+    return CascadePlan(tuple(stage for stage in read if stage), options.stream_early)
 
 
-def _stage(table: Mapping[str, Any], where: str, models: Sequence[str]) -> Stage:
+def _stage(value: Any, where: str, models: Sequence[str]) -> Stage:
+    table, faults = as_table(value, where), Faults()
     own = {name: value for name, value in table.items() if name in field_names(_StageOptions)}
-    confidence = read_options(_StageOptions, own, where).confidence if own else None
+    options = faults.check(lambda: read_options(_StageOptions, own, where), _StageOptions())
     rest = {name: value for name, value in table.items() if name not in own}
-    return Stage(_vote(rest, where, models), confidence)
+    vote = faults.check(lambda: _vote(rest, where, models), None)
+    faults.refuse()
+    assert vote is not None
+    return Stage(vote, options.confidence if own else None)
 
 
 def _vote(table: Mapping[str, Any], where: str, known: Sequence[str]) -> Plan:
-    refuse_unknown(table, (*_CHOICES, *field_names(_PlanNumbers)), where)
-    numbers = {name: value for name, value in table.items() if name in field_names(_PlanNumbers)}
-    details = read_options(_PlanNumbers, numbers, where)
-    entries = table.get("members")
+    faults = Faults()
+    check = faults.check
+    check(lambda: refuse_unknown(table, (*_CHOICES, *field_names(_PlanNumbers)), where), None)
+    given = {name: table[name] for name in field_names(_PlanNumbers) if name in table}
+    details = check(lambda: read_options(_PlanNumbers, given, where), _PlanNumbers())
+    numbers = {name: getattr(details, name) for name in given}
+    nobody: tuple[WeightedModel, ...] = ()
+    members = check(lambda: _members(table.get("members"), where, known), nobody)
+    rule = check(lambda: _choice(table, "rule", CombinationRule.LINEAR, where), None)
+    alignment = check(lambda: _choice(table, "alignment", Alignment.AUTO, where), None)
+    weighting = check(lambda: _choice(table, "weighting", Weighting.AUTO, where), None)
+    on_failure = check(lambda: _choice(table, "on_failure", FailurePolicy.AUTO, where), None)
+    draft = DraftOptions()
+    if members:
+        most = numbers.get("drafts_most")
+        draft = check(lambda: _draft(table, members, most, where), draft)
+    faults.refuse()
+    return Plan(
+        members=members,
+        rule=rule or CombinationRule.LINEAR,
+        alignment=alignment or Alignment.AUTO,
+        weighting=weighting or Weighting.AUTO,
+        on_failure=on_failure or FailurePolicy.AUTO,
+        forgetting=numbers.get("forgetting"),
+        beam=BeamOptions(numbers.get("beam_epsilon"), numbers.get("beam_width")),
+        draft=draft,
+    )
+
+
+def _members(entries: Any, where: str, known: Sequence[str]) -> tuple[WeightedModel, ...]:
     if not isinstance(entries, list) or not entries:
         raise SettingsError(f"{where}.members: must be a list with at least one member")
-    members = tuple(
-        _member(entry, f"{where}.members[{index}]", known) for index, entry in enumerate(entries)
-    )
+    faults = Faults()
+    read = [
+        faults.check(partial(_member, entry, f"{where}.members[{index}]", known), None)
+        for index, entry in enumerate(entries)
+    ]
+    faults.refuse()
+    members = tuple(member for member in read if member)
     if len({member.model for member in members}) < len(members):
         raise SettingsError(f"{where}.members: a model is named twice; give it one weight instead")
     try:
@@ -113,21 +159,7 @@ def _vote(table: Mapping[str, Any], where: str, known: Sequence[str]) -> Plan:
     except InvalidRequest as error:
         place = error.field.removeprefix("plan.ensemble")
         raise SettingsError(f"{where}{place}: {error.problem}") from error
-    return Plan(
-        members=members,
-        rule=_choice(table, "rule", CombinationRule.LINEAR, where),
-        alignment=_choice(table, "alignment", Alignment.AUTO, where),
-        weighting=_choice(table, "weighting", Weighting.AUTO, where),
-        on_failure=_choice(table, "on_failure", FailurePolicy.AUTO, where),
-        forgetting=details.forgetting if "forgetting" in table else None,
-        beam=BeamOptions(
-            epsilon=details.beam_epsilon if "beam_epsilon" in table else None,
-            width=details.beam_width if "beam_width" in table else None,
-        ),
-        draft=_draft(
-            table, members, details.drafts_most if "drafts_most" in table else None, where
-        ),
-    )
+    return members
 
 
 def _draft(
@@ -152,14 +184,17 @@ def _draft(
 def _member(entry: Any, where: str, known: Sequence[str]) -> WeightedModel:
     named: Mapping[str, Any] = {"model": entry}
     table = named if isinstance(entry, str) else as_table(entry, where)
-    refuse_unknown(table, ("model", "weight"), where)
+    faults = Faults()
+    faults.check(lambda: refuse_unknown(table, ("model", "weight"), where), None)
     model, weight = table.get("model"), table.get("weight")
     if not isinstance(model, str):
-        raise SettingsError(f"{where}.model: must be the id of a model, not {model!r}")
-    if model not in known:
-        raise SettingsError(f"{where}.model: {NotFound('model', model, known).message}")
+        faults.add(SettingsError(f"{where}.model: must be the id of a model, not {model!r}"))
+    elif model not in known:
+        faults.add(SettingsError(f"{where}.model: {NotFound('model', model, known).message}"))
     if weight is not None and type(weight) not in (int, float):
-        raise SettingsError(f"{where}.weight: must be a number, not {weight!r}")
+        faults.add(SettingsError(f"{where}.weight: must be a number, not {weight!r}"))
+    faults.refuse()
+    assert isinstance(model, str)
     return WeightedModel(model, None if weight is None else as_float(weight))
 
 

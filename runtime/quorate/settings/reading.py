@@ -18,7 +18,7 @@ from quorate.files import read_file
 from quorate.fleet.settings import FleetSettings
 from quorate.ledger.settings import LEDGER_OFF, BudgetSettings, LedgerSettings
 from quorate.metering.settings import EnergySettings
-from quorate.options import as_table, field_names, read_options, refuse_unknown
+from quorate.options import Faults, as_table, field_names, read_options, refuse_unknown
 from quorate.remotes.settings import RemoteSettings
 from quorate.request import NamedPlan, plan_models
 from quorate.routing.settings import RoutingSettings
@@ -65,7 +65,7 @@ _SECTIONS = [name for name in field_names(Settings) if name not in ("dispatch", 
 
 
 Report: TypeAlias = Callable[[SettingsError], None]
-"""Told what is wrong."""
+"""Told what is wrong with a table, all of it at once."""
 
 _Read = TypeVar("_Read")
 
@@ -143,7 +143,9 @@ class _Reading:
             models=with_required(models, tables, named),
             profiles=MappingProxyType(profiles),
             default_profile=default_profile,
-            routing=attempt(lambda: _routing(data, folder, [*ids, *profiles]), RoutingSettings()),
+            routing=attempt(
+                lambda: _routing(data, folder, [*ids, *_names(data, "profiles")]), RoutingSettings()
+            ),
             energy=attempt(
                 lambda: read_options(EnergySettings, _section(data, "energy"), "energy"),
                 EnergySettings(),
@@ -199,7 +201,7 @@ class _Reading:
         for index, table in enumerate(tables):
             taken = [model.id for model in models]
             read = partial(read_model, table, index, self._folder, taken)
-            models.append(self._attempt(read, unreadable_model(table)))
+            models.append(self._attempt(read, unreadable_model(table, self._folder)))
         return tables, models
 
     def _tables(
@@ -220,23 +222,32 @@ def _section(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return as_table(data.get(name, {}), name)
 
 
+def _names(data: Mapping[str, Any], section: str) -> list[str]:
+    """Names of the tables of a section, also of those that are wrong."""
+    return [*_section(data, section)]
+
+
 def _default_profile(data: Mapping[str, Any], profiles: Collection[str]) -> str:
     name = _section(data, "server").get("default_profile", "")
     if not isinstance(name, str):
         raise SettingsError(f"server.default_profile: must be a text, not {name!r}")
-    if name and name not in _section(data, "profiles"):
+    if name and name not in _names(data, "profiles"):
         raise SettingsError(
-            f"server.default_profile: {NotFound('profile', name, profiles).message}"
+            f"server.default_profile: {NotFound('profile', name, _names(data, 'profiles')).message}"
         )
     return name if name in profiles else ""
 
 
 def _routing(data: Mapping[str, Any], folder: Path, known: Sequence[str]) -> RoutingSettings:
-    routing = read_options(RoutingSettings, _section(data, "routing"), "routing")
-    for index, name in enumerate(routing.candidates):
-        if name not in known:
-            problem = NotFound("model or profile", name, known).message
-            raise SettingsError(f"routing.candidates[{index}]: {problem}")
+    def check(routing: RoutingSettings) -> None:
+        faults = Faults()
+        for index, name in enumerate(routing.candidates):
+            if name not in known:
+                problem = NotFound("model or profile", name, known).message
+                faults.add(SettingsError(f"routing.candidates[{index}]: {problem}"))
+        faults.refuse()
+
+    routing = read_options(RoutingSettings, _section(data, "routing"), "routing", check)
     place = located(routing.calibration, folder, "routing.calibration")
     return replace(routing, calibration=place)
 
@@ -250,9 +261,12 @@ def _ledger(data: Mapping[str, Any], folder: Path) -> LedgerSettings:
 
 def _budgets(data: Mapping[str, Any], keys: Collection[str]) -> BudgetSettings:
     budgets = BudgetSettings.from_mapping(_section(data, "budgets"), "budgets")
+    faults = Faults()
     for name in budgets.keys:
         if name not in keys:
-            raise SettingsError(f"budgets.keys.{name}: {NotFound('key', name, keys).message}")
+            problem = NotFound("key", name, keys).message
+            faults.add(SettingsError(f"budgets.keys.{name}: {problem}"))
+    faults.refuse()
     return budgets
 
 

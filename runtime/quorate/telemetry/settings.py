@@ -31,16 +31,18 @@ class MetricsSettings:
             SettingsError: An unknown name, a wrong type, no address, or one that is open to the
                 network without ``insecure``.
         """
-        settings = read_options(cls, mapping, where)
-        if not settings.listen:
-            return settings
-        host, _ = split_address(settings.listen, f"{where}.listen")
-        if not settings.insecure and not is_loopback(host):
+        return read_options(cls, mapping, where, lambda settings: settings.check(where))
+
+    def check(self, where: str) -> None:
+        """Checks what a single value cannot show; raises as ``from_mapping``."""
+        if not self.listen:
+            return
+        host, _ = split_address(self.listen, f"{where}.listen")
+        if not self.insecure and not is_loopback(host):
             raise SettingsError(
-                f"{where}.listen: {settings.listen} is open to the network, and metrics are told "
+                f"{where}.listen: {self.listen} is open to the network, and metrics are told "
                 "to whoever asks; take a loopback address, or say insecure"
             )
-        return settings
 
 
 @dataclass(frozen=True, slots=True)

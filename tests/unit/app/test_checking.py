@@ -114,11 +114,15 @@ def test_an_engine_that_cannot_load_the_files_is_told(tmp_path: Path) -> None:
     assert "llama_cpp loads single GGUF files" in problems["models[1].engine"]
 
 
-def test_a_name_that_no_registry_knows_is_told_and_one_to_be_pulled_is_not(tmp_path: Path) -> None:
+def test_a_name_that_no_registry_knows_is_wrong_and_one_to_be_pulled_is_told(
+    tmp_path: Path,
+) -> None:
     names = '[[models]]\nmodel = "qwen3-0.6bb"\n[[models]]\nmodel = "qwen3-0.6b"\n'
-    [finding] = checked(tmp_path, names)
-    assert (finding.level, finding.key) == (Level.ERROR, "models[0].model")
-    assert "did you mean qwen3-0.6b" in finding.problem
+    wrong, pulled = checked(tmp_path, names)
+    assert (wrong.level, wrong.key) == (Level.ERROR, "models[0].model")
+    assert "did you mean qwen3-0.6b" in wrong.problem
+    assert (pulled.level, pulled.key) == (Level.WARNING, "models[1].model")
+    assert "qwen3-0.6b is not on this machine, and is downloaded at the start" in pulled.problem
 
 
 def test_a_model_that_is_not_there_keeps_from_starting_only_who_requires_it_or_has_no_other(
@@ -325,6 +329,7 @@ def test_everything_that_is_wrong_is_told_at_once_and_once(tmp_path: Path) -> No
             ("fatal", "server.max_runing"),
             ("fatal", "server.listen"),
             ("fatal", "models[0].cors"),
+            ("fatal", "models[0].model"),
             ("error", "models[1].cores"),
             ("fatal", "profiles.q.members[1].model"),
             ("fatal", "profiles.r.rule"),

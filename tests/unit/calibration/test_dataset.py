@@ -79,7 +79,10 @@ def test_a_limit_takes_cases_from_the_whole_file(tmp_path: Path) -> None:
             {"messages": [{"role": "user"}], "answer": "4", "match": "exact"},
             "messages[0].content must be a text that is not empty",
         ),
-        ({**GOOD, "match": "fuzzy"}, "match must be one of exact, choice, contains, numeric"),
+        (
+            {**GOOD, "match": "fuzzy"},
+            "match is 'fuzzy'; give one of exact, choice, contains, numeric",
+        ),
         ({"prompt": "x", "match": "exact"}, "answer must be a text that is not empty"),
         ({**GOOD, "answer": []}, "answer must be a text, or a list with at least one"),
         ({**GOOD, "answer": "four"}, "answer must be a number where match is numeric"),

@@ -7,7 +7,7 @@ import pytest
 
 from quorate.cli.views.answer import TextAnswer, summary_line, tokens_per_second
 from quorate.cli.views.decisions import notable_manner
-from quorate.cli.views.json_lines import event_line
+from quorate.cli.views.json_lines import response_line
 from quorate.cli.views.writers import PlainWriter, TerminalWriter, Writer
 from quorate.v1 import inference_pb2, plan_pb2
 from support.terminal import Capture, shown_by
@@ -218,7 +218,7 @@ def test_json_has_text_for_bytes_and_the_exact_bytes_where_they_are_not_utf8() -
             inference_pb2.Token(piece=b"ok", token_id=7, logprob=float("-inf")),
         ]
     )
-    fields = json.loads(event_line(inference_pb2.GenerateResponse(delta=delta)))
+    fields = json.loads(response_line(inference_pb2.GenerateResponse(delta=delta)))
     first, second = fields["tokens"]
     assert fields["event"] == "delta"
     assert (first["piece"], first["piece_hex"], first["token_id"]) == ("\ufffd", "e4", None)
@@ -229,7 +229,7 @@ def test_json_has_text_for_bytes_and_the_exact_bytes_where_they_are_not_utf8() -
 def test_json_writes_enums_in_lower_case_without_their_prefix() -> None:
     decision = plan_pb2.Decision(rule=plan_pb2.COMBINATION_RULE_GEOMETRIC, seed=2**63)
     response = inference_pb2.GenerateResponse(accepted=inference_pb2.Accepted(decision=decision))
-    fields = json.loads(event_line(response))["decision"]
+    fields = json.loads(response_line(response))["decision"]
     assert (fields["rule"], fields["alignment"], fields["seed"]) == (
         "geometric",
         "unspecified",

@@ -1,19 +1,14 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quorate.amounts import duration_text, joules_text, span_text, usd_text
 from quorate.cli.messages import total_energy
-from quorate.cli.views.formatting import (
-    bar,
-    energy_text,
-    joules_text,
-    plain_table,
-    span_text,
-    time_text,
-    usd_text,
-)
+from quorate.cli.views.formatting import bar, energy_text, plain_table
 from quorate.v1 import inference_pb2
 from quorate.v1.inference_pb2 import ENERGY_TIER_ESTIMATED, ENERGY_TIER_MEASURED, Energy
 
@@ -80,16 +75,17 @@ def test_dollars_below_one_have_two_digits_that_count(usd: float, text: str) -> 
 
 @pytest.mark.parametrize(
     ("ms", "text"),
-    [(0.4, "0 ms"), (999.0, "999 ms"), (999.6, "1.0 s"), (12_340.0, "12.3 s"), (90e3, "90.0 s"),
-     (180e3, "3 min")],
+    [(0.4, "0.4 ms"), (999.6, "1000 ms"), (9999.0, "9999 ms"), (12_340.0, "12.3 s"),
+     (90e3, "90.0 s"), (180e3, "3 min"), (399_389.0, "6 min 39 s"), (7.5e6, "2 h 5 min"),
+     (3_599_600.0, "1 h"), (86_399e3, "1 d"), (math.inf, "for ever")],
 )  # fmt: skip
 def test_times_are_told_in_the_unit_that_suits_them(ms: float, text: str) -> None:
-    assert time_text(ms) == text
+    assert duration_text(ms) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0, "1 s"), (11.2, "12 s"), (90.0, "1.5 min"), (7200.0, "2 h"), (86_400.0, "1 d")],
+    [(0.0, "1 s"), (11.2, "12 s"), (90.0, "1 min 30 s"), (7200.0, "2 h"), (86_400.0, "1 d")],
 )
 def test_a_span_is_never_told_too_short_to_wait_for(seconds: float, text: str) -> None:
     assert span_text(seconds) == text

@@ -70,7 +70,7 @@ def test_a_full_disk_behind_the_output_is_told_in_one_line() -> None:
     ("retry_after_seconds", "text"),
     [
         (None, "quorate: budget of usd per day: spent"),
-        (5400.0, "quorate: budget of usd per day: spent; try again in 1.5 h"),
+        (5400.0, "quorate: budget of usd per day: spent; try again in 1 h 30 min"),
     ],
 )
 def test_a_spent_budget_is_told_with_the_time_to_try_again(

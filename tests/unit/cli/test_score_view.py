@@ -85,6 +85,7 @@ def test_one_member_and_the_ensemble_are_equal() -> None:
 def test_json_has_exactly_the_keys_that_programs_rely_on() -> None:
     line = ScoreLine("a", 1.5, 10, 2.0, None, 0.5)
     assert json.loads(json_line(line)) == {
+        "event": "score",
         "name": "a",
         "bits_per_byte": 1.5,
         "bytes": 10,

@@ -81,6 +81,29 @@ async def test_a_model_that_cannot_be_loaded_fails_alone_with_its_reason() -> No
     await fleet.close()
 
 
+async def test_a_model_that_failed_is_unloaded_and_its_failure_forgotten() -> None:
+    fleet = await loaded_fleet(Cast(), a={})
+    fleet.add(broken_source("bad", "wrong magic"))
+    with pytest.raises(ModelUnusable):
+        await fleet.load("bad")
+    unloaded = await fleet.unload("bad")
+    assert (unloaded.state, unloaded.message) == (ModelState.UNLOADED, "")
+    with pytest.raises(ModelUnusable, match=r"^bad: wrong magic$"):
+        await fleet.load("bad")
+    await fleet.close()
+
+
+async def test_a_model_that_died_for_good_is_unloaded_like_one_that_never_came() -> None:
+    cast = Cast()
+    fleet = await loaded_fleet(cast, a={})
+    cast.engines["a"].become(WorkerPhase.FAILED, "died 3 times")
+    await reaches(fleet, "a", ModelState.FAILED)
+    assert (await fleet.unload("a")).state is ModelState.UNLOADED
+    assert not fleet.get("a").served
+    assert (await fleet.load("a")).state is ModelState.READY
+    await fleet.close()
+
+
 async def test_a_failed_model_can_be_loaded_again() -> None:
     cast = Cast(ready=False)
     fleet = Fleet(cast.start, (0,))

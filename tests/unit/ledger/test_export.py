@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from quorate.ledger.charges import Charge, ModelCharge
-from quorate.ledger.export import csv_lines, json_lines
+from quorate.ledger.export import csv_lines, plain_charges
 from quorate.request import EnergyTier
 from support.charges import bare_charge
 
@@ -21,10 +21,10 @@ CHARGE = bare_charge(
 )
 
 
-def test_every_charge_is_one_json_object_with_gaps_as_null() -> None:
-    lines = list(json_lines([CHARGE, CHARGE]))
-    assert len(lines) == 2 and all(line.count("\n") == 1 for line in lines)
-    values = json.loads(lines[0])
+def test_every_charge_is_what_json_has_with_gaps_as_none_and_no_json_in_texts() -> None:
+    values, other = plain_charges([CHARGE, CHARGE])
+    assert json.loads(json.dumps(values)) == values == other
+    assert (values["plan"], values["candidates"]) == ({"a": "b, c"}, [])
     assert values["usd"] == 0.100000001
     assert values["tier"] == "measured"
     assert values["reserved_usd"] is None
@@ -39,6 +39,11 @@ def test_every_charge_is_one_json_object_with_gaps_as_null() -> None:
         "tier": "unavailable",
         "usd": 0.1,
     }
+
+
+def test_what_another_hand_wrote_into_a_ledger_stays_a_text() -> None:
+    [values] = plain_charges([bare_charge(plan="{nothing", candidates="[" * 100_000)])
+    assert (values["plan"], len(values["candidates"])) == ("{nothing", 100_000)
 
 
 def test_csv_survives_commas_quotes_and_line_breaks() -> None:
@@ -66,5 +71,5 @@ def test_exports_take_no_more_charges_than_are_asked_for() -> None:
     next(lines)
     assert taken == []
     next(lines)
-    next(json_lines(endless()))
+    next(plain_charges(endless()))
     assert len(taken) == 2

@@ -250,4 +250,4 @@ def test_a_limit_is_told_as_it_was_set(limit: float, told: str) -> None:
     snapshot = service("a", costs={"single:a": took(5000.0)})
     asked = RoutingRequest(asked=vote("a"), max_tokens=9, budget=Budget(latency_ms=limit))
     [candidate] = choose_plan(asked, snapshot).route.candidates
-    assert f" ms of {told} ms allowed" in candidate.rejections[0].message
+    assert f" of {told} ms allowed" in candidate.rejections[0].message

@@ -64,7 +64,7 @@ class AccountingServicer(accounting_pb2_grpc.AccountingServiceServicer):
     async def SummarizeSpend(  # noqa: N802 - the name is the RPC's
         self, request: accounting_pb2.SummarizeSpendRequest, context: _Context
     ) -> accounting_pb2.SummarizeSpendResponse:
-        """Sums the ledger up."""
+        """Sums the ledger up; what all of the machine took is for who may see others' spending."""
         since, until = times(request.filter)
         rows = await self._ledger().summarize(
             dimensions(request.group_by),
@@ -72,8 +72,10 @@ class AccountingServicer(accounting_pb2_grpc.AccountingServiceServicer):
             until,
             spend_filter(request.filter, _visible_key(request.filter)),
         )
+        whole = CURRENT.get().caller.sees_everybody
         return accounting_pb2.SummarizeSpendResponse(
-            spends=map(spend_message, rows), machine=machine_message(self._recorder.meter.totals())
+            spends=map(spend_message, rows),
+            machine=machine_message(self._recorder.meter.totals()) if whole else None,
         )
 
     def _ledger(self) -> Ledger:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from quorate.errors import SettingsError
-from quorate.options import is_loopback, option, read_options, split_address
+from quorate.options import Faults, is_loopback, option, read_options, split_address
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
 
@@ -97,9 +97,7 @@ class ServerSettings:
             SettingsError: An unknown name, a wrong type, a value out of range, half of a TLS pair,
                 or an address open to the network without TLS and without ``insecure``.
         """
-        settings = read_options(cls, mapping, where)
-        settings.check(where)
-        return settings
+        return read_options(cls, mapping, where, lambda settings: settings.check(where))
 
     def check(self, where: str) -> None:
         """Checks what a single value cannot show; settings made by hand need it before use.
@@ -108,20 +106,22 @@ class ServerSettings:
             SettingsError: ``listen`` is no address, an unknown service, half of a TLS pair, or an
                 address open to the network without TLS and without ``insecure``.
         """
-        host, _ = split_address(self.listen, f"{where}.listen")
+        faults = Faults()
+        listen = f"{where}.listen"
+        host, _ = faults.check(lambda: split_address(self.listen, listen), ("localhost", 0))
         for index, name in enumerate(self.open_services):
             if name not in STANDARD_SERVICES:
                 key, known = f"{where}.open_services[{index}]", ", ".join(STANDARD_SERVICES)
-                raise SettingsError(f"{key}: must be one of {known}, not {name!r}")
+                faults.add(SettingsError(f"{key}: must be one of {known}, not {name!r}"))
         if bool(self.tls_certificate) != bool(self.tls_key):
             missing = "tls_key" if self.tls_certificate else "tls_certificate"
-            raise SettingsError(f"{where}.{missing}: TLS needs both a certificate and its key")
-        if self.tls_certificate or self.insecure or is_loopback(host):
-            return
-        raise SettingsError(
-            f"{where}.listen: {self.listen} is open to the network; set tls_certificate and "
-            "tls_key, or say insecure"
-        )
+            faults.add(
+                SettingsError(f"{where}.{missing}: TLS needs both a certificate and its key")
+            )
+        if not (self.tls_certificate or self.insecure or is_loopback(host)):
+            problem = "is open to the network; set tls_certificate and tls_key, or say insecure"
+            faults.add(SettingsError(f"{listen}: {self.listen} {problem}"))
+        faults.refuse()
 
     @property
     def host(self) -> str:

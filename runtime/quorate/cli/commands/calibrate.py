@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from quorate.calibration.report import Outcome
     from quorate.request import WeightedModel
 
-_INTERRUPTED = 130
-
 
 @grouped
 def calibrate(
@@ -91,6 +89,7 @@ def calibrate(
     from quorate.calibration import file as calibration_file
     from quorate.calibration.answers import AnswerFile
     from quorate.calibration.dataset import read_dataset
+    from quorate.cli.failures import Interrupted
     from quorate.cli.logs import keep_log_quiet
     from quorate.cli.members import parse_members
     from quorate_registry.store import default_home
@@ -109,12 +108,9 @@ def calibrate(
             )
             outcomes = asyncio.run(asking)
     except KeyboardInterrupt:
-        typer.echo(
-            f"quorate: interrupted; the answers so far are kept in {kept_in}, run the same command "
-            "to go on",
-            err=True,
-        )
-        raise typer.Exit(_INTERRUPTED) from None
+        raise Interrupted(
+            f"interrupted; the answers so far are kept in {kept_in}, run the same command to go on"
+        ) from None
     from quorate.calibration.data import merge
     from quorate.calibration.findings import findings
     from quorate.calibration.report import report_of

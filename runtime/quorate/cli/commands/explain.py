@@ -44,9 +44,11 @@ def explain(
 
 
 async def _explain(question: Question, target: Target) -> plan_pb2.Decision:
+    from quorate.cli.option_names import options_named
     from quorate.cli.question import request_options
     from quorate.cli.services import asked_service
 
     async with asked_service(question.names(), target) as client:
         prompt, options = request_options(question)
-        return await client.explain(prompt, **options)
+        with options_named(question.given):
+            return await client.explain(prompt, **options)

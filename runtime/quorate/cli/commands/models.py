@@ -38,8 +38,7 @@ def list_models(as_json: JsonLines = False) -> None:
     """List the known models and whether they are on this machine."""
     from quorate.cli.views.models import print_entries
 
-    with _one_line_errors():
-        entries = _registry().list()
+    entries = _registry().list()
     print_entries(entries, as_json=as_json)
 
 
@@ -54,7 +53,7 @@ def pull(
     """Download a model, or finish an interrupted download."""
     from quorate.cli.views.models import print_pulled, pull_view
 
-    with _one_line_errors(), pull_view(model, as_json=as_json) as progress:
+    with _kept_when_interrupted(), pull_view(model, as_json=as_json) as progress:
         path = _registry().pull(model, progress, offline=offline)
     print_pulled(model, path, as_json=as_json)
 
@@ -72,12 +71,11 @@ def inspect(
     from quorate.app.registry import obstacle
     from quorate.cli.views.models import print_facts
 
-    with _one_line_errors():
-        registry = _registry()
-        facts = registry.inspect(model)
-        problem = obstacle(registry, model)
+    registry = _registry()
+    facts = registry.inspect(model)
+    problem = obstacle(registry, model)
     tokens = context or min(facts.context_length or _MEMORY_TOKENS, _MEMORY_TOKENS)
-    print_facts(facts, tokens, problem, as_json=as_json)
+    print_facts(model, facts, tokens, problem, as_json=as_json)
 
 
 @app.command()
@@ -86,10 +84,9 @@ def verify(model: ModelName, as_json: JsonLines = False) -> None:
     from quorate.app.registry import obstacle
     from quorate.cli.views.models import print_verified
 
-    with _one_line_errors():
-        registry = _registry()
-        result = registry.verify(model)
-        problem = obstacle(registry, model)
+    registry = _registry()
+    result = registry.verify(model)
+    problem = obstacle(registry, model)
     print_verified(result, problem, as_json=as_json)
 
 
@@ -98,8 +95,7 @@ def remove(model: ModelId, as_json: JsonLines = False) -> None:
     """Delete the downloaded files of a model, finished or not."""
     from quorate.cli.views.models import print_removed
 
-    with _one_line_errors():
-        freed = _registry().remove(model)
+    freed = _registry().remove(model)
     print_removed(model, freed, as_json=as_json)
 
 
@@ -110,17 +106,13 @@ def _registry() -> Registry:
 
 
 @contextmanager
-def _one_line_errors() -> Iterator[None]:
-    from quorate.foreign_text import one_line
+def _kept_when_interrupted() -> Iterator[None]:
+    """Says of a pull that was interrupted what is kept of it."""
     from quorate_registry import RegistryError
 
     try:
         yield
-    except RegistryError as error:
-        message = one_line(" ".join(str(error).split()))
     except KeyboardInterrupt:
-        message = "interrupted; what has arrived is kept, run the same command to go on"
-    else:
-        return
-    typer.echo(f"quorate: {message}", err=True)
-    raise typer.Exit(1)
+        raise RegistryError(
+            "interrupted; what has arrived is kept, run the same command to go on"
+        ) from None

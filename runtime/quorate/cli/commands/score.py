@@ -55,11 +55,12 @@ def score(
 
 
 async def _score(text: Text, target: Target) -> TextScores:
+    from quorate.cli.option_names import Given, options_named
     from quorate.cli.scoring import score_text
     from quorate.cli.services import asked_service
     from quorate.cli.views.progress import score_progress
 
     names = [member.model for member in text.members]
     async with asked_service(names, target) as client:
-        with score_progress() as progress:
+        with options_named(Given(text.members, asked="FILE")), score_progress() as progress:
             return await score_text(client, text, progress)

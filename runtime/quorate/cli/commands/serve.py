@@ -165,15 +165,11 @@ def _check_models(settings: Settings) -> list[Finding]:
 def _refuse(findings: Sequence[Finding], file: Path | None) -> list[Finding]:
     """Ends with one line for each thing that can never work; the log gets the rest."""
     from quorate.app.findings import Level
-    from quorate.cli.failures import USAGE
-    from quorate.cli.views.check import finding_line
-    from quorate.foreign_text import one_line
+    from quorate.cli.failures import Refused
 
-    refused = [finding for finding in findings if finding.level is Level.FATAL]
-    for finding in refused:
-        typer.echo(one_line(f"quorate: {finding_line(file, finding)}"), err=True)
+    refused = [(one.key, one.problem) for one in findings if one.level is Level.FATAL]
     if refused:
-        raise typer.Exit(USAGE)
+        raise Refused(refused, "" if file is None else str(file))
     return list(findings)
 
 

@@ -110,11 +110,13 @@ def _address(target: ServerTarget) -> str:
 def _asked(target: ServerTarget, ask: Callable[[Client], Awaitable[_Answer]]) -> _Answer:
     import asyncio
 
+    from quorate.cli.option_names import Given, options_named
     from quorate.cli.target import connect
 
     async def asked() -> _Answer:
         async with connect(_address(target), target) as client:
-            return await ask(client)
+            with options_named(Given(model="MODEL")):
+                return await ask(client)
 
     return asyncio.run(asked())
 

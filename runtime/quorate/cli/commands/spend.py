@@ -170,6 +170,7 @@ def _report(query: SpendQuery, target: ServerTarget, ledger: Path | None) -> Spe
     """Reads the named ledger, or asks the named server, or else whichever is here."""
     import asyncio
 
+    from quorate.cli.notes import note
     from quorate.cli.spending import read_file
     from quorate.client import DEFAULT_TARGET, ServiceError
     from quorate_registry.store import default_home
@@ -182,13 +183,15 @@ def _report(query: SpendQuery, target: ServerTarget, ledger: Path | None) -> Spe
         path = default_home() / "ledger.sqlite3"
         if target.address or error.status != "UNAVAILABLE" or not path.is_file():
             raise
-        typer.echo(f"nothing answers at {DEFAULT_TARGET}; reading {path}", err=True)
+        note(f"nothing answers at {DEFAULT_TARGET}; reading {path}")
         return read_file(path, query)
 
 
 async def _asked(address: str, target: ServerTarget, query: SpendQuery) -> SpendReport:
+    from quorate.cli.option_names import Given, options_named
     from quorate.cli.spending import ask_server
     from quorate.cli.target import connect
 
     async with connect(address, target) as client:
-        return await ask_server(client, query)
+        with options_named(Given()):
+            return await ask_server(client, query)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Protocol
 
+from quorate.amounts import duration_text, usd_text
 from quorate.cli.messages import total_energy
 from quorate.cli.views.decisions import answering, detours, members_words, unit
-from quorate.cli.views.formatting import energy_text, usd_text
-from quorate.cli.views.json_lines import event_line
+from quorate.cli.views.formatting import energy_text
+from quorate.cli.views.json_lines import response_line
 from quorate.cli.views.terminal import Console
 from quorate.cli.views.votes import print_candidates, print_votes
 from quorate.cli.views.writers import Writer, stdout_writer
@@ -40,7 +41,7 @@ class JsonAnswer:
 
     def show(self, response: inference_pb2.GenerateResponse) -> None:
         """Prints one line."""
-        print(event_line(response), flush=True)
+        print(response_line(response), flush=True)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -173,7 +174,7 @@ def timing(
     count = usage.generated_tokens
     parts = [f"{count} {counted}{'' if count == 1 else 's'}"]
     if usage.HasField("time_to_first_token_ms"):
-        parts.append(f"first after {usage.time_to_first_token_ms:.0f} ms")
+        parts.append(f"first after {duration_text(usage.time_to_first_token_ms)}")
     speed = tokens_per_second(usage)
     if streamed and speed is not None:
         parts.append(f"{speed:.1f} {counted}s/s")

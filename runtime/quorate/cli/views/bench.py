@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from quorate_bench.intervals import Interval
 from quorate_bench.summary import Summary, noise_of, summaries
 
-from quorate.cli.views.formatting import joules_text, plain_table, span_text, time_text
+from quorate.amounts import duration_text, joules_text, span_text
+from quorate.cli.views.formatting import plain_table
 
 if TYPE_CHECKING:
     from quorate_bench.bench import Bench
@@ -180,7 +181,7 @@ def _row(one: Summary) -> tuple[str, ...]:
         str(case.prompt_tokens),
         str(case.answer_tokens),
         case.setting.quantisation or "as it is",
-        time_text(one.first_ms.value),
+        duration_text(one.first_ms.value),
         _ms(one.token_ms.value),
         _ms(one.token_percentiles[2]),
         f"{one.tokens_per_second.value:.1f}",

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from quorate.amounts import duration_text, joules_text
 from quorate.calibration.advice import ALLOWED_LOSS
 from quorate.calibration.intervals import Interval, share_interval
 from quorate.calibration.profiles import cascade_profile, weights_profile
 from quorate.calibration.report import JOULES, Outcome, Report, Verdict
-from quorate.cli.views.formatting import joules_text, plain_table, time_text
+from quorate.cli.events import event_line
+from quorate.cli.views.formatting import plain_table
 from quorate.foreign_text import one_line
 
 _HEADINGS = ("plan", "task", "cases", "right", "95 % interval", "time", "energy")
@@ -29,7 +30,7 @@ def print_report(report: Report, written: Path, answers: Path, *, as_json: bool)
     """Prints what was found out, where it is written for the server, and the file of answers."""
     if as_json:
         for line in json_lines(report, written, answers):
-            print(json.dumps(line))
+            print(line)
     else:
         for block in _blocks(report):
             print(block, end="\n\n")
@@ -37,23 +38,18 @@ def print_report(report: Report, written: Path, answers: Path, *, as_json: bool)
     sys.stdout.flush()
 
 
-def json_lines(report: Report, written: Path, answers: Path) -> Iterator[dict[str, Any]]:
-    """One object for each finding, its kind under ``event``."""
+def json_lines(report: Report, written: Path, answers: Path) -> Iterator[str]:
+    """A line for each finding, its kind under ``event``."""
     for outcome in report.outcomes:
         yield from _plan_lines(outcome)
     for verdict in report.verdicts:
-        yield {
-            "event": "verdict",
-            "name": verdict.vote.name,
-            "best_member": verdict.member.name,
-            **asdict(verdict.comparison),
-        }
+        names = {"name": verdict.vote.name, "best_member": verdict.member.name}
+        yield event_line("verdict", {**names, **asdict(verdict.comparison)})
     for number, suggested in enumerate(report.weights, start=1):
         toml = weights_profile(suggested, number)
-        yield {"event": "weights", "weights": dict(suggested.weights), "toml": toml}
+        yield event_line("weights", {"weights": dict(suggested.weights), "toml": toml})
     for cascade in report.cascades:
-        yield {
-            "event": "cascade",
+        fields = {
             "first": cascade.first.name,
             "last": cascade.last.name,
             "unit": cascade.unit,
@@ -61,21 +57,17 @@ def json_lines(report: Report, written: Path, answers: Path) -> Iterator[dict[st
             **asdict(cascade.advice),
             "toml": cascade_profile(cascade),
         }
+        yield event_line("cascade", fields)
     if report.cross_validation is not None:
-        yield {
-            "event": "classifier",
-            "on": report.cross_validation.pays,
-            "by_domain": report.by_domain,
-            **asdict(report.cross_validation),
-        }
-    yield {"event": "written", "path": str(written), "answers": str(answers)}
+        known = {"on": report.cross_validation.pays, "by_domain": report.by_domain}
+        yield event_line("classifier", {**known, **asdict(report.cross_validation)})
+    yield event_line("written", {"path": str(written), "answers": str(answers)})
 
 
-def _plan_lines(outcome: Outcome) -> Iterator[dict[str, Any]]:
+def _plan_lines(outcome: Outcome) -> Iterator[str]:
     for task, counted in outcome.tallies.items():
         share = share_interval(counted)
-        yield {
-            "event": "accuracy",
+        fields: dict[str, Any] = {
             "name": outcome.plan.name,
             "vote": outcome.plan.vote or None,
             "task": task,
@@ -85,8 +77,8 @@ def _plan_lines(outcome: Outcome) -> Iterator[dict[str, Any]]:
             "low": share.low,
             "high": share.high,
         }
-    yield {
-        "event": "cost",
+        yield event_line("accuracy", fields)
+    fields = {
         "name": outcome.plan.name,
         "time_ms": outcome.mean_ms,
         "joules": outcome.mean_joules,
@@ -94,15 +86,16 @@ def _plan_lines(outcome: Outcome) -> Iterator[dict[str, Any]]:
         "unanswered": outcome.unanswered,
         "cut": outcome.cut,
     }
+    yield event_line("cost", fields)
     for task, fitted in outcome.confidences.items():
-        yield {
-            "event": "confidence",
+        fields = {
             "name": outcome.plan.name,
             "task": task,
             "manner": fitted.manner,
             "before": asdict(fitted.before),
             "after": asdict(fitted.after),
         }
+        yield event_line("confidence", fields)
 
 
 def _accuracy_rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
@@ -182,7 +175,7 @@ def cascade_lines(report: Report) -> Iterator[str]:
         return
     cascade = report.cascades[0]
     advice = cascade.advice
-    cost = joules_text if cascade.unit == JOULES else time_text
+    cost = joules_text if cascade.unit == JOULES else duration_text
     pays = "pays" if advice.pays else f"none of {len(report.cascades)} pays, the cheapest is"
     yield (
         f"cascade: {pays} {one_line(cascade.first.name)}, then {one_line(cascade.last.name)} below "
@@ -248,7 +241,7 @@ def _table(headings: Sequence[str], rows: list[tuple[str, ...]], left: Sequence[
 
 
 def _time(outcome: Outcome) -> str:
-    return _UNKNOWN if outcome.mean_ms is None else time_text(outcome.mean_ms)
+    return _UNKNOWN if outcome.mean_ms is None else duration_text(outcome.mean_ms)
 
 
 def _energy(outcome: Outcome) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from rich.text import Text
 
 from quorate.app.findings import Finding, Level
+from quorate.cli.events import print_event
 from quorate.cli.views.terminal import Console
 from quorate.foreign_text import one_line
 from quorate.settings import Settings
@@ -23,8 +23,8 @@ def print_findings(
     warnings = len(findings) - errors
     if as_json:
         for finding in findings:
-            print(json.dumps(_fields(path, finding)))
-        print(json.dumps({"event": "checked", "errors": errors, "warnings": warnings}))
+            print_event("finding", _fields(path, finding))
+        print_event("checked", {"errors": errors, "warnings": warnings})
     elif sys.stdout.isatty():
         _print_to_terminal(path, settings, findings, errors, warnings)
     else:
@@ -73,7 +73,6 @@ def _count(number: int, noun: str) -> str:
 def _fields(path: Path, finding: Finding) -> dict[str, str]:
     level = "warning" if finding.level is Level.WARNING else "error"
     return {
-        "event": "finding",
         "level": level,
         "file": str(path),
         "key": finding.key,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from quorate.cli.events import print_event
 from quorate.cli.views.answer import AnswerView, JsonAnswer, timing
 from quorate.cli.views.decisions import notable_manner, unit
 from quorate.cli.views.terminal import Console
@@ -29,12 +29,12 @@ class JsonDemo:
 
     def answer(self, models: Sequence[str]) -> AnswerView:
         """Prints who is asked what."""
-        _print({"event": "ask", "prompt": self._prompt, "models": list(models)})
+        print_event("ask", {"prompt": self._prompt, "models": list(models)})
         return JsonAnswer()
 
     def end(self, commands: Sequence[tuple[str, str]]) -> None:
         """Prints the commands."""
-        _print({"event": "next", "commands": [command for _, command in commands]})
+        print_event("next", {"commands": [command for _, command in commands]})
 
 
 class TextDemo:
@@ -100,7 +100,3 @@ class _TimedAnswer:
         self._console.print(" · ".join(told), style="dim")
         if len(members) > 1:
             print_votes(self._tokens, members, self._console)
-
-
-def _print(fields: dict[str, object]) -> None:
-    print(json.dumps(fields), flush=True)

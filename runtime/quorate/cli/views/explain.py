@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TypeAlias
 
 from rich.table import Table
 from rich.text import Text
 
+from quorate.amounts import joules_in, joules_unit, usd_text
+from quorate.cli.events import event_line
 from quorate.cli.views.decisions import (
     drafts_words,
     kind_name,
@@ -19,13 +21,7 @@ from quorate.cli.views.decisions import (
     substitution_line,
     verdict,
 )
-from quorate.cli.views.formatting import (
-    joules_in,
-    joules_unit,
-    plain_table,
-    times_in,
-    usd_text,
-)
+from quorate.cli.views.formatting import plain_table, times_beside
 from quorate.cli.views.json_lines import message_fields
 from quorate.cli.views.terminal import Console
 from quorate.foreign_text import one_line
@@ -35,9 +31,6 @@ _Figure: TypeAlias = tuple[str, str, Callable[[float], str]]
 """What may be absent: field, heading, and how it is written."""
 
 _ABSENT = "-"
-# From here on times are written in seconds, where no sentence beside them speaks of milliseconds.
-_SECONDS_FROM_MS = 10_000.0
-_JOULE_CLAUSES = (plan_pb2.CLAUSE_ENERGY, plan_pb2.CLAUSE_ENERGY_WINDOW)
 
 
 def print_decision(decision: plan_pb2.Decision, *, as_json: bool) -> None:
@@ -59,10 +52,10 @@ def print_decision(decision: plan_pb2.Decision, *, as_json: bool) -> None:
 def json_lines(decision: plan_pb2.Decision) -> Iterator[str]:
     """An object for each candidate and a last one for the decision, its kind under ``event``."""
     for candidate in decision.candidates:
-        yield json.dumps({"event": "candidate", **message_fields(candidate)})
+        yield event_line("candidate", message_fields(candidate))
     fields = message_fields(decision)
     del fields["candidates"]
-    yield json.dumps({"event": "decision", **fields})
+    yield event_line("decision", fields)
 
 
 def candidates_table(decision: plan_pb2.Decision) -> Table:
@@ -136,21 +129,15 @@ def _known_figures(decision: plan_pb2.Decision) -> list[_Figure]:
 
 
 def _times(decision: plan_pb2.Decision) -> Callable[[float], str]:
-    """How times are written: all in one unit, which is that of the sentences about them."""
+    """How times are written, so that they can be compared."""
     longest = max((max(each.time_ms, each.time_q90_ms) for each in decision.candidates), default=0)
-    told = _speaks_of(decision, (plan_pb2.CLAUSE_LATENCY,))
-    return times_in("ms" if told or longest < _SECONDS_FROM_MS else "s")
+    return times_beside(longest)
 
 
 def _joules(decision: plan_pb2.Decision) -> Callable[[float], str]:
     """The same for energies."""
     most = max((each.joules for each in decision.candidates), default=0.0)
-    return joules_in("J" if _speaks_of(decision, _JOULE_CLAUSES) else joules_unit(most))
-
-
-def _speaks_of(decision: plan_pb2.Decision, clauses: Collection[int]) -> bool:
-    told = [one for each in decision.candidates for one in each.rejections]
-    return any(one.clause in clauses for one in (*told, decision.over_budget))
+    return partial(joules_in, joules_unit(most))
 
 
 def _cells(candidate: plan_pb2.Candidate, figures: Sequence[_Figure]) -> list[str]:

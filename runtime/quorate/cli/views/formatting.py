@@ -5,28 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
+from quorate.amounts import duration_text, joules_text
 from quorate.v1 import inference_pb2
 
 UNKNOWN = "unknown"
 SPACE = "\N{OPEN BOX}"
 END = "<end>"
 
-_JOULES = ((1e6, "MJ"), (1e3, "kJ"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "\N{MICRO SIGN}J"))
 _TIERS = {
     inference_pb2.ENERGY_TIER_MEASURED: "measured",
     inference_pb2.ENERGY_TIER_ESTIMATED: "estimated",
 }
-_SPANS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"))
-
-
-def joules_text(joules: float) -> str:
-    """Energy with three digits and the unit that suits it."""
-    if joules == 0:
-        return "0 J"
-    scale, unit = next(
-        ((scale, unit) for scale, unit in _JOULES if abs(joules) >= 0.9995 * scale), _JOULES[-1]
-    )
-    return f"{_digits(joules / scale)} {unit}"
 
 
 def energy_text(energy: inference_pb2.Energy) -> str:
@@ -41,45 +30,16 @@ def tier_words(tier: inference_pb2.EnergyTier) -> list[str]:
     return [_TIERS[tier]] if tier in _TIERS else []
 
 
-def usd_text(usd: float) -> str:
-    """Dollars with cents, and below a dollar with two digits that count."""
-    if usd == 0:
-        return "$0"
-    decimals = 2 if usd >= 1 else 1 - math.floor(math.log10(abs(usd)))
-    return f"${usd:,.{max(2, min(decimals, 9))}f}"
+def times_beside(longest_ms: float) -> Callable[[float], str]:
+    """Writes times that are to be compared with one of ``longest_ms``, in its unit if it has one.
 
-
-def time_text(ms: float) -> str:
-    """A time that an answer takes."""
-    if ms < 999.5:
-        return f"{ms:.0f} ms"
-    return f"{ms / 1e3:.1f} s" if ms < 99_950 else span_text(ms / 1e3)
-
-
-def times_in(unit: str) -> Callable[[float], str]:
-    """Writes milliseconds in one unit, ``ms`` or ``s``, so that they can be compared."""
-    if unit == "ms":
+    That is the one in which sentences tell of it.
+    """
+    if longest_ms < 10_000:
         return "{:.0f} ms".format
+    if longest_ms >= 99_950:
+        return duration_text
     return lambda ms: f"{ms / 1e3:.1f} s" if ms >= 100 else f"{ms / 1e3:.2g} s"
-
-
-def joules_in(unit: str) -> Callable[[float], str]:
-    """Writes joules in one unit; see ``joules_unit``."""
-    scale = next(scale for scale, name in _JOULES if name == unit)
-    return lambda joules: f"{_digits(joules / scale)} {unit}"
-
-
-def joules_unit(joules: float) -> str:
-    """The unit that suits an energy."""
-    return next((unit for scale, unit in _JOULES if abs(joules) >= 0.9995 * scale), "J")
-
-
-def span_text(seconds: float) -> str:
-    """A span of time to wait, such as ``12 s`` or ``3.5 h``."""
-    for length, unit in _SPANS:
-        if seconds >= length:
-            return f"{seconds / length:.1f}".removesuffix(".0") + f" {unit}"
-    return f"{max(1, math.ceil(seconds))} s"
 
 
 def visible(piece: bytes) -> str:
@@ -120,11 +80,6 @@ def plain_table(rows: Sequence[Sequence[str]], left: Iterable[int]) -> str:
         ).rstrip()
         for row in rows
     )
-
-
-def _digits(value: float) -> str:
-    decimals = 2 - math.floor(math.log10(abs(value))) if value else 0
-    return f"{value:.{max(0, min(2, decimals))}f}"
 
 
 def _visible(char: str) -> str:

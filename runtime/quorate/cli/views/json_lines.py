@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from quorate.cli.events import event_line
 from quorate.cli.messages import enum_name
 from quorate.v1 import inference_pb2
 
 
-def event_line(response: inference_pb2.GenerateResponse) -> str:
+def response_line(response: inference_pb2.GenerateResponse) -> str:
     """One event of a stream as one line of JSON, its kind under ``event``."""
     kind = response.WhichOneof("event")
-    return json.dumps({"event": kind, **message_fields(getattr(response, kind))})
+    return event_line(kind, message_fields(getattr(response, kind)))
 
 
 def message_fields(message: Message) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
+from quorate.cli.events import event_line, print_event
+from quorate.cli.notes import note
 from quorate.fleet.status import ModelState, ModelStatus
 from quorate.foreign_text import one_line
 
@@ -71,8 +72,7 @@ class WaitingLines:
         self._told[status.id] = status.state, now
         done = f" {status.progress:.0%}" if status.progress else ""
         line = f"{status.id}: {status.state.value}{done}"
-        told = one_line(f"{line}: {status.message}" if status.message else line)
-        print(told, file=sys.stderr, flush=True)
+        note(f"{line}: {status.message}" if status.message else line)
 
 
 class PlainView:
@@ -105,30 +105,27 @@ class JsonView(PlainView):
 
     def listening(self, address: str, models: Sequence[str]) -> None:
         """Prints the address and the models."""
-        event = {"event": "listening", "address": address, "models": list(models)}
-        print(json.dumps(event), flush=True)
+        print_event("listening", {"address": address, "models": list(models)})
 
     def settled(self, ready: Sequence[str], failed: Sequence[str]) -> None:
         """Prints which models are ready, and which have failed."""
-        event = {"event": "ready", "models": list(ready), "failed": list(failed)}
-        print(json.dumps(event), flush=True)
+        print_event("ready", {"models": list(ready), "failed": list(failed)})
 
     def _line(self, status: ModelStatus) -> str:
         fields: dict[str, Any] = {
-            "event": "model",
-            "model": status.id,
+            "id": status.id,
             "state": status.state.value,
             "message": status.message,
             "progress": status.progress,
         }
         if status.warnings:
             fields["warnings"] = list(status.warnings)
-        return json.dumps(fields)
+        return event_line("model", fields)
 
 
 def dropped_event(count: int) -> str:
     """What ``JsonView``'s reader is told of lines that it did not read in time."""
-    return json.dumps({"event": "dropped", "lines": count}) + "\n"
+    return event_line("dropped", {"lines": count}) + "\n"
 
 
 class LoadBars:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 import typer
 
 from quorate.app.registry import engine_of
+from quorate.cli.events import print_event
 from quorate.cli.views.progress import Progress, every_percent, pull_progress
 from quorate_registry import (
     CheckpointFacts,
@@ -34,7 +34,7 @@ def print_entries(entries: Sequence[Entry], *, as_json: bool) -> None:
     """Prints one line per model."""
     if as_json:
         for entry in entries:
-            _print_json(_entry_fields(entry))
+            print_event("model", _entry_fields(entry))
         return
     rows = [_cells(entry) for entry in entries]
     if not sys.stdout.isatty():
@@ -64,16 +64,18 @@ def pull_view(model: str, *, as_json: bool) -> Iterator[Progress]:
         with pull_progress(model) as progress:
             yield progress
         return
-    event = {"event": "progress", "id": model}
     yield every_percent(
-        1, lambda done, total: _print_json({**event, "done_bytes": done, "total_bytes": total})
+        1,
+        lambda done, total: print_event(
+            "progress", {"id": model, "done_bytes": done, "total_bytes": total}
+        ),
     )
 
 
 def print_pulled(model: str, path: Path, *, as_json: bool) -> None:
     """Prints where a model is now."""
     if as_json:
-        _print_json({"event": "pulled", "id": model, "path": str(path)})
+        print_event("pulled", {"id": model, "path": str(path)})
     else:
         typer.echo(path)
 
@@ -81,24 +83,31 @@ def print_pulled(model: str, path: Path, *, as_json: bool) -> None:
 def print_removed(model: str, freed_bytes: int, *, as_json: bool) -> None:
     """Prints how much space a model leaves."""
     if as_json:
-        _print_json({"id": model, "freed_bytes": freed_bytes})
+        print_event("removed", {"id": model, "freed_bytes": freed_bytes})
     else:
         typer.echo(f"removed {model}, {human_size(freed_bytes)} freed")
 
 
 def print_facts(
-    facts: GgufFacts | CheckpointFacts, context_tokens: int, obstacle: str, *, as_json: bool
+    model: str,
+    facts: GgufFacts | CheckpointFacts,
+    context_tokens: int,
+    obstacle: str,
+    *,
+    as_json: bool,
 ) -> None:
     """Prints one fact per line, and last the chat template as it is.
 
     Args:
+        model: What it was asked for by.
         facts: What the headers say.
         context_tokens: What the memory is told for.
         obstacle: Why it can never run here; "" where nothing speaks against it.
         as_json: Whether as one line of JSON.
     """
     if as_json:
-        _print_json({**_facts_fields(facts, context_tokens), "obstacle": obstacle or None})
+        fields = {"id": model, **_facts_fields(facts, context_tokens)}
+        print_event("facts", {**fields, "obstacle": obstacle or None})
         return
     lines = _gguf_lines(facts) if isinstance(facts, GgufFacts) else _checkpoint_lines(facts)
     memory = facts.memory_estimate(context_tokens)
@@ -123,7 +132,8 @@ def print_verified(result: VerifyResult, obstacle: str, *, as_json: bool) -> Non
     ``obstacle`` says why it can never run here all the same; "" where nothing speaks against it.
     """
     if as_json:
-        _print_json(
+        print_event(
+            "verified",
             {
                 "id": result.id,
                 "path": str(result.path),
@@ -133,7 +143,7 @@ def print_verified(result: VerifyResult, obstacle: str, *, as_json: bool) -> Non
                 "pinned": result.pinned,
                 "ok": True,
                 "obstacle": obstacle or None,
-            }
+            },
         )
         return
     against = "equals the published sum" if result.pinned else "no published sum to compare with"
@@ -212,10 +222,6 @@ def _printable(text: str) -> str:
     return "".join(
         char if char.isprintable() or char == "\t" else "\N{MIDDLE DOT}" for char in text
     )
-
-
-def _print_json(fields: dict[str, Any]) -> None:
-    print(json.dumps(fields), flush=True)
 
 
 def _entry_fields(entry: Entry) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,9 @@ from typing import TypeAlias
 from rich.table import Table
 from rich.text import Text
 
+from quorate.cli.events import event_line
 from quorate.cli.messages import enum_name
+from quorate.cli.notes import note
 from quorate.cli.views.formatting import plain_table
 from quorate.cli.views.json_lines import message_fields
 from quorate.cli.views.terminal import Console
@@ -53,7 +54,7 @@ def print_model(model: models_pb2.Model, *, as_json: bool) -> None:
 
 def model_line(model: models_pb2.Model) -> str:
     """A model as one line of JSON."""
-    return json.dumps({"event": "model", **message_fields(model)})
+    return event_line("model", message_fields(model))
 
 
 def model_words(model: models_pb2.Model) -> str:
@@ -128,7 +129,7 @@ class LineView:
         if model.state == self._state and now - self._told_at < _LINE_SECONDS:
             return
         if model.state not in _RESTING:
-            print(one_line(model_words(model)), file=sys.stderr, flush=True)
+            note(model_words(model))
         self._state, self._told_at = model.state, now
 
 

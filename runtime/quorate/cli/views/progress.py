@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
+from quorate.cli.notes import note
+
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
@@ -103,16 +105,15 @@ def _bar(*columns: ProgressColumn, transient: bool = True, **fields: str) -> Ite
 
 
 def _print_answers(done: int, total: int) -> None:
-    print(f"{done} of {total} answers", file=sys.stderr, flush=True)
+    note(f"{done} of {total} answers")
 
 
 def _print_scored(done: int, total: int) -> None:
-    print(f"{done} of {total} bytes scored", file=sys.stderr, flush=True)
+    note(f"{done} of {total} bytes scored")
 
 
 def _print_bytes(model: str, done: int, total: int) -> None:
     from quorate_registry.sizes import human_size
 
     percent = 100 * done // max(total, 1)
-    line = f"{model}: {human_size(done)} of {human_size(total)}, {percent}%"
-    print(line, file=sys.stderr, flush=True)
+    note(f"{model}: {human_size(done)} of {human_size(total)}, {percent}%")

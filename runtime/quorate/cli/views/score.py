@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -10,9 +9,11 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from quorate.amounts import joules_text
+from quorate.cli.events import event_line
 from quorate.cli.text_scores import ScoreLine, TextScores
 from quorate.cli.views.decisions import manner
-from quorate.cli.views.formatting import UNKNOWN, energy_text, joules_text
+from quorate.cli.views.formatting import UNKNOWN, energy_text
 from quorate.cli.views.formatting import plain_table as aligned
 from quorate.cli.views.terminal import Console
 from quorate.foreign_text import one_line
@@ -42,16 +43,16 @@ def print_scores(scores: TextScores, *, as_json: bool) -> None:
 
 
 def json_line(line: ScoreLine) -> str:
-    """Exactly the keys that programs rely on; what is not finite is null."""
-    finite = math.isfinite(line.bits_per_byte)
-    return json.dumps(
+    """The keys that programs rely on; what is not finite is null."""
+    return event_line(
+        "score",
         {
             "name": line.name,
-            "bits_per_byte": line.bits_per_byte if finite else None,
+            "bits_per_byte": line.bits_per_byte,
             "bytes": line.bytes,
             "forwards_per_token": line.forwards_per_token,
             "dropped_mass": line.dropped_mass,
-        }
+        },
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,17 +9,13 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from quorate.amounts import joules_text, span_text, usd_text
+from quorate.cli.events import print_event
 from quorate.cli.spending import SpendQuery, SpendReport
-from quorate.cli.views.formatting import (
-    bar,
-    joules_text,
-    plain_table,
-    span_text,
-    tier_words,
-    usd_text,
-)
+from quorate.cli.views.formatting import bar, plain_table, tier_words
 from quorate.cli.views.spend_rows import (
     ABOUT,
+    charge_lines,
     charge_rows,
     columns_of,
     csv_lines,
@@ -45,10 +40,10 @@ _ANY_WIDTH = 1000
 def print_report(report: SpendReport, query: SpendQuery, *, as_csv: bool, as_json: bool) -> None:
     """Prints sums or charges, and for people what budgets have left."""
     if as_csv or as_json:
-        if query.charges != 0:
-            lines = (export.csv_lines if as_csv else export.json_lines)(report.charges)
-        else:
+        if query.charges == 0:
             lines = csv_lines(report, query.group_by) if as_csv else json_lines(report)
+        else:
+            lines = export.csv_lines(report.charges) if as_csv else charge_lines(report.charges)
         sys.stdout.writelines(lines)
     elif sys.stdout.isatty():
         _print_to_terminal(report, query, Console(highlight=False, emoji=False))
@@ -60,8 +55,7 @@ def print_report(report: SpendReport, query: SpendQuery, *, as_csv: bool, as_jso
 def print_backup(ledger: Path, copy: Path, size_bytes: int, *, as_json: bool) -> None:
     """Prints what was copied where."""
     if as_json:
-        line = {"event": "backup", "ledger": str(ledger), "path": str(copy), "bytes": size_bytes}
-        print(json.dumps(line))
+        print_event("backup", {"ledger": str(ledger), "path": str(copy), "bytes": size_bytes})
     else:
         print(f"{ledger}: copied to {copy}, {size_bytes} bytes")
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from quorate.amounts import duration_text, joules_text, usd_text
+from quorate.cli.events import event_line
 from quorate.cli.spending import SpendReport
-from quorate.cli.views.formatting import UNKNOWN, joules_text, time_text, usd_text
+from quorate.cli.views.formatting import UNKNOWN
 from quorate.cli.views.json_lines import message_fields
 from quorate.foreign_text import one_line
+from quorate.ledger import export
 from quorate.ledger.charges import Charge
 from quorate.ledger.spending import Dimension, SpendRow
 from quorate.request import EnergyTier
@@ -113,7 +115,7 @@ def _charge_row(charge: Charge) -> list[str]:
         one_line(models) or UNCHARGED,
         charge.outcome,
         f"{charge.generated_tokens:,}",
-        UNKNOWN if charge.duration_ms is None else time_text(charge.duration_ms),
+        UNKNOWN if charge.duration_ms is None else duration_text(charge.duration_ms),
         about + _energy(charge.joules, ""),
     ]
 
@@ -137,11 +139,17 @@ def json_lines(report: SpendReport) -> Iterator[str]:
     """
     for row in report.rows:
         group = {dimension.value: name for dimension, name in row.group.items()}
-        yield _json_line({"event": "spend", "group": group, **_figures(row)})
+        yield _json_line("spend", {"group": group, **_figures(row)})
     for window in report.windows:
-        yield _json_line({"event": "budget", **message_fields(window)})
+        yield _json_line("budget", message_fields(window))
     if report.machine is not None:
-        yield _json_line({"event": "machine", **message_fields(report.machine)})
+        yield _json_line("machine", message_fields(report.machine))
+
+
+def charge_lines(charges: Sequence[Charge]) -> Iterator[str]:
+    """An object for each charge."""
+    for values in export.plain_charges(charges):
+        yield _json_line("charge", values)
 
 
 def _figures(row: SpendRow) -> dict[str, Any]:
@@ -158,5 +166,5 @@ def _csv_line(cells: Sequence[Any]) -> str:
     return line.getvalue()
 
 
-def _json_line(fields: dict[str, Any]) -> str:
-    return json.dumps(fields) + "\n"
+def _json_line(event: str, fields: dict[str, Any]) -> str:
+    return event_line(event, fields) + "\n"

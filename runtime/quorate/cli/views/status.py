@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
 
+from quorate.amounts import joules_text, span_text, usd_text
+from quorate.cli.events import event_line
 from quorate.cli.status import StatusReport
-from quorate.cli.views.formatting import joules_text, span_text, usd_text
 from quorate.cli.views.json_lines import message_fields
 from quorate.cli.views.models_of_server import model_line, model_words
 from quorate.cli.views.terminal import Console
@@ -35,13 +35,13 @@ def print_status(report: StatusReport, address: str, *, as_json: bool) -> None:
 
 def json_lines(report: StatusReport, address: str) -> Iterator[str]:
     """An object for the server, each model, each profile and each window, named by ``event``."""
-    yield json.dumps({"event": "server", "address": address, **message_fields(report.server)})
+    yield event_line("server", {"address": address, **message_fields(report.server)})
     for model in report.models:
         yield model_line(model)
     for profile in report.profiles:
-        yield json.dumps({"event": "profile", **message_fields(profile)})
+        yield event_line("profile", message_fields(profile))
     for window in report.windows:
-        yield json.dumps({"event": "budget", **message_fields(window)})
+        yield event_line("budget", message_fields(window))
 
 
 def status_lines(report: StatusReport, address: str, now: float) -> Iterator[str]:

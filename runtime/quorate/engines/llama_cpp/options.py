@@ -72,18 +72,20 @@ class LlamaCppOptions:
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> LlamaCppOptions:
         """See ``EngineOptions``."""
-        options = read_options(cls, mapping, where)
-        if options.kv_type_v == "q8_0" and options.flash_attention == "off":
+        return read_options(cls, mapping, where, lambda options: options.check(where))
+
+    def check(self, where: str) -> None:
+        """Checks what a single value cannot show; raises as ``from_mapping``."""
+        if self.kv_type_v == "q8_0" and self.flash_attention == "off":
             raise SettingsError(
                 f"{where}.kv_type_v: q8_0 needs flash attention; set flash_attention to auto or on"
             )
-        if options.tensor_split and not any(options.tensor_split):
+        if self.tensor_split and not any(self.tensor_split):
             raise SettingsError(f"{where}.tensor_split: at least one share must be above 0")
-        if options.tensor_split and options.split_mode == "none":
+        if self.tensor_split and self.split_mode == "none":
             problem = "nothing is divided where split_mode is none; leave one of them out"
             raise SettingsError(f"{where}.tensor_split: {problem}")
-        if options.main_gpu and options.split_mode != "none":
-            problem = f"has no effect where split_mode is {options.split_mode}; set that to none"
+        if self.main_gpu and self.split_mode != "none":
+            problem = f"has no effect where split_mode is {self.split_mode}; set that to none"
             raise SettingsError(f"{where}.main_gpu: {problem}")
-        check_cells(options.context_length, options.cells, where)
-        return options
+        check_cells(self.context_length, self.cells, where)

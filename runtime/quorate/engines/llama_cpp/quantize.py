@@ -129,7 +129,9 @@ def _quantize(source: Path, target: Path, type_name: str) -> None:
             raise CannotRun(str(target), log.cause("llama.cpp gives no reason"))
         os.replace(part, target)
     except OSError as error:
-        raise CannotRun(str(target), f"cannot be written: {error.strerror}") from error
+        raise CannotRun(
+            str(target), f"cannot be written: {error.strerror}; name another place"
+        ) from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -60,8 +60,10 @@ class VllmOptions:
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> VllmOptions:
         """See ``EngineOptions``."""
-        options = read_options(cls, mapping, where)
-        if options.block_size & (options.block_size - 1):
-            raise SettingsError(f"{where}.block_size: {options.block_size} is not a power of 2")
-        check_cells(options.context_length, options.cells, where)
-        return options
+        return read_options(cls, mapping, where, lambda options: options.check(where))
+
+    def check(self, where: str) -> None:
+        """Checks what a single value cannot show; raises as ``from_mapping``."""
+        if self.block_size & (self.block_size - 1):
+            raise SettingsError(f"{where}.block_size: {self.block_size} is not a power of 2")
+        check_cells(self.context_length, self.cells, where)

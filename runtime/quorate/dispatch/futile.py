@@ -1,0 +1,96 @@
+"""Whether what is refused for now could ever be served: then its caller is told that instead.
+
+A budget fills up again and a queue empties, but a prompt that no context holds stays too long. Who
+was told to come back for nothing would come back for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from quorate.dispatch.callers import Callers
+from quorate.dispatch.scores import check_continuation
+from quorate.ensemble.assembly import fitted_prompts
+from quorate.ensemble.losses import Attendance, Losses
+from quorate.errors import (
+    BudgetSpent,
+    CannotRun,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    QuorateError,
+    Unavailable,
+    UnsupportedPlan,
+)
+from quorate.fleet.fleet import Fleet
+from quorate.request import Decision, FailurePolicy, Request, ScoreRequest
+
+_LOOKED_AT = (Overloaded, BudgetSpent)
+_NEVER = (InvalidRequest, NotFound, UnsupportedPlan)
+# A refusal must not take long because others keep the tokenizers busy.
+_PATIENCE_SECONDS = 1.0
+
+
+async def graver_error(
+    error: QuorateError, fleet: Fleet, request: Request | ScoreRequest, decision: Decision
+) -> QuorateError:
+    """What a request is to be refused with that ``error`` keeps from running now.
+
+    It is what its members have against the prompt, however long it waits, and else ``error``
+    itself; that too where they cannot be asked, or are busy. What a remote takes only it knows.
+    """
+    vote = decision.votes[0]
+    if not isinstance(error, _LOOKED_AT) or decision.route.remote or _surely_fits(request, vote):
+        return error
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await _ask_members(fleet, request, vote)
+    except InvalidRequest as never:
+        return never
+    except (NotFound, CannotRun, Unavailable, TimeoutError):
+        pass
+    return error
+
+
+async def refuse_beyond_limits(
+    callers: Callers,
+    fleet: Fleet,
+    request: Request | ScoreRequest,
+    decide: Callable[[], Decision],
+) -> None:
+    """Refuses what the limits of its key keep out, unless it could never be served anyway.
+
+    Raises:
+        LimitReached: Its key allows no more now.
+        QuorateError: It never does; ``decide`` or its members say why.
+    """
+    refusal = callers.refusal(request)
+    if refusal is None:
+        return
+    try:
+        decision = decide()
+    except _NEVER:
+        raise
+    except QuorateError:
+        raise refusal from None
+    raise await graver_error(refusal, fleet, request, decision)
+
+
+def _surely_fits(request: Request | ScoreRequest, vote: Decision) -> bool:
+    """A token stands for a byte at least, and an alignment takes half of what is left at most."""
+    most = request.prompt.token_bound
+    if isinstance(request, ScoreRequest):
+        most += len(request.continuation.encode())
+    return 2 * most < vote.context_tokens
+
+
+async def _ask_members(fleet: Fleet, request: Request | ScoreRequest, vote: Decision) -> None:
+    models = [member.model for member in vote.members]
+    with fleet.muster(models) as (engines, away):
+        losses = Losses(FailurePolicy.FAIL)
+        attendance = await Attendance.of(models, engines, away, losses)
+        prompts = await fitted_prompts(vote, attendance, request.prompt)
+        if isinstance(request, ScoreRequest):
+            for model, prompt in prompts.items():
+                await check_continuation(request, model, engines[model], prompt)
