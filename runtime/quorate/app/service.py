@@ -23,7 +23,7 @@ from quorate.app.about import server_facts, start_lines
 from quorate.app.accounts import open_recorder
 from quorate.app.descriptors import with_room_for_models
 from quorate.app.knowledge import KnowledgeKeeper
-from quorate.app.memory import memory_given_back, settle_allocator
+from quorate.app.memory import memory_given_back
 from quorate.app.probing import Prober
 from quorate.app.registry import open_registry
 from quorate.app.reloading import Living, Reloader, caller_limits
@@ -186,7 +186,6 @@ async def serve(
     Raises:
         SettingsError: The address cannot be listened on.
     """
-    settle_allocator()
     async with running(settings) as service, memory_given_back():
         signals = Signals()
         on_ready(service)
