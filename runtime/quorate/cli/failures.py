@@ -39,6 +39,12 @@ def failure_of(error: Exception) -> Failure:
         return Failure(_line(error), FAILED)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return Failure("quorate: no space is left where the output goes", FAILED)
+    if isinstance(error, ModuleNotFoundError) and _is_of_others(error.name):
+        return Failure(
+            f"quorate: {error.name} is not installed, which only asking a server with --target can "
+            "do without; for all else: pip install 'quorate[server]'",
+            FAILED,
+        )
     line = _line(error, type(error).__name__)
     return Failure(f"{line}; set QUORATE_DEBUG=1 for the traceback", FAILED)
 
@@ -51,6 +57,10 @@ def _usage(error: TyperException) -> Failure:
     command = context.command_path if context is not None else "quorate"
     line = one_line(" ".join(f"quorate: {message}; see: {command} --help".split()))
     return Failure(line, error.exit_code)
+
+
+def _is_of_others(module: str | None) -> bool:
+    return bool(module) and not str(module).startswith("quorate")
 
 
 def _is_registry_error(error: Exception) -> bool:

@@ -17,12 +17,11 @@ from quorate.ensemble.alignments.bytes.hypotheses import SYMBOLS, Extension, Kep
 from quorate.ensemble.alignments.bytes.sketches import Growth, Sketch, common_start, regrow
 from quorate.ensemble.guesses import Ready
 from quorate.ensemble.predictor import TopPiece
+from quorate.request.plans import HEALING_KV_TOKENS
 
 # Once what was pruned weighs more than what is left, following the text anew is cheaper than being
 # wrong about it.
 _MAX_LOST = 0.5
-HEALING_KV_TOKENS = 16
-"""KV tokens kept back for healing, which feeds a few tokens at once."""
 
 _Hypothesis = hypotheses.Hypothesis[Context]
 
