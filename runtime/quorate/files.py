@@ -26,6 +26,19 @@ _KINDS = (
 )
 
 
+def is_path(name: str) -> bool:
+    """Whether a model is named by a path rather than by a registry id."""
+    return "/" in name or name.endswith(".gguf")
+
+
+def default_id(name_or_path: str) -> str:
+    """What a model is called that was given no id: its registry id, or its file's name."""
+    if not is_path(name_or_path):
+        return name_or_path
+    path = Path(name_or_path)
+    return (path.stem if path.suffix == ".gguf" else path.name).lower()
+
+
 def refuse_no_file(path: Path, advice: str) -> None:
     """Checks that a path leads to a file, or to nothing yet.
 

@@ -24,6 +24,8 @@ from quorate.v1 import (
 _TIMES = 4
 _LARGE = 15_000_000
 """Of one message, which may have 16 MiB."""
+_ALLOWED = 4_000_000
+"""Of one prompt, which may have 4 MiB."""
 
 
 def _generate(target: Target, *requests: inference_pb2.GenerateRequest) -> str:
@@ -207,3 +209,19 @@ def unread_log(target: Target) -> str:
                 _answer(lambda: stub.GetModel(request, timeout=5.0, metadata=target.metadata))[:60]
             ] += 1
     return "; ".join(f"{count} x {answer}" for answer, count in told.most_common())
+
+
+@attack(seconds=40.0)
+def abandoned_prompts(target: Target) -> str:
+    """Prompts of 4 MB whose callers leave at once, or a moment later."""
+    request = _small()
+    request.prompt = "word " * (_ALLOWED // 5)
+
+    def calls(channel: grpc.Channel) -> Iterator[Callable[[], Any]]:
+        stub = inference_pb2_grpc.InferenceServiceStub(channel)  # type: ignore[no-untyped-call]
+        for seconds in (0.02, 0.05, 0.1, 0.2, 0.4) * 4:
+            yield partial(
+                _drained, stub.Generate, request, timeout=seconds, metadata=target.metadata
+            )
+
+    return _told(target, calls)

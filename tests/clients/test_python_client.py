@@ -112,6 +112,6 @@ def test_its_program_says_what_is_missing_in_one_line(fresh: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "quorate: numpy, rich, typer not installed: this is the Python client alone; for the "
-        "program and the server: pip install 'quorate[server]'\n"
+        "quorate: rich, typer not installed: this is the Python client alone; for the program: "
+        "pip install 'quorate[cli]', and for the server 'quorate[server]'\n"
     )

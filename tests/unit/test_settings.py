@@ -16,6 +16,7 @@ from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.scripted.options import ScriptedOptions
 from quorate.engines.vllm.options import VllmOptions
 from quorate.errors import SettingsError
+from quorate.files import default_id, is_path
 from quorate.fleet.settings import FleetSettings
 from quorate.ledger.settings import BudgetLimits, LedgerSettings
 from quorate.metering.settings import EnergySettings
@@ -31,13 +32,12 @@ from quorate.request import (
     WeightedModel,
     Weighting,
 )
-from quorate.routing.resolve import DEFAULT_EPSILON, DEFAULT_FORGETTING, DEFAULT_WIDTH
+from quorate.request.plans import DEFAULT_WIDTH
+from quorate.routing.resolve import DEFAULT_EPSILON, DEFAULT_FORGETTING
 from quorate.routing.settings import RoutingSettings
 from quorate.settings import (
     ModelSettings,
     Settings,
-    default_id,
-    is_path,
     load_settings,
     parse_settings,
 )

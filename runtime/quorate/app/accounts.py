@@ -15,13 +15,14 @@ from quorate.costs.machine import this_machine
 from quorate.costs.store import CostStore
 from quorate.dispatch import AttemptRecorder
 from quorate.errors import QuorateError
+from quorate.files import is_path
 from quorate.fleet.fleet import Fleet
 from quorate.ledger.budgets import Budgets
 from quorate.ledger.ledger import Ledger
 from quorate.metering.meter import Meter
 from quorate.metering.open_meter import Host, open_meter
 from quorate.request.work import WorkCosts
-from quorate.settings import ModelSettings, Settings, is_path
+from quorate.settings import ModelSettings, Settings
 from quorate.telemetry.attempts import AttemptObserver
 
 _DAY_SECONDS = 86_400.0

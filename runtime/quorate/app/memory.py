@@ -27,6 +27,7 @@ _CHANGE_BYTES = 2**20
 # Of mallopt, in malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 
 _log = logging.getLogger(__name__)
 
@@ -34,13 +35,15 @@ _log = logging.getLogger(__name__)
 def settle_allocator() -> None:
     """Has this process map large pieces one by one, so that each goes back when it is freed.
 
-    Where the C library is no glibc, nothing happens.
+    To be called before there is a second thread. Where the C library is no glibc, nothing happens.
     """
     mallopt = _of_libc("mallopt")
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
         # Else the end of the heap would be returned and taken again with every row.
         mallopt(_M_TRIM_THRESHOLD, 2 * LARGE_BYTES)
+        # Trimming never shortens a further heap, of which each thread of gRPC would have its own.
+        mallopt(_M_ARENA_MAX, 1)
 
 
 @asynccontextmanager

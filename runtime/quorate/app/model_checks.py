@@ -11,8 +11,9 @@ from quorate.app.findings import Finding, Level, fatals
 from quorate.app.sources import Sources, refuse_other_kind
 from quorate.engines.registry import EngineRegistration, find_engine
 from quorate.errors import ModelUnusable, SettingsError
+from quorate.files import is_path
 from quorate.fleet.status import ModelState, ModelStatus
-from quorate.settings import ModelSettings, is_path
+from quorate.settings import ModelSettings
 from quorate_registry import (
     CheckpointFacts,
     GgufFacts,

@@ -24,7 +24,7 @@ from quorate.app.accounts import open_recorder
 from quorate.app.descriptors import with_room_for_models
 from quorate.app.interpreter import settle_interpreter
 from quorate.app.knowledge import KnowledgeKeeper
-from quorate.app.memory import memory_given_back, settle_allocator
+from quorate.app.memory import memory_given_back
 from quorate.app.probing import Prober
 from quorate.app.registry import open_registry
 from quorate.app.reloading import Living, Reloader, caller_limits
@@ -190,7 +190,6 @@ async def serve(
     Raises:
         SettingsError: The address cannot be listened on.
     """
-    settle_allocator()
     async with running(settings) as service, memory_given_back():
         settle_interpreter()
         signals = Signals()

@@ -11,8 +11,9 @@ from quorate.app.registry import engine_of
 from quorate.engines.registry import default_engine, find_engine
 from quorate.engines.spec import EngineSpec
 from quorate.errors import CannotRun, ModelUnusable, NotFound
+from quorate.files import is_path
 from quorate.fleet.life_cycle import ModelSource
-from quorate.settings import ModelSettings, is_path
+from quorate.settings import ModelSettings
 from quorate.settings.models import check_options
 from quorate_registry import FileKind, Registry, RegistryError, ResolvedModel
 

@@ -9,8 +9,8 @@ Importing this costs nothing; each command imports what it needs when it runs.
 
 from __future__ import annotations
 
-# Some of what the extra `server` brings; without it only the client can be used.
-_NEEDED = ("numpy", "rich", "typer")
+# What the extra `cli` brings; without it only the client can be used.
+_NEEDED = ("rich", "typer")
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
         sys.exit(
             f"quorate: {', '.join(missing)} not installed: this is the Python client alone; for "
-            "the program and the server: pip install 'quorate[server]'"
+            "the program: pip install 'quorate[cli]', and for the server 'quorate[server]'"
         )
     from quorate.cli.program import run
 

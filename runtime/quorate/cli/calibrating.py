@@ -15,6 +15,7 @@ from quorate.cli.views.progress import Progress
 from quorate.client import Client, GenerateOptions, PlanOptions, ServiceError
 from quorate.dispatch.signals import SignalReader
 from quorate.errors import CannotRun
+from quorate.files import default_id
 from quorate.request import (
     ChatPrompt,
     Decision,
@@ -29,7 +30,6 @@ from quorate.request import (
     WeightedModel,
 )
 from quorate.routing.forecast import vote_key
-from quorate.settings import default_id
 from quorate.v1 import inference_pb2, models_pb2, plan_pb2
 
 _PROFILE = "profile:"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quorate.ensemble.alignments.bytes.alignment import beam_margin
-from quorate.routing.resolve import DEFAULT_WIDTH
+from quorate.request.plans import DEFAULT_WIDTH, beam_margin
 
 # BOS, the space that SentencePiece puts before a text, and one that no text fills.
 _BESIDE_THE_TEXT = 3

@@ -119,6 +119,12 @@ def failure_of(error: Exception) -> Failure:
         )
     if isinstance(error, OSError) and error.errno in _REMEDIES:
         return Failure(_of_the_system(error), FAILED, "FAILED_PRECONDITION", "FILE_UNUSABLE")
+    if isinstance(error, ModuleNotFoundError) and _is_of_others(error.name):
+        told = (
+            f"quorate: {error.name} is not installed, which only asking a server with --target can "
+            "do without; for all else: pip install 'quorate[server]'"
+        )
+        return Failure(told, FAILED, "FAILED_PRECONDITION", "NOT_INSTALLED")
     line = _line(error, type(error).__name__)
     return Failure(f"{line}; set QUORATE_DEBUG=1 for the traceback", FAILED)
 
@@ -179,6 +185,10 @@ def _of_the_system(error: OSError) -> str:
     if error.filename is None:
         return f"quorate: {problem} where the output goes"
     return one_line(f"quorate: {Path(str(error.filename))}: cannot be used: {problem}; {remedy}")
+
+
+def _is_of_others(module: str | None) -> bool:
+    return bool(module) and not str(module).startswith("quorate")
 
 
 def _is_registry_error(error: Exception) -> bool:

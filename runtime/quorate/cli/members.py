@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from quorate.client import PlanOptions, StageChoice
 from quorate.errors import SettingsError
+from quorate.files import default_id
 from quorate.request import DraftMode, Plan, Stage, WeightedModel
-from quorate.settings import default_id
 
 _CASCADE = "--cascade"
 

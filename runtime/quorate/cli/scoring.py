@@ -11,9 +11,9 @@ from quorate.cli.members import name_members
 from quorate.cli.text_scores import TextScores
 from quorate.cli.views.progress import Progress
 from quorate.client import Client, PlanOptions, ServiceError
+from quorate.files import default_id
 from quorate.request import WeightedModel
-from quorate.routing.resolve import DEFAULT_WIDTH
-from quorate.settings import default_id
+from quorate.request.plans import DEFAULT_WIDTH
 from quorate.v1 import inference_pb2
 
 # Where no model is ready the first piece is refused, whatever its size.

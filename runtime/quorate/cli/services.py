@@ -1,9 +1,9 @@
-"""The service that a command runs or asks: its settings, and a connection once it is ready."""
+"""The service that a command runs: its settings, and a connection once it is ready."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +11,8 @@ from quorate.app import demo
 from quorate.app.registry import open_registry
 from quorate.app.service import Service, running
 from quorate.cli.notes import note
-from quorate.cli.target import Target, answers_at, connect
 from quorate.cli.views.loading import StatusView, passing_view
-from quorate.client import DEFAULT_TARGET, Client
+from quorate.client import Client
 from quorate.errors import ModelUnusable, SettingsError
 from quorate.fleet.status import ModelState
 from quorate.ledger.settings import LEDGER_OFF
@@ -77,27 +76,6 @@ def _with_models(settings: Settings, models: Sequence[str]) -> Settings:
         if model.id in taken:
             raise SettingsError(f"--model: {model.id!r} is configured already")
     return replace(settings, models=(*settings.models, *more))
-
-
-def asked_service(names: Sequence[str], target: Target) -> AbstractAsyncContextManager[Client]:
-    """The service that a command was told to ask, or one of its own.
-
-    That has the members as they were named, or without any names the demo models.
-
-    Raises:
-        SettingsError: No address, a token that cannot be sent there, or models that cannot be
-            served together.
-        CannotRun: The demo models are missing.
-    """
-    if target.address:
-        return connect(target.address, target)
-    if answers_at(DEFAULT_TARGET):
-        told = (
-            f"quorate: loading models here; to ask the server at {DEFAULT_TARGET} instead: "
-            f"--target {DEFAULT_TARGET}, or QUORATE_TARGET"
-        )
-        note(told)
-    return own_service(named_settings(names) if names else demo_settings())
 
 
 @asynccontextmanager

@@ -30,7 +30,8 @@ class Job:
 
     Attributes:
         work: The request's work so far by model. A model is named from when the request uses it,
-            and its sums never fall. Asked at the ends of windows only.
+            and its sums never fall. Asked at the ends of windows only, and
+            no more once it is finished.
         idle_joules: The request's share of the idle energy of its time, on top of its own; set when
             it is finished, None where that is not measured.
     """
@@ -107,6 +108,8 @@ class Meter:
         del self._jobs[job]
         # Without counters there are no windows, at whose ends the work would have been asked.
         models = job.seen if self._accounts else job.work()
+        # The attempt that it is the work of has this job, and holds a prompt that may be large.
+        job.work = dict
         energies = {model: self._energy(job, model) for model in models}
         shares = [account.idle_joules(job) for account in self._accounts]
         known = [share for share in shares if share is not None]

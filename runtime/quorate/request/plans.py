@@ -6,6 +6,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
+DEFAULT_WIDTH = 8
+"""Hypotheses that a byte-exact vote follows at once, if nothing says other."""
+HEALING_KV_TOKENS = 16
+"""KV tokens kept back for healing, which feeds a few tokens at once."""
+_KV_TOKENS_PER_HYPOTHESIS = 8
+
 
 class CombinationRule(Enum):
     """How next-token distributions become one; see ``ensemble.fusion``."""
@@ -61,6 +67,11 @@ class BeamOptions:
 
     epsilon: float | None = None
     width: int | None = None
+
+
+def beam_margin(width: int) -> int:
+    """KV tokens for what a byte beam holds beside its best hypothesis, and for healing."""
+    return HEALING_KV_TOKENS + _KV_TOKENS_PER_HYPOTHESIS * width
 
 
 class DraftMode(Enum):

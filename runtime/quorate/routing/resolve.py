@@ -24,11 +24,11 @@ from quorate.request import (
     WeightedModel,
     Weighting,
 )
+from quorate.request.plans import DEFAULT_WIDTH
 from quorate.routing.drafting import decide_draft
 from quorate.routing.snapshot import Snapshot
 
 DEFAULT_EPSILON = 1e-2
-DEFAULT_WIDTH = 8
 MAX_EPSILON = 0.5
 MAX_WIDTH = 64
 DEFAULT_FORGETTING = 0.9

@@ -12,6 +12,7 @@ from typing import Any
 
 from quorate.engines.registry import engines, find_engine
 from quorate.errors import SettingsError
+from quorate.files import default_id, is_path
 from quorate.options import Faults, as_table, field_names, option, read_options, refuse_unknown
 
 # A colon sets a weight off on the command line, and a slash makes a path.
@@ -197,14 +198,6 @@ def _check_for_any_engine(options: Mapping[str, Any], where: str) -> None:
     raise errors[0]
 
 
-def default_id(name_or_path: str) -> str:
-    """What a model is called that was given no id: its registry id, or its file's name."""
-    if not is_path(name_or_path):
-        return name_or_path
-    path = Path(name_or_path)
-    return (path.stem if path.suffix == ".gguf" else path.name).lower()
-
-
 def located(path: str, folder: Path, where: str) -> str:
     """A path of the configuration, counted from the folder of its file; "" stays "".
 
@@ -217,8 +210,3 @@ def located(path: str, folder: Path, where: str) -> str:
         return str((folder / Path(path).expanduser()).absolute())
     except RuntimeError as error:
         raise SettingsError(f"{where}: {path}: there is no such user") from error
-
-
-def is_path(name: str) -> bool:
-    """Whether a model is named by a path rather than by a registry id."""
-    return "/" in name or name.endswith(".gguf")

@@ -33,11 +33,11 @@ from quorate.request import (
     WeightedModel,
     Weighting,
 )
+from quorate.request.plans import DEFAULT_WIDTH
 from quorate.routing.drafting import draft_problems
 from quorate.routing.resolve import (
     DEFAULT_EPSILON,
     DEFAULT_FORGETTING,
-    DEFAULT_WIDTH,
     MAX_EPSILON,
     MAX_WIDTH,
     share_weights,

@@ -10,11 +10,11 @@ import pytest
 from quorate.errors import InvalidRequest, UnsupportedPlan
 from quorate.fleet.status import ModelStatus
 from quorate.request import Alignment, BeamOptions, Decision, Plan, WeightedModel, Weighting
+from quorate.request.plans import DEFAULT_WIDTH
 from quorate.routing.candidates import open_plans
 from quorate.routing.resolve import (
     DEFAULT_EPSILON,
     DEFAULT_FORGETTING,
-    DEFAULT_WIDTH,
     MAX_EPSILON,
     MAX_WIDTH,
     resolve,

@@ -94,6 +94,23 @@ def as_domain_error(error: BaseException) -> QuorateError:
     return hidden
 
 
+def forget_frames(error: BaseException) -> None:
+    """Takes the tracebacks from an error that is dealt with, and from all errors before it.
+
+    The frames of a traceback hold what their functions knew, such as a request of megabytes, and an
+    error outlives its call: the record of the request has it, and the context that has the record
+    stays with every timer of the call, cancelled or not, until that timer's time has come.
+    """
+    known: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in known:
+            known.add(id(one))
+            one.__traceback__ = None
+            waiting += (one.__cause__, one.__context__)
+
+
 def status_code(error: QuorateError) -> grpc.StatusCode:
     """Returns the status of an error, by its own class or the nearest base in the table."""
     return next(STATUS_OF[cls] for cls in type(error).__mro__ if cls in STATUS_OF)

@@ -26,7 +26,7 @@ from quorate.access.origins import origin
 from quorate.access.record import CURRENT, RequestRecord
 from quorate.api.grpc.calls import request_id_metadata
 from quorate.api.grpc.connections import Connections
-from quorate.api.grpc.errors import as_domain_error, rich_status, status_code
+from quorate.api.grpc.errors import as_domain_error, forget_frames, rich_status, status_code
 from quorate.api.grpc.leaving import to_its_end
 from quorate.api.grpc.pace import Pace
 from quorate.api.grpc.reading import AT_ONCE_BYTES, RequestReader, parsed
@@ -253,6 +253,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     async def _tell(
         self, problem: QuorateError, whose: str, request_id: str, context: _Context
     ) -> None:
+        forget_frames(problem)
         if isinstance(problem, Overloaded | Unauthenticated):
             await asyncio.sleep(self._pace.delay_seconds(whose))
         try:

@@ -84,6 +84,7 @@ def run(
 
     _refuse_without_packages()
     from quorate.cli.logs import keep_log_quiet
+    from quorate.cli.notes import note
     from quorate.cli.views.bench import bench_progress, print_plan, print_summaries
 
     keep_log_quiet()
@@ -98,7 +99,7 @@ def run(
             asyncio.run(bench.run(_quantise, progress))
     except KeyboardInterrupt:
         told = f"the records so far are kept in {path}, run the same command to go on"
-        typer.echo(f"quorate: interrupted; {told}", err=True)
+        note(f"quorate: interrupted; {told}")
         raise typer.Exit(_INTERRUPTED) from None
     print_summaries(bench.records, path, as_json=as_json)
 
@@ -219,7 +220,7 @@ def _sweep(what: str, names: list[str], minutes: float | None) -> Sweep:
 def _named(names: list[str]) -> dict[str, Path]:
     """Paths by the ids that models have where they are served, the largest first."""
     from quorate.errors import SettingsError
-    from quorate.settings import default_id
+    from quorate.files import default_id
 
     registry = _registry()
     found = {default_id(name): registry.resolve(name).path for name in names}
@@ -257,12 +258,11 @@ def _bench(sweep: Sweep, path: Path) -> Bench:
 
 def _quantise(source: Path, kind: str) -> Path:
     """A model of another type, made once and kept in the data folder."""
-    from functools import partial
-
     from quorate.app.quantising import quantised
+    from quorate.cli.notes import note
 
     folder = _registry().home / "bench"
-    return quantised(source, kind, folder, f"{source.stem}.{kind}", partial(typer.echo, err=True))
+    return quantised(source, kind, folder, f"{source.stem}.{kind}", note)
 
 
 def _registry() -> Registry:

@@ -135,8 +135,8 @@ async def _outcomes(
 ) -> list[Outcome]:
     """Asks, and grades the answers of each plan."""
     from quorate.calibration.report import evaluate
+    from quorate.cli.asking import asked_service
     from quorate.cli.calibrating import ask_all, plans_of
-    from quorate.cli.services import asked_service
     from quorate.cli.views.progress import answer_progress
 
     async with asked_service([member.model for member in members], target) as client:

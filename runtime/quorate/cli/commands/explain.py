@@ -44,9 +44,9 @@ def explain(
 
 
 async def _explain(question: Question, target: Target) -> plan_pb2.Decision:
+    from quorate.cli.asking import asked_service
     from quorate.cli.option_names import options_named
     from quorate.cli.question import request_options
-    from quorate.cli.services import asked_service
 
     async with asked_service(question.names(), target) as client:
         prompt, options = request_options(question)

@@ -44,8 +44,8 @@ def generate(
 
 
 async def _answer(question: Question, target: Target, view: AnswerView) -> None:
+    from quorate.cli.asking import asked_service
     from quorate.cli.question import ask
-    from quorate.cli.services import asked_service
 
     async with asked_service(question.names(), target) as client:
         await ask(client, question, view)

@@ -55,9 +55,9 @@ def score(
 
 
 async def _score(text: Text, target: Target) -> TextScores:
+    from quorate.cli.asking import asked_service
     from quorate.cli.option_names import Given, options_named
     from quorate.cli.scoring import score_text
-    from quorate.cli.services import asked_service
     from quorate.cli.views.progress import score_progress
 
     names = [member.model for member in text.members]

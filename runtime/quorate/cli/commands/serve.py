@@ -86,8 +86,10 @@ def serve(
     # gRPC's core reads it when it is imported: it then tells of each connection that has ended.
     os.environ.setdefault("GRPC_TRACE", "server_channel")
     from quorate.api.grpc.transport_lines import is_of_transport
+    from quorate.app.memory import settle_allocator
     from quorate.cli.native_stderr import NativeStderr
 
+    settle_allocator()
     asked = _Asked(listen, insecure, log_level, log_format)
     with NativeStderr(is_of_transport) as native:
         _run(native, config, demo, model or [], asked, as_json=as_json)

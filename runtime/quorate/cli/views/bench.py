@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
@@ -16,6 +15,8 @@ from quorate_bench.intervals import Interval
 from quorate_bench.summary import Summary, noise_of, summaries
 
 from quorate.amounts import duration_text, joules_text, span_text
+from quorate.cli.events import print_event
+from quorate.cli.notes import note
 from quorate.cli.views.formatting import plain_table
 
 if TYPE_CHECKING:
@@ -42,17 +43,13 @@ def print_plan(bench: Bench, path: Path) -> None:
     planned = bench.planned
     begun = f"going on with {path}" if bench.resumed else f"records go to {path}"
     repetitions = bench.records.run["sweep"]["measure"]["repetitions"]
-    print(
-        f"{len(planned.cases)} cases, {repetitions} times each, some {span_text(planned.seconds)}; "
-        f"{begun}",
-        file=sys.stderr,
-    )
+    seconds = span_text(planned.seconds)
+    note(f"{len(planned.cases)} cases, {repetitions} times each, some {seconds}; {begun}")
     reasons: dict[str, int] = {}
     for one in planned.left_out:
         reasons[one.reason] = reasons.get(one.reason, 0) + 1
     for reason, count in reasons.items():
-        print(f"{count} case{'' if count == 1 else 's'} left out: {reason}", file=sys.stderr)
-    sys.stderr.flush()
+        note(f"{count} case{'' if count == 1 else 's'} left out: {reason}")
 
 
 @contextmanager
@@ -87,7 +84,7 @@ class _Lines:
         if now - self._shown_at >= _LINE_SECONDS:
             self._shown_at = now
             left = f"some {span_text(seconds)} left" if seconds else "almost there"
-            print(f"{done} of {total} measured, {left}: {what}", file=sys.stderr, flush=True)
+            note(f"{done} of {total} measured, {left}: {what}")
 
 
 def print_summaries(records: Records, path: Path, *, as_json: bool) -> None:
@@ -95,10 +92,9 @@ def print_summaries(records: Records, path: Path, *, as_json: bool) -> None:
     found = summaries(records)
     if as_json:
         for one in found:
-            print(json.dumps(summary_fields(one)))
-        print(json.dumps({"event": "bench", "records": str(path), "noise": noise_of(records),
-                          "left_out": records.left_out, "ended": records.ended}))  # fmt: skip
-        sys.stdout.flush()
+            print_event("case", summary_fields(one))
+        rest = {"left_out": records.left_out, "ended": records.ended}
+        print_event("bench", {"records": str(path), "noise": noise_of(records), **rest})
         return
     machine = records.run["machine"]
     bandwidth = machine["read_bytes_per_second"] / 1e9
@@ -117,8 +113,10 @@ def print_summaries(records: Records, path: Path, *, as_json: bool) -> None:
 def print_written(paths: Sequence[Path], *, as_json: bool) -> None:
     """Tells which files there are now."""
     for path in paths:
-        print(json.dumps({"event": "written", "path": str(path)}) if as_json else f"wrote {path}")
-    sys.stdout.flush()
+        if as_json:
+            print_event("written", {"path": str(path)})
+        else:
+            print(f"wrote {path}", flush=True)
 
 
 def print_comparison(
@@ -129,8 +127,7 @@ def print_comparison(
         for one in found:
             ratio = _interval("ratio", one.ratio)
             told = {**one.case.told(), "quantity": one.quantity, **ratio, "verdict": one.verdict}
-            print(json.dumps({"event": "compared", **told}))
-        sys.stdout.flush()
+            print_event("compared", told)
         return
     for name, records in (("first", first), ("second", second)):
         run = records.run
@@ -152,7 +149,7 @@ def summary_fields(one: Summary) -> dict[str, Any]:
     """A summary as a JSON object; times in ms, energies in J."""
     p50, p90, p99 = one.token_percentiles
     fields: dict[str, Any] = {
-        "event": "case", **one.case.told(), "repetitions": one.repetitions,
+        **one.case.told(), "repetitions": one.repetitions,
         **_interval("first_ms", one.first_ms), **_interval("token_ms", one.token_ms),
         "token_p50_ms": p50, "token_p90_ms": p90, "token_p99_ms": p99,
         **_interval("tokens_per_second", one.tokens_per_second),
@@ -167,8 +164,7 @@ def summary_fields(one: Summary) -> dict[str, Any]:
 
 def _interval(name: str, interval: Interval | None) -> dict[str, float | None]:
     values = (None,) * 3 if interval is None else (interval.value, interval.low, interval.high)
-    found = [None if one is None or math.isinf(one) else one for one in values]
-    return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
 
 
 def _row(one: Summary) -> tuple[str, ...]:

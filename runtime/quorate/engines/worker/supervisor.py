@@ -13,6 +13,7 @@ from quorate.engines.contract import ModelFacts
 from quorate.engines.registry import prepared_options
 from quorate.engines.spec import EngineSpec
 from quorate.engines.vocabulary import Vocabulary
+from quorate.engines.worker.beside import beside_streams
 from quorate.engines.worker.claims import OutOfTurn, check_rows, checked_vocabulary, told
 from quorate.engines.worker.handle import WorkerHandle
 from quorate.engines.worker.limits import WorkerLimits
@@ -172,7 +173,7 @@ class Supervisor:
             ModelUnusable: The model can never be loaded here.
             WorkerLost: It died meanwhile.
         """
-        options = await _beside_streams(prepared_options, self._spec.engine, self._spec.options)
+        options = await beside_streams(prepared_options, self._spec.engine, self._spec.options)
         spec = replace(self._spec, options=options)
         self._on_progress(0.0)
         cores = self.cores
@@ -181,7 +182,7 @@ class Supervisor:
         try:
             facts, table = await worker.load()
             self.model = await self._identified(worker, facts, table)
-            await _beside_streams(getattr, self.model.vocabulary, "byte_order")
+            await beside_streams(getattr, self.model.vocabulary, "byte_order")
         except (OSError, MemoryError) as error:
             worker.kill(f"cannot be shared with: {error or type(error).__name__}")
             raise
@@ -210,7 +211,7 @@ class Supervisor:
                 check_rows(self.model.vocabulary, worker.vocabulary_size)
                 return LoadedModel(facts, self.model.vocabulary, digest)
             size = worker.vocabulary_size
-            vocabulary = await _beside_streams(checked_vocabulary, table, size)
+            vocabulary = await beside_streams(checked_vocabulary, table, size)
         except OutOfTurn as error:
             raise worker.refuse(str(error)) from error
         return LoadedModel(facts, vocabulary, digest)
@@ -244,15 +245,6 @@ class Supervisor:
     @staticmethod
     def _restarting(cause: str, retry_after_seconds: float) -> WorkerStatus:
         return WorkerStatus(WorkerPhase.RESTARTING, cause, None, max(1.0, retry_after_seconds))
-
-
-async def _beside_streams(function: Callable[..., _T], *arguments: object) -> _T:
-    """What a function returns that takes tenths of a second for a large vocabulary."""
-    try:
-        return await asyncio.to_thread(function, *arguments)
-    except RuntimeError:
-        # No thread can be started now. Better that streams wait once than that no model comes back.
-        return function(*arguments)
 
 
 def _refusal(model: str, status: WorkerStatus) -> Unavailable:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from quorate.engines.confinement.plan import Isolation
 from quorate.engines.quarantine import ANOTHER_FILE, Quarantine, is_of_the_prompt
 from quorate.engines.spec import EngineSpec
+from quorate.engines.worker.beside import beside_streams
 from quorate.engines.worker.claims import (
     LONGEST_TEXT,
     MOST_VOCABULARY,
@@ -158,7 +159,7 @@ class Encoder:
     ) -> list[int]:
         job = Job(message, field, Lane.LONG if size > LONG_BYTES else Lane.SHORT)
         if size > _WRITTEN_AT_ONCE_BYTES:
-            job.line = await asyncio.to_thread(TO_WORKER.encode, message)
+            job.line = await beside_streams(TO_WORKER.encode, message)
         if self._closed:
             raise Unavailable(f"model {self._spec.model} is unloaded")
         if self._quarantine:

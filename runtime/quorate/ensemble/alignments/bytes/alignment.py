@@ -10,7 +10,6 @@ from quorate.engines.vocabulary import Vocabulary
 from quorate.ensemble.alignments.bytes.beam import Opening, Pruning
 from quorate.ensemble.alignments.bytes.hypotheses import BYTES, END
 from quorate.ensemble.alignments.bytes.predictor import BytePredictor
-from quorate.ensemble.alignments.bytes.room import HEALING_KV_TOKENS
 from quorate.ensemble.alignments.bytes.transcript import WordTranscript
 from quorate.ensemble.alignments.bytes.utf8 import Utf8Constraint
 from quorate.ensemble.alignments.contract import Limit, OwnIndex
@@ -23,8 +22,7 @@ from quorate.request import (
     StoppingOptions,
     TextPrompt,
 )
-
-_KV_TOKENS_PER_HYPOTHESIS = 8
+from quorate.request.plans import HEALING_KV_TOKENS, beam_margin
 
 
 class ByteAlignment(OwnIndex):
@@ -82,11 +80,6 @@ class ByteAlignment(OwnIndex):
     def ends_behind(self, members: Sequence[Member[Any]], limit: Limit) -> FinishReason | None:
         """See ``AlignmentStrategy``."""
         return None
-
-
-def beam_margin(width: int) -> int:
-    """KV tokens for what a byte beam holds beside its best hypothesis, and for healing."""
-    return HEALING_KV_TOKENS + _KV_TOKENS_PER_HYPOTHESIS * width
 
 
 def _opening(engine: Engine, source: Prompt, tokens: Sequence[int]) -> Opening:

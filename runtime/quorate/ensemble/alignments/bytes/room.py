@@ -5,9 +5,7 @@ from __future__ import annotations
 from quorate.ensemble.alignments.bytes.beam import Pruning
 from quorate.ensemble.alignments.bytes.contexts import Context, ContextTree
 from quorate.ensemble.alignments.bytes.hypotheses import Extension, Grown, Hypothesis, Kept, prune
-
-HEALING_KV_TOKENS = 16
-"""KV tokens kept back for healing, which feeds a few tokens at once."""
+from quorate.request.plans import HEALING_KV_TOKENS
 
 
 class Room:
