@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from quorate.costs.machine import this_machine
 from quorate.errors import SettingsError
 from quorate_bench.machine import MachineFacts, available_bytes, measured_machine
 from quorate_bench.planning import ModelFacts, Planned, planned
@@ -48,6 +49,7 @@ class Bench:
         if self.resumed:
             self.records = read_records(path)
             self.machine = MachineFacts.of(self.records.run["machine"])
+            _refuse_other_machine(self.machine, path)
         else:
             self.machine = measured_machine()
         header = self._header(hashes, commit)
@@ -103,6 +105,15 @@ def _refuse_other(old: Mapping[str, Any], new: Mapping[str, Any], path: Path) ->
         if _plain(old.get(name)) != _plain(new.get(name)):
             advice = "give another --output, or --restart"
             raise SettingsError(f"{path}: holds records {what}; {advice}")
+
+
+def _refuse_other_machine(recorded: MachineFacts, path: Path) -> None:
+    here = this_machine()
+    if (recorded.cpu, recorded.cores, recorded.gpus) != (here.cpu, here.cores, here.gpus):
+        raise SettingsError(
+            f"{path}: holds records of another machine, {recorded.cpu} with {recorded.cores} "
+            "cores; give another --output, or --restart"
+        )
 
 
 def _plain(value: Any) -> Any:

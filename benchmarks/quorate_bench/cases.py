@@ -71,6 +71,24 @@ def cases_of(sweep: Sweep, cores: int) -> list[Case]:
     return list(dict.fromkeys(found))
 
 
+def place(case: Case, axes: Mapping[str, Sequence[Any]], cores: int) -> tuple[int, ...]:
+    """Where a case stands on each axis of its sweep, on a machine of so many cores.
+
+    The base is at 0 everywhere. A value that is on no axis, as after the axes of a file were
+    changed, comes behind all that are.
+    """
+    told = case.told()
+    found = []
+    for axis, name in _AXES.items():
+        values = list(axes[axis])
+        if axis != "quantisations":
+            values = [int(value) for value in values]
+        if axis == "cores":
+            values = [min(value or cores, cores) for value in values]
+        found.append(values.index(told[name]) if told[name] in values else len(values))
+    return tuple(found)
+
+
 def by_setting(cases: Sequence[Case]) -> dict[Setting, list[Case]]:
     """The cases of each server, servers and cases in the order given."""
     found: dict[Setting, list[Case]] = {}
@@ -79,6 +97,14 @@ def by_setting(cases: Sequence[Case]) -> dict[Setting, list[Case]]:
     return found
 
 
+_AXES = {
+    "cores": "cores",
+    "context_length": "context_length",
+    "quantisations": "quantisation",
+    "concurrency": "concurrency",
+    "prompt_tokens": "prompt_tokens",
+    "answer_tokens": "answer_tokens",
+}
 _Point = tuple[Any, ...]
 
 

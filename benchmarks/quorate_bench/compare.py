@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from quorate_bench.cases import Case, case_of
@@ -30,12 +29,25 @@ class Compared:
 
 
 def compare(first: Records, second: Records) -> list[Compared]:
-    """What both measured, in the order of the first."""
+    """What both measured, in the order of the first.
+
+    Of two machines all cores of one are held against all of the other, however many they are.
+    """
     ours, theirs = _values(first), _values(second)
     return [
-        _compared(case, quantity, ours[case, quantity], theirs[case, quantity])
-        for case, quantity in ours
-        if theirs.get((case, quantity))
+        _compared(ours[key].case, key[1], ours[key].values, theirs[key].values)
+        for key in ours
+        if key in theirs
+    ]
+
+
+def other_files(first: Records, second: Records) -> list[str]:
+    """Names of models that are not the same file in both."""
+    ours, theirs = first.run["models"], second.run["models"]
+    return [
+        name
+        for name, told in ours.items()
+        if name in theirs and told["sha256"] != theirs[name]["sha256"]
     ]
 
 
@@ -45,15 +57,29 @@ def _compared(case: Case, quantity: str, ours: list[float], theirs: list[float])
     return Compared(case, quantity, ratio, verdict)
 
 
-def _values(records: Records) -> dict[tuple[Case, str], list[float]]:
-    found: dict[tuple[Case, str], list[float]] = defaultdict(list)
+_Key = tuple[Case, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    case: Case
+    values: list[float]
+
+
+def _values(records: Records) -> dict[_Key, _Values]:
+    """Values of each quantity by case, in which 0 cores are all of the machine's."""
+    every = records.run["machine"]["cores"]
+    found: dict[_Key, _Values] = {}
     for record in records.measurements:
         case = case_of(record)
+        cores = case.setting.cores
+        setting = replace(case.setting, cores=0 if cores == every else cores)
         for quantity in _QUANTITIES:
             value = _value(record, quantity)
             if value is not None and value > 0:
-                found[case, quantity].append(value)
-    return dict(found)
+                key = replace(case, setting=setting), quantity
+                found.setdefault(key, _Values(case, [])).values.append(value)
+    return found
 
 
 def _value(record: dict[str, Any], quantity: str) -> float | None:

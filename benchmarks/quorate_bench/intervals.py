@@ -45,7 +45,8 @@ def median_interval(values: Sequence[float]) -> Interval:
     found = stats.bootstrap(
         (data,), np.median, n_resamples=_RESAMPLES, method="percentile", rng=_SEED
     ).confidence_interval
-    return Interval(middle, float(found.low), float(found.high))
+    # Between equal values rounding may put an end past the median itself.
+    return Interval(middle, min(middle, float(found.low)), max(middle, float(found.high)))
 
 
 def ratio_interval(ours: Sequence[float], theirs: Sequence[float]) -> Interval:

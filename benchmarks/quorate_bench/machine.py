@@ -6,7 +6,7 @@ import os
 import platform
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,9 @@ class MachineFacts:
         Raises:
             KeyError, TypeError: It is none.
         """
+        known = {field.name: told[field.name] for field in fields(cls)}
         lists = {name: tuple(told[name]) for name in ("caches", "gpus")}
-        return cls(**{**told, **lists})
+        return cls(**{**known, **lists})
 
 
 def measured_machine() -> MachineFacts:

@@ -13,6 +13,9 @@ from quorate.errors import QuorateError
 from quorate.v1 import inference_pb2
 from quorate_bench.cases import Case
 
+TIERS = ("measured", "estimated", "unavailable")
+"""How an energy is known, from the best to the worst."""
+
 _ANSWER_SECONDS = 900.0
 # Whose answers tell nothing of the plan.
 _BROKEN = (
@@ -93,7 +96,7 @@ async def measure(
         "tokens_per_second": _rounded(tokens / seconds),
         "waited_share": _rounded(_waited_share(answers)),
         "joules": _rounded(sum(joules)) if known else None,
-        "tier": max((one.tier for one in answers), key=_WORST.index),
+        "tier": max((one.tier for one in answers), key=TIERS.index),
         "drafted": sum(one.drafted for one in answers),
         "accepted": sum(one.accepted for one in answers),
     }
@@ -169,7 +172,7 @@ def _energy(usage: inference_pb2.Usage) -> tuple[float | None, str]:
     tiers = [_TIERS.get(one.tier, "unavailable") for one in energies] or ["unavailable"]
     known = bool(energies) and all(one.HasField("joules") for one in energies)
     total = sum(one.joules for one in energies) if known else None
-    return total, max(tiers, key=_WORST.index)
+    return total, max(tiers, key=TIERS.index)
 
 
 def _waited_share(answers: Sequence[Timed]) -> float:
@@ -190,6 +193,3 @@ async def _all(asked: Any) -> list[Timed]:
 
 def _rounded(value: float) -> float:
     return float(f"{value:.5g}")
-
-
-_WORST = ("measured", "estimated", "unavailable")

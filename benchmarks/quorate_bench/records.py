@@ -19,7 +19,24 @@ from quorate.files import read_file
 from quorate.foreign_text import one_line
 
 SCHEMA = 1
-_KINDS = ("run", "server", "measurement", "quality", "left_out", "end")
+_NUMBER = (int, float)
+_CASE = {
+    "plan": str, "cores": int, "context_length": int, "quantisation": str, "concurrency": int,
+    "prompt_tokens": int, "answer_tokens": int,
+}  # fmt: skip
+_FIELDS: dict[str, dict[str, Any]] = {
+    "run": {"machine": dict, "models": dict, "sweep": dict, "versions": dict, "commit": str},
+    "server": {"quantisation": str, "load_seconds": dict, "file_bytes": dict},
+    "measurement": {
+        **_CASE, "repetition": int, "first_ms": list, "gaps_ms": list, "tokens": int,
+        "tokens_per_second": _NUMBER, "waited_share": _NUMBER, "tier": str, "drafted": int,
+        "accepted": int,
+    },
+    "quality": {"plan": str, "quantisation": str},
+    "left_out": {**_CASE, "reason": str},
+    "end": {},
+}  # fmt: skip
+_KINDS = tuple(_FIELDS)
 
 
 @dataclass(slots=True)
@@ -74,14 +91,28 @@ def read_records(path: Path) -> Records:
                 raise SettingsError(
                     f"{path}: is of schema {schema}, and this version reads {SCHEMA}"
                 )
-            found = Records(record)
+            found = Records(_checked(record, path, number))
         elif kind in _KINDS[1:]:
-            found.add(record)
+            found.add(_checked(record, path, number))
         else:
             raise SettingsError(f"{path}: line {number}: no record of a kind that is known")
     if found is None:
         raise SettingsError(f"{path}: holds no records")
     return found
+
+
+def _checked(record: dict[str, Any], path: Path, number: int) -> dict[str, Any]:
+    """A record that has what its kind has; what else it has is passed over.
+
+    Raises:
+        SettingsError: It has not.
+    """
+    for name, kind in _FIELDS[record["kind"]].items():
+        value = record.get(name)
+        if not isinstance(value, kind) or (kind is list and not value):
+            told = one_line(repr(value))
+            raise SettingsError(f"{path}: line {number}: {name} is {told}; see docs/bench.md")
+    return record
 
 
 class RecordFile:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quorate_bench.cases import Case, case_of
+from quorate_bench.cases import Case, case_of, place
 from quorate_bench.intervals import Interval, median_interval, percentiles
+from quorate_bench.measuring import TIERS
 from quorate_bench.noise import Load, verdict
 from quorate_bench.records import Records
-
-_AXES = {
-    "cores": "cores",
-    "context_length": "context_length",
-    "quantisations": "quantisation",
-    "concurrency": "concurrency",
-    "prompt_tokens": "prompt_tokens",
-    "answer_tokens": "answer_tokens",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +26,7 @@ class Summary:
         tokens_per_second: Of all answers at once, their prompts included.
         joules_per_token: None where energy is not known.
         joules_per_answer: None where energy is not known.
-        tier: How the joules are known.
+        tier: How the joules are known, at worst.
         waited_share: Share of the time in which a model was waited for.
         accepted_share: Of guessed tokens, those that were chosen; None where none was guessed.
         bits_per_byte: Of a text; None where the plan has none.
@@ -62,11 +54,15 @@ def summaries(records: Records) -> list[Summary]:
     for record in records.measurements:
         grouped[case_of(record)].append(record)
     qualities = {(one["plan"], one["quantisation"]): one for one in records.qualities}
-    plans = [plan["name"] for plan in records.run["sweep"]["plans"]]
-    axes = records.run["sweep"]["axes"]
+    sweep, cores = records.run["sweep"], records.run["machine"]["cores"]
+    plans = [plan["name"] for plan in sweep["plans"]]
+
+    def order(case: Case) -> tuple[Any, ...]:
+        return place(case, sweep["axes"], cores), plans.index(case.plan)
+
     return [
         _summary(case, grouped[case], qualities.get((case.plan, case.setting.quantisation), {}))
-        for case in sorted(grouped, key=lambda case: (_steps(case, axes), plans.index(case.plan)))
+        for case in sorted(grouped, key=order)
     ]
 
 
@@ -92,20 +88,12 @@ def noise_of(records: Records) -> str:
     return verdict(loads, list(grouped.values()))
 
 
-def token_medians(records: Records, case: Case) -> list[float]:
-    """The median time of a token in each repetition of a case, in ms."""
-    return [_token_ms(one) for one in records.measurements if case_of(one) == case]
-
-
-def _steps(case: Case, axes: Mapping[str, Any]) -> list[int]:
-    """Where a case's values stand on each axis; cores beyond the machine's are its last."""
-    told = case.told()
-    found = []
-    for axis, name in _AXES.items():
-        values = [int(value) if axis != "quantisations" else value for value in axes[axis]]
-        value = told[name]
-        found.append(values.index(value) if value in values else (axis != "cores") * len(values))
-    return found
+def left_out(records: Records) -> list[dict[str, Any]]:
+    """Cases of which a repetition is missing, with the last reason that was found for it."""
+    wanted = records.run["sweep"]["measure"]["repetitions"]
+    measured = Counter(case_of(one) for one in records.measurements)
+    last = {case_of(one): one for one in records.left_out}
+    return [one for case, one in last.items() if measured[case] < wanted]
 
 
 def _point(case: Case) -> tuple[Any, ...]:
@@ -126,7 +114,7 @@ def _summary(case: Case, measured: Sequence[dict[str, Any]], quality: dict[str, 
         median_interval([one["tokens_per_second"] for one in measured]),
         median_interval([one["joules"] / one["tokens"] for one in measured]) if known else None,
         median_interval([one["joules"] / case.concurrency for one in measured]) if known else None,
-        measured[-1]["tier"],
+        max((one["tier"] for one in measured), key=TIERS.index),
         _middle([one["waited_share"] for one in measured]),
         accepted / drafted if drafted else None,
         quality.get("bits_per_byte"),

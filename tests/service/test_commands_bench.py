@@ -122,6 +122,15 @@ def test_a_run_that_is_killed_goes_on_and_its_report_and_comparison_can_be_made(
     assert same.returncode == 0, same.stderr
     assert same.stdout.count("no difference") >= 6 * 2
 
+    slower = tmp_path / "slower.jsonl"
+    lines = [json.loads(line) for line in records.read_text().splitlines()]
+    for line in lines:
+        if "gaps_ms" in line:
+            line["gaps_ms"] = [100 * gap for gap in line["gaps_ms"]]
+    slower.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    grown = quorate(tmp_path, "bench", "compare", records.name, slower.name, "--fail-above", "1.01")
+    assert (grown.returncode, grown.stderr) == (1, "")
+
 
 @pytest.mark.timeout(240)
 def test_a_worker_that_dies_costs_no_case(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from quorate.cli.calibrating import ask_all, plans_of
 from quorate.client import Client, ServiceError
 from quorate.request import WeightedModel
 from quorate.routing.quality import Tally
-from support.command_line import Ask, Serving, started
+from support.command_line import Ask, Serving, remarks, started
 from support.whole_service import scripted, whole_service
 
 CONFIG = """
@@ -67,7 +67,7 @@ def calibrate(ask: Ask, *options: str) -> tuple[int, list[dict[str, Any]], list[
         *options,
     )
     events = [json.loads(line) for line in done.stdout.splitlines()]
-    return done.returncode, events, done.stderr.splitlines()
+    return done.returncode, events, remarks(done.stderr)
 
 
 def accuracies(events: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[int, int]]:
@@ -143,7 +143,7 @@ def test_an_interrupted_calibration_goes_on_where_it_was(
     with started(tmp_path, *asked, "--target", server.address) as process:
         assert process.stderr is not None
         seen = ""
-        while seen != "3 of 10 answers\n":
+        while "3 of 10 answers" not in seen:
             seen = process.stderr.readline()
             assert seen
         process.send_signal(signal.SIGINT)
@@ -193,8 +193,7 @@ def test_a_wrong_line_is_one_error_and_what_is_there_stays(ask: Ask, tmp_path: P
     code, events, errors = calibrate(ask, "--model", "knows", "--restart")
     assert (code, events) == (2, [])
     assert errors == [
-        "quorate: questions.jsonl: line 5: match is 'fuzzy'; give one of exact, choice, contains, "
-        "numeric"
+        "questions.jsonl: line 5: match is 'fuzzy'; give one of exact, choice, contains, numeric"
     ]
     assert (tmp_path / "questions.calibration.jsonl").read_text() == answers
     assert load(tmp_path / "home" / "calibration.json") == known
@@ -205,9 +204,7 @@ def test_a_broken_file_is_not_written_over_and_nothing_is_asked(ask: Ask, tmp_pa
     (tmp_path / "found.json").write_text("{}")
     code, events, errors = calibrate(ask, "--output", "found.json")
     assert (code, events) == (2, [])
-    assert errors == [
-        "quorate: found.json: not a calibration of this version: version is not a count"
-    ]
+    assert errors == ["found.json: not a calibration of this version: version is not a count"]
     assert (tmp_path / "found.json").read_text() == "{}"
     assert not (tmp_path / "questions.calibration.jsonl").exists()
 

@@ -143,6 +143,11 @@ async def test_the_service_is_red_while_its_default_profile_cannot_run(
         assert await anext(states) == SERVING
     why = "health is red: the default profile pair cannot run: beta: is not loaded"
     assert why in caplog.text
+    # That it was red until the models came was no news.
+    told = [one.message for one in caplog.records if one.message.startswith("health is")]
+    assert told[0] == told[-1] == "health is green"
+    assert "health is green" not in told[1:-1]
+    assert any(one.startswith(why) for one in told)
 
 
 @pytest.mark.parametrize("required", [("beta",), ()])

@@ -19,16 +19,17 @@ _TOKEN_MS = {"large": 100.0, "small": 30.0, "large + small": 90.0, "weighted": 1
 _BITS = {"large": 0.9, "small": 1.2, "large + small": 0.85, "weighted": 0.88}
 
 
-def records_of_a_run(name: str = "made up", slower: float = 1.0) -> Records:
+def records_of_a_run(name: str = "made up", slower: float = 1.0, every: int = 2) -> Records:
     """Three repetitions of every plan at two lengths, concurrencies and numbers of cores.
 
     Args:
         name: Of the sweep.
         slower: What all times are multiplied with.
+        every: Cores of the machine.
     """
-    axes = {"cores": [2, 1], "concurrency": [1, 4], "prompt_tokens": [64, 256],
+    axes = {"cores": [0, 1], "concurrency": [1, 4], "prompt_tokens": [64, 256],
             "answer_tokens": [4], "context_length": [2048], "quantisations": [""]}  # fmt: skip
-    machine = {"cpu": "A <processor>", "cores": 2, "memory_bytes": 8 << 30,
+    machine = {"cpu": "A <processor>", "cores": every, "memory_bytes": 8 << 30,
                "caches": ["L2 1 MiB"], "read_bytes_per_second": 1e10, "gpus": [],
                "governor": "performance", "system": "Linux"}  # fmt: skip
     sizes = {"sha256": "0", "parameters": 1, "file_bytes": 1, "memory_bytes": 1,
@@ -42,14 +43,14 @@ def records_of_a_run(name: str = "made up", slower: float = 1.0) -> Records:
                       "measure": {"repetitions": 3}},
         }
     )  # fmt: skip
-    setting = {"cores": 2, "context_length": 2048, "quantisation": ""}
+    setting = {"cores": every, "context_length": 2048, "quantisation": ""}
     found.servers.append(
         {**setting, "load_seconds": {"large": 2.0, "small": 1.0}, "memory_bytes": 2 << 30,
          "file_bytes": {"large": 900_000_000, "small": 200_000_000}}
     )  # fmt: skip
-    points = [(2, 1, 64), (1, 1, 64), (2, 4, 64), (2, 1, 256)]
+    points = [(every, 1, 64), (1, 1, 64), (every, 4, 64), (every, 1, 256)]
     for (cores, streams, prompt), plan, repetition in itertools.product(points, PLANS, range(3)):
-        ms = slower * _TOKEN_MS[plan["name"]] * (3 - cores) * (1 + 0.01 * repetition)
+        ms = slower * _TOKEN_MS[plan["name"]] * (1 + (cores == 1)) * (1 + 0.01 * repetition)
         found.measurements.append(
             {
                 "kind": "measurement", "plan": plan["name"], **setting, "cores": cores,

@@ -92,12 +92,21 @@ def complaint(done: subprocess.CompletedProcess[str], code: int) -> str:
     return done.stderr
 
 
+def remarks(stderr: str) -> list[str]:
+    """What a command with ``--json`` says beside its output, and of what it failed."""
+    told = [json.loads(line) for line in stderr.splitlines()]
+    return [one["error"]["message"] if "error" in one else one["message"] for one in told]
+
+
 def said(done: subprocess.CompletedProcess[str]) -> list[str]:
     """The lines on standard error but those that tell of models that are still loading.
 
     Whether there are any of those depends on how fast this machine is today.
     """
-    return [line for line in done.stderr.splitlines() if not _WAITING.search(line)]
+    lines = done.stderr.splitlines()
+    if done.stderr.startswith("{"):
+        lines = remarks(done.stderr)
+    return [line for line in lines if not _WAITING.search(line)]
 
 
 @dataclass

@@ -14,7 +14,7 @@ from quorate_bench.report.advice import Advice, advice
 from quorate_bench.report.drawing import NARROW, WIDE, Picture, svg
 from quorate_bench.report.pictures import pictures
 from quorate_bench.report.profiles import profiles_toml
-from quorate_bench.summary import Summary, base_cases, noise_of, summaries
+from quorate_bench.summary import Summary, base_cases, left_out, noise_of, summaries
 
 _NOT_KNOWN = "\N{EN DASH}"
 _STYLE = """
@@ -173,10 +173,11 @@ def _servers(records: Records) -> Iterator[str]:
 
 
 def _left_out(records: Records) -> Iterator[str]:
-    if not records.left_out:
+    found = left_out(records)
+    if not found:
         return
     yield "<h2>Left out</h2><ul>"
-    for one in records.left_out:
+    for one in found:
         case = (
             f"{one['plan']}: {one['cores']} cores, {one['concurrency']} at once, prompt of "
             f"{one['prompt_tokens']}, answer of {one['answer_tokens']} tokens"

@@ -21,6 +21,7 @@ from quorate.access.keys import KeyRing
 from quorate.api.grpc.lifecycle import GrpcServer
 from quorate.app.about import server_facts, start_lines
 from quorate.app.accounts import open_recorder
+from quorate.app.comparing import compare_as_they_come
 from quorate.app.descriptors import with_room_for_models
 from quorate.app.interpreter import settle_interpreter
 from quorate.app.knowledge import KnowledgeKeeper
@@ -149,6 +150,7 @@ def _work(
     for model in settings.models:
         if model.load:
             yield _load(fleet, model.id)
+    yield compare_as_they_come(fleet)
     if settings.routing.probe:
         yield Prober(fleet, dispatcher).run()
 

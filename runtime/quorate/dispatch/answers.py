@@ -157,6 +157,7 @@ def _latency_seconds(request: Request) -> float | None:
 
 
 def _note_failure(call: RemoteCall, failed: FailedCall) -> None:
+    call.end(failed.kind)
     if failed.free:
         call.asked = False
     elif failed.begun:
@@ -169,6 +170,7 @@ def _note_failure(call: RemoteCall, failed: FailedCall) -> None:
 
 def _note_end(call: RemoteCall, end: RemoteEnd) -> None:
     _note_usage(call, end.usage, end.streamed_tokens)
+    call.end()
     call.complete = True
     call.reason = end.finish_reason
 

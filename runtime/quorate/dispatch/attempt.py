@@ -72,6 +72,20 @@ class Run:
 
 
 @dataclass(slots=True)
+class WireCall:
+    """One call that left this machine. Moments are of ``time.perf_counter``.
+
+    Attributes:
+        ended_at: None where it was cut short, with the attempt.
+        problem: What it failed of; "" where it did not.
+    """
+
+    sent_at: float
+    ended_at: float | None = None
+    problem: str = ""
+
+
+@dataclass(slots=True)
 class RemoteCall:
     """What a remote was asked for and gave, as far as is known.
 
@@ -85,6 +99,7 @@ class RemoteCall:
         lost: Calls before it that gave no answer and may be charged for all the same.
         complete: Whether the remote counted itself.
         reason: Why its answer ended.
+        wire: Every call that was sent, those that failed included.
     """
 
     name: str
@@ -95,10 +110,18 @@ class RemoteCall:
     lost: int = 0
     complete: bool = False
     reason: FinishReason | None = None
+    wire: list[WireCall] = field(default_factory=list)
 
     def send(self) -> None:
         """A call leaves this machine."""
         self.asked = True
+        self.wire.append(WireCall(time.perf_counter()))
+
+    def end(self, problem: str = "") -> None:
+        """The call that was sent last, if one was, ended or failed."""
+        if self.wire and self.wire[-1].ended_at is None:
+            self.wire[-1].ended_at = time.perf_counter()
+            self.wire[-1].problem = problem
 
 
 @dataclass(slots=True)

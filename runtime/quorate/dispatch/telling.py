@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
-from quorate.dispatch.attempt import Attempt, Run
+from quorate.dispatch.attempt import Attempt, Run, WireCall
 from quorate.request import Request, Usage
-from quorate.telemetry.attempts import SettledAttempt, SettledRun
+from quorate.telemetry.attempts import SettledAttempt, SettledCall, SettledRun
 
 
 def settled(attempt: Attempt, usage: Usage, outcome: str, now: float) -> SettledAttempt:
@@ -31,7 +32,19 @@ def settled(attempt: Attempt, usage: Usage, outcome: str, now: float) -> Settled
         sampling=None if asked is None else asked.sampling,
         max_tokens=None if asked is None else asked.stopping.max_tokens,
         runs=tuple(_run(run, offset, now) for run in attempt.runs),
+        calls=() if attempt.remote is None else _calls(attempt.remote.wire, offset, now),
         notices=attempt.notices,
+    )
+
+
+def _calls(wire: Sequence[WireCall], offset: float, now: float) -> tuple[SettledCall, ...]:
+    return tuple(
+        SettledCall(
+            began_at=call.sent_at + offset,
+            ended_at=now if call.ended_at is None else call.ended_at + offset,
+            problem=call.problem,
+        )
+        for call in wire
     )
 
 

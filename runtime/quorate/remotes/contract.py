@@ -32,6 +32,7 @@ class FailedCall:
         usage: What it had counted until then.
         streamed_tokens: As in ``RemoteText``.
         again: Whether it is to be tried again.
+        kind: What it failed of, such as ``quota``.
     """
 
     free: bool
@@ -39,6 +40,7 @@ class FailedCall:
     usage: RemoteUsage
     streamed_tokens: int
     again: bool
+    kind: str = ""
 
 
 def _nobody() -> None:

@@ -224,4 +224,5 @@ def _failed_call(failure: Failure, answer: Answer, traffic: Traffic, *, again: b
         usage=answer.usage()[0],
         streamed_tokens=answer.tokens,
         again=again,
+        kind=failure.kind.value,
     )

@@ -33,6 +33,20 @@ class SettledRun:
 
 
 @dataclass(frozen=True, slots=True)
+class SettledCall:
+    """One call of a remote. Moments are UTC epoch seconds.
+
+    Attributes:
+        ended_at: When it ended; for one that was cut short, when the attempt did.
+        problem: What it failed of; "" where it did not.
+    """
+
+    began_at: float
+    ended_at: float
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SettledAttempt:
     """One attempt at a request. Moments are UTC epoch seconds.
 
@@ -46,6 +60,7 @@ class SettledAttempt:
         sampling: As it was asked for; None for a score.
         max_tokens: As it was asked for; None where it was not.
         runs: Its votes; none where a remote answers.
+        calls: Calls of the remote that left this machine, those that were tried again included.
         notices: How many notices of each kind its reader was given.
     """
 
@@ -63,6 +78,7 @@ class SettledAttempt:
     sampling: SamplingOptions | None = None
     max_tokens: int | None = None
     runs: tuple[SettledRun, ...] = ()
+    calls: tuple[SettledCall, ...] = ()
     notices: Mapping[NoticeKind, int] = field(default_factory=dict)
 
 

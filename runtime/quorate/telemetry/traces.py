@@ -27,7 +27,7 @@ _NANOSECONDS = 1_000_000_000
 
 
 class Traces:
-    """Tells of attempts as spans: one for the attempt, its wait, each vote, each member."""
+    """Tells of attempts as spans: the attempt, its wait, each vote, member and call of a remote."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
@@ -83,9 +83,22 @@ class Traces:
         for usage in attempt.usage.models:
             attributes = {"gen_ai.operation.name": operation, **_of_model(usage)}
             name = f"{operation} {usage.model}"
-            self._tell(
-                inside, name, attempt.began_at, attempt.ended_at, attributes, SpanKind.CLIENT
-            )
+            span = self._begin(name, attempt.began_at, inside, attributes, SpanKind.CLIENT)
+            self._tell_calls(attempt, set_span_in_context(span, inside))
+            span.end(_at(attempt.ended_at))
+
+    def _tell_calls(self, attempt: SettledAttempt, inside: Context) -> None:
+        """Each call on the wire: a remote that was tried again had several."""
+        for number, call in enumerate(attempt.calls):
+            attributes: dict[str, Any] = {"http.request.method": "POST"}
+            if number:
+                attributes["http.request.resend_count"] = number
+            if call.problem:
+                attributes["error.type"] = call.problem
+            span = self._begin("POST", call.began_at, inside, attributes, SpanKind.CLIENT)
+            if call.problem:
+                span.set_status(Status(StatusCode.ERROR, call.problem))
+            span.end(_at(call.ended_at))
 
     def _tell(
         self,

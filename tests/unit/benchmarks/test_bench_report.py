@@ -7,18 +7,19 @@ import re
 import shutil
 import subprocess
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
-from quorate_bench.compare import compare
+from quorate_bench.compare import compare, other_files
 from quorate_bench.report.advice import Advice, advice
 from quorate_bench.report.drawing import png, svg
 from quorate_bench.report.page import page
 from quorate_bench.report.pictures import pictures
 from quorate_bench.report.profiles import profiles_toml
 from quorate_bench.report.roofline import bounds
-from quorate_bench.summary import base_cases, noise_of, summaries
+from quorate_bench.summary import base_cases, left_out, noise_of, summaries
 
 from quorate.settings import parse_settings
 from support.bench_records import records_of_a_run
@@ -35,12 +36,30 @@ def test_a_summary_has_the_median_of_the_repetitions_with_its_interval() -> None
     assert (first.accepted_share, first.bits_per_byte) == (0.7, 0.9)
 
 
-def test_the_base_has_every_plan_once() -> None:
-    base = base_cases(summaries(records_of_a_run()))
+@pytest.mark.parametrize("every", [2, 16])
+def test_the_base_has_every_plan_once_on_all_cores(every: int) -> None:
+    base = base_cases(summaries(records_of_a_run(every=every)))
     assert [one.case.plan for one in base] == [
         "large", "small", "large + small", "weighted", "large, small",
     ]  # fmt: skip
-    assert {one.case.setting.cores for one in base} == {2}
+    assert {one.case.setting.cores for one in base} == {every}
+
+
+def test_a_case_is_left_out_as_long_as_a_repetition_of_it_is_missing() -> None:
+    records = records_of_a_run()
+    (missing,) = left_out(records)
+    again = {**missing, "reason": "another"}
+    measured = {**missing, "concurrency": 4, "reason": "measured since"}
+    records.left_out += [again, measured]
+    assert left_out(records) == [again]
+
+
+def test_advice_never_holds_answers_against_predictions() -> None:
+    base = base_cases(summaries(records_of_a_run()))
+    half = [replace(one, accuracy=0.5 if index else None) for index, one in enumerate(base)]
+    assert [one.why for one in advice(half)] == [one.why for one in advice(base)]
+    all_of_them = [replace(one, accuracy=0.5) for one in base]
+    assert [one.why for one in advice(all_of_them)] == ["50% right"]
 
 
 def test_advice_goes_from_the_fastest_plan_to_the_one_that_predicts_best() -> None:
@@ -72,6 +91,13 @@ def test_two_runs_are_compared_case_by_case() -> None:
     assert len(times) == 20
     assert {one.verdict for one in times} == {"more"}
     assert {round(one.ratio.value, 6) for one in times} == {1.5}
+
+
+def test_all_cores_of_one_machine_are_held_against_all_of_another() -> None:
+    found = compare(records_of_a_run(), records_of_a_run(every=16))
+    assert len([one for one in found if one.quantity == "token_ms"]) == 20
+    assert {one.verdict for one in found} == {"no difference"}
+    assert other_files(records_of_a_run(), records_of_a_run(every=16)) == []
 
 
 def test_a_quiet_run_has_no_noise() -> None:

@@ -129,4 +129,5 @@ def test_a_remote_is_a_call_of_a_client(traces: Traces, memory: InMemorySpanExpo
     assert call.kind is SpanKind.CLIENT
     assert seconds(call) == (1002.0, 1010.0)
     assert by_name(memory)["generate far"].attributes is not None
+    assert "POST" not in by_name(memory)
     assert (call.attributes or {})["quorate.cost.usd"] == 0.25

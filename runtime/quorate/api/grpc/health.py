@@ -37,6 +37,8 @@ MODEL_SERVICE: str = models_pb2.DESCRIPTOR.services_by_name["ModelService"].full
 
 _log = logging.getLogger(__name__)
 
+_ARRIVING = (ModelState.UNLOADED, ModelState.DOWNLOADING, ModelState.LOADING)
+
 
 class HealthReporter:
     """Keeps the health service in step with the fleet.
@@ -64,6 +66,8 @@ class HealthReporter:
         self._dispatcher = dispatcher
         self.required = tuple(required)
         self._told = ""
+        self._logged: str | None = None
+        self._was_green = False
         # Also those that the configuration no longer has.
         self._profiles: set[str] = set()
         self._interval_seconds = interval_seconds
@@ -110,7 +114,7 @@ class HealthReporter:
         serving = {model for model, status in statuses.items() if self._serves(status)}
         profiles = self._dispatcher.profiles_down()
         problem = self._problem(statuses, serving, profiles)
-        self._tell(problem)
+        self._tell(problem, arriving=any(one.state in _ARRIVING for one in statuses.values()))
         self.servicer.set("", not problem)
         self.servicer.set(INFERENCE_SERVICE, not problem)
         self.servicer.set(MODEL_SERVICE, True)
@@ -141,10 +145,14 @@ class HealthReporter:
                 return f"the required model {model} is {status.state.value}{why}"
         return "" if serving else "no model is ready"
 
-    def _tell(self, problem: str) -> None:
-        if problem != self._told:
-            self._told = problem
-            _log.info("%s", f"health is red: {problem}" if problem else "health is green")
+    def _tell(self, problem: str, arriving: bool) -> None:
+        self._told = problem
+        self._was_green |= not problem
+        # While the first models arrive it is red, as everybody expects.
+        if problem == self._logged or (problem and not self._was_green and arriving):
+            return
+        self._logged = problem
+        _log.info("%s", f"health is red: {problem}" if problem else "health is green")
 
     def _serves(self, status: ModelStatus) -> bool:
         return status.state is ModelState.READY and not self._fleet.wedged(status.id)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from quorate_registry import Registry
 
 _RUN = "run"
-_INTERRUPTED = 130
 _MOST_PAIRS = 2
 _NEEDED = ("matplotlib", "scipy")
 
@@ -83,8 +82,8 @@ def run(
     import asyncio
 
     _refuse_without_packages()
+    from quorate.cli.failures import Interrupted
     from quorate.cli.logs import keep_log_quiet
-    from quorate.cli.notes import note
     from quorate.cli.views.bench import bench_progress, print_plan, print_summaries
 
     keep_log_quiet()
@@ -98,9 +97,9 @@ def run(
         with bench_progress() as progress:
             asyncio.run(bench.run(_quantise, progress))
     except KeyboardInterrupt:
-        told = f"the records so far are kept in {path}, run the same command to go on"
-        note(f"quorate: interrupted; {told}")
-        raise typer.Exit(_INTERRUPTED) from None
+        raise Interrupted(
+            f"interrupted; the records so far are kept in {path}, run the same command to go on"
+        ) from None
     print_summaries(bench.records, path, as_json=as_json)
 
 
@@ -174,7 +173,9 @@ def compare(
     ours, theirs = read_records(first), read_records(second)
     found = compared(ours, theirs)
     print_comparison(found, ours, theirs, as_json=as_json)
-    if fail_above is not None and any(one.ratio.low > fail_above for one in found):
+    grown = fail_above is not None and any(one.ratio.low > fail_above for one in found)
+    # Of nothing nobody can say that it has not grown.
+    if grown or (fail_above is not None and not found):
         raise typer.Exit(FAILED)
 
 
@@ -258,11 +259,15 @@ def _bench(sweep: Sweep, path: Path) -> Bench:
 
 def _quantise(source: Path, kind: str) -> Path:
     """A model of another type, made once and kept in the data folder."""
+    import hashlib
+
     from quorate.app.quantising import quantised
     from quorate.cli.notes import note
 
+    # Files of one name in two folders are two models.
+    place = hashlib.sha256(str(source.absolute()).encode()).hexdigest()[:8]
     folder = _registry().home / "bench"
-    return quantised(source, kind, folder, f"{source.stem}.{kind}", note)
+    return quantised(source, kind, folder, f"{source.stem}.{kind}.{place}", note)
 
 
 def _registry() -> Registry:

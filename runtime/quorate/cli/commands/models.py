@@ -108,11 +108,11 @@ def _registry() -> Registry:
 @contextmanager
 def _kept_when_interrupted() -> Iterator[None]:
     """Says of a pull that was interrupted what is kept of it."""
-    from quorate_registry import RegistryError
+    from quorate.cli.failures import Interrupted
 
     try:
         yield
     except KeyboardInterrupt:
-        raise RegistryError(
+        raise Interrupted(
             "interrupted; what has arrived is kept, run the same command to go on"
         ) from None

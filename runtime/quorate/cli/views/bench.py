@@ -11,8 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quorate_bench.compare import other_files
 from quorate_bench.intervals import Interval
-from quorate_bench.summary import Summary, noise_of, summaries
+from quorate_bench.summary import Summary, left_out, noise_of, summaries
 
 from quorate.amounts import duration_text, joules_text, span_text
 from quorate.cli.events import print_event
@@ -93,7 +94,7 @@ def print_summaries(records: Records, path: Path, *, as_json: bool) -> None:
     if as_json:
         for one in found:
             print_event("case", summary_fields(one))
-        rest = {"left_out": records.left_out, "ended": records.ended}
+        rest = {"left_out": left_out(records), "ended": records.ended}
         print_event("bench", {"records": str(path), "noise": noise_of(records), **rest})
         return
     machine = records.run["machine"]
@@ -102,9 +103,9 @@ def print_summaries(records: Records, path: Path, *, as_json: bool) -> None:
     print(plain_table([_HEADINGS, *map(_row, found)], left=(0,)))
     tiers = {one.tier for one in found}
     print(f"energy is {' or '.join(sorted(tiers))}; 95 % intervals are in --json and the report")
-    for left_out in records.left_out:
-        case = f"{left_out['plan']}, {left_out['concurrency']} at once"
-        print(f"left out: {case}: {left_out['reason']}")
+    for missing in left_out(records):
+        case = f"{missing['plan']}, {missing['concurrency']} at once"
+        print(f"left out: {case}: {missing['reason']}")
     if noise := noise_of(records):
         print(noise)
     sys.stdout.flush()
@@ -133,6 +134,8 @@ def print_comparison(
         run = records.run
         version = run["versions"].get("quorate", "")
         print(f"{name:6}  {run['machine']['cpu']}, quorate {version} {run['commit']}".rstrip())
+    for model in other_files(first, second):
+        print(f"model {model} is not the same file in both")
     if not found:
         print("no case was measured in both")
     rows = [
