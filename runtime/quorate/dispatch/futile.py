@@ -19,7 +19,9 @@ from quorate.errors import (
     InvalidRequest,
     NotFound,
     Overloaded,
+    PromptTooLong,
     QuorateError,
+    TemplateRefused,
     Unavailable,
     UnsupportedPlan,
 )
@@ -27,6 +29,8 @@ from quorate.fleet.fleet import Fleet
 from quorate.request import Decision, FailurePolicy, Request, ScoreRequest
 
 _LOOKED_AT = (Overloaded, BudgetSpent)
+# What the next stage of a cascade may take.
+_OF_ONE_STAGE = (PromptTooLong, TemplateRefused)
 _NEVER = (InvalidRequest, NotFound, UnsupportedPlan)
 # A refusal must not take long because others keep the tokenizers busy.
 _PATIENCE_SECONDS = 1.0
@@ -38,19 +42,23 @@ async def graver_error(
     """What a request is to be refused with that ``error`` keeps from running now.
 
     It is what its members have against the prompt, however long it waits, and else ``error``
-    itself; that too where they cannot be asked, or are busy. What a remote takes only it knows.
+    itself; that too where they cannot be asked, or are busy. What a remote takes only it knows. A
+    cascade refuses what all of its stages refuse.
     """
-    vote = decision.votes[0]
-    if not isinstance(error, _LOOKED_AT) or decision.route.remote or _surely_fits(request, vote):
+    if not isinstance(error, _LOOKED_AT) or decision.route.remote:
         return error
+    if any(_surely_fits(request, vote) for vote in decision.votes):
+        return error
+    never: InvalidRequest | None = None
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            await _ask_members(fleet, request, vote)
-    except InvalidRequest as never:
-        return never
+            for vote in decision.votes:
+                never = await _objection(fleet, request, vote)
+                if not isinstance(never, _OF_ONE_STAGE):
+                    break
     except (NotFound, CannotRun, Unavailable, TimeoutError):
-        pass
-    return error
+        return error
+    return never or error
 
 
 async def refuse_beyond_limits(
@@ -83,6 +91,17 @@ def _surely_fits(request: Request | ScoreRequest, vote: Decision) -> bool:
     if isinstance(request, ScoreRequest):
         most += len(request.continuation.encode())
     return 2 * most < vote.context_tokens
+
+
+async def _objection(
+    fleet: Fleet, request: Request | ScoreRequest, vote: Decision
+) -> InvalidRequest | None:
+    """What the members of a vote have against the prompt, if anything."""
+    try:
+        await _ask_members(fleet, request, vote)
+    except InvalidRequest as never:
+        return never
+    return None
 
 
 async def _ask_members(fleet: Fleet, request: Request | ScoreRequest, vote: Decision) -> None:

@@ -29,9 +29,10 @@ from support.dispatching import (
     ask,
     only,
     running_dispatcher,
+    steps,
 )
 
-MODELS = {"a": {"say": "one two"}}
+MODELS = {"a": {"say": "one two"}, "small": {"say": "one", "context_length": 128}}
 TOO_LONG = "x" * 600
 FITS = "x" * 400
 LIMITED = {"alice": CallerLimits(requests_per_minute=1)}
@@ -121,6 +122,16 @@ async def test_a_text_to_score_that_is_too_long_is_told_so_whatever_is_in_the_wa
             assert isinstance(error, PromptTooLong)
             assert error.field == field
         assert isinstance(await scored(stage, FITS, "x"), passing)
+
+
+@pytest.mark.parametrize(("scene", "passing"), IN_THE_WAY)
+async def test_a_cascade_is_refused_for_ever_only_where_no_stage_holds_the_prompt(
+    scene: Any, passing: type[QuorateError]
+) -> None:
+    async with scene() as stage:
+        for plan in (steps("small", "a"), steps("a", "small")):
+            assert isinstance(await told(stage, plan, FITS), passing)
+            assert isinstance(await told(stage, plan, TOO_LONG), PromptTooLong)
 
 
 async def test_where_another_plan_would_do_later_its_refusal_is_told() -> None:
