@@ -75,14 +75,18 @@ def first_told(lost: Sequence[FailedAttempt]) -> QuorateError | None:
     return next((one for one in errors if isinstance(one, PASSING)), errors[0] if errors else None)
 
 
+def may_be_replaced(decision: Decision, failed: frozenset[str]) -> bool:
+    """Whether another plan may be asked for what this one never takes."""
+    route = decision.route
+    return route.replaceable and route.name not in failed and len(failed) < _MAX_ATTEMPTS - 1
+
+
 def may_fall_back(decision: Decision, failed: frozenset[str]) -> bool:
     """Whether another plan may be tried: where the queue is full, it is so for all of them."""
     route = decision.route
-    if not route.replaceable or route.name in failed:
-        return False
     over = route.over_budget
     full = over is not None and over.clause is Clause.CAPACITY and not route.remote
-    return not full and len(failed) < _MAX_ATTEMPTS - 1
+    return not full and may_be_replaced(decision, failed)
 
 
 def in_vain(decision: Decision) -> bool:

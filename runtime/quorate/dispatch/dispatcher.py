@@ -19,6 +19,7 @@ from quorate.dispatch.detours import (
     FailedAttempt,
     first_told,
     in_vain,
+    may_be_replaced,
     may_fall_back,
     told_first,
 )
@@ -173,7 +174,7 @@ class Dispatcher:
         stopwatch = Stopwatch()
         request = replace(request, request_id=request.request_id or str(uuid.uuid4()))
         validate(request.sampling)
-        decide = partial(self._decide, request, frozenset(), 0.0)
+        decide = partial(self._decide, request, elapsed_ms=0.0)
         await refuse_beyond_limits(self._callers, self._fleet, request, decide)
         with self._callers.request(request) as tally:
             async with aclosing(self._answers(request, stopwatch)) as events:
@@ -209,7 +210,8 @@ class Dispatcher:
                 if begun:
                     raise
                 graver = await graver_error(error, self._fleet, request, decision)
-                if not isinstance(graver, GIVE_WAY) or not may_fall_back(decision, failed):
+                may_follow = may_fall_back if graver is error else may_be_replaced
+                if not isinstance(graver, GIVE_WAY) or not may_follow(decision, failed):
                     raise graver from None
                 lost.append(FailedAttempt(decision, graver))
 
@@ -222,7 +224,7 @@ class Dispatcher:
         stopwatch = Stopwatch()
         request = replace(request, request_id=request.request_id or str(uuid.uuid4()))
         decide = partial(self._router.decide_for_score, request)
-        await refuse_beyond_limits(self._callers, self._fleet, request, decide)
+        await refuse_beyond_limits(self._callers, self._fleet, request, lambda _: decide())
         with self._callers.request(request) as tally:
             decision = decide()
             try:

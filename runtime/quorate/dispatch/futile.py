@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 from quorate.dispatch.callers import Callers
+from quorate.dispatch.detours import GIVE_WAY, may_be_replaced
 from quorate.dispatch.scores import check_continuation
 from quorate.ensemble.assembly import fitted_prompts
 from quorate.ensemble.losses import Attendance, Losses
@@ -65,24 +66,33 @@ async def refuse_beyond_limits(
     callers: Callers,
     fleet: Fleet,
     request: Request | ScoreRequest,
-    decide: Callable[[], Decision],
+    decide: Callable[[frozenset[str]], Decision],
 ) -> None:
     """Refuses what the limits of its key keep out, unless it could never be served anyway.
 
+    ``decide`` decides without the plans of these names.
+
     Raises:
         LimitReached: Its key allows no more now.
-        QuorateError: It never does; ``decide`` or its members say why.
+        QuorateError: It never does; ``decide`` says why, or the members of every plan that may
+            answer.
     """
     refusal = callers.refusal(request)
     if refusal is None:
         return
-    try:
-        decision = decide()
-    except _NEVER:
-        raise
-    except QuorateError:
-        raise refusal from None
-    raise await graver_error(refusal, fleet, request, decision)
+    refused: dict[str, QuorateError] = {}
+    while True:
+        failed = frozenset(refused)
+        try:
+            decision = decide(failed)
+        except QuorateError as error:
+            first = next(iter(refused.values()), error)
+            raise (first if isinstance(first, _NEVER) else refusal) from None
+        graver = await graver_error(refusal, fleet, request, decision)
+        open_choice = not isinstance(request, ScoreRequest) and may_be_replaced(decision, failed)
+        if graver is refusal or not isinstance(graver, GIVE_WAY) or not open_choice:
+            raise graver
+        refused[decision.route.name] = graver
 
 
 def _surely_fits(request: Request | ScoreRequest, vote: Decision) -> bool:

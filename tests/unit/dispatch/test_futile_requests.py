@@ -32,23 +32,25 @@ from support.dispatching import (
     steps,
 )
 
-MODELS = {"a": {"say": "one two"}, "small": {"say": "one", "context_length": 128}}
+MODELS = {"small": {"say": "one", "context_length": 128}, "a": {"say": "one two"}}
 TOO_LONG = "x" * 600
 FITS = "x" * 400
 LIMITED = {"alice": CallerLimits(requests_per_minute=1)}
 
 
 @asynccontextmanager
-async def out_of_joules() -> AsyncIterator[DispatcherHarness]:
-    async with running_dispatcher(MODELS, limits=BudgetLimits(joules_per_hour=4.0)) as stage:
+async def out_of_joules(**rest: Any) -> AsyncIterator[DispatcherHarness]:
+    async with running_dispatcher(
+        MODELS, limits=BudgetLimits(joules_per_hour=4.0), **rest
+    ) as stage:
         await answer(stage, only("a"))
         yield stage
 
 
 @asynccontextmanager
-async def full() -> AsyncIterator[DispatcherHarness]:
+async def full(**rest: Any) -> AsyncIterator[DispatcherHarness]:
     settings = DispatchSettings(max_running=1, max_waiting=0)
-    async with running_dispatcher(MODELS, settings=settings) as stage:
+    async with running_dispatcher(MODELS, settings=settings, **rest) as stage:
         running = stage.dispatcher.generate(ask(only("a")))
         await anext(running)
         yield stage
@@ -56,16 +58,17 @@ async def full() -> AsyncIterator[DispatcherHarness]:
 
 
 @asynccontextmanager
-async def used_up() -> AsyncIterator[DispatcherHarness]:
-    async with running_dispatcher(MODELS) as stage:
+async def used_up(**rest: Any) -> AsyncIterator[DispatcherHarness]:
+    async with running_dispatcher(MODELS, **rest) as stage:
         stage.dispatcher.change({}, "", LIMITED)
         await told(stage, only("a"), "x")
+        await answer(stage, only("small"))
         yield stage
 
 
-async def told(stage: DispatcherHarness, plan: Any, text: str) -> QuorateError | None:
+async def told(stage: DispatcherHarness, plan: Any, text: str, **rest: Any) -> QuorateError | None:
     """What a request of alice is refused with; None where it is answered."""
-    request = ask(plan, text, key="alice")
+    request = ask(plan, text, key="alice", **rest)
     try:
         async for _ in stage.dispatcher.generate(request):
             pass
@@ -134,14 +137,18 @@ async def test_a_cascade_is_refused_for_ever_only_where_no_stage_holds_the_promp
             assert isinstance(await told(stage, plan, TOO_LONG), PromptTooLong)
 
 
-async def test_where_another_plan_would_do_later_its_refusal_is_told() -> None:
-    models = {"a": {"say": "one", "context_length": 128}, "b": {"say": "two"}}
-    routing = RoutingSettings(exploration=0.0, candidates=("a", "b"))
-    limits = BudgetLimits(joules_per_hour=4.0)
-    async with running_dispatcher(models, limits=limits, routing=routing) as stage:
-        await answer(stage, only("b"))
-        assert isinstance(await told(stage, AutoPlan(), "x" * 300), BudgetSpent)
+@pytest.mark.parametrize(("scene", "passing"), IN_THE_WAY)
+async def test_where_another_plan_would_do_later_its_refusal_is_told(
+    scene: Any, passing: type[QuorateError]
+) -> None:
+    routing = RoutingSettings(exploration=0.0, candidates=("small", "a"))
+    async with scene(routing=routing) as stage:
+        assert stage.dispatcher.explain(ask(AutoPlan())).route.name == "single:small"
+        assert isinstance(await told(stage, AutoPlan(), "x" * 300), passing)
         assert isinstance(await told(stage, AutoPlan(), TOO_LONG), PromptTooLong)
+        for allowed, expected in ((True, passing), (False, PromptTooLong)):
+            error = await told(stage, only("small"), "x" * 300, allow_substitution=allowed)
+            assert isinstance(error, expected)
 
 
 async def test_members_that_are_busy_do_not_hold_a_refusal_up(
