@@ -23,7 +23,7 @@ from quorate.dispatch.detours import (
     may_fall_back,
     told_first,
 )
-from quorate.dispatch.futile import graver_error, refuse_beyond_limits
+from quorate.dispatch.futile import FutileRequests
 from quorate.dispatch.recorder import AttemptRecorder
 from quorate.dispatch.router import Knowledge, Router, no_price
 from quorate.dispatch.scores import scored
@@ -86,6 +86,7 @@ class Dispatcher:
         self._settings = settings
         self._remotes = dict(remotes or {})
         self._callers = Callers(limits or {})
+        self._futile = FutileRequests(self._callers, fleet)
         self._turns = turns or LoopTurns()
         self._queue = AdmissionQueue(settings.max_running, settings.max_waiting)
         self._router = Router(
@@ -175,7 +176,7 @@ class Dispatcher:
         request = replace(request, request_id=request.request_id or str(uuid.uuid4()))
         validate(request.sampling)
         decide = partial(self._decide, request, elapsed_ms=0.0)
-        await refuse_beyond_limits(self._callers, self._fleet, request, decide)
+        await self._futile.refuse_beyond_limits(request, decide)
         with self._callers.request(request) as tally:
             async with aclosing(self._answers(request, stopwatch)) as events:
                 async for event in events:
@@ -209,7 +210,7 @@ class Dispatcher:
             except GIVE_WAY as error:
                 if begun:
                     raise
-                graver = await graver_error(error, self._fleet, request, decision)
+                graver = await self._futile.graver_error(error, request, decision)
                 may_follow = may_fall_back if graver is error else may_be_replaced
                 if not isinstance(graver, GIVE_WAY) or not may_follow(decision, failed):
                     raise graver from None
@@ -224,13 +225,13 @@ class Dispatcher:
         stopwatch = Stopwatch()
         request = replace(request, request_id=request.request_id or str(uuid.uuid4()))
         decide = partial(self._router.decide_for_score, request)
-        await refuse_beyond_limits(self._callers, self._fleet, request, lambda _: decide())
+        await self._futile.refuse_beyond_limits(request, lambda _: decide())
         with self._callers.request(request) as tally:
             decision = decide()
             try:
                 score = await self._score(request, decision, stopwatch)
             except GIVE_WAY as error:
-                raise await graver_error(error, self._fleet, request, decision) from None
+                raise await self._futile.graver_error(error, request, decision) from None
             tally.score(score)
             return score
 

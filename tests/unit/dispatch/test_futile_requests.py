@@ -24,6 +24,7 @@ from quorate.ledger.settings import BudgetLimits
 from quorate.request import AutoPlan, Plan, ScoreRequest, TextPrompt, WeightedModel
 from quorate.routing.settings import RoutingSettings
 from support.dispatching import (
+    DEADLINE_SECONDS,
     DispatcherHarness,
     answer,
     ask,
@@ -149,6 +150,31 @@ async def test_where_another_plan_would_do_later_its_refusal_is_told(
         for allowed, expected in ((True, passing), (False, PromptTooLong)):
             error = await told(stage, only("small"), "x" * 300, allow_substitution=allowed)
             assert isinstance(error, expected)
+
+
+@pytest.mark.parametrize(("scene", "passing"), IN_THE_WAY)
+async def test_the_members_are_asked_about_one_refused_request_of_a_caller_at_once(
+    scene: Any, passing: type[QuorateError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene() as stage:
+        engine = stage.cast.engines["a"]
+        encode, goes_on = engine.encode, asyncio.Event()
+        encoded: list[str] = []
+
+        async def counted(prompt: Any) -> list[int]:
+            encoded.append(prompt.text)
+            await goes_on.wait()
+            return await encode(prompt)
+
+        monkeypatch.setattr(engine, "encode", counted)
+        asked = [asyncio.ensure_future(told(stage, only("a"), TOO_LONG)) for _ in range(50)]
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED, timeout=DEADLINE_SECONDS)
+        goes_on.set()
+        errors = await asyncio.gather(*asked)
+        assert len(encoded) == 1
+        assert [isinstance(one, PromptTooLong) for one in errors].count(True) == 1
+        assert [isinstance(one, passing) for one in errors].count(True) == 49
+        assert isinstance(await told(stage, only("a"), TOO_LONG), PromptTooLong)
 
 
 async def test_members_that_are_busy_do_not_hold_a_refusal_up(
