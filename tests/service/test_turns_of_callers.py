@@ -7,7 +7,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from quorate.client import Client
+from quorate.engines.loop_turns import LoopTurns
 from support.streams import refused
 from support.whole_service import scripted, whole_service
 
@@ -71,3 +74,21 @@ async def test_a_key_is_told_which_of_its_limits_it_has_reached_and_when_to_come
         assert refusal.metadata["limit"] == limit
         assert refusal.message.startswith(f"{limit}: all ")
         assert refusal.retry_after_seconds > 0
+
+
+async def test_calls_of_strangers_hold_up_nobody_who_has_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrivals: list[None] = []
+    monkeypatch.setattr(LoopTurns, "arrive", lambda _: arrivals.append(None))
+    sections = {"keys": keys(alice={}), **ROUTING}
+    async with (
+        whole_service(tmp_path, scripted("a", say="yes"), sections=sections) as (service, _),
+        Client(service.address, token="nobody's") as stranger,
+        Client(service.address, token="alice") as alice,
+    ):
+        refusal = await refused(stranger.complete("", model="a", max_tokens=2))
+        assert refusal.status == "UNAUTHENTICATED"
+        assert not arrivals
+        await alice.complete("", model="a", max_tokens=2)
+        assert len(arrivals) == 1

@@ -43,7 +43,10 @@ class LoopTurns:
         self._arrived = False
 
     def arrive(self) -> None:
-        """A call was taken from the transport, behind which others may be waiting."""
+        """A call was taken from the transport, behind which others may be waiting.
+
+        Those of strangers do not count: whoever has no key would slow down those who have.
+        """
         self._arrived = True
 
     async def enter(self, caller: Caller | None = None) -> None:
@@ -85,9 +88,10 @@ class LoopTurns:
     def _go_on(self, rests_until: float) -> None:
         """Lets the next one in; while calls arrive, after a rest."""
         loop = asyncio.get_running_loop()
-        if self._arrived and self._turns.waiting and self._clock() < rests_until:
+        rest = rests_until - self._clock()
+        if self._arrived and self._turns.waiting and rest > 0:
             self._arrived = False
-            loop.call_later(_REST_SECONDS, self._go_on, rests_until)
+            loop.call_later(min(_REST_SECONDS, rest), self._go_on, rests_until)
             return
         self._arrived = False
         for caller, waiter in self._turns.heads():

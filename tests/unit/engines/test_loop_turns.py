@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from itertools import pairwise
+from typing import Any
+
+import pytest
 
 from quorate.engines.fair_turns import CALLER, Caller
 from quorate.engines.loop_turns import ITERATION_SECONDS, LoopTurns
@@ -135,6 +138,29 @@ async def test_arrivals_without_end_keep_no_slice_from_its_turn() -> None:
     over.set()
     await arriving
     assert len(slices.begun) == 20
+
+
+async def test_while_calls_arrive_it_rests_no_longer_than_some_times_a_slice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slices = Slices(1e-4)
+    rests: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    def noted(delay: float, *work: Any) -> asyncio.Handle:
+        rests.append(delay)
+        slices._now += delay
+        return loop.call_soon(*work)
+
+    async def step() -> None:
+        await slices.turns.enter_alone(A)
+        slices._now += 1e-4
+        slices.turns.arrive()
+
+    monkeypatch.setattr(loop, "call_later", noted)
+    await asyncio.gather(*(step() for _ in range(20)))
+    assert len(rests) >= 10
+    assert max(rests) <= 4.1e-4
 
 
 async def test_slices_that_were_given_up_keep_nobody_waiting() -> None:

@@ -138,11 +138,12 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     async def _answer(self, method: str, handler: Any, context: _Context) -> None:
         """Answers a call of this package."""
         started = time.perf_counter()
-        self._turns.arrive()
         peer = context.peer()
         record = RequestRecord(method, uuid.uuid4().hex, peer=peer, origin=origin(peer))
         CURRENT.set(record)
         stranger = self._identify(record, context)
+        if stranger is None:
+            self._turns.arrive()
         with self._counted(record.whose):
             try:
                 with self._connections.call(context.peer()):
