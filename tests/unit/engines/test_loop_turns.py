@@ -30,10 +30,12 @@ class Slices:
     def names(self) -> list[str]:
         return [name for name, _ in self.begun]
 
-    async def slice(self, name: str, caller: Caller | None = A) -> None:
+    async def slice(
+        self, name: str, caller: Caller | None = A, seconds: float | None = None
+    ) -> None:
         await self.turns.enter(caller)
         self.begun.append((name, self._iteration))
-        self._now += self._seconds
+        self._now += self._seconds if seconds is None else seconds
 
     async def ended(self, *work: Awaitable[None]) -> None:
         """Waits for these while iterations are counted."""
@@ -94,6 +96,18 @@ async def test_a_caller_with_one_slice_comes_before_the_rest_of_one_with_many() 
     await slices.ended(*many, slices.slice("one", B))
     assert len(slices.begun) == 51
     assert slices.names.index("one") <= 2
+
+
+@pytest.mark.parametrize("weight", [1.0, 3.0])
+async def test_callers_get_time_by_weight_however_long_their_slices_are(weight: float) -> None:
+    slices = Slices()
+    heavy = Caller("b", weight)
+    long = [slices.slice("long", A, 0.003) for _ in range(100)]
+    short = [slices.slice("short", heavy, 0.0001) for _ in range(900)]
+    await slices.ended(*long, *short)
+    last = max(at for at, name in enumerate(slices.names) if name == "short")
+    long_seconds = 0.003 * slices.names[:last].count("long")
+    assert long_seconds == pytest.approx(0.09 / weight, abs=0.007)
 
 
 async def test_slices_take_turns_by_whom_their_task_works_for() -> None:
