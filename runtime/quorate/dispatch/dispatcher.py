@@ -29,7 +29,7 @@ from quorate.dispatch.router import Knowledge, Router, no_price
 from quorate.dispatch.scores import scored
 from quorate.dispatch.settings import CallerLimits, DispatchSettings
 from quorate.dispatch.stopwatch import Stopwatch
-from quorate.engines.fair_turns import CALLER
+from quorate.engines.fair_turns import CALLER, Caller
 from quorate.engines.loop_turns import LoopTurns
 from quorate.errors import InvalidRequest, ModelUnusable, NotFound, QuorateError, Unavailable
 from quorate.fleet.fleet import Fleet
@@ -62,7 +62,9 @@ class Dispatcher:
         price: What a remote charges now, by its name; None where nobody knows.
         knowledge: What calibration found out.
         limits: Of each key, by name.
-        turns: Of the event loop.
+
+    Attributes:
+        turns: Of the event loop, for all that requests make it do.
     """
 
     def __init__(
@@ -78,16 +80,15 @@ class Dispatcher:
         price: Callable[[str], Price | None] = no_price,
         knowledge: Knowledge | None = None,
         limits: Mapping[str, CallerLimits] | None = None,
-        turns: LoopTurns | None = None,
     ) -> None:
         self.recorder = recorder or AttemptRecorder()
+        self.turns = LoopTurns()
         self.draining = False
         self._fleet = fleet
         self._settings = settings
         self._remotes = dict(remotes or {})
         self._callers = Callers(limits or {})
         self._futile = FutileRequests(self._callers, fleet)
-        self._turns = turns or LoopTurns()
         self._queue = AdmissionQueue(settings.max_running, settings.max_waiting)
         self._router = Router(
             fleet,
@@ -123,6 +124,10 @@ class Dispatcher:
         self._router.set_profiles(profiles, default)
         self._callers.change(limits)
 
+    def caller(self, key: str, origin: str) -> Caller:
+        """Who takes the turns of a request with this key, "" for none, that comes from there."""
+        return self._callers.caller(key, origin)
+
     @property
     def running(self) -> int:
         """Requests running here now; those that a remote answers are not counted."""
@@ -154,7 +159,7 @@ class Dispatcher:
             QuorateError: What ``generate`` would raise for want of a plan.
         """
         validate(request.sampling)
-        CALLER.set(self._callers.caller(request))
+        CALLER.set(self.caller(request.key, request.origin))
         return self._decide(request, frozenset(), 0.0)
 
     async def generate(self, request: Request) -> AsyncGenerator[Event, None]:
@@ -317,7 +322,7 @@ class Dispatcher:
         if not decision.route.remote:
             async with self._queue.admit() as waited:
                 if waited:
-                    await self._turns.enter()
+                    await self.turns.enter()
                     decision = self._decided_anew(request, decision, failed, stopwatch)
                 if not decision.route.remote:
                     yield decision
@@ -353,7 +358,7 @@ class Dispatcher:
     ) -> AsyncIterator[Attempt]:
         price = self._router.price(decision.route.remote)
         async with self.recorder.recorded(request, decision, stopwatch, price) as attempt:
-            attempt.aside, attempt.turn = self._queue.aside, self._turns.enter
+            attempt.aside, attempt.turn = self._queue.aside, self.turns.enter
             # The ledger writes down what many requests reserve at once.
             await attempt.turn()
             yield attempt
