@@ -245,6 +245,7 @@ class Dispatcher:
     ) -> Score:
         async with self._queue.admit() as waited:
             if waited:
+                await self.turns.enter()
                 with suppress(QuorateError):
                     decision = self._router.decide_for_score(request, admitted=True)
             async with self._recorded(request, decision, stopwatch) as attempt:

@@ -207,7 +207,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         return known
 
     async def _parsed(self, handler: Any, data: bytes) -> Any:
-        """The message of a call that begins now; large ones wait for each other anyway."""
+        """The message of a call that begins now; large ones once they are read."""
         if len(data) <= AT_ONCE_BYTES:
             await self._turns.enter()
         return await self._reader.parse(handler, data)

@@ -71,7 +71,7 @@ class GrpcServer:
         self._keys = keys or KeyRing({})
         self._settings = settings
         self._fleet = fleet
-        self._reader = RequestReader()
+        self._reader = RequestReader(dispatcher.turns.enter)
         self._health = HealthReporter(fleet, dispatcher, settings.health_interval_seconds, required)
         self._facts = facts or ServerFacts()
         opened = (STANDARD_SERVICES[name] for name in settings.open_services)
