@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from quorate.errors import (
     BudgetSpent,
+    InvalidRequest,
     ModelUnusable,
+    NotFound,
     Overloaded,
     PromptTooLong,
     QuorateError,
@@ -93,3 +95,24 @@ def in_vain(decision: Decision) -> bool:
     """Whether the windows have no room for the plan that is left either."""
     over = decision.route.over_budget
     return over is not None and over.clause is Clause.ENERGY_WINDOW and not decision.route.remote
+
+
+def decided_anew(decision: Decision, decide: Callable[[], Decision]) -> Decision:
+    """The decision for a request that has its turn, by ``decide``.
+
+    Where nothing can run just now the earlier one stands: its models may be back by the time they
+    are needed, or the others go on without one, and if not, they say so themselves. It stands as
+    well where its profile is configured no longer.
+
+    Raises:
+        QuorateError: What ``choose_plan`` raises, such as ``OverBudget`` where it has waited for so
+            long that nothing meets its limits, and the policy is to refuse.
+    """
+    try:
+        return decide()
+    except (Unavailable, InvalidRequest, NotFound):
+        return decision
+    except ModelUnusable:
+        if len(decision.models) == 1:
+            raise
+        return decision

@@ -17,6 +17,7 @@ from quorate.dispatch.detours import (
     GIVE_WAY,
     PASSING,
     FailedAttempt,
+    decided_anew,
     first_told,
     in_vain,
     may_be_replaced,
@@ -31,7 +32,7 @@ from quorate.dispatch.settings import CallerLimits, DispatchSettings
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.engines.fair_turns import CALLER, Caller
 from quorate.engines.loop_turns import LoopTurns
-from quorate.errors import InvalidRequest, ModelUnusable, NotFound, QuorateError, Unavailable
+from quorate.errors import QuorateError
 from quorate.fleet.fleet import Fleet
 from quorate.ledger.prices import Price
 from quorate.remotes.remote import Remote
@@ -324,34 +325,14 @@ class Dispatcher:
             async with self._queue.admit() as waited:
                 if waited:
                     await self.turns.enter()
-                    decision = self._decided_anew(request, decision, failed, stopwatch)
+                    elapsed_ms = stopwatch.duration_ms
+                    decide = partial(self._decide, request, failed, elapsed_ms, admitted=True)
+                    decision = decided_anew(decision, decide)
                 if not decision.route.remote:
                     yield decision
                     return
         with self._queue.bypass():
             yield decision
-
-    def _decided_anew(
-        self, request: Request, decision: Decision, failed: frozenset[str], stopwatch: Stopwatch
-    ) -> Decision:
-        """The decision for a request that has its turn.
-
-        Where nothing can run just now the earlier one stands: its models may be back by the time
-        they are needed, or the others go on without one, and if not, they say so themselves. It
-        stands as well where its profile is configured no longer.
-
-        Raises:
-            QuorateError: What ``choose_plan`` raises, such as ``OverBudget`` where it has waited
-                for so long that nothing meets its limits, and the policy is to refuse.
-        """
-        try:
-            return self._decide(request, failed, stopwatch.duration_ms, admitted=True)
-        except (Unavailable, InvalidRequest, NotFound):
-            return decision
-        except ModelUnusable:
-            if len(decision.models) == 1:
-                raise
-            return decision
 
     @asynccontextmanager
     async def _recorded(
