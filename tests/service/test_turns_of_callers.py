@@ -7,7 +7,11 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from quorate.client import Client
+from quorate.engines.fair_turns import CALLER, Caller
+from quorate.engines.loop_turns import LoopTurns
 from support.streams import refused
 from support.whole_service import scripted, whole_service
 
@@ -71,3 +75,42 @@ async def test_a_key_is_told_which_of_its_limits_it_has_reached_and_when_to_come
         assert refusal.metadata["limit"] == limit
         assert refusal.message.startswith(f"{limit}: all ")
         assert refusal.retry_after_seconds > 0
+
+
+async def test_all_that_a_call_does_takes_the_same_turns_with_the_weight_of_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered: set[tuple[LoopTurns, str, float]] = set()
+    enter = LoopTurns.enter
+
+    async def noted(turns: LoopTurns, caller: Caller | None = None) -> None:
+        whose = caller or CALLER.get()
+        entered.add((turns, whose.name, whose.weight))
+        await enter(turns, caller)
+
+    monkeypatch.setattr(LoopTurns, "enter", noted)
+    sections = {"keys": keys(alice={"weight": 3.0}), **ROUTING}
+    async with (
+        whole_service(tmp_path, scripted("a", say="yes"), sections=sections) as (service, _),
+        Client(service.address, token="alice") as alice,
+    ):
+        await alice.complete("", model="a", max_tokens=2)
+        assert entered == {(service.dispatcher.turns, "key alice", 3.0)}
+
+
+async def test_calls_of_strangers_hold_up_nobody_who_has_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrivals: list[None] = []
+    monkeypatch.setattr(LoopTurns, "arrive", lambda _: arrivals.append(None))
+    sections = {"keys": keys(alice={}), **ROUTING}
+    async with (
+        whole_service(tmp_path, scripted("a", say="yes"), sections=sections) as (service, _),
+        Client(service.address, token="nobody's") as stranger,
+        Client(service.address, token="alice") as alice,
+    ):
+        refusal = await refused(stranger.complete("", model="a", max_tokens=2))
+        assert refusal.status == "UNAUTHENTICATED"
+        assert not arrivals
+        await alice.complete("", model="a", max_tokens=2)
+        assert len(arrivals) == 1

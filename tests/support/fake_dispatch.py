@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from quorate.dispatch import AttemptRecorder
+from quorate.engines.fair_turns import Caller
+from quorate.engines.loop_turns import LoopTurns
 from quorate.request import (
     Accepted,
     Delta,
@@ -45,6 +47,7 @@ class FakeDispatcher:
     def __init__(self, script: Callable[[Request], AsyncIterator[Event]]) -> None:
         self._script = script
         self.recorder = AttemptRecorder()
+        self.turns = LoopTurns()
         self.default_profile = ""
         self.requests: list[Any] = []
         self.running = 0
@@ -61,6 +64,9 @@ class FakeDispatcher:
         finally:
             self.running -= 1
             self.closed.set()
+
+    def caller(self, key: str, origin: str) -> Caller:
+        return Caller(key or origin)
 
     async def score(self, request: ScoreRequest) -> Score:
         self.requests.append(request)

@@ -36,7 +36,6 @@ from quorate.app.telemetry import open_telemetry
 from quorate.dispatch import Dispatcher
 from quorate.engines.confinement.plan import Isolation
 from quorate.engines.confinement.survey import survey
-from quorate.engines.loop_turns import LoopTurns
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
 from quorate.engines.worker.limits import WorkerLimits
@@ -107,7 +106,6 @@ async def running(
         remotes, price = await stack.enter_async_context(open_remotes(settings.remotes))
         keeper = KnowledgeKeeper(settings, registry.home)
         await keeper.read()
-        turns = LoopTurns()
         dispatcher = Dispatcher(
             fleet,
             settings.dispatch,
@@ -119,13 +117,12 @@ async def running(
             price=price,
             knowledge=keeper.knowledge,
             limits=caller_limits(settings.keys),
-            turns=turns,
         )
         telemetry.watch(fleet, dispatcher)
         required = [model.id for model in settings.models if model.required]
         facts = await asyncio.to_thread(server_facts)
         room = with_room_for_models(settings.server, len(settings.models))
-        server = GrpcServer(dispatcher, fleet, room, keys, required, facts, telemetry.called, turns)
+        server = GrpcServer(dispatcher, fleet, room, keys, required, facts, telemetry.called)
         port = await server.start()
         stack.push_async_callback(server.stop)
         work = [*_work(settings, fleet, dispatcher), keeper.watch(), _watch_certificate(server)]

@@ -133,14 +133,16 @@ class Callers:
         known.limits = limits
         return known
 
-    def caller(self, request: Request | ScoreRequest) -> Caller:
-        """Whose turns a request takes."""
-        account = self._accounts.get(request.key)
-        return Caller(request.key or request.origin) if account is None else account.caller
+    def caller(self, key: str, origin: str) -> Caller:
+        """Whose turns a request takes: those of its key, or without one of where it comes from."""
+        account = self._accounts.get(key)
+        if account is not None:
+            return account.caller
+        return Caller(f"key {key}" if key else origin)
 
     def refusal(self, request: Request | ScoreRequest) -> LimitReached | None:
         """What ``request`` would raise now; says to the task for whom it works."""
-        CALLER.set(self.caller(request))
+        CALLER.set(self.caller(request.key, request.origin))
         account = self._accounts.get(request.key)
         return None if account is None else _refusal(request.key, account)
 

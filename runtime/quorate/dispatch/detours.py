@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from quorate.errors import (
     BudgetSpent,
+    InvalidRequest,
     ModelUnusable,
+    NotFound,
     Overloaded,
     PromptTooLong,
     QuorateError,
@@ -75,17 +77,42 @@ def first_told(lost: Sequence[FailedAttempt]) -> QuorateError | None:
     return next((one for one in errors if isinstance(one, PASSING)), errors[0] if errors else None)
 
 
+def may_be_replaced(decision: Decision, failed: frozenset[str]) -> bool:
+    """Whether another plan may be asked for what this one never takes."""
+    route = decision.route
+    return route.replaceable and route.name not in failed and len(failed) < _MAX_ATTEMPTS - 1
+
+
 def may_fall_back(decision: Decision, failed: frozenset[str]) -> bool:
     """Whether another plan may be tried: where the queue is full, it is so for all of them."""
     route = decision.route
-    if not route.replaceable or route.name in failed:
-        return False
     over = route.over_budget
     full = over is not None and over.clause is Clause.CAPACITY and not route.remote
-    return not full and len(failed) < _MAX_ATTEMPTS - 1
+    return not full and may_be_replaced(decision, failed)
 
 
 def in_vain(decision: Decision) -> bool:
     """Whether the windows have no room for the plan that is left either."""
     over = decision.route.over_budget
     return over is not None and over.clause is Clause.ENERGY_WINDOW and not decision.route.remote
+
+
+def decided_anew(decision: Decision, decide: Callable[[], Decision]) -> Decision:
+    """The decision for a request that has its turn, by ``decide``.
+
+    Where nothing can run just now the earlier one stands: its models may be back by the time they
+    are needed, or the others go on without one, and if not, they say so themselves. It stands as
+    well where its profile is configured no longer.
+
+    Raises:
+        QuorateError: What ``choose_plan`` raises, such as ``OverBudget`` where it has waited for so
+            long that nothing meets its limits, and the policy is to refuse.
+    """
+    try:
+        return decide()
+    except (Unavailable, InvalidRequest, NotFound):
+        return decision
+    except ModelUnusable:
+        if len(decision.models) == 1:
+            raise
+        return decision

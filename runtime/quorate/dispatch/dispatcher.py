@@ -17,20 +17,22 @@ from quorate.dispatch.detours import (
     GIVE_WAY,
     PASSING,
     FailedAttempt,
+    decided_anew,
     first_told,
     in_vain,
+    may_be_replaced,
     may_fall_back,
     told_first,
 )
-from quorate.dispatch.futile import graver_error, refuse_beyond_limits
+from quorate.dispatch.futile import FutileRequests
 from quorate.dispatch.recorder import AttemptRecorder
 from quorate.dispatch.router import Knowledge, Router, no_price
 from quorate.dispatch.scores import scored
 from quorate.dispatch.settings import CallerLimits, DispatchSettings
 from quorate.dispatch.stopwatch import Stopwatch
-from quorate.engines.fair_turns import CALLER
+from quorate.engines.fair_turns import CALLER, Caller
 from quorate.engines.loop_turns import LoopTurns
-from quorate.errors import InvalidRequest, ModelUnusable, NotFound, QuorateError, Unavailable
+from quorate.errors import QuorateError
 from quorate.fleet.fleet import Fleet
 from quorate.ledger.prices import Price
 from quorate.remotes.remote import Remote
@@ -61,7 +63,9 @@ class Dispatcher:
         price: What a remote charges now, by its name; None where nobody knows.
         knowledge: What calibration found out.
         limits: Of each key, by name.
-        turns: Of the event loop.
+
+    Attributes:
+        turns: Of the event loop, for all that requests make it do.
     """
 
     def __init__(
@@ -77,15 +81,15 @@ class Dispatcher:
         price: Callable[[str], Price | None] = no_price,
         knowledge: Knowledge | None = None,
         limits: Mapping[str, CallerLimits] | None = None,
-        turns: LoopTurns | None = None,
     ) -> None:
         self.recorder = recorder or AttemptRecorder()
+        self.turns = LoopTurns()
         self.draining = False
         self._fleet = fleet
         self._settings = settings
         self._remotes = dict(remotes or {})
         self._callers = Callers(limits or {})
-        self._turns = turns or LoopTurns()
+        self._futile = FutileRequests(self._callers, fleet)
         self._queue = AdmissionQueue(settings.max_running, settings.max_waiting)
         self._router = Router(
             fleet,
@@ -121,6 +125,10 @@ class Dispatcher:
         self._router.set_profiles(profiles, default)
         self._callers.change(limits)
 
+    def caller(self, key: str, origin: str) -> Caller:
+        """Who takes the turns of a request with this key, "" for none, that comes from there."""
+        return self._callers.caller(key, origin)
+
     @property
     def running(self) -> int:
         """Requests running here now; those that a remote answers are not counted."""
@@ -152,7 +160,7 @@ class Dispatcher:
             QuorateError: What ``generate`` would raise for want of a plan.
         """
         validate(request.sampling)
-        CALLER.set(self._callers.caller(request))
+        CALLER.set(self.caller(request.key, request.origin))
         return self._decide(request, frozenset(), 0.0)
 
     async def generate(self, request: Request) -> AsyncGenerator[Event, None]:
@@ -173,8 +181,8 @@ class Dispatcher:
         stopwatch = Stopwatch()
         request = replace(request, request_id=request.request_id or str(uuid.uuid4()))
         validate(request.sampling)
-        decide = partial(self._decide, request, frozenset(), 0.0)
-        await refuse_beyond_limits(self._callers, self._fleet, request, decide)
+        decide = partial(self._decide, request, elapsed_ms=0.0)
+        await self._futile.refuse_beyond_limits(request, decide)
         with self._callers.request(request) as tally:
             async with aclosing(self._answers(request, stopwatch)) as events:
                 async for event in events:
@@ -208,8 +216,9 @@ class Dispatcher:
             except GIVE_WAY as error:
                 if begun:
                     raise
-                graver = await graver_error(error, self._fleet, request, decision)
-                if not isinstance(graver, GIVE_WAY) or not may_fall_back(decision, failed):
+                graver = await self._futile.graver_error(error, request, decision)
+                may_follow = may_fall_back if graver is error else may_be_replaced
+                if not isinstance(graver, GIVE_WAY) or not may_follow(decision, failed):
                     raise graver from None
                 lost.append(FailedAttempt(decision, graver))
 
@@ -222,13 +231,13 @@ class Dispatcher:
         stopwatch = Stopwatch()
         request = replace(request, request_id=request.request_id or str(uuid.uuid4()))
         decide = partial(self._router.decide_for_score, request)
-        await refuse_beyond_limits(self._callers, self._fleet, request, decide)
+        await self._futile.refuse_beyond_limits(request, lambda _: decide())
         with self._callers.request(request) as tally:
             decision = decide()
             try:
                 score = await self._score(request, decision, stopwatch)
             except GIVE_WAY as error:
-                raise await graver_error(error, self._fleet, request, decision) from None
+                raise await self._futile.graver_error(error, request, decision) from None
             tally.score(score)
             return score
 
@@ -237,6 +246,7 @@ class Dispatcher:
     ) -> Score:
         async with self._queue.admit() as waited:
             if waited:
+                await self.turns.enter()
                 with suppress(QuorateError):
                     decision = self._router.decide_for_score(request, admitted=True)
             async with self._recorded(request, decision, stopwatch) as attempt:
@@ -314,35 +324,15 @@ class Dispatcher:
         if not decision.route.remote:
             async with self._queue.admit() as waited:
                 if waited:
-                    await self._turns.enter()
-                    decision = self._decided_anew(request, decision, failed, stopwatch)
+                    await self.turns.enter()
+                    elapsed_ms = stopwatch.duration_ms
+                    decide = partial(self._decide, request, failed, elapsed_ms, admitted=True)
+                    decision = decided_anew(decision, decide)
                 if not decision.route.remote:
                     yield decision
                     return
         with self._queue.bypass():
             yield decision
-
-    def _decided_anew(
-        self, request: Request, decision: Decision, failed: frozenset[str], stopwatch: Stopwatch
-    ) -> Decision:
-        """The decision for a request that has its turn.
-
-        Where nothing can run just now the earlier one stands: its models may be back by the time
-        they are needed, or the others go on without one, and if not, they say so themselves. It
-        stands as well where its profile is configured no longer.
-
-        Raises:
-            QuorateError: What ``choose_plan`` raises, such as ``OverBudget`` where it has waited
-                for so long that nothing meets its limits, and the policy is to refuse.
-        """
-        try:
-            return self._decide(request, failed, stopwatch.duration_ms, admitted=True)
-        except (Unavailable, InvalidRequest, NotFound):
-            return decision
-        except ModelUnusable:
-            if len(decision.models) == 1:
-                raise
-            return decision
 
     @asynccontextmanager
     async def _recorded(
@@ -350,7 +340,7 @@ class Dispatcher:
     ) -> AsyncIterator[Attempt]:
         price = self._router.price(decision.route.remote)
         async with self.recorder.recorded(request, decision, stopwatch, price) as attempt:
-            attempt.aside, attempt.turn = self._queue.aside, self._turns.enter
+            attempt.aside, attempt.turn = self._queue.aside, self.turns.enter
             # The ledger writes down what many requests reserve at once.
             await attempt.turn()
             yield attempt

@@ -5,7 +5,7 @@ message read and its plan decided, its sessions opened, a symbol chosen and told
 would run in one iteration of the loop, and who has much ready makes it long: four hundred calls are
 a second, the rows of sixty streams fifty milliseconds in which nobody else gets on, and a request
 takes a dozen iterations. So what begins in one iteration is limited, the rest waits, and callers
-take turns.
+take turns: whoever was served least is next, by the time that slices took and not by their number.
 
 Calls come from the transport one after the other, in the order they arrived whoever they are of,
 and each takes two iterations at best, since a thread of gRPC's hands them over. So while calls
@@ -40,10 +40,15 @@ class LoopTurns:
         self._turns: FairTurns[asyncio.Future[None]] = FairTurns(clock)
         # When the first slice of this iteration began; None while there was none.
         self._begun_at: float | None = None
+        # Whose turn it is in this iteration, and when the slice began; None where nobody waited.
+        self._served: tuple[Caller, float] | None = None
         self._arrived = False
 
     def arrive(self) -> None:
-        """A call was taken from the transport, behind which others may be waiting."""
+        """A call was taken from the transport, behind which others may be waiting.
+
+        Those of strangers do not count: whoever has no key would slow down those who have.
+        """
         self._arrived = True
 
     async def enter(self, caller: Caller | None = None) -> None:
@@ -52,11 +57,14 @@ class LoopTurns:
         The slice is what is done until the next ``await`` that waits. Without a caller it is work
         of whom the task works for.
         """
-        if not self._has_time():
-            await self.enter_alone(CALLER.get() if caller is None else caller)
+        if self._has_time():
+            self._settle()
+        else:
+            await self.enter_alone(caller)
 
-    async def enter_alone(self, caller: Caller) -> None:
+    async def enter_alone(self, caller: Caller | None = None) -> None:
         """The same for a slice that only sets off what another task does: one in an iteration."""
+        caller = CALLER.get() if caller is None else caller
         if self._begun_at is None:
             self._begin()
             return
@@ -66,6 +74,16 @@ class LoopTurns:
             await waiter
         finally:
             self._turns.leave(caller, waiter)
+        # What it takes is known at its end.
+        self._turns.begin(caller, 0.0)
+        self._served = caller, self._clock()
+
+    def _settle(self) -> None:
+        """The slice of whose turn it was has ended."""
+        if self._served is not None:
+            caller, began = self._served
+            self._served = None
+            self._turns.end(caller, self._clock() - began)
 
     def _has_time(self) -> bool:
         """Whether slices begin in this iteration, nobody waits, and there is time for one more."""
@@ -79,23 +97,23 @@ class LoopTurns:
         asyncio.get_running_loop().call_soon(self._end, self._begun_at)
 
     def _end(self, begun_at: float) -> None:
+        self._settle()
         now = self._clock()
         self._go_on(now + min(_RESTS * (now - begun_at), _LONGEST_REST_SECONDS))
 
     def _go_on(self, rests_until: float) -> None:
         """Lets the next one in; while calls arrive, after a rest."""
         loop = asyncio.get_running_loop()
-        if self._arrived and self._turns.waiting and self._clock() < rests_until:
+        rest = rests_until - self._clock()
+        if self._arrived and self._turns.waiting and rest > 0:
             self._arrived = False
-            loop.call_later(_REST_SECONDS, self._go_on, rests_until)
+            loop.call_later(min(_REST_SECONDS, rest), self._go_on, rests_until)
             return
         self._arrived = False
         for caller, waiter in self._turns.heads():
             self._turns.leave(caller, waiter)
             # One that was cancelled a moment ago has not left yet.
             if not waiter.done():
-                self._turns.begin(caller, 1.0)
-                self._turns.end(caller)
                 waiter.set_result(None)
                 self._begin()
                 return

@@ -62,7 +62,7 @@ class Ensemble(Generic[_Symbol]):
         weights: Their weights in this step, summing to 1.
         waited_seconds: Time spent waiting for sessions.
         plan: Models of the plan in its order, those included that were lost before this was made.
-        turn: Waits until a step may be taken, once its rows are there.
+        turn: Waits until a step may be taken, or a guess made, once its rows are there.
         took: Times of the last rows.
         drafted: Symbols that were guessed ahead of the choice.
         accepted: Those of them that were chosen.
@@ -296,7 +296,7 @@ class Ensemble(Generic[_Symbol]):
         """Has one member go ahead, and feeds the others what it guesses."""
         self._led = None
         predictor: Any = self.members[led.at].predictor
-        first, draft = await go_ahead(predictor, led.pending, led.leader)
+        first, draft = await go_ahead(predictor, led.pending, led.leader, self.turn)
         self._pending = [
             first if at == led.at else member.predictor.feed(led.symbol, draft)
             for at, member in enumerate(self.members)

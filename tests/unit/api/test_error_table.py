@@ -18,7 +18,13 @@ from google.rpc.error_details_pb2 import (
     RetryInfo,
 )
 
-from quorate.api.grpc.errors import STATUS_OF, as_domain_error, rich_status, status_code
+from quorate.api.grpc.errors import (
+    STATUS_OF,
+    as_domain_error,
+    forget_frames,
+    rich_status,
+    status_code,
+)
 from quorate.errors import (
     BudgetSpent,
     CannotRun,
@@ -202,3 +208,23 @@ def test_foreign_errors_are_hidden_behind_an_incident(caplog: pytest.LogCaptureF
     assert "password" not in hidden.message
     assert hidden.metadata["incident"] in hidden.message
     assert caplog.records[0].exc_info[0] is KeyError
+
+
+def raised(error: BaseException) -> BaseException:
+    """The same one, with a traceback."""
+    try:
+        raise error
+    except BaseException as caught:
+        return caught
+
+
+def test_no_error_before_a_refusal_or_in_a_group_keeps_its_frames() -> None:
+    parts = [raised(ValueError("a")), raised(KeyError("b"))]
+    inner = raised(BaseExceptionGroup("two", parts))
+    group = raised(BaseExceptionGroup("one", [inner]))
+    hidden = Internal("internal error")
+    hidden.__cause__, parts[0].__context__ = group, raised(OSError("c"))
+    everyone = [raised(hidden), group, inner, *parts, parts[0].__context__]
+    assert all(one.__traceback__ is not None for one in everyone)
+    forget_frames(hidden)
+    assert [one.__traceback__ for one in everyone] == [None] * 6

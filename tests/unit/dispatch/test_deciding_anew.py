@@ -194,3 +194,34 @@ async def test_a_score_is_decided_anew_as_well() -> None:
             await stage.fleet.unload("a")
         score = await waiting
         assert [member.model for member in score.decision.members] == ["b"]
+
+
+@pytest.mark.parametrize("scores", [False, True])
+async def test_what_waited_is_decided_anew_in_its_turn_of_the_loop(
+    scores: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_dispatcher(MODELS, settings=ONE_AT_A_TIME, routing=ROUTING) as stage:
+        dispatcher, order = stage.dispatcher, list[str]()
+        decide = dispatcher._router.decide_for_score if scores else dispatcher._router.decide
+
+        async def entered() -> None:
+            order.append("turn")
+
+        def decided(*args: Any, **rest: Any) -> Any:
+            order.append("decision")
+            return decide(*args, **rest)
+
+        async def ask_for_it() -> None:
+            if scores:
+                await dispatcher.score(ScoreRequest(TextPrompt("x"), "y", plan=only("a")))
+            else:
+                await answer(stage, only("a"))
+
+        async with busy(stage):
+            monkeypatch.setattr(dispatcher.turns, "enter", entered)
+            monkeypatch.setattr(dispatcher._router, decide.__name__, decided)
+            task = asyncio.create_task(ask_for_it())
+            await until(lambda: dispatcher.waiting)
+            assert order == ["decision"]
+        await task
+        assert order[:3] == ["decision", "turn", "decision"]

@@ -24,30 +24,34 @@ from quorate.ledger.settings import BudgetLimits
 from quorate.request import AutoPlan, Plan, ScoreRequest, TextPrompt, WeightedModel
 from quorate.routing.settings import RoutingSettings
 from support.dispatching import (
+    DEADLINE_SECONDS,
     DispatcherHarness,
     answer,
     ask,
     only,
     running_dispatcher,
+    steps,
 )
 
-MODELS = {"a": {"say": "one two"}}
+MODELS = {"small": {"say": "one", "context_length": 128}, "a": {"say": "one two"}}
 TOO_LONG = "x" * 600
 FITS = "x" * 400
 LIMITED = {"alice": CallerLimits(requests_per_minute=1)}
 
 
 @asynccontextmanager
-async def out_of_joules() -> AsyncIterator[DispatcherHarness]:
-    async with running_dispatcher(MODELS, limits=BudgetLimits(joules_per_hour=4.0)) as stage:
+async def out_of_joules(**rest: Any) -> AsyncIterator[DispatcherHarness]:
+    async with running_dispatcher(
+        MODELS, limits=BudgetLimits(joules_per_hour=4.0), **rest
+    ) as stage:
         await answer(stage, only("a"))
         yield stage
 
 
 @asynccontextmanager
-async def full() -> AsyncIterator[DispatcherHarness]:
+async def full(**rest: Any) -> AsyncIterator[DispatcherHarness]:
     settings = DispatchSettings(max_running=1, max_waiting=0)
-    async with running_dispatcher(MODELS, settings=settings) as stage:
+    async with running_dispatcher(MODELS, settings=settings, **rest) as stage:
         running = stage.dispatcher.generate(ask(only("a")))
         await anext(running)
         yield stage
@@ -55,16 +59,17 @@ async def full() -> AsyncIterator[DispatcherHarness]:
 
 
 @asynccontextmanager
-async def used_up() -> AsyncIterator[DispatcherHarness]:
-    async with running_dispatcher(MODELS) as stage:
+async def used_up(**rest: Any) -> AsyncIterator[DispatcherHarness]:
+    async with running_dispatcher(MODELS, **rest) as stage:
         stage.dispatcher.change({}, "", LIMITED)
         await told(stage, only("a"), "x")
+        await answer(stage, only("small"))
         yield stage
 
 
-async def told(stage: DispatcherHarness, plan: Any, text: str) -> QuorateError | None:
+async def told(stage: DispatcherHarness, plan: Any, text: str, **rest: Any) -> QuorateError | None:
     """What a request of alice is refused with; None where it is answered."""
-    request = ask(plan, text, key="alice")
+    request = ask(plan, text, key="alice", **rest)
     try:
         async for _ in stage.dispatcher.generate(request):
             pass
@@ -123,14 +128,53 @@ async def test_a_text_to_score_that_is_too_long_is_told_so_whatever_is_in_the_wa
         assert isinstance(await scored(stage, FITS, "x"), passing)
 
 
-async def test_where_another_plan_would_do_later_its_refusal_is_told() -> None:
-    models = {"a": {"say": "one", "context_length": 128}, "b": {"say": "two"}}
-    routing = RoutingSettings(exploration=0.0, candidates=("a", "b"))
-    limits = BudgetLimits(joules_per_hour=4.0)
-    async with running_dispatcher(models, limits=limits, routing=routing) as stage:
-        await answer(stage, only("b"))
-        assert isinstance(await told(stage, AutoPlan(), "x" * 300), BudgetSpent)
+@pytest.mark.parametrize(("scene", "passing"), IN_THE_WAY)
+async def test_a_cascade_is_refused_for_ever_only_where_no_stage_holds_the_prompt(
+    scene: Any, passing: type[QuorateError]
+) -> None:
+    async with scene() as stage:
+        for plan in (steps("small", "a"), steps("a", "small")):
+            assert isinstance(await told(stage, plan, FITS), passing)
+            assert isinstance(await told(stage, plan, TOO_LONG), PromptTooLong)
+
+
+@pytest.mark.parametrize(("scene", "passing"), IN_THE_WAY)
+async def test_where_another_plan_would_do_later_its_refusal_is_told(
+    scene: Any, passing: type[QuorateError]
+) -> None:
+    routing = RoutingSettings(exploration=0.0, candidates=("small", "a"))
+    async with scene(routing=routing) as stage:
+        assert stage.dispatcher.explain(ask(AutoPlan())).route.name == "single:small"
+        assert isinstance(await told(stage, AutoPlan(), "x" * 300), passing)
         assert isinstance(await told(stage, AutoPlan(), TOO_LONG), PromptTooLong)
+        for allowed, expected in ((True, passing), (False, PromptTooLong)):
+            error = await told(stage, only("small"), "x" * 300, allow_substitution=allowed)
+            assert isinstance(error, expected)
+
+
+@pytest.mark.parametrize(("scene", "passing"), IN_THE_WAY)
+async def test_the_members_are_asked_about_one_refused_request_of_a_caller_at_once(
+    scene: Any, passing: type[QuorateError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene() as stage:
+        engine = stage.cast.engines["a"]
+        encode, goes_on = engine.encode, asyncio.Event()
+        encoded: list[str] = []
+
+        async def counted(prompt: Any) -> list[int]:
+            encoded.append(prompt.text)
+            await goes_on.wait()
+            return await encode(prompt)
+
+        monkeypatch.setattr(engine, "encode", counted)
+        asked = [asyncio.ensure_future(told(stage, only("a"), TOO_LONG)) for _ in range(50)]
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED, timeout=DEADLINE_SECONDS)
+        goes_on.set()
+        errors = await asyncio.gather(*asked)
+        assert len(encoded) == 1
+        assert [isinstance(one, PromptTooLong) for one in errors].count(True) == 1
+        assert [isinstance(one, passing) for one in errors].count(True) == 49
+        assert isinstance(await told(stage, only("a"), TOO_LONG), PromptTooLong)
 
 
 async def test_members_that_are_busy_do_not_hold_a_refusal_up(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from itertools import pairwise
+from typing import Any
+
+import pytest
 
 from quorate.engines.fair_turns import CALLER, Caller
 from quorate.engines.loop_turns import ITERATION_SECONDS, LoopTurns
@@ -27,10 +30,12 @@ class Slices:
     def names(self) -> list[str]:
         return [name for name, _ in self.begun]
 
-    async def slice(self, name: str, caller: Caller | None = A) -> None:
+    async def slice(
+        self, name: str, caller: Caller | None = A, seconds: float | None = None
+    ) -> None:
         await self.turns.enter(caller)
         self.begun.append((name, self._iteration))
-        self._now += self._seconds
+        self._now += self._seconds if seconds is None else seconds
 
     async def ended(self, *work: Awaitable[None]) -> None:
         """Waits for these while iterations are counted."""
@@ -93,6 +98,18 @@ async def test_a_caller_with_one_slice_comes_before_the_rest_of_one_with_many() 
     assert slices.names.index("one") <= 2
 
 
+@pytest.mark.parametrize("weight", [1.0, 3.0])
+async def test_callers_get_time_by_weight_however_long_their_slices_are(weight: float) -> None:
+    slices = Slices()
+    heavy = Caller("b", weight)
+    long = [slices.slice("long", A, 0.003) for _ in range(100)]
+    short = [slices.slice("short", heavy, 0.0001) for _ in range(900)]
+    await slices.ended(*long, *short)
+    last = max(at for at, name in enumerate(slices.names) if name == "short")
+    long_seconds = 0.003 * slices.names[:last].count("long")
+    assert long_seconds == pytest.approx(0.09 / weight, abs=0.007)
+
+
 async def test_slices_take_turns_by_whom_their_task_works_for() -> None:
     slices = Slices()
 
@@ -135,6 +152,29 @@ async def test_arrivals_without_end_keep_no_slice_from_its_turn() -> None:
     over.set()
     await arriving
     assert len(slices.begun) == 20
+
+
+async def test_while_calls_arrive_it_rests_no_longer_than_some_times_a_slice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slices = Slices(1e-4)
+    rests: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    def noted(delay: float, *work: Any) -> asyncio.Handle:
+        rests.append(delay)
+        slices._now += delay
+        return loop.call_soon(*work)
+
+    async def step() -> None:
+        await slices.turns.enter_alone(A)
+        slices._now += 1e-4
+        slices.turns.arrive()
+
+    monkeypatch.setattr(loop, "call_later", noted)
+    await asyncio.gather(*(step() for _ in range(20)))
+    assert len(rests) >= 10
+    assert max(rests) <= 4.1e-4
 
 
 async def test_slices_that_were_given_up_keep_nobody_waiting() -> None:

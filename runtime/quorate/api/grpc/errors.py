@@ -95,7 +95,7 @@ def as_domain_error(error: BaseException) -> QuorateError:
 
 
 def forget_frames(error: BaseException) -> None:
-    """Takes the tracebacks from an error that is dealt with, and from all errors before it.
+    """Takes the tracebacks from an error that is dealt with, from all before it and all in a group.
 
     The frames of a traceback hold what their functions knew, such as a request of megabytes, and an
     error outlives its call: the record of the request has it, and the context that has the record
@@ -109,6 +109,8 @@ def forget_frames(error: BaseException) -> None:
             known.add(id(one))
             one.__traceback__ = None
             waiting += (one.__cause__, one.__context__)
+            if isinstance(one, BaseExceptionGroup):
+                waiting += one.exceptions
 
 
 def status_code(error: QuorateError) -> grpc.StatusCode:

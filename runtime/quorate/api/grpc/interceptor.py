@@ -33,7 +33,7 @@ from quorate.api.grpc.reading import AT_ONCE_BYTES, RequestReader, parsed
 from quorate.api.grpc.reception import Reception, ReceptionLimits
 from quorate.api.grpc.settings import ServerSettings
 from quorate.api.grpc.writing import PatientContext
-from quorate.engines.fair_turns import Caller
+from quorate.engines.fair_turns import CALLER, Caller
 from quorate.engines.loop_turns import LoopTurns
 from quorate.errors import (
     DeadlinePassed,
@@ -69,10 +69,11 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         settings: Limits of calls.
         connections: Told what each of them does.
         reader: Reads requests.
+        turns: Of the event loop.
+        caller: Whose turns a call takes, by key and origin.
         open_services: Full names of gRPC's own services that need no key.
         on_call: Told of the peer of each call.
         observe: Told of each call of ours that ended.
-        turns: Of the event loop.
     """
 
     def __init__(
@@ -81,10 +82,11 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         settings: ServerSettings,
         connections: Connections,
         reader: RequestReader,
+        turns: LoopTurns,
+        caller: Callable[[str, str], Caller],
         open_services: Collection[str] = (),
         on_call: Callable[[str], None] = lambda peer: None,
         observe: ObserveCall = lambda *_: None,
-        turns: LoopTurns | None = None,
     ) -> None:
         self._keys = keys
         self._settings = settings
@@ -98,7 +100,8 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         self._foreign = Reception(ReceptionLimits(most=4, most_each=2, limit_seconds=limit))
         self._connections = connections
         self._pace = Pace()
-        self._turns = turns or LoopTurns()
+        self._turns = turns
+        self._caller = caller
         self._calls = Counter[str]()
         self._deadlines: set[asyncio.Timeout] = set()
         self._stopped = False
@@ -138,17 +141,18 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     async def _answer(self, method: str, handler: Any, context: _Context) -> None:
         """Answers a call of this package."""
         started = time.perf_counter()
-        self._turns.arrive()
         peer = context.peer()
         record = RequestRecord(method, uuid.uuid4().hex, peer=peer, origin=origin(peer))
         CURRENT.set(record)
         stranger = self._identify(record, context)
+        if stranger is None:
+            self._turns.arrive()
+        CALLER.set(self._caller(record.caller.key, record.origin))
         with self._counted(record.whose):
             try:
                 with self._connections.call(context.peer()):
                     answering = self._outcome(handler, record, context, stranger)
-                    leaves = partial(self._turns.enter_alone, Caller(record.whose))
-                    problem = await to_its_end(answering, leaves)
+                    problem = await to_its_end(answering, self._turns.enter_alone)
             finally:
                 seconds = time.perf_counter() - started
                 record.log(seconds)
@@ -174,12 +178,12 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         """Serves a call; returns what its caller is to be told went wrong."""
         try:
             # Nothing but this was done for it before it has its turn, however many come at once.
-            await self._turns.enter(Caller(record.whose))
+            await self._turns.enter()
             if stranger is not None:
                 raise stranger
             self._check_count(record.whose)
             async with self._until_deadline(context) as deadline:
-                parse = partial(self._parsed, handler, record.whose)
+                parse = partial(self._parsed, handler)
                 headers = partial(_request_id_of, record)
                 await self._serve(handler, record.whose, context, self._reception, parse, headers)
             return None
@@ -202,10 +206,10 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         record.refuse(status_code(known).name, known)
         return known
 
-    async def _parsed(self, handler: Any, whose: str, data: bytes) -> Any:
-        """The message of a call that begins now; large ones wait for each other anyway."""
+    async def _parsed(self, handler: Any, data: bytes) -> Any:
+        """The message of a call that begins now; large ones once they are read."""
         if len(data) <= AT_ONCE_BYTES:
-            await self._turns.enter(Caller(whose))
+            await self._turns.enter()
         return await self._reader.parse(handler, data)
 
     async def _answer_foreign(self, method: str, handler: Any, context: _Context) -> None:

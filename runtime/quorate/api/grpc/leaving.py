@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from quorate.api.grpc.errors import forget_frames
+
 _Result = TypeVar("_Result")
 
 
@@ -22,8 +24,10 @@ async def to_its_end(
             await turn()
         task.cancel()
         await asyncio.wait((task,))
-        if not task.cancelled():
-            # Whatever it came to, nobody is there to be told.
-            task.exception()
+        # Nobody is there to be told what it came to, but a task keeps that, and what cancelled it.
+        try:
+            task.result()
+        except BaseException as error:
+            forget_frames(error)
         raise
     return task.result()

@@ -33,7 +33,6 @@ from quorate.api.grpc.settings import STANDARD_SERVICES, ServerSettings
 from quorate.api.grpc.strangers import Strangers, connected_peers
 from quorate.api.grpc.transport import server_options
 from quorate.dispatch import Dispatcher
-from quorate.engines.loop_turns import LoopTurns
 from quorate.fleet.fleet import Fleet
 from quorate.v1 import (
     accounting_pb2_grpc,
@@ -51,8 +50,7 @@ class GrpcServer:
 
     Start it once; ``drain`` and ``stop`` may be called at any time, more than once. Signals are
     the caller's business. Without keys everybody may call. Health is red while a model of
-    ``required`` is not ready. ``observe`` is told of each call that ended. ``turns`` of the event
-    loop are the dispatcher's.
+    ``required`` is not ready. ``observe`` is told of each call that ended.
 
     Attributes:
         certificates: What it shows clients, once it listens; None without TLS.
@@ -68,13 +66,12 @@ class GrpcServer:
         required: Collection[str] = (),
         facts: ServerFacts | None = None,
         observe: ObserveCall = lambda *_: None,
-        turns: LoopTurns | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._keys = keys or KeyRing({})
         self._settings = settings
         self._fleet = fleet
-        self._reader = RequestReader()
+        self._reader = RequestReader(dispatcher.turns.enter)
         self._health = HealthReporter(fleet, dispatcher, settings.health_interval_seconds, required)
         self._facts = facts or ServerFacts()
         opened = (STANDARD_SERVICES[name] for name in settings.open_services)
@@ -85,10 +82,11 @@ class GrpcServer:
             settings,
             self._connections,
             self._reader,
+            dispatcher.turns,
+            dispatcher.caller,
             list(chain.from_iterable(opened)),
             self.strangers.called,
             observe,
-            turns,
         )
         self._watch: asyncio.Task[None] | None = None
         self.certificates: Certificates | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -23,9 +23,13 @@ class RequestReader:
 
     All that is large shares one thread. The thread gives way to the event loop every few
     milliseconds, and large requests wait for each other instead of being many that do so at once.
+
+    Args:
+        turn: Waits until the loop may go on with a request that comes back from the thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, turn: Callable[[], Awaitable[None]]) -> None:
+        self._turn = turn
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="request-reader")
 
     async def parse(self, handler: Any, data: bytes) -> Any:
@@ -44,7 +48,9 @@ class RequestReader:
         """What ``read`` returns or raises, for a request of so many bytes."""
         if size <= AT_ONCE_BYTES:
             return read()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, read)
+        result = await asyncio.get_running_loop().run_in_executor(self._thread, read)
+        await self._turn()
+        return result
 
     def close(self) -> None:
         """Ends the thread once it has done what it was given."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from quorate.engines.contract import LogProbs
@@ -41,11 +41,15 @@ class GoesAhead(Protocol[_FedSymbol]):
 
 
 async def go_ahead(
-    predictor: GoesAhead[_Symbol], pending: Awaitable[LogProbs], leader: Leader[_Symbol]
+    predictor: GoesAhead[_Symbol],
+    pending: Awaitable[LogProbs],
+    leader: Leader[_Symbol],
+    turn: Callable[[], Awaitable[None]],
 ) -> tuple[Awaitable[LogProbs], list[_Symbol]]:
     """Goes ahead of the chosen symbol, behind which the leading member's row is ``pending``.
 
-    The last guess is not fed to it: what follows that is asked once it was chosen.
+    The last guess is not fed to it: what follows that is asked once it was chosen. Each guess but
+    the first waits for a ``turn`` of its own, as a step does.
 
     Returns:
         That row, or the loss of the member, to be awaited in its turn; and the guesses.
@@ -62,6 +66,7 @@ async def go_ahead(
                 # It is overwritten by what comes next.
                 kept = row.copy()
             row = await predictor.guess(guess)
+            await turn()
     except WorkerLost as error:
         return Lost(error), draft
     return Ready(kept), draft
