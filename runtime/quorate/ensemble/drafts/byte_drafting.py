@@ -55,6 +55,8 @@ class ByteDrafting:
         self._round = TOGETHER
         self._most = 0
         self._draft: list[int] = []
+        # Whether the member that guesses looked for a guess, found or not.
+        self._looked = False
         self._expected: deque[int] = deque()
         # Of the round: bytes that were chosen in it, what they took, and the guessing member of it.
         self._chosen, self._seconds, self._led = 0, 0.0, 0.0
@@ -102,7 +104,10 @@ class ByteDrafting:
     def guess(self, row: LogProbs) -> int | None:
         """See ``Leader``."""
         member, guess = self._member, int(row.argmax())
-        if member is None or guess == self._end:
+        if member is None:
+            return None
+        self._looked = True
+        if guess == self._end:
             return None
         self._expect(guess)
         member.drafted += 1
@@ -162,15 +167,16 @@ class ByteDrafting:
     def _end_round(self) -> None:
         if self._chosen and self._undisturbed:
             tokens = self._chosen / self._size
-            if self._draft:
-                guessed = max(1, round(len(self._draft) / self._size))
-                if self._led:
-                    self._pace.took_alone(self._led / guessed)
+            if self._looked or self._draft:
+                guessed = max(1, round(len(self._draft) / self._size)) if self._draft else 0
+                if self._looked:
+                    # Where it guessed nothing it still took its own step before the others.
+                    self._pace.took_alone(self._led / max(1, guessed))
                 self._pace.took_block(self._round, 1 + guessed, self._seconds - self._led)
                 self._pace.ended(self._round, max(0, round(tokens) - 1), self._seconds)
             else:
                 self._pace.took_together(self._seconds / tokens)
-        self._round, self._draft = TOGETHER, []
+        self._round, self._draft, self._looked = TOGETHER, [], False
         self._chosen, self._seconds, self._led = 0, 0.0, 0.0
         self._begins = self._undisturbed = True
 
@@ -181,7 +187,7 @@ class ByteDrafting:
         # What the reader held up, or was fed anew, is no measure; nor is the rest of this round.
         self._undisturbed &= not (self._note_losses() or (begins and held_up(took)))
         self._seconds += took.whole if begins else took.whole - took.asked
-        if begins and self._round.guesser is Guesser.MEMBER:
+        if begins and self._looked:
             self._led = took.led
 
     def _note_losses(self) -> bool:

@@ -228,6 +228,22 @@ async def test_guesses_are_counted_and_what_was_wrong_was_computed_too() -> None
         assert 0 < member.predictor.wasted <= member.predictor.looked_ahead <= member.forwards
 
 
+async def test_a_round_whose_member_guesses_nothing_is_charged_to_the_draft() -> None:
+    """The member that guesses would end the answer where the other one goes on."""
+    options = {"sessions": 8, "context_length": 512}
+    engines = (
+        scripted_engine("words", vocabulary="words", say="and and and", confidence=0.99, **options),
+        scripted_engine("letters", vocabulary="letters", say="and", confidence=0.5, **options),
+    )
+    drafts = member_drafts("letters", 4)
+    _, ensemble = await told_by(engines, drafts)
+    assert isinstance(drafts.pace, FixedPace)
+    assert drafts.pace.together == 0
+    # Rounds of nothing are among them.
+    assert len(drafts.pace.rounds) == 7
+    assert ensemble.drafted == 9
+
+
 async def test_members_that_agree_need_few_calls_for_a_text_that_was_said_before() -> None:
     say = "the cat sat on the mat and the cat sat on the mat and the cat"
     options = {"say": say, "sessions": 8, "context_length": 512}
