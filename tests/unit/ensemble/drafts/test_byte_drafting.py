@@ -244,6 +244,18 @@ async def test_a_round_whose_member_guesses_nothing_is_charged_to_the_draft() ->
     assert ensemble.drafted == 9
 
 
+async def test_who_cannot_forget_a_wrong_guess_makes_none_and_checks_those_of_others() -> None:
+    plain, _ = await told_by(pair(), None)
+    for who in ("words", "letters"):
+        words, letters = pair()
+        letters = scripted_engine(
+            "letters", vocabulary="letters", seed=2, sharpness=3.0, sessions=8, rewind=False
+        )
+        told, ensemble = await told_by((words, letters), member_drafts(who, 4))
+        assert_told_alike(told, plain)
+        assert (ensemble.drafted > 0) == (who == "words")
+
+
 async def test_members_that_agree_need_few_calls_for_a_text_that_was_said_before() -> None:
     say = "the cat sat on the mat and the cat sat on the mat and the cat"
     options = {"say": say, "sessions": 8, "context_length": 512}
