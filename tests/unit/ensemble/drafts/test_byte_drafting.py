@@ -105,6 +105,32 @@ async def test_every_rule_and_weighting_has_the_same_answer_with_drafts(
         assert_told_alike(drafted, plain)
 
 
+@pytest.mark.parametrize("seed", range(12))
+async def test_weights_learn_of_chosen_bytes_only(seed: int) -> None:
+    """To the last bit: the rows of these members don't depend on what they are computed with."""
+    beam = {"epsilon": (1e-2, 1e-3, 0.1)[seed % 3], "width": 2 ** (seed % 4)}
+    forgetting = (1.0, 0.9, 0.5)[seed // 4]
+
+    async def run(drafts: Drafts | None) -> tuple[Told, int]:
+        engines = pair(seed, sharpness=(3.0, 6.0)[seed % 2])
+        weigher = BayesianWeights([0.5, 0.5], forgetting)
+        ensemble = await byte_ensemble(*((one, 0.5) for one in engines), weigher=weigher, **beam)
+        try:
+            told = await run_out(decode(ensemble, params_of(drafts=drafts, response=SHOWN)))
+        finally:
+            ensemble.close()
+        return told, ensemble.drafted
+
+    plain, _ = await run(None)
+    drafted = 0
+    for number, who in enumerate(["words", "letters", "prompt"]):
+        told, guessed = await run(drafts_of(1 + (seed + 3 * number) % 8, who))
+        assert told.text == plain.text
+        assert told.tokens == plain.tokens
+        drafted += guessed
+    assert drafted > 0
+
+
 @pytest.mark.parametrize("who", ["words", "prompt"])
 async def test_a_sampled_answer_is_the_one_without_drafts(who: str) -> None:
     hot = SamplingOptions(temperature=0.9, repetition_penalty=1.1)
