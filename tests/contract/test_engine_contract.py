@@ -16,7 +16,6 @@ from contract.engines import CASES, EngineCase
 from contract.texts import LITERAL_SPECIALS, TEXTS
 from quorate.engines.contract import Engine, LogProbs, Session
 from quorate.engines.generation import SampledToken
-from quorate.engines.shared_rows import FEW_TOKENS
 from quorate.ensemble.alignments.tokens import TokenAlignment
 from quorate.ensemble.decode import decode
 from quorate.ensemble.drafts.drafting import Drafts
@@ -40,6 +39,7 @@ from quorate.request import (
     SamplingOptions,
     TextPrompt,
 )
+from quorate.sampling.peaks import FEW_ENTRIES
 from quorate.sampling.sampler import Sampler
 from support.distributions import maxima_of
 from support.drafts import lookup_drafts, member_drafts
@@ -480,7 +480,7 @@ async def test_rows_without_prefix_sums_have_the_maxima_of_their_groups(subject:
     session = await subject.open()
     row = await feed(session, prompt[:2])
     if session.maxima is None:
-        assert len(row) <= FEW_TOKENS
+        assert len(row) <= FEW_ENTRIES
         return
     np.testing.assert_array_equal(session.maxima, maxima_of(row))
     assert not session.maxima.flags.writeable

@@ -64,6 +64,10 @@ async def a_prompt_that_is_answered(service: Service) -> None:
         await client.complete("p" * LONG, **asked)
 
 
+async def a_prompt_whose_time_is_up(service: Service) -> None:
+    await refused(service, prompt="p" * LONG, timeout=0.05)
+
+
 @pytest.mark.parametrize(
     "ask",
     [
@@ -71,6 +75,7 @@ async def a_prompt_that_is_answered(service: Service) -> None:
         a_prompt,
         a_prompt_for_nobody,
         a_prompt_that_is_answered,
+        a_prompt_whose_time_is_up,
     ],
 )
 async def test_a_call_leaves_nothing_of_its_request_to_the_garbage_collector(

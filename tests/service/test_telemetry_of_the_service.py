@@ -83,7 +83,7 @@ async def test_a_scrape_tells_of_drafts_what_the_client_was_told(tmp_path: Path)
     # What was said before may be guessed too, by no model.
     for name, told in (("", drafted), ("_accepted", accepted)):
         by_model = found[f"quorate_draft_tokens{name}_total"]
-        assert by_model[(("model", "small"),)] > 0
+        assert by_model[(("model", "small"), ("unit", "token"))] > 0
         assert sum(by_model.values()) == told
 
 

@@ -13,6 +13,7 @@ class FixedPace(Pace):
     def __init__(self, guesser: Guesser, length: int) -> None:
         super().__init__(Costs(), size_share=0.5)
         self.rounds: list[tuple[int, int]] = []
+        self.together = 0
         self._guesser, self._length = guesser, length
         self._lone = False
 
@@ -25,6 +26,9 @@ class FixedPace(Pace):
 
     def go_without_member(self) -> None:
         self._lone = True
+
+    def took_together(self, seconds: float) -> None:
+        self.together += 1
 
     def ended(self, done: Round, right: int, seconds: float) -> None:
         self.rounds.append((done.length, right))

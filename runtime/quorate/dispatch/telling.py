@@ -59,4 +59,6 @@ def _run(run: Run, offset: float, now: float) -> SettledRun:
         stalled_seconds=run.stalled_seconds,
         reason=run.reason,
         models=tuple(run.ensemble.usage()),
+        drafted=run.ensemble.drafted,
+        accepted=run.ensemble.accepted,
     )

@@ -18,7 +18,7 @@ from quorate.ensemble.drafts.pace import Pace
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.losses import Attendance, Losses
 from quorate.fleet.fleet import Fleet
-from quorate.request import DecidedDraft, Decision, FinishReason, Prompt, Request, ResponseOptions
+from quorate.request import Decision, FinishReason, Prompt, Request, ResponseOptions
 from quorate.sampling.penalties import REPETITION_WINDOW
 from quorate.sampling.sampler import Sampler
 
@@ -70,20 +70,22 @@ def steps(
             request.sampling, decision.seed, params.limit.max_tokens, response.top_logprobs
         )
         return plain_generation.generate(ensemble, predictor, params, sampling)
-    params = replace(params, drafts=_drafts(ensemble, decision.draft, costs, params.sampler))
+    params = replace(params, drafts=_drafts(ensemble, decision, costs, params.sampler))
     ensemble.start()
     return decode(ensemble, params)
 
 
 def _drafts(
-    ensemble: Ensemble[Any], decided: DecidedDraft, costs: KnownCosts, sampler: Sampler
+    ensemble: Ensemble[Any], decision: Decision, costs: KnownCosts, sampler: Sampler
 ) -> Drafts | None:
     """How tokens are guessed ahead, where that was decided."""
+    decided = decision.draft
     if not decided.most:
         return None
     sizes = {one.model: one.engine.facts.memory_bytes for one in ensemble.members}
     share = sizes.get(decided.model, 0) / (sum(sizes.values()) or 1)
-    known = costs.of((decided.model, *sorted(sizes)))
+    # A step of the same members takes another time where they vote byte by byte.
+    known = costs.of((decision.alignment, decided.model, *sorted(sizes)))
     size_share = (share or _UNKNOWN_SHARE) if decided.model else 0.0
     by_tokens = ensemble.alignment.has_token_ids
     # Of bytes nobody proposes: a guess is compared with the plain choice.

@@ -36,13 +36,10 @@ from quorate.engines import sealed_memory
 from quorate.engines.byte_order import PrefixSums
 from quorate.engines.contract import LogProbs, MaskedMass
 from quorate.engines.row_blocks import RowBlock
-from quorate.sampling.peaks import Maxima, count_of_maxima
+from quorate.sampling.peaks import FEW_ENTRIES, Maxima, count_of_maxima
 
 BLOCK_ROWS = 32
 """Rows of a block, where the memory of all slots allows as many."""
-
-FEW_TOKENS = 4096
-"""Rows of no more are looked at whole sooner than their maxima are."""
 
 MOST_BYTES = 1 << 33
 """Largest such memory, of which what is written is allocated."""
@@ -85,7 +82,7 @@ class SharedRows:
         all_masked: float32 of shape (sessions,), the probability that the mask took from each row.
         all_sums: float64 of shape (sessions, vocabulary + 1).
         all_maxima: float32 of shape (sessions, maxima), those of each row (``sampling.peaks``);
-            none of vocabularies of up to ``FEW_TOKENS``.
+            none of vocabularies of up to ``FEW_ENTRIES``.
 
     Raises:
         ValueError: The memory has another size, or one that could still change.
@@ -251,7 +248,7 @@ def _maxima_start(vocabulary: int) -> int:
 
 
 def _maxima_count(vocabulary: int) -> int:
-    return count_of_maxima(vocabulary) if vocabulary > FEW_TOKENS else 0
+    return count_of_maxima(vocabulary) if vocabulary > FEW_ENTRIES else 0
 
 
 def _sums_bytes(vocabulary: int) -> int:

@@ -16,6 +16,7 @@ from quorate.ensemble.alignments.contract import Limit
 from quorate.ensemble.constraint import Constraint, Unconstrained
 from quorate.ensemble.drafts.byte_drafting import ByteDrafting
 from quorate.ensemble.drafts.drafting import Drafting, Drafts
+from quorate.ensemble.drafts.token_drafting import TokenDrafting
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.fusion import Fuser
 from quorate.ensemble.transcript import Transcript
@@ -201,15 +202,11 @@ def _sampled(ensemble: Ensemble[Any], params: DecodeParams) -> _Sampled[Any]:
     return _Drafted(ensemble, params, _drafting(ensemble, params, params.drafts))
 
 
-def _drafting(
-    ensemble: Ensemble[int], params: DecodeParams, drafts: Drafts
-) -> Drafting | ByteDrafting:
-    alignment, sampler, longest = ensemble.alignment, params.sampler, params.limit.max_tokens
+def _drafting(ensemble: Ensemble[int], params: DecodeParams, drafts: Drafts) -> Drafting:
+    alignment = ensemble.alignment
+    kind = TokenDrafting if alignment.has_token_ids else ByteDrafting
     ends = alignment.vocabulary.end_of_generation
-    if alignment.has_token_ids:
-        return Drafting(ensemble, sampler, drafts, ends, longest)
-    (end,) = ends
-    return ByteDrafting(ensemble, sampler, drafts, end, longest)
+    return kind(ensemble, params.sampler, drafts, ends, params.limit.max_tokens)
 
 
 class _Sampled(Generic[_Symbol]):
@@ -238,9 +235,7 @@ class _Sampled(Generic[_Symbol]):
 class _Drafted(_Sampled[int]):
     """``Choice`` by a sampler, of symbols that are guessed ahead."""
 
-    def __init__(
-        self, ensemble: Ensemble[int], params: DecodeParams, drafting: Drafting | ByteDrafting
-    ) -> None:
+    def __init__(self, ensemble: Ensemble[int], params: DecodeParams, drafting: Drafting) -> None:
         super().__init__(ensemble, params)
         self._drafting = drafting
 

@@ -10,10 +10,8 @@ from quorate.engines.contract import LogProbs
 from quorate.ensemble.mixture import Mixture
 from quorate.ensemble.rules import geometric, linear, majority
 from quorate.request import CombinationRule
-from quorate.sampling.peaks import Maxima
+from quorate.sampling.peaks import FEW_ENTRIES, Maxima
 
-_FEW_SYMBOLS = 4096
-"""So many are mixed at once sooner than it is found out which of them matter."""
 _LEAST_WEIGHT = float(np.finfo(np.float32).smallest_subnormal)
 
 
@@ -65,7 +63,7 @@ class Fuser:
         self.tied = ()
         if len(rows) == 1:
             return Mixture.of(rows[0], maxima[0] if maxima else None)
-        if self._rule is CombinationRule.LINEAR and len(rows[0]) > _FEW_SYMBOLS:
+        if self._rule is CombinationRule.LINEAR and len(rows[0]) > FEW_ENTRIES:
             return Mixture(rows, weights, self._mixed, maxima)
         return Mixture.of(self._mixed(rows, weights))
 

@@ -15,9 +15,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from quorate.engines.contract import LogProbs
-from quorate.sampling.peaks import Ids, Maxima, Peaks, best_of
+from quorate.sampling.peaks import SOON_SORTED, Ids, Maxima, Peaks, best_of
 from quorate.sampling.shortlist import (
-    FEW_SYMBOLS,
     NO_IDS,
     Shortlist,
     listed_in,
@@ -103,7 +102,7 @@ class Mixture:
 
         Whatever becomes of the log-probs of ``always``, the ``count`` largest are then among them.
         """
-        if self._row is not None and len(self._row) <= FEW_SYMBOLS:
+        if self._row is not None and len(self._row) <= SOON_SORTED:
             return Shortlist(None, self._row)
         return self._listed(listed_in(self._peaks(), self._log_weights, count, always))
 

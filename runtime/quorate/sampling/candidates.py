@@ -11,10 +11,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from quorate.sampling.peaks import Ids, Logits, Peaks
+from quorate.sampling.peaks import SOON_SORTED, Ids, Logits, Peaks
 
-_SHORT = 512
-"""So many are sorted sooner than it is found out which of them need not be."""
 _FIRST_GUESS = 256
 # Beyond this a candidate adds nothing to a sum in float64, and exp() would leave float32's normal
 # numbers, where it is ten times slower.
@@ -25,7 +23,7 @@ def largest(logits: Logits, count: int) -> Ids:
     """Ids of the ``count`` largest entries, in descending order; fewer where others are -inf."""
     if count <= 0:
         return np.empty(0, np.intp)
-    if len(logits) > _SHORT:
+    if len(logits) > SOON_SORTED:
         peaks = Peaks([logits])
         return _descending(logits, peaks.reaching(peaks.bound(count)))[:count]
     ids = (-logits).argsort(kind="stable")[:count]
@@ -47,7 +45,7 @@ def truncate(logits: Logits, top_k: int, top_p: float, min_p: float) -> Ids:
     Returns:
         Their ids in descending order, at least one.
     """
-    if 0 < top_k < len(logits) or len(logits) <= _SHORT:
+    if 0 < top_k < len(logits) or len(logits) <= SOON_SORTED:
         kept = largest(logits, top_k or len(logits))
         if top_p < 1:
             mass = _masses(logits[kept], 1.0)
@@ -112,7 +110,7 @@ def _reach(masses: npt.NDArray[np.float64], target: float) -> int:
 
 def _descending(logits: Logits, ids: Ids) -> Ids:
     """Ids of entries, which are ascending and finite, in descending order."""
-    if len(ids) <= _SHORT:
+    if len(ids) <= SOON_SORTED:
         return ids[(-logits[ids]).argsort(kind="stable")]
     # Whole numbers of both, the value's bits and the id, are sorted in a tenth of the time. The
     # bits of floats are in their order, those of negative ones backwards; -0.0 becomes 0.0.

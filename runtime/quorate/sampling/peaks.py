@@ -25,6 +25,12 @@ Maxima: TypeAlias = npt.NDArray[np.float32]
 Float32 of shape (``count_of_maxima(vocabulary)``,).
 """
 
+FEW_ENTRIES = 4096
+"""Rows of no more are read and mixed whole sooner than it is found out what matters in them."""
+
+SOON_SORTED = 512
+"""So many entries are sorted sooner than it is found out which of them matter."""
+
 _BLOCKS = 16
 _COARSER = 8
 _LEAST_FINITE = np.finfo(np.float32).min

@@ -11,12 +11,9 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from quorate.sampling.peaks import Ids, Logits, Maxima, Peaks, best_of
+from quorate.sampling.peaks import SOON_SORTED, Ids, Logits, Maxima, Peaks, best_of
 
 NO_IDS: Ids = np.empty(0, np.intp)
-
-FEW_SYMBOLS = 512
-"""So many are sorted sooner than it is found out which of them matter."""
 
 
 class Shortlist(NamedTuple):
@@ -87,7 +84,7 @@ class Whole:
 
     def shortlist(self, count: int, always: Ids = NO_IDS) -> Shortlist:
         """See ``Ranked``."""
-        if len(self.row) <= FEW_SYMBOLS:
+        if len(self.row) <= SOON_SORTED:
             return Shortlist(None, self.row)
         ids = listed_in(Peaks([self.row], [self._maxima]), (0.0,), count, always)
         return Shortlist(ids, self.row if ids is None else self.row[ids])

@@ -20,6 +20,9 @@ class SettledRun:
         stalled_seconds: What it waited for a slow reader.
         reason: Why its answer ended; None where it did not.
         models: What its members took, without energy, which is metered for the attempt as a whole.
+        drafted: Symbols guessed ahead of the choice, by members or from what was said before:
+            bytes where those are voted on, and tokens elsewhere.
+        accepted: Those of them that were chosen.
     """
 
     decision: Decision
@@ -30,6 +33,8 @@ class SettledRun:
     stalled_seconds: float = 0.0
     reason: FinishReason | None = None
     models: tuple[ModelUsage, ...] = ()
+    drafted: int = 0
+    accepted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

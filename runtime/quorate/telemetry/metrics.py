@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from quorate.request import Usage
-from quorate.telemetry.attempts import SettledAttempt
+from quorate.request import Alignment
+from quorate.telemetry.attempts import SettledAttempt, SettledRun
 from quorate.telemetry.state import ServiceState
 
 _PLAN = ("kind", "profile")
@@ -94,12 +94,13 @@ class Metrics:
         )
         self._drafted = counter(
             "draft_tokens",
-            "Tokens that each model guessed ahead of the choice; without a model, those that were "
-            "taken from what was said before.",
+            "Tokens that each model guessed ahead of the choice, bytes where those are voted on; "
+            "without a model, those that were taken from what was said before.",
             "model",
+            "unit",
         )
         self._accepted = counter(
-            "draft_tokens_accepted", "Those of them that were chosen.", "model"
+            "draft_tokens_accepted", "Those of them that were chosen.", "model", "unit"
         )
         self._answer_tokens = counter("answer_tokens", "Tokens of answers.", *_PLAN)
         self._busy = counter("model_busy_seconds", "Time that each model was waited for.", "model")
@@ -132,7 +133,8 @@ class Metrics:
             self._notices.labels(kind.value).inc(count)
         self._answer_tokens.labels(*plan).inc(usage.generated_tokens)
         self._count_models(attempt)
-        self._count_drafts(usage)
+        for run in attempt.runs:
+            self._count_drafts(run)
         if attempt.reason is None or attempt.outcome != "finished":
             return
         self._finished.labels(*plan, attempt.reason.value).inc()
@@ -158,17 +160,18 @@ class Metrics:
             if remote and one.usd is not None:
                 self._usd.labels(remote).inc(max(0.0, one.usd))
 
-    def _count_drafts(self, usage: Usage) -> None:
-        drafted, accepted = usage.drafted_tokens, usage.accepted_tokens
-        for one in usage.models:
+    def _count_drafts(self, run: SettledRun) -> None:
+        unit = "byte" if run.decision.alignment is Alignment.BYTE_EXACT else "token"
+        drafted, accepted = run.drafted, run.accepted
+        for one in run.models:
             if one.drafted_tokens:
-                self._drafted.labels(one.model).inc(one.drafted_tokens)
-                self._accepted.labels(one.model).inc(one.accepted_tokens)
+                self._drafted.labels(one.model, unit).inc(one.drafted_tokens)
+                self._accepted.labels(one.model, unit).inc(one.accepted_tokens)
             drafted -= one.drafted_tokens
             accepted -= one.accepted_tokens
         if drafted > 0:
-            self._drafted.labels("").inc(drafted)
-            self._accepted.labels("").inc(max(0, accepted))
+            self._drafted.labels("", unit).inc(drafted)
+            self._accepted.labels("", unit).inc(max(0, accepted))
 
 
 class _StateCollector(Collector):

@@ -9,7 +9,6 @@ import pytest
 from quorate.engines import sealed_memory
 from quorate.engines.shared_rows import (
     BLOCK_ROWS,
-    FEW_TOKENS,
     MOST_BYTES,
     RowsReader,
     RowsWriter,
@@ -17,7 +16,7 @@ from quorate.engines.shared_rows import (
     fitting_block_rows,
     size_bytes,
 )
-from quorate.sampling.peaks import count_of_maxima
+from quorate.sampling.peaks import FEW_ENTRIES, count_of_maxima
 
 
 @pytest.fixture
@@ -71,7 +70,7 @@ def test_maxima_stand_beside_the_rows_of_large_vocabularies_and_touch_none(memor
 
 
 def test_rows_of_small_vocabularies_have_no_maxima(memory):
-    _, reader = both_sides(memory, sessions=1, vocabulary=FEW_TOKENS, block_rows=1)
+    _, reader = both_sides(memory, sessions=1, vocabulary=FEW_ENTRIES, block_rows=1)
     assert reader.maxima(0) is None
     assert reader.block(0, sums=False).maxima is None
 

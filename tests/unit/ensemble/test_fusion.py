@@ -266,5 +266,5 @@ def test_weights_that_do_not_fit_the_rows_are_refused(weights: list[float]) -> N
 
 
 def test_no_members_cannot_be_mixed() -> None:
-    with pytest.raises(ValueError, match="no row"):
+    with pytest.raises(ValueError, match="no row has a weight"):
         fuse(LINEAR, [], [])

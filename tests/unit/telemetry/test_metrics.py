@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from prometheus_client import generate_latest
 
-from quorate.request import ModelUsage, PlanKind, Route, Usage
+from quorate.request import Alignment, ModelUsage, PlanKind, Route, Usage
+from quorate.telemetry.attempts import SettledRun
 from quorate.telemetry.metrics import Metrics
 from quorate.telemetry.state import ModelGauges, ServiceState, WindowGauges
 from support.telemetry import VOTE, parsed, settled
@@ -47,21 +48,29 @@ def test_a_settled_answer_is_counted_by_plan_model_and_tier() -> None:
     assert found["quorate_e2e_request_latency_seconds_count"] == {PAIR: 2}
 
 
-def test_guesses_are_counted_by_who_made_them() -> None:
+def test_guesses_are_counted_by_who_made_them_and_by_what_is_voted_on() -> None:
     metrics = Metrics(ServiceState, "1")
     models = (
         ModelUsage("a", 7, 0, 20),
         ModelUsage("b", 7, 0, 20, drafted_tokens=12, accepted_tokens=9),
     )
-    usage = Usage(7, 21, 3000.0, 10_000.0, models, drafted_tokens=15, accepted_tokens=10)
+    tokens = SettledRun(VOTE, 1.0, 2.0, 3.0, models=models, drafted=15, accepted=10)
+    of_bytes = replace(VOTE, alignment=Alignment.BYTE_EXACT)
     for outcome in ("finished", "cancelled"):
-        metrics.settled(settled(usage=usage, outcome=outcome))
+        # A cascade whose stages vote on different things.
+        runs = (tokens, replace(tokens, decision=of_bytes, drafted=12, accepted=9))
+        metrics.settled(settled(runs=runs, outcome=outcome))
     found = told(metrics)
     # What is no model's was said before.
-    assert found["quorate_draft_tokens_total"] == {(("model", "b"),): 24, (("model", ""),): 6}
+    assert found["quorate_draft_tokens_total"] == {
+        (("model", "b"), ("unit", "token")): 24,
+        (("model", ""), ("unit", "token")): 6,
+        (("model", "b"), ("unit", "byte")): 24,
+    }
     assert found["quorate_draft_tokens_accepted_total"] == {
-        (("model", "b"),): 18,
-        (("model", ""),): 2,
+        (("model", "b"), ("unit", "token")): 18,
+        (("model", ""), ("unit", "token")): 2,
+        (("model", "b"), ("unit", "byte")): 18,
     }
 
 

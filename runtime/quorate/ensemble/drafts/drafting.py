@@ -1,15 +1,21 @@
-"""The drafts of one answer: when to guess, what was guessed, what came of it, what it took."""
+"""The drafts of one answer: when to guess, what came of it, what it took; for any kind of symbol.
+
+What a guess is, and what a round of them says of tokens, say ``token_drafting`` and
+``byte_drafting``.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.drafts.costs import Guesser
-from quorate.ensemble.drafts.lookup import NOTHING, Lookup
-from quorate.ensemble.drafts.pace import TOGETHER, Pace
+from quorate.ensemble.drafts.lookup import LEAST, MOST, NOTHING, Lookup
+from quorate.ensemble.drafts.pace import TOGETHER, Pace, Round
 from quorate.ensemble.ensemble import Ensemble, Took
 from quorate.ensemble.member import Member
 from quorate.sampling.sampler import Sampler
@@ -18,6 +24,7 @@ from quorate.sampling.shortlist import Choosable
 # What may pass before anybody waits for the rows of a step: part of its time, and beside it.
 _HELD_UP = 0.2
 _HELD_UP_SECONDS = 0.002
+_NO_TIME = Took(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +42,19 @@ class Drafts:
     prompt: Sequence[int] = ()
 
 
-def held_up(took: Took) -> bool:
-    """Whether so much passed before anybody waited for a step that its time is no measure."""
-    return took.asked > _HELD_UP_SECONDS + _HELD_UP * took.whole
-
-
-class Drafting:
+class Drafting(ABC):
     """Drafts one answer.
 
-    A round begins with a chosen token and its draft; it goes on while what was guessed is chosen,
-    and ends with the first token that was not, or with the one behind the last guess.
+    A round begins with a chosen symbol and its draft; it goes on while what was guessed is chosen,
+    and ends with the first symbol that was not, or with the one behind the last guess.
 
     Args:
-        ends: Tokens that are never guessed, since nothing follows them.
+        ends: Symbols that are never guessed, since nothing follows them.
         max_tokens: Most tokens of the answer.
     """
+
+    agreeing: ClassVar[tuple[int, int]] = (LEAST, MOST)
+    """Symbols that a look-up compares, at least and at most."""
 
     def __init__(
         self,
@@ -65,17 +70,19 @@ class Drafting:
         self._ends = ends
         self._max_tokens = max_tokens
         self._pace = drafts.pace
-        self._lookup = Lookup(drafts.prompt)
+        self._lookup = Lookup(drafts.prompt, *self.agreeing)
         self._found = NOTHING
         self._round = TOGETHER
+        # Most symbols of its draft.
+        self._most = 0
         self._draft: list[int] = []
         # Guesses of the draft that are still to be chosen, and whether the last choice was one.
         self._expected: deque[int] = deque()
         self._riding = False
-        self._right = 0
-        # Steps in which the member that guesses looked for the next guess.
+        # How often the member that guesses was asked for its next guess, found or not.
         self._looked = 0
-        self._seconds = 0.0
+        # Symbols that were chosen in the round, what its first rows took, and what all of it took.
+        self._chosen, self._first, self._seconds = 0, _NO_TIME, 0.0
         # Whether the next times are the first of a round, and whether those of it are a measure.
         self._begins, self._undisturbed = False, False
         losses = ensemble.losses
@@ -83,54 +90,78 @@ class Drafting:
         self._note_absence()
 
     def choose(self, mixture: Choosable, rows: Sequence[Choosable]) -> int:
-        """Chooses the next token by the mixture, and by the row of the member that guesses."""
+        """Chooses the next symbol by the mixture, and the row of each member."""
         self._note_times()
         member = self._member
-        proposed = None if member is None else rows[self._ensemble.members.index(member)]
-        chosen = self._sampler.sample(mixture, proposed)
-        self._note_choice(chosen)
+        own = None if member is None else rows[self._ensemble.members.index(member)]
+        chosen = self._draw(mixture, own)
+        self._note_choice(chosen, own)
         return chosen
 
-    async def tell(self, token: int) -> None:
-        """Starts the members on what follows a token, and on what will probably follow that."""
-        self._lookup.add(token)
-        self._found = self._lookup.find(self._pace.most)
-        if self._riding:
-            await self._ensemble.tell(token)
+    async def tell(self, symbol: int) -> None:
+        """Starts the members on what follows a symbol, and on what will probably follow that."""
+        self._lookup.add(symbol)
+        if self._goes_on(symbol):
+            await self._ensemble.tell(symbol)
             return
         self._end_round()
-        found = self._found
         # The last token of an answer is fed to nobody; this one is not in its length yet.
-        room = min(self._ensemble.reach, self._max_tokens - self._ensemble.length - 2)
-        self._round = self._pace.plan(room, found.agreeing, len(found.symbols))
+        self._round, self._most = self._plan(self._max_tokens - self._ensemble.length - 2)
         if self._round.guesser is Guesser.MEMBER:
-            await self._ensemble.lead(token, self)
+            await self._ensemble.lead(symbol, self)
             return
         if self._round.guesser is Guesser.LOOKUP:
-            for guess in found.symbols[: self._round.length]:
+            for guess in self._found.symbols[: self._most]:
                 if guess in self._ends:
                     break
                 self._expect(guess)
-        await self._ensemble.tell(token, self._draft)
+        await self._ensemble.tell(symbol, self._draft)
 
     @property
     def done(self) -> bool:
         """See ``Leader``."""
-        return len(self._draft) >= self._round.length or not self._pace.goes_on
+        return len(self._draft) >= self._most
 
     def guess(self, row: LogProbs) -> int | None:
         """See ``Leader``."""
         member = self._member
         if member is None:
             return None
-        (compared,) = self._ensemble.alignment.compare((member,), (row,))
         self._looked += 1
-        guess = self._sampler.guess(compared, self._draft)
-        if guess is None or guess.token in self._ends or not self._pace.takes(guess.probability):
+        guess = self._guessed(member, row)
+        if guess is None:
             return None
-        self._expect(guess.token)
+        self._expect(guess)
         member.drafted += 1
-        return guess.token
+        return guess
+
+    @abstractmethod
+    def _draw(self, mixture: Choosable, own: Choosable | None) -> int:
+        """Chooses a symbol; ``own`` is the row of the member that guesses, while it is there."""
+
+    @abstractmethod
+    def _guessed(self, member: Member[int], row: LogProbs) -> int | None:
+        """The next guess of a member, by its row; None where it has none."""
+
+    @abstractmethod
+    def _saw(self, chosen: int, own: Choosable | None) -> None:
+        """Notes whether what was, or would have been, guessed was chosen."""
+
+    @abstractmethod
+    def _goes_on(self, symbol: int) -> bool:
+        """Whether the round goes on behind the symbol that was chosen."""
+
+    @abstractmethod
+    def _plan(self, room: int) -> tuple[Round, int]:
+        """The next round, of so many tokens at most; and most symbols of its draft."""
+
+    @abstractmethod
+    def _note_round(self, led: float | None) -> None:
+        """Notes a round whose times are a measure.
+
+        Args:
+            led: Seconds until a member had gone ahead; None where none did.
+        """
 
     @property
     def _member(self) -> Member[int] | None:
@@ -143,28 +174,25 @@ class Drafting:
         self._expected.append(guess)
         self._ensemble.drafted += 1
 
-    def _note_choice(self, chosen: int) -> None:
-        proposal = self._sampler.proposal
-        if proposal is not None:
-            self._pace.saw(Guesser.MEMBER, proposal.token == chosen, proposal.probability)
-        if self._found.symbols:
-            right = self._found.symbols[0] == chosen
-            self._pace.saw(Guesser.LOOKUP, right, self._found.agreeing)
+    def _note_choice(self, chosen: int, own: Choosable | None) -> None:
+        self._chosen += 1
+        self._saw(chosen, own)
         self._riding = bool(self._expected) and self._expected.popleft() == chosen
         if not self._riding:
             self._expected.clear()
             return
-        self._right += 1
         self._ensemble.accepted += 1
         member = self._member
         if self._round.guesser is Guesser.MEMBER and member is not None:
             member.accepted += 1
 
     def _end_round(self) -> None:
-        if (self._looked or self._draft) and self._undisturbed:
-            self._pace.ended(self._round, self._right, self._seconds)
-        self._round, self._draft = TOGETHER, []
-        self._looked, self._right, self._seconds = 0, 0, 0.0
+        if self._chosen and self._undisturbed:
+            # Who led and guessed nothing took its step before the others all the same.
+            led = self._first.led if self._looked else None
+            self._note_round(led)
+        self._round, self._draft, self._looked = TOGETHER, [], 0
+        self._chosen, self._first, self._seconds = 0, _NO_TIME, 0.0
         self._begins = self._undisturbed = True
 
     def _note_times(self) -> None:
@@ -172,19 +200,10 @@ class Drafting:
         took, begins = self._ensemble.took, self._begins
         self._begins = False
         # What the reader held up, or was fed anew, is no measure; nor is the rest of this round.
-        self._undisturbed &= not (self._note_losses() or (begins and held_up(took)))
-        if not self._undisturbed:
-            return
+        self._undisturbed &= not (self._note_losses() or (begins and _held_up(took)))
         self._seconds += took.whole if begins else took.whole - took.asked
-        if not begins:
-            return
-        if self._looked:
-            self._pace.took_alone(took.led / self._looked)
-            self._pace.took_block(self._round, 1 + len(self._draft), took.whole - took.led)
-        elif self._draft:
-            self._pace.took_block(self._round, 1 + len(self._draft), took.whole)
-        else:
-            self._pace.took_together(took.whole)
+        if begins:
+            self._first = took
 
     def _note_losses(self) -> bool:
         """Whether a member was lost since it was asked last; notes what that means for drafts."""
@@ -206,3 +225,8 @@ class Drafting:
         member = self._member
         if member is None or not member.predictor.reach or len(self._ensemble.members) < 2:
             self._pace.go_without_member()
+
+
+def _held_up(took: Took) -> bool:
+    """Whether so much passed before anybody waited for a step that its time is no measure."""
+    return took.asked > _HELD_UP_SECONDS + _HELD_UP * took.whole

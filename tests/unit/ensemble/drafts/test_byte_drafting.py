@@ -105,6 +105,32 @@ async def test_every_rule_and_weighting_has_the_same_answer_with_drafts(
         assert_told_alike(drafted, plain)
 
 
+@pytest.mark.parametrize("seed", range(12))
+async def test_weights_learn_of_chosen_bytes_only(seed: int) -> None:
+    """To the last bit: the rows of these members don't depend on what they are computed with."""
+    beam = {"epsilon": (1e-2, 1e-3, 0.1)[seed % 3], "width": 2 ** (seed % 4)}
+    forgetting = (1.0, 0.9, 0.5)[seed // 4]
+
+    async def run(drafts: Drafts | None) -> tuple[Told, int]:
+        engines = pair(seed, sharpness=(3.0, 6.0)[seed % 2])
+        weigher = BayesianWeights([0.5, 0.5], forgetting)
+        ensemble = await byte_ensemble(*((one, 0.5) for one in engines), weigher=weigher, **beam)
+        try:
+            told = await run_out(decode(ensemble, params_of(drafts=drafts, response=SHOWN)))
+        finally:
+            ensemble.close()
+        return told, ensemble.drafted
+
+    plain, _ = await run(None)
+    drafted = 0
+    for number, who in enumerate(["words", "letters", "prompt"]):
+        told, guessed = await run(drafts_of(1 + (seed + 3 * number) % 8, who))
+        assert told.text == plain.text
+        assert told.tokens == plain.tokens
+        drafted += guessed
+    assert drafted > 0
+
+
 @pytest.mark.parametrize("who", ["words", "prompt"])
 async def test_a_sampled_answer_is_the_one_without_drafts(who: str) -> None:
     hot = SamplingOptions(temperature=0.9, repetition_penalty=1.1)
@@ -226,6 +252,34 @@ async def test_guesses_are_counted_and_what_was_wrong_was_computed_too() -> None
     assert (second.drafted_tokens, second.accepted_tokens) == (0, 0)
     for member in ensemble.members:
         assert 0 < member.predictor.wasted <= member.predictor.looked_ahead <= member.forwards
+
+
+async def test_a_round_whose_member_guesses_nothing_is_charged_to_the_draft() -> None:
+    """The member that guesses would end the answer where the other one goes on."""
+    options = {"sessions": 8, "context_length": 512}
+    engines = (
+        scripted_engine("words", vocabulary="words", say="and and and", confidence=0.99, **options),
+        scripted_engine("letters", vocabulary="letters", say="and", confidence=0.5, **options),
+    )
+    drafts = member_drafts("letters", 4)
+    _, ensemble = await told_by(engines, drafts)
+    assert isinstance(drafts.pace, FixedPace)
+    assert drafts.pace.together == 0
+    # Rounds of nothing are among them.
+    assert len(drafts.pace.rounds) == 7
+    assert ensemble.drafted == 9
+
+
+async def test_who_cannot_forget_a_wrong_guess_makes_none_and_checks_those_of_others() -> None:
+    plain, _ = await told_by(pair(), None)
+    for who in ("words", "letters"):
+        words, letters = pair()
+        letters = scripted_engine(
+            "letters", vocabulary="letters", seed=2, sharpness=3.0, sessions=8, rewind=False
+        )
+        told, ensemble = await told_by((words, letters), member_drafts(who, 4))
+        assert_told_alike(told, plain)
+        assert (ensemble.drafted > 0) == (who == "words")
 
 
 async def test_members_that_agree_need_few_calls_for_a_text_that_was_said_before() -> None:
