@@ -107,22 +107,35 @@ def attacked_server(
             listen=address, attacker=_hash(ATTACKER), neighbour=_hash(NEIGHBOUR), more=config
         )
     )
-    process = _start(folder, tree, file, log_is_read)
+    process = _start(folder, tree, file)
+    pipes = (process.stdout, "stdout"), (process.stderr, "stderr")
+    readers = [
+        threading.Thread(target=_copy, args=(pipe, folder / name), daemon=True)
+        for pipe, name in pipes
+    ]
     try:
+        if log_is_read:
+            for reader in readers:
+                reader.start()
         server = AttackedServer(process, address, folder)
         _wait_until_ready(server)
         yield server
     finally:
         _end(process)
+        for reader, (pipe, _) in zip(readers, pipes, strict=True):
+            if log_is_read:
+                reader.join()
+            assert pipe is not None
+            pipe.close()
 
 
-def _start(folder: Path, tree: Path, file: Path, log_is_read: bool) -> subprocess.Popen[bytes]:
+def _start(folder: Path, tree: Path, file: Path) -> subprocess.Popen[bytes]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("QUORATE_")}
     environment |= {
         "QUORATE_HOME": str(folder / "home"),
         "PYTHONPATH": f"{tree / 'runtime'}:{tree / 'model_registry'}",
     }
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-m", "quorate", "serve", "--config", str(file)],
         cwd=folder,
         env=environment,
@@ -130,11 +143,6 @@ def _start(folder: Path, tree: Path, file: Path, log_is_read: bool) -> subproces
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    if log_is_read:
-        for stream, name in ((process.stdout, "stdout"), (process.stderr, "stderr")):
-            assert stream is not None
-            threading.Thread(target=_copy, args=(stream, folder / name), daemon=True).start()
-    return process
 
 
 def _copy(stream: IO[bytes], path: Path) -> None:
