@@ -51,9 +51,6 @@ async def test_a_small_member_drafts_for_a_large_one_and_the_answer_stays_the_sa
         # What was guessed wrong was computed too.
         wrong = usage.drafted_tokens - usage.accepted_tokens
         assert 59 <= models["large"].generated_tokens <= 59 + wrong
-        assert drafted[-1].finished is not None
-        slow, fast = (usage_of(one).duration_ms for one in (plain, drafted[-1]))
-        assert fast < 0.8 * slow
 
 
 async def test_what_was_said_before_is_guessed_without_a_member(tmp_path: Path) -> None:
