@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from quorate.client import Client
+from quorate.dispatch.loop_turns import LoopTurns
 from quorate.engines.fair_turns import CALLER, Caller
-from quorate.engines.loop_turns import LoopTurns
 from support.streams import refused
 from support.whole_service import scripted, whole_service
 

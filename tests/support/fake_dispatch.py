@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from quorate.dispatch import AttemptRecorder
+from quorate.dispatch.loop_turns import LoopTurns
 from quorate.engines.fair_turns import Caller
-from quorate.engines.loop_turns import LoopTurns
 from quorate.request import (
     Accepted,
     Delta,

@@ -25,13 +25,13 @@ from quorate.dispatch.detours import (
     told_first,
 )
 from quorate.dispatch.futile import FutileRequests
+from quorate.dispatch.loop_turns import LoopTurns
 from quorate.dispatch.recorder import AttemptRecorder
 from quorate.dispatch.router import Knowledge, Router, no_price
 from quorate.dispatch.scores import scored
 from quorate.dispatch.settings import CallerLimits, DispatchSettings
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.engines.fair_turns import CALLER, Caller
-from quorate.engines.loop_turns import LoopTurns
 from quorate.errors import QuorateError
 from quorate.fleet.fleet import Fleet
 from quorate.ledger.prices import Price

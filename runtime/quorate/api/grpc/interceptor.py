@@ -33,8 +33,8 @@ from quorate.api.grpc.reading import AT_ONCE_BYTES, RequestReader, parsed
 from quorate.api.grpc.reception import Reception, ReceptionLimits
 from quorate.api.grpc.settings import ServerSettings
 from quorate.api.grpc.writing import PatientContext
+from quorate.dispatch.loop_turns import LoopTurns
 from quorate.engines.fair_turns import CALLER, Caller
-from quorate.engines.loop_turns import LoopTurns
 from quorate.errors import (
     DeadlinePassed,
     InvalidRequest,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from quorate.dispatch.loop_turns import ITERATION_SECONDS, LoopTurns
 from quorate.engines.fair_turns import CALLER, Caller
-from quorate.engines.loop_turns import ITERATION_SECONDS, LoopTurns
 
 DEADLINE_SECONDS = 10.0
 A, B = Caller("a"), Caller("b")
