@@ -25,8 +25,8 @@ from quorate.request import (
 from quorate.routing.confidence import ConfidenceTable
 from quorate.routing.forecast import vote_key
 
-# A later stage may hold what does not fit an earlier one, and read what that cannot.
-_FAILURES = (Unavailable, Overloaded, CannotRun, PromptTooLong, TemplateRefused)
+STAGE_FAILURES = (Unavailable, Overloaded, CannotRun, PromptTooLong, TemplateRefused)
+"""Errors of one stage: a later one may hold what does not fit it, and read what it cannot."""
 
 
 @dataclass(slots=True)
@@ -125,7 +125,7 @@ class Cascade:
                     shown = held.take(part)
                     if early and not isinstance(part, FinishReason):
                         yield shown
-        except _FAILURES as error:
+        except STAGE_FAILURES as error:
             held.problem = error.message
         held.judge(self.attempt, self.confidences)
 
@@ -142,7 +142,7 @@ class Cascade:
                     answered = answered or not isinstance(part, Started)
                     yield part
             return
-        except _FAILURES as error:
+        except STAGE_FAILURES as error:
             if kept is None or answered:
                 raise
             problem = error.message

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 from quorate.dispatch.callers import Callers
+from quorate.dispatch.cascade import STAGE_FAILURES
 from quorate.dispatch.detours import GIVE_WAY, may_be_replaced
 from quorate.dispatch.scores import check_continuation
 from quorate.engines.fair_turns import CALLER
@@ -21,9 +22,7 @@ from quorate.errors import (
     InvalidRequest,
     NotFound,
     Overloaded,
-    PromptTooLong,
     QuorateError,
-    TemplateRefused,
     Unavailable,
     UnsupportedPlan,
 )
@@ -31,8 +30,6 @@ from quorate.fleet.fleet import Fleet
 from quorate.request import Decision, FailurePolicy, Request, ScoreRequest
 
 _LOOKED_AT = (Overloaded, BudgetSpent)
-# What the next stage of a cascade may take.
-_OF_ONE_STAGE = (PromptTooLong, TemplateRefused)
 _NEVER = (InvalidRequest, NotFound, UnsupportedPlan)
 # A refusal must not take long because others keep the tokenizers busy.
 _PATIENCE_SECONDS = 1.0
@@ -132,7 +129,7 @@ async def _objection(
             await _ask_members(fleet, request, vote)
         except InvalidRequest as error:
             never = error
-            if not isinstance(error, _OF_ONE_STAGE):
+            if not isinstance(error, STAGE_FAILURES):
                 break
         else:
             return None
