@@ -9,7 +9,7 @@ table is printed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -94,12 +94,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     config = CONFIG.format(small=real_model(QWEN_SMALL), large=real_model(QWEN_LARGE))
     with serving(tmp_path_factory.mktemp("server"), config) as running:
         yield running
-
-
-@pytest.fixture
-async def client(server: Serving) -> AsyncIterator[Client]:
-    async with Client(server.address) as connected:
-        yield connected
 
 
 @dataclass(frozen=True)
