@@ -139,14 +139,6 @@ class Bare:
         return json.loads(self._process.stdout.readline())
 
 
-def proportional_bytes(pid: int) -> int:
-    """Memory of a process, shared pages counted by share (PSS), in bytes."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"no Pss of process {pid}")
-
-
 def children(pid: int) -> list[int]:
     """Ids of the direct children of a process."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

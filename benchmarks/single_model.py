@@ -19,10 +19,10 @@ from processes import (
     children,
     configuration,
     model_table,
-    proportional_bytes,
     resident_bytes,
     server,
 )
+from quorate_bench.serving import proportional_bytes
 from streams import PROMPT, first_token_seconds, per_token_seconds, throughput
 
 LONG_PROMPT = " ".join([PROMPT] * 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -102,7 +103,8 @@ def _refuse_other(old: Mapping[str, Any], new: Mapping[str, Any], path: Path) ->
         ("versions", "of other versions"),
         ("commit", "of another commit"),
     ):
-        if _plain(old.get(name)) != _plain(new.get(name)):
+        # Tuples and lists are the same in JSON.
+        if old.get(name) != json.loads(json.dumps(new[name])):
             advice = "give another --output, or --restart"
             raise SettingsError(f"{path}: holds records {what}; {advice}")
 
@@ -114,13 +116,6 @@ def _refuse_other_machine(recorded: MachineFacts, path: Path) -> None:
             f"{path}: holds records of another machine, {recorded.cpu} with {recorded.cores} "
             "cores; give another --output, or --restart"
         )
-
-
-def _plain(value: Any) -> Any:
-    """Tuples and lists are the same in JSON."""
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _version(package: str) -> str:

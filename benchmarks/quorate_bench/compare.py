@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
+from quorate.calibration.intervals import Interval
 from quorate_bench.cases import Case, case_of
-from quorate_bench.intervals import Interval, ratio_interval
+from quorate_bench.intervals import ratio_interval
 from quorate_bench.records import Records
+from quorate_bench.summary import token_ms
 
 _QUANTITIES = ("token_ms", "first_ms", "joules_per_token")
 
@@ -86,5 +89,4 @@ def _value(record: dict[str, Any], quantity: str) -> float | None:
     if quantity == "joules_per_token":
         joules = record["joules"]
         return None if joules is None else float(joules) / record["tokens"]
-    values = record["gaps_ms" if quantity == "token_ms" else "first_ms"]
-    return float(sum(values)) / len(values)
+    return token_ms(record) if quantity == "token_ms" else fmean(record["first_ms"])

@@ -55,12 +55,6 @@ class LoadWatch:
         return Load(max(0.0, busy - own) / whole, spent[_STOLEN] / whole)
 
 
-def own_seconds() -> float:
-    """CPU time of this process."""
-    times = os.times()
-    return times.user + times.system
-
-
 def verdict(loads: Sequence[Load], repeated: Sequence[Sequence[float]]) -> str:
     """What speaks against a run, in one line; "" where nothing does.
 

@@ -18,7 +18,7 @@ from quorate.errors import CannotRun
 from quorate_bench.cases import Case, Setting, by_setting, case_of
 from quorate_bench.machine import MachineFacts
 from quorate_bench.measuring import Disturbed, measure, timed_answer
-from quorate_bench.noise import LoadWatch, own_seconds
+from quorate_bench.noise import LoadWatch
 from quorate_bench.planning import LeftOut, ModelFacts, Planned, case_seconds, remaining_seconds
 from quorate_bench.quality import measure_quality
 from quorate_bench.records import RecordFile, Records
@@ -154,7 +154,7 @@ class Run:
             # Prompts that no earlier answer began with, so that no cache has them.
             first = ((repetition * _TRIES + attempt) * 1009 + _number(case)) % 1_000_000
             prompts = [prompt(case.prompt_tokens, size, first + k) for k in range(case.concurrency)]
-            watch = LoadWatch(lambda: own_seconds() + server.cpu_seconds())
+            watch = LoadWatch(lambda: time.process_time() + server.cpu_seconds())
             try:
                 found = await measure(client, case, plan.options, prompts)
             except (Disturbed, ServiceError) as error:

@@ -40,7 +40,7 @@ class BenchServer:
 
     def memory_bytes(self) -> int:
         """What it and its workers take, shared pages counted by share (PSS)."""
-        return sum(_proportional_bytes(pid) for pid in process_tree(self.pid))
+        return sum(map(_memory_of, process_tree(self.pid)))
 
     def cpu_seconds(self) -> float:
         """CPU time that it and its workers have taken."""
@@ -188,11 +188,23 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _proportional_bytes(pid: int) -> int:
-    with suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) << 10
+def proportional_bytes(pid: int) -> int:
+    """Memory of a process, shared pages counted by share (PSS), in bytes.
+
+    Raises:
+        OSError: There is none.
+        RuntimeError: The kernel does not tell.
+    """
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) << 10
+    raise RuntimeError(f"no Pss of process {pid}")
+
+
+def _memory_of(pid: int) -> int:
+    """The same, and 0 of a process that has ended."""
+    with suppress(OSError, RuntimeError):
+        return proportional_bytes(pid)
     return 0
 
 

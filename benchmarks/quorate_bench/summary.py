@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, median
 from typing import Any
 
+from quorate.calibration.intervals import Interval
 from quorate_bench.cases import Case, case_of, place
-from quorate_bench.intervals import Interval, median_interval, percentiles
+from quorate_bench.intervals import median_interval, percentiles
 from quorate_bench.measuring import TIERS
 from quorate_bench.noise import Load, verdict
 from quorate_bench.records import Records
@@ -21,7 +23,7 @@ class Summary:
     Attributes:
         repetitions: How often it was measured.
         first_ms: To the first token.
-        token_ms: Median time of the further tokens of each repetition.
+        token_ms: Mean time of the further tokens, of each repetition.
         token_percentiles: 50th, 90th and 99th over all tokens of all repetitions, in ms.
         tokens_per_second: Of all answers at once, their prompts included.
         joules_per_token: None where energy is not known.
@@ -84,7 +86,7 @@ def noise_of(records: Records) -> str:
     ]
     grouped: dict[Case, list[float]] = defaultdict(list)
     for one in records.measurements:
-        grouped[case_of(one)].append(median_interval(one["gaps_ms"]).value)
+        grouped[case_of(one)].append(median(one["gaps_ms"]))
     return verdict(loads, list(grouped.values()))
 
 
@@ -108,25 +110,20 @@ def _summary(case: Case, measured: Sequence[dict[str, Any]], quality: dict[str, 
     return Summary(
         case,
         len(measured),
-        median_interval([_middle(one["first_ms"]) for one in measured]),
-        median_interval([_token_ms(one) for one in measured]),
+        median_interval([median(one["first_ms"]) for one in measured]),
+        median_interval([token_ms(one) for one in measured]),
         percentiles(gaps),
         median_interval([one["tokens_per_second"] for one in measured]),
         median_interval([one["joules"] / one["tokens"] for one in measured]) if known else None,
         median_interval([one["joules"] / case.concurrency for one in measured]) if known else None,
         max((one["tier"] for one in measured), key=TIERS.index),
-        _middle([one["waited_share"] for one in measured]),
+        median([one["waited_share"] for one in measured]),
         accepted / drafted if drafted else None,
         quality.get("bits_per_byte"),
         quality.get("accuracy"),
     )
 
 
-def _token_ms(record: dict[str, Any]) -> float:
+def token_ms(measurement: dict[str, Any]) -> float:
     """Mean over the tokens of a repetition: of drafts most tokens cost nothing, and some a lot."""
-    gaps = record["gaps_ms"]
-    return float(sum(gaps) / len(gaps))
-
-
-def _middle(values: Sequence[float]) -> float:
-    return median_interval(values).value
+    return fmean(measurement["gaps_ms"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 
 # Each begins another way, so that no prompt goes on from what another left in a cache.
@@ -72,13 +73,7 @@ def _words(number: int) -> Iterator[str]:
     count = len(_SENTENCES)
     yield f"Chapter {number + 1}."
     # Another order for each number: steps that share no factor with the count visit all.
-    steps: Sequence[int] = [step for step in range(1, count) if _coprime(step, count)]
+    steps: Sequence[int] = [step for step in range(1, count) if math.gcd(step, count) == 1]
     step = steps[number // count % len(steps)]
     for turn in itertools.count():
         yield from _SENTENCES[(number + turn * step) % count].split()
-
-
-def _coprime(one: int, other: int) -> bool:
-    while other:
-        one, other = other, one % other
-    return one == 1

@@ -8,13 +8,13 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 
-from quorate_bench.intervals import Interval
+from quorate.calibration.intervals import Interval
 from quorate_bench.records import Records
 from quorate_bench.report.advice import Advice, advice
 from quorate_bench.report.drawing import NARROW, WIDE, Picture, svg
 from quorate_bench.report.pictures import pictures
 from quorate_bench.report.profiles import profiles_toml
-from quorate_bench.summary import Summary, base_cases, left_out, noise_of, summaries
+from quorate_bench.summary import Summary, base_cases, left_out, noise_of
 
 _NOT_KNOWN = "\N{EN DASH}"
 _STYLE = """
@@ -42,9 +42,8 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def page(records: Records) -> str:
-    """A report as HTML."""
-    found = summaries(records)
+def page(records: Records, found: Sequence[Summary]) -> str:
+    """A report as HTML; ``found`` is what ``summaries`` makes of the records."""
     return "\n".join(
         [
             "<!doctype html>",
@@ -55,7 +54,7 @@ def page(records: Records) -> str:
             f"<h1>{_text(_title(records))}</h1>",
             *_about(records),
             *_advice(records, advice(base_cases(found))),
-            *(_figure(one) for one in pictures(records)),
+            *(_figure(one) for one in pictures(records, found)),
             *_table(found),
             *_servers(records),
             *_left_out(records),

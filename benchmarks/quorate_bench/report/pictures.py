@@ -7,22 +7,21 @@ from functools import partial
 
 from matplotlib.axes import Axes
 
+from quorate.calibration.intervals import Interval
 from quorate_bench.cases import Case
-from quorate_bench.intervals import Interval
 from quorate_bench.records import Records
 from quorate_bench.report.drawing import Picture, legend_below, style, ticks_at
 from quorate_bench.report.fronts import front
 from quorate_bench.report.roofline import Bound, bounds
-from quorate_bench.summary import Summary, base_cases, summaries
+from quorate_bench.summary import Summary, base_cases
 
 _Value = Callable[[Summary], float | None]
 _Measured = Callable[[Summary], float]
 _Lines = list[tuple[str, list[tuple[int, float]]]]
 
 
-def pictures(records: Records) -> list[Picture]:
-    """In the order of the page."""
-    found = summaries(records)
+def pictures(records: Records, found: Sequence[Summary]) -> list[Picture]:
+    """In the order of the page; ``found`` is what ``summaries`` makes of the records."""
     base = base_cases(found)
     if not base:
         return []

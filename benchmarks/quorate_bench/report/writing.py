@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from quorate.errors import CannotRun
@@ -10,7 +11,7 @@ from quorate_bench.report.advice import advice
 from quorate_bench.report.drawing import png
 from quorate_bench.report.pictures import pictures
 from quorate_bench.report.profiles import profiles_toml
-from quorate_bench.summary import base_cases, summaries
+from quorate_bench.summary import Summary, base_cases
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -22,7 +23,7 @@ def write_text(path: Path, text: str) -> Path:
     return _write(path, text.encode())
 
 
-def write_pictures(folder: Path, records: Records) -> list[Path]:
+def write_pictures(folder: Path, records: Records, found: Sequence[Summary]) -> list[Path]:
     """Writes every figure as a PNG.
 
     Raises:
@@ -32,19 +33,19 @@ def write_pictures(folder: Path, records: Records) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CannotRun(str(folder), f"cannot be made: {error.strerror}") from error
-    return [_write(folder / f"{one.name}.png", png(one)) for one in pictures(records)]
+    return [_write(folder / f"{one.name}.png", png(one)) for one in pictures(records, found)]
 
 
-def write_config(path: Path, records: Records) -> Path:
+def write_config(path: Path, records: Records, found: Sequence[Summary]) -> Path:
     """Writes the best plans as profiles.
 
     Raises:
         CannotRun: No plan can be told to be better than another, or it cannot be written.
     """
-    found = advice(base_cases(summaries(records)))
-    if not found:
+    best = advice(base_cases(found))
+    if not best:
         raise CannotRun(str(path), "the records tell of no plan how good it is")
-    return _write(path, profiles_toml(records, found).encode())
+    return _write(path, profiles_toml(records, best).encode())
 
 
 def _write(path: Path, content: bytes) -> Path:

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 from quorate_bench.compare import compare, other_files
+from quorate_bench.records import Records
 from quorate_bench.report.advice import Advice, advice
-from quorate_bench.report.drawing import png, svg
+from quorate_bench.report.drawing import Picture, png, svg
 from quorate_bench.report.page import page
 from quorate_bench.report.pictures import pictures
 from quorate_bench.report.profiles import profiles_toml
@@ -25,6 +26,14 @@ from quorate.settings import parse_settings
 from support.bench_records import records_of_a_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+
+
+def drawn_of(records: Records) -> list[Picture]:
+    return pictures(records, summaries(records))
+
+
+def page_of(records: Records) -> str:
+    return page(records, summaries(records))
 
 
 def test_a_summary_has_the_median_of_the_repetitions_with_its_interval() -> None:
@@ -104,7 +113,7 @@ def test_a_quiet_run_has_no_noise() -> None:
     assert noise_of(records_of_a_run()) == ""
 
 
-@pytest.mark.parametrize("picture", pictures(records_of_a_run()), ids=lambda one: one.name)
+@pytest.mark.parametrize("picture", drawn_of(records_of_a_run()), ids=lambda one: one.name)
 def test_every_figure_says_what_it_shows_in_words_and_units(picture) -> None:
     axes = Figure().add_subplot()
     picture.draw(axes)
@@ -117,7 +126,7 @@ def test_every_figure_says_what_it_shows_in_words_and_units(picture) -> None:
 
 
 def test_a_page_asks_nobody_and_shows_foreign_names_as_they_are() -> None:
-    found = page(records_of_a_run("<script>alert(1)</script>"))
+    found = page_of(records_of_a_run("<script>alert(1)</script>"))
     assert "<script" not in found
     assert "A &lt;processor&gt;" in found
     assert "no &lt;time&gt;" in found
@@ -137,7 +146,7 @@ def test_a_page_asks_nobody_and_shows_foreign_names_as_they_are() -> None:
 def test_a_browser_shows_the_page_without_complaint_and_within_its_width(
     tmp_path: Path, width: int
 ) -> None:
-    (tmp_path / "page.html").write_text(page(records_of_a_run()))
+    (tmp_path / "page.html").write_text(page_of(records_of_a_run()))
     (tmp_path / "frame.html").write_text(
         f'<iframe id="f" src="page.html" style="width:{width}px;height:900px;border:0"></iframe>'
         "<p id=said></p><script>f.onload = () => { const d = f.contentDocument;"

@@ -136,15 +136,17 @@ def report(
     from quorate_bench.report.page import page
     from quorate_bench.report.writing import write_config as write_profiles
     from quorate_bench.report.writing import write_pictures, write_text
+    from quorate_bench.summary import summaries
 
     from quorate.cli.views.bench import print_written
 
-    found = read_records(records)
-    written = [write_text(output or records.with_suffix(".html"), page(found))]
+    read = read_records(records)
+    found = summaries(read)
+    written = [write_text(output or records.with_suffix(".html"), page(read, found))]
     if png is not None:
-        written += write_pictures(png, found)
+        written += write_pictures(png, read, found)
     if write_config is not None:
-        written.append(write_profiles(write_config, found))
+        written.append(write_profiles(write_config, read, found))
     print_written(written, as_json=as_json)
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quorate_bench.compare import other_files
-from quorate_bench.intervals import Interval
 from quorate_bench.summary import Summary, left_out, noise_of, summaries
 
 from quorate.amounts import duration_text, joules_text, span_text
+from quorate.calibration.intervals import Interval
 from quorate.cli.events import print_event
 from quorate.cli.notes import note
 from quorate.cli.views.formatting import plain_table
@@ -140,7 +140,7 @@ def print_comparison(
         print("no case was measured in both")
     rows = [
         (one.case.plan, f"{one.case.concurrency}", f"{one.case.prompt_tokens}",
-         _WORDS[one.quantity], f"{one.ratio}x", one.verdict)
+         _WORDS[one.quantity], _ratio(one.ratio), one.verdict)
         for one in found
     ]  # fmt: skip
     heading = ("plan", "at once", "prompt", "", "second / first", "")
@@ -187,6 +187,10 @@ def _row(one: Summary) -> tuple[str, ...]:
         _NOT_KNOWN if joules is None else joules_text(joules.value),
         _NOT_KNOWN if one.bits_per_byte is None else f"{one.bits_per_byte:.3f}",
     )
+
+
+def _ratio(ratio: Interval) -> str:
+    return f"{ratio.value:.3g} [{ratio.low:.3g}, {ratio.high:.3g}]x"
 
 
 def _ms(value: float) -> str:
