@@ -10,8 +10,10 @@ from hypothesis import settings
 from support.repository import ROOT
 
 # How long an example takes says how busy the machine is; a test that hangs meets pytest's timeout.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+settings.register_profile("few", deadline=None, max_examples=40)
+# Of scripts/prove.
+settings.register_profile("many", deadline=None, max_examples=200)
+settings.load_profile("few")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,19 +84,26 @@ def commands_here(
     """
 
     def answer(*arguments: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
-        wanted = environment(home, **more)
+        before, wanted = dict(os.environ), environment(home, **more)
         with monkeypatch.context() as patch:
             patch.chdir(home)
-            for name in os.environ.keys() - wanted.keys():
-                patch.delenv(name)
-            for name, value in wanted.items():
-                patch.setenv(name, value)
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8"))
             capsys.readouterr()
-            code = run(arguments)
+            try:
+                _set_environment(wanted)
+                code = run(arguments)
+            finally:
+                # What a command sets for its own process must not stay in this one.
+                _set_environment(before)
             return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
 
     return answer
+
+
+def _set_environment(variables: Mapping[str, str]) -> None:
+    for name in os.environ.keys() - variables.keys():
+        del os.environ[name]
+    os.environ.update(variables)
 
 
 def started(home: Path, *arguments: str) -> subprocess.Popen[str]:
