@@ -79,13 +79,13 @@ class _Part(NamedTuple):
     """A message within a message.
 
     Attributes:
-        index: Which one of those of its field.
+        number: Which one of those of its field.
         at: Where it begins in the data.
     """
 
     field: _Field
     fields: Mapping[int, _Field]
-    index: int
+    number: int
     at: int
     end: int
 
@@ -186,7 +186,7 @@ class _Walk:
         try:
             self.message(part.fields, held.inside(field), part.at, part.end)
         except _Exceeded as exceeded:
-            index = f"[{part.index}]" if field.repeats else ""
+            index = f"[{part.number}]" if field.repeats else ""
             exceeded.path.insert(0, f"{field.name}{index}")
             raise
 
