@@ -52,6 +52,7 @@ class ModelUsage:
         usd: What a remote charges for it; None where nobody does.
         drafted_tokens: Tokens that it guessed ahead of the choice; bytes where those are voted on.
         accepted_tokens: Those of them that were chosen.
+        lone_tokens: Tokens of the answer for which this member of a vote computed alone.
     """
 
     model: str
@@ -64,6 +65,7 @@ class ModelUsage:
     usd: float | None = None
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    lone_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Usage:
     Attributes:
         drafted_tokens: Tokens guessed ahead of the choice, by members or from what was said before.
         accepted_tokens: Those of them that were chosen.
+        lone_tokens: Tokens of the answer for which one member of a vote computed alone.
     """
 
     prompt_tokens: int
@@ -82,6 +85,7 @@ class Usage:
     models: tuple[ModelUsage, ...] = ()
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    lone_tokens: int = 0
 
     @property
     def time_per_token_ms(self) -> float | None:
@@ -109,4 +113,5 @@ def total_usage(
         time_to_first_token_ms=time_to_first_token_ms,
         duration_ms=duration_ms,
         models=tuple(models),
+        lone_tokens=sum(one.lone_tokens for one in models),
     )
