@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from quorate_bench.cases import Case, Setting, cases_of
 from quorate_bench.machine import MachineFacts
+from quorate_bench.quantisations import BITS
 from quorate_bench.sweep import BenchPlan, Sweep
 
 # What a worker and its encoder take beside the weights, and what the machine keeps for others.
@@ -19,11 +20,6 @@ _STREAM_SHARE = 0.35
 _TOKEN_SECONDS = 1e-3
 _LOAD_SECONDS = 3.0
 _LOADED_BYTES_PER_SECOND = 1e9
-_BITS = {
-    "F32": 32, "F16": 16, "BF16": 16, "Q8_0": 8.5, "Q6_K": 6.6, "Q5_K_M": 5.7, "Q5_K_S": 5.5,
-    "Q5_0": 5.5, "Q5_1": 6.0, "Q4_0": 4.5, "Q4_1": 5.0, "Q4_K_M": 4.9, "Q4_K_S": 4.6,
-    "Q3_K_L": 4.3, "Q3_K_M": 3.9, "Q3_K_S": 3.5, "Q2_K": 3.2,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +46,7 @@ class ModelFacts:
         """What is read for each token, roughly."""
         if not quantisation or not self.parameters:
             return float(self.file_bytes)
-        return self.parameters * _BITS.get(quantisation, 8.5) / 8
+        return self.parameters * BITS[quantisation] / 8
 
 
 @dataclass(frozen=True, slots=True)

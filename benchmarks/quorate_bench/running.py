@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from quorate.client import Client, ServiceError
-from quorate.errors import CannotRun
+from quorate.errors import CannotRun, ModelUnusable
 from quorate_bench.cases import Case, Setting, by_setting, case_of
 from quorate_bench.machine import MachineFacts
 from quorate_bench.measuring import Disturbed, measure, timed_answer
@@ -76,9 +76,13 @@ class Run:
     async def to_its_end(self) -> None:
         """Measures what is left.
 
+        Where the models cannot be served at a further setting, such as a longer context, its cases
+        are left out.
+
         Raises:
-            CannotRun: The models of the base setting cannot be served.
+            CannotRun: The models of the base setting cannot be served, or records not be written.
         """
+        base = self.planned.cases[0].setting if self.planned.cases else None
         for left_out in self.planned.left_out:
             self._leave_out(left_out)
         for setting, cases in by_setting(self.planned.cases).items():
@@ -89,8 +93,15 @@ class Run:
                 if (case, repetition) not in self._measured
             ]
             missing = self._missing_qualities(setting)
-            if left or missing:
+            if not left and not missing:
+                continue
+            try:
                 await self._serve(setting, left, missing)
+            except (CannotRun, ModelUnusable) as error:
+                if setting == base or self.file.failed:
+                    raise
+                for case in cases:
+                    self._leave_out(LeftOut(case, str(error)))
         self.write({"kind": "end", "at": time.time()})
 
     async def _serve(

@@ -161,12 +161,15 @@ def worker_of(pid: int, model: str) -> int:
 @pytest.mark.parametrize(
     ("arguments", "told", "code"),
     [
-        (("bench", "quik"), "quik: cannot be read", 2),
+        (("bench", "quik"), "quik: no such sweep; give quick, standard or full, or a TOML file", 2),
         (("bench", "report", "sweep.toml"), "sweep.toml: line 2: no JSON", 2),
         (("bench", "show", "nothing.jsonl"), "nothing.jsonl: cannot be read", 2),
         (("bench", "sweep.toml", "--model", "x"), "--model: the models of sweep.toml stand in", 2),
         (("bench", "--model", "no-such-model"), "no-such-model", 1),
         (("bench", "sweep.toml", "--minutes", "0"), "--minutes", 2),
+        (("bench", "--restart", "--output", "sweep.toml"), "sweep.toml: holds no records of a", 2),
+        (("bench", "--output", "."), ".: is a folder, not a file; give another --output", 2),
+        (("bench", "--output", "/proc/x/a.jsonl"), "/proc/x/a.jsonl: cannot be made", 2),
     ],
 )
 def test_what_cannot_be_measured_is_told_in_one_line(

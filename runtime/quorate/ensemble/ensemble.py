@@ -13,6 +13,7 @@ from quorate.ensemble.alignments.contract import AlignmentStrategy
 from quorate.ensemble.drafts.leading import Leader, go_ahead
 from quorate.ensemble.losses import Losses, outcomes
 from quorate.ensemble.member import Member
+from quorate.ensemble.step_clock import StepClock
 from quorate.ensemble.weighting import Weigher
 from quorate.errors import Unavailable, WorkerLost
 from quorate.request import ModelUsage, Notice, NoticeKind
@@ -64,6 +65,7 @@ class Ensemble(Generic[_Symbol]):
         plan: Models of the plan in its order, those included that were lost before this was made.
         turn: Waits until a step may be taken, or a guess made, once its rows are there.
         took: Times of the last rows.
+        clock: Where the time of the steps goes.
         drafted: Symbols that were guessed ahead of the choice.
         accepted: Those of them that were chosen.
     """
@@ -79,6 +81,7 @@ class Ensemble(Generic[_Symbol]):
     took: Took = field(default_factory=lambda: Took(0.0, 0.0, 0.0))
     drafted: int = 0
     accepted: int = 0
+    clock: StepClock = field(default_factory=StepClock)
     _everyone: dict[str, Member[_Symbol]] = field(default_factory=dict)
     _pending: list[Awaitable[LogProbs]] = field(default_factory=list)
     _told_of_a_cut: set[str] = field(default_factory=set)
@@ -147,6 +150,7 @@ class Ensemble(Generic[_Symbol]):
         Returns once that has left for the workers, whatever the caller does next. ``ahead`` is what
         will probably be told next, see ``Predictor.feed``.
         """
+        self.clock.tell(self.worked_seconds)
         self._told_at = time.perf_counter()
         self._pending = [member.predictor.feed(symbol, ahead) for member in self.members]
         await asyncio.sleep(0)
@@ -161,6 +165,7 @@ class Ensemble(Generic[_Symbol]):
         if at is None:
             await self.tell(symbol)
             return
+        self.clock.tell(self.worked_seconds)
         self._told_at = time.perf_counter()
         self._led = _Led(symbol, leader, at, self.members[at].predictor.feed(symbol))
         await asyncio.sleep(0)
@@ -185,6 +190,7 @@ class Ensemble(Generic[_Symbol]):
         told_at, entered_at = self._told_at, time.perf_counter()
         if self._led is not None:
             await self._follow(self._led)
+            self.clock.led(self.worked_seconds)
         followed_at = time.perf_counter()
         while True:
             rows, lost = await self._outcomes()
@@ -197,7 +203,9 @@ class Ensemble(Generic[_Symbol]):
             self.took = Took(
                 entered_at - told_at, followed_at - told_at, time.perf_counter() - told_at
             )
+            self.clock.rows(self.worked_seconds)
             await self.turn()
+            self.clock.turn()
             self.weights = self.weigher.weights(rows)
             return rows
 
@@ -246,6 +254,11 @@ class Ensemble(Generic[_Symbol]):
     def work(self) -> dict[str, Work]:
         """What each member computed so far, by model, dropped ones included."""
         return {model: member.work for model, member in self._everyone.items()}
+
+    @property
+    def worked_seconds(self) -> list[float]:
+        """For how long each member's engine has worked so far, for anybody."""
+        return [member.engine.worked_seconds for member in self.members]
 
     @property
     def was_disturbed(self) -> bool:
