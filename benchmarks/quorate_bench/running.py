@@ -133,20 +133,41 @@ class Run:
                 name: await _bytes_per_token(client, name) for name in self.sweep.models
             }
             await self._warm(client, left)
-            for case, repetition in left:
-                if self._too_late():
-                    self._leave_out(LeftOut(case, f"no time for repetition {repetition + 1}"))
-                    continue
-                await self._measure(client, server, case, repetition, bytes_per_token)
-            held = [
-                model.context_length * bytes_per_token[model.id] for model in await client.models()
-            ]
-            for plan in missing:
-                self._tell(f"how well {plan.name} predicts")
-                most_bytes = int(_TEXT_SHARE * min(held))
-                found = await measure_quality(client, plan, self.sweep.quality, most_bytes)
-                self.write({"kind": "quality", "plan": plan.name,
-                            "quantisation": setting.quantisation, **found})  # fmt: skip
+            # How good a plan is tells more than its second repetition does.
+            first = [one for one in left if one[1] == 0]
+            await self._repeat(client, server, first, bytes_per_token)
+            await self._judge(client, setting, missing, bytes_per_token)
+            await self._repeat(client, server, left[len(first) :], bytes_per_token)
+
+    async def _repeat(
+        self,
+        client: Client,
+        server: BenchServer,
+        left: Sequence[tuple[Case, int]],
+        bytes_per_token: Mapping[str, float],
+    ) -> None:
+        for case, repetition in left:
+            if self._too_late():
+                self._leave_out(LeftOut(case, f"no time for repetition {repetition + 1}"))
+                continue
+            await self._measure(client, server, case, repetition, bytes_per_token)
+
+    async def _judge(
+        self,
+        client: Client,
+        setting: Setting,
+        plans: Sequence[BenchPlan],
+        bytes_per_token: Mapping[str, float],
+    ) -> None:
+        held = [model.context_length * bytes_per_token[model.id] for model in await client.models()]
+        for plan in plans:
+            if self._too_late():
+                return
+            self._tell(f"how well {plan.name} predicts")
+            most_bytes = int(_TEXT_SHARE * min(held))
+            found = await measure_quality(client, plan, self.sweep.quality, most_bytes)
+            self.write({"kind": "quality", "plan": plan.name,
+                        "quantisation": setting.quantisation, **found})  # fmt: skip
 
     async def _measure(
         self,
