@@ -125,6 +125,9 @@ async def timed_answer(
     ):
         if event.notice.kind in _BROKEN:
             raise Disturbed(event.notice.message)
+        if event.notice.kind == inference_pb2.NOTICE_KIND_ESCALATED:
+            # What was shown until now is no part of the answer any longer.
+            moments.clear()
         if event.HasField("delta"):
             moments += [time.perf_counter()] * len(event.delta.tokens)
         if event.HasField("finished"):
@@ -133,9 +136,12 @@ async def timed_answer(
         raise Disturbed(f"an answer ended after {len(moments)} tokens")
     usage = finished.usage
     joules, tier = _energy(usage)
+    # Once it is settled it comes at once, in as many messages as it has.
+    withheld = "stages" in options and not options.get("stream_early")
+    gaps = () if withheld else _gaps(moments)
     return Timed(
         1e3 * (moments[0] - began),
-        _gaps(moments) or _shares(moments, began),
+        gaps or _shares(moments, began),
         len(moments),
         usage.prompt_tokens,
         began,

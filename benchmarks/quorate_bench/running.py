@@ -232,7 +232,12 @@ class Run:
 
     def _too_late(self) -> bool:
         """Whether what is allowed is over; estimates that were wrong must not end a run early."""
-        return time.monotonic() - self._began > _SLACK * 60 * self.sweep.measure.minutes
+        return self._allowed_seconds <= 0
+
+    @property
+    def _allowed_seconds(self) -> float:
+        allowed = _SLACK * 60 * self.sweep.measure.minutes
+        return allowed - (time.monotonic() - self._began)
 
     def _tell(self, what: str) -> None:
         repetitions = self.sweep.measure.repetitions
@@ -240,6 +245,7 @@ class Run:
         left = [case for case, k in wanted if (case, k) not in self._measured]
         factor = self._spent / self._expected if self._expected else 1.0
         seconds = remaining_seconds(left, self._plans, self.models, self.machine, factor)
+        seconds = min(seconds, max(0.0, self._allowed_seconds))
         self.progress(len(wanted) - len(left), len(wanted), seconds, what)
 
     def _leave_out(self, left_out: LeftOut) -> None:

@@ -268,7 +268,7 @@ def _usual_plans(
 _PRESETS = {
     "quick": (
         Axes(concurrency=(1, 4), prompt_tokens=(64, 256)),
-        Measure(repetitions=3, minutes=8),
+        Measure(repetitions=3, minutes=7),
     ),
     "standard": (
         Axes(

@@ -105,7 +105,10 @@ def test_a_run_that_is_killed_goes_on_and_its_report_and_comparison_can_be_made(
         assert 0 < one["token_ms_low"] <= one["token_ms"] <= one["token_ms_high"]
         assert one["first_ms"] > 0
         assert one["tokens_per_second"] > 0
-    vote, alone = cases[1], cases[0]
+        assert one["parts_ms"]["decode"] > 0
+    vote, alone, cascade = cases[1], cases[0], cases[2]
+    # It is withheld until it is settled: its tokens share all of its time.
+    assert cascade["token_ms"] * 12 > 0.9 * cascade["first_ms"]
     # Two equal models say what one of them says, and batches of other shapes as good as that.
     assert vote["bits_per_byte"] == pytest.approx(alone["bits_per_byte"], rel=0.02)
 

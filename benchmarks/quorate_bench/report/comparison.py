@@ -42,13 +42,14 @@ def _figures(found: Sequence[Compared]) -> Iterator[str]:
         of_it = [one for one in found if one.quantity == quantity]
         if not of_it:
             continue
+        names = [_name(one.case) for one in of_it]
         counts = {word: sum(one.verdict == word for one in of_it) for word in _MARKED}
         says = (
             f"Of {len(of_it)} cases the second run surely takes less in {counts['less']} and more "
             f"in {counts['more']}; of the others no difference is sure."
         )
         title = f"{words[:1].upper()}{words[1:]}, second / first"
-        yield figure(Picture(quantity, title, says, partial(_draw, of_it), 2 * len(of_it)))
+        yield figure(Picture(quantity, title, says, partial(_draw, of_it), names))
 
 
 def _draw(found: Sequence[Compared], axes: Axes) -> None:
@@ -59,7 +60,7 @@ def _draw(found: Sequence[Compared], axes: Axes) -> None:
     axes.axvline(1, color="black", lw=0.8)
     names_at(axes, [_name(one.case) for one in reversed(found)])
     axes.tick_params(axis="y", labelsize=7)
-    axes.set_xlabel("second / first (x), with 95 % interval; less is better")
+    axes.set_xlabel("second / first (x)\nwith 95 % interval; less is better")
     axes.grid(axis="y", visible=False)
 
 

@@ -31,8 +31,8 @@ _PNG_DPI = 160
 # Characters of a line of a row's name, on wide and on narrow figures, and of a legend's.
 _NAME_WIDTHS = 28, 16
 _LEGEND_WIDTH = 44
-# Of a bar chart: what is not rows, and each row.
-_HEAD_INCHES, _ROW_INCHES = 1.2, 0.3
+# Of a bar chart: what is not rows, and each line of their names.
+_HEAD_INCHES, _LINE_INCHES = 1.6, 0.14
 
 Draw = Callable[[Axes], None]
 
@@ -46,18 +46,20 @@ class Picture:
         title: What it shows.
         says: What can be read from it, in a sentence; also for those who do not see it.
         draw: Draws it.
-        rows: Bars or lines of a chart of many, which make it higher.
+        rows: Names of the rows of a bar chart, which make it as high as they need.
     """
 
     name: str
     title: str
     says: str
     draw: Draw
-    rows: int = 0
+    rows: Sequence[str] = ()
 
     def size(self, base: tuple[float, float]) -> tuple[float, float]:
         """Width and height in inches; ``base`` is what few rows need."""
-        return base[0], max(base[1], _HEAD_INCHES + _ROW_INCHES * self.rows)
+        width = _NAME_WIDTHS[base[0] < WIDE[0]]
+        lines = max((len(_lines(name, width)) for name in self.rows), default=0)
+        return base[0], max(base[1], _HEAD_INCHES + _LINE_INCHES * (1 + lines) * len(self.rows))
 
 
 def svg(picture: Picture, size: tuple[float, float]) -> bytes:
@@ -99,7 +101,11 @@ def names_at(axes: Axes, names: Sequence[str]) -> None:
 
 def wrapped(name: str, width: int) -> str:
     """A name on lines of so many characters, cut where its words and their parts end."""
-    return "\n".join(textwrap.wrap(name, width)) or name
+    return "\n".join(_lines(name, width))
+
+
+def _lines(name: str, width: int) -> list[str]:
+    return textwrap.wrap(name, width) or [name]
 
 
 def _is_narrow(axes: Axes) -> bool:

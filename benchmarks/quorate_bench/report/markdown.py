@@ -48,12 +48,17 @@ def _about(records: Records, base: Sequence[Summary]) -> list[str]:
     version = " ".join(filter(None, (run["versions"].get("quorate", ""), run["commit"])))
     repetitions = max(one.repetitions for one in base)
     tier = max((one.tier for one in base), key=list(TIER_WORDS).index)
+    medians = (
+        f"medians of {repetitions} repetitions, with 95 % intervals"
+        if repetitions > 1
+        else "measured once"
+    )
     speed = f"{machine['read_bytes_per_second'] / 1e9:.1f} GB/s"
     facts = (
         f"Measured on {day} by `quorate bench`, version {version}: {machine['cpu']}, "
         f"{case.setting.cores} of {machine['cores']} cores, memory read at {speed}. "
-        f"Prompts of {case.prompt_tokens} tokens, answers of {case.answer_tokens}, greedy; medians "
-        f"of {repetitions} repetitions, with 95 % intervals. Energy is {TIER_WORDS[tier]}."
+        f"Prompts of {case.prompt_tokens} tokens, answers of {case.answer_tokens}, greedy; "
+        f"{medians}. Energy is {TIER_WORDS[tier]}."
     )
     noise = noise_of(records)
     return [facts, *([f"\n**{noise[:1].upper()}{noise[1:]}.**"] if noise else [])]

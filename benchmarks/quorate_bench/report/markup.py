@@ -24,7 +24,8 @@ figcaption { margin-top: .4rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #8884; }
-th:first-child, td:first-child { text-align: left; }
+td { white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 9rem; }
 th { vertical-align: bottom; }
 .small { opacity: .75; font-size: .8rem; }
 .warning { border-left: 4px solid #d55e00; padding: .4rem .8rem; }

@@ -52,16 +52,16 @@ def _advice(records: Records, found: Sequence[Advice]) -> Iterator[str]:
     yield "<h2>Which plan for which budget</h2>"
     rows = [
         [
+            one.summary.case.plan,
             f"{one.limit:.0f} ms"
             if math.isfinite(one.limit)
             else f"{one.summary.token_ms.value:.0f} ms",
-            one.summary.case.plan,
             one.why,
             number(one.summary.joules_per_token, 3, " J"),
         ]
         for one in found
     ]
-    yield table(("a token may take", "best plan", "how good", "energy per token"), rows)
+    yield table(("best plan", "where a token may take", "how good", "energy per token"), rows)
     yield "<p>As profiles for <code>quorate.toml</code>:</p>"
     yield f"<pre>{text(profiles_toml(records, found))}</pre>"
 

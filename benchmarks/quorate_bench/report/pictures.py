@@ -55,12 +55,12 @@ def _times(base: Sequence[Summary]) -> Picture:
             axes.errorbar(value.value, index, xerr=_error(value), color="black", capsize=3)
             axes.plot([p50, p90, p99], [index] * 3, "|", color="#D55E00", markersize=12)
         names_at(axes, [one.case.plan for one in reversed(base)])
-        axes.set_xlabel("ms per token\n(with 95 % interval; marks: p50, p90, p99)")
+        axes.set_xlabel("ms per token\n(with 95 % interval;\nmarks: p50, p90, p99)")
         axes.set_xlim(left=0)
         axes.grid(axis="y", visible=False)
 
     says = f"{fastest.case.plan} is the fastest with {fastest.token_ms.value:.3g} ms per token."
-    return Picture("time_per_token", "Time per token of every plan", says, draw, len(base))
+    return Picture("time_per_token", "Time per token of every plan", says, draw, _plans(base))
 
 
 def _tiers(base: Sequence[Summary]) -> str:
@@ -198,7 +198,11 @@ def _parts(base: Sequence[Summary]) -> Iterator[Picture]:
         f"{least.case.plan}: {sum(least.parts_ms[part] for part in others):.3g} ms of "
         f"{sum(least.parts_ms.values()):.3g}, most of it {PART_WORDS[next_to_it]}."
     )
-    yield Picture("where_the_time_goes", "Where the time of a token goes", says, draw, len(told))
+    yield Picture("where_the_time_goes", "Where the time of a token goes", says, draw, _plans(told))
+
+
+def _plans(base: Sequence[Summary]) -> list[str]:
+    return [one.case.plan for one in base]
 
 
 def _share(one: Summary, part: str) -> float:
@@ -224,7 +228,8 @@ def _roofline(found: Sequence[Bound]) -> Iterator[Picture]:
         "could deliver the weights for; a plan with drafts reads them once for several tokens and "
         "may pass it."
     )
-    yield Picture("roofline", "Against what the memory allows", says, draw, len(found))
+    names = [one.plan for one in found]
+    yield Picture("roofline", "Against what the memory allows", says, draw, names)
 
 
 class _Axis:

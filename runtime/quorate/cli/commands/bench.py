@@ -147,14 +147,17 @@ def report(
 
     read = read_records(records)
     found = summaries(read)
-    written = [write_text(output or records.with_suffix(".html"), page(read, found))]
+
+    def told(*paths: Path) -> None:
+        print_written(paths, as_json=as_json)
+
+    told(write_text(output or records.with_suffix(".html"), page(read, found)))
     if png is not None:
-        written += write_pictures(png, read, found)
+        told(*write_pictures(png, read, found))
     if markdown is not None:
-        written.append(write_text(markdown, table(read, found)))
+        told(write_text(markdown, table(read, found)))
     if write_config is not None:
-        written.append(write_profiles(write_config, read, found))
-    print_written(written, as_json=as_json)
+        told(write_profiles(write_config, read, found))
 
 
 @app.command()
