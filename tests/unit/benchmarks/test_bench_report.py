@@ -199,4 +199,4 @@ def test_records_of_before_the_parts_were_measured_have_all_but_their_figure() -
         del one["parts_ms"]
     without = [one.name for one in drawn_of(records)]
     assert [name for name in with_parts if name not in without] == ["where_the_time_goes"]
-    assert "Parts of a token" not in page_of(records)
+    assert "Parts of a token" not in page(records, summaries(records))
