@@ -112,7 +112,10 @@ def test_a_run_that_is_killed_goes_on_and_its_report_and_comparison_can_be_made(
         assert 0 < one["token_ms_low"] <= one["token_ms"] <= one["token_ms_high"]
         assert one["first_ms"] > 0
         assert one["tokens_per_second"] > 0
-    vote, alone = cases[1], cases[0]
+        assert one["parts_ms"]["decode"] > 0
+    vote, alone, cascade = cases[1], cases[0], cases[2]
+    # It is withheld until it is settled: its tokens share all of its time.
+    assert cascade["token_ms"] * 12 > 0.9 * cascade["first_ms"]
     # Two equal models say what one of them says, and batches of other shapes as good as that.
     assert vote["bits_per_byte"] == pytest.approx(alone["bits_per_byte"], rel=0.02)
 
@@ -172,12 +175,15 @@ def worker_of(pid: int, model: str) -> int:
 @pytest.mark.parametrize(
     ("arguments", "told", "code"),
     [
-        (("quik",), "quik: cannot be read", 2),
+        (("quik",), "quik: no such sweep; give quick, standard or full, or a TOML file", 2),
         (("report", "sweep.toml"), "sweep.toml: line 2: no JSON", 2),
         (("show", "nothing.jsonl"), "nothing.jsonl: cannot be read", 2),
         (("sweep.toml", "--model", "x"), "--model: the models of sweep.toml stand in", 2),
         (("--model", "no-such-model"), "no-such-model", 1),
         (("sweep.toml", "--minutes", "0"), "--minutes", 2),
+        (("--restart", "--output", "sweep.toml"), "sweep.toml: holds no records of a", 2),
+        (("--output", "."), ".: is a folder, not a file; give another --output", 2),
+        (("--output", "/proc/x/a.jsonl"), "/proc/x/a.jsonl: cannot be made", 2),
     ],
 )
 def test_what_cannot_be_measured_is_told_in_one_line(

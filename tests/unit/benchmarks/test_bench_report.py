@@ -16,6 +16,7 @@ from quorate_bench.compare import compare, other_files
 from quorate_bench.records import Records
 from quorate_bench.report.advice import Advice, advice
 from quorate_bench.report.drawing import Picture, png, svg
+from quorate_bench.report.markdown import markdown
 from quorate_bench.report.page import page
 from quorate_bench.report.pictures import pictures
 from quorate_bench.report.profiles import profiles_toml
@@ -172,3 +173,30 @@ def test_a_browser_shows_the_page_without_complaint_and_within_its_width(
         assert int(wide) <= width
         assert loaded == "true"
         assert int(images) >= 8
+
+
+def test_a_table_for_documents_holds_every_plan_against_the_first() -> None:
+    records = records_of_a_run()
+    about, empty, *table = markdown(records, summaries(records)).splitlines()
+    assert about.startswith("Measured on 2027-01-15 by `quorate bench`, version 1 abc: A <proc")
+    assert "Energy is modelled, not measured" in about
+    assert empty == ""
+    assert table[0] == (
+        "| plan | first token | each further token | against `large` | tokens/s, 4 at once | "
+        "energy a token | bits per byte |"
+    )
+    assert table[2] == "| large | 808 ms | 101 ms (100 to 102) | 1 | 19.8 | 1.01 J | 0.900 |"
+    assert table[3].startswith(
+        "| small | 242 ms | 30.3 ms (30 to 30.6) | 0.30x (0.294 to 0.306) | "
+    )
+    assert len(table) == 7
+
+
+def test_records_of_before_the_parts_were_measured_have_all_but_their_figure() -> None:
+    records = records_of_a_run()
+    with_parts = [one.name for one in drawn_of(records)]
+    for one in records.measurements:
+        del one["parts_ms"]
+    without = [one.name for one in drawn_of(records)]
+    assert [name for name in with_parts if name not in without] == ["where_the_time_goes"]
+    assert "Parts of a token" not in page(records, summaries(records))
