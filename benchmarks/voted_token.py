@@ -255,6 +255,7 @@ class _InMemory(TokenPredictor):
     """A member whose rows are there; they come in a later turn of the event loop."""
 
     cached_tokens, busy_seconds, dropped_mass, masked_mass = 0, 0.0, None, 0.0
+    worked_seconds = 0.0
     length = forwards = 0
     maxima: Maxima | None = None
 

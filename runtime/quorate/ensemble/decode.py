@@ -172,7 +172,7 @@ async def _decode(
     The chosen symbol is told to every member before the caller hears of it, so that the members
     compute while the text travels.
     """
-    alignment, fuser = ensemble.alignment, Fuser(rule)
+    alignment, fuser, clock = ensemble.alignment, Fuser(rule), ensemble.clock
     while True:
         distributions = await ensemble.distributions()
         for notice in ensemble.take_notices():
@@ -180,7 +180,9 @@ async def _decode(
         given = choice.given
         rows = alignment.compare(ensemble.voters, distributions, given)
         mixture = fuser.fuse(rows, ensemble.weights, alignment.maxima(ensemble.voters))
+        clock.combined()
         chosen = choice.choose(constraint.mask(mixture), rows)
+        clock.chosen()
         if (ended := choice.ends_before(chosen)) is not None:
             steps = transcript.end(ended)
         else:
@@ -189,10 +191,13 @@ async def _decode(
             ensemble.observe(rows, chosen, len(token.piece))
             constraint.accept(chosen)
             steps = transcript.add(token, choice.ends_behind())
+        clock.combined()
         if transcript.ended is None:
             await choice.tell(chosen)
+        clock.writes()
         for step in steps:
             yield step
+        clock.written()
         if transcript.ended is not None:
             return
 

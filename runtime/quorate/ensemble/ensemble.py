@@ -14,6 +14,7 @@ from quorate.ensemble.drafts.leading import Leader, Led, go_ahead
 from quorate.ensemble.drafts.owing import catch_up, owe
 from quorate.ensemble.losses import Losses, outcomes
 from quorate.ensemble.member import Member
+from quorate.ensemble.step_clock import StepClock
 from quorate.ensemble.weighting import Weigher
 from quorate.errors import Unavailable, WorkerLost
 from quorate.request import ModelUsage, Notice, NoticeKind
@@ -57,6 +58,7 @@ class Ensemble(Generic[_Symbol]):
         plan: Models of the plan in its order, those included that were lost before this was made.
         turn: Waits until a step may be taken, or a guess made, once its rows are there.
         took: Times of the last rows.
+        clock: Where the time of the steps goes.
         drafted: Symbols that were guessed ahead of the choice.
         accepted: Those of them that were chosen.
     """
@@ -73,6 +75,7 @@ class Ensemble(Generic[_Symbol]):
     took: Took = field(default_factory=lambda: Took(0.0, 0.0, 0.0))
     drafted: int = 0
     accepted: int = 0
+    clock: StepClock = field(default_factory=StepClock)
     _everyone: dict[str, Member[_Symbol]] = field(default_factory=dict)
     _pending: list[Awaitable[LogProbs]] = field(default_factory=list)
     _told_of_a_cut: set[str] = field(default_factory=set)
@@ -142,6 +145,7 @@ class Ensemble(Generic[_Symbol]):
         Returns once that has left for the workers, whatever the caller does next. ``ahead`` is what
         will probably be told next, see ``Predictor.feed``.
         """
+        self.clock.tell(self.worked_seconds)
         self._told_at = time.perf_counter()
         self.voters = self.members
         self._pending = [member.predictor.feed(symbol, ahead) for member in self.members]
@@ -169,6 +173,7 @@ class Ensemble(Generic[_Symbol]):
         if at is None:
             await self.tell(symbol)
             return
+        self.clock.tell(self.worked_seconds)
         self._told_at = time.perf_counter()
         self.voters = self.members
         self._led = Led(symbol, leader, at, self.members[at].predictor.feed(symbol))
@@ -197,6 +202,7 @@ class Ensemble(Generic[_Symbol]):
         told_at, entered_at = self._told_at, time.perf_counter()
         if self._led is not None:
             await self._follow(self._led)
+            self.clock.led(self.worked_seconds)
         followed_at = time.perf_counter()
         while True:
             rows, lost = await self._outcomes()
@@ -213,7 +219,9 @@ class Ensemble(Generic[_Symbol]):
             self.took = Took(
                 entered_at - told_at, followed_at - told_at, time.perf_counter() - told_at
             )
+            self.clock.rows(self.worked_seconds)
             await self.turn()
+            self.clock.turn()
             self.weights = self.weigher.weights(rows) if self.everybody_votes else [1.0]
             return rows
 
@@ -267,6 +275,11 @@ class Ensemble(Generic[_Symbol]):
     def everybody_votes(self) -> bool:
         """Whether this step asks all members, and not one of several."""
         return len(self.voters) == len(self.members)
+
+    @property
+    def worked_seconds(self) -> list[float]:
+        """For how long each member's engine has worked so far, for anybody."""
+        return [member.engine.worked_seconds for member in self.members]
 
     @property
     def was_disturbed(self) -> bool:

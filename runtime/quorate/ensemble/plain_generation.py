@@ -102,19 +102,24 @@ async def generate(
         WorkerLost: The member died and the ensemble's policy does not replay it.
         Unavailable: The member died and will not come back.
     """
-    (member,) = ensemble.members
+    (member,), clock = ensemble.members, ensemble.clock
     member.started = True
     transcript = ensemble.alignment.transcript(params.stopping)
     try:
         async for batch in predictor.generate(sampling):
+            clock.rows(ensemble.worked_seconds)
             await ensemble.turn()
+            clock.turn()
             steps: list[Step] = []
             for sampled in batch:
                 steps += _take(sampled, ensemble, predictor, params, transcript)
                 if transcript.ended is not None:
                     break
+            clock.combined()
+            clock.tell(ensemble.worked_seconds)
             for step in steps if len(steps) < 2 else sharing(steps):
                 yield step
+            clock.written()
             if transcript.ended is not None:
                 return
         if sampling.acts_on_tokens:

@@ -255,7 +255,7 @@ class Finished(_message.Message):
     def __init__(self, reason: _Optional[_Union[FinishReason, str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class Usage(_message.Message):
-    __slots__ = ("prompt_tokens", "generated_tokens", "time_to_first_token_ms", "duration_ms", "models", "drafted_tokens", "accepted_tokens", "lone_tokens")
+    __slots__ = ("prompt_tokens", "generated_tokens", "time_to_first_token_ms", "duration_ms", "models", "drafted_tokens", "accepted_tokens", "lone_tokens", "step_times")
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     GENERATED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     TIME_TO_FIRST_TOKEN_MS_FIELD_NUMBER: _ClassVar[int]
@@ -264,6 +264,7 @@ class Usage(_message.Message):
     DRAFTED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     LONE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    STEP_TIMES_FIELD_NUMBER: _ClassVar[int]
     prompt_tokens: int
     generated_tokens: int
     time_to_first_token_ms: float
@@ -272,7 +273,24 @@ class Usage(_message.Message):
     drafted_tokens: int
     accepted_tokens: int
     lone_tokens: int
-    def __init__(self, prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., time_to_first_token_ms: _Optional[float] = ..., duration_ms: _Optional[float] = ..., models: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., drafted_tokens: _Optional[int] = ..., accepted_tokens: _Optional[int] = ..., lone_tokens: _Optional[int] = ...) -> None: ...
+    step_times: StepTimes
+    def __init__(self, prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., time_to_first_token_ms: _Optional[float] = ..., duration_ms: _Optional[float] = ..., models: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., drafted_tokens: _Optional[int] = ..., accepted_tokens: _Optional[int] = ..., lone_tokens: _Optional[int] = ..., step_times: _Optional[_Union[StepTimes, _Mapping]] = ...) -> None: ...
+
+class StepTimes(_message.Message):
+    __slots__ = ("decode_ms", "exchange_ms", "turns_ms", "combine_ms", "sample_ms", "stream_ms")
+    DECODE_MS_FIELD_NUMBER: _ClassVar[int]
+    EXCHANGE_MS_FIELD_NUMBER: _ClassVar[int]
+    TURNS_MS_FIELD_NUMBER: _ClassVar[int]
+    COMBINE_MS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_MS_FIELD_NUMBER: _ClassVar[int]
+    STREAM_MS_FIELD_NUMBER: _ClassVar[int]
+    decode_ms: float
+    exchange_ms: float
+    turns_ms: float
+    combine_ms: float
+    sample_ms: float
+    stream_ms: float
+    def __init__(self, decode_ms: _Optional[float] = ..., exchange_ms: _Optional[float] = ..., turns_ms: _Optional[float] = ..., combine_ms: _Optional[float] = ..., sample_ms: _Optional[float] = ..., stream_ms: _Optional[float] = ...) -> None: ...
 
 class ModelUsage(_message.Message):
     __slots__ = ("model", "prompt_tokens", "cached_prompt_tokens", "generated_tokens", "busy_ms", "energy", "usd", "dropped_mass", "drafted_tokens", "accepted_tokens", "lone_tokens")
