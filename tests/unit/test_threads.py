@@ -2,33 +2,48 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
-from quorate.engines.worker.beside import beside_streams
-from quorate.engines.worker.messages import TO_WORKER, Encode
-from quorate.request import TextPrompt
+from quorate.threads import beside_loop
+
+
+@contextmanager
+def no_threads() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as without:
+        without.setattr(threading.Thread, "start", lambda _: _refuse())
+        yield
 
 
 async def test_work_is_done_on_a_thread() -> None:
-    assert await beside_streams(threading.get_ident) != threading.get_ident()
+    assert await beside_loop(threading.get_ident) != threading.get_ident()
 
 
-async def test_a_prompt_is_written_although_no_thread_can_be_started(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def refuse(self: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    message = Encode(1, TextPrompt("x" * 1000))
-    with monkeypatch.context() as without_threads:
-        without_threads.setattr(threading.Thread, "start", refuse)
+async def test_work_is_done_although_no_thread_can_be_started() -> None:
+    with no_threads():
         with pytest.raises(RuntimeError, match="can't start"):
             await asyncio.to_thread(int)
-        line = await beside_streams(TO_WORKER.encode, message)
-    assert line == TO_WORKER.encode(message)
+        assert await beside_loop(threading.get_ident) == threading.get_ident()
+
+
+async def test_what_was_done_here_is_not_done_again_once_there_are_threads() -> None:
+    calls: list[int] = []
+    with ThreadPoolExecutor(1) as executor:
+        with no_threads():
+            await beside_loop(calls.append, 1, executor=executor)
+        await beside_loop(calls.append, 2, executor=executor)
+    assert calls == [1, 2]
 
 
 async def test_what_fails_fails_the_same() -> None:
     with pytest.raises(ZeroDivisionError):
-        await beside_streams(divmod, 1, 0)
+        await beside_loop(divmod, 1, 0)
+    with pytest.raises(RuntimeError, match="its own"):
+        await beside_loop(_refuse, "its own")
+
+
+def _refuse(why: str = "can't start new thread") -> None:
+    raise RuntimeError(why)
