@@ -22,7 +22,7 @@ _CUT_OFF = frozenset(
 # A reader that held a stream up for more than this share of it says nothing of the model's speed.
 _MAX_STALLED = 0.2
 _SMOOTHING = 0.05
-_ALL_OF = 256
+_ALL_OF = 128
 _PAUSE_SECONDS = 0.05
 _FIRST_RATE = 0.5
 # Callers may spell out any cascade, so there is a limit to those that are remembered.

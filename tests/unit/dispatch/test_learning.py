@@ -156,7 +156,7 @@ def test_cascades_that_were_not_asked_for_long_are_forgotten() -> None:
 def test_of_a_plan_that_ran_often_some_runs_in_a_second_are_learned_from() -> None:
     clock = Clock()
     lessons = Lessons(clock)
-    assert all(lessons.wanted("single:a") for _ in range(256))
+    assert all(lessons.wanted("single:a") for _ in range(128))
     learned = 0
     for _ in range(100):
         learned += lessons.wanted("single:a")
