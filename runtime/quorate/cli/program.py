@@ -59,6 +59,7 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def _program(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -67,6 +68,10 @@ def _program(
     ] = False,
 ) -> None:
     """Open-weight models on your own machine vote on every token."""
+    if context.invoked_subcommand != "serve":
+        # gRPC's core reads it when it is imported. Of a connection that fails it has lines of its
+        # own, which the server makes hints of, and others say in one line what went wrong.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def run(arguments: Sequence[str]) -> int:
