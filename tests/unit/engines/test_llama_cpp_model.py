@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 import pytest
 
 from quorate.engines.scheduler.contract import Chunk, NoRoom
+from quorate.engines.worker.affinity import pin_all_threads
 from quorate.errors import PromptTooLong, UnsupportedPlan
 from quorate.request import ChatPrompt, Message, TextPrompt
 from support.gguf_files import STORIES_GREEDY, loaded, smollm2, stories260k
+from support.tiny_gguf import tiny_model
 
 PROMPTS = ("The capital of France is", "def add(a, b):\n    return", "Once upon a time")
 
@@ -128,18 +131,19 @@ def test_a_truncated_sequence_continues_like_a_fresh_prefill(model):
     assert_close(feed(model, 0, 4, [905]), fresh)
 
 
-def test_no_room_changes_nothing_and_passes_with_room(model):
-    tokens = model.encode(TextPrompt(PROMPTS[0]))
-    expected = feed(model, 0, 0, tokens)
-    filler = [905] * 128
-    for position in range(0, 896, 128):
-        model.decode([Chunk(1, position, filler, None)])
-    with pytest.raises(NoRoom):
-        model.decode([Chunk(2, 0, filler, None)])
-    model.truncate(0, len(tokens) - 1)
-    assert_close(feed(model, 0, len(tokens) - 1, tokens[-1:]), expected)
-    model.truncate(1, 0)
-    assert_close(feed(model, 2, 0, tokens), expected)
+def test_no_room_changes_nothing_and_passes_with_room(tmp_path):
+    path = tiny_model(tmp_path / "tiny.gguf")
+    with loaded(path, sessions=3, cells=256, batch_tokens=128) as model:
+        tokens = model.encode(TextPrompt(PROMPTS[2]))
+        expected = feed(model, 0, 0, tokens)
+        filler = [7] * 128
+        model.decode([Chunk(1, 0, filler, None)])
+        with pytest.raises(NoRoom):
+            model.decode([Chunk(2, 0, filler, None)])
+        model.truncate(0, len(tokens) - 1)
+        assert_close(feed(model, 0, len(tokens) - 1, tokens[-1:]), expected)
+        model.truncate(1, 0)
+        assert_close(feed(model, 2, 0, tokens), expected)
 
 
 def test_a_scored_chunk_gives_what_feeding_step_by_step_gives(model):
@@ -190,6 +194,32 @@ def test_the_number_of_threads_does_not_change_the_answer(model):
     one = feed(model, 1, 0, tokens)
     model.set_cores(2)
     assert_close(one, two)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processor cores")
+def test_where_there_is_a_core_for_each_thread_each_has_its_own(model):
+    every = os.sched_getaffinity(0)
+    cores = set(sorted(every)[:2])
+    # Threads of other tests stay where they are.
+    before = {task: os.sched_getaffinity(int(task)) for task in os.listdir("/proc/self/task")}
+    pin_all_threads(cores)
+    try:
+        model.set_cores(2)
+        feed(model, 0, 0, model.encode(TextPrompt(PROMPTS[0])))
+        places = [os.sched_getaffinity(int(task)) for task in os.listdir("/proc/self/task")]
+        alone = [place for place in places if len(place) == 1]
+        assert set(map(frozenset, alone)) == {frozenset({core}) for core in cores}
+
+        # One thread on two cores goes where there is room.
+        pin_all_threads(cores)
+        model.set_cores(1)
+        feed(model, 1, 0, model.encode(TextPrompt(PROMPTS[0])))
+        assert os.sched_getaffinity(0) == cores
+    finally:
+        pin_all_threads(every)
+        for task, place in before.items():
+            os.sched_setaffinity(int(task), place)
+        model.set_cores(2)
 
 
 def test_a_chat_without_a_template_is_refused(stories):
