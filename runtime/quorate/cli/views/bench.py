@@ -100,8 +100,8 @@ def print_summaries(records: Records, path: Path, *, as_json: bool) -> None:
         print(f"energy is {TIER_WORDS[tier]}")
     print("95 % intervals are in --json and the report")
     missing: dict[str, list[str]] = {}
-    for one in left_out(records):
-        missing.setdefault(one["reason"], []).append(f"{one['plan']} ({_point(one)})")
+    for case in left_out(records):
+        missing.setdefault(case["reason"], []).append(f"{case['plan']} ({_point(case)})")
     for reason, cases in missing.items():
         print(f"left out, {reason}: {', '.join(cases)}")
     if noise := noise_of(records):
