@@ -222,13 +222,15 @@ class Run:
                 continue
 
     def _missing_qualities(self, setting: Setting) -> list[BenchPlan]:
-        """Plans whose quality is not known at a quantisation; neither cores nor context matter."""
+        """Plans that are measured and not judged yet; neither cores nor context matter to that."""
         first = next(one.setting for one in self.planned.cases
                      if one.setting.quantisation == setting.quantisation)  # fmt: skip
         if setting != first:
             return []
-        known = {(one["plan"], one["quantisation"]) for one in self.done.qualities}
-        return [plan for plan in self.sweep.plans if (plan.name, setting.quantisation) not in known]
+        kind = setting.quantisation
+        known = {one["plan"] for one in self.done.qualities if one["quantisation"] == kind}
+        named = {one.plan for one in self.planned.cases if one.setting.quantisation == kind}
+        return [plan for plan in self.sweep.plans if plan.name in named - known]
 
     def _too_late(self) -> bool:
         """Whether what is allowed is over; estimates that were wrong must not end a run early."""
