@@ -29,7 +29,7 @@ class Summary:
         joules_per_token: None where energy is not known.
         joules_per_answer: None where energy is not known.
         tier: How the joules are known, at worst.
-        waited_share: Share of the time in which a model was waited for.
+        waited_share: Share of the time in which a model was waited for; None where nobody tells.
         accepted_share: Of guessed tokens, those that were chosen; None where none was guessed.
         bits_per_byte: Of a text; None where the plan has none.
         accuracy: Share of questions answered rightly; None where none was asked.
@@ -44,7 +44,7 @@ class Summary:
     joules_per_token: Interval | None
     joules_per_answer: Interval | None
     tier: str
-    waited_share: float
+    waited_share: float | None
     accepted_share: float | None
     bits_per_byte: float | None
     accuracy: float | None
@@ -117,7 +117,7 @@ def _summary(case: Case, measured: Sequence[dict[str, Any]], quality: dict[str, 
         median_interval([one["joules"] / one["tokens"] for one in measured]) if known else None,
         median_interval([one["joules"] / case.concurrency for one in measured]) if known else None,
         max((one["tier"] for one in measured), key=TIERS.index),
-        median([one["waited_share"] for one in measured]),
+        _median_or_none([one["waited_share"] for one in measured]),
         accepted / drafted if drafted else None,
         quality.get("bits_per_byte"),
         quality.get("accuracy"),
@@ -127,3 +127,8 @@ def _summary(case: Case, measured: Sequence[dict[str, Any]], quality: dict[str, 
 def token_ms(measurement: dict[str, Any]) -> float:
     """Mean over the tokens of a repetition: of drafts most tokens cost nothing, and some a lot."""
     return fmean(measurement["gaps_ms"])
+
+
+def _median_or_none(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if len(known) == len(values) else None

@@ -9,9 +9,13 @@ from matplotlib.axes import Axes
 
 from quorate.calibration.intervals import Interval
 from quorate_bench.cases import Case
+from quorate_bench.growth.plans import ABOUT as GROWTH
+from quorate_bench.peers.running import ABOUT as PEERS
 from quorate_bench.records import Records
 from quorate_bench.report.drawing import Picture, legend_below, style, ticks_at
 from quorate_bench.report.fronts import front
+from quorate_bench.report.growth import growth_pictures
+from quorate_bench.report.peers import peer_pictures
 from quorate_bench.report.roofline import Bound, bounds
 from quorate_bench.summary import Summary, base_cases
 
@@ -22,6 +26,11 @@ _Lines = list[tuple[str, list[tuple[int, float]]]]
 
 def pictures(records: Records, found: Sequence[Summary]) -> list[Picture]:
     """In the order of the page; ``found`` is what ``summaries`` makes of the records."""
+    about = records.run["sweep"].get("about")
+    if about == PEERS:
+        return list(peer_pictures(records))
+    if about == GROWTH:
+        return list(growth_pictures(records))
     base = base_cases(found)
     if not base:
         return []
@@ -158,7 +167,7 @@ def _growth(lines: _Lines, label: str, unit: str) -> str:
 def _shares(base: Sequence[Summary]) -> Picture:
     def draw(axes: Axes) -> None:
         names = [one.case.plan for one in reversed(base)]
-        waited = [100 * one.waited_share for one in reversed(base)]
+        waited = [100 * (one.waited_share or 0.0) for one in reversed(base)]
         rest = [100 - share for share in waited]
         axes.barh(names, waited, color="#0072B2", height=0.55, label="waiting for a model")
         axes.barh(
@@ -170,8 +179,8 @@ def _shares(base: Sequence[Summary]) -> Picture:
         axes.grid(axis="y", visible=False)
         legend_below(axes)
 
-    most = max(base, key=lambda one: 1 - one.waited_share)
-    rest = 1 - most.waited_share
+    most = min(base, key=lambda one: one.waited_share or 0.0)
+    rest = 1 - (most.waited_share or 0.0)
     says = f"What is not waiting for a model takes at most {rest:.0%}, of {most.case.plan}."
     return Picture("where_the_time_goes", "Where the time of an answer goes", says, draw)
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from quorate_bench.report.roofline import bounds
 from quorate_bench.summary import base_cases, left_out, noise_of, summaries
 
 from quorate.settings import parse_settings
-from support.bench_records import records_of_a_run
+from support.bench_records import records_of_a_run, records_of_growth, records_of_peers
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 
@@ -113,7 +114,31 @@ def test_a_quiet_run_has_no_noise() -> None:
     assert noise_of(records_of_a_run()) == ""
 
 
-@pytest.mark.parametrize("picture", drawn_of(records_of_a_run()), ids=lambda one: one.name)
+EVERY_PICTURE = [
+    picture
+    for records in (records_of_a_run(), records_of_peers(), records_of_growth())
+    for picture in drawn_of(records)
+]
+
+
+def test_runs_of_peers_and_of_growth_have_figures_of_their_own() -> None:
+    assert [one.name for one in EVERY_PICTURE[-6:]] == [
+        "peers_time_per_token", "peers_at_once_4",
+        "growth_members", "growth_concurrency", "growth_context", "growth_vocabulary",
+    ]  # fmt: skip
+
+
+def test_their_pages_have_every_ratio_with_its_command_and_every_step() -> None:
+    peers = page_of(records_of_peers())
+    assert "<td>run slow</td>" in peers
+    assert "<td>0.500 [0.500, 0.500]</td>" in peers
+    assert "absent: 2 cores, 4 at once" in peers
+    assert "Which plan for which budget" not in peers
+    growth = page_of(records_of_growth())
+    assert "<td>tokens of the vocabulary</td><td>two members</td><td>262,144</td>" in growth
+
+
+@pytest.mark.parametrize("picture", EVERY_PICTURE, ids=lambda one: one.name)
 def test_every_figure_says_what_it_shows_in_words_and_units(picture) -> None:
     axes = Figure().add_subplot()
     picture.draw(axes)
@@ -142,11 +167,15 @@ def test_a_page_asks_nobody_and_shows_foreign_names_as_they_are() -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
-@pytest.mark.parametrize("width", [390, 1200])
+@pytest.mark.parametrize(
+    ("made", "width", "figures"),
+    [(records_of_a_run, 390, 8), (records_of_a_run, 1200, 8), (records_of_peers, 390, 2),
+     (records_of_growth, 390, 4)],
+)  # fmt: skip
 def test_a_browser_shows_the_page_without_complaint_and_within_its_width(
-    tmp_path: Path, width: int
+    tmp_path: Path, made: Callable[[], Records], width: int, figures: int
 ) -> None:
-    (tmp_path / "page.html").write_text(page_of(records_of_a_run()))
+    (tmp_path / "page.html").write_text(page_of(made()))
     (tmp_path / "frame.html").write_text(
         f'<iframe id="f" src="page.html" style="width:{width}px;height:900px;border:0"></iframe>'
         "<p id=said></p><script>f.onload = () => { const d = f.contentDocument;"
@@ -164,4 +193,4 @@ def test_a_browser_shows_the_page_without_complaint_and_within_its_width(
     assert told is not None, done.stdout
     assert int(told[1]) <= width
     assert told[2] == "true"
-    assert int(told[3]) >= 8
+    assert int(told[3]) >= figures
