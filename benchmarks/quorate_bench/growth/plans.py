@@ -21,6 +21,8 @@ QUANTITIES = ("members", "concurrency", "context", "vocabulary")
 _FEW = 2
 # A prompt may have more tokens than were asked for: its length is told in bytes of a sample.
 _SLACK = 1.25
+# The sample itself has to fit, of which a poor tokenizer makes a token for each byte.
+_LEAST_CONTEXT = 256
 _WORKER_BYTES = 200e6
 _RESERVE = 0.1
 
@@ -103,7 +105,7 @@ def copy_setting(given: Given, axes: Axes) -> Setting:
     base = axes.prompt_tokens + axes.answer_tokens
     longest = max(axes.context, default=0) if "context" in axes.only else 0
     wanted = int(_SLACK * max(longest + axes.answer_tokens, base))
-    return Setting(given.cores, given.facts.context(wanted), "")
+    return Setting(given.cores, given.facts.context(max(_LEAST_CONTEXT, wanted)), "")
 
 
 def copy_options(given: Given, axes: Axes) -> dict[str, int]:

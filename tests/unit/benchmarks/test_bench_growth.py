@@ -68,7 +68,7 @@ def test_context_goes_as_far_as_the_model_does_and_never_beyond() -> None:
     assert copy_setting(GIVEN, Axes()).context_length == 4096
     assert 2048 < longest < 4096 / 1.2 - 32
     short = copy_setting(GIVEN, Axes(context=(128,)))
-    assert short.context_length == 200
+    assert short.context_length == 256
 
 
 def test_a_server_has_room_for_all_answers_at_once() -> None:
