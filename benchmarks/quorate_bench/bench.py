@@ -103,7 +103,7 @@ def begin(
     if resumed:
         records = read_records(path)
         machine = MachineFacts.of(records.run["machine"])
-        _refuse_other_machine(machine, path)
+        refuse_other_machine(machine, path)
     else:
         machine = measured_machine()
     header = {
@@ -111,7 +111,7 @@ def begin(
         "schema": SCHEMA,
         "at": time.time(),
         "machine": asdict(machine),
-        "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+        "versions": known_versions(),
         "commit": commit,
         "models": {name: {"sha256": hashes[name], **asdict(one)} for name, one in models.items()},
         "sweep": dict(sweep),
@@ -121,6 +121,11 @@ def begin(
     else:
         records = Records(header)
     return Begun(records, machine, resumed)
+
+
+def known_versions() -> dict[str, str]:
+    """Versions of the packages that decide how fast models are, as far as they are installed."""
+    return {name: found for name in _PACKAGES if (found := _version(name))}
 
 
 def _refuse_other(old: Mapping[str, Any], new: Mapping[str, Any], path: Path) -> None:
@@ -141,7 +146,12 @@ def _refuse_other(old: Mapping[str, Any], new: Mapping[str, Any], path: Path) ->
             raise SettingsError(f"{path}: holds records {what}; {advice}")
 
 
-def _refuse_other_machine(recorded: MachineFacts, path: Path) -> None:
+def refuse_other_machine(recorded: MachineFacts, path: Path) -> None:
+    """Checks that records are of this machine.
+
+    Raises:
+        SettingsError: They are of another.
+    """
     here = this_machine()
     if (recorded.cpu, recorded.cores, recorded.gpus) != (here.cpu, here.cores, here.gpus):
         raise SettingsError(

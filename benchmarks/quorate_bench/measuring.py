@@ -17,6 +17,9 @@ from quorate_bench.noise import Load
 TIERS = ("measured", "estimated", "unavailable")
 """How an energy is known, from the best to the worst."""
 
+PARTS = tuple(field.name.removesuffix("_ms") for field in inference_pb2.StepTimes.DESCRIPTOR.fields)
+"""Parts of the time of an answer's steps, as the service tells them."""
+
 _ANSWER_SECONDS = 900.0
 # Whose answers tell nothing of the plan.
 _BROKEN = (
@@ -51,6 +54,8 @@ class Timed:
         tier: ``measured``, ``estimated`` or ``unavailable``, the worst of its models.
         drafted: Tokens guessed ahead.
         accepted: Those of them that were chosen.
+        parts_ms: Where the time of its steps went, by part, see ``PARTS``; empty where nobody
+            tells.
     """
 
     first_ms: float
@@ -64,6 +69,7 @@ class Timed:
     tier: str
     drafted: int
     accepted: int
+    parts_ms: Mapping[str, float]
 
 
 async def measure(
@@ -109,6 +115,7 @@ def told(answers: Sequence[Timed], began: float) -> dict[str, Any]:
         "tier": max((one.tier for one in answers), key=TIERS.index),
         "drafted": sum(one.drafted for one in answers),
         "accepted": sum(one.accepted for one in answers),
+        **_parts(answers),
     }
 
 
@@ -144,6 +151,9 @@ async def timed_answer(
     ):
         if event.notice.kind in _BROKEN:
             raise Disturbed(event.notice.message)
+        if event.notice.kind == inference_pb2.NOTICE_KIND_ESCALATED:
+            # What was shown until now is no part of the answer any longer.
+            moments.clear()
         if event.HasField("delta"):
             moments += [time.perf_counter()] * len(event.delta.tokens)
         if event.HasField("finished"):
@@ -152,13 +162,18 @@ async def timed_answer(
         raise Disturbed(f"an answer ended after {len(moments)} tokens")
     usage = finished.usage
     joules, tier = _energy(usage)
+    found = timed(began, moments, usage.prompt_tokens)
+    # Once it is settled it comes at once, in as many messages as it has.
+    withheld = "stages" in options and not options.get("stream_early")
     return replace(
-        timed(began, moments, usage.prompt_tokens),
+        found,
+        gaps_ms=_shares(moments, began) if withheld else found.gaps_ms,
         busy_ms=max((model.busy_ms for model in usage.models), default=0.0),
         joules=joules,
         tier=tier,
         drafted=usage.drafted_tokens,
         accepted=usage.accepted_tokens,
+        parts_ms={part: getattr(usage.step_times, f"{part}_ms") for part in PARTS},
     )
 
 
@@ -187,7 +202,16 @@ def timed(began: float, moments: Sequence[float], prompt_tokens: int) -> Timed:
         tier="unavailable",
         drafted=0,
         accepted=0,
+        parts_ms={},
     )
+
+
+def _parts(answers: Sequence[Timed]) -> dict[str, dict[str, float]]:
+    """Where the time went, of all answers; nothing where one of them does not tell."""
+    if not all(one.parts_ms for one in answers):
+        return {}
+    sums = {part: _rounded(sum(one.parts_ms[part] for one in answers)) for part in PARTS}
+    return {"parts_ms": sums}
 
 
 def _gaps(moments: Sequence[float]) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,10 +63,9 @@ class Served:
         return 0 if self.path is None else self.path.stat().st_size
 
 
-@asynccontextmanager
-async def bench_server(
+def bench_server(
     models: Mapping[str, Served], cores: int, start_seconds: float
-) -> AsyncIterator[BenchServer]:
+) -> AbstractAsyncContextManager[BenchServer]:
     """Runs ``quorate serve`` on the first cores of this process until the context ends.
 
     Args:
@@ -77,12 +76,30 @@ async def bench_server(
     Raises:
         CannotRun: It ended, or a model could not be loaded, or it took too long.
     """
+    return configured_server(configuration(models), len(models), cores, start_seconds)
+
+
+@asynccontextmanager
+async def configured_server(
+    text: str, models: int, cores: int, start_seconds: float
+) -> AsyncIterator[BenchServer]:
+    """The same with a configuration of one's own.
+
+    Args:
+        text: The configuration; paths in it are absolute.
+        models: How many models it loads at start.
+        cores: How many.
+        start_seconds: How long the models may take to load.
+
+    Raises:
+        CannotRun: As for ``bench_server``.
+    """
     with tempfile.TemporaryDirectory(prefix="quorate-bench-") as folder:
         config = Path(folder) / "quorate.toml"
-        config.write_text(configuration(models), encoding="utf-8")
+        config.write_text(text, encoding="utf-8")
         command = [sys.executable, "-m", "quorate", "serve", "--config", str(config), "--json"]
         async with child(command, first_cores(cores), {"QUORATE_HOME": folder}) as server:
-            start = await _started(server, len(models), start_seconds)
+            start = await _started(server, models, start_seconds)
             server.drain()
             yield BenchServer(start.address, server.process.pid, start.ready)
 

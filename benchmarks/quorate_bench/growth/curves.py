@@ -149,7 +149,7 @@ class _Reading:
             asked = other.setting, other.concurrency, other.prompt_tokens
             wanted = case.setting, case.concurrency, case.prompt_tokens
             if other.plan == member_name(1) and asked == wanted:
-                one = median(median(each["gaps_ms"]) for each in measured)
+                one = float(median(median(each["gaps_ms"]) for each in measured))
                 return self.members(case.plan) * one
         return float("nan")
 

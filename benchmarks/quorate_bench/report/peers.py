@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from quorate_bench.peers.ratios import Row, rows, verdict
 from quorate_bench.records import Records
-from quorate_bench.report.drawing import COLOURS, Picture
+from quorate_bench.report.drawing import COLOURS, Picture, names_at
 
 PEER_HEADINGS = (
     "program", "weights", "answers at once", "first token (ms)", "per token (ms)",
@@ -25,7 +25,9 @@ def peer_pictures(records: Records) -> Iterator[Picture]:
     alone = [one for one in found if one.summary.case.concurrency == 1]
     if alone:
         draw = partial(_draw_times, alone)
-        yield Picture("peers_time_per_token", "One answer at a time", verdict(found), draw)
+        names = [_label(one) for one in alone]
+        title = "One answer at a time"
+        yield Picture("peers_time_per_token", title, verdict(found), draw, names)
     for streams in records.run["sweep"]["axes"]["concurrency"]:
         together = [one for one in found if one.summary.case.concurrency == streams > 1]
         if together:
@@ -36,7 +38,8 @@ def peer_pictures(records: Records) -> Iterator[Picture]:
             )
             name = f"peers_at_once_{streams}"
             title = f"{streams} answers at once"
-            yield Picture(name, title, says, partial(_draw_throughput, together))
+            draw = partial(_draw_throughput, together)
+            yield Picture(name, title, says, draw, [_label(one) for one in together])
 
 
 def peer_rows(records: Records) -> list[list[str]]:
@@ -83,7 +86,7 @@ def _bars(
             f" {value:.3g}", (value + error[1], place), va="center", fontsize=8,
             xytext=(3, 0), textcoords="offset points",
         )  # fmt: skip
-    axes.set_yticks(range(len(found)), [_label(one) for one in reversed(found)], fontsize=8)
+    names_at(axes, [_label(one) for one in reversed(found)])
     axes.set_xlim(left=0)
     axes.margins(x=0.15)
     axes.grid(axis="y", visible=False)

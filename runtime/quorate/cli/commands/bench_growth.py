@@ -12,6 +12,7 @@ from quorate.cli.commands.bench import (
     commit_of_program,
     facts_of,
     named_models,
+    prepare_records,
     refuse_without_packages,
     registry_of_models,
 )
@@ -78,8 +79,7 @@ def growth(
     kept = tuple(one for one in QUANTITIES if one in (only or QUANTITIES))
     axes = Axes(only=kept, repetitions=repetitions, minutes=minutes)
     given, sha256 = _given(model, axes, tokenizers)
-    if restart:
-        output.unlink(missing_ok=True)
+    prepare_records(output, restart=restart)
     bench = Growth(given, axes, sha256, output, commit_of_program())
     print_growth_plan(bench, output)
     try:

@@ -11,6 +11,7 @@ from quorate.cli.commands.bench import (
     commit_of_program,
     facts_of,
     named_models,
+    prepare_records,
     quantise,
     refuse_without_packages,
     registry_of_models,
@@ -84,8 +85,7 @@ def peers(
     )
     given = _given(model or [_DEMO_MODEL], measure, llama_server, torch)
     facts, hashes = facts_of(given.members, given.context)
-    if restart:
-        output.unlink(missing_ok=True)
+    prepare_records(output, restart=restart)
     bench = Peers(given, sides(given), measure, facts, hashes, output, commit_of_program())
     print_sides(bench, output)
     try:
@@ -105,11 +105,9 @@ def _given(
     from quorate_bench.serving import first_cores
 
     from quorate.errors import SettingsError
-    from quorate.files import default_id
     from quorate_registry.hashing import sha256_of
 
-    found = named_models(names)
-    members = {name: found[name] for name in map(default_id, names)}
+    members = named_models(names)
     for name, path in members.items():
         if not path.is_file():
             raise SettingsError(f"--model: {name} is no GGUF file, which all of them can read")
