@@ -11,6 +11,8 @@ import typer
 from typer.exceptions import TyperException
 
 from quorate.cli.commands import bench, models
+from quorate.cli.commands.bench_growth import growth
+from quorate.cli.commands.bench_peers import peers
 from quorate.cli.commands.calibrate import calibrate
 from quorate.cli.commands.check import check
 from quorate.cli.commands.demo import demo
@@ -44,6 +46,8 @@ app.command()(spend)
 app.command()(calibrate)
 app.command()(check)
 app.command()(demo)
+bench.app.command()(peers)
+bench.app.command()(growth)
 app.add_typer(bench.app)
 app.add_typer(models.app)
 
