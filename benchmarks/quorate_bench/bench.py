@@ -50,7 +50,7 @@ class Bench:
         if self.resumed:
             self.records = read_records(path)
             self.machine = MachineFacts.of(self.records.run["machine"])
-            _refuse_other_machine(self.machine, path)
+            refuse_other_machine(self.machine, path)
         else:
             self.machine = measured_machine()
         header = self._header(hashes, commit)
@@ -81,7 +81,7 @@ class Bench:
             "schema": SCHEMA,
             "at": time.time(),
             "machine": asdict(self.machine),
-            "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+            "versions": known_versions(),
             "commit": commit,
             "models": {
                 name: {"sha256": hashes[name], **asdict(facts)}
@@ -89,6 +89,11 @@ class Bench:
             },
             "sweep": self._sweep.told(),
         }
+
+
+def known_versions() -> dict[str, str]:
+    """Versions of the packages that decide how fast models are, as far as they are installed."""
+    return {name: found for name in _PACKAGES if (found := _version(name))}
 
 
 def _refuse_other(old: Mapping[str, Any], new: Mapping[str, Any], path: Path) -> None:
@@ -109,7 +114,12 @@ def _refuse_other(old: Mapping[str, Any], new: Mapping[str, Any], path: Path) ->
             raise SettingsError(f"{path}: holds records {what}; {advice}")
 
 
-def _refuse_other_machine(recorded: MachineFacts, path: Path) -> None:
+def refuse_other_machine(recorded: MachineFacts, path: Path) -> None:
+    """Checks that records are of this machine.
+
+    Raises:
+        SettingsError: They are of another.
+    """
     here = this_machine()
     if (recorded.cpu, recorded.cores, recorded.gpus) != (here.cpu, here.cores, here.gpus):
         raise SettingsError(

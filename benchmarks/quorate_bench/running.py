@@ -119,7 +119,7 @@ class Run:
                 }
             )
             bytes_per_token = {
-                name: await _bytes_per_token(client, name) for name in self.sweep.models
+                name: await bytes_per_token(client, name) for name in self.sweep.models
             }
             await self._warm(client, left)
             for case, repetition in left:
@@ -159,7 +159,7 @@ class Run:
                 found = await measure(client, case, plan.options, prompts)
             except (Disturbed, ServiceError) as error:
                 problem = str(error)
-                await _ready_again(client, plan.models)
+                await ready_again(client, plan.models)
                 continue
             load = watch.load()
             self.write(
@@ -226,14 +226,23 @@ def measured_cases(records: Records) -> set[tuple[Case, int]]:
     return {(case_of(one), int(one["repetition"])) for one in records.measurements}
 
 
-async def _bytes_per_token(client: Client, model: str) -> float:
+async def bytes_per_token(client: Client, model: str) -> float:
+    """How long a token of a model's tokenizer is, in our texts.
+
+    Raises:
+        ServiceError: The server does not say.
+    """
     text = sample()
     found = await client.tokenize(model, text)
     return len(text.encode()) / max(1, len(found.tokens))
 
 
-async def _ready_again(client: Client, models: Sequence[str]) -> None:
-    """Waits for models whose workers died."""
+async def ready_again(client: Client, models: Sequence[str]) -> None:
+    """Waits for models whose workers died.
+
+    Raises:
+        CannotRun: One does not come back.
+    """
     for model in models:
         try:
             await client.load(model)

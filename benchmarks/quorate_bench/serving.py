@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -53,13 +53,12 @@ class _Start:
     ready: dict[str, float] = field(default_factory=dict)
 
 
-@asynccontextmanager
-async def bench_server(
+def bench_server(
     models: Mapping[str, Path],
     cores: int,
     context_lengths: Mapping[str, int],
     start_seconds: float,
-) -> AsyncIterator[BenchServer]:
+) -> AbstractAsyncContextManager[BenchServer]:
     """Runs ``quorate serve`` on the first cores of this process until the context ends.
 
     Args:
@@ -71,9 +70,28 @@ async def bench_server(
     Raises:
         CannotRun: It ended, or a model could not be loaded, or it took too long.
     """
+    text = configuration(models, context_lengths)
+    return configured_server(text, len(models), cores, start_seconds)
+
+
+@asynccontextmanager
+async def configured_server(
+    text: str, models: int, cores: int, start_seconds: float
+) -> AsyncIterator[BenchServer]:
+    """The same with a configuration of one's own.
+
+    Args:
+        text: The configuration; paths in it are absolute.
+        models: How many models it loads at start.
+        cores: How many.
+        start_seconds: How long the models may take to load.
+
+    Raises:
+        CannotRun: As for ``bench_server``.
+    """
     with tempfile.TemporaryDirectory(prefix="quorate-bench-") as folder:
         config = Path(folder) / "quorate.toml"
-        config.write_text(configuration(models, context_lengths), encoding="utf-8")
+        config.write_text(text, encoding="utf-8")
         allowed = sorted(os.sched_getaffinity(0))[:cores]
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "quorate", "serve", "--config", str(config), "--json",
@@ -90,7 +108,7 @@ async def bench_server(
         reading = asyncio.create_task(_keep_last(process.stderr, complaints))
         draining: asyncio.Task[None] | None = None
         try:
-            start = await _started(process, len(models), start_seconds, complaints)
+            start = await _started(process, models, start_seconds, complaints)
             assert process.stdout is not None
             draining = asyncio.create_task(_keep_last(process.stdout, []))
             yield BenchServer(start.address, process.pid, start.ready)

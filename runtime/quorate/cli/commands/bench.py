@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _RUN = "run"
 _MOST_PAIRS = 2
-_NEEDED = ("matplotlib", "scipy")
+_NEEDED = ("matplotlib", "scipy", "tomlkit")
 
 
 class _RunByDefault(TyperGroup):
@@ -81,7 +81,7 @@ def run(
     """
     import asyncio
 
-    _refuse_without_packages()
+    refuse_without_packages("bench")
     from quorate.cli.failures import Interrupted
     from quorate.cli.logs import keep_log_quiet
     from quorate.cli.views.bench import bench_progress, print_plan, print_summaries
@@ -95,7 +95,7 @@ def run(
     print_plan(bench, path)
     try:
         with bench_progress() as progress:
-            asyncio.run(bench.run(_quantise, progress))
+            asyncio.run(bench.run(quantise, progress))
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted; the records so far are kept in {path}, run the same command to go on"
@@ -106,7 +106,7 @@ def run(
 @app.command()
 def show(records: RecordsFile, as_json: JsonLines = False) -> None:
     """Print what a run has found so far."""
-    _refuse_without_packages()
+    refuse_without_packages("bench")
     from quorate_bench.records import read_records
 
     from quorate.cli.views.bench import print_summaries
@@ -131,7 +131,7 @@ def report(
     as_json: JsonLines = False,
 ) -> None:
     """Make a page of what a run has found: one file that asks nobody for anything."""
-    _refuse_without_packages()
+    refuse_without_packages("bench")
     from quorate_bench.records import read_records
     from quorate_bench.report.page import page
     from quorate_bench.report.writing import write_config as write_profiles
@@ -165,7 +165,7 @@ def compare(
     as_json: JsonLines = False,
 ) -> None:
     """Hold a second run against a first: two machines, or two versions on one."""
-    _refuse_without_packages()
+    refuse_without_packages("bench")
     from quorate_bench.compare import compare as compared
     from quorate_bench.records import read_records
 
@@ -181,8 +181,11 @@ def compare(
         raise typer.Exit(FAILED)
 
 
-def _refuse_without_packages() -> None:
+def refuse_without_packages(command: str) -> None:
     """Checks that the extra is installed.
+
+    Args:
+        command: That needs it.
 
     Raises:
         SettingsError: Tells how it is.
@@ -192,8 +195,8 @@ def _refuse_without_packages() -> None:
     from quorate.errors import SettingsError
 
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
-        names = " and ".join(missing)
-        raise SettingsError(f"bench: needs {names}: pip install 'quorate[bench]'")
+        names = ", ".join(missing)
+        raise SettingsError(f"{command}: needs {names}: pip install 'quorate[bench]'")
 
 
 def _sweep(what: str, names: list[str], minutes: float | None) -> Sweep:
@@ -259,7 +262,7 @@ def _bench(sweep: Sweep, path: Path) -> Bench:
     return Bench(sweep, facts, hashes, path, commit(Path(quorate.__file__).parent))
 
 
-def _quantise(source: Path, kind: str) -> Path:
+def quantise(source: Path, kind: str) -> Path:
     """A model of another type, made once and kept in the data folder."""
     import hashlib
 
