@@ -201,7 +201,7 @@ def _drafts(records: Records, times: _Times) -> Iterator[Recorded]:
                 continue
             if best is None or ratio.value < best.ratio.value:
                 defaults = {"drafts": "auto", "drafts_most": 8}
-                changes = {
+                changes: dict[Key, Any] = {
                     ("profiles", name, key): rival.get(key, defaults[key])
                     for key in _DRAFTS
                     if rival.get(key, defaults[key]) != plan.get(key, defaults[key])

@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -65,6 +64,7 @@ class TuneRun:
     _loads: list[Load] = field(default_factory=list)
     _asked: int = 0
     _measured: int = 0
+    _left: int = 0
 
     def __post_init__(self) -> None:
         self._cases = {case.name: case for case in self.space.subject.cases()}
@@ -90,7 +90,9 @@ class TuneRun:
             text = self.configuration.served(variant, models)
             return configured_server(text, len(models), subject.machine_cores, _START_SECONDS)
 
-        loading = partial(self._tell, f"loading {', '.join(models)}", 0)
+        def loading() -> None:
+            self._tell(f"loading {', '.join(models)}", self._left)
+
         return Servers(
             start, self.space.memory_bytes, subject.available_bytes,
             1 if subject.one_server else MOST_SERVERS, self.space.pins, loading,
@@ -209,10 +211,11 @@ class TuneRun:
             self.done.add(record)
 
     def _tell(self, what: str, left: int) -> None:
+        self._left = left
         spent = sum(block.seconds for block in self.done.blocks)
         counted = sum(len(v) for block in self.done.blocks for v in block.values.values())
-        seconds = left * spent / counted if counted else 0.0
-        seconds = min(seconds, max(0.0, self.limits.seconds - spent))
+        allowed = max(0.0, self.limits.seconds - spent)
+        seconds = min(left * spent / counted, allowed) if counted else allowed
         done = max(counted, self._measured)
         self.progress(done, done + left, seconds, what)
 
@@ -227,7 +230,8 @@ def seconds_of(found: Mapping[str, Any], case: Case) -> float:
     if found["tokens"] >= case.concurrency * case.answer_tokens:
         return float(found["seconds"])
     # The longest wait for a first token, and the rest of an answer behind it.
-    return 1e-3 * (max(found["first_ms"]) + (case.answer_tokens - 1) * fmean(found["gaps_ms"]))
+    first_ms, token_ms = float(max(found["first_ms"])), fmean(found["gaps_ms"])
+    return 1e-3 * (first_ms + (case.answer_tokens - 1) * token_ms)
 
 
 def joules_of(found: Mapping[str, Any], case: Case) -> float:

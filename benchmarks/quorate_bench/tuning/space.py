@@ -282,14 +282,16 @@ def _drafts_most(subject: Subject) -> Iterator[Dimension]:
 
 def _kv_types(subject: Subject, model: TunedModel) -> _Values:
     """Types of the KV cache; what is kept less precisely is read faster and takes less memory."""
-    key = "models", model.id, "options"
     if "kv_dtype" in model.options:
         return _chosen(model, "kv_dtype", ("auto", "fp8"))
-    now = {(*key, name): model.options.get(name) for name in ("kv_type_k", "kv_type_v")}
+    key = "models", model.id, "options"
+    now: dict[Key, Any] = {
+        (*key, name): model.options.get(name) for name in ("kv_type_k", "kv_type_v")
+    }
     if None in now.values():
         return []
     names = [*now]
-    others = [dict(zip(names, types, strict=True))
+    others: _Values = [dict(zip(names, types, strict=True))
               for types in (("f16", "f16"), ("q8_0", "f16"), ("q8_0", "q8_0"))]  # fmt: skip
     return [now, *(one for one in others if one != now)]
 

@@ -19,7 +19,7 @@ from quorate_bench.running import Progress
 from quorate_bench.tuning.configuration import Configuration
 from quorate_bench.tuning.records import SCHEMA, TuneRecords, read_tune_records
 from quorate_bench.tuning.running import TuneRun
-from quorate_bench.tuning.search import AS_IT_IS, PROPOSAL, Limits, Outcome, advance
+from quorate_bench.tuning.search import AS_IT_IS, PROPOSAL, Limits, Outcome
 from quorate_bench.tuning.space import Space
 
 
@@ -84,11 +84,6 @@ class Tuning:
                 progress,
             )  # fmt: skip
             return await run.to_its_end()
-
-    def outcome(self) -> Outcome | None:
-        """What came of it, if its records have everything."""
-        found = advance(self.space, self.records.blocks, self._limits)
-        return found if isinstance(found, Outcome) else None
 
     def noise(self) -> str:
         """What speaks against what was measured; "" where nothing does."""

@@ -106,11 +106,8 @@ def tune(
         return
     path = config or DEFAULT_CONFIG
     records = output or Path(f"quorate-tune-{path.stem}.jsonl")
-    if restart:
-        from quorate_bench.tuning.records import forget
-
-        forget(records)
     from quorate_bench.tuning.facts import Workload
+    from quorate_bench.tuning.records import forget
     from quorate_bench.tuning.running import GOALS
 
     from quorate.errors import SettingsError
@@ -119,17 +116,23 @@ def tune(
     if goal not in GOALS:
         raise SettingsError(f"--goal: must be one of {', '.join(GOALS)}, not {goal!r}")
     prepared = _prepared(path, profile or [], workload, setting or [], other_answers)
+    if restart:
+        forget(records)
     tuning = _tuning(prepared, goal, minutes, records)
     _run(tuning, path, write_config, as_json=as_json)
 
 
 def _run(tuning: Tuning, config: Path, write_config: Path | None, *, as_json: bool) -> None:
     import asyncio
+    import os
 
     from quorate.cli.failures import Interrupted
     from quorate.cli.views.bench import bench_progress, print_written
     from quorate.cli.views.tune import print_begin, print_outcome
 
+    # Servers are started beside clients that are connected, and gRPC would tell of each fork that
+    # it does nothing about it.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     print_begin(tuning, config, tuning.path)
     try:
         with bench_progress() as progress:

@@ -91,19 +91,17 @@ def _print_end(tuning: Tuning, outcome: Outcome) -> None:
 
 def _print_events(tuning: Tuning, outcome: Outcome) -> None:
     for race in outcome.races:
-        for variant, found in race.standings.items():
-            changes = _differences(race.base, variant, tuning.space.originals)
+        for variant, tried in race.standings.items():
+            told = _told(_differences(race.base, variant, tuning.space.originals))
             fields = {
-                "setting": race.dimension, "changes": _told(changes),
-                "repetitions": found.repetitions, **_interval(found.ratio),
-                "verdict": "taken" if variant == race.winner else found.verdict, "why": found.why,
+                "setting": race.dimension, "changes": told, "repetitions": tried.repetitions,
+                **_interval(tried.ratio),
+                "verdict": "taken" if variant == race.winner else tried.verdict, "why": tried.why,
             }  # fmt: skip
             print_event("tried", fields)
     for one in outcome.left_out:
-        changes = _told(dict(one.variant.changes))
-        print_event(
-            "left_out", {"setting": one.dimension, "changes": changes, "reason": one.reason}
-        )
+        told = _told(dict(one.variant.changes))
+        print_event("left_out", {"setting": one.dimension, "changes": told, "reason": one.reason})
     for name in outcome.not_raced:
         print_event("left_out", {"setting": name, "changes": [], "reason": "no time"})
     found = outcome.verification
@@ -112,17 +110,19 @@ def _print_events(tuning: Tuning, outcome: Outcome) -> None:
             amounts = {"before": found.before[case], "after": found.after[case]}
             print_event("gain", {"case": case, "goal": tuning.goal, **amounts, **_interval(ratio)})
     holds = found is not None and found.holds
-    bits = {name: {"before": a, "after": b} for name, (a, b) in _bits(tuning).items()}
-    changes = _told(dict(outcome.best.changes)) if holds else []
-    told = {
-        "changes": changes,
+    proposal = {
+        "changes": _told(dict(outcome.best.changes)) if holds else [],
         "toml": tuning.configuration.patch(outcome.best) if holds else "",
-        **(_interval(found.ratio) if found is not None else _interval(None)),
+        **_interval(None if found is None else found.ratio),
         "problem": "" if found is None else found.problem,
-        "other_answers": holds and _changes_answers(outcome.best), "bits_per_byte": bits,
+        "other_answers": holds and _changes_answers(outcome.best),
+        "bits_per_byte": {
+            name: {"before": before, "after": after}
+            for name, (before, after) in _bits(tuning).items()
+        },
         "noise": tuning.noise(), "records": str(tuning.path),
     }  # fmt: skip
-    print_event("proposal", told)
+    print_event("proposal", proposal)
 
 
 def print_recorded(found: RecordedProposal, records: Records, *, as_json: bool) -> None:
@@ -147,7 +147,7 @@ def print_recorded(found: RecordedProposal, records: Records, *, as_json: bool) 
 
 
 def _rows(tuning: Tuning, race: Race) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for variant, found in race.standings.items():
         shown = _differences(race.base, variant, tuning.space.originals)
         before = ", ".join(_value(race.base.get(key, tuning.space.originals[key])) for key in shown)
