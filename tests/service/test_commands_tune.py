@@ -122,8 +122,14 @@ def test_a_tuning_that_is_killed_goes_on_finds_what_is_slow_and_writes_it(tmp_pa
     ],
 )
 def test_what_cannot_be_tuned_is_told_in_one_line(
-    tmp_path: Path, misused: Callable[..., str], arguments: str, told: str
+    tmp_path: Path,
+    misused: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: str,
+    told: str,
 ) -> None:
+    # What tune sets for its own process must not stay in this one.
+    monkeypatch.setenv("GRPC_ENABLE_FORK_SUPPORT", "0")
     written(tmp_path)
     (tmp_path / "broken.toml").write_text('[[models]]\nengine = "scripted"\n')
     (tmp_path / "absent.toml").write_text('[[models]]\nmodel = "./absent.gguf"\n')

@@ -92,6 +92,11 @@ def tune(
     where there is none, nothing is proposed. Answers stay what they are, unless --other-answers
     is given. Records are kept, so that the same command goes on where it was interrupted.
     """
+    import os
+
+    # Servers are started beside clients that are connected, and gRPC would tell of each fork that
+    # it does nothing about it. It reads this where it is imported.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     from quorate.cli.commands.bench import refuse_without_packages
     from quorate.cli.logs import keep_log_quiet
     from quorate.cli.services import DEFAULT_CONFIG
@@ -124,15 +129,11 @@ def tune(
 
 def _run(tuning: Tuning, config: Path, write_config: Path | None, *, as_json: bool) -> None:
     import asyncio
-    import os
 
     from quorate.cli.failures import Interrupted
     from quorate.cli.views.bench import bench_progress, print_written
     from quorate.cli.views.tune import print_begin, print_outcome
 
-    # Servers are started beside clients that are connected, and gRPC would tell of each fork that
-    # it does nothing about it.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     print_begin(tuning, config, tuning.path)
     try:
         with bench_progress() as progress:
