@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
@@ -147,6 +148,28 @@ async def test_a_process_that_does_not_answer_is_killed_and_its_prompts_are_aske
         os.kill(pid, signal.SIGSTOP)
         assert await encode(encoder, "ok") == list(b"ok")
         assert encoder.pid != pid
+
+
+def test_an_encoder_gives_way_to_whoever_decodes() -> None:
+    program = (
+        "import os, pathlib\n"
+        "from quorate.engines.worker.encoder.niceness import give_way\n"
+        "before = os.nice(0)\n"
+        "give_way()\n"
+        "group = pathlib.Path('/proc/self/autogroup')\n"
+        "told = group.read_text().split() if group.exists() else []\n"
+        "print(os.nice(0) - before, told[-1] if told else 5)\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    of_threads, of_the_session = map(int, told.split())
+    assert of_threads == 5
+    assert of_the_session >= 5
 
 
 async def test_a_program_that_cannot_encode_fails_those_who_wait() -> None:

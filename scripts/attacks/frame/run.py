@@ -173,6 +173,8 @@ def _spawn(module: str, *arguments: str) -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        # Each is a machine of its own, as far as one machine can be several.
+        start_new_session=True,
     )
 
 

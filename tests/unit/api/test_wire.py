@@ -189,6 +189,14 @@ def test_what_cannot_be_read_is_left_to_the_parser(data: bytes) -> None:
     assert found is None or "bytes; at most" in found.problem
 
 
+@pytest.mark.parametrize("tail", [b"\x0a\xff", b"\x0f", b"\x0a"])
+def test_what_stands_before_something_unreadable_is_counted_all_the_same(tail: bytes) -> None:
+    request = Generate(stopping={"stop": ["y" * 513]})
+    found = problem(request, request.SerializeToString() + tail)
+    assert found is not None
+    assert found.field == "stopping.stop[0]"
+
+
 @pytest.mark.parametrize("size", [1, 127, 128, 20_000, 70_000])
 def test_texts_of_every_length_are_passed_over(size: int) -> None:
     request = Generate(prompt="\n" * size)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 import pytest
 
 from quorate.engines.scheduler.contract import Chunk, NoRoom
+from quorate.engines.worker.affinity import pin_all_threads
 from quorate.errors import PromptTooLong, UnsupportedPlan
 from quorate.request import ChatPrompt, Message, TextPrompt
 from support.gguf_files import STORIES_GREEDY, loaded, smollm2, stories260k
@@ -190,6 +192,32 @@ def test_the_number_of_threads_does_not_change_the_answer(model):
     one = feed(model, 1, 0, tokens)
     model.set_cores(2)
     assert_close(one, two)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processor cores")
+def test_where_there_is_a_core_for_each_thread_each_has_its_own(model):
+    every = os.sched_getaffinity(0)
+    cores = set(sorted(every)[:2])
+    # Threads of other tests stay where they are.
+    before = {task: os.sched_getaffinity(int(task)) for task in os.listdir("/proc/self/task")}
+    pin_all_threads(cores)
+    try:
+        model.set_cores(2)
+        feed(model, 0, 0, model.encode(TextPrompt(PROMPTS[0])))
+        places = [os.sched_getaffinity(int(task)) for task in os.listdir("/proc/self/task")]
+        alone = [place for place in places if len(place) == 1]
+        assert set(map(frozenset, alone)) == {frozenset({core}) for core in cores}
+
+        # One thread on two cores goes where there is room.
+        pin_all_threads(cores)
+        model.set_cores(1)
+        feed(model, 1, 0, model.encode(TextPrompt(PROMPTS[0])))
+        assert os.sched_getaffinity(0) == cores
+    finally:
+        pin_all_threads(every)
+        for task, place in before.items():
+            os.sched_setaffinity(int(task), place)
+        model.set_cores(2)
 
 
 def test_a_chat_without_a_template_is_refused(stories):

@@ -8,6 +8,7 @@ many bytes. What passes is small enough to be parsed, translated and told of.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -74,6 +75,21 @@ class _Exceeded(Exception):
         self.is_prompt = is_long and name.partition("[")[0] in _PROMPTS
 
 
+class _Part(NamedTuple):
+    """A message within a message.
+
+    Attributes:
+        number: Which one of those of its field.
+        at: Where it begins in the data.
+    """
+
+    field: _Field
+    fields: Mapping[int, _Field]
+    number: int
+    at: int
+    end: int
+
+
 class _Walk:
     """Goes through one request. What cannot be read ends it; the parser tells of that."""
 
@@ -82,12 +98,28 @@ class _Walk:
         self._fields_left = MOST_FIELDS
 
     def message(self, fields: Mapping[int, _Field], held: _Held, at: int, end: int) -> None:
-        """Looks at the fields of a message between two places.
+        """Looks at the fields of a message between two places, then at the messages among them.
+
+        So too many of these are refused before any of them has been looked into.
 
         Raises:
             _Exceeded: One holds too much.
-            IndexError: The data ends within a field.
         """
+        messages: list[_Part] = []
+        # Behind what cannot be read there is nothing, but what stands before it would be parsed.
+        with suppress(IndexError):
+            self._level(fields, held, at, end, messages)
+        for part in messages:
+            self._enter(part, held)
+
+    def _level(
+        self,
+        fields: Mapping[int, _Field],
+        held: _Held,
+        at: int,
+        end: int,
+        messages: list[_Part],
+    ) -> None:
         data = self._data
         # Groups are no part of any message here, and the parser passes over them as unknown fields.
         groups = 0
@@ -112,7 +144,8 @@ class _Walk:
             if field.most is not None:
                 self._hold(field, field.most, held, at, size if wire == _DELIMITED else -1)
             if field.parts is not None and wire == _DELIMITED:
-                self._enter(field, field.parts, held, at, at + size)
+                index = held.counts.get(field.name, 1) - 1
+                messages.append(_Part(field, field.parts, index, at, at + size))
             at += size
 
     def _count(self, field: _Field) -> None:
@@ -148,13 +181,12 @@ class _Walk:
             return most + 1
         return len(self._data[at : at + size].translate(None, _CONTINUES))
 
-    def _enter(
-        self, field: _Field, parts: Mapping[int, _Field], held: _Held, at: int, end: int
-    ) -> None:
+    def _enter(self, part: _Part, held: _Held) -> None:
+        field = part.field
         try:
-            self.message(parts, held.inside(field), at, end)
+            self.message(part.fields, held.inside(field), part.at, part.end)
         except _Exceeded as exceeded:
-            index = f"[{held.counts.get(field.name, 1) - 1}]" if field.repeats else ""
+            index = f"[{part.number}]" if field.repeats else ""
             exceeded.path.insert(0, f"{field.name}{index}")
             raise
 
@@ -172,8 +204,6 @@ def check_fields(kind: Any, data: bytes) -> None:
     except _Exceeded as exceeded:
         error = PromptTooLong if exceeded.is_prompt else InvalidRequest
         raise error(".".join(exceeded.path), exceeded.problem) from None
-    except IndexError:
-        return
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

@@ -30,6 +30,7 @@ from quorate.engines.llama_cpp.loading import (
 from quorate.engines.llama_cpp.log_softmax import LogSoftmax, NonFiniteLogits
 from quorate.engines.llama_cpp.native_log import LOG
 from quorate.engines.llama_cpp.options import LlamaCppOptions
+from quorate.engines.llama_cpp.threads import Threads
 from quorate.engines.llama_cpp.tokenizer import Tokenizer
 from quorate.engines.prompt_encoding import PromptEncoder
 from quorate.engines.reasoning import reasoning_marks
@@ -91,6 +92,7 @@ class LlamaCppModel:
         self._subject = Path(path).name
         self._weights: ctypes.c_void_p | None = weights
         self._context: ctypes.c_void_p | None = context
+        self._threads = Threads(context)
         self._memory = native.llama_get_memory(context)
         self._batch_tokens: int = native.llama_n_batch(context)
         self._batch = TokenBatch(self._batch_tokens)
@@ -199,13 +201,14 @@ class LlamaCppModel:
 
     def set_cores(self, count: int) -> None:
         """Uses this many threads from the next decode call on."""
-        native.llama_set_n_threads(self._context, count, count)
+        self._threads.use(count)
 
     def close(self) -> None:
         """Frees the context and the weights. Idempotent."""
         if self._context is not None:
             native.llama_free(self._context)
             self._context = None
+            self._threads.free()
         if self._weights is not None:
             native.llama_model_free(self._weights)
             self._weights = None

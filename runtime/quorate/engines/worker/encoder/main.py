@@ -11,10 +11,8 @@ import sys
 import traceback
 
 from quorate.engines.confinement.confine import confine_from_environment
+from quorate.engines.worker.encoder.niceness import give_way
 from quorate.engines.worker.worker import die_with
-
-# Decoding, and the load of the weights beside it, come first where both want the same core.
-_NICENESS = 5
 
 
 def main() -> int:
@@ -25,8 +23,8 @@ def main() -> int:
     """
     control, parent = map(int, sys.argv[1:3])
     die_with(parent)
+    give_way()
     confine_from_environment()
-    os.nice(_NICENESS)
     for polite in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(polite, signal.SIG_IGN)
     from quorate.engines.worker.encoder.serving import serve
