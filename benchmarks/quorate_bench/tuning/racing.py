@@ -11,8 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from statistics import fmean
 
-import numpy as np
 from scipy import stats
 
 from quorate.calibration.intervals import Interval
@@ -21,8 +21,8 @@ MARGIN = 0.02
 """What a variant must surely gain to be taken: a setting more is worth something, too."""
 
 # After one repetition, after two and more: where nobody need wait for an interval.
-_HOPELESS = math.log(1.5)
-_SLOWER = math.log(1.05)
+_HOPELESS = math.log(3.0)
+_SLOWER = math.log(1.1)
 _SURE = 0.975
 _FEWEST = 3
 
@@ -61,10 +61,10 @@ def ratio_interval(logs: Sequence[float]) -> Interval:
     """
     if not len(logs):
         raise ValueError("a ratio needs a measurement")
-    mean = float(np.mean(logs))
+    mean = fmean(logs)
     if len(logs) == 1:
         return Interval(math.exp(mean), 0.0, math.inf)
-    error = float(np.std(logs, ddof=1)) / math.sqrt(len(logs))
+    error = math.sqrt(math.fsum((one - mean) ** 2 for one in logs) / (len(logs) - 1) / len(logs))
     half = _quantile(len(logs) - 1) * error
     return Interval(math.exp(mean), math.exp(mean - half), math.exp(mean + half))
 
@@ -85,7 +85,7 @@ def standing(pairs: Sequence[Mapping[str, float]], wanted: int) -> Standing:
     Raises:
         ValueError: There are no repetitions.
     """
-    overall = [float(np.mean([*pair.values()])) for pair in pairs]
+    overall = [fmean(pair.values()) for pair in pairs]
     ratio = ratio_interval(overall)
     verdict, why = _verdict(ratio, overall, len(pairs) >= wanted), ""
     if verdict != WORSE and len(pairs[0]) > 1:

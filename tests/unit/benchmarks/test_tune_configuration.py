@@ -87,7 +87,7 @@ CHANGES: dict[Key, Any] = {
 }
 
 
-@settings(deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.sets(st.sampled_from(list(CHANGES))))
 def test_a_file_is_written_with_its_changes_and_its_comments(keys: set[Key]) -> None:
     wanted = variant({key: CHANGES[key] for key in keys})
