@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from quorate_bench.tuning.records import read_tune_records
 
+from quorate.cli.program import run
+from support.bench_records import records_of_a_run
 from support.command_line import COMMAND, DEADLINE_SECONDS, complaint, environment, quorate, remarks
 
 # Its batches of four tokens make a prompt of 64 take sixteen decode calls of 8 ms.
@@ -103,6 +105,42 @@ def test_a_tuning_that_is_killed_goes_on_finds_what_is_slow_and_writes_it(tmp_pa
     assert "--write-config: better.toml is there already" in complaint(refused, 2)
     other = quorate(tmp_path, "tune", "mine.toml", *WORK[:2])
     assert "holds records of other prompts, answers or callers" in complaint(other, 2)
+
+
+def test_what_records_of_a_bench_speak_for_is_told_and_written_without_measuring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QUORATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GRPC_ENABLE_FORK_SUPPORT", "0")
+    records = records_of_a_run()
+    for one in records.measurements:
+        if one["cores"] == 1:
+            one["gaps_ms"] = [0.2 * gap for gap in one["gaps_ms"]]
+            one["first_ms"] = [0.2 * first for first in one["first_ms"]]
+    lines = [
+        records.run, *records.measurements,
+        *({"kind": "quality", **one} for one in records.qualities),
+    ]  # fmt: skip
+    Path("bench.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    models = "".join(
+        f'[[models]]  # {name}\nid = "{name}"\nengine = "scripted"\n' for name in ("large", "small")
+    )
+    written(tmp_path, models)
+    asked = ("tune", "mine.toml", "--from", "bench.jsonl")
+    assert run(asked) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert "1 of 2 cores  0.400 [" in told.out
+    assert "# in [[models]], large:\ncores = 1\n" in told.out
+
+    assert run([*asked, "--json", "--write-config", "better.toml"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["event"] for one in events] == ["recorded", "proposal", "written"]
+    assert events[0]["ratio"] == pytest.approx(0.4)
+    better = tomllib.loads(Path("better.toml").read_text())
+    assert [one["cores"] for one in better["models"]] == [1, 1]
+    assert better["profiles"]["large-small"]["members"] == ["large", "small"]
 
 
 @pytest.mark.parametrize(
