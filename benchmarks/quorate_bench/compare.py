@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
 from quorate.calibration.intervals import Interval
@@ -12,7 +13,14 @@ from quorate_bench.intervals import ratio_interval
 from quorate_bench.records import Records
 from quorate_bench.summary import token_ms
 
-_QUANTITIES = ("token_ms", "first_ms", "joules_per_token")
+QUANTITIES = MappingProxyType(
+    {
+        "token_ms": "time per token",
+        "first_ms": "time to first token",
+        "joules_per_token": "joules per token",
+    }
+)
+"""What is compared, for people by its name; less is better in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +28,7 @@ class Compared:
     """One quantity of one case.
 
     Attributes:
-        quantity: ``token_ms``, ``first_ms`` or ``joules_per_token``; less is better in all.
+        quantity: One of ``QUANTITIES``.
         ratio: Second over first.
         verdict: ``less``, ``more`` or ``no difference``, by whether the interval excludes 1.
     """
@@ -77,7 +85,7 @@ def _values(records: Records) -> dict[_Key, _Values]:
         case = case_of(record)
         cores = case.setting.cores
         setting = replace(case.setting, cores=0 if cores == every else cores)
-        for quantity in _QUANTITIES:
+        for quantity in QUANTITIES:
             value = _value(record, quantity)
             if value is not None and value > 0:
                 key = replace(case, setting=setting), quantity

@@ -16,6 +16,9 @@ from quorate_bench.cases import Case
 TIERS = ("measured", "estimated", "unavailable")
 """How an energy is known, from the best to the worst."""
 
+PARTS = tuple(field.name.removesuffix("_ms") for field in inference_pb2.StepTimes.DESCRIPTOR.fields)
+"""Parts of the time of an answer's steps, as the service tells them."""
+
 _ANSWER_SECONDS = 900.0
 # Whose answers tell nothing of the plan.
 _BROKEN = (
@@ -50,6 +53,7 @@ class Timed:
         tier: ``measured``, ``estimated`` or ``unavailable``, the worst of its models.
         drafted: Tokens guessed ahead.
         accepted: Those of them that were chosen.
+        parts_ms: Where the time of its steps went, by part; see ``PARTS``.
     """
 
     first_ms: float
@@ -63,6 +67,7 @@ class Timed:
     tier: str
     drafted: int
     accepted: int
+    parts_ms: Mapping[str, float]
 
 
 async def measure(
@@ -99,6 +104,7 @@ async def measure(
         "tier": max((one.tier for one in answers), key=TIERS.index),
         "drafted": sum(one.drafted for one in answers),
         "accepted": sum(one.accepted for one in answers),
+        "parts_ms": {part: _rounded(sum(one.parts_ms[part] for one in answers)) for part in PARTS},
     }
 
 
@@ -119,6 +125,9 @@ async def timed_answer(
     ):
         if event.notice.kind in _BROKEN:
             raise Disturbed(event.notice.message)
+        if event.notice.kind == inference_pb2.NOTICE_KIND_ESCALATED:
+            # What was shown until now is no part of the answer any longer.
+            moments.clear()
         if event.HasField("delta"):
             moments += [time.perf_counter()] * len(event.delta.tokens)
         if event.HasField("finished"):
@@ -127,9 +136,12 @@ async def timed_answer(
         raise Disturbed(f"an answer ended after {len(moments)} tokens")
     usage = finished.usage
     joules, tier = _energy(usage)
+    # Once it is settled it comes at once, in as many messages as it has.
+    withheld = "stages" in options and not options.get("stream_early")
+    gaps = () if withheld else _gaps(moments)
     return Timed(
         1e3 * (moments[0] - began),
-        _gaps(moments) or _shares(moments, began),
+        gaps or _shares(moments, began),
         len(moments),
         usage.prompt_tokens,
         began,
@@ -139,6 +151,7 @@ async def timed_answer(
         tier,
         usage.drafted_tokens,
         usage.accepted_tokens,
+        {part: getattr(usage.step_times, f"{part}_ms") for part in PARTS},
     )
 
 

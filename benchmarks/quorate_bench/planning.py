@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from quorate_bench.cases import Case, Setting, cases_of
 from quorate_bench.machine import MachineFacts
+from quorate_bench.quantisations import BITS
 from quorate_bench.sweep import BenchPlan, Sweep
 
 # What a worker and its encoder take beside the weights, and what the machine keeps for others.
@@ -17,13 +18,12 @@ _PROMPT_SHARE = 0.12
 # A further answer in a batch adds its own arithmetic to the reading that all share.
 _STREAM_SHARE = 0.35
 _TOKEN_SECONDS = 1e-3
+# Tokens of the texts by which plans are judged, roughly.
+_OUR_TEXT = 300
+_LONGEST_TEXT = 300_000
+_USUAL_CONTEXT = 4096
 _LOAD_SECONDS = 3.0
 _LOADED_BYTES_PER_SECOND = 1e9
-_BITS = {
-    "F32": 32, "F16": 16, "BF16": 16, "Q8_0": 8.5, "Q6_K": 6.6, "Q5_K_M": 5.7, "Q5_K_S": 5.5,
-    "Q5_0": 5.5, "Q5_1": 6.0, "Q4_0": 4.5, "Q4_1": 5.0, "Q4_K_M": 4.9, "Q4_K_S": 4.6,
-    "Q3_K_L": 4.3, "Q3_K_M": 3.9, "Q3_K_S": 3.5, "Q2_K": 3.2,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class ModelFacts:
         """What is read for each token, roughly."""
         if not quantisation or not self.parameters:
             return float(self.file_bytes)
-        return self.parameters * _BITS.get(quantisation, 8.5) / 8
+        return self.parameters * BITS[quantisation] / 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,7 @@ def planned(
     seconds = 0.0
     allowed = 60 * sweep.measure.minutes
     loaded: set[Setting] = set()
+    judged: set[str] = set()
     for case in cases_of(sweep, machine.cores):
         if reason := _no_room(case, models, available_bytes):
             left_out.append(LeftOut(case, reason))
@@ -97,11 +98,17 @@ def planned(
         cost = sweep.measure.repetitions * case_seconds(case, plans[case.plan], models, machine)
         if case.setting not in loaded:
             cost += _load_seconds(case.setting, models)
+        kind = case.setting.quantisation
+        if kind not in judged:
+            cost += sum(
+                _judging_seconds(plan, sweep, kind, models, machine) for plan in sweep.plans
+            )
         if seconds + cost > allowed:
             left_out.append(LeftOut(case, f"no time: {allowed:.0f} s are allowed"))
             continue
         seconds += cost
         loaded.add(case.setting)
+        judged.add(kind)
         kept.append(case)
     return Planned(tuple(kept), tuple(left_out), seconds)
 
@@ -114,13 +121,34 @@ def case_seconds(
     How far off it is shows with the first cases, by which a run corrects what is left.
     """
     share = case.setting.cores / machine.cores
-    speed = machine.read_bytes_per_second * max(share, 1e-3)
-    quantisation = case.setting.quantisation
-    weights = sum(models[model].weight_bytes(quantisation) for model in plan.models)
-    step = weights / speed
+    step = _step_seconds(plan, case.setting.quantisation, models, machine) / max(share, 1e-3)
     streams = 1 + _STREAM_SHARE * (case.concurrency - 1)
     prompt = step * _PROMPT_SHARE * case.prompt_tokens * case.concurrency
     return prompt + case.answer_tokens * (step * streams + _TOKEN_SECONDS * case.concurrency)
+
+
+def _step_seconds(
+    plan: BenchPlan, quantisation: str, models: Mapping[str, ModelFacts], machine: MachineFacts
+) -> float:
+    """A step on all cores."""
+    weights = sum(models[model].weight_bytes(quantisation) for model in plan.models)
+    return weights / machine.read_bytes_per_second
+
+
+def _judging_seconds(
+    plan: BenchPlan,
+    sweep: Sweep,
+    quantisation: str,
+    models: Mapping[str, ModelFacts],
+    machine: MachineFacts,
+) -> float:
+    """What it takes to find out how good a plan is: a text that is read, questions answered."""
+    step = _step_seconds(plan, quantisation, models, machine)
+    quality = sweep.quality
+    context = sweep.axes.context_length[0] or _USUAL_CONTEXT
+    text = min(context, _LONGEST_TEXT) if quality.text else min(context, _OUR_TEXT)
+    asked = quality.limit * quality.max_tokens if quality.questions else 0
+    return step * (_PROMPT_SHARE * text + asked)
 
 
 def _load_seconds(setting: Setting, models: Mapping[str, ModelFacts]) -> float:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from quorate.errors import SettingsError
+from quorate.errors import CannotRun, SettingsError
 from quorate.files import read_file
 from quorate.foreign_text import one_line
 
@@ -37,6 +37,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "end": {},
 }  # fmt: skip
 _KINDS = tuple(_FIELDS)
+_BEGIN = b'{"kind": "run"'
 
 
 @dataclass(slots=True)
@@ -101,6 +102,13 @@ def read_records(path: Path) -> Records:
     return found
 
 
+def is_a_run(path: Path) -> bool:
+    """Whether a file is empty, or begins as records do."""
+    with open(path, "rb") as file:
+        begin = file.read(len(_BEGIN))
+    return _BEGIN.startswith(begin) if len(begin) < len(_BEGIN) else begin == _BEGIN
+
+
 def _checked(record: dict[str, Any], path: Path, number: int) -> dict[str, Any]:
     """A record that has what its kind has; what else it has is passed over.
 
@@ -116,15 +124,26 @@ def _checked(record: dict[str, Any], path: Path, number: int) -> dict[str, Any]:
 
 
 class RecordFile:
-    """A file that records are appended to, each of them safe before the next is measured."""
+    """A file that records are appended to, each of them safe before the next is measured.
+
+    Attributes:
+        failed: Whether something could not be written.
+
+    Raises:
+        CannotRun: As a context, where the file cannot be opened or made.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.failed = False
 
     def __enter__(self) -> Self:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self._path, "ab")
-        self._cut_torn_line()
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self._path, "ab", buffering=0)
+            self._cut_torn_line()
+        except OSError as error:
+            raise self._unusable(error) from error
         return self
 
     def __exit__(
@@ -136,10 +155,25 @@ class RecordFile:
         self._file.close()
 
     def write(self, record: dict[str, Any]) -> None:
-        """Appends a record."""
-        self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Appends a record.
+
+        Raises:
+            CannotRun: It cannot be written; those before it are kept.
+        """
+        line = memoryview(json.dumps(record, allow_nan=False).encode() + b"\n")
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> CannotRun:
+        self.failed = True
+        told = (
+            f"cannot be written: {error.strerror}; the records that it has are kept, and the same"
+        )
+        return CannotRun(str(self._path), f"{told} command goes on once there is room")
 
     def _cut_torn_line(self) -> None:
         """What a run that was killed had begun to write."""

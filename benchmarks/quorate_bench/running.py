@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from quorate.client import Client, ServiceError
-from quorate.errors import CannotRun
+from quorate.errors import CannotRun, ModelUnusable
 from quorate_bench.cases import Case, Setting, by_setting, case_of
 from quorate_bench.machine import MachineFacts
 from quorate_bench.measuring import Disturbed, measure, timed_answer
@@ -76,9 +76,13 @@ class Run:
     async def to_its_end(self) -> None:
         """Measures what is left.
 
+        Where the models cannot be served at a further setting, such as a longer context, its cases
+        are left out.
+
         Raises:
-            CannotRun: The models of the base setting cannot be served.
+            CannotRun: The models of the base setting cannot be served, or records not be written.
         """
+        base = self.planned.cases[0].setting if self.planned.cases else None
         for left_out in self.planned.left_out:
             self._leave_out(left_out)
         for setting, cases in by_setting(self.planned.cases).items():
@@ -89,8 +93,15 @@ class Run:
                 if (case, repetition) not in self._measured
             ]
             missing = self._missing_qualities(setting)
-            if left or missing:
+            if not left and not missing:
+                continue
+            try:
                 await self._serve(setting, left, missing)
+            except (CannotRun, ModelUnusable) as error:
+                if setting == base or self.file.failed:
+                    raise
+                for case in cases:
+                    self._leave_out(LeftOut(case, str(error)))
         self.write({"kind": "end", "at": time.time()})
 
     async def _serve(
@@ -122,20 +133,41 @@ class Run:
                 name: await bytes_per_token(client, name) for name in self.sweep.models
             }
             await self._warm(client, left)
-            for case, repetition in left:
-                if self._too_late():
-                    self._leave_out(LeftOut(case, f"no time for repetition {repetition + 1}"))
-                    continue
-                await self._measure(client, server, case, repetition, bytes_per_token)
-            held = [
-                model.context_length * bytes_per_token[model.id] for model in await client.models()
-            ]
-            for plan in missing:
-                self._tell(f"how well {plan.name} predicts")
-                most_bytes = int(_TEXT_SHARE * min(held))
-                found = await measure_quality(client, plan, self.sweep.quality, most_bytes)
-                self.write({"kind": "quality", "plan": plan.name,
-                            "quantisation": setting.quantisation, **found})  # fmt: skip
+            # How good a plan is tells more than its second repetition does.
+            first = [one for one in left if one[1] == 0]
+            await self._repeat(client, server, first, bytes_per_token)
+            await self._judge(client, setting, missing, bytes_per_token)
+            await self._repeat(client, server, left[len(first) :], bytes_per_token)
+
+    async def _repeat(
+        self,
+        client: Client,
+        server: BenchServer,
+        left: Sequence[tuple[Case, int]],
+        bytes_per_token: Mapping[str, float],
+    ) -> None:
+        for case, repetition in left:
+            if self._too_late():
+                self._leave_out(LeftOut(case, f"no time for repetition {repetition + 1}"))
+                continue
+            await self._measure(client, server, case, repetition, bytes_per_token)
+
+    async def _judge(
+        self,
+        client: Client,
+        setting: Setting,
+        plans: Sequence[BenchPlan],
+        bytes_per_token: Mapping[str, float],
+    ) -> None:
+        held = [model.context_length * bytes_per_token[model.id] for model in await client.models()]
+        for plan in plans:
+            if self._too_late():
+                return
+            self._tell(f"how well {plan.name} predicts")
+            most_bytes = int(_TEXT_SHARE * min(held))
+            found = await measure_quality(client, plan, self.sweep.quality, most_bytes)
+            self.write({"kind": "quality", "plan": plan.name,
+                        "quantisation": setting.quantisation, **found})  # fmt: skip
 
     async def _measure(
         self,
@@ -200,7 +232,12 @@ class Run:
 
     def _too_late(self) -> bool:
         """Whether what is allowed is over; estimates that were wrong must not end a run early."""
-        return time.monotonic() - self._began > _SLACK * 60 * self.sweep.measure.minutes
+        return self._allowed_seconds <= 0
+
+    @property
+    def _allowed_seconds(self) -> float:
+        allowed = _SLACK * 60 * self.sweep.measure.minutes
+        return allowed - (time.monotonic() - self._began)
 
     def _tell(self, what: str) -> None:
         repetitions = self.sweep.measure.repetitions
@@ -208,6 +245,7 @@ class Run:
         left = [case for case, k in wanted if (case, k) not in self._measured]
         factor = self._spent / self._expected if self._expected else 1.0
         seconds = remaining_seconds(left, self._plans, self.models, self.machine, factor)
+        seconds = min(seconds, max(0.0, self._allowed_seconds))
         self.progress(len(wanted) - len(left), len(wanted), seconds, what)
 
     def _leave_out(self, left_out: LeftOut) -> None:

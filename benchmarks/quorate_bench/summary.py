@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
+from types import MappingProxyType
 from typing import Any
 
 from quorate.calibration.intervals import Interval
@@ -14,6 +15,15 @@ from quorate_bench.intervals import median_interval, percentiles
 from quorate_bench.measuring import TIERS
 from quorate_bench.noise import Load, verdict
 from quorate_bench.records import Records
+
+TIER_WORDS = MappingProxyType(
+    {
+        "measured": "measured by a counter of the hardware",
+        "estimated": "modelled, not measured: there is no counter that could be read here",
+        "unavailable": "not known",
+    }
+)
+"""How an energy is known, from the best to the worst, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,7 @@ class Summary:
         joules_per_answer: None where energy is not known.
         tier: How the joules are known, at worst.
         waited_share: Share of the time in which a model was waited for.
+        parts_ms: Where the time of a token went, by part; empty where the records do not tell.
         accepted_share: Of guessed tokens, those that were chosen; None where none was guessed.
         bits_per_byte: Of a text; None where the plan has none.
         accuracy: Share of questions answered rightly; None where none was asked.
@@ -45,6 +56,7 @@ class Summary:
     joules_per_answer: Interval | None
     tier: str
     waited_share: float
+    parts_ms: Mapping[str, float]
     accepted_share: float | None
     bits_per_byte: float | None
     accuracy: float | None
@@ -118,10 +130,20 @@ def _summary(case: Case, measured: Sequence[dict[str, Any]], quality: dict[str, 
         median_interval([one["joules"] / case.concurrency for one in measured]) if known else None,
         max((one["tier"] for one in measured), key=TIERS.index),
         median([one["waited_share"] for one in measured]),
+        _parts(measured, case.concurrency),
         accepted / drafted if drafted else None,
         quality.get("bits_per_byte"),
         quality.get("accuracy"),
     )
+
+
+def _parts(measured: Sequence[dict[str, Any]], answers: int) -> dict[str, float]:
+    """Median of each part over the repetitions, for each token behind the first of its answer."""
+    told = [(one["parts_ms"], one["tokens"] - answers) for one in measured if "parts_ms" in one]
+    return {
+        part: median([parts[part] / tokens for parts, tokens in told])
+        for part in (told[0][0] if told else ())
+    }
 
 
 def token_ms(measurement: dict[str, Any]) -> float:

@@ -13,6 +13,7 @@ from quorate.client.requests import generate_request
 from quorate.errors import InvalidRequest, SettingsError
 from quorate.files import read_file
 from quorate.options import as_table, field_names, option, read_options, refuse_unknown
+from quorate_bench.quantisations import BITS
 
 _MOST_CORES = 4096
 _MOST_STREAMS = 256
@@ -164,6 +165,13 @@ def sweep_of(name: str, tables: Mapping[str, Any], models: Mapping[str, Path]) -
     written = tables.get("plans")
     if written is not None and not isinstance(written, list):
         raise SettingsError(f"plans: must be a list of tables [[plans]], not {written!r}")
+    axes = read_options(Axes, as_table(tables.get("axes", {}), "axes"), "axes")
+    for kind in axes.quantisations:
+        if kind and kind not in BITS:
+            raise SettingsError(
+                f'axes.quantisations: no type {kind!r}; known: "" (as the file is), '
+                f"{', '.join(BITS)}"
+            )
     plans = (
         _usual_plans(models, [])
         if written is None
@@ -175,7 +183,7 @@ def sweep_of(name: str, tables: Mapping[str, Any], models: Mapping[str, Path]) -
         name,
         MappingProxyType(dict(models)),
         plans,
-        read_options(Axes, as_table(tables.get("axes", {}), "axes"), "axes"),
+        axes,
         read_options(Measure, as_table(tables.get("measure", {}), "measure"), "measure"),
         read_options(Quality, as_table(tables.get("quality", {}), "quality"), "quality"),
     )
@@ -260,7 +268,7 @@ def _usual_plans(
 _PRESETS = {
     "quick": (
         Axes(concurrency=(1, 4), prompt_tokens=(64, 256)),
-        Measure(repetitions=3, minutes=8),
+        Measure(repetitions=3, minutes=7),
     ),
     "standard": (
         Axes(

@@ -137,8 +137,14 @@ CASES = [
     # Kernels for 4-bit weights round the activations to 8 bits, and so turn the last bit of a sum
     # that was added in another order into up to 0.4 in a log-prob. Faults move it by whole nats.
     EngineCase("llama_cpp_smollm2", _llama_cpp_smollm2, tolerance=0.6, shared=True),
-    # The same to 16 bits.
-    EngineCase("llama_cpp_smollm2_f16", _llama_cpp_smollm2_f16, tolerance=3e-2, shared=True),
+    # The same to 16 bits, at five times the time; small models hold the sums to less than that.
+    EngineCase(
+        "llama_cpp_smollm2_f16",
+        _llama_cpp_smollm2_f16,
+        tolerance=3e-2,
+        shared=True,
+        marks=(pytest.mark.slow,),
+    ),
     EngineCase("llama_cpp_stories260k", _llama_cpp_stories, tolerance=1e-2, shared=True),
     EngineCase("llama_cpp_sliding_window", _llama_cpp_sliding_window, tolerance=1e-2, shared=True),
     EngineCase("llama_cpp_recurrent", _llama_cpp_recurrent, tolerance=1e-2, shared=True),

@@ -39,6 +39,11 @@ async def test_a_small_member_drafts_for_a_large_one_and_the_answer_stays_the_sa
         plain = await asked(client, drafts="off")
         assert plain.decision.draft == plan_pb2.DecidedDraft()
         assert usage_of(plain).drafted_tokens == 0
+        # Members that take turns compute for as long as both together, and nothing counts twice.
+        times = usage_of(plain).step_times
+        assert times.decode_ms >= 59 * 12
+        assert min(times.exchange_ms, times.combine_ms, times.sample_ms) > 0
+        assert sum(part for _, part in times.ListFields()) <= usage_of(plain).duration_ms
         drafted = [await asked(client, drafts="small") for _ in range(3)]
         assert drafted[0].decision.draft.model == "small"
         assert drafted[0].decision.draft.most == 8

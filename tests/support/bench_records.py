@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from quorate_bench.measuring import PARTS
 from quorate_bench.records import SCHEMA, Records
 
 PLANS: list[dict[str, Any]] = [
@@ -58,6 +59,8 @@ def records_of_a_run(name: str = "made up", slower: float = 1.0, every: int = 2)
                 "repetition": repetition, "first_ms": [ms * prompt / 8] * streams,
                 "gaps_ms": [ms * streams**0.5] * (3 * streams), "tokens": 4 * streams,
                 "tokens_per_second": 1e3 / ms * streams**0.5, "waited_share": 0.9,
+                "parts_ms": dict(zip(PARTS, (ms * streams * part for part in
+                                  (2.4, 0.3, 0, 0.2, 0.1, 0)), strict=True)),
                 "joules": ms * 0.04, "tier": "estimated", "drafted": 10, "accepted": 7,
                 "other_load": 0.0, "stolen": 0.0,
             }

@@ -57,6 +57,11 @@ class InProcessEngine:
         """See ``Engine.encode``."""
         return self._model.encode(prompt)
 
+    @property
+    def worked_seconds(self) -> float:
+        """See ``Engine.worked_seconds``: nobody counts it."""
+        return 0.0
+
     async def encode_continuation(self, text: str) -> list[int]:
         """See ``Engine.encode_continuation``."""
         return self._model.encode_continuation(text)

@@ -10,10 +10,20 @@ from matplotlib.axes import Axes
 from quorate.calibration.intervals import Interval
 from quorate_bench.cases import Case
 from quorate_bench.records import Records
-from quorate_bench.report.drawing import Picture, legend_below, style, ticks_at
+from quorate_bench.report.drawing import COLOURS, Picture, legend_below, names_at, style, ticks_at
 from quorate_bench.report.fronts import front
 from quorate_bench.report.roofline import Bound, bounds
 from quorate_bench.summary import Summary, base_cases
+
+PART_WORDS = {
+    "decode": "decode (models compute)",
+    "exchange": "exchange (rows and tokens on their way)",
+    "turns": "turns (of other answers)",
+    "combine": "combine (weights, mixture)",
+    "sample": "sample (choose, plan guesses)",
+    "stream": "stream (to the reader)",
+}
+"""What a part of a token's time is called."""
 
 _Value = Callable[[Summary], float | None]
 _Measured = Callable[[Summary], float]
@@ -29,7 +39,7 @@ def pictures(records: Records, found: Sequence[Summary]) -> list[Picture]:
         _times(base),
         *_fronts(base),
         *_scaling(found, base[0].case),
-        _shares(base),
+        *_parts(base),
         *_roofline(bounds(records, base)),
     ]
 
@@ -44,19 +54,24 @@ def _times(base: Sequence[Summary]) -> Picture:
             axes.barh(index, value.value, color="#0072B2", height=0.55)
             axes.errorbar(value.value, index, xerr=_error(value), color="black", capsize=3)
             axes.plot([p50, p90, p99], [index] * 3, "|", color="#D55E00", markersize=12)
-        axes.set_yticks(range(len(base)), [one.case.plan for one in reversed(base)])
-        axes.set_xlabel("ms per token\n(with 95 % interval; marks: p50, p90, p99)")
+        names_at(axes, [one.case.plan for one in reversed(base)])
+        axes.set_xlabel("ms per token\n(with 95 % interval;\nmarks: p50, p90, p99)")
         axes.set_xlim(left=0)
         axes.grid(axis="y", visible=False)
 
     says = f"{fastest.case.plan} is the fastest with {fastest.token_ms.value:.3g} ms per token."
-    return Picture("time_per_token", "Time per token of every plan", says, draw)
+    return Picture("time_per_token", "Time per token of every plan", says, draw, _plans(base))
+
+
+def _tiers(base: Sequence[Summary]) -> str:
+    words = {"estimated": "modelled"}
+    return " or ".join(sorted({words.get(one.tier, one.tier) for one in base}))
 
 
 def _fronts(base: Sequence[Summary]) -> Iterator[Picture]:
     speed = _Axis("ms per token", lambda one: one.token_ms.value)
     energy = _Axis(
-        f"joules per token ({base[0].tier})",
+        f"joules per token ({_tiers(base)})",
         lambda one: None if one.joules_per_token is None else one.joules_per_token.value,
     )
     bits = _Axis("bits per byte (less is better)", lambda one: one.bits_per_byte)
@@ -155,25 +170,43 @@ def _growth(lines: _Lines, label: str, unit: str) -> str:
     )
 
 
-def _shares(base: Sequence[Summary]) -> Picture:
+def _parts(base: Sequence[Summary]) -> Iterator[Picture]:
+    told = [one for one in base if sum(one.parts_ms.values())]
+    if not told:
+        return
+
     def draw(axes: Axes) -> None:
-        names = [one.case.plan for one in reversed(base)]
-        waited = [100 * one.waited_share for one in reversed(base)]
-        rest = [100 - share for share in waited]
-        axes.barh(names, waited, color="#0072B2", height=0.55, label="waiting for a model")
-        axes.barh(
-            names, rest, left=waited, color="#E69F00", height=0.55,
-            label="combining, choosing, streaming",
-        )  # fmt: skip
-        axes.set_xlabel("% of the time of an answer")
+        rows = range(len(told))
+        left = [0.0] * len(told)
+        for index, part in enumerate(told[0].parts_ms):
+            shares = [100 * _share(one, part) for one in reversed(told)]
+            axes.barh(
+                rows, shares, left=left, color=COLOURS[index], height=0.55, label=PART_WORDS[part]
+            )
+            left = [a + b for a, b in zip(left, shares, strict=True)]
+        names_at(axes, [one.case.plan for one in reversed(told)])
+        axes.set_xlabel("% of the time of a token")
         axes.set_xlim(0, 100)
         axes.grid(axis="y", visible=False)
         legend_below(axes)
 
-    most = max(base, key=lambda one: 1 - one.waited_share)
-    rest = 1 - most.waited_share
-    says = f"What is not waiting for a model takes at most {rest:.0%}, of {most.case.plan}."
-    return Picture("where_the_time_goes", "Where the time of an answer goes", says, draw)
+    least = min(told, key=lambda one: _share(one, "decode"))
+    others = [part for part in least.parts_ms if part != "decode"]
+    next_to_it = max(others, key=lambda part: least.parts_ms[part])
+    says = (
+        f"What is not computing by models takes at most {1 - _share(least, 'decode'):.0%}, of "
+        f"{least.case.plan}: {sum(least.parts_ms[part] for part in others):.3g} ms of "
+        f"{sum(least.parts_ms.values()):.3g}, most of it {PART_WORDS[next_to_it]}."
+    )
+    yield Picture("where_the_time_goes", "Where the time of a token goes", says, draw, _plans(told))
+
+
+def _plans(base: Sequence[Summary]) -> list[str]:
+    return [one.case.plan for one in base]
+
+
+def _share(one: Summary, part: str) -> float:
+    return one.parts_ms[part] / sum(one.parts_ms.values())
 
 
 def _roofline(found: Sequence[Bound]) -> Iterator[Picture]:
@@ -184,7 +217,7 @@ def _roofline(found: Sequence[Bound]) -> Iterator[Picture]:
         for index, one in enumerate(reversed(found)):
             axes.barh(index, one.measured, color="#0072B2", height=0.55)
             axes.plot([one.bound] * 2, [index - 0.4, index + 0.4], color="#D55E00", lw=2)
-        axes.set_yticks(range(len(found)), [one.plan for one in reversed(found)])
+        names_at(axes, [one.plan for one in reversed(found)])
         axes.set_xlabel("tokens per second\n(line: what reading memory allows)")
         axes.set_xlim(left=0)
         axes.grid(axis="y", visible=False)
@@ -195,7 +228,8 @@ def _roofline(found: Sequence[Bound]) -> Iterator[Picture]:
         "could deliver the weights for; a plan with drafts reads them once for several tokens and "
         "may pass it."
     )
-    yield Picture("roofline", "Against what the memory allows", says, draw)
+    names = [one.plan for one in found]
+    yield Picture("roofline", "Against what the memory allows", says, draw, names)
 
 
 class _Axis:

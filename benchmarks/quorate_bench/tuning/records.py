@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from quorate.errors import SettingsError
-from quorate.files import read_file
+from quorate.files import read_file, refuse_no_file, refuse_no_place
 from quorate.foreign_text import one_line
 from quorate_bench.noise import Load
 from quorate_bench.records import json_lines
@@ -76,21 +76,25 @@ def block_record(block: Block, loads: list[Load], at: float) -> dict[str, Any]:
     }
 
 
-def forget(path: Path) -> None:
-    """Removes records, if there are any, and nothing that is something else.
+def prepare(path: Path, *, restart: bool) -> None:
+    """Checks that records can be kept there, before anything is measured.
+
+    Args:
+        path: Where.
+        restart: Whether records that are there are removed; nothing that is something else is.
 
     Raises:
-        SettingsError: It is something else, or cannot be removed.
+        SettingsError: They cannot, or it is something else.
     """
-    if not path.exists():
+    advice = "give another --output"
+    refuse_no_file(path, advice)
+    refuse_no_place(path, advice)
+    if not restart or not path.exists():
         return
-    begin = read_file(path, "name a file that quorate tune wrote")[: len(_BEGIN)]
-    if begin and not _BEGIN.startswith(begin):
-        raise SettingsError(f"{path}: holds no records of a tuning; name another --output")
-    try:
-        path.unlink()
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be removed: {error.strerror}") from error
+    begin = read_file(path, advice)[: len(_BEGIN)]
+    if begin and begin != _BEGIN:
+        raise SettingsError(f"{path}: holds no records of a tuning, and is kept; {advice}")
+    path.unlink()
 
 
 def read_tune_records(path: Path) -> TuneRecords:

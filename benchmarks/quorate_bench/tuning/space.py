@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quorate.errors import NotFound, SettingsError
+from quorate_bench.quantisations import BITS
 from quorate_bench.tuning.facts import Subject, TunedModel
 from quorate_bench.tuning.variants import QUANTISATION, Key, Variant, changed, key_text
 
@@ -27,8 +28,8 @@ _BATCHES = (128, 256, 512, 1024, 2048)
 _BEAM = 8
 # From this share of the largest member on, no member guesses unless it is named.
 _SMALL_SHARE = 0.6
-# Bits of each weight, the scales of their blocks included; and how much less is worth it.
-_TYPES = {"Q8_0": 8.5, "Q4_K_M": 4.9}
+# Types that are tried, and how many fewer bits than there are make it worth that.
+_TYPES = ("Q8_0", "Q4_K_M")
 _FEWER_BITS = 0.75
 
 
@@ -122,7 +123,7 @@ class Space:
         for model in self.subject.models:
             cells = variant.get(("models", model.id, "options", "cells"), 0) or model.cells()
             kind = variant.get(("models", model.id, QUANTISATION), "")
-            found += model.memory_bytes(cells, _TYPES[kind] / model.bits if kind else 1.0)
+            found += model.memory_bytes(cells, BITS[kind] / model.bits if kind else 1.0)
         return found
 
 
@@ -299,5 +300,5 @@ def _kv_types(subject: Subject, model: TunedModel) -> _Values:
 def _types(subject: Subject, model: TunedModel) -> _Values:
     """Types of the weights, of a file that has more bits than they need."""
     key = "models", model.id, QUANTISATION
-    fewer = [one for one, bits in _TYPES.items() if bits <= _FEWER_BITS * model.bits]
+    fewer = [one for one in _TYPES if BITS[one] <= _FEWER_BITS * model.bits]
     return [{key: one} for one in ("", *fewer)] if fewer else []

@@ -30,7 +30,7 @@ from quorate.request import (
     ScoreRequest,
     Usage,
 )
-from quorate.request.usage import total_usage
+from quorate.request.usage import total_times, total_usage
 from quorate.request.work import Work
 
 _NO_WORK = Work()
@@ -242,6 +242,7 @@ class Attempt:
             usage,
             drafted_tokens=sum(run.ensemble.drafted for run in self.runs),
             accepted_tokens=sum(run.ensemble.accepted for run in self.runs),
+            step_times=total_times([run.ensemble.clock.times for run in self.runs]),
         )
 
     def usd(self) -> Decimal | None:
@@ -297,4 +298,5 @@ def _added(first: ModelUsage, second: ModelUsage) -> ModelUsage:
         busy_ms=first.busy_ms + second.busy_ms,
         drafted_tokens=first.drafted_tokens + second.drafted_tokens,
         accepted_tokens=first.accepted_tokens + second.accepted_tokens,
+        lone_tokens=first.lone_tokens + second.lone_tokens,
     )

@@ -39,7 +39,7 @@ from quorate.routing.snapshot import (
     Snapshot,
 )
 from quorate.routing.tasks import TaskClassifier
-from quorate.sampling.options import SEED_BITS
+from quorate.sampling.options import SEED_BITS, takes_the_row_as_it_is
 
 _UNRATED = 0.9
 
@@ -140,6 +140,8 @@ class Router:
             elapsed_ms=elapsed_ms,
             draw=self._draw(),
             allow_substitution=request.allow_substitution,
+            from_mixture=takes_the_row_as_it_is(request.sampling)
+            and not request.response.shows_logprobs,
         )
         return choose_plan(routing_request, self._snapshot(request.key, admitted))
 

@@ -61,4 +61,5 @@ def _run(run: Run, offset: float, now: float) -> SettledRun:
         models=tuple(run.ensemble.usage()),
         drafted=run.ensemble.drafted,
         accepted=run.ensemble.accepted,
+        times=run.ensemble.clock.times,
     )

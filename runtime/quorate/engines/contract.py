@@ -275,6 +275,14 @@ class Engine(Protocol):
         """The model's tokens."""
         ...
 
+    @property
+    def worked_seconds(self) -> float:
+        """For how long its decode calls have taken so far, with their waits for other models'.
+
+        It begins anew where the process behind the engine does.
+        """
+        ...
+
     async def encode(self, prompt: Prompt) -> list[int]:
         """Turns a prompt into this model's tokens, with BOS where the model wants one.
 

@@ -10,9 +10,11 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.alignments.contract import AlignmentStrategy
-from quorate.ensemble.drafts.leading import Leader, go_ahead
+from quorate.ensemble.drafts.leading import Leader, Led, go_ahead
+from quorate.ensemble.drafts.owing import catch_up, owe
 from quorate.ensemble.losses import Losses, outcomes
 from quorate.ensemble.member import Member
+from quorate.ensemble.step_clock import StepClock
 from quorate.ensemble.weighting import Weigher
 from quorate.errors import Unavailable, WorkerLost
 from quorate.request import ModelUsage, Notice, NoticeKind
@@ -38,15 +40,6 @@ class Took(NamedTuple):
     whole: float
 
 
-class _Led(NamedTuple, Generic[_Symbol]):
-    """A member that goes ahead: of what, along what, which one, and its row behind that."""
-
-    symbol: _Symbol
-    leader: Leader[_Symbol]
-    at: int
-    pending: Awaitable[LogProbs]
-
-
 async def at_once() -> None:
     """The turn of those who need not wait for any."""
 
@@ -59,11 +52,13 @@ class Ensemble(Generic[_Symbol]):
 
     Attributes:
         losses: What becomes of lost members, and what became of those lost before this was made.
+        voters: Those whose rows are asked for in this step: all members, or one of them alone.
         weights: Their weights in this step, summing to 1.
         waited_seconds: Time spent waiting for sessions.
         plan: Models of the plan in its order, those included that were lost before this was made.
         turn: Waits until a step may be taken, or a guess made, once its rows are there.
         took: Times of the last rows.
+        clock: Where the time of the steps goes.
         drafted: Symbols that were guessed ahead of the choice.
         accepted: Those of them that were chosen.
     """
@@ -72,6 +67,7 @@ class Ensemble(Generic[_Symbol]):
     members: list[Member[_Symbol]]
     losses: Losses
     weigher: Weigher
+    voters: list[Member[_Symbol]] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     waited_seconds: float = 0.0
     plan: Sequence[str] = ()
@@ -79,10 +75,11 @@ class Ensemble(Generic[_Symbol]):
     took: Took = field(default_factory=lambda: Took(0.0, 0.0, 0.0))
     drafted: int = 0
     accepted: int = 0
+    clock: StepClock = field(default_factory=StepClock)
     _everyone: dict[str, Member[_Symbol]] = field(default_factory=dict)
     _pending: list[Awaitable[LogProbs]] = field(default_factory=list)
     _told_of_a_cut: set[str] = field(default_factory=set)
-    _led: _Led[_Symbol] | None = None
+    _led: Led[_Symbol] | None = None
     _told_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -139,6 +136,7 @@ class Ensemble(Generic[_Symbol]):
 
     def start(self) -> None:
         """Starts every member on its own prompt, and on the answer so far where there is one."""
+        self.voters = self.members
         self._pending = [member.start() for member in self.members]
 
     async def tell(self, symbol: _Symbol, ahead: Sequence[_Symbol] = ()) -> None:
@@ -147,8 +145,22 @@ class Ensemble(Generic[_Symbol]):
         Returns once that has left for the workers, whatever the caller does next. ``ahead`` is what
         will probably be told next, see ``Predictor.feed``.
         """
+        self.clock.tell(self.worked_seconds)
         self._told_at = time.perf_counter()
+        self.voters = self.members
         self._pending = [member.predictor.feed(symbol, ahead) for member in self.members]
+        await asyncio.sleep(0)
+
+    async def tell_one(self, symbol: _Symbol, voter: Member[_Symbol]) -> None:
+        """Starts one member on what follows the chosen symbol, on which it then votes alone.
+
+        The others owe the symbol, see ``OwesSymbols``, until they are told one again. Where the one
+        is lost they are all asked, so that whoever chooses looks for the voters anew.
+        """
+        self._told_at = time.perf_counter()
+        self.voters = [voter]
+        self._pending = [voter.predictor.feed(symbol)]
+        owe((member for member in self.members if member is not voter), symbol)
         await asyncio.sleep(0)
 
     async def lead(self, symbol: _Symbol, leader: Leader[_Symbol]) -> None:
@@ -161,22 +173,27 @@ class Ensemble(Generic[_Symbol]):
         if at is None:
             await self.tell(symbol)
             return
+        self.clock.tell(self.worked_seconds)
         self._told_at = time.perf_counter()
-        self._led = _Led(symbol, leader, at, self.members[at].predictor.feed(symbol))
+        self.voters = self.members
+        self._led = Led(symbol, leader, at, self.members[at].predictor.feed(symbol))
         await asyncio.sleep(0)
 
     def observe(self, rows: Sequence[LogProbs], symbol: int, size: int) -> None:
         """Notes what each member made of the chosen symbol, which has ``size`` bytes."""
         logprobs = [float(row[symbol]) for row in rows]
-        for member, logprob, weight in zip(self.members, logprobs, self.weights, strict=True):
+        for member, logprob, weight in zip(self.voters, logprobs, self.weights, strict=True):
             member.observe(logprob, weight)
-        self.weigher.observe(logprobs, size)
+        if self.everybody_votes:
+            self.weigher.observe(logprobs, size)
+        else:
+            self.voters[0].lone += 1
 
     async def distributions(self) -> list[LogProbs]:
         """Awaits every member's row, handles lost members and computes the weights of this step.
 
         Returns:
-            Each member's log-probs in the order of ``members``; ``weights`` goes with them.
+            Log-probs of those who vote in the order of ``voters``; ``weights`` goes with them.
 
         Raises:
             WorkerLost: A member died and the policy does not go on without it.
@@ -185,6 +202,7 @@ class Ensemble(Generic[_Symbol]):
         told_at, entered_at = self._told_at, time.perf_counter()
         if self._led is not None:
             await self._follow(self._led)
+            self.clock.led(self.worked_seconds)
         followed_at = time.perf_counter()
         while True:
             rows, lost = await self._outcomes()
@@ -193,12 +211,18 @@ class Ensemble(Generic[_Symbol]):
                 continue
             if lost:
                 self._drop(lost)
+            if not self.voters:
+                self.voters = self.members
+                self._pending = catch_up(self.members)
+                continue
             self._note_cuts()
             self.took = Took(
                 entered_at - told_at, followed_at - told_at, time.perf_counter() - told_at
             )
+            self.clock.rows(self.worked_seconds)
             await self.turn()
-            self.weights = self.weigher.weights(rows)
+            self.clock.turn()
+            self.weights = self.weigher.weights(rows) if self.everybody_votes else [1.0]
             return rows
 
     async def replay(self, lost: Mapping[str, Unavailable]) -> None:
@@ -248,6 +272,16 @@ class Ensemble(Generic[_Symbol]):
         return {model: member.work for model, member in self._everyone.items()}
 
     @property
+    def everybody_votes(self) -> bool:
+        """Whether this step asks all members, and not one of several."""
+        return len(self.voters) == len(self.members)
+
+    @property
+    def worked_seconds(self) -> list[float]:
+        """For how long each member's engine has worked so far, for anybody."""
+        return [member.engine.worked_seconds for member in self.members]
+
+    @property
     def was_disturbed(self) -> bool:
         """Whether a member was lost, so that what it took says nothing of another time."""
         return bool(self.losses.waited or self.losses.dropped)
@@ -292,7 +326,7 @@ class Ensemble(Generic[_Symbol]):
         engines = {member.model: member.engine for member in self.members}
         self._drop(await self.losses.wait(lost, engines, told))
 
-    async def _follow(self, led: _Led[_Symbol]) -> None:
+    async def _follow(self, led: Led[_Symbol]) -> None:
         """Has one member go ahead, and feeds the others what it guesses."""
         self._led = None
         predictor: Any = self.members[led.at].predictor
@@ -303,10 +337,10 @@ class Ensemble(Generic[_Symbol]):
         ]
 
     async def _outcomes(self) -> tuple[list[LogProbs], dict[str, WorkerLost]]:
-        """The rows of the members that live, and what befell the others, by model."""
+        """The rows of the voters that live, and what befell the others, by model."""
         rows: list[LogProbs] = []
         lost: dict[str, WorkerLost] = {}
-        for member, pending in zip(self.members, self._pending, strict=True):
+        for member, pending in zip(self.voters, self._pending, strict=True):
             try:
                 rows.append(await pending)
             except WorkerLost as error:
@@ -315,7 +349,7 @@ class Ensemble(Generic[_Symbol]):
 
     def _note_cuts(self) -> None:
         """Tells, once for each member, that much of what it wanted is nothing an answer holds."""
-        for member in self.members:
+        for member in self.voters:
             self.note_cut(member.model, member.predictor.masked_mass)
 
     def _drop(self, lost: Mapping[str, Unavailable]) -> None:
@@ -325,3 +359,4 @@ class Ensemble(Generic[_Symbol]):
                 member.predictor.close()
                 self.weigher.drop(index)
         self.members = [member for member in self.members if member.model not in lost]
+        self.voters = [member for member in self.voters if member.model not in lost]

@@ -58,7 +58,15 @@ from quorate.request.requests import (
     ScoreRequest,
     StoppingOptions,
 )
-from quorate.request.usage import Energy, EnergyTier, ModelUsage, Usage, lowest_tier, total_energy
+from quorate.request.usage import (
+    Energy,
+    EnergyTier,
+    ModelUsage,
+    StepTimes,
+    Usage,
+    lowest_tier,
+    total_energy,
+)
 
 __all__ = [
     "MAX_DRAFT",
@@ -107,6 +115,7 @@ __all__ = [
     "Score",
     "ScoreRequest",
     "Stage",
+    "StepTimes",
     "StoppingOptions",
     "TextPrompt",
     "Token",

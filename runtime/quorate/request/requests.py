@@ -50,10 +50,20 @@ class StoppingOptions:
 
 @dataclass(frozen=True, slots=True)
 class ResponseOptions:
-    """What a stream shows besides text: this many top log-probs, and each member's vote."""
+    """What a stream shows besides text: this many top log-probs, and each member's vote.
+
+    Attributes:
+        omit_logprobs: Whether tokens come without their own log-prob, where neither is shown.
+    """
 
     top_logprobs: int = 0
     member_votes: bool = False
+    omit_logprobs: bool = False
+
+    @property
+    def shows_logprobs(self) -> bool:
+        """Whether anything is told that takes the whole mixture to know."""
+        return bool(self.top_logprobs) or self.member_votes or not self.omit_logprobs
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from enum import Enum
 
 
@@ -52,6 +52,7 @@ class ModelUsage:
         usd: What a remote charges for it; None where nobody does.
         drafted_tokens: Tokens that it guessed ahead of the choice; bytes where those are voted on.
         accepted_tokens: Those of them that were chosen.
+        lone_tokens: Tokens of the answer for which this member of a vote computed alone.
     """
 
     model: str
@@ -64,6 +65,35 @@ class ModelUsage:
     usd: float | None = None
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    lone_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """Where the time went between the first rows of an answer and its last token, in milliseconds.
+
+    Attributes:
+        decode_ms: Models computed; what was done beside that is in no other part.
+        exchange_ms: Symbols and rows were on their way between the coordinator and the workers.
+        turns_ms: Other answers had the event loop.
+        combine_ms: Weights, the mixture, and what is noted of each token.
+        sample_ms: A symbol was chosen from the mixture, and guesses were planned.
+        stream_ms: The reader was written to, where no model computed meanwhile.
+    """
+
+    decode_ms: float = 0.0
+    exchange_ms: float = 0.0
+    turns_ms: float = 0.0
+    combine_ms: float = 0.0
+    sample_ms: float = 0.0
+    stream_ms: float = 0.0
+
+
+def total_times(times: Sequence[StepTimes]) -> StepTimes | None:
+    """The sum of those of several votes; None of none."""
+    if not times:
+        return None
+    return StepTimes(*(sum(parts) for parts in zip(*map(astuple, times), strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +103,8 @@ class Usage:
     Attributes:
         drafted_tokens: Tokens guessed ahead of the choice, by members or from what was said before.
         accepted_tokens: Those of them that were chosen.
+        lone_tokens: Tokens of the answer for which one member of a vote computed alone.
+        step_times: None of a remote.
     """
 
     prompt_tokens: int
@@ -82,6 +114,8 @@ class Usage:
     models: tuple[ModelUsage, ...] = ()
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    lone_tokens: int = 0
+    step_times: StepTimes | None = None
 
     @property
     def time_per_token_ms(self) -> float | None:
@@ -109,4 +143,5 @@ def total_usage(
         time_to_first_token_ms=time_to_first_token_ms,
         duration_ms=duration_ms,
         models=tuple(models),
+        lone_tokens=sum(one.lone_tokens for one in models),
     )

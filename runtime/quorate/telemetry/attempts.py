@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from quorate.request import Decision, FinishReason, ModelUsage, NoticeKind, SamplingOptions, Usage
+from quorate.request import (
+    Decision,
+    FinishReason,
+    ModelUsage,
+    NoticeKind,
+    SamplingOptions,
+    StepTimes,
+    Usage,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +31,7 @@ class SettledRun:
         drafted: Symbols guessed ahead of the choice, by members or from what was said before:
             bytes where those are voted on, and tokens elsewhere.
         accepted: Those of them that were chosen.
+        times: Where the time of its steps went.
     """
 
     decision: Decision
@@ -35,6 +44,7 @@ class SettledRun:
     models: tuple[ModelUsage, ...] = ()
     drafted: int = 0
     accepted: int = 0
+    times: StepTimes = field(default_factory=StepTimes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from opentelemetry.context import Context
@@ -18,7 +19,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from quorate.request import Decision, InputForm, ModelUsage
+from quorate.request import Decision, InputForm, ModelUsage, StepTimes
 from quorate.request.usage import total_energy
 from quorate.telemetry.attempts import SettledAttempt, SettledRun
 from quorate.telemetry.settings import TraceSettings
@@ -62,6 +63,7 @@ class Traces:
             "quorate.rule": run.decision.rule.value,
             "quorate.waited_seconds": run.waited_seconds,
             "quorate.stalled_seconds": run.stalled_seconds,
+            **_parts(run.times),
         }
         span = self._begin(f"vote {names}", run.began_at, inside, attributes)
         if run.first_token_at is not None:
@@ -173,6 +175,14 @@ def _of_attempt(attempt: SettledAttempt) -> dict[str, Any]:
         known["gen_ai.request.top_p"] = attempt.sampling.top_p
         known["gen_ai.request.seed"] = decision.seed
     return {name: value for name, value in known.items() if value is not None}
+
+
+def _parts(times: StepTimes) -> dict[str, float]:
+    """Where the time of the steps went, such as ``quorate.steps.decode_seconds``."""
+    return {
+        f"quorate.steps.{name.removesuffix('_ms')}_seconds": ms / 1e3
+        for name, ms in asdict(times).items()
+    }
 
 
 def _of_model(usage: ModelUsage) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
-from quorate_bench.records import SCHEMA, RecordFile, read_records
+from quorate_bench.records import SCHEMA, RecordFile, is_a_run, read_records
 
-from quorate.errors import SettingsError
+from quorate.errors import CannotRun, SettingsError
 
 RUN = {"kind": "run", "schema": SCHEMA, "machine": {}, "models": {}, "sweep": {}, "versions": {},
        "commit": ""}  # fmt: skip
@@ -66,3 +67,36 @@ def test_what_is_no_file_of_records_is_told_so(
     path.write_bytes(content)
     with pytest.raises(SettingsError, match=complaint):
         read_records(path)
+
+
+def test_a_record_without_room_leaves_those_before_it_and_a_place_to_go_on_from(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "records.jsonl"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with RecordFile(path) as file:
+        file.write(RUN)
+        file.write({**MEASURED, "n": 1})
+        # The next line finds room for its first bytes only, as on a disk that is full.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, hard))
+        try:
+            with pytest.raises(CannotRun, match=r"records\.jsonl: cannot be written: .*are kept"):
+                file.write({**MEASURED, "n": 2})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert file.failed
+    assert [one["n"] for one in read_records(path).measurements] == [1]
+    with RecordFile(path) as file:
+        file.write({**MEASURED, "n": 3})
+    assert [one["n"] for one in read_records(path).measurements] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"", True), (b'{"kind": "ru', True), (json.dumps(RUN).encode() + b"\n", True),
+     (b"a letter", False), (b"{}\n", False)],
+)  # fmt: skip
+def test_only_records_are_begun_anew(tmp_path: Path, content: bytes, told: bool) -> None:
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(content)
+    assert is_a_run(path) is told

@@ -16,6 +16,7 @@ from quorate_bench.compare import compare, other_files
 from quorate_bench.records import Records
 from quorate_bench.report.advice import Advice, advice
 from quorate_bench.report.drawing import Picture, png, svg
+from quorate_bench.report.markdown import markdown
 from quorate_bench.report.page import page
 from quorate_bench.report.pictures import pictures
 from quorate_bench.report.profiles import profiles_toml
@@ -32,7 +33,10 @@ def drawn_of(records: Records) -> list[Picture]:
     return pictures(records, summaries(records))
 
 
-def page_of(records: Records) -> str:
+@pytest.fixture(scope="module")
+def shown() -> str:
+    """The page of a run whose models have names of strangers."""
+    records = records_of_a_run("<script>alert(1)</script>")
     return page(records, summaries(records))
 
 
@@ -125,11 +129,10 @@ def test_every_figure_says_what_it_shows_in_words_and_units(picture) -> None:
     assert svg(picture, (4, 3)) == svg(picture, (4, 3))
 
 
-def test_a_page_asks_nobody_and_shows_foreign_names_as_they_are() -> None:
-    found = page_of(records_of_a_run("<script>alert(1)</script>"))
-    assert "<script" not in found
-    assert "A &lt;processor&gt;" in found
-    assert "no &lt;time&gt;" in found
+def test_a_page_asks_nobody_and_shows_foreign_names_as_they_are(shown: str) -> None:
+    assert "<script" not in shown
+    assert "A &lt;processor&gt;" in shown
+    assert "no &lt;time&gt;" in shown
 
     class Addresses(html.parser.HTMLParser):
         def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -138,30 +141,62 @@ def test_a_page_asks_nobody_and_shows_foreign_names_as_they_are() -> None:
                     assert value is not None
                     assert value.startswith("data:"), value[:80]
 
-    Addresses().feed(found)
+    Addresses().feed(shown)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
-@pytest.mark.parametrize("width", [390, 1200])
 def test_a_browser_shows_the_page_without_complaint_and_within_its_width(
-    tmp_path: Path, width: int
+    tmp_path: Path, shown: str
 ) -> None:
-    (tmp_path / "page.html").write_text(page_of(records_of_a_run()))
-    (tmp_path / "frame.html").write_text(
-        f'<iframe id="f" src="page.html" style="width:{width}px;height:900px;border:0"></iframe>'
-        "<p id=said></p><script>f.onload = () => { const d = f.contentDocument;"
-        "said.textContent = `wide ${d.documentElement.scrollWidth} images ${[...d.images].every("
-        "i => i.complete && i.naturalWidth > 0)} ${d.images.length}` }</script>"
+    widths = (390, 1200)
+    (tmp_path / "page.html").write_text(shown)
+    frames = (
+        f'<iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe>'
+        for width in widths
+    )
+    (tmp_path / "frames.html").write_text(
+        f"{''.join(frames)}<p id=said></p><script>onload = () => {{ said.textContent = "
+        "[...document.querySelectorAll('iframe')].map(f => { const d = f.contentDocument; return "
+        "`wide ${d.documentElement.scrollWidth} images ${[...d.images].every("
+        "i => i.complete && i.naturalWidth > 0)} ${d.images.length};` }) }</script>"
     )
     done = subprocess.run(
         [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
          "--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}",
-         "--virtual-time-budget=5000", "--dump-dom", f"file://{tmp_path / 'frame.html'}"],
+         "--virtual-time-budget=5000", "--dump-dom", f"file://{tmp_path / 'frames.html'}"],
         capture_output=True, text=True, timeout=90, check=True,
     )  # fmt: skip
     assert "CONSOLE" not in done.stderr
-    told = re.search(r"wide (\d+) images (\w+) (\d+)", done.stdout)
-    assert told is not None, done.stdout
-    assert int(told[1]) <= width
-    assert told[2] == "true"
-    assert int(told[3]) >= 8
+    told = re.findall(r"wide (\d+) images (\w+) (\d+);", done.stdout)
+    assert len(told) == len(widths), done.stdout
+    for width, (wide, loaded, images) in zip(widths, told, strict=True):
+        assert int(wide) <= width
+        assert loaded == "true"
+        assert int(images) >= 8
+
+
+def test_a_table_for_documents_holds_every_plan_against_the_first() -> None:
+    records = records_of_a_run()
+    about, empty, *table = markdown(records, summaries(records)).splitlines()
+    assert about.startswith("Measured on 2027-01-15 by `quorate bench`, version 1 abc: A <proc")
+    assert "Energy is modelled, not measured" in about
+    assert empty == ""
+    assert table[0] == (
+        "| plan | first token | each further token | against `large` | tokens/s, 4 at once | "
+        "energy a token | bits per byte |"
+    )
+    assert table[2] == "| large | 808 ms | 101 ms (100 to 102) | 1 | 19.8 | 1.01 J | 0.900 |"
+    assert table[3].startswith(
+        "| small | 242 ms | 30.3 ms (30 to 30.6) | 0.30x (0.294 to 0.306) | "
+    )
+    assert len(table) == 7
+
+
+def test_records_of_before_the_parts_were_measured_have_all_but_their_figure() -> None:
+    records = records_of_a_run()
+    with_parts = [one.name for one in drawn_of(records)]
+    for one in records.measurements:
+        del one["parts_ms"]
+    without = [one.name for one in drawn_of(records)]
+    assert [name for name in with_parts if name not in without] == ["where_the_time_goes"]
+    assert "Parts of a token" not in page(records, summaries(records))

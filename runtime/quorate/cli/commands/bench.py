@@ -56,8 +56,9 @@ def run(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME_OR_PATH",
-            help="Measure this model; may be given several times. The demo models without any.",
+            metavar="[NAME=]ID_OR_PATH",
+            help="Measure this model; may be given several times. The demo models without any. "
+            "Reports call it NAME where there is one.",
         ),
     ] = None,
     output: Annotated[
@@ -89,8 +90,7 @@ def run(
     keep_log_quiet()
     sweep = _sweep(what, model or [], minutes)
     path = output or Path(f"quorate-bench-{sweep.name}.jsonl")
-    if restart:
-        path.unlink(missing_ok=True)
+    _prepare(path, restart=restart)
     bench = _bench(sweep, path)
     print_plan(bench, path)
     try:
@@ -124,6 +124,10 @@ def report(
     png: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Every figure as a PNG, too.")
     ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.md", help="The plans as a table, to be pasted."),
+    ] = None,
     write_config: Annotated[
         Path | None,
         typer.Option(metavar="FILE.toml", help="The best plans, as profiles of a configuration."),
@@ -133,6 +137,7 @@ def report(
     """Make a page of what a run has found: one file that asks nobody for anything."""
     refuse_without_packages("bench")
     from quorate_bench.records import read_records
+    from quorate_bench.report.markdown import markdown as table
     from quorate_bench.report.page import page
     from quorate_bench.report.writing import write_config as write_profiles
     from quorate_bench.report.writing import write_pictures, write_text
@@ -142,12 +147,17 @@ def report(
 
     read = read_records(records)
     found = summaries(read)
-    written = [write_text(output or records.with_suffix(".html"), page(read, found))]
+
+    def told(*paths: Path) -> None:
+        print_written(paths, as_json=as_json)
+
+    told(write_text(output or records.with_suffix(".html"), page(read, found)))
     if png is not None:
-        written += write_pictures(png, read, found)
+        told(*write_pictures(png, read, found))
+    if markdown is not None:
+        told(write_text(markdown, table(read, found)))
     if write_config is not None:
-        written.append(write_profiles(write_config, read, found))
-    print_written(written, as_json=as_json)
+        told(write_profiles(write_config, read, found))
 
 
 @app.command()
@@ -162,6 +172,10 @@ def compare(
             help="End with exit code 1 where a time or an energy has surely grown beyond this.",
         ),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="A page of it, too; it asks nobody for anything."),
+    ] = None,
     as_json: JsonLines = False,
 ) -> None:
     """Hold a second run against a first: two machines, or two versions on one."""
@@ -170,15 +184,41 @@ def compare(
     from quorate_bench.records import read_records
 
     from quorate.cli.failures import FAILED
-    from quorate.cli.views.bench import print_comparison
+    from quorate.cli.views.bench import print_comparison, print_written
 
     ours, theirs = read_records(first), read_records(second)
     found = compared(ours, theirs)
     print_comparison(found, ours, theirs, as_json=as_json)
+    if output is not None:
+        from quorate_bench.report.comparison import comparison_page
+        from quorate_bench.report.writing import write_text
+
+        page = comparison_page(found, ours, theirs)
+        print_written([write_text(output, page)], as_json=as_json)
     grown = fail_above is not None and any(one.ratio.low > fail_above for one in found)
     # Of nothing nobody can say that it has not grown.
     if grown or (fail_above is not None and not found):
         raise typer.Exit(FAILED)
+
+
+def _prepare(path: Path, *, restart: bool) -> None:
+    """Checks that records can be kept there, before anything is measured.
+
+    Raises:
+        SettingsError: They cannot, or what is there and shall be begun anew is something else.
+    """
+    from quorate_bench.records import is_a_run
+
+    from quorate.errors import SettingsError
+    from quorate.files import refuse_no_file, refuse_no_place
+
+    advice = "give another --output"
+    refuse_no_file(path, advice)
+    refuse_no_place(path, advice)
+    if restart and path.exists():
+        if not is_a_run(path):
+            raise SettingsError(f"{path}: holds no records of a run, and is kept; {advice}")
+        path.unlink()
 
 
 def refuse_without_packages(command: str) -> None:
@@ -214,6 +254,9 @@ def _sweep(what: str, names: list[str], minutes: float | None) -> Sweep:
     else:
         if names:
             raise SettingsError(f"--model: the models of {what} stand in its table models")
+        if not Path(what).suffix and not Path(what).exists():
+            presets = f"{', '.join(PRESETS[:-1])} or {PRESETS[-1]}"
+            raise SettingsError(f"{what}: no such sweep; give {presets}, or a TOML file")
         tables = read_sweep(Path(what))
         registry = _registry()
         found = {name: registry.resolve(model).path for name, model in models_of(tables).items()}
@@ -224,14 +267,21 @@ def _sweep(what: str, names: list[str], minutes: float | None) -> Sweep:
 
 
 def _named(names: list[str]) -> dict[str, Path]:
-    """Paths by the ids that models have where they are served, the largest first."""
+    """Paths by the names that models have where they are served, the largest first."""
+    import re
+
     from quorate.errors import SettingsError
     from quorate.files import default_id
 
     registry = _registry()
-    found = {default_id(name): registry.resolve(name).path for name in names}
+    found = {}
+    for one in names:
+        name, equals, model = one.partition("=")
+        if not equals or not re.fullmatch(r"[\w.-]+", name) or Path(one).exists():
+            name, model = default_id(one), one
+        found[name] = registry.resolve(model).path
     if len(found) < len(names):
-        raise SettingsError("--model: two of the models have the same id")
+        raise SettingsError("--model: two of the models have the same name; give NAME=ID_OR_PATH")
     return dict(sorted(found.items(), key=lambda one: -one[1].stat().st_size))
 
 

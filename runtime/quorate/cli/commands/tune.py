@@ -112,7 +112,7 @@ def tune(
     path = config or DEFAULT_CONFIG
     records = output or Path(f"quorate-tune-{path.stem}.jsonl")
     from quorate_bench.tuning.facts import Workload
-    from quorate_bench.tuning.records import forget
+    from quorate_bench.tuning.records import prepare
     from quorate_bench.tuning.running import GOALS
 
     from quorate.errors import SettingsError
@@ -121,8 +121,7 @@ def tune(
     if goal not in GOALS:
         raise SettingsError(f"--goal: must be one of {', '.join(GOALS)}, not {goal!r}")
     prepared = _prepared(path, profile or [], workload, setting or [], other_answers)
-    if restart:
-        forget(records)
+    prepare(records, restart=restart)
     tuning = _tuning(prepared, goal, minutes, records)
     _run(tuning, path, write_config, as_json=as_json)
 

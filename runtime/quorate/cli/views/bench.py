@@ -11,8 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quorate_bench.compare import other_files
-from quorate_bench.summary import Summary, left_out, noise_of, summaries
+from quorate_bench.compare import QUANTITIES, other_files
+from quorate_bench.summary import TIER_WORDS, Summary, left_out, noise_of, summaries
 
 from quorate.amounts import duration_text, joules_text, span_text
 from quorate.calibration.intervals import Interval
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
 
 _LINE_SECONDS = 10.0
 _NOT_KNOWN = "\N{EN DASH}"
-_WORDS = {
-    "token_ms": "time per token",
-    "first_ms": "time to first token",
-    "joules_per_token": "joules per token",
-}
 _HEADINGS = (
     "plan", "cores", "at once", "prompt", "answer", "type", "first token", "per token", "p99",
     "tokens/s", "J/token", "bits/byte",
@@ -101,8 +96,9 @@ def print_summaries(records: Records, path: Path, *, as_json: bool) -> None:
     bandwidth = machine["read_bytes_per_second"] / 1e9
     print(f"{machine['cpu']}, {machine['cores']} cores, memory read at {bandwidth:.1f} GB/s")
     print(plain_table([_HEADINGS, *map(_row, found)], left=(0,)))
-    tiers = {one.tier for one in found}
-    print(f"energy is {' or '.join(sorted(tiers))}; 95 % intervals are in --json and the report")
+    for tier in sorted({one.tier for one in found}):
+        print(f"energy is {TIER_WORDS[tier]}")
+    print("95 % intervals are in --json and the report")
     for missing in left_out(records):
         case = f"{missing['plan']}, {missing['concurrency']} at once"
         print(f"left out: {case}: {missing['reason']}")
@@ -140,7 +136,7 @@ def print_comparison(
         print("no case was measured in both")
     rows = [
         (one.case.plan, f"{one.case.concurrency}", f"{one.case.prompt_tokens}",
-         _WORDS[one.quantity], _ratio(one.ratio), one.verdict)
+         QUANTITIES[one.quantity], _ratio(one.ratio), one.verdict)
         for one in found
     ]  # fmt: skip
     heading = ("plan", "at once", "prompt", "", "second / first", "")
@@ -162,7 +158,7 @@ def summary_fields(one: Summary) -> dict[str, Any]:
     rest = asdict(one)
     for name in ("tier", "waited_share", "accepted_share", "bits_per_byte", "accuracy"):
         fields[name] = rest[name]
-    return fields
+    return {**fields, "parts_ms": dict(one.parts_ms)}
 
 
 def _interval(name: str, interval: Interval | None) -> dict[str, float | None]:

@@ -167,7 +167,16 @@ class HostedEngine:
     def steps_done(self) -> int:
         """Decode steps of the worker that runs now."""
         worker = self._supervisor.worker
-        return 0 if worker is None else worker.steps_done
+        return 0 if worker is None else worker.done.steps
+
+    @property
+    def worked_seconds(self) -> float:
+        """See ``Engine``, as the worker tells it; 0.0 while there is none."""
+        worker = self._supervisor.worker
+        if worker is None:
+            return 0.0
+        done = worker.done
+        return done.computed_seconds + done.waited_seconds
 
     @property
     def activity(self) -> Activity:

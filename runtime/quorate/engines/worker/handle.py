@@ -13,6 +13,7 @@ from quorate.engines.admission import Admission
 from quorate.engines.contract import ModelFacts
 from quorate.engines.generation import EngineSampling
 from quorate.engines.session_backend import OpenedSession, WaitingSession
+from quorate.engines.shared_rows import WorkDone
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.claims import (
     MOST_PROGRESS,
@@ -59,8 +60,6 @@ from quorate.engines.worker.vital_signs import run_delay_seconds
 from quorate.engines.worker.watchdog import Sighting, Watchdog
 from quorate.errors import Internal, ModelUnusable, WorkerLost
 from quorate.request import Prompt
-
-_UNLOADED = "unloaded"
 
 
 class WorkerHandle:
@@ -224,9 +223,9 @@ class WorkerHandle:
         return None if self._sessions is None else self._sessions.kv_usage
 
     @property
-    def steps_done(self) -> int:
-        """Decode steps so far; 0 while the model loads."""
-        return 0 if self._sessions is None else self._sessions.rows.steps_done
+    def done(self) -> WorkDone:
+        """What its decode steps took so far; nothing while the model loads."""
+        return WorkDone() if self._sessions is None else self._sessions.rows.work_done
 
     @property
     def waited_seconds(self) -> float:
@@ -240,7 +239,7 @@ class WorkerHandle:
         if sessions is None or pid is None:
             return Activity()
         delayed = run_delay_seconds(pid) if sessions.open_sessions else 0.0
-        done = sessions.rows.work_done._replace(delayed_seconds=delayed)
+        done = self.done._replace(delayed_seconds=delayed)
         return Activity(done, sessions.open_sessions, sessions.waiting)
 
     @property
@@ -271,7 +270,7 @@ class WorkerHandle:
         listens = self._sessions is not None
         if listens:
             self._transport.send(Stop())
-        self._lose(_UNLOADED)
+        self._lose("unloaded")
         if listens and await self.ends_within(self._limits.stop_seconds):
             return
         self._transport.kill()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from quorate.api.grpc.translation.decisions import fill_decision
 from quorate.api.grpc.translation.enums import by_name
 from quorate.engines.template_facts import TemplateFacts
@@ -151,8 +153,11 @@ def fill_usage(target: inference_pb2.Usage, usage: Usage) -> None:
     target.duration_ms = usage.duration_ms
     target.drafted_tokens = usage.drafted_tokens
     target.accepted_tokens = usage.accepted_tokens
+    target.lone_tokens = usage.lone_tokens
     if usage.time_to_first_token_ms is not None:
         target.time_to_first_token_ms = usage.time_to_first_token_ms
+    if (times := usage.step_times) is not None:
+        target.step_times.MergeFrom(inference_pb2.StepTimes(**asdict(times)))
     for model in usage.models:
         target.models.add(
             model=model.model,
@@ -165,4 +170,5 @@ def fill_usage(target: inference_pb2.Usage, usage: Usage) -> None:
             usd=model.usd,
             drafted_tokens=model.drafted_tokens,
             accepted_tokens=model.accepted_tokens,
+            lone_tokens=model.lone_tokens,
         )
