@@ -131,6 +131,8 @@ class TuneRun:
             CannotRun: It cannot be measured, after some tries.
         """
         problem = ""
+        # Also while a server is started for it.
+        self._left = left
         for _ in range(_TRIES):
             running, moved = await servers.use(server_part(variant))
             self._tell(f"{step.race}: {case.name}", left)
