@@ -258,7 +258,11 @@ def measured_cases(records: Records) -> set[tuple[Case, int]]:
 
 
 async def bytes_per_token(client: Client, model: str) -> float:
-    """Of a model's tokenizer, on texts such as those of prompts."""
+    """How long a token of a model's tokenizer is, in our texts.
+
+    Raises:
+        ServiceError: The server does not say.
+    """
     text = sample()
     found = await client.tokenize(model, text)
     return len(text.encode()) / max(1, len(found.tokens))

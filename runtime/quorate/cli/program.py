@@ -22,6 +22,7 @@ from quorate.cli.commands.score import score
 from quorate.cli.commands.serve import serve
 from quorate.cli.commands.server import load, ps, status, unload
 from quorate.cli.commands.spend import spend
+from quorate.cli.commands.tune import tune
 from quorate.cli.failures import FAILED, INTERRUPTED, failure_of
 from quorate.cli.notes import speak_json, wants_json
 from quorate.cli.streams import abandon_stdout, prepare_streams
@@ -45,6 +46,7 @@ app.command()(score)
 app.command()(spend)
 app.command()(calibrate)
 app.command()(check)
+app.command()(tune)
 app.command()(demo)
 bench.app.command()(peers)
 bench.app.command()(growth)

@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from quorate.cli.commands.bench_models import (
+    commit_of_program,
+    facts_of,
+    named_models,
+    quantise,
+    refuse_without_packages,
+    registry_of_models,
+)
 from quorate.cli.parameters import JsonLines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from quorate_bench.bench import Bench
-    from quorate_bench.planning import ModelFacts
     from quorate_bench.sweep import Sweep
 
-    from quorate_registry import Registry
 
 _RUN = "run"
 _MOST_PAIRS = 2
-_NEEDED = ("matplotlib", "scipy")
 
 
 class _RunByDefault(TyperGroup):
@@ -85,7 +90,7 @@ def run(
     """
     import asyncio
 
-    refuse_without_packages()
+    refuse_without_packages("bench")
     from quorate.cli.failures import Interrupted
     from quorate.cli.logs import keep_log_quiet
     from quorate.cli.views.bench import bench_progress, print_plan, print_summaries
@@ -109,7 +114,7 @@ def run(
 @app.command()
 def show(records: RecordsFile, as_json: JsonLines = False) -> None:
     """Print what a run has found so far."""
-    refuse_without_packages()
+    refuse_without_packages("bench")
     from quorate_bench.records import read_records
 
     from quorate.cli.views.bench import print_summaries
@@ -142,7 +147,7 @@ def report(
     as_json: JsonLines = False,
 ) -> None:
     """Make a page of what a run has found: one file that asks nobody for anything."""
-    refuse_without_packages()
+    refuse_without_packages("bench")
     from quorate_bench.records import read_records
     from quorate_bench.report.markdown import markdown as table
     from quorate_bench.report.page import page
@@ -186,7 +191,7 @@ def compare(
     as_json: JsonLines = False,
 ) -> None:
     """Hold a second run against a first: two machines, or two versions on one."""
-    refuse_without_packages()
+    refuse_without_packages("bench")
     from quorate_bench.compare import compare as compared
     from quorate_bench.records import read_records
 
@@ -228,21 +233,6 @@ def prepare_records(path: Path, *, restart: bool) -> None:
         path.unlink()
 
 
-def refuse_without_packages(*more: str) -> None:
-    """Checks that the extra is installed, or what of it a command needs.
-
-    Raises:
-        SettingsError: Tells how it is.
-    """
-    from importlib.util import find_spec
-
-    from quorate.errors import SettingsError
-
-    if missing := [name for name in (*_NEEDED, *more) if find_spec(name) is None]:
-        names = " and ".join(missing)
-        raise SettingsError(f"bench: needs {names}: pip install 'quorate[bench]'")
-
-
 def _sweep(what: str, names: list[str], minutes: float | None) -> Sweep:
     from dataclasses import replace
 
@@ -270,25 +260,6 @@ def _sweep(what: str, names: list[str], minutes: float | None) -> Sweep:
     return sweep
 
 
-def named_models(names: list[str]) -> dict[str, Path]:
-    """Paths by the names that models have where they are served, in the order given."""
-    import re
-
-    from quorate.errors import SettingsError
-    from quorate.files import default_id
-
-    registry = registry_of_models()
-    found = {}
-    for one in names:
-        name, equals, model = one.partition("=")
-        if not equals or not re.fullmatch(r"[\w.-]+", name) or Path(one).exists():
-            name, model = default_id(one), one
-        found[name] = registry.resolve(model).path
-    if len(found) < len(names):
-        raise SettingsError("--model: two of the models have the same name; give NAME=ID_OR_PATH")
-    return found
-
-
 def _largest_first(models: Mapping[str, Path]) -> dict[str, Path]:
     return dict(sorted(models.items(), key=lambda one: -one[1].stat().st_size))
 
@@ -305,51 +276,3 @@ def _bench(sweep: Sweep, path: Path) -> Bench:
     context = int(sweep.axes.context_length[0]) or 2048
     facts, hashes = facts_of(sweep.models, context)
     return Bench(sweep, facts, hashes, path, commit_of_program())
-
-
-def facts_of(
-    models: Mapping[str, Path], context: int
-) -> tuple[dict[str, ModelFacts], dict[str, str]]:
-    """What decides how large and slow models are, and the SHA-256 of their files, by name."""
-    from quorate_bench.planning import ModelFacts
-
-    from quorate_registry import GgufFacts
-    from quorate_registry.hashing import sha256_of
-
-    registry = registry_of_models()
-    facts, hashes = {}, {}
-    for name, file in models.items():
-        told = registry.inspect(str(file))
-        memory = told.memory_estimate(context) or 0
-        parameters = told.parameters if isinstance(told, GgufFacts) else 0
-        facts[name] = ModelFacts(parameters, told.tensor_bytes, memory, told.context_length or 0)
-        hashes[name] = sha256_of(file) if file.is_file() else ""
-    return facts, hashes
-
-
-def commit_of_program() -> str:
-    """That this program was built from; "" where it is not known."""
-    import quorate
-    from quorate.app.about import commit
-
-    return commit(Path(quorate.__file__).parent)
-
-
-def quantise(source: Path, kind: str) -> Path:
-    """A model of another type, made once and kept in the data folder."""
-    import hashlib
-
-    from quorate.app.quantising import quantised
-    from quorate.cli.notes import note
-
-    # Files of one name in two folders are two models.
-    place = hashlib.sha256(str(source.absolute()).encode()).hexdigest()[:8]
-    folder = registry_of_models().home / "bench"
-    return quantised(source, kind, folder, f"{source.stem}.{kind}.{place}", note)
-
-
-def registry_of_models() -> Registry:
-    """The registry of this user's models."""
-    from quorate.app.registry import open_registry
-
-    return open_registry()

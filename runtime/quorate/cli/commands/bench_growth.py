@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quorate.cli.commands.bench import (
+from quorate.cli.commands.bench import prepare_records
+from quorate.cli.commands.bench_models import (
     commit_of_program,
     facts_of,
     named_models,
-    prepare_records,
     refuse_without_packages,
     registry_of_models,
 )
@@ -63,7 +63,7 @@ def growth(
     """
     import asyncio
 
-    refuse_without_packages("gguf")
+    refuse_without_packages("bench", "gguf")
     from quorate_bench.growth.plans import QUANTITIES, Axes
     from quorate_bench.growth.running import Growth
 

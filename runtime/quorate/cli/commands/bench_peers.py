@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quorate.cli.commands.bench import (
+from quorate.cli.commands.bench import prepare_records
+from quorate.cli.commands.bench_models import (
     commit_of_program,
     facts_of,
     named_models,
-    prepare_records,
     quantise,
     refuse_without_packages,
     registry_of_models,
@@ -68,7 +68,7 @@ def peers(
     """
     import asyncio
 
-    refuse_without_packages()
+    refuse_without_packages("bench")
     from quorate_bench.peers.running import Measure, Peers
     from quorate_bench.peers.sides import sides
 
