@@ -6,8 +6,10 @@
 Every ratio compares two sides that run in turn on the same two cores; figures are medians over
 rounds. With ``--models`` the vote of a large model and a small one with the same vocabulary is held
 against the large one alone, and a byte-exact vote of the small one and OTHER, which has another,
-against the small one alone. What one model costs is measured with SMALL, without ``--models`` with
-SmolLM2-135M from the extra ``demo``. ``scripts/fetch_models`` brings models to take.
+against the small one alone. ``member_first`` has each token of sampled answers drawn from one
+member, as nobody asks for log-probs. What one model costs is measured with SMALL, without
+``--models`` with SmolLM2-135M from the extra ``demo``. ``scripts/fetch_models`` brings models to
+take.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import numpy as np
-from figures import Figure, figure, report, say
+from figures import Figure, figure, report, say, side_by_side
 
 from quorate.api.grpc.translation.responses import generate_response
 from quorate.engines.contract import LogProbs
@@ -33,6 +33,7 @@ from quorate.ensemble.fusion import Fuser
 from quorate.ensemble.losses import Losses
 from quorate.ensemble.member import Member, MemberPrompt
 from quorate.ensemble.mixture import Mixture
+from quorate.ensemble.sharing import ahead_of_laggards
 from quorate.ensemble.weighting import BayesianWeights, ConfidentWeights, StaticWeights, Weigher
 from quorate.request import (
     CombinationRule,
@@ -53,6 +54,10 @@ _ROWS = 64
 _STREAMS = 32
 _STEPS = 60
 _GREEDY = SamplingOptions(temperature=0.0)
+_NOTHING_SHOWN = ResponseOptions()
+_VOTES = ResponseOptions(top_logprobs=1, member_votes=True)
+# What a reader takes for a message that does not keep up.
+_LAG_SECONDS = 0.2
 _OPTIONS = {
     "greedy": _GREEDY,
     "temperature 0.8, top-k 40, top-p 0.95, min-p 0.05": SamplingOptions(),
@@ -144,6 +149,27 @@ class Bench:
             figure("a step, sampled", statistics.median(drawn), "ms", detail, at_most=0.25),
             figure(f"{name}, greedy", statistics.median(many), "ms", detail, at_most=5.0),
             figure(f"{name}, sampled", statistics.median(many_drawn), "ms", detail, at_most=5.0),
+            *self._lagging(name),
+        ]
+
+    def _lagging(self, name: str) -> list[Figure]:
+        """Streams that show votes, to readers that take long for each message."""
+        say("readers that lag")
+        counts: list[float] = []
+
+        def lagging() -> float:
+            messages: list[int] = []
+            took = self._loop_ms(_STREAMS, _GREEDY, _VOTES, _LAG_SECONDS, messages)
+            counts.append(sum(messages) / (_STREAMS * _STEPS))
+            return took
+
+        ours, theirs, ratio = side_by_side(
+            lagging, lambda: self._loop_ms(_STREAMS, _GREEDY, _VOTES), self.rounds
+        )
+        detail = f"{ours:.2f} against {theirs:.2f} ms"
+        return [
+            figure(f"{name} with votes, readers that lag / that keep up", ratio, "x", detail),
+            figure("messages a token, readers that lag", statistics.median(counts), "x", ""),
         ]
 
     def _choose(
@@ -177,18 +203,33 @@ class Bench:
             statistics.median(a / b for a, b in pairs),
         )
 
-    def _loop_ms(self, streams: int, options: SamplingOptions) -> float:
-        """Milliseconds of one step of all streams."""
+    def _loop_ms(
+        self,
+        streams: int,
+        options: SamplingOptions,
+        response: ResponseOptions = _NOTHING_SHOWN,
+        lag_seconds: float = 0.0,
+        messages: list[int] | None = None,
+    ) -> float:
+        """Milliseconds of one step of all streams; ``messages`` is given how many each needs.
+
+        Readers take ``lag_seconds`` for each of them.
+        """
 
         async def run() -> float:
-            loops = [self._stream(number, options) for number in range(streams)]
+            loops = [self._stream(number, options, response) for number in range(streams)]
             began = time.thread_time()
-            await asyncio.gather(*(_written(steps) for steps in loops))
-            return time.thread_time() - began
+            written = await asyncio.gather(*(_written(steps, lag_seconds) for steps in loops))
+            took = time.thread_time() - began
+            if messages is not None:
+                messages.extend(written)
+            return took
 
         return 1e3 * asyncio.run(run()) / _STEPS
 
-    def _stream(self, number: int, options: SamplingOptions) -> AsyncIterator[Step]:
+    def _stream(
+        self, number: int, options: SamplingOptions, response: ResponseOptions
+    ) -> AsyncIterator[Step]:
         members: list[Member[int]] = []
         for index, model in enumerate("ab"):
             predictor = _InMemory(self, number + index)
@@ -204,10 +245,10 @@ class Bench:
             CombinationRule.LINEAR,
             Sampler(options, _VOCABULARY, number, (1, 2, 3)),
             StoppingOptions(),
-            ResponseOptions(),
+            response,
             Limit(_STEPS, FinishReason.MAX_TOKENS),
         )
-        return decode(ensemble, params)
+        return ahead_of_laggards(decode(ensemble, params))
 
 
 class _InMemory(TokenPredictor):
@@ -240,13 +281,16 @@ class _InMemory(TokenPredictor):
         pass
 
 
-async def _written(steps: AsyncIterator[Step]) -> int:
-    """Bytes of the messages of an answer."""
-    size = 0
+async def _written(steps: AsyncIterator[Step], lag_seconds: float) -> int:
+    """Writes the messages of an answer; returns how many deltas there were."""
+    count = 0
     async for step in steps:
         if isinstance(step, Delta):
-            size += len(_serialised(step))
-    return size
+            count += 1
+            _serialised(step)
+            if lag_seconds:
+                await asyncio.sleep(lag_seconds)
+    return count
 
 
 def _serialised(delta: Delta) -> bytes:

@@ -6,8 +6,9 @@ does where nobody tells it how.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,14 @@ from pace import Pace, drafting, pace, reading_seconds, score_seconds
 from processes import configuration, model_table, server
 from texts import texts
 
+from quorate.client.arguments import GenerateOptions
+
 CONTEXT = 1024
 SIZES = {"sessions": 16, "context_length": CONTEXT, "cells": 4 * CONTEXT}
 SCORED_BYTES = 2000
 GREEDY: Mapping[str, Any] = {"temperature": 0.0}
+AS_IT_IS: Mapping[str, Any] = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+_SEEDS = 8
 
 
 class VotingBench:
@@ -58,6 +63,7 @@ class VotingBench:
             "prose": lambda: self._vote("prose", "prose, greedy", GREEDY, 1.1),
             "letters": lambda: self._vote("letters", "letters, greedy", GREEDY, 1.1),
             "sampled": lambda: self._vote("prose", "prose at 0.8", {"temperature": 0.8}, 1.2),
+            "member_first": lambda: [*self._member_first("code"), *self._member_first("prose")],
             "bytes": self._byte_exact,
             "idle": self._idle,
             "score": self._score,
@@ -68,6 +74,8 @@ class VotingBench:
             del found["bytes"]
         if not drafting("off"):
             del found["refused"]
+        if "omit_logprobs" not in GenerateOptions.__annotations__:
+            del found["member_first"]
         return found
 
     def _vote(
@@ -83,6 +91,47 @@ class VotingBench:
         return [
             _times(f"vote of the pair / the large one alone, {told}", ours, theirs, ratio, at_most)
         ]
+
+    def _member_first(self, kind: str) -> list[Figure]:
+        """Tokens drawn from one member each, against the large one alone and against drafts.
+
+        Nothing is truncated and no log-prob is told; for drafts they are, so that the members mix.
+        """
+        told = f"{kind} at 1, whole"
+        say(f"tokens of one member each, {told}")
+        pair = ["large", "small"]
+        with self._serving(["large"], pair) as (alone, both):
+            sides: Sequence[tuple[str, Sequence[str], bool]] = [
+                (both, pair, True),
+                (alone, ["large"], True),
+                (both, pair, False),
+            ]
+            times: list[list[float]] = [[], [], []]
+            for index in range(self._rounds):
+                for at in sorted(range(3), key=lambda at: (at + index) % 3):
+                    address, models, omit = sides[at]
+                    options = {**AS_IT_IS, "omit_logprobs": omit}
+                    times[at].append(self._long(address, models, kind, index, options))
+        first, large, drafted = times
+        return [
+            _ratio(f"tokens of one member each / the large one alone, {told}", first, large, 1.2),
+            _ratio(f"tokens of one member each / drafts, {told}", first, drafted, 1.0),
+        ]
+
+    def _long(
+        self,
+        address: str,
+        models: Sequence[str],
+        kind: str,
+        index: int,
+        options: Mapping[str, Any],
+    ) -> float:
+        """As ``_time``; where a sampled answer is too short to tell, of the next seed's."""
+        for again in range(_SEEDS):
+            with suppress(RuntimeError):
+                seed = {"seed": index + self._rounds * again}
+                return self._time(address, models, kind, index, {**options, **seed})
+        raise RuntimeError(f"no answer of {_SEEDS} was long enough; take another model")
 
     def _byte_exact(self) -> list[Figure]:
         say("byte-exact vote of the small one and the other")
@@ -227,3 +276,8 @@ def scored_text() -> str:
 def _times(name: str, ours: float, theirs: float, ratio: float, at_most: float) -> Figure:
     detail = f"{ours * 1e3:.1f} ms against {theirs * 1e3:.1f} ms per token"
     return figure(name, ratio, "x", detail, at_most=at_most)
+
+
+def _ratio(name: str, ours: Sequence[float], theirs: Sequence[float], at_most: float) -> Figure:
+    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    return _times(name, statistics.median(ours), statistics.median(theirs), ratio, at_most)

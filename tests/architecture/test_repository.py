@@ -76,3 +76,12 @@ def test_the_search_for_machines_finds_them(line: str, folder: str, found: bool)
 @pytest.mark.parametrize("word", ["todo", "fixme", "xxx"])
 def test_the_search_for_tasks_finds_them(line: str, word: str, found: bool) -> None:
     assert bool(UNOWNED.search(line.format(word.upper()))) is found
+
+
+def test_tests_of_vllm_are_where_their_script_looks() -> None:
+    named = re.search(r"set -- (.+)", texts()["scripts/test_vllm"])
+    assert named is not None
+    folders = tuple(f"{folder}/" for folder in named[1].split())
+    marked = [path for path, text in texts().items() if re.search(r"\bmark\.v[l]lm\b", text)]
+    assert marked
+    assert [path for path in marked if not path.startswith(folders)] == []

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from quorate.cli.program import run
 from quorate.client import Client
-from support.command_line import Ask, Serving, complaint, environment, serving
+from support.command_line import Ask, Serving, commands_here, complaint, serving
 from support.hosted_engines import children, shared_memories
 from support.remotes import Hours
 from support.service import Service, scripted_service
@@ -28,30 +24,23 @@ def server(
 
 
 @pytest.fixture
-def ask(server: Serving, tmp_path: Path) -> Ask:
-    """Runs a command that asks the module's server, in the folder of the test."""
-    return partial(server.asked, tmp_path)
+def here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Ask:
+    """Runs a command in the folder of the test, within this process."""
+    return commands_here(tmp_path, monkeypatch, capsys)
 
 
 @pytest.fixture
-def misused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., str]:
-    """The one line that a command written wrongly is answered with, before it asks or starts any.
+def ask(server: Serving, here: Ask) -> Ask:
+    """Runs a command that asks the module's server."""
+    return lambda *words, **more: here(*words, "--target", server.address, **more)
 
-    It runs in this process, though in the folder and the environment of one of its own: a table of
-    mistakes would take half a second for each.
-    """
-    monkeypatch.chdir(tmp_path)
-    for name in os.environ.keys() - environment(tmp_path).keys():
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("QUORATE_HOME", environment(tmp_path)["QUORATE_HOME"])
 
-    def answer(*arguments: str) -> str:
-        done = run(arguments)
-        return complaint(subprocess.CompletedProcess(arguments, done, *capsys.readouterr()), 2)
-
-    return answer
+@pytest.fixture
+def misused(here: Ask) -> Callable[..., str]:
+    """The one line that a command written wrongly is answered with."""
+    return lambda *words: complaint(here(*words), 2)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from support.command_line import listening, quorate, serving
+from support.command_line import Ask, listening, quorate, serving
 from support.gguf_files import smollm2, stories260k
 
 WORKS = """
@@ -39,17 +39,17 @@ members = ["nowhere", "b", "words"]
 """
 
 
-def test_a_configuration_that_works_is_one_line_and_exit_code_0(tmp_path: Path) -> None:
+def test_a_configuration_that_works_is_one_line_and_exit_code_0(here: Ask, tmp_path: Path) -> None:
     (tmp_path / "q.toml").write_text(WORKS)
-    done = quorate(tmp_path, "check", "q.toml")
+    done = here("check", "q.toml")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "q.toml: nothing is wrong (1 model, 1 profile, 0 remotes)\n"
 
 
-def test_what_is_wrong_is_a_line_each_and_exit_code_1(tmp_path: Path) -> None:
+def test_what_is_wrong_is_a_line_each_and_exit_code_1(here: Ask, tmp_path: Path) -> None:
     (tmp_path / "words.gguf").write_text("no model")
     (tmp_path / "quorate.toml").write_text(WRONG)
-    done = quorate(tmp_path, "check")
+    done = here("check")
     assert (done.returncode, done.stderr) == (1, "")
     first, second, third, last = done.stdout.splitlines()
     assert first.startswith("quorate.toml: models[0].model: ")
@@ -58,7 +58,7 @@ def test_what_is_wrong_is_a_line_each_and_exit_code_1(tmp_path: Path) -> None:
     assert third.startswith("quorate.toml: models[2].model: ")
     assert "is not a GGUF file" in third
     assert last == "quorate.toml: 3 errors, 0 warnings"
-    lines = [json.loads(line) for line in quorate(tmp_path, "check", "--json").stdout.splitlines()]
+    lines = [json.loads(line) for line in here("check", "--json").stdout.splitlines()]
     assert [line.get("key") for line in lines[:-1]] == [
         "models[0].model",
         "models[1].cores",
@@ -68,12 +68,12 @@ def test_what_is_wrong_is_a_line_each_and_exit_code_1(tmp_path: Path) -> None:
     assert lines[-1] == {"event": "checked", "errors": 3, "warnings": 0}
 
 
-def test_a_file_that_cannot_be_read_is_exit_code_2(tmp_path: Path) -> None:
-    done = quorate(tmp_path, "check", "absent.toml")
+def test_a_file_that_cannot_be_read_is_exit_code_2(here: Ask, tmp_path: Path) -> None:
+    done = here("check", "absent.toml")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("quorate: absent.toml: cannot be read")
     (tmp_path / "q.toml").write_text("[[models]\n")
-    assert quorate(tmp_path, "check", "q.toml").returncode == 2
+    assert here("check", "q.toml").returncode == 2
 
 
 def test_serve_refuses_what_can_never_work_with_a_line_each(tmp_path: Path) -> None:
@@ -118,13 +118,15 @@ def test_serve_starts_in_spite_of_what_is_only_not_as_configured(tmp_path: Path)
     assert [event["id"] for event in ready] == ["a"]
 
 
-def test_real_models_of_two_tokenizers_do_not_vote_token_by_token(tmp_path: Path) -> None:
+def test_real_models_of_two_tokenizers_do_not_vote_token_by_token(
+    here: Ask, tmp_path: Path
+) -> None:
     (tmp_path / "q.toml").write_text(
         f'[[models]]\nid = "a"\nmodel = "{smollm2()}"\n'
         f'[[models]]\nid = "b"\nmodel = "{stories260k()}"\n'
         '[profiles.p]\nmembers = ["a", "b"]\nalignment = "same_vocabulary"\n'
     )
-    done = quorate(tmp_path, "check", "q.toml")
+    done = here("check", "q.toml")
     assert done.returncode == 1
     assert done.stdout.startswith("q.toml: profiles.p: a, b: their vocabularies differ")
 
@@ -154,10 +156,10 @@ max_concurrent = 0
 """
 
 
-def test_everything_that_is_wrong_with_a_table_is_told_at_once(tmp_path: Path) -> None:
+def test_everything_that_is_wrong_with_a_table_is_told_at_once(here: Ask, tmp_path: Path) -> None:
     """One who mends what is told has not to come back for more of the same table."""
     (tmp_path / "q.toml").write_text(FAULTY)
-    done = quorate(tmp_path, "check", "q.toml", "--json")
+    done = here("check", "q.toml", "--json")
     *lines, last = map(json.loads, done.stdout.splitlines())
     assert (done.returncode, done.stderr) == (1, "")
     assert {line["key"] for line in lines} == {
@@ -179,9 +181,9 @@ def test_everything_that_is_wrong_with_a_table_is_told_at_once(tmp_path: Path) -
     assert "models[1].model" not in served.stderr
 
 
-def test_a_model_that_would_be_fetched_is_told_with_its_size(tmp_path: Path) -> None:
+def test_a_model_that_would_be_fetched_is_told_with_its_size(here: Ask, tmp_path: Path) -> None:
     (tmp_path / "q.toml").write_text(f'{WORKS}\n[[models]]\nmodel = "qwen2.5-0.5b-instruct"\n')
-    done = quorate(tmp_path, "check", "q.toml")
+    done = here("check", "q.toml")
     assert done.returncode == 0
     first, last = done.stdout.splitlines()
     assert first.startswith("q.toml: warning: models[1].model: qwen2.5-0.5b-instruct is not on ")

@@ -7,6 +7,7 @@ import pty
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -173,12 +174,12 @@ def test_a_pipe_gets_aligned_text_and_the_verdict(ask: Ask) -> None:
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(
-    tmp_path: Path, arguments: tuple[str, ...], told: str
+    misused: Callable[..., str], tmp_path: Path, arguments: tuple[str, ...], told: str
 ) -> None:
     (tmp_path / "empty").touch()
     (tmp_path / "latin1").write_bytes("café au lait".encode("latin-1"))
     (tmp_path / "text").write_text(TEXT)
-    assert told in complaint(quorate(tmp_path, "score", *arguments), 2)
+    assert told in misused("score", *arguments)
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from support.command_line import TWO_MODELS, Ask, complaint, quorate
+from support.command_line import TWO_MODELS, Ask, complaint
 
 CONFIG = f"""{TWO_MODELS}
 [[models]]
@@ -109,8 +108,8 @@ def test_status_of_a_server_that_is_not_healthy_exits_with_1(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("command", [("ps",), ("status",), ("load", "a"), ("unload", "a")])
-def test_where_nothing_listens_it_is_one_line(tmp_path: Path, command: tuple[str, ...]) -> None:
-    done = quorate(tmp_path, *command, "--target", "127.0.0.1:1")
+def test_where_nothing_listens_it_is_one_line(here: Ask, command: tuple[str, ...]) -> None:
+    done = here(*command, "--target", "127.0.0.1:1")
     assert "nothing listens at 127.0.0.1:1" in complaint(done, 1)
 
 

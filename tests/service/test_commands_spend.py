@@ -12,7 +12,7 @@ import pytest
 from quorate.cli.failures import failure_of
 from quorate.cli.program import run
 from quorate.errors import BudgetSpent
-from support.command_line import TWO_MODELS, Ask, Serving, complaint, quorate, serving
+from support.command_line import TWO_MODELS, Ask, Serving, complaint, serving
 from support.fake_dispatch import FakeDispatcher, raising
 from support.service import fake_service
 from support.streams import refused
@@ -76,8 +76,8 @@ def spent(ask: Ask, *arguments: str, token: str = "three") -> str:
     return done.stdout
 
 
-def read_from_file(home: Path, tmp_path: Path, *arguments: str) -> str:
-    done = quorate(tmp_path, "spend", *arguments, "--ledger", str(home / "kept.sqlite3"))
+def read_from_file(here: Ask, home: Path, *arguments: str) -> str:
+    done = here("spend", *arguments, "--ledger", str(home / "kept.sqlite3"))
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -147,28 +147,26 @@ def test_a_missing_or_wrong_token_is_one_line(ask: Ask, token: str) -> None:
     assert "token" in complaint(ask("spend", QUORATE_TOKEN=token), 1)
 
 
-def test_a_token_does_not_leave_the_machine_in_plain_text(tmp_path: Path) -> None:
-    done = quorate(tmp_path, "spend", "--target", "192.0.2.1:1", QUORATE_TOKEN="secret")
+def test_a_token_does_not_leave_the_machine_in_plain_text(here: Ask) -> None:
+    done = here("spend", "--target", "192.0.2.1:1", QUORATE_TOKEN="secret")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("quorate: QUORATE_TOKEN: would go to 192.0.2.1:1 in plain text")
     assert "secret" not in done.stderr
 
 
 def test_charges_of_the_server_and_of_its_file_are_the_same(
-    ask: Ask, home: Path, tmp_path: Path
+    ask: Ask, here: Ask, home: Path
 ) -> None:
     asked = spent(ask, "--charges", "--json")
-    assert asked == read_from_file(home, tmp_path, "--charges", "--json")
+    assert asked == read_from_file(here, home, "--charges", "--json")
     charges = [json.loads(line) for line in asked.splitlines()]
     assert [charge["key"] for charge in charges] == ["other", "team", "team"]
     assert {charge["outcome"] for charge in charges} == {"finished"}
 
 
-def test_sums_of_the_server_and_of_its_file_are_the_same(
-    ask: Ask, home: Path, tmp_path: Path
-) -> None:
+def test_sums_of_the_server_and_of_its_file_are_the_same(ask: Ask, here: Ask, home: Path) -> None:
     asked = spent(ask, "--by", "day", "--by", "model", "--csv")
-    assert asked == read_from_file(home, tmp_path, "--by", "day", "--by", "model", "--csv")
+    assert asked == read_from_file(here, home, "--by", "day", "--by", "model", "--csv")
     rows = list(csv.DictReader(asked.splitlines()))
     assert {"alpha", "beta"} <= {row["model"] for row in rows}
 
@@ -213,11 +211,11 @@ def test_without_a_server_and_a_ledger_it_is_told_how_to_start_one(
 
 
 def test_a_server_that_was_named_and_does_not_answer_is_not_replaced_by_a_file(
-    tmp_path: Path,
+    here: Ask, tmp_path: Path
 ) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "ledger.sqlite3").touch()
-    done = quorate(tmp_path, "spend", "--target", "127.0.0.1:1")
+    done = here("spend", "--target", "127.0.0.1:1")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("quorate: nothing listens at 127.0.0.1:1")
 
@@ -240,23 +238,18 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
 
 
 def test_the_ledger_of_a_running_server_is_copied_whole(
-    server: Serving, home: Path, tmp_path: Path
+    server: Serving, here: Ask, home: Path, tmp_path: Path
 ) -> None:
     copy, ledger = tmp_path / "copy.sqlite3", home / "kept.sqlite3"
     asked = ("spend", "--ledger", str(ledger), "--backup", str(copy))
-    assert quorate(tmp_path, *asked).stdout.startswith(f"{ledger}: copied to {copy}, ")
-    sums = [
-        quorate(tmp_path, "spend", "--ledger", str(path), "--csv").stdout for path in (ledger, copy)
-    ]
+    assert here(*asked).stdout.startswith(f"{ledger}: copied to {copy}, ")
+    sums = [here("spend", "--ledger", str(path), "--csv").stdout for path in (ledger, copy)]
     assert sums[0] == sums[1] != ""
-    assert "is there already; name another file, or give --force" in complaint(
-        quorate(tmp_path, *asked), 2
-    )
-    [line] = quorate(tmp_path, *asked, "--force", "--json").stdout.splitlines()
+    assert "is there already; name another file, or give --force" in complaint(here(*asked), 2)
+    [line] = here(*asked, "--force", "--json").stdout.splitlines()
     assert json.loads(line)["bytes"] == copy.stat().st_size
 
 
 @pytest.mark.parametrize("also", [["--charges"], ["--csv"], ["--target", "localhost:1"]])
-def test_a_backup_is_asked_for_alone(tmp_path: Path, also: list[str]) -> None:
-    refusal = quorate(tmp_path, "spend", "--backup", "x", *also)
-    assert "--backup copies a file of this machine" in complaint(refusal, 2)
+def test_a_backup_is_asked_for_alone(misused: Callable[..., str], also: list[str]) -> None:
+    assert "--backup copies a file of this machine" in misused("spend", "--backup", "x", *also)

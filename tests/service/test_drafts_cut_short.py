@@ -197,3 +197,43 @@ async def test_a_member_that_is_killed_in_mid_draft_costs_no_answer_and_no_accou
     assert drafted(found) == sum(one.usage.drafted_tokens for one in killed)
     assert drafted(found, "tokens_accepted") == sum(one.usage.accepted_tokens for one in killed)
     assert_conserved(service, machine, rows)
+
+
+async def test_answers_drawn_from_one_member_each_are_repeatable_and_accounted_for(
+    tmp_path: Path,
+) -> None:
+    whole_row = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": 5}
+    first = {"models": PAIR, "max_tokens": 120, **whole_row, "omit_logprobs": True}
+    async with pair(tmp_path) as (service, client):
+        heard = [await answer(client, "x", **first) for _ in range(2)]
+        told = await answer(client, "x", **{**first, "omit_logprobs": False})
+        greedy = await answer(client, "x", **{**first, "temperature": 0.0})
+        killed = Stream(client, "x", failure_policy="replay", **first)
+        await killed.until(lambda stream: len(stream.tokens) >= 40)
+        kill_worker(service, "large")
+        await killed.whole()
+        await reaches(service, "large", ModelState.READY)
+        left = Stream(client, "x", request_id="left", **first)
+        await left.until(lambda stream: len(stream.tokens) >= 40)
+        await left.leave()
+        found = await idle(service)
+        rows, machine = await settled(service, client, 6)
+    assert len({one.text for one in (*heard, killed)}) == 1
+    assert heard[0].text.startswith(left.text)
+    for one in (*heard, killed):
+        assert one.decision.draft.member_first
+        assert {token.logprob for token in one.tokens} == {0.0}
+        lone = {model.model: model.lone_tokens for model in one.usage.models}
+        assert all(lone.values())
+        assert 60 < sum(lone.values()) == one.usage.lone_tokens < one.usage.generated_tokens
+        # Nothing is read twice, and beyond what was told only what was guessed.
+        most = one.usage.generated_tokens + one.usage.drafted_tokens
+        assert all(model.generated_tokens <= most for model in one.usage.models)
+    assert [one.model for one in killed.notices] == ["large"]
+    for one in (told, greedy):
+        assert not one.decision.draft.member_first
+        assert one.usage.lone_tokens == 0
+    assert any(token.logprob < 0 for token in told.tokens)
+    counted = math.fsum(found["quorate_lone_tokens_total"].values())
+    assert counted > sum(one.usage.lone_tokens for one in (*heard, killed))
+    assert_conserved(service, machine, rows)

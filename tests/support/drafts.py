@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from quorate.ensemble.drafts.costs import Costs, Guesser
 from quorate.ensemble.drafts.drafting import Drafts
-from quorate.ensemble.drafts.pace import TOGETHER, Pace, Round
+from quorate.ensemble.drafts.pace import LONE, TOGETHER, Pace, Round
 
 
 class FixedPace(Pace):
@@ -33,12 +35,45 @@ class FixedPace(Pace):
     def ended(self, done: Round, right: int, seconds: float) -> None:
         self.rounds.append((done.length, right))
 
-    def plan(self, room: int, agreeing: int = 0, found: int = 0) -> Round:
+    def plan(
+        self,
+        room: int,
+        agreeing: int = 0,
+        found: int = 0,
+        lone: Mapping[str, float] | None = None,
+    ) -> Round:
         if self._guesser is Guesser.LOOKUP:
             length = min(self._length, room, found)
         else:
             length = 0 if self._lone else min(self._length, room)
         return Round(self._guesser, length) if length > 0 else TOGETHER
+
+
+class ScriptedPace(FixedPace):
+    """Rounds of all kinds, one after the other as a script says; behind its end of one member."""
+
+    def __init__(self, script: Sequence[Round] = ()) -> None:
+        super().__init__(Guesser.MEMBER, 0)
+        self.lone: list[str] = []
+        self._script = [*script]
+
+    def took_lone(self, model: str, seconds: float) -> None:
+        self.lone.append(model)
+
+    def plan(
+        self,
+        room: int,
+        agreeing: int = 0,
+        found: int = 0,
+        lone: Mapping[str, float] | None = None,
+    ) -> Round:
+        planned = self._script.pop(0) if self._script else LONE
+        if planned.lone:
+            return planned if lone else TOGETHER
+        most = min(planned.length, room, found if planned.guesser is Guesser.LOOKUP else room)
+        if most < 1 or (planned.guesser is Guesser.MEMBER and self._lone):
+            return TOGETHER
+        return planned._replace(length=most)
 
 
 def member_drafts(model: str, length: int) -> Drafts:

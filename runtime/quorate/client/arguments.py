@@ -85,6 +85,8 @@ class GenerateOptions(PlanOptions, total=False):
         stop: Strings before which the answer ends.
         top_logprobs: Number of the mixture's best candidates shown with each token.
         votes: Whether each token comes with each member's vote.
+        omit_logprobs: Whether tokens come without their log-prob, which lets some votes draw them
+            for less (``DecidedDraft.member_first``).
         latency_ms: Most milliseconds from the request's arrival to the end of the answer.
         energy_joules: Most joules that the models may take.
         usd: Most US dollars that remotes may charge.
@@ -109,6 +111,7 @@ class GenerateOptions(PlanOptions, total=False):
     stop: Sequence[str] | None
     top_logprobs: int | None
     votes: bool | None
+    omit_logprobs: bool | None
     latency_ms: float | None
     energy_joules: float | None
     usd: float | None

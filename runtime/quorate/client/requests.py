@@ -42,7 +42,7 @@ def generate_request(
     fill_plan(request, given)
     fill(request.sampling, given, _SAMPLING)
     fill(request.stopping, given, ("max_tokens", "max_bytes"))
-    fill(request.response, given, ("top_logprobs",))
+    fill(request.response, given, ("top_logprobs", "omit_logprobs"))
     fill(request.budget, given, _BUDGET)
     fill(request, given, ("local_only", "task", "allow_substitution"))
     with refusing("votes"):

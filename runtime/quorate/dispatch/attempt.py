@@ -298,4 +298,5 @@ def _added(first: ModelUsage, second: ModelUsage) -> ModelUsage:
         busy_ms=first.busy_ms + second.busy_ms,
         drafted_tokens=first.drafted_tokens + second.drafted_tokens,
         accepted_tokens=first.accepted_tokens + second.accepted_tokens,
+        lone_tokens=first.lone_tokens + second.lone_tokens,
     )

@@ -38,8 +38,8 @@ from quorate.routing.snapshot import (
     ResolvedPlan,
     Snapshot,
 )
-from quorate.routing.tasks import TaskClassifier
-from quorate.sampling.options import SEED_BITS
+from quorate.routing.tasks import MAX_BYTES, TaskClassifier
+from quorate.sampling.options import SEED_BITS, takes_the_row_as_it_is
 
 _UNRATED = 0.9
 
@@ -63,7 +63,7 @@ class Knowledge:
         """Tag of a request: its own, else a guess, else ""."""
         if request.task or self.classifier is None:
             return request.task
-        return self.classifier.task(request.prompt.plain_text)
+        return self.classifier.task(request.prompt.beginning(MAX_BYTES))
 
 
 def no_price(remote: str) -> None:
@@ -140,6 +140,8 @@ class Router:
             elapsed_ms=elapsed_ms,
             draw=self._draw(),
             allow_substitution=request.allow_substitution,
+            from_mixture=takes_the_row_as_it_is(request.sampling)
+            and not request.response.shows_logprobs,
         )
         return choose_plan(routing_request, self._snapshot(request.key, admitted))
 
@@ -149,7 +151,7 @@ class Router:
         It drops no member unasked, and no other plan stands in: the sum would silently be of
         another plan.
         """
-        size = len(request.continuation.encode())
+        size = request.continuation_bytes
         routing_request = replace(
             _to_be_read(request.prompt),
             asked=request.plan,

@@ -68,7 +68,8 @@ class SignalReader:
     def _narrowed(self, token: Token) -> Token:
         top: Sequence[TopCandidate] = token.top[: self.shown.top_logprobs]
         votes = token.votes if self.shown.member_votes else ()
-        return replace(token, top=tuple(top), votes=votes)
+        logprob = token.logprob if self.shown.shows_logprobs else 0.0
+        return replace(token, logprob=logprob, top=tuple(top), votes=votes)
 
 
 def _margin(shares: Sequence[float]) -> float:

@@ -17,6 +17,7 @@ from quorate.ensemble.drafts.lookup import REACH
 from quorate.ensemble.drafts.pace import Pace
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.losses import Attendance, Losses
+from quorate.ensemble.sharing import ahead_of_laggards
 from quorate.fleet.fleet import Fleet
 from quorate.request import Decision, FinishReason, Prompt, Request, ResponseOptions
 from quorate.sampling.penalties import REPETITION_WINDOW
@@ -72,7 +73,7 @@ def steps(
         return plain_generation.generate(ensemble, predictor, params, sampling)
     params = replace(params, drafts=_drafts(ensemble, decision, costs, params.sampler))
     ensemble.start()
-    return decode(ensemble, params)
+    return ahead_of_laggards(decode(ensemble, params))
 
 
 def _drafts(
@@ -80,17 +81,21 @@ def _drafts(
 ) -> Drafts | None:
     """How tokens are guessed ahead, where that was decided."""
     decided = decision.draft
-    if not decided.most:
+    if not (decided.most or decided.member_first):
         return None
     sizes = {one.model: one.engine.facts.memory_bytes for one in ensemble.members}
-    share = sizes.get(decided.model, 0) / (sum(sizes.values()) or 1)
-    # A step of the same members takes another time where they vote byte by byte.
-    known = costs.of((decision.alignment, decided.model, *sorted(sizes)))
-    size_share = (share or _UNKNOWN_SHARE) if decided.model else 0.0
+    whole = sum(sizes.values()) if all(sizes.values()) else 0
+    shares = {model: size / whole for model, size in sizes.items()} if whole else {}
+    # A step of the same members takes another time where they vote byte by byte, and a guess is
+    # right less often where it is not coupled with what is drawn.
+    known = costs.of((decision.alignment, decided.member_first, decided.model, *sorted(sizes)))
+    size_share = shares.get(decided.model, _UNKNOWN_SHARE) if decided.model else 0.0
     by_tokens = ensemble.alignment.has_token_ids
     # Of bytes nobody proposes: a guess is compared with the plain choice.
-    pace = Pace(known, decided.most, size_share, sampler.draws and by_tokens, grows=by_tokens)
-    return Drafts(decided.model, pace, _last_symbols(ensemble, REACH))
+    draws = sampler.draws and by_tokens
+    pace = Pace(known, decided.most, size_share, draws, grows=by_tokens, sizes=shares)
+    seed = decision.seed if decided.member_first else None
+    return Drafts(decided.model, pace, _last_symbols(ensemble, REACH), seed)
 
 
 def _last_symbols(ensemble: Ensemble[Any], count: int) -> Sequence[Any]:

@@ -16,6 +16,7 @@ from quorate.ensemble.alignments.contract import Limit
 from quorate.ensemble.constraint import Constraint, Unconstrained
 from quorate.ensemble.drafts.byte_drafting import ByteDrafting
 from quorate.ensemble.drafts.drafting import Drafting, Drafts
+from quorate.ensemble.drafts.member_first import MemberFirst
 from quorate.ensemble.drafts.token_drafting import TokenDrafting
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.fusion import Fuser
@@ -177,8 +178,8 @@ async def _decode(
         for notice in ensemble.take_notices():
             yield notice
         given = choice.given
-        rows = alignment.compare(ensemble.members, distributions, given)
-        mixture = fuser.fuse(rows, ensemble.weights, alignment.maxima(ensemble.members))
+        rows = alignment.compare(ensemble.voters, distributions, given)
+        mixture = fuser.fuse(rows, ensemble.weights, alignment.maxima(ensemble.voters))
         clock.combined()
         chosen = choice.choose(constraint.mask(mixture), rows)
         clock.chosen()
@@ -209,7 +210,9 @@ def _sampled(ensemble: Ensemble[Any], params: DecodeParams) -> _Sampled[Any]:
 
 def _drafting(ensemble: Ensemble[int], params: DecodeParams, drafts: Drafts) -> Drafting:
     alignment = ensemble.alignment
-    kind = TokenDrafting if alignment.has_token_ids else ByteDrafting
+    kind: type[Drafting] = TokenDrafting if alignment.has_token_ids else ByteDrafting
+    if drafts.member_seed is not None:
+        kind = MemberFirst
     ends = alignment.vocabulary.end_of_generation
     return kind(ensemble, params.sampler, drafts, ends, params.limit.max_tokens)
 
@@ -245,7 +248,7 @@ class _Drafted(_Sampled[int]):
         self._drafting = drafting
 
     def choose(self, mixture: Ranked, rows: Sequence[LogProbs]) -> int:
-        maxima = self._ensemble.alignment.maxima(self._ensemble.members)
+        maxima = self._ensemble.alignment.maxima(self._ensemble.voters)
         of_each: Sequence[Choosable] = [*map(Whole, rows, maxima)] if maxima else rows
         return self._drafting.choose(mixture, of_each)
 

@@ -6,14 +6,15 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.alignments.contract import AlignmentStrategy
-from quorate.ensemble.drafts.leading import Leader, go_ahead
+from quorate.ensemble.drafts.leading import Leader, Led, go_ahead
+from quorate.ensemble.drafts.owing import catch_up, owe
 from quorate.ensemble.losses import Losses, outcomes
 from quorate.ensemble.member import Member
-from quorate.ensemble.step_clock import StepClock
+from quorate.ensemble.step_clock import StepClock, Took
 from quorate.ensemble.weighting import Weigher
 from quorate.errors import Unavailable, WorkerLost
 from quorate.request import ModelUsage, Notice, NoticeKind
@@ -23,29 +24,6 @@ MASS_CUT_TOLD = 0.1
 """Probability taken from masked tokens in one step, above which the reader is told."""
 _Symbol = TypeVar("_Symbol")
 _Answer = TypeVar("_Answer")
-
-
-class Took(NamedTuple):
-    """Times of the last rows, in seconds since their symbol was told.
-
-    Attributes:
-        asked: Until somebody waited for them; what was ready before then is not known.
-        led: Until a member that goes ahead had done so.
-        whole: Until all were there.
-    """
-
-    asked: float
-    led: float
-    whole: float
-
-
-class _Led(NamedTuple, Generic[_Symbol]):
-    """A member that goes ahead: of what, along what, which one, and its row behind that."""
-
-    symbol: _Symbol
-    leader: Leader[_Symbol]
-    at: int
-    pending: Awaitable[LogProbs]
 
 
 async def at_once() -> None:
@@ -60,6 +38,7 @@ class Ensemble(Generic[_Symbol]):
 
     Attributes:
         losses: What becomes of lost members, and what became of those lost before this was made.
+        voters: Those whose rows are asked for in this step: all members, or one of them alone.
         weights: Their weights in this step, summing to 1.
         waited_seconds: Time spent waiting for sessions.
         plan: Models of the plan in its order, those included that were lost before this was made.
@@ -74,6 +53,7 @@ class Ensemble(Generic[_Symbol]):
     members: list[Member[_Symbol]]
     losses: Losses
     weigher: Weigher
+    voters: list[Member[_Symbol]] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     waited_seconds: float = 0.0
     plan: Sequence[str] = ()
@@ -85,7 +65,7 @@ class Ensemble(Generic[_Symbol]):
     _everyone: dict[str, Member[_Symbol]] = field(default_factory=dict)
     _pending: list[Awaitable[LogProbs]] = field(default_factory=list)
     _told_of_a_cut: set[str] = field(default_factory=set)
-    _led: _Led[_Symbol] | None = None
+    _led: Led[_Symbol] | None = None
     _told_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -142,6 +122,7 @@ class Ensemble(Generic[_Symbol]):
 
     def start(self) -> None:
         """Starts every member on its own prompt, and on the answer so far where there is one."""
+        self.voters = self.members
         self._pending = [member.start() for member in self.members]
 
     async def tell(self, symbol: _Symbol, ahead: Sequence[_Symbol] = ()) -> None:
@@ -152,7 +133,21 @@ class Ensemble(Generic[_Symbol]):
         """
         self.clock.tell(self.worked_seconds)
         self._told_at = time.perf_counter()
+        self.voters = self.members
         self._pending = [member.predictor.feed(symbol, ahead) for member in self.members]
+        await asyncio.sleep(0)
+
+    async def tell_one(self, symbol: _Symbol, voter: Member[_Symbol]) -> None:
+        """Starts one member on what follows the chosen symbol, on which it then votes alone.
+
+        The others owe the symbol, see ``OwesSymbols``, until they are told one again. Where the one
+        is lost they are all asked, so that whoever chooses looks for the voters anew.
+        """
+        self.clock.tell(self.worked_seconds)
+        self._told_at = time.perf_counter()
+        self.voters = [voter]
+        self._pending = [voter.predictor.feed(symbol)]
+        owe((member for member in self.members if member is not voter), symbol)
         await asyncio.sleep(0)
 
     async def lead(self, symbol: _Symbol, leader: Leader[_Symbol]) -> None:
@@ -167,21 +162,25 @@ class Ensemble(Generic[_Symbol]):
             return
         self.clock.tell(self.worked_seconds)
         self._told_at = time.perf_counter()
-        self._led = _Led(symbol, leader, at, self.members[at].predictor.feed(symbol))
+        self.voters = self.members
+        self._led = Led(symbol, leader, at, self.members[at].predictor.feed(symbol))
         await asyncio.sleep(0)
 
     def observe(self, rows: Sequence[LogProbs], symbol: int, size: int) -> None:
         """Notes what each member made of the chosen symbol, which has ``size`` bytes."""
         logprobs = [float(row[symbol]) for row in rows]
-        for member, logprob, weight in zip(self.members, logprobs, self.weights, strict=True):
+        for member, logprob, weight in zip(self.voters, logprobs, self.weights, strict=True):
             member.observe(logprob, weight)
-        self.weigher.observe(logprobs, size)
+        if self.everybody_votes:
+            self.weigher.observe(logprobs, size)
+        else:
+            self.voters[0].lone += 1
 
     async def distributions(self) -> list[LogProbs]:
         """Awaits every member's row, handles lost members and computes the weights of this step.
 
         Returns:
-            Each member's log-probs in the order of ``members``; ``weights`` goes with them.
+            Log-probs of those who vote in the order of ``voters``; ``weights`` goes with them.
 
         Raises:
             WorkerLost: A member died and the policy does not go on without it.
@@ -199,6 +198,10 @@ class Ensemble(Generic[_Symbol]):
                 continue
             if lost:
                 self._drop(lost)
+            if not self.voters:
+                self.voters = self.members
+                self._pending = catch_up(self.members)
+                continue
             self._note_cuts()
             self.took = Took(
                 entered_at - told_at, followed_at - told_at, time.perf_counter() - told_at
@@ -206,7 +209,7 @@ class Ensemble(Generic[_Symbol]):
             self.clock.rows(self.worked_seconds)
             await self.turn()
             self.clock.turn()
-            self.weights = self.weigher.weights(rows)
+            self.weights = self.weigher.weights(rows) if self.everybody_votes else [1.0]
             return rows
 
     async def replay(self, lost: Mapping[str, Unavailable]) -> None:
@@ -254,6 +257,11 @@ class Ensemble(Generic[_Symbol]):
     def work(self) -> dict[str, Work]:
         """What each member computed so far, by model, dropped ones included."""
         return {model: member.work for model, member in self._everyone.items()}
+
+    @property
+    def everybody_votes(self) -> bool:
+        """Whether this step asks all members, and not one of several."""
+        return len(self.voters) == len(self.members)
 
     @property
     def worked_seconds(self) -> list[float]:
@@ -305,7 +313,7 @@ class Ensemble(Generic[_Symbol]):
         engines = {member.model: member.engine for member in self.members}
         self._drop(await self.losses.wait(lost, engines, told))
 
-    async def _follow(self, led: _Led[_Symbol]) -> None:
+    async def _follow(self, led: Led[_Symbol]) -> None:
         """Has one member go ahead, and feeds the others what it guesses."""
         self._led = None
         predictor: Any = self.members[led.at].predictor
@@ -316,10 +324,10 @@ class Ensemble(Generic[_Symbol]):
         ]
 
     async def _outcomes(self) -> tuple[list[LogProbs], dict[str, WorkerLost]]:
-        """The rows of the members that live, and what befell the others, by model."""
+        """The rows of the voters that live, and what befell the others, by model."""
         rows: list[LogProbs] = []
         lost: dict[str, WorkerLost] = {}
-        for member, pending in zip(self.members, self._pending, strict=True):
+        for member, pending in zip(self.voters, self._pending, strict=True):
             try:
                 rows.append(await pending)
             except WorkerLost as error:
@@ -328,7 +336,7 @@ class Ensemble(Generic[_Symbol]):
 
     def _note_cuts(self) -> None:
         """Tells, once for each member, that much of what it wanted is nothing an answer holds."""
-        for member in self.members:
+        for member in self.voters:
             self.note_cut(member.model, member.predictor.masked_mass)
 
     def _drop(self, lost: Mapping[str, Unavailable]) -> None:
@@ -338,3 +346,4 @@ class Ensemble(Generic[_Symbol]):
                 member.predictor.close()
                 self.weigher.drop(index)
         self.members = [member for member in self.members if member.model not in lost]
+        self.voters = [member for member in self.voters if member.model not in lost]

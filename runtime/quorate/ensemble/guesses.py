@@ -88,7 +88,7 @@ class GuessingSession:
         Returns:
             See ``Session.feed``. The row is overwritten by the next call that computes anything.
         """
-        right = self._count_right(tokens)
+        right = self.known(tokens)
         self._held += len(tokens)
         if tokens and right == len(tokens):
             return Ready(self._take(right))
@@ -120,20 +120,20 @@ class GuessingSession:
         self._tokens.append(token)
         return Later(self.session.feed((token,)), self._note_guess)
 
-    def close(self) -> None:
-        """Frees the session. Guesses that nobody has chosen were for nothing."""
-        self.wasted += len(self._tokens)
-        self._drop_guesses()
-        self.session.close()
-
-    def _count_right(self, tokens: Sequence[int]) -> int:
-        """How many of the first of these tokens were guessed and are known."""
+    def known(self, tokens: Sequence[int]) -> int:
+        """How many of the first of these tokens were guessed, so that their rows are there."""
         right = 0
         for token, guess, _ in zip(tokens, self._tokens, self._rows, strict=False):
             if token != guess:
                 break
             right += 1
         return right
+
+    def close(self) -> None:
+        """Frees the session. Guesses that nobody has chosen were for nothing."""
+        self.wasted += len(self._tokens)
+        self._drop_guesses()
+        self.session.close()
 
     def _take(self, count: int) -> LogProbs:
         """Takes guesses for chosen; returns what follows them."""

@@ -40,6 +40,7 @@ class Member(Generic[_Symbol]):
         weight_sum: Sum of its weights over the steps so far.
         drafted: Symbols that it guessed ahead of the choice.
         accepted: Those of them that were chosen.
+        lone: Tokens of the answer for which it voted alone, while the others computed nothing.
     """
 
     model: str
@@ -53,6 +54,7 @@ class Member(Generic[_Symbol]):
     steps: int = 0
     drafted: int = 0
     accepted: int = 0
+    lone: int = 0
 
     def observe(self, logprob: float, weight: float) -> None:
         """Adds the chosen symbol's log-prob under this member, and the member's weight."""
@@ -100,4 +102,5 @@ class Member(Generic[_Symbol]):
             dropped_mass=self.dropped_mass,
             drafted_tokens=self.drafted,
             accepted_tokens=self.accepted,
+            lone_tokens=self.lone,
         )

@@ -7,20 +7,19 @@ the vote has or with one of its own, to the same options; here its tokens become
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
 from quorate.engines.generation import EngineSampling, SampledToken
 from quorate.engines.vocabulary import Vocabulary
-from quorate.ensemble.alignments.contract import Limit
 from quorate.ensemble.alignments.tokens import TokenPredictor
 from quorate.ensemble.decode import DecodeParams, Step, decode
 from quorate.ensemble.ensemble import Ensemble
+from quorate.ensemble.sharing import sharing
 from quorate.ensemble.transcript import Transcript
 from quorate.errors import Internal, WorkerLost
 from quorate.request import (
-    Delta,
     FinishReason,
     ResponseOptions,
     SamplingOptions,
@@ -38,8 +37,6 @@ from quorate.sampling.sampler import (
 )
 
 _MOST_BIASED = 1024
-_MOST_SHARED = 64
-"""Tokens of one delta, the alternatives beside them counted, where several share it."""
 
 
 def lone_predictor(
@@ -115,7 +112,7 @@ async def generate(
             clock.turn()
             steps: list[Step] = []
             for sampled in batch:
-                steps += _take(sampled, ensemble, predictor, params.limit, transcript)
+                steps += _take(sampled, ensemble, predictor, params, transcript)
                 if transcript.ended is not None:
                     break
             clock.combined()
@@ -137,51 +134,11 @@ async def generate(
             yield step
 
 
-def sharing(steps: Iterable[Step]) -> Iterator[Step]:
-    """The same steps, where small deltas that follow each other are one.
-
-    Each costs a message, and whoever reads slower than they come need not pay for every one of
-    them. Those of the reasoning and those of the answer stay apart.
-    """
-    held: list[Delta] = []
-    weight = 0
-    for step in steps:
-        more = _weight(step) if isinstance(step, Delta) else _MOST_SHARED
-        joins = isinstance(step, Delta) and (
-            not held or (held[0].reasoning is None) == (step.reasoning is None)
-        )
-        if held and (not joins or weight + more > _MOST_SHARED):
-            yield _joined(held)
-            held, weight = [], 0
-        if isinstance(step, Delta):
-            held.append(step)
-            weight += more
-        else:
-            yield step
-    if held:
-        yield _joined(held)
-
-
-def _weight(delta: Delta) -> int:
-    return sum(1 + len(token.top) for token in delta.tokens)
-
-
-def _joined(deltas: Sequence[Delta]) -> Delta:
-    if len(deltas) == 1:
-        return deltas[0]
-    first = deltas[0].reasoning
-    return Delta(
-        "".join(one.text for one in deltas),
-        tuple(token for one in deltas for token in one.tokens),
-        None if first is None else "".join(one.reasoning or "" for one in deltas),
-    )
-
-
 def _take(
     sampled: SampledToken,
     ensemble: Ensemble[int],
     predictor: TokenPredictor,
-    limit: Limit,
+    params: DecodeParams,
     transcript: Transcript,
 ) -> list[Step]:
     """Takes a token into the answer; returns what there is to tell of it."""
@@ -191,8 +148,9 @@ def _take(
     if sampled.token in vocabulary.end_of_generation:
         return [*notices, *transcript.end(FinishReason.END_OF_GENERATION)]
     member.observe(sampled.logprob, 1.0)
-    ends = ensemble.alignment.ends_behind(ensemble.members, limit)
-    steps = transcript.add(_token(sampled, vocabulary), ends)
+    ends = ensemble.alignment.ends_behind(ensemble.members, params.limit)
+    token = _token(sampled, vocabulary, params.response.shows_logprobs)
+    steps = transcript.add(token, ends)
     if transcript.ended is None:
         predictor.keep(sampled.token)
     else:
@@ -201,9 +159,10 @@ def _take(
     return [*notices, *steps]
 
 
-def _token(sampled: SampledToken, vocabulary: Vocabulary) -> Token:
+def _token(sampled: SampledToken, vocabulary: Vocabulary, shows_logprob: bool) -> Token:
     pieces = vocabulary.pieces
     top = tuple(TopCandidate(token, pieces[token], logprob) for token, logprob in sampled.top)
     token = sampled.token
     control = token in vocabulary.control
-    return Token(token, pieces[token], sampled.logprob, top, control=control)
+    logprob = sampled.logprob if shows_logprob else 0.0
+    return Token(token, pieces[token], logprob, top, control=control)

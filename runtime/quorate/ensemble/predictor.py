@@ -120,6 +120,8 @@ class SessionPredictor:
         self._prompt = tuple(prompt)
         self._kv_tokens = kv_tokens
         self._answer: list[int] = []
+        # The end of the answer, which the session was not given yet.
+        self._owed: list[int] = []
         self._session: GuessingSession | None = None
         self._fed = 0
         self._looked_ahead = 0
@@ -152,6 +154,11 @@ class SessionPredictor:
     def length(self) -> int:
         """See ``Predictor``."""
         return len(self._answer)
+
+    @property
+    def owed(self) -> int:
+        """See ``owing.OwesSymbols``."""
+        return len(self._owed)
 
     @property
     def answer(self) -> Sequence[int]:
@@ -188,6 +195,7 @@ class SessionPredictor:
     async def open(self) -> None:
         """See ``Predictor``."""
         session = await self._engine.open(self._kv_tokens)
+        self._owed.clear()
         self._session = GuessingSession(session, self.reach, self._kv_tokens)
 
     def start(self) -> Awaitable[LogProbs]:
@@ -218,9 +226,21 @@ class SessionPredictor:
         return self._session.held if self._session else 0
 
     def _append(self, tokens: Sequence[int], ahead: Iterable[int] = ()) -> Awaitable[LogProbs]:
-        """Appends tokens to the answer, behind which ``ahead`` will probably follow."""
+        """Appends tokens to the answer, behind which ``ahead`` will probably follow.
+
+        What is owed is fed with them, in one call.
+        """
+        self._owe(tokens)
+        fed, self._owed = self._owed, []
+        if len(fed) > len(tokens):
+            unknown = len(fed) - self._opened.known(fed)
+            self._looked_ahead += max(0, unknown - 1)
+        return self._opened.feed(fed, ahead)
+
+    def _owe(self, tokens: Sequence[int]) -> None:
+        """Appends tokens to the answer, to be fed with those that follow."""
         self._answer.extend(tokens)
-        return self._opened.feed(tokens, ahead)
+        self._owed.extend(tokens)
 
     @property
     def _opened(self) -> GuessingSession:

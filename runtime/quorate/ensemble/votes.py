@@ -23,8 +23,8 @@ def token_of(
 ) -> Token:
     """The chosen symbol with all that was asked to be shown of it.
 
-    ``rows`` are the float32 log-probs that were mixed; several winners of a majority vote are
-    ``tied``.
+    ``rows`` are the float32 log-probs that were mixed, of those who voted; several winners of a
+    majority vote are ``tied``.
     """
     alignment = ensemble.alignment
     pieces, id_of = alignment.pieces, alignment.token_id
@@ -32,9 +32,9 @@ def token_of(
     return Token(
         id_of(chosen),
         pieces[chosen],
-        mixture.logprob(chosen),
+        mixture.logprob(chosen) if response.shows_logprobs else 0.0,
         top_candidates(mixture, pieces, count, id_of) if count else (),
-        votes(ensemble.members, rows, ensemble.weights, chosen) if response.member_votes else (),
+        votes(ensemble.voters, rows, ensemble.weights, chosen) if response.member_votes else (),
         tied,
         alignment.has_token_ids and chosen in alignment.vocabulary.control,
     )

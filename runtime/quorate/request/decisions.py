@@ -130,11 +130,14 @@ class DecidedDraft:
         most: Most tokens guessed at once, by it or from what was said before; 0 where nobody
             guesses.
         problem: Why no member does, or ""; one line for people.
+        member_first: Whether each token is drawn from one member, which is itself drawn by its
+            weight, so that the others need not compute anything for it.
     """
 
     model: str = ""
     most: int = 0
     problem: str = ""
+    member_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

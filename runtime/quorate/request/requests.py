@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from quorate.large_texts import utf8_size
 from quorate.request.plans import PlanChoice
 from quorate.request.prompts import Prompt
 
@@ -50,10 +51,20 @@ class StoppingOptions:
 
 @dataclass(frozen=True, slots=True)
 class ResponseOptions:
-    """What a stream shows besides text: this many top log-probs, and each member's vote."""
+    """What a stream shows besides text: this many top log-probs, and each member's vote.
+
+    Attributes:
+        omit_logprobs: Whether tokens come without their own log-prob, where neither is shown.
+    """
 
     top_logprobs: int = 0
     member_votes: bool = False
+    omit_logprobs: bool = False
+
+    @property
+    def shows_logprobs(self) -> bool:
+        """Whether anything is told that takes the whole mixture to know."""
+        return bool(self.top_logprobs) or self.member_votes or not self.omit_logprobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +122,7 @@ class ScoreRequest:
         key: Name of the caller's key, "" for none.
         trace_parent: As in ``Request``.
         origin: As in ``Request``.
+        continuation_bytes: Of it in UTF-8; counted where the request is made.
     """
 
     prompt: Prompt
@@ -120,3 +132,9 @@ class ScoreRequest:
     key: str = ""
     trace_parent: str = ""
     origin: str = ""
+    continuation_bytes: int = -1
+
+    def __post_init__(self) -> None:
+        """Counts the bytes, unless it is a copy."""
+        if self.continuation_bytes < 0:
+            object.__setattr__(self, "continuation_bytes", utf8_size(self.continuation))

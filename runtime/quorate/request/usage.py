@@ -52,6 +52,7 @@ class ModelUsage:
         usd: What a remote charges for it; None where nobody does.
         drafted_tokens: Tokens that it guessed ahead of the choice; bytes where those are voted on.
         accepted_tokens: Those of them that were chosen.
+        lone_tokens: Tokens of the answer for which this member of a vote computed alone.
     """
 
     model: str
@@ -64,6 +65,7 @@ class ModelUsage:
     usd: float | None = None
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    lone_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,8 @@ class StepTimes:
 
 def total_times(times: Sequence[StepTimes]) -> StepTimes | None:
     """The sum of those of several votes; None of none."""
-    if not times:
-        return None
+    if len(times) < 2:
+        return times[0] if times else None
     return StepTimes(*(sum(parts) for parts in zip(*map(astuple, times), strict=True)))
 
 
@@ -101,6 +103,7 @@ class Usage:
     Attributes:
         drafted_tokens: Tokens guessed ahead of the choice, by members or from what was said before.
         accepted_tokens: Those of them that were chosen.
+        lone_tokens: Tokens of the answer for which one member of a vote computed alone.
         step_times: None of a remote.
     """
 
@@ -111,6 +114,7 @@ class Usage:
     models: tuple[ModelUsage, ...] = ()
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    lone_tokens: int = 0
     step_times: StepTimes | None = None
 
     @property
@@ -139,4 +143,5 @@ def total_usage(
         time_to_first_token_ms=time_to_first_token_ms,
         duration_ms=duration_ms,
         models=tuple(models),
+        lone_tokens=sum(one.lone_tokens for one in models),
     )

@@ -20,6 +20,7 @@ from quorate.request import (
 )
 from quorate.routing.assess import Assessed, assess_local, assess_remotes
 from quorate.routing.candidates import asked_plan, open_plans
+from quorate.routing.drafting import draw_from_members
 from quorate.routing.ranking import best, explored, nearest, readers, suitable
 from quorate.routing.refusals import nothing_runs, own_error, refuse_by_policy
 from quorate.routing.request import RoutingRequest
@@ -61,7 +62,8 @@ def choose_plan(request: RoutingRequest, snapshot: Snapshot) -> Decision:
         decision = _choose(local, None, request, snapshot)
     else:
         decision = _named(plan, leave, request, snapshot)
-    return replace(decision, route=replace(decision.route, replaceable=leave))
+    decision = replace(decision, route=replace(decision.route, replaceable=leave))
+    return draw_from_members(decision) if request.from_mixture else decision
 
 
 def _may_substitute(request: RoutingRequest, snapshot: Snapshot) -> bool:

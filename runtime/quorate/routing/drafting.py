@@ -1,17 +1,30 @@
-"""Who guesses tokens ahead of the choice in a vote. Pure."""
+"""Who guesses tokens ahead of the choice in a vote, and from what its tokens are drawn. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from quorate.errors import InvalidRequest, refuse_all
 from quorate.fleet.status import ModelStatus
 from quorate.foreign_text import quoted
-from quorate.request import MAX_DRAFT, Alignment, DecidedDraft, DraftMode, DraftOptions
+from quorate.request import (
+    MAX_DRAFT,
+    Alignment,
+    CombinationRule,
+    DecidedDraft,
+    Decision,
+    DraftMode,
+    DraftOptions,
+    Weighting,
+)
 
 LARGEST_SHARE = 0.6
 """A member that guesses is at most so large, measured by the largest of the others: its steps come
 before theirs, and what comes of that is to be cheaper."""
+
+_STEADY = frozenset({Weighting.STATIC, Weighting.PROMPT})
+"""Weights that are the same at every token, whatever the members make of it."""
 
 
 def draft_problems(asked: DraftOptions, members: Sequence[str]) -> Iterator[InvalidRequest]:
@@ -58,6 +71,31 @@ def decide_draft(
         return DecidedDraft(problem="one model alone guesses for nobody")
     model, problem = _who(asked.model, statuses)
     return DecidedDraft(model, most, problem)
+
+
+def draw_from_members(decision: Decision) -> Decision:
+    """The decision, with its votes drawing each token from one member wherever that is the same.
+
+    For a request whose tokens are drawn from the mixture as it is, and that is shown nothing which
+    only the mixture knows. Of a cascade that is the last stage alone: how sure the others are of
+    their answers is told by their mixtures.
+    """
+    stages = decision.route.stages
+    if not stages:
+        return _member_first(decision)
+    last = replace(stages[-1], decision=_member_first(stages[-1].decision))
+    return replace(decision, route=replace(decision.route, stages=(*stages[:-1], last)))
+
+
+def _member_first(vote: Decision) -> Decision:
+    draft = vote.draft
+    # It is a way to save steps as drafts are, and as open as those were left.
+    left_open = bool(draft.model or draft.problem)
+    mixes = vote.rule is CombinationRule.LINEAR and vote.alignment is Alignment.SAME_VOCABULARY
+    steady = vote.weighting in _STEADY and len(vote.members) > 1
+    if not (left_open and mixes and steady):
+        return vote
+    return replace(vote, draft=replace(draft, member_first=True))
 
 
 def _who(named: str | None, statuses: Sequence[ModelStatus]) -> tuple[str, str]:

@@ -30,6 +30,8 @@ class RoutingRequest:
         one_vote: Whether nothing but a single vote will do, as for a score.
         allow_substitution: Whether another plan may answer than the one that is named; None leaves
             it to the settings.
+        from_mixture: Whether tokens are drawn from the mixture as it is, with nothing shown that
+            only the mixture knows.
     """
 
     asked: PlanChoice | None = None
@@ -49,3 +51,4 @@ class RoutingRequest:
     allow_text: bool = False
     one_vote: bool = False
     allow_substitution: bool | None = None
+    from_mixture: bool = False

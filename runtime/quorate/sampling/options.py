@@ -61,6 +61,12 @@ def acting_on_tokens(options: SamplingOptions) -> Sequence[str]:
     return [name for name, is_set in acting.items() if is_set]
 
 
+def takes_the_row_as_it_is(options: SamplingOptions) -> bool:
+    """Whether tokens are drawn with the probabilities of the row, none of them left out."""
+    whole = options.top_k == 0 and options.top_p == 1.0 and options.min_p == 0.0
+    return whole and options.temperature == 1.0 and not acting_on_tokens(options)
+
+
 def validate_for_bytes(options: SamplingOptions) -> None:
     """Checks that nothing is asked that needs tokens, where members share none.
 

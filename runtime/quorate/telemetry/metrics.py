@@ -102,6 +102,11 @@ class Metrics:
         self._accepted = counter(
             "draft_tokens_accepted", "Those of them that were chosen.", "model", "unit"
         )
+        self._lone_tokens = counter(
+            "lone_tokens",
+            "Tokens of answers for which one member of a vote computed alone, being drawn from it.",
+            "model",
+        )
         self._answer_tokens = counter("answer_tokens", "Tokens of answers.", *_PLAN)
         self._busy = counter("model_busy_seconds", "Time that each model was waited for.", "model")
         self._joules = counter("energy_joules", "Energy, by how it is known.", "model", "tier")
@@ -152,6 +157,8 @@ class Metrics:
             self._cached_tokens.labels(one.model).inc(one.cached_prompt_tokens)
             self._generated_tokens.labels(one.model).inc(one.generated_tokens)
             self._busy.labels(one.model).inc(one.busy_ms / 1e3)
+            if one.lone_tokens:
+                self._lone_tokens.labels(one.model).inc(one.lone_tokens)
             if one.energy.joules is not None:
                 tier = one.energy.tier.value
                 self._joules.labels(one.model, tier).inc(max(0.0, one.energy.joules))

@@ -153,12 +153,14 @@ class StoppingOptions(_message.Message):
     def __init__(self, max_tokens: _Optional[int] = ..., max_bytes: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ResponseOptions(_message.Message):
-    __slots__ = ("top_logprobs", "member_votes")
+    __slots__ = ("top_logprobs", "member_votes", "omit_logprobs")
     TOP_LOGPROBS_FIELD_NUMBER: _ClassVar[int]
     MEMBER_VOTES_FIELD_NUMBER: _ClassVar[int]
+    OMIT_LOGPROBS_FIELD_NUMBER: _ClassVar[int]
     top_logprobs: int
     member_votes: bool
-    def __init__(self, top_logprobs: _Optional[int] = ..., member_votes: _Optional[bool] = ...) -> None: ...
+    omit_logprobs: bool
+    def __init__(self, top_logprobs: _Optional[int] = ..., member_votes: _Optional[bool] = ..., omit_logprobs: _Optional[bool] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
     __slots__ = ("accepted", "delta", "notice", "finished")
@@ -253,7 +255,7 @@ class Finished(_message.Message):
     def __init__(self, reason: _Optional[_Union[FinishReason, str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class Usage(_message.Message):
-    __slots__ = ("prompt_tokens", "generated_tokens", "time_to_first_token_ms", "duration_ms", "models", "drafted_tokens", "accepted_tokens", "step_times")
+    __slots__ = ("prompt_tokens", "generated_tokens", "time_to_first_token_ms", "duration_ms", "models", "drafted_tokens", "accepted_tokens", "lone_tokens", "step_times")
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     GENERATED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     TIME_TO_FIRST_TOKEN_MS_FIELD_NUMBER: _ClassVar[int]
@@ -261,6 +263,7 @@ class Usage(_message.Message):
     MODELS_FIELD_NUMBER: _ClassVar[int]
     DRAFTED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    LONE_TOKENS_FIELD_NUMBER: _ClassVar[int]
     STEP_TIMES_FIELD_NUMBER: _ClassVar[int]
     prompt_tokens: int
     generated_tokens: int
@@ -269,8 +272,9 @@ class Usage(_message.Message):
     models: _containers.RepeatedCompositeFieldContainer[ModelUsage]
     drafted_tokens: int
     accepted_tokens: int
+    lone_tokens: int
     step_times: StepTimes
-    def __init__(self, prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., time_to_first_token_ms: _Optional[float] = ..., duration_ms: _Optional[float] = ..., models: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., drafted_tokens: _Optional[int] = ..., accepted_tokens: _Optional[int] = ..., step_times: _Optional[_Union[StepTimes, _Mapping]] = ...) -> None: ...
+    def __init__(self, prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., time_to_first_token_ms: _Optional[float] = ..., duration_ms: _Optional[float] = ..., models: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., drafted_tokens: _Optional[int] = ..., accepted_tokens: _Optional[int] = ..., lone_tokens: _Optional[int] = ..., step_times: _Optional[_Union[StepTimes, _Mapping]] = ...) -> None: ...
 
 class StepTimes(_message.Message):
     __slots__ = ("decode_ms", "exchange_ms", "turns_ms", "combine_ms", "sample_ms", "stream_ms")
@@ -289,7 +293,7 @@ class StepTimes(_message.Message):
     def __init__(self, decode_ms: _Optional[float] = ..., exchange_ms: _Optional[float] = ..., turns_ms: _Optional[float] = ..., combine_ms: _Optional[float] = ..., sample_ms: _Optional[float] = ..., stream_ms: _Optional[float] = ...) -> None: ...
 
 class ModelUsage(_message.Message):
-    __slots__ = ("model", "prompt_tokens", "cached_prompt_tokens", "generated_tokens", "busy_ms", "energy", "usd", "dropped_mass", "drafted_tokens", "accepted_tokens")
+    __slots__ = ("model", "prompt_tokens", "cached_prompt_tokens", "generated_tokens", "busy_ms", "energy", "usd", "dropped_mass", "drafted_tokens", "accepted_tokens", "lone_tokens")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CACHED_PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -300,6 +304,7 @@ class ModelUsage(_message.Message):
     DROPPED_MASS_FIELD_NUMBER: _ClassVar[int]
     DRAFTED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    LONE_TOKENS_FIELD_NUMBER: _ClassVar[int]
     model: str
     prompt_tokens: int
     cached_prompt_tokens: int
@@ -310,7 +315,8 @@ class ModelUsage(_message.Message):
     dropped_mass: float
     drafted_tokens: int
     accepted_tokens: int
-    def __init__(self, model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., busy_ms: _Optional[float] = ..., energy: _Optional[_Union[Energy, _Mapping]] = ..., usd: _Optional[float] = ..., dropped_mass: _Optional[float] = ..., drafted_tokens: _Optional[int] = ..., accepted_tokens: _Optional[int] = ...) -> None: ...
+    lone_tokens: int
+    def __init__(self, model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., busy_ms: _Optional[float] = ..., energy: _Optional[_Union[Energy, _Mapping]] = ..., usd: _Optional[float] = ..., dropped_mass: _Optional[float] = ..., drafted_tokens: _Optional[int] = ..., accepted_tokens: _Optional[int] = ..., lone_tokens: _Optional[int] = ...) -> None: ...
 
 class Energy(_message.Message):
     __slots__ = ("joules", "tier")

@@ -258,14 +258,16 @@ class DecidedStage(_message.Message):
     def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., confidence: _Optional[float] = ...) -> None: ...
 
 class DecidedDraft(_message.Message):
-    __slots__ = ("model", "most", "problem")
+    __slots__ = ("model", "most", "problem", "member_first")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MOST_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_FIRST_FIELD_NUMBER: _ClassVar[int]
     model: str
     most: int
     problem: str
-    def __init__(self, model: _Optional[str] = ..., most: _Optional[int] = ..., problem: _Optional[str] = ...) -> None: ...
+    member_first: bool
+    def __init__(self, model: _Optional[str] = ..., most: _Optional[int] = ..., problem: _Optional[str] = ..., member_first: _Optional[bool] = ...) -> None: ...
 
 class Member(_message.Message):
     __slots__ = ("model", "weight")

@@ -24,7 +24,7 @@ from quorate_bench.report.roofline import bounds
 from quorate_bench.summary import base_cases, left_out, noise_of, summaries
 
 from quorate.settings import parse_settings
-from support.bench_records import records_of_a_run
+from support.bench_records import records_of_a_run, records_of_growth, records_of_peers
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 
@@ -33,7 +33,10 @@ def drawn_of(records: Records) -> list[Picture]:
     return pictures(records, summaries(records))
 
 
-def page_of(records: Records) -> str:
+@pytest.fixture(scope="module")
+def shown() -> str:
+    """The page of a run whose models have names of strangers."""
+    records = records_of_a_run("<script>alert(1)</script>")
     return page(records, summaries(records))
 
 
@@ -114,7 +117,31 @@ def test_a_quiet_run_has_no_noise() -> None:
     assert noise_of(records_of_a_run()) == ""
 
 
-@pytest.mark.parametrize("picture", drawn_of(records_of_a_run()), ids=lambda one: one.name)
+EVERY_PICTURE = [
+    picture
+    for records in (records_of_a_run(), records_of_peers(), records_of_growth())
+    for picture in drawn_of(records)
+]
+
+
+def test_runs_of_peers_and_of_growth_have_figures_of_their_own() -> None:
+    assert [one.name for one in EVERY_PICTURE[-6:]] == [
+        "peers_time_per_token", "peers_at_once_4",
+        "growth_members", "growth_concurrency", "growth_context", "growth_vocabulary",
+    ]  # fmt: skip
+
+
+def test_their_pages_have_every_ratio_with_its_command_and_every_step() -> None:
+    peers = page(records_of_peers(), summaries(records_of_peers()))
+    assert "<td>run slow</td>" in peers
+    assert "<td>0.500 [0.500, 0.500]</td>" in peers
+    assert "absent: 2 cores, 4 at once" in peers
+    assert "Which plan for which budget" not in peers
+    growth = page(records_of_growth(), summaries(records_of_growth()))
+    assert "<td>tokens of the vocabulary</td><td>two members</td><td>262,144</td>" in growth
+
+
+@pytest.mark.parametrize("picture", EVERY_PICTURE, ids=lambda one: one.name)
 def test_every_figure_says_what_it_shows_in_words_and_units(picture) -> None:
     axes = Figure().add_subplot()
     picture.draw(axes)
@@ -126,11 +153,10 @@ def test_every_figure_says_what_it_shows_in_words_and_units(picture) -> None:
     assert svg(picture, (4, 3)) == svg(picture, (4, 3))
 
 
-def test_a_page_asks_nobody_and_shows_foreign_names_as_they_are() -> None:
-    found = page_of(records_of_a_run("<script>alert(1)</script>"))
-    assert "<script" not in found
-    assert "A &lt;processor&gt;" in found
-    assert "no &lt;time&gt;" in found
+def test_a_page_asks_nobody_and_shows_foreign_names_as_they_are(shown: str) -> None:
+    assert "<script" not in shown
+    assert "A &lt;processor&gt;" in shown
+    assert "no &lt;time&gt;" in shown
 
     class Addresses(html.parser.HTMLParser):
         def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -139,33 +165,45 @@ def test_a_page_asks_nobody_and_shows_foreign_names_as_they_are() -> None:
                     assert value is not None
                     assert value.startswith("data:"), value[:80]
 
-    Addresses().feed(found)
+    Addresses().feed(shown)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
-@pytest.mark.parametrize("width", [390, 1200])
 def test_a_browser_shows_the_page_without_complaint_and_within_its_width(
-    tmp_path: Path, width: int
+    tmp_path: Path, shown: str
 ) -> None:
-    (tmp_path / "page.html").write_text(page_of(records_of_a_run()))
-    (tmp_path / "frame.html").write_text(
-        f'<iframe id="f" src="page.html" style="width:{width}px;height:900px;border:0"></iframe>'
-        "<p id=said></p><script>f.onload = () => { const d = f.contentDocument;"
-        "said.textContent = `wide ${d.documentElement.scrollWidth} images ${[...d.images].every("
-        "i => i.complete && i.naturalWidth > 0)} ${d.images.length}` }</script>"
+    widths = (390, 1200)
+    pages = [(shown, 8)]
+    pages += [(page(one, summaries(one)), figures)
+              for one, figures in ((records_of_peers(), 2), (records_of_growth(), 4))]  # fmt: skip
+    for index, (written, _) in enumerate(pages):
+        (tmp_path / f"page{index}.html").write_text(written)
+    wanted = [
+        (index, figures, width) for index, (_, figures) in enumerate(pages) for width in widths
+    ]
+    frames = (
+        f'<iframe src="page{index}.html" style="width:{width}px;height:900px;border:0"></iframe>'
+        for index, _, width in wanted
+    )
+    (tmp_path / "frames.html").write_text(
+        f"{''.join(frames)}<p id=said></p><script>onload = () => {{ said.textContent = "
+        "[...document.querySelectorAll('iframe')].map(f => { const d = f.contentDocument; return "
+        "`wide ${d.documentElement.scrollWidth} images ${[...d.images].every("
+        "i => i.complete && i.naturalWidth > 0)} ${d.images.length};` }) }</script>"
     )
     done = subprocess.run(
         [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
          "--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}",
-         "--virtual-time-budget=5000", "--dump-dom", f"file://{tmp_path / 'frame.html'}"],
+         "--virtual-time-budget=5000", "--dump-dom", f"file://{tmp_path / 'frames.html'}"],
         capture_output=True, text=True, timeout=90, check=True,
     )  # fmt: skip
     assert "CONSOLE" not in done.stderr
-    told = re.search(r"wide (\d+) images (\w+) (\d+)", done.stdout)
-    assert told is not None, done.stdout
-    assert int(told[1]) <= width
-    assert told[2] == "true"
-    assert int(told[3]) >= 8
+    told = re.findall(r"wide (\d+) images (\w+) (\d+);", done.stdout)
+    assert len(told) == len(wanted), done.stdout
+    for (_, figures, width), (wide, loaded, images) in zip(wanted, told, strict=True):
+        assert int(wide) <= width
+        assert loaded == "true"
+        assert int(images) >= figures
 
 
 def test_a_table_for_documents_holds_every_plan_against_the_first() -> None:
@@ -192,4 +230,4 @@ def test_records_of_before_the_parts_were_measured_have_all_but_their_figure() -
         del one["parts_ms"]
     without = [one.name for one in drawn_of(records)]
     assert [name for name in with_parts if name not in without] == ["where_the_time_goes"]
-    assert "Parts of a token" not in page_of(records)
+    assert "Parts of a token" not in page(records, summaries(records))

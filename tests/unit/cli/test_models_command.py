@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.command_line import complaint, quorate
+from support.command_line import Ask, commands_here, complaint
 from support.loopback_hub import LoopbackHub
 from support.manifests import write_manifest
 from support.model_headers import (
@@ -51,10 +51,10 @@ def smallest_model() -> bytes:
 
 
 class Command:
-    """``quorate models`` in its own process, with its own home and hub."""
+    """``quorate models`` with its own home and hub."""
 
-    def __init__(self, home: Path, hub: LoopbackHub) -> None:
-        self._home = home
+    def __init__(self, run: Ask, home: Path, hub: LoopbackHub) -> None:
+        self._run = run
         self._variables = {
             "QUORATE_HOME": str(home / "quorate"),
             "HF_HOME": str(home / "hf"),
@@ -67,7 +67,7 @@ class Command:
         }
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return quorate(self._home, "models", *arguments, **self._variables)
+        return self._run("models", *arguments, **self._variables)
 
     def lines(self, *arguments: str) -> list[dict[str, object]]:
         done = self(*arguments, "--json")
@@ -88,12 +88,17 @@ def hub() -> Iterator[LoopbackHub]:
 
 
 @pytest.fixture
-def models(tmp_path: Path, hub: LoopbackHub) -> Command:
+def models(
+    tmp_path: Path,
+    hub: LoopbackHub,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Command:
     home = tmp_path / "quorate"
     write_manifest(home, "tiny", kind="hub", repo="someone/tiny-GGUF", file="tiny.gguf")
     tiny = {"repo": "someone/tiny", "approximate_bytes": 1500}
     write_manifest(home, "folder", kind="snapshot", **tiny)
-    return Command(tmp_path, hub)
+    return Command(commands_here(tmp_path, monkeypatch, capsys), tmp_path, hub)
 
 
 def test_a_model_is_listed_pulled_inspected_verified_and_removed(

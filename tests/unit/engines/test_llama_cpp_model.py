@@ -11,6 +11,7 @@ from quorate.engines.worker.affinity import pin_all_threads
 from quorate.errors import PromptTooLong, UnsupportedPlan
 from quorate.request import ChatPrompt, Message, TextPrompt
 from support.gguf_files import STORIES_GREEDY, loaded, smollm2, stories260k
+from support.tiny_gguf import tiny_model
 
 PROMPTS = ("The capital of France is", "def add(a, b):\n    return", "Once upon a time")
 
@@ -130,18 +131,19 @@ def test_a_truncated_sequence_continues_like_a_fresh_prefill(model):
     assert_close(feed(model, 0, 4, [905]), fresh)
 
 
-def test_no_room_changes_nothing_and_passes_with_room(model):
-    tokens = model.encode(TextPrompt(PROMPTS[0]))
-    expected = feed(model, 0, 0, tokens)
-    filler = [905] * 128
-    for position in range(0, 896, 128):
-        model.decode([Chunk(1, position, filler, None)])
-    with pytest.raises(NoRoom):
-        model.decode([Chunk(2, 0, filler, None)])
-    model.truncate(0, len(tokens) - 1)
-    assert_close(feed(model, 0, len(tokens) - 1, tokens[-1:]), expected)
-    model.truncate(1, 0)
-    assert_close(feed(model, 2, 0, tokens), expected)
+def test_no_room_changes_nothing_and_passes_with_room(tmp_path):
+    path = tiny_model(tmp_path / "tiny.gguf")
+    with loaded(path, sessions=3, cells=256, batch_tokens=128) as model:
+        tokens = model.encode(TextPrompt(PROMPTS[2]))
+        expected = feed(model, 0, 0, tokens)
+        filler = [7] * 128
+        model.decode([Chunk(1, 0, filler, None)])
+        with pytest.raises(NoRoom):
+            model.decode([Chunk(2, 0, filler, None)])
+        model.truncate(0, len(tokens) - 1)
+        assert_close(feed(model, 0, len(tokens) - 1, tokens[-1:]), expected)
+        model.truncate(1, 0)
+        assert_close(feed(model, 2, 0, tokens), expected)
 
 
 def test_a_scored_chunk_gives_what_feeding_step_by_step_gives(model):

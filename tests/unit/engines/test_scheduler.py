@@ -710,5 +710,5 @@ class Interleavings(RuleBasedStateMachine):
         assert pool.held_tokens == sum(map(len, idle.values()))
 
 
-Interleavings.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
+Interleavings.TestCase.settings = settings(stateful_step_count=40)
 TestInterleavings = Interleavings.TestCase

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.engines.contract import Capabilities, ModelFacts
@@ -415,7 +415,6 @@ ACTS = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
 @given(st.lists(ACTS, min_size=20, max_size=120), st.randoms(use_true_random=False))
 def test_an_honest_worker_is_never_out_of_turn(acts, draw):
     table, worker = SessionTable(FACTS, Rows(), VOCABULARY, "toy"), HonestWorker(draw)

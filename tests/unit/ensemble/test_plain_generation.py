@@ -16,20 +16,16 @@ from quorate.ensemble.plain_generation import (
     engine_sampling,
     generate,
     lone_predictor,
-    sharing,
 )
 from quorate.errors import Internal, InvalidRequest, Unavailable, WorkerLost
 from quorate.request import (
     Delta,
     FailurePolicy,
     FinishReason,
-    Notice,
     NoticeKind,
     ResponseOptions,
     SamplingOptions,
     StoppingOptions,
-    Token,
-    TopCandidate,
 )
 from support.ensembles import (
     GREEDY,
@@ -175,25 +171,6 @@ async def test_what_was_drawn_while_the_reader_was_busy_shares_a_delta() -> None
         told.text,
         told.tokens,
     )
-
-
-def test_deltas_are_shared_up_to_a_size_and_not_between_reasoning_and_answer() -> None:
-    def delta(text: str, top: int = 0, reasoning: str | None = None) -> Delta:
-        candidates = (TopCandidate(1, b"x", -1.0),) * top
-        return Delta(text, (Token(1, text.encode(), -0.5, candidates),), reasoning)
-
-    notice = Notice(NoticeKind.MASS_CUT, "a", "much")
-    steps = [delta("", reasoning=one) for one in "ab"] + [delta(one) for one in "cd"]
-    shared = [*sharing([*steps, notice, delta("e"), FinishReason.STOP_STRING])]
-    assert [type(one) for one in shared] == [Delta, Delta, Notice, Delta, FinishReason]
-    assert [(one.text, one.reasoning) for one in shared if isinstance(one, Delta)] == [
-        ("", "ab"),
-        ("cd", None),
-        ("e", None),
-    ]
-    sizes = [len(one.tokens) for one in sharing(delta("x", top=20) for _ in range(8))]
-    assert sizes == [3, 3, 2]
-    assert [len(one.tokens) for one in sharing(delta("x") for _ in range(100))] == [64, 36]
 
 
 async def test_tokens_are_drawn_with_the_callers_options_and_the_plans_seed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,12 +11,18 @@ from quorate.errors import InvalidRequest
 from quorate.fleet.status import ModelStatus
 from quorate.request import (
     Alignment,
+    CascadePlan,
+    CombinationRule,
     DecidedDraft,
     DraftMode,
     DraftOptions,
     Plan,
+    Stage,
     WeightedModel,
+    Weighting,
 )
+from quorate.routing.choose import choose_plan
+from quorate.routing.request import RoutingRequest
 from quorate.routing.resolve import resolve
 from support.routing_cases import service, status
 
@@ -114,3 +121,45 @@ def test_what_can_never_be_done_is_refused_by_its_field(asked: DraftOptions, fie
     with pytest.raises(InvalidRequest) as refused:
         decided("large", "small", asked=asked)
     assert refused.value.field == f"plan.ensemble.draft.{field}"
+
+
+ONE_BY_ONE: list[tuple[tuple[str, ...], dict[str, Any]]] = [
+    (("large", "small"), {}),
+    (("large", "twin"), {"weighting": Weighting.PROMPT}),
+    # Nothing is guessed, so that nothing has to be forgotten.
+    (("large", "recurrent"), {}),
+    (("large", "small"), {"asked": DraftOptions(model="small")}),
+]
+TOGETHER: list[tuple[tuple[str, ...], dict[str, Any]]] = [
+    (("large",), {}),
+    (("large", "small"), {"rule": CombinationRule.GEOMETRIC}),
+    (("large", "small"), {"weighting": Weighting.BAYESIAN}),
+    (("large", "small"), {"weighting": Weighting.CONFIDENCE}),
+    (("large", "small"), {"alignment": Alignment.BYTE_EXACT}),
+    (("large", "small"), {"asked": DraftOptions(DraftMode.OFF)}),
+    (("large", "small"), {"asked": DraftOptions(DraftMode.PROMPT)}),
+]
+
+
+@pytest.mark.parametrize(
+    ("members", "plan", "first"),
+    [*((*case, True) for case in ONE_BY_ONE), *((*case, False) for case in TOGETHER)],
+)
+def test_a_member_is_drawn_first_where_that_is_the_mixture_and_drafts_are_left_open(
+    members: tuple[str, ...], plan: dict[str, Any], first: bool
+) -> None:
+    drafts = {"draft": plan.pop("asked")} if "asked" in plan else {}
+    asked = Plan(tuple(map(WeightedModel, members)), **plan, **drafts)
+    snapshot = service(*MODELS)
+    usual = choose_plan(RoutingRequest(asked=asked), snapshot)
+    assert not usual.draft.member_first
+    chosen = choose_plan(RoutingRequest(asked=asked, from_mixture=True), snapshot)
+    assert chosen.draft == replace(usual.draft, member_first=first)
+
+
+def test_only_the_last_stage_of_a_cascade_draws_members_first() -> None:
+    stages = [Stage(Plan(tuple(map(WeightedModel, pair)))) for pair in (("large", "small"),) * 2]
+    asked = CascadePlan(tuple(stages))
+    decision = choose_plan(RoutingRequest(asked=asked, from_mixture=True), service(*MODELS))
+    assert [vote.draft.member_first for vote in decision.votes] == [False, True]
+    assert not decision.draft.member_first

@@ -158,6 +158,8 @@ def summary_line(
     if finished.usage.drafted_tokens:
         right, guessed = finished.usage.accepted_tokens, finished.usage.drafted_tokens
         parts.append(f"{right} of {guessed} guesses right")
+    if finished.usage.lone_tokens:
+        parts.append(f"{finished.usage.lone_tokens} by one member each")
     if not decision.remote:
         parts.append(f"seed {answered.seed}")
     return " \N{MIDDLE DOT} ".join(parts)

@@ -78,9 +78,12 @@ def notable_manner(decision: plan_pb2.Decision) -> str:
 
 
 def drafts_words(decision: plan_pb2.Decision) -> list[str]:
-    """Which member guesses tokens ahead of the choice; empty where none does."""
+    """How tokens are had for less than a step of everybody; empty where they are not."""
     draft = decision.draft
-    return [f"{draft.model} guesses up to {draft.most} tokens"] if draft.model else []
+    words = [f"{draft.model} guesses up to {draft.most} tokens"] if draft.model else []
+    if draft.member_first:
+        words.append("each token from one member, drawn by weight")
+    return words
 
 
 def verdict(candidate: plan_pb2.Candidate) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -52,10 +52,16 @@ class NearTokenPredictor(SessionPredictor):
     def feed(self, symbol: int, ahead: Sequence[int] = ()) -> Awaitable[LogProbs]:
         """See ``Predictor``; symbols are the union's."""
         tokens = self.tokens(symbol)
-        if not tokens and self._row is not None:
-            return Ready(self._row)
         following = (token for one in ahead for token in self.tokens(one))
-        return Later(self._append(tokens, following), self._keep)
+        return self._given(tokens, following)
+
+    def owe(self, symbol: int) -> None:
+        """See ``owing.OwesSymbols``."""
+        self._owe(self.tokens(symbol))
+
+    def catch_up(self) -> Awaitable[LogProbs]:
+        """See ``owing.OwesSymbols``."""
+        return self._given(())
 
     def guess(self, symbol: int) -> Awaitable[LogProbs]:
         """Starts on what follows a symbol that nobody has chosen yet, one that is its own token."""
@@ -77,7 +83,14 @@ class NearTokenPredictor(SessionPredictor):
 
     def fits(self, symbol: int) -> bool:
         """Whether there is room for a symbol."""
-        return self._held + len(self.tokens(symbol)) <= self._kv_tokens
+        held = self._held + len(self._owed)
+        return held + len(self.tokens(symbol)) <= self._kv_tokens
+
+    def _given(self, tokens: Sequence[int], ahead: Iterable[int] = ()) -> Awaitable[LogProbs]:
+        """Feeds tokens, of which there may be none: then the last row stays in force."""
+        if not tokens and not self._owed and self._row is not None:
+            return Ready(self._row)
+        return Later(self._append(tokens, ahead), self._keep)
 
     def _keep(self, row: LogProbs) -> LogProbs:
         """Remembers a row, which a symbol that leaves no trace leaves in force."""

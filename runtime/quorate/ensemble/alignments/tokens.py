@@ -29,6 +29,14 @@ class TokenPredictor(SessionPredictor):
         """Starts on what follows a symbol that nobody has chosen yet, see ``GuessingSession``."""
         return self._opened.guess(symbol)
 
+    def owe(self, symbol: int) -> None:
+        """See ``owing.OwesSymbols``."""
+        self._owe((symbol,))
+
+    def catch_up(self) -> Awaitable[LogProbs]:
+        """See ``owing.OwesSymbols``."""
+        return self._append(())
+
     def top_piece(self, row: LogProbs) -> TopPiece:
         """See ``Predictor``."""
         best = best_of(row, self.maxima)

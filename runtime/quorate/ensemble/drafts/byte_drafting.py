@@ -56,8 +56,8 @@ class ByteDrafting(Drafting):
         least, most = _SIZES
         return min(most, max(least, self._bytes / length))
 
-    def _draw(self, mixture: Choosable, own: Choosable | None) -> int:
-        return self._sampler.sample(mixture)
+    def _draw(self, target: Choosable, own: Choosable | None) -> int:
+        return self._sampler.sample(target)
 
     def _guessed(self, member: Member[int], row: LogProbs) -> int | None:
         guess = int(row.argmax())

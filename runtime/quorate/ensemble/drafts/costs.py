@@ -238,6 +238,8 @@ class Costs:
         chosen: How often a member's guesses are right where it guesses its best token.
         drawn: The same where it draws its guesses.
         looked_up: The same of look-ups.
+        lone: A step of one member that a symbol is drawn from, by model; it reads what it owes.
+        lone_since_together: How many of these there were since a step of everybody was measured.
         allowance: Seconds that trials may lose.
         waited: Symbols since somebody guessed last.
         patience: Symbols after which it is tried again.
@@ -255,13 +257,15 @@ class Costs:
     looked_up: Shares = field(
         default_factory=lambda: Shares.likely(_AGREEING, _LOOKED_UP, 0.5, _OF_AGREEING)
     )
+    lone: dict[str, Recent] = field(default_factory=dict)
+    lone_since_together: int = 0
     allowance: float = 0.0
     waited: int = 0
     patience: int = 64
 
     def forget_times(self) -> None:
         """Whatever drafts took before: the machine may have changed."""
-        self.alone, self.waited = Recent(), 0
+        self.alone, self.waited, self.lone = Recent(), 0, {}
         self.blocks = {guesser: Blocks() for guesser in Guesser}
 
 

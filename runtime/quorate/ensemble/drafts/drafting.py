@@ -16,8 +16,9 @@ from quorate.engines.contract import LogProbs
 from quorate.ensemble.drafts.costs import Guesser
 from quorate.ensemble.drafts.lookup import LEAST, MOST, NOTHING, Lookup
 from quorate.ensemble.drafts.pace import TOGETHER, Pace, Round
-from quorate.ensemble.ensemble import Ensemble, Took
+from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.member import Member
+from quorate.ensemble.step_clock import Took
 from quorate.sampling.sampler import Sampler
 from quorate.sampling.shortlist import Choosable
 
@@ -35,11 +36,14 @@ class Drafts:
         model: The member that guesses, or "".
         pace: How far, in tokens.
         prompt: The last tokens of the prompt; its last bytes where the members vote on those.
+        member_seed: Seed of the draws of members, where each token is drawn from one of them; None
+            where it is drawn from the mixture.
     """
 
     model: str
     pace: Pace
     prompt: Sequence[int] = ()
+    member_seed: int | None = None
 
 
 class Drafting(ABC):
@@ -90,11 +94,11 @@ class Drafting(ABC):
         self._note_absence()
 
     def choose(self, mixture: Choosable, rows: Sequence[Choosable]) -> int:
-        """Chooses the next symbol by the mixture, and the row of each member."""
+        """Chooses the next symbol by the mixture, and the row of each voter."""
         self._note_times()
-        member = self._member
-        own = None if member is None else rows[self._ensemble.members.index(member)]
-        chosen = self._draw(mixture, own)
+        member, voters = self._member, self._ensemble.voters
+        own = rows[voters.index(member)] if member in voters else None
+        chosen = self._draw(self._drawn_from(mixture, rows), own)
         self._note_choice(chosen, own)
         return chosen
 
@@ -102,7 +106,7 @@ class Drafting(ABC):
         """Starts the members on what follows a symbol, and on what will probably follow that."""
         self._lookup.add(symbol)
         if self._goes_on(symbol):
-            await self._ensemble.tell(symbol)
+            await self._ride(symbol)
             return
         self._end_round()
         # The last token of an answer is fed to nobody; this one is not in its length yet.
@@ -115,7 +119,7 @@ class Drafting(ABC):
                 if guess in self._ends:
                     break
                 self._expect(guess)
-        await self._ensemble.tell(symbol, self._draft)
+        await self._ask(symbol)
 
     @property
     def done(self) -> bool:
@@ -135,8 +139,20 @@ class Drafting(ABC):
         member.drafted += 1
         return guess
 
+    def _drawn_from(self, mixture: Choosable, rows: Sequence[Choosable]) -> Choosable:
+        """What the next symbol is chosen by."""
+        return mixture
+
+    async def _ask(self, symbol: int) -> None:
+        """Asks for the first rows of a round in which no member goes ahead."""
+        await self._ensemble.tell(symbol, self._draft)
+
+    async def _ride(self, symbol: int) -> None:
+        """Asks for rows that were computed before, or are behind the last of them."""
+        await self._ensemble.tell(symbol)
+
     @abstractmethod
-    def _draw(self, mixture: Choosable, own: Choosable | None) -> int:
+    def _draw(self, target: Choosable, own: Choosable | None) -> int:
         """Chooses a symbol; ``own`` is the row of the member that guesses, while it is there."""
 
     @abstractmethod

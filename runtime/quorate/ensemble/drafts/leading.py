@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.guesses import Lost, Ready
@@ -30,6 +30,15 @@ class Leader(Protocol[_LedSymbol]):
     def guess(self, row: LogProbs) -> _LedSymbol | None:
         """The next guess, by the leading member's row behind the last; None where it has none."""
         ...
+
+
+class Led(NamedTuple, Generic[_Symbol]):
+    """A member that goes ahead: of what, along what, which one, and its row behind that."""
+
+    symbol: _Symbol
+    leader: Leader[_Symbol]
+    at: int
+    pending: Awaitable[LogProbs]
 
 
 class GoesAhead(Protocol[_FedSymbol]):

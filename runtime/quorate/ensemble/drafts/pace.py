@@ -8,17 +8,20 @@ this answer, is more than what it costs; how often it is right is told by how su
 et al. 2023, section 3, with a length that is decided guess by guess.) A look-up is sure by how much
 agrees, and costs nothing but the block, of everybody.
 
+Where a token may be drawn from one member alone, a step of that member is a round as well.
+
 Shares are seen at every step, guessed for or not; times are seen where something is tried. What a
 trial may lose is bounded: by a small part of the time that steps without guesses have taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Mapping
+from itertools import chain, pairwise
 from typing import NamedTuple
 
-from quorate.ensemble.drafts.costs import Costs, Guesser, Shares
+from quorate.ensemble.drafts.costs import Costs, Guesser, Recent, Shares
+from quorate.ensemble.drafts.growing import GrowingDraft
 from quorate.request import MAX_DRAFT
 
 ALLOWED = 0.01
@@ -31,10 +34,14 @@ _GAIN = 1.03
 # Blocks after which their times are believed.
 _MEASURED = 2
 _STALE_ROUNDS = 24
+# The same of steps of one member: afterwards all others have much to read.
+_STALE_LONE = 256
 _LONGEST_PATIENCE = 4096
 # What a further row adds, and how much longer all may take, where nothing was measured.
 _SLOPE = 0.2
 _DOUBT = 1.5
+# Probability of the members whose steps were measured from which on all of them are known.
+_KNOWN = 0.75
 # Symbols that the time of a symbol is an average over.
 _RECENT_SYMBOLS = 16
 
@@ -43,15 +50,18 @@ class Round(NamedTuple):
     """What is computed behind the next symbol.
 
     Attributes:
-        guesser: Who guesses; None where everybody takes one step.
+        guesser: Who guesses; None where nobody does.
         length: How many symbols; at most, where a member does.
+        lone: Whether one member takes a step alone, which the next symbol is drawn from.
     """
 
     guesser: Guesser | None
     length: int
+    lone: bool = False
 
 
 TOGETHER = Round(None, 0)
+LONE = Round(None, 0, lone=True)
 
 
 class _Bid(NamedTuple):
@@ -74,6 +84,8 @@ class Pace:
         draws: Whether that member draws what it guesses, and does not choose the best.
         grows: Whether a draft of that member grows guess by guess, by ``takes`` and ``goes_on``;
             elsewhere ``plan`` says how long it is.
+        sizes: Part of the members' size that each member has, by model; they may be left out where
+            none takes a step alone.
 
     Attributes:
         most: Most symbols of a draft.
@@ -86,8 +98,10 @@ class Pace:
         size_share: float = 0.0,
         draws: bool = False,
         grows: bool = True,
+        sizes: Mapping[str, float] | None = None,
     ) -> None:
         self._costs = costs
+        self._sizes = sizes or {}
         self.most = min(most, MAX_DRAFT)
         self._size_share = size_share
         self._grows = grows
@@ -100,24 +114,33 @@ class Pace:
         self._since_together = 0
         self._trial = False
         self._seconds_a_symbol: float | None = None
-        self._draft = _Draft.of_nothing(self._shares(Guesser.MEMBER))
+        self._draft = GrowingDraft.of_nothing(self._shares(Guesser.MEMBER))
 
-    def plan(self, room: int, agreeing: int = 0, found: int = 0) -> Round:
+    def plan(
+        self,
+        room: int,
+        agreeing: int = 0,
+        found: int = 0,
+        lone: Mapping[str, float] | None = None,
+    ) -> Round:
         """Decides what is computed behind the symbol that was just chosen.
 
         Args:
             room: Most symbols that may be guessed now.
             agreeing: How many symbols a look-up is sure by; 0 where it found none.
             found: How many symbols it found.
+            lone: With which probability each member is the one that the next symbol is drawn from,
+                by model; none where it is chosen by all.
         """
         together = self._costs.together
         self._trial = False
-        if together.count < 2 or room < 1 or self._since_together >= _STALE_ROUNDS:
+        if together.count < 2 or not (room > 0 or lone) or self._is_stale:
             return TOGETHER
         if self._costs.waited >= self._costs.patience:
             self._costs.forget_times()
         best: _Bid | None = None
-        for bid in self._bids(room, agreeing, found):
+        bids = chain(self._bids(room, agreeing, found), self._lone_bids(lone or {}))
+        for bid in bids:
             if best is None or bid.symbols * best.seconds > best.symbols * bid.seconds:
                 best = bid
         if best is None:
@@ -126,9 +149,10 @@ class Pace:
         goes = worth >= _GAIN * best.seconds
         if goes and not best.measured:
             goes = self._trial = _DOUBT * best.seconds - worth <= self._costs.allowance
-        if goes and (best.round.guesser is Guesser.LOOKUP or not self._grows):
+        if goes and (best.round.guesser is not Guesser.MEMBER or not self._grows):
             return best.round
-        if self._size_share and self._grows and (goes or self._leads_for_free):
+        leads = self._size_share and self._grows and room > 0
+        if leads and (goes or self._leads_for_free):
             return self._led(min(self.most, room))
         return TOGETHER
 
@@ -169,8 +193,17 @@ class Pace:
         most = _FIRST_ALLOWANCE * costs.together.seconds
         costs.allowance = min(most, costs.allowance + ALLOWED * seconds)
         costs.waited += 1
-        self._since_together = 0
+        self._since_together = costs.lone_since_together = 0
         self._note_pace(1, seconds)
+
+    def took_lone(self, model: str, seconds: float) -> None:
+        """Notes what a step took of one member alone, which read what it owed in it."""
+        costs = self._costs
+        costs.lone.setdefault(model, Recent()).add(seconds)
+        costs.lone_since_together += 1
+        costs.waited = 0
+        self._note_pace(1, seconds)
+        self._note_trial(1, seconds)
 
     def took_alone(self, seconds: float) -> None:
         """Notes what a step of the guessing member took."""
@@ -191,10 +224,16 @@ class Pace:
         self._note_pace(right + 1, seconds)
         if done.guesser is Guesser.LOOKUP:
             self._right_last = right
-        if self._trial:
-            lost = seconds - (right + 1) * costs.together.seconds
-            costs.allowance -= max(0.0, lost)
-            costs.patience = min(_LONGEST_PATIENCE, costs.patience * 2) if lost > 0 else 64
+        self._note_trial(right + 1, seconds)
+
+    def _note_trial(self, symbols: int, seconds: float) -> None:
+        """Notes what a round lost that was tried: so many symbols took so long."""
+        if not self._trial:
+            return
+        costs = self._costs
+        lost = seconds - symbols * costs.together.seconds
+        costs.allowance -= max(0.0, lost)
+        costs.patience = min(_LONGEST_PATIENCE, costs.patience * 2) if lost > 0 else 64
 
     def _note_pace(self, symbols: int, seconds: float) -> None:
         kept = (1 - 1 / _RECENT_SYMBOLS) ** symbols
@@ -205,6 +244,13 @@ class Pace:
     def _shares(self, guesser: Guesser) -> Shares:
         """Those of this request."""
         return self._seen[guesser][1]
+
+    @property
+    def _is_stale(self) -> bool:
+        """Whether a step of everybody was not measured for long."""
+        return (
+            self._since_together >= _STALE_ROUNDS or self._costs.lone_since_together >= _STALE_LONE
+        )
 
     @property
     def _alone(self) -> float:
@@ -236,7 +282,7 @@ class Pace:
         rows = [blocks.seconds(1 + count, others, _SLOPE) for count in range(most + 1)]
         further = [max(0.0, more - fewer) for fewer, more in pairwise(rows)]
         worth = min(together, self._seconds_a_symbol or together)
-        self._draft = _Draft(self._shares(Guesser.MEMBER), worth, self._alone, further)
+        self._draft = GrowingDraft(self._shares(Guesser.MEMBER), worth, self._alone, further)
         return Round(Guesser.MEMBER, most)
 
     def _bids(self, room: int, agreeing: int, found: int) -> Iterator[_Bid]:
@@ -256,60 +302,24 @@ class Pace:
                 bid = Round(Guesser.LOOKUP, count)
                 yield _Bid(bid, _symbols(right, count), seconds, blocks.count >= _MEASURED)
 
+    def _lone_bids(self, lone: Mapping[str, float]) -> Iterator[_Bid]:
+        """A step of the member that is drawn; of all steps together, since seeds draw as they do.
 
-class _Draft:
-    """A draft that grows guess by guess, while that pays.
-
-    Args:
-        shares: How often guesses are right.
-        worth: Seconds that a symbol takes otherwise.
-        alone: What a step of the member that guesses takes.
-        further: What the row of each guess adds to the block.
-    """
-
-    def __init__(
-        self, shares: Shares, worth: float, alone: float, further: Sequence[float]
-    ) -> None:
-        self._shares = shares
-        # Whatever is chosen, its row of the member that guesses is needed.
-        self._gain = worth - alone
-        self._alone = alone
-        self._further = further
-        self._guesses = 0
-        # Probability that all of them are right.
-        self._right = 1.0
-
-    @classmethod
-    def of_nothing(cls, shares: Shares) -> _Draft:
-        """One that takes no guess."""
-        return cls(shares, 0.0, 0.0, ())
-
-    def takes(self, sure: float) -> bool:
-        """See ``Pace``."""
-        if self._guesses >= len(self._further):
-            return False
-        right = self._right * self._shares.of(sure)
-        gain = right * self._gain - self._further[self._guesses]
-        if gain + self._beyond(right, self._guesses + 1) <= 0:
-            return False
-        self._right, self._guesses = right, self._guesses + 1
-        return True
-
-    @property
-    def goes_on(self) -> bool:
-        """See ``Pace``."""
-        return self._beyond(self._right, self._guesses) > 0
-
-    def _beyond(self, right: float, guesses: int) -> float:
-        """What further guesses bring in the mean, if as many follow as pay best; in seconds."""
-        share, best, gained = self._shares.whole.value, 0.0, 0.0
-        for row in self._further[guesses:]:
-            # The step that shows the guess is for nothing where those before it are wrong.
-            gained -= self._alone * (1 - right)
-            right *= share
-            gained += right * self._gain - row
-            best = max(best, gained)
-        return best
+        Who was not measured is thought to take the part of a step of everybody that its size is of
+        all sizes.
+        """
+        if not lone:
+            return
+        costs, seconds, known = self._costs, 0.0, 0.0
+        for model, share in lone.items():
+            steps = costs.lone.get(model)
+            if steps is not None and steps.count >= _MEASURED:
+                known += share
+                seconds += share * steps.seconds
+            else:
+                size = self._sizes.get(model, 1 / len(lone))
+                seconds += share * size * costs.together.seconds
+        yield _Bid(LONE, 1.0, seconds, known >= _KNOWN)
 
 
 def _symbols(share: float, count: int) -> float:

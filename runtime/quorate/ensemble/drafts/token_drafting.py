@@ -11,29 +11,41 @@ from quorate.ensemble.drafts.costs import Guesser
 from quorate.ensemble.drafts.drafting import Drafting
 from quorate.ensemble.drafts.pace import Round
 from quorate.ensemble.member import Member
+from quorate.sampling.coupling import Proposal
 from quorate.sampling.shortlist import Choosable
 
 
 class TokenDrafting(Drafting):
     """Drafts one answer of tokens."""
 
+    _proposal: Proposal | None = None
+    """What the member that guesses would have drawn for the last token, where that is known."""
+    _owed = 0
+    """Tokens that members read beside those of the round."""
+
     @property
     def done(self) -> bool:
         """See ``Leader``."""
         return super().done or not self._pace.goes_on
 
-    def _draw(self, mixture: Choosable, own: Choosable | None) -> int:
-        return self._sampler.sample(mixture, own)
+    def _draw(self, target: Choosable, own: Choosable | None) -> int:
+        token = self._sampler.sample(target, own)
+        self._proposal = self._sampler.proposal
+        return token
 
     def _guessed(self, member: Member[int], row: LogProbs) -> int | None:
         (compared,) = self._ensemble.alignment.compare((member,), (row,))
         guess = self._sampler.guess(compared, self._draft)
-        if guess is None or guess.token in self._ends or not self._pace.takes(guess.probability):
+        if guess is None or guess.token in self._ends or not self._pace.takes(self._sure(guess)):
             return None
         return guess.token
 
+    def _sure(self, guess: Proposal) -> float:
+        """How sure the next guess of a draft is."""
+        return guess.probability
+
     def _saw(self, chosen: int, own: Choosable | None) -> None:
-        proposal = self._sampler.proposal
+        proposal = self._proposal
         if proposal is not None:
             self._pace.saw(Guesser.MEMBER, proposal.token == chosen, proposal.probability)
         if self._found.symbols:
@@ -57,5 +69,6 @@ class TokenDrafting(Drafting):
             return
         if led is not None:
             self._pace.took_alone(led / self._looked)
-        self._pace.took_block(self._round, 1 + len(self._draft), whole - (led or 0.0))
+        rows = 1 + len(self._draft) + self._owed
+        self._pace.took_block(self._round, rows, whole - (led or 0.0))
         self._pace.ended(self._round, self._chosen - 1, self._seconds)

@@ -20,10 +20,14 @@ from quorate.engines.contract import LogProbs
 from quorate.engines.scripted.tokenizer import BOS
 from quorate.ensemble.alignments.tokens import TokenAlignment
 from quorate.ensemble.decode import decode
+from quorate.ensemble.drafts.costs import Guesser
+from quorate.ensemble.drafts.drafting import Drafts
+from quorate.ensemble.drafts.member_first import MemberDraws
+from quorate.ensemble.drafts.pace import LONE, Round
 from quorate.ensemble.fusion import Fuser
 from quorate.request import CombinationRule, SamplingOptions, TextPrompt
 from quorate.sampling.sampler import Sampler
-from support.drafts import member_drafts
+from support.drafts import ScriptedPace, member_drafts
 from support.ensembles import params_of, run_out, unopened
 from support.in_process import InProcessEngine
 from support.scripted_models import fresh_row, scripted_engine
@@ -47,7 +51,8 @@ WAYS = {
 }
 RULES = (CombinationRule.LINEAR, CombinationRule.GEOMETRIC)
 # Once in a thousand runs with other seeds one of all tests of this file would fail.
-LEVEL = 1e-3 / (TOKENS * (len(RULES) * len(WAYS) + 5))
+LEVEL = 1e-3 / (TOKENS * (len(RULES) * len(WAYS) + 8))
+AS_IT_IS = SamplingOptions(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0)
 
 
 def mixed(rule: CombinationRule, context: list[int]) -> Row:
@@ -132,18 +137,44 @@ class Kept:
         return self.rows[told]
 
 
+def member_first(seed: int, rows: dict[Answer, list[LogProbs]], ends: frozenset[int]) -> Answer:
+    """The answer to a seed whose tokens are each drawn from one member, from rows that are kept."""
+    draws, told = MemberDraws(seed), Answer()
+    sampler: Sampler | None = None
+    while len(told) < TOKENS:
+        if told not in rows:
+            rows[told] = [fresh_row([*PROMPT, *told], seed=one, **TOY) for _, one, _ in MEMBERS]
+        row = rows[told][draws.take([weight for *_, weight in MEMBERS])]
+        sampler = sampler or Sampler(AS_IT_IS, len(row), seed)
+        token = sampler.sample(row)
+        if token in ends:
+            break
+        told = (*told, token)
+    return told
+
+
 class Loop:
     """Draws answers in the decode loop, by engines that are told what was chosen."""
 
-    def __init__(self, rule: CombinationRule, options: SamplingOptions) -> None:
+    def __init__(
+        self, rule: CombinationRule, options: SamplingOptions, *, lone: bool = False
+    ) -> None:
         self.engines: list[InProcessEngine] = [
             scripted_engine(name, seed=seed, sessions=2, **TOY) for name, seed, _ in MEMBERS
         ]
         self.drafted = self.accepted = 0
-        self._rule, self._options = rule, options
+        self.alone = 0
+        self._rule, self._options, self._lone = rule, options, lone
 
     async def answer(self, seed: int, length: int) -> Answer:
-        """The answer to a seed, of which so many tokens are guessed at a time."""
+        """The answer to a seed, of which so many tokens are guessed at a time.
+
+        Where members are drawn they compute alone, but for a draft at a place that the seed says.
+        """
+        drafts = member_drafts("a", length)
+        if self._lone:
+            script = [LONE] * (seed % 4) + [Round(Guesser.MEMBER, length)]
+            drafts = Drafts("a", ScriptedPace(script), member_seed=seed)
         weights = [weight for *_, weight in MEMBERS]
         ensemble = await unopened(
             TokenAlignment(self.engines[0].vocabulary), *zip(self.engines, weights, strict=True)
@@ -158,7 +189,7 @@ class Loop:
         params = params_of(
             self.engines[0],
             rule=self._rule,
-            drafts=member_drafts("a", length),
+            drafts=drafts,
             sampling=self._options,
             seed=seed,
             max_tokens=TOKENS,
@@ -169,6 +200,7 @@ class Loop:
             ensemble.close()
         self.drafted += ensemble.drafted
         self.accepted += ensemble.accepted
+        self.alone += sum(one.lone_tokens for one in ensemble.usage())
         return tuple(told.ids)
 
 
@@ -262,6 +294,31 @@ async def test_some_answers_of_the_loop_are_distributed_as_enumerated(
     loop = Loop(CombinationRule.LINEAR, WAYS["all at 0.7"])
     counts = Counter([await loop.answer(seed, length) for seed in range(800)])
     assert excess(counts, enumerated(CombinationRule.LINEAR, WAYS["all at 0.7"], ends)) < 1
+
+
+async def test_answers_drawn_from_one_member_each_are_distributed_as_those_of_the_mixture(
+    ends: frozenset[int],
+) -> None:
+    rows: dict[Answer, list[LogProbs]] = {}
+    drawn = [member_first(seed, rows, ends) for seed in range(2500)]
+    expected = enumerated(CombinationRule.LINEAR, AS_IT_IS, ends)
+    assert excess(Counter(drawn), expected) < 1
+    loop = Loop(CombinationRule.LINEAR, AS_IT_IS, lone=True)
+    assert [await loop.answer(seed, 2) for seed in range(40)] == drawn[:40]
+    assert 0 < loop.accepted < loop.drafted
+    assert loop.alone > 40
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("length", [0, 2])
+async def test_so_are_those_of_the_loop_itself_with_one_member_for_each_token(
+    length: int, ends: frozenset[int]
+) -> None:
+    loop = Loop(CombinationRule.LINEAR, AS_IT_IS, lone=True)
+    counts = Counter([await loop.answer(seed, length) for seed in range(DRAWS)])
+    held(counts, enumerated(CombinationRule.LINEAR, AS_IT_IS, ends))
+    assert loop.alone > DRAWS
 
 
 def test_another_rule_and_another_temperature_would_be_noticed(ends: frozenset[int]) -> None:

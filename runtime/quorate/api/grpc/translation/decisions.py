@@ -55,6 +55,7 @@ def fill_decision(target: plan_pb2.Decision, decision: Decision) -> None:
         target.draft.model = decision.draft.model
         target.draft.most = decision.draft.most
         target.draft.problem = one_line(decision.draft.problem)
+        target.draft.member_first = decision.draft.member_first
     target.input_form = INPUT_FORMS[decision.input_form]
     target.text_members.extend(decision.text_members)
     target.system_moved.extend(decision.system_moved)

@@ -263,7 +263,7 @@ def _budget(message: inference_pb2.Budget, told: Violations) -> Budget:
 
 def _response(options: inference_pb2.ResponseOptions) -> ResponseOptions:
     shown = limits.top_logprobs("response.top_logprobs", options.top_logprobs)
-    return ResponseOptions(shown, options.member_votes)
+    return ResponseOptions(shown, options.member_votes, options.omit_logprobs)
 
 
 def _optional(message: Any, name: str) -> Any:

@@ -153,6 +153,7 @@ def fill_usage(target: inference_pb2.Usage, usage: Usage) -> None:
     target.duration_ms = usage.duration_ms
     target.drafted_tokens = usage.drafted_tokens
     target.accepted_tokens = usage.accepted_tokens
+    target.lone_tokens = usage.lone_tokens
     if usage.time_to_first_token_ms is not None:
         target.time_to_first_token_ms = usage.time_to_first_token_ms
     if (times := usage.step_times) is not None:
@@ -169,4 +170,5 @@ def fill_usage(target: inference_pb2.Usage, usage: Usage) -> None:
             usd=model.usd,
             drafted_tokens=model.drafted_tokens,
             accepted_tokens=model.accepted_tokens,
+            lone_tokens=model.lone_tokens,
         )
