@@ -30,7 +30,7 @@ def print_sides(peers: Peers, path: Path) -> None:
     """Tells on standard error which programs take part, and which cannot and why."""
     begun = f"going on with {path}" if peers.resumed else f"records go to {path}"
     names = dict.fromkeys(side.name for side in peers.sides if not side.missing)
-    note(f"{', '.join(names)}; {begun}")
+    note(f"{'; '.join(names)}. {begun[:1].upper()}{begun[1:]}")
     for side in peers.sides:
         if side.missing:
             note(f"{side.name} is left out: {side.missing}")
