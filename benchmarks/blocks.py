@@ -1,12 +1,14 @@
 """What a block of k tokens costs in one feed, against k feeds of one token.
 
     .venv/bin/python benchmarks/blocks.py [--json] [--model PATH.gguf] [--rounds 7]
+    .venv-vllm/bin/python benchmarks/blocks.py --model CHECKPOINT [--json] [--rounds 7]
 
 A ratio of 1 would mean that a block saves nothing; below it, verifying a draft of that length costs
 so much of what decoding it token by token does. Both sides are feeds of one session of one model on
 two cores, in turn, rewound each time; a single feed is measured once a round, and figures are
 medians over rounds. How much a block saves differs between models and builds: by it the vote
-chooses how far it drafts. The model defaults to SmolLM2-135M from the extra ``demo``.
+chooses how far it drafts. The model defaults to SmolLM2-135M from the extra ``demo``; the folder of
+a checkpoint runs in vLLM.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description="What blocks cost against single feeds.")
     parser.add_argument("--json", action="store_true", help="one JSON line per figure")
-    parser.add_argument("--model", type=Path, default=None, help="a GGUF file")
+    parser.add_argument("--model", type=Path, default=None, help="a GGUF file, or a folder")
     parser.add_argument("--rounds", type=int, default=7, help="rounds per size")
     arguments = parser.parse_args()
     found = asyncio.run(measure(arguments.model or embedded_model(), arguments.rounds))
@@ -44,8 +46,9 @@ def main() -> None:
 
 async def measure(model: Path, rounds: int) -> list[Figure]:
     """Loads a model and compares, for every size that it gives."""
-    options = {"sessions": 2, "context_length": CONTEXT}
-    engine = HostedEngine(EngineSpec(model.stem, "llama_cpp", str(model), options), cores())
+    options = {"sessions": 2, "context_length": CONTEXT, "cells": 2 * CONTEXT}
+    engine_name = "vllm" if model.is_dir() else "llama_cpp"
+    engine = HostedEngine(EngineSpec(model.stem, engine_name, str(model), options), cores())
     engine.start()
     await engine.wait_ready()
     try:
@@ -88,7 +91,9 @@ async def seconds_of_a_block(session: Session, draft: list[int]) -> float:
 
 
 async def seconds_of_a_feed(session: Session, token: list[int]) -> float:
-    """One feed with a row."""
+    """One feed with a row, behind another: the first behind a block may have to make up for it."""
+    await session.feed(token)
+    session.rewind(1)
     began = time.perf_counter()
     await session.feed(token)
     took = time.perf_counter() - began

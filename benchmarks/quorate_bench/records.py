@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any, Self
 
 from quorate.errors import CannotRun, SettingsError
@@ -29,8 +29,8 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "server": {"quantisation": str, "load_seconds": dict, "file_bytes": dict},
     "measurement": {
         **_CASE, "repetition": int, "first_ms": list, "gaps_ms": list, "tokens": int,
-        "tokens_per_second": _NUMBER, "waited_share": _NUMBER, "tier": str, "drafted": int,
-        "accepted": int,
+        "tokens_per_second": _NUMBER, "waited_share": (*_NUMBER, NoneType), "tier": str,
+        "drafted": int, "accepted": int,
     },
     "quality": {"plan": str, "quantisation": str},
     "left_out": {**_CASE, "reason": str},

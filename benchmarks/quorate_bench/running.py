@@ -17,12 +17,12 @@ from quorate.client import Client, ServiceError
 from quorate.errors import CannotRun, ModelUnusable
 from quorate_bench.cases import Case, Setting, by_setting, case_of
 from quorate_bench.machine import MachineFacts
-from quorate_bench.measuring import Disturbed, measure, timed_answer
+from quorate_bench.measuring import Disturbed, measure, measurement, timed_answer
 from quorate_bench.noise import LoadWatch
 from quorate_bench.planning import LeftOut, ModelFacts, Planned, case_seconds, remaining_seconds
 from quorate_bench.quality import measure_quality
 from quorate_bench.records import RecordFile, Records
-from quorate_bench.serving import BenchServer, bench_server
+from quorate_bench.serving import BenchServer, Served, bench_server
 from quorate_bench.sweep import BenchPlan, Sweep
 from quorate_bench.texts import prompt, sample
 
@@ -112,10 +112,13 @@ class Run:
             for name, path in self.sweep.models.items()
         }
         self._tell(f"loading {', '.join(paths)}")
-        contexts = {
-            name: facts.context(setting.context_length) for name, facts in self.models.items()
+        models = {
+            name: Served(
+                path, options={"context_length": self.models[name].context(setting.context_length)}
+            )
+            for name, path in paths.items()
         }
-        served = bench_server(paths, setting.cores, contexts, _START_SECONDS)
+        served = bench_server(models, setting.cores, _START_SECONDS)
         async with served as server, Client(server.address) as client:
             memory = server.memory_bytes()
             self.write(
@@ -129,37 +132,35 @@ class Run:
                     "file_bytes": {name: path.stat().st_size for name, path in paths.items()},
                 }
             )
-            bytes_per_token = {
-                name: await bytes_per_token(client, name) for name in self.sweep.models
-            }
+            sizes = {name: await bytes_per_token(client, name) for name in self.sweep.models}
             await self._warm(client, left)
             # How good a plan is tells more than its second repetition does.
             first = [one for one in left if one[1] == 0]
-            await self._repeat(client, server, first, bytes_per_token)
-            await self._judge(client, setting, missing, bytes_per_token)
-            await self._repeat(client, server, left[len(first) :], bytes_per_token)
+            await self._repeat(client, server, first, sizes)
+            await self._judge(client, setting, missing, sizes)
+            await self._repeat(client, server, left[len(first) :], sizes)
 
     async def _repeat(
         self,
         client: Client,
         server: BenchServer,
         left: Sequence[tuple[Case, int]],
-        bytes_per_token: Mapping[str, float],
+        sizes: Mapping[str, float],
     ) -> None:
         for case, repetition in left:
             if self._too_late():
                 self._leave_out(LeftOut(case, f"no time for repetition {repetition + 1}"))
                 continue
-            await self._measure(client, server, case, repetition, bytes_per_token)
+            await self._measure(client, server, case, repetition, sizes)
 
     async def _judge(
         self,
         client: Client,
         setting: Setting,
         plans: Sequence[BenchPlan],
-        bytes_per_token: Mapping[str, float],
+        sizes: Mapping[str, float],
     ) -> None:
-        held = [model.context_length * bytes_per_token[model.id] for model in await client.models()]
+        held = [model.context_length * sizes[model.id] for model in await client.models()]
         for plan in plans:
             if self._too_late():
                 return
@@ -175,10 +176,10 @@ class Run:
         server: BenchServer,
         case: Case,
         repetition: int,
-        bytes_per_token: Mapping[str, float],
+        sizes: Mapping[str, float],
     ) -> None:
         plan = self._plans[case.plan]
-        size = bytes_per_token[plan.models[0]]
+        size = sizes[plan.models[0]]
         self._tell(f"{case.plan}, {case.concurrency} at once")
         began = time.monotonic()
         problem = ""
@@ -194,17 +195,7 @@ class Run:
                 await ready_again(client, plan.models)
                 continue
             load = watch.load()
-            self.write(
-                {
-                    "kind": "measurement",
-                    **case.told(),
-                    "repetition": repetition,
-                    "at": time.time(),
-                    **found,
-                    "other_load": None if load is None else round(load.others, 4),
-                    "stolen": None if load is None else round(load.stolen, 4),
-                }
-            )
+            self.write(measurement(case, repetition, found, load))
             self._measured.add((case, repetition))
             self._spent += time.monotonic() - began
             self._expected += case_seconds(case, plan, self.models, self.machine)
@@ -222,13 +213,15 @@ class Run:
                 continue
 
     def _missing_qualities(self, setting: Setting) -> list[BenchPlan]:
-        """Plans whose quality is not known at a quantisation; neither cores nor context matter."""
+        """Plans that are measured and not judged yet; neither cores nor context matter to that."""
         first = next(one.setting for one in self.planned.cases
                      if one.setting.quantisation == setting.quantisation)  # fmt: skip
         if setting != first:
             return []
-        known = {(one["plan"], one["quantisation"]) for one in self.done.qualities}
-        return [plan for plan in self.sweep.plans if (plan.name, setting.quantisation) not in known]
+        kind = setting.quantisation
+        known = {one["plan"] for one in self.done.qualities if one["quantisation"] == kind}
+        named = {one.plan for one in self.planned.cases if one.setting.quantisation == kind}
+        return [plan for plan in self.sweep.plans if plan.name in named - known]
 
     def _too_late(self) -> bool:
         """Whether what is allowed is over; estimates that were wrong must not end a run early."""

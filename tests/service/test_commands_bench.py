@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quorate_bench.processes import process_tree
 from quorate_bench.records import Records, read_records
-from quorate_bench.serving import process_tree
 
 from support.command_line import (
     COMMAND,

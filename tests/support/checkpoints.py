@@ -7,9 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from support.gguf_files import smollm2
 from support.repository import ROOT
 
 HIDDEN, LAYERS, HEADS, KV_HEADS = 128, 2, 4, 2
+ENDS = 2.0
 
 CACHE = ROOT / ".cache" / "checkpoints"
 DEADLINE_SECONDS = 300
@@ -61,13 +64,32 @@ def _convert(source: Path, folder: Path) -> None:
         raise RuntimeError(f"{_COMMAND.name} failed on {source.name}: {done.stdout.strip()}")
 
 
-def random_llama(folder: Path, tokenizer: Path, head: int = 32) -> Path:
+@cache
+def ending_llama() -> Path:
+    """``random_llama`` as it ends its answers now and then; made where there is none of these."""
+    tokenizer = smollm2_checkpoint()
+    made_by = sha256(Path(__file__).read_bytes() + tokenizer.name.encode()).hexdigest()[:16]
+    folder = CACHE / f"ending-llama-{made_by}"
+    if not folder.exists():
+        for outdated in CACHE.glob("ending-llama-*"):
+            shutil.rmtree(outdated, ignore_errors=True)
+        with TemporaryDirectory(dir=CACHE) as unfinished:
+            made = random_llama(Path(unfinished, "made"), tokenizer, ends=ENDS)
+            # Another run may have made the same one meanwhile.
+            with suppress(OSError):
+                made.rename(folder)
+    return folder
+
+
+def random_llama(folder: Path, tokenizer: Path, head: int = 32, ends: float = 1.0) -> Path:
     """A small Llama of random weights, whose heads can be divided, with a real tokenizer.
 
     Args:
         folder: Made anew.
         tokenizer: The checkpoint whose tokenizer and settings it has.
         head: Numbers of a head.
+        ends: How far the token that ends an answer stands out, times as far as the others: at 1 it
+            is drawn as seldom as any of fifty thousand.
     """
     config = json.loads((tokenizer / "config.json").read_text())
     vocabulary = config["vocab_size"]
@@ -92,6 +114,7 @@ def random_llama(folder: Path, tokenizer: Path, head: int = 32) -> Path:
         return generator.normal(scale=0.2, size=shape).astype(np.float32)
 
     tensors = {"model.embed_tokens.weight": weights(vocabulary, HIDDEN)}
+    tensors["model.embed_tokens.weight"][config["eos_token_id"]] *= ends
     tensors["model.norm.weight"] = np.ones(HIDDEN, np.float32)
     for layer in range(LAYERS):
         shapes = {

@@ -48,6 +48,7 @@ def test_without_options_the_machine_and_the_checkpoint_decide(smollm2_checkpoin
     # 30 layers, 3 heads of 64 for keys and as many for values, 2 bytes each.
     assert plan.kv_token_bytes == 30 * 3 * 64 * 2 * 2
     assert config.model_config.enforce_eager
+    assert plan.compiles_nothing
     assert not config.model_config.trust_remote_code
     assert config.load_config.load_format == "safetensors"
     assert config.cache_config.enable_prefix_caching
@@ -89,6 +90,7 @@ def test_a_share_of_the_memory_stands_in_for_cells(smollm2_checkpoint: Path) -> 
 def test_types_and_parallelism_reach_vllm(smollm2_checkpoint: Path) -> None:
     plan = planned(smollm2_checkpoint, dtype="float32", tensor_parallel=3, compile="on")
     config = plan.config
+    assert not plan.compiles_nothing
     assert plan.precision == "float32"
     assert config.parallel_config.tensor_parallel_size == 3
     assert config.parallel_config.distributed_executor_backend == "mp"

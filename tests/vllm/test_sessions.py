@@ -1,25 +1,39 @@
-"""Many sessions in one engine: each as if it were alone, and nothing left of it behind."""
+"""Many sessions in one engine: each as if it were alone, and nothing left of it behind.
+
+One engine serves all tests, since vLLM takes long to start, and its model is small: what is tested
+is which tokens belong together.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import pytest_asyncio
 
 from quorate.engines.spec import EngineSpec
 from quorate.engines.worker.engine import HostedEngine
+from quorate.engines.worker.statuses import WorkerPhase
 from quorate.fleet.cores import available_cores
 from quorate.request import TextPrompt
-from support.hosted_engines import children_of, open_descriptors
+from support.checkpoints import random_llama
+from support.hosted_engines import children_of, ends_of, family, open_descriptors
+from support.random_walks import Walk
 from support.scripted_models import engine_sampling
 
 pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 SESSIONS = 8
+LENGTH = 192
 TOKENS = 24
+STEPS = 240
+# float32 sums in another order; a wrong block moves a log-prob by whole nats.
+TOLERANCE = 5e-3
 DEADLINE_SECONDS = 300.0
 PROMPTS = (
     "The capital of France is",
@@ -35,15 +49,30 @@ MiB = 2**20
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def engine(smollm2_checkpoint: Path) -> AsyncIterator[HostedEngine]:
-    # float32: in 16 bits a batch of another size may turn a near tie.
-    options = {"sessions": SESSIONS, "context_length": 256, "cells": 2048, "dtype": "float32"}
-    spec = EngineSpec("smollm2", "vllm", str(smollm2_checkpoint), options)
-    engine = HostedEngine(spec, available_cores())
-    engine.start()
-    await asyncio.wait_for(engine.wait_ready(), DEADLINE_SECONDS)
+async def engine(
+    tmp_path_factory: pytest.TempPathFactory, smollm2_checkpoint: Path
+) -> AsyncIterator[HostedEngine]:
+    folder = random_llama(tmp_path_factory.mktemp("random") / "llama", smollm2_checkpoint)
+    engine = await started(str(folder))
     yield engine
     await engine.close()
+
+
+async def started(folder: str, **further: Any) -> HostedEngine:
+    # float32: in 16 bits a batch of another size may turn a near tie.
+    options = {
+        "sessions": SESSIONS,
+        "context_length": LENGTH,
+        "cells": SESSIONS * LENGTH,
+        "batch_tokens": 64,
+        "dtype": "float32",
+    }
+    engine = HostedEngine(
+        EngineSpec("random", "vllm", folder, {**options, **further}), available_cores()
+    )
+    engine.start()
+    await asyncio.wait_for(engine.wait_ready(), DEADLINE_SECONDS)
+    return engine
 
 
 async def greedy(engine: HostedEngine, prompt: Sequence[int], count: int) -> list[int]:
@@ -159,10 +188,66 @@ async def test_two_hundred_cycles_leave_no_session_and_no_memory(
         for number in range(200):
             await cycle(number)
         # Every place and every cell is free: they can all be had at once, in full length.
-        sessions = [await engine.open(256) for _ in range(SESSIONS)]
+        sessions = [await engine.open(LENGTH) for _ in range(SESSIONS)]
     for session in sessions:
         session.close()
     assert engine.memory_bytes() - memory < 16 * MiB
     assert open_descriptors() <= descriptors
     assert engine.worker_pid is not None
     assert children_of(engine.worker_pid) == []
+
+
+async def test_every_row_of_a_random_walk_is_that_of_its_tokens(engine: HostedEngine) -> None:
+    """Sessions grow, go back, divide and end in any order, in a KV cache that is always short.
+
+    Every row is held against the score of the same tokens, which takes nothing from vLLM's prefix
+    cache: a block that was found there by a wrong hash would show.
+    """
+    # Three sessions and their branches; two places are left, and one of them scores.
+    walk = Walk(engine, random.Random(5), groups=3, length=LENGTH - 1)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        for _ in range(STEPS):
+            await walk.step()
+        for tokens, best, logprob in walk.seen[:: max(1, len(walk.seen) // 80)]:
+            text = await engine.open(len(tokens) + 1)
+            scores = await text.score([*tokens, best])
+            text.close()
+            assert scores[-1] == pytest.approx(logprob, abs=TOLERANCE), len(tokens)
+    for walker in walk.walkers:
+        walker.session.close()
+    assert len(walk.seen) > STEPS / 2
+
+
+async def heard(engine: HostedEngine) -> tuple[Any, list[float]]:
+    """Rows and sums of a family of sessions and of a block, and the score of a text."""
+    prompt = await engine.encode(TextPrompt("Once upon a time there was a fox"))
+    root = await engine.open(40, branches=1)
+    rows = [(await root.feed(prompt)).copy()]
+    branch = root.branch()
+    for session in (root, branch, root):
+        rows.append((await session.feed([int(rows[-1].argmax())])).copy())
+    sums = root.prefix_sums.copy()
+    text, block = await engine.open(40), await engine.open(40)
+    scores = list(await text.score(prompt))
+    rows += list((await block.feed_block(prompt, len(prompt))).copy())
+    for session in (root, branch, text, block):
+        session.close()
+    return np.concatenate([*rows, sums]), scores
+
+
+async def test_two_processes_say_what_one_says_and_end_with_their_worker(
+    engine: HostedEngine,
+) -> None:
+    """A model that is spread over several processes, as over GPUs; here they are processors."""
+    rows, scores = await heard(engine)
+    two = await started(engine.spec.path, tensor_parallel=2)
+    rows_of_two, scores_of_two = await heard(two)
+    np.testing.assert_allclose(rows_of_two, rows, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(scores_of_two, scores, rtol=0, atol=1e-3)
+    assert two.worker_pid is not None
+    processes = family(two.worker_pid)
+    assert len(processes) >= 3
+    ends = ends_of(processes)
+    await two.close()
+    await asyncio.wait_for(ends, DEADLINE_SECONDS)
+    assert two.status.phase is WorkerPhase.STOPPED

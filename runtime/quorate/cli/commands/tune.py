@@ -97,7 +97,7 @@ def tune(
     # Servers are started beside clients that are connected, and gRPC would tell of each fork that
     # it does nothing about it. It reads this where it is imported.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-    from quorate.cli.commands.bench import refuse_without_packages
+    from quorate.cli.commands.bench_models import refuse_without_packages
     from quorate.cli.logs import keep_log_quiet
     from quorate.cli.services import DEFAULT_CONFIG
 
@@ -174,7 +174,7 @@ def _prepared(
     other_answers: bool,
 ) -> Prepared:
     from quorate.app.registry import open_registry
-    from quorate.cli.commands.bench import quantise
+    from quorate.cli.commands.bench_models import quantise
     from quorate.cli.tuning import prepared
 
     return prepared(

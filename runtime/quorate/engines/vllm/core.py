@@ -17,6 +17,8 @@ from vllm.sampling_params import SamplingParams
 from vllm.v1.engine import EngineCoreOutput, EngineCoreRequest
 from vllm.v1.engine.core import EngineCore
 from vllm.v1.executor import Executor
+from vllm.v1.kv_cache_interface import FullAttentionSpec, MLAAttentionSpec
+from vllm.v1.request import RequestStatus
 
 
 class StepFailed(RuntimeError):
@@ -35,6 +37,8 @@ class Core:
 
     def __init__(self, config: VllmConfig) -> None:
         self._core = EngineCore(config, Executor.get_class(config), log_stats=False)
+        self._hashed_tokens = int(self._core.scheduler.hash_block_size)
+        self._keeps_all = _keeps_all_tokens(self._core.scheduler.kv_cache_config)
 
     @property
     def blocks(self) -> tuple[int, int]:
@@ -52,6 +56,32 @@ class Core:
         The token that vLLM samples at the end of a feed is replaced by what is fed next.
         """
         self._add(request, tokens, params, resumable=True)
+
+    def rewind(self, request: str, length: int) -> bool:
+        """Has a request that was fed hold no more than its first tokens, where it can stay.
+
+        What follows is written over what it held. That must not be where the prefix cache has a
+        hash of what was there, nor where tokens before the new end are gone.
+
+        Returns:
+            Whether it is done; otherwise nothing is, and another request has to be made.
+        """
+        fed = self._core.scheduler.requests.get(request)
+        if fed is None or not 0 < length <= fed.num_computed_tokens or not self._keeps_all:
+            return False
+        if fed.status != RequestStatus.WAITING_FOR_STREAMING_REQ:
+            return False
+        if length // self._hashed_tokens < fed.num_computed_tokens // self._hashed_tokens:
+            return False
+        # The next feed cuts off all else that is beyond what was computed.
+        fed.num_computed_tokens = length
+        del fed.prompt_token_ids[length:]
+        fed.num_prompt_tokens = length
+        return True
+
+    def longest_hit(self, tokens: int) -> int:
+        """How many of the first of so many tokens the prefix cache may have, at most."""
+        return (tokens - 1) // self._hashed_tokens * self._hashed_tokens
 
     def step(self) -> list[EngineCoreOutput]:
         """Runs one step and returns what it finished.
@@ -97,3 +127,9 @@ class Core:
             resumable=resumable,
         )
         core.add_request(*core.preprocess_add_request(asked))
+
+
+def _keeps_all_tokens(config: Any) -> bool:
+    """Whether a sequence keeps what it needs of all its tokens, as full attention does."""
+    kinds = {type(group.kv_cache_spec) for group in config.kv_cache_groups}
+    return bool(kinds) and kinds <= {FullAttentionSpec, MLAAttentionSpec}

@@ -1,16 +1,19 @@
 """A checkpoint in vLLM that decodes many sequences in one step; fulfils ``BatchModel``.
 
-A sequence is a request of vLLM that can be fed again. vLLM cannot cut a request short or divide it
-in two: a sequence that was truncated or copied is a new request, made with its next tokens, which
-finds all but the last block of what it shares in vLLM's prefix cache.
+A sequence is a request of vLLM that can be fed again. vLLM cannot divide a request in two, and one
+can be cut short within its last block of KV entries alone: a sequence that was copied, or lost
+more, is a new request, made with its next tokens, which finds all but the last block of what it
+shares in vLLM's prefix cache.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from quorate.engines.contract import Capabilities, ModelFacts
 from quorate.engines.generation import EngineSampling, SampledToken
@@ -24,16 +27,20 @@ from quorate.engines.scheduler.contract import (
     SequenceOutput,
 )
 from quorate.engines.shared_rows import fitting_block_rows
+from quorate.engines.vllm.block_capture import WantedRows
 from quorate.engines.vllm.core import StepFailed
-from quorate.engines.vllm.loading import Loaded
-from quorate.engines.vllm.requests import row_params, sampling_params, scoring_params
+from quorate.engines.vllm.loading import SCORED_TOKENS, Loaded
+from quorate.engines.vllm.requests import (
+    row_params,
+    sampling_params,
+    scoring_params,
+    uncached_row_params,
+)
 from quorate.engines.vocabulary import Vocabulary
 from quorate.request import Prompt
 
 if TYPE_CHECKING:
     from vllm.v1.engine import EngineCoreOutput
-
-_SCORED_TOKENS = 64
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +66,8 @@ class VllmModel:
         self._requests_made = 0
         # Sequences by the requests that sample for them.
         self._generating: dict[str, int] = {}
+        # Requests whose next output says no more than that the beginning of a feed is computed.
+        self._leading: set[str] = set()
         self._advances: list[SequenceOutput] = []
         template = loaded.tokenizer.chat_template
         self._encoder = PromptEncoder(
@@ -111,12 +120,12 @@ class VllmModel:
     @property
     def max_outputs(self) -> int:
         """Most rows of log-probs one decode call computes."""
-        return max(self._facts.sessions, _SCORED_TOKENS)
+        return max(self._facts.sessions, SCORED_TOKENS)
 
     @property
     def chunk_rows(self) -> int:
-        """One: vLLM computes logits behind the last token of a step alone."""
-        return 1
+        """All of a block, but one where vLLM gives no row but that of a step's last token."""
+        return self._facts.block_rows if self._loaded.blocks else 1
 
     def encode(self, prompt: Prompt) -> list[int]:
         """See ``Engine.encode``."""
@@ -133,11 +142,15 @@ class VllmModel:
             StepFailed: vLLM did not run what it was given, or the model produced NaN.
         """
         waiting = {self._feed(chunk): chunk for chunk in chunks}
+        slots = self._want_blocks(waiting)
         while True:
             for output in self._core.step():
+                if output.request_id in self._leading:
+                    self._leading.remove(output.request_id)
+                    continue
                 chunk = waiting.pop(output.request_id, None)
                 if chunk is not None:
-                    self._deliver(chunk, output)
+                    self._deliver(chunk, output, slots.get(output.request_id, ()))
                 elif output.request_id in self._generating:
                     self._advance(output)
             if not waiting:
@@ -168,9 +181,10 @@ class VllmModel:
         self._sequences[target].tokens = self._sequences[source].tokens[:length]
 
     def truncate(self, sequence: int, length: int) -> None:
-        """See ``BatchModel``; the request is made anew with the next tokens."""
+        """See ``BatchModel``; where it cannot stay, the request is made with the next tokens."""
         held = self._sequences[sequence]
-        self._end(held)
+        if not (held.request and self._core.rewind(held.request, length)):
+            self._end(held)
         del held.tokens[length:]
 
     def set_cores(self, count: int) -> None:
@@ -187,14 +201,23 @@ class VllmModel:
 
     def _feed(self, chunk: Chunk) -> str:
         held = self._sequences[chunk.sequence]
+        sums = chunk.sums if chunk.block is None else chunk.block.sums
+        params = row_params(chunk.sequence, sums is not None)
         if held.request:
             tokens: Sequence[int] = chunk.tokens
         else:
             tokens = [*held.tokens, *chunk.tokens]
             held.request = self._new_request()
+            first = len(tokens) - chunk.rows
+            if chunk.block is not None and self._core.longest_hit(len(tokens)) > first:
+                # The prefix cache may have tokens whose rows are wanted: they are fed apart.
+                if first:
+                    self._core.feed(held.request, tokens[:first], params)
+                    self._leading.add(held.request)
+                    tokens = tokens[first:]
+                else:
+                    params = uncached_row_params(chunk.sequence, sums is not None)
         held.tokens.extend(chunk.tokens)
-        sums = chunk.sums if chunk.block is None else chunk.block.sums
-        params = row_params(chunk.sequence, sums is not None)
         if chunk.scores is not None:
             params = scoring_params(chunk.sequence)
             if chunk.position:
@@ -202,21 +225,42 @@ class VllmModel:
         self._core.feed(held.request, tokens, params)
         return held.request
 
-    def _deliver(self, chunk: Chunk, output: EngineCoreOutput) -> None:
+    def _want_blocks(self, chunks: Mapping[str, Chunk]) -> dict[str, range]:
+        """Has the rows of blocks captured, but for the last of each, which is captured anyway.
+
+        Returns:
+            Where these rows will be, by request.
+        """
+        wanted, slots = [], {}
+        free = self._facts.sessions
+        for request, chunk in chunks.items():
+            rows = 0 if chunk.block is None else len(chunk.block.rows)
+            if chunk.block is None or rows < 2:
+                continue
+            slots[request] = range(free, free + rows - 1)
+            free += rows - 1
+            position = chunk.position + len(chunk.tokens) - rows
+            sums = chunk.block.sums is not None
+            wanted.append(WantedRows(request, position, list(slots[request]), sums))
+        if wanted:
+            self._core.call("quorate_want", wanted)
+        return slots
+
+    def _deliver(self, chunk: Chunk, output: EngineCoreOutput, slots: Sequence[int]) -> None:
         if chunk.output is not None:
             self._loaded.rows.read(chunk.sequence, chunk.output, chunk.sums, chunk.masked_mass)
             if math.isnan(chunk.output[0]):
                 raise StepFailed(f"{self._subject}: the model produced no numbers")
         if chunk.block is not None:
-            self._deliver_block(chunk.sequence, chunk.block)
+            self._deliver_block([*slots, chunk.sequence], chunk.block)
         if chunk.scores is not None:
             self._write_scores(chunk, output)
 
-    def _deliver_block(self, sequence: int, block: RowBlock) -> None:
-        """Reads its only row."""
-        sums = None if block.sums is None else block.sums[0]
-        self._loaded.rows.read(sequence, block.rows[0], sums, block.masked[:1])
-        if math.isnan(block.rows[0, 0]):
+    def _deliver_block(self, slots: Sequence[int], block: RowBlock) -> None:
+        for index, slot in enumerate(slots):
+            sums = None if block.sums is None else block.sums[index]
+            self._loaded.rows.read(slot, block.rows[index], sums, block.masked[index : index + 1])
+        if np.isnan(block.rows[:, 0]).any():
             raise StepFailed(f"{self._subject}: the model produced no numbers")
 
     def _write_scores(self, chunk: Chunk, output: EngineCoreOutput) -> None:

@@ -60,6 +60,11 @@ class EnginePlan:
         self.config.model_config.logits_processors = [capture]
 
     @property
+    def compiles_nothing(self) -> bool:
+        """Whether no part of the model is compiled, on a processor; see ``VllmOptions.compile``."""
+        return self.on_cpu and bool(self.config.model_config.enforce_eager)
+
+    @property
     def vocabulary_size(self) -> int:
         """Width of the logits, padding included."""
         return int(self.config.model_config.get_vocab_size())

@@ -29,12 +29,19 @@ def row_params(slot: int, sums: bool) -> SamplingParams:
 
 
 @lru_cache(maxsize=4096)
+def uncached_row_params(slot: int, sums: bool) -> SamplingParams:
+    """As ``row_params``, for a request of which every token is to be computed."""
+    params = row_params(slot, sums).clone()
+    params.skip_reading_prefix_cache = True
+    return params
+
+
+@lru_cache(maxsize=4096)
 def scoring_params(slot: int) -> SamplingParams:
     """As ``row_params``, for tokens that are scored themselves."""
-    params = row_params(slot, False).clone()
-    params.prompt_logprobs = 0
     # The cache has no scores.
-    params.skip_reading_prefix_cache = True
+    params = uncached_row_params(slot, False).clone()
+    params.prompt_logprobs = 0
     return params
 
 
