@@ -56,7 +56,7 @@ def print_outcome(tuning: Tuning, outcome: Outcome, *, as_json: bool) -> None:
         print()
         _print_gain(tuning, found)
     if noise := tuning.noise():
-        print(noise)
+        print(f"{noise}; what is best then need not be on a quiet one")
     _print_end(tuning, outcome)
     sys.stdout.flush()
 
