@@ -6,7 +6,6 @@ It is the program that comes with llama.cpp; ``benchmarks/llama_server`` builds 
 from __future__ import annotations
 
 import http.client
-import json
 import socket
 import subprocess
 import time
@@ -16,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from quorate_bench.peers.http_servers import streamed_moments
 from streams import tokens_per_second
 
 _START_SECONDS = 120.0
-_ANSWER_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -41,20 +40,7 @@ class Peer:
 
     def _token_times(self, prompt: str, tokens: int) -> list[float]:
         request = {"prompt": prompt, "n_predict": tokens, "temperature": 0.0, "stream": True}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_ANSWER_SECONDS)
-        times: list[float] = []
-        try:
-            connection.request(
-                "POST",
-                "/completion",
-                json.dumps({**request, "ignore_eos": True}),
-                {"Content-Type": "application/json"},
-            )
-            for line in connection.getresponse():
-                if line.startswith(b"data: ") and not json.loads(line[6:]).get("stop"):
-                    times.append(time.perf_counter())
-        finally:
-            connection.close()
+        times = streamed_moments(self.port, "/completion", {**request, "ignore_eos": True})
         # A token that ends in the middle of a character is sent with the next one.
         if len(times) < tokens * 0.9:
             raise RuntimeError(f"llama-server sent {len(times)} of {tokens} tokens")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -46,18 +46,8 @@ class Bench:
         self._sweep = sweep
         self._models = models
         self._path = path
-        self.resumed = path.exists() and path.stat().st_size > 0
-        if self.resumed:
-            self.records = read_records(path)
-            self.machine = MachineFacts.of(self.records.run["machine"])
-            _refuse_other_machine(self.machine, path)
-        else:
-            self.machine = measured_machine()
-        header = self._header(hashes, commit)
-        if self.resumed:
-            _refuse_other(self.records.run, header, path)
-        else:
-            self.records = Records(header)
+        begun = begin(path, sweep.told(), models, hashes, commit)
+        self.records, self.machine, self.resumed = begun.records, begun.machine, begun.resumed
         self.planned: Planned = planned(sweep, self.machine, models, available_bytes())
 
     async def run(self, quantise: Quantise, progress: Progress) -> None:
@@ -75,20 +65,67 @@ class Bench:
             )  # fmt: skip
             await run.to_its_end()
 
-    def _header(self, hashes: Mapping[str, str], commit: str) -> dict[str, Any]:
-        return {
-            "kind": "run",
-            "schema": SCHEMA,
-            "at": time.time(),
-            "machine": asdict(self.machine),
-            "versions": {name: found for name in _PACKAGES if (found := _version(name))},
-            "commit": commit,
-            "models": {
-                name: {"sha256": hashes[name], **asdict(facts)}
-                for name, facts in self._models.items()
-            },
-            "sweep": self._sweep.told(),
-        }
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Records of a run, new ones or those that are gone on with.
+
+    Attributes:
+        machine: That they are of.
+        resumed: Whether they were there before.
+    """
+
+    records: Records
+    machine: MachineFacts
+    resumed: bool
+
+
+def begin(
+    path: Path,
+    sweep: Mapping[str, Any],
+    models: Mapping[str, ModelFacts],
+    hashes: Mapping[str, str],
+    commit: str,
+) -> Begun:
+    """Reads the records that are there, or measures the machine for new ones.
+
+    Args:
+        path: Where records are kept.
+        sweep: What is measured, as JSON has it.
+        models: Facts of the models, by name.
+        hashes: SHA-256 of their files, by name.
+        commit: That the program was built from; "" where it is not known.
+
+    Raises:
+        SettingsError: The records that are there are of another sweep, machine or version.
+    """
+    resumed = path.exists() and path.stat().st_size > 0
+    if resumed:
+        records = read_records(path)
+        machine = MachineFacts.of(records.run["machine"])
+        refuse_other_machine(machine, path)
+    else:
+        machine = measured_machine()
+    header = {
+        "kind": "run",
+        "schema": SCHEMA,
+        "at": time.time(),
+        "machine": asdict(machine),
+        "versions": known_versions(),
+        "commit": commit,
+        "models": {name: {"sha256": hashes[name], **asdict(one)} for name, one in models.items()},
+        "sweep": dict(sweep),
+    }
+    if resumed:
+        _refuse_other(records.run, header, path)
+    else:
+        records = Records(header)
+    return Begun(records, machine, resumed)
+
+
+def known_versions() -> dict[str, str]:
+    """Versions of the packages that decide how fast models are, as far as they are installed."""
+    return {name: found for name in _PACKAGES if (found := _version(name))}
 
 
 def _refuse_other(old: Mapping[str, Any], new: Mapping[str, Any], path: Path) -> None:
@@ -109,7 +146,12 @@ def _refuse_other(old: Mapping[str, Any], new: Mapping[str, Any], path: Path) ->
             raise SettingsError(f"{path}: holds records {what}; {advice}")
 
 
-def _refuse_other_machine(recorded: MachineFacts, path: Path) -> None:
+def refuse_other_machine(recorded: MachineFacts, path: Path) -> None:
+    """Checks that records are of this machine.
+
+    Raises:
+        SettingsError: They are of another.
+    """
     here = this_machine()
     if (recorded.cpu, recorded.cores, recorded.gpus) != (here.cpu, here.cores, here.gpus):
         raise SettingsError(

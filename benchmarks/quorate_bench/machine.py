@@ -70,15 +70,20 @@ def measured_machine() -> MachineFacts:
     )
 
 
-def read_bandwidth(cores: int) -> float:
+def read_bandwidth(cores: int, size: int = _READ_BYTES) -> float:
     """Bytes per second that so many threads read from memory; the best of a few passes.
 
-    The weights of a model are read once for each token, from first to last: so is an array here
-    that no cache holds, as the sum of STREAM's kernels does (McCalpin, 1995).
+    The weights of a model are read once for each token, from first to last: so is an array here, as
+    the sum of STREAM's kernels does (McCalpin, 1995).
+
+    Args:
+        cores: Threads.
+        size: Bytes of the array; one that a cache holds tells what the cache allows.
     """
-    share = np.ones(_READ_BYTES // 8 // cores, np.float64)
+    share = np.ones(max(1, size // 8 // cores), np.float64)
     shares = [share, *(share.copy() for _ in range(cores - 1))]
-    return max(_pass(shares) for _ in range(_PASSES))
+    times = max(1, _READ_BYTES // max(1, size))
+    return max(_pass(shares, times) for _ in range(_PASSES))
 
 
 def available_bytes() -> int:
@@ -89,12 +94,13 @@ def available_bytes() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _pass(shares: list[np.ndarray[Any, np.dtype[np.float64]]]) -> float:
+def _pass(shares: list[np.ndarray[Any, np.dtype[np.float64]]], times: int) -> float:
     ready = threading.Barrier(len(shares) + 1)
 
     def read(share: np.ndarray[Any, np.dtype[np.float64]]) -> None:
         ready.wait()
-        np.maximum.reduce(share)
+        for _ in range(times):
+            np.maximum.reduce(share)
 
     threads = [threading.Thread(target=read, args=(share,)) for share in shares]
     for thread in threads:
@@ -103,7 +109,7 @@ def _pass(shares: list[np.ndarray[Any, np.dtype[np.float64]]]) -> float:
     began = time.perf_counter()
     for thread in threads:
         thread.join()
-    return sum(share.nbytes for share in shares) / (time.perf_counter() - began)
+    return times * sum(share.nbytes for share in shares) / (time.perf_counter() - began)
 
 
 def _caches(folder: Path) -> tuple[str, ...]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from quorate.client import Client
 from quorate.errors import QuorateError
 from quorate.v1 import inference_pb2
 from quorate_bench.cases import Case
+from quorate_bench.noise import Load
 
 TIERS = ("measured", "estimated", "unavailable")
 """How an energy is known, from the best to the worst."""
@@ -48,12 +49,13 @@ class Timed:
         prompt_tokens: In the first member's tokenizer.
         began: In seconds of a clock that all answers share.
         ended: When the last token came.
-        busy_ms: Longest time that any one model was waited for.
+        busy_ms: Longest time that any one model was waited for; None where nobody tells.
         joules: Of all models; None where one of them has none.
         tier: ``measured``, ``estimated`` or ``unavailable``, the worst of its models.
         drafted: Tokens guessed ahead.
         accepted: Those of them that were chosen.
-        parts_ms: Where the time of its steps went, by part; see ``PARTS``.
+        parts_ms: Where the time of its steps went, by part, see ``PARTS``; empty where nobody
+            tells.
     """
 
     first_ms: float
@@ -62,7 +64,7 @@ class Timed:
     prompt_tokens: int
     began: float
     ended: float
-    busy_ms: float
+    busy_ms: float | None
     joules: float | None
     tier: str
     drafted: int
@@ -87,7 +89,16 @@ async def measure(
     """
     began = time.perf_counter()
     asked = (timed_answer(client, prompt, options, case.answer_tokens) for prompt in prompts)
-    answers = await _all(asked)
+    return told(await all_at_once(asked), began)
+
+
+def told(answers: Sequence[Timed], began: float) -> dict[str, Any]:
+    """What answers that were asked at once are in a record.
+
+    Args:
+        answers: At least one.
+        began: When they were asked, in seconds of their clock.
+    """
     seconds = max(one.ended for one in answers) - began
     tokens = sum(one.tokens for one in answers)
     joules = [one.joules for one in answers if one.joules is not None]
@@ -99,12 +110,27 @@ async def measure(
         "tokens": tokens,
         "read_tokens": sum(one.prompt_tokens for one in answers),
         "tokens_per_second": _rounded(tokens / seconds),
-        "waited_share": _rounded(_waited_share(answers)),
+        "waited_share": _waited_share(answers),
         "joules": _rounded(sum(joules)) if known else None,
         "tier": max((one.tier for one in answers), key=TIERS.index),
         "drafted": sum(one.drafted for one in answers),
         "accepted": sum(one.accepted for one in answers),
-        "parts_ms": {part: _rounded(sum(one.parts_ms[part] for one in answers)) for part in PARTS},
+        **_parts(answers),
+    }
+
+
+def measurement(
+    case: Case, repetition: int, found: Mapping[str, Any], load: Load | None
+) -> dict[str, Any]:
+    """The record of one repetition, with what else the machine did meanwhile."""
+    return {
+        "kind": "measurement",
+        **case.told(),
+        "repetition": repetition,
+        "at": time.time(),
+        **found,
+        "other_load": None if load is None else round(load.others, 4),
+        "stolen": None if load is None else round(load.stolen, 4),
     }
 
 
@@ -132,27 +158,60 @@ async def timed_answer(
             moments += [time.perf_counter()] * len(event.delta.tokens)
         if event.HasField("finished"):
             finished = event.finished
-    if finished is None or len(moments) < 2:
+    if finished is None:
         raise Disturbed(f"an answer ended after {len(moments)} tokens")
     usage = finished.usage
     joules, tier = _energy(usage)
+    found = timed(began, moments, usage.prompt_tokens)
     # Once it is settled it comes at once, in as many messages as it has.
     withheld = "stages" in options and not options.get("stream_early")
-    gaps = () if withheld else _gaps(moments)
+    return replace(
+        found,
+        gaps_ms=_shares(moments, began) if withheld else found.gaps_ms,
+        busy_ms=max((model.busy_ms for model in usage.models), default=0.0),
+        joules=joules,
+        tier=tier,
+        drafted=usage.drafted_tokens,
+        accepted=usage.accepted_tokens,
+        parts_ms={part: getattr(usage.step_times, f"{part}_ms") for part in PARTS},
+    )
+
+
+def timed(began: float, moments: Sequence[float], prompt_tokens: int) -> Timed:
+    """An answer of which nothing is known but when its tokens came.
+
+    Args:
+        began: When it was asked, in seconds.
+        moments: When each token came, of the same clock.
+        prompt_tokens: Of its prompt.
+
+    Raises:
+        Disturbed: It had no second token.
+    """
+    if len(moments) < 2:
+        raise Disturbed(f"an answer ended after {len(moments)} tokens")
     return Timed(
         1e3 * (moments[0] - began),
-        gaps or _shares(moments, began),
+        _gaps(moments) or _shares(moments, began),
         len(moments),
-        usage.prompt_tokens,
+        prompt_tokens,
         began,
         moments[-1],
-        max((model.busy_ms for model in usage.models), default=0.0),
-        joules,
-        tier,
-        usage.drafted_tokens,
-        usage.accepted_tokens,
-        {part: getattr(usage.step_times, f"{part}_ms") for part in PARTS},
+        busy_ms=None,
+        joules=None,
+        tier="unavailable",
+        drafted=0,
+        accepted=0,
+        parts_ms={},
     )
+
+
+def _parts(answers: Sequence[Timed]) -> dict[str, dict[str, float]]:
+    """Where the time went, of all answers; nothing where one of them does not tell."""
+    if not all(one.parts_ms for one in answers):
+        return {}
+    sums = {part: _rounded(sum(one.parts_ms[part] for one in answers)) for part in PARTS}
+    return {"parts_ms": sums}
 
 
 def _gaps(moments: Sequence[float]) -> tuple[float, ...]:
@@ -188,13 +247,16 @@ def _energy(usage: inference_pb2.Usage) -> tuple[float | None, str]:
     return total, max(tiers, key=TIERS.index)
 
 
-def _waited_share(answers: Sequence[Timed]) -> float:
+def _waited_share(answers: Sequence[Timed]) -> float | None:
     """Share of the answers' time in which a model was waited for; the rest is the coordinator's."""
+    busy = [one.busy_ms for one in answers if one.busy_ms is not None]
     whole = sum(one.ended - one.began for one in answers) * 1e3
-    return min(1.0, sum(one.busy_ms for one in answers) / whole) if whole else 0.0
+    if len(busy) < len(answers):
+        return None
+    return _rounded(min(1.0, sum(busy) / whole)) if whole else 0.0
 
 
-async def _all(asked: Any) -> list[Timed]:
+async def all_at_once(asked: Iterable[Coroutine[Any, Any, Timed]]) -> list[Timed]:
     """All answers; the first that fails ends the others."""
     try:
         async with asyncio.TaskGroup() as group:

@@ -90,7 +90,7 @@ def planned(
     seconds = 0.0
     allowed = 60 * sweep.measure.minutes
     loaded: set[Setting] = set()
-    judged: set[str] = set()
+    judged: set[tuple[str, str]] = set()
     for case in cases_of(sweep, machine.cores):
         if reason := _no_room(case, models, available_bytes):
             left_out.append(LeftOut(case, reason))
@@ -98,17 +98,15 @@ def planned(
         cost = sweep.measure.repetitions * case_seconds(case, plans[case.plan], models, machine)
         if case.setting not in loaded:
             cost += _load_seconds(case.setting, models)
-        kind = case.setting.quantisation
-        if kind not in judged:
-            cost += sum(
-                _judging_seconds(plan, sweep, kind, models, machine) for plan in sweep.plans
-            )
+        answers = case.plan, case.setting.quantisation
+        if answers not in judged:
+            cost += _judging_seconds(plans[case.plan], sweep, answers[1], models, machine)
         if seconds + cost > allowed:
             left_out.append(LeftOut(case, f"no time: {allowed:.0f} s are allowed"))
             continue
         seconds += cost
         loaded.add(case.setting)
-        judged.add(kind)
+        judged.add(answers)
         kept.append(case)
     return Planned(tuple(kept), tuple(left_out), seconds)
 

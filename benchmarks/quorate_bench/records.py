@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any, Self
 
 from quorate.errors import CannotRun, SettingsError
@@ -29,8 +29,8 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "server": {"quantisation": str, "load_seconds": dict, "file_bytes": dict},
     "measurement": {
         **_CASE, "repetition": int, "first_ms": list, "gaps_ms": list, "tokens": int,
-        "tokens_per_second": _NUMBER, "waited_share": _NUMBER, "tier": str, "drafted": int,
-        "accepted": int,
+        "tokens_per_second": _NUMBER, "waited_share": (*_NUMBER, NoneType), "tier": str,
+        "drafted": int, "accepted": int,
     },
     "quality": {"plan": str, "quantisation": str},
     "left_out": {**_CASE, "reason": str},
@@ -82,7 +82,7 @@ def read_records(path: Path) -> Records:
         SettingsError: It cannot be read, is no such file, or of a later schema.
     """
     found: Records | None = None
-    for number, record in _lines(path):
+    for number, record in json_lines(path, "give a file that quorate bench wrote"):
         kind = record.get("kind")
         if found is None:
             if kind != "run":
@@ -182,8 +182,17 @@ class RecordFile:
             self._file.truncate(content.rfind(b"\n") + 1)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    lines: Sequence[bytes] = read_file(path, "give a file that quorate bench wrote").split(b"\n")
+def json_lines(path: Path, advice: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Objects of a file with their lines, from 1 on; a last one that was cut off is passed over.
+
+    Args:
+        path: The file.
+        advice: What to do where it cannot be read.
+
+    Raises:
+        SettingsError: It cannot be read, or a line is something else.
+    """
+    lines: Sequence[bytes] = read_file(path, advice).split(b"\n")
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

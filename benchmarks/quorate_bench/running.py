@@ -9,7 +9,7 @@ import random
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ from quorate.client import Client, ServiceError
 from quorate.errors import CannotRun, ModelUnusable
 from quorate_bench.cases import Case, Setting, by_setting, case_of
 from quorate_bench.machine import MachineFacts
-from quorate_bench.measuring import Disturbed, measure, timed_answer
+from quorate_bench.measuring import Disturbed, measure, measurement, timed_answer
 from quorate_bench.noise import LoadWatch
 from quorate_bench.planning import LeftOut, ModelFacts, Planned, case_seconds, remaining_seconds
 from quorate_bench.quality import measure_quality
 from quorate_bench.records import RecordFile, Records
-from quorate_bench.serving import BenchServer, bench_server
+from quorate_bench.serving import BenchServer, Served, bench_server
 from quorate_bench.sweep import BenchPlan, Sweep
 from quorate_bench.texts import prompt, sample
 
@@ -112,10 +112,13 @@ class Run:
             for name, path in self.sweep.models.items()
         }
         self._tell(f"loading {', '.join(paths)}")
-        contexts = {
-            name: facts.context(setting.context_length) for name, facts in self.models.items()
+        models = {
+            name: Served(
+                path, options={"context_length": self.models[name].context(setting.context_length)}
+            )
+            for name, path in paths.items()
         }
-        served = bench_server(paths, setting.cores, contexts, _START_SECONDS)
+        served = bench_server(models, setting.cores, _START_SECONDS)
         async with served as server, Client(server.address) as client:
             memory = server.memory_bytes()
             self.write(
@@ -129,37 +132,37 @@ class Run:
                     "file_bytes": {name: path.stat().st_size for name, path in paths.items()},
                 }
             )
-            bytes_per_token = {
-                name: await _bytes_per_token(client, name) for name in self.sweep.models
-            }
+            sizes = {name: await bytes_per_token(client, name) for name in self.sweep.models}
             await self._warm(client, left)
-            # How good a plan is tells more than its second repetition does.
-            first = [one for one in left if one[1] == 0]
-            await self._repeat(client, server, first, bytes_per_token)
-            await self._judge(client, setting, missing, bytes_per_token)
-            await self._repeat(client, server, left[len(first) :], bytes_per_token)
+            # How fast and how good every plan is tells more than a second repetition of one does.
+            base = self.planned.cases[0]
+            first = [one for one in left if (replace(one[0], plan=base.plan), one[1]) == (base, 0)]
+            await self._repeat(client, server, first, sizes)
+            await self._judge(client, setting, missing, sizes)
+            rest = [one for one in left if one not in first]
+            await self._repeat(client, server, rest, sizes)
 
     async def _repeat(
         self,
         client: Client,
         server: BenchServer,
         left: Sequence[tuple[Case, int]],
-        bytes_per_token: Mapping[str, float],
+        sizes: Mapping[str, float],
     ) -> None:
         for case, repetition in left:
             if self._too_late():
                 self._leave_out(LeftOut(case, f"no time for repetition {repetition + 1}"))
                 continue
-            await self._measure(client, server, case, repetition, bytes_per_token)
+            await self._measure(client, server, case, repetition, sizes)
 
     async def _judge(
         self,
         client: Client,
         setting: Setting,
         plans: Sequence[BenchPlan],
-        bytes_per_token: Mapping[str, float],
+        sizes: Mapping[str, float],
     ) -> None:
-        held = [model.context_length * bytes_per_token[model.id] for model in await client.models()]
+        held = [model.context_length * sizes[model.id] for model in await client.models()]
         for plan in plans:
             if self._too_late():
                 return
@@ -175,10 +178,10 @@ class Run:
         server: BenchServer,
         case: Case,
         repetition: int,
-        bytes_per_token: Mapping[str, float],
+        sizes: Mapping[str, float],
     ) -> None:
         plan = self._plans[case.plan]
-        size = bytes_per_token[plan.models[0]]
+        size = sizes[plan.models[0]]
         self._tell(f"{case.plan}, {case.concurrency} at once")
         began = time.monotonic()
         problem = ""
@@ -191,20 +194,10 @@ class Run:
                 found = await measure(client, case, plan.options, prompts)
             except (Disturbed, ServiceError) as error:
                 problem = str(error)
-                await _ready_again(client, plan.models)
+                await ready_again(client, plan.models)
                 continue
             load = watch.load()
-            self.write(
-                {
-                    "kind": "measurement",
-                    **case.told(),
-                    "repetition": repetition,
-                    "at": time.time(),
-                    **found,
-                    "other_load": None if load is None else round(load.others, 4),
-                    "stolen": None if load is None else round(load.stolen, 4),
-                }
-            )
+            self.write(measurement(case, repetition, found, load))
             self._measured.add((case, repetition))
             self._spent += time.monotonic() - began
             self._expected += case_seconds(case, plan, self.models, self.machine)
@@ -222,13 +215,15 @@ class Run:
                 continue
 
     def _missing_qualities(self, setting: Setting) -> list[BenchPlan]:
-        """Plans whose quality is not known at a quantisation; neither cores nor context matter."""
+        """Plans that are measured and not judged yet; neither cores nor context matter to that."""
         first = next(one.setting for one in self.planned.cases
                      if one.setting.quantisation == setting.quantisation)  # fmt: skip
         if setting != first:
             return []
-        known = {(one["plan"], one["quantisation"]) for one in self.done.qualities}
-        return [plan for plan in self.sweep.plans if (plan.name, setting.quantisation) not in known]
+        kind = setting.quantisation
+        known = {one["plan"] for one in self.done.qualities if one["quantisation"] == kind}
+        named = {one.plan for one in self.planned.cases if one.setting.quantisation == kind}
+        return [plan for plan in self.sweep.plans if plan.name in named - known]
 
     def _too_late(self) -> bool:
         """Whether what is allowed is over; estimates that were wrong must not end a run early."""
@@ -264,14 +259,23 @@ def measured_cases(records: Records) -> set[tuple[Case, int]]:
     return {(case_of(one), int(one["repetition"])) for one in records.measurements}
 
 
-async def _bytes_per_token(client: Client, model: str) -> float:
+async def bytes_per_token(client: Client, model: str) -> float:
+    """How long a token of a model's tokenizer is, in our texts.
+
+    Raises:
+        ServiceError: The server does not say.
+    """
     text = sample()
     found = await client.tokenize(model, text)
     return len(text.encode()) / max(1, len(found.tokens))
 
 
-async def _ready_again(client: Client, models: Sequence[str]) -> None:
-    """Waits for models whose workers died."""
+async def ready_again(client: Client, models: Sequence[str]) -> None:
+    """Waits for models whose workers died.
+
+    Raises:
+        CannotRun: One does not come back.
+    """
     for model in models:
         try:
             await client.load(model)

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import os
-import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from quorate.errors import CannotRun
-
-_STOP_SECONDS = 20.0
-_LINE_BYTES = 1 << 20
-_KEPT_LINES = 20
-_PR_SET_PDEATHSIG = 1
-# Loaded before a process is split off: its child must not load anything.
-_LIBC = ctypes.CDLL(None)
+from quorate_bench.processes import Child, child, process_tree, tree_cpu_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +35,7 @@ class BenchServer:
 
     def cpu_seconds(self) -> float:
         """CPU time that it and its workers have taken."""
-        return sum(_cpu_seconds(pid) for pid in process_tree(self.pid))
+        return tree_cpu_seconds(self.pid)
 
 
 @dataclass(slots=True)
@@ -53,101 +44,102 @@ class _Start:
     ready: dict[str, float] = field(default_factory=dict)
 
 
-@asynccontextmanager
-async def bench_server(
-    models: Mapping[str, Path],
-    cores: int,
-    context_lengths: Mapping[str, int],
-    start_seconds: float,
-) -> AsyncIterator[BenchServer]:
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model as a configuration names it.
+
+    Attributes:
+        path: Its file; None where its engine needs none.
+        engine: That runs it; "" is the one for its file.
+        options: Of the engine; those that are 0 are as it takes them.
+    """
+
+    path: Path | None
+    engine: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def file_bytes(self) -> int:
+        """Size of its file; 0 without one."""
+        return 0 if self.path is None else self.path.stat().st_size
+
+
+def bench_server(
+    models: Mapping[str, Served], cores: int, start_seconds: float
+) -> AbstractAsyncContextManager[BenchServer]:
     """Runs ``quorate serve`` on the first cores of this process until the context ends.
 
     Args:
-        models: Files by the name they are served under.
+        models: By the name they are served under.
         cores: How many.
-        context_lengths: Tokens that a session of each can hold; 0 is as its engine takes it.
         start_seconds: How long the models may take to load.
 
     Raises:
         CannotRun: It ended, or a model could not be loaded, or it took too long.
     """
+    return configured_server(configuration(models), len(models), cores, start_seconds)
+
+
+@asynccontextmanager
+async def configured_server(
+    text: str, models: int, cores: int, start_seconds: float
+) -> AsyncIterator[BenchServer]:
+    """The same with a configuration of one's own.
+
+    Args:
+        text: The configuration; paths in it are absolute.
+        models: How many models it loads at start.
+        cores: How many.
+        start_seconds: How long the models may take to load.
+
+    Raises:
+        CannotRun: As for ``bench_server``.
+    """
     with tempfile.TemporaryDirectory(prefix="quorate-bench-") as folder:
         config = Path(folder) / "quorate.toml"
-        config.write_text(configuration(models, context_lengths), encoding="utf-8")
-        allowed = sorted(os.sched_getaffinity(0))[:cores]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "quorate", "serve", "--config", str(config), "--json",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "QUORATE_HOME": folder},
-            limit=_LINE_BYTES,
-            start_new_session=True,
-            preexec_fn=partial(_begin_child, _LIBC, allowed),
-        )  # fmt: skip
-        assert process.stderr is not None
-        complaints: list[str] = []
-        reading = asyncio.create_task(_keep_last(process.stderr, complaints))
-        draining: asyncio.Task[None] | None = None
-        try:
-            start = await _started(process, len(models), start_seconds, complaints)
-            assert process.stdout is not None
-            draining = asyncio.create_task(_keep_last(process.stdout, []))
-            yield BenchServer(start.address, process.pid, start.ready)
-        finally:
-            await _stop(process)
-            for task in (reading, draining):
-                if task is not None:
-                    await task
+        config.write_text(text, encoding="utf-8")
+        command = [sys.executable, "-m", "quorate", "serve", "--config", str(config), "--json"]
+        async with child(command, first_cores(cores), {"QUORATE_HOME": folder}) as server:
+            start = await _started(server, models, start_seconds)
+            server.drain()
+            yield BenchServer(start.address, server.process.pid, start.ready)
 
 
-def configuration(models: Mapping[str, Path], context_lengths: Mapping[str, int]) -> str:
+def first_cores(count: int) -> list[int]:
+    """Ids of the first cores that this process may run on."""
+    return sorted(os.sched_getaffinity(0))[:count]
+
+
+def configuration(models: Mapping[str, Served]) -> str:
     """What the server is told; it asks its models nothing by itself."""
     head = '[server]\nlisten = "127.0.0.1:0"\n[routing]\nprobe = false\n[ledger]\npath = "off"\n'
-    return head + "".join(
-        f"[[models]]\nid = {json.dumps(name)}\nmodel = {json.dumps(str(path))}\n"
-        + _options(context_lengths[name])
-        for name, path in models.items()
-    )
+    return head + "".join(_table(name, model) for name, model in models.items())
 
 
-def _begin_child(libc: ctypes.CDLL, cores: Sequence[int]) -> None:
-    """In the server's process before it is one: its cores, and an end with whoever began it."""
-    os.sched_setaffinity(0, cores)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _table(name: str, model: Served) -> str:
+    lines = ["[[models]]", f"id = {json.dumps(name)}"]
+    lines += [f"model = {json.dumps(str(model.path))}"] if model.path is not None else []
+    lines += [f"engine = {json.dumps(model.engine)}"] if model.engine else []
+    options = {key: value for key, value in model.options.items() if value}
+    if options:
+        told = ", ".join(f"{key} = {json.dumps(value)}" for key, value in options.items())
+        lines.append(f"options = {{ {told} }}")
+    return "\n".join(lines) + "\n"
 
 
-def _options(context_length: int) -> str:
-    return f"options = {{ context_length = {context_length} }}\n" if context_length else ""
-
-
-def process_tree(pid: int) -> list[int]:
-    """A process and all that it began, which may have ended by now."""
-    found = [pid]
-    for one in found:
-        with suppress(OSError):
-            for task in Path(f"/proc/{one}/task").iterdir():
-                found += [int(child) for child in (task / "children").read_text().split()]
-    return found
-
-
-async def _started(
-    process: asyncio.subprocess.Process, models: int, seconds: float, complaints: list[str]
-) -> _Start:
+async def _started(server: Child, models: int, seconds: float) -> _Start:
     start = _Start()
     loop = asyncio.get_running_loop()
     began = loop.time()
-    assert process.stdout is not None
     try:
         async with asyncio.timeout(seconds):
-            while line := await process.stdout.readline():
+            while line := await server.lines.readline():
                 _take(json.loads(line), start, loop.time() - began)
                 if start.address and len(start.ready) == models:
                     return start
-            await process.wait()
+            await server.process.wait()
     except TimeoutError:
         raise CannotRun("bench", f"its models were not ready within {seconds:.0f} s") from None
-    told = complaints[-1] if complaints else "it said nothing"
+    told = server.last_complaint()
     raise CannotRun("bench", f"its server ended while it loaded the models: {told}")
 
 
@@ -161,31 +153,6 @@ def _take(event: Mapping[str, Any], start: _Start, seconds: float) -> None:
         start.ready.setdefault(name, seconds)
     elif event.get("state") == "failed":
         raise CannotRun(name, f"cannot be served: {event.get('message')}")
-
-
-async def _keep_last(stream: asyncio.StreamReader, lines: list[str]) -> None:
-    """Reads to the end, so that nobody waits for a full pipe."""
-    while True:
-        try:
-            line = await stream.readline()
-        except ValueError:
-            continue
-        if not line:
-            return
-        lines.append(line.decode("utf-8", errors="replace").strip())
-        del lines[:-_KEPT_LINES]
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(_STOP_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 def proportional_bytes(pid: int) -> int:
@@ -206,12 +173,3 @@ def _memory_of(pid: int) -> int:
     with suppress(OSError, RuntimeError):
         return proportional_bytes(pid)
     return 0
-
-
-def _cpu_seconds(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    # utime, stime and those of children that have ended: fields 14 to 17 of proc(5).
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")

@@ -39,7 +39,7 @@ class Summary:
         joules_per_token: None where energy is not known.
         joules_per_answer: None where energy is not known.
         tier: How the joules are known, at worst.
-        waited_share: Share of the time in which a model was waited for.
+        waited_share: Share of the time in which a model was waited for; None where nobody tells.
         parts_ms: Where the time of a token went, by part; empty where the records do not tell.
         accepted_share: Of guessed tokens, those that were chosen; None where none was guessed.
         bits_per_byte: Of a text; None where the plan has none.
@@ -55,7 +55,7 @@ class Summary:
     joules_per_token: Interval | None
     joules_per_answer: Interval | None
     tier: str
-    waited_share: float
+    waited_share: float | None
     parts_ms: Mapping[str, float]
     accepted_share: float | None
     bits_per_byte: float | None
@@ -129,7 +129,7 @@ def _summary(case: Case, measured: Sequence[dict[str, Any]], quality: dict[str, 
         median_interval([one["joules"] / one["tokens"] for one in measured]) if known else None,
         median_interval([one["joules"] / case.concurrency for one in measured]) if known else None,
         max((one["tier"] for one in measured), key=TIERS.index),
-        median([one["waited_share"] for one in measured]),
+        _median_or_none([one["waited_share"] for one in measured]),
         _parts(measured, case.concurrency),
         accepted / drafted if drafted else None,
         quality.get("bits_per_byte"),
@@ -149,3 +149,8 @@ def _parts(measured: Sequence[dict[str, Any]], answers: int) -> dict[str, float]
 def token_ms(measurement: dict[str, Any]) -> float:
     """Mean over the tokens of a repetition: of drafts most tokens cost nothing, and some a lot."""
     return fmean(measurement["gaps_ms"])
+
+
+def _median_or_none(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if len(known) == len(values) else None

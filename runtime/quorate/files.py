@@ -122,8 +122,12 @@ def _mode(path: Path, advice: str) -> int:
     # Nothing can interrupt a system call that waits for a server which is gone; the thread is left
     # to it, and does not keep the process.
     looking = threading.Thread(target=look, name="look-at-path", daemon=True)
-    looking.start()
-    looking.join(_ANSWER_SECONDS)
+    try:
+        looking.start()
+        looking.join(_ANSWER_SECONDS)
+    except RuntimeError:
+        # No thread can be started now. Few file systems never answer.
+        look()
     if not found:
         raise SettingsError(
             f"{path}: its file system has not answered for {_ANSWER_SECONDS:g} s; {advice}"

@@ -8,7 +8,16 @@ from support.repository import ROOT
 
 
 @pytest.mark.parametrize(
-    "script", ["setup", "setup_vllm", "generate_protos", "check", "check_contract"]
+    "script",
+    [
+        "setup",
+        "setup_vllm",
+        "generate_protos",
+        "check",
+        "check_contract",
+        "prove_gpu",
+        "llama_cpp_wheel",
+    ],
 )
 def test_a_script_refuses_what_it_does_not_know_in_one_line(script: str) -> None:
     done = subprocess.run(

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import re
 import shlex
-import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from quorate.cli import program
 from quorate.settings import load_settings
-from support.repository import ROOT, commands, inline_code, read, run
+from support.repository import ROOT, commands, inline_code, read
 
 DOCUMENTS = (
     "README.md",
@@ -27,8 +29,9 @@ PATH = re.compile(r"[\w.-]*(?:/[\w.-]*)+|[\w.-]+\.(?:py|md|toml|txt|proto)")
 
 @functools.cache
 def help_of(*words: str) -> tuple[int, str]:
-    done = run(sys.executable, "-m", "quorate", *words, "--help")
-    return done.returncode, done.stdout
+    with redirect_stdout(io.StringIO()) as shown:
+        code = program.run([*words, "--help"])
+    return code, shown.getvalue()
 
 
 def quorate_commands(document: str) -> list[list[str]]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quorate_bench.processes import process_tree
 from quorate_bench.records import Records, read_records
-from quorate_bench.serving import process_tree
 
 from support.command_line import (
     COMMAND,
@@ -181,9 +181,13 @@ def worker_of(pid: int, model: str) -> int:
         (("sweep.toml", "--model", "x"), "--model: the models of sweep.toml stand in", 2),
         (("--model", "no-such-model"), "no-such-model", 1),
         (("sweep.toml", "--minutes", "0"), "--minutes", 2),
-        (("--restart", "--output", "sweep.toml"), "sweep.toml: holds no records of a", 2),
-        (("--output", "."), ".: is a folder, not a file; give another --output", 2),
-        (("--output", "/proc/x/a.jsonl"), "/proc/x/a.jsonl: cannot be made", 2),
+        (
+            ("sweep.toml", "--restart", "--output", "sweep.toml"),
+            "sweep.toml: holds no records of a",
+            2,
+        ),
+        (("sweep.toml", "--output", "."), ".: is a folder, not a file; give another --output", 2),
+        (("sweep.toml", "--output", "/proc/x/a.jsonl"), "/proc/x/a.jsonl: cannot be made", 2),
     ],
 )
 def test_what_cannot_be_measured_is_told_in_one_line(

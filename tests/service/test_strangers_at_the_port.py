@@ -72,6 +72,8 @@ def test_plain_text_and_http_to_a_port_with_tls_get_a_hint(tmp_path: Path) -> No
         port = int(server.address.rpartition(":")[2])
         speak(port, HTTP)
         wrong = quorate(tmp_path, "ps", "--target", server.address)
+        other, _ = certificate_files(tmp_path / "other")
+        astray = quorate(tmp_path, "ps", "--target", f"localhost:{port}", "--tls-ca", str(other))
         lines: list[str] = []
         for words in ("spoke HTTP to this port", "spoke plain text to this port"):
             while not lines or words not in lines[-1]:
@@ -80,3 +82,5 @@ def test_plain_text_and_http_to_a_port_with_tls_get_a_hint(tmp_path: Path) -> No
     assert any("expires in 1 days" in line or "expires in 2 days" in line for line in lines)
     assert not any("ssl_transport_security" in line for line in lines)
     assert "it speaks TLS; give its certificates" in wrong.stderr
+    assert astray.stderr.startswith("quorate: the certificate of localhost")
+    assert astray.stderr.count("\n") == 1

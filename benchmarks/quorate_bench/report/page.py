@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from quorate_bench.records import Records
 from quorate_bench.report.advice import Advice, advice
+from quorate_bench.report.growth import GROWTH_HEADINGS, growth_rows
 from quorate_bench.report.markup import (
     NOT_KNOWN,
     about,
@@ -17,6 +18,7 @@ from quorate_bench.report.markup import (
     table,
     text,
 )
+from quorate_bench.report.peers import PEER_HEADINGS, peer_rows
 from quorate_bench.report.pictures import pictures
 from quorate_bench.report.profiles import profiles_toml
 from quorate_bench.summary import TIER_WORDS, Summary, base_cases, left_out
@@ -36,8 +38,9 @@ def page(records: Records, found: Sequence[Summary]) -> str:
         f"Quorate bench “{records.run['sweep']['name']}”",
         [
             *about(records),
-            *_advice(records, advice(base_cases(found))),
+            *_advice(records, _advised(records, found)),
             *(figure(one) for one in pictures(records, found)),
+            *_side_by_side(records),
             *_parts(base_cases(found)),
             *_table(found),
             *_servers(records),
@@ -64,6 +67,32 @@ def _advice(records: Records, found: Sequence[Advice]) -> Iterator[str]:
     yield table(("best plan", "where a token may take", "how good", "energy per token"), rows)
     yield "<p>As profiles for <code>quorate.toml</code>:</p>"
     yield f"<pre>{text(profiles_toml(records, found))}</pre>"
+
+
+def _advised(records: Records, found: Sequence[Summary]) -> list[Advice]:
+    """None of a run whose plans are no choice of anybody's."""
+    return [] if "about" in records.run["sweep"] else advice(base_cases(found))
+
+
+def _side_by_side(records: Records) -> Iterator[str]:
+    match records.run["sweep"].get("about"):
+        case "peers":
+            yield "<h2>Quorate against every program</h2>"
+            yield table(PEER_HEADINGS, peer_rows(records))
+            yield (
+                '<p class="small">Less than 1: Quorate is the faster one. Of one answer per token '
+                "after the first, of several at once per token of all together, prompts included; "
+                "medians of the rounds in which both answered, on the same weights.</p>"
+            )
+        case "growth":
+            yield "<h2>Every step</h2>"
+            yield table(GROWTH_HEADINGS, growth_rows(records))
+            yield (
+                '<p class="small">The least that this machine allows: reading weights, KV cache '
+                "and rows at the speed at which it reads an array of that size, or computing a "
+                "token for each answer as fast as a long prompt is read, whichever takes "
+                "longer.</p>"
+            )
 
 
 def _table(found: Sequence[Summary]) -> Iterator[str]:

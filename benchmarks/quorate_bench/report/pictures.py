@@ -9,9 +9,13 @@ from matplotlib.axes import Axes
 
 from quorate.calibration.intervals import Interval
 from quorate_bench.cases import Case
+from quorate_bench.growth.plans import ABOUT as GROWTH
+from quorate_bench.peers.running import ABOUT as PEERS
 from quorate_bench.records import Records
 from quorate_bench.report.drawing import COLOURS, Picture, legend_below, names_at, style, ticks_at
 from quorate_bench.report.fronts import front
+from quorate_bench.report.growth import growth_pictures
+from quorate_bench.report.peers import peer_pictures
 from quorate_bench.report.roofline import Bound, bounds
 from quorate_bench.summary import Summary, base_cases
 
@@ -32,6 +36,11 @@ _Lines = list[tuple[str, list[tuple[int, float]]]]
 
 def pictures(records: Records, found: Sequence[Summary]) -> list[Picture]:
     """In the order of the page; ``found`` is what ``summaries`` makes of the records."""
+    about = records.run["sweep"].get("about")
+    if about == PEERS:
+        return list(peer_pictures(records))
+    if about == GROWTH:
+        return list(growth_pictures(records))
     base = base_cases(found)
     if not base:
         return []

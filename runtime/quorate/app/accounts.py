@@ -24,6 +24,7 @@ from quorate.metering.open_meter import Host, open_meter
 from quorate.request.work import WorkCosts
 from quorate.settings import ModelSettings, Settings
 from quorate.telemetry.attempts import AttemptObserver
+from quorate.threads import beside_loop
 
 _DAY_SECONDS = 86_400.0
 _SAVE_SECONDS = 60.0
@@ -54,14 +55,14 @@ async def open_recorder(
     """
     store = CostStore(home / "costs", this_machine().fingerprint)
     identities = Identities(settings)
-    loaded = await asyncio.to_thread(store.load, identities.of)
+    loaded = await beside_loop(store.load, identities.of)
     if loaded.note:
         _log.warning("%s", loaded.note)
     meter, notes = open_meter(
         settings.energy, fleet.process_ids, lambda: work_costs(loaded.costs, fleet), host=machine
     )
     path = settings.ledger.located(home, Path.cwd())
-    ledger = await asyncio.to_thread(
+    ledger = await beside_loop(
         lambda: Ledger.open(path, store_prompts=settings.ledger.store_prompts)
     )
     if ledger.lost:
@@ -197,7 +198,7 @@ async def _save(costs: CostModels, store: CostStore, identities: Identities) -> 
         return
     known = {key: identities.of(key) for key in states}
     named = {key: identity for key, identity in known.items() if identity is not None}
-    note = await asyncio.to_thread(store.save, states, named)
+    note = await beside_loop(store.save, states, named)
     if note:
         _log.warning("%s", note)
 

@@ -10,9 +10,9 @@ from contextlib import aclosing
 
 from quorate.engines.near_equal import disagreement
 from quorate.engines.vocabulary import Vocabulary
-from quorate.engines.worker.beside import beside_streams
 from quorate.ensemble.alignments.token_union import unite_tokens
 from quorate.fleet.fleet import Fleet
+from quorate.threads import beside_loop
 
 
 async def compare_as_they_come(fleet: Fleet) -> None:
@@ -29,7 +29,7 @@ async def compare_as_they_come(fleet: Fleet) -> None:
                 if pair[0] == pair[1] or pair in compared:
                     continue
                 compared |= {pair, pair[::-1]}
-                await beside_streams(_compare, status.vocabulary, other.vocabulary)
+                await beside_loop(_compare, status.vocabulary, other.vocabulary)
 
 
 def _compare(one: Vocabulary, other: Vocabulary) -> None:

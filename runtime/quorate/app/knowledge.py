@@ -10,6 +10,7 @@ from quorate.calibration.file import FILE_NAME, load
 from quorate.dispatch.router import Knowledge
 from quorate.routing.quality import QualityTable
 from quorate.settings import Settings
+from quorate.threads import beside_loop
 
 _LOOK_SECONDS = 2.0
 
@@ -32,7 +33,7 @@ class KnowledgeKeeper:
     async def read(self) -> None:
         """Reads the file; what cannot be believed of it is told in the log."""
         self._seen = self._version()
-        found = await asyncio.to_thread(load, self._path)
+        found = await beside_loop(load, self._path)
         for note in found.notes:
             _log.warning("%s", note)
         models = self._settings.models

@@ -17,6 +17,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from quorate.threads import beside_loop
+
 LARGE_BYTES = 4 * 2**20
 """Larger than any row of log-probs, which must not be mapped anew for every token."""
 
@@ -76,7 +78,7 @@ async def _watch(trim: Callable[[], Any], least: int) -> None:
         still, last = abs(now - last) < _CHANGE_BYTES, now
         if now > least + _GROWTH_BYTES:
             # A thread, since it may take milliseconds. ctypes lets go of the interpreter meanwhile.
-            await asyncio.to_thread(trim)
+            await beside_loop(trim)
             last = resident_bytes()
             _log.debug("memory: %.0f MB, after %.0f", last / 1e6, now / 1e6)
         in_vain = still and last > max(least, now - _CHANGE_BYTES)

@@ -6,7 +6,6 @@ that a faulty file changes nothing.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from quorate.api.grpc.lifecycle import GrpcServer
 from quorate.dispatch import CallerLimits, Dispatcher
 from quorate.errors import QuorateError
 from quorate.settings import ModelSettings, Settings
+from quorate.threads import beside_loop
 
 _DAY_SECONDS = 86_400.0
 _TLS = ("tls_certificate", "tls_key")
@@ -52,7 +52,7 @@ class Reloader:
     async def reload(self) -> None:
         """Reads the configuration and takes up what can be; what cannot is told in the log."""
         try:
-            settings = await asyncio.to_thread(self._load)
+            settings = await beside_loop(self._load)
             changed = await self._take_up(settings)
         except QuorateError as error:
             _log.error("the configuration was not read anew, the old one stays: %s", error.message)
@@ -74,9 +74,7 @@ class Reloader:
         server = living.server
         has_tls = bool(old.server.tls_certificate and new.server.tls_certificate)
         certificate = new.server.tls_certificate
-        pair = (
-            await asyncio.to_thread(read_pair, certificate, new.server.tls_key) if has_tls else None
-        )
+        pair = await beside_loop(read_pair, certificate, new.server.tls_key) if has_tls else None
         recorder = living.dispatcher.recorder
         now = time.time()
         other_budgets = new.budgets != old.budgets

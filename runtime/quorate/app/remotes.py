@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ from quorate.ledger.price_book import PriceBook, PriceOverride
 from quorate.ledger.prices import Price
 from quorate.remotes.remote import Remote
 from quorate.remotes.settings import RemoteSettings
+from quorate.threads import beside_loop
 
 _log = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ async def open_remotes(
     try:
         for name, one in settings.items():
             # Its client takes half a second to import.
-            remotes[name] = await asyncio.to_thread(Remote, name, one)
-        yield remotes, await asyncio.to_thread(_prices, settings)
+            remotes[name] = await beside_loop(Remote, name, one)
+        yield remotes, await beside_loop(_prices, settings)
     finally:
         for remote in remotes.values():
             await remote.close()

@@ -45,6 +45,7 @@ from quorate.fleet.cores import CoreClaims, machine_cores
 from quorate.fleet.fleet import Fleet
 from quorate.metering.open_meter import Host
 from quorate.settings import Settings
+from quorate.threads import beside_loop
 from quorate_registry import Registry
 from quorate_registry.store import owner_note
 
@@ -120,7 +121,7 @@ async def running(
         )
         telemetry.watch(fleet, dispatcher)
         required = [model.id for model in settings.models if model.required]
-        facts = await asyncio.to_thread(server_facts)
+        facts = await beside_loop(server_facts)
         room = with_room_for_models(settings.server, len(settings.models))
         server = GrpcServer(dispatcher, fleet, room, keys, required, facts, telemetry.called)
         port = await server.start()

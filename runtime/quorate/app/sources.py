@@ -115,6 +115,9 @@ class Sources:
             return str(resolved.path)
         except RegistryError as error:
             raise ModelUnusable(model.id, str(error)) from error
+        except RuntimeError as error:
+            # Of all that is done on threads this alone is too long for the event loop.
+            raise ModelUnusable(model.id, f"cannot be downloaded now: {error}") from error
         finally:
             left.set()
 

@@ -16,6 +16,7 @@ from quorate.fleet.fleet import Fleet
 from quorate.settings import Settings
 from quorate.telemetry.attempts import AttemptObserver
 from quorate.telemetry.state import ModelGauges, ServiceState, WindowGauges
+from quorate.threads import beside_loop
 
 if TYPE_CHECKING:
     from quorate.telemetry.metrics import Metrics
@@ -100,7 +101,7 @@ async def open_telemetry(settings: Settings) -> AsyncIterator[Telemetry]:
         yield told
     finally:
         # Waits for scrapes, and for a collector to take what it has not yet.
-        await asyncio.to_thread(stack.close)
+        await beside_loop(stack.close)
 
 
 def service_state(fleet: Fleet, dispatcher: Dispatcher) -> ServiceState:

@@ -279,8 +279,6 @@ class RequestParameters:
         shown = {
             "votes": self.votes,
             "top_logprobs": self.top_logprobs,
-            # Nobody sees them in a text.
-            "omit_logprobs": True,
             "parse_special": self.parse_special or None,
         }
         return cast("GenerateOptions", {**self.plan.options(), **asdict(self.answer), **shown})

@@ -11,6 +11,8 @@ import typer
 from typer.exceptions import TyperException
 
 from quorate.cli.commands import bench, models
+from quorate.cli.commands.bench_growth import growth
+from quorate.cli.commands.bench_peers import peers
 from quorate.cli.commands.calibrate import calibrate
 from quorate.cli.commands.check import check
 from quorate.cli.commands.demo import demo
@@ -20,6 +22,7 @@ from quorate.cli.commands.score import score
 from quorate.cli.commands.serve import serve
 from quorate.cli.commands.server import load, ps, status, unload
 from quorate.cli.commands.spend import spend
+from quorate.cli.commands.tune import tune
 from quorate.cli.failures import FAILED, INTERRUPTED, failure_of
 from quorate.cli.notes import speak_json, wants_json
 from quorate.cli.streams import abandon_stdout, prepare_streams
@@ -43,7 +46,10 @@ app.command()(score)
 app.command()(spend)
 app.command()(calibrate)
 app.command()(check)
+app.command()(tune)
 app.command()(demo)
+bench.app.command()(peers)
+bench.app.command()(growth)
 app.add_typer(bench.app)
 app.add_typer(models.app)
 
@@ -59,6 +65,7 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def _program(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -67,6 +74,10 @@ def _program(
     ] = False,
 ) -> None:
     """Open-weight models on your own machine vote on every token."""
+    if context.invoked_subcommand != "serve":
+        # gRPC's core reads it when it is imported. Of a connection that fails it has lines of its
+        # own, which the server makes hints of, and others say in one line what went wrong.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -161,7 +161,7 @@ class Callers:
             return
         size = request.prompt.size_bytes
         if isinstance(request, ScoreRequest):
-            size += len(request.continuation.encode())
+            size += request.continuation_bytes
         tally = Tally(account.tokens, size // _BYTES_OF_A_TOKEN + 1)
         account.requests.take(1)
         account.tokens.take(tally.estimate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from quorate.dispatch.attempt import Attempt
@@ -14,6 +14,7 @@ from quorate.request import (
     Candidate,
     Decision,
     EnergyTier,
+    Forecast,
     ModelUsage,
     Rejection,
     Usage,
@@ -23,6 +24,7 @@ from quorate.request import (
 MAX_TEXT_CHARACTERS = 16_384
 """Of the plan of a row, and of its candidates: a row is kept for years."""
 _MESSAGE_CHARACTERS = 300
+_OF_FORECASTS = tuple(field.name for field in fields(Forecast))
 
 
 def reservation(attempt: Attempt, policy_version: str, prompt_hash: str) -> Reservation:
@@ -53,7 +55,6 @@ def charge(
     usage: Usage,
     outcome: str,
     finished_at: float,
-    prompt_text: str,
 ) -> Charge:
     """The row of an attempt that ended, at a time in UTC epoch seconds."""
     energy = total_energy([model.energy for model in usage.models])
@@ -72,7 +73,6 @@ def charge(
         tier=energy.tier,
         idle_joules=None if attempt.job is None else attempt.job.idle_joules,
         usd=attempt.usd(),
-        prompt_text=prompt_text,
         models=tuple(_part(model) for model in usage.models),
     )
 
@@ -116,9 +116,10 @@ def _vote(decision: Decision) -> dict[str, Any]:
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:
+    known = ((name, getattr(candidate.forecast, name)) for name in _OF_FORECASTS)
     told = {
         name: value.value if isinstance(value, EnergyTier) else value
-        for name, value in asdict(candidate.forecast).items()
+        for name, value in known
         if value is not None
     }
     return {

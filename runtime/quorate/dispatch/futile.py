@@ -115,7 +115,7 @@ def _surely_fits(request: Request | ScoreRequest, vote: Decision) -> bool:
     """A token stands for a byte at least, and an alignment takes half of what is left at most."""
     most = request.prompt.token_bound
     if isinstance(request, ScoreRequest):
-        most += len(request.continuation.encode())
+        most += request.continuation_bytes
     return 2 * most < vote.context_tokens
 
 

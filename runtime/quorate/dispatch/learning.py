@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
-from quorate.costs.cost_model import CostModels, FinishedRun
+from quorate.costs.cost_model import MAX_PLANS, CostModels, FinishedRun
 from quorate.costs.prediction import RunShape
 from quorate.dispatch.attempt import Attempt, RemoteCall, Run
 from quorate.request import ChatPrompt, Energy, FinishReason, total_energy
@@ -21,9 +22,37 @@ _CUT_OFF = frozenset(
 # A reader that held a stream up for more than this share of it says nothing of the model's speed.
 _MAX_STALLED = 0.2
 _SMOOTHING = 0.05
+_ALL_OF = 128
+_PAUSE_SECONDS = 0.05
 _FIRST_RATE = 0.5
 # Callers may spell out any cascade, so there is a limit to those that are remembered.
 _MAX_CASCADES = 512
+
+
+class Lessons:
+    """Which runs are learned from: every one of a plan that ran seldom, else some in a second.
+
+    What a run teaches takes as long to work out as all else of a short request, and of a plan that
+    answers hundreds in a second each says what the last one said.
+
+    Args:
+        clock: Seconds that never run backwards; tests inject their own.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        # Runs of each plan that were learned from, and when the next one will be.
+        self._learned: dict[str, tuple[int, float]] = {}
+
+    def wanted(self, plan: str) -> bool:
+        """Whether a run of this plan, which ends now, is one of them."""
+        now = self._clock()
+        count, due = self._learned.pop(plan, (0, now))
+        wanted = count < _ALL_OF or now >= due
+        self._learned[plan] = (count + 1, now + _PAUSE_SECONDS) if wanted else (count, due)
+        if len(self._learned) > MAX_PLANS:
+            del self._learned[next(iter(self._learned))]
+        return wanted
 
 
 class Escalations:
@@ -46,7 +75,11 @@ class Escalations:
 
 
 def learn(
-    costs: CostModels, attempt: Attempt, batch: float, energies: Mapping[str, Energy]
+    costs: CostModels,
+    lessons: Lessons,
+    attempt: Attempt,
+    batch: float,
+    energies: Mapping[str, Energy],
 ) -> None:
     """Teaches the cost models what each vote of an attempt took, or its remote.
 
@@ -58,11 +91,17 @@ def learn(
     models = [model for run in attempt.runs for model in run.ensemble.work()]
     for run in attempt.runs:
         told = energies if len(models) == len(set(models)) else {}
-        _learn_run(costs, attempt, run, batch, told)
+        if lessons.wanted(key := vote_key(run.decision)):
+            _learn_run(costs, key, attempt, run, batch, told)
 
 
 def _learn_run(
-    costs: CostModels, attempt: Attempt, run: Run, batch: float, energies: Mapping[str, Energy]
+    costs: CostModels,
+    key: str,
+    attempt: Attempt,
+    run: Run,
+    batch: float,
+    energies: Mapping[str, Energy],
 ) -> None:
     if run.ended_at is None or run.reason is None:
         return
@@ -77,7 +116,7 @@ def _learn_run(
     if run.first_token_at is not None:
         first = (run.first_token_at - run.started_at - run.waited_seconds) * 1000.0
     costs.observe(
-        vote_key(run.decision),
+        key,
         FinishedRun(
             shape=RunShape(longest.prompt_tokens - cached, run.length, batch, cached),
             duration_ms=seconds * 1000.0,

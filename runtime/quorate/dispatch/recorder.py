@@ -15,9 +15,10 @@ from typing import TypeVar
 from quorate.costs.cost_model import CostModels
 from quorate.dispatch.activity import Activity
 from quorate.dispatch.attempt import Attempt, RemoteCall
-from quorate.dispatch.charges import charge, reservation
+from quorate.dispatch.bookkeeping import Bookkeeper
+from quorate.dispatch.charges import charge
 from quorate.dispatch.cold_starts import ColdStarts
-from quorate.dispatch.learning import Escalations, learn
+from quorate.dispatch.learning import Escalations, Lessons, learn
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.dispatch.telling import settled
 from quorate.ensemble.drafts.costs import KnownCosts
@@ -29,7 +30,7 @@ from quorate.ledger.money import from_float
 from quorate.ledger.prices import Price
 from quorate.ledger.settings import BudgetSettings
 from quorate.metering.meter import Meter
-from quorate.request import Decision, Energy, Forecast, Prompt, Request, ScoreRequest, Usage
+from quorate.request import Decision, Energy, Forecast, Request, ScoreRequest, Usage
 from quorate.telemetry.attempts import AttemptObserver
 
 FINISHED = "finished"
@@ -39,7 +40,6 @@ PROBE = "probe"
 
 # Held where nothing is known, so that a window of which nothing is left refuses all the same.
 _LEAST_JOULES = 1e-6
-_HASHED_AT_ONCE_BYTES = 1 << 16
 
 _Result = TypeVar("_Result")
 
@@ -80,12 +80,12 @@ class AttemptRecorder:
         self.costs = costs or CostModels()
         self.activity = Activity()
         self.escalations = Escalations()
+        self._lessons = Lessons()
         self._draft_costs = KnownCosts()
         self._cold_starts = ColdStarts()
-        self._policy_version = policy_version
+        self._books = Bookkeeper(ledger, policy_version)
         self._clock = clock
         self._observers = tuple(observers)
-        self._writing: set[asyncio.Task[None]] = set()
 
     async def open(
         self,
@@ -131,7 +131,7 @@ class AttemptRecorder:
                 draft_costs=self._draft_costs,
             )
             undo.callback(self._withdraw, attempt)
-            await self._reserve(attempt)
+            await self._books.reserve(attempt)
             attempt.job = self.meter.begin(attempt.work)
             attempt.span = self.activity.begin(decision.models)
             undo.pop_all()
@@ -195,7 +195,7 @@ class AttemptRecorder:
         """Settles a complete answer; returns what it took once the ledger has it."""
         usage = self._close(attempt, outcome)
         self._tell(attempt, usage, outcome)
-        await self._write(self._charge(attempt, usage, outcome), attempt)
+        await self._books.write(self._charge(attempt, usage, outcome), attempt)
         return usage
 
     def abandon(self, attempt: Attempt, outcome: str) -> None:
@@ -206,12 +206,11 @@ class AttemptRecorder:
         if not attempt.closed:
             usage = self._close(attempt, outcome)
             self._tell(attempt, usage, outcome)
-            self._write_later(self._charge(attempt, usage, outcome), attempt)
+            self._books.write_later(self._charge(attempt, usage, outcome), attempt)
 
     async def flush(self) -> None:
         """Waits until the ledger has all that was settled."""
-        while self._writing:
-            await asyncio.gather(*self._writing)
+        await self._books.flush()
 
     def _is_cold_start(self, key: str, decision: Decision, forecast: Forecast) -> bool:
         """Whether joules are limited and metered, and nobody knows what a local plan takes."""
@@ -220,26 +219,12 @@ class AttemptRecorder:
         limited = any(window.unit == "joules" for window in self.budgets.status(key))
         return limited and bool(self.meter.totals())
 
-    async def _reserve(self, attempt: Attempt) -> None:
-        ledger = self.ledger
-        if ledger is None:
-            return
-        prompt_hash = await _hashed(ledger, attempt.request.prompt)
-        attempt.reservation = reservation(attempt, self._policy_version, prompt_hash)
-        try:
-            await ledger.reserve(attempt.reservation)
-        except Unavailable as error:
-            if attempt.remote is not None:
-                attempt.reservation = None
-                raise
-            _log.error("attempt %s is not in the ledger: %s", attempt.attempt_id, error.message)
-
     def _withdraw(self, attempt: Attempt) -> None:
         """Settles what may stand in the ledger of an attempt that never began.
 
         The ledger writes a reservation down although its caller was cancelled meanwhile.
         """
-        self._write_later(self._charge(attempt, attempt.usage({}), CANCELLED), attempt)
+        self._books.write_later(self._charge(attempt, attempt.usage({}), CANCELLED), attempt)
 
     def _close(self, attempt: Attempt, outcome: str) -> Usage:
         attempt.closed = True
@@ -279,7 +264,7 @@ class AttemptRecorder:
             self._cold_starts.end(route.name, joules, answered=outcome == FINISHED)
         if outcome != FINISHED:
             return
-        learn(self.costs, attempt, batch, energies)
+        learn(self.costs, self._lessons, attempt, batch, energies)
         if route.stages:
             first = route.stages[0].decision
             went_on = any(run.decision is not first for run in attempt.runs)
@@ -311,40 +296,9 @@ class AttemptRecorder:
         if reservation is None:
             return None
         shown = PROBE if attempt.probe else outcome
-        keeps = self.ledger is not None and self.ledger.stores_prompts
-        text = attempt.request.prompt.canonical_text if keeps else ""
         now = self._clock()
         return self._sure(
             attempt,
-            lambda: charge(reservation, attempt, usage, shown, now, text),
+            lambda: charge(reservation, attempt, usage, shown, now),
             replace(reservation.lost(now), outcome=shown),
         )
-
-    async def _write(self, row: Charge | None, attempt: Attempt) -> None:
-        if self.ledger is None or row is None or attempt.reservation is None:
-            return
-        try:
-            try:
-                await self.ledger.settle(row)
-            except Internal as error:
-                # No row is no reason to leave the reservation for the next start.
-                _log.error("attempt %s is not kept as it was: %s", row.attempt_id, error.message)
-                lost = attempt.reservation.lost(row.finished_at)
-                await self.ledger.settle(replace(lost, outcome=row.outcome))
-        except (Unavailable, Internal) as error:
-            # The answer was given: it is not taken back because it could not be written down.
-            _log.error("attempt %s could not be settled: %s", row.attempt_id, error.message)
-
-    def _write_later(self, row: Charge | None, attempt: Attempt) -> None:
-        if row is None:
-            return
-        task = asyncio.ensure_future(self._write(row, attempt))
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
-
-
-async def _hashed(ledger: Ledger, prompt: Prompt) -> str:
-    """The hash of a prompt; that of a large one takes milliseconds, and is made on a thread."""
-    if prompt.size_bytes <= _HASHED_AT_ONCE_BYTES:
-        return ledger.hash_prompt(prompt.canonical_text)
-    return await asyncio.to_thread(lambda: ledger.hash_prompt(prompt.canonical_text))

@@ -38,7 +38,7 @@ from quorate.routing.snapshot import (
     ResolvedPlan,
     Snapshot,
 )
-from quorate.routing.tasks import TaskClassifier
+from quorate.routing.tasks import MAX_BYTES, TaskClassifier
 from quorate.sampling.options import SEED_BITS, takes_the_row_as_it_is
 
 _UNRATED = 0.9
@@ -63,7 +63,7 @@ class Knowledge:
         """Tag of a request: its own, else a guess, else ""."""
         if request.task or self.classifier is None:
             return request.task
-        return self.classifier.task(request.prompt.plain_text)
+        return self.classifier.task(request.prompt.beginning(MAX_BYTES))
 
 
 def no_price(remote: str) -> None:
@@ -151,7 +151,7 @@ class Router:
         It drops no member unasked, and no other plan stands in: the sum would silently be of
         another plan.
         """
-        size = len(request.continuation.encode())
+        size = request.continuation_bytes
         routing_request = replace(
             _to_be_read(request.prompt),
             asked=request.plan,

@@ -30,7 +30,7 @@ async def scored(
         request_id=request.request_id,
         decision=attempt.decision,
         logprob=sum(token.logprob for token in tokens),
-        bytes=len(request.continuation.encode()),
+        bytes=request.continuation_bytes,
         tokens=tuple(tokens),
         usage=usage,
         members=members,
@@ -47,7 +47,7 @@ async def score_run(
         PromptTooLong: It does not fit a member's context.
         QuorateError: What ``open_ensemble`` and ``ensemble.decode.score`` raise.
     """
-    decision, max_tokens = attempt.decision, len(request.continuation.encode())
+    decision, max_tokens = attempt.decision, request.continuation_bytes
     started_at = time.perf_counter()
     losses = Losses(decision.on_failure, aside=attempt.aside)
     async with open_ensemble(fleet, request.prompt, decision, max_tokens, losses) as ensemble:

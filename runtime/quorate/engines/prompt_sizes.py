@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import PromptTooLong
+from quorate.large_texts import utf8_size
 from quorate.request import ChatPrompt, Prompt
 
 
@@ -36,7 +37,7 @@ def check_text(field: str, text: str, vocabulary: Vocabulary, context_length: in
     Raises:
         PromptTooLong: Not even the longest tokens could make the context hold it.
     """
-    _check(_size(text), field, vocabulary, context_length)
+    _check(utf8_size(text), field, vocabulary, context_length)
 
 
 def _check(size: int, field: str, vocabulary: Vocabulary, context_length: int) -> None:
@@ -47,8 +48,3 @@ def _check(size: int, field: str, vocabulary: Vocabulary, context_length: int) -
             f"{size} bytes cannot fit the {context_length} tokens of the context; {limit} is the "
             "most",
         )
-
-
-def _size(text: str) -> int:
-    """Bytes in UTF-8, at least: enough to refuse by, without a copy of what is ASCII."""
-    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

@@ -29,7 +29,9 @@ from quorate.ensemble.weighting import (
     shares_along,
 )
 from quorate.errors import InvalidRequest, PromptTooLong, TemplateRefused
+from quorate.large_texts import SLICE
 from quorate.request import Alignment, ChatPrompt, Decision, Prompt, TextPrompt, Weighting
+from quorate.threads import beside_loop
 
 # Weights that need to know what each member makes of the prompt.
 _READING = frozenset({Weighting.BAYESIAN, Weighting.PROMPT})
@@ -91,6 +93,9 @@ async def fitted_prompts(
 
 async def _fitted(decision: Decision, attendance: Attendance, prompt: Prompt) -> _Fitted:
     engines = attendance.engines
+    if isinstance(prompt, ChatPrompt) and prompt.allow_text and prompt.size_bytes > SLICE:
+        # Kept for those of the members that read it.
+        await beside_loop(getattr, prompt, "as_text")
     encoded = await attendance.ask(
         lambda model, engine: _encoded(model, engine, readable_by(engine, prompt))
     )

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.alignments.contract import AlignmentStrategy
@@ -14,7 +14,7 @@ from quorate.ensemble.drafts.leading import Leader, Led, go_ahead
 from quorate.ensemble.drafts.owing import catch_up, owe
 from quorate.ensemble.losses import Losses, outcomes
 from quorate.ensemble.member import Member
-from quorate.ensemble.step_clock import StepClock
+from quorate.ensemble.step_clock import StepClock, Took
 from quorate.ensemble.weighting import Weigher
 from quorate.errors import Unavailable, WorkerLost
 from quorate.request import ModelUsage, Notice, NoticeKind
@@ -24,20 +24,6 @@ MASS_CUT_TOLD = 0.1
 """Probability taken from masked tokens in one step, above which the reader is told."""
 _Symbol = TypeVar("_Symbol")
 _Answer = TypeVar("_Answer")
-
-
-class Took(NamedTuple):
-    """Times of the last rows, in seconds since their symbol was told.
-
-    Attributes:
-        asked: Until somebody waited for them; what was ready before then is not known.
-        led: Until a member that goes ahead had done so.
-        whole: Until all were there.
-    """
-
-    asked: float
-    led: float
-    whole: float
 
 
 async def at_once() -> None:
@@ -157,6 +143,7 @@ class Ensemble(Generic[_Symbol]):
         The others owe the symbol, see ``OwesSymbols``, until they are told one again. Where the one
         is lost they are all asked, so that whoever chooses looks for the voters anew.
         """
+        self.clock.tell(self.worked_seconds)
         self._told_at = time.perf_counter()
         self.voters = [voter]
         self._pending = [voter.predictor.feed(symbol)]

@@ -196,9 +196,17 @@ async def outcomes(
     Raises:
         QuorateError: Anything else that a question raises; the other questions are given up.
     """
-    models = {asyncio.ensure_future(question): model for model, question in questions.items()}
     answers: dict[str, _Answer] = {}
     lost: dict[str, Unavailable] = {}
+    if len(questions) == 1:
+        # Most requests have one member, and a task takes some rounds of the event loop.
+        ((model, question),) = questions.items()
+        try:
+            answers[model] = await question
+        except Unavailable as error:
+            lost[model] = error
+        return answers, lost
+    models = {asyncio.ensure_future(question): model for model, question in questions.items()}
     asked = {*models}
     try:
         while asked and (not lost or goes_on(lost)):
@@ -211,7 +219,12 @@ async def outcomes(
     finally:
         for task in asked:
             task.cancel()
-        await asyncio.gather(*models, return_exceptions=True)
+        if asked:
+            await asyncio.wait(asked)
+        for task in models:
+            # Whoever was given up, or failed beside another, is told of by nobody.
+            if task.done() and not task.cancelled():
+                task.exception()
     return answers, lost
 
 

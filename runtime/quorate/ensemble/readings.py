@@ -42,7 +42,7 @@ def on_the_same_bytes(readings: Sequence[Reading]) -> list[list[float]]:
 
 def readable(prompt: Prompt) -> str:
     """The last ``MAX_CHARACTERS`` characters of what was asked, without any template."""
-    return prompt.plain_text[-MAX_CHARACTERS:]
+    return prompt.ending(MAX_CHARACTERS)
 
 
 async def read(engine: Engine, text: str) -> Reading:

@@ -8,8 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from quorate.request.usage import StepTimes
+
+
+class Took(NamedTuple):
+    """Times of the last rows, in seconds since their symbol was told.
+
+    Attributes:
+        asked: Until somebody waited for them; what was ready before then is not known.
+        led: Until a member that goes ahead had done so.
+        whole: Until all were there.
+    """
+
+    asked: float
+    led: float
+    whole: float
 
 
 class StepClock:

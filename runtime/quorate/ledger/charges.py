@@ -74,6 +74,9 @@ class Entry:
     prompt_hash: str = ""
 
 
+_OF_ENTRIES = tuple(field.name for field in fields(Entry))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge(Entry):
     """One attempt at a request, settled.
@@ -128,7 +131,7 @@ class Reservation(Entry):
 
     def entry(self) -> dict[str, Any]:
         """Fields that the charge of the attempt takes over, by name."""
-        return {field.name: getattr(self, field.name) for field in fields(Entry)}
+        return {name: getattr(self, name) for name in _OF_ENTRIES}
 
     def lost(self, found_at: float) -> Charge:
         """The charge of an attempt that nobody settled.

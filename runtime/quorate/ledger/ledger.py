@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 import sqlite3
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from quorate.clocks import Clocks
-from quorate.errors import SettingsError
-from quorate.files import network_place, refuse_no_file
+from quorate.errors import QuorateError, SettingsError
+from quorate.files import refuse_no_file
+from quorate.large_texts import utf8
 from quorate.ledger.care import FileCare
 from quorate.ledger.charges import Charge, Reservation
 from quorate.ledger.clock_readings import last_reading, write_reading
@@ -29,8 +29,9 @@ from quorate.ledger.ledger_file import (
     LedgerLock,
     open_for_writing,
     open_in_memory,
+    warn_of_network,
 )
-from quorate.ledger.moments import jump
+from quorate.ledger.moments import is_in_doubt, jump
 from quorate.ledger.reader import LedgerReader
 from quorate.ledger.reading_thread import ReadingThread
 from quorate.ledger.recovery import recovered
@@ -44,14 +45,13 @@ from quorate.ledger.rows import (
 )
 from quorate.ledger.spending import ChargeFilter, Dimension, SpendEvent, SpendFilter, SpendRow
 from quorate.ledger.writer import Writer
+from quorate.threads import beside_loop
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 _DAY_SECONDS = 86_400
 _KEPT_IN_MEMORY = 10_000
 _HASH_BYTES = 16
-_DOUBTFUL_SECONDS = 32 * _DAY_SECONDS
-_DOUBT_LASTS_SECONDS = 2 * _DAY_SECONDS
 _ALL_CHARGES = ChargeFilter()
 _ALL_SPENDING = SpendFilter()
 
@@ -141,13 +141,7 @@ class Ledger:
         refuse_no_file(path, "set another path in [ledger]")
         # One file has one lock, whatever link it is reached by.
         path = path.resolve()
-        if network := network_place(path):
-            _log.warning(
-                "%s: is on a network file system (%s), whose locks and whose log cannot be relied "
-                "on; set a path of this machine in [ledger]",
-                path,
-                network,
-            )
+        warn_of_network(path)
         lock = LedgerLock(path)
         try:
             connection = open_for_writing(path, synchronous)
@@ -197,8 +191,7 @@ class Ledger:
         The key is random and never leaves the ledger, so that nobody can find the prompt behind an
         exported hash by trying likely ones. BLAKE2b with a key, RFC 7693.
         """
-        data = text.encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(data, key=self._hash_key, digest_size=_HASH_BYTES).hexdigest()
+        return hashlib.blake2b(utf8(text), key=self._hash_key, digest_size=_HASH_BYTES).hexdigest()
 
     async def reserve(self, reservation: Reservation) -> None:
         """Writes down what an attempt may cost; returns when that is committed.
@@ -209,6 +202,20 @@ class Ledger:
         """
         row = row_of(reservation)
         await self._writer.run(lambda connection: insert_reservation(connection, row))
+
+    def reserve_soon(
+        self, reservation: Reservation, on_error: Callable[[QuorateError], None]
+    ) -> None:
+        """Writes down that an attempt begins, before anything of it that is written down later.
+
+        That is for attempts which can spend nothing but this machine's own time: nobody waits for
+        the disk. ``on_error`` is called with what ``reserve`` would raise.
+
+        Raises:
+            Unavailable: The ledger is closed.
+        """
+        row = row_of(reservation)
+        self._writer.run_later(lambda connection: insert_reservation(connection, row), on_error)
 
     async def raise_reservation(self, attempt_id: str, usd: Decimal) -> None:
         """Writes down what an attempt may cost in all, where that has become more.
@@ -298,7 +305,8 @@ class Ledger:
         Raises:
             Unavailable: The file cannot be written now, or the ledger is closed.
         """
-        if self._clock_is_doubtful():
+        running = self._clocks.since_boot() - self._opened.since_boot
+        if is_in_doubt(self._before, self._opened, running):
             return 0
         midnight = before // _DAY_SECONDS * _DAY_SECONDS
         total, count = 0, CHUNK
@@ -308,13 +316,6 @@ class Ledger:
         while total and await self._writer.run(return_free_pages):
             continue
         return total
-
-    def _clock_is_doubtful(self) -> bool:
-        if self._before is None:
-            return False
-        leap = self._opened.utc - self._before.utc
-        running = self._clocks.since_boot() - self._opened.since_boot
-        return leap > _DOUBTFUL_SECONDS and running < _DOUBT_LASTS_SECONDS
 
     def _follow(self, path: Path) -> None:
         """Reads and locks the ledger at another place; on the thread of the writer."""
@@ -337,7 +338,7 @@ class Ledger:
         if self._reader is not None:
             await self._reader.close()
         # Last of the connections, so that it merges the write-ahead log into the file.
-        await asyncio.to_thread(self._writer.close)
+        await beside_loop(self._writer.close)
         if self._lock is not None:
             self._lock.release()
 

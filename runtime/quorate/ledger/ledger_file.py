@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import secrets
 import shutil
@@ -15,12 +16,14 @@ import tempfile
 from pathlib import Path
 
 from quorate.errors import SettingsError
-from quorate.files import refuse_no_file
+from quorate.files import network_place, refuse_no_file
 from quorate.ledger.schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, upgrade
 
 _BUSY_SECONDS = 5.0
 _OTHER_PATH = "set another path in [ledger]"
 _INCREMENTAL = 2
+
+_log = logging.getLogger(__name__)
 
 
 class LedgerLock:
@@ -178,6 +181,17 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
         return _connect(f"{path.as_uri()}?mode=ro")
     except sqlite3.Error as error:
         raise SettingsError(f"{path}: cannot be read: {error}") from error
+
+
+def warn_of_network(path: Path) -> None:
+    """Says in the log where the file is on a network file system."""
+    if network := network_place(path):
+        _log.warning(
+            "%s: is on a network file system (%s), whose locks and whose log cannot be relied "
+            "on; set a path of this machine in [ledger]",
+            path,
+            network,
+        )
 
 
 def open_in_memory() -> sqlite3.Connection:

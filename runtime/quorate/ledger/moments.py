@@ -27,6 +27,9 @@ EARLIEST = 1_767_225_600.0
 """2026-01-01 in UTC epoch seconds: no ledger is older."""
 
 _NOISE_SECONDS = 1.0
+_DAY_SECONDS = 86_400.0
+_LEAP_SECONDS = 32 * _DAY_SECONDS
+_DOUBT_LASTS_SECONDS = 2 * _DAY_SECONDS
 
 
 class Moments:
@@ -65,3 +68,16 @@ def jump(before: Reading, after: Reading) -> float:
         return 0.0
     by = (after.utc - before.utc) - (after.since_boot - before.since_boot)
     return by if abs(by) > _NOISE_SECONDS else 0.0
+
+
+def is_in_doubt(before: Reading | None, opened: Reading, running_seconds: float) -> bool:
+    """Whether it is in doubt what day it is: the clock leapt far ahead while no server ran.
+
+    Args:
+        before: What the clocks said last, before this server; None where nobody knows.
+        opened: What they said at its start.
+        running_seconds: For how long it has run.
+    """
+    if before is None:
+        return False
+    return opened.utc - before.utc > _LEAP_SECONDS and running_seconds < _DOUBT_LASTS_SECONDS

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from quorate.errors import SettingsError
 from quorate.ledger.ledger_file import connect_read_only
 from quorate.ledger.reader import LedgerReader
+from quorate.threads import beside_loop
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -34,18 +35,20 @@ class ReadingThread:
 
     async def ask(self, question: Callable[[LedgerReader], _Result]) -> _Result:
         """The answer to a question; raises what it raises."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: question(self._reader))
+        return await beside_loop(lambda: question(self._reader), executor=self._thread)
 
     def follow(self, path: Path) -> None:
         """Asks the file at this path from now on; for any thread. Nothing once it is closed."""
         if not self._closed:
-            self._thread.submit(self._reopen, path)
+            # What cannot be begun now, since no thread can be started, is done before what is asked
+            # of that thread later.
+            with suppress(RuntimeError):
+                self._thread.submit(self._reopen, path)
 
     async def close(self) -> None:
         """Answers what was asked, and closes the file. Once only."""
         self._closed = True
-        await asyncio.to_thread(self._thread.shutdown)
+        await beside_loop(self._thread.shutdown)
         self._reader.close()
 
     def _reopen(self, path: Path) -> None:

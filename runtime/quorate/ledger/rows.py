@@ -7,6 +7,7 @@ import math
 import sqlite3
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from quorate.clocks import Reading
@@ -27,9 +28,15 @@ _COLUMNS = {
 }
 
 
+# Worked out once: rows are written for every request.
+_FIELDS: dict[Any, tuple[str, ...]] = {
+    kind: tuple(one.name for one in dataclasses.fields(kind) if one.name != "models")
+    for kind in (Charge, ModelCharge, Reservation)
+}
+
+
 def _columns(cls: Any) -> tuple[str, ...]:
-    names = (field.name for field in dataclasses.fields(cls) if field.name != "models")
-    return tuple(_COLUMNS.get(name, name) for name in names)
+    return tuple(_COLUMNS.get(name, name) for name in _FIELDS[cls])
 
 
 CHARGE_COLUMNS = _columns(Charge)
@@ -91,7 +98,7 @@ def reservations(connection: sqlite3.Connection) -> list[Reservation]:
 
 def row_of(value: Charge | ModelCharge | Reservation) -> tuple[Any, ...]:
     """Its values in the order of ``CHARGE_COLUMNS``, ``MODEL_COLUMNS``, ``RESERVATION_COLUMNS``."""
-    names = (field.name for field in dataclasses.fields(value) if field.name != "models")
+    names = _FIELDS[type(value)]
     return tuple(_stored(name, getattr(value, name)) for name in names)
 
 
@@ -183,7 +190,8 @@ def _rest_usd(total: Decimal | None, parts: Sequence[Decimal | None]) -> Decimal
     return None if total is None else total - sum((part or Decimal(0)) for part in parts)
 
 
-def _insert(table: str, columns: Sequence[str]) -> str:
+@cache
+def _insert(table: str, columns: tuple[str, ...]) -> str:
     places = ", ".join("?" * len(columns))
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) ON CONFLICT DO NOTHING"
 

@@ -49,15 +49,24 @@ class _Pending:
 
     job: Callable[[sqlite3.Connection], Any]
     loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Any]
+    future: asyncio.Future[Any] | None
+    on_error: Callable[[QuorateError], None] | None = None
     result: Any = None
     error: QuorateError | None = None
 
+    @property
+    def has_news(self) -> bool:
+        """Whether anybody is to be told how it went."""
+        return self.future is not None or self.error is not None
+
     def resolve(self) -> None:
         """Tells who waits, on their own loop; one who was cancelled meanwhile is gone."""
-        if self.future.done():
+        if self.future is None:
+            if self.on_error is not None and self.error is not None:
+                self.on_error(self.error)
+        elif self.future.done():
             return
-        if self.error is not None:
+        elif self.error is not None:
             self.future.set_exception(self.error)
         else:
             self.future.set_result(self.result)
@@ -99,13 +108,27 @@ class Writer:
             Internal: The job itself is at fault.
         """
         loop = asyncio.get_running_loop()
-        pending = _Pending(job, loop, loop.create_future())
+        future: asyncio.Future[_Result] = loop.create_future()
+        self._put(_Pending(job, loop, future))
+        return await future
+
+    def run_later(
+        self, job: Callable[[sqlite3.Connection], Any], on_error: Callable[[QuorateError], None]
+    ) -> None:
+        """Runs a job before all that are given later, and waits for nothing.
+
+        ``on_error`` is called on the event loop with what ``run`` would raise of the job.
+
+        Raises:
+            Unavailable: The writer is closed.
+        """
+        self._put(_Pending(job, asyncio.get_running_loop(), None, on_error))
+
+    def _put(self, pending: _Pending) -> None:
         with self._queue_lock:
             if self._closing:
                 raise Unavailable(f"{self._name}: is closed")
             self._queue.put(pending)
-        result: _Result = await pending.future
-        return result
 
     def close(self) -> None:
         """Finishes all jobs that were given, and closes the connection. Blocks; idempotent."""
@@ -208,7 +231,8 @@ def _notify(batch: Sequence[_Pending]) -> None:
     """Wakes each event loop once for all of its jobs."""
     by_loop: dict[asyncio.AbstractEventLoop, list[_Pending]] = {}
     for pending in batch:
-        by_loop.setdefault(pending.loop, []).append(pending)
+        if pending.has_news:
+            by_loop.setdefault(pending.loop, []).append(pending)
     for loop, waiting in by_loop.items():
         try:
             loop.call_soon_threadsafe(_resolve, waiting)

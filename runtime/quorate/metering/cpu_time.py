@@ -57,10 +57,18 @@ class CpuTime:
         self._processes: dict[str, _Process] = {}
         self._past: dict[str, float] = {}
 
+    @property
+    def last(self) -> dict[str, float]:
+        """What ``read`` gave last; nothing is asked of the system, unless nothing was before."""
+        return self._sums() if self._processes else self.read()
+
     def read(self) -> dict[str, float]:
         """Seconds in user and kernel mode by model, never falling; unknown models are absent."""
         for model, pid in {COORDINATOR: self._own_pid, **self._pids()}.items():
             self._follow(model, pid)
+        return self._sums()
+
+    def _sums(self) -> dict[str, float]:
         return {
             model: self._past.get(model, 0.0) + process.seconds
             for model, process in self._processes.items()

@@ -90,8 +90,11 @@ class CpuTimeCounter:
         self._watts_per_core = watts_per_core
 
     def read(self) -> float | None:
-        """Joules since the processes were started; None where no process can be read."""
-        seconds = self._cpu_time.read()
+        """Joules since the processes were started; None where no process can be read.
+
+        The CPU time is that of the last reading, which the meter takes at the end of each window.
+        """
+        seconds = self._cpu_time.last
         return sum(seconds.values()) * self._watts_per_core if seconds else None
 
 

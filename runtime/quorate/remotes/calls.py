@@ -9,11 +9,13 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any
 
 import httpx2
 import openai
 
+from quorate.large_texts import SLICE, as_json
 from quorate.remotes.failures import CallFailed, Failure, FailureKind, broken
 from quorate.remotes.settings import ApiKey, RemoteSettings
 from quorate.remotes.sse import EventReader, EventTooLarge, ServerEvent
@@ -21,6 +23,7 @@ from quorate.remotes.traffic import Traffic
 from quorate.remotes.translation import Translation
 from quorate.remotes.transport import GuardedTransport, noted_in
 from quorate.remotes.wire import Done
+from quorate.threads import beside_loop
 
 _STREAM_TYPE = "text/event-stream"
 _WHOLE_TYPE = "application/json"
@@ -82,13 +85,19 @@ class Calls:
         """
         key = self._key.reveal() if self._key else ""
         translation = Translation(self._settings, private, key, self._wall_clock)
+        is_large = sum(map(len, private)) > SLICE
         response: httpx2.Response | None = None
+
+        async def read_of(make: Callable[[], Failure]) -> CallFailed:
+            return CallFailed(await beside_loop(make) if is_large else make())
+
         try:
+            content = await beside_loop(as_json, body) if is_large else as_json(body)
             with noted_in(traffic):
                 stream = await self._client.post(
                     path,
                     cast_to=object,
-                    body=body,
+                    content=content,
                     stream=True,
                     stream_cls=openai.AsyncStream[object],
                 )
@@ -105,11 +114,11 @@ class Calls:
                     # What came before a fault was said all the same.
                     yield values
                     if fault is not None:
-                        raise fault
+                        raise await read_of(fault)
         except openai.OpenAIError as error:
-            raise CallFailed(translation.of(error)) from None
+            raise await read_of(partial(translation.of, error)) from None
         except httpx2.HTTPError as error:
-            raise CallFailed(translation.of_connection(error)) from None
+            raise await read_of(partial(translation.of_connection, error)) from None
         except EventTooLarge as error:
             raise broken(f"sent {error}") from None
         finally:
@@ -167,7 +176,7 @@ async def _drain(pieces: AsyncGenerator[bytes, None]) -> None:
 
 def _values(
     events: list[ServerEvent], translation: Translation, *, whole: bool
-) -> tuple[list[object], CallFailed | None]:
+) -> tuple[list[object], Callable[[], Failure] | None]:
     """The values of events, up to the end of the answer or to one that tells of a failure."""
     values: list[object] = []
     for event in events:
@@ -175,10 +184,10 @@ def _values(
             value = _value(event)
         except (ValueError, RecursionError):
             # json and UTF-8 decoding raise ValueError; nesting beyond reason, RecursionError.
-            return values, broken("sent an event that is not JSON")
+            return values, lambda: broken("sent an event that is not JSON").failure
         error = _error_in(value, event.name, whole=whole)
         if error is not None:
-            return values, CallFailed(translation.of_value(error, whole=whole))
+            return values, partial(translation.of_value, error, whole=whole)
         values.append(value)
         if value is Done.DONE:
             break

@@ -6,10 +6,12 @@ No clock and no sleeping: whoever waits is in ``generator``.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
+
+from quorate.large_texts import slices
 
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 8.0
@@ -171,16 +173,37 @@ def excerpt(message: object, prompts: Iterable[str], key: str) -> str:
     )
     line = " ".join(words.split())
     shown = line if len(line) <= _LONGEST_EXCERPT else line[: _LONGEST_EXCERPT - 1] + "…"
-    # A prompt may have had other white space than the line has.
-    private = [" ".join(prompt.split()) for prompt in prompts]
-    if any(_share(shown, prompt, _SHARED_WITH_PROMPT) for prompt in private):
+    if any(_share(shown, prompt, _SHARED_WITH_PROMPT) for prompt in prompts):
         return ""
     return "" if _share(shown, key, _SHARED_WITH_KEY) else shown
 
 
 def _share(line: str, secret: str, length: int) -> bool:
-    if not secret:
-        return False
-    if len(secret) <= length:
-        return secret in line
-    return any(line[start : start + length] in secret for start in range(len(line) - length + 1))
+    """Whether they have so many characters in common, or the line has all of a shorter secret."""
+    # Whatever is shared has one of these in it, which are fewer and seldom found.
+    half = length // 2
+    blocks = [(start, line[start : start + half]) for start in range(0, len(line) - half + 1, half)]
+    text = ""
+    for text in _spaced(secret, length):
+        for start, block in blocks:
+            if block in text and any(run in text for run in _runs(line, start, length)):
+                return True
+    return 0 < len(text) <= length and text in line
+
+
+def _runs(line: str, start: int, length: int) -> Iterator[str]:
+    """The runs of so many characters that have in them the half that begins at ``start``."""
+    for first in range(max(0, start - length // 2), min(start, len(line) - length) + 1):
+        yield line[first : first + length]
+
+
+def _spaced(text: str, overlap: int) -> Iterator[str]:
+    """A text with single spaces, in pieces that overlap: it had other white space than a line."""
+    before, apart = "", False
+    for piece in slices(text):
+        if words := " ".join(piece.split()):
+            apart = before != "" and (apart or piece[0].isspace())
+            words = f"{before} {words}" if apart else before + words
+            yield words
+            before = words[-overlap:]
+        apart = piece[-1:].isspace()

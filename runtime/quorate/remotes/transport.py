@@ -20,6 +20,7 @@ _HEADERS = frozenset(
     {"host", "accept", "content-type", "content-length", "transfer-encoding", "connection"}
 )
 _LONGEST_ERROR_BYTES = 64 * 1024
+_PIECE_BYTES = 64 * 1024
 
 # The client between the caller and the transport has no place for what belongs to one call.
 _traffic: ContextVar[Traffic | None] = ContextVar("traffic", default=None)
@@ -94,7 +95,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
             request.method,
             request.url,
             headers=headers,
-            stream=request.stream,
+            stream=_Pieces(request.stream),
             extensions=_watched(request.extensions),
         )
 
@@ -118,6 +119,22 @@ def _without_body(response: httpx2.Response, request: httpx2.Request) -> httpx2.
         raise Encoded("a compressed answer", request=request)
     kept = [pair for pair in response.headers.multi_items() if pair[0].lower() == "retry-after"]
     return httpx2.Response(response.status_code, headers=kept, content=b"")
+
+
+class _Pieces(httpx2.AsyncByteStream):
+    """The body of a request, of which no piece is large enough to hold up the event loop."""
+
+    def __init__(self, inner: httpx2.SyncByteStream | httpx2.AsyncByteStream) -> None:
+        assert isinstance(inner, httpx2.AsyncByteStream)
+        self._inner = inner
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._inner:
+            for start in range(0, len(part), _PIECE_BYTES):
+                yield part[start : start + _PIECE_BYTES]
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
 class _Body(httpx2.AsyncByteStream):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
+
+from quorate.large_texts import json_string, utf8_size
 
 SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
 """Roles that mean the same in every chat template, where it knows them."""
@@ -31,10 +32,14 @@ class _Written(ABC):
     def texts(self) -> tuple[str, ...]:
         """What the caller wrote, roles and templates left out: one text, or that of each turn."""
 
-    @property
-    def plain_text(self) -> str:
-        """What the caller wrote as one text; of a chat all its messages, line by line."""
-        return "\n".join(self.texts)
+    def beginning(self, count: int) -> str:
+        """The first characters of what the caller wrote; of a chat its messages, line by line."""
+        return _until_enough((text[:count] for text in self.texts), count)[:count]
+
+    def ending(self, count: int) -> str:
+        """Likewise the last ones, at least one."""
+        backwards = (text[-count:][::-1] for text in reversed(self.texts))
+        return _until_enough(backwards, count)[:count][::-1]
 
     @property
     def size_bytes(self) -> int:
@@ -81,7 +86,7 @@ class TextPrompt(_Written):
     parse_special: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_size_bytes", _size(self.text))
+        object.__setattr__(self, "_size_bytes", utf8_size(self.text))
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -102,7 +107,8 @@ class TextPrompt(_Written):
 class _Chat(_Written):
     """What is known of a chat besides its size, counted with it."""
 
-    __slots__ = ("_role_bytes", "_shape")
+    __slots__ = ("_as_text", "_role_bytes", "_shape")
+    _as_text: TextPrompt
     _role_bytes: int
     _shape: ChatShape
 
@@ -120,8 +126,10 @@ class ChatPrompt(_Chat):
 
     def __post_init__(self) -> None:
         roles = [turn.role for turn in self.messages]
-        object.__setattr__(self, "_size_bytes", sum(_size(turn.content) for turn in self.messages))
-        object.__setattr__(self, "_role_bytes", sum(map(_size, roles)))
+        object.__setattr__(
+            self, "_size_bytes", sum(utf8_size(turn.content) for turn in self.messages)
+        )
+        object.__setattr__(self, "_role_bytes", sum(map(utf8_size, roles)))
         object.__setattr__(self, "_shape", _shape(roles))
 
     @property
@@ -132,8 +140,10 @@ class ChatPrompt(_Chat):
     @property
     def canonical_text(self) -> str:
         """As ``TextPrompt.canonical_text``: roles and messages, as JSON."""
-        turns = [[turn.role, turn.content] for turn in self.messages]
-        return json.dumps(turns, ensure_ascii=False)
+        turns = (
+            f"[{json_string(turn.role)}, {json_string(turn.content)}]" for turn in self.messages
+        )
+        return f"[{', '.join(turns)}]"
 
     @property
     def token_bound(self) -> int:
@@ -165,10 +175,23 @@ class ChatPrompt(_Chat):
     @property
     def as_text(self) -> TextPrompt:
         """What a member without a template reads: the messages, divided by blank lines."""
-        return TextPrompt("\n\n".join(self.texts))
+        if not hasattr(self, "_as_text"):
+            object.__setattr__(self, "_as_text", TextPrompt("\n\n".join(self.texts)))
+        return self._as_text
 
 
 Prompt: TypeAlias = TextPrompt | ChatPrompt
+
+
+def _until_enough(texts: Iterable[str], count: int) -> str:
+    """Texts line by line, so many that there are as many characters as are asked for."""
+    lines, size = [], 0
+    for text in texts:
+        lines.append(text)
+        size += len(text) + 1
+        if size > count:
+            break
+    return "\n".join(lines)
 
 
 def _shape(roles: Sequence[str]) -> ChatShape:
@@ -180,8 +203,3 @@ def _shape(roles: Sequence[str]) -> ChatShape:
         assistant_first=turns[:1] == [ASSISTANT],
         continues=roles[-1:] == [ASSISTANT],
     )
-
-
-def _size(text: str) -> int:
-    """Bytes in UTF-8, without a copy of what is ASCII."""
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from quorate.large_texts import utf8_size
 from quorate.request.plans import PlanChoice
 from quorate.request.prompts import Prompt
 
@@ -121,6 +122,7 @@ class ScoreRequest:
         key: Name of the caller's key, "" for none.
         trace_parent: As in ``Request``.
         origin: As in ``Request``.
+        continuation_bytes: Of it in UTF-8; counted where the request is made.
     """
 
     prompt: Prompt
@@ -130,3 +132,9 @@ class ScoreRequest:
     key: str = ""
     trace_parent: str = ""
     origin: str = ""
+    continuation_bytes: int = -1
+
+    def __post_init__(self) -> None:
+        """Counts the bytes, unless it is a copy."""
+        if self.continuation_bytes < 0:
+            object.__setattr__(self, "continuation_bytes", utf8_size(self.continuation))

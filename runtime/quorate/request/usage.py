@@ -91,8 +91,8 @@ class StepTimes:
 
 def total_times(times: Sequence[StepTimes]) -> StepTimes | None:
     """The sum of those of several votes; None of none."""
-    if not times:
-        return None
+    if len(times) < 2:
+        return times[0] if times else None
     return StepTimes(*(sum(parts) for parts in zip(*map(astuple, times), strict=True)))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -201,17 +202,15 @@ class _NumbersByPosition:
     """
 
     def __init__(self, seed: int) -> None:
-        bits = np.random.PCG64(seed)
-        self._proposing = np.random.Generator(bits)
-        self._coupling = np.random.Generator(bits.jumped())
+        self._seed = seed
         self._ahead: deque[Numbers] = deque()
 
     def peek(self, ahead: int) -> Numbers:
         """Those of a position so far behind the next one; they stay there."""
+        proposing, coupling = self._streams
         while len(self._ahead) <= ahead:
-            self._ahead.append(
-                Numbers(self._proposing.random(), self._coupling.random(), self._coupling.random())
-            )
+            numbers = Numbers(proposing.random(), coupling.random(), coupling.random())
+            self._ahead.append(numbers)
         return self._ahead[ahead]
 
     def take(self) -> Numbers:
@@ -219,6 +218,12 @@ class _NumbersByPosition:
         numbers = self.peek(0)
         self._ahead.popleft()
         return numbers
+
+    @cached_property
+    def _streams(self) -> tuple[np.random.Generator, np.random.Generator]:
+        """Made when they are needed: a greedy answer takes none."""
+        bits = np.random.PCG64(self._seed)
+        return np.random.Generator(bits), np.random.Generator(bits.jumped())
 
 
 def given(value: _Number | None, default: _Number) -> _Number:

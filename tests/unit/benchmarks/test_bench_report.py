@@ -24,7 +24,7 @@ from quorate_bench.report.roofline import bounds
 from quorate_bench.summary import base_cases, left_out, noise_of, summaries
 
 from quorate.settings import parse_settings
-from support.bench_records import records_of_a_run
+from support.bench_records import records_of_a_run, records_of_growth, records_of_peers
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 
@@ -117,7 +117,31 @@ def test_a_quiet_run_has_no_noise() -> None:
     assert noise_of(records_of_a_run()) == ""
 
 
-@pytest.mark.parametrize("picture", drawn_of(records_of_a_run()), ids=lambda one: one.name)
+EVERY_PICTURE = [
+    picture
+    for records in (records_of_a_run(), records_of_peers(), records_of_growth())
+    for picture in drawn_of(records)
+]
+
+
+def test_runs_of_peers_and_of_growth_have_figures_of_their_own() -> None:
+    assert [one.name for one in EVERY_PICTURE[-6:]] == [
+        "peers_time_per_token", "peers_at_once_4",
+        "growth_members", "growth_concurrency", "growth_context", "growth_vocabulary",
+    ]  # fmt: skip
+
+
+def test_their_pages_have_every_ratio_with_its_command_and_every_step() -> None:
+    peers = page(records_of_peers(), summaries(records_of_peers()))
+    assert "<td>run slow</td>" in peers
+    assert "<td>0.500 [0.500, 0.500]</td>" in peers
+    assert "absent: 2 cores, 4 at once" in peers
+    assert "Which plan for which budget" not in peers
+    growth = page(records_of_growth(), summaries(records_of_growth()))
+    assert "<td>tokens of the vocabulary</td><td>two members</td><td>262,144</td>" in growth
+
+
+@pytest.mark.parametrize("picture", EVERY_PICTURE, ids=lambda one: one.name)
 def test_every_figure_says_what_it_shows_in_words_and_units(picture) -> None:
     axes = Figure().add_subplot()
     picture.draw(axes)
@@ -149,10 +173,17 @@ def test_a_browser_shows_the_page_without_complaint_and_within_its_width(
     tmp_path: Path, shown: str
 ) -> None:
     widths = (390, 1200)
-    (tmp_path / "page.html").write_text(shown)
+    pages = [(shown, 8)]
+    pages += [(page(one, summaries(one)), figures)
+              for one, figures in ((records_of_peers(), 2), (records_of_growth(), 4))]  # fmt: skip
+    for index, (written, _) in enumerate(pages):
+        (tmp_path / f"page{index}.html").write_text(written)
+    wanted = [
+        (index, figures, width) for index, (_, figures) in enumerate(pages) for width in widths
+    ]
     frames = (
-        f'<iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe>'
-        for width in widths
+        f'<iframe src="page{index}.html" style="width:{width}px;height:900px;border:0"></iframe>'
+        for index, _, width in wanted
     )
     (tmp_path / "frames.html").write_text(
         f"{''.join(frames)}<p id=said></p><script>onload = () => {{ said.textContent = "
@@ -168,11 +199,11 @@ def test_a_browser_shows_the_page_without_complaint_and_within_its_width(
     )  # fmt: skip
     assert "CONSOLE" not in done.stderr
     told = re.findall(r"wide (\d+) images (\w+) (\d+);", done.stdout)
-    assert len(told) == len(widths), done.stdout
-    for width, (wide, loaded, images) in zip(widths, told, strict=True):
+    assert len(told) == len(wanted), done.stdout
+    for (_, figures, width), (wide, loaded, images) in zip(wanted, told, strict=True):
         assert int(wide) <= width
         assert loaded == "true"
-        assert int(images) >= 8
+        assert int(images) >= figures
 
 
 def test_a_table_for_documents_holds_every_plan_against_the_first() -> None:

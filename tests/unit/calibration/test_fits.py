@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.calibration.fits import (
@@ -78,7 +78,6 @@ def test_without_columns_the_share_of_right_answers_is_stated_a_little_drawn_to_
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 40))
-@settings(max_examples=60)
 def test_a_fit_is_finite_whatever_the_labels_and_however_equal_the_signals(
     seed: int, count: int
 ) -> None:

@@ -73,7 +73,7 @@ def test_every_field_that_the_program_can_fill_has_its_option() -> None:
     }
     assert {path for path in without if "." in path} == {
         *("sampling.logit_bias", "sampling.logit_bias.key", "sampling.logit_bias.value"),
-        "filter.request_id",
+        *("filter.request_id", "response.omit_logprobs"),
     }
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.dispatch.admission_queue import AdmissionQueue
@@ -257,7 +257,6 @@ async def test_each_caller_is_told_of_the_wait_that_is_its_own() -> None:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=60)
 def test_in_any_order_of_events_places_are_used_and_none_is_lost(data: st.DataObject) -> None:
     async def events() -> None:
         most = data.draw(st.integers(1, 5))

@@ -186,7 +186,6 @@ async def test_a_reader_that_leaves_frees_every_session(events: int) -> None:
         await assert_everything_is_free(cast)
 
 
-@settings(max_examples=60)
 @given(st.integers(1, 120))
 async def test_a_request_that_is_cancelled_at_any_moment_frees_every_session(moments: int) -> None:
     async with dispatching() as (dispatcher, cast):

@@ -9,10 +9,11 @@ import pytest
 
 from quorate.costs.cost_model import CostModels, FinishedRun
 from quorate.dispatch.attempt import Attempt, RemoteCall, Run
-from quorate.dispatch.learning import Escalations, learn
+from quorate.dispatch.learning import Escalations, Lessons, learn
 from quorate.request import Energy, EnergyTier, FinishReason, ModelUsage
 from quorate.request.work import Work
 from support.attempts import attempt, decision
+from support.clocks import Clock
 
 
 class Notes(CostModels):
@@ -53,7 +54,7 @@ def attempted(*runs: Run, remote: RemoteCall | None = None) -> Attempt:
 
 def taught(*runs: Run, **energies: Energy) -> list[tuple[str, FinishedRun]]:
     notes = Notes()
-    learn(notes, attempted(*runs), 3.0, energies)
+    learn(notes, Lessons(), attempted(*runs), 3.0, energies)
     return notes.told
 
 
@@ -120,7 +121,7 @@ def test_what_a_model_took_in_two_stages_cannot_be_told_apart() -> None:
 def test_a_remote_teaches_only_what_it_counted_itself() -> None:
     notes = Notes()
     call = RemoteCall("far", 10, 4, 7, asked=True, complete=True)
-    learn(notes, attempted(remote=call), 1.0, {})
+    learn(notes, Lessons(), attempted(remote=call), 1.0, {})
     [(key, told)] = notes.told
     assert key == "remote:far"
     shape = told.shape
@@ -129,7 +130,7 @@ def test_a_remote_teaches_only_what_it_counted_itself() -> None:
     unfinished = RemoteCall("far", 10, 4, 7, asked=True, complete=False)
     uncounted = RemoteCall("far", None, 0, 7, asked=True, complete=True)
     for unknown in (unfinished, uncounted):
-        learn(notes, attempted(remote=unknown), 1.0, {})
+        learn(notes, Lessons(), attempted(remote=unknown), 1.0, {})
     assert len(notes.told) == 1
 
 
@@ -150,3 +151,15 @@ def test_cascades_that_were_not_asked_for_long_are_forgotten() -> None:
     assert len(escalations.rates) == 512
     assert "c0" in escalations.rates
     assert "c1" not in escalations.rates
+
+
+def test_of_a_plan_that_ran_often_some_runs_in_a_second_are_learned_from() -> None:
+    clock = Clock()
+    lessons = Lessons(clock)
+    assert all(lessons.wanted("single:a") for _ in range(128))
+    learned = 0
+    for _ in range(100):
+        learned += lessons.wanted("single:a")
+        clock.now += 2**-5
+    assert learned == 49
+    assert lessons.wanted("single:b")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 
 from quorate.dispatch.attempt import Attempt
 from quorate.dispatch.charges import candidates_json
-from quorate.dispatch.recorder import CANCELLED, FAILED, PROBE, AttemptRecorder
+from quorate.dispatch.recorder import CANCELLED, FAILED, FINISHED, PROBE, AttemptRecorder
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.errors import BudgetSpent, Unavailable
 from quorate.ledger.budgets import Budgets
@@ -155,11 +157,25 @@ async def test_the_fourth_remote_call_does_not_fit_and_leaves_no_trace(desk: Des
     assert desk.windows()[1][1] == pytest.approx(0.009)
 
 
-@pytest.mark.parametrize("decision", [local, far])
+async def test_only_an_attempt_that_asks_a_remote_waits_for_the_disk(desk: Desk) -> None:
+    with closing(sqlite3.connect(desk.path, isolation_level=None)) as another:
+        another.execute("BEGIN IMMEDIATE")
+        attempt = await desk.open(local())
+        opening = asyncio.create_task(desk.open(far()))
+        await asyncio.sleep(0)
+        assert not opening.done()
+        another.execute("ROLLBACK")
+    await opening
+    assert reservations(desk.path) == 2
+    await desk.recorder.settle(attempt)
+    assert [row.outcome for row in await desk.rows()] == [FINISHED]
+    assert reservations(desk.path) == 1
+
+
 async def test_a_caller_who_leaves_while_the_reservation_is_written_leaves_nothing_behind(
-    decision: Any, desk: Desk
+    desk: Desk,
 ) -> None:
-    opening = asyncio.create_task(desk.open(decision()))
+    opening = asyncio.create_task(desk.open(far()))
     await asyncio.sleep(0)
     assert not opening.done()
     opening.cancel()

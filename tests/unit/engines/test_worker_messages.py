@@ -74,10 +74,9 @@ WITH_TOP = SampledToken(7, -0.1, [(7, -0.1), (8, -2.5)])
     ],
 )
 def test_what_the_coordinator_says_survives_the_wire_in_one_line(message):
-    line = TO_WORKER.encode(message)
-
-    assert line.endswith(b"\n") and line.count(b"\n") == 1
-    assert TO_WORKER.decode(line[:-1]) == message
+    for line in (TO_WORKER.encode(message), TO_WORKER.encode_large(message)):
+        assert line.endswith(b"\n") and line.count(b"\n") == 1
+        assert TO_WORKER.decode(line[:-1]) == message
 
 
 @pytest.mark.parametrize(

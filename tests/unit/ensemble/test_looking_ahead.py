@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.engines.contract import LogProbs
@@ -53,7 +53,6 @@ async def rows_of(predictor: TokenPredictor, fed: Sequence[tuple[int, Sequence[i
     return rows
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.tuples(tokens_of_the_toy, st.integers(0, 9), st.lists(tokens_of_the_toy, max_size=3)),

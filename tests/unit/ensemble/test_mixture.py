@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.engines.contract import LogProbs
@@ -66,7 +66,6 @@ def test_a_shortlist_holds_what_is_most_probable_of_small_rows(
     assert chosen(listed, count) == largest(expected, count).tolist()
 
 
-@settings(max_examples=150, deadline=None)
 @given(members(3), shares(3), st.sampled_from([1, 2, 40, 500]))
 def test_a_shortlist_holds_what_is_most_probable_of_a_whole_vocabulary(
     drawn: list[LogProbs], weights: list[float], count: int
@@ -102,7 +101,6 @@ def test_a_member_without_weight_takes_its_maxima_with_it() -> None:
     assert listed.ids.tolist() == ids.tolist()
 
 
-@settings(max_examples=100, deadline=None)
 @given(members(2), shares(2), st.lists(st.integers(0, SIZE - 1), max_size=30), st.integers(1, 60))
 def test_a_shortlist_holds_enough_whatever_becomes_of_the_symbols_it_has_always(
     drawn: list[LogProbs], weights: list[float], touched: list[int], count: int
@@ -154,7 +152,6 @@ def test_a_shortlist_of_one_row_is_cut_from_it(count: int) -> None:
     assert Mixture.of(row).row is row
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     members(2),
     shares(2),

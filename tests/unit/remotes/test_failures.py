@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quorate import large_texts
 from quorate.remotes.failures import (
     Failure,
     FailureKind,
@@ -124,6 +125,17 @@ def test_no_long_run_of_the_prompt_is_shown(prompt, before, after, data):
     shown = excerpt(before + prompt[start : start + size] + after, [prompt], "")
     spaced = " ".join(prompt.split())
     assert not any(shown[at : at + 12] in spaced for at in range(len(shown) - 11))
+
+
+@given(st.text("ab \n", max_size=40), st.text("ab ", max_size=30), st.integers(1, 9))
+def test_a_prompt_is_looked_through_slice_by_slice(prompt, message, size):
+    spaced, line = " ".join(prompt.split()), " ".join(message.split())
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(large_texts, "SLICE", size)
+        shown = excerpt(message, [prompt], "")
+    runs = [line[at : at + 12] for at in range(len(line) - 11)]
+    shared = any(run in spaced for run in runs) or (0 < len(spaced) <= 12 and spaced in line)
+    assert shown == ("" if shared else line)
 
 
 @given(st.text("abcdef0123456789", min_size=8, max_size=40), st.data())

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from types import NoneType
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.errors import QuorateError
@@ -165,7 +165,6 @@ def decided(request: RoutingRequest, snapshot: Snapshot) -> Decision | QuorateEr
         return error
 
 
-@settings(max_examples=150)
 @given(requests, snapshots())
 def test_the_same_inputs_give_the_same_decision_or_an_error_of_ours(
     request: RoutingRequest, snapshot: Snapshot
@@ -180,7 +179,6 @@ def test_the_same_inputs_give_the_same_decision_or_an_error_of_ours(
         assert first.message.isprintable()
 
 
-@settings(max_examples=250)
 @given(requests, snapshots())
 def test_of_every_decision_holds_what_the_router_promises(
     request: RoutingRequest, snapshot: Snapshot
@@ -223,7 +221,6 @@ def test_of_every_decision_holds_what_the_router_promises(
     assert {stage.seed for stage in stages} == {request.seed}
 
 
-@settings(max_examples=250)
 @given(requests, snapshots())
 def test_a_named_plan_is_never_replaced_without_leave(
     request: RoutingRequest, snapshot: Snapshot
@@ -245,7 +242,6 @@ def test_a_named_plan_is_never_replaced_without_leave(
         assert with_others.profile == strict.asked.name
 
 
-@settings(max_examples=250)
 @given(requests, snapshots())
 def test_leave_refuses_nothing_that_would_have_run(
     request: RoutingRequest, snapshot: Snapshot
@@ -259,7 +255,6 @@ def test_leave_refuses_nothing_that_would_have_run(
             assert lenient.route.name == strict.route.name
 
 
-@settings(max_examples=250)
 @given(requests, snapshots())
 def test_nothing_that_could_have_run_costs_less(
     request: RoutingRequest, snapshot: Snapshot

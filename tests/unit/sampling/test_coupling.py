@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from quorate.engines.contract import LogProbs
@@ -91,7 +91,6 @@ def test_coupled_draws_follow_the_distribution(how: Truncation) -> None:
     )
 
 
-@settings(max_examples=150)
 @given(rows(2), st.sampled_from([*CASES.values()]), st.tuples(*[st.floats(0, 1)] * 3))
 def test_nothing_is_drawn_that_the_target_rules_out(
     pair: list[LogProbs], how: Truncation, numbers: tuple[float, float, float]
@@ -105,7 +104,6 @@ def test_nothing_is_drawn_that_the_target_rules_out(
     assert same.accepted
 
 
-@settings(max_examples=60)
 @given(st.data(), st.integers(2, 4))
 def test_a_member_of_a_linear_vote_has_at_least_its_weight_of_its_proposals_accepted(
     data: st.DataObject, members: int

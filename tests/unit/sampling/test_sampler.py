@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.engines.contract import LogProbs
@@ -50,7 +50,6 @@ def assert_equals_reference(
         assert sampler.sample(mixture) == expected
 
 
-@settings(max_examples=400)
 @given(st.data(), rows(6, least=2), st.integers(0, 2**63 - 1))
 def test_every_step_equals_the_naive_sampler(
     data: st.DataObject, mixtures: list[LogProbs], seed: int
@@ -61,7 +60,6 @@ def test_every_step_equals_the_naive_sampler(
     assert_equals_reference(chosen, mixtures, seed, prompt)
 
 
-@settings(max_examples=60)
 @given(st.data(), st.integers(0, 2**32), st.sampled_from([0.3, 2.5, 9.0]))
 def test_every_step_equals_the_naive_sampler_over_thousands_of_tokens(
     data: st.DataObject, seed: int, scale: float

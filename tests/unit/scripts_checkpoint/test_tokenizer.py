@@ -9,7 +9,7 @@ from checkpoint.native import NativeModel
 from checkpoint.source import read_source
 from checkpoint.tokenizer import build_tokenizer, tokenizer_config
 from checkpoint.vocabulary import vocabulary_of
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -87,7 +87,6 @@ def test_a_text_has_the_ids_that_llama_cpp_gives_it(
 
 @pytest.mark.parametrize("name", FILES)
 @given(text=TEXT)
-@settings(max_examples=300)
 def test_any_text_has_the_ids_that_llama_cpp_gives_it(
     name: str, text: str, pairs: dict[str, Pair]
 ) -> None:
@@ -142,7 +141,6 @@ def test_every_pre_tokenizer_cuts_as_llama_cpp_does(cut_otherwise: Pair) -> None
 
 
 @given(text=TEXT)
-@settings(max_examples=150)
 def test_every_pre_tokenizer_cuts_any_text_as_llama_cpp_does(
     cut_otherwise: Pair, text: str
 ) -> None:

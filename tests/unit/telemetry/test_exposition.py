@@ -3,12 +3,15 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from http.client import HTTPException
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.registry import Collector
 
 from quorate.errors import SettingsError
+from quorate.telemetry import exposition
 from quorate.telemetry.exposition import exposed
 from quorate.telemetry.settings import MetricsSettings
 from support.telemetry import scrape
@@ -74,3 +77,40 @@ def test_connections_beyond_a_few_are_closed_at_once() -> None:
             slow.go.set()
             for peer in peers:
                 peer.close()
+
+
+def test_who_sends_little_by_little_keeps_nobody_out_for_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exposition, "_LONGEST_SECONDS", 0.0)
+    with exposed(ANYWHERE, CollectorRegistry()) as address, ExitStack() as stack:
+        host, _, port = address.rpartition(":")
+        peers = [
+            stack.enter_context(socket.create_connection((host, int(port)), 60.0)) for _ in range(9)
+        ]
+        for peer in peers:
+            with suppress(ConnectionError):
+                assert peer.recv(1) == b""
+        # The places are free a moment after the connections are closed.
+        found = None
+        while found is None:
+            with suppress(OSError, HTTPException):
+                found = scrape(address)
+        assert found == {}
+
+
+def test_scrapes_for_which_no_thread_could_be_started_hold_no_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with exposed(ANYWHERE, CollectorRegistry()) as address:
+        host, _, port = address.rpartition(":")
+        with monkeypatch.context() as without:
+            without.setattr(threading.Thread, "start", _refuse)
+            for _ in range(9):
+                with socket.create_connection((host, int(port)), 60.0) as peer:
+                    assert peer.recv(1) == b""
+        assert scrape(address) == {}
+
+
+def _refuse(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")

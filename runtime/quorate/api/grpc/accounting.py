@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, TypeAlias
 
 import grpc
@@ -22,6 +21,7 @@ from quorate.api.grpc.translation.accounting import (
 from quorate.dispatch import AttemptRecorder
 from quorate.errors import CannotRun
 from quorate.ledger.ledger import Ledger
+from quorate.threads import beside_loop
 from quorate.v1 import accounting_pb2, accounting_pb2_grpc
 
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -55,7 +55,7 @@ class AccountingServicer(accounting_pb2_grpc.AccountingServiceServicer):
             chosen, limits.page_size("page_size", request.page_size), request.page_token
         )
         # A page may have a thousand rows, each with plans to be read.
-        return await asyncio.to_thread(
+        return await beside_loop(
             lambda: accounting_pb2.ListChargesResponse(
                 charges=map(charge_message, charges), next_page_token=token
             )

@@ -16,6 +16,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
+from quorate.threads import beside_loop
+
 _LOOK_SECONDS = 0.1
 _FRESH_SECONDS = 0.5
 _MAPPED = "::ffff:"
@@ -67,7 +69,7 @@ class Connections:
             await asyncio.sleep(_LOOK_SECONDS)
             # Connections that are closed are forgotten by looking at those that there are.
             if self._given_up or max(open_descriptors(), len(self._idle_since)) > self._enough:
-                found = await asyncio.to_thread(_connected, port)
+                found = await beside_loop(_connected, port)
                 for peer in self.to_close(found):
                     _shut_down(found[peer], peer)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 from quorate.api.grpc.wire import check_fields
 from quorate.errors import InvalidRequest
+from quorate.threads import beside_loop
 
 AT_ONCE_BYTES = 4096
 """What is not longer is checked, parsed and translated within a millisecond, whatever it says."""
@@ -48,7 +48,7 @@ class RequestReader:
         """What ``read`` returns or raises, for a request of so many bytes."""
         if size <= AT_ONCE_BYTES:
             return read()
-        result = await asyncio.get_running_loop().run_in_executor(self._thread, read)
+        result = await beside_loop(read, executor=self._thread)
         await self._turn()
         return result
 

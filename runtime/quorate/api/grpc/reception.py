@@ -86,7 +86,7 @@ class Reception:
         """
         limit = self._limits.limit_seconds
         try:
-            async with asyncio.timeout(limit) as whole, asyncio.timeout(None) as scope:
+            async with asyncio.timeout(limit) as scope:
                 turn = _Turn(caller, peer, scope, asyncio.get_running_loop().create_future())
                 async with self._received(turn):
                     return await receive()
@@ -97,7 +97,7 @@ class Reception:
                     "send fewer large ones at once",
                     _RETRY_SECONDS,
                 ) from None
-            if not whole.expired():
+            if not scope.expired():
                 raise
             self._note_slow(peer)
             raise PeerStalled(
@@ -159,7 +159,12 @@ class Reception:
         if len(self._receiving) >= self._limits.most:
             most = max(held.values())
             callers |= {caller for caller, count in held.items() if count == most}
-        return [one for one in self._receiving if one.caller in callers and not one.gave_way]
+        return [
+            one
+            for one in self._receiving
+            # One whose time is up is on its way out already.
+            if one.caller in callers and not one.gave_way and not one.scope.expired()
+        ]
 
     def _note_slow(self, peer: str) -> None:
         self._slow[peer] = self._slow.pop(peer, 0) + 1

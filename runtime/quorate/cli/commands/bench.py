@@ -8,17 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from quorate.cli.commands.bench_models import (
+    commit_of_program,
+    facts_of,
+    named_models,
+    quantise,
+    refuse_without_packages,
+    registry_of_models,
+)
 from quorate.cli.parameters import JsonLines
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from quorate_bench.bench import Bench
     from quorate_bench.sweep import Sweep
 
-    from quorate_registry import Registry
 
 _RUN = "run"
 _MOST_PAIRS = 2
-_NEEDED = ("matplotlib", "scipy")
 
 
 class _RunByDefault(TyperGroup):
@@ -82,7 +90,7 @@ def run(
     """
     import asyncio
 
-    _refuse_without_packages()
+    refuse_without_packages("bench")
     from quorate.cli.failures import Interrupted
     from quorate.cli.logs import keep_log_quiet
     from quorate.cli.views.bench import bench_progress, print_plan, print_summaries
@@ -90,12 +98,12 @@ def run(
     keep_log_quiet()
     sweep = _sweep(what, model or [], minutes)
     path = output or Path(f"quorate-bench-{sweep.name}.jsonl")
-    _prepare(path, restart=restart)
+    prepare_records(path, restart=restart)
     bench = _bench(sweep, path)
     print_plan(bench, path)
     try:
         with bench_progress() as progress:
-            asyncio.run(bench.run(_quantise, progress))
+            asyncio.run(bench.run(quantise, progress))
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted; the records so far are kept in {path}, run the same command to go on"
@@ -106,12 +114,16 @@ def run(
 @app.command()
 def show(records: RecordsFile, as_json: JsonLines = False) -> None:
     """Print what a run has found so far."""
-    _refuse_without_packages()
+    refuse_without_packages("bench")
     from quorate_bench.records import read_records
 
     from quorate.cli.views.bench import print_summaries
+    from quorate.cli.views.bench_growth import print_growth
+    from quorate.cli.views.bench_peers import print_peers
 
-    print_summaries(read_records(records), records, as_json=as_json)
+    read = read_records(records)
+    views = {"growth": print_growth, "peers": print_peers}
+    views.get(read.run["sweep"].get("about", ""), print_summaries)(read, records, as_json=as_json)
 
 
 @app.command()
@@ -135,7 +147,7 @@ def report(
     as_json: JsonLines = False,
 ) -> None:
     """Make a page of what a run has found: one file that asks nobody for anything."""
-    _refuse_without_packages()
+    refuse_without_packages("bench")
     from quorate_bench.records import read_records
     from quorate_bench.report.markdown import markdown as table
     from quorate_bench.report.page import page
@@ -179,7 +191,7 @@ def compare(
     as_json: JsonLines = False,
 ) -> None:
     """Hold a second run against a first: two machines, or two versions on one."""
-    _refuse_without_packages()
+    refuse_without_packages("bench")
     from quorate_bench.compare import compare as compared
     from quorate_bench.records import read_records
 
@@ -201,7 +213,7 @@ def compare(
         raise typer.Exit(FAILED)
 
 
-def _prepare(path: Path, *, restart: bool) -> None:
+def prepare_records(path: Path, *, restart: bool) -> None:
     """Checks that records can be kept there, before anything is measured.
 
     Raises:
@@ -221,21 +233,6 @@ def _prepare(path: Path, *, restart: bool) -> None:
         path.unlink()
 
 
-def _refuse_without_packages() -> None:
-    """Checks that the extra is installed.
-
-    Raises:
-        SettingsError: Tells how it is.
-    """
-    from importlib.util import find_spec
-
-    from quorate.errors import SettingsError
-
-    if missing := [name for name in _NEEDED if find_spec(name) is None]:
-        names = " and ".join(missing)
-        raise SettingsError(f"bench: needs {names}: pip install 'quorate[bench]'")
-
-
 def _sweep(what: str, names: list[str], minutes: float | None) -> Sweep:
     from dataclasses import replace
 
@@ -244,7 +241,7 @@ def _sweep(what: str, names: list[str], minutes: float | None) -> Sweep:
     from quorate.errors import SettingsError
 
     if what in PRESETS:
-        paths = _named(names) if names else _demo_models()
+        paths = _largest_first(named_models(names)) if names else _demo_models()
         first, *others = paths
         pairs = [(first, other) for other in others[:_MOST_PAIRS]]
         sweep = preset(what, paths, pairs)
@@ -255,7 +252,7 @@ def _sweep(what: str, names: list[str], minutes: float | None) -> Sweep:
             presets = f"{', '.join(PRESETS[:-1])} or {PRESETS[-1]}"
             raise SettingsError(f"{what}: no such sweep; give {presets}, or a TOML file")
         tables = read_sweep(Path(what))
-        registry = _registry()
+        registry = registry_of_models()
         found = {name: registry.resolve(model).path for name, model in models_of(tables).items()}
         sweep = sweep_of(Path(what).stem, tables, found)
     if minutes is not None:
@@ -263,23 +260,8 @@ def _sweep(what: str, names: list[str], minutes: float | None) -> Sweep:
     return sweep
 
 
-def _named(names: list[str]) -> dict[str, Path]:
-    """Paths by the names that models have where they are served, the largest first."""
-    import re
-
-    from quorate.errors import SettingsError
-    from quorate.files import default_id
-
-    registry = _registry()
-    found = {}
-    for one in names:
-        name, equals, model = one.partition("=")
-        if not equals or not re.fullmatch(r"[\w.-]+", name) or Path(one).exists():
-            name, model = default_id(one), one
-        found[name] = registry.resolve(model).path
-    if len(found) < len(names):
-        raise SettingsError("--model: two of the models have the same name; give NAME=ID_OR_PATH")
-    return dict(sorted(found.items(), key=lambda one: -one[1].stat().st_size))
+def _largest_first(models: Mapping[str, Path]) -> dict[str, Path]:
+    return dict(sorted(models.items(), key=lambda one: -one[1].stat().st_size))
 
 
 def _demo_models() -> dict[str, Path]:
@@ -290,39 +272,7 @@ def _demo_models() -> dict[str, Path]:
 
 def _bench(sweep: Sweep, path: Path) -> Bench:
     from quorate_bench.bench import Bench
-    from quorate_bench.planning import ModelFacts
 
-    import quorate
-    from quorate.app.about import commit
-    from quorate_registry import GgufFacts
-    from quorate_registry.hashing import sha256_of
-
-    registry = _registry()
     context = int(sweep.axes.context_length[0]) or 2048
-    facts, hashes = {}, {}
-    for name, file in sweep.models.items():
-        told = registry.inspect(str(file))
-        memory = told.memory_estimate(context) or 0
-        parameters = told.parameters if isinstance(told, GgufFacts) else 0
-        facts[name] = ModelFacts(parameters, told.tensor_bytes, memory, told.context_length or 0)
-        hashes[name] = sha256_of(file) if file.is_file() else ""
-    return Bench(sweep, facts, hashes, path, commit(Path(quorate.__file__).parent))
-
-
-def _quantise(source: Path, kind: str) -> Path:
-    """A model of another type, made once and kept in the data folder."""
-    import hashlib
-
-    from quorate.app.quantising import quantised
-    from quorate.cli.notes import note
-
-    # Files of one name in two folders are two models.
-    place = hashlib.sha256(str(source.absolute()).encode()).hexdigest()[:8]
-    folder = _registry().home / "bench"
-    return quantised(source, kind, folder, f"{source.stem}.{kind}.{place}", note)
-
-
-def _registry() -> Registry:
-    from quorate.app.registry import open_registry
-
-    return open_registry()
+    facts, hashes = facts_of(sweep.models, context)
+    return Bench(sweep, facts, hashes, path, commit_of_program())

@@ -36,6 +36,8 @@ def explain(
     from quorate.cli.question import question_of
 
     question = question_of(request, timeout)
+    # As where the answer is printed as a text.
+    question.options["omit_logprobs"] = True
     keep_log_quiet()
     decision = asyncio.run(_explain(question, target))
     from quorate.cli.views.explain import print_decision

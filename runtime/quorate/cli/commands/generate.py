@@ -38,8 +38,9 @@ def generate(
     from quorate.cli.views.answer import answer_view
 
     question = question_of(request, timeout)
-    if as_json:
-        question.options["omit_logprobs"] = False
+    if not as_json:
+        # Nobody sees them in a text.
+        question.options["omit_logprobs"] = True
     keep_log_quiet()
     view = answer_view(as_json, votes=request.votes, candidates=bool(request.top_logprobs))
     asyncio.run(_answer(question, target, view))

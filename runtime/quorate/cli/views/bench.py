@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -99,12 +99,19 @@ def print_summaries(records: Records, path: Path, *, as_json: bool) -> None:
     for tier in sorted({one.tier for one in found}):
         print(f"energy is {TIER_WORDS[tier]}")
     print("95 % intervals are in --json and the report")
-    for missing in left_out(records):
-        case = f"{missing['plan']}, {missing['concurrency']} at once"
-        print(f"left out: {case}: {missing['reason']}")
+    missing: dict[str, list[str]] = {}
+    for case in left_out(records):
+        missing.setdefault(case["reason"], []).append(f"{case['plan']} ({_point(case)})")
+    for reason, cases in missing.items():
+        print(f"left out, {reason}: {', '.join(cases)}")
     if noise := noise_of(records):
         print(noise)
     sys.stdout.flush()
+
+
+def _point(case: Mapping[str, Any]) -> str:
+    kind = f"{case['quantisation']}, " if case["quantisation"] else ""
+    return f"{kind}{case['concurrency']} at once, prompt {case['prompt_tokens']}"
 
 
 def print_written(paths: Sequence[Path], *, as_json: bool) -> None:

@@ -22,6 +22,8 @@ from operator import attrgetter
 from types import UnionType
 from typing import Any, Generic, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
+from quorate.large_texts import as_json
+
 _Convert: TypeAlias = Callable[[Any], Any]
 _T = TypeVar("_T")
 
@@ -54,6 +56,10 @@ class Codec(Generic[_T]):
     def encode(self, message: _T) -> bytes:
         """One line, its newline included."""
         return f"{_to_json(self._write(message))}\n".encode()
+
+    def encode_large(self, message: _T) -> bytes:
+        """The same of a message with a long text, on a thread that gives way to others."""
+        return as_json(self._write(message)) + b"\n"
 
     def decode(self, line: bytes | bytearray) -> _T:
         """Reads a line without its newline.

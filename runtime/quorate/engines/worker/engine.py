@@ -29,7 +29,9 @@ from quorate.engines.worker.transport.local import LocalTransport
 from quorate.engines.worker.transport.process import WORKER_COMMAND
 from quorate.engines.worker.turns import Turns
 from quorate.errors import SettingsError, Unavailable
+from quorate.large_texts import SLICE
 from quorate.request import Prompt
+from quorate.threads import beside_loop
 
 
 class HostedEngine:
@@ -114,7 +116,11 @@ class HostedEngine:
     async def encode_continuation(self, text: str) -> list[int]:
         """See ``Engine``; raises as ``encode`` does."""
         worker = self._supervisor.ready_worker()
-        check_text("continuation", text, self.vocabulary, self.facts.context_length)
+        limits = self.vocabulary, self.facts.context_length
+        if len(text) > SLICE:
+            await beside_loop(check_text, "continuation", text, *limits)
+        else:
+            check_text("continuation", text, *limits)
         if self._encoder is None:
             return await worker.encode_continuation(text)
         self._match(self._encoder)

@@ -13,7 +13,6 @@ from quorate.engines.contract import ModelFacts
 from quorate.engines.registry import prepared_options
 from quorate.engines.spec import EngineSpec
 from quorate.engines.vocabulary import Vocabulary
-from quorate.engines.worker.beside import beside_streams
 from quorate.engines.worker.claims import OutOfTurn, check_rows, checked_vocabulary, told
 from quorate.engines.worker.handle import WorkerHandle
 from quorate.engines.worker.limits import WorkerLimits
@@ -22,6 +21,7 @@ from quorate.engines.worker.shortages import is_shortage
 from quorate.engines.worker.statuses import StatusBoard, WorkerPhase, WorkerStatus
 from quorate.engines.worker.transport.contract import Connect
 from quorate.errors import ModelUnusable, Unavailable, WorkerLost
+from quorate.threads import beside_loop
 
 _T = TypeVar("_T")
 
@@ -173,7 +173,7 @@ class Supervisor:
             ModelUnusable: The model can never be loaded here.
             WorkerLost: It died meanwhile.
         """
-        options = await beside_streams(prepared_options, self._spec.engine, self._spec.options)
+        options = await beside_loop(prepared_options, self._spec.engine, self._spec.options)
         spec = replace(self._spec, options=options)
         self._on_progress(0.0)
         cores = self.cores
@@ -182,7 +182,7 @@ class Supervisor:
         try:
             facts, table = await worker.load()
             self.model = await self._identified(worker, facts, table)
-            await beside_streams(getattr, self.model.vocabulary, "byte_order")
+            await beside_loop(getattr, self.model.vocabulary, "byte_order")
         except (OSError, MemoryError) as error:
             worker.kill(f"cannot be shared with: {error or type(error).__name__}")
             raise
@@ -211,7 +211,7 @@ class Supervisor:
                 check_rows(self.model.vocabulary, worker.vocabulary_size)
                 return LoadedModel(facts, self.model.vocabulary, digest)
             size = worker.vocabulary_size
-            vocabulary = await beside_streams(checked_vocabulary, table, size)
+            vocabulary = await beside_loop(checked_vocabulary, table, size)
         except OutOfTurn as error:
             raise worker.refuse(str(error)) from error
         return LoadedModel(facts, vocabulary, digest)

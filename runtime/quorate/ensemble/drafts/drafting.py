@@ -16,8 +16,9 @@ from quorate.engines.contract import LogProbs
 from quorate.ensemble.drafts.costs import Guesser
 from quorate.ensemble.drafts.lookup import LEAST, MOST, NOTHING, Lookup
 from quorate.ensemble.drafts.pace import TOGETHER, Pace, Round
-from quorate.ensemble.ensemble import Ensemble, Took
+from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.member import Member
+from quorate.ensemble.step_clock import Took
 from quorate.sampling.sampler import Sampler
 from quorate.sampling.shortlist import Choosable
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from support.byte_predictors import VOCABULARIES, started, toy_engine
@@ -78,7 +78,6 @@ def spellable(draw: st.DrawFn, pieces: tuple[str, ...]) -> bytes:
     return whole[: draw(st.integers(0, min(5, len(whole))))]
 
 
-@settings(max_examples=60)
 @given(st.data(), st.integers(0, 1000), st.booleans())
 async def test_any_small_vocabulary_is_summed_exactly(
     data: st.DataObject, seed: int, fork: bool

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.ensemble.alignments.bytes.hypotheses import END
@@ -67,7 +67,6 @@ def assert_alike(one: BytePredictor, other: BytePredictor) -> None:
     assert (one.length, one.dropped_mass) == (other.length, pytest.approx(other.dropped_mass))
 
 
-@settings(max_examples=150, deadline=None)
 @given(names, TEXTS, st.integers(0, 30), BEAMS, GUESSES)
 async def test_whatever_is_guessed_the_beam_is_the_same(
     name: str, text: bytes, seed: int, how: dict[str, Any], guesses: Sequence[tuple[int, bytes]]
@@ -85,7 +84,6 @@ async def test_whatever_is_guessed_the_beam_is_the_same(
     assert (plain.looked_ahead, plain.wasted) == (0, 0)
 
 
-@settings(max_examples=60, deadline=None)
 @given(names, TEXTS, st.integers(0, 30), BEAMS, st.integers(0, 23))
 async def test_a_known_text_is_computed_ahead_and_a_worker_that_dies_meanwhile_changes_nothing(
     name: str, text: bytes, seed: int, how: dict[str, Any], dies_at: int
@@ -107,7 +105,6 @@ async def test_a_known_text_is_computed_ahead_and_a_worker_that_dies_meanwhile_c
     assert await everything_is_free(engine)
 
 
-@settings(max_examples=60, deadline=None)
 @given(names, TEXTS, st.integers(0, 30), BEAMS, st.lists(st.integers(0, 9), min_size=24))
 async def test_a_member_that_goes_ahead_by_itself_is_where_it_would_be(
     name: str, text: bytes, seed: int, how: dict[str, Any], lengths: Sequence[int]
@@ -176,7 +173,6 @@ async def test_what_a_text_needs_beside_its_cut_is_computed_in_one_call() -> Non
     assert await decode_calls(text) < len(text) / 2
 
 
-@settings(max_examples=60, deadline=None)
 @given(TEXTS, st.integers(0, 30), BEAMS, st.integers(17, 40), GUESSES)
 async def test_the_beam_and_its_guesses_stay_within_what_was_reserved(
     text: bytes,

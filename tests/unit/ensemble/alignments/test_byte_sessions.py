@@ -91,7 +91,6 @@ async def test_a_voice_whose_worker_died_while_it_was_growing_is_where_it_would_
     assert await everything_is_free(engine)
 
 
-@settings(max_examples=60)
 @given(
     st.text("abcz", min_size=1, max_size=8),
     st.integers(0, 30),

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from quorate.engines.confinement.plan import Isolation
 from quorate.engines.quarantine import ANOTHER_FILE, Quarantine, is_of_the_prompt
 from quorate.engines.spec import EngineSpec
-from quorate.engines.worker.beside import beside_streams
 from quorate.engines.worker.claims import (
     LONGEST_TEXT,
     MOST_VOCABULARY,
@@ -42,6 +41,7 @@ from quorate.engines.worker.messages import (
 from quorate.engines.worker.restarts import backoff_seconds
 from quorate.errors import Unavailable
 from quorate.request import ChatPrompt, Prompt
+from quorate.threads import beside_loop
 
 _log = logging.getLogger(__name__)
 
@@ -159,7 +159,9 @@ class Encoder:
     ) -> list[int]:
         job = Job(message, field, Lane.LONG if size > LONG_BYTES else Lane.SHORT)
         if size > _WRITTEN_AT_ONCE_BYTES:
-            job.line = await beside_streams(TO_WORKER.encode, message)
+            job.line = await beside_loop(TO_WORKER.encode_large, message)
+            if self._quarantine:
+                await beside_loop(getattr, job, "key")
         if self._closed:
             raise Unavailable(f"model {self._spec.model} is unloaded")
         if self._quarantine:

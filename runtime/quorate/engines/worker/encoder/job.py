@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from hashlib import blake2b
 
 from quorate.engines.worker.encoder.lanes import Lane
 from quorate.engines.worker.messages import Encode, EncodeContinuation
+from quorate.large_texts import utf8
 from quorate.request import TextPrompt
+
+_KEY_BYTES = 32
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -31,17 +35,22 @@ class Job:
     tries: int = 0
     parts: list[int] = dataclasses.field(default_factory=list)
     line: bytes | None = None
+    _key: bytes = b""
 
     @property
     def key(self) -> bytes:
-        """What a quarantine knows its prompt by."""
-        if isinstance(self.message, Encode):
-            prompt = self.message.prompt
-            special = isinstance(prompt, TextPrompt) and prompt.parse_special
-            text = f"{special} {prompt.canonical_text}"
-        else:
-            text = self.message.text
-        return f"{self.field} {text}".encode("utf-8", "surrogatepass")
+        """What a quarantine knows its prompt by; of a long one it takes milliseconds, once."""
+        if not self._key:
+            self._key = blake2b(utf8(f"{self.field} {self._text}"), digest_size=_KEY_BYTES).digest()
+        return self._key
+
+    @property
+    def _text(self) -> str:
+        if not isinstance(self.message, Encode):
+            return self.message.text
+        prompt = self.message.prompt
+        special = isinstance(prompt, TextPrompt) and prompt.parse_special
+        return f"{special} {prompt.canonical_text}"
 
     def fail(self, error: Exception) -> None:
         """Hands an error to whoever waits."""

@@ -1,0 +1,1 @@
+"""Quorate beside other programs that run the same weights, in one run."""

@@ -1,0 +1,1 @@
+"""What could be set better for a machine: a search by measurements, and a proposal."""
