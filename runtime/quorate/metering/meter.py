@@ -23,6 +23,9 @@ from quorate.request.work import Work, WorkCosts
 
 _log = logging.getLogger(__name__)
 
+FRESH_SECONDS = 0.02
+"""A request that begins so soon within a window beside others is metered within that window."""
+
 
 @dataclass(slots=True, eq=False)
 class Job:
@@ -32,11 +35,13 @@ class Job:
         work: The request's work so far by model. A model is named from when the request uses it,
             and its sums never fall. Asked at the ends of windows only, and
             no more once it is finished.
+        began_at: By the meter's clock.
         idle_joules: The request's share of the idle energy of its time, on top of its own; set when
             it is finished, None where that is not measured.
     """
 
     work: Callable[[], Mapping[str, Work]]
+    began_at: float = 0.0
     idle_joules: float | None = None
     seen: dict[str, Work] = field(default_factory=dict)
 
@@ -44,10 +49,12 @@ class Job:
 class Meter:
     """Meters requests by windows of the machine's energy counters. Not for several threads.
 
-    A window ends where a request begins or ends, and at every tick. All of it runs in the caller's
-    thread and reads the counters there. A file takes 10 to 20 microseconds, so that an event loop
-    stands still for less than half a millisecond, and for one or two with 64 requests at once; a
-    driver that answers slowly holds it up for as long as it takes.
+    A window ends where a request begins or ends, and at every tick. Requests that begin one after
+    the other share one: its energy is divided by work, of which a request has none before it
+    begins, and idle energy by the time that each was there. All of it runs in the caller's thread
+    and reads the counters there. A file takes 10 to 20 microseconds, so that an event loop stands
+    still for less than half a millisecond, and for one or two with 64 requests at once; a driver
+    that answers slowly holds it up for as long as it takes.
 
     Args:
         counters: The domains; no joule may be in two of them. Without any, no energy is known.
@@ -92,8 +99,10 @@ class Meter:
 
     def begin(self, work: Callable[[], Mapping[str, Work]]) -> Job:
         """Starts to meter a request, whose work may be asked from the next window on."""
-        self.tick()
-        job = Job(work)
+        began_at = self._clock()
+        if not self._jobs or began_at - self._closed_at >= FRESH_SECONDS:
+            self.tick()
+        job = Job(work, began_at=began_at)
         self._jobs[job] = None
         return job
 
@@ -188,7 +197,7 @@ class Meter:
     def _window(self) -> Window:
         now, cpu_seconds = self._clock(), self._read_cpu_seconds()
         seconds, work = now - self._closed_at, dict[Share, Work]()
-        alive: dict[Hashable, float] = dict.fromkeys(self._jobs, seconds)
+        alive: dict[Hashable, float] = {job: min(seconds, now - job.began_at) for job in self._jobs}
         for job in self._jobs:
             for model, done in job.work().items():
                 work[job, model] = done.since(job.seen.get(model, Work()))

@@ -132,6 +132,22 @@ def test_a_gpu_that_has_yet_to_move_is_not_left_out_of_the_sum() -> None:
     assert energies == {"a": Energy()}
 
 
+def test_requests_that_begin_one_after_the_other_share_a_window() -> None:
+    machine = Machine([SimulatedCounter()], idle_watts=100.0)
+    first, of_first = machine.begin()
+    machine.pass_time(0.01, 5.0)
+    of_first["a"] = Work(decode=1)
+    second, of_second = machine.begin()
+    machine.pass_time(0.01, 5.0)
+    of_first["a"] = Work(decode=2)
+    of_second["a"] = Work(decode=2)
+    energies = [machine.meter.finish(job)["a"].joules for job in (first, second)]
+    # Eight by work, of which each did half, and two by the time that each was there.
+    assert energies == [pytest.approx(4.0), pytest.approx(4.0)]
+    assert (first.idle_joules, second.idle_joules) == (pytest.approx(4 / 3), pytest.approx(2 / 3))
+    machine.balance()
+
+
 def test_what_was_spent_before_the_first_reading_is_nobodys() -> None:
     machine = Machine([SimulatedCounter(joules=None)])
     machine.meter.tick()

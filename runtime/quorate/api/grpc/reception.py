@@ -9,8 +9,9 @@ nothing by it, since they have arrived meanwhile. One that takes long while othe
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -46,6 +47,7 @@ class _Turn:
 
     Attributes:
         scope: Ends it when it is rescheduled to now.
+        number: Its place in the order of arrival.
         begun: Done when it begins to be received.
         begun_at: When that was, on the clock of the event loop.
         gave_way: Whether it was sent away for the sake of others.
@@ -54,6 +56,7 @@ class _Turn:
     caller: str
     peer: str
     scope: asyncio.Timeout
+    number: int
     begun: asyncio.Future[None]
     begun_at: float = 0.0
     gave_way: bool = False
@@ -65,7 +68,9 @@ class Reception:
     def __init__(self, limits: ReceptionLimits | None = None) -> None:
         self._limits = limits or ReceptionLimits()
         self._receiving: list[_Turn] = []
-        self._waiting: list[_Turn] = []
+        # By caller, since many of one may wait behind the few that it receives.
+        self._waiting: dict[str, list[_Turn]] = {}
+        self._numbers = itertools.count()
         # Peers whose messages did not come to an end; theirs come last.
         self._slow: OrderedDict[str, int] = OrderedDict()
         self._look: asyncio.TimerHandle | None = None
@@ -87,7 +92,8 @@ class Reception:
         limit = self._limits.limit_seconds
         try:
             async with asyncio.timeout(limit) as scope:
-                turn = _Turn(caller, peer, scope, asyncio.get_running_loop().create_future())
+                begun = asyncio.get_running_loop().create_future()
+                turn = _Turn(caller, peer, scope, next(self._numbers), begun)
                 async with self._received(turn):
                     return await receive()
         except TimeoutError:
@@ -107,34 +113,51 @@ class Reception:
     @asynccontextmanager
     async def _received(self, turn: _Turn) -> AsyncIterator[None]:
         """Waits for its turn, which lasts as long as the context."""
-        waiting = sum(one.caller == turn.caller for one in self._waiting)
-        if waiting >= self._limits.most_waiting:
+        if len(self._waiting.get(turn.caller, ())) >= self._limits.most_waiting:
             raise Overloaded("too many messages of this caller wait to be received", _RETRY_SECONDS)
-        self._waiting.append(turn)
+        self._waiting.setdefault(turn.caller, []).append(turn)
         try:
             self._go_on()
             await turn.begun
             yield
         finally:
-            (self._waiting if turn in self._waiting else self._receiving).remove(turn)
+            if turn in self._receiving:
+                self._receiving.remove(turn)
+            else:
+                self._end_wait(turn)
             self._go_on()
+
+    def _end_wait(self, turn: _Turn) -> None:
+        waiting = self._waiting[turn.caller]
+        waiting.remove(turn)
+        if not waiting:
+            del self._waiting[turn.caller]
 
     def _go_on(self) -> None:
         """Begins what may begin, and sees to it that what waits gets room in time."""
-        now = asyncio.get_running_loop().time()
         busy = Counter(turn.caller for turn in self._receiving)
-        for turn in sorted(self._waiting, key=lambda one: self._slow.get(one.peer, 0)):
-            if len(self._receiving) >= self._limits.most:
-                break
-            if busy[turn.caller] < self._limits.most_each:
-                busy[turn.caller] += 1
-                self._waiting.remove(turn)
-                self._receiving.append(turn)
-                turn.begun_at = now
-                if not turn.begun.done():
-                    turn.begun.set_result(None)
+        while len(self._receiving) < self._limits.most and (turn := self._next(busy)) is not None:
+            busy[turn.caller] += 1
+            self._end_wait(turn)
+            self._receiving.append(turn)
+            turn.begun_at = asyncio.get_running_loop().time()
+            if not turn.begun.done():
+                turn.begun.set_result(None)
         if self._waiting and self._look is None:
             self._make_room()
+
+    def _next(self, busy: Mapping[str, int]) -> _Turn | None:
+        """Who is first of those that may begin; those of slow peers are last."""
+        may_begin = [
+            turn
+            for caller, turns in self._waiting.items()
+            if busy.get(caller, 0) < self._limits.most_each
+            for turn in turns
+        ]
+        return min(may_begin, key=self._place, default=None)
+
+    def _place(self, turn: _Turn) -> tuple[int, int]:
+        return self._slow.get(turn.peer, 0), turn.number
 
     def _make_room(self) -> None:
         """Sends those away that keep others waiting for too long, and looks again in time."""
@@ -142,7 +165,7 @@ class Reception:
         if not self._waiting:
             return
         loop = asyncio.get_running_loop()
-        patience, room = self._limits.patience_seconds, len(self._waiting)
+        patience, room = self._limits.patience_seconds, sum(map(len, self._waiting.values()))
         for turn in sorted(self._in_the_way(), key=lambda one: one.begun_at):
             if not room or turn.begun_at + patience > loop.time():
                 break
@@ -155,7 +178,7 @@ class Reception:
     def _in_the_way(self) -> list[_Turn]:
         """Those whose place somebody waits for: of the same callers, or of whoever holds most."""
         held = Counter(turn.caller for turn in self._receiving)
-        callers = {turn.caller for turn in self._waiting}
+        callers = set(self._waiting)
         if len(self._receiving) >= self._limits.most:
             most = max(held.values())
             callers |= {caller for caller, count in held.items() if count == most}
