@@ -32,7 +32,7 @@ class FragileEncoder(PromptEncoder):
         return self._identity
 
     def encode(self, prompt: Prompt) -> list[int]:
-        text = prompt.plain_text
+        text = "\n".join(prompt.texts)
         if "CRASH" in text:
             os.kill(os.getpid(), signal.SIGSEGV)
         while "LOOP" in text:

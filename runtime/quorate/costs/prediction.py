@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from quorate.costs.residuals import UNTRIED_RATIO
@@ -95,11 +96,14 @@ class EnergyModel:
         coefficients: Of ``RunShape.energy_features``, in joules, corrected.
         spread: q90 / expected.
         tier: Of what it was learned from.
+        most_batch: The largest batch that was seen. What larger ones save is not known, and who
+            counts on it overspends a budget.
     """
 
     coefficients: tuple[float, ...]
     spread: float
     tier: EnergyTier
+    most_batch: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +153,7 @@ class RunModel:
         run, prefill, decode, pair, square, shared = model.coefficients
         prompt, out = shape.prompt_tokens, shape.output_tokens
         token = decode + pair * (prompt + shape.cached_tokens) + square * out
-        token += shared / max(shape.batch, 1.0)
+        token += shared / max(min(shape.batch, model.most_batch), 1.0)
         joules = run + prefill * prompt + out * token
         return EnergyPrediction(joules, joules * model.spread, model.tier)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quorate.costs.fit import TrackedFit
 from quorate.costs.prediction import ENERGY_PRIOR, TIME_PRIOR, EnergyModel, RunModel, RunShape
 from quorate.costs.residuals import RatioWindow
-from quorate.costs.saved import Json, Table, table, text
+from quorate.costs.saved import Json, Table, number, table, text
 from quorate.request import EnergyTier
 
 _RANK = {EnergyTier.UNAVAILABLE: 0, EnergyTier.ESTIMATED: 1, EnergyTier.MEASURED: 2}
@@ -26,6 +26,7 @@ class RunLearner:
         self._first_token = RatioWindow()
         self._energy = TrackedFit(ENERGY_PRIOR)
         self._tier = EnergyTier.UNAVAILABLE
+        self._most_batch = 1.0
         self._model: RunModel | None = RunModel()
 
     def observe(
@@ -57,6 +58,7 @@ class RunLearner:
             "first_token": self._first_token.state(),
             "energy": self._energy.state(),
             "tier": self._tier.value,
+            "most_batch": self._most_batch,
         }
 
     @classmethod
@@ -67,6 +69,8 @@ class RunLearner:
         learner._first_token.restore(table(state, "first_token"))
         learner._energy.restore(table(state, "energy"))
         learner._tier = EnergyTier(text(state, "tier"))
+        if "most_batch" in state:
+            learner._most_batch = number(state, "most_batch", 1.0, _MAX_TOKENS)
         learner._model = None
         return learner
 
@@ -91,6 +95,8 @@ class RunLearner:
         if tier is not self._tier:
             self._energy = TrackedFit(ENERGY_PRIOR)
             self._tier = tier
+            self._most_batch = 1.0
+        self._most_batch = max(self._most_batch, shape.batch)
         self._energy.observe(shape.energy_features(), joules)
         self._model = None
 
@@ -111,7 +117,8 @@ class RunLearner:
             return None
         ratios = self._energy.ratios()
         coefficients = _scaled(self._energy.coefficients(), ratios.median)
-        return EnergyModel(coefficients, ratios.upper / ratios.median, self._tier)
+        spread = ratios.upper / ratios.median
+        return EnergyModel(coefficients, spread, self._tier, self._most_batch)
 
 
 def _scaled(coefficients: tuple[float, ...], factor: float) -> tuple[float, ...]:

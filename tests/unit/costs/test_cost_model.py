@@ -122,11 +122,23 @@ def saved(costs: CostModels, key: str) -> Any:
     return json.loads(json.dumps(costs.states()))[key]
 
 
+def test_a_file_of_before_the_largest_batch_was_kept_is_read() -> None:
+    costs = CostModels()
+    costs.observe("single:a", FinishedRun(SHAPE, 100.0, joules=5.0, tier=EnergyTier.MEASURED))
+    state = saved(costs, "single:a")
+    del state["costs"]["most_batch"]
+    restored = CostModels()
+    restored.restore("single:a", state)
+    model = restored.snapshot()["single:a"].run.energy_model
+    assert model is not None
+    assert model.most_batch == 1.0
+
+
 def test_the_names_in_a_file_stay_as_they_are() -> None:
     """Files of earlier releases are read by them."""
     state = saved(learned("single:a"), "single:a")
     assert set(state) == {"costs", "prompt_sizes", "chat_sizes", "lengths", "tasks", "cached"}
-    assert set(state["costs"]) == {"time", "first_token", "energy", "tier"}
+    assert set(state["costs"]) == {"time", "first_token", "energy", "tier", "most_batch"}
 
 
 def test_a_saved_plan_goes_on_where_it_ended() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from quorate.costs.prediction import EnergyModel, RunModel, RunShape
 from quorate.costs.residuals import UNTRIED_RATIO
+from quorate.costs.run_learner import RunLearner
 from quorate.request import EnergyTier
 from quorate.request.work import WorkCosts
 
@@ -69,3 +70,18 @@ def test_throughput_is_unknown_where_steps_took_no_time() -> None:
 
 def test_the_costs_of_work_are_in_seconds() -> None:
     assert MODEL.work_costs() == WorkCosts(prefill=0.002, decode=0.025, kv=1e-5)
+
+
+def test_no_energy_is_thought_to_be_saved_by_a_larger_batch_than_was_ever_seen() -> None:
+    learner = RunLearner()
+    for _ in range(12):
+        learner.observe(RunShape(2, 10, 1), 100.0, joules=10.0, tier=EnergyTier.MEASURED)
+    alone, together = (learner.model().energy(RunShape(2, 10, batch)) for batch in (1, 64))
+    assert together == alone
+    for _ in range(12):
+        learner.observe(RunShape(2, 10, 8), 100.0, joules=4.0, tier=EnergyTier.MEASURED)
+    eight, more = (learner.model().energy(RunShape(2, 10, batch)) for batch in (8, 64))
+    assert more == eight
+    assert alone is not None
+    assert eight is not None
+    assert eight.joules < alone.joules
