@@ -56,9 +56,7 @@ class Bench:
         Raises:
             CannotRun: The models cannot be served.
         """
-        with RecordFile(self._path) as file:
-            if not self.resumed:
-                file.write(self.records.run)
+        with RecordFile(self._path, self.records.run) as file:
             run = Run(
                 self._sweep, self.machine, self._models, self.planned, self.records, file,
                 quantise, progress,

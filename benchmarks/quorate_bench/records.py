@@ -126,6 +126,10 @@ def _checked(record: dict[str, Any], path: Path, number: int) -> dict[str, Any]:
 class RecordFile:
     """A file that records are appended to, each of them safe before the next is measured.
 
+    Args:
+        path: Where it is.
+        head: The record that an empty file begins with; None writes none.
+
     Attributes:
         failed: Whether something could not be written.
 
@@ -133,8 +137,9 @@ class RecordFile:
         CannotRun: As a context, where the file cannot be opened or made.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, head: dict[str, Any] | None = None) -> None:
         self._path = path
+        self._head = head
         self.failed = False
 
     def __enter__(self) -> Self:
@@ -144,6 +149,8 @@ class RecordFile:
             self._cut_torn_line()
         except OSError as error:
             raise self._unusable(error) from error
+        if self._head is not None and not self._path.stat().st_size:
+            self.write(self._head)
         return self
 
     def __exit__(

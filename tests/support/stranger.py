@@ -15,6 +15,8 @@ from pathlib import Path
 
 import grpc
 
+from quorate.engines.worker.encoder.niceness import give_way
+
 _GENERATE = "/quorate.v1.InferenceService/Generate"
 _TESTS = Path(__file__).resolve().parents[1]
 _LAST_LEVEL = 19
@@ -86,7 +88,5 @@ async def _serve(address: str, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    os.nice(_LAST_LEVEL)
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(_LAST_LEVEL))
+    give_way(_LAST_LEVEL)
     asyncio.run(_serve(sys.argv[1], Path(sys.argv[2])))

@@ -61,9 +61,7 @@ class Growth:
         Raises:
             CannotRun: The models cannot be served.
         """
-        with RecordFile(self._path) as file:
-            if not self.resumed:
-                file.write(self.records.run)
+        with RecordFile(self._path, self.records.run) as file:
             axes = self.axes
             rounds = Rounds(
                 self._groups(), axes.repetitions, axes.minutes, self.records, file, progress

@@ -82,9 +82,7 @@ class Peers:
         """
         kinds = dict.fromkeys(side.quantisation for side in self.sides)
         groups = [self._group(kind, 1 / len(kinds), quantise) for kind in kinds]
-        with RecordFile(self._path) as file:
-            if not self.resumed:
-                file.write(self.records.run)
+        with RecordFile(self._path, self.records.run) as file:
             measure = self._measure
             rounds = Rounds(
                 groups, measure.repetitions, measure.minutes, self.records, file, progress

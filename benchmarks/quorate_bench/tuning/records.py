@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from quorate.errors import SettingsError
-from quorate.files import read_file, refuse_no_file, refuse_no_place
+from quorate.files import read_file
 from quorate.foreign_text import one_line
 from quorate_bench.noise import Load
 from quorate_bench.records import json_lines
@@ -76,25 +76,14 @@ def block_record(block: Block, loads: list[Load], at: float) -> dict[str, Any]:
     }
 
 
-def prepare(path: Path, *, restart: bool) -> None:
-    """Checks that records can be kept there, before anything is measured.
-
-    Args:
-        path: Where.
-        restart: Whether records that are there are removed; nothing that is something else is.
+def is_a_tuning(path: Path) -> bool:
+    """Whether a file is empty, or begins as records of a tuning do.
 
     Raises:
-        SettingsError: They cannot, or it is something else.
+        SettingsError: It cannot be read.
     """
-    advice = "give another --output"
-    refuse_no_file(path, advice)
-    refuse_no_place(path, advice)
-    if not restart or not path.exists():
-        return
-    begin = read_file(path, advice)[: len(_BEGIN)]
-    if begin and begin != _BEGIN:
-        raise SettingsError(f"{path}: holds no records of a tuning, and is kept; {advice}")
-    path.unlink()
+    begin = read_file(path, "give another --output")[: len(_BEGIN)]
+    return not begin or begin == _BEGIN
 
 
 def read_tune_records(path: Path) -> TuneRecords:

@@ -76,9 +76,7 @@ class Tuning:
         Raises:
             CannotRun: The configuration as it is cannot be measured.
         """
-        with RecordFile(self.path) as file:
-            if not self.resumed:
-                file.write(self.records.run)
+        with RecordFile(self.path, self.records.run) as file:
             run = TuneRun(
                 self.space, self.configuration, self._limits, self.goal, self.records, file,
                 progress,

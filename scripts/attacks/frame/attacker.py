@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import sys
-from contextlib import suppress
-from pathlib import Path
 
 from attacks.frame.cases import Target, all_cases
+from quorate.engines.worker.encoder.niceness import give_way
 
 _LAST_LEVEL = 19
 
@@ -20,10 +18,7 @@ _LAST_LEVEL = 19
 def main() -> None:
     """Takes the case's name and the fields of ``Target`` from the command line."""
     name, address, token, seconds, pid = sys.argv[1:]
-    os.nice(_LAST_LEVEL)
-    # Linux shares processors among sessions before it shares them within one.
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(_LAST_LEVEL))
+    give_way(_LAST_LEVEL)
     target = Target(address, token, float(seconds), int(pid))
     answer = all_cases()[name].attack(target)
     if inspect.iscoroutine(answer):

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from quorate.cli.commands.bench_models import (
+from quorate.cli.commands.bench_parts import (
+    Restart,
     commit_of_program,
     facts_of,
+    measuring,
     named_models,
+    prepare_records,
     quantise,
     refuse_without_packages,
     registry_of_models,
@@ -77,10 +80,7 @@ def run(
         float | None,
         typer.Option(min=0.1, metavar="M", help="What it may take; what does not fit is left out."),
     ] = None,
-    restart: Annotated[
-        bool,
-        typer.Option("--restart/--resume", help="Begin anew instead of going on with records."),
-    ] = False,
+    restart: Restart = False,
     as_json: JsonLines = False,
 ) -> None:
     """Measure models and plans: time to first token, time per token, joules, memory, quality.
@@ -91,9 +91,8 @@ def run(
     import asyncio
 
     refuse_without_packages("bench")
-    from quorate.cli.failures import Interrupted
     from quorate.cli.logs import keep_log_quiet
-    from quorate.cli.views.bench import bench_progress, print_plan, print_summaries
+    from quorate.cli.views.bench import print_plan, print_summaries
 
     keep_log_quiet()
     sweep = _sweep(what, model or [], minutes)
@@ -101,13 +100,8 @@ def run(
     prepare_records(path, restart=restart)
     bench = _bench(sweep, path)
     print_plan(bench, path)
-    try:
-        with bench_progress() as progress:
-            asyncio.run(bench.run(quantise, progress))
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted; the records so far are kept in {path}, run the same command to go on"
-        ) from None
+    with measuring(path) as progress:
+        asyncio.run(bench.run(quantise, progress))
     print_summaries(bench.records, path, as_json=as_json)
 
 
@@ -211,26 +205,6 @@ def compare(
     # Of nothing nobody can say that it has not grown.
     if grown or (fail_above is not None and not found):
         raise typer.Exit(FAILED)
-
-
-def prepare_records(path: Path, *, restart: bool) -> None:
-    """Checks that records can be kept there, before anything is measured.
-
-    Raises:
-        SettingsError: They cannot, or what is there and shall be begun anew is something else.
-    """
-    from quorate_bench.records import is_a_run
-
-    from quorate.errors import SettingsError
-    from quorate.files import refuse_no_file, refuse_no_place
-
-    advice = "give another --output"
-    refuse_no_file(path, advice)
-    refuse_no_place(path, advice)
-    if restart and path.exists():
-        if not is_a_run(path):
-            raise SettingsError(f"{path}: holds no records of a run, and is kept; {advice}")
-        path.unlink()
 
 
 def _sweep(what: str, names: list[str], minutes: float | None) -> Sweep:

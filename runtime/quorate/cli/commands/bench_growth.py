@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quorate.cli.commands.bench import prepare_records
-from quorate.cli.commands.bench_models import (
+from quorate.cli.commands.bench_parts import (
+    DEMO_MODEL,
+    Kept,
+    Minutes,
+    Repetitions,
+    Restart,
     commit_of_program,
     facts_of,
+    measuring,
     named_models,
+    prepare_records,
     refuse_without_packages,
     registry_of_models,
 )
@@ -21,13 +27,11 @@ from quorate.cli.parameters import JsonLines
 if TYPE_CHECKING:
     from quorate_bench.growth.plans import Axes, Given, Vocabulary
 
-_DEMO_MODEL = "smollm2-135m-instruct"
-
 
 def growth(
     model: Annotated[
         str, typer.Option(metavar="NAME_OR_PATH", help="Whose copies are the members.")
-    ] = _DEMO_MODEL,
+    ] = DEMO_MODEL,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,17 +48,10 @@ def growth(
             "made up.",
         ),
     ] = None,
-    repetitions: Annotated[int, typer.Option(min=1, max=1000, metavar="N")] = 3,
-    minutes: Annotated[
-        float, typer.Option(min=0.1, metavar="M", help="What it may take; the rest is left out.")
-    ] = 10.0,
-    output: Annotated[Path, typer.Option(metavar="FILE", help="Where records are kept.")] = Path(
-        "quorate-bench-growth.jsonl"
-    ),
-    restart: Annotated[
-        bool,
-        typer.Option("--restart/--resume", help="Begin anew instead of going on with records."),
-    ] = False,
+    repetitions: Repetitions = 3,
+    minutes: Minutes = 10.0,
+    output: Kept = Path("quorate-bench-growth.jsonl"),
+    restart: Restart = False,
     as_json: JsonLines = False,
 ) -> None:
     """Measure a step of ever more members, answers at once, context and vocabulary.
@@ -67,9 +64,7 @@ def growth(
     from quorate_bench.growth.plans import QUANTITIES, Axes
     from quorate_bench.growth.running import Growth
 
-    from quorate.cli.failures import Interrupted
     from quorate.cli.logs import keep_log_quiet
-    from quorate.cli.views.bench import bench_progress
     from quorate.cli.views.bench_growth import print_growth, print_growth_plan
     from quorate.errors import SettingsError
 
@@ -82,13 +77,8 @@ def growth(
     prepare_records(output, restart=restart)
     bench = Growth(given, axes, sha256, output, commit_of_program())
     print_growth_plan(bench, output)
-    try:
-        with bench_progress() as progress:
-            asyncio.run(bench.run(progress))
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted; the records so far are kept in {output}, run the same command to go on"
-        ) from None
+    with measuring(output) as progress:
+        asyncio.run(bench.run(progress))
     print_growth(bench.records, output, as_json=as_json)
 
 

@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quorate.cli.commands.bench import prepare_records
-from quorate.cli.commands.bench_models import (
+from quorate.cli.commands.bench_parts import (
+    DEMO_MODEL,
+    Kept,
+    Minutes,
+    Repetitions,
+    Restart,
     commit_of_program,
     facts_of,
+    measuring,
     named_models,
+    prepare_records,
     quantise,
     refuse_without_packages,
     registry_of_models,
@@ -21,8 +27,6 @@ from quorate.cli.parameters import JsonLines
 if TYPE_CHECKING:
     from quorate_bench.peers.running import Measure
     from quorate_bench.peers.sides import Given
-
-_DEMO_MODEL = "smollm2-135m-instruct"
 
 
 def peers(
@@ -48,17 +52,10 @@ def peers(
         list[int] | None,
         typer.Option(min=1, max=64, metavar="N", help="Answers at once; 1 and 4 without any."),
     ] = None,
-    repetitions: Annotated[int, typer.Option(min=1, max=1000, metavar="N")] = 5,
-    minutes: Annotated[
-        float, typer.Option(min=0.1, metavar="M", help="What it may take; the rest is left out.")
-    ] = 15.0,
-    output: Annotated[Path, typer.Option(metavar="FILE", help="Where records are kept.")] = Path(
-        "quorate-bench-peers.jsonl"
-    ),
-    restart: Annotated[
-        bool,
-        typer.Option("--restart/--resume", help="Begin anew instead of going on with records."),
-    ] = False,
+    repetitions: Repetitions = 5,
+    minutes: Minutes = 15.0,
+    output: Kept = Path("quorate-bench-peers.jsonl"),
+    restart: Restart = False,
     as_json: JsonLines = False,
 ) -> None:
     """Hold Quorate against llama.cpp, llama-server, vLLM and token ensembles of others.
@@ -72,9 +69,7 @@ def peers(
     from quorate_bench.peers.running import Measure, Peers
     from quorate_bench.peers.sides import sides
 
-    from quorate.cli.failures import Interrupted
     from quorate.cli.logs import keep_log_quiet
-    from quorate.cli.views.bench import bench_progress
     from quorate.cli.views.bench_peers import print_peers, print_sides
 
     keep_log_quiet()
@@ -83,18 +78,13 @@ def peers(
         repetitions=repetitions,
         minutes=minutes,
     )
-    given = _given(model or [_DEMO_MODEL], measure, llama_server, torch)
+    given = _given(model or [DEMO_MODEL], measure, llama_server, torch)
     facts, hashes = facts_of(given.members, given.context)
     prepare_records(output, restart=restart)
     bench = Peers(given, sides(given), measure, facts, hashes, output, commit_of_program())
     print_sides(bench, output)
-    try:
-        with bench_progress() as progress:
-            asyncio.run(bench.run(quantise, progress))
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted; the records so far are kept in {output}, run the same command to go on"
-        ) from None
+    with measuring(output) as progress:
+        asyncio.run(bench.run(quantise, progress))
     print_peers(bench.records, output, as_json=as_json)
 
 

@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from quorate.cli.commands.bench_parts import (
+    Restart,
+    commit_of_program,
+    measuring,
+    prepare_records,
+    quantise,
+    refuse_without_packages,
+    registry_of_models,
+)
 from quorate.cli.parameters import JsonLines
 
 if TYPE_CHECKING:
@@ -79,10 +88,7 @@ def tune(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Without asking, where that file is there already.")
     ] = False,
-    restart: Annotated[
-        bool,
-        typer.Option("--restart/--resume", help="Begin anew instead of going on with records."),
-    ] = False,
+    restart: Restart = False,
     as_json: JsonLines = False,
 ) -> None:
     """Find out what could be set better for this machine: cores, batches, sessions, drafts.
@@ -92,12 +98,6 @@ def tune(
     where there is none, nothing is proposed. Answers stay what they are, unless --other-answers
     is given. Records are kept, so that the same command goes on where it was interrupted.
     """
-    import os
-
-    # Servers are started beside clients that are connected, and gRPC would tell of each fork that
-    # it does nothing about it. It reads this where it is imported.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-    from quorate.cli.commands.bench_models import refuse_without_packages
     from quorate.cli.logs import keep_log_quiet
     from quorate.cli.services import DEFAULT_CONFIG
 
@@ -112,7 +112,7 @@ def tune(
     path = config or DEFAULT_CONFIG
     records = output or Path(f"quorate-tune-{path.stem}.jsonl")
     from quorate_bench.tuning.facts import Workload
-    from quorate_bench.tuning.records import prepare
+    from quorate_bench.tuning.records import is_a_tuning
     from quorate_bench.tuning.running import GOALS
 
     from quorate.errors import SettingsError
@@ -121,7 +121,7 @@ def tune(
     if goal not in GOALS:
         raise SettingsError(f"--goal: must be one of {', '.join(GOALS)}, not {goal!r}")
     prepared = _prepared(path, profile or [], workload, setting or [], other_answers)
-    prepare(records, restart=restart)
+    prepare_records(records, restart=restart, is_ours=is_a_tuning, what="a tuning")
     tuning = _tuning(prepared, goal, minutes, records)
     _run(tuning, path, write_config, as_json=as_json)
 
@@ -129,19 +129,12 @@ def tune(
 def _run(tuning: Tuning, config: Path, write_config: Path | None, *, as_json: bool) -> None:
     import asyncio
 
-    from quorate.cli.failures import Interrupted
-    from quorate.cli.views.bench import bench_progress, print_written
+    from quorate.cli.views.bench import print_written
     from quorate.cli.views.tune import print_begin, print_outcome
 
     print_begin(tuning, config, tuning.path)
-    try:
-        with bench_progress() as progress:
-            outcome = asyncio.run(tuning.run(progress))
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted; the repetitions so far are kept in {tuning.path}, run the same command "
-            "to go on"
-        ) from None
+    with measuring(tuning.path, "repetitions") as progress:
+        outcome = asyncio.run(tuning.run(progress))
     print_outcome(tuning, outcome, as_json=as_json)
     if write_config is None or outcome.verification is None or not outcome.verification.holds:
         return
@@ -155,14 +148,12 @@ def _tuning(found: Prepared, goal: str, minutes: float, records: Path) -> Tuning
     from quorate_bench.tuning.search import Limits
     from quorate_bench.tuning.tuning import Tuning
 
-    import quorate
-    from quorate.app.about import commit
     from quorate_registry.hashing import sha256_of
 
     hashes = {name: sha256_of(path) for name, path in found.paths.items() if path.is_file()}
     return Tuning(
         found.space, found.configuration, Limits(seconds=60 * minutes), goal, hashes, records,
-        commit(Path(quorate.__file__).parent),
+        commit_of_program(),
     )  # fmt: skip
 
 
@@ -173,12 +164,10 @@ def _prepared(
     settings: list[str],
     other_answers: bool,
 ) -> Prepared:
-    from quorate.app.registry import open_registry
-    from quorate.cli.commands.bench_models import quantise
     from quorate.cli.tuning import prepared
 
     return prepared(
-        config, profiles, workload, open_registry(), quantise, settings,
+        config, profiles, workload, registry_of_models(), quantise, settings,
         other_answers=other_answers,
     )  # fmt: skip
 

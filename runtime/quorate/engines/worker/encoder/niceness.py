@@ -1,4 +1,4 @@
-"""How an encoder gives way to whoever decodes."""
+"""How a process gives way to whoever decodes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ _OF_THE_SESSION = "/proc/self/autogroup"
 _TRIES, _TRY_SECONDS = 50, 0.02
 
 
-def give_way() -> None:
-    """Has decoding come first: of the threads of a session, and of sessions where those count."""
-    os.nice(_NICENESS)
+def give_way(by: int = _NICENESS) -> None:
+    """Has decoding come first: of the threads of a session, and of sessions where those count.
+
+    Args:
+        by: Levels of niceness.
+    """
+    os.nice(by)
     # What a session may have is divided among its threads, and a worker has one on each core.
     spread = math.log(len(os.sched_getaffinity(0)), _PER_LEVEL)
-    niceness = min(round(_NICENESS + spread), _LAST_LEVEL)
+    niceness = min(round(by + spread), _LAST_LEVEL)
     for _ in range(_TRIES):
         try:
             with open(_OF_THE_SESSION, "w") as file:

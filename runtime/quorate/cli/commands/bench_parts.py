@@ -1,16 +1,30 @@
-"""What the commands that measure are given: models, and the packages of the extra."""
+"""What the commands that measure share: parameters, models, and where their records are kept."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from quorate_bench.planning import ModelFacts
+    from quorate_bench.running import Progress
 
     from quorate_registry import Registry
+
+DEMO_MODEL = "smollm2-135m-instruct"
+
+Restart = Annotated[
+    bool, typer.Option("--restart/--resume", help="Begin anew instead of going on with records.")
+]
+Repetitions = Annotated[int, typer.Option(min=1, max=1000, metavar="N")]
+Minutes = Annotated[
+    float, typer.Option(min=0.1, metavar="M", help="What it may take; the rest is left out.")
+]
+Kept = Annotated[Path, typer.Option(metavar="FILE", help="Where records are kept.")]
 
 _NEEDED = ("matplotlib", "scipy", "tomlkit")
 
@@ -32,6 +46,61 @@ def refuse_without_packages(command: str, *more: str) -> None:
     if missing := [name for name in (*_NEEDED, *more) if find_spec(name) is None]:
         names = ", ".join(missing)
         raise SettingsError(f"{command}: needs {names}: pip install 'quorate[bench]'")
+
+
+def prepare_records(
+    path: Path,
+    *,
+    restart: bool,
+    is_ours: Callable[[Path], bool] | None = None,
+    what: str = "a run",
+) -> None:
+    """Checks that records can be kept there, before anything is measured.
+
+    Args:
+        path: Where.
+        restart: Whether records that are there are removed; nothing that is something else is.
+        is_ours: Whether a file holds records; those of a bench if not given.
+        what: They are of.
+
+    Raises:
+        SettingsError: They cannot, or what is there and shall be begun anew is something else.
+    """
+    from quorate_bench.records import is_a_run
+
+    from quorate.errors import SettingsError
+    from quorate.files import refuse_no_file, refuse_no_place
+
+    advice = "give another --output"
+    refuse_no_file(path, advice)
+    refuse_no_place(path, advice)
+    if restart and path.exists():
+        if not (is_ours or is_a_run)(path):
+            raise SettingsError(f"{path}: holds no records of {what}, and is kept; {advice}")
+        path.unlink()
+
+
+@contextmanager
+def measuring(path: Path, kept: str = "records") -> Iterator[Progress]:
+    """Shows what is measured within the context.
+
+    Args:
+        path: Where what was measured is kept.
+        kept: What that is.
+
+    Raises:
+        Interrupted: Somebody did; tells how to go on.
+    """
+    from quorate.cli.failures import Interrupted
+    from quorate.cli.views.bench import bench_progress
+
+    try:
+        with bench_progress() as progress:
+            yield progress
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted; the {kept} so far are kept in {path}, run the same command to go on"
+        ) from None
 
 
 def named_models(names: list[str]) -> dict[str, Path]:
