@@ -42,7 +42,7 @@ class Threads:
 
     def __init__(self, context: ctypes.c_void_p) -> None:
         self._context = context
-        # None is freed before the context, which may look at one that it no longer uses.
+        # Kept as long as the context, which may look at one that it no longer uses.
         self._pools: dict[tuple[int, ...], int | None] = {}
 
     def use(self, count: int) -> None:
@@ -89,12 +89,9 @@ def _processor_function(name: str, result: Any) -> Callable[..., Any] | None:
     """A function of the part that computes on processors, which may be a library of its own."""
     device_of = _library_function("ggml_backend_dev_by_type", ctypes.c_void_p, 1)
     registry_of = _library_function("ggml_backend_dev_backend_reg", ctypes.c_void_p, 1)
-    find = getattr(native._lib, "ggml_backend_reg_get_proc_address", None)
+    find = _library_function("ggml_backend_reg_get_proc_address", ctypes.c_void_p, 2)
     if device_of is None or registry_of is None or find is None:
         return None
-    find = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
-        ("ggml_backend_reg_get_proc_address", native._lib)
-    )
     address = find(registry_of(device_of(_PROCESSOR)), name.encode())
     return ctypes.CFUNCTYPE(result, ctypes.c_void_p)(address) if address else None
 
