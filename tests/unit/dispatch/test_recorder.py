@@ -39,7 +39,7 @@ from quorate.routing.request import RoutingRequest
 from quorate.routing.snapshot import Remaining, RemoteStatus
 from support.attempts import attempt as attempt_at
 from support.attempts import decision
-from support.dispatching import SimulatedMeter
+from support.dispatching import SimulatedMeter, until
 from support.ledgers import reservations
 from support.routing_cases import remotes, service, took, usd_per_mtok, vote
 
@@ -102,7 +102,7 @@ async def test_what_nine_of_ten_take_is_held_and_what_was_taken_is_spent(desk: D
     attempt = await desk.open(local())
     assert desk.windows() == [(0.0, 20.0), (0.0, 0.0)]
     assert desk.recorder.activity.now == {"a": 1}
-    assert reservations(desk.path) == 1
+    await until(lambda: reservations(desk.path) == 1)
     await desk.recorder.settle(attempt)
     assert desk.windows() == [(0.0, 0.0), (0.0, 0.0)]
     assert desk.recorder.activity.now == {"a": 0}
