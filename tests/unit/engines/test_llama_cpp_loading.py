@@ -244,9 +244,9 @@ def test_a_pre_tokenizer_that_llama_cpp_does_not_know_is_refused_by_its_name(tmp
 
 AMX = b"CPU : SSE3 = 1 | AVX512 = 1 | AMX_INT8 = 1 | OPENMP = 1 | REPACK = 1 | "
 NO_AMX = b"CPU : SSE3 = 1 | AVX2 = 1 | OPENMP = 1 | REPACK = 1 | "
-OURS = "Wheel-Version: 1.0\nTag: cp311-cp311-linux_x86_64\nBuild: 1nodse\n"
+OURS = "Wheel-Version: 1.0\nTag: cp311-cp311-linux_x86_64\nBuild: 2nodse_nofp16\n"
 FROM_ELSEWHERE = "Wheel-Version: 1.0\nTag: cp311-cp311-linux_x86_64\n"
-ANOTHER_BUILD = FROM_ELSEWHERE + "Build: 1nodse2\n"
+ANOTHER_BUILD = FROM_ELSEWHERE + "Build: 2nodse_nofp162\n"
 
 
 @pytest.mark.parametrize(

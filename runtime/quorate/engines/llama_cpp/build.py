@@ -8,7 +8,7 @@ import importlib.util
 import os
 from pathlib import Path
 
-_MENDED = "Build: 1nodse"
+_MENDED = "Build: 2nodse_nofp16"
 # What computes on the processor; the others may have a gigabyte, for GPUs.
 _PROCESSOR_LIBRARIES = ("ggml-cpu", "ggml-base", "libggml.", "llama")
 

@@ -254,8 +254,8 @@ def rebuild_command() -> str:
     except metadata.PackageNotFoundError:
         version = ""
     return (
-        "CXXFLAGS=-fno-dse pip install --force-reinstall --no-deps --no-cache-dir "
-        f"--no-binary llama-cpp-python llama-cpp-python{version}"
+        "CXXFLAGS='-fno-dse -U__AVX512FP16__' pip install --force-reinstall --no-deps "
+        f"--no-cache-dir --no-binary llama-cpp-python llama-cpp-python{version}"
     )
 
 
