@@ -26,7 +26,7 @@ def test_calls_with_a_prompt_come_to_take_what_decode_steps_allow_and_no_less(
     pace.took(decoding, 0, step)
     taken = [0]
     for _ in range(60):
-        taken.append(pace.tokens(decoding))
+        taken.append(pace.tokens(decoding, False))
         pace.took(decoding, taken[-1], seconds_of(decoding, taken[-1], overhead, cost))
     assert all(0 < tokens <= most for tokens in taken[1:])
     affordable = (STEPS_PER_CALL - 1.0) * step / cost
@@ -35,8 +35,8 @@ def test_calls_with_a_prompt_come_to_take_what_decode_steps_allow_and_no_less(
 
 
 def test_a_model_of_which_nothing_is_known_is_given_small_chunks() -> None:
-    assert PrefillPace(64).tokens(2) == FIRST_TOKENS
-    assert PrefillPace(5).tokens(2) == 5
+    assert PrefillPace(64).tokens(2, False) == FIRST_TOKENS
+    assert PrefillPace(5).tokens(2, False) == 5
 
 
 def test_chunks_grow_in_steps_where_a_small_one_was_free() -> None:
@@ -44,16 +44,16 @@ def test_chunks_grow_in_steps_where_a_small_one_was_free() -> None:
     pace.took(1, 0, 0.01)
     taken = []
     for _ in range(5):
-        taken.append(pace.tokens(1))
+        taken.append(pace.tokens(1, False))
         pace.took(1, taken[-1], 0.01)
     assert taken == [8, 32, 128, 512, 512]
 
 
-def test_a_call_that_those_who_decode_have_missed_is_shorter() -> None:
+def test_a_call_that_some_who_decode_have_missed_is_shorter() -> None:
     pace = PrefillPace(64)
     pace.took(4, 0, 0.08)
     pace.took(4, 8, 0.12)
-    assert (pace.tokens(4), pace.tokens(0)) == (16, 8)
+    assert [pace.tokens(4, False), pace.tokens(0, True), pace.tokens(3, True)] == [16, 8, 8]
 
 
 def test_a_step_is_compared_with_steps_of_as_many_tokens() -> None:
@@ -61,7 +61,7 @@ def test_a_step_is_compared_with_steps_of_as_many_tokens() -> None:
     for decoding in (1, 8):
         pace.took(decoding, 0, 0.02 * decoding)
     pace.took(8, 8, 0.16 + 8 * 0.01)
-    assert (pace.tokens(8), pace.tokens(1), pace.tokens(7)) == (16, 4, 16)
+    assert (pace.tokens(8, False), pace.tokens(1, False), pace.tokens(7, False)) == (16, 4, 16)
 
 
 def test_one_slow_call_costs_a_prompt_little() -> None:
@@ -70,17 +70,17 @@ def test_one_slow_call_costs_a_prompt_little() -> None:
     for _ in range(20):
         pace.took(4, 10, 0.2)
     pace.took(4, 10, 0.5)
-    assert 4 <= pace.tokens(4) <= 7
+    assert 4 <= pace.tokens(4, False) <= 7
     for _ in range(10):
         pace.took(4, 7, 0.17)
-    assert pace.tokens(4) >= 9
+    assert pace.tokens(4, False) >= 9
 
 
 def test_a_call_of_a_prompt_alone_tells_nothing_of_what_it_costs_beside_others() -> None:
     pace = PrefillPace(64)
     pace.took(1, 0, 0.1)
     pace.took(0, 64, 0.01)
-    assert pace.tokens(1) == FIRST_TOKENS
+    assert pace.tokens(1, False) == FIRST_TOKENS
 
 
 @given(

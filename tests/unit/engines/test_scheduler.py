@@ -84,6 +84,23 @@ def test_the_chunks_of_a_prompt_are_as_small_as_those_who_decode_can_afford() ->
     assert [sizes[-1] for sizes in model.sizes[3:]] == [4, 4, 2]
 
 
+def test_the_chunk_of_a_prompt_is_half_as_large_while_some_who_decode_miss_the_call() -> None:
+    model = RecordingModel(batch_tokens=64)
+    scheduler = DrivenScheduler(model, 0, 1, 2, clock=lambda: model.now)
+    for _ in range(2):
+        model.seconds = 0.1
+        scheduler.feed(0, [9])
+        scheduler.decode(1, [9])
+    scheduler.feed(2, prompt(2, 60))
+    for missing in (False, False, True, True, True):
+        model.seconds = 0.15 if missing else 0.2
+        scheduler.feed(0, [9])
+        if not missing:
+            scheduler.feed(1, [9])
+        scheduler.step()
+    assert [sizes[-1] for sizes in model.sizes[2:]] == [8, 8, 4, 4, 8]
+
+
 def test_the_chunks_of_a_prompt_have_the_size_that_suits_the_model() -> None:
     class Chunked(RecordingModel):
         interleaved_prefill_tokens = 5

@@ -56,6 +56,13 @@ class OpenSessions:
         """What those that have a sequence hold in it."""
         return (entry.held for entry in self._entries.values() if entry.sequence != UNBOUND)
 
+    def late_since(self, step: int) -> bool:
+        """Whether any that advanced so after this decode call has nothing to decode yet."""
+        return any(
+            not entry.feed and entry.last_decode is not None and entry.last_decode > step
+            for entry in self._entries.values()
+        )
+
     def decoded_since(self, step: int) -> bool:
         """Whether any advanced by a short feed after this decode call."""
         return any(

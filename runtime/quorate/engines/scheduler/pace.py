@@ -18,7 +18,8 @@ Nobody who decodes should wait for more than three; one is for what no average f
 """
 
 _STEPS_WHILE_LATE = 0.5
-"""The same for a call that those who decode have just missed: it comes on top of their next one."""
+"""Decode steps of prompt tokens in a call that some who decode just miss: it comes on top of their
+next one."""
 
 FIRST_TOKENS = 8
 """The chunk of a model nothing is known of yet."""
@@ -58,11 +59,16 @@ class PrefillPace:
         # The same where a call has nothing else, the reading of the weights included.
         self._lone_token_seconds = 0.0
 
-    def tokens(self, decoding: int) -> int:
-        """Prompt tokens for the next call, which decodes so many tokens of others, if any."""
+    def tokens(self, decoding: int, anyone_late: bool) -> int:
+        """Prompt tokens for the next call.
+
+        Args:
+            decoding: How many tokens of others it decodes.
+            anyone_late: Whether some that decoded in the last calls miss it.
+        """
         step = self._step(decoding)
         if step and self._token_seconds:
-            steps = STEPS_PER_CALL - 1.0 if decoding else _STEPS_WHILE_LATE
+            steps = STEPS_PER_CALL - 1.0 if decoding and not anyone_late else _STEPS_WHILE_LATE
             affordable = int(steps * step / self._token_seconds)
             largest = min(self._most, _GROWTH * self._tokens)
             self._tokens = max(min(_FEWEST_TOKENS, self._most), min(affordable, largest))

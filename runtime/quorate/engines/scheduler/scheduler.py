@@ -37,6 +37,9 @@ from quorate.sampling.peaks import Maxima
 # one full batch takes: members of an ensemble wait for the slowest and so miss some calls.
 _DECODING_STEPS = 8
 
+# One that missed so many calls is waited for by an ensemble, and counts the calls no more.
+_LATE_STEPS = 2
+
 _Batch: TypeAlias = list[tuple[Entry, Chunk]]
 
 
@@ -300,7 +303,8 @@ class Scheduler:
             return batch
         if self._others_decode():
             decoding = sum([len(chunk.tokens) for _, chunk in batch]) + len(self._generations)
-            left = min(left, self._pace.tokens(decoding))
+            late = self._open.late_since(self._steps - _LATE_STEPS)
+            left = min(left, self._pace.tokens(decoding, late))
         left = min(left, self._pace.most_tokens())
         left_for_prompts = left - left // 2 if feeds.prompts else 0
         for entry in feeds.long():
