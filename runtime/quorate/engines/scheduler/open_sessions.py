@@ -7,6 +7,13 @@ from collections.abc import Iterator
 from quorate.engines.scheduler.entry import UNBOUND, Entry
 from quorate.engines.scheduler.sequences import Held
 
+_DECODING_STEPS = 8
+"""A session counts as decoding for as many calls as prefill would need, in small chunks, for what
+one full batch takes: members of an ensemble wait for the slowest and so miss some calls."""
+
+_LATE_STEPS = 2
+"""One that missed more calls is of an ensemble, which waits for another of its members."""
+
 
 class OpenSessions:
     """Says what is wrong with what a caller asks, in a ``ValueError``.
@@ -56,16 +63,15 @@ class OpenSessions:
         """What those that have a sequence hold in it."""
         return (entry.held for entry in self._entries.values() if entry.sequence != UNBOUND)
 
-    def late_since(self, step: int) -> bool:
-        """Whether any that advanced so after this decode call has nothing to decode yet."""
-        return any(
-            not entry.feed and entry.last_decode is not None and entry.last_decode > step
-            for entry in self._entries.values()
-        )
+    def any_decoding(self, step: int) -> bool:
+        """Whether any advanced by a short feed in one of the decode calls before this one."""
+        return any(True for _ in self._decoded_since(step - _DECODING_STEPS))
 
-    def decoded_since(self, step: int) -> bool:
-        """Whether any advanced by a short feed after this decode call."""
-        return any(
-            entry.last_decode is not None and entry.last_decode > step
-            for entry in self._entries.values()
-        )
+    def any_late(self, step: int) -> bool:
+        """Whether any that did so just before has nothing to decode in this one."""
+        return any(not entry.feed for entry in self._decoded_since(step - _LATE_STEPS))
+
+    def _decoded_since(self, step: int) -> Iterator[Entry]:
+        for entry in self._entries.values():
+            if entry.last_decode is not None and entry.last_decode > step:
+                yield entry

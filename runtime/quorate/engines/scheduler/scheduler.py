@@ -33,13 +33,6 @@ from quorate.engines.scheduler.prefix_cache import PrefixCache
 from quorate.engines.scheduler.sequences import SequencePool
 from quorate.sampling.peaks import Maxima
 
-# A session counts as decoding for as many calls as prefill would need, in small chunks, for what
-# one full batch takes: members of an ensemble wait for the slowest and so miss some calls.
-_DECODING_STEPS = 8
-
-# One that missed so many calls is waited for by an ensemble, and counts the calls no more.
-_LATE_STEPS = 2
-
 _Batch: TypeAlias = list[tuple[Entry, Chunk]]
 
 
@@ -303,8 +296,7 @@ class Scheduler:
             return batch
         if self._others_decode():
             decoding = sum([len(chunk.tokens) for _, chunk in batch]) + len(self._generations)
-            late = self._open.late_since(self._steps - _LATE_STEPS)
-            left = min(left, self._pace.tokens(decoding, late))
+            left = min(left, self._pace.tokens(decoding, self._open.any_late(self._steps)))
         left = min(left, self._pace.most_tokens())
         left_for_prompts = left - left // 2 if feeds.prompts else 0
         for entry in feeds.long():
@@ -349,5 +341,6 @@ class Scheduler:
         return count
 
     def _others_decode(self) -> bool:
-        horizon = self._steps - _DECODING_STEPS
-        return bool(self._feeds.short or self._generations) or self._open.decoded_since(horizon)
+        if self._feeds.short or self._generations:
+            return True
+        return self._open.any_decoding(self._steps)
