@@ -27,7 +27,9 @@ from quorate.engines.registry import process_environment
 
 STREAMS = 8
 CONTEXT = 512
-SIZES = {"sessions": STREAMS, "context_length": CONTEXT, "cells": STREAMS * CONTEXT}
+# An eighth of the places stays free for others, and every round comes over connections of its own.
+PLACES = STREAMS + 1
+SIZES = {"sessions": PLACES, "context_length": CONTEXT, "cells": PLACES * CONTEXT}
 
 
 def main() -> None:
