@@ -54,9 +54,9 @@ class RecordingModel(ScriptedModel):
         self.outputs.append(sum(c.rows for c in chunks))
         self.now += self.seconds
 
-    def copy(self, source: int, target: int, length: int) -> None:
-        super().copy(source, target, length)
+    def copy(self, source: int, target: int, length: int) -> int:
         self.copies.append((source, target, length))
+        return super().copy(source, target, length)
 
 
 class DrivenScheduler(Scheduler):

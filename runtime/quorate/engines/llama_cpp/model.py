@@ -94,6 +94,8 @@ class LlamaCppModel:
         self._context: ctypes.c_void_p | None = context
         self._threads = Threads(context)
         self._memory = native.llama_get_memory(context)
+        # Tokens that some layers look back over, the last one included; 0 where all see everything.
+        self._window: int = native.llama_model_n_swa(weights)
         self._batch_tokens: int = native.llama_n_batch(context)
         self._batch = TokenBatch(self._batch_tokens)
         tokenizer = Tokenizer(weights)
@@ -186,18 +188,23 @@ class LlamaCppModel:
             if chunk.scores is not None:
                 self._write_scores(index + 1 - len(chunk.tokens), chunk)
 
-    def copy(self, source: int, target: int, length: int) -> None:
+    def copy(self, source: int, target: int, length: int) -> int:
         """Makes ``target``, which is empty, share the first ``length`` tokens of ``source``."""
         native.llama_memory_seq_cp(self._memory, source, target, 0, length)
+        return self._whole(target, length)
 
-    def truncate(self, sequence: int, length: int) -> None:
+    def truncate(self, sequence: int, length: int) -> int:
         """Keeps the first ``length`` tokens of a sequence; 0 clears it, which always works.
+
+        Returns:
+            How many it holds now, see ``BatchModel.truncate``.
 
         Raises:
             UnsupportedPlan: The model is recurrent and cannot forget only a part.
         """
         if not native.llama_memory_seq_rm(self._memory, sequence, length, -1):
             raise UnsupportedPlan(self._subject, "a recurrent model cannot forget part of its text")
+        return self._whole(sequence, length)
 
     def set_cores(self, count: int) -> None:
         """Uses this many threads from the next decode call on."""
@@ -212,6 +219,19 @@ class LlamaCppModel:
         if self._weights is not None:
             native.llama_model_free(self._weights)
             self._weights = None
+
+    def _whole(self, sequence: int, length: int) -> int:
+        """Clears a sequence that lacks what its next token looks back on; returns its length.
+
+        Others overwrite what is outside its window, also where there is room (``find_slot`` of
+        ``llama-kv-cache.cpp``, whatever ``swa_full`` says), and cut off its end that is inside it.
+        """
+        if length and self._window:
+            first = native.llama_memory_seq_pos_min(self._memory, sequence)
+            if not 0 <= first <= max(0, length - self._window + 1):
+                native.llama_memory_seq_rm(self._memory, sequence, 0, -1)
+                return 0
+        return length
 
     def _write_block(self, start: int, block: RowBlock) -> None:
         for offset, row in enumerate(block.rows):

@@ -155,12 +155,21 @@ class BatchModel(Protocol):
         """
         ...
 
-    def copy(self, source: int, target: int, length: int) -> None:
-        """Makes ``target``, which is empty, share the first ``length`` tokens of ``source``."""
+    def copy(self, source: int, target: int, length: int) -> int:
+        """Makes ``target``, which is empty, share the first ``length`` tokens of ``source``.
+
+        Returns:
+            How many it shares: ``length``, or 0 as for ``truncate``; all of a source always.
+        """
         ...
 
-    def truncate(self, sequence: int, length: int) -> None:
-        """Keeps the first ``length`` tokens of a sequence; 0 clears it, which always works."""
+    def truncate(self, sequence: int, length: int) -> int:
+        """Keeps the first ``length`` tokens of a sequence; 0 clears it, which always works.
+
+        Returns:
+            How many it holds now: ``length``, or 0 where what follows those could not be computed
+            any more, since layers that look back over a window have let go of some of them.
+        """
         ...
 
     def set_cores(self, count: int) -> None:

@@ -63,8 +63,8 @@ class Entry:
         cached_tokens: How many of the first feed's tokens were found in the prefix cache.
         last_decode: Number of the decode call in which it last advanced by a short feed.
         group: Those it shares KV entries with, itself included.
-        inherited: Tokens of its parent that must be decoded again, because the model cannot share
-            them.
+        inherited: Tokens of its parent, or of its own, that must be decoded again, because the
+            model cannot share them or has let go of some.
         scores: Log-probs of the feed's tokens so far; None where the feed is not scored.
         keep: Whether its tokens are worth keeping for later prompts.
         generated: Whether it goes on alone, or did: it can only be closed.

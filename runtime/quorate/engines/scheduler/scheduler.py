@@ -213,8 +213,9 @@ class Scheduler:
         if entry.inherited:
             del entry.inherited[held - count :]
         elif count:
-            self.pool.shrink(entry.sequence, held, held - count)
-            del entry.tokens[held - count :]
+            kept = self.pool.shrink(entry.sequence, held, held - count)
+            entry.inherited = entry.tokens[kept : held - count]
+            del entry.tokens[kept:]
 
     def close(self, session: int) -> None:
         """Closes a session, also in the middle of a feed; its tokens stay for later prompts.

@@ -56,11 +56,11 @@ class SequencePool:
         if idle is None:
             return Held(self._vacate(), [])
         self._cache.take(idle.sequence)
-        self.shrink(idle.sequence, len(idle.tokens), length)
-        return Held(idle.sequence, prompt[:length])
+        kept = self.shrink(idle.sequence, len(idle.tokens), length)
+        return Held(idle.sequence, prompt[:kept])
 
     def share(self, source: Held, length: int) -> Held:
-        """Takes a sequence that holds the first ``length`` tokens of another.
+        """Takes a sequence that holds the first ``length`` tokens of another, where they are there.
 
         Raises:
             NoRoom: The model counts shared KV entries twice, and there is no room for that.
@@ -68,22 +68,24 @@ class SequencePool:
         sequence = self._vacate()
         self.make_room(length)
         try:
-            self._model.copy(source.sequence, sequence, length)
+            kept = self._model.copy(source.sequence, sequence, length)
         except BaseException:
             self.empty.append(sequence)
             raise
-        self.held_tokens += length
-        return Held(sequence, source.tokens[:length])
+        self.held_tokens += kept
+        return Held(sequence, source.tokens[:kept])
 
     def grow(self, tokens: int) -> None:
         """Counts tokens that were decoded into sequences in use."""
         self.held_tokens += tokens
 
-    def shrink(self, sequence: int, held: int, length: int) -> None:
-        """Cuts a sequence of ``held`` tokens down to ``length``."""
-        if length < held:
-            self._model.truncate(sequence, length)
-            self.held_tokens -= held - length
+    def shrink(self, sequence: int, held: int, length: int) -> int:
+        """Cuts a sequence of ``held`` tokens down to ``length``; returns how many are left."""
+        if length >= held:
+            return held
+        kept = self._model.truncate(sequence, length)
+        self.held_tokens -= held - kept
+        return kept
 
     def retire(self, sequence: int, tokens: list[int]) -> None:
         """Takes a sequence back, to be found again by its tokens."""

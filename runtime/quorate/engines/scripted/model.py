@@ -191,7 +191,7 @@ class ScriptedModel:
             self._distribution.write([*held, *chunk.tokens[: index + 1]], row)
             chunk.scores[index] = row[target]
 
-    def copy(self, source: int, target: int, length: int) -> None:
+    def copy(self, source: int, target: int, length: int) -> int:
         """See ``BatchModel.copy``.
 
         Raises:
@@ -208,8 +208,9 @@ class ScriptedModel:
             raise ValueError("this model can copy whole sequences only")
         self._check_room(length)
         copied.extend(held[:length])
+        return length
 
-    def truncate(self, sequence: int, length: int) -> None:
+    def truncate(self, sequence: int, length: int) -> int:
         """See ``BatchModel.truncate``."""
         if not length:
             self._generations.end(sequence)
@@ -219,6 +220,7 @@ class ScriptedModel:
         if 0 < length < len(held) and not self._options.rewind:
             raise ValueError("this model cannot rewind")
         del held[length:]
+        return length
 
     def tokens(self, sequence: int) -> tuple[int, ...]:
         """What a sequence holds."""

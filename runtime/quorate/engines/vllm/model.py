@@ -176,16 +176,18 @@ class VllmModel:
         advances, self._advances = self._advances, []
         return advances
 
-    def copy(self, source: int, target: int, length: int) -> None:
+    def copy(self, source: int, target: int, length: int) -> int:
         """See ``BatchModel``; the request is made with the next tokens."""
         self._sequences[target].tokens = self._sequences[source].tokens[:length]
+        return length
 
-    def truncate(self, sequence: int, length: int) -> None:
+    def truncate(self, sequence: int, length: int) -> int:
         """See ``BatchModel``; where it cannot stay, the request is made with the next tokens."""
         held = self._sequences[sequence]
         if not (held.request and self._core.rewind(held.request, length)):
             self._end(held)
         del held.tokens[length:]
+        return length
 
     def set_cores(self, count: int) -> None:
         """Uses this many threads from the next step on; only CPUs have them."""
