@@ -156,6 +156,7 @@ class TokenUnion:
             return known
         if self._claims[token] is None:
             self._claims[token], self._pieces[token] = text, own.pieces[token]
+            self._remember(token)
             return token
         self._claims.append(text)
         self._pieces.append(own.pieces[token])

@@ -82,6 +82,14 @@ def test_what_has_the_same_text_is_one_symbol_whatever_its_id(
     assert all(len(found) == 1 for text, found in by_text.items() if text not in twice)
 
 
+def test_the_third_member_finds_what_only_the_second_has_under_an_id_of_its_own() -> None:
+    first, second = family(marks=()), family(marks=MARKS[:1], added=(b"<tool>",))
+    third = family(marks=(), added=(b"<tool>",))
+    union = TokenUnion([first, second, third])
+    symbols = {union.view(one).symbol(len(one) - 1) for one in (second, third)}
+    assert len(symbols) == 1
+
+
 def test_all_ends_are_one_symbol_also_where_another_member_does_not_end_there() -> None:
     base, chat = family(), family(ends=("<|im_end|>",))
     union = TokenUnion([base, chat])
