@@ -223,8 +223,9 @@ class LlamaCppModel:
     def _whole(self, sequence: int, length: int) -> int:
         """Clears a sequence that lacks what its next token looks back on; returns its length.
 
-        Others overwrite what is outside its window, also where there is room (``find_slot`` of
-        ``llama-kv-cache.cpp``, whatever ``swa_full`` says), and cut off its end that is inside it.
+        What is outside its window is overwritten by others, also where there is room (``find_slot``
+        of ``llama-kv-cache.cpp``, whatever ``swa_full`` says), and all before that is dropped too.
+        A window that moved back, behind fewer tokens, would need it.
         """
         if length and self._window:
             first = native.llama_memory_seq_pos_min(self._memory, sequence)
