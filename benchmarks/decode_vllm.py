@@ -21,14 +21,11 @@ from decode import embedded_model
 from figures import Figure, figure, report, say, side_by_side
 from local import local_service
 from processes import Bare, configuration, model_table, server
-from streams import PROMPT, per_token_seconds, throughput
+from streams import PLACES, PROMPT, STREAMS, per_token_seconds, throughput
 
 from quorate.engines.registry import process_environment
 
-STREAMS = 8
 CONTEXT = 512
-# An eighth of the places stays free for others, and every round comes over connections of its own.
-PLACES = STREAMS + 1
 SIZES = {"sessions": PLACES, "context_length": CONTEXT, "cells": PLACES * CONTEXT}
 
 

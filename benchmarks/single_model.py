@@ -23,13 +23,10 @@ from processes import (
     server,
 )
 from quorate_bench.serving import proportional_bytes
-from streams import PROMPT, first_token_seconds, per_token_seconds, throughput
+from streams import PLACES, PROMPT, STREAMS, first_token_seconds, per_token_seconds, throughput
 
 LONG_PROMPT = " ".join([PROMPT] * 8)
-STREAMS = 8
 CONTEXT = 1024
-# An eighth of the places stays free for others, and every round comes over connections of its own.
-PLACES = STREAMS + 1
 SIZES = {"sessions": PLACES, "context_length": CONTEXT, "cells": PLACES * CONTEXT}
 
 
@@ -204,7 +201,7 @@ class SingleBench:
                     "memory of a worker over its file",
                     over / 2**20,
                     "MiB",
-                    f"file {size / 2**20:.0f} MiB, {STREAMS * CONTEXT} KV cells",
+                    f"file {size / 2**20:.0f} MiB, {PLACES * CONTEXT} KV cells",
                 )
             )
         return found

@@ -17,6 +17,13 @@ PROMPT = (
 )
 """What a model goes on with at length."""
 
+STREAMS = 8
+"""Answers at once."""
+
+PLACES = STREAMS + 1
+"""Sessions that they need: an eighth of all stays free for other callers, and each round of them
+comes over connections of its own."""
+
 
 async def token_times(
     address: str, prompt: str, models: Sequence[str], tokens: int, **options: Any

@@ -147,9 +147,10 @@ class RecordFile:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self._path, "ab", buffering=0)
             self._cut_torn_line()
+            empty = not self._path.stat().st_size
         except OSError as error:
             raise self._unusable(error) from error
-        if self._head is not None and not self._path.stat().st_size:
+        if self._head is not None and empty:
             self.write(self._head)
         return self
 

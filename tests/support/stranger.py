@@ -15,11 +15,10 @@ from pathlib import Path
 
 import grpc
 
-from quorate.engines.worker.encoder.niceness import give_way
+from quorate.engines.worker.encoder.niceness import LAST_LEVEL, give_way
 
 _GENERATE = "/quorate.v1.InferenceService/Generate"
 _TESTS = Path(__file__).resolve().parents[1]
-_LAST_LEVEL = 19
 
 
 class Stranger:
@@ -88,5 +87,5 @@ async def _serve(address: str, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    give_way(_LAST_LEVEL)
+    give_way(LAST_LEVEL)
     asyncio.run(_serve(sys.argv[1], Path(sys.argv[2])))

@@ -10,15 +10,13 @@ import inspect
 import sys
 
 from attacks.frame.cases import Target, all_cases
-from quorate.engines.worker.encoder.niceness import give_way
-
-_LAST_LEVEL = 19
+from quorate.engines.worker.encoder.niceness import LAST_LEVEL, give_way
 
 
 def main() -> None:
     """Takes the case's name and the fields of ``Target`` from the command line."""
     name, address, token, seconds, pid = sys.argv[1:]
-    give_way(_LAST_LEVEL)
+    give_way(LAST_LEVEL)
     target = Target(address, token, float(seconds), int(pid))
     answer = all_cases()[name].attack(target)
     if inspect.iscoroutine(answer):

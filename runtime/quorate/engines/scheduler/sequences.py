@@ -60,7 +60,9 @@ class SequencePool:
         return Held(idle.sequence, prompt[:kept])
 
     def share(self, source: Held, length: int) -> Held:
-        """Takes a sequence that holds the first ``length`` tokens of another, where they are there.
+        """Takes a sequence that holds the first ``length`` tokens of another, or none of them.
+
+        None where the model has let go of some; it never has of all that another holds.
 
         Raises:
             NoRoom: The model counts shared KV entries twice, and there is no room for that.

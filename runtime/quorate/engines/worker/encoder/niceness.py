@@ -6,10 +6,13 @@ import math
 import os
 import time
 
+LAST_LEVEL = 19
+"""The niceness of whoever gives way to all others."""
+
 # Decoding, and the load of the weights beside it, come first where both want the same core: each
 # level is a share a quarter smaller, so that this is a quarter of a core.
 _NICENESS = 5
-_PER_LEVEL, _LAST_LEVEL = 1.25, 19
+_PER_LEVEL = 1.25
 # Linux shares processors among sessions before it shares them within one, and a worker is one.
 _OF_THE_SESSION = "/proc/self/autogroup"
 # One process in a tenth of a second may say so, unless it is privileged.
@@ -25,7 +28,7 @@ def give_way(by: int = _NICENESS) -> None:
     os.nice(by)
     # What a session may have is divided among its threads, and a worker has one on each core.
     spread = math.log(len(os.sched_getaffinity(0)), _PER_LEVEL)
-    niceness = min(round(by + spread), _LAST_LEVEL)
+    niceness = min(round(by + spread), LAST_LEVEL)
     for _ in range(_TRIES):
         try:
             with open(_OF_THE_SESSION, "w") as file:
