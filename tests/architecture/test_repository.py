@@ -5,11 +5,20 @@ import shutil
 
 import pytest
 
-from support.repository import ROOT, run
+from quorate.engines.llama_cpp.trial import rebuild_command
+from support.repository import ROOT, read, run
 
 BUILD_MACHINE = re.compile(r"(?<![\w.~$}-])/(?:work|root|home/\w+)/")
 # One letter of each word stands in brackets, so that this line does not find itself.
 UNOWNED = re.compile(r"\b(?:T[O]DO|F[I]XME|X[X]X)\b(?!\(\w+\))")
+
+FLAGS = re.compile(r"-fno-dse(?: -U\w+)*")
+BUILDS_OF_LLAMA_CPP = (
+    "README.md",
+    "benchmarks/llama_server",
+    "scripts/llama_cpp_wheel",
+    "scripts/prove_gpu",
+)
 
 MAX_LINES = 350
 GENERATED = "runtime/quorate/v1/"
@@ -41,6 +50,13 @@ def test_no_file_knows_the_machine_it_was_written_on() -> None:
 
 def test_every_postponed_task_has_an_owner() -> None:
     assert lines_with(UNOWNED) == []
+
+
+def test_every_build_of_llama_cpp_and_every_advice_to_build_it_takes_the_same_flags() -> None:
+    advised = FLAGS.search(rebuild_command())
+    assert advised is not None
+    flags = {path: max(FLAGS.findall(read(path)), key=len) for path in BUILDS_OF_LLAMA_CPP}
+    assert flags == dict.fromkeys(BUILDS_OF_LLAMA_CPP, advised.group())
 
 
 def test_no_file_of_the_product_is_too_long_to_read_at_once() -> None:

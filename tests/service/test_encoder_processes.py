@@ -153,7 +153,7 @@ async def test_a_process_that_does_not_answer_is_killed_and_its_prompts_are_aske
 def test_an_encoder_gives_way_to_whoever_decodes() -> None:
     program = (
         "import os, pathlib\n"
-        "from quorate.engines.worker.encoder.niceness import give_way\n"
+        "from quorate.niceness import give_way\n"
         "before = os.nice(0)\n"
         "give_way()\n"
         "group = pathlib.Path('/proc/self/autogroup')\n"

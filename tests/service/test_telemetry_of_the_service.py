@@ -132,10 +132,15 @@ async def test_every_query_of_the_dashboard_is_of_metrics_that_there_are(tmp_pat
             "remotes": {"far": far(remote.base_url, text_prompts=True)},
             "budgets": {"usd_per_day": 1.0},
         }
-        models = [scripted("a", seed=1), scripted("b", seed=2)]
+        # Drafts pay however busy the machine is: one is slow, and says what the other does.
+        say = "round and round and round it goes " * 2
+        models = [
+            scripted("a", seed=1, say=say, step_delay_ms=1.0),
+            scripted("b", seed=2, say=say, step_delay_ms=12.0),
+        ]
         async with whole_service(tmp_path, *models, sections=sections) as (service, client):
             await answer(client, "one", profile="pair", max_tokens=5)
-            await answer(client, "go go go go", models=["a", "b"], drafts="a", max_tokens=20)
+            await answer(client, "go", models=["a", "b"], drafts="a", max_tokens=40)
             await learn_energy(client)
             await answer(client, "two", auto=True, max_tokens=4, **OVER_ENERGY)
             found = await scraped(service)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import grpc
 
-from quorate.engines.worker.encoder.niceness import LAST_LEVEL, give_way
+from quorate.niceness import LAST_LEVEL, give_way
 
 _GENERATE = "/quorate.v1.InferenceService/Generate"
 _TESTS = Path(__file__).resolve().parents[1]

@@ -10,7 +10,7 @@ import inspect
 import sys
 
 from attacks.frame.cases import Target, all_cases
-from quorate.engines.worker.encoder.niceness import LAST_LEVEL, give_way
+from quorate.niceness import LAST_LEVEL, give_way
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ import sys
 import traceback
 
 from quorate.engines.confinement.confine import confine_from_environment
-from quorate.engines.worker.encoder.niceness import give_way
 from quorate.engines.worker.worker import die_with
+from quorate.niceness import give_way
 
 
 def main() -> int:
