@@ -1,7 +1,7 @@
 """The error tree of the runtime.
 
 Every error that leaves a package is one of these; foreign errors are translated at the seam where
-they enter. ``api.grpc.errors`` maps each class to a gRPC status, and a test fails on an unmapped
+they enter. ``api.faults`` maps each class to a status, and a test fails on an unmapped
 one. What clients may rely on of them stands in ``proto/quorate/v1/errors.proto``.
 
 ::

@@ -18,13 +18,8 @@ from google.rpc.error_details_pb2 import (
     RetryInfo,
 )
 
-from quorate.api.grpc.errors import (
-    STATUS_OF,
-    as_domain_error,
-    forget_frames,
-    rich_status,
-    status_code,
-)
+from quorate.api.faults import STATUS_OF, as_domain_error, forget_frames
+from quorate.api.grpc.errors import rich_status, status_code
 from quorate.errors import (
     BudgetSpent,
     CannotRun,
@@ -56,7 +51,7 @@ def tree(cls: type[QuorateError]) -> Iterator[type[QuorateError]]:
 
 
 def status_code_of(cls: type[QuorateError]) -> str:
-    return next(STATUS_OF[base] for base in cls.__mro__ if base in STATUS_OF).name
+    return next(STATUS_OF[base] for base in cls.__mro__ if base in STATUS_OF)
 
 
 def details(error: QuorateError) -> dict[str, Message]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.api.grpc.pace import Pace
+from quorate.api.pace import Pace
 
 
 def test_some_refusals_come_at_once_and_more_of_them_at_a_pace() -> None:

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from quorate.api.grpc.reading import AT_ONCE_BYTES, RequestReader
+from quorate.api.grpc.reading import RequestReader
+from quorate.api.reading import AT_ONCE_BYTES
 from quorate.errors import InvalidRequest
 
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from quorate.api.grpc.reception import Reception, ReceptionLimits
+from quorate.api.reception import Reception, ReceptionLimits
 from quorate.errors import Overloaded, PeerStalled
 
 DEADLINE_SECONDS = 30.0

@@ -1,12 +1,9 @@
-"""The one table from domain errors to gRPC statuses with ``google.rpc`` details."""
+"""Domain errors as gRPC statuses with ``google.rpc`` details."""
 
 from __future__ import annotations
 
-import logging
 import math
-import uuid
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Iterator
 
 import grpc
 from google.protobuf.any_pb2 import Any as Packed
@@ -14,31 +11,17 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from quorate.api.faults import status_name
 from quorate.api.grpc.calls import request_id_metadata
 from quorate.errors import (
     BudgetSpent,
     CannotRun,
-    DeadlinePassed,
-    Internal,
     InvalidRequest,
     LimitReached,
-    ModelUnusable,
     NotFound,
-    OverBudget,
     Overloaded,
-    PeerStalled,
-    PermissionDenied,
-    PromptQuarantined,
-    PromptTooLong,
     QuorateError,
-    RemoteFailed,
-    ServerStopped,
-    SettingsError,
-    TemplateRefused,
-    Unauthenticated,
     Unavailable,
-    UnsupportedPlan,
-    WorkerLost,
 )
 from quorate.foreign_text import one_line
 
@@ -49,73 +32,10 @@ DOMAIN = "quorate"
 _MAX_BYTES = 600
 _MAX_VIOLATIONS_BYTES = 1800
 
-STATUS_OF: Mapping[type[QuorateError], grpc.StatusCode] = MappingProxyType(
-    {
-        QuorateError: grpc.StatusCode.INTERNAL,
-        InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
-        PromptTooLong: grpc.StatusCode.INVALID_ARGUMENT,
-        PromptQuarantined: grpc.StatusCode.INVALID_ARGUMENT,
-        TemplateRefused: grpc.StatusCode.INVALID_ARGUMENT,
-        NotFound: grpc.StatusCode.NOT_FOUND,
-        CannotRun: grpc.StatusCode.FAILED_PRECONDITION,
-        ModelUnusable: grpc.StatusCode.FAILED_PRECONDITION,
-        UnsupportedPlan: grpc.StatusCode.FAILED_PRECONDITION,
-        SettingsError: grpc.StatusCode.FAILED_PRECONDITION,
-        Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
-        LimitReached: grpc.StatusCode.RESOURCE_EXHAUSTED,
-        OverBudget: grpc.StatusCode.RESOURCE_EXHAUSTED,
-        BudgetSpent: grpc.StatusCode.RESOURCE_EXHAUSTED,
-        Unavailable: grpc.StatusCode.UNAVAILABLE,
-        WorkerLost: grpc.StatusCode.UNAVAILABLE,
-        RemoteFailed: grpc.StatusCode.UNAVAILABLE,
-        ServerStopped: grpc.StatusCode.UNAVAILABLE,
-        Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
-        PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
-        PeerStalled: grpc.StatusCode.ABORTED,
-        DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
-        Internal: grpc.StatusCode.INTERNAL,
-    }
-)
-
-_log = logging.getLogger(__name__)
-
-
-def as_domain_error(error: BaseException) -> QuorateError:
-    """Returns domain errors as they are and hides everything else behind an incident number.
-
-    The traceback goes to the log under that number and nowhere else.
-    """
-    if isinstance(error, QuorateError):
-        return error
-    incident = uuid.uuid4().hex[:12]
-    _log.error("incident %s", incident, exc_info=error)
-    hidden = Internal(f"internal error; the server's log tells more under incident {incident}")
-    hidden.metadata["incident"] = incident
-    return hidden
-
-
-def forget_frames(error: BaseException) -> None:
-    """Takes the tracebacks from an error that is dealt with, from all before it and all in a group.
-
-    The frames of a traceback hold what their functions knew, such as a request of megabytes, and an
-    error outlives its call: the record of the request has it, and the context that has the record
-    stays with every timer of the call, cancelled or not, until that timer's time has come.
-    """
-    known: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        one = waiting.pop()
-        if one is not None and id(one) not in known:
-            known.add(id(one))
-            one.__traceback__ = None
-            waiting += (one.__cause__, one.__context__)
-            if isinstance(one, BaseExceptionGroup):
-                waiting += one.exceptions
-
 
 def status_code(error: QuorateError) -> grpc.StatusCode:
-    """Returns the status of an error, by its own class or the nearest base in the table."""
-    return next(STATUS_OF[cls] for cls in type(error).__mro__ if cls in STATUS_OF)
+    """Returns the status of an error."""
+    return grpc.StatusCode[status_name(error)]
 
 
 def rich_status(error: QuorateError, request_id: str) -> grpc.Status:

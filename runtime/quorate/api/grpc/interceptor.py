@@ -6,16 +6,14 @@ import asyncio
 import inspect
 import time
 import uuid
-from collections import Counter
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
     Awaitable,
     Callable,
     Collection,
-    Iterator,
 )
-from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, closing, suppress
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -24,15 +22,18 @@ import grpc
 from quorate.access.keys import KeyRing
 from quorate.access.origins import origin
 from quorate.access.record import CURRENT, RequestRecord
+from quorate.api.faults import as_domain_error, forget_frames
 from quorate.api.grpc.calls import request_id_metadata
 from quorate.api.grpc.connections import Connections
-from quorate.api.grpc.errors import as_domain_error, forget_frames, rich_status, status_code
-from quorate.api.grpc.leaving import to_its_end
-from quorate.api.grpc.pace import Pace
-from quorate.api.grpc.reading import AT_ONCE_BYTES, RequestReader, parsed
-from quorate.api.grpc.reception import Reception, ReceptionLimits
+from quorate.api.grpc.errors import rich_status, status_code
+from quorate.api.grpc.reading import RequestReader, parsed
 from quorate.api.grpc.settings import ServerSettings
 from quorate.api.grpc.writing import PatientContext
+from quorate.api.leaving import to_its_end
+from quorate.api.open_calls import OpenCalls
+from quorate.api.pace import Pace
+from quorate.api.reading import AT_ONCE_BYTES
+from quorate.api.reception import Reception, ReceptionLimits
 from quorate.dispatch.loop_turns import LoopTurns
 from quorate.engines.fair_turns import CALLER, Caller
 from quorate.errors import (
@@ -47,7 +48,6 @@ from quorate.errors import (
 
 OWN_METHODS = "/quorate.v1."
 
-_RETRY_SECONDS = 1.0
 # What others' services are asked for are names and numbers.
 _FOREIGN_BYTES = 4096
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -68,6 +68,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         keys: Who may call.
         settings: Limits of calls.
         connections: Told what each of them does.
+        open_calls: Of each caller.
         reader: Reads requests.
         turns: Of the event loop.
         caller: Whose turns a call takes, by key and origin.
@@ -81,6 +82,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         keys: KeyRing,
         settings: ServerSettings,
         connections: Connections,
+        open_calls: OpenCalls,
         reader: RequestReader,
         turns: LoopTurns,
         caller: Callable[[str, str], Caller],
@@ -99,10 +101,10 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         # Anybody may call those, and their messages are small where they are honest.
         self._foreign = Reception(ReceptionLimits(most=4, most_each=2, limit_seconds=limit))
         self._connections = connections
+        self._open_calls = open_calls
         self._pace = Pace()
         self._turns = turns
         self._caller = caller
-        self._calls = Counter[str]()
         self._deadlines: set[asyncio.Timeout] = set()
         self._stopped = False
 
@@ -148,7 +150,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         if stranger is None:
             self._turns.arrive()
         CALLER.set(self._caller(record.caller.key, record.origin))
-        with self._counted(record.whose):
+        with self._open_calls.one(record.whose):
             try:
                 with self._connections.call(context.peer()):
                     answering = self._outcome(handler, record, context, stranger)
@@ -181,7 +183,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             await self._turns.enter()
             if stranger is not None:
                 raise stranger
-            self._check_count(record.whose)
+            self._open_calls.check(record.whose)
             async with self._until_deadline(context) as deadline:
                 parse = partial(self._parsed, handler)
                 headers = partial(_request_id_of, record)
@@ -215,11 +217,11 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     async def _answer_foreign(self, method: str, handler: Any, context: _Context) -> None:
         """Answers a call of health, reflection or channelz, some of which need no key."""
         whose = origin(context.peer())
-        with self._counted(whose):
+        with self._open_calls.one(whose):
             try:
                 if method.strip("/").partition("/")[0] not in self._open:
                     self._keys.caller(_authorization(context))
-                self._check_count(whose)
+                self._open_calls.check(whose)
                 with self._connections.call(context.peer()):
                     parse = partial(_small, handler)
                     await self._serve(handler, whose, context, self._foreign, parse, tuple)
@@ -268,24 +270,6 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         except grpc.aio.BaseError:
             # The connection was closed before this was taken, which gRPC would log as a defect.
             raise asyncio.CancelledError from None
-
-    @contextmanager
-    def _counted(self, whose: str) -> Iterator[None]:
-        self._calls[whose] += 1
-        try:
-            yield
-        finally:
-            self._calls[whose] -= 1
-            if not self._calls[whose]:
-                del self._calls[whose]
-
-    def _check_count(self, whose: str) -> None:
-        if self._calls[whose] > self._settings.max_calls:
-            raise Overloaded(
-                f"this caller has {self._settings.max_calls} calls open, which is the limit; "
-                "wait until one of them ends",
-                _RETRY_SECONDS,
-            )
 
     @asynccontextmanager
     async def _until_deadline(self, context: _Context) -> AsyncIterator[asyncio.Timeout]:

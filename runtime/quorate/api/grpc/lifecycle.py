@@ -32,6 +32,7 @@ from quorate.api.grpc.server import ServerServicer
 from quorate.api.grpc.settings import STANDARD_SERVICES, ServerSettings
 from quorate.api.grpc.strangers import Strangers, connected_peers
 from quorate.api.grpc.transport import server_options
+from quorate.api.open_calls import OpenCalls
 from quorate.dispatch import Dispatcher
 from quorate.fleet.fleet import Fleet
 from quorate.v1 import (
@@ -55,6 +56,7 @@ class GrpcServer:
     Attributes:
         certificates: What it shows clients, once it listens; None without TLS.
         strangers: Takes what the transport says of clients that speak something else.
+        open_calls: Of each caller; calls of other doors count with them.
     """
 
     def __init__(
@@ -77,10 +79,12 @@ class GrpcServer:
         opened = (STANDARD_SERVICES[name] for name in settings.open_services)
         self.strangers = Strangers(bool(settings.tls_certificate), connected_peers)
         self._connections = Connections(settings.max_connections, settings.stall_seconds)
+        self.open_calls = OpenCalls(settings.max_calls)
         self._interceptor = RequestInterceptor(
             self._keys,
             settings,
             self._connections,
+            self.open_calls,
             self._reader,
             dispatcher.turns,
             dispatcher.caller,

@@ -1,36 +1,19 @@
-"""Where requests are read: small ones at once, large ones beside the event loop."""
+"""From the bytes of a call to the message that they are."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from quorate.api.grpc.wire import check_fields
+from quorate.api.reading import Reader
 from quorate.errors import InvalidRequest
-from quorate.threads import beside_loop
-
-AT_ONCE_BYTES = 4096
-"""What is not longer is checked, parsed and translated within a millisecond, whatever it says."""
-
-_Result = TypeVar("_Result")
 
 
-class RequestReader:
-    """Checks, parses and translates requests, none of which may hold up the event loop.
-
-    All that is large shares one thread. The thread gives way to the event loop every few
-    milliseconds, and large requests wait for each other instead of being many that do so at once.
-
-    Args:
-        turn: Waits until the loop may go on with a request that comes back from the thread.
-    """
-
-    def __init__(self, turn: Callable[[], Awaitable[None]]) -> None:
-        self._turn = turn
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="request-reader")
+class RequestReader(Reader):
+    """Reads protobuf messages."""
 
     async def parse(self, handler: Any, data: bytes) -> Any:
         """The message that a request is.
@@ -43,18 +26,6 @@ class RequestReader:
             InvalidRequest: A field holds more than it may, or it is no such message.
         """
         return await self.run(len(data), lambda: parsed(handler.request_deserializer, data))
-
-    async def run(self, size: int, read: Callable[[], _Result]) -> _Result:
-        """What ``read`` returns or raises, for a request of so many bytes."""
-        if size <= AT_ONCE_BYTES:
-            return read()
-        result = await beside_loop(read, executor=self._thread)
-        await self._turn()
-        return result
-
-    def close(self) -> None:
-        """Ends the thread once it has done what it was given."""
-        self._thread.shutdown(wait=False)
 
 
 def parsed(deserialize: Callable[[bytes], Any], data: bytes) -> Any:

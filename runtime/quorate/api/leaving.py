@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from quorate.api.grpc.errors import forget_frames
+from quorate.api.faults import forget_frames
 
 _Result = TypeVar("_Result")
 
