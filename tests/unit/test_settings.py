@@ -11,6 +11,7 @@ import pytest
 
 from quorate.access.keys import KeySettings
 from quorate.api.grpc.settings import ServerSettings
+from quorate.api.http.settings import HttpSettings
 from quorate.dispatch.settings import DispatchSettings
 from quorate.engines.llama_cpp.options import LlamaCppOptions
 from quorate.engines.scripted.options import ScriptedOptions
@@ -52,6 +53,7 @@ SECTIONS = {
     "energy": EnergySettings,
     "fleet": FleetSettings,
     "ledger": LedgerSettings,
+    "http": HttpSettings,
     "metrics": MetricsSettings,
     "traces": TraceSettings,
 }

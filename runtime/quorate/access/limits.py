@@ -45,6 +45,9 @@ MAX_METADATA_BYTES = 8192
 """Of all headers of a call."""
 
 
+_LONGEST_TRACE = 128
+
+
 @dataclass(frozen=True, slots=True)
 class FieldLimit:
     """What one field of a request may hold. None is no limit, since the field has no such thing.
@@ -214,6 +217,11 @@ def page_size(field: str, asked: int) -> int:
     if asked > MAX_PAGE_SIZE:
         raise InvalidRequest(field, f"is {asked}; at most {MAX_PAGE_SIZE} rows make a page")
     return asked or DEFAULT_PAGE_SIZE
+
+
+def trace_parent(header: str | None) -> str:
+    """The caller's trace, as W3C's Trace Context writes it; "" for none, and for what is none."""
+    return header if header is not None and len(header) <= _LONGEST_TRACE else ""
 
 
 def _printable(field: str, value: str, max_characters: int) -> str:

@@ -15,7 +15,17 @@ from quorate.access import limits
 from quorate.access.keys import Caller
 from quorate.errors import InvalidRequest, QuorateError
 from quorate.foreign_text import QUOTED_CHARACTERS, one_line
-from quorate.request import CascadePlan, Decision, Plan, PlanChoice, Usage
+from quorate.request import (
+    Accepted,
+    CascadePlan,
+    Decision,
+    Delta,
+    Event,
+    Finished,
+    Plan,
+    PlanChoice,
+    Usage,
+)
 
 _NAMED = 16
 
@@ -84,6 +94,15 @@ class RequestRecord:
     def name(self, models: Iterable[str]) -> None:
         """Notes the models concerned, as many as a line of a log has room for."""
         self.models = tuple(one_line(model, QUOTED_CHARACTERS) for model in islice(models, _NAMED))
+
+    def note(self, event: Event) -> None:
+        """Notes what an answer has come to."""
+        if isinstance(event, Delta):
+            self.count(len(event.tokens))
+        elif isinstance(event, Accepted):
+            self.decide(event.decision)
+        elif isinstance(event, Finished):
+            self.used(event.usage)
 
     def count(self, tokens: int) -> None:
         """Notes tokens that are streamed; one of these for each delta."""

@@ -46,13 +46,15 @@ def server_facts() -> ServerFacts:
     )
 
 
-def start_lines(settings: Settings, facts: ServerFacts, address: str, source: str) -> Iterator[str]:
+def start_lines(
+    settings: Settings, facts: ServerFacts, addresses: tuple[str, str], source: str
+) -> Iterator[str]:
     """What an operator wants to find in the log of a start, for people.
 
     Args:
         settings: What is served.
         facts: Of this server.
-        address: What it listens on.
+        addresses: What it listens on: for gRPC, and for HTTP or "".
         source: What the settings were read from; "" where they stand in no file.
     """
     known = f" ({facts.commit})" if facts.commit else ""
@@ -73,9 +75,15 @@ def start_lines(settings: Settings, facts: ServerFacts, address: str, source: st
     }
     told = "; ".join(f"{name} {', '.join(each) or 'none'}" for name, each in parts.items())
     yield f"configuration {source or 'of the command line'}: {told}"
-    certificate = settings.server.tls_certificate
-    tls = f"TLS by {certificate}" if certificate else "no TLS"
+    address, http = addresses
+    tls = _tls(settings.server.tls_certificate)
     yield f"listening on {address}, {tls}, log level {settings.server.log_level}"
+    if http:
+        yield f"listening on {http} for HTTP, {_tls(settings.http.tls_certificate)}"
+
+
+def _tls(certificate: str) -> str:
+    return f"TLS by {certificate}" if certificate else "no TLS"
 
 
 def commit(package: Path) -> str:

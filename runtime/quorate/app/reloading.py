@@ -107,7 +107,7 @@ def fixed_changes(old: Settings, new: Settings) -> Iterator[str]:
                 yield f"server.{one.name}"
     if _plain(old.models) != _plain(new.models):
         yield "models"
-    for section in ("routing", "energy", "fleet", "ledger", "remotes", "metrics", "traces"):
+    for section in ("routing", "energy", "fleet", "ledger", "remotes", "http", "metrics", "traces"):
         if getattr(old, section) != getattr(new, section):
             yield section
 

@@ -14,7 +14,7 @@ from collections.abc import (
 )
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quorate.access.about import ServerFacts
 from quorate.access.keys import KeyRing
@@ -23,6 +23,7 @@ from quorate.app.about import server_facts, start_lines
 from quorate.app.accounts import open_recorder
 from quorate.app.comparing import compare_as_they_come
 from quorate.app.descriptors import with_room_for_models
+from quorate.app.http import http_door
 from quorate.app.interpreter import settle_interpreter
 from quorate.app.knowledge import KnowledgeKeeper
 from quorate.app.memory import memory_given_back
@@ -49,6 +50,9 @@ from quorate.threads import beside_loop
 from quorate_registry import Registry
 from quorate_registry.store import owner_note
 
+if TYPE_CHECKING:
+    from quorate.api.http.server import HttpServer
+
 _DAY_SECONDS = 86_400.0
 
 _log = logging.getLogger(__name__)
@@ -64,6 +68,7 @@ class Service:
         facts: What it tells of itself.
         notes: What its energy figures rest on, and what else it tells, in lines for people.
         metrics_address: ``HOST:PORT`` that metrics can be scraped from, or "".
+        http: The HTTP door; None where none is configured.
     """
 
     fleet: Fleet
@@ -74,6 +79,12 @@ class Service:
     facts: ServerFacts
     notes: tuple[str, ...] = ()
     metrics_address: str = ""
+    http: HttpServer | None = None
+
+    @property
+    def http_address(self) -> str:
+        """``HOST:PORT`` of the HTTP door, or ""."""
+        return "" if self.http is None else self.http.address
 
 
 @asynccontextmanager
@@ -126,6 +137,9 @@ async def running(
         server = GrpcServer(dispatcher, fleet, room, keys, required, facts, telemetry.called)
         port = await server.start()
         stack.push_async_callback(server.stop)
+        http = await stack.enter_async_context(
+            http_door(settings, dispatcher, fleet, keys, server, telemetry.called)
+        )
         work = [*_work(settings, fleet, dispatcher), keeper.watch(), _watch_certificate(server)]
         await stack.enter_async_context(_background(work))
         host = settings.server.listen.rpartition(":")[0]
@@ -138,6 +152,7 @@ async def running(
             facts,
             (*energy, *telemetry.lines),
             telemetry.metrics_address,
+            http,
         )
 
 
@@ -194,7 +209,8 @@ async def serve(
         settle_interpreter()
         signals = Signals()
         on_ready(service)
-        for line in start_lines(settings, service.facts, service.address, source):
+        addresses = service.address, service.http_address
+        for line in start_lines(settings, service.facts, addresses, source):
             _log.info("%s", line)
         for line in (*service.notes, survey()):
             _log.info("%s", line)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from quorate.app.about import program_version
+from quorate.app.extras import need
 from quorate.dispatch import Dispatcher
-from quorate.errors import SettingsError
 from quorate.fleet.fleet import Fleet
 from quorate.settings import Settings
 from quorate.telemetry.attempts import AttemptObserver
@@ -83,7 +82,7 @@ async def open_telemetry(settings: Settings) -> AsyncIterator[Telemetry]:
     stack = ExitStack()
     try:
         if settings.metrics.listen:
-            _need("prometheus_client", "metrics.listen", "metrics")
+            need("prometheus_client", "metrics.listen", "metrics")
             from quorate.telemetry.exposition import exposed
             from quorate.telemetry.metrics import Metrics
 
@@ -93,7 +92,7 @@ async def open_telemetry(settings: Settings) -> AsyncIterator[Telemetry]:
             told.metrics_address = address
             told.lines.append(f"metrics: http://{address}/metrics")
         if settings.traces.endpoint:
-            _need("opentelemetry.exporter.otlp.proto.http", "traces.endpoint", "traces")
+            need("opentelemetry.exporter.otlp.proto.http", "traces.endpoint", "traces")
             from quorate.telemetry.traces import tracing
 
             told.observers.append(stack.enter_context(tracing(settings.traces, program_version())))
@@ -130,10 +129,3 @@ def service_state(fleet: Fleet, dispatcher: Dispatcher) -> ServiceState:
             (profile, not why) for profile, why in dispatcher.profiles_down().items()
         ),
     )
-
-
-def _need(module: str, key: str, extra: str) -> None:
-    parts = module.split(".")
-    names: Sequence[str] = [".".join(parts[: count + 1]) for count in range(len(parts))]
-    if not all(find_spec(name) for name in names):
-        raise SettingsError(f"{key}: needs more packages: pip install 'quorate[{extra}]'")

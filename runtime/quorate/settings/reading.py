@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from quorate.access.keys import KeySettings
 from quorate.api.grpc.settings import ServerSettings
+from quorate.api.http.settings import HttpSettings
 from quorate.dispatch.settings import DispatchSettings
 from quorate.errors import NotFound, SettingsError
 from quorate.files import read_file
@@ -56,6 +57,7 @@ class Settings:
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     remotes: Mapping[str, RemoteSettings] = field(default_factory=lambda: MappingProxyType({}))
     keys: Mapping[str, KeySettings] = field(default_factory=lambda: MappingProxyType({}))
+    http: HttpSettings = field(default_factory=HttpSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     traces: TraceSettings = field(default_factory=TraceSettings)
 
@@ -68,6 +70,7 @@ Report: TypeAlias = Callable[[SettingsError], None]
 """Told what is wrong with a table, all of it at once."""
 
 _Read = TypeVar("_Read")
+_Door = TypeVar("_Door", ServerSettings, HttpSettings)
 
 
 def load_settings(path: Path) -> Settings:
@@ -158,6 +161,7 @@ class _Reading:
             ledger=attempt(lambda: _ledger(data, folder), LedgerSettings()),
             remotes=MappingProxyType(self._tables("remotes", RemoteSettings.from_mapping)),
             keys=MappingProxyType(self._tables("keys", KeySettings.from_mapping)),
+            http=attempt(lambda: _http(data, folder), HttpSettings()),
             metrics=attempt(
                 lambda: MetricsSettings.from_mapping(_section(data, "metrics"), "metrics"),
                 MetricsSettings(),
@@ -271,9 +275,16 @@ def _budgets(data: Mapping[str, Any], keys: Collection[str]) -> BudgetSettings:
 
 
 def _server(table: Mapping[str, Any], folder: Path) -> ServerSettings:
-    server = ServerSettings.from_mapping(table, "server")
+    return _with_tls(ServerSettings.from_mapping(table, "server"), folder, "server")
+
+
+def _http(data: Mapping[str, Any], folder: Path) -> HttpSettings:
+    return _with_tls(HttpSettings.from_mapping(_section(data, "http"), "http"), folder, "http")
+
+
+def _with_tls(door: _Door, folder: Path, where: str) -> _Door:
     return replace(
-        server,
-        tls_certificate=located(server.tls_certificate, folder, "server.tls_certificate"),
-        tls_key=located(server.tls_key, folder, "server.tls_key"),
+        door,
+        tls_certificate=located(door.tls_certificate, folder, f"{where}.tls_certificate"),
+        tls_key=located(door.tls_key, folder, f"{where}.tls_key"),
     )

@@ -6,6 +6,7 @@ import pytest
 
 from quorate.access.about import ServerFacts
 from quorate.api.grpc.settings import ServerSettings
+from quorate.api.http.settings import HttpSettings
 from quorate.app.about import commit, server_facts, start_lines
 from quorate.engines.registry import engines
 from quorate.ledger.settings import BudgetLimits, BudgetSettings
@@ -77,9 +78,11 @@ def test_the_lines_of_a_start_name_what_an_operator_looks_for() -> None:
         profiles={"one": Plan((WeightedModel("a"),)), "two": Plan((WeightedModel("a"),))},
         default_profile="two",
         budgets=BudgetSettings(BudgetLimits(usd_per_day=1.0), {"alice": BudgetLimits()}),
+        http=HttpSettings("127.0.0.1:2"),
     )
-    first, second, third = start_lines(
-        settings, ServerFacts("1.2.3", "abc"), "0.0.0.0:1", "/q.toml"
+    addresses = "0.0.0.0:1", "127.0.0.1:2"
+    first, second, third, fourth = start_lines(
+        settings, ServerFacts("1.2.3", "abc"), addresses, "/q.toml"
     )
     assert first.startswith("quorate 1.2.3 (abc), Python 3.")
     assert second == (
@@ -87,3 +90,4 @@ def test_the_lines_of_a_start_name_what_an_operator_looks_for() -> None:
         "budgets of all, alice"
     )
     assert third == "listening on 0.0.0.0:1, TLS by /c.pem, log level debug"
+    assert fourth == "listening on 127.0.0.1:2 for HTTP, no TLS"

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import grpc
 
+from quorate.access import limits
 from quorate.access.keys import GENERATE
 from quorate.access.record import CURRENT, RequestRecord
 from quorate.api.grpc.reading import RequestReader
@@ -18,10 +19,8 @@ from quorate.api.grpc.translation.responses import (
     score_response,
 )
 from quorate.dispatch import Dispatcher
-from quorate.request import Accepted, Delta, Finished, Request, ScoreRequest
+from quorate.request import Request, ScoreRequest
 from quorate.v1 import inference_pb2, inference_pb2_grpc
-
-_LONGEST_TRACE = 128
 
 _Asked = TypeVar("_Asked", Request, ScoreRequest)
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, inference_pb2.GenerateResponse]"
@@ -49,12 +48,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         del request
         async with aclosing(self._dispatcher.generate(asked)) as events:
             async for event in events:
-                if isinstance(event, Delta):
-                    record.count(len(event.tokens))
-                elif isinstance(event, Accepted):
-                    record.decide(event.decision)
-                elif isinstance(event, Finished):
-                    record.used(event.usage)
+                record.note(event)
                 await context.write(generate_response(event))
 
     async def Score(  # noqa: N802 - the name is the RPC's
@@ -107,11 +101,9 @@ def _placed(
 
 
 def _trace_parent(context: grpc.aio.ServicerContext[Any, Any]) -> str:
-    """The caller's trace, as W3C's Trace Context writes it; "" for none, and for what is none."""
-    for name, value in context.invocation_metadata() or ():
-        if name == "traceparent" and isinstance(value, str) and len(value) <= _LONGEST_TRACE:
-            return value
-    return ""
+    headers = context.invocation_metadata() or ()
+    found = (value for name, value in headers if name == "traceparent" and isinstance(value, str))
+    return limits.trace_parent(next(found, None))
 
 
 def _identified(request_id: str) -> RequestRecord:

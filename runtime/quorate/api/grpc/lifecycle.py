@@ -122,6 +122,11 @@ class GrpcServer:
         if self.certificates is not None:
             self.certificates.replace(path, pair)
 
+    @property
+    def problem(self) -> str:
+        """Why the service is not healthy, or ""."""
+        return self._health.problem
+
     def set_required(self, required: Collection[str]) -> None:
         """Health is red while one of these models is not ready."""
         self._health.required = tuple(required)

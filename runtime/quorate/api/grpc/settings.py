@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from quorate.api.exposure import check_exposure
 from quorate.errors import SettingsError
-from quorate.options import Faults, is_loopback, option, read_options, split_address
+from quorate.options import Faults, option, read_options, split_address
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
 
@@ -107,20 +108,11 @@ class ServerSettings:
                 address open to the network without TLS and without ``insecure``.
         """
         faults = Faults()
-        listen = f"{where}.listen"
-        host, _ = faults.check(lambda: split_address(self.listen, listen), ("localhost", 0))
         for index, name in enumerate(self.open_services):
             if name not in STANDARD_SERVICES:
                 key, known = f"{where}.open_services[{index}]", ", ".join(STANDARD_SERVICES)
                 faults.add(SettingsError(f"{key}: must be one of {known}, not {name!r}"))
-        if bool(self.tls_certificate) != bool(self.tls_key):
-            missing = "tls_key" if self.tls_certificate else "tls_certificate"
-            faults.add(
-                SettingsError(f"{where}.{missing}: TLS needs both a certificate and its key")
-            )
-        if not (self.tls_certificate or self.insecure or is_loopback(host)):
-            problem = "is open to the network; set tls_certificate and tls_key, or say insecure"
-            faults.add(SettingsError(f"{listen}: {self.listen} {problem}"))
+        check_exposure(self, where, faults)
         faults.refuse()
 
     @property

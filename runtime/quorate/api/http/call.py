@@ -1,0 +1,159 @@
+"""One request over HTTP: its headers and body on the way in, an answer on the way out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+from quorate.access.record import RequestRecord
+from quorate.errors import InvalidRequest
+
+Message: TypeAlias = MutableMapping[str, Any]
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+REQUEST_ID_HEADER = "x-request-id"
+
+_JSON = "application/json"
+_EVENTS = "text/event-stream; charset=utf-8"
+
+
+class ClientLeft(Exception):
+    """The connection was closed before the request had come to its end."""
+
+
+class Call:
+    """A request, and what is sent back. All of it belongs on one event loop.
+
+    Args:
+        scope: As ASGI has it.
+        receive: Likewise.
+        send: Likewise.
+        record: Of the call.
+        most_bytes: Largest body that is taken in.
+
+    Attributes:
+        began: Whether anything was sent back.
+    """
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, record: RequestRecord, most_bytes: int
+    ) -> None:
+        self.record = record
+        self.began = False
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._most_bytes = most_bytes
+        self._streams = False
+        self._taken_in = asyncio.Event()
+        # The transport says of a request that was answered what it says of one that left.
+        self._ended = False
+
+    def header(self, name: str) -> str | None:
+        """A header of the request; several of that name are none."""
+        found = [value for key, value in self._scope["headers"] if key == name.encode("ascii")]
+        return found[0].decode("latin-1") if len(found) == 1 else None
+
+    @property
+    def path(self) -> str:
+        """What is asked for."""
+        return str(self._scope["path"])
+
+    @property
+    def path_parameters(self) -> Mapping[str, Any]:
+        """What the route found in the path."""
+        found: Mapping[str, Any] = self._scope.get("path_params", {})
+        return found
+
+    async def body(self) -> bytes:
+        """All of the body.
+
+        Raises:
+            InvalidRequest: It is too large, or packed.
+            ClientLeft: It did not come to its end.
+        """
+        packed = self.header("content-encoding")
+        if packed not in (None, "identity"):
+            raise InvalidRequest("content-encoding", "is not served here; send the body as it is")
+        length = self.header("content-length") or ""
+        # What is not a number is refused by the transport.
+        if length.isascii() and length.isdecimal() and int(length[:20]) > self._most_bytes:
+            raise self._too_large()
+        parts, size = [], 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
+            part = message.get("body", b"")
+            size += len(part)
+            if size > self._most_bytes:
+                raise self._too_large()
+            parts.append(part)
+            if not message.get("more_body", False):
+                self._taken_in.set()
+                return b"".join(parts)
+
+    async def left(self) -> None:
+        """Returns once the client has left; not before the body was taken in, nor if it is whole.
+
+        Of a request whose body nobody takes in, it is not known.
+        """
+        await self._taken_in.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if self._ended:
+            await asyncio.get_running_loop().create_future()
+
+    async def answer(
+        self, status: int, told: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Sends an answer, whole."""
+        data = json.dumps(told, ensure_ascii=False).encode("utf-8", errors="replace")
+        length = {"content-length": str(len(data))}
+        await self._begin(status, {"content-type": _JSON, **length, **(headers or {})})
+        self._ended = True
+        await self._send({"type": "http.response.body", "body": data})
+
+    async def begin_events(self, headers: Mapping[str, str] | None = None) -> None:
+        """Begins an answer of server-sent events."""
+        self._streams = True
+        told = {"content-type": _EVENTS, "cache-control": "no-store", "x-accel-buffering": "no"}
+        await self._begin(200, {**told, **(headers or {})})
+
+    async def event(self, told: Mapping[str, Any]) -> None:
+        """Sends one event."""
+        line = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+        data = f"data: {line}\n\n".encode("utf-8", errors="replace")
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end_events(self, last: bytes = b"") -> None:
+        """Ends the answer, with ``last`` as its last bytes."""
+        self._ended = True
+        await self._send({"type": "http.response.body", "body": last})
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer is of events."""
+        return self._streams
+
+    async def _begin(self, status: int, headers: Mapping[str, str]) -> None:
+        self.began = True
+        told = {REQUEST_ID_HEADER: quote(self.record.request_id, safe=":/ -_."), **headers}
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [
+                    (name.encode("ascii"), value.encode("latin-1", errors="replace"))
+                    for name, value in told.items()
+                ],
+            }
+        )
+
+    def _too_large(self) -> InvalidRequest:
+        return InvalidRequest("body", f"has more than {self._most_bytes} bytes, which is the limit")

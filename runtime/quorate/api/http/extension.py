@@ -1,0 +1,176 @@
+"""The object ``quorate``: what requests may say there, and what answers tell. Pure.
+
+Its names are those of the gRPC API, whose fields mean the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from quorate.access import limits
+from quorate.api.http.fields import Fields
+from quorate.errors import InvalidRequest
+from quorate.foreign_text import nearest_names, one_line
+from quorate.request import Budget, Decision, ModelUsage, Notice, Token, Usage, total_energy
+
+NAME = "quorate"
+"""Of the object, in requests and in answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """What a request says beside what other servers know.
+
+    Attributes:
+        request_id: The caller's own; "" for none.
+        votes: Whether each member's vote is told with each token.
+        allow_text: Whether a member without a chat template may read a chat's texts instead.
+    """
+
+    request_id: str = ""
+    budget: Budget = field(default_factory=Budget)
+    local_only: bool = False
+    task: str = ""
+    votes: bool = False
+    allow_substitution: bool | None = None
+    allow_text: bool = False
+
+
+_KNOWN = tuple(one.name for one in fields(Extension))
+
+
+def read_extension(body: Fields) -> Extension:
+    """What a body says in it.
+
+    Raises:
+        InvalidRequest: A field that is not known, or that can never be served.
+    """
+    given = body.object(NAME)
+    if given is None:
+        return Extension()
+    _refuse_unknown(given, _KNOWN)
+    return Extension(
+        request_id=limits.request_id(given.path("request_id"), given.text("request_id") or ""),
+        budget=_budget(given.object("budget")),
+        local_only=given.flag("local_only") or False,
+        task=limits.task(given.path("task"), given.text("task") or ""),
+        votes=given.flag("votes") or False,
+        allow_substitution=given.flag("allow_substitution"),
+        allow_text=given.flag("allow_text") or False,
+    )
+
+
+def _budget(given: Fields | None) -> Budget:
+    if given is None:
+        return Budget()
+    names = [one.name for one in fields(Budget)]
+    _refuse_unknown(given, names)
+    return Budget(
+        **{name: limits.not_negative(given.path(name), given.number(name)) for name in names}
+    )
+
+
+def _refuse_unknown(given: Fields, known: Iterable[str]) -> None:
+    known = list(known)
+    for name in given.names():
+        if name not in known:
+            near = nearest_names(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            raise InvalidRequest(given.path(one_line(name, 64)), f"is not known; {hint}")
+
+
+def told_at_first(request_id: str, decision: Decision) -> dict[str, Any]:
+    """What is told when an answer begins: what runs, and how it came about."""
+    route = decision.route
+    told: dict[str, Any] = {
+        "request_id": request_id,
+        "plan": route.name,
+        "kind": route.kind.value,
+        "members": [
+            {"model": member.model, "weight": member.weight}
+            for vote in decision.votes
+            for member in vote.members
+        ],
+        "seed": decision.seed,
+        "input_form": decision.input_form.value,
+    }
+    if len(decision.members) > 1:
+        told["rule"] = decision.rule.value
+        told["alignment"] = decision.alignment.value
+        told["weighting"] = decision.weighting.value
+    named = {
+        "profile": decision.profile,
+        "remote": route.remote,
+        "task": route.task,
+        "instead_of": route.instead_of,
+        "draft": decision.draft.model,
+        "over_budget": one_line(route.over_budget.message) if route.over_budget else "",
+    }
+    return {**told, **{name: value for name, value in named.items() if value}}
+
+
+def told_at_last(usage: Usage, notices: Iterable[Notice]) -> dict[str, Any]:
+    """What is told when an answer has ended: what it took. What is not known is left out."""
+    energy = total_energy([model.energy for model in usage.models])
+    priced = [model.usd for model in usage.models if model.usd is not None]
+    return _known(
+        {
+            "time_to_first_token_ms": usage.time_to_first_token_ms,
+            "duration_ms": usage.duration_ms,
+            "joules": energy.joules,
+            "energy_tier": energy.tier.value,
+            "usd": sum(priced) if priced else None,
+            "drafted_tokens": usage.drafted_tokens,
+            "accepted_tokens": usage.accepted_tokens,
+            "models": [_told_of(model) for model in usage.models],
+            "notices": [
+                {"kind": one.kind.value, "model": one.model, "message": one_line(one.message)}
+                for one in notices
+            ],
+        }
+    )
+
+
+def _told_of(model: ModelUsage) -> dict[str, Any]:
+    return _known(
+        {
+            "model": model.model,
+            "prompt_tokens": model.prompt_tokens,
+            "cached_prompt_tokens": model.cached_prompt_tokens,
+            "generated_tokens": model.generated_tokens,
+            "busy_ms": model.busy_ms,
+            "joules": model.energy.joules,
+            "energy_tier": model.energy.tier.value,
+            "usd": model.usd,
+            "dropped_mass": model.dropped_mass,
+        }
+    )
+
+
+def votes_of(token: Token) -> dict[str, Any]:
+    """The votes for one token; pieces that are no whole text have marks in their place."""
+    return {
+        "piece": piece_text(token.piece),
+        "logprob": token.logprob,
+        "votes": [
+            {
+                "model": vote.model,
+                "piece": piece_text(vote.piece),
+                "logprob": vote.logprob,
+                "weight": vote.weight,
+                "chosen_logprob": vote.chosen_logprob,
+            }
+            for vote in token.votes
+        ],
+    }
+
+
+def piece_text(piece: bytes) -> str:
+    """The bytes of a token as text."""
+    return piece.decode("utf-8", errors="replace")
+
+
+def _known(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in told.items() if value is not None}

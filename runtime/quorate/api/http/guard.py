@@ -1,0 +1,232 @@
+"""Around every request: the key before the body, limits of time, errors, and one line in the log.
+
+As the interceptor of the gRPC door, which shares what it counts and by whose turns it goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, TypeAlias
+
+from quorate.access.keys import KeyRing
+from quorate.access.origins import origin
+from quorate.access.record import CURRENT, RequestRecord
+from quorate.api.faults import as_domain_error, forget_frames, status_name
+from quorate.api.http.bodies import json_object
+from quorate.api.http.call import Call, ClientLeft, Receive, Scope, Send
+from quorate.api.http.errors import error_body, error_headers, http_status
+from quorate.api.http.pages import check_origin
+from quorate.api.http.settings import HttpSettings
+from quorate.api.open_calls import OpenCalls
+from quorate.api.pace import Pace
+from quorate.api.reading import AT_ONCE_BYTES, Reader
+from quorate.api.reception import Reception, ReceptionLimits
+from quorate.dispatch.loop_turns import LoopTurns
+from quorate.engines.fair_turns import CALLER, Caller
+from quorate.errors import (
+    Overloaded,
+    PermissionDenied,
+    QuorateError,
+    ServerStopped,
+    Unauthenticated,
+)
+
+ObserveCall: TypeAlias = Callable[[str, str, float], None]
+"""Takes note of a call that ended: its method, the name of its status, its seconds."""
+
+Handler: TypeAlias = Callable[[Call], Awaitable[None]]
+
+_CANCELLED = "CANCELLED"
+
+
+class Guard:
+    """Answers requests that have passed it.
+
+    Args:
+        keys: Who may call.
+        settings: Limits of requests.
+        open_calls: Of each caller.
+        reader: Reads bodies.
+        turns: Of the event loop.
+        caller: Whose turns a request takes, by key and origin.
+        observe: Told of each request that ended.
+    """
+
+    def __init__(
+        self,
+        keys: KeyRing,
+        settings: HttpSettings,
+        open_calls: OpenCalls,
+        reader: Reader,
+        turns: LoopTurns,
+        caller: Callable[[str, str], Caller],
+        observe: ObserveCall = lambda *_: None,
+    ) -> None:
+        self.reader = reader
+        self._keys = keys
+        self._settings = settings
+        self._open_calls = open_calls
+        self._turns = turns
+        self._caller = caller
+        self._observe = observe
+        self._reception = Reception(ReceptionLimits(limit_seconds=settings.receive_seconds))
+        self._pace = Pace()
+        self._scopes: set[asyncio.Timeout] = set()
+        self._stopped = False
+
+    def end_all(self) -> None:
+        """Ends every request that still runs, with the news that the server stops."""
+        self._stopped = True
+        for scope in self._scopes:
+            if not scope.expired():
+                scope.reschedule(asyncio.get_running_loop().time())
+
+    async def answer(
+        self,
+        method: str,
+        handler: Handler,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        needs_key: bool = True,
+    ) -> None:
+        """Answers one request.
+
+        Args:
+            method: What the log and metrics call it.
+            handler: Serves it.
+            scope: As ASGI has it.
+            receive: Likewise.
+            send: Likewise.
+            needs_key: Whether a caller without a key is refused, where there are keys.
+        """
+        started = time.perf_counter()
+        peer = _peer(scope)
+        record = RequestRecord(method, uuid.uuid4().hex, peer=peer, origin=origin(peer))
+        CURRENT.set(record)
+        call = Call(scope, receive, send, record, self._settings.max_body_bytes)
+        refusal = self._identify(record, call) if needs_key else None
+        if refusal is None:
+            self._turns.arrive()
+        CALLER.set(self._caller(record.caller.key, record.origin))
+        with self._open_calls.one(record.whose):
+            try:
+                problem = await self._while_there(call, self._outcome(handler, call, refusal))
+            finally:
+                seconds = time.perf_counter() - started
+                record.log(seconds)
+                self._observe(method, record.status, seconds)
+            if problem is not None:
+                await self._tell(problem, call)
+
+    def _identify(self, record: RequestRecord, call: Call) -> QuorateError | None:
+        """Notes who calls; returns why nobody is answered that way, if so."""
+        try:
+            record.caller = self._keys.caller(call.header("authorization"))
+            check_origin(call.header("origin"), call.header("host"))
+        except (Unauthenticated, PermissionDenied) as error:
+            return error
+        return None
+
+    async def _outcome(
+        self, handler: Handler, call: Call, refusal: QuorateError | None
+    ) -> QuorateError | None:
+        """Serves a request; returns what its caller is to be told went wrong."""
+        record = call.record
+        try:
+            # Nothing but this was done for it before it has its turn, however many come at once.
+            await self._turns.enter()
+            if refusal is not None:
+                raise refusal
+            self._open_calls.check(record.whose)
+            async with asyncio.timeout(0 if self._stopped else None) as scope:
+                self._scopes.add(scope)
+                try:
+                    await handler(call)
+                finally:
+                    self._scopes.discard(scope)
+            return None
+        except ClientLeft:
+            record.status = _CANCELLED
+            return None
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                record.status = _CANCELLED
+                raise
+            # Nobody cancelled this task: to let it pass would leave the client without an answer.
+            known = as_domain_error(error)
+        except Exception as error:
+            ended = isinstance(error, TimeoutError) and self._stopped
+            known = ServerStopped() if ended else as_domain_error(error)
+        record.refuse(status_name(known), known)
+        return known
+
+    async def _while_there(
+        self, call: Call, answering: Coroutine[Any, Any, QuorateError | None]
+    ) -> QuorateError | None:
+        """What this comes to; it is cancelled where the client leaves meanwhile."""
+        task, left = asyncio.ensure_future(answering), asyncio.ensure_future(call.left())
+        try:
+            await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                # Many may leave at once, and each has much to give back.
+                await self._turns.enter_alone()
+                task.cancel()
+                await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait((task,))
+            raise
+        finally:
+            left.cancel()
+            _forget(task)
+        return None if task.cancelled() else task.result()
+
+    async def json(self, call: Call) -> tuple[int, Any]:
+        """The size of the body of a request that begins now, and the object that it is.
+
+        Raises:
+            InvalidRequest: It is none.
+            PeerStalled: It did not come to its end in time.
+        """
+        record = call.record
+        data = await self._reception.message(record.whose, record.peer, call.body)
+        assert isinstance(data, bytes)
+        if len(data) <= AT_ONCE_BYTES:
+            await self._turns.enter()
+        return len(data), await self.reader.run(len(data), partial(json_object, data))
+
+    async def _tell(self, problem: QuorateError, call: Call) -> None:
+        forget_frames(problem)
+        told = error_body(problem, call.record.request_id)
+        if call.streams:
+            await call.event(told)
+            await call.end_events()
+            return
+        if isinstance(problem, Overloaded | Unauthenticated):
+            await asyncio.sleep(self._pace.delay_seconds(call.record.whose))
+        await call.answer(http_status(problem), told, error_headers(problem))
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    """Nobody is told what a cancelled task came to, but it keeps that, and what cancelled it."""
+    if task.cancelled():
+        try:
+            task.result()
+        except asyncio.CancelledError as error:
+            forget_frames(error)
+
+
+def _peer(scope: Scope) -> str:
+    """The address a request comes from, as gRPC would write it."""
+    client = scope.get("client")
+    if not client:
+        return ""
+    host, port = client[0], client[1]
+    return f"ipv6:%5B{host}%5D:{port}" if ":" in host else f"ipv4:{host}:{port}"

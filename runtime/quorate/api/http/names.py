@@ -1,0 +1,75 @@
+"""What the field ``model`` of a request stands for. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+from quorate.access import limits
+from quorate.errors import InvalidRequest, NotFound
+from quorate.request import AutoPlan, Plan, PlanChoice, ProfilePlan, WeightedModel
+from quorate.routing.resolve import member_problems, share_weights
+
+AUTO = "auto"
+VOTE = "vote:"
+
+
+def plan_named(
+    field: str, name: str | None, models: Collection[str], profiles: Collection[str]
+) -> PlanChoice | None:
+    """The plan that a name stands for; None, for the default profile, without one.
+
+    ``auto`` lets the router choose. ``vote:a+b`` and ``vote:a=0.7+b=0.3`` are votes. All else is a
+    profile, or a model where no profile has that name.
+
+    Raises:
+        InvalidRequest: It is too long, or a vote whose members or weights can never be served.
+        NotFound: Neither a model nor a profile is called so.
+    """
+    if not name:
+        return None
+    if len(name.encode("utf-8", "replace")) > limits.MAX_MEMBERS * limits.MAX_NAME_BYTES:
+        raise InvalidRequest(field, "is too long for a name")
+    if name == AUTO:
+        return AutoPlan()
+    if name not in models and name not in profiles and name.startswith(VOTE):
+        return _vote(field, name.removeprefix(VOTE), models)
+    if len(name.encode("utf-8", "replace")) > limits.MAX_NAME_BYTES:
+        raise InvalidRequest(field, f"has more than {limits.MAX_NAME_BYTES} bytes")
+    if name in profiles:
+        return ProfilePlan(name)
+    if name not in models:
+        raise NotFound("model or profile", name, [*profiles, *models, AUTO])
+    return Plan((WeightedModel(name),))
+
+
+def _vote(field: str, written: str, models: Collection[str]) -> Plan:
+    parts = written.split("+")
+    if len(parts) > limits.MAX_MEMBERS:
+        raise InvalidRequest(field, f"names more than {limits.MAX_MEMBERS} members")
+    members = tuple(_member(field, part, models) for part in parts)
+    for problem in member_problems(members):
+        raise InvalidRequest(field, problem.problem)
+    try:
+        share_weights([member.weight for member in members])
+    except InvalidRequest as error:
+        raise InvalidRequest(field, error.problem) from None
+    return Plan(members)
+
+
+def _member(field: str, written: str, models: Collection[str]) -> WeightedModel:
+    name, equals, weight = written.rpartition("=")
+    if not equals or written in models:
+        return WeightedModel(_filled(field, written))
+    try:
+        number = float(weight)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        problem = f"gives {weight[:32]!r} as a weight; write vote:a=0.7+b=0.3"
+        raise InvalidRequest(field, problem)
+    return WeightedModel(_filled(field, name), number)
+
+
+def _filled(field: str, model: str) -> str:
+    return limits.filled(field, model, "name the members of a vote as in vote:a+b")

@@ -1,0 +1,131 @@
+"""Answers of OpenAI's paths: one request of theirs is one or several of ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Any, TypeAlias
+
+from quorate.access import limits
+from quorate.access.keys import GENERATE
+from quorate.api.http.call import Call
+from quorate.api.http.guard import Guard
+from quorate.api.http.openai.asking import Asked, Context, plan_of
+from quorate.api.http.openai.chats import chat_asked
+from quorate.api.http.openai.shapes import ChatShape, Shape, TextShape
+from quorate.api.http.openai.texts import text_asked
+from quorate.dispatch import Dispatcher
+from quorate.fleet.fleet import Fleet
+from quorate.request import Event, Request
+
+_DONE = b"data: [DONE]\n\n"
+
+_Read: TypeAlias = Callable[[Mapping[str, Any], Context], Asked]
+_Events: TypeAlias = AsyncGenerator[tuple[int, Event], None]
+
+
+class Answering:
+    """Answers by what the dispatcher has.
+
+    Args:
+        dispatcher: Runs requests.
+        fleet: Knows the models.
+        guard: Reads bodies.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, fleet: Fleet, guard: Guard) -> None:
+        self._dispatcher = dispatcher
+        self._fleet = fleet
+        self._guard = guard
+
+    async def chat(self, call: Call) -> None:
+        """``POST /v1/chat/completions``."""
+        await self._answer(call, chat_asked, ChatShape)
+
+    async def text(self, call: Call) -> None:
+        """``POST /v1/completions``."""
+        await self._answer(call, text_asked, TextShape)
+
+    async def _answer(self, call: Call, read: _Read, shape: Callable[[Asked, str], Shape]) -> None:
+        record = call.record
+        record.caller.require(GENERATE)
+        size, body = await self._guard.json(call)
+        context = Context(
+            models=[status.id for status in self._fleet.list()],
+            profiles=self._dispatcher.profiles,
+            request_id=record.request_id,
+            key=record.caller.key,
+            origin=record.origin,
+            trace_parent=limits.trace_parent(call.header("traceparent")),
+        )
+        asked = await self._guard.reader.run(size, partial(read, body, context))
+        record.ask(plan_of(asked))
+        if len(asked.requests) == 1:
+            record.identify(asked.requests[0].request_id)
+        told = shape(asked, record.request_id)
+        async with aclosing(_events(self._dispatcher, asked.requests)) as events:
+            if asked.stream:
+                await _stream(call, asked, told, events)
+            else:
+                async for index, event in events:
+                    record.note(event)
+                    told.add(index, event, keep=True)
+        if not asked.stream:
+            await call.answer(200, told.whole())
+
+
+async def _stream(call: Call, asked: Asked, told: Shape, events: _Events) -> None:
+    async for index, event in events:
+        call.record.note(event)
+        told.add(index, event, keep=False)
+        if not call.began:
+            # Not before something runs: until then a status can tell what is wrong.
+            await call.begin_events()
+        for piece in told.pieces(index, event):
+            await call.event(piece)
+    if asked.include_usage:
+        await call.event(told.usage_piece())
+    await call.end_events(_DONE)
+
+
+async def _events(dispatcher: Dispatcher, requests: Sequence[Request]) -> _Events:
+    """The events of all requests as they come, each with the place of its request.
+
+    Raises:
+        QuorateError: What the first request that fails fails with; the others end with it.
+    """
+    if len(requests) == 1:
+        async with aclosing(dispatcher.generate(requests[0])) as events:
+            async for event in events:
+                yield 0, event
+        return
+    # Whoever is ahead waits for the reader, as a lone request does.
+    waiting: asyncio.Queue[tuple[int, Event | Exception | None]] = asyncio.Queue(maxsize=1)
+
+    async def feed(index: int, request: Request) -> None:
+        last = None
+        try:
+            async with aclosing(dispatcher.generate(request)) as events:
+                async for event in events:
+                    await waiting.put((index, event))
+        except Exception as error:
+            last = error
+        await waiting.put((index, last))
+
+    tasks = [asyncio.ensure_future(feed(*one)) for one in enumerate(requests)]
+    try:
+        left = len(tasks)
+        while left:
+            index, found = await waiting.get()
+            if isinstance(found, Exception):
+                raise found
+            if found is None:
+                left -= 1
+            else:
+                yield index, found
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,281 @@
+"""What answers look like. Pure, and lean: one of these runs for every token."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from quorate.api.http.extension import (
+    NAME,
+    piece_text,
+    told_at_first,
+    told_at_last,
+    votes_of,
+)
+from quorate.api.http.openai.asking import Asked
+from quorate.request import (
+    Accepted,
+    Delta,
+    Finished,
+    FinishReason,
+    Notice,
+    Token,
+    TopCandidate,
+    Usage,
+)
+
+FINISHES: Mapping[FinishReason, str] = {
+    FinishReason.END_OF_GENERATION: "stop",
+    FinishReason.STOP_STRING: "stop",
+    FinishReason.MAX_TOKENS: "length",
+    FinishReason.MAX_BYTES: "length",
+    FinishReason.CONTEXT_FULL: "length",
+    FinishReason.CONTENT_FILTER: "content_filter",
+}
+
+
+class Choice:
+    """What one answer has come to so far."""
+
+    def __init__(self) -> None:
+        self.accepted: Accepted | None = None
+        self.finished: Finished | None = None
+        self.texts: list[str] = []
+        self.reasoning: list[str] = []
+        self.tokens: list[Token] = []
+        self.notices: list[Notice] = []
+        self.has_begun = False
+
+
+class Shape(ABC):
+    """How one answer is told, whole or piece by piece.
+
+    Args:
+        asked: What was asked for.
+        request_id: The id that the answer is known by.
+    """
+
+    prefix: ClassVar[str]
+    whole_object: ClassVar[str]
+    piece_object: ClassVar[str]
+
+    def __init__(self, asked: Asked, request_id: str) -> None:
+        self._asked = asked
+        self._id = f"{self.prefix}-{request_id}"
+        self._created = int(time.time())
+        self.choices = [Choice() for _ in asked.requests]
+
+    def add(self, index: int, event: Accepted | Delta | Notice | Finished, *, keep: bool) -> None:
+        """Notes an event of a choice; its text and tokens only where they are kept."""
+        choice = self.choices[index]
+        if isinstance(event, Accepted):
+            choice.accepted = event
+        elif isinstance(event, Notice):
+            choice.notices.append(event)
+        elif isinstance(event, Finished):
+            choice.finished = event
+        elif keep:
+            if event.reasoning is None:
+                choice.texts.append(event.text)
+                choice.tokens += event.tokens
+            else:
+                choice.reasoning.append(event.reasoning)
+
+    def pieces(
+        self, index: int, event: Accepted | Delta | Notice | Finished
+    ) -> Iterable[Mapping[str, Any]]:
+        """The chunks of a stream that tell of an event."""
+        choice = self.choices[index]
+        if isinstance(event, Accepted):
+            told = told_at_first(event.request_id, event.decision)
+            yield self._chunk(index, self._beginning(), None, told)
+        elif isinstance(event, Delta):
+            told = {"votes": list(map(votes_of, event.tokens))} if self._asked.votes else {}
+            yield self._chunk(index, self._going_on(choice, event), None, told)
+        elif isinstance(event, Finished):
+            told = told_at_last(event.usage, choice.notices)
+            yield self._chunk(index, self._end(), FINISHES[event.reason], told)
+
+    def usage_piece(self) -> Mapping[str, Any]:
+        """The last chunk of a stream that tells what it took."""
+        return {**self._head(self.piece_object), "choices": [], "usage": self._usage()}
+
+    def whole(self) -> dict[str, Any]:
+        """The whole answer."""
+        told = []
+        for choice in self.choices:
+            assert choice.accepted is not None and choice.finished is not None
+            first = told_at_first(choice.accepted.request_id, choice.accepted.decision)
+            last = told_at_last(choice.finished.usage, choice.notices)
+            votes = {"votes": list(map(votes_of, choice.tokens))} if self._asked.votes else {}
+            told.append({**first, **last, **votes})
+        return {
+            **self._head(self.whole_object),
+            "choices": [
+                {
+                    "index": index,
+                    **self._content(choice),
+                    "finish_reason": self._finish(choice),
+                }
+                for index, choice in enumerate(self.choices)
+            ],
+            "usage": self._usage(),
+            NAME: told[0] if len(told) == 1 else {"choices": told},
+        }
+
+    def _chunk(
+        self, index: int, part: Mapping[str, Any], finish: str | None, told: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        chunk = {
+            **self._head(self.piece_object),
+            "choices": [{"index": index, **part, "finish_reason": finish}],
+        }
+        if told:
+            chunk[NAME] = told
+        return chunk
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "object": kind,
+            "created": self._created,
+            "model": self._asked.name or self._plan_name,
+        }
+
+    @property
+    def _plan_name(self) -> str:
+        accepted = next((one.accepted for one in self.choices if one.accepted is not None), None)
+        return "" if accepted is None else accepted.decision.route.name
+
+    @staticmethod
+    def _finish(choice: Choice) -> str | None:
+        return None if choice.finished is None else FINISHES[choice.finished.reason]
+
+    def _usage(self) -> Mapping[str, Any]:
+        """All choices together; a prompt that they share counts once."""
+        done = [one.finished.usage for one in self.choices if one.finished is not None]
+        prompts: dict[int, Usage] = {}
+        for request, usage in zip(self._asked.requests, done, strict=False):
+            prompts.setdefault(id(request.prompt), usage)
+        prompt = sum(usage.prompt_tokens for usage in prompts.values())
+        generated = sum(usage.generated_tokens for usage in done)
+        cached = sum(
+            next((one.cached_prompt_tokens for one in usage.models if one.prompt_tokens), 0)
+            for usage in prompts.values()
+        )
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": generated,
+            "total_tokens": prompt + generated,
+            "prompt_tokens_details": {"cached_tokens": cached},
+        }
+
+    @abstractmethod
+    def _beginning(self) -> Mapping[str, Any]:
+        """What the first chunk of a choice holds."""
+
+    @abstractmethod
+    def _going_on(self, choice: Choice, delta: Delta) -> Mapping[str, Any]:
+        """What a chunk in its middle holds."""
+
+    @abstractmethod
+    def _end(self) -> Mapping[str, Any]:
+        """What its last chunk holds."""
+
+    @abstractmethod
+    def _content(self, choice: Choice) -> Mapping[str, Any]:
+        """What a choice holds that is told whole."""
+
+
+class ChatShape(Shape):
+    """Answers of ``/v1/chat/completions``."""
+
+    prefix = "chatcmpl"
+    whole_object = "chat.completion"
+    piece_object = "chat.completion.chunk"
+
+    def _beginning(self) -> Mapping[str, Any]:
+        return {"delta": {"role": "assistant", "content": ""}, "logprobs": None}
+
+    def _going_on(self, choice: Choice, delta: Delta) -> Mapping[str, Any]:
+        if delta.reasoning is not None:
+            return {"delta": {"reasoning_content": delta.reasoning}, "logprobs": None}
+        return {"delta": {"content": delta.text}, "logprobs": self._logprobs(delta.tokens)}
+
+    def _end(self) -> Mapping[str, Any]:
+        return {"delta": {}, "logprobs": None}
+
+    def _content(self, choice: Choice) -> Mapping[str, Any]:
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": "".join(choice.texts),
+            "refusal": None,
+        }
+        if choice.reasoning:
+            message["reasoning_content"] = "".join(choice.reasoning)
+        return {"message": message, "logprobs": self._logprobs(choice.tokens)}
+
+    def _logprobs(self, tokens: Sequence[Token]) -> Mapping[str, Any] | None:
+        if not self._asked.logprobs:
+            return None
+        return {
+            "content": [
+                {**_told(token), "top_logprobs": list(map(_told, token.top))}
+                for token in tokens
+                if not token.control
+            ],
+            "refusal": None,
+        }
+
+
+class TextShape(Shape):
+    """Answers of ``/v1/completions``."""
+
+    prefix = "cmpl"
+    whole_object = "text_completion"
+    piece_object = "text_completion"
+
+    def __init__(self, asked: Asked, request_id: str) -> None:
+        super().__init__(asked, request_id)
+        self._offsets = dict.fromkeys(map(id, self.choices), 0)
+
+    def _beginning(self) -> Mapping[str, Any]:
+        return {"text": "", "logprobs": None}
+
+    def _going_on(self, choice: Choice, delta: Delta) -> Mapping[str, Any]:
+        told = self._logprobs(choice, delta.tokens)
+        return {"text": delta.reasoning or delta.text, "logprobs": told}
+
+    def _end(self) -> Mapping[str, Any]:
+        return {"text": "", "logprobs": None}
+
+    def _content(self, choice: Choice) -> Mapping[str, Any]:
+        text = "".join([*choice.reasoning, *choice.texts])
+        return {"text": text, "logprobs": self._logprobs(choice, choice.tokens)}
+
+    def _logprobs(self, choice: Choice, tokens: Sequence[Token]) -> Mapping[str, Any] | None:
+        if not self._asked.logprobs:
+            return None
+        told = [token for token in tokens if not token.control]
+        offsets = []
+        for token in told:
+            offsets.append(self._offsets[id(choice)])
+            self._offsets[id(choice)] += len(piece_text(token.piece))
+        return {
+            "tokens": [piece_text(token.piece) for token in told],
+            "token_logprobs": [token.logprob for token in told],
+            "top_logprobs": [
+                {piece_text(one.piece): one.logprob for one in token.top} for token in told
+            ],
+            "text_offset": offsets,
+        }
+
+
+def _told(token: Token | TopCandidate) -> dict[str, Any]:
+    return {
+        "token": piece_text(token.piece),
+        "logprob": token.logprob,
+        "bytes": list(token.piece),
+    }

@@ -1,0 +1,194 @@
+"""From a bound port to the end of the last answer."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from functools import partial
+
+from starlette.types import ASGIApp
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from quorate.access.keys import KeyRing
+from quorate.api.http.application import application
+from quorate.api.http.guard import Guard, ObserveCall
+from quorate.api.http.protocol import LimitedProtocol
+from quorate.api.http.settings import HttpSettings
+from quorate.api.open_calls import OpenCalls
+from quorate.api.reading import Reader
+from quorate.dispatch import Dispatcher
+from quorate.errors import SettingsError
+from quorate.fleet.fleet import Fleet
+
+_HANDSHAKE_SECONDS = 10.0
+_BACKLOG = 1024
+_MOST_HEAD_BYTES = 16 * 1024
+# Between the news that the server stops and the moment the last connection is cut.
+_LAST_WORDS_SECONDS = 0.5
+_LOOK_SECONDS = 0.02
+
+
+class HttpServer:
+    """The server of the HTTP API.
+
+    Start it once; ``stop`` may be called at any time, more than once.
+
+    Args:
+        dispatcher: Runs requests.
+        fleet: Knows the models.
+        settings: Where it listens, and what it allows.
+        keys: Who may call.
+        open_calls: Of each caller, over all doors.
+        problem: Why the service is not healthy, or "".
+        observe: Told of each request that ended.
+
+    Attributes:
+        address: ``HOST:PORT`` it listens on, with the port that the system chose where the settings
+            say 0; "" before it does.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        fleet: Fleet,
+        settings: HttpSettings,
+        keys: KeyRing,
+        open_calls: OpenCalls,
+        problem: Callable[[], str],
+        observe: ObserveCall = lambda *_: None,
+    ) -> None:
+        self.address = ""
+        self._settings = settings
+        self._reader = Reader(dispatcher.turns.enter)
+        self._guard = Guard(
+            keys,
+            settings,
+            open_calls,
+            self._reader,
+            dispatcher.turns,
+            dispatcher.caller,
+            observe,
+        )
+        self._app: ASGIApp = application(dispatcher, fleet, self._guard, problem)
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+        self._clock: asyncio.TimerHandle | None = None
+        self._tls: ssl.SSLContext | None = None
+
+    async def start(self) -> None:
+        """Listens and serves.
+
+        Raises:
+            SettingsError: The address cannot be bound, or the TLS files are no good.
+        """
+        settings = self._settings
+        self._tls = _tls(settings)
+        config = Config(
+            self._app,
+            http=LimitedProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            # What peers do wrong is told to them, and requests have lines of their own.
+            log_level="critical",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=settings.max_connections,
+            timeout_keep_alive=max(1, round(settings.idle_seconds)),
+            h11_max_incomplete_event_size=_MOST_HEAD_BYTES,
+        )
+        config.load()
+        protocol = partial(
+            LimitedProtocol,
+            settings,
+            config=config,
+            server_state=self._state,
+            app_state={},
+        )
+        bound = _bound(settings)
+        self._server = await asyncio.get_running_loop().create_server(
+            protocol,
+            sock=bound,
+            ssl=self._tls,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS if self._tls else None,
+            backlog=_BACKLOG,
+        )
+        self._tell_time()
+        self.address = f"{settings.listen.rpartition(':')[0]}:{bound.getsockname()[1]}"
+
+    async def stop(self) -> None:
+        """Closes the port at once, and ends what is still running: its callers are told why."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.close()
+        if self._clock is not None:
+            self._clock.cancel()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        self._guard.end_all()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _LAST_WORDS_SECONDS
+        while (self._state.tasks or self._state.connections) and loop.time() < until:
+            await asyncio.sleep(_LOOK_SECONDS)
+        for task in list(self._state.tasks):
+            task.cancel()
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+        if self._state.tasks:
+            await asyncio.wait(list(self._state.tasks), timeout=_LAST_WORDS_SECONDS)
+        self._reader.close()
+
+    def _tell_time(self) -> None:
+        """Keeps the header of the date as it is, to the second."""
+        now = time.time()
+        self._state.default_headers = [(b"date", formatdate(now, usegmt=True).encode("ascii"))]
+        self._clock = asyncio.get_running_loop().call_later(1.0 - now % 1.0, self._tell_time)
+
+
+def _tls(settings: HttpSettings) -> ssl.SSLContext | None:
+    if not settings.tls_certificate:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        problem = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        where = f"http.tls_certificate: {settings.tls_certificate}"
+        raise SettingsError(f"{where} and its key cannot be used: {problem}") from None
+    return context
+
+
+def _bound(settings: HttpSettings) -> socket.socket:
+    host, port = settings.address
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        made = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise _cannot_listen(settings, error) from None
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        made.bind(address)
+    except OSError as error:
+        made.close()
+        raise _cannot_listen(settings, error) from None
+    return made
+
+
+def _cannot_listen(settings: HttpSettings, error: OSError) -> SettingsError:
+    if error.errno == errno.EADDRINUSE:
+        cause = "the port is in use; stop what listens there or choose another"
+    else:
+        cause = error.strerror or os.strerror(error.errno or 0)
+    return SettingsError(f"http.listen: cannot listen on {settings.listen}: {cause}")

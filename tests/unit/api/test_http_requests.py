@@ -1,0 +1,253 @@
+"""What bodies of the HTTP API ask for, and what of them is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quorate.api.http.bodies import MOST_VALUES, json_object
+from quorate.api.http.names import plan_named
+from quorate.api.http.openai.asking import Asked, Context
+from quorate.api.http.openai.chats import chat_asked
+from quorate.api.http.openai.texts import text_asked
+from quorate.errors import InvalidRequest, NotFound, PromptTooLong
+from quorate.request import (
+    AutoPlan,
+    Budget,
+    ChatPrompt,
+    Message,
+    Plan,
+    ProfilePlan,
+    TextPrompt,
+    WeightedModel,
+)
+
+MODELS, PROFILES = ("a", "b", "c+d", "e=2"), ("pair",)
+CONTEXT = Context(models=MODELS, profiles=PROFILES, request_id="r", key="k", origin="o")
+HI = [{"role": "user", "content": "hi"}]
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+def chat(**body: Any) -> Asked:
+    return chat_asked({"messages": HI, **body}, CONTEXT)
+
+
+def text(**body: Any) -> Asked:
+    return text_asked({"prompt": "once", **body}, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("name", "plan"),
+    [
+        (None, None),
+        ("", None),
+        ("auto", AutoPlan()),
+        ("pair", ProfilePlan("pair")),
+        ("a", Plan((WeightedModel("a"),))),
+        ("vote:a+b", Plan((WeightedModel("a"), WeightedModel("b")))),
+        ("vote:a=0.7+b=0.3", Plan((WeightedModel("a", 0.7), WeightedModel("b", 0.3)))),
+        ("vote:a=2+e=2", Plan((WeightedModel("a", 2.0), WeightedModel("e=2")))),
+    ],
+)
+def test_a_model_is_a_model_a_profile_the_router_s_choice_or_a_vote(name: Any, plan: Any) -> None:
+    assert plan_named("model", name, MODELS, PROFILES) == plan
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vote:",
+        "vote:a+",
+        "vote:a+a",
+        "vote:a=x+b",
+        "vote:a=nan+b",
+        "vote:a=-1+b",
+        "vote:a=0+b=0",
+        "x" * 300,
+        "vote:" + "+".join("a" * 100),
+    ],
+)
+def test_a_vote_that_can_never_be_served_is_refused_by_its_field(name: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        plan_named("model", name, MODELS, PROFILES)
+    assert caught.value.field == "model"
+
+
+def test_a_name_that_nobody_has_is_told_with_the_nearest() -> None:
+    with pytest.raises(NotFound) as caught:
+        plan_named("model", "pear", MODELS, PROFILES)
+    assert caught.value.nearest == ("pair",)
+
+
+def test_a_chat_asks_for_what_openai_s_fields_say() -> None:
+    asked = chat(
+        model="vote:a+b",
+        messages=[
+            {"role": "developer", "content": "be brief"},
+            {"role": "user", "content": [{"type": "text", "text": "x"}, {"text": "y"}]},
+            {"role": "assistant", "content": None},
+        ],
+        temperature=0.5,
+        top_p=0.9,
+        seed=7,
+        presence_penalty=0.1,
+        frequency_penalty=-0.2,
+        logit_bias={"5": -100},
+        max_tokens=3,
+        max_completion_tokens=9,
+        stop="end",
+        logprobs=True,
+        top_logprobs=2,
+        stream=True,
+        stream_options={"include_usage": True},
+        user="somebody",
+        quorate={"budget": {"joules": None, "usd": 0.5}, "local_only": True}
+        | {"budget": {"usd": 0.5, "latency_ms": 300}},
+    )
+    (request,) = asked.requests
+    assert request.prompt == ChatPrompt(
+        (Message("system", "be brief"), Message("user", "x\ny"), Message("assistant", ""))
+    )
+    sampling = request.sampling
+    assert (sampling.temperature, sampling.top_p, sampling.seed) == (0.5, 0.9, 7)
+    assert (sampling.presence_penalty, sampling.frequency_penalty) == (0.1, -0.2)
+    assert sampling.logit_bias == {5: -100.0}
+    assert (request.stopping.max_tokens, request.stopping.stop) == (9, ("end",))
+    assert (request.response.top_logprobs, request.response.omit_logprobs) == (2, False)
+    assert (request.budget, request.local_only) == (Budget(300.0, None, 0.5), True)
+    assert (request.request_id, request.key, request.origin) == ("r", "k", "o")
+    assert (asked.stream, asked.include_usage, asked.logprobs) == (True, True, True)
+
+
+def test_what_stands_for_none_elsewhere_is_none() -> None:
+    (request,) = text(seed=-1, top_k=-1, max_tokens=-1, stop=None, n=None).requests
+    assert (request.sampling.seed, request.sampling.top_k) == (None, 0)
+    assert request.stopping.max_tokens is None
+    assert request.response.omit_logprobs
+
+
+def test_each_choice_is_a_request_with_a_seed_and_an_id_of_its_own() -> None:
+    asked = text(prompt=["x", "y"], n=2, seed=5)
+    assert [one.prompt for one in asked.requests] == [TextPrompt(t) for t in ("x", "x", "y", "y")]
+    assert [one.sampling.seed for one in asked.requests] == [5, 6, 5, 6]
+    assert [one.request_id for one in asked.requests] == ["r-0", "r-1", "r-2", "r-3"]
+
+
+@pytest.mark.parametrize(
+    ("field", "body"),
+    [
+        ("messages", {"messages": None}),
+        ("messages", {"messages": []}),
+        ("messages", {"messages": "hi"}),
+        ("messages[0]", {"messages": ["hi"]}),
+        ("messages[0].role", {"messages": [{"content": "hi"}]}),
+        ("messages[0].role", {"messages": [{"role": "tool", "content": "4"}]}),
+        ("messages[0].content", {"messages": [{"role": "user", "content": 4}]}),
+        (
+            "messages[0].content[0].type",
+            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+        ),
+        ("tools", {"tools": [{"type": "function"}]}),
+        ("tool_choice", {"tool_choice": "required"}),
+        ("response_format.type", {"response_format": {"type": "json_schema"}}),
+        ("top_logprobs", {"top_logprobs": 3}),
+        ("top_logprobs", {"logprobs": True, "top_logprobs": 1000}),
+        ("n", {"n": 0}),
+        ("n", {"n": 17}),
+        ("temperature", {"temperature": "hot"}),
+        ("temperature", {"temperature": True}),
+        ("temperature", {"temperature": 10**400}),
+        ("seed", {"seed": 1.5}),
+        ("max_tokens", {"max_tokens": 0}),
+        ("stop", {"stop": {}}),
+        ("stop[1]", {"stop": ["a", 3]}),
+        ("logit_bias", {"logit_bias": {"a": 1}}),
+        ("logit_bias.5", {"logit_bias": {"5": "x"}}),
+        ("stream", {"stream": "yes"}),
+        ("quorate", {"quorate": 3}),
+        ("quorate.local", {"quorate": {"local": True}}),
+        ("quorate.budget.usd", {"quorate": {"budget": {"usd": -1}}}),
+        ("quorate.request_id", {"quorate": {"request_id": "a\nb"}}),
+    ],
+)
+def test_what_can_never_be_served_is_refused_by_its_path(field: str, body: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        chat(**body)
+    assert caught.value.field == field
+
+
+def test_a_prompt_that_no_context_holds_is_one_that_is_too_long() -> None:
+    with pytest.raises(PromptTooLong):
+        text(prompt="x" * (4 * 2**20 + 1))
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "messages",
+                "prompt",
+                "model",
+                "stop",
+                "n",
+                "logit_bias",
+                "quorate",
+                "stream_options",
+                "temperature",
+                "seed",
+                "logprobs",
+            ]
+        ),
+        json_values,
+    )
+)
+def test_any_json_object_is_read_or_refused(body: dict[str, Any]) -> None:
+    for read in (chat_asked, text_asked):
+        try:
+            read(body, CONTEXT)
+        except (InvalidRequest, NotFound):
+            continue
+
+
+@given(json_values)
+def test_an_object_is_what_its_bytes_say(value: Any) -> None:
+    assert json_object(json.dumps({"a": value}).encode()) == {"a": value}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"a": NaN}',
+        b"\xff\xfe",
+        b'{"a": "\xff"}',
+        b'{"a": "\\ud800"}',
+        b"[" * 100_000,
+        b'{"a": [' + b"[]," * MOST_VALUES + b"[]]}",
+        b'{"a": ' + b"9" * 10_000 + b"}",
+    ],
+)
+def test_what_is_no_object_is_refused_before_it_costs_anything(data: bytes) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        json_object(data)
+    assert caught.value.field == "body"
+
+
+def test_commas_and_brackets_in_texts_are_no_values() -> None:
+    told = "[,{" * MOST_VALUES + '\\"\\'
+    assert json_object(json.dumps({"prompt": told}).encode()) == {"prompt": told}
