@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +270,22 @@ async def test_a_request_that_comes_byte_by_byte_loses_its_connection(
             dripping.cancel()
             await asyncio.gather(dripping, return_exceptions=True)
         assert (await client.completions.create(model="a", prompt="x", max_tokens=2)).choices
+
+
+async def test_connections_beyond_the_limit_are_closed_as_they_come(tmp_path: Path) -> None:
+    health = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+    async with door(tmp_path, http={"max_connections": 2}) as (service, _):
+        async with (
+            connection(service),
+            connection(service),
+            connection(service) as (reader, _),
+        ):
+            assert await reader.read() == b""
+        # Until the server has seen that they are gone.
+        while True:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                assert await raw(service, health) == (200, {"status": "ok"})
+                break
 
 
 async def test_a_body_that_does_not_end_is_told_so(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from quorate.api.grpc.connections import open_descriptors
 from quorate.api.grpc.settings import ServerSettings
+from quorate.api.http.settings import HttpSettings
 
 _OF_THE_SERVER = 64
 _OF_A_MODEL = 32
@@ -20,25 +21,32 @@ _LIMIT = resource.RLIMIT_NOFILE
 _log = logging.getLogger(__name__)
 
 
-def with_room_for_models(settings: ServerSettings, models: int) -> ServerSettings:
+def with_room_for_models(
+    server: ServerSettings, http: HttpSettings, models: int
+) -> tuple[ServerSettings, HttpSettings]:
     """Raises this process's limit of descriptors, and lets connections take no more than fit.
 
     Args:
-        settings: How many connections there may be, at most.
+        server: How many connections there may be to one door, at most.
+        http: Likewise to the other, where it is open.
         models: How many models need some besides.
     """
     allowed = _raised_limit()
-    fitting = max(1, allowed - open_descriptors() - _OF_THE_SERVER - _OF_A_MODEL * models)
-    if settings.max_connections <= fitting:
-        return settings
+    fitting = allowed - open_descriptors() - _OF_THE_SERVER - _OF_A_MODEL * models
+    wanted = server.max_connections + (http.max_connections if http.listen else 0)
+    if wanted <= fitting:
+        return server, http
+    share = fitting / wanted
+    server = replace(server, max_connections=max(1, int(share * server.max_connections)))
+    http = replace(http, max_connections=max(1, int(share * http.max_connections)))
     _log.warning(
         "this process may have %d open files, so that there are at most %d connections, "
         "not %d; see `ulimit -n`",
         allowed,
-        fitting,
-        settings.max_connections,
+        server.max_connections + (http.max_connections if http.listen else 0),
+        wanted,
     )
-    return replace(settings, max_connections=fitting)
+    return server, http
 
 
 def _raised_limit() -> int:

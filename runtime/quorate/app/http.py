@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from quorate.access.keys import KeyRing
 from quorate.api.grpc.lifecycle import GrpcServer
+from quorate.api.http.settings import HttpSettings
 from quorate.app.extras import need
 from quorate.dispatch import Dispatcher
 from quorate.fleet.fleet import Fleet
-from quorate.settings import Settings
 
 if TYPE_CHECKING:
     from quorate.api.http.server import HttpServer
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def http_door(
-    settings: Settings,
+    settings: HttpSettings,
     dispatcher: Dispatcher,
     fleet: Fleet,
     keys: KeyRing,
@@ -29,7 +29,7 @@ async def http_door(
     """Listens for as long as the context lasts; yields None where there is no door.
 
     Args:
-        settings: Of everything.
+        settings: Where it listens, if anywhere.
         dispatcher: Runs requests.
         fleet: Knows the models.
         keys: Who may call.
@@ -40,7 +40,7 @@ async def http_door(
         SettingsError: The address cannot be bound, the TLS files are no good, or the extra that it
             needs is not installed.
     """
-    if not settings.http.listen:
+    if not settings.listen:
         yield None
         return
     need("uvicorn", "http.listen", "http")
@@ -50,7 +50,7 @@ async def http_door(
     door = HttpServer(
         dispatcher,
         fleet,
-        settings.http,
+        settings,
         keys,
         server.open_calls,
         lambda: server.problem,

@@ -133,12 +133,12 @@ async def running(
         telemetry.watch(fleet, dispatcher)
         required = [model.id for model in settings.models if model.required]
         facts = await beside_loop(server_facts)
-        room = with_room_for_models(settings.server, len(settings.models))
-        server = GrpcServer(dispatcher, fleet, room, keys, required, facts, telemetry.called)
+        grpc, http_room = with_room_for_models(settings.server, settings.http, len(settings.models))
+        server = GrpcServer(dispatcher, fleet, grpc, keys, required, facts, telemetry.called)
         port = await server.start()
         stack.push_async_callback(server.stop)
         http = await stack.enter_async_context(
-            http_door(settings, dispatcher, fleet, keys, server, telemetry.called)
+            http_door(http_room, dispatcher, fleet, keys, server, telemetry.called)
         )
         work = [*_work(settings, fleet, dispatcher), keeper.watch(), _watch_certificate(server)]
         await stack.enter_async_context(_background(work))

@@ -48,7 +48,8 @@ class _Guarded:
         self._needs_key = needs_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        verb = scope["method"]
+        # The transport leaves out the body of what answers a HEAD.
+        verb = "GET" if scope["method"] == "HEAD" else scope["method"]
         handler = self._handlers.get(verb, self._other)
         # Those that are not served are whatever their callers like, and metrics count by name.
         name = f"{verb if verb in self._handlers else '-'} {self._path}"

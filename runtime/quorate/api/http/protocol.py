@@ -1,4 +1,4 @@
-"""Connections that are slow on purpose, in either direction, are closed.
+"""Connections that are too many, or slow on purpose in either direction, are closed.
 
 What uvicorn limits is how long a connection is idle between two requests. Here are limits as well
 on the head of a request, which may come byte by byte, and on an answer that nobody takes.
@@ -31,6 +31,9 @@ class LimitedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A peer has connected, and is to send the head of a request."""
         super().connection_made(transport)
+        if len(self.connections) > self._limits.max_connections:
+            transport.abort()
+            return
         # Whatever the peer does not take keeps the timer of a stalled reader running.
         transport.set_write_buffer_limits(high=0)
         self._await_head()

@@ -97,11 +97,10 @@ class HttpServer:
             lifespan="off",
             log_config=None,
             # What peers do wrong is told to them, and requests have lines of their own.
-            log_level="critical",
+            log_level="error",
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=settings.max_connections,
             timeout_keep_alive=max(1, round(settings.idle_seconds)),
             h11_max_incomplete_event_size=_MOST_HEAD_BYTES,
         )

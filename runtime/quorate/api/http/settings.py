@@ -23,7 +23,8 @@ class HttpSettings:
         tls_certificate: Path of the PEM certificate chain, or "" for no TLS.
         tls_key: Path of its PEM private key.
         max_body_bytes: Largest body of a request.
-        max_connections: Most connections at once; requests of further ones are refused.
+        max_connections: Most connections at once; further ones are closed as they come. The limit
+            of file descriptors may leave fewer.
         head_seconds: Longest time that the head of a request may take to arrive.
         receive_seconds: Longest time that its body may take.
         stall_seconds: Longest time that a client may take nothing of an answer; then its connection
