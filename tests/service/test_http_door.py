@@ -72,7 +72,12 @@ async def raw(service: Service, request: bytes) -> tuple[int, dict[str, Any]]:
 
 
 def post(path: str, body: bytes, *headers: str, length: int | None = None) -> bytes:
-    lines = [f"POST {path} HTTP/1.1", "host: x", f"content-length: {length or len(body)}", *headers]
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "host: localhost",
+        f"content-length: {length or len(body)}",
+        *headers,
+    ]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
@@ -203,9 +208,11 @@ async def test_whoever_has_no_key_learns_nothing_but_health(tmp_path: Path) -> N
         with pytest.raises(openai.AuthenticationError):
             await stranger.models.list()
         for path in ("/v1/nothing", "/v1/models"):
-            status, _ = await raw(service, f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+            status, _ = await raw(
+                service, f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
+            )
             assert status == 401
-        health = await raw(service, b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        health = await raw(service, b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert health == (200, {"status": "ok"})
 
 
@@ -215,8 +222,13 @@ async def test_pages_of_other_sites_may_not_ask(tmp_path: Path) -> None:
         evil = post("/v1/completions", body, "origin: http://evil.example")
         status, told = await raw(service, evil)
         assert (status, told["error"]["code"]) == (403, "permission_denied")
-        status, _ = await raw(service, post("/v1/completions", body, "origin: http://x"))
+        status, _ = await raw(service, post("/v1/completions", body, "origin: http://localhost"))
         assert status == 200
+        # A name that was made to stand for this machine, so that the page is of this server.
+        rebound = post("/v1/completions", body, "origin: http://evil.example")
+        rebound = rebound.replace(b"host: localhost", b"host: evil.example")
+        status, told = await raw(service, rebound)
+        assert (status, told["error"]["code"]) == (403, "permission_denied")
 
 
 async def test_a_body_that_is_too_large_is_refused_before_it_has_come(tmp_path: Path) -> None:
@@ -224,7 +236,8 @@ async def test_a_body_that_is_too_large_is_refused_before_it_has_come(tmp_path: 
         status, told = await raw(service, post("/v1/completions", b"{", length=10**9))
         assert (status, told["error"]["param"]) == (400, "body")
         chunked = (
-            b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+            b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\n"
+            + b"transfer-encoding: chunked\r\n\r\n"
             + b"1000\r\n"
             + b"x" * 0x1000
         )
@@ -240,11 +253,11 @@ async def test_a_body_that_is_too_large_is_refused_before_it_has_come(tmp_path: 
     [
         b"",
         b"GET /hea",
-        b"GET /health HTTP/1.1\r\nhost: x\r\n",
+        b"GET /health HTTP/1.1\r\nhost: localhost\r\n",
         # A second request, behind one that was answered.
-        b"GET /health HTTP/1.1\r\nhost: x\r\n\r\nGET /",
+        b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\nGET /",
         # The rest of a body that nobody wants.
-        b"POST /v1/nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\nx",
+        b"POST /v1/nothing HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\nx",
     ],
 )
 async def test_a_request_that_comes_byte_by_byte_loses_its_connection(
@@ -273,7 +286,7 @@ async def test_a_request_that_comes_byte_by_byte_loses_its_connection(
 
 
 async def test_connections_beyond_the_limit_are_closed_as_they_come(tmp_path: Path) -> None:
-    health = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+    health = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
     async with door(tmp_path, http={"max_connections": 2}) as (service, _):
         async with (
             connection(service),

@@ -120,11 +120,13 @@ class Metrics:
         """Takes note of a call that ended.
 
         Args:
-            method: Full name, such as ``/quorate.v1.InferenceService/Generate``; one of ours.
+            method: Full name, such as ``/quorate.v1.InferenceService/Generate``, of one of ours; or
+                the verb and the path over HTTP, such as ``POST /v1/completions``.
             status: Name of its status, as gRPC calls it.
             seconds: What it took.
         """
-        self._calls.labels(method.rpartition("/")[2], status).observe(seconds)
+        name = method.rpartition("/")[2] if method.startswith("/") else method
+        self._calls.labels(name, status).observe(seconds)
 
     def settled(self, attempt: SettledAttempt) -> None:
         """See ``AttemptObserver``."""

@@ -6,7 +6,7 @@ import pytest
 
 from quorate.api.faults import STATUS_OF
 from quorate.api.http.errors import STATUSES, error_body, error_headers, field_of, http_status
-from quorate.api.http.pages import check_origin
+from quorate.api.http.pages import check_host, check_origin
 from quorate.api.http.settings import HttpSettings
 from quorate.errors import (
     BudgetSpent,
@@ -95,3 +95,26 @@ def test_settings_of_a_door_that_is_off_may_be_anything_but_wrong() -> None:
         HttpSettings.from_mapping({"listen": "localhost:80", "tls_certificate": "a"}, "http")
     with pytest.raises(SettingsError, match=r"http.max_body_bytes"):
         HttpSettings.from_mapping({"max_body_bytes": 1}, "http")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        None,
+        "localhost",
+        "LOCALHOST:80",
+        "a.localhost:80",
+        "127.0.0.1:80",
+        "[::1]:80",
+        "10.0.0.7",
+        "ours",
+    ],
+)
+def test_addresses_and_names_that_are_known_may_be_asked(host: str | None) -> None:
+    check_host(host, ["ours"])
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "", "[", "127.0.0.1.x"])
+def test_names_that_are_not_known_may_not_be_asked(host: str) -> None:
+    with pytest.raises(PermissionDenied):
+        check_host(host, ["ours"])

@@ -19,7 +19,7 @@ from quorate.api.faults import as_domain_error, forget_frames, status_name
 from quorate.api.http.bodies import json_object
 from quorate.api.http.call import Call, ClientLeft, Receive, Scope, Send
 from quorate.api.http.errors import error_body, error_headers, http_status
-from quorate.api.http.pages import check_origin
+from quorate.api.http.pages import check_host, check_origin
 from quorate.api.http.settings import HttpSettings
 from quorate.api.open_calls import OpenCalls
 from quorate.api.pace import Pace
@@ -129,6 +129,9 @@ class Guard:
         try:
             record.caller = self._keys.caller(call.header("authorization"))
             check_origin(call.header("origin"), call.header("host"))
+            if not self._keys.wanted:
+                # Where there are keys, a page has none.
+                check_host(call.header("host"), self._settings.hosts)
         except (Unauthenticated, PermissionDenied) as error:
             return error
         return None

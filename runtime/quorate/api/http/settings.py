@@ -22,6 +22,8 @@ class HttpSettings:
         insecure: Allows an address other than loopback without TLS.
         tls_certificate: Path of the PEM certificate chain, or "" for no TLS.
         tls_key: Path of its PEM private key.
+        hosts: Names that it is asked by, beside addresses and ``localhost``. Where there are no
+            keys others are refused, since they may be of a page that means harm.
         max_body_bytes: Largest body of a request.
         max_connections: Most connections at once; further ones are closed as they come. The limit
             of file descriptors may leave fewer.
@@ -36,6 +38,7 @@ class HttpSettings:
     insecure: bool = False
     tls_certificate: str = ""
     tls_key: str = ""
+    hosts: tuple[str, ...] = option((), texts=True)
     max_body_bytes: int = option(16 * 2**20, lowest=1024, highest=_LARGEST_BODY)
     max_connections: int = option(1024, lowest=1, highest=1_000_000)
     head_seconds: float = option(10.0, lowest=0.1, highest=_DAY_SECONDS)
