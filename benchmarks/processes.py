@@ -36,10 +36,15 @@ def model_table(name: str, path: Path, cores: int, engine: str, /, **options: in
 
 @dataclass(frozen=True)
 class Served:
-    """A server that listens and has loaded its models."""
+    """A server that listens and has loaded its models.
+
+    Attributes:
+        http: Where it listens for HTTP, or "".
+    """
 
     address: str
     pid: int
+    http: str = ""
 
 
 @contextmanager
@@ -66,18 +71,18 @@ def server(config: str, cores: Sequence[int], models: int) -> Iterator[Served]:
 
 
 def _wait_ready(process: subprocess.Popen[str], models: int) -> Served:
-    address, ready = "", set()
+    address, http, ready = "", "", set()
     assert process.stdout is not None
     for line in process.stdout:
         event = json.loads(line)
         if event["event"] == "listening":
-            address = event["address"]
+            address, http = event["address"], event.get("http", "")
         elif event["event"] == "model" and event["state"] == "ready":
             ready.add(event["id"])
         elif event["event"] == "model" and event["state"] == "failed":
             raise RuntimeError(f"{event['id']} cannot be served: {event.get('message')}")
         if address and len(ready) == models:
-            return Served(address, process.pid)
+            return Served(address, process.pid, http)
     raise RuntimeError("the server ended before its models were ready")
 
 

@@ -159,6 +159,36 @@ async def test_models_are_whatever_can_be_asked_for(tmp_path: Path) -> None:
             await client.models.retrieve("c")
 
 
+async def test_texts_become_tokens_and_back_as_over_grpc(tmp_path: Path) -> None:
+    async with door(tmp_path) as (service, _):
+
+        async def ask(path: str, **body: Any) -> tuple[int, dict[str, Any]]:
+            return await raw(service, post(path, json.dumps(body).encode()))
+
+        async with Client(service.address) as other:
+            known = await other.tokenize("a", "the fox")
+            chat = await other.tokenize("a", messages=[("user", "hi")])
+        status, told = await ask("/tokenize", model="a", prompt="the fox", with_pieces=True)
+        assert status == 200
+        assert told["tokens"] == list(known.tokens)
+        assert (told["count"], told["max_model_len"]) == (len(known.tokens), 512)
+        assert [one["id"] for one in told["pieces"]] == told["tokens"]
+        back = await ask("/detokenize", model="a", tokens=told["tokens"])
+        assert back == (200, {"prompt": "the fox", "content": "the fox"})
+        _, told = await ask("/tokenize", model="a", messages=HI)
+        assert told["tokens"] == list(chat.tokens)
+        for field, body in {
+            "model": {"prompt": "x"},
+            "prompt": {"model": "a"},
+            "tokens[1]": {"model": "a", "tokens": [1, "2"]},
+            "tokens[0]": {"model": "a", "tokens": [10**6]},
+        }.items():
+            path = "/detokenize" if "tokens" in body else "/tokenize"
+            status, told = await ask(path, **body)
+            assert (status, told["error"]["param"]) == (400, field)
+        assert (await ask("/tokenize", model="c", prompt="x"))[0] == 404
+
+
 async def test_errors_are_those_of_openai_with_our_reasons(tmp_path: Path) -> None:
     async with door(tmp_path) as (service, client):
         with pytest.raises(openai.BadRequestError) as refused:

@@ -117,17 +117,23 @@ def test_what_cannot_change_is_named_in_one_line_and_stays(tmp_path: Path) -> No
 def test_a_renewed_certificate_is_shown_to_new_connections(tmp_path: Path) -> None:
     certificate, key = certificate_files(tmp_path / "tls")
     paths = f'tls_certificate = "{certificate}"\ntls_key = "{key}"'
-    with served(tmp_path, config(server=paths)) as (server, _):
+    http = f'[http]\nlisten = "127.0.0.1:0"\n{paths}\n'
+    with served(tmp_path, config(server=paths, more=http)) as (server, _):
         port = int(server.address.rpartition(":")[2])
+        line = next(line for line in iter(server.process.stderr.readline, "") if "for HTTP" in line)
+        http_port = int(line.partition("127.0.0.1:")[2].partition(" ")[0])
         first = ssl.get_server_certificate(("127.0.0.1", port))
+        before = ssl.get_server_certificate(("127.0.0.1", http_port))
         certificate_files(tmp_path / "tls")
         told = reloaded(server, "was read anew")[-1]
         second = ssl.get_server_certificate(("127.0.0.1", port))
+        after = ssl.get_server_certificate(("127.0.0.1", http_port))
         trusted = ("--target", f"localhost:{port}", "--tls-ca", str(certificate))
         done = quorate(tmp_path, "ps", *trusted)
     assert f"certificate {certificate}" in told
     assert first != second
     assert second.split() == certificate.read_text().split()
+    assert (before, after) == (first, second)
     assert done.returncode == 0, done.stderr
 
 

@@ -10,14 +10,19 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 from quorate.access.keys import KeyRing, KeySettings
 from quorate.api.grpc.certificates import read_pair
 from quorate.api.grpc.lifecycle import GrpcServer
+from quorate.api.http.settings import HttpSettings
 from quorate.dispatch import CallerLimits, Dispatcher
 from quorate.errors import QuorateError
 from quorate.settings import ModelSettings, Settings
 from quorate.threads import beside_loop
+
+if TYPE_CHECKING:
+    from quorate.api.http.server import HttpServer
 
 _DAY_SECONDS = 86_400.0
 _TLS = ("tls_certificate", "tls_key")
@@ -34,6 +39,7 @@ class Living:
     dispatcher: Dispatcher
     server: GrpcServer
     keys: KeyRing
+    http: HttpServer | None = None
 
 
 class Reloader:
@@ -75,6 +81,9 @@ class Reloader:
         has_tls = bool(old.server.tls_certificate and new.server.tls_certificate)
         certificate = new.server.tls_certificate
         pair = await beside_loop(read_pair, certificate, new.server.tls_key) if has_tls else None
+        http = living.http if old.http.tls_certificate and new.http.tls_certificate else None
+        if http is not None:
+            await beside_loop(http.replace_certificate, new.http)
         recorder = living.dispatcher.recorder
         now = time.time()
         other_budgets = new.budgets != old.budgets
@@ -93,7 +102,7 @@ class Reloader:
         if other_budgets:
             recorder.budgets.change(new.budgets, events, now)
         logging.getLogger().setLevel(new.server.log_level.upper())
-        return list(_live_changes(old, new, tls=pair is not None))
+        return list(_live_changes(old, new, tls=pair is not None, http_tls=http is not None))
 
 
 def fixed_changes(old: Settings, new: Settings) -> Iterator[str]:
@@ -107,9 +116,11 @@ def fixed_changes(old: Settings, new: Settings) -> Iterator[str]:
                 yield f"server.{one.name}"
     if _plain(old.models) != _plain(new.models):
         yield "models"
-    for section in ("routing", "energy", "fleet", "ledger", "remotes", "http", "metrics", "traces"):
+    for section in ("routing", "energy", "fleet", "ledger", "remotes", "metrics", "traces"):
         if getattr(old, section) != getattr(new, section):
             yield section
+    if old.http != _with_tls_of(new.http, old.http):
+        yield "http"
 
 
 def _turns_tls(old: Settings, new: Settings, name: str) -> bool:
@@ -117,7 +128,14 @@ def _turns_tls(old: Settings, new: Settings, name: str) -> bool:
     return name in _TLS and bool(getattr(old.server, name)) != bool(getattr(new.server, name))
 
 
-def _live_changes(old: Settings, new: Settings, tls: bool) -> Iterator[str]:
+def _with_tls_of(door: HttpSettings, other: HttpSettings) -> HttpSettings:
+    """A door with the TLS files of another, unless that would turn TLS on or off."""
+    if bool(door.tls_certificate) != bool(other.tls_certificate):
+        return door
+    return replace(door, tls_certificate=other.tls_certificate, tls_key=other.tls_key)
+
+
+def _live_changes(old: Settings, new: Settings, tls: bool, http_tls: bool) -> Iterator[str]:
     for name in _LIVE:
         if getattr(old, name) != getattr(new, name):
             yield "server.default_profile" if name == "default_profile" else name
@@ -125,6 +143,8 @@ def _live_changes(old: Settings, new: Settings, tls: bool) -> Iterator[str]:
         yield f"log level {new.server.log_level}"
     if tls:
         yield f"certificate {new.server.tls_certificate}"
+    if http_tls:
+        yield f"certificate {new.http.tls_certificate}"
 
 
 def _plain(models: tuple[ModelSettings, ...]) -> list[ModelSettings]:
@@ -138,7 +158,8 @@ def _with_fixed(old: Settings, new: Settings) -> Settings:
     server = {
         name: getattr(new.server, name) for name in _LIVE_SERVER if not _turns_tls(old, new, name)
     }
-    return replace(old, **live, server=replace(old.server, **server))
+    http = _with_tls_of(old.http, new.http)
+    return replace(old, **live, server=replace(old.server, **server), http=http)
 
 
 def caller_limits(keys: Mapping[str, KeySettings]) -> dict[str, CallerLimits]:

@@ -214,7 +214,7 @@ async def serve(
             _log.info("%s", line)
         for line in (*service.notes, survey()):
             _log.info("%s", line)
-        living = Living(service.dispatcher, service.server, service.keys)
+        living = Living(service.dispatcher, service.server, service.keys, service.http)
         reloader = None if load is None else Reloader(settings, load, living)
         async with _background([_reload(signals, reloader)]):
             await signals.first.wait()

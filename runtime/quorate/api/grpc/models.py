@@ -10,8 +10,13 @@ import grpc
 from quorate.access import limits
 from quorate.access.keys import GENERATE, MODELS
 from quorate.access.record import CURRENT
-from quorate.api.grpc.tokenizing import Tokenizing
 from quorate.api.grpc.translation.responses import model_message
+from quorate.api.grpc.translation.tokens import (
+    detokenize_response,
+    prompt_to_tokenize,
+    tokenize_response,
+)
+from quorate.api.tokenizing import Tokenizing
 from quorate.fleet.fleet import Fleet
 from quorate.v1 import models_pb2, models_pb2_grpc
 
@@ -71,14 +76,18 @@ class ModelServicer(models_pb2_grpc.ModelServiceServicer):
     ) -> models_pb2.TokenizeResponse:
         """Turns a text or a chat into tokens."""
         CURRENT.get().caller.require(GENERATE)
-        return await self._tokenizing.tokenize(_named(request.model), request)
+        model, prompt = _named(request.model), prompt_to_tokenize(request)
+        return tokenize_response(
+            await self._tokenizing.tokenize(model, prompt, continuation=request.continuation)
+        )
 
     async def Detokenize(  # noqa: N802 - the name is the RPC's
         self, request: models_pb2.DetokenizeRequest, context: _Context
     ) -> models_pb2.DetokenizeResponse:
         """Turns tokens into text."""
         CURRENT.get().caller.require(GENERATE)
-        return await self._tokenizing.detokenize(_named(request.model), request)
+        model = _named(request.model)
+        return detokenize_response(await self._tokenizing.detokenize(model, request.tokens))
 
 
 def _named(model: str) -> str:

@@ -11,6 +11,7 @@ from quorate.api.http.call import Call
 from quorate.api.http.guard import Guard, Handler
 from quorate.api.http.openai.listing import Listing
 from quorate.api.http.openai.serving import Answering
+from quorate.api.http.tokens import TokenPaths
 from quorate.dispatch import Dispatcher
 from quorate.errors import NotFound, UnsupportedPlan
 from quorate.fleet.fleet import Fleet
@@ -79,12 +80,15 @@ def application(
         problem: Why the service is not healthy, or "".
     """
     answering, listing = Answering(dispatcher, fleet, guard), Listing(dispatcher, fleet)
+    tokens = TokenPaths(fleet, guard)
     paths: Mapping[str, Mapping[str, Handler]] = {
         "/v1/chat/completions": {"POST": answering.chat},
         "/v1/completions": {"POST": answering.text},
         "/v1/embeddings": {"POST": _no_embeddings},
         "/v1/models": {"GET": listing.all},
         "/v1/models/{model:path}": {"GET": listing.one},
+        "/tokenize": {"POST": tokens.tokenize},
+        "/detokenize": {"POST": tokens.detokenize},
     }
 
     async def health(call: Call) -> None:

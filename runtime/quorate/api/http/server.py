@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 
 from quorate.access.keys import KeyRing
 from quorate.api.http.application import application
+from quorate.api.http.certificates import load_certificate, tls_context
 from quorate.api.http.guard import Guard, ObserveCall
 from quorate.api.http.protocol import LimitedProtocol
 from quorate.api.http.settings import HttpSettings
@@ -89,7 +90,7 @@ class HttpServer:
             SettingsError: The address cannot be bound, or the TLS files are no good.
         """
         settings = self._settings
-        self._tls = _tls(settings)
+        self._tls = tls_context(settings)
         config = Config(
             self._app,
             http=LimitedProtocol,
@@ -146,25 +147,21 @@ class HttpServer:
             await asyncio.wait(list(self._state.tasks), timeout=_LAST_WORDS_SECONDS)
         self._reader.close()
 
+    def replace_certificate(self, settings: HttpSettings) -> None:
+        """Shows new connections another certificate, where there is TLS.
+
+        Raises:
+            SettingsError: The files are no good; the one before stays.
+        """
+        if self._tls is not None:
+            tls_context(settings)
+            load_certificate(self._tls, settings)
+
     def _tell_time(self) -> None:
         """Keeps the header of the date as it is, to the second."""
         now = time.time()
         self._state.default_headers = [(b"date", formatdate(now, usegmt=True).encode("ascii"))]
         self._clock = asyncio.get_running_loop().call_later(1.0 - now % 1.0, self._tell_time)
-
-
-def _tls(settings: HttpSettings) -> ssl.SSLContext | None:
-    if not settings.tls_certificate:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        problem = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        where = f"http.tls_certificate: {settings.tls_certificate}"
-        raise SettingsError(f"{where} and its key cannot be used: {problem}") from None
-    return context
 
 
 def _bound(settings: HttpSettings) -> socket.socket:

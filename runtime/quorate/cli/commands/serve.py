@@ -224,7 +224,8 @@ async def _serve(
         # Without channelz nobody knows which connections there are.
         if settings.server.channelz:
             strangers.follow()
-        view.listening(service.address, [model.id for model in settings.models])
+        ids = [model.id for model in settings.models]
+        view.listening(service.address, ids, service.http_address)
         wanted = {model.id for model in settings.models if model.load}
         following.append(asyncio.create_task(_follow(service, view, wanted)))
 

@@ -81,9 +81,9 @@ class PlainView:
     def __init__(self) -> None:
         self._told: dict[str, str] = {}
 
-    def listening(self, address: str, models: Sequence[str]) -> None:
-        """Prints the address and the models."""
-        print(listening_line(address, models), flush=True)
+    def listening(self, address: str, models: Sequence[str], http: str = "") -> None:
+        """Prints the addresses and the models."""
+        print(listening_line(address, models, http), flush=True)
 
     def settled(self, ready: Sequence[str], failed: Sequence[str]) -> None:
         """Prints once that nothing of the start is left to wait for."""
@@ -103,9 +103,10 @@ class PlainView:
 class JsonView(PlainView):
     """One JSON object a line; progress is a change too."""
 
-    def listening(self, address: str, models: Sequence[str]) -> None:
-        """Prints the address and the models."""
-        print_event("listening", {"address": address, "models": list(models)})
+    def listening(self, address: str, models: Sequence[str], http: str = "") -> None:
+        """Prints the addresses and the models."""
+        told = {"address": address, "models": list(models)}
+        print_event("listening", {**told, "http": http} if http else told)
 
     def settled(self, ready: Sequence[str], failed: Sequence[str]) -> None:
         """Prints which models are ready, and which have failed."""
@@ -185,9 +186,9 @@ class BarView(LoadBars):
         super().__init__(console)
         self._told: dict[str, str] = {}
 
-    def listening(self, address: str, models: Sequence[str]) -> None:
-        """Prints the address and the models."""
-        self._console.print(listening_line(address, models), style="bold", markup=False)
+    def listening(self, address: str, models: Sequence[str], http: str = "") -> None:
+        """Prints the addresses and the models."""
+        self._console.print(listening_line(address, models, http), style="bold", markup=False)
 
     def settled(self, ready: Sequence[str], failed: Sequence[str]) -> None:
         """Prints once that nothing of the start is left to wait for."""
@@ -209,9 +210,10 @@ ServeView: TypeAlias = PlainView | BarView
 """Shows what becomes of a service and its models."""
 
 
-def listening_line(address: str, models: Sequence[str]) -> str:
-    """What is said when a service listens."""
-    return f"listening on {address}, models: {', '.join(models) or 'none'}"
+def listening_line(address: str, models: Sequence[str], http: str = "") -> str:
+    """What is said when a service listens; ``http`` is where it does so for HTTP, if it does."""
+    where = f"{address}, for HTTP on {http}" if http else address
+    return f"listening on {where}, models: {', '.join(models) or 'none'}"
 
 
 def settled_line(ready: Sequence[str], failed: Sequence[str]) -> str:

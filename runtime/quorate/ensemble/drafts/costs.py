@@ -5,13 +5,14 @@ Times are of what the members compute, in seconds; nothing here has a clock.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import combinations
-from statistics import fmean, median
+from statistics import median
 from typing import NamedTuple
 
 KEPT_SETS = 64
@@ -22,8 +23,7 @@ _KEPT_TIMES = 7
 _BELIEVED = 0.75
 # Calls after which the times of so many rows are forgotten, since the machine may have changed.
 _KEPT_CALLS = 128
-# What a further row of a block adds at least, as a share of the first, where only blocks of one
-# length were measured.
+# What a row adds beyond the only block that was measured, as a share of the first.
 _LIKELY_SLOPE = 0.1
 # Trials that a share is an average over.
 _LONG_WINDOW = 512
@@ -54,8 +54,9 @@ class Recent:
 class Blocks:
     """What so many rows in one call take.
 
-    Two rows and more lie on a line, of which one row is no part: kernels that multiply matrices pay
-    for the first of them, and little for those that follow.
+    Between the numbers of rows that were measured it is on straight lines, which never fall. On some
+    machines the first row but one costs most, on others each costs as much; which it is here is not
+    known before few rows were tried, and what is thought cheap is tried.
 
     Attributes:
         count: How many blocks there were, of two rows or more.
@@ -68,9 +69,10 @@ class Blocks:
         self._calls = 0
         self._times: dict[int, Recent] = {}
         self._added: dict[int, int] = {}
-        # A place that the line goes through, and what each row adds; None where nothing says it.
-        self._rows = self._seconds = 0.0
+        # What each row adds beyond the most that were measured; None where nothing says it.
         self._slope: float | None = None
+        self._points: list[tuple[int, float]] = []
+        self._lines: tuple[float, list[tuple[int, float]]] | None = None
 
     def add(self, rows: int, seconds: float) -> None:
         """Adds the time of a block, or of one row."""
@@ -94,22 +96,41 @@ class Blocks:
         first = single if self.single is None else self.single
         if rows == 1:
             return first
-        if not self._rows:
+        if not self._points:
             return first * (1 + slope * (rows - 1))
-        step = _LIKELY_SLOPE * first if self._slope is None else self._slope
-        return self._seconds + step * (rows - self._rows)
+        if self._lines is None or self._lines[0] != first:
+            self._lines = first, _never_falling([(1, first), *self._points])
+        points = self._lines[1]
+        at = bisect_right(points, (rows, math.inf))
+        if at == len(points):
+            step = _LIKELY_SLOPE * first if self._slope is None else self._slope
+            return points[-1][1] + step * (rows - points[-1][0])
+        (left, low), (right, high) = points[at - 1], points[at]
+        return low + (high - low) * (rows - left) / (right - left)
 
     def _fit(self) -> None:
-        """Fits the line through what was measured: the median of all slopes (Theil, Sen)."""
-        points = [(rows, one.seconds) for rows, one in self._times.items() if rows > 1]
-        if not points:
-            self._rows = 0.0
-            return
-        self._rows = fmean(rows for rows, _ in points)
-        self._seconds = fmean(seconds for _, seconds in points)
-        slopes = [(u - t) / (m - n) for (n, t), (m, u) in combinations(points, 2)]
-        # More rows never take less time.
+        self._points = sorted((rows, one.seconds) for rows, one in self._times.items() if rows > 1)
+        self._lines = None
+        # The median of all slopes (Theil, Sen); more rows never take less time.
+        slopes = [(u - t) / (m - n) for (n, t), (m, u) in combinations(self._points, 2)]
         self._slope = max(0.0, median(slopes)) if slopes else None
+
+
+def _never_falling(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """The nearest values that never fall, where that is measured by squares.
+
+    Neighbours that fall are put together until none do (Ayer et al. 1955).
+    """
+    pools: list[tuple[float, int]] = []
+    for _, value in points:
+        mean, count = value, 1
+        while pools and pools[-1][0] > mean:
+            before, more = pools.pop()
+            mean = (mean * count + before * more) / (count + more)
+            count += more
+        pools.append((mean, count))
+    values = [mean for mean, count in pools for _ in range(count)]
+    return [(rows, value) for (rows, _), value in zip(points, values, strict=True)]
 
 
 @dataclass(slots=True)

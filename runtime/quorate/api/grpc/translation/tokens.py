@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from typing import Any
-
-from quorate.access import limits
 from quorate.api.grpc.translation.requests import chat_prompt
-from quorate.engines.vocabulary import Vocabulary
+from quorate.api.tokenizing import Tokens
 from quorate.errors import InvalidRequest
 from quorate.request import Prompt, TextPrompt
 from quorate.v1 import models_pb2
-
-_CHUNK = 4096
 
 
 def prompt_to_tokenize(message: models_pb2.TokenizeRequest) -> Prompt:
@@ -34,29 +27,13 @@ def prompt_to_tokenize(message: models_pb2.TokenizeRequest) -> Prompt:
     return chat_prompt(message.chat)
 
 
-async def write_pieces(response: Any, tokens: Sequence[int], vocabulary: Vocabulary) -> None:
-    """Writes the pieces and control tokens of ids, without holding up the event loop.
-
-    Raises:
-        InvalidRequest: An id outside the vocabulary, or more bytes than an answer holds.
-    """
-    room = limits.MAX_DETOKENIZED_BYTES
-    for start in range(0, len(tokens), _CHUNK):
-        part = tokens[start : start + _CHUNK]
-        if min(part) < 0 or max(part) >= len(vocabulary):
-            raise _unknown(start, part, len(vocabulary))
-        pieces = [vocabulary.pieces[token] for token in part]
-        room -= sum(map(len, pieces))
-        if room < 0:
-            problem = f"stand for more than {limits.MAX_DETOKENIZED_BYTES} bytes; send fewer"
-            raise InvalidRequest("tokens", problem)
-        response.pieces.extend(pieces)
-        for token in vocabulary.control.intersection(part):
-            response.control[token] = vocabulary.names.get(token, "")
-        await asyncio.sleep(0)
+def tokenize_response(found: Tokens) -> models_pb2.TokenizeResponse:
+    """Translates the tokens of a text."""
+    return models_pb2.TokenizeResponse(tokens=found.ids, pieces=found.pieces, control=found.control)
 
 
-def _unknown(start: int, part: Sequence[int], size: int) -> InvalidRequest:
-    index, token = next((index, token) for index, token in enumerate(part) if not 0 <= token < size)
-    problem = f"is {token}; the vocabulary's ids are 0 to {size - 1}"
-    return InvalidRequest(f"tokens[{start + index}]", problem)
+def detokenize_response(found: Tokens) -> models_pb2.DetokenizeResponse:
+    """Translates what tokens stand for."""
+    return models_pb2.DetokenizeResponse(
+        text=found.text, pieces=found.pieces, control=found.control
+    )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from quorate.access import limits
-from quorate.api.http.extension import Extension, read_extension
+from quorate.api.http.extension import read_extension
 from quorate.api.http.fields import Fields
 from quorate.api.http.openai.asking import Asked, Context, asked, check_size
 from quorate.errors import InvalidRequest
@@ -27,16 +27,21 @@ def chat_asked(found: Mapping[str, Any], context: Context) -> Asked:
         InvalidRequest: A field that can never be served.
     """
     body = Fields(found)
-    prompt = check_size("messages", _prompt(body, read_extension(body)))
+    prompt = check_size("messages", chat_prompt(body))
     limit = "max_completion_tokens" if body.has("max_completion_tokens") else "max_tokens"
     return asked(body, (prompt,), _top_logprobs(body), limit, context)
 
 
-def _prompt(body: Fields, extension: Extension) -> ChatPrompt:
+def chat_prompt(body: Fields) -> ChatPrompt:
+    """The messages of a body.
+
+    Raises:
+        InvalidRequest: There are none, too many, or some that are not read here.
+    """
     if not body.has("messages"):
         raise InvalidRequest("messages", "is missing; give at least one message")
     chat = limits.chat("messages", _messages(body))
-    return replace(chat, allow_text=extension.allow_text)
+    return replace(chat, allow_text=read_extension(body).allow_text)
 
 
 def _messages(body: Fields) -> Iterator[Message]:

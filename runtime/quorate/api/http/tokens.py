@@ -1,0 +1,129 @@
+"""``/tokenize`` and ``/detokenize``, as llama-server and vLLM have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from quorate.access import limits
+from quorate.access.keys import GENERATE
+from quorate.api.http.call import Call
+from quorate.api.http.extension import piece_text
+from quorate.api.http.fields import Fields, kind_of
+from quorate.api.http.guard import Guard
+from quorate.api.http.openai.asking import check_size
+from quorate.api.http.openai.chats import chat_prompt
+from quorate.api.tokenizing import Tokenizing, Tokens
+from quorate.errors import InvalidRequest
+from quorate.fleet.fleet import Fleet
+from quorate.request import Prompt, TextPrompt
+
+# What a text is called: by vLLM, and by llama-server.
+_TEXTS = ("prompt", "content")
+
+
+@dataclass(frozen=True, slots=True)
+class _ToTokens:
+    """What is to become tokens.
+
+    Attributes:
+        field: What its caller calls it.
+        continuation: Whether it goes on with another text, so that nothing stands before it.
+        pieces: Whether what each token stands for is told.
+    """
+
+    model: str
+    prompt: Prompt
+    field: str
+    continuation: bool
+    pieces: bool
+
+
+class TokenPaths:
+    """Turns texts into tokens and back.
+
+    Args:
+        fleet: Has the models.
+        guard: Reads bodies.
+    """
+
+    def __init__(self, fleet: Fleet, guard: Guard) -> None:
+        self._guard = guard
+        self._tokenizing = Tokenizing(fleet)
+
+    async def tokenize(self, call: Call) -> None:
+        """``POST /tokenize``."""
+        call.record.caller.require(GENERATE)
+        size, body = await self._guard.json(call)
+        asked = await self._guard.reader.run(size, partial(_to_tokens, body))
+        call.record.name([asked.model])
+        found = await self._tokenizing.tokenize(
+            asked.model, asked.prompt, continuation=asked.continuation, field=asked.field
+        )
+        told: dict[str, Any] = {
+            "tokens": list(found.ids),
+            "count": len(found.ids),
+            "max_model_len": found.context_length,
+        }
+        if asked.pieces:
+            told["pieces"] = _pieces(found)
+        await call.answer(200, told)
+
+    async def detokenize(self, call: Call) -> None:
+        """``POST /detokenize``."""
+        call.record.caller.require(GENERATE)
+        size, body = await self._guard.json(call)
+        model, tokens = await self._guard.reader.run(size, partial(_to_text, body))
+        call.record.name([model])
+        found = await self._tokenizing.detokenize(model, tokens)
+        await call.answer(200, {"prompt": found.text, "content": found.text})
+
+
+def _to_tokens(found: Mapping[str, Any]) -> _ToTokens:
+    body = Fields(found)
+    field, prompt = _prompt(body)
+    # llama-server writes what begins a prompt where it is asked for, vLLM wherever it is not.
+    begins = body.flag("add_special") if field == "content" else body.flag("add_special_tokens")
+    begins = field != "content" if begins is None else begins
+    return _ToTokens(
+        model=_model(body),
+        prompt=check_size(field, prompt),
+        field=field,
+        continuation=not begins and isinstance(prompt, TextPrompt),
+        pieces=bool(body.flag("with_pieces") or body.flag("return_token_strs")),
+    )
+
+
+def _prompt(body: Fields) -> tuple[str, Prompt]:
+    if body.has("messages"):
+        return "messages", chat_prompt(body)
+    for field in _TEXTS:
+        if (text := body.text(field)) is not None:
+            return field, TextPrompt(text, body.flag("parse_special") or False)
+    raise InvalidRequest(_TEXTS[0], "is missing; give a text, or messages")
+
+
+def _to_text(found: Mapping[str, Any]) -> tuple[str, list[int]]:
+    body = Fields(found)
+    tokens = body.items("tokens")
+    if tokens is None:
+        raise InvalidRequest("tokens", "is missing; give a list of ids")
+    for index, token in enumerate(tokens):
+        if isinstance(token, bool) or not isinstance(token, int):
+            raise InvalidRequest(f"tokens[{index}]", f"is {kind_of(token)}; give an id")
+    return _model(body), list(limits.token_ids("tokens", tokens))
+
+
+def _model(body: Fields) -> str:
+    """The id of a model; a vote has no tokens of its own."""
+    return limits.filled("model", body.text("model") or "", "name a model")
+
+
+def _pieces(found: Tokens) -> list[dict[str, Any]]:
+    """What each token stands for; a control token by its name, which gives no text."""
+    return [
+        {"id": token, "piece": found.control.get(token) or piece_text(piece)}
+        for token, piece in zip(found.ids, found.pieces, strict=True)
+    ]
