@@ -54,9 +54,9 @@ class Recent:
 class Blocks:
     """What so many rows in one call take.
 
-    Between the numbers of rows that were measured it is on straight lines, which never fall. On some
-    machines the first row but one costs most, on others each costs as much; which it is here is not
-    known before few rows were tried, and what is thought cheap is tried.
+    Between the numbers of rows that were measured it is on straight lines, which never fall. On
+    some machines the first row but one costs most, on others each costs as much; which it is here
+    is not known before few rows were tried, and what is thought cheap is tried.
 
     Attributes:
         count: How many blocks there were, of two rows or more.
