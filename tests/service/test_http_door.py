@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import openai
 import pytest
 
@@ -368,3 +369,44 @@ async def test_one_caller_may_have_so_many_calls_open_over_both_doors(tmp_path: 
             with pytest.raises(openai.RateLimitError, match="calls open"):
                 await client.completions.create(model="slow", prompt="x", max_tokens=2)
             calls._open["key alice"] -= 1023
+
+
+async def test_a_message_is_answered_as_a_chat_is_whole_and_in_pieces(tmp_path: Path) -> None:
+    async with door(tmp_path, keys=KEYS) as (service, client):
+        chat = await client.chat.completions.create(
+            model="vote:a+b",
+            messages=[{"role": "system", "content": "be brief"}, *HI],
+            max_tokens=9,
+            temperature=0.0,
+        )
+        asked: dict[str, Any] = {
+            "model": "vote:a+b",
+            "system": "be brief",
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}],
+            "max_tokens": 9,
+            # No longer an argument of its own.
+            "extra_body": {"temperature": 0.0},
+        }
+        url = f"http://{service.http_address}"
+        async with anthropic.AsyncAnthropic(base_url=url, api_key=TOKEN, max_retries=0) as other:
+            whole = await other.messages.create(**asked)
+            async with other.messages.stream(**asked) as stream:
+                text = "".join([piece async for piece in stream.text_stream])
+                final = await stream.get_final_message()
+            with pytest.raises(anthropic.BadRequestError) as refused:
+                await other.messages.create(**{**asked, "max_tokens": 0})
+            with pytest.raises(anthropic.NotFoundError):
+                await other.messages.create(**{**asked, "model": "c"})
+            with pytest.raises(anthropic.AuthenticationError):
+                await other.with_options(api_key="wrong").messages.create(**asked)
+    (block,) = whole.content
+    assert block.type == "text"
+    assert block.text == text == chat.choices[0].message.content
+    assert (whole.stop_reason, final.stop_reason) == ("max_tokens", "max_tokens")
+    assert whole.usage.output_tokens == final.usage.output_tokens == 9
+    assert chat.usage is not None
+    read = whole.usage.input_tokens + (whole.usage.cache_read_input_tokens or 0)
+    assert read == chat.usage.prompt_tokens
+    body: Any = refused.value.body
+    assert (body["type"], body["error"]["type"]) == ("error", "invalid_request_error")
+    assert body["error"]["param"] == "max_tokens"

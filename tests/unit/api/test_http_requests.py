@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quorate.api.http.anthropic.messages import message_asked
+from quorate.api.http.asking import Asked, Context
 from quorate.api.http.bodies import MOST_VALUES, json_object
 from quorate.api.http.names import plan_named
-from quorate.api.http.openai.asking import Asked, Context
 from quorate.api.http.openai.chats import chat_asked
 from quorate.api.http.openai.texts import text_asked
 from quorate.errors import InvalidRequest, NotFound, PromptTooLong
@@ -189,6 +190,61 @@ def test_what_can_never_be_served_is_refused_by_its_path(field: str, body: dict[
     assert caught.value.field == field
 
 
+def message(**body: Any) -> Asked:
+    return message_asked({"messages": HI, "max_tokens": 5, **body}, CONTEXT)
+
+
+def test_a_message_asks_for_what_anthropic_s_fields_say() -> None:
+    (request,) = message(
+        model="a",
+        system=[{"type": "text", "text": "be"}, {"type": "text", "text": "brief"}],
+        messages=[
+            {"role": "user", "content": [{"type": "text", "text": "x"}]},
+            {"role": "assistant", "content": "So"},
+        ],
+        temperature=0.5,
+        top_p=0.9,
+        top_k=3,
+        stop_sequences=["end"],
+        metadata={"user_id": "u"},
+        thinking={"type": "disabled"},
+    ).requests
+    assert request.prompt == ChatPrompt(
+        (Message("system", "be\nbrief"), Message("user", "x"), Message("assistant", "So"))
+    )
+    sampling = request.sampling
+    assert (sampling.temperature, sampling.top_p, sampling.top_k) == (0.5, 0.9, 3)
+    assert (request.stopping.max_tokens, request.stopping.stop) == (5, ("end",))
+    assert request.response.omit_logprobs
+
+
+@pytest.mark.parametrize(
+    ("field", "body"),
+    [
+        ("max_tokens", {"max_tokens": None}),
+        ("max_tokens", {"max_tokens": 0}),
+        ("messages", {"messages": []}),
+        ("messages[0].role", {"messages": [{"role": "system", "content": "x"}]}),
+        ("messages[0].content", {"messages": [{"role": "user"}]}),
+        (
+            "messages[0].content[0].type",
+            {"messages": [{"role": "user", "content": [{"type": "image"}]}]},
+        ),
+        ("system", {"system": 3}),
+        ("tools", {"tools": [{"name": "f"}]}),
+        ("thinking", {"thinking": {"type": "enabled", "budget_tokens": 9}}),
+        ("stop_sequences[0]", {"stop_sequences": [1]}),
+        ("stop_sequences", {"stop_sequences": "end"}),
+    ],
+)
+def test_what_can_never_be_served_of_a_message_is_refused_by_its_path(
+    field: str, body: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        message(**body)
+    assert caught.value.field == field
+
+
 def test_a_prompt_that_no_context_holds_is_one_that_is_too_long() -> None:
     with pytest.raises(PromptTooLong):
         text(prompt="x" * (4 * 2**20 + 1))
@@ -209,13 +265,16 @@ def test_a_prompt_that_no_context_holds_is_one_that_is_too_long() -> None:
                 "temperature",
                 "seed",
                 "logprobs",
+                "system",
+                "thinking",
+                "max_tokens",
             ]
         ),
         json_values,
     )
 )
 def test_any_json_object_is_read_or_refused(body: dict[str, Any]) -> None:
-    for read in (chat_asked, text_asked):
+    for read in (chat_asked, text_asked, message_asked):
         try:
             read(body, CONTEXT)
         except (InvalidRequest, NotFound):

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.engines.scheduler.pace import FIRST_TOKENS, STEPS_PER_CALL, PrefillPace
+from quorate.engines.scheduler.pace import (
+    FIRST_TOKENS,
+    STEPS_PER_CALL,
+    TILE_TOKENS,
+    PrefillPace,
+)
 
 
 def seconds_of(decoded: int, prompt_tokens: int, overhead: float, cost: float) -> float:
@@ -101,8 +106,9 @@ def test_calls_that_another_model_waits_for_come_to_take_what_they_should(
         pace.took(0, tokens, seconds_of(0, tokens, overhead, cost))
         tokens = pace.most_tokens()
 
-    fewest = min(FIRST_TOKENS, most)
+    fewest = min(TILE_TOKENS, most)
     allowed = max(seconds, STEPS_PER_CALL * step)
     assert tokens >= fewest
+    assert tokens == most or tokens % TILE_TOKENS == 0
     if tokens > fewest:
         assert seconds_of(0, tokens, overhead, cost) <= 1.3 * allowed + 2 * cost

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from quorate.api.http.answering import Answering
+from quorate.api.http.anthropic.messages import message_asked
+from quorate.api.http.anthropic.shapes import MessageShape, message_error
 from quorate.api.http.call import Call
-from quorate.api.http.guard import Guard, Handler
+from quorate.api.http.errors import error_body
+from quorate.api.http.guard import ErrorBody, Guard, Handler
+from quorate.api.http.openai.chats import chat_asked
 from quorate.api.http.openai.listing import Listing
-from quorate.api.http.openai.serving import Answering
+from quorate.api.http.openai.shapes import ChatShape, TextShape
+from quorate.api.http.openai.texts import text_asked
 from quorate.api.http.tokens import TokenPaths
 from quorate.dispatch import Dispatcher
 from quorate.errors import NotFound, UnsupportedPlan
@@ -18,6 +25,7 @@ from quorate.fleet.fleet import Fleet
 
 _METHOD_NOT_ALLOWED = 405
 _UNHEALTHY = 503
+_MESSAGES = "/v1/messages"
 
 
 class _Guarded:
@@ -31,6 +39,7 @@ class _Guarded:
         handlers: By HTTP method.
         other: Handles requests of other methods; by default they are refused.
         needs_key: Whether its callers need a key, where there are keys.
+        words: The body that an error is told with.
     """
 
     def __init__(
@@ -41,12 +50,13 @@ class _Guarded:
         other: Handler | None = None,
         *,
         needs_key: bool = True,
+        words: ErrorBody = error_body,
     ) -> None:
         self._guard = guard
         self._path = path
         self._handlers = handlers
         self._other = other or self._refuse
-        self._needs_key = needs_key
+        self._options: dict[str, Any] = {"needs_key": needs_key, "words": words}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # The transport leaves out the body of what answers a HEAD.
@@ -54,7 +64,7 @@ class _Guarded:
         handler = self._handlers.get(verb, self._other)
         # Those that are not served are whatever their callers like, and metrics count by name.
         name = f"{verb if verb in self._handlers else '-'} {self._path}"
-        await self._guard.answer(name, handler, scope, receive, send, needs_key=self._needs_key)
+        await self._guard.answer(name, handler, scope, receive, send, **self._options)
 
     async def _refuse(self, call: Call) -> None:
         allowed = ", ".join(self._handlers)
@@ -82,8 +92,8 @@ def application(
     answering, listing = Answering(dispatcher, fleet, guard), Listing(dispatcher, fleet)
     tokens = TokenPaths(fleet, guard)
     paths: Mapping[str, Mapping[str, Handler]] = {
-        "/v1/chat/completions": {"POST": answering.chat},
-        "/v1/completions": {"POST": answering.text},
+        "/v1/chat/completions": {"POST": answering.handler(chat_asked, ChatShape)},
+        "/v1/completions": {"POST": answering.handler(text_asked, TextShape)},
         "/v1/embeddings": {"POST": _no_embeddings},
         "/v1/models": {"GET": listing.all},
         "/v1/models/{model:path}": {"GET": listing.one},
@@ -98,10 +108,12 @@ def application(
             await call.answer(200, {"status": "ok"})
 
     async def elsewhere(call: Call) -> None:
-        raise NotFound("path", call.path, [*paths, "/health"])
+        raise NotFound("path", call.path, [*paths, _MESSAGES, "/health"])
 
+    messages = {"POST": answering.handler(message_asked, MessageShape)}
     routes = [Route(path, _Guarded(guard, path, handlers)) for path, handlers in paths.items()]
     routes.append(Route("/health", _Guarded(guard, "/health", {"GET": health}, needs_key=False)))
+    routes.append(Route(_MESSAGES, _Guarded(guard, _MESSAGES, messages, words=message_error)))
     # A path may be longer than a line has room for, and end otherwise for each request.
     default = _Guarded(guard, "(elsewhere)", {}, elsewhere)
     return Router(routes, redirect_slashes=False, default=default)

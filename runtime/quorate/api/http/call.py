@@ -126,9 +126,11 @@ class Call:
         await self._begin(200, {**told, **(headers or {})})
 
     async def event(self, told: Mapping[str, Any]) -> None:
-        """Sends one event."""
+        """Sends one event, by name where it has a ``type``."""
+        name = told.get("type")
         line = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
-        data = f"data: {line}\n\n".encode("utf-8", errors="replace")
+        lines = f"data: {line}\n\n" if name is None else f"event: {name}\ndata: {line}\n\n"
+        data = lines.encode("utf-8", errors="replace")
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end_events(self, last: bytes = b"") -> None:

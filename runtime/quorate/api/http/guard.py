@@ -40,6 +40,9 @@ ObserveCall: TypeAlias = Callable[[str, str, float], None]
 
 Handler: TypeAlias = Callable[[Call], Awaitable[None]]
 
+ErrorBody: TypeAlias = Callable[[QuorateError, str], dict[str, Any]]
+"""The body that an error of a request is told with, by its id."""
+
 _CANCELLED = "CANCELLED"
 
 
@@ -94,6 +97,7 @@ class Guard:
         send: Send,
         *,
         needs_key: bool = True,
+        words: ErrorBody = error_body,
     ) -> None:
         """Answers one request.
 
@@ -104,6 +108,7 @@ class Guard:
             receive: Likewise.
             send: Likewise.
             needs_key: Whether a caller without a key is refused, where there are keys.
+            words: The body that an error is told with.
         """
         started = time.perf_counter()
         peer = _peer(scope)
@@ -122,12 +127,12 @@ class Guard:
                 record.log(seconds)
                 self._observe(method, record.status, seconds)
             if problem is not None:
-                await self._tell(problem, call)
+                await self._tell(problem, call, words)
 
     def _identify(self, record: RequestRecord, call: Call) -> QuorateError | None:
         """Notes who calls; returns why nobody is answered that way, if so."""
         try:
-            record.caller = self._keys.caller(call.header("authorization"))
+            record.caller = self._keys.caller(_authorization(call))
             check_origin(call.header("origin"), call.header("host"))
             if not self._keys.wanted:
                 # Where there are keys, a page has none.
@@ -205,16 +210,25 @@ class Guard:
             await self._turns.enter()
         return len(data), await self.reader.run(len(data), partial(json_object, data))
 
-    async def _tell(self, problem: QuorateError, call: Call) -> None:
+    async def _tell(self, problem: QuorateError, call: Call, words: ErrorBody) -> None:
         forget_frames(problem)
-        told = error_body(problem, call.record.request_id)
+        told = words(problem, call.record.request_id)
         if call.streams:
             await call.event(told)
             await call.end_events()
             return
+        if call.began:
+            # It has a status already; the transport ends the connection.
+            return
         if isinstance(problem, Overloaded | Unauthenticated):
             await asyncio.sleep(self._pace.delay_seconds(call.record.whose))
         await call.answer(http_status(problem), told, error_headers(problem))
+
+
+def _authorization(call: Call) -> str | None:
+    """The key as OpenAI's clients send it, or as Anthropic's do."""
+    key = call.header("x-api-key")
+    return call.header("authorization") or (None if key is None else f"Bearer {key}")
 
 
 def _forget(task: asyncio.Task[Any]) -> None:

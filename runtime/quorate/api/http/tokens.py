@@ -9,11 +9,11 @@ from typing import Any
 
 from quorate.access import limits
 from quorate.access.keys import GENERATE
+from quorate.api.http.asking import check_size
 from quorate.api.http.call import Call
 from quorate.api.http.extension import piece_text
 from quorate.api.http.fields import Fields, kind_of
 from quorate.api.http.guard import Guard
-from quorate.api.http.openai.asking import check_size
 from quorate.api.http.openai.chats import chat_prompt
 from quorate.api.tokenizing import Tokenizing, Tokens
 from quorate.errors import InvalidRequest

@@ -24,6 +24,9 @@ next one."""
 FIRST_TOKENS = 8
 """The chunk of a model nothing is known of yet."""
 
+TILE_TOKENS = 16
+"""A call of prompts alone has as many at least, and a multiple of it."""
+
 _FEWEST_TOKENS = 4
 """A prompt gets on whatever it costs."""
 
@@ -77,8 +80,8 @@ class PrefillPace:
     def most_tokens(self) -> int:
         """Prompt tokens for the next call, whoever decodes in it, so that it takes no longer.
 
-        No fewer than a call must have to be worth the reading of the weights, which is what a model
-        nothing is known of yet is asked to show.
+        No fewer than a call must have to be worth the reading of the weights. Kernels take as many
+        at once, and a few more or less of them take about as long.
         """
         seconds = self._seconds()
         if seconds == math.inf:
@@ -87,7 +90,7 @@ class PrefillPace:
             return self._most
         seconds = max(seconds, STEPS_PER_CALL * self._step(1))
         affordable = min(seconds / self._lone_token_seconds, _UNLIMITED)
-        return max(min(FIRST_TOKENS, self._most), int(affordable))
+        return min(self._most, max(TILE_TOKENS, int(affordable) // TILE_TOKENS * TILE_TOKENS))
 
     def took(self, decoded: int, prompt_tokens: int, seconds: float) -> None:
         """Takes note of a call: how many tokens of each kind it had, and what it took.

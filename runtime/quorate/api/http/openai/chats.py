@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from quorate.access import limits
+from quorate.api.http.asking import Asked, Context, asked_for, check_size
 from quorate.api.http.extension import read_extension
 from quorate.api.http.fields import Fields
-from quorate.api.http.openai.asking import Asked, Context, asked, check_size
+from quorate.api.http.openai.wording import worded
 from quorate.errors import InvalidRequest
 from quorate.request import ChatPrompt, Message
 from quorate.request.prompts import SYSTEM
@@ -29,7 +30,7 @@ def chat_asked(found: Mapping[str, Any], context: Context) -> Asked:
     body = Fields(found)
     prompt = check_size("messages", chat_prompt(body))
     limit = "max_completion_tokens" if body.has("max_completion_tokens") else "max_tokens"
-    return asked(body, (prompt,), _top_logprobs(body), limit, context)
+    return asked_for(worded(body, (prompt,), _top_logprobs(body), limit), context)
 
 
 def chat_prompt(body: Fields) -> ChatPrompt:

@@ -1,30 +1,16 @@
-"""What answers look like. Pure, and lean: one of these runs for every token."""
+"""What answers of OpenAI's paths look like. Pure, and lean: one of these runs for every token."""
 
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from quorate.api.http.extension import (
-    NAME,
-    piece_text,
-    told_at_first,
-    told_at_last,
-    votes_of,
-)
-from quorate.api.http.openai.asking import Asked
-from quorate.request import (
-    Accepted,
-    Delta,
-    Finished,
-    FinishReason,
-    Notice,
-    Token,
-    TopCandidate,
-    Usage,
-)
+from quorate.api.http.asking import Asked
+from quorate.api.http.extension import NAME, piece_text, told_at_first, told_at_last
+from quorate.api.http.shapes import Choice, Shape
+from quorate.request import Accepted, Delta, Event, Finished, FinishReason, Token, TopCandidate
 
 FINISHES: Mapping[FinishReason, str] = {
     FinishReason.END_OF_GENERATION: "stop",
@@ -36,81 +22,38 @@ FINISHES: Mapping[FinishReason, str] = {
 }
 
 
-class Choice:
-    """What one answer has come to so far."""
-
-    def __init__(self) -> None:
-        self.accepted: Accepted | None = None
-        self.finished: Finished | None = None
-        self.texts: list[str] = []
-        self.reasoning: list[str] = []
-        self.tokens: list[Token] = []
-        self.notices: list[Notice] = []
-        self.has_begun = False
-
-
-class Shape(ABC):
-    """How one answer is told, whole or piece by piece.
-
-    Args:
-        asked: What was asked for.
-        request_id: The id that the answer is known by.
-    """
+class OpenAIShape(Shape):
+    """What both kinds of answers have in common."""
 
     prefix: ClassVar[str]
     whole_object: ClassVar[str]
     piece_object: ClassVar[str]
+    last = b"data: [DONE]\n\n"
 
     def __init__(self, asked: Asked, request_id: str) -> None:
-        self._asked = asked
-        self._id = f"{self.prefix}-{request_id}"
+        super().__init__(asked, request_id)
         self._created = int(time.time())
-        self.choices = [Choice() for _ in asked.requests]
 
-    def add(self, index: int, event: Accepted | Delta | Notice | Finished, *, keep: bool) -> None:
-        """Notes an event of a choice; its text and tokens only where they are kept."""
-        choice = self.choices[index]
-        if isinstance(event, Accepted):
-            choice.accepted = event
-        elif isinstance(event, Notice):
-            choice.notices.append(event)
-        elif isinstance(event, Finished):
-            choice.finished = event
-        elif keep:
-            if event.reasoning is None:
-                choice.texts.append(event.text)
-                choice.tokens += event.tokens
-            else:
-                choice.reasoning.append(event.reasoning)
-
-    def pieces(
-        self, index: int, event: Accepted | Delta | Notice | Finished
-    ) -> Iterable[Mapping[str, Any]]:
-        """The chunks of a stream that tell of an event."""
+    def pieces(self, index: int, event: Event) -> Iterable[Mapping[str, Any]]:
+        """See the base."""
         choice = self.choices[index]
         if isinstance(event, Accepted):
             told = told_at_first(event.request_id, event.decision)
             yield self._chunk(index, self._beginning(), None, told)
         elif isinstance(event, Delta):
-            told = {"votes": list(map(votes_of, event.tokens))} if self._asked.votes else {}
+            told = self._votes(event.tokens)
             yield self._chunk(index, self._going_on(choice, event), None, told)
         elif isinstance(event, Finished):
             told = told_at_last(event.usage, choice.notices)
             yield self._chunk(index, self._end(), FINISHES[event.reason], told)
 
-    def usage_piece(self) -> Mapping[str, Any]:
-        """The last chunk of a stream that tells what it took."""
-        return {**self._head(self.piece_object), "choices": [], "usage": self._usage()}
+    def endings(self) -> Iterable[Mapping[str, Any]]:
+        """See the base."""
+        if self._asked.include_usage:
+            yield {**self._head(self.piece_object), "choices": [], "usage": self._usage()}
 
     def whole(self) -> dict[str, Any]:
-        """The whole answer."""
-        told = []
-        for choice in self.choices:
-            assert choice.accepted is not None and choice.finished is not None
-            first = told_at_first(choice.accepted.request_id, choice.accepted.decision)
-            last = told_at_last(choice.finished.usage, choice.notices)
-            votes = {"votes": list(map(votes_of, choice.tokens))} if self._asked.votes else {}
-            told.append({**first, **last, **votes})
+        """See the base."""
         return {
             **self._head(self.whole_object),
             "choices": [
@@ -122,7 +65,7 @@ class Shape(ABC):
                 for index, choice in enumerate(self.choices)
             ],
             "usage": self._usage(),
-            NAME: told[0] if len(told) == 1 else {"choices": told},
+            NAME: self._told(),
         }
 
     def _chunk(
@@ -138,33 +81,18 @@ class Shape(ABC):
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {
-            "id": self._id,
+            "id": f"{self.prefix}-{self._request_id}",
             "object": kind,
             "created": self._created,
-            "model": self._asked.name or self._plan_name,
+            "model": self._name,
         }
-
-    @property
-    def _plan_name(self) -> str:
-        accepted = next((one.accepted for one in self.choices if one.accepted is not None), None)
-        return "" if accepted is None else accepted.decision.route.name
 
     @staticmethod
     def _finish(choice: Choice) -> str | None:
         return None if choice.finished is None else FINISHES[choice.finished.reason]
 
     def _usage(self) -> Mapping[str, Any]:
-        """All choices together; a prompt that they share counts once."""
-        done = [one.finished.usage for one in self.choices if one.finished is not None]
-        prompts: dict[int, Usage] = {}
-        for request, usage in zip(self._asked.requests, done, strict=False):
-            prompts.setdefault(id(request.prompt), usage)
-        prompt = sum(usage.prompt_tokens for usage in prompts.values())
-        generated = sum(usage.generated_tokens for usage in done)
-        cached = sum(
-            next((one.cached_prompt_tokens for one in usage.models if one.prompt_tokens), 0)
-            for usage in prompts.values()
-        )
+        prompt, cached, generated = self._counts()
         return {
             "prompt_tokens": prompt,
             "completion_tokens": generated,
@@ -189,7 +117,7 @@ class Shape(ABC):
         """What a choice holds that is told whole."""
 
 
-class ChatShape(Shape):
+class ChatShape(OpenAIShape):
     """Answers of ``/v1/chat/completions``."""
 
     prefix = "chatcmpl"
@@ -230,7 +158,7 @@ class ChatShape(Shape):
         }
 
 
-class TextShape(Shape):
+class TextShape(OpenAIShape):
     """Answers of ``/v1/completions``."""
 
     prefix = "cmpl"

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from quorate.access import limits
+from quorate.api.http.asking import MAX_CHOICES, Asked, Context, asked_for, check_size
 from quorate.api.http.fields import Fields, kind_of
-from quorate.api.http.openai.asking import MAX_CHOICES, Asked, Context, asked, check_size
+from quorate.api.http.openai.wording import worded
 from quorate.errors import InvalidRequest
 from quorate.request import Prompt, TextPrompt
 
@@ -24,7 +25,7 @@ def text_asked(found: Mapping[str, Any], context: Context) -> Asked:
     shown = body.integer("logprobs")
     if shown is not None:
         limits.top_logprobs("logprobs", shown)
-    return asked(body, _prompts(body), shown, "max_tokens", context)
+    return asked_for(worded(body, _prompts(body), shown, "max_tokens"), context)
 
 
 def _prompts(body: Fields) -> tuple[Prompt, ...]:

@@ -1,4 +1,4 @@
-"""Answers of OpenAI's paths: one request of theirs is one or several of ours."""
+"""Answers whatever the words: one request of a caller is one or several of ours."""
 
 from __future__ import annotations
 
@@ -10,19 +10,16 @@ from typing import Any, TypeAlias
 
 from quorate.access import limits
 from quorate.access.keys import GENERATE
+from quorate.api.http.asking import Asked, Context, plan_of
 from quorate.api.http.call import Call
-from quorate.api.http.guard import Guard
-from quorate.api.http.openai.asking import Asked, Context, plan_of
-from quorate.api.http.openai.chats import chat_asked
-from quorate.api.http.openai.shapes import ChatShape, Shape, TextShape
-from quorate.api.http.openai.texts import text_asked
+from quorate.api.http.guard import Guard, Handler
+from quorate.api.http.shapes import Shape
 from quorate.dispatch import Dispatcher
 from quorate.fleet.fleet import Fleet
 from quorate.request import Event, Request
 
-_DONE = b"data: [DONE]\n\n"
-
 _Read: TypeAlias = Callable[[Mapping[str, Any], Context], Asked]
+_Shape: TypeAlias = Callable[[Asked, str], Shape]
 _Events: TypeAlias = AsyncGenerator[tuple[int, Event], None]
 
 
@@ -40,15 +37,16 @@ class Answering:
         self._fleet = fleet
         self._guard = guard
 
-    async def chat(self, call: Call) -> None:
-        """``POST /v1/chat/completions``."""
-        await self._answer(call, chat_asked, ChatShape)
+    def handler(self, read: _Read, shape: _Shape) -> Handler:
+        """Answers requests of one kind.
 
-    async def text(self, call: Call) -> None:
-        """``POST /v1/completions``."""
-        await self._answer(call, text_asked, TextShape)
+        Args:
+            read: What a body asks for.
+            shape: How the answer is told.
+        """
+        return partial(self._answer, read, shape)
 
-    async def _answer(self, call: Call, read: _Read, shape: Callable[[Asked, str], Shape]) -> None:
+    async def _answer(self, read: _Read, shape: _Shape, call: Call) -> None:
         record = call.record
         record.caller.require(GENERATE)
         size, body = await self._guard.json(call)
@@ -67,7 +65,7 @@ class Answering:
         told = shape(asked, record.request_id)
         async with aclosing(_events(self._dispatcher, asked.requests)) as events:
             if asked.stream:
-                await _stream(call, asked, told, events)
+                await _stream(call, told, events)
             else:
                 async for index, event in events:
                     record.note(event)
@@ -76,7 +74,7 @@ class Answering:
             await call.answer(200, told.whole())
 
 
-async def _stream(call: Call, asked: Asked, told: Shape, events: _Events) -> None:
+async def _stream(call: Call, told: Shape, events: _Events) -> None:
     async for index, event in events:
         call.record.note(event)
         told.add(index, event, keep=False)
@@ -85,9 +83,9 @@ async def _stream(call: Call, asked: Asked, told: Shape, events: _Events) -> Non
             await call.begin_events()
         for piece in told.pieces(index, event):
             await call.event(piece)
-    if asked.include_usage:
-        await call.event(told.usage_piece())
-    await call.end_events(_DONE)
+    for piece in told.endings():
+        await call.event(piece)
+    await call.end_events(told.last)
 
 
 async def _events(dispatcher: Dispatcher, requests: Sequence[Request]) -> _Events:
