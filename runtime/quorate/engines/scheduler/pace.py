@@ -25,7 +25,10 @@ FIRST_TOKENS = 8
 """The chunk of a model nothing is known of yet."""
 
 TILE_TOKENS = 16
-"""A call of prompts alone has as many at least, and a multiple of it."""
+"""Prompt tokens that kernels take at once."""
+
+_LONG_SECONDS = 0.25
+"""A call that may take so long has whole tiles."""
 
 _FEWEST_TOKENS = 4
 """A prompt gets on whatever it costs."""
@@ -80,8 +83,9 @@ class PrefillPace:
     def most_tokens(self) -> int:
         """Prompt tokens for the next call, whoever decodes in it, so that it takes no longer.
 
-        No fewer than a call must have to be worth the reading of the weights. Kernels take as many
-        at once, and a few more or less of them take about as long.
+        No fewer than a call must have to be worth the reading of the weights. Kernels take some
+        tokens at once, and a few less take about as long: where who waits computes for long itself,
+        that many are the fewest.
         """
         seconds = self._seconds()
         if seconds == math.inf:
@@ -89,8 +93,11 @@ class PrefillPace:
         if not self._lone_token_seconds:
             return self._most
         seconds = max(seconds, STEPS_PER_CALL * self._step(1))
-        affordable = min(seconds / self._lone_token_seconds, _UNLIMITED)
-        return min(self._most, max(TILE_TOKENS, int(affordable) // TILE_TOKENS * TILE_TOKENS))
+        fewest = FIRST_TOKENS if seconds < _LONG_SECONDS else TILE_TOKENS
+        affordable = int(min(seconds / self._lone_token_seconds, _UNLIMITED))
+        if affordable > TILE_TOKENS:
+            affordable -= affordable % TILE_TOKENS
+        return max(min(fewest, self._most), affordable)
 
     def took(self, decoded: int, prompt_tokens: int, seconds: float) -> None:
         """Takes note of a call: how many tokens of each kind it had, and what it took.
