@@ -79,6 +79,7 @@ def test_a_model_is_a_model_a_profile_the_router_s_choice_or_a_vote(name: Any, p
         "vote:a=0+b=0",
         "x" * 300,
         "vote:" + "+".join("a" * 100),
+        "vote:a+" + "b" * 300,
     ],
 )
 def test_a_vote_that_can_never_be_served_is_refused_by_its_field(name: str) -> None:

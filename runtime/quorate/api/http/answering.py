@@ -71,7 +71,7 @@ class Answering:
                     record.note(event)
                     told.add(index, event, keep=True)
         if not asked.stream:
-            await call.answer(200, told.whole())
+            await call.answer_long(told.whole)
 
 
 async def _stream(call: Call, told: Shape, events: _Events) -> None:

@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
+from quorate.access.limits import MAX_NAME_BYTES
 from quorate.access.record import RequestRecord
 from quorate.errors import InvalidRequest
+from quorate.threads import beside_loop
 
 Message: TypeAlias = MutableMapping[str, Any]
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -61,8 +63,8 @@ class Call:
 
     @property
     def path(self) -> str:
-        """What is asked for."""
-        return str(self._scope["path"])
+        """What is asked for, as far as any name of ours goes."""
+        return str(self._scope["path"])[:MAX_NAME_BYTES]
 
     @property
     def path_parameters(self) -> Mapping[str, Any]:
@@ -113,9 +115,16 @@ class Call:
         self, status: int, told: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> None:
         """Sends an answer, whole."""
-        data = json.dumps(told, ensure_ascii=False).encode("utf-8", errors="replace")
+        await self._answer(status, _encoded(told), headers or {})
+
+    async def answer_long(self, told: Callable[[], Mapping[str, Any]]) -> None:
+        """The same of one that may be long, which is put together beside the event loop."""
+        data = await beside_loop(lambda: _encoded(told()))
+        await self._answer(200, data, {})
+
+    async def _answer(self, status: int, data: bytes, headers: Mapping[str, str]) -> None:
         length = {"content-length": str(len(data))}
-        await self._begin(status, {"content-type": _JSON, **length, **(headers or {})})
+        await self._begin(status, {"content-type": _JSON, **length, **headers})
         self._ended = True
         await self._send({"type": "http.response.body", "body": data})
 
@@ -159,3 +168,7 @@ class Call:
 
     def _too_large(self) -> InvalidRequest:
         return InvalidRequest("body", f"has more than {self._most_bytes} bytes, which is the limit")
+
+
+def _encoded(told: Mapping[str, Any]) -> bytes:
+    return json.dumps(told, ensure_ascii=False).encode("utf-8", errors="replace")

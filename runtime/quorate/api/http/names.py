@@ -34,8 +34,7 @@ def plan_named(
         return AutoPlan()
     if name not in models and name not in profiles and name.startswith(VOTE):
         return _vote(field, name.removeprefix(VOTE), models)
-    if len(name.encode("utf-8", "replace")) > limits.MAX_NAME_BYTES:
-        raise InvalidRequest(field, f"has more than {limits.MAX_NAME_BYTES} bytes")
+    check_length(field, name)
     if name in profiles:
         return ProfilePlan(name)
     if name not in models:
@@ -71,5 +70,16 @@ def _member(field: str, written: str, models: Collection[str]) -> WeightedModel:
     return WeightedModel(_filled(field, name), number)
 
 
+def check_length(field: str, name: str) -> None:
+    """Refuses what is longer than any name.
+
+    Raises:
+        InvalidRequest: It is.
+    """
+    if len(name.encode("utf-8", "replace")) > limits.MAX_NAME_BYTES:
+        raise InvalidRequest(field, f"has a name of more than {limits.MAX_NAME_BYTES} bytes")
+
+
 def _filled(field: str, model: str) -> str:
+    check_length(field, model)
     return limits.filled(field, model, "name the members of a vote as in vote:a+b")

@@ -14,6 +14,7 @@ from quorate.api.http.call import Call
 from quorate.api.http.extension import piece_text
 from quorate.api.http.fields import Fields, kind_of
 from quorate.api.http.guard import Guard
+from quorate.api.http.names import check_length
 from quorate.api.http.openai.chats import chat_prompt
 from quorate.api.tokenizing import Tokenizing, Tokens
 from quorate.errors import InvalidRequest
@@ -62,14 +63,7 @@ class TokenPaths:
         found = await self._tokenizing.tokenize(
             asked.model, asked.prompt, continuation=asked.continuation, field=asked.field
         )
-        told: dict[str, Any] = {
-            "tokens": list(found.ids),
-            "count": len(found.ids),
-            "max_model_len": found.context_length,
-        }
-        if asked.pieces:
-            told["pieces"] = _pieces(found)
-        await call.answer(200, told)
+        await call.answer_long(partial(_told, found, asked.pieces))
 
     async def detokenize(self, call: Call) -> None:
         """``POST /detokenize``."""
@@ -78,7 +72,7 @@ class TokenPaths:
         model, tokens = await self._guard.reader.run(size, partial(_to_text, body))
         call.record.name([model])
         found = await self._tokenizing.detokenize(model, tokens)
-        await call.answer(200, {"prompt": found.text, "content": found.text})
+        await call.answer_long(lambda: dict.fromkeys(_TEXTS, found.text))
 
 
 def _to_tokens(found: Mapping[str, Any]) -> _ToTokens:
@@ -118,7 +112,18 @@ def _to_text(found: Mapping[str, Any]) -> tuple[str, list[int]]:
 
 def _model(body: Fields) -> str:
     """The id of a model; a vote has no tokens of its own."""
-    return limits.filled("model", body.text("model") or "", "name a model")
+    name = limits.filled("model", body.text("model") or "", "name a model")
+    check_length("model", name)
+    return name
+
+
+def _told(found: Tokens, pieces: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "tokens": list(found.ids),
+        "count": len(found.ids),
+        "max_model_len": found.context_length,
+    }
+    return {**told, "pieces": _pieces(found)} if pieces else told
 
 
 def _pieces(found: Tokens) -> list[dict[str, Any]]:

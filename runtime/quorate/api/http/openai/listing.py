@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from quorate.access.limits import MAX_NAME_BYTES
 from quorate.api.http.call import Call
 from quorate.api.http.extension import NAME
 from quorate.api.http.names import AUTO
@@ -36,7 +37,7 @@ class Listing:
 
     async def one(self, call: Call) -> None:
         """``GET /v1/models/{model}``."""
-        name = str(call.path_parameters["model"])
+        name = str(call.path_parameters["model"])[:MAX_NAME_BYTES]
         entries = {entry["id"]: entry for entry in self._entries()}
         if name not in entries:
             raise NotFound("model", name, entries)
