@@ -17,6 +17,7 @@ from pathlib import Path
 
 from quorate.access.keys import KeyRing, KeySettings
 from quorate.api.grpc.certificates import read_pair, validity_problem
+from quorate.app.extras import need
 from quorate.app.findings import Finding, Level, fatal, fatals
 from quorate.app.model_checks import (
     CheckedModel,
@@ -91,6 +92,7 @@ def check_settings(settings: Settings, place: Place) -> list[Finding]:
         *_check_routing(settings),
         *_check_remotes(settings, place.environ),
         *_check_keys(settings, place.environ),
+        *_check_extras(settings),
         *_check_tls(settings),
         *_check_ledger(settings, place.registry.home),
     ]
@@ -142,25 +144,50 @@ def _check_keys(settings: Settings, environ: Mapping[str, str]) -> Iterator[Find
             yield fatal(error)
 
 
+def _check_extras(settings: Settings) -> Iterator[Finding]:
+    """Packages that only some doors and telemetry need."""
+    wanted = (
+        (settings.http.listen, "uvicorn", "http.listen", "http"),
+        (settings.http.listen, "starlette", "http.listen", "http"),
+        (settings.metrics.listen, "prometheus_client", "metrics.listen", "metrics"),
+        (
+            settings.traces.endpoint,
+            "opentelemetry.exporter.otlp.proto.http",
+            "traces.endpoint",
+            "traces",
+        ),
+    )
+    for asked, module, key, extra in wanted:
+        try:
+            if asked:
+                need(module, key, extra)
+        except SettingsError as error:
+            yield fatal(error)
+
+
 def _check_tls(settings: Settings) -> Iterator[Finding]:
-    server, sound = settings.server, 0
-    for key in ("tls_certificate", "tls_key"):
-        path = getattr(server, key)
+    for where, door in (("server", settings.server), ("http", settings.http)):
+        yield from _check_certificate(where, door.tls_certificate, door.tls_key)
+
+
+def _check_certificate(where: str, certificate: str, key: str) -> Iterator[Finding]:
+    sound = 0
+    for name, path in (("tls_certificate", certificate), ("tls_key", key)):
         if not path:
             continue
         try:
             content = read_file(Path(path), "name a PEM file")
         except SettingsError as error:
-            yield Finding(Level.FATAL, f"server.{key}", error.message)
+            yield Finding(Level.FATAL, f"{where}.{name}", error.message)
             continue
         sound += 1
-        if key == "tls_certificate" and (problem := validity_problem(content, datetime.now(UTC))):
-            yield Finding(Level.WARNING, f"server.{key}", f"it {problem}")
+        if name == "tls_certificate" and (problem := validity_problem(content, datetime.now(UTC))):
+            yield Finding(Level.WARNING, f"{where}.{name}", f"it {problem}")
     if sound == 2:
         try:
-            read_pair(server.tls_certificate, server.tls_key)
+            read_pair(certificate, key)
         except SettingsError as error:
-            yield Finding(Level.FATAL, "server.tls_certificate", error.message)
+            yield Finding(Level.FATAL, f"{where}.tls_certificate", error.message)
 
 
 def _check_ledger(settings: Settings, home: Path) -> Iterator[Finding]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from quorate.app import checking
+from quorate.app import checking, extras
 from quorate.app.checking import Place, check_file
 from quorate.app.findings import Finding, Level
 from quorate_registry import Registry
@@ -283,10 +284,25 @@ def test_secrets_that_are_not_there_are_told(tmp_path: Path) -> None:
     assert checked(tmp_path, config, environ=whole) == []
 
 
-def test_tls_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("door", ["server", "http"])
+def test_tls_files_that_cannot_be_read_are_told(tmp_path: Path, door: str) -> None:
     (tmp_path / "key.pem").write_text("key")
-    config = '[server]\ntls_certificate = "cert.pem"\ntls_key = "key.pem"\n'
-    assert told(checked(tmp_path, config)) == [("fatal", "server.tls_certificate")]
+    config = f'[{door}]\ntls_certificate = "cert.pem"\ntls_key = "key.pem"\n'
+    assert told(checked(tmp_path, config)) == [("fatal", f"{door}.tls_certificate")]
+
+
+def test_packages_that_are_missing_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = '[http]\nlisten = "127.0.0.1:0"\n[metrics]\nlisten = "127.0.0.1:0"\n'
+    assert checked(tmp_path, config) == []
+    there = find_spec
+    missing = ("uvicorn", "prometheus_client")
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name in missing else there(name))
+    assert told(checked(tmp_path, config)) == [
+        ("fatal", "http.listen"),
+        ("fatal", "metrics.listen"),
+    ]
 
 
 def test_a_certificate_and_a_key_that_do_not_belong_together_are_told(tmp_path: Path) -> None:

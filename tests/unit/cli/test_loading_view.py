@@ -22,7 +22,7 @@ def test_load_events_have_exactly_the_keys_that_programs_rely_on(capsys: Capture
     view.show(status)
     view.show(status)
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
-        {"event": "listening", "address": "127.0.0.1:1", "models": ["a"]},
+        {"event": "listening", "address": "127.0.0.1:1", "http": "", "models": ["a"]},
         {"event": "model", "id": "a", "state": "loading", "message": "", "progress": 0.5},
     ]
 

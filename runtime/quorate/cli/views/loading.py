@@ -105,8 +105,7 @@ class JsonView(PlainView):
 
     def listening(self, address: str, models: Sequence[str], http: str = "") -> None:
         """Prints the addresses and the models."""
-        told = {"address": address, "models": list(models)}
-        print_event("listening", {**told, "http": http} if http else told)
+        print_event("listening", {"address": address, "http": http, "models": list(models)})
 
     def settled(self, ready: Sequence[str], failed: Sequence[str]) -> None:
         """Prints which models are ready, and which have failed."""
