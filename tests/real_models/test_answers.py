@@ -11,6 +11,9 @@ from quorate.v1 import inference_pb2
 from support.real_models import GEMMA, QWEN_SMALL, greedy, real_model, reference
 from support.streams import Stream, answer
 
+NEAR = 0.1
+"""Nats between two tokens either of which may be chosen, with weights of four bits."""
+
 pytestmark = [pytest.mark.real_model, pytest.mark.timeout(300)]
 
 CAPITAL = [("user", "What is the capital of France? Answer with one word.")]
@@ -80,7 +83,26 @@ async def test_greedy_continuations_are_those_of_llama_cpp_python(
     with reference(real_model(name)) as theirs:
         expected = greedy(theirs, theirs.tokenize(prompt.encode()), 12)
     assert len(expected) > 5
-    assert ours == expected
+    if ours != expected:
+        # Several tokens at once are not computed as one is, to the last bit, and not on every CPU.
+        shown = await answer(
+            client, prompt, model=model, temperature=0.0, max_tokens=12, top_logprobs=2
+        )
+        assert shown.text == ours
+        assert parts_at_a_tie(shown, expected)
+
+
+def parts_at_a_tie(shown: Stream, expected: str) -> bool:
+    """Whether a text goes on with the next best token where it first differs, and that was near."""
+    at = 0
+    for token in shown.tokens:
+        piece = token.piece.decode()
+        if not expected.startswith(piece, at):
+            best, second = token.top
+            near = best.logprob - second.logprob < NEAR
+            return near and expected.startswith(second.piece.decode(), at)
+        at += len(piece)
+    return False
 
 
 async def test_a_greedy_chat_is_that_of_llama_cpp_python_on_the_template_s_text(
