@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from quorate.access import limits
 from quorate.access.keys import Caller
@@ -26,6 +26,9 @@ from quorate.request import (
     PlanChoice,
     Usage,
 )
+
+ObserveCall: TypeAlias = Callable[[str, str, float], None]
+"""Takes note of a call that ended: its method, the name of its status, its seconds."""
 
 _NAMED = 16
 

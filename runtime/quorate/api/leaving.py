@@ -24,10 +24,14 @@ async def to_its_end(
             await turn()
         task.cancel()
         await asyncio.wait((task,))
-        # Nobody is there to be told what it came to, but a task keeps that, and what cancelled it.
-        try:
-            task.result()
-        except BaseException as error:
-            forget_frames(error)
+        forget_outcome(task)
         raise
     return task.result()
+
+
+def forget_outcome(task: asyncio.Future[Any]) -> None:
+    """Nobody is there to be told what it came to, but a task keeps that, and what cancelled it."""
+    try:
+        task.result()
+    except BaseException as error:
+        forget_frames(error)

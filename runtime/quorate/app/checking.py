@@ -146,21 +146,15 @@ def _check_keys(settings: Settings, environ: Mapping[str, str]) -> Iterator[Find
 
 def _check_extras(settings: Settings) -> Iterator[Finding]:
     """Packages that only some doors and telemetry need."""
-    wanted = (
-        (settings.http.listen, "uvicorn", "http.listen", "http"),
-        (settings.http.listen, "starlette", "http.listen", "http"),
-        (settings.metrics.listen, "prometheus_client", "metrics.listen", "metrics"),
-        (
-            settings.traces.endpoint,
-            "opentelemetry.exporter.otlp.proto.http",
-            "traces.endpoint",
-            "traces",
-        ),
-    )
-    for asked, module, key, extra in wanted:
+    wanted = {
+        "http.listen": settings.http.listen,
+        "metrics.listen": settings.metrics.listen,
+        "traces.endpoint": settings.traces.endpoint,
+    }
+    for key, asked in wanted.items():
         try:
             if asked:
-                need(module, key, extra)
+                need(key)
         except SettingsError as error:
             yield fatal(error)
 

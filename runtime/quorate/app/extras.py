@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from types import MappingProxyType
 
 from quorate.errors import SettingsError
 
+_NEEDED: Mapping[str, tuple[str, Sequence[str]]] = MappingProxyType(
+    {
+        "http.listen": ("http", ("uvicorn", "starlette")),
+        "metrics.listen": ("metrics", ("prometheus_client",)),
+        "traces.endpoint": ("traces", ("opentelemetry.exporter.otlp.proto.http",)),
+    }
+)
+"""For each setting the extra of this package, and the modules that it brings."""
 
-def need(module: str, key: str, extra: str) -> None:
+
+def need(key: str) -> None:
     """Refuses a setting whose packages are not installed.
 
-    Args:
-        module: What it needs.
-        key: The setting.
-        extra: The extra of this package that brings it.
-
     Raises:
-        SettingsError: The module is not there.
+        SettingsError: One of its modules is not there.
     """
-    parts = module.split(".")
-    names: Sequence[str] = [".".join(parts[: count + 1]) for count in range(len(parts))]
-    if not all(find_spec(name) for name in names):
-        raise SettingsError(f"{key}: needs more packages: pip install 'quorate[{extra}]'")
+    extra, modules = _NEEDED[key]
+    for module in modules:
+        parts = module.split(".")
+        names = [".".join(parts[: count + 1]) for count in range(len(parts))]
+        if not all(find_spec(name) for name in names):
+            raise SettingsError(f"{key}: needs more packages: pip install 'quorate[{extra}]'")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from quorate.access.keys import KeyRing
+from quorate.access.record import ObserveCall
 from quorate.api.grpc.lifecycle import GrpcServer
 from quorate.api.http.settings import HttpSettings
 from quorate.app.extras import need
@@ -24,7 +25,7 @@ async def http_door(
     fleet: Fleet,
     keys: KeyRing,
     server: GrpcServer,
-    observe: Callable[[str, str, float], None],
+    observe: ObserveCall,
 ) -> AsyncIterator[HttpServer | None]:
     """Listens for as long as the context lasts; yields None where there is no door.
 
@@ -43,8 +44,7 @@ async def http_door(
     if not settings.listen:
         yield None
         return
-    need("uvicorn", "http.listen", "http")
-    need("starlette", "http.listen", "http")
+    need("http.listen")
     from quorate.api.http.server import HttpServer
 
     door = HttpServer(

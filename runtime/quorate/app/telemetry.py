@@ -82,7 +82,7 @@ async def open_telemetry(settings: Settings) -> AsyncIterator[Telemetry]:
     stack = ExitStack()
     try:
         if settings.metrics.listen:
-            need("prometheus_client", "metrics.listen", "metrics")
+            need("metrics.listen")
             from quorate.telemetry.exposition import exposed
             from quorate.telemetry.metrics import Metrics
 
@@ -92,7 +92,7 @@ async def open_telemetry(settings: Settings) -> AsyncIterator[Telemetry]:
             told.metrics_address = address
             told.lines.append(f"metrics: http://{address}/metrics")
         if settings.traces.endpoint:
-            need("opentelemetry.exporter.otlp.proto.http", "traces.endpoint", "traces")
+            need("traces.endpoint")
             from quorate.telemetry.traces import tracing
 
             told.observers.append(stack.enter_context(tracing(settings.traces, program_version())))

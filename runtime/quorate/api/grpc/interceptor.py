@@ -21,7 +21,7 @@ import grpc
 
 from quorate.access.keys import KeyRing
 from quorate.access.origins import origin
-from quorate.access.record import CURRENT, RequestRecord
+from quorate.access.record import CURRENT, ObserveCall, RequestRecord
 from quorate.api.faults import as_domain_error, forget_frames
 from quorate.api.grpc.calls import request_id_metadata
 from quorate.api.grpc.connections import Connections
@@ -53,9 +53,6 @@ _FOREIGN_BYTES = 4096
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Parse: TypeAlias = "Callable[[bytes], Awaitable[Any]]"
-
-ObserveCall: TypeAlias = Callable[[str, str, float], None]
-"""Takes note of a call that ended: its method, the name of its status, its seconds."""
 
 
 class RequestInterceptor(grpc.aio.ServerInterceptor):

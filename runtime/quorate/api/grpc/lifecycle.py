@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from quorate.access.about import ServerFacts
 from quorate.access.keys import KeyRing
+from quorate.access.record import ObserveCall
 from quorate.api.grpc.accounting import AccountingServicer
 from quorate.api.grpc.certificates import Certificates
 from quorate.api.grpc.connections import Connections
@@ -24,7 +25,7 @@ from quorate.api.grpc.health import (
     HealthReporter,
 )
 from quorate.api.grpc.inference import InferenceServicer
-from quorate.api.grpc.interceptor import ObserveCall, RequestInterceptor
+from quorate.api.grpc.interceptor import RequestInterceptor
 from quorate.api.grpc.listening import bind
 from quorate.api.grpc.models import ModelServicer
 from quorate.api.grpc.reading import RequestReader

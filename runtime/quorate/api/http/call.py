@@ -128,11 +128,11 @@ class Call:
         self._ended = True
         await self._send({"type": "http.response.body", "body": data})
 
-    async def begin_events(self, headers: Mapping[str, str] | None = None) -> None:
+    async def begin_events(self) -> None:
         """Begins an answer of server-sent events."""
         self._streams = True
         told = {"content-type": _EVENTS, "cache-control": "no-store", "x-accel-buffering": "no"}
-        await self._begin(200, {**told, **(headers or {})})
+        await self._begin(200, told)
 
     async def event(self, told: Mapping[str, Any]) -> None:
         """Sends one event, by name where it has a ``type``."""

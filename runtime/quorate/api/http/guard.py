@@ -14,13 +14,14 @@ from typing import Any, TypeAlias
 
 from quorate.access.keys import KeyRing
 from quorate.access.origins import origin
-from quorate.access.record import CURRENT, RequestRecord
+from quorate.access.record import CURRENT, ObserveCall, RequestRecord
 from quorate.api.faults import as_domain_error, forget_frames, status_name
 from quorate.api.http.bodies import json_object
 from quorate.api.http.call import Call, ClientLeft, Receive, Scope, Send
 from quorate.api.http.errors import error_body, error_headers, http_status
 from quorate.api.http.pages import check_host, check_origin
 from quorate.api.http.settings import HttpSettings
+from quorate.api.leaving import forget_outcome
 from quorate.api.open_calls import OpenCalls
 from quorate.api.pace import Pace
 from quorate.api.reading import AT_ONCE_BYTES, Reader
@@ -34,9 +35,6 @@ from quorate.errors import (
     ServerStopped,
     Unauthenticated,
 )
-
-ObserveCall: TypeAlias = Callable[[str, str, float], None]
-"""Takes note of a call that ended: its method, the name of its status, its seconds."""
 
 Handler: TypeAlias = Callable[[Call], Awaitable[None]]
 
@@ -193,7 +191,8 @@ class Guard:
             raise
         finally:
             left.cancel()
-            _forget(task)
+            if task.cancelled():
+                forget_outcome(task)
         return None if task.cancelled() else task.result()
 
     async def json(self, call: Call) -> tuple[int, Any]:
@@ -229,15 +228,6 @@ def _authorization(call: Call) -> str | None:
     """The key as OpenAI's clients send it, or as Anthropic's do."""
     key = call.header("x-api-key")
     return call.header("authorization") or (None if key is None else f"Bearer {key}")
-
-
-def _forget(task: asyncio.Task[Any]) -> None:
-    """Nobody is told what a cancelled task came to, but it keeps that, and what cancelled it."""
-    if task.cancelled():
-        try:
-            task.result()
-        except asyncio.CancelledError as error:
-            forget_frames(error)
 
 
 def _peer(scope: Scope) -> str:

@@ -17,9 +17,10 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from quorate.access.keys import KeyRing
+from quorate.access.record import ObserveCall
 from quorate.api.http.application import application
 from quorate.api.http.certificates import load_certificate, tls_context
-from quorate.api.http.guard import Guard, ObserveCall
+from quorate.api.http.guard import Guard
 from quorate.api.http.protocol import LimitedProtocol
 from quorate.api.http.settings import HttpSettings
 from quorate.api.open_calls import OpenCalls
