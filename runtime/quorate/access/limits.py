@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from quorate.errors import InvalidRequest
+from quorate.large_texts import utf8_size
 from quorate.request import ChatPrompt, Message
 
 MAX_TOP_LOGPROBS = 100
@@ -28,6 +29,8 @@ MAX_CONTINUATION_BYTES = 2**20
 """Of a text that is scored, token after token."""
 MAX_MESSAGES = 16_384
 """Of a chat. Each takes some tokens, so that no context holds more."""
+MAX_ROLE_BYTES = 64
+"""Of the role of a message."""
 MAX_STOP_STRINGS = 1024
 MAX_STOP_BYTES = 512
 MAX_STOP_BYTES_TOGETHER = 8192
@@ -83,7 +86,7 @@ LIMITS: tuple[FieldLimit, ...] = (
     FieldLimit("ScoreRequest", "continuation", bytes=MAX_CONTINUATION_BYTES),
     FieldLimit("ScoreRequest", "profile", bytes=MAX_NAME_BYTES),
     FieldLimit("Chat", "messages", count=MAX_MESSAGES, total_bytes=MAX_PROMPT_BYTES),
-    FieldLimit("ChatMessage", "role", bytes=64),
+    FieldLimit("ChatMessage", "role", bytes=MAX_ROLE_BYTES),
     FieldLimit("ChatMessage", "content", bytes=MAX_PROMPT_BYTES),
     FieldLimit("SamplingOptions", "logit_bias", count=MAX_BIASES),
     FieldLimit(
@@ -141,14 +144,17 @@ def filled(field: str, value: str, remedy: str) -> str:
 
 
 def chat(field: str, messages: Iterable[Message]) -> ChatPrompt:
-    """At least one message, not too many, and a role for each; a message may be empty."""
+    """At least one message, not too many, and a short role for each; a message may be empty."""
     turns = tuple(islice(messages, MAX_MESSAGES + 1))
     if len(turns) > MAX_MESSAGES:
         raise InvalidRequest(field, f"has more than {MAX_MESSAGES} messages; send fewer")
     if not turns:
         raise InvalidRequest(field, "is empty; give at least one message")
     for index, turn in enumerate(turns):
-        filled(f"{field}[{index}].role", turn.role, "set system, user or assistant")
+        role = f"{field}[{index}].role"
+        filled(role, turn.role, "set system, user or assistant")
+        if utf8_size(turn.role) > MAX_ROLE_BYTES:
+            raise InvalidRequest(role, f"has more than {MAX_ROLE_BYTES} bytes")
     return ChatPrompt(turns)
 
 

@@ -157,6 +157,7 @@ def test_each_choice_is_a_request_with_a_seed_and_an_id_of_its_own() -> None:
         ("messages[0]", {"messages": ["hi"]}),
         ("messages[0].role", {"messages": [{"content": "hi"}]}),
         ("messages[0].role", {"messages": [{"role": "tool", "content": "4"}]}),
+        ("messages[0].role", {"messages": [{"role": "u" * 65, "content": "hi"}]}),
         ("messages[0].content", {"messages": [{"role": "user", "content": 4}]}),
         (
             "messages[0].content[0].type",
