@@ -47,6 +47,7 @@ def test_json_tells_the_address_and_the_states_of_the_models(tmp_path: Path) -> 
         assert server.events[0] == {
             "event": "listening",
             "address": server.address,
+            "http": "",
             "models": models,
         }
         assert server.address.startswith("127.0.0.1:")
