@@ -14,6 +14,10 @@ from typing import Any
 SLICE = 1 << 16
 """Characters that are dealt with in one go, well within a millisecond."""
 
+# Values that are written in one go, and characters that count as much as one.
+_SMALL = 256
+_CHARACTERS = SLICE // _SMALL
+
 _json_of = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
@@ -53,23 +57,43 @@ def as_json(value: Any) -> bytes:
 
 
 def _json_pieces(value: Any) -> Iterator[bytes]:
-    if isinstance(value, str) and len(value) > SLICE:
+    if _room_left(value, _SMALL) >= 0:
+        yield _utf8(_json_of(value))
+    elif isinstance(value, str):
         yield from map(_utf8, slices(json_string(value)))
     elif isinstance(value, Mapping):
         yield b"{"
         for index, (name, one) in enumerate(value.items()):
-            yield _utf8(f"{',' if index else ''}{_json_of(name)}:")
+            yield _utf8(f"{',' if index else ''}{json_string(name)}:")
             yield from _json_pieces(one)
         yield b"}"
-    elif isinstance(value, list | tuple):
+    else:
         yield b"["
         for index, one in enumerate(value):
             if index:
                 yield b","
             yield from _json_pieces(one)
         yield b"]"
-    else:
-        yield _utf8(_json_of(value))
+
+
+def _room_left(value: Any, room: int) -> int:
+    """What is left of so much room, in values, by a value; looks no further once it is negative."""
+    if isinstance(value, str):
+        return room - 1 - len(value) // _CHARACTERS
+    if isinstance(value, dict):
+        for name, one in value.items():
+            if room < 0:
+                break
+            room = _room_left(one, room - len(name) // _CHARACTERS)
+    elif isinstance(value, Mapping):
+        # None of those that the encoder knows.
+        return -1
+    elif isinstance(value, list | tuple):
+        for one in value:
+            if room < 0:
+                break
+            room = _room_left(one, room)
+    return room - 1
 
 
 def _utf8(text: str) -> bytes:

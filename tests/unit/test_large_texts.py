@@ -20,6 +20,8 @@ VALUES = st.recursive(
 @pytest.fixture(autouse=True)
 def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(large_texts, "SLICE", 3)
+    monkeypatch.setattr(large_texts, "_SMALL", 4)
+    monkeypatch.setattr(large_texts, "_CHARACTERS", 1)
 
 
 @given(st.text())
@@ -46,3 +48,17 @@ def test_json_is_that_of_the_standard_library(value: object) -> None:
 def test_what_is_no_number_of_json_is_refused() -> None:
     with pytest.raises(ValueError, match="JSON"):
         as_json({"x": float("nan")})
+
+
+def test_many_small_values_are_written_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+
+    def noted(value: object) -> str:
+        written.append(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+        return written[-1]
+
+    monkeypatch.undo()
+    monkeypatch.setattr(large_texts, "_json_of", noted)
+    told = {"content": [{"token": "x", "bytes": [1, 2, 3], "top": [{"a": -1.5}] * 20}] * 512}
+    assert json.loads(as_json(told)) == told
+    assert max(map(len, written)) <= large_texts.SLICE // 16

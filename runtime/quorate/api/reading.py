@@ -9,7 +9,7 @@ from typing import TypeVar
 from quorate.threads import beside_loop
 
 AT_ONCE_BYTES = 4096
-"""What is not longer is checked, parsed and translated within a millisecond, whatever it says."""
+"""What is not longer takes a millisecond or two to be checked, parsed and translated."""
 
 _Result = TypeVar("_Result")
 
@@ -18,7 +18,8 @@ class Reader:
     """Checks, parses and translates requests, none of which may hold up the event loop.
 
     All that is large shares one thread. The thread gives way to the event loop every few
-    milliseconds, and large requests wait for each other instead of being many that do so at once.
+    milliseconds, unless one call into C takes longer, as those of ``json`` would: readers see to it
+    that none does. Large requests wait for each other instead of being many that do so at once.
 
     Args:
         turn: Waits until the loop may go on with a request that comes back from the thread.

@@ -1,9 +1,11 @@
 """Whose message may be received now.
 
-Until a message is asked for, gRPC keeps no more of a stream than the window it starts with. Once it
-is asked for, the peer may send all of it and need never end it, and what came stays in memory. So
-only some messages are received at once, of one caller and of all; others wait, and small ones lose
-nothing by it, since they have arrived meanwhile. One that takes long while others wait gives way.
+Until a message is asked for, a door keeps little of it: gRPC the window that a stream starts with,
+HTTP what it has read ahead. Once it is asked for, the peer may send all of it and need never end
+it, and what came stays in memory. So only some messages are received at once, of one caller and of
+all; others wait, and small ones lose nothing by it, since they have arrived meanwhile. One that
+takes long while others wait gives way. A large one that is whole keeps its place until it was read,
+since it is in memory as long.
 """
 
 from __future__ import annotations
@@ -14,11 +16,15 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from quorate.api.reading import AT_ONCE_BYTES
 from quorate.errors import Overloaded, PeerStalled
 
 _RETRY_SECONDS = 1.0
 _REMEMBERED_PEERS = 4096
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +33,7 @@ class ReceptionLimits:
 
     Attributes:
         most: Of all callers together; times the size of the largest message it is the most memory
-            that unfinished messages take.
+            that messages take which are not finished, or wait to be read.
         most_each: Of one caller.
         most_waiting: Of one caller that wait for their turn; further ones are refused.
         patience_seconds: How long one that is received may keep others waiting.
@@ -50,6 +56,7 @@ class _Turn:
         number: Its place in the order of arrival.
         begun: Done when it begins to be received.
         begun_at: When that was, on the clock of the event loop.
+        arrived: Whether it is whole, so that its peer can do no more about it.
         gave_way: Whether it was sent away for the sake of others.
     """
 
@@ -59,6 +66,7 @@ class _Turn:
     number: int
     begun: asyncio.Future[None]
     begun_at: float = 0.0
+    arrived: bool = False
     gave_way: bool = False
 
 
@@ -76,18 +84,23 @@ class Reception:
         self._look: asyncio.TimerHandle | None = None
 
     async def message(
-        self, caller: str, peer: str, receive: Callable[[], Awaitable[object]]
-    ) -> object:
-        """Receives one message, in its turn.
+        self,
+        caller: str,
+        peer: str,
+        receive: Callable[[], Awaitable[object]],
+        read: Callable[[Any], Awaitable[_Result]],
+    ) -> _Result:
+        """Receives one message in its turn, and returns what is read from it.
 
         Args:
             caller: Whose messages count together.
             peer: The connection it comes over.
             receive: Asks the transport for it.
+            read: Makes of it what is kept of it.
 
         Raises:
             Overloaded: Too many of this caller wait, or it took long while others waited.
-            PeerStalled: It did not come to an end in time.
+            PeerStalled: It did not come to its end in time.
         """
         limit = self._limits.limit_seconds
         try:
@@ -95,7 +108,11 @@ class Reception:
                 begun = asyncio.get_running_loop().create_future()
                 turn = _Turn(caller, peer, scope, next(self._numbers), begun)
                 async with self._received(turn):
-                    return await receive()
+                    data = await receive()
+                    self._arrive(turn)
+                    if isinstance(data, bytes) and len(data) > AT_ONCE_BYTES:
+                        return await read(data)
+                return await read(data)
         except TimeoutError:
             if turn.gave_way:
                 raise Overloaded(
@@ -109,6 +126,12 @@ class Reception:
             raise PeerStalled(
                 f"the message of the request had not come to its end after {limit:g} s"
             ) from None
+
+    def _arrive(self, turn: _Turn) -> None:
+        """Takes the limits of its peer from a message that is whole."""
+        if not turn.scope.expired():
+            turn.arrived, turn.gave_way = True, False
+            turn.scope.reschedule(None)
 
     @asynccontextmanager
     async def _received(self, turn: _Turn) -> AsyncIterator[None]:
@@ -186,7 +209,7 @@ class Reception:
             one
             for one in self._receiving
             # One whose time is up is on its way out already.
-            if one.caller in callers and not one.gave_way and not one.scope.expired()
+            if one.caller in callers and not (one.arrived or one.gave_way or one.scope.expired())
         ]
 
     def _note_slow(self, peer: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 
 from quorate.api.http.anthropic.messages import message_asked
 from quorate.api.http.asking import Asked, Context
-from quorate.api.http.bodies import MOST_VALUES, json_object
 from quorate.api.http.names import plan_named
 from quorate.api.http.openai.chats import chat_asked
 from quorate.api.http.openai.texts import text_asked
@@ -281,34 +279,3 @@ def test_any_json_object_is_read_or_refused(body: dict[str, Any]) -> None:
             read(body, CONTEXT)
         except (InvalidRequest, NotFound):
             continue
-
-
-@given(json_values)
-def test_an_object_is_what_its_bytes_say(value: Any) -> None:
-    assert json_object(json.dumps({"a": value}).encode()) == {"a": value}
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"[]",
-        b"{",
-        b'{"a": NaN}',
-        b"\xff\xfe",
-        b'{"a": "\xff"}',
-        b'{"a": "\\ud800"}',
-        b"[" * 100_000,
-        b'{"a": [' + b"[]," * MOST_VALUES + b"[]]}",
-        b'{"a": ' + b"9" * 10_000 + b"}",
-    ],
-)
-def test_what_is_no_object_is_refused_before_it_costs_anything(data: bytes) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        json_object(data)
-    assert caught.value.field == "body"
-
-
-def test_commas_and_brackets_in_texts_are_no_values() -> None:
-    told = "[,{" * MOST_VALUES + '\\"\\'
-    assert json_object(json.dumps({"prompt": told}).encode()) == {"prompt": told}

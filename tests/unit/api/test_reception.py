@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from quorate.api.reading import AT_ONCE_BYTES
 from quorate.api.reception import Reception, ReceptionLimits
 from quorate.errors import Overloaded, PeerStalled
 
@@ -32,7 +33,7 @@ class Peers:
             return name
 
         asked: Callable[[], Awaitable[str]] = receive
-        return asyncio.create_task(self.reception.message(caller, peer or name, asked))
+        return asyncio.create_task(self.reception.message(caller, peer or name, asked, kept))
 
     async def asked(self, count: int) -> list[str]:
         """The first so many messages that were asked for."""
@@ -43,6 +44,10 @@ class Peers:
         return self.asked_for[:count]
 
 
+async def kept(message: object) -> object:
+    return message
+
+
 def limits(**values: float) -> ReceptionLimits:
     return ReceptionLimits(**{"patience_seconds": 30.0, "limit_seconds": 60.0, **values})  # type: ignore[arg-type]
 
@@ -51,6 +56,50 @@ async def end(*tasks: asyncio.Task[object]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_large_message_keeps_its_place_until_it_was_read() -> None:
+    """Whoever waits for the one thread that reads has all of a message in memory."""
+    peers = Peers(limits(most=2, most_each=1, patience_seconds=0.001, limit_seconds=0.2))
+    reading, read = asyncio.Event(), asyncio.Event()
+
+    async def receive() -> bytes:
+        return b"x" * (AT_ONCE_BYTES + 1)
+
+    async def digest(message: bytes) -> int:
+        reading.set()
+        await read.wait()
+        return len(message)
+
+    large = asyncio.create_task(peers.reception.message("a", "p", receive, digest))
+    await reading.wait()
+    waiting = peers.send("a1", "a")
+    other = peers.send("b0", "b")
+    assert await peers.asked(1) == ["b0"]
+    # It is none that keeps others waiting by being slow, though they wait longer than is allowed.
+    with pytest.raises(PeerStalled):
+        await waiting
+    assert not large.done()
+    after = peers.send("a2", "a")
+    read.set()
+    assert await large == AT_ONCE_BYTES + 1
+    assert await peers.asked(2) == ["b0", "a2"]
+    await end(waiting, other, after)
+
+
+async def test_a_small_message_leaves_its_place_before_it_is_read() -> None:
+    peers = Peers(limits(most=1))
+
+    async def receive() -> bytes:
+        return b"x"
+
+    async def digest(message: bytes) -> str:
+        return str(await peers.asked(1))
+
+    small = asyncio.create_task(peers.reception.message("a", "p", receive, digest))
+    other = peers.send("a1", "a")
+    assert await small == "['a1']"
+    await end(other)
 
 
 async def test_so_many_messages_are_asked_for_at_once_of_one_caller_and_of_all() -> None:

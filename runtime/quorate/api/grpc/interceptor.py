@@ -239,7 +239,8 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         """Serves one call. No name holds a message here, since it may be large."""
 
         async def message() -> Any:
-            return await parse(await _received(reception, whose, context))
+            read = partial(_read, parse)
+            return await reception.message(whose, context.peer(), context.read, read)
 
         with closing(PatientContext(context, self._settings.stall_seconds, headers)) as patient:
             if handler.request_streaming:
@@ -284,11 +285,10 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         return DeadlinePassed("the deadline passed before the answer was complete")
 
 
-async def _received(reception: Reception, whose: str, context: _Context) -> bytes:
-    message = await reception.message(whose, context.peer(), context.read)
+async def _read(parse: _Parse, message: object) -> Any:
     if not isinstance(message, bytes):
         raise InvalidRequest("request", "is missing; the call ended without a message")
-    return message
+    return await parse(message)
 
 
 async def _messages(message: Callable[[], Awaitable[Any]]) -> AsyncGenerator[Any, None]:

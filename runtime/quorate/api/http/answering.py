@@ -49,7 +49,6 @@ class Answering:
     async def _answer(self, read: _Read, shape: _Shape, call: Call) -> None:
         record = call.record
         record.caller.require(GENERATE)
-        size, body = await self._guard.json(call)
         context = Context(
             models=[status.id for status in self._fleet.list()],
             profiles=self._dispatcher.profiles,
@@ -58,7 +57,7 @@ class Answering:
             origin=record.origin,
             trace_parent=limits.trace_parent(call.header("traceparent")),
         )
-        asked = await self._guard.reader.run(size, partial(read, body, context))
+        asked = await self._guard.read(call, lambda body: read(body, context))
         record.ask(plan_of(asked))
         if len(asked.requests) == 1:
             record.identify(asked.requests[0].request_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import quote
@@ -11,6 +10,7 @@ from urllib.parse import quote
 from quorate.access.limits import MAX_NAME_BYTES
 from quorate.access.record import RequestRecord
 from quorate.errors import InvalidRequest
+from quorate.large_texts import as_json
 from quorate.threads import beside_loop
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -48,6 +48,9 @@ class Call:
         self.record = record
         self.began = False
         self._scope = scope
+        self._headers: dict[bytes, bytes | None] = {}
+        for name, value in scope["headers"]:
+            self._headers[name] = None if name in self._headers else value
         self._receive = receive
         self._send = send
         self._most_bytes = most_bytes
@@ -58,8 +61,8 @@ class Call:
 
     def header(self, name: str) -> str | None:
         """A header of the request; several of that name are none."""
-        found = [value for key, value in self._scope["headers"] if key == name.encode("ascii")]
-        return found[0].decode("latin-1") if len(found) == 1 else None
+        found = self._headers.get(name.encode("ascii"))
+        return None if found is None else found.decode("latin-1")
 
     @property
     def path(self) -> str:
@@ -115,11 +118,11 @@ class Call:
         self, status: int, told: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> None:
         """Sends an answer, whole."""
-        await self._answer(status, _encoded(told), headers or {})
+        await self._answer(status, as_json(told), headers or {})
 
     async def answer_long(self, told: Callable[[], Mapping[str, Any]]) -> None:
         """The same of one that may be long, which is put together beside the event loop."""
-        data = await beside_loop(lambda: _encoded(told()))
+        data = await beside_loop(lambda: as_json(told()))
         await self._answer(200, data, {})
 
     async def _answer(self, status: int, data: bytes, headers: Mapping[str, str]) -> None:
@@ -137,9 +140,8 @@ class Call:
     async def event(self, told: Mapping[str, Any]) -> None:
         """Sends one event, by name where it has a ``type``."""
         name = told.get("type")
-        line = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
-        lines = f"data: {line}\n\n" if name is None else f"event: {name}\ndata: {line}\n\n"
-        data = lines.encode("utf-8", errors="replace")
+        begun = b"data: " if name is None else f"event: {name}\ndata: ".encode("ascii")
+        data = begun + as_json(told) + b"\n\n"
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end_events(self, last: bytes = b"") -> None:
@@ -168,7 +170,3 @@ class Call:
 
     def _too_large(self) -> InvalidRequest:
         return InvalidRequest("body", f"has more than {self._most_bytes} bytes, which is the limit")
-
-
-def _encoded(told: Mapping[str, Any]) -> bytes:
-    return json.dumps(told, ensure_ascii=False).encode("utf-8", errors="replace")

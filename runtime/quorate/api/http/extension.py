@@ -5,6 +5,7 @@ Its names are those of the gRPC API, whose fields mean the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -150,17 +151,20 @@ def _told_of(model: ModelUsage) -> dict[str, Any]:
 
 
 def votes_of(token: Token) -> dict[str, Any]:
-    """The votes for one token; pieces that are no whole text have marks in their place."""
+    """The votes for one token; pieces that are no whole text have marks in their place.
+
+    A log-prob is null where a member has no such token, since JSON has no infinity.
+    """
     return {
         "piece": piece_text(token.piece),
-        "logprob": token.logprob,
+        "logprob": _finite(token.logprob),
         "votes": [
             {
                 "model": vote.model,
                 "piece": piece_text(vote.piece),
-                "logprob": vote.logprob,
+                "logprob": _finite(vote.logprob),
                 "weight": vote.weight,
-                "chosen_logprob": vote.chosen_logprob,
+                "chosen_logprob": _finite(vote.chosen_logprob),
             }
             for vote in token.votes
         ],
@@ -170,6 +174,10 @@ def votes_of(token: Token) -> dict[str, Any]:
 def piece_text(piece: bytes) -> str:
     """The bytes of a token as text."""
     return piece.decode("utf-8", errors="replace")
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
 
 
 def _known(told: Mapping[str, Any]) -> dict[str, Any]:

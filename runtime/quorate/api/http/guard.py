@@ -8,15 +8,14 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
-from functools import partial
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeAlias, TypeVar
 
 from quorate.access.keys import KeyRing
 from quorate.access.origins import origin
 from quorate.access.record import CURRENT, ObserveCall, RequestRecord
 from quorate.api.faults import as_domain_error, forget_frames, status_name
-from quorate.api.http.bodies import json_object
+from quorate.api.http.bodies import MOST_VALUES, json_object
 from quorate.api.http.call import Call, ClientLeft, Receive, Scope, Send
 from quorate.api.http.errors import error_body, error_headers, http_status
 from quorate.api.http.pages import check_host, check_origin
@@ -40,6 +39,8 @@ Handler: TypeAlias = Callable[[Call], Awaitable[None]]
 
 ErrorBody: TypeAlias = Callable[[QuorateError, str], dict[str, Any]]
 """The body that an error of a request is told with, by its id."""
+
+_Asked = TypeVar("_Asked")
 
 _CANCELLED = "CANCELLED"
 
@@ -67,7 +68,7 @@ class Guard:
         caller: Callable[[str, str], Caller],
         observe: ObserveCall = lambda *_: None,
     ) -> None:
-        self.reader = reader
+        self._reader = reader
         self._keys = keys
         self._settings = settings
         self._open_calls = open_calls
@@ -195,19 +196,30 @@ class Guard:
                 forget_outcome(task)
         return None if task.cancelled() else task.result()
 
-    async def json(self, call: Call) -> tuple[int, Any]:
-        """The size of the body of a request that begins now, and the object that it is.
+    async def read(
+        self, call: Call, ask: Callable[[Mapping[str, Any]], _Asked], most_values: int = MOST_VALUES
+    ) -> _Asked:
+        """What the body of a request asks for that begins now.
+
+        Nothing else is kept of a body, which may be large and the answer to it long.
+
+        Args:
+            call: The request.
+            ask: What the object asks for that the body is. Called on a thread where it is large.
+            most_values: How many values it may have.
 
         Raises:
-            InvalidRequest: It is none.
+            InvalidRequest: The body is no object, or as ``ask``.
             PeerStalled: It did not come to its end in time.
         """
+
+        async def asked(data: bytes) -> _Asked:
+            if len(data) <= AT_ONCE_BYTES:
+                await self._turns.enter()
+            return await self._reader.run(len(data), lambda: ask(json_object(data, most_values)))
+
         record = call.record
-        data = await self._reception.message(record.whose, record.peer, call.body)
-        assert isinstance(data, bytes)
-        if len(data) <= AT_ONCE_BYTES:
-            await self._turns.enter()
-        return len(data), await self.reader.run(len(data), partial(json_object, data))
+        return await self._reception.message(record.whose, record.peer, call.body, asked)
 
     async def _tell(self, problem: QuorateError, call: Call, words: ErrorBody) -> None:
         forget_frames(problem)

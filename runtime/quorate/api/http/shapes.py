@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
@@ -10,11 +11,20 @@ from quorate.api.http.asking import Asked
 from quorate.api.http.extension import told_at_first, told_at_last, votes_of
 from quorate.request import Accepted, Event, Finished, Notice, Token, Usage
 
+_decoder = codecs.getincrementaldecoder("utf-8")
+
 
 class Choice:
-    """What one answer has come to so far."""
+    """What one answer has come to so far.
+
+    Attributes:
+        decoder: Of the bytes of its tokens, those that were told.
+        characters: How many of its text those are.
+    """
 
     def __init__(self) -> None:
+        self.decoder = _decoder(errors="replace")
+        self.characters = 0
         self.accepted: Accepted | None = None
         self.finished: Finished | None = None
         self.texts: list[str] = []

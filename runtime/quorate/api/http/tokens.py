@@ -10,6 +10,7 @@ from typing import Any
 from quorate.access import limits
 from quorate.access.keys import GENERATE
 from quorate.api.http.asking import check_size
+from quorate.api.http.bodies import MOST_VALUES_OF_TOKENS
 from quorate.api.http.call import Call
 from quorate.api.http.extension import piece_text
 from quorate.api.http.fields import Fields, kind_of
@@ -57,8 +58,7 @@ class TokenPaths:
     async def tokenize(self, call: Call) -> None:
         """``POST /tokenize``."""
         call.record.caller.require(GENERATE)
-        size, body = await self._guard.json(call)
-        asked = await self._guard.reader.run(size, partial(_to_tokens, body))
+        asked = await self._guard.read(call, _to_tokens)
         call.record.name([asked.model])
         found = await self._tokenizing.tokenize(
             asked.model, asked.prompt, continuation=asked.continuation, field=asked.field
@@ -68,8 +68,7 @@ class TokenPaths:
     async def detokenize(self, call: Call) -> None:
         """``POST /detokenize``."""
         call.record.caller.require(GENERATE)
-        size, body = await self._guard.json(call)
-        model, tokens = await self._guard.reader.run(size, partial(_to_text, body))
+        model, tokens = await self._guard.read(call, _to_text, MOST_VALUES_OF_TOKENS)
         call.record.name([model])
         found = await self._tokenizing.detokenize(model, tokens)
         await call.answer_long(lambda: dict.fromkeys(_TEXTS, found.text))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from quorate.api.http.asking import Asked
@@ -20,6 +22,7 @@ FINISHES: Mapping[FinishReason, str] = {
     FinishReason.CONTEXT_FULL: "length",
     FinishReason.CONTENT_FILTER: "content_filter",
 }
+_UNLIKELY = -9999.0
 
 
 class OpenAIShape(Shape):
@@ -150,7 +153,7 @@ class ChatShape(OpenAIShape):
             return None
         return {
             "content": [
-                {**_told(token), "top_logprobs": list(map(_told, token.top))}
+                {**_told(token), "top_logprobs": list(map(_told, _possible(token)))}
                 for token in tokens
                 if not token.control
             ],
@@ -165,23 +168,26 @@ class TextShape(OpenAIShape):
     whole_object = "text_completion"
     piece_object = "text_completion"
 
-    def __init__(self, asked: Asked, request_id: str) -> None:
-        super().__init__(asked, request_id)
-        self._offsets = dict.fromkeys(map(id, self.choices), 0)
+    def add(self, index: int, event: Event, *, keep: bool) -> None:
+        """See the base; what a model says before its answer is part of a text."""
+        super().add(index, _as_text(event), keep=keep)
+
+    def pieces(self, index: int, event: Event) -> Iterable[Mapping[str, Any]]:
+        """See the base."""
+        return super().pieces(index, _as_text(event))
 
     def _beginning(self) -> Mapping[str, Any]:
         return {"text": "", "logprobs": None}
 
     def _going_on(self, choice: Choice, delta: Delta) -> Mapping[str, Any]:
-        told = self._logprobs(choice, delta.tokens)
-        return {"text": delta.reasoning or delta.text, "logprobs": told}
+        return {"text": delta.text, "logprobs": self._logprobs(choice, delta.tokens)}
 
     def _end(self) -> Mapping[str, Any]:
         return {"text": "", "logprobs": None}
 
     def _content(self, choice: Choice) -> Mapping[str, Any]:
-        text = "".join([*choice.reasoning, *choice.texts])
-        return {"text": text, "logprobs": self._logprobs(choice, choice.tokens)}
+        logprobs = self._logprobs(choice, choice.tokens)
+        return {"text": "".join(choice.texts), "logprobs": logprobs}
 
     def _logprobs(self, choice: Choice, tokens: Sequence[Token]) -> Mapping[str, Any] | None:
         if not self._asked.logprobs:
@@ -189,21 +195,52 @@ class TextShape(OpenAIShape):
         told = [token for token in tokens if not token.control]
         offsets = []
         for token in told:
-            offsets.append(self._offsets[id(choice)])
-            self._offsets[id(choice)] += len(piece_text(token.piece))
+            offsets.append(choice.characters)
+            # A character that several tokens write begins with the first, and is there with the
+            # last of them.
+            choice.characters += len(choice.decoder.decode(token.piece))
         return {
-            "tokens": [piece_text(token.piece) for token in told],
-            "token_logprobs": [token.logprob for token in told],
-            "top_logprobs": [
-                {piece_text(one.piece): one.logprob for one in token.top} for token in told
-            ],
+            "tokens": [_name(token.piece) for token in told],
+            "token_logprobs": [_logprob(token) for token in told],
+            "top_logprobs": [_by_name(_possible(token)) for token in told],
             "text_offset": offsets,
         }
+
+
+def _as_text(event: Event) -> Event:
+    if isinstance(event, Delta) and event.reasoning is not None:
+        return replace(event, text=event.reasoning, reasoning=None)
+    return event
+
+
+def _name(piece: bytes) -> str:
+    """A token as OpenAI names it, one of its own for each that is no whole text."""
+    try:
+        return piece.decode("utf-8")
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{one:02x}" for one in piece)
+
+
+def _logprob(token: Token | TopCandidate) -> float:
+    """OpenAI's own number stands for what no mixture gives, since JSON has no infinity."""
+    return token.logprob if math.isfinite(token.logprob) else _UNLIKELY
+
+
+def _possible(token: Token) -> Sequence[TopCandidate]:
+    return [one for one in token.top if math.isfinite(one.logprob)]
+
+
+def _by_name(candidates: Iterable[TopCandidate]) -> Mapping[str, float]:
+    """The best come first, and keep a name that several have."""
+    found: dict[str, float] = {}
+    for one in candidates:
+        found.setdefault(_name(one.piece), one.logprob)
+    return found
 
 
 def _told(token: Token | TopCandidate) -> dict[str, Any]:
     return {
         "token": piece_text(token.piece),
-        "logprob": token.logprob,
+        "logprob": _logprob(token),
         "bytes": list(token.piece),
     }
