@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from quorate.engines.contract import Engine
+from quorate.engines.vocabulary import BYTES
 from quorate.ensemble.alignments.bytes.alignment import ByteAlignment
-from quorate.ensemble.alignments.bytes.hypotheses import BYTES
 from quorate.ensemble.alignments.contract import AlignmentStrategy, Limit
 from quorate.ensemble.alignments.tokens import TokenAlignment
 from quorate.ensemble.decode import DecodeParams, Step

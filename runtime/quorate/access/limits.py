@@ -16,7 +16,7 @@ from itertools import islice
 
 from quorate.errors import InvalidRequest
 from quorate.large_texts import utf8_size
-from quorate.request import ChatPrompt, Message
+from quorate.request import ChatPrompt, ConstraintKind, Message, OutputConstraint
 
 MAX_TOP_LOGPROBS = 100
 MAX_REQUEST_ID_CHARACTERS = 128
@@ -34,6 +34,8 @@ MAX_ROLE_BYTES = 64
 MAX_STOP_STRINGS = 1024
 MAX_STOP_BYTES = 512
 MAX_STOP_BYTES_TOGETHER = 8192
+MAX_CONSTRAINT_BYTES = 65_536
+"""Of a schema or a grammar, which is compiled for each answer."""
 MAX_BIASES = 32_768
 """As many as it takes to rule out a whole script."""
 MAX_TOKENS = 262_144
@@ -80,6 +82,9 @@ LIMITS: tuple[FieldLimit, ...] = (
     FieldLimit("GenerateRequest", "request_id", bytes=_ID_BYTES),
     FieldLimit("GenerateRequest", "prompt", bytes=MAX_PROMPT_BYTES),
     FieldLimit("GenerateRequest", "profile", bytes=MAX_NAME_BYTES),
+    FieldLimit("GenerateRequest", "json_schema", bytes=MAX_CONSTRAINT_BYTES),
+    FieldLimit("GenerateRequest", "regex", bytes=MAX_CONSTRAINT_BYTES),
+    FieldLimit("GenerateRequest", "grammar", bytes=MAX_CONSTRAINT_BYTES),
     FieldLimit("GenerateRequest", "task", bytes=_TASK_BYTES),
     FieldLimit("ScoreRequest", "request_id", bytes=_ID_BYTES),
     FieldLimit("ScoreRequest", "prompt", bytes=MAX_PROMPT_BYTES),
@@ -141,6 +146,15 @@ def filled(field: str, value: str, remedy: str) -> str:
     if not value:
         raise InvalidRequest(field, f"is empty; {remedy}")
     return value
+
+
+def constraint(kind: ConstraintKind, text: str) -> OutputConstraint:
+    """What an answer must be: a text that is there, and JSON where it is a schema."""
+    field = f"constraint.{kind.value}"
+    filled(field, text, "leave it out where the answer may be any text")
+    if utf8_size(text) > MAX_CONSTRAINT_BYTES:
+        raise InvalidRequest(field, f"has more than {MAX_CONSTRAINT_BYTES} bytes")
+    return OutputConstraint(kind, text)
 
 
 def chat(field: str, messages: Iterable[Message]) -> ChatPrompt:

@@ -44,6 +44,7 @@ from quorate.engines.worker.turns import Turns
 from quorate.errors import QuorateError
 from quorate.fleet.cores import CoreClaims, machine_cores
 from quorate.fleet.fleet import Fleet
+from quorate.guides.guides import Guides
 from quorate.metering.open_meter import Host
 from quorate.settings import Settings
 from quorate.threads import beside_loop
@@ -107,7 +108,8 @@ async def running(
     if note := owner_note(registry.home):
         _log.warning("%s", note)
     cores = machine_cores(pin=settings.fleet.pin_cores)
-    fleet = Fleet(_starter(settings), cores, sources.find, CoreClaims())
+    guides = Guides(Isolation(secrets=_secrets(settings)))
+    fleet = Fleet(_starter(settings), cores, sources.find, CoreClaims(), guides)
     for model in settings.models:
         fleet.add(sources.configured(model))
     async with AsyncExitStack() as stack:
@@ -238,13 +240,18 @@ async def _reload(signals: Signals, reloader: Reloader | None) -> None:
             await reloader.reload()
 
 
-def _starter(settings: Settings) -> Callable[[EngineSpec, Sequence[int]], HostedEngine]:
-    """What starts a model in a worker process of its own, within the limits configured for it."""
-    models = settings.models
-    secrets = frozenset(
+def _secrets(settings: Settings) -> frozenset[str]:
+    """Variables of the environment that no process inherits."""
+    return frozenset(
         {remote.api_key_env for remote in settings.remotes.values()}
         | {key.token_env for key in settings.keys.values()}
     )
+
+
+def _starter(settings: Settings) -> Callable[[EngineSpec, Sequence[int]], HostedEngine]:
+    """What starts a model in a worker process of its own, within the limits configured for it."""
+    models = settings.models
+    secrets = _secrets(settings)
     open_ones = {model.id for model in models if not model.sandbox}
     limits = {
         model.id: WorkerLimits(

@@ -25,8 +25,8 @@ def read_prompt(prompt: str) -> str:
         raise SettingsError("the prompt is not UTF-8 text") from None
 
 
-def read_text(name: str) -> bytes:
-    """The bytes of a file, or of standard input where the name is ``-``.
+def read_text(name: str, needed: str = "text that can be scored") -> bytes:
+    """The bytes of a file, or of standard input where the name is ``-``; it holds what is needed.
 
     Raises:
         SettingsError: It cannot be read, is empty or is not UTF-8.
@@ -39,7 +39,7 @@ def read_text(name: str) -> bytes:
     except ValueError:
         raise SettingsError(f"{shown!r}: is no name of a file") from None
     if not data:
-        raise SettingsError(f"{shown}: is empty; give text that can be scored")
+        raise SettingsError(f"{shown}: is empty; give {needed}")
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:

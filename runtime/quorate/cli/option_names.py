@@ -42,6 +42,10 @@ _OPTIONS: Mapping[str, str] = MappingProxyType(
         "plan.cascade.stream_early": "--stream-early",
         "stages": "--cascade",
         "stopping.stop": "--stop",
+        "constraint.json_schema": "--json-schema",
+        "constraint.regex": "--regex",
+        "constraint.grammar": "--grammar",
+        "json_schema": "--json-schema",
         "response.top_logprobs": "--top",
         "top_logprobs": "--top",
         "response.member_votes": "--votes",
@@ -66,7 +70,7 @@ _SAME_NAME = frozenset(
         *("presence_penalty", "frequency_penalty", "max_tokens", "max_bytes", "stop"),
         *("latency_ms", "usd", "local_only", "task", "allow_substitution"),
         *("rule", "alignment", "weighting", "forgetting", "beam_epsilon", "beam_width"),
-        *("drafts", "drafts_most", "auto", "stream_early", "votes"),
+        *("drafts", "drafts_most", "auto", "stream_early", "votes", "regex", "grammar"),
     }
 )
 _INDEX = re.compile(r"\[(\d+)\]")

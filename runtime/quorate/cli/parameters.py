@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from quorate.cli.inputs import read_text
 from quorate.errors import SettingsError
 from quorate.request import Alignment, CombinationRule, FailurePolicy, Weighting
 
@@ -228,6 +229,31 @@ class AnswerParameters:
         list[str] | None,
         typer.Option(metavar="TEXT", help="Ends the answer; may be given several times."),
     ] = None
+    json_schema: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="The answer is JSON, valid under the schema in FILE."),
+    ] = None
+    regex: Annotated[
+        str | None,
+        typer.Option(metavar="REGEX", help="The answer matches it as a whole."),
+    ] = None
+    grammar: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="The answer is of the grammar in FILE, which is Lark's."),
+    ] = None
+
+    def options(self) -> dict[str, object]:
+        """The client's arguments.
+
+        Raises:
+            SettingsError: A file cannot be read, or is no text.
+        """
+        files = {
+            name: read_text(given, "what the answer must be").decode()
+            for name in ("json_schema", "grammar")
+            if (given := getattr(self, name)) is not None
+        }
+        return asdict(self) | files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,11 +300,11 @@ class RequestParameters:
         """The client's arguments for everything but the prompt, the members and the stages.
 
         Raises:
-            SettingsError: As for ``PlanParameters.options``.
+            SettingsError: As for ``PlanParameters.options`` and ``AnswerParameters.options``.
         """
         shown = {
             "votes": self.votes,
             "top_logprobs": self.top_logprobs,
             "parse_special": self.parse_special or None,
         }
-        return cast("GenerateOptions", {**self.plan.options(), **asdict(self.answer), **shown})
+        return cast("GenerateOptions", {**self.plan.options(), **self.answer.options(), **shown})

@@ -95,6 +95,9 @@ class GenerateOptions(PlanOptions, total=False):
         allow_substitution: Whether another plan may answer where the named one cannot; a notice of
             the kind ``SUBSTITUTED`` or ``FELL_BACK`` then tells. Not given it is as the server is
             configured.
+        json_schema: The answer is JSON that is valid under this schema, a mapping or JSON itself.
+        regex: The answer matches this regular expression as a whole.
+        grammar: The answer is a text of this grammar, in Lark's syntax.
     """
 
     temperature: float | None
@@ -118,6 +121,9 @@ class GenerateOptions(PlanOptions, total=False):
     local_only: bool | None
     task: str | None
     allow_substitution: bool | None
+    json_schema: Mapping[str, object] | str | None
+    regex: str | None
+    grammar: str | None
 
 
 class ChargeOptions(TypedDict, total=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
@@ -22,6 +23,7 @@ _SAMPLING = (
     "frequency_penalty",
 )
 _BUDGET = ("latency_ms", "energy_joules", "usd")
+_CONSTRAINTS = ("json_schema", "regex", "grammar")
 _GENERATE = (*PlanOptions.__annotations__, *GenerateOptions.__annotations__)
 _SCORE = tuple(PlanOptions.__annotations__)
 _FILTER = tuple(accounting_pb2.ChargeFilter.DESCRIPTOR.fields_by_name)
@@ -33,8 +35,8 @@ def generate_request(
     """Builds a request for text.
 
     Raises:
-        InvalidRequest: Not exactly one of prompt and messages, more than one choice of a plan, or
-            a value that no message can hold.
+        InvalidRequest: Not exactly one of prompt and messages, more than one choice of a plan or
+            constraint, or a value that no message can hold.
     """
     given = given_of(options, _GENERATE)
     request = inference_pb2.GenerateRequest()
@@ -45,6 +47,7 @@ def generate_request(
     fill(request.response, given, ("top_logprobs", "omit_logprobs"))
     fill(request.budget, given, _BUDGET)
     fill(request, given, ("local_only", "task", "allow_substitution"))
+    _fill_constraint(request, given)
     with refusing("votes"):
         request.response.member_votes = given.get("votes", False)
     with refusing("stop"):
@@ -134,6 +137,17 @@ def _fill_input(request: Any, prompt: str | None, given: Mapping[str, Any]) -> N
         return
     fill(request.chat, given, ("allow_text",))
     _fill_messages(request.chat, given)
+
+
+def _fill_constraint(request: inference_pb2.GenerateRequest, given: Mapping[str, Any]) -> None:
+    chosen = [name for name in _CONSTRAINTS if name in given]
+    if len(chosen) > 1:
+        raise InvalidRequest(chosen[0], f"and {chosen[1]} exclude each other; give one of them")
+    schema = given.get("json_schema")
+    if isinstance(schema, Mapping):
+        with refusing("json_schema"):
+            given = {**given, "json_schema": json.dumps(schema, ensure_ascii=False)}
+    fill(request, given, _CONSTRAINTS)
 
 
 def _fill_messages(chat: inference_pb2.Chat, given: Mapping[str, Any]) -> None:

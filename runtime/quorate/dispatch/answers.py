@@ -59,7 +59,8 @@ async def run_vote(
     """
     started_at = time.perf_counter()
     losses = Losses(decision.on_failure, waits, attempt.aside)
-    async with open_ensemble(fleet, request.prompt, decision, max_tokens, losses) as ensemble:
+    opened = open_ensemble(fleet, request.prompt, decision, max_tokens, losses, request.constraint)
+    async with opened as ensemble:
         run = Run(decision, ensemble, started_at, ensemble.waited_seconds)
         attempt.runs.append(run)
         ensemble.turn = attempt.turn

@@ -140,8 +140,10 @@ class Router:
             elapsed_ms=elapsed_ms,
             draw=self._draw(),
             allow_substitution=request.allow_substitution,
+            constrained=request.constraint is not None,
             from_mixture=takes_the_row_as_it_is(request.sampling)
-            and not request.response.shows_logprobs,
+            and not request.response.shows_logprobs
+            and request.constraint is None,
         )
         return choose_plan(routing_request, self._snapshot(request.key, admitted))
 

@@ -16,10 +16,19 @@ from quorate.ensemble.drafts.drafting import Drafts
 from quorate.ensemble.drafts.lookup import REACH
 from quorate.ensemble.drafts.pace import Pace
 from quorate.ensemble.ensemble import Ensemble
+from quorate.ensemble.guided import GuidedConstraint
 from quorate.ensemble.losses import Attendance, Losses
 from quorate.ensemble.sharing import ahead_of_laggards
 from quorate.fleet.fleet import Fleet
-from quorate.request import Decision, FinishReason, Prompt, Request, ResponseOptions
+from quorate.guides.guides import Guides
+from quorate.request import (
+    Decision,
+    FinishReason,
+    OutputConstraint,
+    Prompt,
+    Request,
+    ResponseOptions,
+)
 from quorate.sampling.penalties import REPETITION_WINDOW
 from quorate.sampling.sampler import Sampler
 
@@ -29,24 +38,51 @@ _UNKNOWN_SHARE = 0.4
 
 @asynccontextmanager
 async def open_ensemble(
-    fleet: Fleet, prompt: Prompt, decision: Decision, max_tokens: int, losses: Losses
+    fleet: Fleet,
+    prompt: Prompt,
+    decision: Decision,
+    max_tokens: int,
+    losses: Losses,
+    form: OutputConstraint | None = None,
 ) -> AsyncIterator[Ensemble[Any]]:
     """Opens a session with each member of a vote, for as long as the context lasts.
 
     Members that are lost before that are dropped, waited for or fail the vote, as ``losses`` says.
+    ``form`` is what the answer must be.
 
     Raises:
-        QuorateError: What ``Fleet.muster``, ``assemble`` and ``Ensemble.open`` raise.
+        QuorateError: What ``Fleet.muster``, ``assemble``, ``Guides.open`` and ``Ensemble.open``
+            raise.
     """
     models = [member.model for member in decision.members]
     with fleet.muster(models) as (engines, away):
         attendance = await Attendance.of(models, engines, away, losses)
         ensemble = await assemble(decision, attendance, prompt, max_tokens)
-        try:
-            await ensemble.open()
-            yield ensemble
-        finally:
-            ensemble.close()
+        async with _guided(ensemble, fleet.guides, form):
+            try:
+                await ensemble.open()
+                yield ensemble
+            finally:
+                ensemble.close()
+
+
+@asynccontextmanager
+async def _guided(
+    ensemble: Ensemble[Any], guides: Guides, form: OutputConstraint | None
+) -> AsyncIterator[None]:
+    """Holds an ensemble to the form of its answer, which it can begin."""
+    if form is None:
+        yield
+        return
+    vocabulary = ensemble.alignment.vocabulary
+    session = await guides.open(form, vocabulary)
+    try:
+        own = ensemble.alignment.constraint
+        ensemble.constraint = GuidedConstraint(session, own, len(vocabulary))
+        await ensemble.constraint.ready()
+        yield
+    finally:
+        session.close()
 
 
 def steps(

@@ -142,6 +142,17 @@ class Vocabulary:
             yield struct.pack("<II", token, len(name)) + name
 
 
+END = 256
+"""The symbol of the end in ``BYTES``."""
+
+BYTES = Vocabulary(
+    pieces=(*(bytes((byte,)) for byte in range(END)), b""),
+    control=frozenset({END}),
+    end_of_generation=frozenset({END}),
+)
+"""What members without a common vocabulary vote on: the 256 bytes and the end."""
+
+
 def _digest(parts: Iterator[bytes]) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()[:32]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from quorate.sampling.shortlist import Ranked
@@ -10,8 +11,23 @@ from quorate.sampling.shortlist import Ranked
 class Constraint(Protocol):
     """Rules out symbols, given those that were chosen before."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing can follow what was accepted; told behind ``ready``."""
+        ...
+
+    async def ready(self) -> None:
+        """Waits until it is known what may come next.
+
+        Raises:
+            QuorateError: That cannot be told.
+        """
+        ...
+
     def mask(self, mixture: Ranked) -> Ranked:
         """The mixture without what must not come next; it need not be normalised.
+
+        Asked behind ``ready``, and where it is not ``complete``.
 
         Returns:
             One of as many symbols, at least one of them possible.
@@ -22,12 +38,24 @@ class Constraint(Protocol):
         """Advances by the chosen symbol, which was allowed."""
         ...
 
-    def rollback(self, count: int) -> None:
-        """Takes back the last ``count`` symbols, at most as many as were accepted."""
+    def foresee(self, path: Sequence[int]) -> None:
+        """Prepares for symbols that will probably be accepted next, in this order."""
         ...
 
 
-class Unconstrained:
+class AtOnce:
+    """The part of a ``Constraint`` that always knows what may come next, which is never nothing."""
+
+    complete = False
+
+    async def ready(self) -> None:
+        """There is nothing to wait for."""
+
+    def foresee(self, path: Sequence[int]) -> None:
+        """There is nothing to prepare."""
+
+
+class Unconstrained(AtOnce):
     """``Constraint`` that rules out nothing."""
 
     def mask(self, mixture: Ranked) -> Ranked:
@@ -36,6 +64,3 @@ class Unconstrained:
 
     def accept(self, symbol: int) -> None:
         """Remembers nothing."""
-
-    def rollback(self, count: int) -> None:
-        """There is nothing to take back."""

@@ -111,7 +111,7 @@ def decode(
         ensemble,
         params.rule,
         _sampled(ensemble, params),
-        alignment.constraint,
+        ensemble.constraint or alignment.constraint,
         transcript or alignment.transcript(params.stopping),
         params.response,
     )
@@ -174,6 +174,11 @@ async def _decode(
     """
     alignment, fuser, clock = ensemble.alignment, Fuser(rule), ensemble.clock
     while True:
+        await constraint.ready()
+        if constraint.complete:
+            for step in transcript.end(FinishReason.END_OF_GENERATION):
+                yield step
+            return
         distributions = await ensemble.distributions()
         for notice in ensemble.take_notices():
             yield notice

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.alignments.contract import AlignmentStrategy
+from quorate.ensemble.constraint import Constraint
 from quorate.ensemble.drafts.leading import Leader, Led, go_ahead
 from quorate.ensemble.drafts.owing import catch_up, owe
 from quorate.ensemble.losses import Losses, outcomes
@@ -38,6 +39,7 @@ class Ensemble(Generic[_Symbol]):
 
     Attributes:
         losses: What becomes of lost members, and what became of those lost before this was made.
+        constraint: What the answer must be; None where the alignment's own is all.
         voters: Those whose rows are asked for in this step: all members, or one of them alone.
         weights: Their weights in this step, summing to 1.
         waited_seconds: Time spent waiting for sessions.
@@ -53,6 +55,7 @@ class Ensemble(Generic[_Symbol]):
     members: list[Member[_Symbol]]
     losses: Losses
     weigher: Weigher
+    constraint: Constraint | None = None
     voters: list[Member[_Symbol]] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     waited_seconds: float = 0.0
@@ -202,7 +205,8 @@ class Ensemble(Generic[_Symbol]):
                 self.voters = self.members
                 self._pending = catch_up(self.members)
                 continue
-            self._note_cuts()
+            for member in self.voters:
+                self.note_cut(member.model, member.predictor.masked_mass)
             self.took = Took(
                 entered_at - told_at, followed_at - told_at, time.perf_counter() - told_at
             )
@@ -333,11 +337,6 @@ class Ensemble(Generic[_Symbol]):
             except WorkerLost as error:
                 lost[member.model] = error
         return rows, lost
-
-    def _note_cuts(self) -> None:
-        """Tells, once for each member, that much of what it wanted is nothing an answer holds."""
-        for member in self.voters:
-            self.note_cut(member.model, member.predictor.masked_mass)
 
     def _drop(self, lost: Mapping[str, Unavailable]) -> None:
         self.losses.drop(lost, self._models)

@@ -44,12 +44,13 @@ def lone_predictor(
 ) -> TokenPredictor | None:
     """The only member's predictor, where it may generate by itself; else None.
 
-    It may not where somebody votes beside it, where its vote is to be shown, where its symbols are
-    bytes or pieces, and where its engine cannot sample tokens. Nor may an engine with a sampler of
-    its own where bias or penalties are asked for, which it applies in another order than ours; and
-    a bias of very many tokens would keep a worker from its other streams while it reads them.
+    It may not where somebody votes beside it, where its vote is to be shown, where the answer must
+    be of some form, where its symbols are bytes or pieces, and where its engine cannot sample
+    tokens. Nor may an engine with a sampler of its own where bias or penalties are asked for, which
+    it applies in another order than ours; and a bias of very many tokens would keep a worker from
+    its other streams while it reads them.
     """
-    if len(ensemble.members) != 1 or response.member_votes:
+    if len(ensemble.members) != 1 or response.member_votes or ensemble.constraint:
         return None
     (member,) = ensemble.members
     can, predictor = member.engine.facts.capabilities, member.predictor

@@ -17,6 +17,7 @@ from quorate.fleet.cores import CoreClaims, Cores
 from quorate.fleet.life_cycle import LifeCycle, ModelSource, StartEngine
 from quorate.fleet.placement import Placement
 from quorate.fleet.status import ModelState, ModelStatus
+from quorate.guides.guides import Guides
 
 _REVIEW_AFTER_ERROR_SECONDS = 10.0
 
@@ -43,6 +44,7 @@ class Fleet:
         cores: Processor cores on which the loaded models compute.
         find: Finds a source for a name that is not configured; raises NotFound.
         claims: As ``Placement`` takes it.
+        guides: What answers must be, over the symbols of these models.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class Fleet:
         cores: Cores | Sequence[int],
         find: Callable[[str], ModelSource] | None = None,
         claims: CoreClaims | None = None,
+        guides: Guides | None = None,
     ) -> None:
+        self.guides = guides or Guides()
         self._start = start
         self._claims = claims
         self._placement = Placement(cores, claims)
@@ -177,10 +181,10 @@ class Fleet:
                 use.end()
 
     async def close(self) -> None:
-        """Ends every model at once, also those in use."""
+        """Ends every model at once, and every guide, also those in use."""
         if self._review is not None:
             self._review.cancel()
-        await asyncio.gather(*(model.end() for model in self._models.values()))
+        await asyncio.gather(*(model.end() for model in self._models.values()), self.guides.close())
         if self._claims is not None:
             self._claims.release()
 

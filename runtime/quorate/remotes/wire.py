@@ -80,6 +80,8 @@ def unsupported(request: Request, settings: RemoteSettings) -> tuple[str, ...]:
         ),
         **_of_sampling(request.sampling),
         "stopping.stop": len(request.stopping.stop) > settings.max_stop_strings,
+        # Nobody here could see to it that the answer is of that form.
+        "constraint": request.constraint is not None,
         "response.top_logprobs": response.top_logprobs > 0,
         "response.member_votes": response.member_votes,
     }

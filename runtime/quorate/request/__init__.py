@@ -3,6 +3,7 @@
 These are plain frozen values. They know nothing of protobuf, of engines or of the clock.
 """
 
+from quorate.request.constraints import ConstraintKind, OutputConstraint
 from quorate.request.decisions import (
     Candidate,
     Clause,
@@ -82,6 +83,7 @@ __all__ = [
     "ChatShape",
     "Clause",
     "CombinationRule",
+    "ConstraintKind",
     "DecidedDraft",
     "DecidedStage",
     "Decision",
@@ -102,6 +104,7 @@ __all__ = [
     "NamedPlan",
     "Notice",
     "NoticeKind",
+    "OutputConstraint",
     "Plan",
     "PlanChoice",
     "PlanKind",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from quorate.large_texts import utf8_size
+from quorate.request.constraints import OutputConstraint
 from quorate.request.plans import PlanChoice
 from quorate.request.prompts import Prompt
 
@@ -95,6 +96,7 @@ class Request:
         allow_substitution: Whether another plan may answer where the named one cannot; None leaves
             it to the configuration.
         trace_parent: The caller's trace, as W3C's Trace Context writes it, or "".
+        constraint: What the answer must be; None where it may be any text.
     """
 
     prompt: Prompt
@@ -112,6 +114,7 @@ class Request:
     probe: bool = False
     allow_substitution: bool | None = None
     trace_parent: str = ""
+    constraint: OutputConstraint | None = None
 
 
 @dataclass(frozen=True, slots=True)

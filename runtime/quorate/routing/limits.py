@@ -6,7 +6,15 @@ from collections.abc import Iterator
 
 from quorate.amounts import duration_text, joules_text, usd_text
 from quorate.errors import ModelUnusable, Unavailable
-from quorate.request import Candidate, Clause, Forecast, PlanKind, Rejection
+from quorate.request import (
+    Alignment,
+    Candidate,
+    Clause,
+    DecidedStage,
+    Forecast,
+    PlanKind,
+    Rejection,
+)
 from quorate.routing.request import RoutingRequest
 from quorate.routing.snapshot import RemoteStatus, ResolvedPlan, Snapshot
 from quorate.routing.templates import objection
@@ -61,10 +69,17 @@ def _cannot_run(
         yield Rejection(Clause.HEALTH if down else Clause.UNSUPPORTED, plan.error.message)
     if request.one_vote and plan.kind is PlanKind.CASCADE:
         yield Rejection(Clause.UNSUPPORTED, "a cascade cannot score a text; name one of its stages")
+    if request.constrained and any(_votes_on_pieces(stage) for stage in plan.stages):
+        problem = "its members vote on a few candidates, which a constraint may rule out altogether"
+        yield Rejection(Clause.UNSUPPORTED, f"{problem}; choose another alignment")
     for model in plan.models:
         if model in snapshot.wedged:
             yield Rejection(Clause.HEALTH, f"{model} makes no progress")
     yield from _untakable(plan, request, snapshot)
+
+
+def _votes_on_pieces(stage: DecidedStage) -> bool:
+    return stage.decision.alignment is Alignment.UNION_TOP_K
 
 
 def _untakable(

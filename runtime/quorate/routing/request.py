@@ -30,6 +30,7 @@ class RoutingRequest:
         one_vote: Whether nothing but a single vote will do, as for a score.
         allow_substitution: Whether another plan may answer than the one that is named; None leaves
             it to the settings.
+        constrained: Whether the answer must be of some form.
         from_mixture: Whether tokens are drawn from the mixture as it is, with nothing shown that
             only the mixture knows.
     """
@@ -51,4 +52,5 @@ class RoutingRequest:
     allow_text: bool = False
     one_vote: bool = False
     allow_substitution: bool | None = None
+    constrained: bool = False
     from_mixture: bool = False

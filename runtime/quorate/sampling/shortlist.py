@@ -49,6 +49,10 @@ class Ranked(Protocol):
         """All of it: normalised log-probs, float32 of shape (symbols,). Not for writing."""
         ...
 
+    def at(self, ids: Ids) -> Logits:
+        """Log-probs of some symbols, float32."""
+        ...
+
     def best(self) -> Shortlist:
         """Symbols among which the most probable one is, the first among equals."""
         ...
@@ -76,6 +80,11 @@ class Whole:
     def __init__(self, row: Logits, maxima: Maxima | None = None) -> None:
         self.row = row
         self._maxima = maxima
+
+    def at(self, ids: Ids) -> Logits:
+        """See ``Ranked``."""
+        picked: Logits = self.row[ids]
+        return picked
 
     def best(self) -> Shortlist:
         """See ``Ranked``."""

@@ -58,7 +58,7 @@ ENERGY_TIER_ESTIMATED: EnergyTier
 ENERGY_TIER_UNAVAILABLE: EnergyTier
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("request_id", "prompt", "chat", "plan", "profile", "sampling", "stopping", "response", "budget", "local_only", "task", "allow_substitution", "parse_special")
+    __slots__ = ("request_id", "prompt", "chat", "plan", "profile", "sampling", "stopping", "json_schema", "regex", "grammar", "response", "budget", "local_only", "task", "allow_substitution", "parse_special")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     CHAT_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +66,9 @@ class GenerateRequest(_message.Message):
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     STOPPING_FIELD_NUMBER: _ClassVar[int]
+    JSON_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    REGEX_FIELD_NUMBER: _ClassVar[int]
+    GRAMMAR_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     LOCAL_ONLY_FIELD_NUMBER: _ClassVar[int]
@@ -79,13 +82,16 @@ class GenerateRequest(_message.Message):
     profile: str
     sampling: SamplingOptions
     stopping: StoppingOptions
+    json_schema: str
+    regex: str
+    grammar: str
     response: ResponseOptions
     budget: Budget
     local_only: bool
     task: str
     allow_substitution: bool
     parse_special: bool
-    def __init__(self, request_id: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., profile: _Optional[str] = ..., sampling: _Optional[_Union[SamplingOptions, _Mapping]] = ..., stopping: _Optional[_Union[StoppingOptions, _Mapping]] = ..., response: _Optional[_Union[ResponseOptions, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., local_only: _Optional[bool] = ..., task: _Optional[str] = ..., allow_substitution: _Optional[bool] = ..., parse_special: _Optional[bool] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., profile: _Optional[str] = ..., sampling: _Optional[_Union[SamplingOptions, _Mapping]] = ..., stopping: _Optional[_Union[StoppingOptions, _Mapping]] = ..., json_schema: _Optional[str] = ..., regex: _Optional[str] = ..., grammar: _Optional[str] = ..., response: _Optional[_Union[ResponseOptions, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., local_only: _Optional[bool] = ..., task: _Optional[str] = ..., allow_substitution: _Optional[bool] = ..., parse_special: _Optional[bool] = ...) -> None: ...
 
 class Budget(_message.Message):
     __slots__ = ("latency_ms", "energy_joules", "usd")

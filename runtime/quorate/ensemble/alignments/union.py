@@ -16,8 +16,7 @@ import numpy.typing as npt
 
 from quorate.engines.byte_order import ByteOrder
 from quorate.engines.contract import Engine, LogProbs
-from quorate.engines.vocabulary import Vocabulary
-from quorate.ensemble.alignments.bytes.hypotheses import BYTES
+from quorate.engines.vocabulary import BYTES, Vocabulary
 from quorate.ensemble.alignments.contract import Limit
 from quorate.ensemble.constraint import Constraint, Unconstrained
 from quorate.ensemble.guesses import Ready

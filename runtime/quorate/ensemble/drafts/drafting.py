@@ -71,6 +71,7 @@ class Drafting(ABC):
         self.model = drafts.model
         self._ensemble = ensemble
         self._sampler = sampler
+        self._constraint = ensemble.constraint or ensemble.alignment.constraint
         self._ends = ends
         self._max_tokens = max_tokens
         self._pace = drafts.pace
@@ -188,6 +189,7 @@ class Drafting(ABC):
     def _expect(self, guess: int) -> None:
         self._draft.append(guess)
         self._expected.append(guess)
+        self._constraint.foresee(self._draft)
         self._ensemble.drafted += 1
 
     def _note_choice(self, chosen: int, own: Choosable | None) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.ensemble.alignments.bytes.hypotheses import END
+from quorate.engines.vocabulary import END
 from quorate.ensemble.alignments.bytes.predictor import BytePredictor
 from quorate.ensemble.decode import score
 from quorate.ensemble.ensemble import Ensemble

@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 
 from quorate.engines.byte_order import ByteOrder, PrefixSums
 from quorate.engines.contract import LogProbs
-from quorate.engines.vocabulary import Vocabulary
+from quorate.engines.vocabulary import BYTES, END, Vocabulary
 from quorate.ensemble.alignments.bytes.hypotheses import (
-    BYTES,
-    END,
     SYMBOLS,
     Extension,
     Grown,

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.ensemble.alignments.bytes.hypotheses import END, SYMBOLS
+from quorate.engines.vocabulary import END
+from quorate.ensemble.alignments.bytes.hypotheses import SYMBOLS
 from quorate.ensemble.alignments.bytes.utf8 import Utf8Constraint
 from quorate.sampling.shortlist import Whole
 
@@ -94,24 +95,3 @@ def test_where_the_mixture_holds_nothing_that_may_come_all_that_may_is_as_probab
     mask = Utf8Constraint().mask(Whole(mixture)).row
     assert {float(value) for value in mask[[0, ord("a"), 0xC2, END]]} == {0.0}
     assert mask[0x80] == -np.inf
-
-
-@given(
-    st.text(st.characters(exclude_categories=("Cs",)), min_size=1),
-    st.floats(0, 1),
-    st.text(st.characters(exclude_categories=("Cs",))),
-)
-def test_what_is_rolled_back_leaves_no_trace(text: str, share: float, then: str) -> None:
-    data = text.encode()
-    kept = data[: int(share * len(data))]
-    constraint, fresh = Utf8Constraint(), Utf8Constraint()
-    for byte in data:
-        constraint.accept(byte)
-    constraint.rollback(len(data) - len(kept))
-    for byte in kept:
-        fresh.accept(byte)
-    assert (allowed(constraint), constraint.missing) == (allowed(fresh), fresh.missing)
-    if not fresh.missing:
-        for byte in then.encode():
-            assert byte in allowed(constraint)
-            constraint.accept(byte)

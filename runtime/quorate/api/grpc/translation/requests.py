@@ -18,10 +18,12 @@ from quorate.request import (
     CascadePlan,
     ChatPrompt,
     CombinationRule,
+    ConstraintKind,
     DraftMode,
     DraftOptions,
     FailurePolicy,
     Message,
+    OutputConstraint,
     Plan,
     PlanChoice,
     ProfilePlan,
@@ -85,6 +87,7 @@ def generate_request(
         key=key,
         deadline_seconds=deadline_seconds,
         allow_substitution=_optional(message, "allow_substitution"),
+        constraint=told.check(lambda: _constraint(message), None),
     )
     told.refuse()
     return request
@@ -232,6 +235,13 @@ def chat_prompt(message: inference_pb2.Chat) -> ChatPrompt:
     """
     turns = (Message(turn.role, turn.content) for turn in message.messages)
     return replace(limits.chat("chat.messages", turns), allow_text=message.allow_text)
+
+
+def _constraint(message: inference_pb2.GenerateRequest) -> OutputConstraint | None:
+    name = message.WhichOneof("constraint")
+    if name is None:
+        return None
+    return limits.constraint(ConstraintKind(name), getattr(message, name))
 
 
 def _sampling(options: inference_pb2.SamplingOptions, told: Violations) -> SamplingOptions:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from quorate.engines.contract import Engine
-from quorate.engines.vocabulary import Vocabulary
+from quorate.engines.vocabulary import BYTES, END, Vocabulary
 from quorate.ensemble.alignments.bytes.beam import Opening, Pruning
-from quorate.ensemble.alignments.bytes.hypotheses import BYTES, END
 from quorate.ensemble.alignments.bytes.predictor import BytePredictor
 from quorate.ensemble.alignments.bytes.transcript import WordTranscript
 from quorate.ensemble.alignments.bytes.utf8 import Utf8Constraint

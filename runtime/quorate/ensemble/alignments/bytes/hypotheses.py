@@ -18,22 +18,12 @@ import numpy.typing as npt
 
 from quorate.engines.byte_order import ByteOrder, Prefix, PrefixSums
 from quorate.engines.contract import LogProbs
-from quorate.engines.vocabulary import Vocabulary
-
-END = 256
-"""The symbol of the end, after the 256 bytes."""
+from quorate.engines.vocabulary import END
 
 SYMBOLS = 257
 
 LEAST_MOVE = 1e-9
 """Share of a control token that is never followed, whatever epsilon is."""
-
-BYTES = Vocabulary(
-    pieces=(*(bytes((byte,)) for byte in range(END)), b""),
-    control=frozenset({END}),
-    end_of_generation=frozenset({END}),
-)
-"""What members without a common vocabulary vote on: the bytes and the end."""
 
 ByteProbs: TypeAlias = npt.NDArray[np.float64]
 """Probabilities of the next byte and of the end, float64 of shape (257,), summing to 1."""

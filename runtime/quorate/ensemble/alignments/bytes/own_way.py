@@ -12,8 +12,9 @@ import numpy as np
 
 from quorate.engines.byte_order import ByteOrder, Prefix, PrefixSums
 from quorate.engines.contract import LogProbs
+from quorate.engines.vocabulary import END
 from quorate.ensemble.alignments.bytes.contexts import Context, ContextTree
-from quorate.ensemble.alignments.bytes.hypotheses import END, SYMBOLS, Hypothesis
+from quorate.ensemble.alignments.bytes.hypotheses import SYMBOLS, Hypothesis
 from quorate.ensemble.alignments.bytes.trunk import Trunk
 
 

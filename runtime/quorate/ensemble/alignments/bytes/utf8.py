@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from quorate.ensemble.alignments.bytes.hypotheses import END, SYMBOLS
+from quorate.engines.vocabulary import END
+from quorate.ensemble.alignments.bytes.hypotheses import SYMBOLS
+from quorate.ensemble.constraint import AtOnce
 from quorate.sampling.shortlist import Ranked, Whole
 
 _CONTINUATION = range(0x80, 0xC0)
@@ -37,19 +39,19 @@ class _State(NamedTuple):
     allowed: npt.NDArray[np.bool_]
 
 
-class Utf8Constraint:
+class Utf8Constraint(AtOnce):
     """``Constraint`` that follows a text byte by byte and rules out what is no UTF-8.
 
     The text can end between code points only.
     """
 
     def __init__(self) -> None:
-        self._states = [_BETWEEN]
+        self._state = _BETWEEN
 
     @property
     def missing(self) -> int:
         """Bytes that the code point begun still needs; 0 between code points."""
-        return self._states[-1].missing
+        return self._state.missing
 
     def mask(self, mixture: Ranked) -> Ranked:
         """See ``Constraint``.
@@ -59,7 +61,7 @@ class Utf8Constraint:
         Args:
             mixture: Of the 256 bytes and the end.
         """
-        allowed = self._states[-1].allowed
+        allowed = self._state.allowed
         masked = np.where(allowed, mixture.row, np.float32(-np.inf))
         if masked.max() > -np.inf:
             return Whole(masked)
@@ -67,11 +69,7 @@ class Utf8Constraint:
 
     def accept(self, symbol: int) -> None:
         """See ``Constraint``."""
-        self._states.append(_following(self._states[-1], symbol))
-
-    def rollback(self, count: int) -> None:
-        """See ``Constraint``."""
-        del self._states[len(self._states) - count :]
+        self._state = _following(self._state, symbol)
 
 
 def _following(state: _State, byte: int) -> _State:

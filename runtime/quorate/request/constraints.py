@@ -1,0 +1,27 @@
+"""What the text of an answer must be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class ConstraintKind(Enum):
+    """How a constraint is written; the value is its field in requests."""
+
+    JSON_SCHEMA = "json_schema"
+    REGEX = "regex"
+    GRAMMAR = "grammar"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputConstraint:
+    """What the text of an answer must be, from its first byte to its end.
+
+    Attributes:
+        text: A JSON schema (draft 2020-12) as JSON, a regular expression, or a grammar in Lark's
+            syntax.
+    """
+
+    kind: ConstraintKind
+    text: str

@@ -1,0 +1,153 @@
+"""Answers that must be of some form: alone, by a vote of tokens, and by one of bytes."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import product
+from typing import Any
+
+import pytest
+
+from quorate.dispatch import Dispatcher
+from quorate.errors import InvalidRequest, UnsupportedPlan
+from quorate.request import (
+    Alignment,
+    ConstraintKind,
+    DraftMode,
+    DraftOptions,
+    FinishReason,
+    OutputConstraint,
+    Plan,
+    Request,
+    SamplingOptions,
+    StoppingOptions,
+    TextPrompt,
+    WeightedModel,
+)
+from support.dispatching import GREEDY, Answer, bare_dispatcher
+from support.managed_engines import Cast
+
+PROMPT = TextPrompt("once upon")
+MODELS: dict[str, dict[str, Any]] = {
+    "a": {"seed": 1},
+    "b": {"seed": 2},
+    "words": {"vocabulary": "words", "seed": 3},
+}
+PATTERN = r"[ab]{3}(x|yz)+ end"
+SCHEMA = {
+    "type": "object",
+    "properties": {"n": {"type": "integer", "minimum": 0}, "tags": {"enum": ["x", "yes"]}},
+    "required": ["n", "tags"],
+    "additionalProperties": False,
+}
+PLANS = {
+    "alone": Plan((WeightedModel("a"),)),
+    "tokens": Plan((WeightedModel("a"), WeightedModel("b"))),
+    "bytes": Plan((WeightedModel("a"), WeightedModel("words"))),
+}
+
+
+def constraint(kind: str, text: object) -> OutputConstraint:
+    written = text if isinstance(text, str) else json.dumps(text)
+    return OutputConstraint(ConstraintKind(kind), written)
+
+
+async def asked(dispatcher: Dispatcher, plan: Plan, form: OutputConstraint, **rest: Any) -> Answer:
+    details = {"sampling": GREEDY, "stopping": StoppingOptions(max_tokens=200)} | rest
+    request = Request(PROMPT, plan, constraint=form, **details)
+    return Answer([event async for event in dispatcher.generate(request)])
+
+
+async def answer(plan: Plan, form: OutputConstraint, **rest: Any) -> Answer:
+    async with bare_dispatcher(**MODELS) as (dispatcher, _):
+        return await asked(dispatcher, plan, form, **rest)
+
+
+def drafting(plan: Plan) -> list[Plan]:
+    """The plan with nobody who guesses, by what was said before, and by its first member."""
+    modes = [DraftOptions(DraftMode.OFF), DraftOptions(DraftMode.PROMPT)]
+    if len(plan.members) > 1:
+        modes.append(DraftOptions(model=plan.members[0].model))
+    return [Plan(plan.members, draft=mode) for mode in modes]
+
+
+@pytest.mark.parametrize("name", PLANS)
+async def test_the_whole_text_is_of_the_form(name: str) -> None:
+    plan, form = PLANS[name], constraint("regex", PATTERN)
+    async with bare_dispatcher(**MODELS) as (dispatcher, _):
+        for drafts, temperature in product(drafting(plan), (0.0, 1.5)):
+            sampling = SamplingOptions(temperature, top_p=1.0, top_k=0, seed=3, min_p=0.0)
+            told = await asked(dispatcher, drafts, form, sampling=sampling)
+            if told.finished.reason is FinishReason.END_OF_GENERATION:
+                assert re.fullmatch(PATTERN, told.text)
+            else:
+                assert told.finished.reason is FinishReason.MAX_TOKENS
+                assert re.fullmatch(r"[ab]{3}[xyz]+", told.text)
+
+
+@pytest.mark.parametrize("name", PLANS)
+async def test_json_of_a_schema_is_valid_and_ends_by_itself(name: str) -> None:
+    bias = SamplingOptions(temperature=0.7, seed=1)
+    told = await answer(PLANS[name], constraint("json_schema", SCHEMA), sampling=bias)
+    if told.finished.reason is FinishReason.END_OF_GENERATION:
+        value = json.loads(told.text)
+        assert value.keys() == {"n", "tags"}
+        assert value["n"] >= 0 and value["tags"] in ("x", "yes")
+    else:
+        assert told.text.lstrip().startswith("{")
+
+
+@pytest.mark.parametrize("name", PLANS)
+async def test_with_drafts_the_text_is_the_same(name: str) -> None:
+    form = constraint("grammar", 'start: ("a" | "th" | "the ")~5..9 "."')
+    async with bare_dispatcher(**MODELS) as (dispatcher, _):
+        texts = [(await asked(dispatcher, plan, form)).text for plan in drafting(PLANS[name])]
+    assert len({*texts}) == 1
+    assert re.fullmatch(r"(a|th|the ){5,9}\.", texts[0])
+
+
+async def test_what_is_told_of_a_token_is_what_the_mixture_gave_it() -> None:
+    form = constraint("regex", "z")
+    told = await answer(PLANS["alone"], form)
+    (token,) = told.tokens
+    assert token.piece == b"z"
+    assert -30.0 < token.logprob < -1.0
+
+
+async def test_a_wrong_form_is_refused_before_anything_begins() -> None:
+    async with bare_dispatcher(**MODELS) as (dispatcher, cast):
+        request = Request(PROMPT, PLANS["tokens"], constraint=constraint("regex", "("))
+        with pytest.raises(InvalidRequest) as refused:
+            async for _ in dispatcher.generate(request):
+                pass
+        assert refused.value.field == "constraint.regex"
+        assert all(engine.sessions_opened == 0 for engine in cast.engines.values())
+
+
+async def test_a_vocabulary_that_cannot_spell_what_must_come_is_refused() -> None:
+    async with bare_dispatcher(few={"pieces": ["a", "b"]}) as (dispatcher, _):
+        request = Request(
+            TextPrompt("ab"), Plan((WeightedModel("few"),)), constraint=constraint("regex", "x+")
+        )
+        with pytest.raises(UnsupportedPlan, match="no token for what must come"):
+            async for _ in dispatcher.generate(request):
+                pass
+
+
+async def test_a_vote_on_few_candidates_is_refused() -> None:
+    plan = Plan(PLANS["bytes"].members, alignment=Alignment.UNION_TOP_K)
+    with pytest.raises(UnsupportedPlan, match="choose another alignment"):
+        await answer(plan, constraint("regex", "a+"))
+
+
+async def test_sessions_of_guides_end_with_their_answers() -> None:
+    async with bare_dispatcher(**MODELS) as (dispatcher, cast):
+        assert isinstance(cast, Cast)
+        guides = dispatcher._fleet.guides
+        request = Request(PROMPT, PLANS["tokens"], constraint=constraint("regex", "[ab]+"))
+        events = dispatcher.generate(request)
+        await anext(events)
+        assert sum(guide.sessions for guide in guides._guides.values()) == 1
+        await events.aclose()
+        assert sum(guide.sessions for guide in guides._guides.values()) == 0

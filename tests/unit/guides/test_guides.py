@@ -1,0 +1,197 @@
+"""Grammars are followed in a process of its own, which may die of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+
+from quorate.engines.confinement.plan import Isolation
+from quorate.engines.vocabulary import BYTES, END, Vocabulary
+from quorate.errors import InvalidRequest
+from quorate.guides.guide import Guide, GuideSession, Seen
+from quorate.guides.guides import Guides
+from quorate.request import ConstraintKind, OutputConstraint
+
+DEADLINE_SECONDS = 60.0
+WORDS = Vocabulary(
+    pieces=(b"", b"a", b"b", b"ab", b"abc", b"{", b"}"),
+    control=frozenset({0}),
+    end_of_generation=frozenset({0}),
+)
+
+
+def regex(text: str) -> OutputConstraint:
+    return OutputConstraint(ConstraintKind.REGEX, text)
+
+
+def schema(text: str) -> OutputConstraint:
+    return OutputConstraint(ConstraintKind.JSON_SCHEMA, text)
+
+
+def grammar(text: str) -> OutputConstraint:
+    return OutputConstraint(ConstraintKind.GRAMMAR, text)
+
+
+def symbols(seen: Seen, size: int) -> set[int]:
+    assert seen.bits is not None
+    return {*np.flatnonzero(np.unpackbits(seen.bits, bitorder="little")[:size]).tolist()}
+
+
+@asynccontextmanager
+async def opened(
+    constraint: OutputConstraint, vocabulary: Vocabulary = BYTES
+) -> AsyncIterator[tuple[GuideSession, Guides]]:
+    guides = Guides()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        try:
+            session = await guides.open(constraint, vocabulary)
+            try:
+                yield session, guides
+            finally:
+                session.close()
+        finally:
+            await guides.close()
+
+
+async def refusal(constraint: OutputConstraint) -> InvalidRequest:
+    with pytest.raises(InvalidRequest) as refused:
+        async with opened(constraint):
+            pass
+    return refused.value
+
+
+async def accepted(session: GuideSession, taken: Sequence[int]) -> Seen:
+    for symbol in taken:
+        session.accept(symbol)
+    return await session.seen()
+
+
+async def test_what_may_come_next_is_what_the_grammar_allows() -> None:
+    async with opened(regex("ab?c")) as (session, _):
+        assert symbols(await session.seen(), 257) == {ord("a")}
+        assert symbols(await accepted(session, b"a"), 257) == {ord("b"), ord("c")}
+        assert symbols(await accepted(session, b"b"), 257) == {ord("c")}
+        assert await accepted(session, b"c") == Seen(None, complete=True)
+
+
+async def test_an_end_may_come_where_the_text_is_whole_and_may_go_on() -> None:
+    async with opened(regex("a+")) as (session, _):
+        assert symbols(await accepted(session, b"a"), 257) == {ord("a"), END}
+
+
+async def test_tokens_of_several_bytes_are_allowed_where_all_of_their_bytes_are() -> None:
+    async with opened(regex("abc?"), WORDS) as (session, _):
+        assert symbols(await session.seen(), len(WORDS)) == {1, 3, 4}
+        assert symbols(await accepted(session, [3]), len(WORDS)) == {0}
+
+
+async def test_what_was_foreseen_is_known_once_it_is_accepted() -> None:
+    async with opened(regex("abc")) as (session, _):
+        session.foresee(b"a")
+        session.foresee(b"ab")
+        session.foresee(b"ax")
+        assert symbols(await session.seen(), 257) == {ord("a")}
+        assert symbols(await accepted(session, b"a"), 257) == {ord("b")}
+        assert symbols(await accepted(session, b"b"), 257) == {ord("c")}
+
+
+@pytest.mark.parametrize(
+    ("constraint", "told"),
+    [
+        (schema('{"type": "frob"}'), "Invalid type: frob"),
+        (
+            schema('{"properties": {"a/b": {"items": {"not": {}}}}}'),
+            'at /properties/a~1b/items: Unimplemented keys: ["not"]',
+        ),
+        (
+            schema('{"$ref": "#/$defs/x", "$defs": {"x": {"oneOf": [{}, {"type": "frob"}]}}}'),
+            "at /$defs/x/oneOf/1",
+        ),
+        (schema('{"type":'), "Expecting value: line 1 column 9"),
+        (regex("a(?=b)"), "look-ahead"),
+        (grammar("start: x"), 'unknown name: "x"'),
+        (grammar("start: <|eot|>"), "cannot be read"),
+    ],
+    ids=["type", "place", "shared", "no JSON", "regex", "grammar", "panic"],
+)
+async def test_what_cannot_be_followed_is_refused_with_its_place(
+    constraint: OutputConstraint, told: str
+) -> None:
+    error = await refusal(constraint)
+    assert error.field == f"constraint.{constraint.kind.value}"
+    assert told in error.problem
+    assert "\n" not in error.problem
+
+
+async def test_white_space_between_parts_of_json_comes_to_an_end() -> None:
+    async with opened(schema('{"type": "object"}')) as (session, _):
+        spaces = [ord("{"), *b" " * 64]
+        assert ord(" ") not in symbols(await accepted(session, spaces), 257)
+
+
+async def test_what_takes_too_long_to_compile_is_refused_and_others_go_on() -> None:
+    endless = schema('{"type": "integer", "multipleOf": 9999991}')
+    async with opened(regex("[ab]+c")) as (session, guides):
+        session.accept(ord("a"))
+        with pytest.raises(InvalidRequest, match="cannot be followed: stuck for 3 s"):
+            await guides.open(endless, BYTES)
+        assert symbols(await accepted(session, b"b"), 257) == {*b"abc"}
+        (await guides.open(regex("a"), BYTES)).close()
+
+
+async def test_a_process_that_is_killed_is_replaced_unnoticed() -> None:
+    guide = Guide(BYTES, Isolation())
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        session = await guide.open(regex("abc"))
+        session.accept(ord("a"))
+        assert guide.pid is not None
+        os.kill(guide.pid, signal.SIGKILL)
+        assert symbols(await session.seen(), 257) == {ord("b")}
+        session.accept(ord("b"))
+        assert symbols(await session.seen(), 257) == {ord("c")}
+        session.close()
+        await guide.close()
+    assert guide.sessions == 0
+
+
+async def test_whose_question_was_first_when_two_processes_ended_is_refused() -> None:
+    guide = Guide(BYTES, Isolation())
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        session, other = await guide.open(regex("a+")), await guide.open(regex("a+"))
+        for refused in (False, True):
+            for one in (session, other):
+                await one.seen()
+            assert guide.pid is not None
+            os.kill(guide.pid, signal.SIGSTOP)
+            session.accept(ord("a"))
+            other.accept(ord("a"))
+            os.kill(guide.pid, signal.SIGKILL)
+            assert symbols(await other.seen(), 257) == {ord("a"), END}
+            if not refused:
+                await session.seen()
+        with pytest.raises(InvalidRequest, match="cannot be followed: killed by SIGKILL"):
+            await session.seen()
+        session.close()
+        other.close()
+        await guide.close()
+
+
+async def test_guides_that_nobody_uses_make_room_for_others() -> None:
+    guides = Guides()
+    held = await guides.open(regex("a"), BYTES)
+    pids = []
+    for at in range(6):
+        pieces = (*WORDS.pieces, b"x%d" % at)
+        vocabulary = Vocabulary(pieces, WORDS.control, WORDS.end_of_generation)
+        (await guides.open(regex("a"), vocabulary)).close()
+        pids.append([guide.pid for guide in guides._guides.values()])
+    assert max(map(len, pids)) == 4
+    assert symbols(await held.seen(), 257) == {ord("a")}
+    held.close()
+    await guides.close()
