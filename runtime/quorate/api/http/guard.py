@@ -109,22 +109,34 @@ class Guard:
             needs_key: Whether a caller without a key is refused, where there are keys.
             words: The body that an error is told with.
         """
-        started = time.perf_counter()
         peer = _peer(scope)
         record = RequestRecord(method, uuid.uuid4().hex, peer=peer, origin=origin(peer))
         CURRENT.set(record)
         call = Call(scope, receive, send, record, self._settings.max_body_bytes)
         refusal = self._identify(record, call) if needs_key else None
-        if refusal is None:
+        if refusal is None and (needs_key or not self._keys.wanted):
+            # Whoever shows no key slows nobody down who has one.
             self._turns.arrive()
         CALLER.set(self._caller(record.caller.key, record.origin))
+        try:
+            await self._answered(call, handler, refusal, words)
+        except asyncio.CancelledError:
+            # At the end of the server, which has closed the connection, nobody is left to hear it.
+            if not self._stopped:
+                raise
+
+    async def _answered(
+        self, call: Call, handler: Handler, refusal: QuorateError | None, words: ErrorBody
+    ) -> None:
+        record = call.record
+        started = time.perf_counter()
         with self._open_calls.one(record.whose):
             try:
                 problem = await self._while_there(call, self._outcome(handler, call, refusal))
             finally:
                 seconds = time.perf_counter() - started
                 record.log(seconds)
-                self._observe(method, record.status, seconds)
+                self._observe(record.method, record.status, seconds)
             if problem is not None:
                 await self._tell(problem, call, words)
 

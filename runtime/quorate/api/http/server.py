@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import socket
 import ssl
 import time
 from collections.abc import Callable
 from email.utils import formatdate
-from functools import partial
 
 from starlette.types import ASGIApp
 from uvicorn import Config
@@ -20,18 +16,16 @@ from quorate.access.keys import KeyRing
 from quorate.access.record import ObserveCall
 from quorate.api.http.application import application
 from quorate.api.http.certificates import load_certificate, tls_context
+from quorate.api.http.feeding import MOST_HEAD_BYTES, Feeds
 from quorate.api.http.guard import Guard
+from quorate.api.http.listening import Listening, OnLost
 from quorate.api.http.protocol import LimitedProtocol
 from quorate.api.http.settings import HttpSettings
 from quorate.api.open_calls import OpenCalls
 from quorate.api.reading import Reader
 from quorate.dispatch import Dispatcher
-from quorate.errors import SettingsError
 from quorate.fleet.fleet import Fleet
 
-_HANDSHAKE_SECONDS = 10.0
-_BACKLOG = 1024
-_MOST_HEAD_BYTES = 16 * 1024
 # Between the news that the server stops and the moment the last connection is cut.
 _LAST_WORDS_SECONDS = 0.5
 _LOOK_SECONDS = 0.02
@@ -80,7 +74,7 @@ class HttpServer:
         )
         self._app: ASGIApp = application(dispatcher, fleet, self._guard, problem)
         self._state = ServerState()
-        self._server: asyncio.Server | None = None
+        self._listening: Listening | None = None
         self._clock: asyncio.TimerHandle | None = None
         self._tls: ssl.SSLContext | None = None
 
@@ -104,33 +98,26 @@ class HttpServer:
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=max(1, round(settings.idle_seconds)),
-            h11_max_incomplete_event_size=_MOST_HEAD_BYTES,
+            h11_max_incomplete_event_size=MOST_HEAD_BYTES,
         )
         config.load()
-        protocol = partial(
-            LimitedProtocol,
-            settings,
-            config=config,
-            server_state=self._state,
-            app_state={},
-        )
-        bound = _bound(settings)
-        self._server = await asyncio.get_running_loop().create_server(
-            protocol,
-            sock=bound,
-            ssl=self._tls,
-            ssl_handshake_timeout=_HANDSHAKE_SECONDS if self._tls else None,
-            backlog=_BACKLOG,
-        )
+        feeds = Feeds()
+
+        def protocol(lost: OnLost) -> LimitedProtocol:
+            return LimitedProtocol(
+                settings, feeds, lost, config=config, server_state=self._state, app_state={}
+            )
+
+        self._listening = Listening(settings, protocol, self._tls)
         self._tell_time()
-        self.address = f"{settings.listen.rpartition(':')[0]}:{bound.getsockname()[1]}"
+        self.address = f"{settings.listen.rpartition(':')[0]}:{self._listening.port}"
 
     async def stop(self) -> None:
         """Closes the port at once, and ends what is still running: its callers are told why."""
-        if self._server is None:
+        if self._listening is None:
             return
-        server, self._server = self._server, None
-        server.close()
+        listening, self._listening = self._listening, None
+        await listening.close()
         if self._clock is not None:
             self._clock.cancel()
         for connection in list(self._state.connections):
@@ -140,10 +127,11 @@ class HttpServer:
         until = loop.time() + _LAST_WORDS_SECONDS
         while (self._state.tasks or self._state.connections) and loop.time() < until:
             await asyncio.sleep(_LOOK_SECONDS)
-        for task in list(self._state.tasks):
-            task.cancel()
         for connection in list(self._state.connections):
             connection.transport.abort()
+        await listening.give_up()
+        for task in list(self._state.tasks):
+            task.cancel()
         if self._state.tasks:
             await asyncio.wait(list(self._state.tasks), timeout=_LAST_WORDS_SECONDS)
         self._reader.close()
@@ -163,29 +151,3 @@ class HttpServer:
         now = time.time()
         self._state.default_headers = [(b"date", formatdate(now, usegmt=True).encode("ascii"))]
         self._clock = asyncio.get_running_loop().call_later(1.0 - now % 1.0, self._tell_time)
-
-
-def _bound(settings: HttpSettings) -> socket.socket:
-    host, port = settings.address
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
-        made = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise _cannot_listen(settings, error) from None
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        made.bind(address)
-    except OSError as error:
-        made.close()
-        raise _cannot_listen(settings, error) from None
-    return made
-
-
-def _cannot_listen(settings: HttpSettings, error: OSError) -> SettingsError:
-    if error.errno == errno.EADDRINUSE:
-        cause = "the port is in use; stop what listens there or choose another"
-    else:
-        cause = error.strerror or os.strerror(error.errno or 0)
-    return SettingsError(f"http.listen: cannot listen on {settings.listen}: {cause}")

@@ -1,0 +1,83 @@
+"""Whom the HTTP API answers: keys, pages of other sites, how much one caller may have."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import ExitStack
+from pathlib import Path
+
+import openai
+import pytest
+
+from support.http_door import KEYS, SAY, connection, door, post, raw
+from support.whole_service import scripted
+
+
+async def test_whoever_has_no_key_learns_nothing_but_health(tmp_path: Path) -> None:
+    async with door(tmp_path, keys=KEYS) as (service, client):
+        assert (await client.completions.create(model="a", prompt="x", max_tokens=2)).choices
+        stranger = client.with_options(api_key="wrong")
+        with pytest.raises(openai.AuthenticationError):
+            await stranger.completions.create(model="a", prompt="x")
+        with pytest.raises(openai.AuthenticationError):
+            await stranger.models.list()
+        for path in ("/v1/nothing", "/v1/models"):
+            status, _ = await raw(
+                service, f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
+            )
+            assert status == 401
+        health = await raw(service, b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert health == (200, {"status": "ok"})
+
+
+async def test_pages_of_other_sites_may_not_ask(tmp_path: Path) -> None:
+    body = json.dumps({"model": "a", "prompt": "x", "max_tokens": 1}).encode()
+    async with door(tmp_path) as (service, _):
+        evil = post("/v1/completions", body, "origin: http://evil.example")
+        status, told = await raw(service, evil)
+        assert (status, told["error"]["code"]) == (403, "permission_denied")
+        status, _ = await raw(service, post("/v1/completions", body, "origin: http://localhost"))
+        assert status == 200
+        # A name that was made to stand for this machine, so that the page is of this server.
+        rebound = post("/v1/completions", body, "origin: http://evil.example")
+        rebound = rebound.replace(b"host: localhost", b"host: evil.example")
+        status, told = await raw(service, rebound)
+        assert (status, told["error"]["code"]) == (403, "permission_denied")
+
+
+async def test_one_caller_may_have_so_many_calls_open_over_both_doors(tmp_path: Path) -> None:
+    slow = scripted("slow", say=SAY * 100, step_delay_ms=20.0)
+    async with door(tmp_path, slow, keys=KEYS) as (service, client):
+        calls = service.server.open_calls
+        with ExitStack() as held:
+            for _ in range(1024):
+                held.enter_context(calls.one("key alice"))
+            with pytest.raises(openai.RateLimitError, match="calls open"):
+                await client.completions.create(model="slow", prompt="x", max_tokens=2)
+        told = await client.completions.create(model="slow", prompt="x", max_tokens=2)
+        assert told.choices
+
+
+async def test_ten_thousand_wrong_keys_keep_nobody_who_has_one_from_an_answer(
+    tmp_path: Path,
+) -> None:
+    body = json.dumps({"model": "a", "prompt": "x", "max_tokens": 1}).encode()
+    wrong = post("/v1/completions", body, "authorization: Bearer wrong")
+    async with door(tmp_path, keys=KEYS) as (service, client):
+
+        async def knock(count: int) -> None:
+            for _ in range(count):
+                async with connection(service) as (_, writer):
+                    writer.write(wrong)
+                    await writer.drain()
+
+        knocking = [asyncio.ensure_future(knock(200)) for _ in range(50)]
+        try:
+            for _ in range(5):
+                told = await client.completions.create(model="a", prompt="x", max_tokens=2)
+                assert told.usage is not None and told.usage.completion_tokens == 2
+        finally:
+            await asyncio.gather(*knocking, return_exceptions=True)
+        status, told_wrong = await raw(service, wrong)
+        assert (status, told_wrong["error"]["code"]) == (401, "unauthenticated")
