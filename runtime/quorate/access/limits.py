@@ -150,7 +150,7 @@ def filled(field: str, value: str, remedy: str) -> str:
 
 def constraint(kind: ConstraintKind, text: str) -> OutputConstraint:
     """What an answer must be: a text that is there, and JSON where it is a schema."""
-    field = f"constraint.{kind.value}"
+    field = kind.value
     filled(field, text, "leave it out where the answer may be any text")
     if utf8_size(text) > MAX_CONSTRAINT_BYTES:
         raise InvalidRequest(field, f"has more than {MAX_CONSTRAINT_BYTES} bytes")

@@ -306,7 +306,7 @@ class GuideSession:
 
     async def _open(self) -> None:
         """Begins in a process, once more where another one was lost that was not lost of it."""
-        field = f"constraint.{self._constraint.kind.value}"
+        field = self._constraint.kind.value
         kind = bytes((_KINDS.index(self._constraint.kind),))
         body = kind + self._constraint.text.encode()
         while True:
@@ -329,7 +329,7 @@ class GuideSession:
             return Seen(None, complete=True)
         if flag == bytes((Flag.NOTHING,)):
             return Seen(np.frombuffer(rest, np.uint8))
-        field = f"constraint.{self._constraint.kind.value}"
+        field = self._constraint.kind.value
         where = f"cannot be followed behind {len(self._accepted)} symbols"
         raise InvalidRequest(field, f"{where}: {_text(rest)}")
 

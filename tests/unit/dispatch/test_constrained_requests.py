@@ -121,7 +121,7 @@ async def test_a_wrong_form_is_refused_before_anything_begins() -> None:
         with pytest.raises(InvalidRequest) as refused:
             async for _ in dispatcher.generate(request):
                 pass
-        assert refused.value.field == "constraint.regex"
+        assert refused.value.field == "regex"
         assert all(engine.sessions_opened == 0 for engine in cast.engines.values())
 
 
