@@ -79,17 +79,14 @@ async def test_a_base_model_continues_a_prompt(client: Client) -> None:
 async def test_greedy_continuations_are_those_of_llama_cpp_python(
     client: Client, model: str, name: str, prompt: str
 ) -> None:
-    ours = await client.complete(prompt, model=model, temperature=0.0, max_tokens=12)
+    shown = await answer(
+        client, prompt, model=model, temperature=0.0, max_tokens=12, top_logprobs=2
+    )
     with reference(real_model(name)) as theirs:
         expected = greedy(theirs, theirs.tokenize(prompt.encode()), 12)
     assert len(expected) > 5
-    if ours != expected:
-        # Several tokens at once are not computed as one is, to the last bit, and not on every CPU.
-        shown = await answer(
-            client, prompt, model=model, temperature=0.0, max_tokens=12, top_logprobs=2
-        )
-        assert shown.text == ours
-        assert parts_at_a_tie(shown, expected)
+    # Several tokens at once are not computed as one is, to the last bit, and not on every CPU.
+    assert shown.text == expected or parts_at_a_tie(shown, expected)
 
 
 def parts_at_a_tie(shown: Stream, expected: str) -> bool:
