@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -59,25 +61,53 @@ async def test_one_caller_may_have_so_many_calls_open_over_both_doors(tmp_path: 
         assert told.choices
 
 
-async def test_ten_thousand_wrong_keys_keep_nobody_who_has_one_from_an_answer(
+async def test_answers_that_a_key_can_never_have_at_once_are_refused_before_one_begins(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = {"alice": {**KEYS["alice"], "max_requests": 2}}
+    caplog.set_level(logging.INFO, "quorate.requests")
+    async with door(tmp_path, keys=keys) as (_, client):
+        ask = client.completions.create
+        for stream in (False, True):
+            with pytest.raises(openai.BadRequestError, match="2 requests at once") as refused:
+                await ask(model="a", prompt="x", n=3, stream=stream)
+            assert refused.value.param == "n"
+        named: Any = {"quorate": {"request_id": "mine"}}
+        told = await ask(model="a", prompt="x", n=2, max_tokens=3, extra_body=named)
+        assert told.id == "cmpl-mine"
+        line: Any = caplog.records[-1]
+        assert line.fields["request_id"] == "mine"
+        assert line.fields["tokens"] == 6
+
+
+async def test_thousands_of_wrong_keys_keep_nobody_who_has_one_from_an_answer(
     tmp_path: Path,
 ) -> None:
     body = json.dumps({"model": "a", "prompt": "x", "max_tokens": 1}).encode()
     wrong = post("/v1/completions", body, "authorization: Bearer wrong")
     async with door(tmp_path, keys=KEYS) as (service, client):
+        knocks = 0
 
-        async def knock(count: int) -> None:
-            for _ in range(count):
+        async def knock() -> None:
+            nonlocal knocks
+            while True:
                 async with connection(service) as (_, writer):
-                    writer.write(wrong)
+                    writer.write(wrong * 50)
                     await writer.drain()
+                    knocks += 50
 
-        knocking = [asyncio.ensure_future(knock(200)) for _ in range(50)]
+        knocking = [asyncio.ensure_future(knock()) for _ in range(10)]
         try:
-            for _ in range(5):
+            while knocks < 10_000:
                 told = await client.completions.create(model="a", prompt="x", max_tokens=2)
                 assert told.usage is not None and told.usage.completion_tokens == 2
         finally:
-            await asyncio.gather(*knocking, return_exceptions=True)
+            await cancelled(knocking)
         status, told_wrong = await raw(service, wrong)
         assert (status, told_wrong["error"]["code"]) == (401, "unauthenticated")
+
+
+async def cancelled(tasks: list[asyncio.Future[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

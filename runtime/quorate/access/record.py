@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -50,7 +50,7 @@ class RequestRecord:
         peer: Address it comes from, as gRPC writes it.
         origin: Where it comes from; see ``origins.origin``.
         error: What it was refused with, or ended with.
-        usage: What a complete answer took.
+        usage: What complete answers took.
         tokens: Tokens that were streamed.
         first_token_seconds: From the beginning of the call to the first of them.
     """
@@ -114,7 +114,13 @@ class RequestRecord:
         self.tokens += tokens
 
     def used(self, usage: Usage) -> None:
-        """Notes what a complete answer took."""
+        """Notes what a complete answer took; of several, what they took together."""
+        if self.usage is not None:
+            usage = replace(
+                usage,
+                prompt_tokens=self.usage.prompt_tokens + usage.prompt_tokens,
+                generated_tokens=self.usage.generated_tokens + usage.generated_tokens,
+            )
         self.usage = usage
 
     def refuse(self, status: str, error: QuorateError) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -27,6 +27,21 @@ async def to_its_end(
         forget_outcome(task)
         raise
     return task.result()
+
+
+async def end_each(
+    tasks: Iterable[asyncio.Future[Any]], turn: Callable[[], Awaitable[None]]
+) -> None:
+    """Ends those of the tasks that still run, each once it has its turn."""
+    tasks = list(tasks)
+    for task in tasks:
+        if not task.done():
+            with suppress(asyncio.CancelledError):
+                await turn()
+            task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        forget_outcome(task)
 
 
 def forget_outcome(task: asyncio.Future[Any]) -> None:

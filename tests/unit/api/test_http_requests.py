@@ -146,6 +146,17 @@ def test_each_choice_is_a_request_with_a_seed_and_an_id_of_its_own() -> None:
     assert [one.request_id for one in asked.requests] == ["r-0", "r-1", "r-2", "r-3"]
 
 
+def test_choices_share_a_budget_and_seeds_stay_in_their_range() -> None:
+    top = 2**53 - 1
+    budget = {"latency_ms": 100, "energy_joules": 8, "usd": 0.4}
+    extension = {"request_id": "mine", "budget": budget}
+    asked = text(prompt=["x", "y"], n=2, seed=top, quorate=extension)
+    assert [one.sampling.seed for one in asked.requests] == [top, 0, top, 0]
+    assert {one.budget for one in asked.requests} == {Budget(100.0, 2.0, 0.1)}
+    assert asked.request_id == "mine"
+    assert asked.requests[3].request_id == "mine-3"
+
+
 @pytest.mark.parametrize(
     ("field", "body"),
     [

@@ -34,6 +34,7 @@ from quorate.api.open_calls import OpenCalls
 from quorate.api.pace import Pace
 from quorate.api.reading import AT_ONCE_BYTES
 from quorate.api.reception import Reception, ReceptionLimits
+from quorate.api.strangers import STRANGERS, no_turn
 from quorate.dispatch.loop_turns import LoopTurns
 from quorate.engines.fair_turns import CALLER, Caller
 from quorate.errors import (
@@ -146,12 +147,14 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         stranger = self._identify(record, context)
         if stranger is None:
             self._turns.arrive()
-        CALLER.set(self._caller(record.caller.key, record.origin))
+        known = self._caller(record.caller.key, record.origin)
+        CALLER.set(known if stranger is None else STRANGERS)
         with self._open_calls.one(record.whose):
             try:
                 with self._connections.call(context.peer()):
                     answering = self._outcome(handler, record, context, stranger)
-                    problem = await to_its_end(answering, self._turns.enter_alone)
+                    turn = self._turns.enter_alone if stranger is None else no_turn
+                    problem = await to_its_end(answering, turn)
             finally:
                 seconds = time.perf_counter() - started
                 record.log(seconds)

@@ -14,7 +14,9 @@ from quorate.api.http.asking import Asked, Context, plan_of
 from quorate.api.http.call import Call
 from quorate.api.http.guard import Guard, Handler
 from quorate.api.http.shapes import Shape
+from quorate.api.leaving import end_each
 from quorate.dispatch import Dispatcher
+from quorate.errors import InvalidRequest
 from quorate.fleet.fleet import Fleet
 from quorate.request import Event, Request
 
@@ -58,9 +60,12 @@ class Answering:
             trace_parent=limits.trace_parent(call.header("traceparent")),
         )
         asked = await self._guard.read(call, lambda body: read(body, context))
+        record.identify(asked.request_id)
         record.ask(plan_of(asked))
-        if len(asked.requests) == 1:
-            record.identify(asked.requests[0].request_id)
+        most, count = self._dispatcher.most_at_once(record.caller.key), len(asked.requests)
+        if most and count > most:
+            problem = f"asks for {count} answers, and this key may have {most} requests at once"
+            raise InvalidRequest("n", f"{problem}; ask for fewer")
         told = shape(asked, record.request_id)
         async with aclosing(_events(self._dispatcher, asked.requests)) as events:
             if asked.stream:
@@ -99,30 +104,43 @@ async def _events(dispatcher: Dispatcher, requests: Sequence[Request]) -> _Event
                 yield 0, event
         return
     # Whoever is ahead waits for the reader, as a lone request does.
-    waiting: asyncio.Queue[tuple[int, Event | Exception | None]] = asyncio.Queue(maxsize=1)
-
-    async def feed(index: int, request: Request) -> None:
-        last = None
-        try:
-            async with aclosing(dispatcher.generate(request)) as events:
-                async for event in events:
-                    await waiting.put((index, event))
-        except Exception as error:
-            last = error
-        await waiting.put((index, last))
-
-    tasks = [asyncio.ensure_future(feed(*one)) for one in enumerate(requests)]
+    waiting: asyncio.Queue[tuple[int, Event | BaseException | None]] = asyncio.Queue(maxsize=1)
+    tasks = [
+        asyncio.ensure_future(_feed(waiting, index, dispatcher.generate(request)))
+        for index, request in enumerate(requests)
+    ]
     try:
         left = len(tasks)
         while left:
             index, found = await waiting.get()
-            if isinstance(found, Exception):
+            if isinstance(found, BaseException):
                 raise found
             if found is None:
                 left -= 1
             else:
                 yield index, found
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Each has much to give back, as where so many clients leave.
+        await end_each(tasks, dispatcher.turns.enter_alone)
+
+
+async def _feed(
+    waiting: asyncio.Queue[tuple[int, Event | BaseException | None]],
+    index: int,
+    answer: AsyncGenerator[Event, None],
+) -> None:
+    """Passes on the events of one answer, then what it failed with, or None."""
+    last: BaseException | None = None
+    try:
+        async with aclosing(answer) as events:
+            async for event in events:
+                await waiting.put((index, event))
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        # Nobody asked for it: whoever waits for this answer would do so for ever.
+        last = error
+    except Exception as error:
+        last = error
+    await waiting.put((index, last))

@@ -10,6 +10,7 @@ from quorate.api.http.extension import Extension
 from quorate.api.http.names import plan_named
 from quorate.errors import InvalidRequest, PromptTooLong
 from quorate.request import (
+    Budget,
     PlanChoice,
     Prompt,
     Request,
@@ -17,6 +18,7 @@ from quorate.request import (
     SamplingOptions,
     StoppingOptions,
 )
+from quorate.sampling.options import SEED_BITS
 
 MAX_CHOICES = 16
 """Answers to one request."""
@@ -28,6 +30,7 @@ class Asked:
 
     Attributes:
         name: The model as the caller named it, "" for the default.
+        request_id: By which the whole is known; each of several requests has one of its own.
         requests: One for each choice of the answer.
         stream: Whether the answer is to be streamed.
         include_usage: Whether a stream tells at its end what it took.
@@ -36,6 +39,7 @@ class Asked:
     """
 
     name: str
+    request_id: str
     requests: tuple[Request, ...]
     stream: bool
     include_usage: bool
@@ -96,6 +100,7 @@ def asked_for(words: Wording, context: Context) -> Asked:
         NotFound: Neither a model nor a profile is called so.
     """
     extension, shown = words.extension, words.top_logprobs
+    request_id = extension.request_id or context.request_id
     request = Request(
         prompt=words.prompts[0],
         plan=plan_named("model", words.name, context.models, context.profiles),
@@ -112,7 +117,8 @@ def asked_for(words: Wording, context: Context) -> Asked:
     )
     return Asked(
         name=words.name,
-        requests=_choices(request, words, context),
+        request_id=request_id,
+        requests=_choices(replace(request, request_id=request_id), words),
         stream=words.stream,
         include_usage=words.include_usage,
         logprobs=shown is not None,
@@ -137,19 +143,40 @@ def check_size(field: str, prompt: Prompt) -> Prompt:
     return prompt
 
 
-def _choices(request: Request, words: Wording, context: Context) -> tuple[Request, ...]:
+def _choices(request: Request, words: Wording) -> tuple[Request, ...]:
     prompts, count = words.prompts, words.count
-    request_id = words.extension.request_id or context.request_id
-    if len(prompts) * count > MAX_CHOICES:
+    together = len(prompts) * count
+    if together > MAX_CHOICES:
         raise InvalidRequest("n", f"asks for more than {MAX_CHOICES} answers at once; ask again")
-    if len(prompts) * count == 1:
-        return (replace(request, request_id=request_id),)
-    seed = request.sampling.seed
-    found = []
-    for at, prompt in enumerate(prompts):
-        for choice in range(count):
-            # With one seed all of them would be the same.
-            own = replace(request.sampling, seed=None if seed is None else seed + choice)
-            own_id = f"{request_id[: limits.MAX_REQUEST_ID_CHARACTERS - 4]}-{at * count + choice}"
-            found.append(replace(request, prompt=prompt, sampling=own, request_id=own_id))
-    return tuple(found)
+    if together == 1:
+        return (request,)
+    prefix = request.request_id[: limits.MAX_REQUEST_ID_CHARACTERS - 3]
+    return tuple(
+        replace(
+            request,
+            prompt=prompt,
+            sampling=_with_seed(request.sampling, choice),
+            budget=_share(request.budget, together),
+            request_id=f"{prefix}-{at * count + choice}",
+        )
+        for at, prompt in enumerate(prompts)
+        for choice in range(count)
+    )
+
+
+def _with_seed(sampling: SamplingOptions, choice: int) -> SamplingOptions:
+    """With one seed all choices would be the same."""
+    seed = sampling.seed
+    if not choice or seed is None:
+        return sampling
+    return replace(sampling, seed=(seed + choice) % (1 << SEED_BITS))
+
+
+def _share(budget: Budget, count: int) -> Budget:
+    """What each of so many answers may cost, which take their time beside each other."""
+    joules, usd = budget.energy_joules, budget.usd
+    return replace(
+        budget,
+        energy_joules=None if joules is None else joules / count,
+        usd=None if usd is None else usd / count,
+    )

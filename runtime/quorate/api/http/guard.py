@@ -25,6 +25,7 @@ from quorate.api.open_calls import OpenCalls
 from quorate.api.pace import Pace
 from quorate.api.reading import AT_ONCE_BYTES, Reader
 from quorate.api.reception import Reception, ReceptionLimits
+from quorate.api.strangers import STRANGERS, no_turn
 from quorate.dispatch.loop_turns import LoopTurns
 from quorate.engines.fair_turns import CALLER, Caller
 from quorate.errors import (
@@ -114,10 +115,10 @@ class Guard:
         CURRENT.set(record)
         call = Call(scope, receive, send, record, self._settings.max_body_bytes)
         refusal = self._identify(record, call) if needs_key else None
-        if refusal is None and (needs_key or not self._keys.wanted):
-            # Whoever shows no key slows nobody down who has one.
+        stranger = self._keys.wanted and not record.caller.key
+        if refusal is None and not stranger:
             self._turns.arrive()
-        CALLER.set(self._caller(record.caller.key, record.origin))
+        CALLER.set(STRANGERS if stranger else self._caller(record.caller.key, record.origin))
         try:
             await self._answered(call, handler, refusal, words)
         except asyncio.CancelledError:
@@ -132,7 +133,11 @@ class Guard:
         started = time.perf_counter()
         with self._open_calls.one(record.whose):
             try:
-                problem = await self._while_there(call, self._outcome(handler, call, refusal))
+                problem = await self._while_there(
+                    call,
+                    self._outcome(handler, call, refusal),
+                    self._turns.enter_alone if refusal is None else no_turn,
+                )
             finally:
                 seconds = time.perf_counter() - started
                 record.log(seconds)
@@ -187,15 +192,18 @@ class Guard:
         return known
 
     async def _while_there(
-        self, call: Call, answering: Coroutine[Any, Any, QuorateError | None]
+        self,
+        call: Call,
+        answering: Coroutine[Any, Any, QuorateError | None],
+        turn: Callable[[], Awaitable[None]],
     ) -> QuorateError | None:
-        """What this comes to; it is cancelled where the client leaves meanwhile."""
+        """What this comes to; where the client leaves meanwhile it is cancelled in its turn."""
         task, left = asyncio.ensure_future(answering), asyncio.ensure_future(call.left())
         try:
             await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
                 # Many may leave at once, and each has much to give back.
-                await self._turns.enter_alone()
+                await turn()
                 task.cancel()
                 await asyncio.wait((task,))
         except asyncio.CancelledError:
