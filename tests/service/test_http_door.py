@@ -11,8 +11,9 @@ import openai
 import pytest
 
 from quorate.client import Client
-from support.http_door import HI, KEYS, TOKEN, door, post, raw
+from support.http_door import HI, KEYS, SAY, TOKEN, connection, door, post, raw
 from support.streams import answer
+from support.whole_service import scripted
 
 
 async def test_a_chat_is_answered_as_over_grpc_whole_and_in_pieces(tmp_path: Path) -> None:
@@ -97,11 +98,14 @@ async def test_texts_become_tokens_and_back_as_over_grpc(tmp_path: Path) -> None
         async with Client(service.address) as other:
             known = await other.tokenize("a", "the fox")
             chat = await other.tokenize("a", messages=[("user", "hi")])
-        status, told = await ask("/tokenize", model="a", prompt="the fox", with_pieces=True)
+        status, told = await ask("/tokenize", model="a", prompt="the fox", return_token_strs=True)
         assert status == 200
         assert told["tokens"] == list(known.tokens)
         assert (told["count"], told["max_model_len"]) == (len(known.tokens), 512)
-        assert [one["id"] for one in told["pieces"]] == told["tokens"]
+        assert "".join(told["token_strs"]) == "<s>the fox"
+        _, with_pieces = await ask("/tokenize", model="a", prompt="the fox", with_pieces=True)
+        assert [one["id"] for one in with_pieces["tokens"]] == told["tokens"]
+        assert [one["piece"] for one in with_pieces["tokens"]] == told["token_strs"]
         back = await ask("/detokenize", model="a", tokens=told["tokens"])
         assert back == (200, {"prompt": "the fox", "content": "the fox"})
         _, told = await ask("/tokenize", model="a", messages=HI)
@@ -116,6 +120,11 @@ async def test_texts_become_tokens_and_back_as_over_grpc(tmp_path: Path) -> None
             status, told = await ask(path, **body)
             assert (status, told["error"]["param"]) == (400, field)
         assert (await ask("/tokenize", model="c", prompt="x"))[0] == 404
+    profiles = {"pair": {"members": ["b", "a"]}}
+    server = {"listen": "127.0.0.1:0", "default_profile": "pair"}
+    async with door(tmp_path, profiles=profiles, server=server) as (service, _):
+        # Without a model it is the first of the default profile.
+        assert (await ask("/tokenize", prompt="x"))[0] == 200
 
 
 async def test_errors_are_those_of_openai_with_our_reasons(tmp_path: Path) -> None:
@@ -129,7 +138,11 @@ async def test_errors_are_those_of_openai_with_our_reasons(tmp_path: Path) -> No
             await client.chat.completions.create(model="aa", messages=HI)
         with pytest.raises(openai.BadRequestError) as long:
             await client.completions.create(model="a", prompt="x" * 5000, stream=True)
-        assert long.value.code == "prompt_too_long"
+        assert (long.value.code, long.value.param) == ("prompt_too_long", "prompt")
+        many: Any = [{"role": "user", "content": "x" * 5000}]
+        with pytest.raises(openai.BadRequestError, match="messages: ") as long:
+            await client.chat.completions.create(model="a", messages=many, max_tokens=3)
+        assert (long.value.code, long.value.param) == ("prompt_too_long", "messages")
         with pytest.raises(openai.BadRequestError, match="embeddings"):
             await client.embeddings.create(model="a", input="x")
         status, told = await raw(service, post("/v1/completions", b"{"))
@@ -163,6 +176,13 @@ async def test_a_message_is_answered_as_a_chat_is_whole_and_in_pieces(tmp_path: 
                 await other.messages.create(**{**asked, "max_tokens": 0})
             with pytest.raises(anthropic.NotFoundError):
                 await other.messages.create(**{**asked, "model": "c"})
+            counted = await other.messages.count_tokens(
+                **{name: asked[name] for name in ("model", "system", "messages")}
+            )
+            with pytest.raises(anthropic.APIStatusError) as elsewhere:
+                await other.get("/v1/messages/batches", cast_to=object)
+            with pytest.raises(anthropic.APIStatusError) as unserved:
+                await other.get("/v1/messages", cast_to=object)
             with pytest.raises(anthropic.AuthenticationError):
                 await other.with_options(api_key="wrong").messages.create(**asked)
     (block,) = whole.content
@@ -176,3 +196,32 @@ async def test_a_message_is_answered_as_a_chat_is_whole_and_in_pieces(tmp_path: 
     body: Any = refused.value.body
     assert (body["type"], body["error"]["type"]) == ("error", "invalid_request_error")
     assert body["error"]["param"] == "max_tokens"
+    assert refused.value.request_id == body["request_id"]
+    assert counted.input_tokens == chat.usage.prompt_tokens
+    for wrong, status in ((elsewhere, 404), (unserved, 405)):
+        told: Any = wrong.value.body
+        assert (wrong.value.status_code, told["type"]) == (status, "error")
+
+
+async def test_without_a_limit_an_answer_ends_where_the_context_does(tmp_path: Path) -> None:
+    endless = scripted("endless", say=SAY * 100)
+    async with door(tmp_path, endless) as (_, client):
+        ask = client.completions.create
+        whole = await ask(model="endless", prompt="x", temperature=0, max_tokens=-1)
+        assert whole.choices[0].finish_reason == "length"
+        assert whole.usage is not None and 500 < whole.usage.total_tokens <= 512
+
+
+async def test_votes_are_told_as_json_where_a_member_lacks_a_token(tmp_path: Path) -> None:
+    asked = {"model": "vote:a+b", "prompt": "x", "max_tokens": 8, "quorate": {"votes": True}}
+    models = (scripted("a", say=SAY, seed=1), scripted("b", say=SAY, seed=2))
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    async with door(tmp_path, *models) as (service, _), connection(service) as (reader, writer):
+        writer.write(post("/v1/completions", json.dumps(asked).encode(), "connection: close"))
+        _, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    votes = json.loads(body, parse_constant=refuse)["quorate"]["votes"]
+    assert len(votes) == 8
+    assert all(len(one["votes"]) == 2 for one in votes)

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from quorate.api.http.anthropic.messages import message_asked
 from quorate.api.http.asking import Asked, Context
+from quorate.api.http.errors import field_of
 from quorate.api.http.names import plan_named
 from quorate.api.http.openai.chats import chat_asked
 from quorate.api.http.openai.texts import text_asked
+from quorate.api.http.unserved import NOT_SERVED
 from quorate.errors import InvalidRequest, NotFound, PromptTooLong
 from quorate.request import (
     AutoPlan,
@@ -26,7 +28,9 @@ from quorate.request import (
 )
 
 MODELS, PROFILES = ("a", "b", "c+d", "e=2"), ("pair",)
-CONTEXT = Context(models=MODELS, profiles=PROFILES, request_id="r", key="k", origin="o")
+CONTEXT = Context(
+    models=MODELS, profiles=PROFILES, request_id="r", context_length=4096, key="k", origin="o"
+)
 HI = [{"role": "user", "content": "hi"}]
 
 json_values = st.recursive(
@@ -135,8 +139,87 @@ def test_a_chat_asks_for_what_openai_s_fields_say() -> None:
 def test_what_stands_for_none_elsewhere_is_none() -> None:
     (request,) = text(seed=-1, top_k=-1, max_tokens=-1, stop=None, n=None).requests
     assert (request.sampling.seed, request.sampling.top_k) == (None, 0)
-    assert request.stopping.max_tokens is None
+    # No limit but the context's.
+    assert request.stopping.max_tokens == CONTEXT.context_length
     assert request.response.omit_logprobs
+
+
+def test_options_that_are_left_out_cut_nothing_away() -> None:
+    for asked in (chat(), text(), message()):
+        (request,) = asked.requests
+        sampling = request.sampling
+        assert (sampling.temperature, sampling.top_p) == (1.0, 1.0)
+        assert (sampling.top_k, sampling.min_p) == (0, 0.0)
+        assert (sampling.seed, sampling.repetition_penalty) == (None, None)
+    # The limit is the configuration's.
+    assert chat().requests[0].stopping.max_tokens is None
+    assert chat(temperature=0, top_k=7).requests[0].sampling.top_k == 7
+
+
+def test_names_that_llama_server_has_are_served() -> None:
+    (request,) = chat(n_predict=7, repeat_penalty=1.5).requests
+    assert (request.stopping.max_tokens, request.sampling.repetition_penalty) == (7, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "seed"),
+    [(2**53, 0), (2**63 - 1, 2**53 - 1), (-2, 2**53 - 2), (-1, None), (5, 5)],
+)
+def test_seeds_of_64_bits_are_taken(given: int, seed: int | None) -> None:
+    assert chat(seed=given).requests[0].sampling.seed == seed
+
+
+def test_a_history_may_tell_that_no_tools_were_called() -> None:
+    turns = [*HI, {"role": "assistant", "content": "x", "tool_calls": [], "function_call": None}]
+    (request,) = chat(messages=turns).requests
+    assert request.prompt == ChatPrompt((Message("user", "hi"), Message("assistant", "x")))
+
+
+@pytest.mark.parametrize("read", ["chat", "text", "message"])
+@pytest.mark.parametrize("name", NOT_SERVED)
+def test_what_would_change_an_answer_and_is_not_served_is_refused(read: str, name: str) -> None:
+    ask = {"chat": chat, "text": text, "message": message}[read]
+    with pytest.raises(InvalidRequest) as caught:
+        ask(**{name: {"format": "x", "type": "x"}})
+    assert caught.value.field == name
+    ask(**{name: None})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"tools": [], "tool_choice": "none", "response_format": {"type": "text"}},
+        {"tool_choice": {"type": "auto"}, "output_config": {"effort": "low"}},
+        {"ignore_eos": False, "min_tokens": 0, "stop_token_ids": [], "grammar": "", "echo": False},
+        {"user": "u", "store": True, "metadata": {}, "service_tier": "auto", "cache_prompt": True},
+    ],
+)
+def test_what_changes_nothing_of_an_answer_is_passed_over(body: dict[str, Any]) -> None:
+    for ask in (chat, text, message):
+        assert ask(**body).requests == ask().requests
+
+
+@pytest.mark.parametrize(
+    ("ask", "body", "field", "told"),
+    [
+        ("chat", {}, "chat", "messages"),
+        ("chat", {}, "chat.messages[3].role", "messages[3].role"),
+        ("text", {}, "prompt", "prompt"),
+        ("message", {}, "chat", "messages"),
+        ("chat", {"max_tokens": 5}, "stopping.max_tokens", "max_tokens"),
+        ("chat", {"max_completion_tokens": 5}, "stopping.max_tokens", "max_completion_tokens"),
+        ("text", {"n_predict": 5}, "stopping.max_tokens", "n_predict"),
+        ("chat", {"repeat_penalty": 2}, "sampling.repetition_penalty", "repeat_penalty"),
+        ("message", {}, "stopping.stop[2]", "stop_sequences[2]"),
+        ("chat", {}, "stopping.stop[2]", "stop[2]"),
+        ("text", {}, "plan.single.model", "model"),
+    ],
+)
+def test_a_field_is_told_by_the_name_that_its_caller_gave_it(
+    ask: str, body: dict[str, Any], field: str, told: str
+) -> None:
+    asked = {"chat": chat, "text": text, "message": message}[ask](**body)
+    assert field_of(field, asked.names) == told
 
 
 def test_each_choice_is_a_request_with_a_seed_and_an_id_of_its_own() -> None:
@@ -174,7 +257,7 @@ def test_choices_share_a_budget_and_seeds_stay_in_their_range() -> None:
         ),
         ("tools", {"tools": [{"type": "function"}]}),
         ("tool_choice", {"tool_choice": "required"}),
-        ("response_format.type", {"response_format": {"type": "json_schema"}}),
+        ("response_format", {"response_format": {"type": "json_schema"}}),
         ("top_logprobs", {"top_logprobs": 3}),
         ("top_logprobs", {"logprobs": True, "top_logprobs": 1000}),
         ("n", {"n": 0}),

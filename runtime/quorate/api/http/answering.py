@@ -51,8 +51,10 @@ class Answering:
     async def _answer(self, read: _Read, shape: _Shape, call: Call) -> None:
         record = call.record
         record.caller.require(GENERATE)
+        statuses = self._fleet.list()
         context = Context(
-            models=[status.id for status in self._fleet.list()],
+            models=[status.id for status in statuses],
+            context_length=max((status.context_length for status in statuses), default=0),
             profiles=self._dispatcher.profiles,
             request_id=record.request_id,
             key=record.caller.key,
@@ -60,6 +62,7 @@ class Answering:
             trace_parent=limits.trace_parent(call.header("traceparent")),
         )
         asked = await self._guard.read(call, lambda body: read(body, context))
+        call.names = asked.names
         record.identify(asked.request_id)
         record.ask(plan_of(asked))
         most, count = self._dispatcher.most_at_once(record.caller.key), len(asked.requests)

@@ -9,6 +9,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from quorate.api.http.answering import Answering
+from quorate.api.http.anthropic.counting import TokenCount
 from quorate.api.http.anthropic.messages import message_asked
 from quorate.api.http.anthropic.shapes import MessageShape, message_error
 from quorate.api.http.call import Call
@@ -19,13 +20,13 @@ from quorate.api.http.openai.listing import Listing
 from quorate.api.http.openai.shapes import ChatShape, TextShape
 from quorate.api.http.openai.texts import text_asked
 from quorate.api.http.tokens import TokenPaths
+from quorate.api.tokenizing import Tokenizing
 from quorate.dispatch import Dispatcher
-from quorate.errors import NotFound, UnsupportedPlan
+from quorate.errors import InvalidRequest, NotFound, UnsupportedPlan
 from quorate.fleet.fleet import Fleet
 
 _METHOD_NOT_ALLOWED = 405
 _UNHEALTHY = 503
-_MESSAGES = "/v1/messages"
 
 
 class _Guarded:
@@ -56,6 +57,7 @@ class _Guarded:
         self._path = path
         self._handlers = handlers
         self._other = other or self._refuse
+        self._words = words
         self._options: dict[str, Any] = {"needs_key": needs_key, "words": words}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,13 +71,10 @@ class _Guarded:
     async def _refuse(self, call: Call) -> None:
         allowed = ", ".join(self._handlers)
         call.record.status = "UNIMPLEMENTED"
-        told = {
-            "message": f"this method is not served here; use {allowed}",
-            "type": "invalid_request_error",
-            "param": None,
-            "code": "method_not_allowed",
-        }
-        await call.answer(_METHOD_NOT_ALLOWED, {"error": told}, {"allow": allowed})
+        problem = InvalidRequest("method", f"is not served here; use {allowed}")
+        told = self._words(problem, call.record.request_id, {})
+        told["error"].update(param=None, code="method_not_allowed")
+        await call.answer(_METHOD_NOT_ALLOWED, told, {"allow": allowed})
 
 
 def application(
@@ -90,7 +89,9 @@ def application(
         problem: Why the service is not healthy, or "".
     """
     answering, listing = Answering(dispatcher, fleet, guard), Listing(dispatcher, fleet)
-    tokens = TokenPaths(fleet, guard)
+    tokenizing = Tokenizing(fleet)
+    tokens = TokenPaths(dispatcher, fleet, guard, tokenizing)
+    count = TokenCount(dispatcher, fleet, guard, tokenizing)
     paths: Mapping[str, Mapping[str, Handler]] = {
         "/v1/chat/completions": {"POST": answering.handler(chat_asked, ChatShape)},
         "/v1/completions": {"POST": answering.handler(text_asked, TextShape)},
@@ -108,12 +109,21 @@ def application(
             await call.answer(200, {"status": "ok"})
 
     async def elsewhere(call: Call) -> None:
-        raise NotFound("path", call.path, [*paths, _MESSAGES, "/health"])
+        raise NotFound("path", call.path, [*paths, *anthropic, "/health"])
 
-    messages = {"POST": answering.handler(message_asked, MessageShape)}
+    anthropic: Mapping[str, Mapping[str, Handler]] = {
+        "/v1/messages": {"POST": answering.handler(message_asked, MessageShape)},
+        "/v1/messages/count_tokens": {"POST": count.answer},
+    }
     routes = [Route(path, _Guarded(guard, path, handlers)) for path, handlers in paths.items()]
     routes.append(Route("/health", _Guarded(guard, "/health", {"GET": health}, needs_key=False)))
-    routes.append(Route(_MESSAGES, _Guarded(guard, _MESSAGES, messages, words=message_error)))
+    words: Any = {"words": message_error}
+    routes += [
+        Route(path, _Guarded(guard, path, handlers, **words))
+        for path, handlers in anthropic.items()
+    ]
+    below = _Guarded(guard, "(elsewhere)", {}, elsewhere, **words)
+    routes.append(Route("/v1/messages/{rest:path}", below))
     # A path may be longer than a line has room for, and end otherwise for each request.
     default = _Guarded(guard, "(elsewhere)", {}, elsewhere)
     return Router(routes, redirect_slashes=False, default=default)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from quorate.access import limits
 from quorate.api.http.extension import Extension
@@ -36,6 +36,7 @@ class Asked:
         include_usage: Whether a stream tells at its end what it took.
         logprobs: Whether log-probs are told.
         votes: Whether each member's votes are.
+        names: What the caller calls a field that has another name elsewhere.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Asked:
     include_usage: bool
     logprobs: bool
     votes: bool
+    names: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Context:
     Attributes:
         models: Ids of the models there are.
         profiles: Names of the profiles there are.
+        context_length: Most tokens that a model's context holds; 0 where there is none.
         request_id: Of a request whose caller chose none.
         key: Name of the caller's key.
         origin: Where the request comes from.
@@ -63,6 +66,7 @@ class Context:
     models: Collection[str]
     profiles: Collection[str]
     request_id: str
+    context_length: int = 0
     key: str = ""
     origin: str = ""
     trace_parent: str = ""
@@ -79,6 +83,7 @@ class Wording:
         top_logprobs: Candidates shown with each token; None shows no log-probs.
         stream: Whether the answer is to be streamed.
         include_usage: Whether a stream tells at its end what it took.
+        names: What the caller calls a field that has another name elsewhere.
     """
 
     name: str
@@ -90,6 +95,18 @@ class Wording:
     top_logprobs: int | None = None
     stream: bool = False
     include_usage: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+def _with_defaults(given: SamplingOptions) -> SamplingOptions:
+    """With what others' protocols say of options that a caller leaves out: nothing is cut away."""
+    return replace(
+        given,
+        temperature=1.0 if given.temperature is None else given.temperature,
+        top_p=1.0 if given.top_p is None else given.top_p,
+        top_k=given.top_k or 0,
+        min_p=given.min_p or 0.0,
+    )
 
 
 def asked_for(words: Wording, context: Context) -> Asked:
@@ -104,7 +121,7 @@ def asked_for(words: Wording, context: Context) -> Asked:
     request = Request(
         prompt=words.prompts[0],
         plan=plan_named("model", words.name, context.models, context.profiles),
-        sampling=words.sampling,
+        sampling=_with_defaults(words.sampling),
         stopping=words.stopping,
         response=ResponseOptions(shown or 0, extension.votes, shown is None),
         budget=extension.budget,
@@ -123,6 +140,7 @@ def asked_for(words: Wording, context: Context) -> Asked:
         include_usage=words.include_usage,
         logprobs=shown is not None,
         votes=extension.votes,
+        names=words.names,
     )
 
 

@@ -18,7 +18,8 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
-REQUEST_ID_HEADER = "x-request-id"
+# As OpenAI calls it, and Anthropic.
+_REQUEST_ID_HEADERS = ("x-request-id", "request-id")
 
 _JSON = "application/json"
 _EVENTS = "text/event-stream; charset=utf-8"
@@ -40,6 +41,7 @@ class Call:
 
     Attributes:
         began: Whether anything was sent back.
+        names: What the caller calls a field that has another name elsewhere.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Call:
     ) -> None:
         self.record = record
         self.began = False
+        self.names: Mapping[str, str] = {}
         self._scope = scope
         self._headers: dict[bytes, bytes | None] = {}
         for name, value in scope["headers"]:
@@ -156,7 +159,8 @@ class Call:
 
     async def _begin(self, status: int, headers: Mapping[str, str]) -> None:
         self.began = True
-        told = {REQUEST_ID_HEADER: quote(self.record.request_id, safe=":/ -_."), **headers}
+        known = quote(self.record.request_id, safe=":/ -_.")
+        told = {**dict.fromkeys(_REQUEST_ID_HEADERS, known), **headers}
         await self._send(
             {
                 "type": "http.response.start",

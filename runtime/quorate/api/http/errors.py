@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -44,7 +45,9 @@ _TYPES: Mapping[int, str] = MappingProxyType(
 )
 # Fields of the body stand in groups elsewhere.
 _GROUPS = ("sampling.", "stopping.", "response.", "chat.")
-_NAMES = {"plan.single.model": "model", "profile": "model", "plan": "model", "input": "messages"}
+_NAMES = {"profile": "model", "plan": "model", "input": "messages", "chat": "messages"}
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
+_NAME = re.compile(r"[^.\[]*")
 _MOST_CHARACTERS = 2000
 
 
@@ -53,14 +56,22 @@ def http_status(error: QuorateError) -> int:
     return STATUSES[status_name(error)]
 
 
-def error_body(error: QuorateError, request_id: str) -> dict[str, Any]:
-    """The body that an error is told with."""
+def error_body(
+    error: QuorateError, request_id: str, names: Mapping[str, str] = _NO_NAMES
+) -> dict[str, Any]:
+    """The body that an error is told with.
+
+    Args:
+        error: The error.
+        request_id: By which the request is known.
+        names: What the caller calls a field that has another name here.
+    """
     status = http_status(error)
     kind = "invalid_request_error" if status < 500 else "server_error"
     told: dict[str, Any] = {
-        "message": _line(_message(error)),
+        "message": _line(_message(error, names)),
         "type": _TYPES.get(status, kind),
-        "param": field_of(error.field) if isinstance(error, InvalidRequest) else None,
+        "param": field_of(error.field, names) if isinstance(error, InvalidRequest) else None,
         "code": error.reason.lower(),
         "request_id": request_id,
     }
@@ -68,7 +79,8 @@ def error_body(error: QuorateError, request_id: str) -> dict[str, Any]:
         told["nearest"] = list(map(_line, error.nearest))
     if isinstance(error, InvalidRequest) and error.also:
         told["also"] = [
-            {"param": field_of(one.field), "message": _line(one.problem)} for one in error.also
+            {"param": field_of(one.field, names), "message": _line(one.problem)}
+            for one in error.also
         ]
     return {"error": told}
 
@@ -84,20 +96,23 @@ def error_headers(error: QuorateError) -> dict[str, str]:
     return {}
 
 
-def field_of(field: str) -> str:
+def field_of(field: str, names: Mapping[str, str] = _NO_NAMES) -> str:
     """A field as the caller of this API knows it."""
     for group in _GROUPS:
         field = field.removeprefix(group)
     if field.startswith("plan."):
         return "model"
-    return _NAMES.get(field, field)
+    name = _NAME.match(field)
+    assert name is not None
+    known = names.get(name[0]) or _NAMES.get(name[0], name[0])
+    return known + field[name.end() :]
 
 
-def _message(error: QuorateError) -> str:
+def _message(error: QuorateError, names: Mapping[str, str]) -> str:
     if not isinstance(error, InvalidRequest):
         return error.message
-    others = ", ".join(dict.fromkeys(field_of(one.field) for one in error.also))
-    told = f"{field_of(error.field)}: {error.problem}"
+    others = ", ".join(dict.fromkeys(field_of(one.field, names) for one in error.also))
+    told = f"{field_of(error.field, names)}: {error.problem}"
     return f"{told}; also wrong: {others}" if others else told
 
 

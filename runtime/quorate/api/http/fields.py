@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from quorate.errors import InvalidRequest
@@ -47,6 +47,31 @@ class Fields:
     def any(self, name: str) -> Any:
         """A field, whatever it is."""
         return self._found.get(name)
+
+    def first(self, *names: str) -> str:
+        """Which of several names for one thing the object has; the last one if it has none."""
+        return next((name for name in names if self.has(name)), names[-1])
+
+    def texts(self, name: str) -> Sequence[str]:
+        """The texts of a list; none where there is no such list."""
+        found = self.items(name) or ()
+        for index, one in enumerate(found):
+            if not isinstance(one, str):
+                path = f"{self.path(name)}[{index}]"
+                raise InvalidRequest(path, f"is {kind_of(one)}; give a text")
+        return found
+
+    def joined_text(self, name: str, kinds: Collection[str]) -> str | None:
+        """A text, or the texts of a list of parts, a line each; all parts are of these kinds."""
+        if not isinstance(self._found.get(name), list):
+            return self.text(name)
+        parts = []
+        for part in self.objects(name):
+            if (part.text("type") or "text") not in kinds:
+                problem = "is not text, which is all that is read here"
+                raise InvalidRequest(part.path("type"), problem)
+            parts.append(part.text("text") or "")
+        return "\n".join(parts)
 
     def text(self, name: str) -> str | None:
         """A text."""

@@ -38,8 +38,8 @@ from quorate.errors import (
 
 Handler: TypeAlias = Callable[[Call], Awaitable[None]]
 
-ErrorBody: TypeAlias = Callable[[QuorateError, str], dict[str, Any]]
-"""The body that an error of a request is told with, by its id."""
+ErrorBody: TypeAlias = Callable[[QuorateError, str, Mapping[str, str]], dict[str, Any]]
+"""The body that an error of a request is told with, by its id and the caller's names of fields."""
 
 _Asked = TypeVar("_Asked")
 
@@ -243,7 +243,7 @@ class Guard:
 
     async def _tell(self, problem: QuorateError, call: Call, words: ErrorBody) -> None:
         forget_frames(problem)
-        told = words(problem, call.record.request_id)
+        told = words(problem, call.record.request_id, call.names)
         if call.streams:
             await call.event(told)
             await call.end_events()

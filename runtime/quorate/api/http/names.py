@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 from quorate.access import limits
 from quorate.errors import InvalidRequest, NotFound
-from quorate.request import AutoPlan, Plan, PlanChoice, ProfilePlan, WeightedModel
+from quorate.request import (
+    AutoPlan,
+    NamedPlan,
+    Plan,
+    PlanChoice,
+    ProfilePlan,
+    WeightedModel,
+    plan_models,
+)
 from quorate.routing.resolve import member_problems, share_weights
 
 AUTO = "auto"
@@ -40,6 +48,31 @@ def plan_named(
     if name not in models:
         raise NotFound("model or profile", name, [*profiles, *models, AUTO])
     return Plan((WeightedModel(name),))
+
+
+def first_model(
+    plan: PlanChoice | None, profiles: Mapping[str, NamedPlan], default: str, models: Sequence[str]
+) -> str:
+    """The model whose tokens are meant where a plan is named.
+
+    Args:
+        plan: What was named; None where nothing was.
+        profiles: Plans of profiles.
+        default: Name of the default profile, or "".
+        models: Ids of the models there are.
+
+    Raises:
+        InvalidRequest: Several models are there, and none of them comes first.
+    """
+    if isinstance(plan, ProfilePlan):
+        default = plan.name
+    elif isinstance(plan, Plan):
+        return plan.members[0].model
+    if default in profiles:
+        return plan_models(profiles[default])[0]
+    if len(models) != 1:
+        raise InvalidRequest("model", "is missing; name a model")
+    return models[0]
 
 
 def _vote(field: str, written: str, models: Collection[str]) -> Plan:

@@ -15,9 +15,10 @@ from quorate.api.http.call import Call
 from quorate.api.http.extension import piece_text
 from quorate.api.http.fields import Fields, kind_of
 from quorate.api.http.guard import Guard
-from quorate.api.http.names import check_length
+from quorate.api.http.names import check_length, first_model
 from quorate.api.http.openai.chats import chat_prompt
 from quorate.api.tokenizing import Tokenizing, Tokens
+from quorate.dispatch import Dispatcher
 from quorate.errors import InvalidRequest
 from quorate.fleet.fleet import Fleet
 from quorate.request import Prompt, TextPrompt
@@ -33,7 +34,8 @@ class _ToTokens:
     Attributes:
         field: What its caller calls it.
         continuation: Whether it goes on with another text, so that nothing stands before it.
-        pieces: Whether what each token stands for is told.
+        pieces: Whether each token is told with what it stands for, as llama-server does.
+        strings: Whether that is told beside the tokens, as vLLM does.
     """
 
     model: str
@@ -41,37 +43,54 @@ class _ToTokens:
     field: str
     continuation: bool
     pieces: bool
+    strings: bool
 
 
 class TokenPaths:
     """Turns texts into tokens and back.
 
     Args:
+        dispatcher: Knows the profiles, of whose default the first model is meant without another.
         fleet: Has the models.
         guard: Reads bodies.
+        tokenizing: Asks them.
     """
 
-    def __init__(self, fleet: Fleet, guard: Guard) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, fleet: Fleet, guard: Guard, tokenizing: Tokenizing
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._fleet = fleet
         self._guard = guard
-        self._tokenizing = Tokenizing(fleet)
+        self._tokenizing = tokenizing
 
     async def tokenize(self, call: Call) -> None:
         """``POST /tokenize``."""
         call.record.caller.require(GENERATE)
         asked = await self._guard.read(call, _to_tokens)
-        call.record.name([asked.model])
+        model = self._model(asked.model)
+        call.record.name([model])
         found = await self._tokenizing.tokenize(
-            asked.model, asked.prompt, continuation=asked.continuation, field=asked.field
+            model, asked.prompt, continuation=asked.continuation, field=asked.field
         )
-        await call.answer_long(partial(_told, found, asked.pieces))
+        await call.answer_long(partial(_told, found, asked))
 
     async def detokenize(self, call: Call) -> None:
         """``POST /detokenize``."""
         call.record.caller.require(GENERATE)
-        model, tokens = await self._guard.read(call, _to_text, MOST_VALUES_OF_TOKENS)
+        named, tokens = await self._guard.read(call, _to_text, MOST_VALUES_OF_TOKENS)
+        model = self._model(named)
         call.record.name([model])
         found = await self._tokenizing.detokenize(model, tokens)
         await call.answer_long(lambda: dict.fromkeys(_TEXTS, found.text))
+
+    def _model(self, named: str) -> str:
+        """The model that is meant; a vote has no tokens of its own."""
+        if named:
+            return named
+        known = self._dispatcher
+        models = [status.id for status in self._fleet.list()]
+        return first_model(None, known.profiles, known.default_profile, models)
 
 
 def _to_tokens(found: Mapping[str, Any]) -> _ToTokens:
@@ -85,7 +104,8 @@ def _to_tokens(found: Mapping[str, Any]) -> _ToTokens:
         prompt=check_size(field, prompt),
         field=field,
         continuation=not begins and isinstance(prompt, TextPrompt),
-        pieces=bool(body.flag("with_pieces") or body.flag("return_token_strs")),
+        pieces=body.flag("with_pieces") or False,
+        strings=body.flag("return_token_strs") or False,
     )
 
 
@@ -110,24 +130,34 @@ def _to_text(found: Mapping[str, Any]) -> tuple[str, list[int]]:
 
 
 def _model(body: Fields) -> str:
-    """The id of a model; a vote has no tokens of its own."""
-    name = limits.filled("model", body.text("model") or "", "name a model")
+    name = body.text("model") or ""
     check_length("model", name)
     return name
 
 
-def _told(found: Tokens, pieces: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "tokens": list(found.ids),
+def _told(found: Tokens, asked: _ToTokens) -> dict[str, Any]:
+    texts = [
+        found.control.get(token) or piece_text(piece)
+        for token, piece in zip(found.ids, found.pieces, strict=True)
+    ]
+    return {
+        "tokens": _pieces(found) if asked.pieces else list(found.ids),
         "count": len(found.ids),
         "max_model_len": found.context_length,
+        **({"token_strs": texts} if asked.strings else {}),
     }
-    return {**told, "pieces": _pieces(found)} if pieces else told
 
 
 def _pieces(found: Tokens) -> list[dict[str, Any]]:
-    """What each token stands for; a control token by its name, which gives no text."""
+    """What each token stands for: a control token for its name, what is no whole text for bytes."""
     return [
-        {"id": token, "piece": found.control.get(token) or piece_text(piece)}
+        {"id": token, "piece": found.control.get(token) or _text_or_bytes(piece)}
         for token, piece in zip(found.ids, found.pieces, strict=True)
     ]
+
+
+def _text_or_bytes(piece: bytes) -> str | list[int]:
+    try:
+        return piece.decode("utf-8")
+    except UnicodeDecodeError:
+        return list(piece)

@@ -86,8 +86,8 @@ class MessageShape(Shape):
         }
 
 
-def message_error(error: QuorateError, request_id: str) -> dict[str, Any]:
-    """The body that an error is told with."""
-    told = error_body(error, request_id)["error"]
+def message_error(error: QuorateError, request_id: str, names: Mapping[str, str]) -> dict[str, Any]:
+    """The body that an error is told with; arguments as of ``error_body``."""
+    told = error_body(error, request_id, names)["error"]
     told["type"] = _ERRORS.get(http_status(error), told["type"])
     return {"type": "error", "error": told, "request_id": request_id}

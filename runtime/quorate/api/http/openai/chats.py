@@ -19,6 +19,8 @@ _TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 # The system under the name that OpenAI gives it.
 _DEVELOPER = "developer"
 _OF_TOOLS = frozenset({"tool", "function"})
+_NAMES = {"chat": "messages", "prompt": "messages"}
+_LIMITS = ("max_completion_tokens", "max_tokens", "n_predict")
 
 
 def chat_asked(found: Mapping[str, Any], context: Context) -> Asked:
@@ -29,8 +31,8 @@ def chat_asked(found: Mapping[str, Any], context: Context) -> Asked:
     """
     body = Fields(found)
     prompt = check_size("messages", chat_prompt(body))
-    limit = "max_completion_tokens" if body.has("max_completion_tokens") else "max_tokens"
-    return asked_for(worded(body, (prompt,), _top_logprobs(body), limit), context)
+    words = worded(body, context, (prompt,), _top_logprobs(body), _NAMES, _LIMITS)
+    return asked_for(words, context)
 
 
 def chat_prompt(body: Fields) -> ChatPrompt:
@@ -48,22 +50,12 @@ def chat_prompt(body: Fields) -> ChatPrompt:
 def _messages(body: Fields) -> Iterator[Message]:
     for turn in body.objects("messages"):
         role = turn.text("role") or ""
-        if role in _OF_TOOLS or turn.has("tool_calls"):
+        # Clients that keep what they were told keep an empty list of calls as well.
+        calls = turn.has("tool_calls") and turn.any("tool_calls") != []
+        if role in _OF_TOOLS or calls:
             raise InvalidRequest(turn.path("role"), "speaks of tools, which are not served here")
-        yield Message(SYSTEM if role == _DEVELOPER else role, _content(turn))
-
-
-def _content(turn: Fields) -> str:
-    if isinstance(turn.any("content"), list):
-        return "\n".join(_part(part) for part in turn.objects("content"))
-    return turn.text("content") or ""
-
-
-def _part(part: Fields) -> str:
-    kind = part.text("type") or "text"
-    if kind not in _TEXT_PARTS:
-        raise InvalidRequest(part.path("type"), "is not text, which is all that is read here")
-    return part.text("text") or ""
+        text = turn.joined_text("content", _TEXT_PARTS) or ""
+        yield Message(SYSTEM if role == _DEVELOPER else role, text)
 
 
 def _top_logprobs(body: Fields) -> int | None:

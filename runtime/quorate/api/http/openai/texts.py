@@ -12,6 +12,8 @@ from quorate.api.http.openai.wording import worded
 from quorate.errors import InvalidRequest
 from quorate.request import Prompt, TextPrompt
 
+_NAMES = {"chat": "prompt"}
+
 
 def text_asked(found: Mapping[str, Any], context: Context) -> Asked:
     """What a body asks for.
@@ -20,12 +22,10 @@ def text_asked(found: Mapping[str, Any], context: Context) -> Asked:
         InvalidRequest: A field that can never be served.
     """
     body = Fields(found)
-    if body.flag("echo"):
-        raise InvalidRequest("echo", "is not served here; leave it out")
     shown = body.integer("logprobs")
     if shown is not None:
         limits.top_logprobs("logprobs", shown)
-    return asked_for(worded(body, _prompts(body), shown, "max_tokens"), context)
+    return asked_for(worded(body, context, _prompts(body), shown, _NAMES), context)
 
 
 def _prompts(body: Fields) -> tuple[Prompt, ...]:

@@ -1,63 +1,59 @@
-"""What the bodies of OpenAI's paths that answer have in common. Pure.
-
-Fields that change nothing of an answer here are passed over, as other servers do; those that would
-change it, and cannot be served, are refused.
-"""
+"""What the bodies of OpenAI's paths that answer have in common. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from quorate.access import limits
-from quorate.api.http.asking import Wording
+from quorate.api.http.asking import Context, Wording
 from quorate.api.http.extension import read_extension
-from quorate.api.http.fields import Fields, kind_of
+from quorate.api.http.fields import Fields
+from quorate.api.http.unserved import refuse_not_served
 from quorate.errors import InvalidRequest
 from quorate.request import Prompt, SamplingOptions, StoppingOptions
+from quorate.sampling.options import SEED_BITS
 
-# Text is all that is answered, and nothing is called or looked up.
-_NOT_SERVED: Mapping[str, Collection[Any]] = {
-    "tools": ([],),
-    "functions": ([],),
-    "tool_choice": ("none", "auto"),
-    "function_call": ("none", "auto"),
-    "audio": (),
-    "modalities": (["text"],),
-    "web_search_options": (),
-    "suffix": ("",),
-}
+# Names of one field, the first of which counts that is there.
+_LIMITS = ("max_tokens", "n_predict")
+_REPETITION = ("repetition_penalty", "repeat_penalty")
+_SEED_RANGE = 1 << 63
 
 
 def worded(
-    body: Fields, prompts: tuple[Prompt, ...], top_logprobs: int | None, max_tokens: str
+    body: Fields,
+    context: Context,
+    prompts: tuple[Prompt, ...],
+    top_logprobs: int | None,
+    names: Mapping[str, str],
+    limits_names: Sequence[str] = _LIMITS,
 ) -> Wording:
     """What a body says beside its prompts.
 
     Args:
         body: The body.
+        context: What it is read with.
         prompts: Read from it.
         top_logprobs: Candidates shown with each token; None shows no log-probs.
-        max_tokens: Name of the field that limits the tokens of an answer.
+        names: What the caller calls what has another name elsewhere.
+        limits_names: Names of the field that limits the tokens of an answer.
 
     Raises:
         InvalidRequest: A field that can never be served.
     """
-    for name, harmless in _NOT_SERVED.items():
-        if body.has(name) and body.any(name) not in harmless:
-            raise InvalidRequest(name, "is not served here; leave it out")
-    _check_format(body.object("response_format"))
+    refuse_not_served(body)
+    limit, repetition = body.first(*limits_names), body.first(*_REPETITION)
     options = body.object("stream_options")
     return Wording(
         name=body.text("model") or "",
         prompts=prompts,
-        sampling=_sampling(body),
-        stopping=StoppingOptions(max_tokens=_max_tokens(body, max_tokens), stop=_stop(body)),
+        sampling=_sampling(body, repetition),
+        stopping=StoppingOptions(max_tokens=_max_tokens(body, limit, context), stop=_stop(body)),
         extension=read_extension(body),
         count=_count(body),
         top_logprobs=top_logprobs,
         stream=body.flag("stream") or False,
         include_usage=bool(options and options.flag("include_usage")),
+        names={**names, "max_tokens": limit, "repetition_penalty": repetition},
     )
 
 
@@ -69,25 +65,30 @@ def _count(body: Fields) -> int:
     return count
 
 
-def _check_format(wanted: Fields | None) -> None:
-    if wanted is not None and wanted.text("type") not in (None, "text"):
-        raise InvalidRequest(wanted.path("type"), "is not served here; give text")
-
-
-def _sampling(body: Fields) -> SamplingOptions:
-    # What stands for "none" elsewhere is none here: -1 for a seed and for candidates.
-    seed, top_k = body.integer("seed", lowest=-1), body.integer("top_k", lowest=-1)
+def _sampling(body: Fields, repetition: str) -> SamplingOptions:
+    # What stands for "none" elsewhere is none here: -1 for candidates, as for a seed.
+    top_k = body.integer("top_k", lowest=-1)
     return SamplingOptions(
         temperature=body.number("temperature"),
         top_p=body.number("top_p"),
         top_k=None if top_k is None else max(0, top_k),
         min_p=body.number("min_p"),
-        seed=None if seed == -1 else seed,
-        repetition_penalty=body.number("repetition_penalty"),
+        seed=_seed(body),
+        repetition_penalty=body.number(repetition),
         presence_penalty=body.number("presence_penalty"),
         frequency_penalty=body.number("frequency_penalty"),
         logit_bias=_biases(body.object("logit_bias")),
     )
+
+
+def _seed(body: Fields) -> int | None:
+    """A seed, of which others have more than there are here: those stand for one another."""
+    seed = body.integer("seed", lowest=-_SEED_RANGE)
+    if seed is None or seed == -1:
+        return None
+    if seed >= _SEED_RANGE:
+        raise InvalidRequest("seed", f"is {seed}; give less than 2^63")
+    return seed % (1 << SEED_BITS)
 
 
 def _biases(given: Fields | None) -> Mapping[int, float]:
@@ -105,17 +106,14 @@ def _biases(given: Fields | None) -> Mapping[int, float]:
     return found
 
 
-def _max_tokens(body: Fields, name: str) -> int | None:
+def _max_tokens(body: Fields, name: str, context: Context) -> int | None:
     given = body.integer(name, lowest=-1)
-    return None if given == -1 else limits.positive(name, given)
+    if given == -1:
+        # As many as a context holds: an answer ends where its own has no more room.
+        return context.context_length or None
+    return limits.positive(name, given)
 
 
 def _stop(body: Fields) -> tuple[str, ...]:
     given = body.any("stop")
-    if given is None:
-        return ()
-    strings = [given] if isinstance(given, str) else body.items("stop")
-    for index, stop in enumerate(strings or ()):
-        if not isinstance(stop, str):
-            raise InvalidRequest(f"stop[{index}]", f"is {kind_of(stop)}; give a text")
-    return limits.stop_strings("stop", strings or ())
+    return limits.stop_strings("stop", [given] if isinstance(given, str) else body.texts("stop"))
