@@ -77,10 +77,12 @@ class Caller:
     Attributes:
         key: Name of the key, "" where the server has none.
         rights: What the caller may do.
+        max_requests: Most requests at once; 0 is any.
     """
 
     key: str = ""
     rights: frozenset[str] = frozenset(RIGHTS)
+    max_requests: int = 0
 
     def require(self, right: str) -> None:
         """Refuses what the caller may not do.
@@ -131,7 +133,7 @@ class KeyRing:
             if digest in self._callers:
                 other = self._callers[digest].key
                 raise SettingsError(f"keys.{name}: has the same token as keys.{other}")
-            self._callers[digest] = Caller(name, frozenset(key.rights))
+            self._callers[digest] = Caller(name, frozenset(key.rights), key.max_requests)
 
     @property
     def wanted(self) -> bool:

@@ -140,11 +140,6 @@ class Callers:
             return account.caller
         return Caller(f"key {key}" if key else origin)
 
-    def most_at_once(self, key: str) -> int:
-        """How many requests of a key may be open at once; 0 is any."""
-        account = self._accounts.get(key)
-        return 0 if account is None else account.limits.max_requests
-
     def refusal(self, request: Request | ScoreRequest) -> LimitReached | None:
         """What ``request`` would raise now; says to the task for whom it works."""
         CALLER.set(self.caller(request.key, request.origin))

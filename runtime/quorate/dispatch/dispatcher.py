@@ -129,10 +129,6 @@ class Dispatcher:
         """Who takes the turns of a request with this key, "" for none, that comes from there."""
         return self._callers.caller(key, origin)
 
-    def most_at_once(self, key: str) -> int:
-        """How many requests with this key may be open at once; 0 is any."""
-        return self._callers.most_at_once(key)
-
     @property
     def running(self) -> int:
         """Requests running here now; those that a remote answers are not counted."""

@@ -65,7 +65,7 @@ class Answering:
         call.names = asked.names
         record.identify(asked.request_id)
         record.ask(plan_of(asked))
-        most, count = self._dispatcher.most_at_once(record.caller.key), len(asked.requests)
+        most, count = record.caller.max_requests, len(asked.requests)
         if most and count > most:
             problem = f"asks for {count} answers, and this key may have {most} requests at once"
             raise InvalidRequest("n", f"{problem}; ask for fewer")
