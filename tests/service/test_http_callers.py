@@ -12,7 +12,8 @@ from typing import Any
 import openai
 import pytest
 
-from support.http_door import KEYS, SAY, connection, door, post, raw
+from quorate.app.service import Service
+from support.http_door import KEYS, SAY, TOKEN, connection, door, post, raw
 from support.whole_service import scripted
 
 
@@ -46,6 +47,40 @@ async def test_pages_of_other_sites_may_not_ask(tmp_path: Path) -> None:
         rebound = rebound.replace(b"host: localhost", b"host: evil.example")
         status, told = await raw(service, rebound)
         assert (status, told["error"]["code"]) == (403, "permission_denied")
+
+
+async def test_pages_of_sites_that_are_named_may_ask(tmp_path: Path) -> None:
+    site = "https://chat.example"
+    body = json.dumps({"model": "a", "prompt": "x", "max_tokens": 1}).encode()
+    key = f"authorization: Bearer {TOKEN}"
+
+    async def headers(service: Service, request: bytes) -> tuple[int, dict[str, str]]:
+        async with connection(service) as (reader, writer):
+            writer.write(request)
+            first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+            return int(first.split()[1]), dict(line.lower().split(": ", 1) for line in lines)
+
+    def preflight(origin: str) -> bytes:
+        asked = ("access-control-request-method: POST", "access-control-request-headers: x-a, b")
+        request = post("/v1/completions", b"", f"origin: {origin}", *asked)
+        return request.replace(b"POST /", b"OPTIONS /")
+
+    async with door(tmp_path, http={"origins": [site]}, keys=KEYS) as (service, _):
+        status, told = await headers(service, preflight(site))
+        assert (status, told["access-control-allow-origin"]) == (200, site)
+        assert told["access-control-allow-headers"] == "x-a, b"
+        status, told = await headers(service, post("/v1/completions", body, f"origin: {site}", key))
+        assert (status, told["access-control-allow-origin"], told["vary"]) == (200, site, "origin")
+        # An error can be read by the page as well, and the key is needed as ever.
+        status, told = await headers(service, post("/v1/completions", body, f"origin: {site}"))
+        assert (status, told["access-control-allow-origin"]) == (401, site)
+        other = "https://other.example"
+        status, told = await headers(service, preflight(other))
+        assert status == 403 and "access-control-allow-origin" not in told
+        status, told = await headers(
+            service, post("/v1/completions", body, f"origin: {other}", key)
+        )
+        assert status == 403 and "access-control-allow-origin" not in told
 
 
 async def test_one_caller_may_have_so_many_calls_open_over_both_doors(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from quorate.access.keys import KeyRing, KeySettings
 from quorate.api.grpc.certificates import read_pair, validity_problem
+from quorate.api.http.pages import ANY_ORIGIN
 from quorate.app.extras import need
 from quorate.app.findings import Finding, Level, fatal, fatals
 from quorate.app.model_checks import (
@@ -94,6 +95,7 @@ def check_settings(settings: Settings, place: Place) -> list[Finding]:
         *_check_keys(settings, place.environ),
         *_check_extras(settings),
         *_check_tls(settings),
+        *_check_origins(settings),
         *_check_ledger(settings, place.registry.home),
     ]
 
@@ -157,6 +159,12 @@ def _check_extras(settings: Settings) -> Iterator[Finding]:
                 need(key)
         except SettingsError as error:
             yield fatal(error)
+
+
+def _check_origins(settings: Settings) -> Iterator[Finding]:
+    if ANY_ORIGIN in settings.http.origins and not settings.keys:
+        problem = "lets the pages of all sites ask; give callers keys, or name the sites"
+        yield fatal(SettingsError(f"http.origins: {ANY_ORIGIN} {problem}"))
 
 
 def _check_tls(settings: Settings) -> Iterator[Finding]:

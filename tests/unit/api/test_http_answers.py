@@ -6,7 +6,7 @@ import pytest
 
 from quorate.api.faults import STATUS_OF
 from quorate.api.http.errors import STATUSES, error_body, error_headers, field_of, http_status
-from quorate.api.http.pages import check_host, check_origin
+from quorate.api.http.pages import check_host, check_origin, named_origin
 from quorate.api.http.settings import HttpSettings
 from quorate.errors import (
     BudgetSpent,
@@ -111,10 +111,27 @@ def test_settings_of_a_door_that_is_off_may_be_anything_but_wrong() -> None:
     ],
 )
 def test_addresses_and_names_that_are_known_may_be_asked(host: str | None) -> None:
-    check_host(host, ["ours"])
+    check_host(host, ["Ours"])
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "", "[", "127.0.0.1.x"])
 def test_names_that_are_not_known_may_not_be_asked(host: str) -> None:
     with pytest.raises(PermissionDenied):
         check_host(host, ["ours"])
+
+
+def test_sites_that_are_named_may_ask_and_all_of_them_where_there_are_keys() -> None:
+    site, other = "https://chat.example", "https://other.example"
+    assert named_origin(site, [site], keys=False) == site
+    assert named_origin(other, [site], keys=True) == ""
+    assert named_origin(other, ["*"], keys=True) == other
+    assert named_origin(other, ["*"], keys=False) == ""
+    assert named_origin(None, ["*"], keys=True) == ""
+
+
+@pytest.mark.parametrize(
+    "origin", ["chat.example", "https://Chat.example", "https://x/", "", "null"]
+)
+def test_a_site_that_is_none_is_refused(origin: str) -> None:
+    with pytest.raises(SettingsError, match=r"http.origins\[0\]: must be a site"):
+        HttpSettings.from_mapping({"origins": [origin]}, "http")

@@ -291,6 +291,13 @@ def test_tls_files_that_cannot_be_read_are_told(tmp_path: Path, door: str) -> No
     assert told(checked(tmp_path, config)) == [("fatal", f"{door}.tls_certificate")]
 
 
+def test_pages_of_all_sites_may_ask_only_where_there_are_keys(tmp_path: Path) -> None:
+    config = '[http]\norigins = ["*"]\n'
+    assert told(checked(tmp_path, config)) == [("fatal", "http.origins")]
+    keys = '[keys.alice]\ntoken_env = "ALICE"\n'
+    assert checked(tmp_path, config + keys, environ={"ALICE": "x"}) == []
+
+
 def test_packages_that_are_missing_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

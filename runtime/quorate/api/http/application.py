@@ -19,14 +19,17 @@ from quorate.api.http.openai.chats import chat_asked
 from quorate.api.http.openai.listing import Listing
 from quorate.api.http.openai.shapes import ChatShape, TextShape
 from quorate.api.http.openai.texts import text_asked
+from quorate.api.http.pages import preflight_headers
 from quorate.api.http.tokens import TokenPaths
 from quorate.api.tokenizing import Tokenizing
 from quorate.dispatch import Dispatcher
-from quorate.errors import InvalidRequest, NotFound, UnsupportedPlan
+from quorate.errors import InvalidRequest, NotFound, PermissionDenied, UnsupportedPlan
 from quorate.fleet.fleet import Fleet
+from quorate.foreign_text import quoted
 
 _METHOD_NOT_ALLOWED = 405
 _UNHEALTHY = 503
+_PREFLIGHT = b"access-control-request-method"
 
 
 class _Guarded:
@@ -63,10 +66,13 @@ class _Guarded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # The transport leaves out the body of what answers a HEAD.
         verb = "GET" if scope["method"] == "HEAD" else scope["method"]
-        handler = self._handlers.get(verb, self._other)
+        handler, options = self._handlers.get(verb, self._other), self._options
+        if verb == "OPTIONS" and any(name == _PREFLIGHT for name, _ in scope["headers"]):
+            # Browsers ask so without the key.
+            handler, options = _preflight, {**options, "needs_key": False}
         # Those that are not served are whatever their callers like, and metrics count by name.
         name = f"{verb if verb in self._handlers else '-'} {self._path}"
-        await self._guard.answer(name, handler, scope, receive, send, **self._options)
+        await self._guard.answer(name, handler, scope, receive, send, **options)
 
     async def _refuse(self, call: Call) -> None:
         allowed = ", ".join(self._handlers)
@@ -127,6 +133,14 @@ def application(
     # A path may be longer than a line has room for, and end otherwise for each request.
     default = _Guarded(guard, "(elsewhere)", {}, elsewhere)
     return Router(routes, redirect_slashes=False, default=default)
+
+
+async def _preflight(call: Call) -> None:
+    if not call.site:
+        origin = call.header("origin") or "no site"
+        raise PermissionDenied(f"pages of {quoted(origin)} may not ask here; see http.origins")
+    asked = call.header("access-control-request-headers")
+    await call.answer(200, {}, preflight_headers(asked))
 
 
 async def _no_embeddings(call: Call) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from quorate.access.limits import MAX_NAME_BYTES
 from quorate.access.record import RequestRecord
+from quorate.api.http.pages import page_headers
 from quorate.errors import InvalidRequest
 from quorate.large_texts import as_json
 from quorate.threads import beside_loop
@@ -42,6 +43,7 @@ class Call:
     Attributes:
         began: Whether anything was sent back.
         names: What the caller calls a field that has another name elsewhere.
+        site: Of the page that asks, where it is another one that may; "" otherwise.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Call:
         self.record = record
         self.began = False
         self.names: Mapping[str, str] = {}
+        self.site = ""
         self._scope = scope
         self._headers: dict[bytes, bytes | None] = {}
         for name, value in scope["headers"]:
@@ -160,7 +163,7 @@ class Call:
     async def _begin(self, status: int, headers: Mapping[str, str]) -> None:
         self.began = True
         known = quote(self.record.request_id, safe=":/ -_.")
-        told = {**dict.fromkeys(_REQUEST_ID_HEADERS, known), **headers}
+        told = {**dict.fromkeys(_REQUEST_ID_HEADERS, known), **page_headers(self.site), **headers}
         await self._send(
             {
                 "type": "http.response.start",

@@ -18,7 +18,7 @@ from quorate.api.faults import as_domain_error, forget_frames, status_name
 from quorate.api.http.bodies import MOST_VALUES, json_object
 from quorate.api.http.call import Call, ClientLeft, Receive, Scope, Send
 from quorate.api.http.errors import error_body, error_headers, http_status
-from quorate.api.http.pages import check_host, check_origin
+from quorate.api.http.pages import check_host, check_origin, named_origin
 from quorate.api.http.settings import HttpSettings
 from quorate.api.leaving import forget_outcome
 from quorate.api.open_calls import OpenCalls
@@ -114,8 +114,10 @@ class Guard:
         record = RequestRecord(method, uuid.uuid4().hex, peer=peer, origin=origin(peer))
         CURRENT.set(record)
         call = Call(scope, receive, send, record, self._settings.max_body_bytes)
+        origins, keys = self._settings.origins, self._keys.wanted
+        call.site = named_origin(call.header("origin"), origins, keys)
         refusal = self._identify(record, call) if needs_key else None
-        stranger = self._keys.wanted and not record.caller.key
+        stranger = keys and not record.caller.key
         if refusal is None and not stranger:
             self._turns.arrive()
         CALLER.set(STRANGERS if stranger else self._caller(record.caller.key, record.origin))
@@ -149,7 +151,8 @@ class Guard:
         """Notes who calls; returns why nobody is answered that way, if so."""
         try:
             record.caller = self._keys.caller(_authorization(call))
-            check_origin(call.header("origin"), call.header("host"))
+            if not call.site:
+                check_origin(call.header("origin"), call.header("host"))
             if not self._keys.wanted:
                 # Where there are keys, a page has none.
                 check_host(call.header("host"), self._settings.hosts)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from quorate.api.exposure import check_exposure
+from quorate.api.http.pages import ANY_ORIGIN
+from quorate.errors import SettingsError
+from quorate.foreign_text import quoted
 from quorate.options import Faults, option, read_options, split_address
 
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#A-Z]+")
 _DAY_SECONDS = 86400
 _LARGEST_BODY = 2**30
 
@@ -24,6 +29,8 @@ class HttpSettings:
         tls_key: Path of its PEM private key.
         hosts: Names that it is asked by, beside addresses and ``localhost``. Where there are no
             keys others are refused, since they may be of a page that means harm.
+        origins: Other sites whose pages may ask, such as ``https://chat.example``; ``*`` is all of
+            them, and counts where callers need keys.
         max_body_bytes: Largest body of a request.
         max_connections: Most connections at once; further ones are closed as they come. The limit
             of file descriptors may leave fewer.
@@ -39,6 +46,7 @@ class HttpSettings:
     tls_certificate: str = ""
     tls_key: str = ""
     hosts: tuple[str, ...] = option((), texts=True)
+    origins: tuple[str, ...] = option((), texts=True)
     max_body_bytes: int = option(16 * 2**20, lowest=1024, highest=_LARGEST_BODY)
     max_connections: int = option(1024, lowest=1, highest=1_000_000)
     head_seconds: float = option(10.0, lowest=0.1, highest=_DAY_SECONDS)
@@ -58,10 +66,15 @@ class HttpSettings:
 
     def check(self, where: str) -> None:
         """Checks what a single value cannot show; raises as ``from_mapping``."""
+        faults = Faults()
+        for index, origin in enumerate(self.origins):
+            if origin != ANY_ORIGIN and not _ORIGIN.fullmatch(origin):
+                problem = "must be a site in lower case, such as https://chat.example, or *"
+                key = f"{where}.origins[{index}]"
+                faults.add(SettingsError(f"{key}: {problem}, not {quoted(origin)}"))
         if self.listen:
-            faults = Faults()
             check_exposure(self, where, faults)
-            faults.refuse()
+        faults.refuse()
 
     @property
     def address(self) -> tuple[str, int]:
