@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
 
 from quorate.api.http.settings import HttpSettings
 from quorate.app.service import Service
+from quorate.client import Client
 from support.certificates import certificate_files
 from support.http_door import SAY, connection, door, idle, post, raw
-from support.whole_service import scripted
+from support.ledgers import charges_once
+from support.whole_service import engine_of, scripted
 
 HEAD_SECONDS = 0.3
 HEALTH = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
@@ -118,25 +122,88 @@ async def test_a_stream_that_the_end_of_the_server_cuts_is_told_so(tmp_path: Pat
         await idle(service)
 
 
-async def test_who_leaves_frees_what_was_held(tmp_path: Path) -> None:
-    slow = scripted("slow", say=SAY * 100, step_delay_ms=20.0)
-    async with door(tmp_path, slow) as (service, client):
-        stream = await client.completions.create(
-            model="slow", prompt="x", max_tokens=400, stream=True
-        )
-        await anext(aiter(stream))
-        assert service.dispatcher.running == 1
-        await stream.close()
-        await idle(service)
-        # One that waits for a whole answer is missed as well.
-        whole = asyncio.ensure_future(
-            client.completions.create(model="slow", prompt="x", max_tokens=400)
-        )
-        while not service.dispatcher.running:
+async def streaming(service: Service, client: openai.AsyncOpenAI) -> None:
+    """Leaves a stream after its first event."""
+    stream = await client.completions.create(
+        model="slow", prompt="x", stream=True, extra_body=named("streaming")
+    )
+    await anext(aiter(stream))
+    await stream.close()
+
+
+async def whole(service: Service, client: openai.AsyncOpenAI) -> None:
+    """Leaves while it waits for a whole answer."""
+    await leave(service, client, 1, prompt="x", extra_body=named("whole"))
+
+
+async def several(service: Service, client: openai.AsyncOpenAI) -> None:
+    """Leaves several answers at once."""
+    await leave(service, client, 2, prompt=["x", "y"], n=2, extra_body=named("several"))
+
+
+async def ahead(service: Service, client: openai.AsyncOpenAI) -> None:
+    """Leaves after it has sent a byte of what was to come next."""
+    body = {"model": "slow", "prompt": "x", **named("ahead")}
+    async with connection(service) as (_, writer):
+        writer.write(post("/v1/completions", json.dumps(body).encode()) + b"G")
+        await runs(service)
+
+
+async def half(service: Service, client: openai.AsyncOpenAI) -> None:
+    """Closes its half of the connection."""
+    body = {"model": "slow", "prompt": "x", **named("half")}
+    async with connection(service) as (reader, writer):
+        writer.write(post("/v1/completions", json.dumps(body).encode()))
+        await runs(service)
+        writer.write_eof()
+        assert await reader.read() == b""
+
+
+async def in_the_body(service: Service, client: openai.AsyncOpenAI) -> None:
+    """Leaves before all of its request was sent."""
+    async with connection(service) as (_, writer):
+        writer.write(post("/v1/completions", b"{", length=100_000))
+        while not open_calls(service):
             await asyncio.sleep(0.01)
-        whole.cancel()
-        await asyncio.gather(whole, return_exceptions=True)
+
+
+@pytest.mark.parametrize("leaves", [streaming, whole, several, ahead, half, in_the_body])
+async def test_who_leaves_frees_what_was_held(
+    tmp_path: Path, leaves: Callable[[Service, openai.AsyncOpenAI], Awaitable[None]]
+) -> None:
+    slow = scripted("slow", say=SAY * 100, step_delay_ms=20.0)
+    async with door(tmp_path, slow, server={"listen": "127.0.0.1:0", "max_running": 2}) as (
+        service,
+        client,
+    ):
+        await leaves(service, client)
         await idle(service)
+        while open_calls(service) or kv_usage(service):
+            await asyncio.sleep(0.01)
+        # Of those that wait in the queue nothing is written down.
+        begun = {in_the_body: 0, several: 2}.get(leaves, 1)
+        async with Client(service.address) as other:
+            found = await charges_once(other, lambda rows: len(rows) >= begun)
+        assert [row.outcome for row in found] == ["cancelled"] * begun
+
+
+def named(request_id: str) -> dict[str, Any]:
+    return {"quorate": {"request_id": request_id}, "max_tokens": 400}
+
+
+def open_calls(service: Service) -> int:
+    return service.server.open_calls._open.total()
+
+
+def kv_usage(service: Service) -> float:
+    return engine_of(service, "slow").kv_usage or 0.0
+
+
+async def leave(service: Service, client: openai.AsyncOpenAI, running: int, **asked: Any) -> None:
+    asking = asyncio.ensure_future(client.completions.create(model="slow", **asked))
+    await runs(service, running)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
 
 
 async def test_answers_are_delivered_over_tls_before_and_after_a_renewal(tmp_path: Path) -> None:

@@ -32,9 +32,12 @@ async def to_its_end(
 async def end_each(
     tasks: Iterable[asyncio.Future[Any]], turn: Callable[[], Awaitable[None]]
 ) -> None:
-    """Ends those of the tasks that still run, each once it has its turn."""
+    """Ends those of the tasks that still run, each once it has its turn.
+
+    The last is first: who waits for a place is not to begin because another has given up its own.
+    """
     tasks = list(tasks)
-    for task in tasks:
+    for task in reversed(tasks):
         if not task.done():
             with suppress(asyncio.CancelledError):
                 await turn()
