@@ -148,9 +148,8 @@ def filled(field: str, value: str, remedy: str) -> str:
     return value
 
 
-def constraint(kind: ConstraintKind, text: str) -> OutputConstraint:
-    """What an answer must be: a text that is there, and JSON where it is a schema."""
-    field = kind.value
+def constraint(field: str, kind: ConstraintKind, text: str) -> OutputConstraint:
+    """What an answer must be, in a text that is there and not too long."""
     filled(field, text, "leave it out where the answer may be any text")
     if utf8_size(text) > MAX_CONSTRAINT_BYTES:
         raise InvalidRequest(field, f"has more than {MAX_CONSTRAINT_BYTES} bytes")

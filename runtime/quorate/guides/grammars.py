@@ -18,7 +18,8 @@ LIMITS = LLParserLimits(verbose_errors=False)
 
 _GUIDANCE = "x-guidance"
 # White space without end is what small models write where a grammar keeps them from all they like.
-_WHITE_SPACE = r"[\x20\x0A\x0D\x09]{1,64}"
+# So much is enough for JSON in a line and for JSON that is indented (as llama.cpp has it).
+_WHITE_SPACE = r"\x20|\x0A{1,2}[\x20\x09]{0,20}"
 # Members choose how a text that must come is cut: the library's way needs their tokenizers.
 _OPTIONS = json.dumps({"no_forcing": True})
 # Schemas that are tried to find out which part of one is wrong.

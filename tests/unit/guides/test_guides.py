@@ -129,10 +129,11 @@ async def test_what_cannot_be_followed_is_refused_with_its_place(
     assert "\n" not in error.problem
 
 
-async def test_white_space_between_parts_of_json_comes_to_an_end() -> None:
+@pytest.mark.parametrize("space", [b" ", b"\n\n" + b" " * 20], ids=["in a line", "indented"])
+async def test_white_space_between_parts_of_json_comes_to_an_end(space: bytes) -> None:
     async with opened(schema('{"type": "object"}')) as (session, _):
-        spaces = [ord("{"), *b" " * 64]
-        assert ord(" ") not in symbols(await accepted(session, spaces), 257)
+        assert ord(" ") in symbols(await accepted(session, b"{"), 257)
+        assert ord(" ") not in symbols(await accepted(session, space), 257)
 
 
 async def test_what_takes_too_long_to_compile_is_refused_and_others_go_on() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from quorate.access import limits
 from quorate.api.http.extension import Extension
+from quorate.api.http.forms import Form
 from quorate.api.http.names import plan_named
 from quorate.errors import InvalidRequest, PromptTooLong
 from quorate.request import (
@@ -36,6 +37,7 @@ class Asked:
         include_usage: Whether a stream tells at its end what it took.
         logprobs: Whether log-probs are told.
         votes: Whether each member's votes are.
+        candidates: Whether the plans are that were considered.
         names: What the caller calls a field that has another name elsewhere.
     """
 
@@ -46,6 +48,7 @@ class Asked:
     include_usage: bool
     logprobs: bool
     votes: bool
+    candidates: bool
     names: Mapping[str, str]
 
 
@@ -83,6 +86,7 @@ class Wording:
         top_logprobs: Candidates shown with each token; None shows no log-probs.
         stream: Whether the answer is to be streamed.
         include_usage: Whether a stream tells at its end what it took.
+        form: What an answer must be; None where it may be any text.
         names: What the caller calls a field that has another name elsewhere.
     """
 
@@ -95,6 +99,7 @@ class Wording:
     top_logprobs: int | None = None
     stream: bool = False
     include_usage: bool = False
+    form: Form | None = None
     names: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -118,6 +123,8 @@ def asked_for(words: Wording, context: Context) -> Asked:
     """
     extension, shown = words.extension, words.top_logprobs
     request_id = extension.request_id or context.request_id
+    form = words.form
+    named = {} if form is None else {form.constraint.kind.value: form.path}
     request = Request(
         prompt=words.prompts[0],
         plan=plan_named("model", words.name, context.models, context.profiles),
@@ -131,6 +138,7 @@ def asked_for(words: Wording, context: Context) -> Asked:
         origin=context.origin,
         allow_substitution=extension.allow_substitution,
         trace_parent=context.trace_parent,
+        constraint=None if form is None else form.constraint,
     )
     return Asked(
         name=words.name,
@@ -140,7 +148,8 @@ def asked_for(words: Wording, context: Context) -> Asked:
         include_usage=words.include_usage,
         logprobs=shown is not None,
         votes=extension.votes,
-        names=words.names,
+        candidates=extension.candidates,
+        names={**words.names, **named},
     )
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from quorate.access import limits
 from quorate.api.http.fields import Fields
+from quorate.api.http.forms import FORM_FIELDS
 from quorate.errors import InvalidRequest
 from quorate.foreign_text import nearest_names, one_line
-from quorate.request import Budget, Decision, ModelUsage, Notice, Token, Usage, total_energy
+from quorate.request import Budget, Candidate, Decision, ModelUsage, Notice, Token, Usage, total_energy
 
 NAME = "quorate"
 """Of the object, in requests and in answers."""
@@ -28,6 +29,7 @@ class Extension:
         request_id: The caller's own; "" for none.
         votes: Whether each member's vote is told with each token.
         allow_text: Whether a member without a chat template may read a chat's texts instead.
+        candidates: Whether the plans that were considered are told.
     """
 
     request_id: str = ""
@@ -37,9 +39,10 @@ class Extension:
     votes: bool = False
     allow_substitution: bool | None = None
     allow_text: bool = False
+    candidates: bool = False
 
 
-_KNOWN = tuple(one.name for one in fields(Extension))
+_KNOWN = (*(one.name for one in fields(Extension)), *FORM_FIELDS)
 
 
 def read_extension(body: Fields) -> Extension:
@@ -60,6 +63,7 @@ def read_extension(body: Fields) -> Extension:
         votes=given.flag("votes") or False,
         allow_substitution=given.flag("allow_substitution"),
         allow_text=given.flag("allow_text") or False,
+        candidates=given.flag("candidates") or False,
     )
 
 
@@ -82,8 +86,13 @@ def _refuse_unknown(given: Fields, known: Iterable[str]) -> None:
             raise InvalidRequest(given.path(one_line(name, 64)), f"is not known; {hint}")
 
 
-def told_at_first(request_id: str, decision: Decision) -> dict[str, Any]:
-    """What is told when an answer begins: what runs, and how it came about."""
+def told_at_first(
+    request_id: str, decision: Decision, *, candidates: bool = False
+) -> dict[str, Any]:
+    """What is told when an answer begins: what runs, and how it came about.
+
+    Where ``candidates`` are asked for, every plan that was considered as well.
+    """
     route = decision.route
     told: dict[str, Any] = {
         "request_id": request_id,
@@ -109,7 +118,24 @@ def told_at_first(request_id: str, decision: Decision) -> dict[str, Any]:
         "draft": decision.draft.model,
         "over_budget": one_line(route.over_budget.message) if route.over_budget else "",
     }
+    if candidates:
+        told["candidates"] = list(map(_candidate, route.candidates))
     return {**told, **{name: value for name, value in named.items() if value}}
+
+
+def _candidate(one: Candidate) -> dict[str, Any]:
+    return _known(
+        {
+            "name": one.name,
+            "kind": one.kind.value,
+            "chosen": one.chosen,
+            "quality": one.quality,
+            "time_ms": one.forecast.time_ms,
+            "joules": one.forecast.joules,
+            "usd": one.forecast.usd,
+            "reasons": [one_line(rejection.message) for rejection in one.rejections],
+        }
+    )
 
 
 def told_at_last(usage: Usage, notices: Iterable[Notice]) -> dict[str, Any]:

@@ -85,6 +85,12 @@ class Shape(ABC):
         accepted = next((one.accepted for one in self.choices if one.accepted is not None), None)
         return self._asked.name or ("" if accepted is None else accepted.decision.route.name)
 
+    def _begun(self, accepted: Accepted) -> dict[str, Any]:
+        """What is told when an answer begins."""
+        return told_at_first(
+            accepted.request_id, accepted.decision, candidates=self._asked.candidates
+        )
+
     def _votes(self, tokens: Iterable[Token]) -> dict[str, Any]:
         return {"votes": list(map(votes_of, tokens))} if self._asked.votes else {}
 
@@ -93,7 +99,7 @@ class Shape(ABC):
         told = []
         for choice in self.choices:
             assert choice.accepted is not None and choice.finished is not None
-            first = told_at_first(choice.accepted.request_id, choice.accepted.decision)
+            first = self._begun(choice.accepted)
             last = told_at_last(choice.finished.usage, choice.notices)
             told.append({**first, **last, **self._votes(choice.tokens)})
         return told[0] if len(told) == 1 else {"choices": told}

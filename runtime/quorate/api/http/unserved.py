@@ -24,10 +24,6 @@ def _of_type(*kinds: str | None) -> _IsHarmless:
     return lambda value: isinstance(value, dict) and value.get("type") in kinds
 
 
-def _without(name: str) -> _IsHarmless:
-    return lambda value: isinstance(value, dict) and value.get(name) is None
-
-
 NOT_SERVED: Mapping[str, _IsHarmless] = MappingProxyType(
     {
         # Nothing is called or looked up.
@@ -45,18 +41,10 @@ NOT_SERVED: Mapping[str, _IsHarmless] = MappingProxyType(
         "thinking": _of_type(None, "disabled"),
         "suffix": _only(""),
         "echo": _only(False),
-        # What an answer must be.
-        "response_format": _of_type(None, "text"),
-        "output_format": _of_type(None, "text"),
-        "output_config": _without("format"),
-        "json_schema": _only({}),
+        # What an answer must be; see ``forms`` for what is served. This is llama-server's own
+        # language of grammars.
         "grammar": _only(""),
-        "structured_outputs": _only({}),
         "structural_tag": _only(""),
-        "guided_json": _only(),
-        "guided_regex": _only(""),
-        "guided_grammar": _only(""),
-        "guided_choice": _only([]),
         # Which tokens it may have, and how they are drawn.
         "ignore_eos": _only(False),
         "min_tokens": _only(0),

@@ -241,7 +241,7 @@ def _constraint(message: inference_pb2.GenerateRequest) -> OutputConstraint | No
     name = message.WhichOneof("constraint")
     if name is None:
         return None
-    return limits.constraint(ConstraintKind(name), getattr(message, name))
+    return limits.constraint(name, ConstraintKind(name), getattr(message, name))
 
 
 def _sampling(options: inference_pb2.SamplingOptions, told: Violations) -> SamplingOptions:

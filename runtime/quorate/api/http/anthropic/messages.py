@@ -8,8 +8,9 @@ from typing import Any
 
 from quorate.access import limits
 from quorate.api.http.asking import Asked, Context, Wording, asked_for, check_size
-from quorate.api.http.extension import read_extension
+from quorate.api.http.extension import NAME, read_extension
 from quorate.api.http.fields import Fields
+from quorate.api.http.forms import read_form
 from quorate.api.http.unserved import refuse_not_served
 from quorate.errors import InvalidRequest
 from quorate.request import ChatPrompt, Message, SamplingOptions, StoppingOptions
@@ -43,6 +44,7 @@ def message_asked(found: Mapping[str, Any], context: Context) -> Asked:
         ),
         extension=read_extension(body),
         stream=body.flag("stream") or False,
+        form=read_form(body, body.object(NAME)),
         names=_NAMES,
     )
     return asked_for(words, context)

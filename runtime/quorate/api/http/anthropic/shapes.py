@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from quorate.api.http.errors import error_body, http_status
-from quorate.api.http.extension import NAME, told_at_first, told_at_last
+from quorate.api.http.extension import NAME, told_at_last
 from quorate.api.http.shapes import Shape
 from quorate.errors import QuorateError
 from quorate.request import Accepted, Delta, Event, Finished, FinishReason
@@ -33,7 +33,7 @@ class MessageShape(Shape):
         """See the base."""
         if isinstance(event, Accepted):
             message = {**self._message([], None), "usage": self._usage()}
-            message[NAME] = told_at_first(event.request_id, event.decision)
+            message[NAME] = self._begun(event)
             yield {"type": "message_start", "message": message}
             block = {"type": "text", "text": ""}
             yield {"type": "content_block_start", "index": 0, "content_block": block}

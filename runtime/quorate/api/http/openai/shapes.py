@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from quorate.api.http.asking import Asked
-from quorate.api.http.extension import NAME, piece_text, told_at_first, told_at_last
+from quorate.api.http.extension import NAME, piece_text, told_at_last
 from quorate.api.http.shapes import Choice, Shape
 from quorate.request import Accepted, Delta, Event, Finished, FinishReason, Token, TopCandidate
 
@@ -41,7 +41,7 @@ class OpenAIShape(Shape):
         """See the base."""
         choice = self.choices[index]
         if isinstance(event, Accepted):
-            told = told_at_first(event.request_id, event.decision)
+            told = self._begun(event)
             yield self._chunk(index, self._beginning(), None, told)
         elif isinstance(event, Delta):
             told = self._votes(event.tokens)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from quorate.access import limits
 from quorate.api.http.asking import Context, Wording
-from quorate.api.http.extension import read_extension
+from quorate.api.http.extension import NAME, read_extension
 from quorate.api.http.fields import Fields
+from quorate.api.http.forms import read_form
 from quorate.api.http.unserved import refuse_not_served
 from quorate.errors import InvalidRequest
 from quorate.request import Prompt, SamplingOptions, StoppingOptions
@@ -53,6 +54,7 @@ def worded(
         top_logprobs=top_logprobs,
         stream=body.flag("stream") or False,
         include_usage=bool(options and options.flag("include_usage")),
+        form=read_form(body, body.object(NAME)),
         names={**names, "max_tokens": limit, "repetition_penalty": repetition},
     )
 
