@@ -1,6 +1,6 @@
 """Refusals are told at a pace, so that asking again at once gains nothing.
 
-A call that is refused costs the server about as much to take in as any other, and gRPC takes calls
+A call that is refused costs the server about as much to take in as any other, and doors take calls
 in one after the other: whoever asks again without a pause keeps everybody's calls waiting.
 """
 

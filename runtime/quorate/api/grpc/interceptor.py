@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import time
 import uuid
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterator,
     Awaitable,
     Callable,
     Collection,
 )
-from contextlib import aclosing, asynccontextmanager, closing, suppress
+from contextlib import aclosing, closing, suppress
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -22,28 +20,24 @@ import grpc
 from quorate.access.keys import KeyRing
 from quorate.access.origins import origin
 from quorate.access.record import CURRENT, ObserveCall, RequestRecord
-from quorate.api.faults import as_domain_error, forget_frames
+from quorate.api.calls import Calls
+from quorate.api.faults import forget_frames
 from quorate.api.grpc.calls import request_id_metadata
 from quorate.api.grpc.connections import Connections
-from quorate.api.grpc.errors import rich_status, status_code
+from quorate.api.grpc.errors import rich_status
 from quorate.api.grpc.reading import RequestReader, parsed
 from quorate.api.grpc.settings import ServerSettings
 from quorate.api.grpc.writing import PatientContext
 from quorate.api.leaving import to_its_end
 from quorate.api.open_calls import OpenCalls
-from quorate.api.pace import Pace
-from quorate.api.reading import AT_ONCE_BYTES
 from quorate.api.reception import Reception, ReceptionLimits
-from quorate.api.strangers import STRANGERS, no_turn
 from quorate.dispatch.loop_turns import LoopTurns
-from quorate.engines.fair_turns import CALLER, Caller
+from quorate.engines.fair_turns import Caller
 from quorate.errors import (
-    DeadlinePassed,
     InvalidRequest,
     Overloaded,
     PeerStalled,
     QuorateError,
-    ServerStopped,
     Unauthenticated,
 )
 
@@ -93,26 +87,16 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         self._reader = reader
         self._open = frozenset(open_services)
         self._on_call = on_call
-        self._observe = observe
         limit = settings.receive_seconds
-        self._reception = Reception(ReceptionLimits(limit_seconds=limit))
+        self._calls = Calls(keys, open_calls, turns, caller, limit, observe)
         # Anybody may call those, and their messages are small where they are honest.
         self._foreign = Reception(ReceptionLimits(most=4, most_each=2, limit_seconds=limit))
         self._connections = connections
         self._open_calls = open_calls
-        self._pace = Pace()
-        self._turns = turns
-        self._caller = caller
-        self._deadlines: set[asyncio.Timeout] = set()
-        self._stopped = False
 
     def end_all(self) -> None:
         """Ends every call of ours that still runs, with the news that the server stops."""
-        self._stopped = True
-        for deadline in self._deadlines:
-            # One that has passed is being dealt with already.
-            if not deadline.expired():
-                deadline.reschedule(asyncio.get_running_loop().time())
+        self._calls.end_all()
 
     async def intercept_service(
         self,
@@ -140,35 +124,19 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
 
     async def _answer(self, method: str, handler: Any, context: _Context) -> None:
         """Answers a call of this package."""
-        started = time.perf_counter()
         peer = context.peer()
         record = RequestRecord(method, uuid.uuid4().hex, peer=peer, origin=origin(peer))
         CURRENT.set(record)
-        stranger = self._identify(record, context)
-        if stranger is None:
-            self._turns.arrive()
-        known = self._caller(record.caller.key, record.origin)
-        CALLER.set(known if stranger is None else STRANGERS)
+        stranger = self._calls.identify(record, _authorization(context))
+        refused = stranger is not None
+        self._calls.work_for(record, refused=refused)
         with self._open_calls.one(record.whose):
-            try:
-                with self._connections.call(context.peer()):
-                    answering = self._outcome(handler, record, context, stranger)
-                    turn = self._turns.enter_alone if stranger is None else no_turn
-                    problem = await to_its_end(answering, turn)
-            finally:
-                seconds = time.perf_counter() - started
-                record.log(seconds)
-                self._observe(method, record.status, seconds)
+            with self._calls.told(record), self._connections.call(peer):
+                answering = self._outcome(handler, record, context, stranger)
+                problem = await to_its_end(answering, self._calls.turn_to_leave(refused=refused))
             if problem is not None:
                 # After all else: a reader that has stopped may never take it.
                 await self._tell(problem, record.whose, record.request_id, context)
-
-    def _identify(self, record: RequestRecord, context: _Context) -> Unauthenticated | None:
-        try:
-            record.caller = self._keys.caller(_authorization(context))
-        except Unauthenticated as error:
-            return error
-        return None
 
     async def _outcome(
         self,
@@ -178,53 +146,37 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         stranger: Unauthenticated | None,
     ) -> QuorateError | None:
         """Serves a call; returns what its caller is to be told went wrong."""
-        try:
-            # Nothing but this was done for it before it has its turn, however many come at once.
-            await self._turns.enter()
-            if stranger is not None:
-                raise stranger
-            self._open_calls.check(record.whose)
-            async with self._until_deadline(context) as deadline:
-                parse = partial(self._parsed, handler)
-                headers = partial(_request_id_of, record)
-                await self._serve(handler, record.whose, context, self._reception, parse, headers)
-            return None
-        except grpc.aio.BaseError:
-            # The transport refused a write: the client is gone.
-            record.status = grpc.StatusCode.CANCELLED.name
-            raise
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                passed = context.time_remaining() == 0
-                code = grpc.StatusCode.DEADLINE_EXCEEDED if passed else grpc.StatusCode.CANCELLED
-                record.status = code.name
-                raise
-            # Nobody cancelled this task: to let it pass would leave the client without a status.
-            known = as_domain_error(error)
-        except Exception as error:
-            passed = isinstance(error, TimeoutError) and deadline.expired()
-            known = self._cut_short() if passed else as_domain_error(error)
-        record.refuse(status_code(known).name, known)
-        return known
 
-    async def _parsed(self, handler: Any, data: bytes) -> Any:
-        """The message of a call that begins now; large ones once they are read."""
-        if len(data) <= AT_ONCE_BYTES:
-            await self._turns.enter()
-        return await self._reader.parse(handler, data)
+        async def message() -> Any:
+            read = partial(_read, partial(self._reader.parse, handler))
+            return await self._calls.read(record, context.read, read)
+
+        headers = partial(_request_id_of, record)
+        serve = partial(self._serve, handler, context, message, headers)
+        # The transport refuses a write where the client is gone.
+        left = grpc.aio.BaseError
+        try:
+            return await self._calls.outcome(record, stranger, context.time_remaining, serve, left)
+        except asyncio.CancelledError:
+            if context.time_remaining() == 0:
+                record.status = grpc.StatusCode.DEADLINE_EXCEEDED.name
+            raise
 
     async def _answer_foreign(self, method: str, handler: Any, context: _Context) -> None:
         """Answers a call of health, reflection or channelz, some of which need no key."""
         whose = origin(context.peer())
+
+        async def message() -> Any:
+            read = partial(_read, partial(_small, handler))
+            return await self._foreign.message(whose, context.peer(), context.read, read)
+
         with self._open_calls.one(whose):
             try:
                 if method.strip("/").partition("/")[0] not in self._open:
                     self._keys.caller(_authorization(context))
                 self._open_calls.check(whose)
                 with self._connections.call(context.peer()):
-                    parse = partial(_small, handler)
-                    await self._serve(handler, whose, context, self._foreign, parse, tuple)
+                    await self._serve(handler, context, message, tuple)
                 return
             except QuorateError as error:
                 problem = error
@@ -233,18 +185,11 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     async def _serve(
         self,
         handler: Any,
-        whose: str,
         context: _Context,
-        reception: Reception,
-        parse: _Parse,
+        message: Callable[[], Awaitable[Any]],
         headers: Callable[[], tuple[tuple[str, str], ...]],
     ) -> None:
         """Serves one call. No name holds a message here, since it may be large."""
-
-        async def message() -> Any:
-            read = partial(_read, parse)
-            return await reception.message(whose, context.peer(), context.read, read)
-
         with closing(PatientContext(context, self._settings.stall_seconds, headers)) as patient:
             if handler.request_streaming:
                 answer = handler.stream_stream(_messages(message), patient)
@@ -261,8 +206,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         self, problem: QuorateError, whose: str, request_id: str, context: _Context
     ) -> None:
         forget_frames(problem)
-        if isinstance(problem, Overloaded | Unauthenticated):
-            await asyncio.sleep(self._pace.delay_seconds(whose))
+        await self._calls.pause_before(problem, whose)
         try:
             with self._connections.given_up(context.peer()):
                 await context.abort_with_status(rich_status(problem, request_id))
@@ -271,21 +215,6 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         except grpc.aio.BaseError:
             # The connection was closed before this was taken, which gRPC would log as a defect.
             raise asyncio.CancelledError from None
-
-    @asynccontextmanager
-    async def _until_deadline(self, context: _Context) -> AsyncIterator[asyncio.Timeout]:
-        """Ends what runs in it at the caller's deadline, or when the server stops."""
-        async with asyncio.timeout(0 if self._stopped else context.time_remaining()) as deadline:
-            self._deadlines.add(deadline)
-            try:
-                yield deadline
-            finally:
-                self._deadlines.discard(deadline)
-
-    def _cut_short(self) -> QuorateError:
-        if self._stopped:
-            return ServerStopped()
-        return DeadlinePassed("the deadline passed before the answer was complete")
 
 
 async def _read(parse: _Parse, message: object) -> Any:

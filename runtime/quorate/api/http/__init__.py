@@ -1,4 +1,4 @@
-"""Place of the OpenAI-compatible HTTP API, on the same dispatch as ``api.grpc``.
+"""The HTTP API in the words of OpenAI and Anthropic, on the same dispatch as ``api.grpc``.
 
-Nothing listens on HTTP yet. What both need is in ``access``, so that neither imports the other.
+What both doors need is in ``api`` and ``access``, so that neither imports the other.
 """

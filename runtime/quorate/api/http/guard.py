@@ -1,20 +1,18 @@
-"""Around every request: the key before the body, limits of time, errors, and one line in the log.
-
-As the interceptor of the gRPC door, which shares what it counts and by whose turns it goes.
-"""
+"""Around every request: what every door does around its calls, and what HTTP needs beside it."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from quorate.access.keys import KeyRing
 from quorate.access.origins import origin
 from quorate.access.record import CURRENT, ObserveCall, RequestRecord
-from quorate.api.faults import as_domain_error, forget_frames, status_name
+from quorate.api.calls import Calls
+from quorate.api.faults import forget_frames
 from quorate.api.http.bodies import MOST_VALUES, json_object
 from quorate.api.http.call import Call, ClientLeft, Receive, Scope, Send
 from quorate.api.http.errors import error_body, error_headers, http_status
@@ -22,19 +20,10 @@ from quorate.api.http.pages import check_host, check_origin, named_origin
 from quorate.api.http.settings import HttpSettings
 from quorate.api.leaving import forget_outcome
 from quorate.api.open_calls import OpenCalls
-from quorate.api.pace import Pace
-from quorate.api.reading import AT_ONCE_BYTES, Reader
-from quorate.api.reception import Reception, ReceptionLimits
-from quorate.api.strangers import STRANGERS, no_turn
+from quorate.api.reading import Reader
 from quorate.dispatch.loop_turns import LoopTurns
-from quorate.engines.fair_turns import CALLER, Caller
-from quorate.errors import (
-    Overloaded,
-    PermissionDenied,
-    QuorateError,
-    ServerStopped,
-    Unauthenticated,
-)
+from quorate.engines.fair_turns import Caller
+from quorate.errors import PermissionDenied, QuorateError
 
 Handler: TypeAlias = Callable[[Call], Awaitable[None]]
 
@@ -42,8 +31,6 @@ ErrorBody: TypeAlias = Callable[[QuorateError, str, Mapping[str, str]], dict[str
 """The body that an error of a request is told with, by its id and the caller's names of fields."""
 
 _Asked = TypeVar("_Asked")
-
-_CANCELLED = "CANCELLED"
 
 
 class Guard:
@@ -73,20 +60,11 @@ class Guard:
         self._keys = keys
         self._settings = settings
         self._open_calls = open_calls
-        self._turns = turns
-        self._caller = caller
-        self._observe = observe
-        self._reception = Reception(ReceptionLimits(limit_seconds=settings.receive_seconds))
-        self._pace = Pace()
-        self._scopes: set[asyncio.Timeout] = set()
-        self._stopped = False
+        self._calls = Calls(keys, open_calls, turns, caller, settings.receive_seconds, observe)
 
     def end_all(self) -> None:
         """Ends every request that still runs, with the news that the server stops."""
-        self._stopped = True
-        for scope in self._scopes:
-            if not scope.expired():
-                scope.reschedule(asyncio.get_running_loop().time())
+        self._calls.end_all()
 
     async def answer(
         self,
@@ -114,85 +92,43 @@ class Guard:
         record = RequestRecord(method, uuid.uuid4().hex, peer=peer, origin=origin(peer))
         CURRENT.set(record)
         call = Call(scope, receive, send, record, self._settings.max_body_bytes)
-        origins, keys = self._settings.origins, self._keys.wanted
-        call.site = named_origin(call.header("origin"), origins, keys)
-        refusal = self._identify(record, call) if needs_key else None
-        stranger = keys and not record.caller.key
-        if refusal is None and not stranger:
-            self._turns.arrive()
-        CALLER.set(STRANGERS if stranger else self._caller(record.caller.key, record.origin))
+        origins = self._settings.origins
+        call.site = named_origin(call.header("origin"), origins, self._keys.wanted)
+        refusal = self._refusal(record, call) if needs_key else None
+        self._calls.work_for(record, refused=refusal is not None)
         try:
             await self._answered(call, handler, refusal, words)
         except asyncio.CancelledError:
             # At the end of the server, which has closed the connection, nobody is left to hear it.
-            if not self._stopped:
+            if not self._calls.stopped:
                 raise
 
     async def _answered(
         self, call: Call, handler: Handler, refusal: QuorateError | None, words: ErrorBody
     ) -> None:
         record = call.record
-        started = time.perf_counter()
         with self._open_calls.one(record.whose):
-            try:
-                problem = await self._while_there(
-                    call,
-                    self._outcome(handler, call, refusal),
-                    self._turns.enter_alone if refusal is None else no_turn,
-                )
-            finally:
-                seconds = time.perf_counter() - started
-                record.log(seconds)
-                self._observe(record.method, record.status, seconds)
+            with self._calls.told(record):
+                serve = partial(handler, call)
+                answering = self._calls.outcome(record, refusal, _for_ever, serve, ClientLeft)
+                turn = self._calls.turn_to_leave(refused=refusal is not None)
+                problem = await self._while_there(call, answering, turn)
             if problem is not None:
                 await self._tell(problem, call, words)
 
-    def _identify(self, record: RequestRecord, call: Call) -> QuorateError | None:
+    def _refusal(self, record: RequestRecord, call: Call) -> QuorateError | None:
         """Notes who calls; returns why nobody is answered that way, if so."""
+        if (stranger := self._calls.identify(record, _authorization(call))) is not None:
+            return stranger
         try:
-            record.caller = self._keys.caller(_authorization(call))
             if not call.site:
                 check_origin(call.header("origin"), call.header("host"))
             if not self._keys.wanted:
                 # Where there are keys, a page has none.
                 check_host(call.header("host"), self._settings.hosts)
-        except (Unauthenticated, PermissionDenied) as error:
+        except PermissionDenied as error:
             return error
         return None
-
-    async def _outcome(
-        self, handler: Handler, call: Call, refusal: QuorateError | None
-    ) -> QuorateError | None:
-        """Serves a request; returns what its caller is to be told went wrong."""
-        record = call.record
-        try:
-            # Nothing but this was done for it before it has its turn, however many come at once.
-            await self._turns.enter()
-            if refusal is not None:
-                raise refusal
-            self._open_calls.check(record.whose)
-            async with asyncio.timeout(0 if self._stopped else None) as scope:
-                self._scopes.add(scope)
-                try:
-                    await handler(call)
-                finally:
-                    self._scopes.discard(scope)
-            return None
-        except ClientLeft:
-            record.status = _CANCELLED
-            return None
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                record.status = _CANCELLED
-                raise
-            # Nobody cancelled this task: to let it pass would leave the client without an answer.
-            known = as_domain_error(error)
-        except Exception as error:
-            ended = isinstance(error, TimeoutError) and self._stopped
-            known = ServerStopped() if ended else as_domain_error(error)
-        record.refuse(status_name(known), known)
-        return known
 
     async def _while_there(
         self,
@@ -205,7 +141,6 @@ class Guard:
         try:
             await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                # Many may leave at once, and each has much to give back.
                 await turn()
                 task.cancel()
                 await asyncio.wait((task,))
@@ -217,7 +152,10 @@ class Guard:
             left.cancel()
             if task.cancelled():
                 forget_outcome(task)
-        return None if task.cancelled() else task.result()
+        try:
+            return None if task.cancelled() else task.result()
+        except ClientLeft:
+            return None
 
     async def read(
         self, call: Call, ask: Callable[[Mapping[str, Any]], _Asked], most_values: int = MOST_VALUES
@@ -237,12 +175,9 @@ class Guard:
         """
 
         async def asked(data: bytes) -> _Asked:
-            if len(data) <= AT_ONCE_BYTES:
-                await self._turns.enter()
             return await self._reader.run(len(data), lambda: ask(json_object(data, most_values)))
 
-        record = call.record
-        return await self._reception.message(record.whose, record.peer, call.body, asked)
+        return await self._calls.read(call.record, call.body, asked)
 
     async def _tell(self, problem: QuorateError, call: Call, words: ErrorBody) -> None:
         forget_frames(problem)
@@ -254,9 +189,12 @@ class Guard:
         if call.began:
             # It has a status already; the transport ends the connection.
             return
-        if isinstance(problem, Overloaded | Unauthenticated):
-            await asyncio.sleep(self._pace.delay_seconds(call.record.whose))
+        await self._calls.pause_before(problem, call.record.whose)
         await call.answer(http_status(problem), told, error_headers(problem))
+
+
+def _for_ever() -> None:
+    """How long a caller waits, who can say so only by leaving."""
 
 
 def _authorization(call: Call) -> str | None:
