@@ -13,7 +13,13 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from quorate.api.http.feeding import MOST_HEAD_BYTES, MOST_LINES, Feeds, MeasuredConnection
+from quorate.api.http.feeding import (
+    ITERATION_SECONDS,
+    MOST_HEAD_BYTES,
+    MOST_LINES,
+    Feeds,
+    MeasuredConnection,
+)
 from quorate.api.http.protocol import LimitedProtocol
 from quorate.api.http.settings import HttpSettings
 
@@ -139,12 +145,28 @@ async def test_a_body_in_tiny_chunks_is_parsed_a_few_lines_at_a_time() -> None:
         assert b"".join(server.slices).startswith(request)
 
 
-async def test_of_all_that_wait_to_be_parsed_one_is_served_in_an_iteration() -> None:
-    feeds, seen = Feeds(), []
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("share", "order"),
+    [(1.0, "a|b|c|a|b|c"), (0.5, "ab|ca|bc"), (0.01, "abc|abc")],
+)
+async def test_what_all_connections_take_of_an_iteration_has_a_limit(
+    share: float, order: str
+) -> None:
+    clock, seen = Clock(), list[str]()
+    feeds = Feeds(clock)
 
     def feed(name: str, again: int) -> Callable[[], None]:
         def run() -> None:
             seen.append(name)
+            clock.now += share * ITERATION_SECONDS
             if again:
                 feeds.later(feed(name, again - 1))
 
@@ -159,7 +181,25 @@ async def test_of_all_that_wait_to_be_parsed_one_is_served_in_an_iteration() -> 
         feeds.later(feed(name, 1))
     asyncio.get_running_loop().call_soon(tick)
     await until(lambda: seen.count("|") == 10)
-    assert "".join(seen).rstrip("|") == "a|b|c|a|b|c"
+    assert "".join(seen).rstrip("|") == order
+
+
+async def test_what_comes_is_parsed_at_once_while_there_is_time_and_nobody_waits() -> None:
+    clock, seen = Clock(), list[str]()
+    feeds = Feeds(clock)
+
+    def feed(name: str) -> Callable[[], None]:
+        def run() -> None:
+            seen.append(name)
+            clock.now += 0.6 * ITERATION_SECONDS
+
+        return run
+
+    for name in "abcd":
+        feeds.now(feed(name))
+    assert seen == ["a", "b"]
+    await until(lambda: len(seen) == 4)
+    assert seen == ["a", "b", "c", "d"]
 
 
 async def test_a_body_whose_length_is_said_is_parsed_as_it_comes() -> None:

@@ -2,13 +2,14 @@
 
 The parser is written in Python and takes ten to twenty microseconds for each line of a head, for
 each chunk of a body and for each line behind one: a second for what one read of a socket may bring,
-before any key is looked at. So the parser is given few lines at once, and of all connections that
-have more waiting one is served in an iteration of the event loop.
+before any key is looked at. So the parser is given few lines at once, and what all connections
+together take of an iteration of the event loop has a limit.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -20,28 +21,59 @@ MOST_HEAD_BYTES = 16 * 1024
 MOST_LINES = 100
 """Of the head of a request, and of what stands behind a body in chunks."""
 
+ITERATION_SECONDS = 0.001
+"""How long feeding may begin in one iteration, before others wait for the next ones."""
+
 _LINES_AT_ONCE = 32
 
 
 class Feeds:
-    """Whose turn it is to be fed. All connections of a server share one."""
+    """Whose turn it is to be fed. All connections of a server share one.
 
-    def __init__(self) -> None:
+    Args:
+        clock: Seconds that never run backwards; tests inject their own.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self._waiting: deque[Callable[[], None]] = deque()
+        self._spent = 0.0
+        self._goes_on = False
+
+    def now(self, feed: Callable[[], None]) -> None:
+        """Calls this at once where there is time in this iteration and nobody waits."""
+        if self._waiting or self._spent >= ITERATION_SECONDS:
+            self.later(feed)
+        else:
+            self._run(feed)
 
     def later(self, feed: Callable[[], None]) -> None:
-        """Calls this once it is its turn."""
+        """Calls this in one of the next iterations, in its turn."""
         self._waiting.append(feed)
-        if len(self._waiting) == 1:
+        self._look_on()
+
+    def _run(self, feed: Callable[[], None]) -> None:
+        begun = self._clock()
+        try:
+            feed()
+        finally:
+            self._spent += self._clock() - begun
+            self._look_on()
+
+    def _look_on(self) -> None:
+        if not self._goes_on:
+            self._goes_on = True
             asyncio.get_running_loop().call_soon(self._next)
 
     def _next(self) -> None:
-        try:
-            self._waiting[0]()
-        finally:
-            self._waiting.popleft()
-            if self._waiting:
-                asyncio.get_running_loop().call_soon(self._next)
+        """Begins another iteration."""
+        self._goes_on, self._spent = False, 0.0
+        # Those that come meanwhile wait for another one.
+        for _ in range(len(self._waiting)):
+            if self._spent >= ITERATION_SECONDS:
+                self._look_on()
+                return
+            self._run(self._waiting.popleft())
 
 
 class MeasuredConnection(h11.Connection):

@@ -23,8 +23,9 @@ from quorate.errors import SettingsError
 _BACKLOG = 1024
 _AT_ONCE = 16
 _HANDSHAKE_SECONDS = 10.0
-# Until descriptors may be free again.
+# Until what the machine is short of may be free again.
 _RETRY_SECONDS = 0.5
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 OnLost: TypeAlias = Callable[[], None]
 
@@ -83,8 +84,10 @@ class Listening:
             try:
                 connection, _ = await loop.sock_accept(listener)
             except OSError as error:
-                _log.warning("cannot take in a connection: %s", error.strerror or error)
-                await asyncio.sleep(_RETRY_SECONDS)
+                short = error.errno in _SHORT
+                if short:
+                    _log.warning("cannot take in a connection: %s", os.strerror(error.errno or 0))
+                await asyncio.sleep(_RETRY_SECONDS if short else 0)
                 continue
             if len(self._open) >= self._most:
                 connection.close()

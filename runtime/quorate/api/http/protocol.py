@@ -77,7 +77,10 @@ class LimitedProtocol(H11Protocol):
         """Some of a request has come, or of the rest of a body that nobody wants."""
         self._unfed += data
         if not self._waits:
-            self._feed()
+            self._waits = True
+            self._feeds.now(self._feed)
+            if self._waits:
+                self.flow.hold()
 
     def _feed(self) -> None:
         """Has some of what has come parsed, and the rest in its turn."""
