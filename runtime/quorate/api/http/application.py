@@ -14,11 +14,13 @@ from quorate.api.http.anthropic.messages import message_asked
 from quorate.api.http.anthropic.shapes import MessageShape, message_error
 from quorate.api.http.call import Call
 from quorate.api.http.errors import error_body
+from quorate.api.http.front_page import front_page
 from quorate.api.http.guard import ErrorBody, Guard, Handler
 from quorate.api.http.openai.chats import chat_asked
 from quorate.api.http.openai.listing import Listing
 from quorate.api.http.openai.shapes import ChatShape, TextShape
 from quorate.api.http.openai.texts import text_asked
+from quorate.api.http.overview import Overview
 from quorate.api.http.pages import preflight_headers
 from quorate.api.http.tokens import TokenPaths
 from quorate.api.tokenizing import Tokenizing
@@ -91,7 +93,7 @@ def application(
     Args:
         dispatcher: Runs requests.
         fleet: Knows the models.
-        guard: Stands before all of them; ``/health`` alone needs no key.
+        guard: Stands before all of them; ``/health`` and the page alone need no key.
         problem: Why the service is not healthy, or "".
     """
     answering, listing = Answering(dispatcher, fleet, guard), Listing(dispatcher, fleet)
@@ -106,6 +108,7 @@ def application(
         "/v1/models/{model:path}": {"GET": listing.one},
         "/tokenize": {"POST": tokens.tokenize},
         "/detokenize": {"POST": tokens.detokenize},
+        "/quorate/overview": {"GET": Overview(dispatcher, fleet).told},
     }
 
     async def health(call: Call) -> None:
@@ -122,7 +125,9 @@ def application(
         "/v1/messages/count_tokens": {"POST": count.answer},
     }
     routes = [Route(path, _Guarded(guard, path, handlers)) for path, handlers in paths.items()]
-    routes.append(Route("/health", _Guarded(guard, "/health", {"GET": health}, needs_key=False)))
+    # The page asks for a key where it needs one.
+    for path, handler in (("/health", health), ("/", _page)):
+        routes.append(Route(path, _Guarded(guard, path, {"GET": handler}, needs_key=False)))
     words: Any = {"words": message_error}
     routes += [
         Route(path, _Guarded(guard, path, handlers, **words))
@@ -141,6 +146,10 @@ async def _preflight(call: Call) -> None:
         raise PermissionDenied(f"pages of {quoted(origin)} may not ask here; see http.origins")
     asked = call.header("access-control-request-headers")
     await call.answer(200, {}, preflight_headers(asked))
+
+
+async def _page(call: Call) -> None:
+    await call.answer_page(*front_page())
 
 
 async def _no_embeddings(call: Call) -> None:

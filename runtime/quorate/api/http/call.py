@@ -23,6 +23,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id")
 
 _JSON = "application/json"
+_PAGE = "text/html; charset=utf-8"
 _EVENTS = "text/event-stream; charset=utf-8"
 
 
@@ -130,6 +131,20 @@ class Call:
         """The same of one that may be long, which is put together beside the event loop."""
         data = await beside_loop(lambda: as_json(told()))
         await self._answer(200, data, {})
+
+    async def answer_page(self, page: bytes, policy: str) -> None:
+        """Sends a page, with the policy of what it may load and who may frame it."""
+        told = {
+            "content-type": _PAGE,
+            "content-length": str(len(page)),
+            "content-security-policy": policy,
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "no-referrer",
+            "cache-control": "no-cache",
+        }
+        await self._begin(200, told)
+        self._ended = True
+        await self._send({"type": "http.response.body", "body": page})
 
     async def _answer(self, status: int, data: bytes, headers: Mapping[str, str]) -> None:
         length = {"content-length": str(len(data))}

@@ -15,7 +15,16 @@ from quorate.api.http.fields import Fields
 from quorate.api.http.forms import FORM_FIELDS
 from quorate.errors import InvalidRequest
 from quorate.foreign_text import nearest_names, one_line
-from quorate.request import Budget, Candidate, Decision, ModelUsage, Notice, Token, Usage, total_energy
+from quorate.request import (
+    Budget,
+    Candidate,
+    Decision,
+    ModelUsage,
+    Notice,
+    Token,
+    Usage,
+    total_energy,
+)
 
 NAME = "quorate"
 """Of the object, in requests and in answers."""
