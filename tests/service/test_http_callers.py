@@ -12,6 +12,7 @@ from typing import Any
 import openai
 import pytest
 
+from quorate.api.pace import Pace
 from quorate.app.service import Service
 from support.http_door import KEYS, SAY, TOKEN, connection, door, post, raw
 from support.whole_service import scripted
@@ -140,6 +141,24 @@ async def test_thousands_of_wrong_keys_keep_nobody_who_has_one_from_an_answer(
             await cancelled(knocking)
         status, told_wrong = await raw(service, wrong)
         assert (status, told_wrong["error"]["code"]) == (401, "unauthenticated")
+
+
+async def test_who_is_refused_and_leaves_before_it_is_told_so_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pace, "delay_seconds", lambda self, caller: 1e6)
+    wrong = post("/v1/completions", b"{}", "authorization: Bearer wrong")
+    async with door(tmp_path, keys=KEYS) as (service, _):
+        async with connection(service) as (_, writer):
+            writer.write(wrong)
+            while not open_calls(service):
+                await asyncio.sleep(0.01)
+        while open_calls(service):
+            await asyncio.sleep(0.01)
+
+
+def open_calls(service: Service) -> int:
+    return service.server.open_calls._open.total()
 
 
 async def cancelled(tasks: list[asyncio.Future[None]]) -> None:

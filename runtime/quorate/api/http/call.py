@@ -121,6 +121,11 @@ class Call:
         if self._ended:
             await asyncio.get_running_loop().create_future()
 
+    async def gone(self) -> None:
+        """Returns once the client has left, of a request that is not served; drops its body."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
     async def answer(
         self, status: int, told: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> None:

@@ -189,8 +189,19 @@ class Guard:
         if call.began:
             # It has a status already; the transport ends the connection.
             return
-        await self._calls.pause_before(problem, call.record.whose)
+        if await self._leaves(call, self._calls.pause_before(problem, call.record.whose)):
+            return
         await call.answer(http_status(problem), told, error_headers(problem))
+
+    async def _leaves(self, call: Call, pause: Coroutine[Any, Any, None]) -> bool:
+        """Whether the client leaves during a pause, which it does not outlast."""
+        pausing, gone = asyncio.ensure_future(pause), asyncio.ensure_future(call.gone())
+        try:
+            await asyncio.wait((pausing, gone), return_when=asyncio.FIRST_COMPLETED)
+            return not pausing.done()
+        finally:
+            pausing.cancel()
+            gone.cancel()
 
 
 def _for_ever() -> None:
