@@ -78,22 +78,28 @@ def _json_pieces(value: Any) -> Iterator[bytes]:
 
 def _room_left(value: Any, room: int) -> int:
     """What is left of so much room, in values, by a value; looks no further once it is negative."""
-    if isinstance(value, str):
+    kind = type(value)
+    if kind is str:
         return room - 1 - len(value) // _CHARACTERS
-    if isinstance(value, dict):
-        for name, one in value.items():
-            if room < 0:
-                break
-            room = _room_left(one, room - len(name) // _CHARACTERS)
-    elif isinstance(value, Mapping):
-        # None of those that the encoder knows.
-        return -1
-    elif isinstance(value, list | tuple):
-        for one in value:
-            if room < 0:
-                break
-            room = _room_left(one, room)
-    return room - 1
+    if kind is dict:
+        parts = value.values()
+        room -= sum(len(name) // _CHARACTERS for name in value if len(name) >= _CHARACTERS)
+    elif kind is list or kind is tuple:
+        parts = value
+    else:
+        # Of the other mappings and lists the encoder knows few.
+        return -1 if isinstance(value, Mapping | list | tuple | str) else room - 1
+    room -= 1 + len(parts)
+    for part in parts:
+        if room < 0:
+            break
+        kind = type(part)
+        # Most are small, and counted already.
+        if kind is str:
+            room -= len(part) // _CHARACTERS
+        elif kind is not int and kind is not float and part is not None:
+            room = _room_left(part, room + 1)
+    return room
 
 
 def _utf8(text: str) -> bytes:

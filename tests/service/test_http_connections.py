@@ -14,10 +14,11 @@ import openai
 import pytest
 
 from quorate.api.http.settings import HttpSettings
+from quorate.api.pace import Pace
 from quorate.app.service import Service
 from quorate.client import Client
 from support.certificates import certificate_files
-from support.http_door import SAY, connection, door, idle, post, raw
+from support.http_door import KEYS, SAY, connection, door, idle, post, raw
 from support.ledgers import charges_once
 from support.whole_service import engine_of, scripted
 
@@ -120,6 +121,21 @@ async def test_a_stream_that_the_end_of_the_server_cuts_is_told_so(tmp_path: Pat
         with pytest.raises(openai.APIError, match="server stopped"):
             await reading
         await idle(service)
+
+
+async def test_the_end_of_the_server_is_no_defect_of_what_still_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Pace, "delay_seconds", lambda self, caller: 1e6)
+    async with door(tmp_path, keys=KEYS) as (service, _), connection(service) as (reader, writer):
+        writer.write(post("/v1/completions", b"{}"))
+        while not open_calls(service):
+            await asyncio.sleep(0.01)
+        assert service.http is not None
+        await service.http.stop()
+        assert await reader.read() == b""
+        assert not open_calls(service)
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def streaming(service: Service, client: openai.AsyncOpenAI) -> None:
