@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import ssl
 from collections.abc import Awaitable, Callable
@@ -136,6 +137,22 @@ async def test_the_end_of_the_server_is_no_defect_of_what_still_waits(
         assert await reader.read() == b""
         assert not open_calls(service)
     assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_of_a_large_body_only_what_is_asked_for_is_kept(tmp_path: Path) -> None:
+    slow = scripted("slow", say=SAY * 100, step_delay_ms=20.0)
+    body = {"model": "slow", "prompt": "x", "max_tokens": 400, "stream": True}
+    large = json.dumps({**body, "metadata": {"note": "x" * 2**20}}).encode()
+    async with door(tmp_path, slow) as (service, _), connection(service) as (reader, writer):
+        writer.write(post("/v1/completions", large))
+        await reader.readuntil(b"data: ")
+        kept = {
+            len(part)
+            for thing in gc.get_objects()
+            for part in gc.get_referents(thing)
+            if isinstance(part, str) and len(part) >= 2**20
+        }
+        assert not kept
 
 
 async def streaming(service: Service, client: openai.AsyncOpenAI) -> None:
