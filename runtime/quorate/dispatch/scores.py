@@ -10,13 +10,20 @@ from quorate.dispatch.attempt import Attempt, Run
 from quorate.dispatch.recorder import AttemptRecorder
 from quorate.dispatch.voting import open_ensemble
 from quorate.engines.contract import Engine
-from quorate.ensemble.assembly import readable_by
+from quorate.ensemble.assembly import known_tokens, readable_by
 from quorate.ensemble.decode import score
 from quorate.ensemble.losses import Losses
 from quorate.ensemble.member import Member, MemberPrompt
 from quorate.errors import InvalidRequest, PromptTooLong
 from quorate.fleet.fleet import Fleet
-from quorate.request import MemberScore, Score, ScoreRequest, TextPrompt, Token
+from quorate.request import (
+    MemberScore,
+    ResponseOptions,
+    Score,
+    ScoreRequest,
+    TextPrompt,
+    Token,
+)
 
 
 async def scored(
@@ -61,7 +68,8 @@ async def score_run(
             request.continuation, continuations[first.model], first.engine.vocabulary
         )
         ensemble.start()
-        tokens = await score(ensemble, decision.rule, symbols)
+        shown = ResponseOptions(request.top_logprobs)
+        tokens = await score(ensemble, decision.rule, symbols, shown)
         scores = [_member_score(one, len(continuations[one.model])) for one in ensemble.members]
         return tokens, tuple(scores)
 
@@ -80,8 +88,10 @@ async def check_continuation(
     """
     text = request.continuation
     read = readable_by(engine, request.prompt)
-    if not isinstance(read, TextPrompt) or read.text:
-        tokens: Sequence[int] = await engine.encode_continuation(text)
+    if request.continuation_tokens:
+        tokens: Sequence[int] = known_tokens("continuation", request.continuation_tokens, engine)
+    elif not isinstance(read, TextPrompt) or read.text:
+        tokens = await engine.encode_continuation(text)
     else:
         whole, first = await engine.encode(TextPrompt(text)), before.tokens
         tokens = whole[len(first) :] if whole[: len(first)] == first else whole

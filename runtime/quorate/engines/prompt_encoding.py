@@ -20,7 +20,7 @@ from quorate.engines.prompt_sizes import check_prompt, check_text
 from quorate.engines.template_facts import TemplateFacts
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import UnsupportedPlan
-from quorate.request import ChatPrompt, Prompt
+from quorate.request import ChatPrompt, Prompt, TokenPrompt
 
 
 class Tokenizer(Protocol):
@@ -122,6 +122,8 @@ class PromptEncoder:
         check_prompt(prompt, self._tokenizer.vocabulary, self.context_length)
         if isinstance(prompt, ChatPrompt):
             return self._chat.encode(prompt.messages)
+        if isinstance(prompt, TokenPrompt):
+            return [*prompt.tokens]
         if prompt.parse_special:
             return self._encode_with_specials(prompt.text)
         return self._tokenizer.encode_text(prompt.text)

@@ -30,7 +30,15 @@ from quorate.ensemble.weighting import (
 )
 from quorate.errors import InvalidRequest, PromptTooLong, TemplateRefused
 from quorate.large_texts import SLICE
-from quorate.request import Alignment, ChatPrompt, Decision, Prompt, TextPrompt, Weighting
+from quorate.request import (
+    Alignment,
+    ChatPrompt,
+    Decision,
+    Prompt,
+    TextPrompt,
+    TokenPrompt,
+    Weighting,
+)
 from quorate.threads import beside_loop
 
 # Weights that need to know what each member makes of the prompt.
@@ -100,6 +108,8 @@ async def _fitted(decision: Decision, attendance: Attendance, prompt: Prompt) ->
         lambda model, engine: _encoded(model, engine, readable_by(engine, prompt))
     )
     read = {model: readable_by(engine, prompt) for model, engine in engines.items()}
+    if isinstance(prompt, TokenPrompt):
+        _check_vocabularies(engines)
     _check_specials(engines, encoded, [*read.values()])
     # A prompt that everybody reads as a text is one.
     as_chat = any(isinstance(one, ChatPrompt) for one in read.values())
@@ -121,6 +131,8 @@ def readable_by(engine: Engine, prompt: Prompt) -> Prompt:
 
 async def _encoded(model: str, engine: Engine, prompt: Prompt) -> list[int]:
     """The prompt as a member's tokens; what is refused is refused under the member's name."""
+    if isinstance(prompt, TokenPrompt):
+        return known_tokens("prompt", prompt.tokens, engine)
     try:
         return await engine.encode(prompt)
     except TemplateRefused as error:
@@ -130,6 +142,19 @@ async def _encoded(model: str, engine: Engine, prompt: Prompt) -> list[int]:
             raise
         problem = f"is too long for model {model}: {error.problem}"
         raise PromptTooLong(error.field, problem) from None
+
+
+def known_tokens(field: str, tokens: Sequence[int], engine: Engine) -> list[int]:
+    """Token ids that a member has, as its caller gave them.
+
+    Raises:
+        InvalidRequest: One that it does not have.
+    """
+    size = len(engine.vocabulary)
+    for at, token in enumerate(tokens):
+        if not 0 <= token < size:
+            raise InvalidRequest(f"{field}[{at}]", f"is {token}; the ids are 0 to {size - 1}")
+    return [*tokens]
 
 
 def _check_specials(
@@ -159,6 +184,17 @@ def _check_specials(
             f"has {most} special tokens for model {knowing}, and {fewest} for model {lacking}, "
             "which would read the others as text; name models that have them all",
         )
+
+
+def _check_vocabularies(engines: Mapping[str, Engine]) -> None:
+    """Checks that ids are the same tokens to everybody.
+
+    Raises:
+        InvalidRequest: They are not.
+    """
+    if len({engine.vocabulary.fingerprint for engine in engines.values()}) > 1:
+        problem = f"has token ids, and {', '.join(engines)} have no common vocabulary; give a text"
+        raise InvalidRequest("prompt", problem)
 
 
 def _alignment(
@@ -197,7 +233,7 @@ def _member_prompt(
     alignment: AlignmentStrategy[Any],
     prompt: Prompt,
 ) -> MemberPrompt:
-    field = "prompt" if isinstance(prompt, TextPrompt) else "chat"
+    field = "chat" if isinstance(prompt, ChatPrompt) else "prompt"
     if not tokens:
         raise InvalidRequest(field, f"is empty for model {model}, which needs at least a token")
     holds = min(engine.facts.context_length, engine.facts.kv_tokens)

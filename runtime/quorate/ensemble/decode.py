@@ -37,6 +37,8 @@ from quorate.sampling.shortlist import Choosable, Ranked, Whole
 
 Step: TypeAlias = Delta | Notice | FinishReason
 
+_PLAIN = ResponseOptions()
+
 _Symbol = TypeVar("_Symbol")
 _ChosenSymbol = TypeVar("_ChosenSymbol", covariant=True)
 
@@ -118,12 +120,15 @@ def decode(
 
 
 async def score(
-    ensemble: Ensemble[_Symbol], rule: CombinationRule, continuation: Sequence[_Symbol]
+    ensemble: Ensemble[_Symbol],
+    rule: CombinationRule,
+    continuation: Sequence[_Symbol],
+    response: ResponseOptions = _PLAIN,
 ) -> list[Token]:
     """Scores a continuation of at least one symbol in the steps that decoding would take.
 
     A generated answer therefore scores what was streamed for it. The ensemble is open and fed its
-    prompts.
+    prompts; ``response`` is what is shown of each token.
 
     Returns:
         The continuation's tokens, or words where the members compare bytes, with their log-probs in
@@ -142,7 +147,7 @@ async def score(
         _Given[_Symbol](ensemble, continuation),
         Unconstrained(),
         ensemble.alignment.transcript(StoppingOptions()),
-        ResponseOptions(),
+        response,
     )
     async with aclosing(steps):
         async for step in steps:

@@ -17,7 +17,14 @@ from quorate.remotes.counts import Report, read_report
 from quorate.remotes.failures import CallFailed, Failure, FailureKind, broken
 from quorate.remotes.parts import texts_of_choice
 from quorate.remotes.settings import RemoteSettings
-from quorate.request import ChatPrompt, FinishReason, Request, SamplingOptions, TextPrompt
+from quorate.request import (
+    ChatPrompt,
+    FinishReason,
+    Request,
+    SamplingOptions,
+    TextPrompt,
+    TokenPrompt,
+)
 
 CHAT_PATH = "/chat/completions"
 TEXT_PATH = "/completions"
@@ -54,10 +61,12 @@ def call_of(request: RemoteRequest, settings: RemoteSettings) -> tuple[str, dict
             {"role": message.role, "content": message.content}
             for message in request.prompt.messages
         ]
-    else:
+    elif isinstance(request.prompt, TextPrompt):
         path = TEXT_PATH
         body["max_tokens"] = request.max_tokens
         body["prompt"] = request.prompt.text
+    else:
+        raise TypeError("tokens of a local vocabulary are for no remote")
     return path, {name: value for name, value in body.items() if value is not None}
 
 
@@ -73,6 +82,7 @@ def unsupported(request: Request, settings: RemoteSettings) -> tuple[str, ...]:
     response = request.response
     asked = {
         "prompt.text": isinstance(request.prompt, TextPrompt) and not settings.text_prompts,
+        "prompt.tokens": isinstance(request.prompt, TokenPrompt),
         "parse_special": isinstance(request.prompt, TextPrompt) and request.prompt.parse_special,
         # Some remotes would go on with it, others begin a message of their own.
         "chat.messages that end with the assistant's": (

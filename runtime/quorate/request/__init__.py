@@ -49,7 +49,14 @@ from quorate.request.plans import (
     Weighting,
     plan_models,
 )
-from quorate.request.prompts import ChatPrompt, ChatShape, Message, Prompt, TextPrompt
+from quorate.request.prompts import (
+    ChatPrompt,
+    ChatShape,
+    Message,
+    Prompt,
+    TextPrompt,
+    TokenPrompt,
+)
 from quorate.request.requests import (
     PROBE_KEY,
     Budget,
@@ -122,6 +129,7 @@ __all__ = [
     "StoppingOptions",
     "TextPrompt",
     "Token",
+    "TokenPrompt",
     "TopCandidate",
     "Usage",
     "Vote",

@@ -104,6 +104,31 @@ class TextPrompt(_Written):
         return self.size_bytes + _FRAME_TOKENS
 
 
+@dataclass(frozen=True, slots=True)
+class TokenPrompt(_Written):
+    """A prompt in tokens of the members, who share a vocabulary; what begins it is the caller's."""
+
+    tokens: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_size_bytes", len(self.tokens))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """See the base; what they stand for is known to the members alone."""
+        return ("",)
+
+    @property
+    def canonical_text(self) -> str:
+        """As ``TextPrompt.canonical_text``."""
+        return f"[{', '.join(map(str, self.tokens))}]"
+
+    @property
+    def token_bound(self) -> int:
+        """As ``TextPrompt.token_bound``; here it is their number."""
+        return len(self.tokens)
+
+
 class _Chat(_Written):
     """What is known of a chat besides its size, counted with it."""
 
@@ -180,7 +205,7 @@ class ChatPrompt(_Chat):
         return self._as_text
 
 
-Prompt: TypeAlias = TextPrompt | ChatPrompt
+Prompt: TypeAlias = TextPrompt | TokenPrompt | ChatPrompt
 
 
 def _until_enough(texts: Iterable[str], count: int) -> str:

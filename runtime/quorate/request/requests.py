@@ -126,6 +126,8 @@ class ScoreRequest:
         trace_parent: As in ``Request``.
         origin: As in ``Request``.
         continuation_bytes: Of it in UTF-8; counted where the request is made.
+        continuation_tokens: The continuation in tokens of the members, in place of a text.
+        top_logprobs: Candidates shown with each token.
     """
 
     prompt: Prompt
@@ -136,8 +138,11 @@ class ScoreRequest:
     trace_parent: str = ""
     origin: str = ""
     continuation_bytes: int = -1
+    continuation_tokens: tuple[int, ...] = ()
+    top_logprobs: int = 0
 
     def __post_init__(self) -> None:
         """Counts the bytes, unless it is a copy."""
         if self.continuation_bytes < 0:
-            object.__setattr__(self, "continuation_bytes", utf8_size(self.continuation))
+            size = len(self.continuation_tokens) or utf8_size(self.continuation)
+            object.__setattr__(self, "continuation_bytes", size)

@@ -54,11 +54,8 @@ def delta(text: str) -> Delta:
 
 
 async def heard(scripts: Scripts) -> list[tuple[int, Event]]:
-    dispatcher: Any = scripts
-    async with (
-        asyncio.timeout(DEADLINE_SECONDS),
-        aclosing(_events(dispatcher, scripts.requests)) as events,
-    ):
+    answers = _events(scripts.generate, scripts.requests, scripts.turns.enter_alone)
+    async with asyncio.timeout(DEADLINE_SECONDS), aclosing(answers) as events:
         return [one async for one in events]
 
 
@@ -83,9 +80,8 @@ async def test_an_answer_that_fails_ends_the_others_each_in_its_turn(error: Base
 
 async def test_who_leaves_ends_each_answer_in_its_turn() -> None:
     scripts = Scripts([delta("x"), None], [None])
-    dispatcher: Any = scripts
     async with asyncio.timeout(DEADLINE_SECONDS):
-        events = _events(dispatcher, scripts.requests)
+        events = _events(scripts.generate, scripts.requests, scripts.turns.enter_alone)
         assert await anext(events) == (0, delta("x"))
         await events.aclose()
     assert sorted(scripts.turns.log) == ["a ended", "b ended", "turn", "turn"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, TypeAlias
@@ -12,9 +12,11 @@ from quorate.access import limits
 from quorate.access.keys import GENERATE
 from quorate.api.http.asking import Asked, Context, plan_of
 from quorate.api.http.call import Call
+from quorate.api.http.echoing import echoed
 from quorate.api.http.guard import Guard, Handler
-from quorate.api.http.shapes import Shape
+from quorate.api.http.shapes import Piece, Shape
 from quorate.api.leaving import end_each
+from quorate.api.tokenizing import Tokenizing
 from quorate.dispatch import Dispatcher
 from quorate.errors import InvalidRequest
 from quorate.fleet.fleet import Fleet
@@ -22,6 +24,7 @@ from quorate.request import Event, Request
 
 _Read: TypeAlias = Callable[[Mapping[str, Any], Context], Asked]
 _Shape: TypeAlias = Callable[[Asked, str], Shape]
+_Run: TypeAlias = Callable[[Request], AsyncGenerator[Event, None]]
 _Events: TypeAlias = AsyncGenerator[tuple[int, Event], None]
 
 
@@ -32,10 +35,14 @@ class Answering:
         dispatcher: Runs requests.
         fleet: Knows the models.
         guard: Reads bodies.
+        tokenizing: Turns prompts into tokens that are told.
     """
 
-    def __init__(self, dispatcher: Dispatcher, fleet: Fleet, guard: Guard) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, fleet: Fleet, guard: Guard, tokenizing: Tokenizing
+    ) -> None:
         self._dispatcher = dispatcher
+        self._tokenizing = tokenizing
         self._fleet = fleet
         self._guard = guard
 
@@ -70,7 +77,11 @@ class Answering:
             problem = f"asks for {count} answers, and this key may have {most} requests at once"
             raise InvalidRequest("n", f"{problem}; ask for fewer")
         told = shape(asked, record.request_id)
-        async with aclosing(_events(self._dispatcher, asked.requests)) as events:
+        run: _Run = self._dispatcher.generate
+        if asked.echo:
+            run = partial(echoed, self._dispatcher, self._tokenizing, answers=asked.answers)
+        answers = _events(run, asked.requests, self._dispatcher.turns.enter_alone)
+        async with aclosing(answers) as events:
             if asked.stream:
                 await _stream(call, told, events)
             else:
@@ -82,6 +93,7 @@ class Answering:
 
 
 async def _stream(call: Call, told: Shape, events: _Events) -> None:
+    call.as_sent = told.as_sent
     async for index, event in events:
         call.record.note(event)
         told.add(index, event, keep=False)
@@ -89,27 +101,41 @@ async def _stream(call: Call, told: Shape, events: _Events) -> None:
             # Not before something runs: until then a status can tell what is wrong.
             await call.begin_events()
         for piece in told.pieces(index, event):
-            await call.event(piece)
+            await _send(call, piece)
     for piece in told.endings():
-        await call.event(piece)
+        await _send(call, piece)
     await call.end_events(told.last)
 
 
-async def _events(dispatcher: Dispatcher, requests: Sequence[Request]) -> _Events:
+async def _send(call: Call, piece: Piece) -> None:
+    if callable(piece):
+        await call.event_long(piece)
+    else:
+        await call.event(piece)
+
+
+async def _events(
+    run: _Run, requests: Sequence[Request], turn: Callable[[], Awaitable[None]]
+) -> _Events:
     """The events of all requests as they come, each with the place of its request.
+
+    Args:
+        run: Answers one request.
+        requests: At least one.
+        turn: Of the event loop, before what one of them holds is given back.
 
     Raises:
         QuorateError: What the first request that fails fails with; the others end with it.
     """
     if len(requests) == 1:
-        async with aclosing(dispatcher.generate(requests[0])) as events:
+        async with aclosing(run(requests[0])) as events:
             async for event in events:
                 yield 0, event
         return
     # Whoever is ahead waits for the reader, as a lone request does.
     waiting: asyncio.Queue[tuple[int, Event | BaseException | None]] = asyncio.Queue(maxsize=1)
     tasks = [
-        asyncio.ensure_future(_feed(waiting, index, dispatcher.generate(request)))
+        asyncio.ensure_future(_feed(waiting, index, run(request)))
         for index, request in enumerate(requests)
     ]
     try:
@@ -124,7 +150,7 @@ async def _events(dispatcher: Dispatcher, requests: Sequence[Request]) -> _Event
                 yield index, found
     finally:
         # Each has much to give back, as where so many clients leave.
-        await end_each(tasks, dispatcher.turns.enter_alone)
+        await end_each(tasks, turn)
 
 
 async def _feed(

@@ -18,6 +18,8 @@ from quorate.api.http.front_page import front_page
 from quorate.api.http.guard import ErrorBody, Guard, Handler
 from quorate.api.http.openai.chats import chat_asked
 from quorate.api.http.openai.listing import Listing
+from quorate.api.http.openai.response_shapes import ResponseShape
+from quorate.api.http.openai.responses import response_asked
 from quorate.api.http.openai.shapes import ChatShape, TextShape
 from quorate.api.http.openai.texts import text_asked
 from quorate.api.http.overview import Overview
@@ -29,6 +31,7 @@ from quorate.errors import InvalidRequest, NotFound, PermissionDenied, Unsupport
 from quorate.fleet.fleet import Fleet
 from quorate.foreign_text import quoted
 
+_NOT_FOUND = 404
 _METHOD_NOT_ALLOWED = 405
 _UNHEALTHY = 503
 _PREFLIGHT = b"access-control-request-method"
@@ -96,13 +99,15 @@ def application(
         guard: Stands before all of them; ``/health`` and the page alone need no key.
         problem: Why the service is not healthy, or "".
     """
-    answering, listing = Answering(dispatcher, fleet, guard), Listing(dispatcher, fleet)
     tokenizing = Tokenizing(fleet)
+    answering = Answering(dispatcher, fleet, guard, tokenizing)
+    listing = Listing(dispatcher, fleet)
     tokens = TokenPaths(dispatcher, fleet, guard, tokenizing)
     count = TokenCount(dispatcher, fleet, guard, tokenizing)
     paths: Mapping[str, Mapping[str, Handler]] = {
         "/v1/chat/completions": {"POST": answering.handler(chat_asked, ChatShape)},
         "/v1/completions": {"POST": answering.handler(text_asked, TextShape)},
+        "/v1/responses": {"POST": answering.handler(response_asked, ResponseShape)},
         "/v1/embeddings": {"POST": _no_embeddings},
         "/v1/models": {"GET": listing.all},
         "/v1/models/{model:path}": {"GET": listing.one},
@@ -125,6 +130,12 @@ def application(
         "/v1/messages/count_tokens": {"POST": count.answer},
     }
     routes = [Route(path, _Guarded(guard, path, handlers)) for path, handlers in paths.items()]
+    for path, verbs in (
+        ("/v1/responses/{id}", ("GET", "DELETE")),
+        ("/v1/responses/{id}/{rest:path}", ("GET", "POST")),
+    ):
+        kept = dict.fromkeys(verbs, _no_response)
+        routes.append(Route(path, _Guarded(guard, path, kept, elsewhere)))
     # The page asks for a key where it needs one.
     for path, handler in (("/health", health), ("/", _page)):
         routes.append(Route(path, _Guarded(guard, path, {"GET": handler}, needs_key=False)))
@@ -154,3 +165,11 @@ async def _page(call: Call) -> None:
 
 async def _no_embeddings(call: Call) -> None:
     raise UnsupportedPlan("embeddings", "are not served here: the models are loaded to write text")
+
+
+async def _no_response(call: Call) -> None:
+    call.record.status = "NOT_FOUND"
+    problem = "is of a response, and none is stored here; send what was said as input"
+    told = error_body(InvalidRequest("id", problem), call.record.request_id)
+    told["error"].update(type="not_found_error", param=None, code="not_found")
+    await call.answer(_NOT_FOUND, told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from quorate.access import limits
 from quorate.api.http.extension import Extension
@@ -38,7 +39,10 @@ class Asked:
         logprobs: Whether log-probs are told.
         votes: Whether each member's votes are.
         candidates: Whether the plans are that were considered.
+        echo: Whether the prompt is told before its answer.
+        answers: Whether there is an answer, and not the prompt alone.
         names: What the caller calls a field that has another name elsewhere.
+        repeated: What the answer repeats of the body.
     """
 
     name: str
@@ -50,6 +54,9 @@ class Asked:
     votes: bool
     candidates: bool
     names: Mapping[str, str]
+    repeated: Mapping[str, Any] = field(default_factory=dict)
+    echo: bool = False
+    answers: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,8 @@ class Wording:
         stream: Whether the answer is to be streamed.
         include_usage: Whether a stream tells at its end what it took.
         form: What an answer must be; None where it may be any text.
+        echo: Whether the prompt is told before its answer.
+        answers: Whether there is an answer, and not the prompt alone.
         names: What the caller calls a field that has another name elsewhere.
     """
 
@@ -100,6 +109,8 @@ class Wording:
     stream: bool = False
     include_usage: bool = False
     form: Form | None = None
+    echo: bool = False
+    answers: bool = True
     names: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -150,6 +161,8 @@ def asked_for(words: Wording, context: Context) -> Asked:
         votes=extension.votes,
         candidates=extension.candidates,
         names={**words.names, **named},
+        echo=words.echo,
+        answers=words.answers,
     )
 
 

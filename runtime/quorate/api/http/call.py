@@ -45,6 +45,7 @@ class Call:
         began: Whether anything was sent back.
         names: What the caller calls a field that has another name elsewhere.
         site: Of the page that asks, where it is another one that may; "" otherwise.
+        as_sent: Makes of each event, the error that ends a stream included, what is sent.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Call:
         self.began = False
         self.names: Mapping[str, str] = {}
         self.site = ""
+        self.as_sent: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda told: told
         self._scope = scope
         self._headers: dict[bytes, bytes | None] = {}
         for name, value in scope["headers"]:
@@ -165,10 +167,19 @@ class Call:
 
     async def event(self, told: Mapping[str, Any]) -> None:
         """Sends one event, by name where it has a ``type``."""
+        data = self._event(told)
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def event_long(self, told: Callable[[], Mapping[str, Any]]) -> None:
+        """The same of one that may be long, which is put together beside the event loop."""
+        data = await beside_loop(lambda: self._event(told()))
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    def _event(self, told: Mapping[str, Any]) -> bytes:
+        told = self.as_sent(told)
         name = told.get("type")
         begun = b"data: " if name is None else f"event: {name}\ndata: ".encode("ascii")
-        data = begun + as_json(told) + b"\n\n"
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        return begun + as_json(told) + b"\n\n"
 
     async def end_events(self, last: bytes = b"") -> None:
         """Ends the answer, with ``last`` as its last bytes."""

@@ -40,6 +40,11 @@ class Fields:
         """Where a field stands in the body."""
         return f"{self._path}.{name}" if self._path else name
 
+    def without(self, name: str) -> Fields:
+        """The same without a field."""
+        rest = {key: value for key, value in self._found.items() if key != name}
+        return Fields(rest, self._path)
+
     def has(self, name: str) -> bool:
         """Whether there is such a field."""
         return self._found.get(name) is not None

@@ -56,6 +56,9 @@ def _forms(body: Fields, extension: Fields | None) -> Iterator[Form]:
         yield from _format(body, name)
     if config := body.object("output_config"):
         yield from _format(config, "format")
+    # Elsewhere a text is what its name says.
+    if isinstance(body.any("text"), dict) and (config := body.object("text")):
+        yield from _format(config, "format")
     for holder, names in (
         (body, {"json": "guided_json", "regex": "guided_regex", "grammar": "guided_grammar"}),
         (body.object("structured_outputs"), {name: name for name in ("json", "regex", "grammar")}),

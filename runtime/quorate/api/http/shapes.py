@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import codecs
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, TypeAlias
 
 from quorate.api.http.asking import Asked
 from quorate.api.http.extension import told_at_first, told_at_last, votes_of
 from quorate.request import Accepted, Event, Finished, Notice, Token, Usage
+
+Piece: TypeAlias = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
+"""An event of a stream; one that may be as long as the answer is a call that puts it together."""
 
 _decoder = codecs.getincrementaldecoder("utf-8")
 
@@ -68,12 +71,20 @@ class Shape(ABC):
                 choice.reasoning.append(event.reasoning)
 
     @abstractmethod
-    def pieces(self, index: int, event: Event) -> Iterable[Mapping[str, Any]]:
+    def pieces(self, index: int, event: Event) -> Iterable[Piece]:
         """The events of a stream that tell of one of ours; a ``type`` among them is their name."""
 
-    def endings(self) -> Iterable[Mapping[str, Any]]:
+    def endings(self) -> Iterable[Piece]:
         """The events of a stream behind those of all choices."""
         return ()
+
+    def as_sent(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
+        """An event as it is sent, which is called for each in turn; an error is one as well.
+
+        Args:
+            told: One of ``pieces`` or ``endings``, or the body that an error is told with.
+        """
+        return told
 
     @abstractmethod
     def whole(self) -> dict[str, Any]:

@@ -40,7 +40,6 @@ NOT_SERVED: Mapping[str, _IsHarmless] = MappingProxyType(
         "modalities": _only(["text"]),
         "thinking": _of_type(None, "disabled"),
         "suffix": _only(""),
-        "echo": _only(False),
         # What an answer must be; see ``forms`` for what is served. This is llama-server's own
         # language of grammars.
         "grammar": _only(""),

@@ -8,7 +8,7 @@ from functools import cache
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import InvalidRequest
 from quorate.foreign_text import quoted
-from quorate.request import ChatPrompt, Prompt, TextPrompt
+from quorate.request import ChatPrompt, Prompt, TextPrompt, TokenPrompt
 from quorate.request.prompts import ASSISTANT
 
 BOS, EOS, END_OF_TURN, IM_START, IM_END = range(5)
@@ -78,6 +78,8 @@ class Tokenizer:
         Raises:
             InvalidRequest: A message has a role the chat format does not know.
         """
+        if isinstance(prompt, TokenPrompt):
+            return [*prompt.tokens]
         if isinstance(prompt, TextPrompt):
             return [BOS, *self.encode_text(prompt.text)]
         return [BOS, *self._encode_chat(prompt)]

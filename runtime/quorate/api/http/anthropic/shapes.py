@@ -7,7 +7,7 @@ from typing import Any
 
 from quorate.api.http.errors import error_body, http_status
 from quorate.api.http.extension import NAME, told_at_last
-from quorate.api.http.shapes import Shape
+from quorate.api.http.shapes import Piece, Shape
 from quorate.errors import QuorateError
 from quorate.request import Accepted, Delta, Event, Finished, FinishReason
 
@@ -29,7 +29,7 @@ _ERRORS: Mapping[int, str] = {
 class MessageShape(Shape):
     """A message, whose only block is a text."""
 
-    def pieces(self, index: int, event: Event) -> Iterable[Mapping[str, Any]]:
+    def pieces(self, index: int, event: Event) -> Iterable[Piece]:
         """See the base."""
         if isinstance(event, Accepted):
             message = {**self._message([], None), "usage": self._usage()}

@@ -30,6 +30,8 @@ def chat_asked(found: Mapping[str, Any], context: Context) -> Asked:
         InvalidRequest: A field that can never be served.
     """
     body = Fields(found)
+    if body.flag("echo"):
+        raise InvalidRequest("echo", "is for texts; ask /v1/completions")
     prompt = check_size("messages", chat_prompt(body))
     words = worded(body, context, (prompt,), _top_logprobs(body), _NAMES, _LIMITS)
     return asked_for(words, context)

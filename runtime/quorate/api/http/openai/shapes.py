@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from quorate.api.http.asking import Asked
-from quorate.api.http.extension import NAME, piece_text, told_at_last
-from quorate.api.http.shapes import Choice, Shape
+from quorate.api.http.extension import NAME, told_at_last
+from quorate.api.http.openai.logprobs import logprob_of, possible, told_logprobs
+from quorate.api.http.shapes import Choice, Piece, Shape
 from quorate.request import Accepted, Delta, Event, Finished, FinishReason, Token, TopCandidate
 
 FINISHES: Mapping[FinishReason, str] = {
@@ -22,7 +23,6 @@ FINISHES: Mapping[FinishReason, str] = {
     FinishReason.CONTEXT_FULL: "length",
     FinishReason.CONTENT_FILTER: "content_filter",
 }
-_UNLIKELY = -9999.0
 
 
 class OpenAIShape(Shape):
@@ -37,7 +37,7 @@ class OpenAIShape(Shape):
         super().__init__(asked, request_id)
         self._created = int(time.time())
 
-    def pieces(self, index: int, event: Event) -> Iterable[Mapping[str, Any]]:
+    def pieces(self, index: int, event: Event) -> Iterable[Piece]:
         """See the base."""
         choice = self.choices[index]
         if isinstance(event, Accepted):
@@ -50,7 +50,7 @@ class OpenAIShape(Shape):
             told = told_at_last(event.usage, choice.notices)
             yield self._chunk(index, self._end(), FINISHES[event.reason], told)
 
-    def endings(self) -> Iterable[Mapping[str, Any]]:
+    def endings(self) -> Iterable[Piece]:
         """See the base."""
         if self._asked.include_usage:
             yield {**self._head(self.piece_object), "choices": [], "usage": self._usage()}
@@ -151,14 +151,7 @@ class ChatShape(OpenAIShape):
     def _logprobs(self, tokens: Sequence[Token]) -> Mapping[str, Any] | None:
         if not self._asked.logprobs:
             return None
-        return {
-            "content": [
-                {**_told(token), "top_logprobs": list(map(_told, _possible(token)))}
-                for token in tokens
-                if not token.control
-            ],
-            "refusal": None,
-        }
+        return {"content": told_logprobs(tokens), "refusal": None}
 
 
 class TextShape(OpenAIShape):
@@ -172,7 +165,7 @@ class TextShape(OpenAIShape):
         """See the base; what a model says before its answer is part of a text."""
         super().add(index, _as_text(event), keep=keep)
 
-    def pieces(self, index: int, event: Event) -> Iterable[Mapping[str, Any]]:
+    def pieces(self, index: int, event: Event) -> Iterable[Piece]:
         """See the base."""
         return super().pieces(index, _as_text(event))
 
@@ -201,8 +194,10 @@ class TextShape(OpenAIShape):
             choice.characters += len(choice.decoder.decode(token.piece))
         return {
             "tokens": [_name(token.piece) for token in told],
-            "token_logprobs": [_logprob(token) for token in told],
-            "top_logprobs": [_by_name(_possible(token)) for token in told],
+            "token_logprobs": [_known(token) for token in told],
+            "top_logprobs": [
+                None if math.isnan(token.logprob) else _by_name(possible(token)) for token in told
+            ],
             "text_offset": offsets,
         }
 
@@ -221,13 +216,9 @@ def _name(piece: bytes) -> str:
         return "bytes:" + "".join(f"\\x{one:02x}" for one in piece)
 
 
-def _logprob(token: Token | TopCandidate) -> float:
-    """OpenAI's own number stands for what no mixture gives, since JSON has no infinity."""
-    return token.logprob if math.isfinite(token.logprob) else _UNLIKELY
-
-
-def _possible(token: Token) -> Sequence[TopCandidate]:
-    return [one for one in token.top if math.isfinite(one.logprob)]
+def _known(token: Token) -> float | None:
+    """None where nothing stands before a token."""
+    return None if math.isnan(token.logprob) else logprob_of(token)
 
 
 def _by_name(candidates: Iterable[TopCandidate]) -> Mapping[str, float]:
@@ -236,11 +227,3 @@ def _by_name(candidates: Iterable[TopCandidate]) -> Mapping[str, float]:
     for one in candidates:
         found.setdefault(_name(one.piece), one.logprob)
     return found
-
-
-def _told(token: Token | TopCandidate) -> dict[str, Any]:
-    return {
-        "token": piece_text(token.piece),
-        "logprob": _logprob(token),
-        "bytes": list(token.piece),
-    }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from quorate.access import limits
@@ -10,9 +11,10 @@ from quorate.api.http.asking import MAX_CHOICES, Asked, Context, asked_for, chec
 from quorate.api.http.fields import Fields, kind_of
 from quorate.api.http.openai.wording import worded
 from quorate.errors import InvalidRequest
-from quorate.request import Prompt, TextPrompt
+from quorate.request import Prompt, TextPrompt, TokenPrompt
 
 _NAMES = {"chat": "prompt"}
+_MOST_ID = 1 << 31
 
 
 def text_asked(found: Mapping[str, Any], context: Context) -> Asked:
@@ -25,7 +27,12 @@ def text_asked(found: Mapping[str, Any], context: Context) -> Asked:
     shown = body.integer("logprobs")
     if shown is not None:
         limits.top_logprobs("logprobs", shown)
-    return asked_for(worded(body, context, _prompts(body), shown, _NAMES), context)
+    echo = body.flag("echo") or False
+    # Whoever wants a text judged has nothing written.
+    answers = not (echo and body.any("max_tokens") == 0)
+    read = body if answers else body.without("max_tokens")
+    words = worded(read, context, _prompts(body), shown, _NAMES)
+    return asked_for(replace(words, echo=echo, answers=answers), context)
 
 
 def _prompts(body: Fields) -> tuple[Prompt, ...]:
@@ -35,9 +42,25 @@ def _prompts(body: Fields) -> tuple[Prompt, ...]:
     prompts = body.items("prompt")
     if not prompts:
         raise InvalidRequest("prompt", "is missing; give a text")
-    if len(prompts) > MAX_CHOICES and isinstance(prompts[0], str):
-        raise InvalidRequest("prompt", f"has more than {MAX_CHOICES} texts; ask again")
-    for index, one in enumerate(prompts):
-        if not isinstance(one, str):
-            raise InvalidRequest(f"prompt[{index}]", f"is {kind_of(one)}; give a text")
-    return tuple(check_size(f"prompt[{at}]", TextPrompt(one)) for at, one in enumerate(prompts))
+    if isinstance(prompts[0], int):
+        return (_tokens("prompt", prompts),)
+    if len(prompts) > MAX_CHOICES:
+        raise InvalidRequest("prompt", f"has more than {MAX_CHOICES} prompts; ask again")
+    return tuple(_prompt(f"prompt[{at}]", one) for at, one in enumerate(prompts))
+
+
+def _prompt(path: str, given: Any) -> Prompt:
+    if isinstance(given, list):
+        return _tokens(path, given)
+    if not isinstance(given, str):
+        raise InvalidRequest(path, f"is {kind_of(given)}; give a text, or token ids")
+    return check_size(path, TextPrompt(given))
+
+
+def _tokens(path: str, given: Sequence[Any]) -> Prompt:
+    if not given:
+        raise InvalidRequest(path, "is empty; give token ids")
+    for at, one in enumerate(given):
+        if type(one) is not int or not 0 <= one < _MOST_ID:
+            raise InvalidRequest(f"{path}[{at}]", "is no token id")
+    return TokenPrompt(tuple(limits.token_ids(path, given)))
