@@ -159,6 +159,7 @@ def test_items_are_read_as_clients_send_them_back() -> None:
         ("text.verbosity", {"text": {"verbosity": "low"}}),
         ("text.format.type", {"text": {"format": {"type": "grammar"}}}),
         ("text.format.schema", {"text": {"format": {"type": "json_schema", "name": "x"}}}),
+        ("text.format.name", {"text": {"format": {"type": "json_object", "name": "x" * 65}}}),
         ("top_logprobs", {"top_logprobs": 3}),
         ("top_logprobs", {"top_logprobs": 1000, "include": LOGPROBS}),
         ("include", {"include": "x"}),
@@ -221,6 +222,13 @@ def test_a_form_is_read_from_the_text_that_is_asked_for() -> None:
     assert told.repeated["text"] == {"format": form}
     any_object = asked(text={"format": {"type": "json_object"}}).requests[0].constraint
     assert any_object is not None and json.loads(any_object.text) == {"type": "object"}
+
+
+def test_only_what_has_a_limit_is_repeated_of_a_form() -> None:
+    form = {"type": "text", "schema": "x" * 100_000, "description": "x" * 100_000}
+    assert asked(text={"format": form}).repeated["text"] == {"format": {"type": "text"}}
+    form = {"type": "json_object", "description": "x" * 100_000, "more": "x" * 100_000}
+    assert asked(text={"format": form}).repeated["text"] == {"format": {"type": "json_object"}}
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ async def _no_embeddings(call: Call) -> None:
 
 async def _no_response(call: Call) -> None:
     call.record.status = "NOT_FOUND"
-    problem = "is of a response, and none is stored here; send what was said as input"
+    problem = "names a response, and none is stored here; send what was said as input"
     told = error_body(InvalidRequest("id", problem), call.record.request_id)
     told["error"].update(type="not_found_error", param=None, code="not_found")
     await call.answer(_NOT_FOUND, told)

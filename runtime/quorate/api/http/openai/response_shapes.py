@@ -130,7 +130,7 @@ class ResponseShape(Shape):
             kind, text = _Kind.REASONING, delta.reasoning
             self._reasoning_tokens += len(delta.tokens)
         tokens = self._shown(delta)
-        if not (text or tokens or self._votes(delta.tokens)):
+        if not (text or tokens or (self._asked.votes and delta.tokens)):
             return
         if not self._items or self._items[-1].kind is not kind:
             self._open(kind)

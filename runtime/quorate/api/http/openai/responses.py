@@ -12,6 +12,7 @@ from quorate.api.http.extension import read_extension
 from quorate.api.http.fields import Fields
 from quorate.api.http.openai.wording import worded
 from quorate.errors import InvalidRequest
+from quorate.foreign_text import one_line
 from quorate.request import ChatPrompt, Message
 from quorate.request.prompts import ASSISTANT, SYSTEM, USER
 
@@ -45,6 +46,7 @@ _HARMLESS_REASONING: Mapping[str, str] = {"effort": "none", "context": "auto", "
 _MOST_METADATA = 16
 _LONGEST_METADATA_NAME = 64
 _LONGEST_METADATA = 512
+_LONGEST_FORMAT_NAME = 64
 
 
 def response_asked(found: Mapping[str, Any], context: Context) -> Asked:
@@ -116,7 +118,7 @@ def _refuse_not_served(body: Fields) -> None:
     for holder, asks_for_nothing in _nested(body):
         for name in holder.names():
             if holder.has(name) and holder.any(name) != asks_for_nothing.get(name):
-                raise InvalidRequest(holder.path(name), _LEAVE_OUT)
+                raise InvalidRequest(holder.path(one_line(name, 64)), _LEAVE_OUT)
 
 
 def _nested(body: Fields) -> Iterator[tuple[Fields, Mapping[str, Any]]]:
@@ -129,7 +131,6 @@ def _nested(body: Fields) -> Iterator[tuple[Fields, Mapping[str, Any]]]:
 
 def _repeated(body: Fields, top_logprobs: int | None) -> Mapping[str, Any]:
     """What an answer repeats of a body, which clients have in their types."""
-    text = body.object("text")
     temperature, top_p = body.number("temperature"), body.number("top_p")
     return {
         "metadata": _metadata(body),
@@ -137,10 +138,25 @@ def _repeated(body: Fields, top_logprobs: int | None) -> Mapping[str, Any]:
         "top_p": 1.0 if top_p is None else top_p,
         "max_output_tokens": body.integer("max_output_tokens", lowest=-1),
         "top_logprobs": top_logprobs or 0,
-        "text": {"format": (text and text.any("format")) or {"type": "text"}},
+        "text": {"format": _format(body)},
         "tool_choice": "none" if body.any("tool_choice") == "none" else "auto",
         "parallel_tool_calls": body.flag("parallel_tool_calls") is not False,
     }
+
+
+def _format(body: Fields) -> Mapping[str, Any]:
+    """The form, without what of it has no limit: the first events of a stream repeat it as well."""
+    text = body.object("text")
+    given = None if text is None else text.object("format")
+    kind = None if given is None else given.text("type")
+    if given is None or kind in (None, "text"):
+        return {"type": "text"}
+    name = given.text("name") or ""
+    if len(name) > _LONGEST_FORMAT_NAME:
+        problem = f"has more than {_LONGEST_FORMAT_NAME} characters"
+        raise InvalidRequest(given.path("name"), problem)
+    told = {"name": name, "schema": given.any("schema"), "strict": given.flag("strict")}
+    return {"type": kind, **{one: value for one, value in told.items() if given.has(one)}}
 
 
 def _metadata(body: Fields) -> Mapping[str, str]:
@@ -159,5 +175,5 @@ def _metadata(body: Fields) -> Mapping[str, str]:
         found[name] = given.text(name) or ""
         if len(found[name]) > _LONGEST_METADATA:
             problem = f"has more than {_LONGEST_METADATA} characters"
-            raise InvalidRequest(given.path(name), problem)
+            raise InvalidRequest(given.path(one_line(name)), problem)
     return found
