@@ -475,3 +475,16 @@ def test_an_error_in_a_stream_is_an_event_of_the_client_s_own_shape() -> None:
     assert event.sequence_number == len(begun)
     # The client raises what has an ``error``, as it does in the stream of a chat.
     assert told["error"]["code"] == "queue_full"
+
+
+def test_what_is_as_long_as_the_answer_is_put_together_beside_the_event_loop() -> None:
+    shape = ResponseShape(asked(include=LOGPROBS), "r")
+    long: list[str] = []
+    for event in answer(Delta("", (), reasoning="hm"), Delta("so", (token(b"so"),))):
+        shape.add(0, event, keep=False)
+        for piece in shape.pieces(0, event):
+            if callable(piece):
+                long.append(piece()["type"])
+    ends = ["content_part.done", "output_item.done"]
+    kinds = ["reasoning_text.done", *ends, "output_text.done", *ends, "completed"]
+    assert [one.removeprefix("response.") for one in long] == kinds
