@@ -184,6 +184,7 @@ class Dispatcher:
         decide = partial(self._decide, request, elapsed_ms=0.0)
         await self._futile.refuse_beyond_limits(request, decide)
         with self._callers.request(request) as tally:
+            await self._fleet.guides.check(request.constraint, request.key or request.origin)
             async with aclosing(self._answers(request, stopwatch)) as events:
                 async for event in events:
                     tally.count(event)

@@ -77,8 +77,15 @@ async def _guided(
     vocabulary = ensemble.alignment.vocabulary
     session = await guides.open(form, vocabulary)
     try:
-        own = ensemble.alignment.constraint
-        ensemble.constraint = GuidedConstraint(session, own, len(vocabulary))
+        alignment = ensemble.alignment
+        ensemble.constraint = GuidedConstraint(
+            session,
+            alignment.constraint,
+            len(vocabulary),
+            vocabulary.masked,
+            vocabulary.end_of_generation,
+            alignment.reasoning,
+        )
         await ensemble.constraint.ready()
         yield
     finally:

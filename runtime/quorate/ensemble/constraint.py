@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from quorate.sampling.shortlist import Ranked
+
+Flags: TypeAlias = npt.NDArray[np.bool_]
 
 
 class Constraint(Protocol):
@@ -22,6 +27,16 @@ class Constraint(Protocol):
         Raises:
             QuorateError: That cannot be told.
         """
+        ...
+
+    @property
+    def forced(self) -> bool:
+        """Whether there is but one symbol that may come next; asked behind ``ready``."""
+        ...
+
+    @property
+    def allowed(self) -> Flags | None:
+        """Of each symbol whether it may come next, bool of shape (symbols,); None where all may."""
         ...
 
     def mask(self, mixture: Ranked) -> Ranked:
@@ -47,6 +62,12 @@ class AtOnce:
     """The part of a ``Constraint`` that always knows what may come next, which is never nothing."""
 
     complete = False
+    forced = False
+
+    @property
+    def allowed(self) -> Flags | None:
+        """See ``Constraint``; whatever there is."""
+        return None
 
     async def ready(self) -> None:
         """There is nothing to wait for."""

@@ -20,6 +20,7 @@ from quorate.ensemble.drafts.member_first import MemberFirst
 from quorate.ensemble.drafts.token_drafting import TokenDrafting
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.fusion import Fuser
+from quorate.ensemble.guided import masked_row
 from quorate.ensemble.transcript import Transcript
 from quorate.ensemble.votes import token_of
 from quorate.errors import PromptTooLong
@@ -189,7 +190,11 @@ async def _decode(
             yield notice
         given = choice.given
         rows = alignment.compare(ensemble.voters, distributions, given)
-        mixture = fuser.fuse(rows, ensemble.weights, alignment.maxima(ensemble.voters))
+        voted, maxima = rows, alignment.maxima(ensemble.voters)
+        if rule is CombinationRule.MAJORITY and constraint.allowed is not None:
+            # Who wants what cannot come votes for what it wants of the rest.
+            voted, maxima = [masked_row(row, constraint.allowed) for row in rows], ()
+        mixture = fuser.fuse(voted, ensemble.weights, maxima)
         clock.combined()
         chosen = choice.choose(constraint.mask(mixture), rows)
         clock.chosen()
@@ -198,7 +203,7 @@ async def _decode(
         else:
             tied = given is None and bool(fuser.tied)
             token = token_of(chosen, mixture, rows, tied, ensemble, response)
-            ensemble.observe(rows, chosen, len(token.piece))
+            ensemble.observe(rows, chosen, len(token.piece), free=not constraint.forced)
             constraint.accept(chosen)
             steps = transcript.add(token, choice.ends_behind())
         clock.combined()

@@ -169,15 +169,15 @@ class Ensemble(Generic[_Symbol]):
         self._led = Led(symbol, leader, at, self.members[at].predictor.feed(symbol))
         await asyncio.sleep(0)
 
-    def observe(self, rows: Sequence[LogProbs], symbol: int, size: int) -> None:
-        """Notes what each member made of the chosen symbol, which has ``size`` bytes."""
+    def observe(self, rows: Sequence[LogProbs], symbol: int, size: int, free: bool = True) -> None:
+        """Notes what each member made of the chosen symbol of so many bytes; whether freely so."""
         logprobs = [float(row[symbol]) for row in rows]
         for member, logprob, weight in zip(self.voters, logprobs, self.weights, strict=True):
             member.observe(logprob, weight)
-        if self.everybody_votes:
-            self.weigher.observe(logprobs, size)
-        else:
+        if not self.everybody_votes:
             self.voters[0].lone += 1
+        elif free:
+            self.weigher.observe(logprobs, size)
 
     async def distributions(self) -> list[LogProbs]:
         """Awaits every member's row, handles lost members and computes the weights of this step.

@@ -8,11 +8,12 @@ continuations (Park et al. 2024, "Grammar-Aligned Decoding").
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from quorate.ensemble.constraint import Constraint
+from quorate.ensemble.constraint import Constraint, Flags
+from quorate.ensemble.reasoning import Reasoning
 from quorate.errors import UnsupportedPlan
 from quorate.guides.guide import Bits, GuideSession
 from quorate.sampling.peaks import Ids, Logits
@@ -28,18 +29,46 @@ _FEW = 4096
 class GuidedConstraint:
     """``Constraint`` by a grammar, on top of another one.
 
+    Where the answer begins within a model's reasoning, the grammar begins behind that; nowhere else
+    are there marks of reasoning in an answer of a form.
+
     Args:
         session: Follows the grammar over the symbols that are sampled.
         also: What else keeps the chosen symbols valid.
         size: Symbols there are.
+        never: Symbols that no answer holds.
+        ends: Symbols that end an answer; where there are none it ends where it is whole.
+        reasoning: Where the answer reasons, if anywhere.
     """
 
-    def __init__(self, session: GuideSession, also: Constraint, size: int) -> None:
+    def __init__(
+        self,
+        session: GuideSession,
+        also: Constraint,
+        size: int,
+        never: Collection[int] = (),
+        ends: Collection[int] = (),
+        reasoning: Reasoning | None = None,
+    ) -> None:
         self._session = session
         self._also = also
         self._size = size
+        marks = reasoning.begins | reasoning.ends if reasoning is not None else frozenset()
+        self._never = np.array(sorted({*never} | marks), np.intp)
+        self._ends = bool(ends)
+        self._until = reasoning.ends if reasoning is not None and reasoning.within else frozenset()
         self._allowed: Allowed | None = None
         self.complete = False
+
+    @property
+    def forced(self) -> bool:
+        """See ``Constraint``."""
+        return self._allowed is not None and self._allowed.count == 1
+
+    @property
+    def allowed(self) -> Flags | None:
+        """See ``Constraint``."""
+        return self._also.allowed if self._allowed is None else self._allowed.flags
 
     async def ready(self) -> None:
         """See ``Constraint``.
@@ -50,67 +79,68 @@ class GuidedConstraint:
             Unavailable: Nothing follows grammars at present.
         """
         await self._also.ready()
-        if self._allowed is not None or self.complete:
+        if self._until or self._allowed is not None or self.complete:
             return
         seen = await self._session.seen()
         self.complete = seen.complete
         if seen.bits is None:
             return
-        allowed = Allowed(seen.bits, self._size) if len(seen.bits) else None
-        if allowed is None or not allowed.count:
-            raise UnsupportedPlan(
-                "constraint", "the members' vocabulary has no token for what must come next"
-            )
-        self._allowed = allowed
+        flags = self._flags(seen.bits)
+        if not flags.any():
+            # Beyond the symbols stands the end that a vocabulary without one is given.
+            self.complete = not self._ends and _bit(seen.bits, self._size)
+            if not self.complete:
+                raise UnsupportedPlan(
+                    "constraint", "the members' vocabulary has no token for what must come next"
+                )
+            return
+        self._allowed = Allowed(flags)
 
     def mask(self, mixture: Ranked) -> Ranked:
         """See ``Constraint``; where all that may come is impossible, it is equally probable."""
         if self._allowed is None:
-            raise RuntimeError("asked before it was ready")
-        return Masked(self._also.mask(mixture), self._allowed)
+            return self._also.mask(mixture)
+        return Masked(mixture, self._allowed)
 
     def accept(self, symbol: int) -> None:
         """See ``Constraint``."""
         self._also.accept(symbol)
+        if self._until:
+            if symbol in self._until:
+                self._until = frozenset()
+            return
         self._session.accept(symbol)
         self._allowed = None
 
     def foresee(self, path: Sequence[int]) -> None:
         """See ``Constraint``."""
-        self._session.foresee(path)
+        if not self._until:
+            self._session.foresee(path)
+
+    def _flags(self, bits: Bits) -> Flags:
+        if not len(bits):
+            return np.zeros(self._size, np.bool_)
+        flags: Flags = np.unpackbits(bits, count=self._size, bitorder="little").view(np.bool_)
+        flags[self._never] = False
+        also = self._also.allowed
+        return flags if also is None else flags & also
 
 
 class Allowed:
     """Which symbols are allowed.
 
     Args:
-        bits: A bit for each, the lowest first; there may be more of them than symbols.
+        flags: Of each, bool of shape (symbols,).
     """
 
-    def __init__(self, bits: Bits, size: int) -> None:
-        self._bits = bits
-        self._size = size
-        self.count = int(np.bitwise_count(bits[: size // 8]).sum()) + sum(
-            bool(self._bits[at >> 3] >> (at & 7) & 1) for at in range(size // 8 * 8, size)
-        )
+    def __init__(self, flags: Flags) -> None:
+        self.flags = flags
+        self.count = int(np.count_nonzero(flags))
 
-    def __contains__(self, symbol: int) -> bool:
-        return bool(self._bits[symbol >> 3] >> (symbol & 7) & 1)
-
-    def of(self, ids: Ids) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Which of some symbols are allowed."""
-        found: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
-            self._bits[ids >> 3] >> (ids & 7).astype(np.uint8) & 1
-        ).astype(np.bool_)
-        return found
-
+    @property
     def ids(self) -> Ids:
-        """All that are allowed, ascending."""
-        return np.flatnonzero(self.every())
-
-    def every(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Of each symbol whether it is allowed."""
-        return np.unpackbits(self._bits, count=self._size, bitorder="little").view(np.bool_)
+        """All that are, ascending."""
+        return np.flatnonzero(self.flags)
 
 
 class Masked:
@@ -127,36 +157,55 @@ class Masked:
     @property
     def row(self) -> Logits:
         """See ``Ranked``."""
-        every = self._allowed.every()
-        return _possible(np.where(every, self._inner.row, np.float32(-np.inf)), every)
+        return masked_row(self._inner.row, self._allowed.flags)
 
     def at(self, ids: Ids) -> Logits:
         """See ``Ranked``."""
-        return np.where(self._allowed.of(ids), self._inner.at(ids), np.float32(-np.inf))
+        return np.where(self._allowed.flags[ids], self._inner.at(ids), np.float32(-np.inf))
 
     def best(self) -> Shortlist:
         """See ``Ranked``."""
         best = self._inner.best()
         symbol = best.best()
-        return best if symbol is not None and symbol in self._allowed else self.shortlist(1)
+        return best if symbol is not None and self._allowed.flags[symbol] else self.shortlist(1)
 
     def shortlist(self, count: int, always: Ids = NO_IDS) -> Shortlist:
         """See ``Ranked``."""
         if self._allowed.count > count:
-            likely = self._inner.shortlist(max(_LIKELY, _ODDS * count), always)
-            if likely.ids is None:
-                return Shortlist(None, self.row)
-            logprobs = np.where(self._allowed.of(likely.ids), likely.logprobs, np.float32(-np.inf))
-            if np.count_nonzero(logprobs > -np.inf) >= count + len(always):
-                return Shortlist(likely.ids, logprobs)
+            found = self._among_likely(count, always)
+            if found is not None:
+                return found
         if self._allowed.count > _FEW:
             return Shortlist(None, self.row)
-        ids = np.union1d(self._allowed.ids(), always).astype(np.intp)
-        return Shortlist(ids, _possible(self.at(ids), self._allowed.of(ids)))
+        ids = np.union1d(self._allowed.ids, always).astype(np.intp)
+        allowed = self._allowed.flags[ids]
+        return Shortlist(ids, masked_row(self._inner.at(ids), allowed))
+
+    def _among_likely(self, count: int, always: Ids) -> Shortlist | None:
+        """The same of the most probable symbols, where enough of these are allowed."""
+        most = max(_LIKELY, _ODDS * count)
+        likely = self._inner.shortlist(most, always)
+        if likely.ids is None:
+            return Shortlist(None, self.row)
+        allowed = self._allowed.flags[likely.ids]
+        logprobs = np.where(allowed, likely.logprobs, np.float32(-np.inf))
+        others = np.isin(likely.ids, always, invert=True) if len(always) else np.True_
+        among = likely.logprobs[others] if len(always) else likely.logprobs
+        if len(among) < most:
+            return None
+        # More may be listed than were asked for, and nobody knows what is as probable as those.
+        least = np.partition(among, len(among) - most)[len(among) - most]
+        certain = np.count_nonzero(allowed & others & (likely.logprobs >= least))
+        return Shortlist(likely.ids, logprobs) if certain >= count and least > -np.inf else None
 
 
-def _possible(logprobs: Logits, allowed: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Logits:
-    """The same, or all that is allowed alike where none of it is possible."""
-    if logprobs.max() > -np.inf:
-        return logprobs
+def masked_row(row: Logits, allowed: Flags) -> Logits:
+    """What is allowed of a row, or all of that alike where none of it is possible."""
+    masked = np.where(allowed, row, np.float32(-np.inf))
+    if masked.max() > -np.inf:
+        return masked
     return np.where(allowed, np.float32(0.0), np.float32(-np.inf))
+
+
+def _bit(bits: Bits, at: int) -> bool:
+    return at >> 3 < len(bits) and bool(bits[at >> 3] >> (at & 7) & 1)

@@ -13,8 +13,12 @@ from llguidance import LLMatcher, LLParserLimits
 
 from quorate.request.constraints import ConstraintKind
 
-LIMITS = LLParserLimits(verbose_errors=False)
-"""The library's own, in steps of its parser: a mask takes at most some tens of milliseconds."""
+LIMITS = LLParserLimits(
+    verbose_errors=False, precompute_large_lexemes=False, max_lexer_states=50_000
+)
+"""The library's own, in steps of its parser: a mask takes at most some tens of milliseconds. The
+states of its lexer take a kilobyte or two each. They are made when they are needed, so that what it
+takes to compile a grammar does not depend on the vocabulary."""
 
 _GUIDANCE = "x-guidance"
 # White space without end is what small models write where a grammar keeps them from all they like.

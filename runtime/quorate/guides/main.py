@@ -12,13 +12,10 @@ import sys
 import threading
 
 from quorate.engines.confinement.confine import confine_from_environment
-from quorate.engines.memory_bound import hold, taken
 from quorate.engines.worker.worker import die_with
 
 # Grammars are read by recursion, rule by rule.
 _STACK_BYTES = 256 << 20
-# Of grammars and what their parsers come to, beside the vocabulary.
-_GRAMMAR_BYTES = 1 << 30
 
 
 def main() -> int:
@@ -33,7 +30,6 @@ def main() -> int:
         signal.signal(polite, signal.SIG_IGN)
     from quorate.guides.serving import serve
 
-    hold(taken() + _STACK_BYTES + _GRAMMAR_BYTES)
     threading.stack_size(_STACK_BYTES)
     status = [1]
     with socket.socket(fileno=descriptor) as connection:

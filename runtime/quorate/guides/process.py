@@ -81,10 +81,8 @@ class GuideProcess(asyncio.Protocol):
             self._process.kill()
         self._lose(cause)
 
-    async def close(self) -> None:
-        """Kills it without telling anyone, and waits for its end."""
-        self._on_lost = None
-        self.kill("closed")
+    async def ended(self) -> None:
+        """Waits for the end of a process that was killed."""
         if self._process is not None:
             await self._process.exited
 

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
+from quorate.engines.memory_bound import hold, taken
 from quorate.engines.vocabulary import Vocabulary
 from quorate.guides.frames import (
     LONGEST_FRAME,
@@ -33,6 +34,10 @@ KINDS = (*ConstraintKind,)
 """By the first byte of what opens a session."""
 
 _READ_BYTES = 1 << 16
+# Of all grammars and what their parsers come to, beside the vocabulary, and of the thread that
+# compiles them, which begins with the first.
+_GRAMMAR_BYTES = 1 << 30
+_STACK_BYTES = 256 << 20
 # Lines that show a place, with an arrow below.
 _EXCERPT = re.compile(r"^\s*(?:\d+ \|.*|[\^~ ]+)$", re.MULTILINE)
 _NO_SYMBOL = ("NoExtension", "NoExtensionBias")
@@ -54,6 +59,7 @@ def serve(connection: socket.socket) -> int:
         for frame in frames.push(data):
             if frame.kind is Kind.VOCABULARY:
                 guide = Guide(Vocabulary.from_bytes(frame.body), send)
+                hold(taken() + _STACK_BYTES + _GRAMMAR_BYTES)
                 send(pack(Kind.READY))
             elif guide is not None:
                 guide.take(frame)
@@ -77,38 +83,62 @@ class Guide:
         slices: list[str] | None = None if len(vocabulary) > _WORTH_SLICES else []
         self._tokenizer = LLTokenizer(wrapped, eos_token=ends or None, slices=slices)
         self._send = send
+        self._lock = threading.Lock()
         self._matchers: dict[int, LLMatcher] = {}
+        self._opening: set[int] = set()
         self._compiler = ThreadPoolExecutor(1)
 
     def take(self, frame: Frame) -> None:
         """Answers a frame, now or once its grammar is compiled."""
         match frame.kind:
             case Kind.OPEN:
+                self._opening.add(frame.number)
                 self._compiler.submit(self._open, frame)
             case Kind.LOOK:
                 look = Look.from_bytes(frame.body)
-                matcher = self._matchers.get(look.session)
-                if matcher is not None:
-                    flag, body = _seen(matcher, look)
-                    self._send(pack(Kind.SEEN, frame.number, bytes((flag,)), body))
+                flag, body = self._look(look)
+                self._send(pack(Kind.SEEN, frame.number, bytes((flag,)), body))
             case Kind.CLOSE:
-                self._matchers.pop(frame.number, None)
+                with self._lock:
+                    self._matchers.pop(frame.number, None)
+                    # One that is being compiled is not kept.
+                    self._opening.discard(frame.number)
+
+    def _look(self, look: Look) -> tuple[Flag, bytes]:
+        matcher = self._matchers.get(look.session)
+        if matcher is None:
+            return Flag.BROKEN, b"it is not open"
+        return _seen(matcher, look)
 
     def _open(self, frame: Frame) -> None:
         kind, text = KINDS[frame.body[0]], frame.body[1:].decode()
         try:
-            matcher = LLMatcher(self._tokenizer, grammar_of(kind, text), limits=LIMITS, log_level=0)
-        except (ValueError, RecursionError) as error:
-            problem = str(error)
+            found = self._compiled(kind, text)
+        except MemoryError:
+            found = "it takes too much memory"
+        except BaseException as error:
+            # The library's own panics are no exceptions of Python's.
+            found = str(error)
+        with self._lock:
+            wanted = frame.number in self._opening
+            self._opening.discard(frame.number)
+            if wanted and not isinstance(found, str):
+                self._matchers[frame.number] = found
+        if isinstance(found, str):
+            self._send(pack(Kind.REFUSED, frame.number, _body(found)))
         else:
-            if not matcher.is_error():
-                self._matchers[frame.number] = matcher
-                self._send(pack(Kind.OPENED, frame.number))
-                return
-            problem = matcher.get_error()
-            if kind is ConstraintKind.JSON_SCHEMA:
-                problem = _placed(text)
-        self._send(pack(Kind.REFUSED, frame.number, _body(problem)))
+            self._send(pack(Kind.OPENED, frame.number))
+
+    def _compiled(self, kind: ConstraintKind, text: str) -> LLMatcher | str:
+        """A matcher, or what is wrong."""
+        try:
+            grammar = grammar_of(kind, text)
+        except (ValueError, RecursionError) as error:
+            return str(error)
+        matcher = LLMatcher(self._tokenizer, grammar, limits=LIMITS, log_level=0)
+        if not matcher.is_error():
+            return matcher
+        return _placed(text) if kind is ConstraintKind.JSON_SCHEMA else matcher.get_error()
 
 
 def _seen(matcher: LLMatcher, look: Look) -> tuple[Flag, bytes]:
@@ -167,7 +197,7 @@ def _placed(text: str) -> str:
 
 
 def _body(problem: str) -> bytes:
-    return _told(problem).encode()[:LONGEST_PROBLEM]
+    return _told(problem).encode(errors="replace")[:LONGEST_PROBLEM]
 
 
 def _told(problem: str) -> str:

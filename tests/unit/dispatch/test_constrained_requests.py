@@ -13,10 +13,15 @@ from quorate.dispatch import Dispatcher
 from quorate.errors import InvalidRequest, UnsupportedPlan
 from quorate.request import (
     Alignment,
+    ChatPrompt,
+    CombinationRule,
     ConstraintKind,
+    Delta,
     DraftMode,
     DraftOptions,
+    Finished,
     FinishReason,
+    Message,
     OutputConstraint,
     Plan,
     Request,
@@ -100,11 +105,13 @@ async def test_json_of_a_schema_is_valid_and_ends_by_itself(name: str) -> None:
 
 @pytest.mark.parametrize("name", PLANS)
 async def test_with_drafts_the_text_is_the_same(name: str) -> None:
-    form = constraint("grammar", 'start: ("a" | "th" | "the ")~5..9 "."')
+    form = constraint("grammar", 'start: ("a" | "th" | "the ")~15..19 "."')
     async with bare_dispatcher(**MODELS) as (dispatcher, _):
-        texts = [(await asked(dispatcher, plan, form)).text for plan in drafting(PLANS[name])]
-    assert len({*texts}) == 1
-    assert re.fullmatch(r"(a|th|the ){5,9}\.", texts[0])
+        told = [await asked(dispatcher, plan, form) for plan in drafting(PLANS[name])]
+    assert len({one.text for one in told}) == 1
+    assert re.fullmatch(r"(a|th|the ){15,19}\.", told[0].text)
+    drafted = [one.finished.usage.drafted_tokens for one in told]
+    assert not drafted[0] and sum(drafted) > 0
 
 
 async def test_what_is_told_of_a_token_is_what_the_mixture_gave_it() -> None:
@@ -151,3 +158,57 @@ async def test_sessions_of_guides_end_with_their_answers() -> None:
         assert sum(guide.sessions for guide in guides._guides.values()) == 1
         await events.aclose()
         assert sum(guide.sessions for guide in guides._guides.values()) == 0
+
+
+async def test_members_of_a_majority_vote_among_what_may_come() -> None:
+    plan = Plan(PLANS["tokens"].members, rule=CombinationRule.MAJORITY)
+    alone = await answer(PLANS["alone"], constraint("regex", "[a-z]{8}"))
+    twins = {"a": {"seed": 1}, "b": {"seed": 1}}
+    async with bare_dispatcher(**twins) as (dispatcher, _):
+        told = await asked(dispatcher, plan, constraint("regex", "[a-z]{8}"))
+    assert told.text == alone.text
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["by its template", "by itself"])
+async def test_a_form_holds_behind_what_a_model_thinks_and_has_no_marks_in_it(begun: bool) -> None:
+    written = "{% for one in messages %}{{ one.content }}{% endfor %}"
+    say = "hm<|im_end|>yes" if begun else "<|im_start|>hm<|im_end|>yes"
+    model = {
+        "thinks": True,
+        "marks": True,
+        "say": say,
+        "confidence": 0.9999,
+        "template": f"{written}<|im_start|>" if begun else written,
+    }
+    async with bare_dispatcher(a=model) as (dispatcher, _):
+        request = Request(
+            ChatPrompt((Message("user", "x"),)),
+            PLANS["alone"],
+            GREEDY,
+            StoppingOptions(max_tokens=40),
+            constraint=constraint("regex", "(yes|no)"),
+        )
+        events = [event async for event in dispatcher.generate(request)]
+    deltas = [event for event in events if isinstance(event, Delta)]
+    assert "".join(one.reasoning or "" for one in deltas) == ("hm" if begun else "")
+    assert "".join(one.text for one in deltas) in ("yes", "no")
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert finished.reason is FinishReason.END_OF_GENERATION
+
+
+async def test_members_with_near_equal_vocabularies_keep_to_a_form() -> None:
+    pieces = ["x", "y", "z", "xy"]
+    models = {"a": {"pieces": pieces}, "b": {"pieces": [*pieces, "yz"], "seed": 2}}
+    async with bare_dispatcher(**models) as (dispatcher, _):
+        plan = Plan((WeightedModel("a"), WeightedModel("b")))
+        request = Request(
+            TextPrompt("x"),
+            plan,
+            SamplingOptions(temperature=1.0, seed=5),
+            constraint=constraint("regex", "(xyz)+"),
+            stopping=StoppingOptions(max_tokens=30),
+        )
+        told = Answer([event async for event in dispatcher.generate(request)])
+    assert told.text.startswith("xyz"[: len(told.text)])
+    assert set(told.text) <= set("xyz")

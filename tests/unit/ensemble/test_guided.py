@@ -27,8 +27,7 @@ def masked(seed: int, share: float, possible: bool = True) -> tuple[Masked, Logi
             row[every] = -np.inf
         rows.append(row - np.float32(np.logaddexp.reduce(row.astype(np.float64))))
     whole = np.logaddexp(rows[0] + np.log(0.25), rows[1] + np.log(0.75)).astype(np.float32)
-    allowed = Allowed(np.packbits(np.r_[every, np.ones(12, bool)], bitorder="little"), SIZE)
-    assert allowed.count == every.sum()
+    allowed = Allowed(every)
     mixture: Ranked = Mixture(rows, [0.25, 0.75], lambda *_: whole)
     return Masked(mixture, allowed), np.where(every, whole, np.float32(-np.inf))
 
@@ -78,6 +77,18 @@ def test_where_nothing_allowed_is_possible_all_of_it_is_as_probable(share: float
 
 def test_a_row_that_is_whole_is_masked_as_well() -> None:
     row = np.log(np.array([0.5, 0.3, 0.2], np.float32))
-    found = Masked(Whole(row), Allowed(np.array([0b110], np.uint8), 3))
+    found = Masked(Whole(row), Allowed(np.array([False, True, True])))
     assert found.row.tolist() == [-np.inf, row[1], row[2]]
     assert found.best().best() == 1
+
+
+def test_what_one_row_alone_finds_probable_does_not_pass_for_what_both_do() -> None:
+    rows = [np.full(SIZE, -40.0, np.float32) for _ in range(2)]
+    for row in rows:
+        row[:64] = np.linspace(-2.0, -3.0, 64)
+        row[200] = -3.01
+    rows[0][100], rows[1][100] = -2.9, -np.inf
+    every = np.zeros(SIZE, bool)
+    every[[100, 200]] = True
+    mixture = Mixture(rows, [0.5, 0.5], lambda *_: np.logaddexp(*rows) + np.float32(np.log(0.5)))
+    assert Masked(mixture, Allowed(every)).best().best() == 200

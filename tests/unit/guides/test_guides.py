@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
@@ -13,7 +14,7 @@ import pytest
 
 from quorate.engines.confinement.plan import Isolation
 from quorate.engines.vocabulary import BYTES, END, Vocabulary
-from quorate.errors import InvalidRequest
+from quorate.errors import InvalidRequest, Unavailable
 from quorate.guides.guide import Guide, GuideSession, Seen
 from quorate.guides.guides import Guides
 from quorate.request import ConstraintKind, OutputConstraint
@@ -136,50 +137,132 @@ async def test_white_space_between_parts_of_json_comes_to_an_end(space: bytes) -
         assert ord(" ") not in symbols(await accepted(session, space), 257)
 
 
-async def test_what_takes_too_long_to_compile_is_refused_and_others_go_on() -> None:
-    endless = schema('{"type": "integer", "multipleOf": 9999991}')
+ENDLESS = schema('{"type": "integer", "multipleOf": 9999991}')
+
+
+async def test_what_takes_too_long_to_compile_is_refused_and_remembered() -> None:
     async with opened(regex("[ab]+c")) as (session, guides):
         session.accept(ord("a"))
-        with pytest.raises(InvalidRequest, match="cannot be followed: stuck for 3 s"):
-            await guides.open(endless, BYTES)
+        with pytest.raises(InvalidRequest, match=r"cannot be (read|followed)"):
+            await guides.check(ENDLESS, "mallory")
+        trial = guides._trial.pid
+        with pytest.raises(InvalidRequest):
+            await guides.check(ENDLESS, "other")
+        # Nothing was tried again.
+        assert guides._trial.pid == trial
         assert symbols(await accepted(session, b"b"), 257) == {*b"abc"}
-        (await guides.open(regex("a"), BYTES)).close()
+        await guides.check(regex("a"), "alice")
 
 
-async def test_a_process_that_is_killed_is_replaced_unnoticed() -> None:
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        schema(json.dumps({"properties": {"\ud800": {"type": "frob"}}})),
+        grammar("start: " + "(" * 20_000),
+        grammar("start: <|eot|>"),
+    ],
+    ids=["no text", "nested", "panic"],
+)
+async def test_whatever_becomes_of_a_grammar_is_told(constraint: OutputConstraint) -> None:
+    guides = Guides()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        with pytest.raises(InvalidRequest):
+            await guides.check(constraint, "")
+        pid = guides._trial.pid
+        await guides.check(regex("a"), "")
+        assert guides._trial.pid == pid
+        await guides.close()
+
+
+async def test_who_leaves_while_a_grammar_is_compiled_leaves_nothing() -> None:
     guide = Guide(BYTES, Isolation())
     async with asyncio.timeout(DEADLINE_SECONDS):
-        session = await guide.open(regex("abc"))
-        session.accept(ord("a"))
-        assert guide.pid is not None
-        os.kill(guide.pid, signal.SIGKILL)
-        assert symbols(await session.seen(), 257) == {ord("b")}
-        session.accept(ord("b"))
-        assert symbols(await session.seen(), 257) == {ord("c")}
+        for wait in (0.0, 0.01, 0.3, 1.0):
+            opening = asyncio.create_task(guide.open(regex("a")))
+            await asyncio.sleep(wait)
+            if opening.done():
+                opening.result().close()
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+        assert guide.sessions == 0
+        session = await guide.open(regex("ab"))
+        assert symbols(await accepted(session, b"a"), 257) == {ord("b")}
         session.close()
+        await guide.close()
+    assert guide.pid is None
+
+
+async def test_a_guide_that_is_closed_while_it_starts_tells_who_waits() -> None:
+    guide = Guide(BYTES, Isolation())
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        opening = asyncio.create_task(guide.open(regex("a")))
+        await asyncio.sleep(0.01)
+        await guide.close()
+        with pytest.raises(Unavailable):
+            await opening
+        with pytest.raises(Unavailable):
+            await guide.open(regex("a"))
+    assert guide.pid is None and guide.sessions == 0
+
+
+async def test_a_process_that_is_killed_is_replaced_unnoticed_by_whoever_asks_next() -> None:
+    guide = Guide(BYTES, Isolation())
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        asks, idles = await guide.open(regex("abc")), await guide.open(regex("xyz"))
+        idles.accept(ord("x"))
+        await idles.seen()
+        assert guide.pid is not None
+        os.kill(guide.pid, signal.SIGSTOP)
+        asks.accept(ord("a"))
+        os.kill(guide.pid, signal.SIGKILL)
+        assert symbols(await asks.seen(), 257) == {ord("b")}
+        # It was asked nothing when that happened, and its number is of another life.
+        idles.accept(ord("y"))
+        assert symbols(await idles.seen(), 257) == {ord("z")}
+        assert symbols(await accepted(asks, b"b"), 257) == {ord("c")}
+        for session in (asks, idles):
+            session.close()
         await guide.close()
     assert guide.sessions == 0
 
 
-async def test_whose_question_was_first_when_two_processes_ended_is_refused() -> None:
+async def test_whose_question_was_first_when_two_processes_died_is_refused() -> None:
     guide = Guide(BYTES, Isolation())
     async with asyncio.timeout(DEADLINE_SECONDS):
         session, other = await guide.open(regex("a+")), await guide.open(regex("a+"))
-        for refused in (False, True):
+        for last in (False, True):
             for one in (session, other):
                 await one.seen()
             assert guide.pid is not None
             os.kill(guide.pid, signal.SIGSTOP)
             session.accept(ord("a"))
             other.accept(ord("a"))
-            os.kill(guide.pid, signal.SIGKILL)
-            assert symbols(await other.seen(), 257) == {ord("a"), END}
-            if not refused:
+            await asyncio.sleep(0)
+            os.kill(guide.pid, signal.SIGSEGV)
+            os.kill(guide.pid, signal.SIGCONT)
+            if not last:
                 await session.seen()
-        with pytest.raises(InvalidRequest, match="cannot be followed: killed by SIGKILL"):
+            assert symbols(await other.seen(), 257) == {ord("a"), END}
+        with pytest.raises(InvalidRequest, match="cannot be followed: killed by SIGSEGV"):
             await session.seen()
         session.close()
         other.close()
+        await guide.close()
+
+
+async def test_kills_from_outside_are_nobody_s_fault() -> None:
+    guide = Guide(BYTES, Isolation())
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        session = await guide.open(regex("a+"))
+        for _ in range(3):
+            await session.seen()
+            assert guide.pid is not None
+            os.kill(guide.pid, signal.SIGSTOP)
+            session.accept(ord("a"))
+            await asyncio.sleep(0)
+            os.kill(guide.pid, signal.SIGKILL)
+        assert symbols(await session.seen(), 257) == {ord("a"), END}
+        session.close()
         await guide.close()
 
 

@@ -10,6 +10,7 @@ from quorate.engines.vocabulary import Vocabulary
 from quorate.ensemble.constraint import Constraint
 from quorate.ensemble.member import Member, MemberPrompt
 from quorate.ensemble.predictor import Predictor
+from quorate.ensemble.reasoning import Reasoning
 from quorate.ensemble.transcript import Transcript
 from quorate.request import FinishReason, Prompt, SamplingOptions, StoppingOptions
 from quorate.sampling.peaks import Maxima
@@ -60,6 +61,11 @@ class AlignmentStrategy(Protocol[_Symbol]):
         Raises:
             InvalidRequest: An id that no member has.
         """
+        ...
+
+    @property
+    def reasoning(self) -> Reasoning | None:
+        """Where an answer reasons, by the marks in it; None where there are none."""
         ...
 
     @property
@@ -147,6 +153,8 @@ class OwnIndex:
     A symbol is its own index, rows are compared as they are, and ``max_tokens`` is all that limits
     how many fit.
     """
+
+    reasoning: Reasoning | None = None
 
     def token_id(self, index: int) -> int | None:
         """See ``AlignmentStrategy``."""

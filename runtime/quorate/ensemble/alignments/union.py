@@ -110,6 +110,7 @@ class UnionAlignment:
 
     has_token_ids = False
     vocabulary = BYTES
+    reasoning = None
 
     def __init__(self) -> None:
         self.pieces: Sequence[bytes] = ()

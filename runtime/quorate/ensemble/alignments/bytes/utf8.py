@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from quorate.engines.vocabulary import END
 from quorate.ensemble.alignments.bytes.hypotheses import SYMBOLS
-from quorate.ensemble.constraint import AtOnce
+from quorate.ensemble.constraint import AtOnce, Flags
 from quorate.sampling.shortlist import Ranked, Whole
 
 _CONTINUATION = range(0x80, 0xC0)
@@ -52,6 +52,11 @@ class Utf8Constraint(AtOnce):
     def missing(self) -> int:
         """Bytes that the code point begun still needs; 0 between code points."""
         return self._state.missing
+
+    @property
+    def allowed(self) -> Flags:
+        """See ``Constraint``."""
+        return self._state.allowed
 
     def mask(self, mixture: Ranked) -> Ranked:
         """See ``Constraint``.
