@@ -22,6 +22,34 @@ MODELS = (
     scripted("large", seed=1, say=f"{MARKUP} Red, yellow and blue.", step_delay_ms=5.0),
     scripted("small", seed=2, say=f"{MARKUP} Red, green and blue.", step_delay_ms=5.0),
 )
+COUNT_LOOKS = """
+{
+    window.looks = 0;
+    const real = window.fetch;
+    window.fetch = (path, options) => {
+        if (path === "/quorate/overview") looks += 1;
+        return real(path, options);
+    };
+}
+"""
+HOLD_LOOKS = """
+{
+    window.held = [];
+    const real = window.fetch;
+    window.fetch = (path, options) =>
+        new Promise(done => held.push(() => done(real(path, options))));
+}
+"""
+ANOTHER_MODEL = """
+{
+    const real = window.fetch;
+    window.fetch = async (path, options) => {
+        const told = await (await real(path, options)).json();
+        told.models.push({ ...told.models[0], id: "new" });
+        return new Response(JSON.stringify(told));
+    };
+}
+"""
 
 
 def get(path: str, **headers: str) -> bytes:
@@ -57,6 +85,11 @@ def ask(page: Page, **values: Any) -> None:
         page.value(f"document.getElementById({name!r}).value = {json.dumps(value)}")
     page.value("document.getElementById('ask').click()")
     page.until("!document.getElementById('ask').disabled")
+
+
+def give_key(page: Page, key: str) -> None:
+    field = "document.getElementById('key')"
+    page.value(f"{field}.value = {key!r}; {field}.dispatchEvent(new Event('change'))")
 
 
 async def test_it_loads_nothing_from_elsewhere_and_nobody_may_frame_it(tmp_path: Path) -> None:
@@ -141,6 +174,67 @@ async def test_what_is_refused_is_told_in_a_line(tmp_path: Path) -> None:
 
 
 @in_chromium
+async def test_what_has_the_focus_keeps_it_while_the_same_models_are_there(tmp_path: Path) -> None:
+    def watch(page: Page, _: str) -> None:
+        page.until("document.getElementById('models').children.length === 2")
+        page.value(COUNT_LOOKS)
+        page.value("document.querySelectorAll('#voters input')[1].focus()")
+        page.value("window.box = document.activeElement, box.checked = false")
+        page.value("window.choice = document.querySelector('#plan option'), true")
+        page.until("looks > 0 && !looking")
+        assert page.value("box.value") == "small"
+        assert page.value("document.activeElement === box")
+        assert page.value("choice === document.querySelector('#plan option')")
+        page.value(ANOTHER_MODEL)
+        page.value("look()")
+        page.until("!looking")
+        ticks = page.value("[...document.querySelectorAll('#voters input')].map(b => b.checked)")
+        assert ticks == [True, False, True]
+
+    await watched(tmp_path, watch)
+
+
+@in_chromium
+async def test_it_looks_again_only_once_it_has_its_answer(tmp_path: Path) -> None:
+    def watch(page: Page, _: str) -> None:
+        page.until("document.getElementById('models').children.length === 2 && !looking")
+        page.value(HOLD_LOOKS)
+        page.value("look(), look(), look(), lookUnasked(), true")
+        assert page.value("held.length") == 1
+        page.value("held[0]()")
+        page.until("held.length > 1")
+        assert page.value("looking")
+        page.value("held[1]()")
+        page.until("!looking")
+        assert page.value("held.length") == 2
+
+    await watched(tmp_path, watch)
+
+
+@in_chromium
+async def test_a_key_that_was_refused_is_not_tried_again(tmp_path: Path) -> None:
+    async with door(tmp_path, *MODELS, keys=KEYS) as (service, _):
+
+        def look() -> None:
+            with browser(tmp_path) as page:
+                page.open(f"http://{service.http_address}/")
+                page.until("refused === '' && !looking")
+                page.value(COUNT_LOOKS)
+                page.value("lookUnasked(), look()")
+                assert page.value("looks") == 0
+                give_key(page, "a wrong one")
+                page.until("refused === 'a wrong one' && !looking")
+                page.value("lookUnasked(), look()")
+                assert page.value("looks") == 1
+                give_key(page, TOKEN)
+                page.until("document.getElementById('models').children.length === 2 && !looking")
+                page.value("lookUnasked()")
+                page.until("looks > 2 && !looking")
+
+        await asyncio.to_thread(look)
+
+
+@in_chromium
 async def test_where_keys_are_wanted_the_page_asks_for_one(tmp_path: Path) -> None:
     async with door(tmp_path, *MODELS, keys=KEYS) as (service, _):
 
@@ -148,8 +242,7 @@ async def test_where_keys_are_wanted_the_page_asks_for_one(tmp_path: Path) -> No
             with browser(tmp_path) as page:
                 page.open(f"http://{service.http_address}/")
                 page.until("!document.getElementById('keyrow').hidden")
-                key = "document.getElementById('key')"
-                page.value(f"{key}.value = {TOKEN!r}; {key}.dispatchEvent(new Event('change'))")
+                give_key(page, TOKEN)
                 page.until("document.getElementById('models').children.length === 2")
                 ask(page, tokens="5")
                 assert page.value("document.getElementById('text').children.length") > 0
