@@ -53,10 +53,15 @@ def as_json(value: Any) -> bytes:
     Raises:
         ValueError: A number in it is none that JSON knows.
     """
-    return b"".join(_json_pieces(value))
+    return b"".join(json_pieces(value))
 
 
-def _json_pieces(value: Any) -> Iterator[bytes]:
+def json_pieces(value: Any) -> Iterator[bytes]:
+    """What ``as_json`` gives, in pieces of which none is large, each written when it is asked for.
+
+    Raises:
+        ValueError: A number in it is none that JSON knows.
+    """
     if _room_left(value, _SMALL) >= 0:
         yield _utf8(_json_of(value))
     elif isinstance(value, str):
@@ -65,14 +70,14 @@ def _json_pieces(value: Any) -> Iterator[bytes]:
         yield b"{"
         for index, (name, one) in enumerate(value.items()):
             yield _utf8(f"{',' if index else ''}{json_string(name)}:")
-            yield from _json_pieces(one)
+            yield from json_pieces(one)
         yield b"}"
     else:
         yield b"["
         for index, one in enumerate(value):
             if index:
                 yield b","
-            yield from _json_pieces(one)
+            yield from json_pieces(one)
         yield b"]"
 
 

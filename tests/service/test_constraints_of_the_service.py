@@ -62,10 +62,11 @@ async def test_models_with_different_tokenizers_keep_to_a_pattern_byte_by_byte(
         ({"json_schema": {"items": {"type": "frob"}}}, "json_schema", "at /items: Invalid type"),
         ({"regex": "("}, "regex", "invalid regex"),
         ({"grammar": "start: x"}, "grammar", 'unknown name: "x"'),
+        ({"regex": "ab\\"}, "regex", "ends with a lone backslash"),
         ({"regex": ""}, "regex", "is empty"),
         ({"regex": "a" * 70_000}, "regex", "at most 65536 are allowed"),
     ],
-    ids=["schema", "regex", "grammar", "empty", "long"],
+    ids=["schema", "regex", "grammar", "escape", "empty", "long"],
 )
 async def test_a_form_that_cannot_be_held_is_refused_with_its_field(
     tmp_path: Path, options: dict[str, object], field: str, told: str

@@ -149,11 +149,19 @@ def filled(field: str, value: str, remedy: str) -> str:
 
 
 def constraint(field: str, kind: ConstraintKind, text: str) -> OutputConstraint:
-    """What an answer must be, in a text that is there and not too long."""
+    """What an answer must be, in a text that is there, not too long, and followed as it is."""
     filled(field, text, "leave it out where the answer may be any text")
-    if utf8_size(text) > MAX_CONSTRAINT_BYTES:
-        raise InvalidRequest(field, f"has more than {MAX_CONSTRAINT_BYTES} bytes")
+    constraint_size(field, utf8_size(text))
+    if kind is ConstraintKind.REGEX and _ends_with_half_an_escape(text):
+        raise InvalidRequest(field, "ends with a lone backslash; write two where one is meant")
     return OutputConstraint(kind, text)
+
+
+def constraint_size(field: str, size: int) -> int:
+    """So many bytes as what an answer must be may have, however it is written."""
+    if size > MAX_CONSTRAINT_BYTES:
+        raise InvalidRequest(field, f"has more than {MAX_CONSTRAINT_BYTES} bytes")
+    return size
 
 
 def chat(field: str, messages: Iterable[Message]) -> ChatPrompt:
@@ -241,6 +249,11 @@ def page_size(field: str, asked: int) -> int:
 def trace_parent(header: str | None) -> str:
     """The caller's trace, as W3C's Trace Context writes it; "" for none, and for what is none."""
     return header if header is not None and len(header) <= _LONGEST_TRACE else ""
+
+
+def _ends_with_half_an_escape(regex: str) -> bool:
+    """Whether nothing follows a last backslash, which the library would leave out."""
+    return bool((len(regex) - len(regex.rstrip("\\"))) % 2)
 
 
 def _printable(field: str, value: str, max_characters: int) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from quorate.access import limits
 from quorate.errors import InvalidRequest
-from quorate.request import ChatPrompt, Message
+from quorate.request import ChatPrompt, ConstraintKind, Message, OutputConstraint
 from support.repository import read
 
 
@@ -87,6 +87,19 @@ def test_a_text_that_is_empty_is_refused_with_its_remedy() -> None:
     assert limits.filled("f", "x", "write one") == "x"
     with pytest.raises(InvalidRequest, match="f: is empty; write one"):
         limits.filled("f", "", "write one")
+
+
+@pytest.mark.parametrize("text", ["a", r"a\\", r"a\.", "\\\n"])
+def test_a_regular_expression_passes_as_it_is(text: str) -> None:
+    held = OutputConstraint(ConstraintKind.REGEX, text)
+    assert limits.constraint("f", ConstraintKind.REGEX, text) == held
+
+
+@pytest.mark.parametrize("text", ["\\", "ab\\", "ab\\\\\\"])
+def test_a_regular_expression_that_ends_within_an_escape_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="ends with a lone backslash"):
+        limits.constraint("f", ConstraintKind.REGEX, text)
+    assert limits.constraint("f", ConstraintKind.GRAMMAR, text).text == text
 
 
 def test_a_chat_keeps_its_order_and_its_empty_messages() -> None:

@@ -216,7 +216,7 @@ def test_what_changes_nothing_of_an_answer_is_passed_over() -> None:
 def test_a_form_is_read_from_the_text_that_is_asked_for() -> None:
     form = {"type": "json_schema", "name": "x", "schema": SCHEMA, "strict": True}
     told = asked(text={"format": form})
-    held = OutputConstraint(ConstraintKind.JSON_SCHEMA, json.dumps(SCHEMA, ensure_ascii=False))
+    held = OutputConstraint(ConstraintKind.JSON_SCHEMA, as_json(SCHEMA).decode())
     assert told.requests[0].constraint == held
     assert told.names["json_schema"] == "text.format.schema"
     assert told.repeated["text"] == {"format": form}

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from quorate.access import limits
 from quorate.api.http.fields import Fields, kind_of
 from quorate.errors import InvalidRequest
+from quorate.large_texts import json_pieces, utf8_size
 from quorate.request import ConstraintKind, OutputConstraint
 
 FORM_FIELDS = tuple(kind.value for kind in ConstraintKind)
@@ -101,28 +102,51 @@ def _schema(holder: Fields, name: str) -> Iterator[Form]:
     if not holder.has(name):
         return
     given = holder.any(name)
-    text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
-    yield _form(holder.path(name), ConstraintKind.JSON_SCHEMA, text)
+    path = holder.path(name)
+    text = given if isinstance(given, str) else _json_text(path, given)
+    yield _form(path, ConstraintKind.JSON_SCHEMA, text)
+
+
+def _json_text(path: str, given: Any) -> str:
+    """A schema as text, written no further than shows that it is too long."""
+    pieces, size = [], 0
+    try:
+        for piece in json_pieces(given):
+            size = limits.constraint_size(path, size + len(piece))
+            pieces.append(piece)
+    except RecursionError:
+        raise InvalidRequest(path, "is nested too deep") from None
+    return b"".join(pieces).decode()
 
 
 def _text(holder: Fields, name: str, kind: ConstraintKind) -> Iterator[Form]:
-    if text := holder.text(name):
+    text = holder.text(name)
+    if text is not None:
         yield _form(holder.path(name), kind, text)
 
 
 def _choice(holder: Fields, name: str) -> Iterator[Form]:
     """One of some texts."""
     choices = holder.items(name)
-    if not choices:
+    if choices is None:
         return
     path = holder.path(name)
+    if not choices:
+        raise InvalidRequest(path, "is empty; leave it out where the answer may be any text")
     if len(choices) > _MOST_CHOICES:
         raise InvalidRequest(path, f"has more than {_MOST_CHOICES} texts")
+    size = 0
     for at, one in enumerate(choices):
         if not isinstance(one, str) or not one:
             raise InvalidRequest(f"{path}[{at}]", f"is {kind_of(one)}; give a text with letters")
-    written = " | ".join(json.dumps(one, ensure_ascii=False) for one in choices)
+        size = limits.constraint_size(path, size + utf8_size(one))
+    written = " | ".join(map(_lark_string, choices))
     yield _form(path, ConstraintKind.GRAMMAR, f"start: {written}")
+
+
+def _lark_string(text: str) -> str:
+    """A text between quotes; of what JSON writes as it is, Lark does not read U+007F."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", r"\u007f")
 
 
 def _form(path: str, kind: ConstraintKind, text: str) -> Form:
