@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from support.gguf_files import smollm2
 from support.http_door import HI, TOKEN, door
+from support.repository import read
 from support.whole_service import gguf
 
 
@@ -42,6 +44,18 @@ async def test_pydantic_models_are_parsed_from_answers_alone_and_by_a_vote(
             city = told.choices[0].message.parsed
             assert isinstance(city, City)
             assert told.choices[0].finish_reason == "stop"
+
+
+async def test_the_readme_s_openai_program_prints_what_pydantic_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = re.findall(r"^```python\n([^`]*?from openai [^`]*?)^```", read("README.md"), re.M | re.S)
+    models = [gguf(name, smollm2(), context_length=1024) for name in ("small", "large")]
+    async with door(tmp_path, *models) as (service, _):
+        program = block.replace("127.0.0.1:8080", service.http_address)
+        assert program != block
+        await asyncio.to_thread(exec, program, {"__name__": "readme"})
+    assert capsys.readouterr().out.startswith("true=")
 
 
 async def test_streamed_json_is_whole_at_its_end(tmp_path: Path) -> None:
