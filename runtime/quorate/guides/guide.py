@@ -43,10 +43,6 @@ class Seen(NamedTuple):
     complete: bool = False
 
 
-class Killed(InvalidRequest):
-    """Processes ended of a constraint, or it took too long."""
-
-
 class Guide:
     """Follows grammars over the symbols of one vocabulary.
 
@@ -79,8 +75,8 @@ class Guide:
         """Begins an answer.
 
         Raises:
-            InvalidRequest: The constraint is wrong, or needs what is not supported here.
-            Killed: Processes ended of it.
+            InvalidRequest: The constraint is wrong, or needs what is not supported here; or
+                processes ended of it, see ``GuideSession.deadly``.
             Unavailable: No process can be had.
         """
         session = GuideSession(self, constraint)
@@ -147,9 +143,14 @@ class Guide:
 
 
 class GuideSession:
-    """One answer on its way through a grammar."""
+    """One answer on its way through a grammar.
+
+    Attributes:
+        deadly: Whether it was refused because processes ended of it.
+    """
 
     def __init__(self, guide: Guide, constraint: OutputConstraint) -> None:
+        self.deadly = False
         self._guide = guide
         self._constraint = constraint
         self._life: GuideLife | None = None
@@ -182,8 +183,7 @@ class GuideSession:
         """What may come next.
 
         Raises:
-            InvalidRequest: A limit of the grammar was reached.
-            Killed: Processes ended of it.
+            InvalidRequest: A limit of the grammar was reached, or processes ended of it.
             Unavailable: No process can be had.
         """
         while True:
@@ -260,7 +260,8 @@ class GuideSession:
         """Notes that a process was lost.
 
         Raises:
-            Killed: That was of this session's question, or may have been for the second time.
+            InvalidRequest: That was of this session's question, or may have been for the second
+                time.
             Unavailable: It was lost too often.
         """
         self._life, self._number, self._looks = None, 0, {}
@@ -268,7 +269,8 @@ class GuideSession:
         self._strikes += lost.guilty
         if lost.stuck or self._strikes >= _MOST_STRIKES:
             problem = f"cannot be followed: {lost.cause}; write it in another way"
-            raise Killed(self._field, problem)
+            self.deadly = True
+            raise InvalidRequest(self._field, problem)
         if self._losses >= _MOST_LOSSES:
             raise Unavailable(f"constraints: their process was lost ({lost.cause})")
 

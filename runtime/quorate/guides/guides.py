@@ -11,7 +11,8 @@ from weakref import WeakValueDictionary
 from quorate.clocks import since_boot
 from quorate.engines.confinement.plan import Isolation
 from quorate.engines.vocabulary import BYTES, Vocabulary
-from quorate.guides.guide import Guide, GuideSession, Killed
+from quorate.errors import InvalidRequest
+from quorate.guides.guide import Guide, GuideSession
 from quorate.request.constraints import OutputConstraint
 from quorate.threads import beside_loop
 
@@ -33,7 +34,7 @@ class Guides:
     def __init__(self, isolation: Isolation | None = None) -> None:
         self._isolation = isolation or Isolation()
         self._trial = Guide(BYTES, self._isolation, _COMPILE_SECONDS)
-        self._tried: OrderedDict[bytes, tuple[float, Killed | None]] = OrderedDict()
+        self._tried: OrderedDict[bytes, tuple[float, InvalidRequest | None]] = OrderedDict()
         self._turns: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
         self._guides: dict[str, Guide] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -46,8 +47,7 @@ class Guides:
             caller: Whose it is; a caller's grammars are tried one after the other.
 
         Raises:
-            InvalidRequest: It is wrong, or needs what is not supported here.
-            Killed: It takes too long, or a process ended of it.
+            InvalidRequest: It is wrong, needs what is not supported here, or takes too long.
             Unavailable: No process can be had.
         """
         if constraint is None:
@@ -59,11 +59,14 @@ class Guides:
         async with turn:
             if self._knows(name):
                 return
+            session = GuideSession(self._trial, constraint)
             try:
-                (await self._trial.open(constraint)).close()
-            except Killed as error:
-                self._remember(name, error)
+                await session.begin()
+            except InvalidRequest as error:
+                if session.deadly:
+                    self._remember(name, error)
                 raise
+            session.close()
             self._remember(name, None)
 
     async def open(self, constraint: OutputConstraint, vocabulary: Vocabulary) -> GuideSession:
@@ -83,14 +86,14 @@ class Guides:
         """Whether a grammar was tried.
 
         Raises:
-            Killed: A process ended of it, not long ago.
+            InvalidRequest: A process ended of it, not long ago.
         """
         at, error = self._tried.get(name, (0.0, None))
         if error is not None and since_boot() - at < _REFUSED_SECONDS:
-            raise Killed(error.field, error.problem)
+            raise InvalidRequest(error.field, error.problem)
         return name in self._tried and error is None
 
-    def _remember(self, name: bytes, error: Killed | None) -> None:
+    def _remember(self, name: bytes, error: InvalidRequest | None) -> None:
         self._tried[name] = since_boot(), error
         self._tried.move_to_end(name)
         while len(self._tried) > _REMEMBERED:

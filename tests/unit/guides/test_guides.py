@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +66,15 @@ async def refusal(constraint: OutputConstraint) -> InvalidRequest:
         async with opened(constraint):
             pass
     return refused.value
+
+
+async def stop(guide: Guide) -> int:
+    """Stops its process, which answers nothing from then on; returns its id."""
+    assert guide.pid is not None
+    os.kill(guide.pid, signal.SIGSTOP)
+    while Path(f"/proc/{guide.pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] != "T":
+        await asyncio.sleep(0.001)
+    return guide.pid
 
 
 async def accepted(session: GuideSession, taken: Sequence[int]) -> Seen:
@@ -211,10 +221,9 @@ async def test_a_process_that_is_killed_is_replaced_unnoticed_by_whoever_asks_ne
         asks, idles = await guide.open(regex("abc")), await guide.open(regex("xyz"))
         idles.accept(ord("x"))
         await idles.seen()
-        assert guide.pid is not None
-        os.kill(guide.pid, signal.SIGSTOP)
+        pid = await stop(guide)
         asks.accept(ord("a"))
-        os.kill(guide.pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
         assert symbols(await asks.seen(), 257) == {ord("b")}
         # It was asked nothing when that happened, and its number is of another life.
         idles.accept(ord("y"))
@@ -233,13 +242,11 @@ async def test_whose_question_was_first_when_two_processes_died_is_refused() -> 
         for last in (False, True):
             for one in (session, other):
                 await one.seen()
-            assert guide.pid is not None
-            os.kill(guide.pid, signal.SIGSTOP)
+            pid = await stop(guide)
             session.accept(ord("a"))
             other.accept(ord("a"))
-            await asyncio.sleep(0)
-            os.kill(guide.pid, signal.SIGSEGV)
-            os.kill(guide.pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGSEGV)
+            os.kill(pid, signal.SIGCONT)
             if not last:
                 await session.seen()
             assert symbols(await other.seen(), 257) == {ord("a"), END}
@@ -256,11 +263,9 @@ async def test_kills_from_outside_are_nobody_s_fault() -> None:
         session = await guide.open(regex("a+"))
         for _ in range(3):
             await session.seen()
-            assert guide.pid is not None
-            os.kill(guide.pid, signal.SIGSTOP)
+            pid = await stop(guide)
             session.accept(ord("a"))
-            await asyncio.sleep(0)
-            os.kill(guide.pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
         assert symbols(await session.seen(), 257) == {ord("a"), END}
         session.close()
         await guide.close()
