@@ -49,7 +49,9 @@ async def test_pydantic_models_are_parsed_from_answers_alone_and_by_a_vote(
 async def test_the_readme_s_openai_program_prints_what_pydantic_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (block,) = re.findall(r"^```python\n([^`]*?from openai [^`]*?)^```", read("README.md"), re.M | re.S)
+    (block,) = re.findall(
+        r"^```python\n([^`]*?from openai [^`]*?)^```", read("README.md"), re.M | re.S
+    )
     models = [gguf(name, smollm2(), context_length=1024) for name in ("small", "large")]
     async with door(tmp_path, *models) as (service, _):
         program = block.replace("127.0.0.1:8080", service.http_address)
