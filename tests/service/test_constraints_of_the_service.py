@@ -60,7 +60,7 @@ async def test_models_with_different_tokenizers_keep_to_a_pattern_byte_by_byte(
     ("options", "field", "told"),
     [
         ({"json_schema": {"items": {"type": "frob"}}}, "json_schema", "at /items: Invalid type"),
-        ({"regex": "("}, "regex", "invalid regex"),
+        ({"regex": "("}, "regex", "unclosed group"),
         ({"grammar": "start: x"}, "grammar", 'unknown name: "x"'),
         ({"regex": "ab\\"}, "regex", "ends with a lone backslash"),
         ({"regex": ""}, "regex", "is empty"),

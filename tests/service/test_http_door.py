@@ -225,3 +225,14 @@ async def test_votes_are_told_as_json_where_a_member_lacks_a_token(tmp_path: Pat
     votes = json.loads(body, parse_constant=refuse)["quorate"]["votes"]
     assert len(votes) == 8
     assert all(len(one["votes"]) == 2 for one in votes)
+
+
+async def test_a_server_that_drains_is_not_healthy(tmp_path: Path) -> None:
+    async with door(tmp_path) as (service, _):
+        request = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
+        assert (await raw(service, request))[0] == 200
+        service.dispatcher.draining = True
+        status, told = await raw(service, request)
+        service.dispatcher.draining = False
+    assert status == 503
+    assert told["problem"] == "the server is draining"

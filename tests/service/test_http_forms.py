@@ -118,7 +118,7 @@ async def test_forms_of_other_servers_hold_as_well(tmp_path: Path) -> None:
             "response_format.json_schema.schema",
             "at /items: Invalid type: frob",
         ),
-        ({"guided_regex": "("}, "guided_regex", "invalid regex"),
+        ({"guided_regex": "("}, "guided_regex", "unclosed group"),
     ],
 )
 async def test_what_cannot_be_held_is_told_by_the_name_it_was_given(

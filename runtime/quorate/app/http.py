@@ -53,7 +53,7 @@ async def http_door(
         settings,
         keys,
         server.open_calls,
-        lambda: server.problem,
+        lambda: "the server is draining" if dispatcher.draining else server.problem,
         observe,
     )
     await door.start()

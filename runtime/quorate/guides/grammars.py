@@ -22,8 +22,8 @@ takes to compile a grammar does not depend on the vocabulary."""
 
 _GUIDANCE = "x-guidance"
 # White space without end is what small models write where a grammar keeps them from all they like.
-# So much is enough for JSON in a line and for JSON that is indented (as llama.cpp has it).
-_WHITE_SPACE = r"\x20|\x0A{1,2}[\x20\x09]{0,20}"
+# So much is enough for JSON in a line and for JSON that is indented.
+_WHITE_SPACE = r"\x20|\x0A\x20{0,20}"
 # Members choose how a text that must come is cut: the library's way needs their tokenizers.
 _OPTIONS = json.dumps({"no_forcing": True})
 # Schemas that are tried to find out which part of one is wrong.
@@ -67,8 +67,11 @@ def place_of_problem(schema: object, problem_of: Callable[[object], str]) -> tup
     while narrower and tried < _MOST_TRIED:
         narrower = False
         for step, part in _parts(schema):
+            if not isinstance(part, dict):
+                # True and false are schemas that are right wherever they stand.
+                continue
             tried += 1
-            found = problem_of({**shared, **part} if isinstance(part, dict) else part)
+            found = problem_of({**shared, **part})
             if found:
                 place, problem, schema, narrower = f"{place}/{step}", found, part, True
                 break

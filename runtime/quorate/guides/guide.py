@@ -265,12 +265,12 @@ class GuideSession:
             Unavailable: It was lost too often.
         """
         self._life, self._number, self._looks = None, 0, {}
-        self._losses += 1
+        self._losses += not lost.others
         self._strikes += lost.guilty
         if lost.stuck or self._strikes >= _MOST_STRIKES:
-            problem = f"cannot be followed: {lost.cause}; write it in another way"
+            took = "takes too long to be followed" if lost.stuck else "cannot be followed"
             self.deadly = True
-            raise InvalidRequest(self._field, problem)
+            raise InvalidRequest(self._field, f"{took} ({lost.cause}); make it simpler")
         if self._losses >= _MOST_LOSSES:
             raise Unavailable(f"constraints: their process was lost ({lost.cause})")
 

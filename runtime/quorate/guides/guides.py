@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from quorate.clocks import since_boot
 from quorate.engines.confinement.plan import Isolation
 from quorate.engines.vocabulary import BYTES, Vocabulary
-from quorate.errors import InvalidRequest
+from quorate.errors import InvalidRequest, Overloaded
 from quorate.guides.guide import Guide, GuideSession
 from quorate.request.constraints import OutputConstraint
 from quorate.threads import beside_loop
@@ -19,7 +19,11 @@ from quorate.threads import beside_loop
 # A vocabulary's table takes some 50 MB.
 _MOST_PROCESSES = 4
 # What fits into a request mostly takes some milliseconds; whoever needs longer is refused.
-_COMPILE_SECONDS = 2.0
+_COMPILE_SECONDS = 1.0
+# So many are tried at once, each in a process of its own, and nobody waits longer for that.
+_TRIALS = 3
+_WAIT_SECONDS = 15.0
+_RETRY_SECONDS = 5.0
 _REMEMBERED = 1024
 _REFUSED_SECONDS = 900.0
 
@@ -33,7 +37,7 @@ class Guides:
 
     def __init__(self, isolation: Isolation | None = None) -> None:
         self._isolation = isolation or Isolation()
-        self._trial = Guide(BYTES, self._isolation, _COMPILE_SECONDS)
+        self._trials = [Guide(BYTES, self._isolation, _COMPILE_SECONDS) for _ in range(_TRIALS)]
         self._tried: OrderedDict[bytes, tuple[float, InvalidRequest | None]] = OrderedDict()
         self._turns: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
         self._guides: dict[str, Guide] = {}
@@ -48,25 +52,40 @@ class Guides:
 
         Raises:
             InvalidRequest: It is wrong, needs what is not supported here, or takes too long.
+            Overloaded: Too many are being tried.
             Unavailable: No process can be had.
         """
         if constraint is None:
             return
         name = _name(constraint)
+        if self._knows(name):
+            return
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await self._try(constraint, name, caller)
+        except TimeoutError:
+            problem = "too many constraints are being compiled; try again later"
+            raise Overloaded(problem, _RETRY_SECONDS) from None
+
+    async def _try(self, constraint: OutputConstraint, name: bytes, caller: Hashable) -> None:
         turn = self._turns.get(caller)
         if turn is None:
             turn = self._turns[caller] = asyncio.Lock()
         async with turn:
             if self._knows(name):
                 return
-            session = GuideSession(self._trial, constraint)
+            session = GuideSession(min(self._trials, key=lambda one: one.sessions), constraint)
             try:
                 await session.begin()
+                seen = await session.seen()
             except InvalidRequest as error:
                 if session.deadly:
                     self._remember(name, error)
                 raise
-            session.close()
+            finally:
+                session.close()
+            if not seen.complete and (seen.bits is None or not seen.bits.any()):
+                raise InvalidRequest(constraint.kind.value, "matches no text at all")
             self._remember(name, None)
 
     async def open(self, constraint: OutputConstraint, vocabulary: Vocabulary) -> GuideSession:
@@ -79,7 +98,7 @@ class Guides:
 
     async def close(self) -> None:
         """Ends every process, for good. Idempotent."""
-        guides = [self._trial, *self._guides.values()]
+        guides = [*self._trials, *self._guides.values()]
         await asyncio.gather(*(guide.close() for guide in guides), *self._ending)
 
     def _knows(self, name: bytes) -> bool:

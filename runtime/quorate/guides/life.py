@@ -25,13 +25,17 @@ class Lost(Exception):
         cause: Why, in a few words.
         guilty: Whether it may have ended of this very question.
         stuck: Whether it was this question that took too long.
+        others: Whether it was another one.
     """
 
-    def __init__(self, cause: str, *, guilty: bool = False, stuck: bool = False) -> None:
+    def __init__(
+        self, cause: str, *, guilty: bool = False, stuck: bool = False, others: bool = False
+    ) -> None:
         super().__init__(cause)
         self.cause = cause
         self.guilty = guilty
         self.stuck = stuck
+        self.others = others
 
 
 class _Lane:
@@ -69,12 +73,14 @@ class _Lane:
             answer.set_result(frame)
         return True
 
-    def lose_all(self, cause: str, *, guilty: bool, stuck: bool) -> None:
+    def lose_all(self, cause: str, *, guilty: bool, stuck: bool, others: bool = False) -> None:
         """Nobody will answer any more; the first question may be why."""
         asked, self._asked = self._asked, {}
         self._watch()
         for at, answer in enumerate(asked.values()):
-            fail(answer, Lost(cause, guilty=guilty and not at, stuck=stuck and not at))
+            first = not at
+            known = others or (stuck and not first)
+            fail(answer, Lost(cause, guilty=guilty and first, stuck=stuck and first, others=known))
 
     def _watch(self) -> None:
         if self._patience is not None:
@@ -196,7 +202,8 @@ class GuideLife:
         blamed = self._stuck_lane is not None or is_of_the_prompt(cause)
         for lane in (self._opens, self._looks):
             stuck = lane is self._stuck_lane
-            lane.lose_all(cause, guilty=blamed and lane is guilty, stuck=stuck)
+            others = self._stuck_lane is not None and not stuck
+            lane.lose_all(cause, guilty=blamed and lane is guilty, stuck=stuck, others=others)
         self._on_end(self, cause)
 
 

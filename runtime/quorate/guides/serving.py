@@ -138,7 +138,11 @@ class Guide:
         matcher = LLMatcher(self._tokenizer, grammar, limits=LIMITS, log_level=0)
         if not matcher.is_error():
             return matcher
-        return _placed(text) if kind is ConstraintKind.JSON_SCHEMA else matcher.get_error()
+        if kind is ConstraintKind.JSON_SCHEMA:
+            return _placed(text)
+        problem: str = matcher.get_error()
+        # Places in it are those of a grammar around the expression.
+        return problem if kind is ConstraintKind.GRAMMAR else problem.rpartition("error: ")[2]
 
 
 def _seen(matcher: LLMatcher, look: Look) -> tuple[Flag, bytes]:

@@ -135,9 +135,11 @@ def test_what_asks_for_no_form_has_none(body: dict[str, Any]) -> None:
         ("guided_grammar", {"guided_grammar": ""}),
         ("guided_json", {"guided_json": {"enum": ["a"] * 70_000}}),
         ("guided_json", {"guided_json": {"description": "a" * 70_000}}),
-        ("guided_json", {"guided_json": nested(2000)}),
+        ("guided_json", {"guided_json": nested(8000)}),
         ("guided_json", {"guided_regex": "a", "guided_json": SCHEMA}),
         ("quorate.regex", {"quorate": {"regex": 3}}),
+        ("structured_outputs.structural_tag", {"structured_outputs": {"structural_tag": "x"}}),
+        ("structured_outputs.jsno", {"structured_outputs": {"jsno": SCHEMA}}),
         ("grammar", {"grammar": 'root ::= "a"'}),
     ],
 )

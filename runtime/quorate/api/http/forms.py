@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from quorate.access import limits
 from quorate.api.http.fields import Fields, kind_of
 from quorate.errors import InvalidRequest
+from quorate.foreign_text import one_line
 from quorate.large_texts import json_pieces, utf8_size
 from quorate.request import ConstraintKind, OutputConstraint
 
@@ -21,6 +22,8 @@ FORM_FIELDS = tuple(kind.value for kind in ConstraintKind)
 
 _ANY_OBJECT = '{"type": "object"}'
 _MOST_CHOICES = 1024
+# What vLLM's object may hold.
+_OUTPUTS = ("json", "regex", "choice", "grammar", "json_object")
 
 
 class Form(NamedTuple):
@@ -70,13 +73,23 @@ def _forms(body: Fields, extension: Fields | None) -> Iterator[Form]:
         yield from _text(holder, names["regex"], ConstraintKind.REGEX)
         yield from _text(holder, names["grammar"], ConstraintKind.GRAMMAR)
         yield from _choice(holder, "guided_choice" if holder is body else "choice")
-        if holder is not body and holder.flag("json_object"):
-            yield _form(holder.path("json_object"), ConstraintKind.JSON_SCHEMA, _ANY_OBJECT)
+        if holder is not body:
+            _refuse_unknown(holder)
+            if holder.flag("json_object"):
+                yield _form(holder.path("json_object"), ConstraintKind.JSON_SCHEMA, _ANY_OBJECT)
     yield from _schema(body, "json_schema")
     if extension is not None:
         yield from _schema(extension, ConstraintKind.JSON_SCHEMA.value)
         for kind in (ConstraintKind.REGEX, ConstraintKind.GRAMMAR):
             yield from _text(extension, kind.value, kind)
+
+
+def _refuse_unknown(outputs: Fields) -> None:
+    """Refuses what would hold an answer in a way that is not served, or is misspelt."""
+    for name in outputs.names():
+        if name not in _OUTPUTS and outputs.any(name):
+            known = ", ".join(_OUTPUTS)
+            raise InvalidRequest(outputs.path(one_line(name, 64)), f"is not served; known: {known}")
 
 
 def _format(holder: Fields, name: str) -> Iterator[Form]:

@@ -44,6 +44,7 @@ NOT_SERVED: Mapping[str, _IsHarmless] = MappingProxyType(
         # language of grammars.
         "grammar": _only(""),
         "structural_tag": _only(""),
+        "guided_whitespace_pattern": _only(),
         # Which tokens it may have, and how they are drawn.
         "ignore_eos": _only(False),
         "min_tokens": _only(0),
