@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from quorate.request.constraints import ConstraintKind, OutputConstraint
+
 _HEADER = struct.Struct("<IBI")
 _LOOK = struct.Struct("<III")
+_KINDS = (*ConstraintKind,)
 LONGEST_FRAME = 1 << 28
 """Bytes of a frame to a guide: the largest vocabulary."""
 LONGEST_ANSWER = 1 << 20
@@ -79,6 +82,16 @@ class Look(NamedTuple):
         session, accepted, path = _LOOK.unpack_from(body)
         symbols = struct.unpack_from(f"<{accepted + path}I", body, _LOOK.size)
         return cls(session, symbols[:accepted], symbols[accepted:])
+
+
+def constraint_to_bytes(constraint: OutputConstraint) -> bytes:
+    """The body of the frame that opens a session."""
+    return bytes((_KINDS.index(constraint.kind),)) + constraint.text.encode()
+
+
+def constraint_from_bytes(body: bytes) -> OutputConstraint:
+    """Reads what ``constraint_to_bytes`` wrote."""
+    return OutputConstraint(_KINDS[body[0]], body[1:].decode())
 
 
 def pack(kind: Kind, number: int = 0, *body: bytes) -> bytes:

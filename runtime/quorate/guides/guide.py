@@ -14,9 +14,16 @@ from quorate.engines.confinement.plan import Isolation
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import InvalidRequest, Unavailable
 from quorate.foreign_text import one_line
-from quorate.guides.frames import LONGEST_PROBLEM, Flag, Frame, Kind, Look
+from quorate.guides.frames import (
+    LONGEST_PROBLEM,
+    Flag,
+    Frame,
+    Kind,
+    Look,
+    constraint_to_bytes,
+)
 from quorate.guides.life import LOOK_SECONDS, GuideLife, Lost
-from quorate.request.constraints import ConstraintKind, OutputConstraint
+from quorate.request.constraints import OutputConstraint
 from quorate.threads import beside_loop
 
 _log = logging.getLogger(__name__)
@@ -25,7 +32,6 @@ _log = logging.getLogger(__name__)
 # its own is told to come back.
 _MOST_STRIKES = 2
 _MOST_LOSSES = 5
-_KINDS = (*ConstraintKind,)
 
 Bits = npt.NDArray[np.uint8]
 """Which symbols are allowed: a bit for each, the lowest first; none at all where none is."""
@@ -238,8 +244,7 @@ class GuideSession:
 
     async def _open(self) -> GuideLife:
         """Begins in a process, and once more where it is lost."""
-        kind = bytes((_KINDS.index(self._constraint.kind),))
-        body = kind + self._constraint.text.encode()
+        body = constraint_to_bytes(self._constraint)
         while True:
             life = await self._guide.life()
             number, answer = life.open(body)

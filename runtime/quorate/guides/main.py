@@ -14,9 +14,6 @@ import threading
 from quorate.engines.confinement.confine import confine_from_environment
 from quorate.engines.worker.worker import die_with
 
-# Grammars are read by recursion, rule by rule.
-_STACK_BYTES = 256 << 20
-
 
 def main() -> int:
     """Serves until the coordinator hangs up or dies; returns the exit status.
@@ -28,9 +25,9 @@ def main() -> int:
     confine_from_environment()
     for polite in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(polite, signal.SIG_IGN)
-    from quorate.guides.serving import serve
+    from quorate.guides.serving import STACK_BYTES, serve
 
-    threading.stack_size(_STACK_BYTES)
+    threading.stack_size(STACK_BYTES)
     status = [1]
     with socket.socket(fileno=descriptor) as connection:
         thread = threading.Thread(target=lambda: status.__setitem__(0, serve(connection)))

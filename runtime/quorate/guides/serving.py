@@ -25,19 +25,19 @@ from quorate.guides.frames import (
     FrameBuffer,
     Kind,
     Look,
+    constraint_from_bytes,
     pack,
 )
 from quorate.guides.grammars import LIMITS, grammar_of, place_of_problem
 from quorate.request.constraints import ConstraintKind
 
-KINDS = (*ConstraintKind,)
-"""By the first byte of what opens a session."""
-
 _READ_BYTES = 1 << 16
-# Of all grammars and what their parsers come to, beside the vocabulary, and of the thread that
-# compiles them, which begins with the first.
+STACK_BYTES = 256 << 20
+"""Of each thread: grammars are read by recursion, rule by rule."""
+
+# Of all grammars and what their parsers come to, beside the vocabulary and the stack of the thread
+# that compiles them, which begins with the first.
 _GRAMMAR_BYTES = 1 << 30
-_STACK_BYTES = 256 << 20
 # Lines that show a place, with an arrow below.
 _EXCERPT = re.compile(r"^\s*(?:\d+ \|.*|[\^~ ]+)$", re.MULTILINE)
 _NO_SYMBOL = ("NoExtension", "NoExtensionBias")
@@ -59,7 +59,7 @@ def serve(connection: socket.socket) -> int:
         for frame in frames.push(data):
             if frame.kind is Kind.VOCABULARY:
                 guide = Guide(Vocabulary.from_bytes(frame.body), send)
-                hold(taken() + _STACK_BYTES + _GRAMMAR_BYTES)
+                hold(taken() + STACK_BYTES + _GRAMMAR_BYTES)
                 send(pack(Kind.READY))
             elif guide is not None:
                 guide.take(frame)
@@ -111,9 +111,9 @@ class Guide:
         return _seen(matcher, look)
 
     def _open(self, frame: Frame) -> None:
-        kind, text = KINDS[frame.body[0]], frame.body[1:].decode()
+        constraint = constraint_from_bytes(frame.body)
         try:
-            found = self._compiled(kind, text)
+            found = self._compiled(constraint.kind, constraint.text)
         except MemoryError:
             found = "it takes too much memory"
         except BaseException as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -57,9 +56,7 @@ class Overview:
         ledger = self._dispatcher.recorder.ledger
         if ledger is None:
             return None
-        midnight = datetime.fromtimestamp(time.time()).replace(
-            hour=0, minute=0, second=0, microsecond=0
-        )
+        midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)
         rows = await ledger.summarize((), midnight.timestamp(), None, SpendFilter(key=key))
         return {
             "requests": sum(row.attempts for row in rows),

@@ -21,7 +21,7 @@ from quorate.api.tokenizing import Tokenizing, Tokens
 from quorate.dispatch import Dispatcher
 from quorate.errors import InvalidRequest
 from quorate.fleet.fleet import Fleet
-from quorate.request import Prompt, TextPrompt
+from quorate.request import PlanChoice, Prompt, TextPrompt
 
 # What a text is called: by vLLM, and by llama-server.
 _TEXTS = ("prompt", "content")
@@ -46,8 +46,8 @@ class _ToTokens:
     strings: bool
 
 
-class TokenPaths:
-    """Turns texts into tokens and back.
+class AsksForTokens:
+    """The part of handlers that ask models for tokens.
 
     Args:
         dispatcher: Knows the profiles, of whose default the first model is meant without another.
@@ -64,11 +64,21 @@ class TokenPaths:
         self._guard = guard
         self._tokenizing = tokenizing
 
+    def _first_model(self, plan: PlanChoice | None = None) -> str:
+        """The first model of a plan, or of the default one: a vote has no tokens of its own."""
+        known = self._dispatcher
+        models = [status.id for status in self._fleet.list()]
+        return first_model(plan, known.profiles, known.default_profile, models)
+
+
+class TokenPaths(AsksForTokens):
+    """Turns texts into tokens and back."""
+
     async def tokenize(self, call: Call) -> None:
         """``POST /tokenize``."""
         call.record.caller.require(GENERATE)
         asked = await self._guard.read(call, _to_tokens)
-        model = self._model(asked.model)
+        model = asked.model or self._first_model()
         call.record.name([model])
         found = await self._tokenizing.tokenize(
             model, asked.prompt, continuation=asked.continuation, field=asked.field
@@ -79,18 +89,10 @@ class TokenPaths:
         """``POST /detokenize``."""
         call.record.caller.require(GENERATE)
         named, tokens = await self._guard.read(call, _to_text, MOST_VALUES_OF_TOKENS)
-        model = self._model(named)
+        model = named or self._first_model()
         call.record.name([model])
         found = await self._tokenizing.detokenize(model, tokens)
         await call.answer_long(lambda: dict.fromkeys(_TEXTS, found.text))
-
-    def _model(self, named: str) -> str:
-        """The model that is meant; a vote has no tokens of its own."""
-        if named:
-            return named
-        known = self._dispatcher
-        models = [status.id for status in self._fleet.list()]
-        return first_model(None, known.profiles, known.default_profile, models)
 
 
 def _to_tokens(found: Mapping[str, Any]) -> _ToTokens:
