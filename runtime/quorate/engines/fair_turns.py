@@ -9,6 +9,7 @@ Large Language Models", OSDI 2024). Of one caller, who came first is first.
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -101,10 +102,19 @@ class FairTurns(Generic[_Waiter]):
         account.running -= 1
 
     def heads(self) -> Iterator[tuple[Caller, _Waiter]]:
-        """Of each caller who first waits, those first whose turn it is."""
-        waiting = [account for account in self._accounts.values() if account.waiting]
-        waiting.sort(key=lambda one: (one.served, next(iter(one.waiting.values()))))
-        for account in waiting:
+        """Of each caller who first waits, those first whose turn it is.
+
+        Mostly the first one is all that is asked for, so that the others are not sorted.
+        """
+        waiting = [
+            (account.served, next(iter(account.waiting.values())), account)
+            for account in self._accounts.values()
+            if account.waiting
+        ]
+        heapq.heapify(waiting)
+        while waiting:
+            # No two arrived at the same number, so that accounts are never compared.
+            account = heapq.heappop(waiting)[2]
             yield account.caller, next(iter(account.waiting))
 
     def everyone(self) -> list[tuple[Caller, _Waiter]]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from quorate.dispatch.admission_queue import AdmissionQueue
 from quorate.engines.fair_turns import CALLER, Caller, kept_free
 from quorate.errors import Overloaded, Unavailable
+from support.clocks import Clock
 from support.dispatching import until
 
 
@@ -165,10 +166,15 @@ async def test_whoever_leaves_while_it_stands_aside_takes_no_place_with_it() -> 
 
 
 class Crowd:
-    """Requests of several callers over one queue; each runs until it is let go."""
+    """Requests of several callers over one queue; each runs until it is let go.
 
-    def __init__(self, queue: AdmissionQueue) -> None:
-        self.queue = queue
+    Time passes only where one of them is let go, so that turns are not longer by what else the
+    machine did.
+    """
+
+    def __init__(self, max_running: int, max_waiting: int) -> None:
+        self.clock = Clock()
+        self.queue = AdmissionQueue(max_running, max_waiting, self.clock)
         self.admitted: list[str] = []
         self.ends: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -180,6 +186,7 @@ class Crowd:
         await settle()
 
     async def finish(self, *names: str) -> None:
+        self.clock.now += 1.0
         for name in names:
             self.ends[name].set()
         await asyncio.gather(*(self.tasks[name] for name in names), return_exceptions=True)
@@ -205,7 +212,7 @@ async def settle() -> None:
 
 
 async def test_one_caller_leaves_a_place_for_another_who_comes() -> None:
-    crowd = Crowd(AdmissionQueue(max_running=4, max_waiting=100))
+    crowd = Crowd(max_running=4, max_waiting=100)
     await crowd.send("hog", *(f"h{number}" for number in range(20)))
     assert crowd.admitted == ["h0", "h1", "h2"]
     await crowd.send("late", "l0")
@@ -214,7 +221,7 @@ async def test_one_caller_leaves_a_place_for_another_who_comes() -> None:
 
 
 async def test_who_has_a_place_at_once_sends_nobody_away_who_waits() -> None:
-    crowd = Crowd(AdmissionQueue(max_running=4, max_waiting=2))
+    crowd = Crowd(max_running=4, max_waiting=2)
     await crowd.send("hog", *(f"h{number}" for number in range(5)))
     await crowd.send("late", "l0")
     assert crowd.admitted[-1] == "l0"
@@ -223,7 +230,7 @@ async def test_who_has_a_place_at_once_sends_nobody_away_who_waits() -> None:
 
 
 async def test_callers_take_turns_however_many_requests_of_one_wait() -> None:
-    crowd = Crowd(AdmissionQueue(max_running=1, max_waiting=100))
+    crowd = Crowd(max_running=1, max_waiting=100)
     await crowd.send("hog", *(f"h{number}" for number in range(20)))
     await crowd.send("late", "l0", "l1", "l2")
     for _ in range(6):
@@ -233,7 +240,7 @@ async def test_callers_take_turns_however_many_requests_of_one_wait() -> None:
 
 
 async def test_a_full_queue_sends_away_of_whoever_has_most_in_it() -> None:
-    crowd = Crowd(AdmissionQueue(max_running=1, max_waiting=4))
+    crowd = Crowd(max_running=1, max_waiting=4)
     await crowd.send("hog", *(f"h{number}" for number in range(5)))
     await crowd.send("late", "l0")
     with pytest.raises(Overloaded, match="made room for another caller"):
@@ -246,7 +253,7 @@ async def test_a_full_queue_sends_away_of_whoever_has_most_in_it() -> None:
 
 
 async def test_each_caller_is_told_of_the_wait_that_is_its_own() -> None:
-    crowd = Crowd(AdmissionQueue(max_running=4, max_waiting=8))
+    crowd = Crowd(max_running=4, max_waiting=8)
     await crowd.send("hog", *(f"h{number}" for number in range(11)))
     queue = crowd.queue
     CALLER.set(Caller("hog", 1.0, True))
@@ -260,7 +267,7 @@ async def test_each_caller_is_told_of_the_wait_that_is_its_own() -> None:
 def test_in_any_order_of_events_places_are_used_and_none_is_lost(data: st.DataObject) -> None:
     async def events() -> None:
         most = data.draw(st.integers(1, 5))
-        crowd = Crowd(AdmissionQueue(max_running=most, max_waiting=6))
+        crowd = Crowd(max_running=most, max_waiting=6)
         for number in range(data.draw(st.integers(5, 25))):
             happens = data.draw(st.sampled_from(("comes", "comes", "ends", "is cancelled")))
             open_now = [name for name, task in crowd.tasks.items() if not task.done()]
