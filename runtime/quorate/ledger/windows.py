@@ -9,6 +9,8 @@ from dataclasses import dataclass
 SLOTS = 3600
 """Parts a window is divided into: what was spent within one part ages out together."""
 
+_HELD_SECONDS = 1.0
+
 
 @dataclass(slots=True)
 class _Slot:
@@ -78,19 +80,22 @@ class RollingWindow:
             self._slots.append(_Slot(free_at, amount))
 
     def seconds_until_fits(self, amount: int, now: float) -> float:
-        """When so much more will fit, in seconds from now.
+        """When so much more may fit, in seconds from now.
 
-        Holds count as if they stayed, since nobody knows what they will become. Where ageing alone
-        does not free enough, the answer is the length of the window.
+        Exact where nothing is held. Nobody knows what holds will become, but those who made them
+        spend less than they held, mostly, and soon: so the answer is when it would fit without
+        them, but not at once. More than the limit waits for as long as the window is.
         """
-        self._forget(now)
-        excess = self._spent + self.held + amount - self.limit
-        if excess <= 0:
+        if self.fits(amount, now):
             return 0.0
+        excess = self._spent + amount - self.limit
+        soonest = _HELD_SECONDS if self.held else 0.0
+        if excess <= 0:
+            return soonest
         for slot in self._slots:
             excess -= slot.amount
             if excess <= 0:
-                return slot.free_at - now
+                return max(soonest, slot.free_at - now)
         return self.seconds
 
     def seconds_until_empty(self, now: float) -> float:

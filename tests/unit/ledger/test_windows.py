@@ -36,8 +36,17 @@ def test_room_is_free_when_enough_of_the_oldest_has_aged() -> None:
 def test_what_never_fits_waits_as_long_as_a_window_is() -> None:
     window = RollingWindow(100, HOUR)
     assert window.seconds_until_fits(101, 0.0) == HOUR
-    window.hold(100)
-    assert window.seconds_until_fits(1, 0.0) == HOUR
+
+
+def test_what_is_only_held_is_worth_another_try_soon() -> None:
+    window = RollingWindow(100, HOUR)
+    window.spend(50, 0.0)
+    window.hold(50)
+    assert window.seconds_until_fits(50, 100.0) == 1.0
+    # Half of it was spent, and has to age whatever becomes of the hold.
+    assert window.seconds_until_fits(51, 100.0) == 1.0 + HOUR - 100.0
+    window.release(50)
+    assert window.seconds_until_fits(50, 100.0) == 0.0
 
 
 def test_a_burst_and_a_refill_do_not_add_up_to_twice_the_limit() -> None:
