@@ -36,6 +36,16 @@ MAX_STOP_BYTES = 512
 MAX_STOP_BYTES_TOGETHER = 8192
 MAX_CONSTRAINT_BYTES = 65_536
 """Of a schema or a grammar, which is compiled for each answer."""
+MAX_TOOLS = 128
+MAX_TOOL_NAME_BYTES = 64
+MAX_DESCRIPTION_BYTES = 16_384
+MAX_TOOL_BYTES_TOGETHER = 4 * MAX_CONSTRAINT_BYTES
+"""Of all tools of a chat, as they are sent; their schemas together are a constraint."""
+MAX_CALLS = 128
+"""Of one message."""
+MAX_CALL_ID_BYTES = 256
+MAX_ARGUMENTS_BYTES = 65_536
+"""Of one call."""
 MAX_BIASES = 32_768
 """As many as it takes to rule out a whole script."""
 MAX_TOKENS = 262_144
@@ -91,8 +101,19 @@ LIMITS: tuple[FieldLimit, ...] = (
     FieldLimit("ScoreRequest", "continuation", bytes=MAX_CONTINUATION_BYTES),
     FieldLimit("ScoreRequest", "profile", bytes=MAX_NAME_BYTES),
     FieldLimit("Chat", "messages", count=MAX_MESSAGES, total_bytes=MAX_PROMPT_BYTES),
+    FieldLimit("Chat", "tools", count=MAX_TOOLS, total_bytes=MAX_TOOL_BYTES_TOGETHER),
     FieldLimit("ChatMessage", "role", bytes=MAX_ROLE_BYTES),
     FieldLimit("ChatMessage", "content", bytes=MAX_PROMPT_BYTES),
+    FieldLimit("ChatMessage", "tool_calls", count=MAX_CALLS),
+    FieldLimit("ChatMessage", "tool_call_id", bytes=MAX_CALL_ID_BYTES),
+    FieldLimit("ChatMessage", "name", bytes=MAX_TOOL_NAME_BYTES),
+    FieldLimit("Tool", "name", bytes=MAX_TOOL_NAME_BYTES),
+    FieldLimit("Tool", "description", bytes=MAX_DESCRIPTION_BYTES),
+    FieldLimit("Tool", "parameters", bytes=MAX_CONSTRAINT_BYTES),
+    FieldLimit("ToolCall", "id", bytes=MAX_CALL_ID_BYTES),
+    FieldLimit("ToolCall", "name", bytes=MAX_TOOL_NAME_BYTES),
+    FieldLimit("ToolCall", "arguments", bytes=MAX_ARGUMENTS_BYTES),
+    FieldLimit("ToolChoice", "name", bytes=MAX_TOOL_NAME_BYTES),
     FieldLimit("SamplingOptions", "logit_bias", count=MAX_BIASES),
     FieldLimit(
         "StoppingOptions",
@@ -173,7 +194,7 @@ def chat(field: str, messages: Iterable[Message]) -> ChatPrompt:
         raise InvalidRequest(field, "is empty; give at least one message")
     for index, turn in enumerate(turns):
         role = f"{field}[{index}].role"
-        filled(role, turn.role, "set system, user or assistant")
+        filled(role, turn.role, "set system, user, assistant or tool")
         if utf8_size(turn.role) > MAX_ROLE_BYTES:
             raise InvalidRequest(role, f"has more than {MAX_ROLE_BYTES} bytes")
     return ChatPrompt(turns)

@@ -1,11 +1,14 @@
-"""Reading what a command is about: a prompt, or a text to score."""
+"""Reading what a command is about: a prompt, a text to score, or tools."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from quorate.errors import SettingsError
+from quorate.foreign_text import one_line
 
 
 def read_prompt(prompt: str) -> str:
@@ -47,3 +50,22 @@ def read_text(name: str, needed: str = "text that can be scored") -> bytes:
             f"{shown}: is not UTF-8 text: byte {error.start} is 0x{data[error.start]:02x}"
         ) from None
     return data
+
+
+def read_tools(name: str) -> list[Any]:
+    """The tools of a file, or of standard input where the name is ``-``: a list, as JSON.
+
+    Raises:
+        SettingsError: As for ``read_text``, or it is no such list.
+    """
+    text = read_text(name, "a list of tools")
+    shown = "standard input" if name == "-" else name
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"{shown}: is no JSON: {one_line(str(error))}") from None
+    except RecursionError:
+        raise SettingsError(f"{shown}: is nested too deep") from None
+    if not isinstance(found, list):
+        raise SettingsError(f"{shown}: is no JSON list; give a list of tools")
+    return found

@@ -19,6 +19,7 @@ _OPTIONS: Mapping[str, str] = MappingProxyType(
         "prompt": "PROMPT",
         "chat": "PROMPT",
         "messages": "PROMPT",
+        "chat.tools": "--tools",
         "parse_special": "--parse-special",
         "profile": "--profile",
         "plan": "--model",
@@ -68,12 +69,14 @@ _SAME_NAME = frozenset(
         *("latency_ms", "usd", "local_only", "task", "allow_substitution"),
         *("rule", "alignment", "weighting", "forgetting", "beam_epsilon", "beam_width"),
         *("drafts", "drafts_most", "auto", "stream_early", "votes", "regex", "grammar"),
+        *("tools", "tool_choice"),
     }
 )
 _INDEX = re.compile(r"\[(\d+)\]")
 _MEMBER = re.compile(r"plan\.ensemble\.members\[(\d+)\]")
 _STAGE = re.compile(r"plan\.cascade\.stages\[(\d+)\]")
 _MESSAGE = re.compile(r"chat\.messages\[(\d+)\]")
+_TOOL = re.compile(r"(?:chat\.)?tools(\[\d+\].*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ def option_of(field: str, given: Given) -> str:
         return f"--cascade {','.join(map(_written, stage.plan.members))}"
     if found := _MESSAGE.match(field):
         return "--system" if given.system and found[1] == "0" else given.asked
+    if found := _TOOL.match(field):
+        return f"--tools {found[1]}"
     path = _INDEX.sub("", field)
     if path == "model":
         return given.model

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from quorate.cli.inputs import read_text
+from quorate.cli.inputs import read_text, read_tools
 from quorate.errors import SettingsError
 from quorate.request import Alignment, CombinationRule, FailurePolicy, Weighting
 
@@ -241,18 +241,35 @@ class AnswerParameters:
         str | None,
         typer.Option(metavar="FILE", help="The answer is of the grammar in FILE, which is Lark's."),
     ] = None
+    tools: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="The answer may call the tools in FILE: a JSON list, each with name, description "
+            "and parameters, as OpenAI has them too.",
+        ),
+    ] = None
+    tool_choice: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|none|required|NAME",
+            help="Whether the answer calls any of them, or which one it calls.",
+        ),
+    ] = None
 
     def options(self) -> dict[str, object]:
         """The client's arguments.
 
         Raises:
-            SettingsError: A file cannot be read, or is no text.
+            SettingsError: A file cannot be read, or is not what it must be.
         """
-        files = {
+        files: dict[str, object] = {
             name: read_text(given, "what the answer must be").decode()
             for name in ("json_schema", "grammar")
             if (given := getattr(self, name)) is not None
         }
+        if self.tools is not None:
+            files["tools"] = read_tools(self.tools)
         return asdict(self) | files
 
 

@@ -55,6 +55,8 @@ def question_of(request: RequestParameters, timeout: float | None) -> Question:
     options["timeout"] = timeout
     if request.raw and request.system is not None:
         raise SettingsError("--system has no place in a --raw prompt")
+    if request.raw and request.answer.tools is not None:
+        raise SettingsError("--tools have no place in a --raw prompt")
     if request.parse_special and not request.raw:
         raise SettingsError("--parse-special belongs to a --raw prompt; give --raw as well")
     return Question(
@@ -71,7 +73,7 @@ def request_options(question: Question) -> tuple[str | None, GenerateOptions]:
     """The arguments of ``Client.generate`` for a question.
 
     The prompt is a message of the user, which members without a chat template may read as a text:
-    who they are, only the server knows. A system message means nothing to them.
+    who they are, only the server knows. A system message means nothing to them, nor do tools.
     """
     options = question.options.copy()
     name_members(options, question.members)
@@ -80,7 +82,7 @@ def request_options(question: Question) -> tuple[str | None, GenerateOptions]:
         return question.prompt, options
     system = [("system", question.system)] if question.system is not None else []
     options["messages"] = [*system, ("user", question.prompt)]
-    options["allow_text"] = question.system is None
+    options["allow_text"] = question.system is None and options.get("tools") is None
     return None, options
 
 

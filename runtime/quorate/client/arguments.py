@@ -11,6 +11,13 @@ StageModels: TypeAlias = str | list[str] | Mapping[str, float | None]
 StageChoice: TypeAlias = StageModels | tuple[StageModels, float | None]
 """A stage of a cascade; a tuple is a stage and the confidence from which its answer is kept."""
 
+Message: TypeAlias = tuple[str, str] | Mapping[str, object]
+"""A message of a chat: its role and its content, or a mapping as OpenAI has them.
+
+That has ``role`` and ``content``, of an assistant that called tools ``tool_calls``, and of a tool
+``tool_call_id``. A call has ``id``, ``name`` and ``arguments``, a mapping or JSON itself.
+"""
+
 
 class PlanOptions(TypedDict, total=False):
     """The prompt and the plan: name a model, several, stages or a profile, or leave it open.
@@ -18,8 +25,11 @@ class PlanOptions(TypedDict, total=False):
     None is as good as not given, here and in ``GenerateOptions``.
 
     Attributes:
-        messages: A chat instead of a prompt: pairs of role and content. Where the last one is the
-            assistant's, the answer goes on with it.
+        messages: A chat instead of a prompt: pairs of role and content, or mappings. Where the last
+            one is the assistant's, the answer goes on with it.
+        tools: Functions that the answer to a chat may call: mappings with ``name``, and with
+            ``description``, ``parameters`` (a JSON schema, a mapping or JSON itself) and ``strict``
+            where they have them; or all of that under ``function``, as OpenAI has it.
         allow_text: Whether members without a chat template may read the messages as a text.
         parse_special: Whether special tokens written in the prompt are special.
         model: One model.
@@ -45,7 +55,8 @@ class PlanOptions(TypedDict, total=False):
         timeout: Deadline in seconds from now.
     """
 
-    messages: Iterable[tuple[str, str]] | None
+    messages: Iterable[Message] | None
+    tools: Iterable[Mapping[str, object]] | None
     allow_text: bool | None
     parse_special: bool | None
     model: str | None
@@ -98,6 +109,9 @@ class GenerateOptions(PlanOptions, total=False):
         json_schema: The answer is JSON that is valid under this schema, a mapping or JSON itself.
         regex: The answer matches this regular expression as a whole.
         grammar: The answer is a text of this grammar, in Lark's syntax.
+        tool_choice: ``auto``, ``none``, ``required``, or the name of the tool to be called.
+        parallel_calls: Whether the answer may make several calls at once. Not given it may, where
+            the first member's template knows that.
     """
 
     temperature: float | None
@@ -124,6 +138,8 @@ class GenerateOptions(PlanOptions, total=False):
     json_schema: Mapping[str, object] | str | None
     regex: str | None
     grammar: str | None
+    tool_choice: str | None
+    parallel_calls: bool | None
 
 
 class ChargeOptions(TypedDict, total=False):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Self, Unpack
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from quorate.client.arguments import ChargeOptions, GenerateOptions, PlanOptions
+from quorate.client.answers import Answer, AnswerReader
+from quorate.client.arguments import ChargeOptions, GenerateOptions, Message, PlanOptions
 from quorate.client.channel import authorization, open_channel, refuse_open_token
 from quorate.client.errors import service_errors
 from quorate.client.filling import refusing
@@ -101,17 +102,19 @@ class Client:
         finally:
             call.cancel()
 
-    async def complete(self, prompt: str | None = None, **options: Unpack[GenerateOptions]) -> str:
-        """Returns the text of an answer; arguments as for ``generate``.
+    async def answer(self, prompt: str | None = None, **options: Unpack[GenerateOptions]) -> Answer:
+        """Returns a whole answer with the calls that it makes; arguments as for ``generate``.
 
-        Text of a cascade that was streamed early and then replaced is left out.
+        What of a cascade was streamed early and then replaced is left out.
         """
-        pieces: list[str] = []
+        reader = AnswerReader()
         async for event in self.generate(prompt, **options):
-            if event.notice.kind == inference_pb2.NOTICE_KIND_ESCALATED:
-                pieces.clear()
-            pieces.append(event.delta.text)
-        return "".join(pieces)
+            reader.read(event)
+        return reader.answer()
+
+    async def complete(self, prompt: str | None = None, **options: Unpack[GenerateOptions]) -> str:
+        """Returns the text of an answer, as ``answer`` does; arguments as for ``generate``."""
+        return (await self.answer(prompt, **options)).text
 
     async def explain(
         self, prompt: str | None = None, **options: Unpack[GenerateOptions]
@@ -166,7 +169,8 @@ class Client:
         model: str,
         text: str | None = None,
         *,
-        messages: Iterable[tuple[str, str]] | None = None,
+        messages: Iterable[Message] | None = None,
+        tools: Iterable[Mapping[str, object]] | None = None,
         parse_special: bool = False,
         continuation: bool = False,
     ) -> models_pb2.TokenizeResponse:
@@ -175,11 +179,12 @@ class Client:
         Args:
             model: Whose tokenizer and template are asked.
             text: Taken as it is.
-            messages: A chat instead, in pairs of role and content.
+            messages: A chat instead, as for ``generate``.
+            tools: Shown to the model in it.
             parse_special: Whether special tokens written in the text are special.
             continuation: Whether the text goes on with another, so that nothing begins it.
         """
-        request = tokenize_request(model, text, messages, parse_special, continuation)
+        request = tokenize_request(model, text, messages, tools, parse_special, continuation)
         return await self._ask(self._models.Tokenize, request)  # type: ignore[no-any-return]
 
     async def detokenize(self, model: str, tokens: Iterable[int]) -> models_pb2.DetokenizeResponse:

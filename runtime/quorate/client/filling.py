@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -62,6 +63,11 @@ def list_of(given: Mapping[str, Any], name: str) -> Iterable[Any]:
     if isinstance(values, str):
         raise InvalidRequest(name, f"is the text {values!r}; give a list")
     return values
+
+
+def json_text(value: Any) -> Any:
+    """A mapping as JSON; anything else, such as JSON itself, as it is."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping) else value
 
 
 def enum_of(name: str, value: Any, kind: Any) -> Any:

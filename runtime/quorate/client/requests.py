@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
-from quorate.client.arguments import ChargeOptions, GenerateOptions, PlanOptions
-from quorate.client.filling import enum_of, fill, given_of, list_of, refusing
+from quorate.client.arguments import ChargeOptions, GenerateOptions, Message, PlanOptions
+from quorate.client.chats import fill_chat, fill_tool_choice
+from quorate.client.filling import enum_of, fill, given_of, json_text, list_of, refusing
 from quorate.client.plans import fill_plan
 from quorate.errors import InvalidRequest
 from quorate.v1 import accounting_pb2, inference_pb2, models_pb2
@@ -48,6 +48,8 @@ def generate_request(
     fill(request.budget, given, _BUDGET)
     fill(request, given, ("local_only", "task", "allow_substitution"))
     _fill_constraint(request, given)
+    if {"tool_choice", "parallel_calls"} & given.keys():
+        fill_tool_choice(request.tool_choice, given)
     with refusing("votes"):
         request.response.member_votes = given.get("votes", False)
     with refusing("stop"):
@@ -77,7 +79,8 @@ def score_request(
 def tokenize_request(
     model: str,
     text: str | None,
-    messages: Iterable[tuple[str, str]] | None,
+    messages: Iterable[Message] | None,
+    tools: Iterable[Mapping[str, object]] | None,
     parse_special: bool,
     continuation: bool,
 ) -> models_pb2.TokenizeRequest:
@@ -91,10 +94,12 @@ def tokenize_request(
     request = models_pb2.TokenizeRequest()
     given = {"model": model, "parse_special": parse_special, "continuation": continuation}
     fill(request, given, given)
-    if text is not None:
-        fill(request, {"text": text}, ("text",))
+    if text is None:
+        chat = {"messages": messages, "tools": tools}
+        fill_chat(request.chat, given_of(chat, chat))
         return request
-    _fill_messages(request.chat, {"messages": messages})
+    _refuse_tools(tools)
+    fill(request, {"text": text}, ("text",))
     return request
 
 
@@ -133,28 +138,25 @@ def _fill_input(request: Any, prompt: str | None, given: Mapping[str, Any]) -> N
         raise InvalidRequest("prompt", "give either a prompt or messages")
     fill(request, given, ("request_id", "parse_special"))
     if prompt is not None:
+        _refuse_tools(given.get("tools"))
         fill(request, {"prompt": prompt}, ("prompt",))
         return
     fill(request.chat, given, ("allow_text",))
-    _fill_messages(request.chat, given)
+    fill_chat(request.chat, given)
+
+
+def _refuse_tools(tools: object) -> None:
+    if tools is not None:
+        raise InvalidRequest("tools", "belong to messages; a text shows none")
 
 
 def _fill_constraint(request: inference_pb2.GenerateRequest, given: Mapping[str, Any]) -> None:
     chosen = [name for name in _CONSTRAINTS if name in given]
     if len(chosen) > 1:
         raise InvalidRequest(chosen[0], f"and {chosen[1]} exclude each other; give one of them")
-    schema = given.get("json_schema")
-    if isinstance(schema, Mapping):
-        with refusing("json_schema"):
-            given = {**given, "json_schema": json.dumps(schema, ensure_ascii=False)}
-    fill(request, given, _CONSTRAINTS)
-
-
-def _fill_messages(chat: inference_pb2.Chat, given: Mapping[str, Any]) -> None:
-    chat.SetInParent()
-    with refusing("messages"):
-        for role, content in list_of(given, "messages"):
-            chat.messages.add(role=role, content=content)
+    with refusing("json_schema"):
+        texts = {name: json_text(given[name]) for name in chosen}
+    fill(request, texts, _CONSTRAINTS)
 
 
 def _fill_filter(target: accounting_pb2.ChargeFilter, filters: Mapping[str, Any]) -> None:

@@ -6,12 +6,15 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from quorate.dispatch.attempt import Attempt, RemoteCall, Run
+from quorate.dispatch.calling import calling_of, form_of
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.dispatch.voting import open_ensemble, steps
 from quorate.ensemble.losses import Losses
+from quorate.ensemble.tool_calls import telling_calls
 from quorate.fleet.fleet import Fleet
 from quorate.remotes.contract import (
     FailedCall,
@@ -59,7 +62,8 @@ async def run_vote(
     """
     started_at = time.perf_counter()
     losses = Losses(decision.on_failure, waits, attempt.aside)
-    opened = open_ensemble(fleet, request.prompt, decision, max_tokens, losses, request.constraint)
+    held = partial(form_of, request, fleet.guides)
+    opened = open_ensemble(fleet, request.prompt, decision, max_tokens, losses, held)
     async with opened as ensemble:
         run = Run(decision, ensemble, started_at, ensemble.waited_seconds)
         attempt.runs.append(run)
@@ -70,6 +74,8 @@ async def run_vote(
         for model in decision.system_moved:
             yield _system_moved(model)
         answer = steps(ensemble, decision, request, response, max_tokens, attempt.draft_costs)
+        if (calling := calling_of(ensemble, request)) is not None:
+            answer = telling_calls(answer, calling.reader())
         async with aclosing(answer):
             async for step in answer:
                 if isinstance(step, FinishReason):

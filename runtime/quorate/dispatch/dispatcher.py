@@ -12,6 +12,7 @@ from quorate.dispatch.admission_queue import AdmissionQueue
 from quorate.dispatch.answers import Part, Started, ask_remote, run_vote
 from quorate.dispatch.attempt import Attempt
 from quorate.dispatch.callers import Callers
+from quorate.dispatch.calling import check_forms
 from quorate.dispatch.cascade import Cascade
 from quorate.dispatch.detours import (
     GIVE_WAY,
@@ -184,7 +185,7 @@ class Dispatcher:
         decide = partial(self._decide, request, elapsed_ms=0.0)
         await self._futile.refuse_beyond_limits(request, decide)
         with self._callers.request(request) as tally:
-            await self._fleet.guides.check(request.constraint, request.key or request.origin)
+            await check_forms(request, self._fleet.guides)
             async with aclosing(self._answers(request, stopwatch)) as events:
                 async for event in events:
                     tally.count(event)
@@ -326,8 +327,7 @@ class Dispatcher:
             async with self._queue.admit() as waited:
                 if waited:
                     await self.turns.enter()
-                    elapsed_ms = stopwatch.duration_ms
-                    decide = partial(self._decide, request, failed, elapsed_ms, admitted=True)
+                    decide = partial(self._decide, request, failed, stopwatch.duration_ms, True)
                     decision = decided_anew(decision, decide)
                 if not decision.route.remote:
                     yield decision

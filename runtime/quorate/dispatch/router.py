@@ -140,10 +140,10 @@ class Router:
             elapsed_ms=elapsed_ms,
             draw=self._draw(),
             allow_substitution=request.allow_substitution,
-            constrained=request.constraint is not None,
+            constrained=request.is_held,
             from_mixture=takes_the_row_as_it_is(request.sampling)
             and not request.response.shows_logprobs
-            and request.constraint is None,
+            and not request.is_held,
         )
         return choose_plan(routing_request, self._snapshot(request.key, admitted))
 

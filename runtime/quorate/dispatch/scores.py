@@ -87,7 +87,7 @@ async def check_continuation(
         PromptTooLong: It does not fit the member's context.
     """
     text = request.continuation
-    read = readable_by(engine, request.prompt)
+    read = readable_by(engine, request.prompt, engine.facts.template.calls)
     if request.continuation_tokens:
         tokens: Sequence[int] = known_tokens("continuation", request.continuation_tokens, engine)
     elif not isinstance(read, TextPrompt) or read.text:

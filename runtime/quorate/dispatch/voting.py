@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from quorate.ensemble import plain_generation
 from quorate.ensemble.alignments.contract import Limit
@@ -32,8 +32,15 @@ from quorate.request import (
 from quorate.sampling.penalties import REPETITION_WINDOW
 from quorate.sampling.sampler import Sampler
 
+_Held: TypeAlias = Callable[[Ensemble[Any]], Awaitable[OutputConstraint | None]]
+
 # Part of the members' size that the one has that guesses, where their sizes are not known.
 _UNKNOWN_SHARE = 0.4
+
+
+async def _free(ensemble: Ensemble[Any]) -> OutputConstraint | None:
+    """Any text."""
+    return None
 
 
 @asynccontextmanager
@@ -43,12 +50,12 @@ async def open_ensemble(
     decision: Decision,
     max_tokens: int,
     losses: Losses,
-    form: OutputConstraint | None = None,
+    held: _Held = _free,
 ) -> AsyncIterator[Ensemble[Any]]:
     """Opens a session with each member of a vote, for as long as the context lasts.
 
     Members that are lost before that are dropped, waited for or fail the vote, as ``losses`` says.
-    ``form`` is what the answer must be.
+    ``held`` says what their answer must be.
 
     Raises:
         QuorateError: What ``Fleet.muster``, ``assemble``, ``Guides.open`` and ``Ensemble.open``
@@ -58,7 +65,7 @@ async def open_ensemble(
     with fleet.muster(models) as (engines, away):
         attendance = await Attendance.of(models, engines, away, losses)
         ensemble = await assemble(decision, attendance, prompt, max_tokens)
-        async with _guided(ensemble, fleet.guides, form):
+        async with _guided(ensemble, fleet.guides, await held(ensemble)):
             try:
                 await ensemble.open()
                 yield ensemble
@@ -85,6 +92,7 @@ async def _guided(
             vocabulary.masked,
             vocabulary.end_of_generation,
             alignment.reasoning,
+            may_reason=form.may_reason,
         )
         await ensemble.constraint.ready()
         yield

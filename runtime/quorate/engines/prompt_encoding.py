@@ -121,7 +121,7 @@ class PromptEncoder:
         self._check_tokenizer()
         check_prompt(prompt, self._tokenizer.vocabulary, self.context_length)
         if isinstance(prompt, ChatPrompt):
-            return self._chat.encode(prompt.messages)
+            return self._chat.encode(prompt.messages, prompt.tools, prompt.calls)
         if isinstance(prompt, TokenPrompt):
             return [*prompt.tokens]
         if prompt.parse_special:

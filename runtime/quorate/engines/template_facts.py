@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from quorate.request.tool_format import MAKESHIFT_FORMAT, ToolFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class TemplateFacts:
         generation_prompt: Whether it writes anything to open the answer.
         cuts_reasoning: Whether it leaves the reasoning out of earlier assistant messages.
         digest: Tells it from other templates; "" where there is none.
+        tool_format: How it writes calls of tools, which it shows; empty where it knows none.
     """
 
     problem: str = ""
@@ -34,3 +37,19 @@ class TemplateFacts:
     generation_prompt: bool = True
     cuts_reasoning: bool = False
     digest: str = ""
+    tool_format: ToolFormat = field(default_factory=ToolFormat)
+
+    @property
+    def tools(self) -> bool:
+        """Whether it shows tools, and tells how they are called."""
+        return bool(self.tool_format.begin)
+
+    @property
+    def calls(self) -> ToolFormat:
+        """How its model is asked to write calls."""
+        return self.tool_format if self.tools else MAKESHIFT_FORMAT
+
+    @property
+    def parallel_calls(self) -> bool:
+        """Whether an answer may make several calls at once."""
+        return bool(self.calls.following)

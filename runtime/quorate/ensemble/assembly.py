@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from quorate.engines.contract import Engine
@@ -39,6 +40,7 @@ from quorate.request import (
     TokenPrompt,
     Weighting,
 )
+from quorate.request.tool_format import ToolFormat
 from quorate.threads import beside_loop
 
 # Weights that need to know what each member makes of the prompt.
@@ -104,10 +106,10 @@ async def _fitted(decision: Decision, attendance: Attendance, prompt: Prompt) ->
     if isinstance(prompt, ChatPrompt) and prompt.allow_text and prompt.size_bytes > SLICE:
         # Kept for those of the members that read it.
         await beside_loop(getattr, prompt, "as_text")
-    encoded = await attendance.ask(
-        lambda model, engine: _encoded(model, engine, readable_by(engine, prompt))
-    )
-    read = {model: readable_by(engine, prompt) for model, engine in engines.items()}
+    calls = next(iter(engines.values())).facts.template.calls
+    read = {model: readable_by(engine, prompt, calls) for model, engine in engines.items()}
+    encoded = await attendance.ask(lambda model, engine: _encoded(model, engine, read[model]))
+    read = {model: read[model] for model in engines}
     if isinstance(prompt, TokenPrompt):
         _check_vocabularies(engines)
     _check_specials(engines, encoded, [*read.values()])
@@ -122,10 +124,17 @@ async def _fitted(decision: Decision, attendance: Attendance, prompt: Prompt) ->
     return _Fitted(alignment, whole, read, prompts)
 
 
-def readable_by(engine: Engine, prompt: Prompt) -> Prompt:
-    """What a member reads: where it has no chat template, and the caller allows it, a text."""
-    if isinstance(prompt, ChatPrompt) and prompt.allow_text and not engine.facts.capabilities.chat:
+def readable_by(engine: Engine, prompt: Prompt, calls: ToolFormat) -> Prompt:
+    """What a member reads: where it has no chat template, and the caller allows it, a text.
+
+    Calls of tools are to be written so by all members, whatever their templates say.
+    """
+    if not isinstance(prompt, ChatPrompt):
+        return prompt
+    if prompt.allow_text and not engine.facts.capabilities.chat:
         return prompt.as_text
+    if prompt.shape.tools and calls != engine.facts.template.calls:
+        return replace(prompt, calls=calls)
     return prompt
 
 

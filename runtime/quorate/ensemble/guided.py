@@ -29,8 +29,9 @@ _FEW = 4096
 class GuidedConstraint:
     """``Constraint`` by a grammar, on top of another one.
 
-    Where the answer begins within a model's reasoning, the grammar begins behind that; nowhere else
-    are there marks of reasoning in an answer of a form.
+    Where the answer begins with a model's reasoning, the grammar begins behind that; nowhere else
+    are there marks of reasoning in an answer of a form. The model may begin it itself only where
+    that is said, since most forms are asked for to be had at once.
 
     Args:
         session: Follows the grammar over the symbols that are sampled.
@@ -39,6 +40,7 @@ class GuidedConstraint:
         never: Symbols that no answer holds.
         ends: Symbols that end an answer; where there are none it ends where it is whole.
         reasoning: Where the answer reasons, if anywhere.
+        may_reason: Whether the model may begin with reasoning.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class GuidedConstraint:
         never: Collection[int] = (),
         ends: Collection[int] = (),
         reasoning: Reasoning | None = None,
+        may_reason: bool = False,
     ) -> None:
         self._session = session
         self._also = also
@@ -57,6 +60,8 @@ class GuidedConstraint:
         self._never = np.array(sorted({*never} | marks), np.intp)
         self._ends = bool(ends)
         self._until = reasoning.ends if reasoning is not None and reasoning.within else frozenset()
+        # Those that begin reasoning, as long as nothing was said.
+        self._thoughts = reasoning if may_reason and not self._until else None
         self._allowed: Allowed | None = None
         self.complete = False
 
@@ -109,8 +114,12 @@ class GuidedConstraint:
             if symbol in self._until:
                 self._until = frozenset()
             return
-        self._session.accept(symbol)
         self._allowed = None
+        thoughts, self._thoughts = self._thoughts, None
+        if thoughts is not None and symbol in thoughts.begins:
+            self._until = thoughts.ends
+        else:
+            self._session.accept(symbol)
 
     def foresee(self, path: Sequence[int]) -> None:
         """See ``Constraint``."""
@@ -122,6 +131,8 @@ class GuidedConstraint:
             return np.zeros(self._size, np.bool_)
         flags: Flags = np.unpackbits(bits, count=self._size, bitorder="little").view(np.bool_)
         flags[self._never] = False
+        if self._thoughts is not None:
+            flags[[*self._thoughts.begins]] = True
         also = self._also.allowed
         return flags if also is None else flags & also
 

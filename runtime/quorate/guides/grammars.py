@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from llguidance import LLMatcher, LLParserLimits
 
+from quorate.guides.white_space import with_white_space
 from quorate.request.constraints import ConstraintKind
 
 LIMITS = LLParserLimits(
@@ -20,10 +20,6 @@ LIMITS = LLParserLimits(
 states of its lexer take a kilobyte or two each. They are made when they are needed, so that what it
 takes to compile a grammar does not depend on the vocabulary."""
 
-_GUIDANCE = "x-guidance"
-# White space without end is what small models write where a grammar keeps them from all they like.
-# So much is enough for JSON in a line and for JSON that is indented.
-_WHITE_SPACE = r"\x20|\x0A\x20{0,20}"
 # Members choose how a text that must come is cut: the library's way needs their tokenizers.
 _OPTIONS = json.dumps({"no_forcing": True})
 # Schemas that are tried to find out which part of one is wrong.
@@ -42,7 +38,7 @@ def grammar_of(kind: ConstraintKind, text: str) -> str:
     """
     match kind:
         case ConstraintKind.JSON_SCHEMA:
-            part = {"json_schema": _with_defaults(json.loads(text))}
+            part = {"json_schema": with_white_space(json.loads(text))}
         case ConstraintKind.REGEX:
             (regex,) = json.loads(LLMatcher.grammar_from_regex(text))["grammars"]
             part = {"lark_grammar": regex["lark_grammar"]}
@@ -100,12 +96,3 @@ def _parts(schema: object) -> Iterator[tuple[str, object]]:
 def _escaped(key: str) -> str:
     """A name within a JSON pointer (RFC 6901)."""
     return key.replace("~", "~0").replace("/", "~1")
-
-
-def _with_defaults(schema: Any) -> Any:
-    if not isinstance(schema, dict):
-        return schema
-    options = schema.get(_GUIDANCE, {})
-    if not isinstance(options, dict) or "whitespace_flexible" in options:
-        return schema
-    return schema | {_GUIDANCE: {"whitespace_pattern": _WHITE_SPACE} | options}

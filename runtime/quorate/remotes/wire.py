@@ -92,6 +92,7 @@ def unsupported(request: Request, settings: RemoteSettings) -> tuple[str, ...]:
         "stopping.stop": len(request.stopping.stop) > settings.max_stop_strings,
         # Nobody here could see to it that the answer is of that form.
         "constraint": request.constraint is not None,
+        "chat.tools": isinstance(request.prompt, ChatPrompt) and request.prompt.shape.tools,
         "response.top_logprobs": response.top_logprobs > 0,
         "response.member_votes": response.member_votes,
     }

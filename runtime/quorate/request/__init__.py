@@ -18,6 +18,7 @@ from quorate.request.decisions import (
 )
 from quorate.request.events import (
     Accepted,
+    CallPart,
     Delta,
     Event,
     Finished,
@@ -66,6 +67,7 @@ from quorate.request.requests import (
     ScoreRequest,
     StoppingOptions,
 )
+from quorate.request.tools import Tool, ToolCall, ToolChoice, ToolMode
 from quorate.request.usage import (
     Energy,
     EnergyTier,
@@ -84,6 +86,7 @@ __all__ = [
     "AutoPlan",
     "BeamOptions",
     "Budget",
+    "CallPart",
     "Candidate",
     "CascadePlan",
     "ChatPrompt",
@@ -130,6 +133,10 @@ __all__ = [
     "TextPrompt",
     "Token",
     "TokenPrompt",
+    "Tool",
+    "ToolCall",
+    "ToolChoice",
+    "ToolMode",
     "TopCandidate",
     "Usage",
     "Vote",

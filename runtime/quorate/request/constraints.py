@@ -21,7 +21,9 @@ class OutputConstraint:
     Attributes:
         text: A JSON schema (draft 2020-12) as JSON, a regular expression, or a grammar in Lark's
             syntax.
+        may_reason: Whether a model that reasons may do so before it.
     """
 
     kind: ConstraintKind
     text: str
+    may_reason: bool = False

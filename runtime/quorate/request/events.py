@@ -82,17 +82,35 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class CallPart:
+    """A piece of a call that the answer makes.
+
+    Attributes:
+        index: Of the call in the answer, from 0.
+        call_id: Set in the first piece of a call alone, as is ``name``.
+        arguments: What its arguments go on with: together JSON of an object.
+    """
+
+    index: int
+    call_id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     """A piece of the answer: whole code points of text, and the tokens decided meanwhile.
 
     Attributes:
         reasoning: Text of the model's reasoning, instead of the answer's; None where the tokens are
             none of it.
+        calls: Pieces of calls, behind the text; what a model writes around them is no text.
     """
 
     text: str
     tokens: tuple[Token, ...]
     reasoning: str | None = None
+    calls: tuple[CallPart, ...] = ()
 
 
 class NoticeKind(Enum):
@@ -130,6 +148,7 @@ class FinishReason(Enum):
     MAX_BYTES = "max_bytes"
     CONTEXT_FULL = "context_full"
     CONTENT_FILTER = "content_filter"
+    TOOL_CALLS = "tool_calls"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeAlias
 
 from quorate.large_texts import json_string, utf8_size
+from quorate.request.tool_format import ToolFormat
+from quorate.request.tools import Tool, ToolCall
 
-SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
+SYSTEM, USER, ASSISTANT, TOOL = "system", "user", "assistant", "tool"
 """Roles that mean the same in every chat template, where it knows them."""
 
 _TURN_TOKENS = 8
 _FRAME_TOKENS = 64
+# What templates write around a tool or a call, and to say how calls are made.
+_TOOL_TOKENS = 64
+_TOOLS_TOKENS = 512
 
 
 class _Written(ABC):
@@ -49,10 +54,26 @@ class _Written(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a chat."""
+    """One turn of a chat.
+
+    Attributes:
+        tool_calls: Calls of tools that the assistant made in it, behind its text.
+        tool_call_id: Of a tool's message: the call whose result it is.
+        name: Of a tool's message: the tool.
+    """
 
     role: str
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
+
+    @property
+    def size_bytes(self) -> int:
+        """UTF-8 bytes of all that is in it, but for its role."""
+        calls = ((call.call_id, call.name, call.arguments) for call in self.tool_calls)
+        ids = utf8_size(self.tool_call_id) + utf8_size(self.name)
+        return utf8_size(self.content) + ids + sum(utf8_size(text) for one in calls for text in one)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +86,7 @@ class ChatShape:
         repeats: Whether two turns in a row have the same role.
         assistant_first: Whether the first turn is the assistant's.
         continues: Whether the last message is the assistant's, so that the answer goes on with it.
+        tools: Whether there are tools, calls of some, or results of calls.
     """
 
     system_first: bool = False
@@ -72,6 +94,7 @@ class ChatShape:
     repeats: bool = False
     assistant_first: bool = False
     continues: bool = False
+    tools: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,18 +167,23 @@ class ChatPrompt(_Chat):
 
     Attributes:
         allow_text: Whether a member without a template may read its texts instead.
+        tools: What the answer may call.
+        calls: How calls are to be written; empty where the template of whoever reads it says so.
     """
 
     messages: tuple[Message, ...]
     allow_text: bool = False
+    tools: tuple[Tool, ...] = ()
+    calls: ToolFormat = field(default_factory=ToolFormat)
 
     def __post_init__(self) -> None:
         roles = [turn.role for turn in self.messages]
-        object.__setattr__(
-            self, "_size_bytes", sum(utf8_size(turn.content) for turn in self.messages)
-        )
+        texts = (text for one in self.tools for text in (one.name, one.description, one.parameters))
+        size = sum(turn.size_bytes for turn in self.messages) + sum(map(utf8_size, texts))
+        speaks = any(turn.tool_calls or turn.tool_call_id for turn in self.messages)
+        object.__setattr__(self, "_size_bytes", size)
         object.__setattr__(self, "_role_bytes", sum(map(utf8_size, roles)))
-        object.__setattr__(self, "_shape", _shape(roles))
+        object.__setattr__(self, "_shape", _shape(roles, bool(self.tools) or speaks))
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -164,10 +192,10 @@ class ChatPrompt(_Chat):
 
     @property
     def canonical_text(self) -> str:
-        """As ``TextPrompt.canonical_text``: roles and messages, as JSON."""
-        turns = (
-            f"[{json_string(turn.role)}, {json_string(turn.content)}]" for turn in self.messages
-        )
+        """As ``TextPrompt.canonical_text``: roles and messages, and tools, as JSON."""
+        turns = [*map(_canonical_turn, self.messages)]
+        for tool in self.tools:
+            turns.append(_canonical(TOOL, tool.name, tool.description, tool.parameters))
         return f"[{', '.join(turns)}]"
 
     @property
@@ -178,7 +206,9 @@ class ChatPrompt(_Chat):
         for the end and a system prompt of their own.
         """
         written = self.size_bytes + self.role_bytes
-        return written + _TURN_TOKENS * len(self.messages) + _FRAME_TOKENS
+        calls = sum(len(turn.tool_calls) for turn in self.messages)
+        framed = _TOOLS_TOKENS + _TOOL_TOKENS * (len(self.tools) + calls) if self.shape.tools else 0
+        return written + framed + _TURN_TOKENS * len(self.messages) + _FRAME_TOKENS
 
     @property
     def role_bytes(self) -> int:
@@ -219,7 +249,20 @@ def _until_enough(texts: Iterable[str], count: int) -> str:
     return "\n".join(lines)
 
 
-def _shape(roles: Sequence[str]) -> ChatShape:
+def _canonical_turn(turn: Message) -> str:
+    told = [turn.role, turn.content]
+    if turn.tool_call_id or turn.name:
+        told += [turn.tool_call_id, turn.name]
+    for call in turn.tool_calls:
+        told += [call.call_id, call.name, call.arguments]
+    return _canonical(*told)
+
+
+def _canonical(*texts: str) -> str:
+    return f"[{', '.join(map(json_string, texts))}]"
+
+
+def _shape(roles: Sequence[str], tools: bool) -> ChatShape:
     turns = [role for role in roles if role != SYSTEM]
     return ChatShape(
         system_first=roles[:1] == [SYSTEM],
@@ -227,4 +270,5 @@ def _shape(roles: Sequence[str]) -> ChatShape:
         repeats=any(role == following for role, following in pairwise(turns)),
         assistant_first=turns[:1] == [ASSISTANT],
         continues=roles[-1:] == [ASSISTANT],
+        tools=tools,
     )

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from quorate.large_texts import utf8_size
 from quorate.request.constraints import OutputConstraint
 from quorate.request.plans import PlanChoice
-from quorate.request.prompts import Prompt
+from quorate.request.prompts import ChatPrompt, Prompt
+from quorate.request.tools import ToolChoice, ToolMode
 
 PROBE_KEY = "(probes)"
 """Stands for a caller's key where the server asks itself, so that sums by key tell it apart."""
@@ -97,6 +98,7 @@ class Request:
             it to the configuration.
         trace_parent: The caller's trace, as W3C's Trace Context writes it, or "".
         constraint: What the answer must be; None where it may be any text.
+        tool_choice: How it may call the tools of its chat, where that has any.
     """
 
     prompt: Prompt
@@ -115,6 +117,18 @@ class Request:
     allow_substitution: bool | None = None
     trace_parent: str = ""
     constraint: OutputConstraint | None = None
+    tool_choice: ToolChoice = field(default_factory=ToolChoice)
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether the answer may call tools."""
+        shown = isinstance(self.prompt, ChatPrompt) and self.prompt.tools
+        return bool(shown) and self.tool_choice.mode is not ToolMode.NONE
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the answer is held to a grammar."""
+        return self.constraint is not None or self.calls_tools
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from quorate.routing.request import RoutingRequest
 def objection(status: ModelStatus, request: RoutingRequest) -> str:
     """Why a model cannot read the chat of a request, with what to do; "" where it can."""
     shape = request.shape
-    if shape is None or (request.allow_text and not status.chat):
+    if shape is None or (request.allow_text and not status.chat and not shape.tools):
         return ""
-    problem = _no_template(status) if not status.chat else _refused(status, shape)
+    problem = _refused(status, shape) if status.chat else _no_template(status, shape)
     return f"model {status.id}: {problem}" if problem else ""
 
 
@@ -41,6 +41,10 @@ def makeshift(status: ModelStatus, request: RoutingRequest) -> str:
         return f"model {status.id} has no chat template, and would read the chat as a text"
     if moves_system(status, shape):
         return f"the chat template of model {status.id} has no place for the system message"
+    if shape.tools and not status.template.tools:
+        return (
+            f"the chat template of model {status.id} knows no tools, which it is told of in words"
+        )
     return ""
 
 
@@ -62,8 +66,10 @@ def told(
     return replace(decision, input_form=form, text_members=texts, system_moved=moved)
 
 
-def _no_template(status: ModelStatus) -> str:
+def _no_template(status: ModelStatus, shape: ChatShape) -> str:
     problem = status.template.problem or "it has no chat template"
+    if shape.tools:
+        return f"{problem}, and tools need one; name another model"
     return f"{problem}; send a text prompt, or allow that the chat is read as a text"
 
 

@@ -64,7 +64,7 @@ class Model(_message.Message):
     def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ModelState, str]] = ..., message: _Optional[str] = ..., progress: _Optional[float] = ..., engine: _Optional[str] = ..., description: _Optional[str] = ..., context_length: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., vocabulary_fingerprint: _Optional[str] = ..., chat: _Optional[bool] = ..., sessions: _Optional[int] = ..., cores: _Optional[_Iterable[int]] = ..., memory_bytes: _Optional[int] = ..., template: _Optional[_Union[TemplateFacts, _Mapping]] = ..., template_problem: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class TemplateFacts(_message.Message):
-    __slots__ = ("content_parts", "system_first", "system_later", "alternates", "assistant_first", "continues", "generation_prompt", "cuts_reasoning")
+    __slots__ = ("content_parts", "system_first", "system_later", "alternates", "assistant_first", "continues", "generation_prompt", "cuts_reasoning", "tools", "parallel_calls")
     CONTENT_PARTS_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_FIRST_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_LATER_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +73,8 @@ class TemplateFacts(_message.Message):
     CONTINUES_FIELD_NUMBER: _ClassVar[int]
     GENERATION_PROMPT_FIELD_NUMBER: _ClassVar[int]
     CUTS_REASONING_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    PARALLEL_CALLS_FIELD_NUMBER: _ClassVar[int]
     content_parts: bool
     system_first: bool
     system_later: bool
@@ -81,7 +83,9 @@ class TemplateFacts(_message.Message):
     continues: bool
     generation_prompt: bool
     cuts_reasoning: bool
-    def __init__(self, content_parts: _Optional[bool] = ..., system_first: _Optional[bool] = ..., system_later: _Optional[bool] = ..., alternates: _Optional[bool] = ..., assistant_first: _Optional[bool] = ..., continues: _Optional[bool] = ..., generation_prompt: _Optional[bool] = ..., cuts_reasoning: _Optional[bool] = ...) -> None: ...
+    tools: bool
+    parallel_calls: bool
+    def __init__(self, content_parts: _Optional[bool] = ..., system_first: _Optional[bool] = ..., system_later: _Optional[bool] = ..., alternates: _Optional[bool] = ..., assistant_first: _Optional[bool] = ..., continues: _Optional[bool] = ..., generation_prompt: _Optional[bool] = ..., cuts_reasoning: _Optional[bool] = ..., tools: _Optional[bool] = ..., parallel_calls: _Optional[bool] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()

@@ -71,7 +71,7 @@ def test_what_can_be_served_passes_as_it_is(limit: Callable[..., Any], value: An
             limits.chat,
             [Message("user", "x"), Message("", "x")],
             "f[1].role",
-            "is empty; set system, user or assistant",
+            "is empty; set system, user, assistant or tool",
         ),
     ],
 )

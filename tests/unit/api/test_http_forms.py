@@ -11,7 +11,7 @@ from llguidance import LLMatcher, LLTokenizer
 
 from quorate import large_texts
 from quorate.access import limits
-from quorate.api.http import forms
+from quorate.api.http import fields
 from quorate.api.http.anthropic.messages import message_asked
 from quorate.api.http.asking import Asked, Context
 from quorate.api.http.openai.chats import chat_asked
@@ -136,6 +136,7 @@ def test_what_asks_for_no_form_has_none(body: dict[str, Any]) -> None:
         ("guided_json", {"guided_json": {"enum": ["a"] * 70_000}}),
         ("guided_json", {"guided_json": {"description": "a" * 70_000}}),
         ("guided_json", {"guided_json": nested(8000)}),
+        ("guided_json", {"guided_json": {"maximum": float("inf")}}),
         ("guided_json", {"guided_regex": "a", "guided_json": SCHEMA}),
         ("quorate.regex", {"quorate": {"regex": 3}}),
         ("structured_outputs.structural_tag", {"structured_outputs": {"structural_tag": "x"}}),
@@ -171,7 +172,7 @@ def test_of_a_schema_of_megabytes_only_the_beginning_is_written(
             written.append(len(piece))
             yield piece
 
-    monkeypatch.setattr(forms, "json_pieces", noted)
+    monkeypatch.setattr(fields, "json_pieces", noted)
     with pytest.raises(InvalidRequest):
         asked({"guided_json": value})
     assert max(written) <= 3 * large_texts.SLICE

@@ -247,6 +247,7 @@ def test_a_models_status_is_translated() -> None:
             assistant_first=True,
             continues=True,
             generation_prompt=True,
+            parallel_calls=True,
         ),
     )
 

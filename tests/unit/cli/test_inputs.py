@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cli.inputs import read_prompt, read_text
+from quorate.cli.inputs import read_prompt, read_text, read_tools
 from quorate.errors import SettingsError
 
 
@@ -41,3 +41,29 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 def test_standard_input_is_read_for_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("é\n".encode())))
     assert read_text("-") == "é\n".encode()
+
+
+def test_tools_are_a_list_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "tools.json"
+    path.write_text('[{"name": "time"}, {"type": "function", "function": {"name": "date"}}]')
+    assert read_tools(str(path)) == [
+        {"name": "time"},
+        {"type": "function", "function": {"name": "date"}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "is empty; give a list of tools"),
+        ('[{"name": "time"}', "is no JSON: Expecting ',' delimiter"),
+        ('{"name": "time"}', "is no JSON list; give a list of tools"),
+        ("[" * 100_000, "is nested too deep"),
+    ],
+)
+def test_what_is_no_list_of_tools_is_refused(tmp_path: Path, content: str, told: str) -> None:
+    path = tmp_path / "tools.json"
+    path.write_text(content)
+    with pytest.raises(SettingsError) as caught:
+        read_tools(str(path))
+    assert str(caught.value).startswith(f"{path}: {told}")

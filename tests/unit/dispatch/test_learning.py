@@ -86,6 +86,7 @@ def test_the_energy_of_a_vote_is_that_of_all_and_as_uncertain_as_the_worst() -> 
     [
         (FinishReason.END_OF_GENERATION, True),
         (FinishReason.STOP_STRING, True),
+        (FinishReason.TOOL_CALLS, True),
         (FinishReason.MAX_TOKENS, False),
         (FinishReason.MAX_BYTES, False),
         (FinishReason.CONTEXT_FULL, False),

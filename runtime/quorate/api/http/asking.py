@@ -10,6 +10,7 @@ from quorate.access import limits
 from quorate.api.http.extension import Extension
 from quorate.api.http.forms import Form
 from quorate.api.http.names import plan_named
+from quorate.api.http.tools import Tools
 from quorate.errors import InvalidRequest, PromptTooLong
 from quorate.request import (
     Budget,
@@ -19,6 +20,7 @@ from quorate.request import (
     ResponseOptions,
     SamplingOptions,
     StoppingOptions,
+    ToolChoice,
 )
 from quorate.sampling.options import SEED_BITS
 
@@ -94,6 +96,7 @@ class Wording:
         stream: Whether the answer is to be streamed.
         include_usage: Whether a stream tells at its end what it took.
         form: What an answer must be; None where it may be any text.
+        tools: What it may call.
         echo: Whether the prompt is told before its answer.
         answers: Whether there is an answer, and not the prompt alone.
         names: What the caller calls a field that has another name elsewhere.
@@ -109,6 +112,7 @@ class Wording:
     stream: bool = False
     include_usage: bool = False
     form: Form | None = None
+    tools: Tools = field(default_factory=Tools)
     echo: bool = False
     answers: bool = True
     names: Mapping[str, str] = field(default_factory=dict)
@@ -129,12 +133,15 @@ def asked_for(words: Wording, context: Context) -> Asked:
     """What is asked for.
 
     Raises:
-        InvalidRequest: A model that can never answer, or too many answers.
+        InvalidRequest: A model that can never answer, too many answers, or a form beside tools.
         NotFound: Neither a model nor a profile is called so.
     """
     extension, shown = words.extension, words.top_logprobs
     request_id = extension.request_id or context.request_id
-    form = words.form
+    form, tools = words.form, words.tools
+    if form is not None and tools.shown:
+        problem = "and tools exclude each other; give one, or tool_choice none"
+        raise InvalidRequest(form.path, problem)
     named = {} if form is None else {form.constraint.kind.value: form.path}
     request = Request(
         prompt=words.prompts[0],
@@ -150,6 +157,7 @@ def asked_for(words: Wording, context: Context) -> Asked:
         allow_substitution=extension.allow_substitution,
         trace_parent=context.trace_parent,
         constraint=None if form is None else form.constraint,
+        tool_choice=tools.choice if tools.given else ToolChoice(),
     )
     return Asked(
         name=words.name,

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from quorate.errors import InvalidRequest
+from quorate.large_texts import json_pieces
 
 _KINDS: Mapping[type, str] = {
     bool: "true or false",
@@ -66,16 +67,28 @@ class Fields:
                 raise InvalidRequest(path, f"is {kind_of(one)}; give a text")
         return found
 
-    def joined_text(self, name: str, kinds: Collection[str]) -> str | None:
-        """A text, or the texts of a list of parts, a line each; all parts are of these kinds."""
+    def joined_text(
+        self, name: str, kinds: Collection[str], beside: Collection[str] = ()
+    ) -> str | None:
+        """A text, or the texts of a list of parts, a line each.
+
+        Args:
+            name: Of the field.
+            kinds: Of parts that are text.
+            beside: Of those that are read elsewhere; there are no others.
+        """
         if not isinstance(self._found.get(name), list):
             return self.text(name)
         parts = []
         for part in self.objects(name):
-            if (part.text("type") or "text") not in kinds:
+            kind = part.text("type") or "text"
+            if kind in kinds:
+                parts.append(part.text("text") or "")
+            elif kind not in beside:
                 problem = "is not text, which is all that is read here"
+                if beside:
+                    problem = f"is not read here; known: {', '.join((*kinds, *beside))}"
                 raise InvalidRequest(part.path("type"), problem)
-            parts.append(part.text("text") or "")
         return "\n".join(parts)
 
     def text(self, name: str) -> str | None:
@@ -145,6 +158,27 @@ class Fields:
             if not isinstance(value, dict):
                 raise InvalidRequest(path, f"is {kind_of(value)}; give an object")
             yield Fields(value, path)
+
+    def json_text(self, name: str, most_bytes: int) -> str | None:
+        """A value as JSON, which a text is taken to be already.
+
+        It is written no further than shows that it is too long.
+        """
+        value = self._found.get(name)
+        if value is None or isinstance(value, str):
+            return value
+        pieces, size = [], 0
+        try:
+            for piece in json_pieces(value):
+                size += len(piece)
+                if size > most_bytes:
+                    raise InvalidRequest(self.path(name), f"has more than {most_bytes} bytes")
+                pieces.append(piece)
+        except RecursionError:
+            raise InvalidRequest(self.path(name), "is nested too deep") from None
+        except ValueError:
+            raise InvalidRequest(self.path(name), "has a number that is too large") from None
+        return b"".join(pieces).decode()
 
     def names(self) -> Sequence[str]:
         """The names of all fields."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from quorate.access import limits
 from quorate.api.http.fields import Fields, kind_of
 from quorate.errors import InvalidRequest
 from quorate.foreign_text import one_line
-from quorate.large_texts import json_pieces, utf8_size
+from quorate.large_texts import utf8_size
 from quorate.request import ConstraintKind, OutputConstraint
 
 FORM_FIELDS = tuple(kind.value for kind in ConstraintKind)
@@ -112,24 +112,9 @@ def _format(holder: Fields, name: str) -> Iterator[Form]:
 
 def _schema(holder: Fields, name: str) -> Iterator[Form]:
     """A schema, which may also be given as a text that is JSON."""
-    if not holder.has(name):
-        return
-    given = holder.any(name)
-    path = holder.path(name)
-    text = given if isinstance(given, str) else _json_text(path, given)
-    yield _form(path, ConstraintKind.JSON_SCHEMA, text)
-
-
-def _json_text(path: str, given: Any) -> str:
-    """A schema as text, written no further than shows that it is too long."""
-    pieces, size = [], 0
-    try:
-        for piece in json_pieces(given):
-            size = limits.constraint_size(path, size + len(piece))
-            pieces.append(piece)
-    except RecursionError:
-        raise InvalidRequest(path, "is nested too deep") from None
-    return b"".join(pieces).decode()
+    text = holder.json_text(name, limits.MAX_CONSTRAINT_BYTES)
+    if text is not None:
+        yield _form(holder.path(name), ConstraintKind.JSON_SCHEMA, text)
 
 
 def _text(holder: Fields, name: str, kind: ConstraintKind) -> Iterator[Form]:

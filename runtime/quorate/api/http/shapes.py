@@ -9,12 +9,26 @@ from typing import Any, ClassVar, TypeAlias
 
 from quorate.api.http.asking import Asked
 from quorate.api.http.extension import told_at_first, told_at_last, votes_of
-from quorate.request import Accepted, Event, Finished, Notice, Token, Usage
+from quorate.request import Accepted, CallPart, Event, Finished, Notice, Token, Usage
 
 Piece: TypeAlias = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
 """An event of a stream; one that may be as long as the answer is a call that puts it together."""
 
 _decoder = codecs.getincrementaldecoder("utf-8")
+
+
+class Call:
+    """A call of an answer, as far as it is there."""
+
+    def __init__(self, call_id: str, name: str) -> None:
+        self.call_id = call_id
+        self.name = name
+        self.pieces: list[str] = []
+
+    @property
+    def arguments(self) -> str:
+        """A JSON object, as JSON, where the answer was not cut."""
+        return "".join(self.pieces)
 
 
 class Choice:
@@ -32,8 +46,15 @@ class Choice:
         self.finished: Finished | None = None
         self.texts: list[str] = []
         self.reasoning: list[str] = []
+        self.calls: list[Call] = []
         self.tokens: list[Token] = []
         self.notices: list[Notice] = []
+
+    def call(self, part: CallPart) -> None:
+        """Notes a piece of a call."""
+        if part.name:
+            self.calls.append(Call(part.call_id, part.name))
+        self.calls[-1].pieces.append(part.arguments)
 
 
 class Shape(ABC):
@@ -67,6 +88,8 @@ class Shape(ABC):
             if event.reasoning is None:
                 choice.texts.append(event.text)
                 choice.tokens += event.tokens
+                for part in event.calls:
+                    choice.call(part)
             else:
                 choice.reasoning.append(event.reasoning)
 

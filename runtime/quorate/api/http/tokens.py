@@ -16,7 +16,7 @@ from quorate.api.http.extension import piece_text
 from quorate.api.http.fields import Fields, kind_of
 from quorate.api.http.guard import Guard
 from quorate.api.http.names import check_length, first_model
-from quorate.api.http.openai.chats import chat_prompt
+from quorate.api.http.openai.chats import chat_prompt, chat_tools
 from quorate.api.tokenizing import Tokenizing, Tokens
 from quorate.dispatch import Dispatcher
 from quorate.errors import InvalidRequest
@@ -113,7 +113,7 @@ def _to_tokens(found: Mapping[str, Any]) -> _ToTokens:
 
 def _prompt(body: Fields) -> tuple[str, Prompt]:
     if body.has("messages"):
-        return "messages", chat_prompt(body)
+        return "messages", chat_prompt(body, chat_tools(body))
     for field in _TEXTS:
         if (text := body.text(field)) is not None:
             return field, TextPrompt(text, body.flag("parse_special") or False)

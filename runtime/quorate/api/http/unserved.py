@@ -26,11 +26,10 @@ def _of_type(*kinds: str | None) -> _IsHarmless:
 
 NOT_SERVED: Mapping[str, _IsHarmless] = MappingProxyType(
     {
-        # Nothing is called or looked up.
-        "tools": _only([]),
+        # What tools were called before they were tools.
         "functions": _only([]),
-        "tool_choice": lambda value: value in ("none", "auto") or _of_type("none", "auto")(value),
         "function_call": _only("none", "auto"),
+        # Nothing is looked up.
         "mcp_servers": _only([]),
         "container": _only(),
         "web_search_options": _only(),
@@ -73,6 +72,8 @@ NOT_SERVED: Mapping[str, _IsHarmless] = MappingProxyType(
 )
 """By name, whether a value asks for nothing. A field that is null is one that is not there."""
 
+_INSTEAD: Mapping[str, str] = {"functions": "tools", "function_call": "tool_choice"}
+
 
 def refuse_not_served(body: Fields) -> None:
     """Refuses a body that asks for what is not served.
@@ -82,4 +83,5 @@ def refuse_not_served(body: Fields) -> None:
     """
     for name, is_harmless in NOT_SERVED.items():
         if body.has(name) and not is_harmless(body.any(name)):
-            raise InvalidRequest(body.path(name), "is not served here; leave it out")
+            remedy = f"give {_INSTEAD[name]}" if name in _INSTEAD else "leave it out"
+            raise InvalidRequest(body.path(name), f"is not served here; {remedy}")

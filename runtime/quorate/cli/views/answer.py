@@ -13,6 +13,7 @@ from quorate.cli.views.json_lines import response_line
 from quorate.cli.views.terminal import Console
 from quorate.cli.views.votes import print_candidates, print_votes
 from quorate.cli.views.writers import Writer, stdout_writer
+from quorate.client import AnswerReader
 from quorate.foreign_text import one_line
 from quorate.v1 import inference_pb2, plan_pb2
 
@@ -61,9 +62,11 @@ class TextAnswer:
         self._decision = plan_pb2.Decision()
         self._escalations = 0
         self._tokens: list[inference_pb2.Token] = []
+        self._answer = AnswerReader()
 
     def show(self, response: inference_pb2.GenerateResponse) -> None:
         """Shows one event."""
+        self._answer.read(response)
         kind = response.WhichOneof("event")
         if kind == "delta":
             self._tokens.extend(response.delta.tokens)
@@ -112,6 +115,8 @@ class TextAnswer:
     def _finish(self, finished: inference_pb2.Finished) -> None:
         self._writer.keep()
         self._writer.end_line()
+        for call in self._answer.answer().calls:
+            self._writer.call(call)
         if self._notes.is_terminal:
             line = summary_line(self._decision, finished, self._escalations)
             self._notes.print(line, style="dim", markup=False)

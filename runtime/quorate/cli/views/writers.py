@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import codecs
+import json
 import sys
+from contextlib import suppress
 from itertools import groupby
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from rich.text import Text
 
 from quorate.cli.views.terminal import Console
 from quorate.cli.views.votes import STYLES, agreement
+from quorate.client import ToolCall
 from quorate.foreign_text import harmless
 from quorate.v1 import inference_pb2
 
@@ -59,6 +62,11 @@ class PlainWriter:
         sys.stdout.write("\n")
         sys.stdout.flush()
         self._last = "\n"
+
+    def call(self, call: ToolCall) -> None:
+        """Writes a call as a line of JSON; arguments that were cut off are null."""
+        fields = {"id": call.id, "name": call.name, "arguments": _arguments(call)}
+        self._write(f"{json.dumps(fields)}\n")
 
     def _write(self, text: str) -> None:
         if not text:
@@ -151,12 +159,31 @@ class TerminalWriter:
         self._console.print()
         self._last = "\n"
 
+    def call(self, call: ToolCall) -> None:
+        """Writes a call as programs do; arguments that were cut off as far as they are there."""
+        self._print(f"\N{RIGHTWARDS ARROW} {call.name}", "bold")
+        self._print(f"({_written(call)})\n", "")
+
     def _print(self, text: str, style: str) -> None:
         if not text:
             return
         self._console.print(Text(harmless(text), style=style), end="", soft_wrap=True)
         self._last = text[-1]
         self._wrote = True
+
+
+def _arguments(call: ToolCall) -> dict[str, Any] | None:
+    with suppress(ValueError):
+        return call.parsed()
+    return None
+
+
+def _written(call: ToolCall) -> str:
+    values = _arguments(call)
+    if values is None:
+        return f"{call.arguments} \N{HORIZONTAL ELLIPSIS}"
+    pairs = values.items()
+    return ", ".join(f"{name}={json.dumps(one, ensure_ascii=False)}" for name, one in pairs)
 
 
 Writer: TypeAlias = PlainWriter | TerminalWriter

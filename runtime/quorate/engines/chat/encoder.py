@@ -6,18 +6,28 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 
 from markupsafe import escape
 
+from quorate.engines.chat.makeshift_tools import as_texts
 from quorate.engines.chat.probe import TemplateUse
 from quorate.engines.chat.special_tokens import SpecialTokens
 from quorate.engines.chat.template import ChatTemplate
+from quorate.engines.chat.tools import (
+    check_tools,
+    shielded_tool,
+    shielded_turn,
+    speaks_of_tools,
+    texts_of,
+    with_short_ids,
+)
 from quorate.engines.chat.turns import goes_on, place_system
 from quorate.errors import InvalidRequest, TemplateRefused
-from quorate.request import Message
+from quorate.request import Message, Tool
 from quorate.request.prompts import ASSISTANT
+from quorate.request.tool_format import AS_TEMPLATE, MAKESHIFT_FORMAT, ToolFormat
 
 # A shorter text may stand in a prompt by chance, as a word of the template itself.
 _TELLING = 24
@@ -54,29 +64,49 @@ class ChatEncoder:
         self._bos = bos
         self._max_characters = max_characters
 
-    def encode(self, messages: Sequence[Message]) -> list[int]:
+    def encode(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] = (),
+        calls: ToolFormat = AS_TEMPLATE,
+    ) -> list[int]:
         """Renders and tokenises a chat, with exactly one BOS where the model wants one.
 
         System text that the template has no place for goes where ``turns`` puts it. Where the last
         message is the assistant's, the prompt ends with its text, so that the answer goes on there.
 
+        Args:
+            messages: In their order.
+            tools: That the answer may call. Where the template knows none, or writes calls
+                otherwise, they are told of as ``makeshift_tools`` does.
+            calls: How they are to be written; empty as the template does.
+
         Raises:
             TemplateRefused: The template refuses these messages, or leaves some of them out.
             PromptTooLong: It makes more of them than a prompt can be.
         """
+        if messages and messages[-1].tool_calls:
+            problem = "the last message calls tools; send the results of its calls behind it"
+            raise TemplateRefused("chat.messages", problem)
+        if not self._takes(calls) and speaks_of_tools(messages, tools):
+            written = calls if calls.begin else MAKESHIFT_FORMAT
+            messages, tools = as_texts(messages, tools, written), ()
         turns = place_system(messages, self._use.facts)
-        texts = (text for turn in turns for text in (turn.role, turn.content))
+        texts = (text for turn in turns for text in texts_of(turn))
+        shown = (text for tool in tools for text in (tool.name, tool.description, tool.parameters))
         # One breaks special tokens, the other marks where the answer goes on.
-        sentinel, end = islice(self._specials.absent_characters(self._template.source, *texts), 2)
+        absent = self._specials.absent_characters(self._template.source, *texts, *shown)
+        sentinel, end = islice(absent, 2)
         roles = {
             role: self._specials.shield_role(role, sentinel)
             for role in {turn.role for turn in turns}
         }
-        shielded = [
-            Message(roles[turn.role], self._specials.shield(turn.content, sentinel))
-            for turn in turns
-        ]
-        rendered = self._rendered(turns, shielded, end)
+        shield = partial(self._specials.shield, sentinel=sentinel)
+        if self._use.tools.short_ids:
+            turns = [with_short_ids(turn) for turn in turns]
+        shielded = [shielded_turn(turn, roles[turn.role], shield) for turn in turns]
+        functions = [shielded_tool(tool, shield) for tool in tools]
+        rendered = self._rendered(turns, shielded, functions, end)
         tokens: list[int] = []
         for run in self._specials.partition(rendered):
             if isinstance(run, int):
@@ -87,11 +117,23 @@ class ChatEncoder:
             tokens.insert(0, self._bos)
         return tokens
 
-    def _rendered(self, turns: Sequence[Message], shielded: list[Message], end: str) -> str:
+    def _takes(self, calls: ToolFormat) -> bool:
+        """Whether the template shows tools, and has calls written so."""
+        own = self._use.facts
+        return own.tools and (not calls.begin or calls == own.tool_format)
+
+    def _rendered(
+        self,
+        turns: Sequence[Message],
+        shielded: list[Message],
+        tools: Sequence[Tool],
+        end: str,
+    ) -> str:
         """The rendered chat, up to where the answer begins."""
         if not goes_on(turns):
-            rendered = self._render(shielded, opens_answer=True)
+            rendered = self._render(shielded, tools, opens_answer=True)
             self._check_texts(turns, shielded, rendered)
+            check_tools(tools, shielded, rendered)
             return rendered
         if not self._use.facts.continues:
             raise TemplateRefused(
@@ -103,16 +145,21 @@ class ChatEncoder:
         last = shielded[-1]
         core = last.content.rstrip()
         marked = [*shielded[:-1], Message(last.role, core + end)]
-        rendered, found, _ = self._render(marked, opens_answer=False).rpartition(end)
+        rendered, found, _ = self._render(marked, tools, opens_answer=False).rpartition(end)
         if not found:
             raise _left_out(turns[-1])
         self._check_texts(turns, shielded, rendered)
+        check_tools(tools, shielded, rendered)
         return rendered.replace(end, "") + last.content[len(core) :]
 
-    def _render(self, messages: Sequence[Message], *, opens_answer: bool) -> str:
+    def _render(
+        self, messages: Sequence[Message], tools: Sequence[Tool], *, opens_answer: bool
+    ) -> str:
         return self._template.render(
             messages,
+            tools=tools,
             parts=self._use.parts,
+            calls=self._use.tools.style,
             opens_answer=opens_answer,
             max_characters=self._max_characters,
         )

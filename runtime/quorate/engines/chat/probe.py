@@ -7,16 +7,17 @@ else are given to the template, and it is looked whether they come out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from jinja2 import nodes
 
 from quorate.engines.chat.bounds import Overrun, limited
-from quorate.engines.chat.template import ChatTemplate
+from quorate.engines.chat.template import AS_GIVEN, CallStyle, ChatTemplate
+from quorate.engines.chat.tool_probe import ToolUse, tool_use
 from quorate.engines.template_facts import TemplateFacts
 from quorate.errors import InvalidRequest
-from quorate.request import Message
+from quorate.request import Message, Tool
 from quorate.request.prompts import ASSISTANT, SYSTEM, USER
 
 _PROBE_SECONDS = 2.0
@@ -36,11 +37,13 @@ class TemplateUse:
     Attributes:
         parts: Roles whose content it wants as a list of parts.
         reasoning_ends: Texts up to the last of which it cuts earlier assistant messages.
+        tools: How tools are given to it.
     """
 
     facts: TemplateFacts = field(default_factory=TemplateFacts)
     parts: frozenset[str] = frozenset()
     reasoning_ends: tuple[str, ...] = ()
+    tools: ToolUse = field(default_factory=ToolUse)
 
 
 def probe(template: ChatTemplate) -> TemplateUse:
@@ -92,6 +95,7 @@ class _Probe:
         self._takes_role(ASSISTANT, asked, answered, again)
         system_first = self._takes_role(SYSTEM, ruled, asked)
         ends = tuple(self._reasoning_ends())
+        tools = tool_use(self._render_tools)
         facts = TemplateFacts(
             content_parts=bool(self.parts),
             system_first=system_first,
@@ -101,8 +105,9 @@ class _Probe:
             continues=self._takes(asked, answered, opens_answer=False),
             generation_prompt=self._render(asked) != self._render(asked, opens_answer=False),
             cuts_reasoning=bool(ends),
+            tool_format=tools.format,
         )
-        return TemplateUse(facts, self.parts, ends)
+        return TemplateUse(facts, self.parts, ends, tools)
 
     def _takes_role(self, role: str, *messages: Message) -> bool:
         """Whether a chat with that role comes out whole, its content given as text or as parts."""
@@ -122,12 +127,25 @@ class _Probe:
         self.refusal = "its chat template leaves out what the user writes"
         return _UNREAD_PARTS not in rendered and all(one.content in rendered for one in messages)
 
-    def _render(self, *messages: Message, opens_answer: bool = True) -> str | None:
+    def _render_tools(
+        self, messages: Sequence[Message], tools: Sequence[Tool], calls: CallStyle
+    ) -> str | None:
+        return self._render(*messages, tools=tools, calls=calls, opens_answer=False)
+
+    def _render(
+        self,
+        *messages: Message,
+        tools: Sequence[Tool] = (),
+        calls: CallStyle = AS_GIVEN,
+        opens_answer: bool = True,
+    ) -> str | None:
         """What comes of a chat; None where the template refuses it."""
         try:
             return self._template.render(
                 messages,
+                tools=tools,
                 parts=self.parts,
+                calls=calls,
                 opens_answer=opens_answer,
                 max_characters=_PROBE_CHARACTERS,
             )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -28,12 +29,29 @@ from quorate.engines.chat.bounds import (
 )
 from quorate.engines.memory_bound import at_most
 from quorate.errors import PromptTooLong, TemplateRefused, UnsupportedPlan
-from quorate.request import Message
+from quorate.request import Message, Tool, ToolCall
+from quorate.request.prompts import TOOL
 
 LONGEST_SOURCE = 1 << 20
 """Characters of a template; real ones have up to some ten thousand."""
 
 _LONGEST_REASON = 300
+
+
+@dataclass(frozen=True, slots=True)
+class CallStyle:
+    """How a template wants to be given calls.
+
+    Attributes:
+        arguments_as_text: Whether their arguments are JSON, and not an object.
+        no_text: Whether a message of calls alone has no content, and not an empty one.
+    """
+
+    arguments_as_text: bool = False
+    no_text: bool = False
+
+
+AS_GIVEN = CallStyle()
 
 
 class ChatTemplate:
@@ -65,7 +83,9 @@ class ChatTemplate:
         self,
         messages: Sequence[Message],
         *,
+        tools: Sequence[Tool] = (),
         parts: frozenset[str] = frozenset(),
+        calls: CallStyle = AS_GIVEN,
         opens_answer: bool = True,
         max_characters: int = LONGEST_VALUE,
     ) -> str:
@@ -73,7 +93,9 @@ class ChatTemplate:
 
         Args:
             messages: In their order.
+            tools: That the answer may call.
             parts: Roles whose content is given as a list of parts.
+            calls: How calls are given.
             opens_answer: Whether what opens the answer is written behind it.
             max_characters: The most that may come of it; the template is stopped there.
 
@@ -81,7 +103,7 @@ class ChatTemplate:
             TemplateRefused: The template refuses these messages, or takes too long for them.
             PromptTooLong: It makes more of them than it may.
         """
-        dicts = [_as_dict(message, parts) for message in messages]
+        dicts = [_as_dict(message, parts, calls) for message in messages]
         written: list[str] = []
         size = 0
         try:
@@ -89,7 +111,7 @@ class ChatTemplate:
                 for piece in self._template.generate(
                     self._special_texts,
                     messages=dicts,
-                    tools=None,
+                    tools=[*map(_tool, tools)] or None,
                     documents=None,
                     add_generation_prompt=opens_answer,
                 ):
@@ -118,10 +140,33 @@ class ChatTemplate:
         return "".join(written)
 
 
-def _as_dict(message: Message, parts: frozenset[str]) -> dict[str, Any]:
-    if message.role not in parts:
-        return {"role": message.role, "content": message.content}
-    return {"role": message.role, "content": [{"type": "text", "text": message.content}]}
+def _as_dict(message: Message, parts: frozenset[str], style: CallStyle) -> dict[str, Any]:
+    content: Any = message.content
+    if message.role in parts:
+        content = [{"type": "text", "text": content}]
+    if message.tool_calls and not message.content and style.no_text:
+        content = None
+    found = {"role": message.role, "content": content}
+    if message.tool_calls:
+        found["tool_calls"] = [_call(one, style) for one in message.tool_calls]
+    if message.role == TOOL:
+        found |= {"tool_call_id": message.tool_call_id, "name": message.name}
+    return found
+
+
+def _call(call: ToolCall, style: CallStyle) -> dict[str, Any]:
+    arguments = call.arguments if style.arguments_as_text else json.loads(call.arguments)
+    function = {"name": call.name, "arguments": arguments}
+    return {"id": call.call_id, "type": "function", "function": function}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": json.loads(tool.parameters),
+    }
+    return {"type": "function", "function": function}
 
 
 class _GenerationBlock(Extension):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 
+from quorate.engines.chat.makeshift_tools import as_texts
 from quorate.engines.vocabulary import Vocabulary
 from quorate.errors import InvalidRequest
 from quorate.foreign_text import quoted
-from quorate.request import ChatPrompt, Prompt, TextPrompt, TokenPrompt
+from quorate.request import ChatPrompt, Message, Prompt, TextPrompt, TokenPrompt
 from quorate.request.prompts import ASSISTANT
+from quorate.request.tool_format import MAKESHIFT_FORMAT
 
 BOS, EOS, END_OF_TURN, IM_START, IM_END = range(5)
 """Ids of the control tokens, in every scripted vocabulary.
@@ -106,7 +109,11 @@ class Tokenizer:
 
     def _encode_chat(self, prompt: ChatPrompt) -> list[int]:
         tokens: list[int] = []
-        for index, message in enumerate(prompt.messages):
+        messages: Sequence[Message] = prompt.messages
+        if prompt.shape.tools:
+            written = prompt.calls if prompt.calls.begin else MAKESHIFT_FORMAT
+            messages = as_texts(messages, prompt.tools, written)
+        for index, message in enumerate(messages):
             if message.role not in _ROLES:
                 known = ", ".join(_ROLES)
                 raise InvalidRequest(

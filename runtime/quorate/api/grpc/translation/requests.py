@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from quorate.access import limits
-from quorate.api.grpc.translation.enums import by_number
+from quorate.api.grpc.translation.chats import chat_prompt, may_call, tool_choice
+from quorate.api.grpc.translation.enums import by_number, known_value
 from quorate.errors import InvalidRequest, Violations
 from quorate.request import (
     Alignment,
@@ -22,7 +22,6 @@ from quorate.request import (
     DraftMode,
     DraftOptions,
     FailurePolicy,
-    Message,
     OutputConstraint,
     Plan,
     PlanChoice,
@@ -35,6 +34,8 @@ from quorate.request import (
     Stage,
     StoppingOptions,
     TextPrompt,
+    ToolChoice,
+    ToolMode,
     WeightedModel,
     Weighting,
 )
@@ -48,8 +49,6 @@ ALIGNMENTS = by_number(Alignment, plan_pb2.Alignment, Alignment.AUTO)
 WEIGHTINGS = by_number(Weighting, plan_pb2.Weighting, Weighting.AUTO)
 DRAFT_MODES = by_number(DraftMode, plan_pb2.DraftMode, DraftMode.AUTO)
 FAILURE_POLICIES = by_number(FailurePolicy, plan_pb2.FailurePolicy, FailurePolicy.AUTO)
-
-_Value = TypeVar("_Value")
 
 # Stands for a prompt that is refused.
 _NOTHING: Prompt = TextPrompt("")
@@ -74,8 +73,10 @@ def generate_request(
         InvalidRequest: A field that can never be served; the path is the caller's.
     """
     told = Violations()
+    prompt = told.check(lambda: _prompt(message), _NOTHING)
+    choice = told.check(lambda: tool_choice(message), ToolChoice())
     request = Request(
-        prompt=told.check(lambda: _prompt(message), _NOTHING),
+        prompt=_without_tools(prompt) if choice.mode is ToolMode.NONE else prompt,
         plan=told.check(lambda: plan_choice(message, told), None),
         sampling=_sampling(message.sampling, told),
         stopping=_stopping(message.stopping, told),
@@ -88,6 +89,7 @@ def generate_request(
         deadline_seconds=deadline_seconds,
         allow_substitution=_optional(message, "allow_substitution"),
         constraint=told.check(lambda: _constraint(message), None),
+        tool_choice=choice,
     )
     told.refuse()
     return request
@@ -138,7 +140,7 @@ def plan_choice(
 
 def _plan(plan: plan_pb2.Plan, told: Violations) -> PlanChoice:
     on_failure = told.check(
-        lambda: _enum(
+        lambda: known_value(
             FAILURE_POLICIES, plan.failure_policy, "plan.failure_policy", plan_pb2.FailurePolicy
         ),
         FailurePolicy.AUTO,
@@ -188,15 +190,19 @@ def _vote(
             WeightedModel(member.model, _optional(member, "weight")) for member in ensemble.members
         ),
         rule=told.check(
-            lambda: _enum(RULES, ensemble.rule, f"{path}.rule", plan_pb2.CombinationRule),
+            lambda: known_value(RULES, ensemble.rule, f"{path}.rule", plan_pb2.CombinationRule),
             CombinationRule.LINEAR,
         ),
         alignment=told.check(
-            lambda: _enum(ALIGNMENTS, ensemble.alignment, f"{path}.alignment", plan_pb2.Alignment),
+            lambda: known_value(
+                ALIGNMENTS, ensemble.alignment, f"{path}.alignment", plan_pb2.Alignment
+            ),
             Alignment.AUTO,
         ),
         weighting=told.check(
-            lambda: _enum(WEIGHTINGS, ensemble.weighting, f"{path}.weighting", plan_pb2.Weighting),
+            lambda: known_value(
+                WEIGHTINGS, ensemble.weighting, f"{path}.weighting", plan_pb2.Weighting
+            ),
             Weighting.AUTO,
         ),
         on_failure=on_failure,
@@ -208,7 +214,7 @@ def _vote(
 
 def _draft(draft: plan_pb2.Draft, path: str, told: Violations) -> DraftOptions:
     mode = told.check(
-        lambda: _enum(DRAFT_MODES, draft.mode, f"{path}.draft.mode", plan_pb2.DraftMode),
+        lambda: known_value(DRAFT_MODES, draft.mode, f"{path}.draft.mode", plan_pb2.DraftMode),
         DraftMode.AUTO,
     )
     return DraftOptions(mode, _optional(draft, "model"), _optional(draft, "most"))
@@ -227,20 +233,16 @@ def _prompt(message: inference_pb2.GenerateRequest | inference_pb2.ScoreRequest)
     return chat_prompt(message.chat)
 
 
-def chat_prompt(message: inference_pb2.Chat) -> ChatPrompt:
-    """Translates a chat.
-
-    Raises:
-        InvalidRequest: It has no messages, too many, or one without a role.
-    """
-    turns = (Message(turn.role, turn.content) for turn in message.messages)
-    return replace(limits.chat("chat.messages", turns), allow_text=message.allow_text)
+def _without_tools(prompt: Prompt) -> Prompt:
+    return replace(prompt, tools=()) if isinstance(prompt, ChatPrompt) else prompt
 
 
 def _constraint(message: inference_pb2.GenerateRequest) -> OutputConstraint | None:
     name = message.WhichOneof("constraint")
     if name is None:
         return None
+    if may_call(message):
+        raise InvalidRequest(name, "and tools exclude each other; give one of them")
     return limits.constraint(name, ConstraintKind(name), getattr(message, name))
 
 
@@ -279,11 +281,3 @@ def _response(options: inference_pb2.ResponseOptions) -> ResponseOptions:
 def _optional(message: Any, name: str) -> Any:
     """Reads a field with presence; None where the caller did not set it."""
     return getattr(message, name) if message.HasField(name) else None
-
-
-def _enum(values: Mapping[int, _Value], number: int, path: str, kind: Any) -> _Value:
-    if number not in values:
-        raise InvalidRequest(
-            path, f"has the unknown value {number}; known: {', '.join(kind.keys())}"
-        )
-    return values[number]

@@ -40,6 +40,10 @@ def generate_response(event: Event) -> inference_pb2.GenerateResponse:
             delta.reasoning = event.reasoning
         for token in event.tokens:
             fill_token(delta.tokens.add(), token)
+        for part in event.calls:
+            delta.tool_calls.add(
+                index=part.index, id=part.call_id, name=part.name, arguments=part.arguments
+            )
         # A delta without text and tokens must still be the one that is set.
         delta.SetInParent()
     elif isinstance(event, Accepted):
@@ -116,6 +120,8 @@ def _template_facts(facts: TemplateFacts) -> models_pb2.TemplateFacts:
         continues=facts.continues,
         generation_prompt=facts.generation_prompt,
         cuts_reasoning=facts.cuts_reasoning,
+        tools=facts.tools,
+        parallel_calls=facts.parallel_calls,
     )
 
 

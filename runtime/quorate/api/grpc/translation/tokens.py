@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quorate.api.grpc.translation.requests import chat_prompt
+from quorate.api.grpc.translation.chats import chat_prompt
 from quorate.api.tokenizing import Tokens
 from quorate.errors import InvalidRequest
 from quorate.request import Prompt, TextPrompt

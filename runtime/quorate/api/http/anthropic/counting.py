@@ -7,6 +7,7 @@ from typing import Any
 
 from quorate.access.keys import GENERATE
 from quorate.api.http.anthropic.messages import messages_prompt
+from quorate.api.http.anthropic.tools import read_tools
 from quorate.api.http.asking import check_size
 from quorate.api.http.call import Call
 from quorate.api.http.fields import Fields
@@ -27,7 +28,7 @@ class TokenCount(AsksForTokens):
         def asked(found: Mapping[str, Any]) -> tuple[PlanChoice | None, Prompt]:
             body = Fields(found)
             plan = plan_named("model", body.text("model"), models, profiles)
-            return plan, check_size("messages", messages_prompt(body))
+            return plan, check_size("messages", messages_prompt(body, read_tools(body)))
 
         plan, prompt = await self._guard.read(call, asked)
         model = self._first_model(plan)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
-from quorate.access import limits
+from quorate.access import limits, tools
 from quorate.api.http.asking import Asked, Context, asked_for, check_size
-from quorate.api.http.extension import read_extension
 from quorate.api.http.fields import Fields
+from quorate.api.http.openai.tools import FUNCTION, read_calls, read_tools
 from quorate.api.http.openai.wording import worded
+from quorate.api.http.tools import Tools, chat_of, read_id
 from quorate.errors import InvalidRequest
 from quorate.request import ChatPrompt, Message
-from quorate.request.prompts import SYSTEM
+from quorate.request.prompts import SYSTEM, TOOL
 
 _TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 # The system under the name that OpenAI gives it.
 _DEVELOPER = "developer"
-_OF_TOOLS = frozenset({"tool", "function"})
 _NAMES = {"chat": "messages", "prompt": "messages"}
 _LIMITS = ("max_completion_tokens", "max_tokens", "n_predict")
 
@@ -32,32 +31,52 @@ def chat_asked(found: Mapping[str, Any], context: Context) -> Asked:
     body = Fields(found)
     if body.flag("echo"):
         raise InvalidRequest("echo", "is for texts; ask /v1/completions")
-    prompt = check_size("messages", chat_prompt(body))
-    words = worded(body, context, (prompt,), _top_logprobs(body), _NAMES, _LIMITS)
+    offered = chat_tools(body)
+    prompt = check_size("messages", chat_prompt(body, offered))
+    words = worded(body, context, (prompt,), _top_logprobs(body), _NAMES, _LIMITS, offered)
     return asked_for(words, context)
 
 
-def chat_prompt(body: Fields) -> ChatPrompt:
-    """The messages of a body.
+def chat_tools(body: Fields) -> Tools:
+    """The tools of a body.
+
+    Raises:
+        InvalidRequest: One that can never be called, or a choice that can never be made.
+    """
+    return read_tools(body, within=FUNCTION)
+
+
+def chat_prompt(body: Fields, offered: Tools) -> ChatPrompt:
+    """The messages of a body, with its tools.
 
     Raises:
         InvalidRequest: There are none, too many, or some that are not read here.
     """
     if not body.has("messages"):
         raise InvalidRequest("messages", "is missing; give at least one message")
-    chat = limits.chat("messages", _messages(body))
-    return replace(chat, allow_text=read_extension(body).allow_text)
+    chat = chat_of(body, "messages", map(_message, body.objects("messages")), offered)
+    tools.check_calls("messages", chat.messages)
+    return chat
 
 
-def _messages(body: Fields) -> Iterator[Message]:
-    for turn in body.objects("messages"):
-        role = turn.text("role") or ""
-        # Clients that keep what they were told keep an empty list of calls as well.
-        calls = turn.has("tool_calls") and turn.any("tool_calls") != []
-        if role in _OF_TOOLS or calls:
-            raise InvalidRequest(turn.path("role"), "speaks of tools, which are not served here")
-        text = turn.joined_text("content", _TEXT_PARTS) or ""
-        yield Message(SYSTEM if role == _DEVELOPER else role, text)
+def _message(turn: Fields) -> Message:
+    role = turn.text("role") or ""
+    # What tools and calls were called before they were.
+    if role == FUNCTION:
+        problem = f"is not read here; give the role {TOOL}, with tool_call_id"
+        raise InvalidRequest(turn.path("role"), problem)
+    if turn.has("function_call"):
+        raise InvalidRequest(turn.path("function_call"), "is not read here; give tool_calls")
+    text = turn.joined_text("content", _TEXT_PARTS) or ""
+    if role == TOOL:
+        return Message(TOOL, text, read_calls(turn), read_id(turn, "tool_call_id"), _name(turn))
+    return Message(SYSTEM if role == _DEVELOPER else role, text, read_calls(turn))
+
+
+def _name(turn: Fields) -> str:
+    """The tool whose result a message is; "" where that is not said."""
+    name = turn.text("name") or ""
+    return tools.tool_name(turn.path("name"), name) if name else ""
 
 
 def _top_logprobs(body: Fields) -> int | None:

@@ -1,21 +1,28 @@
 """What answers of ``/v1/responses`` look like. Pure, and lean: one of these runs for every token.
 
-An answer is a list of items: what the model thinks, where it does, and a message. A stream tells
-of each where it begins, its text piece by piece, and all of it once more where it ends.
+An answer is a list of items: what the model thinks, where it does, a message, and calls of tools.
+A stream tells of each where it begins, its text piece by piece, and all of it once more where it
+ends.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from enum import Enum
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from quorate.api.http.asking import Asked
 from quorate.api.http.extension import NAME, told_at_last
-from quorate.api.http.openai.logprobs import told_logprobs
+from quorate.api.http.openai.response_items import (
+    IN_PROGRESS,
+    CallItem,
+    Item,
+    MessageItem,
+    ReasoningItem,
+)
 from quorate.api.http.shapes import Piece, Shape
-from quorate.request import Accepted, Delta, Event, Finished, FinishReason, Token
+from quorate.request import Accepted, CallPart, Delta, Event, Finished, FinishReason, Token
 
 _CUT: Mapping[FinishReason, str] = {
     FinishReason.MAX_TOKENS: "max_output_tokens",
@@ -25,11 +32,10 @@ _CUT: Mapping[FinishReason, str] = {
 }
 """Why an answer that is not complete is not."""
 
-_IN_PROGRESS, _COMPLETED, _INCOMPLETE = "in_progress", "completed", "incomplete"
+_COMPLETED, _INCOMPLETE = "completed", "incomplete"
 # Fields that all answers have alike.
 _SAME: Mapping[str, Any] = {
     "error": None,
-    "tools": [],
     "background": False,
     "previous_response_id": None,
     "reasoning": {"effort": None, "summary": None},
@@ -38,69 +44,16 @@ _SAME: Mapping[str, Any] = {
 }
 
 
-class _Kind(Enum):
-    """What an item is; the value begins the names of its events."""
+class _News(NamedTuple):
+    """What an event adds to an item.
 
-    MESSAGE = "response.output_text"
-    REASONING = "response.reasoning_text"
-
-
-class _Item:
-    """One item of an answer, as far as it is there.
-
-    Args:
-        kind: What it is.
-        index: Its place in the answer.
-        request_id: The id that the answer is known by.
+    Attributes:
+        tokens: Of which something is told.
     """
 
-    def __init__(self, kind: _Kind, index: int, request_id: str) -> None:
-        self.kind = kind
-        self.index = index
-        self.texts: list[str] = []
-        # Those alone whose log-probs are told.
-        self.tokens: list[Token] = []
-        prefix = "msg" if kind is _Kind.MESSAGE else "rs"
-        self.id = f"{prefix}_{request_id}_{index}"
-
-    def begun(self) -> dict[str, Any]:
-        """The item, before anything of it is there."""
-        return self._told(_IN_PROGRESS, [])
-
-    def told(self, status: str) -> dict[str, Any]:
-        """All of it."""
-        return self._told(status, [self.part()])
-
-    def _told(self, status: str, content: list[dict[str, Any]]) -> dict[str, Any]:
-        if self.kind is _Kind.REASONING:
-            own: dict[str, Any] = {"type": "reasoning", "summary": []}
-        else:
-            own = {"type": "message", "role": "assistant"}
-        return {"id": self.id, **own, "status": status, "content": content}
-
-    def part(self) -> dict[str, Any]:
-        """Its only part, as far as it is there."""
-        text = "".join(self.texts)
-        if self.kind is _Kind.REASONING:
-            return {"type": "reasoning_text", "text": text}
-        return _text_part(text, told_logprobs(self.tokens))
-
-    def empty_part(self) -> dict[str, Any]:
-        """Its only part, before anything of it is there."""
-        if self.kind is _Kind.REASONING:
-            return {"type": "reasoning_text", "text": ""}
-        return _text_part("", [])
-
-    def event(self, kind: str, **more: Any) -> dict[str, Any]:
-        """An event that tells of its part."""
-        place = {"item_id": self.id, "output_index": self.index, "content_index": 0}
-        return {"type": kind, **place, **more}
-
-    def done(self) -> dict[str, Any]:
-        """The event that tells all of its text."""
-        part = self.part()
-        told = {name: part[name] for name in ("text", "logprobs") if name in part}
-        return self.event(f"{self.kind.value}.done", **told)
+    item: Item
+    text: str
+    tokens: Sequence[Token]
 
 
 class ResponseShape(Shape):
@@ -108,7 +61,10 @@ class ResponseShape(Shape):
 
     def __init__(self, asked: Asked, request_id: str) -> None:
         super().__init__(asked, request_id)
-        self._items: list[_Item] = []
+        self._items: list[Item] = []
+        self._news: list[_News] = []
+        # Tokens that no item has yet, since it is not known which one they belong to.
+        self._waiting: list[Token] = []
         self._announced = 0
         self._reasoning_tokens = 0
         self._sent = 0
@@ -118,78 +74,100 @@ class ResponseShape(Shape):
     def add(self, index: int, event: Event, *, keep: bool) -> None:
         """See the base. A stream tells its text once more at its end, so that it is always kept."""
         super().add(index, event, keep=keep and self._asked.votes)
-        if isinstance(event, Delta):
+        self._news = []
+        if isinstance(event, Delta) and event.reasoning is None:
             self._keep(event)
+        elif isinstance(event, Delta):
+            self._keep_reasoning(event.reasoning or "", event.tokens)
         elif isinstance(event, Finished):
             self._end(event)
 
-    def _keep(self, delta: Delta) -> None:
-        if delta.reasoning is None:
-            kind, text = _Kind.MESSAGE, delta.text
-        else:
-            kind, text = _Kind.REASONING, delta.reasoning
-            self._reasoning_tokens += len(delta.tokens)
-        tokens = self._shown(delta)
-        if not (text or tokens or (self._asked.votes and delta.tokens)):
+    def _keep_reasoning(self, text: str, tokens: Sequence[Token]) -> None:
+        self._reasoning_tokens += len(tokens)
+        if not (text or (self._asked.votes and tokens)):
             return
-        if not self._items or self._items[-1].kind is not kind:
-            self._open(kind)
-        self._items[-1].texts.append(text)
-        self._items[-1].tokens += tokens
+        if not isinstance(self._last, ReasoningItem):
+            self._items.append(ReasoningItem(len(self._items), self._request_id))
+        self._tell(text, tokens)
+
+    def _keep(self, delta: Delta) -> None:
+        self._waiting += delta.tokens if self._asked.votes else self._shown(delta.tokens)
+        if delta.text:
+            if not isinstance(self._last, MessageItem):
+                self._open_message()
+            self._tell_with_waiting(delta.text)
+        for part in delta.calls:
+            if part.name:
+                self._open_call(part)
+            if part.arguments:
+                self._tell_with_waiting(part.arguments)
+        if self._waiting and isinstance(self._last, MessageItem | CallItem):
+            self._tell_with_waiting("")
 
     def _end(self, finished: Finished) -> None:
         cut = finished.reason in _CUT
         if not cut:
             self._completed = int(time.time())
         # One that was cut while the model still thought has no message.
-        if not self._items or (self._items[-1].kind is _Kind.REASONING and not cut):
-            self._open(_Kind.MESSAGE)
+        goes_on = self._waiting or not cut
+        if self._last is None or (isinstance(self._last, ReasoningItem) and goes_on):
+            self._open_message()
+        if self._waiting:
+            self._tell_with_waiting("")
 
-    def _open(self, kind: _Kind) -> None:
-        self._items.append(_Item(kind, len(self._items), self._request_id))
+    @property
+    def _last(self) -> Item | None:
+        return self._items[-1] if self._items else None
 
-    def _shown(self, delta: Delta) -> list[Token]:
-        """The tokens of a delta whose log-probs are told."""
-        if not self._asked.logprobs or delta.reasoning is not None:
-            return []
-        return [token for token in delta.tokens if not token.control]
+    def _open_message(self) -> None:
+        self._items.append(MessageItem(len(self._items), self._request_id))
+
+    def _open_call(self, part: CallPart) -> None:
+        index = len(self._items)
+        self._items.append(CallItem(index, self._request_id, part.call_id, part.name))
+
+    def _tell_with_waiting(self, text: str) -> None:
+        tokens, self._waiting = self._waiting, []
+        self._tell(text, tokens)
+
+    def _tell(self, text: str, tokens: Sequence[Token]) -> None:
+        """Adds to the last item."""
+        item = self._items[-1]
+        item.add(text, self._shown(tokens))
+        self._news.append(_News(item, text, tokens))
+
+    def _shown(self, tokens: Sequence[Token]) -> Sequence[Token]:
+        """Those whose log-probs are told where they are part of a message."""
+        return [one for one in tokens if not one.control] if self._asked.logprobs else []
 
     def pieces(self, index: int, event: Event) -> Iterable[Piece]:
         """See the base."""
         if isinstance(event, Accepted):
-            told = {**self._response(_IN_PROGRESS), NAME: self._begun(event)}
+            told = {**self._response(IN_PROGRESS), NAME: self._begun(event)}
             for name in ("created", "in_progress"):
-                yield {"type": f"response.{name}", "response": told}
-        elif isinstance(event, Delta):
-            yield from self._beginnings()
-            yield from self._going_on(event)
-        elif isinstance(event, Finished):
-            yield from self._beginnings()
-            yield from _closing(self._items[-1], self._status)
+                piece = {"type": f"response.{name}", "response": told}
+                # The tools that it repeats may be long.
+                yield partial(dict, piece) if self._asked.repeated["tools"] else piece
+            return
+        for one in self._news:
+            yield from self._beginnings(one.item.index + 1)
+            yield from self._going_on(one)
+        yield from self._beginnings(len(self._items))
+        if isinstance(event, Finished):
+            yield from self._items[-1].closing(self._status)
             yield self._closed
 
-    def _beginnings(self) -> Iterator[Piece]:
-        """Events of items that have begun since; the one before each of them has ended."""
-        for item in self._items[self._announced :]:
+    def _beginnings(self, count: int) -> Iterator[Piece]:
+        """Events of so many items that have begun; the one before each of them has ended."""
+        for item in self._items[self._announced : count]:
             if item.index:
-                yield from _closing(self._items[item.index - 1], _COMPLETED)
+                yield from self._items[item.index - 1].closing(_COMPLETED)
             self._announced += 1
-            yield {
-                "type": "response.output_item.added",
-                "output_index": item.index,
-                "item": item.begun(),
-            }
-            yield item.event("response.content_part.added", part=item.empty_part())
+            yield from item.beginning()
 
-    def _going_on(self, delta: Delta) -> Iterator[Piece]:
-        text = delta.text if delta.reasoning is None else delta.reasoning
-        tokens, votes = self._shown(delta), self._votes(delta.tokens)
-        if not (text or tokens or votes):
-            return
-        item = self._items[-1]
-        told = item.event(f"{item.kind.value}.delta", delta=text)
-        if item.kind is _Kind.MESSAGE:
-            told["logprobs"] = told_logprobs(tokens)
+    def _going_on(self, news: _News) -> Iterator[Piece]:
+        told = news.item.going_on(news.text, self._shown(news.tokens))
+        votes = self._votes(news.tokens) if news.tokens else {}
         yield {**told, NAME: votes} if votes else told
 
     def whole(self) -> dict[str, Any]:
@@ -261,18 +239,3 @@ class ResponseShape(Shape):
         number = self._sent
         self._sent += 1
         return {"type": told["type"], "sequence_number": number, **told}
-
-
-def _closing(item: _Item, status: str) -> Iterator[Piece]:
-    """The events that tell that an item has ended, each with all of it."""
-    yield item.done
-    yield lambda: item.event("response.content_part.done", part=item.part())
-    yield lambda: {
-        "type": "response.output_item.done",
-        "output_index": item.index,
-        "item": item.told(status),
-    }
-
-
-def _text_part(text: str, logprobs: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs}

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from quorate.access import limits
+from quorate.access import limits, tools
 from quorate.api.http.asking import Asked, Context, asked_for, check_size
-from quorate.api.http.extension import read_extension
 from quorate.api.http.fields import Fields
+from quorate.api.http.openai.tools import read_tools, told_choice, told_tools
 from quorate.api.http.openai.wording import worded
+from quorate.api.http.tools import Tools, chat_of, needed_id, read_call
 from quorate.errors import InvalidRequest
 from quorate.foreign_text import one_line
 from quorate.request import ChatPrompt, Message
-from quorate.request.prompts import ASSISTANT, SYSTEM, USER
+from quorate.request.prompts import ASSISTANT, SYSTEM, TOOL, USER
 
 _TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 _ROLES = {USER: USER, ASSISTANT: ASSISTANT, SYSTEM: SYSTEM, "developer": SYSTEM}
 _NAMES = dict.fromkeys(("chat", "prompt", "messages", "input"), "input")
 _LIMITS = ("max_output_tokens",)
+_ITEMS = ("message", "function_call", "function_call_output")
 _LOGPROBS = "message.output_text.logprobs"
 
 _LEAVE_OUT = "is not served here; leave it out"
@@ -34,6 +36,7 @@ _NOT_SERVED: Mapping[str, tuple[Sequence[Any], str]] = {
     "truncation": (("disabled",), "is not served here; leave it out, and send less input"),
     "context_management": (([],), _LEAVE_OUT),
     "moderation": ((), _LEAVE_OUT),
+    "max_tool_calls": ((), _LEAVE_OUT),
     "echo": ((False,), "is for texts; ask /v1/completions"),
     "n": ((1,), "is not served here: a response is one answer; leave it out"),
     # Fields of other paths, which would be passed over here with what they ask for.
@@ -57,18 +60,33 @@ def response_asked(found: Mapping[str, Any], context: Context) -> Asked:
     """
     body = Fields(found)
     _refuse_not_served(body)
-    prompt = check_size("input", _prompt(body))
+    offered = read_tools(body)
+    prompt = check_size("input", _prompt(body, offered))
     top_logprobs = _top_logprobs(body)
-    words = worded(body, context, (prompt,), top_logprobs, _NAMES, _LIMITS)
-    return replace(asked_for(words, context), repeated=_repeated(body, top_logprobs))
+    words = worded(body, context, (prompt,), top_logprobs, _NAMES, _LIMITS, offered)
+    return replace(asked_for(words, context), repeated=_repeated(body, top_logprobs, offered))
 
 
-def _prompt(body: Fields) -> ChatPrompt:
+def _prompt(body: Fields, offered: Tools) -> ChatPrompt:
     given = body.any("input")
     if given is None or given == []:
         raise InvalidRequest("input", "is missing; give a text, or a list of messages")
-    chat = limits.chat("input", _messages(body, given))
-    return replace(chat, allow_text=read_extension(body).allow_text)
+    return chat_of(body, "input", _with_calls(_messages(body, given)), offered)
+
+
+def _with_calls(messages: Iterable[Message]) -> Iterator[Message]:
+    """Messages of which the assistant's has the calls that stand behind it."""
+    last: Message | None = None
+    for message in messages:
+        if last is not None and last.role == ASSISTANT and message.tool_calls:
+            calls = tools.tool_calls("input", (*last.tool_calls, *message.tool_calls))
+            last = replace(last, tool_calls=calls)
+            continue
+        if last is not None:
+            yield last
+        last = message
+    if last is not None:
+        yield last
 
 
 def _messages(body: Fields, given: Any) -> Iterator[Message]:
@@ -91,15 +109,24 @@ def _message(item: Fields, kind: str) -> Message:
     if kind == "item_reference":
         problem = "refers to an item, and none is stored here; send the item itself"
         raise InvalidRequest(item.path("type"), problem)
-    if kind != "message":
-        raise InvalidRequest(item.path("type"), "is not read here; give items of type message")
+    if kind not in _ITEMS:
+        raise InvalidRequest(item.path("type"), f"is not read here; known: {', '.join(_ITEMS)}")
+    if kind == "function_call":
+        return Message(ASSISTANT, "", (read_call(needed_id(item, "call_id"), item, "arguments"),))
+    if kind == "function_call_output":
+        called = needed_id(item, "call_id")
+        return Message(TOOL, _text(item, "output"), tool_call_id=called)
     role = item.text("role") or ""
     if role not in _ROLES:
         raise InvalidRequest(item.path("role"), f"must be one of {', '.join(_ROLES)}")
-    text = item.joined_text("content", _TEXT_PARTS)
+    return Message(_ROLES[role], _text(item, "content"))
+
+
+def _text(item: Fields, name: str) -> str:
+    text = item.joined_text(name, _TEXT_PARTS)
     if text is None:
-        raise InvalidRequest(item.path("content"), "is missing; give a text")
-    return Message(_ROLES[role], text)
+        raise InvalidRequest(item.path(name), "is missing; give a text")
+    return text
 
 
 def _top_logprobs(body: Fields) -> int | None:
@@ -129,7 +156,7 @@ def _nested(body: Fields) -> Iterator[tuple[Fields, Mapping[str, Any]]]:
         yield text, {"format": text.any("format"), "verbosity": "medium"}
 
 
-def _repeated(body: Fields, top_logprobs: int | None) -> Mapping[str, Any]:
+def _repeated(body: Fields, top_logprobs: int | None, offered: Tools) -> Mapping[str, Any]:
     """What an answer repeats of a body, which clients have in their types."""
     temperature, top_p = body.number("temperature"), body.number("top_p")
     return {
@@ -139,8 +166,9 @@ def _repeated(body: Fields, top_logprobs: int | None) -> Mapping[str, Any]:
         "max_output_tokens": body.integer("max_output_tokens", lowest=-1),
         "top_logprobs": top_logprobs or 0,
         "text": {"format": _format(body)},
-        "tool_choice": "none" if body.any("tool_choice") == "none" else "auto",
-        "parallel_tool_calls": body.flag("parallel_tool_calls") is not False,
+        "tools": told_tools(offered),
+        "tool_choice": told_choice(offered),
+        "parallel_tool_calls": offered.choice.parallel,
     }
 
 

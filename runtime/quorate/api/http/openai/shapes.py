@@ -12,8 +12,18 @@ from typing import Any, ClassVar
 from quorate.api.http.asking import Asked
 from quorate.api.http.extension import NAME, told_at_last
 from quorate.api.http.openai.logprobs import logprob_of, possible, told_logprobs
-from quorate.api.http.shapes import Choice, Piece, Shape
-from quorate.request import Accepted, Delta, Event, Finished, FinishReason, Token, TopCandidate
+from quorate.api.http.openai.tools import FUNCTION
+from quorate.api.http.shapes import Call, Choice, Piece, Shape
+from quorate.request import (
+    Accepted,
+    CallPart,
+    Delta,
+    Event,
+    Finished,
+    FinishReason,
+    Token,
+    TopCandidate,
+)
 
 FINISHES: Mapping[FinishReason, str] = {
     FinishReason.END_OF_GENERATION: "stop",
@@ -22,6 +32,7 @@ FINISHES: Mapping[FinishReason, str] = {
     FinishReason.MAX_BYTES: "length",
     FinishReason.CONTEXT_FULL: "length",
     FinishReason.CONTENT_FILTER: "content_filter",
+    FinishReason.TOOL_CALLS: "tool_calls",
 }
 
 
@@ -45,7 +56,9 @@ class OpenAIShape(Shape):
             yield self._chunk(index, self._beginning(), None, told)
         elif isinstance(event, Delta):
             told = self._votes(event.tokens)
-            yield self._chunk(index, self._going_on(choice, event), None, told)
+            for part in self._going_on(choice, event):
+                yield self._chunk(index, part, None, told)
+                told = {}
         elif isinstance(event, Finished):
             told = told_at_last(event.usage, choice.notices)
             yield self._chunk(index, self._end(), FINISHES[event.reason], told)
@@ -108,8 +121,8 @@ class OpenAIShape(Shape):
         """What the first chunk of a choice holds."""
 
     @abstractmethod
-    def _going_on(self, choice: Choice, delta: Delta) -> Mapping[str, Any]:
-        """What a chunk in its middle holds."""
+    def _going_on(self, choice: Choice, delta: Delta) -> Iterable[Mapping[str, Any]]:
+        """What the chunks in its middle hold that tell of a piece of it."""
 
     @abstractmethod
     def _end(self) -> Mapping[str, Any]:
@@ -130,20 +143,35 @@ class ChatShape(OpenAIShape):
     def _beginning(self) -> Mapping[str, Any]:
         return {"delta": {"role": "assistant", "content": ""}, "logprobs": None}
 
-    def _going_on(self, choice: Choice, delta: Delta) -> Mapping[str, Any]:
+    def _going_on(self, choice: Choice, delta: Delta) -> Iterable[Mapping[str, Any]]:
         if delta.reasoning is not None:
-            return {"delta": {"reasoning_content": delta.reasoning}, "logprobs": None}
-        return {"delta": {"content": delta.text}, "logprobs": self._logprobs(delta.tokens)}
+            yield {"delta": {"reasoning_content": delta.reasoning}, "logprobs": None}
+            return
+        logprobs = self._logprobs(delta.tokens)
+        for said in self._said(delta):
+            yield {"delta": said, "logprobs": logprobs}
+            logprobs = None
+
+    def _said(self, delta: Delta) -> Sequence[Mapping[str, Any]]:
+        said: list[Mapping[str, Any]] = [{"content": delta.text}] if delta.text else []
+        said += [told for part in delta.calls for told in _told_part(part)]
+        if not said and delta.tokens and (self._asked.logprobs or self._asked.votes):
+            # Something has to hold what is told of the tokens.
+            return [{"content": ""}]
+        return said
 
     def _end(self) -> Mapping[str, Any]:
         return {"delta": {}, "logprobs": None}
 
     def _content(self, choice: Choice) -> Mapping[str, Any]:
+        text = "".join(choice.texts)
         message: dict[str, Any] = {
             "role": "assistant",
-            "content": "".join(choice.texts),
+            "content": None if choice.calls and not text else text,
             "refusal": None,
         }
+        if choice.calls:
+            message["tool_calls"] = list(map(_told_call, choice.calls))
         if choice.reasoning:
             message["reasoning_content"] = "".join(choice.reasoning)
         return {"message": message, "logprobs": self._logprobs(choice.tokens)}
@@ -172,8 +200,8 @@ class TextShape(OpenAIShape):
     def _beginning(self) -> Mapping[str, Any]:
         return {"text": "", "logprobs": None}
 
-    def _going_on(self, choice: Choice, delta: Delta) -> Mapping[str, Any]:
-        return {"text": delta.text, "logprobs": self._logprobs(choice, delta.tokens)}
+    def _going_on(self, choice: Choice, delta: Delta) -> Iterable[Mapping[str, Any]]:
+        yield {"text": delta.text, "logprobs": self._logprobs(choice, delta.tokens)}
 
     def _end(self) -> Mapping[str, Any]:
         return {"text": "", "logprobs": None}
@@ -200,6 +228,21 @@ class TextShape(OpenAIShape):
             ],
             "text_offset": offsets,
         }
+
+
+def _told_call(call: Call) -> Mapping[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.call_id, "type": FUNCTION, "function": function}
+
+
+def _told_part(part: CallPart) -> Iterable[Mapping[str, Any]]:
+    """A piece of a call: that it begins, and what its arguments go on with."""
+    if part.name:
+        begun = {**_told_call(Call(part.call_id, part.name)), "index": part.index}
+        yield {"tool_calls": [begun]}
+    if part.arguments:
+        more = {"index": part.index, "function": {"arguments": part.arguments}}
+        yield {"tool_calls": [more]}
 
 
 def _as_text(event: Event) -> Event:

@@ -10,9 +10,11 @@ from quorate.access import limits
 from quorate.api.http.asking import MAX_CHOICES, Asked, Context, asked_for, check_size
 from quorate.api.http.fields import Fields, kind_of
 from quorate.api.http.openai.wording import worded
+from quorate.api.http.tools import choice_of
 from quorate.errors import InvalidRequest
-from quorate.request import Prompt, TextPrompt, TokenPrompt
+from quorate.request import Prompt, TextPrompt, TokenPrompt, ToolMode
 
+_NO_CALL = (ToolMode.NONE.value, ToolMode.AUTO.value)
 _NAMES = {"chat": "prompt"}
 _MOST_ID = 1 << 31
 
@@ -24,6 +26,7 @@ def text_asked(found: Mapping[str, Any], context: Context) -> Asked:
         InvalidRequest: A field that can never be served.
     """
     body = Fields(found)
+    _refuse_tools(body)
     shown = body.integer("logprobs")
     if shown is not None:
         limits.top_logprobs("logprobs", shown)
@@ -33,6 +36,13 @@ def text_asked(found: Mapping[str, Any], context: Context) -> Asked:
     read = body if answers else body.without("max_tokens")
     words = worded(read, context, _prompts(body), shown, _NAMES)
     return asked_for(replace(words, echo=echo, answers=answers), context)
+
+
+def _refuse_tools(body: Fields) -> None:
+    chosen = choice_of(body)
+    for asks, path in ((body.any("tools"), "tools"), (chosen.kind not in _NO_CALL, chosen.path)):
+        if asks:
+            raise InvalidRequest(path, "is for chats; ask /v1/chat/completions")
 
 
 def _prompts(body: Fields) -> tuple[Prompt, ...]:

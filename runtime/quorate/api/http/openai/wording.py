@@ -9,6 +9,7 @@ from quorate.api.http.asking import Context, Wording
 from quorate.api.http.extension import NAME, read_extension
 from quorate.api.http.fields import Fields
 from quorate.api.http.forms import read_form
+from quorate.api.http.tools import Tools
 from quorate.api.http.unserved import refuse_not_served
 from quorate.errors import InvalidRequest
 from quorate.request import Prompt, SamplingOptions, StoppingOptions
@@ -27,6 +28,7 @@ def worded(
     top_logprobs: int | None,
     names: Mapping[str, str],
     limits_names: Sequence[str] = _LIMITS,
+    tools: Tools | None = None,
 ) -> Wording:
     """What a body says beside its prompts.
 
@@ -37,6 +39,7 @@ def worded(
         top_logprobs: Candidates shown with each token; None shows no log-probs.
         names: What the caller calls what has another name elsewhere.
         limits_names: Names of the field that limits the tokens of an answer.
+        tools: Read from it; None where there are none.
 
     Raises:
         InvalidRequest: A field that can never be served.
@@ -55,6 +58,7 @@ def worded(
         stream=body.flag("stream") or False,
         include_usage=bool(options and options.flag("include_usage")),
         form=read_form(body, body.object(NAME)),
+        tools=tools or Tools(),
         names={**names, "max_tokens": limit, "repetition_penalty": repetition},
     )
 

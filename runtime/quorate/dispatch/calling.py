@@ -1,0 +1,125 @@
+"""How the answer of a vote calls tools: in the format of its first member."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, NamedTuple
+
+from quorate.ensemble.ensemble import Ensemble
+from quorate.ensemble.tool_calls import CallReader
+from quorate.errors import InvalidRequest
+from quorate.guides.guides import Guides
+from quorate.guides.tool_grammar import tool_form
+from quorate.request import (
+    ChatPrompt,
+    ConstraintKind,
+    OutputConstraint,
+    Request,
+    Tool,
+    ToolChoice,
+)
+from quorate.request.tool_format import ToolFormat
+from quorate.threads import beside_loop
+
+
+class Calling(NamedTuple):
+    """How an answer calls tools.
+
+    Attributes:
+        tools: That it may call.
+        written: How calls are written.
+        tokens: Ids of the control tokens that are written around them, by name.
+    """
+
+    tools: tuple[Tool, ...]
+    choice: ToolChoice
+    written: ToolFormat
+    tokens: Mapping[str, int]
+
+    async def form(self, guides: Guides, caller: Hashable) -> OutputConstraint:
+        """What the answer must be, which was tried.
+
+        Raises:
+            QuorateError: What ``Guides.check`` raises.
+        """
+        loose = await self._loose(guides, caller)
+        tried = await self._form(loose, {})
+        try:
+            await guides.check(tried, caller)
+        except InvalidRequest as error:
+            raise InvalidRequest("chat.tools", f"cannot be followed: {error.problem}") from None
+        return await self._form(loose, self.tokens) if self.tokens else tried
+
+    def reader(self) -> CallReader:
+        """Reads calls out of the answer."""
+        marks = {token: name for name, token in self.tokens.items()}
+        return CallReader(self.written, marks, self.choice.must)
+
+    async def _form(self, loose: frozenset[str], tokens: Mapping[str, int]) -> OutputConstraint:
+        # Schemas are read and written, which of many takes some milliseconds.
+        return await beside_loop(tool_form, self.tools, self.choice, self.written, loose, tokens)
+
+    async def _loose(self, guides: Guides, caller: Hashable) -> frozenset[str]:
+        """Names of tools with schemas that cannot be followed, and need not be."""
+        loose = set()
+        for tool in self.tools:
+            if not tool.strict:
+                try:
+                    await guides.check(_arguments(tool), caller)
+                except InvalidRequest:
+                    loose.add(tool.name)
+        return frozenset(loose)
+
+
+async def check_forms(request: Request, guides: Guides) -> None:
+    """Tries what the answer must be, as far as that is known before there is a plan.
+
+    Raises:
+        QuorateError: What ``Guides.check`` raises; of a tool it names that.
+    """
+    caller = caller_of(request)
+    await guides.check(request.constraint, caller)
+    if not request.calls_tools or not isinstance(request.prompt, ChatPrompt):
+        return
+    for at, tool in enumerate(request.prompt.tools):
+        if tool.strict:
+            try:
+                await guides.check(_arguments(tool), caller)
+            except InvalidRequest as error:
+                place = f"chat.tools[{at}].parameters"
+                raise InvalidRequest(place, error.problem) from None
+
+
+async def form_of(
+    request: Request, guides: Guides, ensemble: Ensemble[Any]
+) -> OutputConstraint | None:
+    """What an answer of these members must be, None for any text; it was tried.
+
+    Raises:
+        QuorateError: What ``Guides.check`` raises.
+    """
+    calling = calling_of(ensemble, request)
+    return request.constraint if calling is None else await calling.form(guides, caller_of(request))
+
+
+def caller_of(request: Request) -> Hashable:
+    """Whose grammars those of a request are."""
+    return request.key or request.origin
+
+
+def calling_of(ensemble: Ensemble[Any], request: Request) -> Calling | None:
+    """How an answer of these members calls tools; None where it does not."""
+    prompt = request.prompt
+    if not request.calls_tools or not isinstance(prompt, ChatPrompt):
+        return None
+    written = ensemble.members[0].engine.facts.template.calls
+    around = (written.begin, written.between, written.following, written.end)
+    names = ensemble.alignment.vocabulary.names
+    tokens = {
+        name: token for token, name in names.items() if name and any(name in one for one in around)
+    }
+    return Calling(prompt.tools, request.tool_choice, written, tokens)
+
+
+def _arguments(tool: Tool) -> OutputConstraint:
+    return OutputConstraint(ConstraintKind.JSON_SCHEMA, tool.parameters)
