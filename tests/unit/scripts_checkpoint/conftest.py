@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,24 @@ from support.repository import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
+from checkpoint.source import Source, read_source
+
 _BY_KIND = {
     str: GGUFValueType.STRING,
     bool: GGUFValueType.BOOL,
     int: GGUFValueType.UINT32,
     float: GGUFValueType.FLOAT32,
 }
+
+
+@cache
+def _read_once(path: Path) -> Source:
+    return read_source(path)
+
+
+def source_of(path: Path) -> Source:
+    """A GGUF file; SmolLM2, which takes seconds, is read once."""
+    return _read_once(path) if path == smollm2() else read_source(path)
 
 
 @dataclass

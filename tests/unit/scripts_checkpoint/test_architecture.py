@@ -10,14 +10,13 @@ import pytest
 from checkpoint.architecture import architecture_of
 from checkpoint.errors import Refused
 from checkpoint.rope import Llama3Scaling
-from checkpoint.source import read_source
 
 from support.gguf_files import smollm2, stories260k
-from unit.scripts_checkpoint.conftest import Parts
+from unit.scripts_checkpoint.conftest import Parts, source_of
 
 
 def config_of(path: Path) -> dict[str, object]:
-    return architecture_of(read_source(path)).config()
+    return architecture_of(source_of(path)).config()
 
 
 def test_the_facts_of_stories260k() -> None:

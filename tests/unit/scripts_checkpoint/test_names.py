@@ -9,12 +9,11 @@ import pytest
 from checkpoint.architecture import architecture_of
 from checkpoint.errors import Refused
 from checkpoint.names import Placement, placements_of, unpermute
-from checkpoint.source import read_source
 from hypothesis import given
 from hypothesis import strategies as st
 
 from support.gguf_files import smollm2, stories260k
-from unit.scripts_checkpoint.conftest import Parts
+from unit.scripts_checkpoint.conftest import Parts, source_of
 
 Floats = npt.NDArray[np.float32]
 
@@ -32,7 +31,7 @@ def permuted(weights: Floats, heads: int) -> Floats:
 
 
 def placed(path: Path) -> dict[str, Placement]:
-    source = read_source(path)
+    source = source_of(path)
     return {one.stored: one for one in placements_of(source, architecture_of(source))}
 
 

@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 from checkpoint.architecture import architecture_of
 from checkpoint.errors import Refused
-from checkpoint.source import Source, read_source
+from checkpoint.source import Source
 from checkpoint.tokenizer import build_tokenizer, tokenizer_config
 from checkpoint.vocabulary import Vocabulary, vocabulary_of
 
 from support.gguf_files import smollm2, stories260k
+from unit.scripts_checkpoint.conftest import source_of
 
 
 def described(path: Path) -> tuple[Source, Vocabulary]:
-    source = read_source(path)
+    source = source_of(path)
     return source, vocabulary_of(source, architecture_of(source).vocabulary)
 
 

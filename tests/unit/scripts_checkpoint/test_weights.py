@@ -9,16 +9,16 @@ from checkpoint.architecture import architecture_of
 from checkpoint.dtypes import DTYPES, to_bfloat16
 from checkpoint.errors import Refused
 from checkpoint.names import Placement, placements_of, unpermute
-from checkpoint.source import Source, read_source
+from checkpoint.source import Source
 from checkpoint.weights import INDEX, plan_shards, write_weights
 from safetensors import safe_open
 
 from support.gguf_files import smollm2, stories260k
-from unit.scripts_checkpoint.conftest import Parts
+from unit.scripts_checkpoint.conftest import Parts, source_of
 
 
 def placed(path: Path) -> tuple[Source, list[Placement]]:
-    source = read_source(path)
+    source = source_of(path)
     return source, placements_of(source, architecture_of(source))
 
 
@@ -108,7 +108,7 @@ def test_bfloat16_is_written_bit_by_bit(tmp_path: Path) -> None:
 
 
 def test_a_quantised_tensor_is_dequantised_block_by_block() -> None:
-    source = read_source(smollm2())
+    source = source_of(smollm2())
     name = "blk.0.attn_k.weight"
     blocks = np.array(source.tensors[name].data).reshape(-1, 20)
     # Q4_1: scale and minimum in float16, then 32 numbers of four bits, low halves first.
