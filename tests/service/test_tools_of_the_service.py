@@ -25,6 +25,12 @@ WEATHER: dict[str, Any] = {
     "required": ["city", "days"],
     "additionalProperties": False,
 }
+# Nobody knows how to follow it.
+ODD: dict[str, Any] = {
+    "type": "object",
+    "propertyNames": {"pattern": "^a"},
+    "minProperties": 3,
+}
 CLOCK: dict[str, Any] = {"type": "object", "properties": {"zone": {"enum": ["CET", "UTC"]}}}
 FUNCTIONS: list[dict[str, Any]] = [
     {"name": "weather", "description": "The weather.", "parameters": WEATHER, "strict": True},
@@ -222,7 +228,7 @@ async def _loops(client: Client) -> None:
         ([{"name": "x"}, {"name": "x"}], "chat.tools[1].name"),
         ([{"name": "x", "parameters": {"type": "array"}}], "chat.tools[0].parameters"),
         (
-            [{"name": "x", "strict": True, "parameters": {"type": "object", "propertyNames": {"pattern": "^a"}, "minProperties": 3}}],
+            [{"name": "x", "strict": True, "parameters": ODD}],
             "chat.tools[0].parameters",
         ),
     ],
@@ -231,7 +237,7 @@ async def test_a_tool_that_cannot_be_called_is_refused_at_its_place(
     tmp_path: Path, tools: list[dict[str, Any]], place: str
 ) -> None:
     async with whole_service(tmp_path, scripted("a", context_length=4096)) as (_, client):
-        with pytest.raises(Exception, match="chat.tools") as refused:
+        with pytest.raises(Exception, match=r"chat\.tools") as refused:
             await client.answer(messages=[("user", "x")], model="a", tools=tools)
     assert place in str(refused.value)
 

@@ -26,7 +26,7 @@ from quorate.access.limits import (
 from quorate.errors import InvalidRequest
 from quorate.foreign_text import one_line
 from quorate.large_texts import utf8_size
-from quorate.request import Message, Tool, ToolCall, ToolChoice, ToolMode
+from quorate.request import ConstraintKind, Message, Tool, ToolCall, ToolChoice, ToolMode
 from quorate.request.prompts import ASSISTANT, TOOL
 
 _NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_TOOL_NAME_BYTES}}}")
@@ -154,6 +154,13 @@ def tool_choice(field: str, choice: ToolChoice, given: Sequence[Tool]) -> ToolCh
     if choice.name:
         known_tool(field, choice.name, given)
     return choice
+
+
+def check_form(field: str, kind: ConstraintKind) -> None:
+    """The form of an answer that may call tools instead is one of JSON."""
+    if kind is not ConstraintKind.JSON_SCHEMA:
+        problem = "and tools exclude each other; give a JSON schema, or a tool_choice of none"
+        raise InvalidRequest(field, problem)
 
 
 def known_tool(field: str, name: str, given: Iterable[Tool]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping
 from typing import Any, NamedTuple
 
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.tool_calls import CallReader
-from quorate.errors import InvalidRequest
+from quorate.errors import InvalidRequest, UnsupportedPlan
 from quorate.guides.guides import Guides
 from quorate.guides.tool_grammar import tool_form
 from quorate.request import (
@@ -21,6 +22,8 @@ from quorate.request import (
 from quorate.request.tool_format import ToolFormat
 from quorate.threads import beside_loop
 
+_BEGINS_JSON = re.compile(r'\s*([{"0-9tfn-]|\[\s*[\[{"0-9tfn\]-])')
+
 
 class Calling(NamedTuple):
     """How an answer calls tools.
@@ -29,12 +32,14 @@ class Calling(NamedTuple):
         tools: That it may call.
         written: How calls are written.
         tokens: Ids of the control tokens that are written around them, by name.
+        schema: JSON schema of the answer where it makes none, as JSON; "" for a text.
     """
 
     tools: tuple[Tool, ...]
     choice: ToolChoice
     written: ToolFormat
     tokens: Mapping[str, int]
+    schema: str
 
     async def form(self, guides: Guides, caller: Hashable) -> OutputConstraint:
         """What the answer must be, which was tried.
@@ -53,11 +58,13 @@ class Calling(NamedTuple):
     def reader(self) -> CallReader:
         """Reads calls out of the answer."""
         marks = {token: name for name, token in self.tokens.items()}
-        return CallReader(self.written, marks, self.choice.must)
+        return CallReader(self.written, marks, self.choice.must, apart=bool(self.schema))
 
     async def _form(self, loose: frozenset[str], tokens: Mapping[str, int]) -> OutputConstraint:
         # Schemas are read and written, which of many takes some milliseconds.
-        return await beside_loop(tool_form, self.tools, self.choice, self.written, loose, tokens)
+        return await beside_loop(
+            tool_form, self.tools, self.choice, self.written, loose, tokens, self.schema
+        )
 
     async def _loose(self, guides: Guides, caller: Hashable) -> frozenset[str]:
         """Names of tools with schemas that cannot be followed, and need not be."""
@@ -108,7 +115,11 @@ def caller_of(request: Request) -> Hashable:
 
 
 def calling_of(ensemble: Ensemble[Any], request: Request) -> Calling | None:
-    """How an answer of these members calls tools; None where it does not."""
+    """How an answer of these members calls tools; None where it does not.
+
+    Raises:
+        UnsupportedPlan: It may be of a form instead, and calls look as if they were of it.
+    """
     prompt = request.prompt
     if not request.calls_tools or not isinstance(prompt, ChatPrompt):
         return None
@@ -118,7 +129,12 @@ def calling_of(ensemble: Ensemble[Any], request: Request) -> Calling | None:
     tokens = {
         name: token for token, name in names.items() if name and any(name in one for one in around)
     }
-    return Calling(prompt.tools, request.tool_choice, written, tokens)
+    schema = "" if request.constraint is None else request.constraint.text
+    if schema and _BEGINS_JSON.match(written.begin):
+        model = ensemble.members[0].model
+        problem = f"model {model} writes calls that begin like JSON; ask for a form or for tools"
+        raise UnsupportedPlan("plan", problem)
+    return Calling(prompt.tools, request.tool_choice, written, tokens, schema)
 
 
 def _arguments(tool: Tool) -> OutputConstraint:

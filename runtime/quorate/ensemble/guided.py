@@ -96,7 +96,7 @@ class GuidedConstraint:
             self.complete = not self._ends and _bit(seen.bits, self._size)
             if not self.complete:
                 raise UnsupportedPlan(
-                    "constraint", "the members' vocabulary has no token for what must come next"
+                    "plan", "the members' vocabulary has no token for what must come next"
                 )
             return
         self._allowed = Allowed(flags)

@@ -48,6 +48,7 @@ class CallReader:
         written: How calls are written.
         marks: Names of control tokens by their ids, with which calls are written.
         must: Whether the answer begins with calls, whatever it looks like.
+        apart: Whether it is either calls or a text, in which nothing is looked for.
         new_id: Makes up the id of a call.
 
     Attributes:
@@ -59,6 +60,7 @@ class CallReader:
         written: ToolFormat,
         marks: Mapping[int, str],
         must: bool = False,
+        apart: bool = False,
         new_id: Callable[[], str] = new_call_id,
     ) -> None:
         self.count = 0
@@ -70,7 +72,7 @@ class CallReader:
         self._parts: list[CallPart] = []
         self._arguments = _ObjectEnd()
         # Each takes what it can of the rest; whether there may be something for the next one.
-        self._state = self._begin if must else self._text
+        self._state = self._begin if must else self._either if apart else self._text
 
     def read(self, delta: Delta) -> Delta:
         """A piece of the answer, with what it has of calls."""
@@ -85,7 +87,7 @@ class CallReader:
 
     def finish(self) -> str:
         """Text that was held back, where the answer has ended."""
-        return self._rest if self._state == self._text else ""
+        return self._rest if self._state in (self._text, self._either) else ""
 
     def _spelt(self, delta: Delta) -> str:
         """Its text, with the names of control tokens where these stand."""
@@ -108,6 +110,20 @@ class CallReader:
         kept = _held(self._rest, mark)
         self._shown += self._rest[: len(self._rest) - kept]
         self._rest = self._rest[len(self._rest) - kept :]
+        return False
+
+    def _either(self) -> bool:
+        begin, found = self._written.begin.lstrip(), self._rest.lstrip()
+        if not found.startswith(begin[: len(found)]):
+            self._state = self._words
+        elif len(found) >= len(begin):
+            self._state = self._begin
+        else:
+            return False
+        return True
+
+    def _words(self) -> bool:
+        self._shown, self._rest = self._shown + self._rest, ""
         return False
 
     def _begin(self) -> bool:

@@ -1,7 +1,8 @@
 """The grammar of answers that may call tools, in Lark's syntax.
 
 An answer is a text, or calls, or a text and calls behind it. What opens calls occurs nowhere in the
-text, so that it always begins a call that is written to its end.
+text, so that it always begins a call that is written to its end. An answer of a form is either that
+or calls.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from quorate.guides.lark import literal, pattern
 from quorate.guides.white_space import with_white_space
@@ -28,6 +30,7 @@ def tool_form(
     written: ToolFormat,
     loose: Collection[str] = (),
     tokens: Mapping[str, int] = _NO_TOKENS,
+    schema: str = "",
 ) -> OutputConstraint:
     """What an answer must be that may call some of these tools.
 
@@ -38,8 +41,10 @@ def tool_form(
         loose: Names of tools whose schemas cannot be followed: arguments may be any object.
         tokens: Ids of control tokens by their names, which stand for these wherever calls are
             written with them.
+        schema: JSON schema of what the answer is where it makes no calls, as JSON; "" for a text,
+            behind which there may be calls.
     """
-    return _Form(written, tokens).of(tools, choice, loose)
+    return _Form(written, tokens).of(tools, choice, loose, schema)
 
 
 class _Form:
@@ -53,11 +58,11 @@ class _Form:
         self._apart = re.compile(f"({'|'.join(map(re.escape, names))})")
 
     def of(
-        self, tools: Sequence[Tool], choice: ToolChoice, loose: Collection[str]
+        self, tools: Sequence[Tool], choice: ToolChoice, loose: Collection[str], schema: str
     ) -> OutputConstraint:
         may = [tool for tool in tools if choice.name in ("", tool.name)]
         lines = [
-            *(self._must() if choice.must else self._may()),
+            *(self._must() if choice.must else self._or(schema) if schema else self._may()),
             *self._calls(choice.parallel and not choice.name),
             *self._tools(may, loose),
         ]
@@ -65,6 +70,10 @@ class _Form:
 
     def _must(self) -> Iterator[str]:
         yield f"start: {self._literals(self._written.begin)} calls"
+
+    def _or(self, schema: str) -> Iterator[str]:
+        yield f"start: form | {self._literals(self._written.begin.lstrip())} calls"
+        yield f"form: {_json(json.loads(schema))}"
 
     def _may(self) -> Iterator[str]:
         mark = self._written.mark
@@ -89,7 +98,7 @@ class _Form:
         yield f"call: {' | '.join(named)}"
         for at, tool in enumerate(tools):
             schema = json.loads(_ANY_OBJECT if tool.name in loose else tool.parameters)
-            yield f"a{at}: %json {json.dumps(with_white_space(schema))}"
+            yield f"a{at}: {_json(schema)}"
 
     def _literals(self, text: str) -> str:
         return " ".join(self._literal(part) for part in self._apart.split(text) if part)
@@ -99,3 +108,7 @@ class _Form:
             return "ID"
         token = self._tokens.get(part)
         return literal(part) if token is None else f"<[{token}]>"
+
+
+def _json(schema: Any) -> str:
+    return f"%json {json.dumps(with_white_space(schema))}"

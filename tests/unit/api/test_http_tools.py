@@ -249,20 +249,25 @@ def test_texts_have_no_tools() -> None:
 @pytest.mark.parametrize(
     ("ask", "path", "form", "none"),
     [
-        ("chat", "response_format.type", {"response_format": {"type": "json_object"}}, "none"),
-        ("response", "text.format.type", {"text": {"format": {"type": "json_object"}}}, "none"),
+        ("chat", "guided_regex", {"guided_regex": "a+"}, "none"),
+        ("response", "quorate.grammar", {"quorate": {"grammar": 'start: "a"'}}, "none"),
         ("message", "quorate.regex", {"quorate": {"regex": "a+"}}, {"type": "none"}),
     ],
 )
-def test_a_form_and_tools_exclude_each_other(
+def test_a_form_that_is_not_json_and_tools_exclude_each_other(
     ask: str, path: str, form: dict[str, Any], none: Any
 ) -> None:
     assert refused(ask, **form) == (
         path,
-        "and tools exclude each other; give one, or tool_choice none",
+        "and tools exclude each other; give a JSON schema, or a tool_choice of none",
     )
     assert ASKS[ask](**form, tool_choice=none).requests[0].constraint is not None
     assert ASKS[ask](**form, tools=[]).requests[0].constraint is not None
+
+
+def test_json_may_be_the_answer_in_place_of_calls() -> None:
+    (request,) = chat(response_format={"type": "json_object"}).requests
+    assert request.constraint is not None and request.calls_tools
 
 
 def test_each_choice_of_a_chat_may_call_tools() -> None:

@@ -167,13 +167,19 @@ def test_a_mode_that_nobody_knows_is_refused() -> None:
     assert problem.startswith("has the unknown value 77; known: TOOL_MODE_UNSPECIFIED, ")
 
 
-@pytest.mark.parametrize("name", ["json_schema", "regex", "grammar"])
-def test_a_constraint_and_tools_exclude_each_other_unless_none_may_be_called(name: str) -> None:
-    problem = "and tools exclude each other; give one of them"
+@pytest.mark.parametrize("name", ["regex", "grammar"])
+def test_a_form_that_is_not_json_excludes_tools_unless_none_may_be_called(name: str) -> None:
+    problem = "and tools exclude each other; give a JSON schema, or a tool_choice of none"
     assert refused(asked(**{name: "x"})) == [(name, problem)]
     none = {"mode": inference_pb2.TOOL_MODE_NONE}
     request = generate_request(asked(tool_choice=none, **{name: "x"}), "r")
     assert request.constraint == OutputConstraint(ConstraintKind(name), "x")
+
+
+def test_json_of_a_schema_may_be_the_answer_in_place_of_calls() -> None:
+    request = generate_request(asked(json_schema="{}"), "r")
+    assert request.constraint == OutputConstraint(ConstraintKind.JSON_SCHEMA, "{}")
+    assert request.calls_tools
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from quorate.request import (
     Alignment,
     CascadePlan,
     ChatPrompt,
+    ConstraintKind,
     Delta,
     DraftMode,
     DraftOptions,
@@ -23,6 +24,7 @@ from quorate.request import (
     Finished,
     FinishReason,
     Message,
+    OutputConstraint,
     Plan,
     PlanChoice,
     Request,
@@ -36,7 +38,7 @@ from quorate.request import (
     WeightedModel,
 )
 from support.dispatching import GREEDY, bare_dispatcher
-from support.tool_templates import LIST_WITH_IDS, TAGGED
+from support.tool_templates import LIST_WITH_IDS, ONE_BARE_OBJECT, TAGGED
 
 PARAMETERS = {
     "type": "object",
@@ -146,6 +148,26 @@ async def test_members_with_different_tokenizers_write_one_call() -> None:
 async def test_without_a_choice_of_tools_marks_are_text() -> None:
     told = await answer(plan("agrees"), tool_choice=ToolChoice(ToolMode.NONE))
     assert (told.text, told.calls) == (f"I count. {CALLED}", [])
+
+
+@pytest.mark.parametrize("name", PLANS)
+async def test_json_of_a_schema_is_the_answer_where_nothing_is_called(name: str) -> None:
+    form = OutputConstraint(ConstraintKind.JSON_SCHEMA, json.dumps(PARAMETERS))
+    for seed in (1, 2, 3):
+        told = await answer(PLANS[name], sampling=SamplingOptions(1.0, seed=seed), constraint=form)
+        if told.calls:
+            assert told.text == ""
+        elif told.reason is FinishReason.END_OF_GENERATION:
+            Draft202012Validator(PARAMETERS).validate(json.loads(told.text))
+    calls = await answer(plan("agrees"), constraint=form)
+    assert calls.calls == [] or calls.text == ""
+
+
+async def test_where_calls_begin_like_json_they_cannot_stand_in_its_place() -> None:
+    form = OutputConstraint(ConstraintKind.JSON_SCHEMA, "{}")
+    async with bare_dispatcher(bare=LONG | {"template": ONE_BARE_OBJECT}) as (dispatcher, _):
+        with pytest.raises(UnsupportedPlan, match="writes calls that begin like JSON"):
+            await asked(dispatcher, plan("bare"), constraint=form)
 
 
 async def test_every_stage_of_a_cascade_may_call() -> None:

@@ -38,10 +38,14 @@ def written(form: ToolFormat, made: Sequence[tuple[str, object]]) -> str:
 
 
 def reader(
-    form: ToolFormat, *, must: bool = False, marks: dict[int, str] | None = None
+    form: ToolFormat,
+    *,
+    must: bool = False,
+    apart: bool = False,
+    marks: dict[int, str] | None = None,
 ) -> CallReader:
     numbers = count(1)
-    return CallReader(form, marks or {}, must, lambda: f"id {next(numbers)}")
+    return CallReader(form, marks or {}, must, apart, lambda: f"id {next(numbers)}")
 
 
 async def told(found: CallReader, *steps: Step) -> list[Step]:
@@ -124,6 +128,20 @@ async def test_an_answer_that_must_call_begins_with_one_though_it_has_no_mark_of
     form = ToolFormat("call ", ": ", "", ".")
     steps = await told(reader(form, must=True), Delta('call add: {"a": 2}.', ()), END)
     assert put_together(steps) == ("", [("id 1", "add", '{"a": 2}')])
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+async def test_json_in_place_of_calls_is_text_whatever_is_in_it(size: int) -> None:
+    call = written(FORMATS[TAGGED], [("add", {"a": 1})])
+    for answer, text, made in (
+        (json.dumps({"t": call}), json.dumps({"t": call}), 0),
+        (call, "", 1),
+    ):
+        pieces = [Delta(answer[at : at + size], ()) for at in range(0, len(answer), size)]
+        told_text, read = put_together(
+            await told(reader(FORMATS[TAGGED], apart=True), *pieces, END)
+        )
+        assert (told_text, len(read)) == (text, made)
 
 
 async def test_reasoning_is_passed_on_whatever_is_in_it() -> None:

@@ -80,6 +80,15 @@ def test_several_calls_follow_each_other_where_the_format_and_the_caller_let_the
     assert taken(tool_form(TOOLS, ToolChoice(), FORMATS[LIST_WITH_IDS]), more) is None
 
 
+def test_an_answer_of_a_form_is_that_or_calls_and_never_both() -> None:
+    schema = json.dumps({"type": "object", "properties": {"t": {"type": "string"}}})
+    form = tool_form(TOOLS, ToolChoice(), FORMATS[TAGGED], schema=schema)
+    for answer in ("{}", '{"t": "<tool_call>"}', ADDS[TAGGED]):
+        assert taken(form, answer) is None
+    assert taken(form, "Hello") == ""
+    assert taken(form, f"{{}}\n{ADDS[TAGGED]}") is not None
+
+
 def test_an_answer_that_must_call_says_nothing_before() -> None:
     form = tool_form(TOOLS, ToolChoice(ToolMode.REQUIRED), FORMATS[TAGGED])
     assert taken(form, "Hello") == ""

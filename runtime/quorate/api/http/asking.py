@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from quorate.access import limits
+from quorate.access.tools import check_form
 from quorate.api.http.extension import Extension
 from quorate.api.http.forms import Form
 from quorate.api.http.names import plan_named
@@ -140,8 +141,7 @@ def asked_for(words: Wording, context: Context) -> Asked:
     request_id = extension.request_id or context.request_id
     form, tools = words.form, words.tools
     if form is not None and tools.shown:
-        problem = "and tools exclude each other; give one, or tool_choice none"
-        raise InvalidRequest(form.path, problem)
+        check_form(form.path, form.constraint.kind)
     named = {} if form is None else {form.constraint.kind.value: form.path}
     request = Request(
         prompt=words.prompts[0],

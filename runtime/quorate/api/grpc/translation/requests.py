@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from quorate.access import limits
+from quorate.access.tools import check_form
 from quorate.api.grpc.translation.chats import chat_prompt, may_call, tool_choice
 from quorate.api.grpc.translation.enums import by_number, known_value
 from quorate.errors import InvalidRequest, Violations
@@ -241,9 +242,10 @@ def _constraint(message: inference_pb2.GenerateRequest) -> OutputConstraint | No
     name = message.WhichOneof("constraint")
     if name is None:
         return None
+    kind = ConstraintKind(name)
     if may_call(message):
-        raise InvalidRequest(name, "and tools exclude each other; give one of them")
-    return limits.constraint(name, ConstraintKind(name), getattr(message, name))
+        check_form(name, kind)
+    return limits.constraint(name, kind, getattr(message, name))
 
 
 def _sampling(options: inference_pb2.SamplingOptions, told: Violations) -> SamplingOptions:
