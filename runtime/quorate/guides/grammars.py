@@ -30,15 +30,23 @@ _MANY = ("anyOf", "oneOf", "allOf", "prefixItems")
 _NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 
 
+class BrokenPattern(ValueError):
+    """A pattern of a schema is none."""
+
+
 def grammar_of(kind: ConstraintKind, text: str) -> str:
     """The grammar of a constraint, in the library's JSON.
 
     Raises:
+        BrokenPattern: The library would pass over a part of a pattern.
         ValueError: The text is no JSON, or no schema.
     """
     match kind:
         case ConstraintKind.JSON_SCHEMA:
-            part = {"json_schema": with_white_space(json.loads(text))}
+            schema = json.loads(text)
+            if any(map(_ends_with_half_an_escape, _patterns(schema))):
+                raise BrokenPattern("a pattern ends with a lone backslash; write two for one")
+            part = {"json_schema": with_white_space(schema)}
         case ConstraintKind.REGEX:
             (regex,) = json.loads(LLMatcher.grammar_from_regex(text))["grammars"]
             part = {"lark_grammar": regex["lark_grammar"]}
@@ -96,3 +104,22 @@ def _parts(schema: object) -> Iterator[tuple[str, object]]:
 def _escaped(key: str) -> str:
     """A name within a JSON pointer (RFC 6901)."""
     return key.replace("~", "~0").replace("/", "~1")
+
+
+def _patterns(schema: object) -> Iterator[str]:
+    """All patterns of a schema, and what looks like them."""
+    waiting = [schema]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, list):
+            waiting += found
+        elif isinstance(found, dict):
+            waiting += found.values()
+            if isinstance(pattern := found.get("pattern"), str):
+                yield pattern
+            if isinstance(named := found.get("patternProperties"), dict):
+                yield from named
+
+
+def _ends_with_half_an_escape(pattern: str) -> bool:
+    return bool((len(pattern) - len(pattern.rstrip("\\"))) % 2)

@@ -28,7 +28,7 @@ from quorate.guides.frames import (
     constraint_from_bytes,
     pack,
 )
-from quorate.guides.grammars import LIMITS, grammar_of, place_of_problem
+from quorate.guides.grammars import LIMITS, BrokenPattern, grammar_of, place_of_problem
 from quorate.request.constraints import ConstraintKind
 
 _READ_BYTES = 1 << 16
@@ -133,6 +133,8 @@ class Guide:
         """A matcher, or what is wrong."""
         try:
             grammar = grammar_of(kind, text)
+        except BrokenPattern:
+            return _placed(text)
         except (ValueError, RecursionError) as error:
             return str(error)
         matcher = LLMatcher(self._tokenizer, grammar, limits=LIMITS, log_level=0)

@@ -70,6 +70,18 @@ def test_a_pipe_never_sees_what_was_replaced_and_streams_the_last_stage(capsys: 
     assert capsys.readouterr().out == " answer\n"
 
 
+def test_an_answer_of_a_form_that_was_cut_is_told_not_to_be_whole(capsys: Capture) -> None:
+    cut = inference_pb2.GenerateResponse(
+        finished={"reason": inference_pb2.FINISH_REASON_MAX_TOKENS}
+    )
+    note = "[the answer was cut at the token limit, before it was whole]\n"
+    for held, told in ((True, note), (False, "")):
+        view = TextAnswer(PlainWriter(), votes=False, candidates=False, held=held)
+        for event in (accepted(SINGLE), delta('{"a"'), cut):
+            view.show(event)
+        assert capsys.readouterr() == ('{"a"\n', told)
+
+
 def test_an_answer_that_breaks_off_before_it_is_kept_leaves_nothing(capsys: Capture) -> None:
     shown(PlainWriter(), accepted(CASCADE), delta("half")).close()
     assert capsys.readouterr().out == ""

@@ -128,12 +128,31 @@ async def test_what_was_foreseen_is_known_once_it_is_accepted() -> None:
             schema('{"properties": {"s": {"type": "frob"}}, "additionalProperties": false}'),
             "at /properties/s: Invalid type: frob",
         ),
+        (
+            schema(r'{"properties": {"s": {"type": "string", "pattern": "a\\"}}}'),
+            "at /properties/s: a pattern ends with a lone backslash",
+        ),
+        (
+            schema(r'{"items": {"patternProperties": {"b\\": {}}}}'),
+            "at /items: a pattern ends with a lone backslash",
+        ),
         (schema('{"type":'), "Expecting value: line 1 column 9"),
         (regex("a(?=b)"), "look-ahead"),
         (grammar("start: x"), 'unknown name: "x"'),
         (grammar("start: <|eot|>"), "cannot be read"),
     ],
-    ids=["type", "place", "shared", "beside false", "no JSON", "regex", "grammar", "panic"],
+    ids=[
+        "type",
+        "place",
+        "shared",
+        "beside false",
+        "escape",
+        "escaped name",
+        "no JSON",
+        "regex",
+        "grammar",
+        "panic",
+    ],
 )
 async def test_what_cannot_be_followed_is_refused_with_its_place(
     constraint: OutputConstraint, told: str

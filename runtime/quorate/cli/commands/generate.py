@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from quorate.cli.views.answer import AnswerView
 
 
+# Options that say what the answer must be.
+_HOLDS = ("json_schema", "regex", "grammar", "tools")
+
+
 @grouped
 def generate(
     *,
@@ -42,7 +46,10 @@ def generate(
         # Nobody sees them in a text.
         question.options["omit_logprobs"] = True
     keep_log_quiet()
-    view = answer_view(as_json, votes=request.votes, candidates=bool(request.top_logprobs))
+    held = any(question.options.get(name) for name in _HOLDS)
+    view = answer_view(
+        as_json, votes=request.votes, candidates=bool(request.top_logprobs), held=held
+    )
     asyncio.run(_answer(question, target, view))
 
 

@@ -52,10 +52,14 @@ class TextAnswer:
     """The answer alone on standard output; what else there is to say on standard error.
 
     When the answer has ended, ``votes`` lists those, and ``candidates`` those of the mixture.
+    ``held`` is whether it must be of a form, and so is not what was asked for where it was cut.
     """
 
-    def __init__(self, writer: Writer, *, votes: bool, candidates: bool) -> None:
+    def __init__(
+        self, writer: Writer, *, votes: bool, candidates: bool, held: bool = False
+    ) -> None:
         self._writer = writer
+        self._held = held
         self._votes = votes
         self._candidates = candidates
         self._notes = Console(stderr=True, highlight=False, emoji=False)
@@ -117,6 +121,8 @@ class TextAnswer:
         self._writer.end_line()
         for call in self._answer.answer().calls:
             self._writer.call(call)
+        if self._held and finished.reason in _LIMITS:
+            self._note(f"the answer was {_LIMITS[finished.reason]}, before it was whole")
         if self._notes.is_terminal:
             line = summary_line(self._decision, finished, self._escalations)
             self._notes.print(line, style="dim", markup=False)
@@ -130,11 +136,11 @@ class TextAnswer:
             print_votes(self._tokens, members, console, finished.usage.models)
 
 
-def answer_view(as_json: bool, *, votes: bool, candidates: bool) -> AnswerView:
+def answer_view(as_json: bool, *, votes: bool, candidates: bool, held: bool = False) -> AnswerView:
     """The view of ``generate`` that fits what was asked for and where standard output goes."""
     if as_json:
         return JsonAnswer()
-    return TextAnswer(stdout_writer(), votes=votes, candidates=candidates)
+    return TextAnswer(stdout_writer(), votes=votes, candidates=candidates, held=held)
 
 
 def report_console() -> Console:
