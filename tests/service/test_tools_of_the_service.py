@@ -242,6 +242,36 @@ async def test_a_tool_that_cannot_be_called_is_refused_at_its_place(
     assert place in str(refused.value)
 
 
+async def test_over_http_each_protocol_names_the_place_in_its_own_words(tmp_path: Path) -> None:
+    odd: dict[str, Any] = {"name": "odd", "strict": True, "parameters": ODD}
+    functions: list[Any] = [{"type": "function", "function": one} for one in (FUNCTIONS[0], odd)]
+    only: Any = {
+        "type": "allowed_tools",
+        "allowed_tools": {"mode": "auto", "tools": [functions[1]]},
+    }
+    ask: list[Any] = [{"role": "user", "content": ASK}]
+    async with door(tmp_path, scripted("a", context_length=4096)) as (service, client):
+        for choice in ("auto", only):
+            with pytest.raises(openai.BadRequestError) as refused:
+                await client.chat.completions.create(
+                    model="a", messages=ask, tools=functions, tool_choice=choice
+                )
+            assert refused.value.param == "tools[1].function.parameters"
+        with pytest.raises(openai.BadRequestError) as refused:
+            await client.responses.create(
+                model="a",
+                input=[{"type": "function_call_output", "call_id": "", "output": "4"}],
+            )
+        assert refused.value.param == "input[0].call_id"
+        asking = anthropic.AsyncAnthropic(
+            base_url=f"http://{service.http_address}", api_key=TOKEN, max_retries=0
+        )
+        strict: Any = {"name": "odd", "strict": True, "input_schema": ODD}
+        async with asking as other:
+            with pytest.raises(anthropic.BadRequestError, match=r"tools\[0\]\.input_schema"):
+                await other.messages.create(model="a", messages=ask, tools=[strict], max_tokens=9)
+
+
 async def test_a_timeout_in_the_middle_of_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
     slow = scripted("a", context_length=4096, step_delay_ms=50.0)
     async with door(tmp_path, slow) as (service, client):

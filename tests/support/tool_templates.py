@@ -89,3 +89,43 @@ FORMATS: Mapping[str, ToolFormat] = {
     ),
 }
 """How each writes calls."""
+
+TAGS_ALIKE = (
+    _SHOWN + "{% for m in messages %}{% if m.role == 'assistant' %}<|turn|>{% if m.tool_calls %}"
+    "<|START_ACTION|>[{% for c in m.tool_calls %}"
+    '{"tool": "{{ c.function.name }}", "with": {{ c.function.arguments | tojson }}}'
+    "{% if not loop.last %}, {% endif %}{% endfor %}]<|END_ACTION|>{% else %}"
+    "<|START_RESPONSE|>{{ m.content }}<|END_RESPONSE|>{% endif %}<|end|>{% else %}"
+    "<|{{ m.role }}|>{{ m.content }}<|end|>{% endif %}{% endfor %}"
+)
+"""As Command R: what opens and ends calls begins like what opens and ends texts."""
+
+ANOTHER_END = (
+    _SHOWN + "{% for m in messages %}<|start|>{{ m.role }}\n{% if m.tool_calls %}"
+    "{% for c in m.tool_calls %}<function={{ c.function.name }}>{{ c.function.arguments | tojson }}"
+    "</function>{% endfor %}<|eom_id|>{% else %}{{ m.content }}<|eot_id|>{% endif %}{% endfor %}"
+)
+"""As functionary: a turn of calls ends with another token than one of text."""
+
+COUNTED = (
+    _SHOWN + "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}"
+    "{% for c in m.tool_calls or [] %}<|call|>{{ c.function.name }}:{{ loop.index0 }}<|with|>"
+    "{{ c.function.arguments | tojson }}<|/call|>{% endfor %}<|im_end|>\n{% endfor %}"
+)
+"""As Kimi K2: calls are numbered."""
+
+BRACED = (
+    _SHOWN + "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}"
+    "{% for c in m.tool_calls or [] %}<|call>{{ c.function.name ~ '{' }}"
+    "{% if c.function.arguments is mapping %}{% for name, value in c.function.arguments | items %}"
+    "{{ name }}:{{ value }}{% endfor %}{% else %}{{ c.function.arguments }}{% endif %}"
+    "}<call|>{% endfor %}<|im_end|>\n{% endfor %}"
+)
+"""As Gemma 4: an object is written without quotation marks, and a text as it is."""
+
+MARK_EVERYWHERE = (
+    _SHOWN + "{% for m in messages %}{{ m.role }}<|sep|>{{ m.content }}"
+    "{% for c in m.tool_calls or [] %}<|sep|>{{ c.function.name }} "
+    "{{ c.function.arguments | tojson }}{% endfor %}<|end|>{% endfor %}"
+)
+"""What stands before a call stands before every text."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from quorate.ensemble.ensemble import Ensemble
@@ -22,6 +25,7 @@ from quorate.request import (
 from quorate.request.tool_format import ToolFormat
 from quorate.threads import beside_loop
 
+_TRIAL_SECONDS = 3.0
 _BEGINS_JSON = re.compile(r'\s*([{"0-9tfn-]|\[\s*[\[{"0-9tfn\]-])')
 
 
@@ -47,7 +51,8 @@ class Calling(NamedTuple):
         Raises:
             QuorateError: What ``Guides.check`` raises.
         """
-        loose = await self._loose(guides, caller)
+        # Schemas that cannot be followed, and need not be.
+        loose = frozenset(tool.name for tool in self.tools if not guides.follows(_arguments(tool)))
         tried = await self._form(loose, {})
         try:
             await guides.check(tried, caller)
@@ -58,7 +63,8 @@ class Calling(NamedTuple):
     def reader(self) -> CallReader:
         """Reads calls out of the answer."""
         marks = {token: name for name, token in self.tokens.items()}
-        return CallReader(self.written, marks, self.choice.must, apart=bool(self.schema))
+        names = frozenset(tool.name for tool in self.tools)
+        return CallReader(self.written, names, marks, self.choice.must, apart=bool(self.schema))
 
     async def _form(self, loose: frozenset[str], tokens: Mapping[str, int]) -> OutputConstraint:
         # Schemas are read and written, which of many takes some milliseconds.
@@ -66,20 +72,11 @@ class Calling(NamedTuple):
             tool_form, self.tools, self.choice, self.written, loose, tokens, self.schema
         )
 
-    async def _loose(self, guides: Guides, caller: Hashable) -> frozenset[str]:
-        """Names of tools with schemas that cannot be followed, and need not be."""
-        loose = set()
-        for tool in self.tools:
-            if not tool.strict:
-                try:
-                    await guides.check(_arguments(tool), caller)
-                except InvalidRequest:
-                    loose.add(tool.name)
-        return frozenset(loose)
-
 
 async def check_forms(request: Request, guides: Guides) -> None:
     """Tries what the answer must be, as far as that is known before there is a plan.
+
+    Schemas that need not be followed are tried for a time; those that come later are not followed.
 
     Raises:
         QuorateError: What ``Guides.check`` raises; of a tool it names that.
@@ -95,6 +92,11 @@ async def check_forms(request: Request, guides: Guides) -> None:
             except InvalidRequest as error:
                 place = f"chat.tools[{at}].parameters"
                 raise InvalidRequest(place, error.problem) from None
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_TRIAL_SECONDS):
+            for tool in request.prompt.tools:
+                with suppress(InvalidRequest):
+                    await guides.check(_arguments(tool), caller)
 
 
 async def form_of(
@@ -123,18 +125,31 @@ def calling_of(ensemble: Ensemble[Any], request: Request) -> Calling | None:
     prompt = request.prompt
     if not request.calls_tools or not isinstance(prompt, ChatPrompt):
         return None
-    written = ensemble.members[0].engine.facts.template.calls
-    around = (written.begin, written.between, written.following, written.end)
-    names = ensemble.alignment.vocabulary.names
+    vocabulary = ensemble.alignment.vocabulary
+    names = {name: token for token, name in vocabulary.names.items() if name}
+    written = _before_the_end(ensemble.calls, names, vocabulary.end_of_generation)
     tokens = {
-        name: token for token, name in names.items() if name and any(name in one for one in around)
+        name: token
+        for name, token in names.items()
+        if any(name in piece for piece in written.pieces)
     }
     schema = "" if request.constraint is None else request.constraint.text
     if schema and _BEGINS_JSON.match(written.begin):
-        model = ensemble.members[0].model
-        problem = f"model {model} writes calls that begin like JSON; ask for a form or for tools"
+        problem = "its first model writes calls that begin like JSON; ask for a form or for tools"
         raise UnsupportedPlan("plan", problem)
     return Calling(prompt.tools, request.tool_choice, written, tokens, schema)
+
+
+def _before_the_end(
+    written: ToolFormat, names: Mapping[str, int], ends: Collection[int]
+) -> ToolFormat:
+    """A format without the tokens that end the answer."""
+    end = written.end
+    while found := next(
+        (name for name, token in names.items() if token in ends and end.endswith(name)), ""
+    ):
+        end = end.removesuffix(found).rstrip()
+    return replace(written, end=end)
 
 
 def _arguments(tool: Tool) -> OutputConstraint:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
+from quorate.engines.chat.makeshift_tools import as_texts
 from quorate.engines.contract import Engine
 from quorate.engines.vocabulary import Vocabulary
 from quorate.ensemble.alignments.bytes.alignment import ByteAlignment
@@ -40,7 +42,8 @@ from quorate.request import (
     TokenPrompt,
     Weighting,
 )
-from quorate.request.tool_format import ToolFormat
+from quorate.request.prompts import BETWEEN_TURNS
+from quorate.request.tool_format import AS_TEMPLATE, MAKESHIFT_FORMAT, ToolFormat
 from quorate.threads import beside_loop
 
 # Weights that need to know what each member makes of the prompt.
@@ -53,12 +56,14 @@ class _Fitted(NamedTuple):
     Attributes:
         whole: What the members read together.
         read: What each of them reads.
+        calls: How all of them are asked to write calls of tools.
     """
 
     alignment: AlignmentStrategy[Any]
     whole: Prompt
     read: dict[str, Prompt]
     prompts: dict[str, MemberPrompt]
+    calls: ToolFormat
 
 
 async def assemble(
@@ -75,7 +80,7 @@ async def assemble(
         Unavailable: What ``Losses.wait`` raises.
         QuorateError: What ``Engine.encode`` and ``readings.read`` raise.
     """
-    alignment, whole, read, prompts = await _fitted(decision, attendance, prompt)
+    alignment, whole, read, prompts, calls = await _fitted(decision, attendance, prompt)
     engines = attendance.engines
     weigher = await _weigher(decision, attendance, whole)
     max_tokens = min(max_tokens, *(prompts[model].max_tokens for model in engines))
@@ -87,7 +92,7 @@ async def assemble(
         read_tokens = len(own.tokens) if reads else 0
         members.append(Member(model, engine, own, predictor, read_tokens))
     plan = [member.model for member in decision.members]
-    return Ensemble(alignment, members, attendance.losses, weigher, plan=plan)
+    return Ensemble(alignment, members, attendance.losses, weigher, plan=plan, calls=calls)
 
 
 async def fitted_prompts(
@@ -106,9 +111,11 @@ async def _fitted(decision: Decision, attendance: Attendance, prompt: Prompt) ->
     if isinstance(prompt, ChatPrompt) and prompt.allow_text and prompt.size_bytes > SLICE:
         # Kept for those of the members that read it.
         await beside_loop(getattr, prompt, "as_text")
-    calls = next(iter(engines.values())).facts.template.calls
-    read = {model: readable_by(engine, prompt, calls) for model, engine in engines.items()}
-    encoded = await attendance.ask(lambda model, engine: _encoded(model, engine, read[model]))
+    calls = AS_TEMPLATE
+    # Whoever is first may be lost while it is asked.
+    while calls != (calls := _format_of(decision, next(iter(engines.values())))):
+        read = {model: readable_by(engine, prompt, calls) for model, engine in engines.items()}
+        encoded = await attendance.ask(partial(_read_encoded, read))
     read = {model: read[model] for model in engines}
     if isinstance(prompt, TokenPrompt):
         _check_vocabularies(engines)
@@ -121,7 +128,19 @@ async def _fitted(decision: Decision, attendance: Attendance, prompt: Prompt) ->
         model: _member_prompt(model, engines[model], tokens, alignment, read[model])
         for model, tokens in encoded.items()
     }
-    return _Fitted(alignment, whole, read, prompts)
+    return _Fitted(alignment, whole, read, prompts, calls)
+
+
+def _format_of(decision: Decision, first: Engine) -> ToolFormat:
+    """How members are asked to write calls: as the first one does, if only with letters.
+
+    Bytes have no control tokens, so that nobody would see them.
+    """
+    calls = first.facts.template.calls
+    by_tokens = decision.alignment is Alignment.SAME_VOCABULARY
+    names = () if by_tokens else first.vocabulary.names.values()
+    marked = any(name and name in piece for name in names for piece in calls.pieces)
+    return MAKESHIFT_FORMAT if marked else calls
 
 
 def readable_by(engine: Engine, prompt: Prompt, calls: ToolFormat) -> Prompt:
@@ -132,10 +151,21 @@ def readable_by(engine: Engine, prompt: Prompt, calls: ToolFormat) -> Prompt:
     if not isinstance(prompt, ChatPrompt):
         return prompt
     if prompt.allow_text and not engine.facts.capabilities.chat:
-        return prompt.as_text
+        return _as_text(prompt, calls)
     if prompt.shape.tools and calls != engine.facts.template.calls:
         return replace(prompt, calls=calls)
     return prompt
+
+
+def _as_text(prompt: ChatPrompt, calls: ToolFormat) -> TextPrompt:
+    if not prompt.shape.tools:
+        return prompt.as_text
+    turns = as_texts(prompt.messages, prompt.tools, calls)
+    return TextPrompt(BETWEEN_TURNS.join(turn.content for turn in turns))
+
+
+async def _read_encoded(read: Mapping[str, Prompt], model: str, engine: Engine) -> list[int]:
+    return await _encoded(model, engine, read[model])
 
 
 async def _encoded(model: str, engine: Engine, prompt: Prompt) -> list[int]:

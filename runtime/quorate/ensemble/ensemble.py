@@ -19,6 +19,7 @@ from quorate.ensemble.step_clock import StepClock, Took
 from quorate.ensemble.weighting import Weigher
 from quorate.errors import Unavailable, WorkerLost
 from quorate.request import ModelUsage, Notice, NoticeKind
+from quorate.request.tool_format import AS_TEMPLATE, ToolFormat
 from quorate.request.work import Work
 
 MASS_CUT_TOLD = 0.1
@@ -44,6 +45,7 @@ class Ensemble(Generic[_Symbol]):
         weights: Their weights in this step, summing to 1.
         waited_seconds: Time spent waiting for sessions.
         plan: Models of the plan in its order, those included that were lost before this was made.
+        calls: How all members are asked to write calls of tools.
         turn: Waits until a step may be taken, or a guess made, once its rows are there.
         took: Times of the last rows.
         clock: Where the time of the steps goes.
@@ -60,6 +62,7 @@ class Ensemble(Generic[_Symbol]):
     weights: list[float] = field(default_factory=list)
     waited_seconds: float = 0.0
     plan: Sequence[str] = ()
+    calls: ToolFormat = AS_TEMPLATE
     turn: Callable[[], Awaitable[None]] = at_once
     took: Took = field(default_factory=lambda: Took(0.0, 0.0, 0.0))
     drafted: int = 0
@@ -131,8 +134,7 @@ class Ensemble(Generic[_Symbol]):
     async def tell(self, symbol: _Symbol, ahead: Sequence[_Symbol] = ()) -> None:
         """Starts every member on what follows the chosen symbol.
 
-        Returns once that has left for the workers, whatever the caller does next. ``ahead`` is what
-        will probably be told next, see ``Predictor.feed``.
+        It has left for the workers then. ``ahead`` is probably told next, see ``Predictor.feed``.
         """
         self.clock.tell(self.worked_seconds)
         self._told_at = time.perf_counter()

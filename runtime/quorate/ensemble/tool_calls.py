@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -12,7 +12,8 @@ from quorate.ensemble.decode import Step
 from quorate.request import CallPart, Delta, FinishReason
 from quorate.request.tool_format import ID_CHARACTERS, ID_SLOT, ToolFormat
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+# Halves of surrogate pairs, which decoded text never has.
+_NO_CHARACTER = 0xD800
 _TELLING = re.compile(r'[{}\[\]"\\]')
 
 
@@ -46,6 +47,7 @@ class CallReader:
 
     Args:
         written: How calls are written.
+        names: Of the tools that may be called.
         marks: Names of control tokens by their ids, with which calls are written.
         must: Whether the answer begins with calls, whatever it looks like.
         apart: Whether it is either calls or a text, in which nothing is looked for.
@@ -58,14 +60,19 @@ class CallReader:
     def __init__(
         self,
         written: ToolFormat,
+        names: Collection[str],
         marks: Mapping[int, str],
         must: bool = False,
         apart: bool = False,
         new_id: Callable[[], str] = new_call_id,
     ) -> None:
         self.count = 0
-        self._written = written
-        self._marks = marks
+        # No text has them, so that letters of a name are not taken for the token.
+        spelt = {name: chr(_NO_CHARACTER + at) for at, name in enumerate(marks.values())}
+        self._written = ToolFormat(*(_spelling(one, spelt) for one in written.pieces))
+        self._mark = _spelling(written.mark, spelt)
+        self._names = names
+        self._marks = {token: spelt[name] for token, name in marks.items()}
         self._new_id = new_id
         self._rest = ""
         self._shown = ""
@@ -90,40 +97,45 @@ class CallReader:
         return self._rest if self._state in (self._text, self._either) else ""
 
     def _spelt(self, delta: Delta) -> str:
-        """Its text, with the names of control tokens where these stand."""
-        text = delta.text.encode()
-        at = len(text)
+        """Its text, with something for the control tokens where these stand."""
+        if not any(token.token_id in self._marks for token in delta.tokens):
+            return delta.text
+        # What of the text is of no token here was there before them.
+        behind = delta.text
+        spelt = ""
         for token in reversed(delta.tokens):
-            mark = self._marks.get(-1 if token.token_id is None else token.token_id, "")
-            text = text[:at] + mark.encode() + text[at:]
-            at = max(0, at - len(token.piece))
-        return text.decode(errors="replace") if self._marks else delta.text
+            size = len(token.piece.decode(errors="replace"))
+            behind, own = behind[: len(behind) - size], behind[len(behind) - size :]
+            mark = "" if token.token_id is None else self._marks.get(token.token_id, "")
+            spelt = mark + own + spelt
+        return behind + spelt
 
     def _text(self) -> bool:
-        mark = self._written.mark
-        at = self._rest.find(mark)
+        at = self._rest.find(self._mark)
         if at >= 0:
             self._shown += self._rest[:at].rstrip()
             self._rest = self._rest[at:]
             self._state = self._begin
             return True
-        kept = _held(self._rest, mark)
+        kept = _held(self._rest, self._mark)
         self._shown += self._rest[: len(self._rest) - kept]
         self._rest = self._rest[len(self._rest) - kept :]
         return False
 
     def _either(self) -> bool:
-        begin, found = self._written.begin.lstrip(), self._rest.lstrip()
-        if not found.startswith(begin[: len(found)]):
+        found = self._rest.lstrip()
+        if not found.startswith(self._mark[: len(found)]):
             self._state = self._words
-        elif len(found) >= len(begin):
+        elif len(found) >= len(self._mark):
             self._state = self._begin
         else:
             return False
         return True
 
     def _words(self) -> bool:
-        self._shown, self._rest = self._shown + self._rest, ""
+        """Text in which nothing is looked for, as where what seemed a call was none."""
+        shown = self._rest.encode(errors="ignore").decode()
+        self._shown, self._rest = self._shown + shown, ""
         return False
 
     def _begin(self) -> bool:
@@ -131,11 +143,13 @@ class CallReader:
         return self._take(self._written.begin.lstrip(), self._name)
 
     def _name(self) -> bool:
-        found = _NAME.match(self._rest)
         between = self._written.between.partition(ID_SLOT)[0]
         at = self._rest.find(between or "{")
-        if found is None or at < 0:
+        if at < 0:
             return False
+        if self._rest[:at] not in self._names:
+            self._state = self._words
+            return True
         self._parts.append(CallPart(self.count, self._new_id(), self._rest[:at]))
         self.count += 1
         self._rest = self._rest[at:]
@@ -157,19 +171,27 @@ class CallReader:
 
     def _following(self) -> bool:
         following = self._written.following
-        return bool(following) and self._take(following, self._name)
+        return bool(following) and self._take(following, self._name, self._nothing)
 
     def _nothing(self) -> bool:
         """Behind the last call there is nothing that is told."""
         return False
 
-    def _take(self, literal: str, then: Callable[[], bool]) -> bool:
+    def _take(
+        self,
+        literal: str,
+        then: Callable[[], bool],
+        otherwise: Callable[[], bool] | None = None,
+    ) -> bool:
         """Takes what stands around a call, once all of it is there."""
         size = len(literal) + (ID_CHARACTERS - 1) * literal.count(ID_SLOT)
         if len(self._rest) < size:
             return False
-        taken, self._rest = self._rest[:size], self._rest[size:]
-        self._state = then if _spells(taken, literal) else self._nothing
+        if _spells(self._rest[:size], literal):
+            self._rest = self._rest[size:]
+            self._state = then
+        else:
+            self._state = otherwise or self._words
         return True
 
 
@@ -217,6 +239,13 @@ def _spells(text: str, literal: str) -> bool:
             return False
         at += len(part) + ID_CHARACTERS
     return True
+
+
+def _spelling(text: str, spelt: Mapping[str, str]) -> str:
+    """A piece of a format in which names of control tokens stand for these; the longest first."""
+    for name in sorted(spelt, key=len, reverse=True):
+        text = text.replace(name, spelt[name])
+    return text
 
 
 def _held(text: str, mark: str) -> int:

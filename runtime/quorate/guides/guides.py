@@ -26,6 +26,7 @@ _WAIT_SECONDS = 15.0
 _RETRY_SECONDS = 5.0
 _REMEMBERED = 1024
 _REFUSED_SECONDS = 900.0
+_UNTRIED = InvalidRequest("constraint", "was not tried")
 
 
 class Guides:
@@ -79,13 +80,14 @@ class Guides:
                 await session.begin()
                 seen = await session.seen()
             except InvalidRequest as error:
-                if session.deadly:
-                    self._remember(name, error)
+                self._remember(name, error)
                 raise
             finally:
                 session.close()
             if not seen.complete and (seen.bits is None or not seen.bits.any()):
-                raise InvalidRequest(constraint.kind.value, "matches no text at all")
+                nothing = InvalidRequest(constraint.kind.value, "matches no text at all")
+                self._remember(name, nothing)
+                raise nothing
             self._remember(name, None)
 
     async def open(self, constraint: OutputConstraint, vocabulary: Vocabulary) -> GuideSession:
@@ -101,11 +103,16 @@ class Guides:
         guides = [*self._trials, *self._guides.values()]
         await asyncio.gather(*(guide.close() for guide in guides), *self._ending)
 
+    def follows(self, constraint: OutputConstraint) -> bool:
+        """Whether a grammar was tried, and can be followed."""
+        _, error = self._tried.get(_name(constraint), (0.0, _UNTRIED))
+        return error is None
+
     def _knows(self, name: bytes) -> bool:
         """Whether a grammar was tried.
 
         Raises:
-            InvalidRequest: A process ended of it, not long ago.
+            InvalidRequest: It was refused, not long ago.
         """
         at, error = self._tried.get(name, (0.0, None))
         if error is not None and since_boot() - at < _REFUSED_SECONDS:

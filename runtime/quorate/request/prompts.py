@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TypeAlias
 
 from quorate.large_texts import json_string, utf8_size
@@ -14,6 +14,9 @@ from quorate.request.tools import Tool, ToolCall
 
 SYSTEM, USER, ASSISTANT, TOOL = "system", "user", "assistant", "tool"
 """Roles that mean the same in every chat template, where it knows them."""
+
+BETWEEN_TURNS = "\n\n"
+"""Between the turns of a chat that is read as a text."""
 
 _TURN_TOKENS = 8
 _FRAME_TOKENS = 64
@@ -183,7 +186,7 @@ class ChatPrompt(_Chat):
         speaks = any(turn.tool_calls or turn.tool_call_id for turn in self.messages)
         object.__setattr__(self, "_size_bytes", size)
         object.__setattr__(self, "_role_bytes", sum(map(utf8_size, roles)))
-        object.__setattr__(self, "_shape", _shape(roles, bool(self.tools) or speaks))
+        object.__setattr__(self, "_shape", _shape(roles, bool(self.tools) or speaks, speaks))
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -195,7 +198,7 @@ class ChatPrompt(_Chat):
         """As ``TextPrompt.canonical_text``: roles and messages, and tools, as JSON."""
         turns = [*map(_canonical_turn, self.messages)]
         for tool in self.tools:
-            turns.append(_canonical(TOOL, tool.name, tool.description, tool.parameters))
+            turns.append(_canonical("tools", tool.name, tool.description, tool.parameters))
         return f"[{', '.join(turns)}]"
 
     @property
@@ -231,7 +234,7 @@ class ChatPrompt(_Chat):
     def as_text(self) -> TextPrompt:
         """What a member without a template reads: the messages, divided by blank lines."""
         if not hasattr(self, "_as_text"):
-            object.__setattr__(self, "_as_text", TextPrompt("\n\n".join(self.texts)))
+            object.__setattr__(self, "_as_text", TextPrompt(BETWEEN_TURNS.join(self.texts)))
         return self._as_text
 
 
@@ -262,8 +265,16 @@ def _canonical(*texts: str) -> str:
     return f"[{', '.join(map(json_string, texts))}]"
 
 
-def _shape(roles: Sequence[str], tools: bool) -> ChatShape:
+def _one_of_user(role: str, alike: Iterable[str]) -> Iterable[str]:
+    return (role,) if role == USER else alike
+
+
+def _shape(roles: Sequence[str], tools: bool, results: bool) -> ChatShape:
     turns = [role for role in roles if role != SYSTEM]
+    if results:
+        # Results of calls, and what the user says behind them, are one turn.
+        turns = [USER if role == TOOL else role for role in turns]
+        turns = [role for role, alike in groupby(turns) for role in _one_of_user(role, alike)]
     return ChatShape(
         system_first=roles[:1] == [SYSTEM],
         system_later=SYSTEM in roles[1:],

@@ -34,6 +34,11 @@ class ToolFormat:
     end: str = ""
 
     @property
+    def pieces(self) -> tuple[str, str, str, str]:
+        """All of it, in this order."""
+        return self.begin, self.between, self.following, self.end
+
+    @property
     def mark(self) -> str:
         """What an answer holds nowhere but where calls begin: the tag that opens them, if any does.
 

@@ -51,7 +51,7 @@ class ToolChoice:
     """Which tools an answer may call, of those that the chat shows.
 
     Attributes:
-        name: The only one that it may call; "" for any.
+        name: The only one that it may call, once; "" for any.
         parallel: Whether it may make several calls.
     """
 
@@ -62,4 +62,4 @@ class ToolChoice:
     @property
     def must(self) -> bool:
         """Whether an answer calls one whatever it would say."""
-        return self.mode is ToolMode.REQUIRED or (self.mode is ToolMode.AUTO and self.name != "")
+        return self.mode is ToolMode.REQUIRED

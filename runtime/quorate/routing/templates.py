@@ -17,9 +17,9 @@ from quorate.routing.request import RoutingRequest
 def objection(status: ModelStatus, request: RoutingRequest) -> str:
     """Why a model cannot read the chat of a request, with what to do; "" where it can."""
     shape = request.shape
-    if shape is None or (request.allow_text and not status.chat and not shape.tools):
+    if shape is None or (request.allow_text and not status.chat):
         return ""
-    problem = _refused(status, shape) if status.chat else _no_template(status, shape)
+    problem = _refused(status, shape) if status.chat else _no_template(status)
     return f"model {status.id}: {problem}" if problem else ""
 
 
@@ -66,10 +66,8 @@ def told(
     return replace(decision, input_form=form, text_members=texts, system_moved=moved)
 
 
-def _no_template(status: ModelStatus, shape: ChatShape) -> str:
+def _no_template(status: ModelStatus) -> str:
     problem = status.template.problem or "it has no chat template"
-    if shape.tools:
-        return f"{problem}, and tools need one; name another model"
     return f"{problem}; send a text prompt, or allow that the chat is read as a text"
 
 

@@ -21,6 +21,7 @@ from quorate.request import (
     DraftMode,
     DraftOptions,
     Event,
+    FailurePolicy,
     Finished,
     FinishReason,
     Message,
@@ -252,3 +253,70 @@ async def test_a_model_thinks_before_it_calls() -> None:
             thoughts = [one.reasoning or "" for one in events if isinstance(one, Delta)]
             assert "".join(thoughts) == "hm"
             assert [call.name for call in Told(events).calls] == ["count"]
+
+
+async def test_of_a_choice_that_need_not_be_made_a_name_leaves_one_tool() -> None:
+    named = ToolChoice(ToolMode.AUTO, "count")
+    assert (await answer(plan("chats"), tool_choice=named)).text == "No call."
+    told = await answer(plan("agrees"), tool_choice=named)
+    assert [call.name for call in told.calls] == ["count"]
+    told = await answer(plan("agrees"), tool_choice=ToolChoice(ToolMode.AUTO, "stop"))
+    assert [call.name for call in told.calls] in ([], ["stop"])
+
+
+async def test_members_of_near_equal_vocabularies_call_with_control_tokens() -> None:
+    template = TAGGED.replace("<|im_start|>", "<turn>").replace("<|im_end|>", "</turn>")
+    template = template.replace("<tool_call>", "<|im_start|>").replace("</tool_call>", "<|im_end|>")
+    say = '<|im_start|>\n{"name": "stop", "arguments": {}}\n<|im_end|>'
+    pieces = [*map(chr, range(32, 127)), "\n", *(f"w{number}" for number in range(100))]
+    said = {"say": say, "marks": True, "confidence": 0.99999, "template": template}
+    models = {"a": {**said, "pieces": pieces}, "b": {**said, "pieces": [*pieces, "end"]}}
+    async with bare_dispatcher(**roomy(models)) as (dispatcher, _):
+        for choice in (plan("a"), plan("a", "b")):
+            told = await asked(dispatcher, choice, tool_choice=ToolChoice(parallel=False))
+            assert [(call.name, call.arguments) for call in told.calls] == [("stop", "{}")]
+            assert told.reason is FinishReason.TOOL_CALLS
+
+
+async def test_members_that_vote_on_bytes_call_with_letters_where_the_first_has_a_token() -> None:
+    template = TAGGED.replace("<|im_start|>", "<turn>").replace("<|im_end|>", "</turn>")
+    marked = template.replace("<tool_call>", "<|im_start|>")
+    models = {
+        "marked": {"template": marked, "say": CALLED, "confidence": 0.99999},
+        "other": {"vocabulary": "words", "say": CALLED, "confidence": 0.99999},
+    }
+    async with bare_dispatcher(**roomy(models)) as (dispatcher, _):
+        told = await asked(dispatcher, plan("marked", "other"))
+    assert (told.text, [call.name for call in told.calls]) == ("", ["count"])
+
+
+async def test_a_model_that_wants_turns_to_alternate_takes_several_results() -> None:
+    alternates = (
+        "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+        "{{ raise_exception('turns alternate') }}{% endif %}<{{ m.role }}>{{ m.content }}"
+        "{% endfor %}"
+    )
+    model = {"template": alternates, "say": "Both.", "confidence": 0.99999}
+    calls = tuple(ToolCall(f"c{at}", "stop", "{}") for at in range(2))
+    results = [Message("tool", "done", (), call.call_id, "stop") for call in calls]
+    async with bare_dispatcher(**roomy({"a": model})) as (dispatcher, _):
+        told = await asked(dispatcher, plan("a"), ASKED, Message("assistant", "", calls), *results)
+    assert told.text == "Both."
+
+
+async def test_calls_are_read_as_they_were_asked_for_whoever_is_lost_meanwhile() -> None:
+    bare = {"template": ONE_BARE_OBJECT, "say": CALLED, "confidence": 0.99999}
+    tags = {"template": TAGGED, "say": CALLED, "confidence": 0.99999}
+    async with bare_dispatcher(**roomy({"tags": tags, "bare": bare})) as (dispatcher, cast):
+        engine = cast.engines["tags"]
+        opened = dispatcher._fleet.guides.open
+
+        async def open_and_lose(*given: Any) -> Any:
+            session = await opened(*given)
+            engine.lose("it was killed")
+            return session
+
+        dispatcher._fleet.guides.open = open_and_lose  # type: ignore[method-assign]
+        told = await asked(dispatcher, plan("tags", "bare", on_failure=FailurePolicy.CONTINUE))
+    assert [call.name for call in told.calls] == ["count"]
+    assert "<tool_call>" not in told.text

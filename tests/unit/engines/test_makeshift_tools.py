@@ -123,17 +123,42 @@ def test_ids_are_shortened_for_a_template_that_is_strict_and_calls_and_results_s
     assert '"id": "abcdef123"' in read(LIST_WITH_IDS, ASKED, kept, GAVE)
 
 
-def test_a_tool_that_a_template_leaves_out_of_a_chat_is_refused() -> None:
-    forgets = TAGGED.replace("{% if tools %}", "{% if tools and messages | length == 1 %}")
-    with pytest.raises(TemplateRefused, match="leaves tool add out of the prompt"):
-        read(forgets, ASKED, Message("assistant", "Yes?"), ASKED)
+CALLS_ALONE = TAGGED.replace("{% if m.content %}", "{% if m.content and not m.tool_calls %}")
+ONE_OF_SEVERAL = TAGGED.replace("m.tool_calls or []", "(m.tool_calls or [])[:1]")
+SEVERAL = tuple(ToolCall(f"call_{name}", name, "{}") for name in ("add", "sub"))
 
 
-def test_a_call_that_a_template_leaves_out_is_refused() -> None:
-    forgets = TAGGED.replace("m.tool_calls or []", "(m.tool_calls or [])[:2]")
-    several = tuple(ToolCall(f"call_{name}", name, "{}") for name in ("add", "sub", "mul"))
-    with pytest.raises(TemplateRefused, match="leaves a call of mul out of the prompt"):
-        read(forgets, ASKED, Message("assistant", "", several), GAVE)
+@pytest.mark.parametrize(
+    ("source", "turn", "kept"),
+    [
+        (CALLS_ALONE, Message("assistant", "I add one.", (CALL,)), f"I add one.\n{CALLED}"),
+        (ONE_OF_SEVERAL, Message("assistant", "", SEVERAL), '{"name": "sub", "arguments": {}}'),
+        (
+            TAGGED.replace("{% if tools %}", "{% if tools and messages | length < 3 %}"),
+            Message("assistant", "Yes?"),
+            '{"name": "add", "description": "Adds."',
+        ),
+        (
+            TAGGED.replace("c.function.arguments | tojson", "{'a': 1} | tojson"),
+            Message("assistant", "", (ToolCall("c", "add", '{"a": 2}'),)),
+            '{"a": 2}',
+        ),
+    ],
+    ids=["text beside calls", "a second call", "the tools", "arguments"],
+)
+def test_what_a_template_leaves_out_it_is_told_in_words(
+    source: str, turn: Message, kept: str
+) -> None:
+    prompt = read(source, ASKED, turn, GAVE if turn.tool_calls else ASKED)
+    assert kept in prompt
+    assert "You can call these functions" in prompt
+
+
+def test_what_it_takes_in_neither_way_is_refused() -> None:
+    shown = "{{ tools | tojson if tools else '' }}"
+    last = shown + "<|im_start|>user\n{{ messages[-1].content }}<|im_end|>"
+    with pytest.raises(TemplateRefused, match="leaves the user's message out"):
+        read(last, ASKED, CALLS, GAVE)
 
 
 @pytest.mark.parametrize("source", [TAGGED, PLAIN])

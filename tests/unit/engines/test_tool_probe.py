@@ -26,6 +26,29 @@ def test_calls_are_written_as_the_family_writes_them(source: str) -> None:
     assert (facts.tools, facts.calls) == (True, facts.tool_format)
 
 
+@pytest.mark.parametrize(
+    ("source", "format"),
+    [
+        (
+            families.TAGS_ALIKE,
+            ToolFormat(
+                '<|START_ACTION|>[{"tool": "', '", "with": ', '}, {"tool": "', "}]<|END_ACTION|>"
+            ),
+        ),
+        (
+            families.ANOTHER_END,
+            ToolFormat("<function=", ">", "</function><function=", "</function>"),
+        ),
+        (families.COUNTED, ToolFormat("<|call|>", ":0<|with|>", "", "<|/call|>")),
+    ],
+    ids=["tags alike", "another end", "counted"],
+)
+def test_tags_are_whole_and_calls_put_together_are_those_that_were_rendered(
+    source: str, format: ToolFormat
+) -> None:
+    assert found(source).facts.tool_format == format
+
+
 def test_templates_are_given_calls_as_they_want_them() -> None:
     assert found(families.TAGGED).tools.style == CallStyle()
     assert found(families.SECTIONS).tools.style == CallStyle(arguments_as_text=True, no_text=True)
@@ -43,6 +66,8 @@ def test_a_template_that_refuses_a_second_call_has_one_at_most() -> None:
     [
         (PLAIN, "it shows no tools"),
         (families.XML, "its arguments are no JSON"),
+        (families.BRACED, "its objects are no JSON, and it takes texts as they are"),
+        (families.MARK_EVERYWHERE, "what opens calls stands before texts as well"),
         (families.TAGGED.replace("{{ m.content }}", ""), "it leaves results out"),
         (families.TAGGED.replace("tools | tojson", "'a tool'"), "it names no tool"),
         (families.TAGGED.replace("<tool_call>", "<tool_call>" * 60), "it writes a page"),

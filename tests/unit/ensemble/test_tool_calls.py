@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from itertools import count, pairwise
 
 import pytest
@@ -40,12 +40,13 @@ def written(form: ToolFormat, made: Sequence[tuple[str, object]]) -> str:
 def reader(
     form: ToolFormat,
     *,
+    names: Collection[str] = ("add", "sub"),
     must: bool = False,
     apart: bool = False,
     marks: dict[int, str] | None = None,
 ) -> CallReader:
     numbers = count(1)
-    return CallReader(form, marks or {}, must, apart, lambda: f"id {next(numbers)}")
+    return CallReader(form, names, marks or {}, must, apart, lambda: f"id {next(numbers)}")
 
 
 async def told(found: CallReader, *steps: Step) -> list[Step]:
@@ -82,7 +83,8 @@ async def test_however_an_answer_is_cut_its_calls_are_those_that_were_made(
     cuts = sorted(data.draw(st.lists(st.integers(0, len(answer)), max_size=12)))
     borders = [0, *cuts, len(answer)]
     pieces = [answer[a:b] for a, b in pairwise(borders)]
-    steps = await told(reader(form), *(Delta(piece, ()) for piece in pieces), END)
+    found = reader(form, names={name for name, _ in made})
+    steps = await told(found, *(Delta(piece, ()) for piece in pieces), END)
     text, read = put_together(steps)
     assert text == before.rstrip()
     assert [(name, json.loads(given_arguments)) for _, name, given_arguments in read] == made
@@ -159,3 +161,20 @@ async def test_a_control_token_stands_for_its_name_at_its_place_among_the_others
     steps = await told(found, Delta(f"Hi.{call}", tokens), END)
     assert put_together(steps) == ("Hi.", [("id 1", "add", '{"a": 1}')])
     assert isinstance(steps[0], Delta) and steps[0].tokens == tokens
+
+
+@pytest.mark.parametrize("size", [1, 4, 100])
+async def test_the_letters_of_a_control_token_begin_no_call(size: int) -> None:
+    text = written(FORMATS[LIST_WITH_IDS], [("add", {"a": 1})]) + " is how one calls."
+    found = reader(FORMATS[LIST_WITH_IDS], marks={7: "[TOOL_CALLS]"})
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    steps = await told(found, *(Delta(one, (Token(1, one.encode(), 0.0),)) for one in pieces), END)
+    assert put_together(steps) == (text, [])
+    assert steps[-1] is END
+
+
+async def test_what_names_no_tool_stays_text() -> None:
+    call = written(FORMATS[TAGGED], [("rm", {"all": True})])
+    text, read = put_together(await told(reader(FORMATS[TAGGED]), Delta(f"Hi. {call}", ()), END))
+    assert read == []
+    assert text.startswith("Hi.") and 'rm", "arguments": {"all": true}' in text

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from quorate.access import limits
@@ -25,6 +26,7 @@ from quorate.request import Event, Request
 _Read: TypeAlias = Callable[[Mapping[str, Any], Context], Asked]
 _Shape: TypeAlias = Callable[[Asked, str], Shape]
 _Run: TypeAlias = Callable[[Request], AsyncGenerator[Event, None]]
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
 _Events: TypeAlias = AsyncGenerator[tuple[int, Event], None]
 
 
@@ -46,17 +48,20 @@ class Answering:
         self._fleet = fleet
         self._guard = guard
 
-    def handler(self, read: _Read, shape: _Shape) -> Handler:
+    def handler(self, read: _Read, shape: _Shape, names: Mapping[str, str] = _NO_NAMES) -> Handler:
         """Answers requests of one kind.
 
         Args:
             read: What a body asks for.
             shape: How the answer is told.
+            names: What callers call fields that have other names elsewhere.
         """
-        return partial(self._answer, read, shape)
+        return partial(self._answer, read, shape, names)
 
-    async def _answer(self, read: _Read, shape: _Shape, call: Call) -> None:
-        record = call.record
+    async def _answer(
+        self, read: _Read, shape: _Shape, names: Mapping[str, str], call: Call
+    ) -> None:
+        record, call.names = call.record, names
         record.caller.require(GENERATE)
         statuses = self._fleet.list()
         context = Context(

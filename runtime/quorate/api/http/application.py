@@ -19,7 +19,7 @@ from quorate.api.http.guard import ErrorBody, Guard, Handler
 from quorate.api.http.openai.chats import chat_asked
 from quorate.api.http.openai.listing import Listing
 from quorate.api.http.openai.response_shapes import ResponseShape
-from quorate.api.http.openai.responses import response_asked
+from quorate.api.http.openai.responses import NAMES, response_asked
 from quorate.api.http.openai.shapes import ChatShape, TextShape
 from quorate.api.http.openai.texts import text_asked
 from quorate.api.http.overview import Overview
@@ -107,7 +107,7 @@ def application(
     paths: Mapping[str, Mapping[str, Handler]] = {
         "/v1/chat/completions": {"POST": answering.handler(chat_asked, ChatShape)},
         "/v1/completions": {"POST": answering.handler(text_asked, TextShape)},
-        "/v1/responses": {"POST": answering.handler(response_asked, ResponseShape)},
+        "/v1/responses": {"POST": answering.handler(response_asked, ResponseShape, NAMES)},
         "/v1/embeddings": {"POST": _no_embeddings},
         "/v1/models": {"GET": listing.all},
         "/v1/models/{model:path}": {"GET": listing.one},

@@ -168,7 +168,7 @@ def asked_for(words: Wording, context: Context) -> Asked:
         logprobs=shown is not None,
         votes=extension.votes,
         candidates=extension.candidates,
-        names={**words.names, **named},
+        names={**words.names, **named, **tools.names},
         echo=words.echo,
         answers=words.answers,
     )

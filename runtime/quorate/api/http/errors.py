@@ -98,6 +98,8 @@ def error_headers(error: QuorateError) -> dict[str, str]:
 
 def field_of(field: str, names: Mapping[str, str] = _NO_NAMES) -> str:
     """A field as the caller of this API knows it."""
+    if field in names:
+        return names[field]
     for group in _GROUPS:
         field = field.removeprefix(group)
     if field.startswith("plan."):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -23,16 +23,27 @@ class Tools:
         given: All of them.
         allowed: Those that may be called.
         choice: How the answer may call them.
+        schema: Where a tool has the schema of its arguments.
     """
 
     given: tuple[Tool, ...] = ()
     allowed: tuple[Tool, ...] = ()
     choice: ToolChoice = field(default_factory=ToolChoice)
+    schema: str = "parameters"
 
     @property
     def shown(self) -> tuple[Tool, ...]:
         """Those that the prompt shows."""
         return () if self.choice.mode is ToolMode.NONE else self.allowed
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What the caller calls the schemas of those tools, by what they are called elsewhere."""
+        places = {tool.name: at for at, tool in enumerate(self.given)}
+        return {
+            f"chat.tools[{at}].parameters": f"tools[{places[tool.name]}].{self.schema}"
+            for at, tool in enumerate(self.shown)
+        }
 
 
 class Chosen(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from contextlib import suppress
 from functools import cached_property, partial
 from itertools import islice
 
@@ -16,7 +16,7 @@ from quorate.engines.chat.probe import TemplateUse
 from quorate.engines.chat.special_tokens import SpecialTokens
 from quorate.engines.chat.template import ChatTemplate
 from quorate.engines.chat.tools import (
-    check_tools,
+    numbered,
     shielded_tool,
     shielded_turn,
     speaks_of_tools,
@@ -27,11 +27,11 @@ from quorate.engines.chat.turns import goes_on, place_system
 from quorate.errors import InvalidRequest, TemplateRefused
 from quorate.request import Message, Tool
 from quorate.request.prompts import ASSISTANT
-from quorate.request.tool_format import AS_TEMPLATE, MAKESHIFT_FORMAT, ToolFormat
+from quorate.request.tool_format import AS_TEMPLATE, ToolFormat
 
 # A shorter text may stand in a prompt by chance, as a word of the template itself.
 _TELLING = 24
-_NUMBERED = re.compile(r"qz(\d+)zq")
+_NUMBERED = re.compile(r"qz([matc]\d+)zq")
 _SHOWN = 40
 
 
@@ -77,8 +77,8 @@ class ChatEncoder:
 
         Args:
             messages: In their order.
-            tools: That the answer may call. Where the template knows none, or writes calls
-                otherwise, they are told of as ``makeshift_tools`` does.
+            tools: That the answer may call. Where the template knows none, writes calls otherwise
+                or does not take the chat with them, they are told of as ``makeshift_tools`` does.
             calls: How they are to be written; empty as the template does.
 
         Raises:
@@ -88,9 +88,16 @@ class ChatEncoder:
         if messages and messages[-1].tool_calls:
             problem = "the last message calls tools; send the results of its calls behind it"
             raise TemplateRefused("chat.messages", problem)
-        if not self._takes(calls) and speaks_of_tools(messages, tools):
-            written = calls if calls.begin else MAKESHIFT_FORMAT
-            messages, tools = as_texts(messages, tools, written), ()
+        if not speaks_of_tools(messages, tools):
+            return self._encoded(messages)
+        if self._takes(calls):
+            # What it refuses or loses, such as a text beside calls, it takes in words.
+            with suppress(TemplateRefused):
+                return self._encoded(messages, tools)
+        written = calls if calls.begin else self._use.facts.calls
+        return self._encoded(as_texts(messages, tools, written))
+
+    def _encoded(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[int]:
         turns = place_system(messages, self._use.facts)
         texts = (text for turn in turns for text in texts_of(turn))
         shown = (text for tool in tools for text in (tool.name, tool.description, tool.parameters))
@@ -132,8 +139,7 @@ class ChatEncoder:
         """The rendered chat, up to where the answer begins."""
         if not goes_on(turns):
             rendered = self._render(shielded, tools, opens_answer=True)
-            self._check_texts(turns, shielded, rendered)
-            check_tools(tools, shielded, rendered)
+            self._check_texts(turns, shielded, tools, rendered)
             return rendered
         if not self._use.facts.continues:
             raise TemplateRefused(
@@ -148,8 +154,7 @@ class ChatEncoder:
         rendered, found, _ = self._render(marked, tools, opens_answer=False).rpartition(end)
         if not found:
             raise _left_out(turns[-1])
-        self._check_texts(turns, shielded, rendered)
-        check_tools(tools, shielded, rendered)
+        self._check_texts(turns, shielded, tools, rendered)
         return rendered.replace(end, "") + last.content[len(core) :]
 
     def _render(
@@ -165,9 +170,13 @@ class ChatEncoder:
         )
 
     def _check_texts(
-        self, turns: Sequence[Message], shielded: Sequence[Message], rendered: str
+        self,
+        turns: Sequence[Message],
+        shielded: Sequence[Message],
+        tools: Sequence[Tool],
+        rendered: str,
     ) -> None:
-        """Checks that every message is in the prompt, as far as the template leaves it whole.
+        """Checks that everything is in the prompt, as far as the template leaves it whole.
 
         Raises:
             TemplateRefused: Names the first one that is not.
@@ -178,23 +187,25 @@ class ChatEncoder:
             short = short or 0 < len(wanted) < _TELLING
             if not written.holds(wanted):
                 raise _left_out(turns[index])
-        if short:
-            self._check_places(turns)
+        if short or speaks_of_tools(turns, tools):
+            self._check_places(turns, tools)
 
-    def _check_places(self, turns: Sequence[Message]) -> None:
-        """Checks that the template has a place for every message, whatever its text."""
-        numbered = [replace(turn, content=f"qz{index}zq") for index, turn in enumerate(turns)]
+    def _check_places(self, turns: Sequence[Message], tools: Sequence[Tool]) -> None:
+        """Checks that the template has a place for everything, whatever its text."""
+        chat = numbered(turns, tools)
         try:
-            rendered = self._template.render(
-                numbered, parts=self._use.parts, opens_answer=not goes_on(turns)
-            )
+            rendered = self._render(chat.turns, chat.tools, opens_answer=not goes_on(turns))
         except InvalidRequest:
             # It looks at the texts, and has taken the real ones.
             return
-        placed = set(map(int, _NUMBERED.findall(rendered)))
-        for index, turn in enumerate(turns):
-            if index not in placed and turn.content.strip():
+        placed = set(_NUMBERED.findall(rendered))
+        for at, turn in enumerate(turns):
+            if turn.content.strip() and f"m{at}" not in placed:
                 raise _left_out(turn)
+        for number, told in chat.told.items():
+            if number not in placed:
+                problem = f"its chat template leaves {told} out of the prompt"
+                raise TemplateRefused("chat.messages", problem)
 
     def _wanted(self, message: Message) -> str:
         """What must be in the prompt of a message; of the assistant's, not what it thought."""

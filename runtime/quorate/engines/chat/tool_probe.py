@@ -2,7 +2,7 @@
 
 What stands around a call is what is left of a rendered chat without what it shares with the same
 chat whose assistant says a text; llama.cpp learns formats from such differences as well
-(``common/chat-auto-parser.h``).
+(``common/chat-auto-parser.h``). A format counts where it writes the very calls that were rendered.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _ANSWERED = "qzansweredzq"
 _RESULT = "qzresultzq"
 _LONG_IDS = ("qzlongidazq", "qzlongidbzq")
 _SHORT_IDS = ("qzidazq11", "qzidbzq22")
+_TAG = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,19 @@ class _Sample(NamedTuple):
 
     call: ToolCall
     arguments: re.Pattern[str]
+    texts: tuple[str, ...]
+
+    def told_in(self, rendered: str) -> bool:
+        """Whether all of it stands there, as JSON or not."""
+        return all(text in rendered for text in self.texts)
 
 
 class _Pieces(NamedTuple):
-    """What stands around one call."""
+    """What stands around one call, and its arguments as they are written."""
 
     before: str
     between: str
+    arguments: str
     behind: str
 
 
@@ -66,56 +73,119 @@ def tool_use(render: Render) -> ToolUse:
         return ToolUse()
     for as_text, null, ids in product((False, True), (False, True), (_LONG_IDS, _SHORT_IDS)):
         style = CallStyle(as_text, null)
-        found = _format(render, ids, style)
+        attempt = _Attempt(render, ids, style)
+        found = attempt.format()
         if found is not None:
             return ToolUse(found, style, ids is _SHORT_IDS)
+        if attempt.told:
+            # It takes arguments like that, and writes them otherwise than as JSON.
+            return ToolUse()
     return ToolUse()
 
 
-def _format(render: Render, ids: tuple[str, str], style: CallStyle) -> ToolFormat | None:
-    """How calls with such ids are written; None where they are not."""
-    first, second = _sample("a", ids[0]), _sample("b", ids[1])
+class _Attempt:
+    """Renders calls in one style.
 
-    def rendered(*messages: Message) -> str | None:
-        return render((_ASKED, *messages), (_SHOWN,), style)
+    Attributes:
+        told: Whether a call was written at all.
+    """
 
-    one = rendered(Message(ASSISTANT, "", (first.call,)))
-    text = rendered(Message(ASSISTANT, _ANSWERED))
-    result = Message(TOOL, _RESULT, (), first.call.call_id, first.call.name)
-    answered = rendered(Message(ASSISTANT, "", (first.call,)), result)
-    if one is None or text is None or _ANSWERED not in text or _RESULT not in (answered or ""):
-        return None
-    pieces = _pieces(one, first)
-    if pieces is None:
+    def __init__(self, render: Render, ids: tuple[str, str], style: CallStyle) -> None:
+        self._render = render
+        self._style = style
+        self._first, self._second = _sample("a", ids[0]), _sample("b", ids[1])
+        self.told = False
+
+    def format(self) -> ToolFormat | None:
+        """How calls are written; None where they are not, or in no way that can be read."""
+        first, second = self._first, self._second
+        one = self._rendered(Message(ASSISTANT, "", (first.call,)))
+        self.told = one is not None and first.told_in(one)
+        text = self._rendered(Message(ASSISTANT, _ANSWERED))
+        result = Message(TOOL, _RESULT, (), first.call.call_id, first.call.name)
+        answered = self._rendered(Message(ASSISTANT, "", (first.call,)), result)
+        if one is None or text is None or _RESULT not in (answered or ""):
+            return None
+        plain = self._render((_ASKED, Message(ASSISTANT, _ANSWERED)), (), self._style)
+        found = _around(one, text, first)
+        if found is None or found.mark in (plain or ""):
+            return None
+        two = self._rendered(Message(ASSISTANT, "", (first.call, second.call))) or ""
+        several = _with_following(found, two, first, second)
+        return several if _writes(several, two, first, second) else found
+
+    def _rendered(self, *messages: Message) -> str | None:
+        return self._render((_ASKED, *messages), (_SHOWN,), self._style)
+
+
+def _around(one: str, text: str, sample: _Sample) -> ToolFormat | None:
+    """What stands around a call, by a chat with that and one with a text in its place."""
+    pieces = _pieces(one, sample)
+    if pieces is None or _ANSWERED not in text:
         return None
     head, _, tail = text.partition(_ANSWERED)
-    begin = pieces.before[_shared(head, pieces.before) :]
-    shared = _shared(tail[::-1], pieces.behind[::-1])
-    end = pieces.behind[: len(pieces.behind) - shared].rstrip()
-    two = rendered(Message(ASSISTANT, "", (first.call, second.call)))
     found = ToolFormat(
-        begin=_with_slots(begin, first),
-        between=_with_slots(pieces.between, first),
-        following=_following(two, first, second),
-        end=_with_slots(end, first),
+        begin=_with_slots(pieces.before[_beginning(head, pieces.before) :], sample),
+        between=_with_slots(pieces.between, sample),
+        end=_with_slots(pieces.behind[: _ending(tail, pieces.behind)].rstrip(), sample),
     )
-    return found if found.begin.strip() and _short(found) else None
+    if len(found.mark) < 2 or ID_SLOT in found.mark or not _short(found):
+        return None
+    return found if _writes(found, one, sample) else None
 
 
-def _following(two: str | None, first: _Sample, second: _Sample) -> str:
-    """What stands from the arguments of a call to the name of the next; "" for no next one."""
-    if two is None or (pieces := _pieces(two, first)) is None:
-        return ""
-    following, name, _ = pieces.behind.partition(second.call.name)
-    if not name or _pieces(two, second) is None:
-        return ""
-    return _with_slots(_with_slots(following, first), second)
+def _beginning(head: str, before: str) -> int:
+    """Where calls begin that stand behind what a text stands behind as well."""
+    at = _shared(head, before)
+    tag = _tag_around(before, at)
+    return at if tag is None else tag.start()
+
+
+def _ending(tail: str, behind: str) -> int:
+    """Where calls end, before what stands behind a text as well.
+
+    A last tag that is another one behind calls than behind a text ends the turn all the same.
+    """
+    at = len(behind) - _shared(tail[::-1], behind[::-1])
+    tag = _tag_around(behind, at)
+    if tag is None:
+        return at
+    return tag.end() if behind[tag.end() :].strip() else tag.start()
+
+
+def _tag_around(text: str, at: int) -> re.Match[str] | None:
+    """The tag that a place is within."""
+    return next((tag for tag in _TAG.finditer(text) if tag.start() < at < tag.end()), None)
+
+
+def _with_following(found: ToolFormat, two: str, first: _Sample, second: _Sample) -> ToolFormat:
+    """The same with what stands from the arguments of a call to the name of the next."""
+    pieces = _pieces(two, first)
+    following = "" if pieces is None else pieces.behind.partition(second.call.name)[0]
+    slots = _with_slots(_with_slots(following, first), second)
+    return ToolFormat(found.begin, found.between, slots, found.end)
+
+
+def _writes(found: ToolFormat, rendered: str, *samples: _Sample) -> bool:
+    """Whether these calls, put together as the format says, are what was rendered."""
+    if len(samples) > 1 and not found.following:
+        return False
+    written, around = "", found.begin
+    for sample in samples:
+        pieces = _pieces(rendered, sample)
+        if pieces is None:
+            return False
+        written += f"{around}{sample.call.name}{found.between}{pieces.arguments}"
+        around = found.following
+    pattern = ID_SLOT.join(map(re.escape, f"{written}{found.end}".split(ID_SLOT)))
+    return re.search(pattern.replace(ID_SLOT, "[A-Za-z0-9]+"), rendered) is not None
 
 
 def _sample(letter: str, call_id: str) -> _Sample:
     key, value = f"qzkey{letter}zq", f"qzvalue{letter}zq"
     call = ToolCall(call_id, f"qzcall{letter}zq", f'{{"{key}": "{value}"}}')
-    return _Sample(call, re.compile(rf'\{{\s*"{key}"\s*:\s*"{value}"\s*\}}'))
+    pattern = re.compile(rf'\{{\s*"{key}"\s*:\s*"{value}"\s*\}}')
+    return _Sample(call, pattern, (call.name, key, value))
 
 
 def _pieces(rendered: str, sample: _Sample) -> _Pieces | None:
@@ -124,7 +194,10 @@ def _pieces(rendered: str, sample: _Sample) -> _Pieces | None:
     arguments = sample.arguments.search(rest)
     if not name or arguments is None or sample.call.name in rest:
         return None
-    return _Pieces(before, rest[: arguments.start()], rest[arguments.end() :])
+    between = rest[: arguments.start()]
+    if between.rstrip().endswith("{"):
+        return None
+    return _Pieces(before, between, arguments[0], rest[arguments.end() :])
 
 
 def _with_slots(text: str, sample: _Sample) -> str:

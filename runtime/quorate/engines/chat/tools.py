@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from quorate.errors import TemplateRefused
 from quorate.request import Message, Tool, ToolCall
 from quorate.request.tool_format import ID_CHARACTERS
 
@@ -57,21 +56,36 @@ def with_short_ids(turn: Message) -> Message:
     return replace(turn, tool_calls=calls, tool_call_id=answered)
 
 
-def check_tools(tools: Sequence[Tool], turns: Sequence[Message], rendered: str) -> None:
-    """Checks that a template has written every tool and every call.
+class Numbered(NamedTuple):
+    """A chat whose texts are numbers, each of them once.
 
-    Raises:
-        TemplateRefused: Names the first one that it has not.
+    Attributes:
+        told: What the number of a tool, of a call or of its arguments stands for.
     """
-    for tool in tools:
-        if tool.name not in rendered:
-            problem = f"its chat template leaves tool {tool.name} out of the prompt"
-            raise TemplateRefused("chat.tools", problem)
-    for turn in turns:
+
+    turns: Sequence[Message]
+    tools: Sequence[Tool]
+    told: Mapping[str, str]
+
+
+def numbered(turns: Sequence[Message], tools: Sequence[Tool]) -> Numbered:
+    """The same chat of numbers between marks: m0 for a message, t0, c0 and a0 for ``told``."""
+    told = {f"t{at}": f"tool {tool.name}" for at, tool in enumerate(tools)}
+    made: list[Message] = []
+    for at, turn in enumerate(turns):
+        calls = []
         for call in turn.tool_calls:
-            if call.name not in rendered:
-                problem = f"its chat template leaves a call of {call.name} out of the prompt"
-                raise TemplateRefused("chat.messages", problem)
+            number = len(told)
+            told[f"c{number}"] = told[f"a{number}"] = f"a call of {call.name}"
+            arguments = f'{{"qza{number}zq": 0}}'
+            calls.append(replace(call, name=f"qzc{number}zq", arguments=arguments))
+        made.append(replace(turn, content=_number(turn, at), tool_calls=tuple(calls)))
+    return Numbered(made, [replace(tool, name=f"qzt{at}zq") for at, tool in enumerate(tools)], told)
+
+
+def _number(turn: Message, at: int) -> str:
+    """The number of a message; nothing where it has no text, which templates tell apart."""
+    return f"qzm{at}zq" if turn.content or not turn.tool_calls else ""
 
 
 def _shielded_json(text: str, shield: Shield) -> str:

@@ -105,7 +105,17 @@ class TokenUnion:
             tuple(self._pieces),
             control=frozenset(compress(count(), map(not_, self._pieces))),
             end_of_generation=frozenset({self._end}),
+            names=self._names(),
         )
+
+    def _names(self) -> dict[int, str]:
+        """What control tokens are called whose symbols are ids."""
+        pairs = zip(self._claims[: self.longest], self._pieces, strict=False)
+        return {
+            symbol: text.decode(errors="replace")
+            for symbol, (text, piece) in enumerate(pairs)
+            if text and not piece
+        }
 
     def view(self, vocabulary: Vocabulary) -> MemberView:
         """How one of the vocabularies becomes symbols."""

@@ -16,6 +16,7 @@ CALL, RESULT = "tool_use", "tool_result"
 
 _MODES = {"auto": ToolMode.AUTO, "any": ToolMode.REQUIRED, "none": ToolMode.NONE}
 _ONE = "tool"
+_SCHEMA = "input_schema"
 _TEXT_PARTS = frozenset({"text"})
 
 
@@ -26,7 +27,7 @@ def read_tools(body: Fields) -> Tools:
         InvalidRequest: A tool that can never be called, or a choice that can never be made.
     """
     given = tools.tools("tools", _tools(body))
-    return Tools(given, given, _choice(body, given))
+    return Tools(given, given, _choice(body, given), schema=_SCHEMA)
 
 
 def read_calls(turn: Fields) -> tuple[ToolCall, ...]:
@@ -55,7 +56,7 @@ def _tools(body: Fields) -> Iterator[Tool]:
     for one in body.objects("tools"):
         # Those of other types run where they are served.
         check_type(one, "custom")
-        yield read_tool(one, "input_schema")
+        yield read_tool(one, _SCHEMA)
 
 
 def _choice(body: Fields, given: tuple[Tool, ...]) -> ToolChoice:

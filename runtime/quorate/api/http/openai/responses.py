@@ -19,7 +19,9 @@ from quorate.request.prompts import ASSISTANT, SYSTEM, TOOL, USER
 
 _TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 _ROLES = {USER: USER, ASSISTANT: ASSISTANT, SYSTEM: SYSTEM, "developer": SYSTEM}
-_NAMES = dict.fromkeys(("chat", "prompt", "messages", "input"), "input")
+NAMES: Mapping[str, str] = dict.fromkeys(("chat", "prompt", "messages", "input"), "input")
+"""What callers call fields that have other names elsewhere."""
+
 _LIMITS = ("max_output_tokens",)
 _ITEMS = ("message", "function_call", "function_call_output")
 _LOGPROBS = "message.output_text.logprobs"
@@ -63,7 +65,7 @@ def response_asked(found: Mapping[str, Any], context: Context) -> Asked:
     offered = read_tools(body)
     prompt = check_size("input", _prompt(body, offered))
     top_logprobs = _top_logprobs(body)
-    words = worded(body, context, (prompt,), top_logprobs, _NAMES, _LIMITS, offered)
+    words = worded(body, context, (prompt,), top_logprobs, NAMES, _LIMITS, offered)
     return replace(asked_for(words, context), repeated=_repeated(body, top_logprobs, offered))
 
 

@@ -36,17 +36,19 @@ def read_tools(body: Fields, within: str = "") -> Tools:
     named = f"{within}.name" if within else "name"
     given = tools.tools("tools", _tools(body, within), named)
     parallel = body.flag("parallel_tool_calls") is not False
+    schema = f"{within}.parameters" if within else "parameters"
     chosen = choice_of(body)
     if chosen.kind == FUNCTION:
         name = _known(_inside(chosen.holder, within), given)
-        return Tools(given, given, ToolChoice(ToolMode.REQUIRED, name, parallel))
+        return Tools(given, given, ToolChoice(ToolMode.REQUIRED, name, parallel), schema)
     if chosen.kind == _ALLOWED:
         place = _inside(chosen.holder, _ALLOWED)
         mode = _mode(place.text("mode") or "", place.path("mode"), _MODES_OF_ALLOWED)
-        return Tools(given, _allowed(place, within, given), ToolChoice(mode, parallel=parallel))
+        allowed = _allowed(place, within, given)
+        return Tools(given, allowed, ToolChoice(mode, parallel=parallel), schema)
     mode = _mode(chosen.kind, chosen.path, (*_MODES, FUNCTION, _ALLOWED))
     choice = tools.tool_choice(chosen.path, ToolChoice(mode, parallel=parallel), given)
-    return Tools(given, given, choice)
+    return Tools(given, given, choice, schema)
 
 
 def read_calls(turn: Fields) -> tuple[ToolCall, ...]:
