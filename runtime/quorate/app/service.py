@@ -31,6 +31,7 @@ from quorate.app.probing import Prober
 from quorate.app.registry import open_registry
 from quorate.app.reloading import Living, Reloader, caller_limits
 from quorate.app.remotes import open_remotes
+from quorate.app.service_manager import ServiceManager
 from quorate.app.signals import Signals
 from quorate.app.sources import Sources
 from quorate.app.telemetry import open_telemetry
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
     from quorate.api.http.server import HttpServer
 
 _DAY_SECONDS = 86_400.0
+_CLOSING_SECONDS = 30.0
+"""How long workers and books may take to close when everything has drained."""
 
 _log = logging.getLogger(__name__)
 
@@ -195,6 +198,7 @@ async def serve(
     on_ready: Callable[[Service], None],
     load: Callable[[], Settings] | None = None,
     source: str = "",
+    manager: ServiceManager | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then drains; a second signal ends it at once.
 
@@ -203,11 +207,18 @@ async def serve(
         on_ready: Called once the address is listened on.
         load: Reads the settings anew at SIGHUP; None where they stand in no file.
         source: What the settings were read from, for the log.
+        manager: Told of reloads and of the end, and that the event loop turns. That the start is
+            over is told by whoever knows what was to be loaded.
 
     Raises:
         SettingsError: The address cannot be listened on.
     """
-    async with running(settings) as service, memory_given_back():
+    manager = manager or ServiceManager()
+    async with (
+        _background([manager.keep_alive()]),
+        running(settings) as service,
+        memory_given_back(),
+    ):
         settle_interpreter()
         signals = Signals()
         on_ready(service)
@@ -218,9 +229,12 @@ async def serve(
             _log.info("%s", line)
         living = Living(service.dispatcher, service.server, service.keys, service.http)
         reloader = None if load is None else Reloader(settings, load, living)
-        async with _background([_reload(signals, reloader)]):
+        async with _background([_reload(signals, reloader, manager)]):
             await signals.first.wait()
-        _log.info("draining; running requests may end within %g s", settings.server.drain_seconds)
+        seconds = settings.server.drain_seconds
+        draining = f"draining; running requests may end within {seconds:g} s"
+        _log.info("%s", draining)
+        manager.stopping(draining, seconds + _CLOSING_SECONDS)
         drained = asyncio.ensure_future(service.server.drain())
         hurry = asyncio.ensure_future(signals.second.wait())
         await asyncio.wait((drained, hurry), return_when=asyncio.FIRST_COMPLETED)
@@ -229,15 +243,17 @@ async def serve(
         await asyncio.gather(drained, hurry, return_exceptions=True)
 
 
-async def _reload(signals: Signals, reloader: Reloader | None) -> None:
+async def _reload(signals: Signals, reloader: Reloader | None, manager: ServiceManager) -> None:
     """Reads the configuration anew at every SIGHUP; one that comes meanwhile is one more."""
     while True:
         await signals.hangup.wait()
         signals.hangup.clear()
+        manager.reloading()
         if reloader is None:
             _log.warning("SIGHUP: there is no configuration file to be read anew")
         else:
             await reloader.reload()
+        manager.reloaded()
 
 
 def _secrets(settings: Settings) -> frozenset[str]:

@@ -16,6 +16,7 @@ from quorate.errors import SettingsError
 if TYPE_CHECKING:
     from quorate.app.findings import Finding
     from quorate.app.service import Service
+    from quorate.app.service_manager import ServiceManager
     from quorate.cli.native_stderr import NativeStderr
     from quorate.cli.views.loading import ServeView
     from quorate.settings import Settings
@@ -87,12 +88,14 @@ def serve(
     os.environ.setdefault("GRPC_TRACE", "server_channel")
     from quorate.api.grpc.transport_lines import is_of_transport
     from quorate.app.memory import settle_allocator
+    from quorate.app.service_manager import ServiceManager
     from quorate.cli.native_stderr import NativeStderr
 
     settle_allocator()
+    manager = ServiceManager.of_environment(os.environ)
     asked = _Asked(listen, insecure, log_level, log_format)
     with NativeStderr(is_of_transport) as native:
-        _run(native, config, demo, model or [], asked, as_json=as_json)
+        _run(native, config, demo, model or [], asked, manager, as_json=as_json)
 
 
 def _run(
@@ -101,6 +104,7 @@ def _run(
     demo: bool,
     names: Sequence[str],
     asked: _Asked,
+    manager: ServiceManager,
     *,
     as_json: bool,
 ) -> None:
@@ -127,7 +131,8 @@ def _run(
     _log_as_configured(settings, findings)
     source = "" if file is None else str(file.absolute())
     with unblocked_streams(dropped_event if as_json else dropped_line), serve_view(as_json) as view:
-        asyncio.run(_serve(settings, view, native, load_anew if source else None, source))
+        reload = load_anew if source else None
+        asyncio.run(_serve(settings, view, native, manager, reload, source))
 
 
 def _check_file(file: Path) -> list[Finding]:
@@ -205,12 +210,14 @@ async def _serve(
     settings: Settings,
     view: ServeView,
     native: NativeStderr,
+    manager: ServiceManager,
     load: Callable[[], Settings] | None,
     source: str,
 ) -> None:
     import asyncio
 
     from quorate.app.service import serve as serve_until_signal
+    from quorate.cli.views.loading import listening_line
 
     following: list[asyncio.Task[None]] = []
 
@@ -226,11 +233,12 @@ async def _serve(
             strangers.follow()
         ids = [model.id for model in settings.models]
         view.listening(service.address, ids, service.http_address)
+        manager.status(listening_line(service.address, ids, service.http_address))
         wanted = {model.id for model in settings.models if model.load}
-        following.append(asyncio.create_task(_follow(service, view, wanted)))
+        following.append(asyncio.create_task(_follow(service, view, manager, wanted)))
 
     try:
-        await serve_until_signal(settings, on_ready, load, source)
+        await serve_until_signal(settings, on_ready, load, source, manager)
     finally:
         native.on_line = None
         for task in following:
@@ -238,19 +246,24 @@ async def _serve(
         await asyncio.gather(*following, return_exceptions=True)
 
 
-async def _follow(service: Service, view: ServeView, wanted: Collection[str]) -> None:
+async def _follow(
+    service: Service, view: ServeView, manager: ServiceManager, wanted: Collection[str]
+) -> None:
     """Shows what becomes of the models, and once that all of ``wanted`` have come to something."""
+    from quorate.cli.views.loading import settled_line
     from quorate.fleet.status import ModelState
 
     arrived: dict[str, bool] = {}
     told = not wanted
+    if told:
+        manager.ready(settled_line([], []))
     async for status in service.fleet.watch():
         view.show(status)
         if status.state in (ModelState.READY, ModelState.FAILED):
             arrived[status.id] = status.state is ModelState.READY
         if not told and arrived.keys() >= set(wanted):
             told = True
-            view.settled(
-                [model for model, ready in arrived.items() if ready],
-                [model for model, ready in arrived.items() if not ready],
-            )
+            ready = [model for model, loaded in arrived.items() if loaded]
+            failed = [model for model, loaded in arrived.items() if not loaded]
+            view.settled(ready, failed)
+            manager.ready(settled_line(ready, failed))
