@@ -127,7 +127,8 @@ async def writes(client: Client, out: Path, ask: Callable[[str], dict[str, Any]]
 async def test_log_likelihoods_of_its_command_are_those_of_score(
     tmp_path: Path, tasks: Path
 ) -> None:
-    tokenizer = write_tokenizer(stories260k(), tmp_path / "tokenizer")
+    tokenizer = tmp_path / "tokenizer"
+    write_tokenizer(stories260k(), tokenizer)
     models = [gguf(name, stories260k(), **EXACT) for name in ("small", "large")]
     async with door(tmp_path, *models) as (service, _), Client(service.address) as client:
         command = shown("docs/tools.md", "sh", "arc_easy", service.http_address)
@@ -147,7 +148,8 @@ async def test_log_likelihoods_of_its_command_are_those_of_score(
 async def test_the_surprise_of_a_text_is_its_score_behind_nothing(
     tmp_path: Path, tasks: Path
 ) -> None:
-    tokenizer = write_tokenizer(stories260k(), tmp_path / "tokenizer")
+    tokenizer = tmp_path / "tokenizer"
+    write_tokenizer(stories260k(), tokenizer)
     model = gguf("a", stories260k(), **EXACT)
     async with door(tmp_path, model) as (service, _), Client(service.address) as client:
         command = shown("docs/tools.md", "sh", "arc_easy", service.http_address)
@@ -169,7 +171,8 @@ async def test_the_surprise_of_a_text_is_its_score_behind_nothing(
 async def test_batches_and_several_at_once_are_judged_as_one_by_one(
     tmp_path: Path, tasks: Path
 ) -> None:
-    tokenizer = write_tokenizer(stories260k(), tmp_path / "tokenizer")
+    tokenizer = tmp_path / "tokenizer"
+    write_tokenizer(stories260k(), tokenizer)
     model = gguf("a", stories260k(), **EXACT)
     async with door(tmp_path, model) as (service, _), Client(service.address) as client:
         command = shown("docs/tools.md", "sh", "arc_easy", service.http_address)
