@@ -73,9 +73,10 @@ def test_a_quotation_is_short() -> None:
 
 def test_a_name_of_megabytes_is_looked_up_at_once_and_quoted_in_part() -> None:
     known = [f"model-{index}" for index in range(500)]
-    started = time.perf_counter()
+    started = time.process_time()
     error = NotFound("model", "model-" * 2_000_000, known)
-    assert time.perf_counter() - started < 0.05
+    # Compared as a whole with every name it would be minutes.
+    assert time.process_time() - started < 5.0
     assert len(error.message) < 400
     assert len(error.metadata["name"]) <= 64
     assert error.nearest == ()

@@ -141,11 +141,12 @@ def test_a_text_of_thousands_of_special_tokens_takes_no_longer_than_one_of_a_few
     assert taken["many"] < 20 * taken["few"]
 
 
-def test_thousands_of_roles_beside_thousands_of_special_tokens_take_less_than_a_second():
+def test_thousands_of_roles_beside_thousands_of_special_tokens_take_little_time():
     specials = SpecialTokens([SpecialToken(n, f"<unused{n:04}>") for n in range(6000)])
     specials.shield_role("warm", SENTINEL)
     began = time.process_time()
     shielded = [specials.shield_role(f"absent{number}", SENTINEL) for number in range(10_000)]
     assert specials.shield_role("unused0007", SENTINEL) == f"u{SENTINEL}nused0007"
     assert shielded[5] == "absent5"
-    assert time.process_time() - began < 1.0
+    # Role by role and token by token it would be a minute.
+    assert time.process_time() - began < 10.0
