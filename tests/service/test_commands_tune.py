@@ -47,6 +47,7 @@ def blocks(path: Path) -> int:
     return path.read_bytes().count(b'"kind": "repetition"') if path.exists() else 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_tuning_that_is_killed_goes_on_finds_what_is_slow_and_writes_it(tmp_path: Path) -> None:
     written(tmp_path)

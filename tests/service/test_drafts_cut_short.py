@@ -167,8 +167,15 @@ async def test_readers_that_stop_or_leave_in_mid_draft_hold_nothing_and_are_acco
     assert_conserved(service, machine, rows)
 
 
-@pytest.mark.parametrize("policy", ["continue", "replay"])
-@pytest.mark.parametrize("victim", ["small", "large"])
+@pytest.mark.parametrize(
+    ("victim", "policy"),
+    [
+        ("small", "continue"),
+        ("large", "replay"),
+        pytest.param("small", "replay", marks=pytest.mark.slow),
+        pytest.param("large", "continue", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_member_that_is_killed_in_mid_draft_costs_no_answer_and_no_account(
     tmp_path: Path, victim: str, policy: str
 ) -> None:

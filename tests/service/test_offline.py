@@ -74,8 +74,8 @@ def served(home: Path, configuration: str) -> Offline:
     "configuration",
     [
         MODEL,
-        MODEL + LOCAL_ONLY,
-        MODEL + LOCAL_ONLY + REMOTE.format(host=NOWHERE),
+        pytest.param(MODEL + LOCAL_ONLY, marks=pytest.mark.slow),
+        pytest.param(MODEL + LOCAL_ONLY + REMOTE.format(host=NOWHERE), marks=pytest.mark.slow),
         MODEL + LOCAL_ONLY + REMOTE.format(host=NO_NAME),
     ],
     ids=["default", "local only", "local only with a remote", "local only with a named remote"],
@@ -92,7 +92,7 @@ def test_a_service_answers_and_tries_nothing_beyond_this_machine(
 
 
 @pytest.mark.usefixtures("namespaces")
-@pytest.mark.parametrize("host", [NOWHERE, NO_NAME])
+@pytest.mark.parametrize("host", [pytest.param(NOWHERE, marks=pytest.mark.slow), NO_NAME])
 def test_the_proof_fails_where_a_remote_is_asked(tmp_path: Path, host: str) -> None:
     offline = served(tmp_path, MODEL + REMOTE.format(host=host))
     assert offline.exit_code == 0, offline.output
