@@ -200,7 +200,7 @@ async def test_special_tokens_of_a_prompt_are_special_where_that_is_asked_for(
 async def test_what_a_template_can_do_stands_with_its_model(client: Client) -> None:
     known = {model.id: model for model in await client.models()}
     assert known["gemma"].template == models_pb2.TemplateFacts(
-        alternates=True, continues=True, generation_prompt=True
+        alternates=True, continues=True, generation_prompt=True, parallel_calls=True
     )
     assert known["parts"].template.content_parts
     assert not known["base"].HasField("template")
