@@ -6,7 +6,6 @@ names of their own. The object ``quorate`` has those of the gRPC API.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from quorate.access import limits
 from quorate.api.http.fields import Fields, kind_of
 from quorate.errors import InvalidRequest
 from quorate.foreign_text import one_line
+from quorate.guides.lark import literal
 from quorate.large_texts import utf8_size
 from quorate.request import ConstraintKind, OutputConstraint
 
@@ -138,13 +138,8 @@ def _choice(holder: Fields, name: str) -> Iterator[Form]:
         if not isinstance(one, str) or not one:
             raise InvalidRequest(f"{path}[{at}]", f"is {kind_of(one)}; give a text with letters")
         size = limits.constraint_size(path, size + utf8_size(one))
-    written = " | ".join(map(_lark_string, choices))
+    written = " | ".join(map(literal, choices))
     yield _form(path, ConstraintKind.GRAMMAR, f"start: {written}")
-
-
-def _lark_string(text: str) -> str:
-    """A text between quotes; of what JSON writes as it is, Lark does not read U+007F."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", r"\u007f")
 
 
 def _form(path: str, kind: ConstraintKind, text: str) -> Form:
