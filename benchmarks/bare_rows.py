@@ -5,18 +5,18 @@ Reads one JSON command per line from standard input and answers with one JSON li
 behind the last so many of its tokens, and answers with the ``seconds`` that took. Each row is
 looked through once, as whoever asked for it would.
 
-    python bare_rows.py PATH.gguf CONTEXT
+    python bare_rows.py PATH.gguf CONTEXT CORES
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from collections.abc import Sequence
 
 import llama_cpp
+from bare_commands import answer_commands, core_ids
 from quorate_bench.peers.programs.llama_loop import LlamaLoop
 
 
@@ -33,12 +33,11 @@ class _Reader(LlamaLoop):
 
 def main() -> None:
     """Answers commands until standard input ends."""
-    path, context = sys.argv[1:]
-    model = _Reader(path, len(os.sched_getaffinity(0)), 1, int(context))
-    print(json.dumps({"ready": True}), flush=True)
-    for line in sys.stdin:
-        asked = json.loads(line)
-        print(json.dumps({"seconds": model.seconds(asked["tokens"], asked["rows"])}), flush=True)
+    path, context, given = sys.argv[1:]
+    cores = core_ids(given)
+    os.sched_setaffinity(0, cores)
+    model = _Reader(path, len(cores), 1, int(context))
+    answer_commands(lambda tokens, rows: {"seconds": model.seconds(tokens, rows)}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ import argparse
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from typing import Any
 from figures import figure, report, say
 from general_questions import general_questions
 from hub_tokenizer import write_tokenizer
-from processes import HERE, configuration, model_table, server
+from processes import HERE, Commanded, configuration, model_table, server
 
 _TOOLS = HERE.parent / ".venv-tools" / "bin" / "python"
 _CHOICES = 4
@@ -131,23 +130,16 @@ def bare_prefill(
         prompts: Token ids of each.
         every_row: Whether logits are computed behind every token, not the last one alone.
     """
-    command = [sys.executable, str(HERE / "bare_rows.py"), str(model), str(_CONTEXT)]
-    with subprocess.Popen(
-        ["taskset", "-c", ",".join(map(str, cores)), *command],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin is not None and process.stdout is not None
-        process.stdout.readline()
-        took: list[float] = []
-        for prompt in [prompts[0], *prompts]:
-            asked = {"tokens": list(prompt), "rows": len(prompt) if every_row else 1}
-            process.stdin.write(json.dumps(asked) + "\n")
-            process.stdin.flush()
-            took.append(json.loads(process.stdout.readline())["seconds"])
+    bare = Commanded("bare_rows.py", str(model), str(_CONTEXT), ",".join(map(str, cores)))
+    try:
+        took = [
+            bare.ask(tokens=list(prompt), rows=len(prompt) if every_row else 1)["seconds"]
+            for prompt in [prompts[0], *prompts]
+        ]
+    finally:
+        bare.close()
     # The first one warmed it up.
-    return sum(took[1:])
+    return float(sum(took[1:]))
 
 
 def main() -> None:

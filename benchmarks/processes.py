@@ -86,8 +86,47 @@ def _wait_ready(process: subprocess.Popen[str], models: int) -> Served:
     raise RuntimeError("the server ended before its models were ready")
 
 
-class Bare:
-    """A bare loop that takes commands: llama.cpp's, or vLLM's own generation.
+class Commanded:
+    """A program of this folder that takes commands, see ``bare_commands``.
+
+    Args:
+        program: Its file.
+        arguments: What it is started with.
+        environment: Variables beside this process's own.
+    """
+
+    def __init__(
+        self, program: str, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / program), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        )
+        self._answer()
+
+    def ask(self, **command: object) -> Any:
+        """Has it do something; what it answers."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def close(self) -> None:
+        """Ends the process."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait(10)
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+
+class Bare(Commanded):
+    """A bare loop that decodes: llama.cpp's, or vLLM's own generation.
 
     Args:
         path: The model.
@@ -107,41 +146,21 @@ class Bare:
         program: str = "bare_llama.py",
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._process = subprocess.Popen(
-            [
-                sys.executable,
-                str(HERE / program),
-                str(path),
-                "--cores",
-                ",".join(map(str, cores)),
-                "--streams",
-                str(streams),
-                "--prompt",
-                prompt,
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **(environment or {})},
+        super().__init__(
+            program,
+            str(path),
+            "--cores",
+            ",".join(map(str, cores)),
+            "--streams",
+            str(streams),
+            "--prompt",
+            prompt,
+            environment=environment,
         )
-        self._answer()
 
     def run(self, streams: int, tokens: int) -> Any:
         """Decodes; see the program."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"streams": streams, "tokens": tokens}) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def close(self) -> None:
-        """Ends the process."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process.wait(10)
-
-    def _answer(self) -> Any:
-        assert self._process.stdout is not None
-        return json.loads(self._process.stdout.readline())
+        return self.ask(streams=streams, tokens=tokens)
 
 
 def children(pid: int) -> list[int]:

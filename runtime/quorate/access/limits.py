@@ -17,6 +17,7 @@ from itertools import islice
 from quorate.errors import InvalidRequest
 from quorate.large_texts import utf8_size
 from quorate.request import ChatPrompt, ConstraintKind, Message, OutputConstraint
+from quorate.request.constraints import ends_within_escape
 
 MAX_TOP_LOGPROBS = 100
 MAX_REQUEST_ID_CHARACTERS = 128
@@ -173,7 +174,7 @@ def constraint(field: str, kind: ConstraintKind, text: str) -> OutputConstraint:
     """What an answer must be, in a text that is there, not too long, and followed as it is."""
     filled(field, text, "leave it out where the answer may be any text")
     constraint_size(field, utf8_size(text))
-    if kind is ConstraintKind.REGEX and _ends_with_half_an_escape(text):
+    if kind is ConstraintKind.REGEX and ends_within_escape(text):
         raise InvalidRequest(field, "ends with a lone backslash; write two where one is meant")
     return OutputConstraint(kind, text)
 
@@ -270,11 +271,6 @@ def page_size(field: str, asked: int) -> int:
 def trace_parent(header: str | None) -> str:
     """The caller's trace, as W3C's Trace Context writes it; "" for none, and for what is none."""
     return header if header is not None and len(header) <= _LONGEST_TRACE else ""
-
-
-def _ends_with_half_an_escape(regex: str) -> bool:
-    """Whether nothing follows a last backslash, which the library would leave out."""
-    return bool((len(regex) - len(regex.rstrip("\\"))) % 2)
 
 
 def _printable(field: str, value: str, max_characters: int) -> str:

@@ -28,10 +28,10 @@ from quorate.foreign_text import one_line
 from quorate.large_texts import utf8_size
 from quorate.request import ConstraintKind, Message, Tool, ToolCall, ToolChoice, ToolMode
 from quorate.request.prompts import ASSISTANT, TOOL
+from quorate.request.tools import NO_PARAMETERS
 
 _NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_TOOL_NAME_BYTES}}}")
 _DEEPEST = 64
-_NO_PARAMETERS = '{"type": "object", "properties": {}}'
 
 
 def tool(field: str, name: str, description: str, parameters: str, strict: bool) -> Tool:
@@ -63,7 +63,7 @@ def tool_description(field: str, description: str) -> str:
 
 def tool_parameters(field: str, schema: str) -> str:
     """A JSON schema of arguments, which are an object; "" is the schema of none."""
-    found = json_object(field, schema or _NO_PARAMETERS, MAX_CONSTRAINT_BYTES)
+    found = json_object(field, schema or NO_PARAMETERS, MAX_CONSTRAINT_BYTES)
     if found.get("type", "object") != "object":
         raise InvalidRequest(field, "is no schema of an object; arguments have names")
     return _written(field, {"type": "object", **found})

@@ -15,7 +15,6 @@ from quorate.errors import InvalidRequest, UnsupportedPlan
 from quorate.guides.guides import Guides
 from quorate.guides.tool_grammar import tool_form
 from quorate.request import (
-    ChatPrompt,
     ConstraintKind,
     OutputConstraint,
     Request,
@@ -83,9 +82,7 @@ async def check_forms(request: Request, guides: Guides) -> None:
     """
     caller = caller_of(request)
     await guides.check(request.constraint, caller)
-    if not request.calls_tools or not isinstance(request.prompt, ChatPrompt):
-        return
-    for at, tool in enumerate(request.prompt.tools):
+    for at, tool in enumerate(request.tools):
         if tool.strict:
             try:
                 await guides.check(_arguments(tool), caller)
@@ -94,7 +91,7 @@ async def check_forms(request: Request, guides: Guides) -> None:
                 raise InvalidRequest(place, error.problem) from None
     with suppress(TimeoutError):
         async with asyncio.timeout(_TRIAL_SECONDS):
-            for tool in request.prompt.tools:
+            for tool in request.tools:
                 with suppress(InvalidRequest):
                     await guides.check(_arguments(tool), caller)
 
@@ -122,8 +119,7 @@ def calling_of(ensemble: Ensemble[Any], request: Request) -> Calling | None:
     Raises:
         UnsupportedPlan: It may be of a form instead, and calls look as if they were of it.
     """
-    prompt = request.prompt
-    if not request.calls_tools or not isinstance(prompt, ChatPrompt):
+    if not request.tools:
         return None
     vocabulary = ensemble.alignment.vocabulary
     names = {name: token for token, name in vocabulary.names.items() if name}
@@ -137,7 +133,7 @@ def calling_of(ensemble: Ensemble[Any], request: Request) -> Calling | None:
     if schema and _BEGINS_JSON.match(written.begin):
         problem = "its first model writes calls that begin like JSON; ask for a form or for tools"
         raise UnsupportedPlan("plan", problem)
-    return Calling(prompt.tools, request.tool_choice, written, tokens, schema)
+    return Calling(request.tools, request.tool_choice, written, tokens, schema)
 
 
 def _before_the_end(

@@ -42,12 +42,12 @@ class TemplateFacts:
     @property
     def tools(self) -> bool:
         """Whether it shows tools, and tells how they are called."""
-        return bool(self.tool_format.begin)
+        return bool(self.tool_format)
 
     @property
     def calls(self) -> ToolFormat:
         """How its model is asked to write calls."""
-        return self.tool_format if self.tools else MAKESHIFT_FORMAT
+        return self.tool_format or MAKESHIFT_FORMAT
 
     @property
     def parallel_calls(self) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from llguidance import LLMatcher, LLParserLimits
 
 from quorate.guides.white_space import with_white_space
-from quorate.request.constraints import ConstraintKind
+from quorate.request.constraints import ConstraintKind, ends_within_escape
 
 LIMITS = LLParserLimits(
     verbose_errors=False, precompute_large_lexemes=False, max_lexer_states=50_000
@@ -44,7 +44,7 @@ def grammar_of(kind: ConstraintKind, text: str) -> str:
     match kind:
         case ConstraintKind.JSON_SCHEMA:
             schema = json.loads(text)
-            if any(map(_ends_with_half_an_escape, _patterns(schema))):
+            if any(map(ends_within_escape, _patterns(schema))):
                 raise BrokenPattern("a pattern ends with a lone backslash; write two for one")
             part = {"json_schema": with_white_space(schema)}
         case ConstraintKind.REGEX:
@@ -119,7 +119,3 @@ def _patterns(schema: object) -> Iterator[str]:
                 yield pattern
             if isinstance(named := found.get("patternProperties"), dict):
                 yield from named
-
-
-def _ends_with_half_an_escape(pattern: str) -> bool:
-    return bool((len(pattern) - len(pattern.rstrip("\\"))) % 2)

@@ -82,7 +82,7 @@ class Guide:
 
         Raises:
             InvalidRequest: The constraint is wrong, or needs what is not supported here; or
-                processes ended of it, see ``GuideSession.deadly``.
+                processes ended of it.
             Unavailable: No process can be had.
         """
         session = GuideSession(self, constraint)
@@ -149,14 +149,9 @@ class Guide:
 
 
 class GuideSession:
-    """One answer on its way through a grammar.
-
-    Attributes:
-        deadly: Whether it was refused because processes ended of it.
-    """
+    """One answer on its way through a grammar."""
 
     def __init__(self, guide: Guide, constraint: OutputConstraint) -> None:
-        self.deadly = False
         self._guide = guide
         self._constraint = constraint
         self._life: GuideLife | None = None
@@ -274,7 +269,6 @@ class GuideSession:
         self._strikes += lost.guilty
         if lost.stuck or self._strikes >= _MOST_STRIKES:
             took = "takes too long to be followed" if lost.stuck else "cannot be followed"
-            self.deadly = True
             raise InvalidRequest(self._field, f"{took} ({lost.cause}); make it simpler")
         if self._losses >= _MOST_LOSSES:
             raise Unavailable(f"constraints: their process was lost ({lost.cause})")

@@ -19,7 +19,6 @@ from quorate.request.constraints import ConstraintKind, OutputConstraint
 from quorate.request.tool_format import ID_CHARACTERS, ID_SLOT, ToolFormat
 from quorate.request.tools import Tool, ToolChoice
 
-_ANY_OBJECT = '{"type": "object"}'
 _ANYTHING = "(?s:.*)"
 _NO_TOKENS: Mapping[str, int] = MappingProxyType({})
 
@@ -97,7 +96,7 @@ class _Form:
         named = [f"{self._literals(tool.name + between)} a{at}" for at, tool in enumerate(tools)]
         yield f"call: {' | '.join(named)}"
         for at, tool in enumerate(tools):
-            schema = json.loads(_ANY_OBJECT if tool.name in loose else tool.parameters)
+            schema = {"type": "object"} if tool.name in loose else json.loads(tool.parameters)
             yield f"a{at}: {_json(schema)}"
 
     def _literals(self, text: str) -> str:

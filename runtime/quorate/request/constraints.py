@@ -14,6 +14,11 @@ class ConstraintKind(Enum):
     GRAMMAR = "grammar"
 
 
+def ends_within_escape(regex: str) -> bool:
+    """Whether nothing follows a last backslash, which the library would leave out."""
+    return bool((len(regex) - len(regex.rstrip("\\"))) % 2)
+
+
 @dataclass(frozen=True, slots=True)
 class OutputConstraint:
     """What the text of an answer must be, from its first byte to its end.

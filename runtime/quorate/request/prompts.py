@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import TypeAlias
 
 from quorate.large_texts import json_string, utf8_size
-from quorate.request.tool_format import ToolFormat
+from quorate.request.tool_format import AS_TEMPLATE, ToolFormat
 from quorate.request.tools import Tool, ToolCall
 
 SYSTEM, USER, ASSISTANT, TOOL = "system", "user", "assistant", "tool"
 """Roles that mean the same in every chat template, where it knows them."""
 
 BETWEEN_TURNS = "\n\n"
-"""Between the turns of a chat that is read as a text."""
+"""Between the texts of turns that are read as one."""
 
 _TURN_TOKENS = 8
 _FRAME_TOKENS = 64
@@ -74,9 +74,13 @@ class Message:
     @property
     def size_bytes(self) -> int:
         """UTF-8 bytes of all that is in it, but for its role."""
-        calls = ((call.call_id, call.name, call.arguments) for call in self.tool_calls)
-        ids = utf8_size(self.tool_call_id) + utf8_size(self.name)
-        return utf8_size(self.content) + ids + sum(utf8_size(text) for one in calls for text in one)
+        calls = (text for call in self.tool_calls for text in call.texts)
+        return sum(map(utf8_size, (self.content, self.tool_call_id, self.name, *calls)))
+
+    @property
+    def of_tools(self) -> bool:
+        """Whether it makes calls, or tells what one gave."""
+        return bool(self.tool_calls or self.tool_call_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +181,13 @@ class ChatPrompt(_Chat):
     messages: tuple[Message, ...]
     allow_text: bool = False
     tools: tuple[Tool, ...] = ()
-    calls: ToolFormat = field(default_factory=ToolFormat)
+    calls: ToolFormat = AS_TEMPLATE
 
     def __post_init__(self) -> None:
         roles = [turn.role for turn in self.messages]
-        texts = (text for one in self.tools for text in (one.name, one.description, one.parameters))
+        texts = (text for one in self.tools for text in one.texts)
         size = sum(turn.size_bytes for turn in self.messages) + sum(map(utf8_size, texts))
-        speaks = any(turn.tool_calls or turn.tool_call_id for turn in self.messages)
+        speaks = any(turn.of_tools for turn in self.messages)
         object.__setattr__(self, "_size_bytes", size)
         object.__setattr__(self, "_role_bytes", sum(map(utf8_size, roles)))
         object.__setattr__(self, "_shape", _shape(roles, bool(self.tools) or speaks, speaks))
@@ -198,7 +202,7 @@ class ChatPrompt(_Chat):
         """As ``TextPrompt.canonical_text``: roles and messages, and tools, as JSON."""
         turns = [*map(_canonical_turn, self.messages)]
         for tool in self.tools:
-            turns.append(_canonical("tools", tool.name, tool.description, tool.parameters))
+            turns.append(_canonical("tools", *tool.texts))
         return f"[{', '.join(turns)}]"
 
     @property
@@ -257,7 +261,7 @@ def _canonical_turn(turn: Message) -> str:
     if turn.tool_call_id or turn.name:
         told += [turn.tool_call_id, turn.name]
     for call in turn.tool_calls:
-        told += [call.call_id, call.name, call.arguments]
+        told += call.texts
     return _canonical(*told)
 
 

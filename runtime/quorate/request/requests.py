@@ -9,7 +9,7 @@ from quorate.large_texts import utf8_size
 from quorate.request.constraints import OutputConstraint
 from quorate.request.plans import PlanChoice
 from quorate.request.prompts import ChatPrompt, Prompt
-from quorate.request.tools import ToolChoice, ToolMode
+from quorate.request.tools import Tool, ToolChoice, ToolMode
 
 PROBE_KEY = "(probes)"
 """Stands for a caller's key where the server asks itself, so that sums by key tell it apart."""
@@ -120,15 +120,16 @@ class Request:
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
 
     @property
-    def calls_tools(self) -> bool:
-        """Whether the answer may call tools."""
-        shown = isinstance(self.prompt, ChatPrompt) and self.prompt.tools
-        return bool(shown) and self.tool_choice.mode is not ToolMode.NONE
+    def tools(self) -> tuple[Tool, ...]:
+        """Those that the answer may call."""
+        if not isinstance(self.prompt, ChatPrompt) or self.tool_choice.mode is ToolMode.NONE:
+            return ()
+        return self.prompt.tools
 
     @property
     def is_held(self) -> bool:
         """Whether the answer is held to a grammar."""
-        return self.constraint is not None or self.calls_tools
+        return self.constraint is not None or bool(self.tools)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,13 @@ ID_CHARACTERS = 9
 
 LONGEST_PIECE = 512
 
-_TAG = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")
+TAG = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")
+"""What templates set apart: ``<tool_call>``, ``[TOOL_CALLS]``."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolFormat:
-    """What stands around names and arguments, which are JSON.
+    """What stands around names and arguments, which are JSON; false where nobody says.
 
     Attributes:
         begin: Before the name of the first call; "" where a template writes none that can be read.
@@ -33,6 +34,10 @@ class ToolFormat:
     following: str = ""
     end: str = ""
 
+    def __bool__(self) -> bool:
+        """Whether calls can be written so."""
+        return self.begin != ""
+
     @property
     def pieces(self) -> tuple[str, str, str, str]:
         """All of it, in this order."""
@@ -45,7 +50,7 @@ class ToolFormat:
         A model that has written it is held to a call, however it would have gone on.
         """
         text = self.begin.lstrip()
-        tag = _TAG.match(text)
+        tag = TAG.match(text)
         return tag[0] if tag else text
 
 

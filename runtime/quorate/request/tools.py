@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+NO_PARAMETERS = '{"type": "object", "properties": {}}'
+"""The schema of a tool that takes no arguments."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:
@@ -19,8 +22,13 @@ class Tool:
 
     name: str
     description: str = ""
-    parameters: str = '{"type": "object", "properties": {}}'
+    parameters: str = NO_PARAMETERS
     strict: bool = False
+
+    @property
+    def texts(self) -> tuple[str, str, str]:
+        """All that its caller wrote."""
+        return self.name, self.description, self.parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,11 @@ class ToolCall:
     call_id: str
     name: str
     arguments: str
+
+    @property
+    def texts(self) -> tuple[str, str, str]:
+        """All that is written of it."""
+        return self.call_id, self.name, self.arguments
 
 
 class ToolMode(Enum):

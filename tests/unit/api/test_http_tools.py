@@ -267,7 +267,7 @@ def test_a_form_that_is_not_json_and_tools_exclude_each_other(
 
 def test_json_may_be_the_answer_in_place_of_calls() -> None:
     (request,) = chat(response_format={"type": "json_object"}).requests
-    assert request.constraint is not None and request.calls_tools
+    assert request.constraint is not None and request.tools
 
 
 def test_each_choice_of_a_chat_may_call_tools() -> None:

@@ -179,7 +179,7 @@ def test_a_form_that_is_not_json_excludes_tools_unless_none_may_be_called(name: 
 def test_json_of_a_schema_may_be_the_answer_in_place_of_calls() -> None:
     request = generate_request(asked(json_schema="{}"), "r")
     assert request.constraint == OutputConstraint(ConstraintKind.JSON_SCHEMA, "{}")
-    assert request.calls_tools
+    assert request.tools
 
 
 @pytest.mark.parametrize(

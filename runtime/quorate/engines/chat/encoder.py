@@ -94,13 +94,12 @@ class ChatEncoder:
             # What it refuses or loses, such as a text beside calls, it takes in words.
             with suppress(TemplateRefused):
                 return self._encoded(messages, tools)
-        written = calls if calls.begin else self._use.facts.calls
-        return self._encoded(as_texts(messages, tools, written))
+        return self._encoded(as_texts(messages, tools, calls or self._use.facts.calls))
 
     def _encoded(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[int]:
         turns = place_system(messages, self._use.facts)
         texts = (text for turn in turns for text in texts_of(turn))
-        shown = (text for tool in tools for text in (tool.name, tool.description, tool.parameters))
+        shown = (text for tool in tools for text in tool.texts)
         # One breaks special tokens, the other marks where the answer goes on.
         absent = self._specials.absent_characters(self._template.source, *texts, *shown)
         sentinel, end = islice(absent, 2)
@@ -127,7 +126,7 @@ class ChatEncoder:
     def _takes(self, calls: ToolFormat) -> bool:
         """Whether the template shows tools, and has calls written so."""
         own = self._use.facts
-        return own.tools and (not calls.begin or calls == own.tool_format)
+        return own.tools and (not calls or calls == own.tool_format)
 
     def _rendered(
         self,

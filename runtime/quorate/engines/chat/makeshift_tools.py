@@ -10,12 +10,11 @@ import json
 from collections.abc import Sequence
 from itertools import groupby
 
-from quorate.engines.chat.tools import short_id
+from quorate.engines.chat.tools import function_of, short_id
 from quorate.request import Message, Tool, ToolCall
-from quorate.request.prompts import SYSTEM, TOOL, USER
+from quorate.request.prompts import BETWEEN_TURNS, SYSTEM, TOOL, USER
 from quorate.request.tool_format import ID_SLOT, ToolFormat
 
-_BETWEEN = "\n\n"
 _SHOWN = ToolCall("", "NAME", '{"ARGUMENT": "VALUE"}')
 
 
@@ -27,24 +26,14 @@ def as_texts(
     if tools:
         told = _told_of(tools, written)
         if turns and turns[0].role == SYSTEM:
-            turns[0] = Message(SYSTEM, _BETWEEN.join((turns[0].content, told)))
+            turns[0] = Message(SYSTEM, BETWEEN_TURNS.join((turns[0].content, told)))
         else:
             turns.insert(0, Message(SYSTEM, told))
     return _joined(turns)
 
 
 def _told_of(tools: Sequence[Tool], written: ToolFormat) -> str:
-    described = (
-        json.dumps(
-            {
-                "name": tool.name,
-                "description": tool.description,
-                "parameters": json.loads(tool.parameters),
-            },
-            ensure_ascii=False,
-        )
-        for tool in tools
-    )
+    described = (json.dumps(function_of(tool), ensure_ascii=False) for tool in tools)
     return "\n".join(
         (
             "You can call these functions, one JSON object each:",
@@ -84,6 +73,6 @@ def _joined(turns: Sequence[Message]) -> list[Message]:
     for told, group in groupby(turns, key=lambda turn: turn.role in (TOOL, USER)):
         found = [*group]
         if told and any(turn.role == TOOL for turn in found):
-            found = [Message(USER, _BETWEEN.join(turn.content for turn in found))]
+            found = [Message(USER, BETWEEN_TURNS.join(turn.content for turn in found))]
         joined += found
     return joined

@@ -27,6 +27,7 @@ from quorate.engines.chat.bounds import (
     bound,
     limited,
 )
+from quorate.engines.chat.tools import function_of
 from quorate.engines.memory_bound import at_most
 from quorate.errors import PromptTooLong, TemplateRefused, UnsupportedPlan
 from quorate.request import Message, Tool, ToolCall
@@ -161,12 +162,7 @@ def _call(call: ToolCall, style: CallStyle) -> dict[str, Any]:
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
-    function = {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": json.loads(tool.parameters),
-    }
-    return {"type": "function", "function": function}
+    return {"type": "function", "function": function_of(tool)}
 
 
 class _GenerationBlock(Extension):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from quorate.engines.chat.template import AS_GIVEN, CallStyle
 from quorate.request import Message, Tool, ToolCall
 from quorate.request.prompts import ASSISTANT, TOOL, USER
-from quorate.request.tool_format import ID_CHARACTERS, ID_SLOT, LONGEST_PIECE, ToolFormat
+from quorate.request.tool_format import ID_CHARACTERS, ID_SLOT, LONGEST_PIECE, TAG, ToolFormat
 
 Render = Callable[[Sequence[Message], Sequence[Tool], CallStyle], str | None]
 """Renders messages with tools; None where that is refused."""
@@ -27,7 +27,6 @@ _ANSWERED = "qzansweredzq"
 _RESULT = "qzresultzq"
 _LONG_IDS = ("qzlongidazq", "qzlongidbzq")
 _SHORT_IDS = ("qzidazq11", "qzidbzq22")
-_TAG = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +154,7 @@ def _ending(tail: str, behind: str) -> int:
 
 def _tag_around(text: str, at: int) -> re.Match[str] | None:
     """The tag that a place is within."""
-    return next((tag for tag in _TAG.finditer(text) if tag.start() < at < tag.end()), None)
+    return next((tag for tag in TAG.finditer(text) if tag.start() < at < tag.end()), None)
 
 
 def _with_following(found: ToolFormat, two: str, first: _Sample, second: _Sample) -> ToolFormat:
@@ -212,5 +211,4 @@ def _shared(one: str, other: str) -> int:
 
 
 def _short(found: ToolFormat) -> bool:
-    texts = (found.begin, found.between, found.following, found.end)
-    return max(map(len, texts)) <= LONGEST_PIECE
+    return max(map(len, found.pieces)) <= LONGEST_PIECE

@@ -22,7 +22,7 @@ def texts_of(turn: Message) -> Iterator[str]:
     yield turn.tool_call_id
     yield turn.name
     for call in turn.tool_calls:
-        yield from (call.call_id, call.name, call.arguments)
+        yield from call.texts
 
 
 def shielded_turn(turn: Message, role: str, shield: Shield) -> Message:
@@ -44,9 +44,18 @@ def shielded_tool(tool: Tool, shield: Shield) -> Tool:
     )
 
 
+def function_of(tool: Tool) -> dict[str, Any]:
+    """A tool as OpenAI describes functions, which is what templates are written for."""
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": json.loads(tool.parameters),
+    }
+
+
 def speaks_of_tools(messages: Sequence[Message], tools: Sequence[Tool]) -> bool:
     """Whether there are tools, calls or results of calls."""
-    return bool(tools) or any(turn.tool_calls or turn.tool_call_id for turn in messages)
+    return bool(tools) or any(turn.of_tools for turn in messages)
 
 
 def with_short_ids(turn: Message) -> Message:

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 from quorate.engines.template_facts import TemplateFacts
 from quorate.request import Message
-from quorate.request.prompts import ASSISTANT, SYSTEM, USER
-
-_BETWEEN = "\n\n"
+from quorate.request.prompts import ASSISTANT, BETWEEN_TURNS, SYSTEM, USER
 
 
 def place_system(messages: Sequence[Message], facts: TemplateFacts) -> list[Message]:
@@ -29,14 +27,14 @@ def place_system(messages: Sequence[Message], facts: TemplateFacts) -> list[Mess
                 waiting.append(message.content)
             continue
         if message.role == USER and waiting:
-            message = Message(USER, _BETWEEN.join((*waiting, message.content)))
+            message = Message(USER, BETWEEN_TURNS.join((*waiting, message.content)))
             waiting = []
         turns.append(message)
     if waiting and stood_at and turns[stood_at - 1].role == USER:
         last = turns[stood_at - 1]
-        turns[stood_at - 1] = Message(USER, _BETWEEN.join((last.content, *waiting)))
+        turns[stood_at - 1] = Message(USER, BETWEEN_TURNS.join((last.content, *waiting)))
     elif waiting:
-        turns.insert(stood_at, Message(USER, _BETWEEN.join(waiting)))
+        turns.insert(stood_at, Message(USER, BETWEEN_TURNS.join(waiting)))
     return turns
 
 

@@ -111,8 +111,7 @@ class Tokenizer:
         tokens: list[int] = []
         messages: Sequence[Message] = prompt.messages
         if prompt.shape.tools:
-            written = prompt.calls if prompt.calls.begin else MAKESHIFT_FORMAT
-            messages = as_texts(messages, prompt.tools, written)
+            messages = as_texts(messages, prompt.tools, prompt.calls or MAKESHIFT_FORMAT)
         for index, message in enumerate(messages):
             if message.role not in _ROLES:
                 known = ", ".join(_ROLES)
