@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+import pytest
+
 from quorate.dispatch.voting import steps
 from quorate.ensemble.alignments.bytes.alignment import ByteAlignment
 from quorate.ensemble.alignments.tokens import TokenAlignment
+from quorate.ensemble.drafts import drafting
 from quorate.ensemble.drafts.costs import Costs, KnownCosts
 from quorate.request import (
     Alignment,
@@ -36,7 +39,10 @@ class _Told(KnownCosts):
         return self.given[-1]
 
 
-async def test_times_of_tokens_are_not_those_of_bytes_of_the_same_members() -> None:
+async def test_times_of_tokens_are_not_those_of_bytes_of_the_same_members(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(drafting, "_held_up", lambda took: False)
     engines = [scripted_engine(name, seed=at, sessions=8) for at, name in enumerate("ab")]
     costs = _Told()
     for alignment in (Alignment.SAME_VOCABULARY, Alignment.BYTE_EXACT, Alignment.SAME_VOCABULARY):

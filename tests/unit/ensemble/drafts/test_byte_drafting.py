@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from quorate.ensemble.decode import decode
+from quorate.ensemble.drafts import drafting
 from quorate.ensemble.drafts.drafting import Drafts
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.weighting import BayesianWeights, ConfidentWeights, StaticWeights, Weigher
@@ -254,8 +255,12 @@ async def test_guesses_are_counted_and_what_was_wrong_was_computed_too() -> None
         assert 0 < member.predictor.wasted <= member.predictor.looked_ahead <= member.forwards
 
 
-async def test_a_round_whose_member_guesses_nothing_is_charged_to_the_draft() -> None:
-    """The member that guesses would end the answer where the other one goes on."""
+@pytest.mark.parametrize(("held_up", "charged"), [(False, 7), (True, 0)])
+async def test_each_round_that_nobody_held_up_is_charged_to_the_draft(
+    held_up: bool, charged: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of no guess too: this member would end the answer where the other one goes on."""
+    monkeypatch.setattr(drafting, "_held_up", lambda took: held_up)
     options = {"sessions": 8, "context_length": 512}
     engines = (
         scripted_engine("words", vocabulary="words", say="and and and", confidence=0.99, **options),
@@ -264,9 +269,7 @@ async def test_a_round_whose_member_guesses_nothing_is_charged_to_the_draft() ->
     drafts = member_drafts("letters", 4)
     _, ensemble = await told_by(engines, drafts)
     assert isinstance(drafts.pace, FixedPace)
-    assert drafts.pace.together == 0
-    # Rounds of nothing are among them.
-    assert len(drafts.pace.rounds) == 7
+    assert (len(drafts.pace.rounds), drafts.pace.together) == (charged, 0)
     assert ensemble.drafted == 9
 
 
