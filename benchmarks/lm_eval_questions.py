@@ -4,8 +4,9 @@ Questions of general knowledge with four choices each go through the harness's `
 to a real server, one request after the other as it does by itself: each choice is a prompt of its
 own, which the server is asked to echo with log-probs. The floor is llama.cpp in a bare loop that
 reads each of these prompts whole and computes one row of logits behind it. An echo has a log-prob
-of every token, so that the server must compute a row behind each: what that alone costs the bare
-loop is told too, of a tenth of the prompts.
+of every token, so that the server must compute a row behind each, but what the choices of one
+question have in common only once: what the rows alone cost the bare loop is told too, of a tenth of
+the prompts.
 
     PYTHONPATH=scripts python benchmarks/lm_eval_questions.py --model PATH.gguf [--questions N]
         [--batch N] [--at-once N] [--json]

@@ -265,7 +265,7 @@ class _InMemory(TokenPredictor):
         self._rows = bench.rows
         self._at = at
 
-    def start(self) -> Awaitable[LogProbs]:
+    def start(self, ahead: Sequence[int] = ()) -> Awaitable[LogProbs]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[LogProbs] = loop.create_future()
         self._at = (self._at + 2) % len(self._rows)

@@ -9,6 +9,8 @@ import openai
 import pytest
 
 from quorate.client import Client
+from quorate.dispatch import Dispatcher
+from quorate.request import Score, ScoreRequest
 from support.gguf_files import stories260k
 from support.http_door import door
 from support.whole_service import gguf, scripted
@@ -107,3 +109,75 @@ async def test_tokens_that_nobody_has_are_refused(
         with pytest.raises(openai.BadRequestError) as refused:
             await client.completions.create(**{"model": "a", "max_tokens": 2, **body})
     assert told in str(refused.value)
+
+
+@pytest.fixture
+def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Tokens of each text that are really scored."""
+    lengths: list[int] = []
+    score = Dispatcher.score
+
+    async def noting(self: Dispatcher, request: ScoreRequest) -> Score:
+        lengths.append(len(request.continuation_tokens))
+        return await score(self, request)
+
+    monkeypatch.setattr(Dispatcher, "score", noting)
+    return lengths
+
+
+QUESTION = [*range(300, 340)]
+JUDGE: dict[str, Any] = {"max_tokens": 0, "logprobs": 1, "echo": True}
+
+
+@pytest.mark.parametrize("plan", ["a", "vote:a+b"])
+async def test_a_text_that_begins_like_another_is_scored_from_where_they_differ(
+    tmp_path: Path, scored: list[int], plan: str
+) -> None:
+    async with door(tmp_path, *(gguf(name, stories260k()) for name in ("a", "b"))) as (_, client):
+        ask: Any = {**JUDGE, "model": plan}
+        for answer in ([400, 401], [410, 411, 412]):
+            prompt = [*QUESTION, *answer]
+            told = (await client.completions.create(prompt=prompt, **ask)).choices[0].logprobs
+            # What differs in what is shown is computed for itself.
+            whole = await client.completions.create(prompt=prompt, **{**ask, "logprobs": 2})
+            anew = whole.choices[0].logprobs
+            assert told.tokens == anew.tokens
+            assert told.token_logprobs[1:] == pytest.approx(anew.token_logprobs[1:], abs=1e-3)
+        assert scored == [41, 41, 3, 3]
+
+
+async def test_texts_of_one_request_that_begin_alike_wait_for_the_first(
+    tmp_path: Path, scored: list[int]
+) -> None:
+    async with door(tmp_path, gguf("a", stories260k())) as (_, client):
+        prompts = [[*QUESTION, 400 + place] for place in range(4)]
+        told = await client.completions.create(model="a", prompt=prompts, **JUDGE)
+        assert sorted(scored) == [1, 1, 1, 40]
+        assert len({tuple(one.logprobs.token_logprobs[1:40]) for one in told.choices}) == 1
+        assert len({one.logprobs.token_logprobs[40] for one in told.choices}) == 4
+
+
+async def test_a_model_that_was_loaded_again_is_asked_again(
+    tmp_path: Path, scored: list[int]
+) -> None:
+    async with (
+        door(tmp_path, gguf("a", stories260k())) as (service, client),
+        Client(service.address) as other,
+    ):
+        for _ in range(2):
+            await client.completions.create(model="a", prompt=QUESTION, **JUDGE)
+        await other.unload("a")
+        await other.load("a")
+        await client.completions.create(model="a", prompt=QUESTION, **JUDGE)
+    assert scored == [39, 1, 39]
+
+
+async def test_weights_that_depend_on_what_came_before_have_all_of_it_scored(
+    tmp_path: Path, scored: list[int]
+) -> None:
+    learns = {"members": ["a", "b"], "weighting": "bayesian"}
+    models = [gguf(name, stories260k()) for name in ("a", "b")]
+    async with door(tmp_path, *models, profiles={"learns": learns}) as (_, client):
+        for _ in range(2):
+            await client.completions.create(model="learns", prompt=QUESTION, **JUDGE)
+    assert scored == [39, 39]

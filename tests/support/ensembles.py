@@ -39,12 +39,15 @@ _KV_TOKENS = 256
 
 
 async def token_ensemble(
-    *members: tuple[InProcessEngine, float], policy: FailurePolicy = FailurePolicy.AUTO
+    *members: tuple[InProcessEngine, float],
+    policy: FailurePolicy = FailurePolicy.AUTO,
+    starts: bool = True,
 ) -> Ensemble[int]:
     """Members that share a vocabulary, with static weights, started on the prompt."""
     ensemble = await unopened(TokenAlignment(members[0][0].vocabulary), *members, policy=policy)
     await ensemble.open()
-    ensemble.start()
+    if starts:
+        ensemble.start()
     return ensemble
 
 
@@ -55,13 +58,15 @@ async def byte_ensemble(
     width: int = 4,
     weigher: Weigher | None = None,
     kv_tokens: int = _KV_TOKENS,
+    starts: bool = True,
 ) -> Ensemble[int]:
     """Members that vote byte by byte, started on the prompt."""
     alignment = ByteAlignment(BeamOptions(epsilon, width))
     ensemble = await unopened(alignment, *members, policy=policy, kv_tokens=kv_tokens)
     ensemble.weigher = weigher or ensemble.weigher
     await ensemble.open()
-    ensemble.start()
+    if starts:
+        ensemble.start()
     return ensemble
 
 

@@ -67,7 +67,6 @@ async def score_run(
         symbols = ensemble.alignment.symbols(
             request.continuation, continuations[first.model], first.engine.vocabulary
         )
-        ensemble.start()
         shown = ResponseOptions(request.top_logprobs)
         tokens = await score(ensemble, decision.rule, symbols, shown)
         scores = [_member_score(one, len(continuations[one.model])) for one in ensemble.members]

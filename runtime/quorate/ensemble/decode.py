@@ -128,8 +128,8 @@ async def score(
 ) -> list[Token]:
     """Scores a continuation of at least one symbol in the steps that decoding would take.
 
-    A generated answer therefore scores what was streamed for it. The ensemble is open and fed its
-    prompts; ``response`` is what is shown of each token.
+    A generated answer therefore scores what was streamed for it. The ensemble is open and not
+    started; ``response`` is what is shown of each token.
 
     Returns:
         The continuation's tokens, or words where the members compare bytes, with their log-probs in
@@ -142,10 +142,12 @@ async def score(
     """
     scored: list[Token] = []
     notices: list[Notice] = []
+    given = _Given(ensemble, continuation)
+    given.start()
     steps = _decode(
         ensemble,
         rule,
-        _Given[_Symbol](ensemble, continuation),
+        given,
         Unconstrained(),
         ensemble.alignment.transcript(StoppingOptions()),
         response,
@@ -283,12 +285,19 @@ class _Given(Generic[_Symbol]):
     def given(self) -> _Symbol:
         return self._symbols[self._chosen]
 
+    def start(self) -> None:
+        """Starts the members on their prompts, and on the first window behind them."""
+        self._ensemble.start(self._window)
+
     async def tell(self, index: int) -> None:
+        await self._ensemble.tell(self._symbols[self._chosen - 1], self._window)
+
+    @property
+    def _window(self) -> Sequence[_Symbol]:
         """What follows, up to the end of a window: members that begin together stay together."""
         window = self._ensemble.reach + 1
-        end = (self._chosen - 1) // window * window + window
-        ahead = self._symbols[self._chosen : min(end, len(self._symbols) - 1)]
-        await self._ensemble.tell(self._symbols[self._chosen - 1], ahead)
+        end = (self._chosen // window + 1) * window - 1
+        return self._symbols[self._chosen : min(end, len(self._symbols) - 1)]
 
     def choose(self, mixture: Ranked, rows: Sequence[LogProbs]) -> int:
         index = self._ensemble.alignment.index(self.given)

@@ -126,10 +126,10 @@ class Ensemble(Generic[_Symbol]):
                 await self._wait(lost)
                 await self.open()
 
-    def start(self) -> None:
-        """Starts every member on its own prompt, and on the answer so far where there is one."""
+    def start(self, ahead: Sequence[_Symbol] = ()) -> None:
+        """Starts every member on its prompt, and on the answer so far; ``ahead`` as in ``tell``."""
         self.voters = self.members
-        self._pending = [member.start() for member in self.members]
+        self._pending = [member.start(ahead) for member in self.members]
 
     async def tell(self, symbol: _Symbol, ahead: Sequence[_Symbol] = ()) -> None:
         """Starts every member on what follows the chosen symbol.

@@ -73,10 +73,10 @@ class Member(Generic[_Symbol]):
         dropped = self.predictor.dropped_mass
         return None if dropped is None else dropped / max(1, self.steps)
 
-    def start(self) -> Awaitable[LogProbs]:
-        """Starts the member on its prompt, and on the answer so far where there is one."""
+    def start(self, ahead: Sequence[_Symbol] = ()) -> Awaitable[LogProbs]:
+        """See ``Predictor.start``."""
         self.started = True
-        return self.predictor.start()
+        return self.predictor.start(ahead)
 
     @property
     def work(self) -> Work:

@@ -80,8 +80,8 @@ class Predictor(Protocol[_Symbol]):
         """Opens its session; see ``Engine.open`` for what it waits for and raises."""
         ...
 
-    def start(self) -> Awaitable[LogProbs]:
-        """Starts on the prompt, and on the answer so far where there is one."""
+    def start(self, ahead: Sequence[_Symbol] = ()) -> Awaitable[LogProbs]:
+        """Starts on the prompt, and on the answer so far where there is one; see ``feed``."""
         ...
 
     def feed(self, symbol: _Symbol, ahead: Sequence[_Symbol] = ()) -> Awaitable[LogProbs]:
@@ -198,10 +198,6 @@ class SessionPredictor:
         self._owed.clear()
         self._session = GuessingSession(session, self.reach, self._kv_tokens)
 
-    def start(self) -> Awaitable[LogProbs]:
-        """See ``Predictor``."""
-        return self._opened.feed((*self._prompt, *self._answer))
-
     def top_piece(self, row: LogProbs) -> TopPiece:
         """See ``Predictor``."""
         best = int(row.argmax())
@@ -236,6 +232,10 @@ class SessionPredictor:
             unknown = len(fed) - self._opened.known(fed)
             self._looked_ahead += max(0, unknown - 1)
         return self._opened.feed(fed, ahead)
+
+    def _start(self, ahead: Iterable[int]) -> Awaitable[LogProbs]:
+        """Starts on prompt and answer, behind which ``ahead`` will probably follow."""
+        return self._opened.feed((*self._prompt, *self._answer), ahead)
 
     def _owe(self, tokens: Sequence[int]) -> None:
         """Appends tokens to the answer, to be fed with those that follow."""

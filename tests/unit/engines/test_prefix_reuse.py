@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.engines.scheduler.prefix_cache import PrefixCache, common_prefix
+from quorate.engines.prefixes import common_prefix
+from quorate.engines.scheduler.prefix_cache import PrefixCache
 from support.schedulers import DrivenScheduler
 from support.scripted_models import scripted_model
 

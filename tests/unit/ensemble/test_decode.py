@@ -207,7 +207,7 @@ async def test_a_member_that_dies_again_and_again_fails_the_request_in_the_end()
 async def test_scoring_an_answer_repeats_what_its_stream_said() -> None:
     a, b = pair()
     told = await answer((a, 0.5), (b, 0.5))
-    ensemble = await ensemble_of((a, 0.5), (b, 0.5))
+    ensemble = await ensemble_of((a, 0.5), (b, 0.5), starts=False)
     scored = await score(ensemble, CombinationRule.LINEAR, told.ids)
     ensemble.close()
     assert [token.token_id for token in scored] == told.ids

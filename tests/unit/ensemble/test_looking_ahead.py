@@ -200,6 +200,7 @@ async def scored(
     weigher: str,
     lost_at: int | None = None,
     policy: FailurePolicy = FailurePolicy.AUTO,
+    written: str = TEXT,
     **options: Any,
 ) -> tuple[list[Token], Ensemble[Any]]:
     """The score of a text by three members, of which one may be lost behind so many symbols."""
@@ -211,10 +212,9 @@ async def scored(
     strategy = alignment_of(alignment, engines)
     ensemble = await unopened(strategy, *((one, 1 / 3) for one in engines), policy=policy)
     ensemble.weigher = weigher_of(weigher)
-    text = await engines[1].encode_continuation(TEXT)
-    symbols = strategy.symbols(TEXT, text, engines[1].vocabulary)
+    text = await engines[1].encode_continuation(written)
+    symbols = strategy.symbols(written, text, engines[1].vocabulary)
     await ensemble.open()
-    ensemble.start()
     if lost_at is not None:
         lose_behind(ensemble, engines[0], lost_at)
     tokens = await score(ensemble, rule, symbols)
@@ -272,6 +272,14 @@ async def test_a_score_by_blocks_is_the_score_step_by_step(
         assert member.work.prefill + member.work.decode == alone.work.prefill + alone.work.decode
 
 
+@pytest.mark.parametrize("alignment", ["tokens", "near", "union"])
+async def test_a_short_text_is_scored_in_the_call_that_reads_the_prompt(alignment: str) -> None:
+    _, ensemble = await scored(alignment, CombinationRule.LINEAR, "static", written="the cat the")
+    for member in ensemble.members:
+        assert member.work.decode == 0 < member.forwards == member.predictor.looked_ahead
+        assert member.work.prefill == len(member.prompt.tokens) + member.forwards
+
+
 @pytest.mark.parametrize("lost_at", [1, 2, 32, 33, 50])
 @pytest.mark.parametrize("policy", [FailurePolicy.CONTINUE, FailurePolicy.REPLAY])
 async def test_a_member_lost_in_mid_block_is_missed_where_its_rows_end(
@@ -280,7 +288,7 @@ async def test_a_member_lost_in_mid_block_is_missed_where_its_rows_end(
     how = ("tokens", CombinationRule.LINEAR, "bayesian")
     blocks, ensemble = await scored(*how, lost_at, policy)
     # What was computed already counts: the loss is noticed with the next block.
-    missed_at = lost_at + (1 - lost_at) % BLOCK_ROWS
+    missed_at = lost_at + -lost_at % BLOCK_ROWS
     steps, _ = await scored(*how, missed_at, policy, rewind=False)
     assert logprobs(blocks) == pytest.approx(logprobs(steps), abs=1e-6)
     assert len(ensemble.members) == (2 if policy is FailurePolicy.CONTINUE else 3)

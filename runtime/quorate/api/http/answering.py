@@ -13,7 +13,7 @@ from quorate.access import limits
 from quorate.access.keys import GENERATE
 from quorate.api.http.asking import Asked, Context, plan_of
 from quorate.api.http.call import Call
-from quorate.api.http.echoing import echoed
+from quorate.api.http.echoing import Echoes
 from quorate.api.http.guard import Guard, Handler
 from quorate.api.http.shapes import Piece, Shape
 from quorate.api.leaving import end_each
@@ -44,7 +44,7 @@ class Answering:
         self, dispatcher: Dispatcher, fleet: Fleet, guard: Guard, tokenizing: Tokenizing
     ) -> None:
         self._dispatcher = dispatcher
-        self._tokenizing = tokenizing
+        self._echoes = Echoes(dispatcher, fleet, tokenizing)
         self._fleet = fleet
         self._guard = guard
 
@@ -84,7 +84,7 @@ class Answering:
         told = shape(asked, record.request_id)
         run: _Run = self._dispatcher.generate
         if asked.echo:
-            run = partial(echoed, self._dispatcher, self._tokenizing, answers=asked.answers)
+            run = partial(self._echoes.answer, answers=asked.answers)
         answers = _events(run, asked.requests, self._dispatcher.turns.enter_alone)
         async with aclosing(answers) as events:
             if asked.stream:

@@ -1,20 +1,23 @@
 """Prompts that are told before their answers, each token with its log-prob.
 
 OpenAI's ``echo``: by it programs that compare models have them judge texts. The prompt is scored in
-blocks, behind its first token, and then answered; whoever wants no more than the log-probs asks for
-no tokens.
+blocks, from where it differs from those that were scored last, and then answered; whoever wants no
+more than the log-probs asks for no tokens.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Hashable, Iterator, Sequence
+from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import replace
+from weakref import ref
 
+from quorate.api.http.scored_texts import ScoredTexts
 from quorate.api.tokenizing import Tokenizing, Tokens
 from quorate.dispatch import Dispatcher
-from quorate.errors import UnsupportedPlan
+from quorate.errors import QuorateError, UnsupportedPlan
+from quorate.fleet.fleet import Fleet
 from quorate.request import (
     Accepted,
     Decision,
@@ -25,10 +28,12 @@ from quorate.request import (
     NamedPlan,
     Plan,
     Request,
+    Score,
     ScoreRequest,
     Token,
     TokenPrompt,
     Usage,
+    Weighting,
 )
 
 _NOTHING = Usage(prompt_tokens=0, generated_tokens=0, time_to_first_token_ms=0.0, duration_ms=0.0)
@@ -36,69 +41,121 @@ _NOT_KNOWN = math.nan
 """Log-prob of what nothing stands before."""
 
 
-async def echoed(
-    dispatcher: Dispatcher, tokenizing: Tokenizing, request: Request, *, answers: bool
-) -> AsyncGenerator[Event, None]:
-    """The events of a request, with its prompt as the first delta.
+class Echoes:
+    """Answers requests, each with its prompt as the first delta.
 
     Args:
         dispatcher: Runs requests.
+        fleet: Knows the models.
         tokenizing: Turns prompts into tokens.
-        request: With a text or tokens.
-        answers: Whether the prompt is answered as well.
-
-    Raises:
-        UnsupportedPlan: The plan is no single vote of local models that share a vocabulary.
-        QuorateError: What ``Dispatcher.score`` and ``Dispatcher.generate`` raise.
     """
-    decision = dispatcher.explain(request)
-    if decision.route.remote or decision.route.stages or not decision.members:
-        raise UnsupportedPlan("echo", "needs a plan that is a single vote of local models")
-    prompt = request.prompt
-    given = prompt if isinstance(prompt, TokenPrompt) else None
-    first = decision.members[0].model
-    if given is not None:
-        tokens = await tokenizing.detokenize(first, given.tokens)
-    else:
-        tokens = await tokenizing.tokenize(first, prompt, field="prompt")
-    usage, scored = await _scored(dispatcher, request, decision, tokens)
-    # What begins every text is no part of one that was given as a text.
-    shown = _shown(tokens, scored, begins=given is not None)
-    yield Accepted(request.request_id, decision)
-    yield Delta("".join(token.piece.decode("utf-8", "replace") for token in shown), tuple(shown))
-    if not answers:
-        # It was all read, and nothing was written.
-        read = replace(usage, prompt_tokens=len(tokens.ids), generated_tokens=0)
-        yield Finished(FinishReason.MAX_TOKENS, read, request.request_id)
-        return
-    told = replace(request, prompt=TokenPrompt(tuple(tokens.ids)), plan=_named(decision))
-    async with aclosing(dispatcher.generate(told)) as events:
-        async for event in events:
-            if not isinstance(event, Accepted):
-                yield event
 
+    def __init__(self, dispatcher: Dispatcher, fleet: Fleet, tokenizing: Tokenizing) -> None:
+        self._dispatcher = dispatcher
+        self._fleet = fleet
+        self._tokenizing = tokenizing
+        self._texts = ScoredTexts()
 
-async def _scored(
-    dispatcher: Dispatcher, request: Request, decision: Decision, tokens: Tokens
-) -> tuple[Usage, Sequence[Token]]:
-    """What all tokens but the first are to the plan, and what that took."""
-    if len(tokens.ids) < 2:
-        return _NOTHING, ()
-    ids = tuple(tokens.ids)
-    score = await dispatcher.score(
-        ScoreRequest(
-            prompt=TokenPrompt(ids[:1]),
-            continuation="",
-            continuation_tokens=ids[1:],
-            plan=_named(decision),
-            request_id=request.request_id,
-            key=request.key,
-            origin=request.origin,
-            trace_parent=request.trace_parent,
-            top_logprobs=request.response.top_logprobs,
+    async def answer(self, request: Request, *, answers: bool) -> AsyncGenerator[Event, None]:
+        """The events of a request.
+
+        Args:
+            request: With a text or tokens.
+            answers: Whether the prompt is answered as well.
+
+        Raises:
+            UnsupportedPlan: The plan is no single vote of local models that share a vocabulary.
+            QuorateError: What ``Dispatcher.score`` and ``Dispatcher.generate`` raise.
+        """
+        decision = self._dispatcher.explain(request)
+        if decision.route.remote or decision.route.stages or not decision.members:
+            raise UnsupportedPlan("echo", "needs a plan that is a single vote of local models")
+        prompt = request.prompt
+        given = prompt if isinstance(prompt, TokenPrompt) else None
+        first = decision.members[0].model
+        if given is not None:
+            tokens = await self._tokenizing.detokenize(first, given.tokens)
+        else:
+            tokens = await self._tokenizing.tokenize(first, prompt, field="prompt")
+        usage, scored = await self._scored(request, decision, tokens.ids)
+        # What begins every text is no part of one that was given as a text.
+        shown = _shown(tokens, scored, begins=given is not None)
+        yield Accepted(request.request_id, decision)
+        yield Delta("".join(token.piece.decode("utf-8", "replace") for token in shown), shown)
+        if not answers:
+            # It was all read, and nothing was written.
+            read = replace(usage, prompt_tokens=len(tokens.ids), generated_tokens=0)
+            yield Finished(FinishReason.MAX_TOKENS, read, request.request_id)
+            return
+        told = replace(request, prompt=TokenPrompt(tuple(tokens.ids)), plan=_named(decision))
+        async with aclosing(self._dispatcher.generate(told)) as events:
+            async for event in events:
+                if not isinstance(event, Accepted):
+                    yield event
+
+    async def _scored(
+        self, request: Request, decision: Decision, ids: Sequence[int]
+    ) -> tuple[Usage, Sequence[Token]]:
+        """What all tokens but the first are to the plan, and what it took to find that out."""
+        if len(ids) < 2:
+            return _NOTHING, ()
+        with self._judge(request, decision) as judge:
+            if judge is None:
+                score = await self._score(request, decision, ids, 1)
+                return score.usage, score.tokens
+            known = await self._texts.beginning(judge, ids)
+            with self._texts.scoring(judge, ids) as one:
+                score = await self._score(request, decision, ids, 1 + len(known))
+                scored = [*known, *score.tokens]
+                if len(score.members) == len(decision.members):
+                    one.scored = scored
+        return score.usage, scored
+
+    @contextmanager
+    def _judge(self, request: Request, decision: Decision) -> Iterator[Hashable]:
+        """Who judges texts; None where what a text is depends on more than how it begins.
+
+        Its models stay meanwhile.
+        """
+        models = decision.models
+        with ExitStack() as held:
+            try:
+                engines, away = held.enter_context(self._fleet.muster(models))
+            except QuorateError:
+                # Whoever scores says what is wrong, or waits until it is not.
+                yield None
+                return
+            if away or decision.weighting is not Weighting.STATIC:
+                yield None
+                return
+            lives = [(ref(engines[model]), self._fleet.restarts(model)) for model in models]
+            # No caller can tell by the clock what another one asked.
+            yield (
+                request.key,
+                decision.members,
+                decision.rule,
+                decision.alignment,
+                request.response.top_logprobs,
+                tuple(lives),
+            )
+
+    async def _score(
+        self, request: Request, decision: Decision, ids: Sequence[int], known: int
+    ) -> Score:
+        """Scores a text behind its first tokens."""
+        return await self._dispatcher.score(
+            ScoreRequest(
+                prompt=TokenPrompt(tuple(ids[:known])),
+                continuation="",
+                continuation_tokens=tuple(ids[known:]),
+                plan=_named(decision),
+                request_id=request.request_id,
+                key=request.key,
+                origin=request.origin,
+                trace_parent=request.trace_parent,
+                top_logprobs=request.response.top_logprobs,
+            )
         )
-    )
-    return score.usage, score.tokens
 
 
 def _named(decision: Decision) -> NamedPlan:
@@ -112,16 +169,16 @@ def _named(decision: Decision) -> NamedPlan:
     )
 
 
-def _shown(tokens: Tokens, scored: Sequence[Token], *, begins: bool) -> list[Token]:
+def _shown(tokens: Tokens, scored: Sequence[Token], *, begins: bool) -> tuple[Token, ...]:
     """The tokens of a prompt, control tokens by their names."""
     first = Token(tokens.ids[0], tokens.pieces[0], _NOT_KNOWN)
     known = [first, *scored] if begins or tokens.pieces[0] else [*scored]
     ids = tokens.ids[len(tokens.ids) - len(known) :]
-    return [
+    return tuple(
         replace(
             token,
             piece=tokens.control[one].encode() if one in tokens.control else token.piece,
             control=False,
         )
         for one, token in zip(ids, known, strict=True)
-    ]
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import ItemsView, Sequence
 
-_BLOCK = 256
+from quorate.engines.prefixes import common_prefix
 
 
 class PrefixCache:
@@ -45,19 +45,3 @@ class PrefixCache:
         """
         length = common_prefix(held, prompt, len(prompt) - 1)
         return length if length >= self._minimum else 0
-
-
-def common_prefix(left: Sequence[int], right: Sequence[int], limit: int) -> int:
-    """Length of the longest common prefix, at most ``limit``.
-
-    Blocks are compared as slices first, which runs at C speed: this is done against every held
-    sequence for each new prompt.
-    """
-    limit = min(limit, len(left), len(right))
-    start = 0
-    while start < limit and left[start : start + _BLOCK] == right[start : start + _BLOCK]:
-        start += _BLOCK
-    for position in range(start, min(start + _BLOCK, limit)):
-        if left[position] != right[position]:
-            return position
-    return limit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,15 +45,13 @@ class NearTokenPredictor(SessionPredictor):
         """How its tokens become symbols."""
         return self._view
 
-    def start(self) -> Awaitable[LogProbs]:
+    def start(self, ahead: Sequence[int] = ()) -> Awaitable[LogProbs]:
         """See ``Predictor``."""
-        return Later(super().start(), self._keep)
+        return Later(self._start(self._each(ahead)), self._keep)
 
     def feed(self, symbol: int, ahead: Sequence[int] = ()) -> Awaitable[LogProbs]:
         """See ``Predictor``; symbols are the union's."""
-        tokens = self.tokens(symbol)
-        following = (token for one in ahead for token in self.tokens(one))
-        return self._given(tokens, following)
+        return self._given(self.tokens(symbol), self._each(ahead))
 
     def owe(self, symbol: int) -> None:
         """See ``owing.OwesSymbols``."""
@@ -85,6 +83,10 @@ class NearTokenPredictor(SessionPredictor):
         """Whether there is room for a symbol."""
         held = self._held + len(self._owed)
         return held + len(self.tokens(symbol)) <= self._kv_tokens
+
+    def _each(self, symbols: Sequence[int]) -> Iterator[int]:
+        """Its own tokens of several symbols, one after the other."""
+        return (token for symbol in symbols for token in self.tokens(symbol))
 
     def _given(self, tokens: Sequence[int], ahead: Iterable[int] = ()) -> Awaitable[LogProbs]:
         """Feeds tokens, of which there may be none: then the last row stays in force."""

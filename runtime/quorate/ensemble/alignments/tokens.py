@@ -21,6 +21,10 @@ from quorate.sampling.peaks import Maxima, best_of
 class TokenPredictor(SessionPredictor):
     """``Predictor`` whose symbols are tokens of a vocabulary that all members share."""
 
+    def start(self, ahead: Sequence[int] = ()) -> Awaitable[LogProbs]:
+        """See ``Predictor``."""
+        return self._start(ahead)
+
     def feed(self, symbol: int, ahead: Sequence[int] = ()) -> Awaitable[LogProbs]:
         """See ``Predictor``; symbols are token ids."""
         return self._append((symbol,), ahead)

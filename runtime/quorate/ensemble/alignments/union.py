@@ -8,7 +8,7 @@ with the piece and of those that begin it. (The union of top candidates is that 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Awaitable, Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,18 +56,16 @@ class PiecePredictor(SessionPredictor):
         self._max_tokens = max_tokens
         self._row: LogProbs | None = None
 
-    def start(self) -> Awaitable[LogProbs]:
+    def start(self, ahead: Sequence[bytes] = ()) -> Awaitable[LogProbs]:
         """See ``Predictor``."""
-        return _Noted(self, super().start())
+        return _Noted(self, self._start(self._each(ahead)))
 
     def feed(self, symbol: bytes, ahead: Sequence[bytes] = ()) -> Awaitable[LogProbs]:
         """See ``Predictor``; symbols are pieces."""
-        segment = self.vocabulary.byte_order.segment
-        tokens = segment(symbol)
+        tokens = self.vocabulary.byte_order.segment(symbol)
         if not tokens and self._row is not None:
             return Ready(self._row)
-        following = (token for piece in ahead for token in segment(piece) or ())
-        return _Noted(self, self._append(tokens or (), following))
+        return _Noted(self, self._append(tokens or (), self._each(ahead)))
 
     def top_piece(self, row: LogProbs) -> TopPiece:
         """See ``Predictor``; of its own row, whatever part of it is compared."""
@@ -88,6 +86,11 @@ class PiecePredictor(SessionPredictor):
             row = await self._append((token,))
         self._row = row
         return row
+
+    def _each(self, pieces: Sequence[bytes]) -> Iterator[int]:
+        """Its own tokens of several pieces, one after the other."""
+        segment = self.vocabulary.byte_order.segment
+        return (token for piece in pieces for token in segment(piece) or ())
 
     @property
     def _has_room(self) -> bool:

@@ -100,7 +100,8 @@ async def test_a_member_without_the_box_votes_beside_one_with_it() -> None:
 
 
 async def test_a_text_is_scored_whatever_control_tokens_stand_within_it() -> None:
-    ensemble = await byte_ensemble((scripted_engine("box", seed=2, **BOX), 1.0), width=8)
+    engine = scripted_engine("box", seed=2, **BOX)
+    ensemble = await byte_ensemble((engine, 1.0), width=8, starts=False)
     tokens = await score(ensemble, CombinationRule.LINEAR, b"hi there")
     ensemble.close()
     assert math.fsum(token.logprob for token in tokens) > math.log(0.8)

@@ -50,7 +50,9 @@ async def scored(
     epsilon: float = 1e-2,
 ) -> Scores:
     # The scripted models have small contexts.
-    ensemble = await byte_ensemble(*voting, weigher=weigher, epsilon=epsilon, kv_tokens=40)
+    ensemble = await byte_ensemble(
+        *voting, weigher=weigher, epsilon=epsilon, kv_tokens=40, starts=False
+    )
     tokens = await score(ensemble, rule, text)
     ensemble.close()
     return Scores(
@@ -137,7 +139,7 @@ async def test_the_chain_rule_holds(name: str, text: bytes, seed: int) -> None:
         await predictor.feed(byte)
     predictor.close()
     assert math.fsum(logprobs) == pytest.approx(math.log(exact.prefix(text)), abs=1e-9)
-    ensemble = await byte_ensemble((engine, 1.0), epsilon=0.0, width=64, kv_tokens=56)
+    ensemble = await byte_ensemble((engine, 1.0), epsilon=0.0, width=64, kv_tokens=56, starts=False)
     tokens = await score(ensemble, CombinationRule.LINEAR, text)
     ensemble.close()
     summed = sum(token.logprob for token in tokens)

@@ -226,7 +226,7 @@ async def scored(
     a = scripted_engine("a", seed=1, context_length=512, sessions=4, **options)
     pieces = ["t", "h", "e", " ", "c", "a", "the", "cat", " the", "at"]
     b = scripted_engine("b", seed=2, pieces=pieces, context_length=512, sessions=4, **options)
-    ensemble = await byte_ensemble((a, 0.5), (b, 0.5), weigher=weigher, policy=policy)
+    ensemble = await byte_ensemble((a, 0.5), (b, 0.5), weigher=weigher, policy=policy, starts=False)
     if lost_at is not None:
         lose_behind(ensemble, partial(die_and_return, b), lost_at)
     text = "the cat that ate the heat at the chat, the tea, the hat " * 4

@@ -97,7 +97,9 @@ async def test_a_score_with_a_replay_in_between_is_the_same() -> None:
     scores = []
     for dies in (False, True):
         a, b, _ = three()
-        ensemble = await byte_ensemble((a, 0.5), (b, 0.5), policy=FailurePolicy.REPLAY)
+        ensemble = await byte_ensemble(
+            (a, 0.5), (b, 0.5), policy=FailurePolicy.REPLAY, starts=False
+        )
         if dies:
             _in_mid_text(ensemble, partial(die_and_return, b))
         tokens = await score(ensemble, CombinationRule.LINEAR, text)

@@ -38,10 +38,15 @@ def engine(name: str, pieces: Sequence[str] = PIECES, **options: Any) -> InProce
     return scripted_engine(name, pieces=list(pieces), **options)
 
 
-async def started(*engines: InProcessEngine) -> Ensemble[int]:
+async def opened(*engines: InProcessEngine) -> Ensemble[int]:
     alignment = NearTokenAlignment([one.vocabulary for one in engines])
     ensemble = await unopened(alignment, *((one, 1 / len(engines)) for one in engines))
     await ensemble.open()
+    return ensemble
+
+
+async def started(*engines: InProcessEngine) -> Ensemble[int]:
+    ensemble = await opened(*engines)
     ensemble.start()
     return ensemble
 
@@ -169,7 +174,7 @@ async def test_members_that_differ_in_nothing_but_their_tails_say_what_one_says_
 
 async def test_a_text_is_scored_in_tokens_that_every_member_has() -> None:
     longer, plain = engine("longer", LONGER, seed=1), engine("plain", seed=2)
-    ensemble = await started(longer, plain)
+    ensemble = await opened(longer, plain)
     tokens = await longer.encode_continuation("acab")
     assert tokens == [5, CAB]
     symbols = ensemble.alignment.symbols("acab", tokens, longer.vocabulary)

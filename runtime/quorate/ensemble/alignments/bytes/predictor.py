@@ -95,8 +95,8 @@ class BytePredictor(BeamFigures):
         """See ``Predictor``."""
         self._session = await self._engine.open(self._reserved, self._pruning.width - 1)
 
-    def start(self) -> Awaitable[LogProbs]:
-        """See ``Predictor``."""
+    def start(self, ahead: Sequence[int] = ()) -> Awaitable[LogProbs]:
+        """See ``Predictor``; nothing is computed ahead of the first byte."""
         session, self._session = self._session, None
         if session is None:
             raise RuntimeError("a member was started before it was opened")
