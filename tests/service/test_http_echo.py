@@ -98,7 +98,10 @@ async def test_a_prompt_of_tokens_is_answered_as_its_text(tmp_path: Path) -> Non
         ({"prompt": [3, -1]}, "prompt[1]: is no token id"),
         ({"prompt": [[]]}, "prompt[0]: is empty"),
         ({"prompt": [3, 4], "model": "vote:a+words"}, "have no common vocabulary"),
-        ({"prompt": "x", "echo": True, "model": "vote:a+words"}, "have no common vocabulary"),
+        (
+            {"prompt": "x", "echo": True, "model": "vote:a+words"},
+            "echo: needs a plan whose members",
+        ),
     ],
 )
 async def test_tokens_that_nobody_has_are_refused(

@@ -8,16 +8,18 @@ _BLOCK = 256
 
 
 def common_prefix(left: Sequence[int], right: Sequence[int], limit: int) -> int:
-    """Length of the longest common prefix of two sequences of one type, at most ``limit``.
+    """Length of the longest common prefix, at most ``limit``.
 
-    Blocks are compared as slices first, which runs at C speed: this is done against every held
-    text for each new prompt.
+    Blocks are compared as slices first, which runs at C speed where both sequences are of one type:
+    this is done against every held text for each new prompt.
     """
     limit = min(limit, len(left), len(right))
-    start = 0
-    while start < limit and left[start : start + _BLOCK] == right[start : start + _BLOCK]:
-        start += _BLOCK
-    for position in range(start, min(start + _BLOCK, limit)):
-        if left[position] != right[position]:
-            return position
+    for start in range(0, limit, _BLOCK):
+        end = min(start + _BLOCK, limit)
+        if left[start:end] == right[start:end]:
+            continue
+        # Slices of different types are never equal.
+        for position in range(start, end):
+            if left[position] != right[position]:
+                return position
     return limit

@@ -72,6 +72,7 @@ class Ensemble(Generic[_Symbol]):
     _pending: list[Awaitable[LogProbs]] = field(default_factory=list)
     _told_of_a_cut: set[str] = field(default_factory=set)
     _led: Led[_Symbol] | None = None
+    _ahead: Sequence[_Symbol] = ()
     _told_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -111,11 +112,8 @@ class Ensemble(Generic[_Symbol]):
         """
         answers: dict[str, _Answer] = {}
         while True:
-            asked = {
-                member.model: question(member)
-                for member in self.members
-                if member.model not in answers
-            }
+            left = [member for member in self.members if member.model not in answers]
+            asked = {member.model: question(member) for member in left}
             given, lost = await outcomes(asked, self._goes_on)
             answers |= given
             if not lost:
@@ -128,7 +126,7 @@ class Ensemble(Generic[_Symbol]):
 
     def start(self, ahead: Sequence[_Symbol] = ()) -> None:
         """Starts every member on its prompt, and on the answer so far; ``ahead`` as in ``tell``."""
-        self.voters = self.members
+        self.voters, self._ahead = self.members, ahead
         self._pending = [member.start(ahead) for member in self.members]
 
     async def tell(self, symbol: _Symbol, ahead: Sequence[_Symbol] = ()) -> None:
@@ -227,7 +225,8 @@ class Ensemble(Generic[_Symbol]):
         """
         await self._wait(lost, "was restarted and fed again")
         await self.open()
-        self.start()
+        # What a worker may have died of is known by all that it was first given.
+        self.start(() if self.length else self._ahead)
 
     def note_cut(self, model: str, cut: float) -> None:
         """Notes what the mask took from a row of a member; told once, where it was much."""

@@ -123,6 +123,8 @@ def test_the_common_prefix_is_found_across_block_borders(shared: int) -> None:
     left = list(range(shared)) + [-1] * 50
     right = list(range(shared)) + [-2] * 50
     assert common_prefix(left, right, 10_000) == shared
+    # Slices of different types are never equal.
+    assert common_prefix(left, tuple(right), 10_000) == shared
 
 
 @given(st.lists(st.integers(0, 1)), st.lists(st.integers(0, 1)), st.integers(0, 20))

@@ -236,9 +236,18 @@ def weigher_of(name: str) -> Weigher:
 
 
 def lose_behind(ensemble: Ensemble[Any], engine: InProcessEngine, count: int) -> None:
-    """Has a worker die while what follows the symbol of this number is computed."""
+    """Has a worker die while what follows a symbol is computed, by its number; 0 is the prompt."""
     predictor = ensemble.members[0].predictor
-    feed, fed = predictor.feed, []
+    feed, start, fed = predictor.feed, predictor.start, list[Any]()
+
+    def dying_at_once(ahead: Sequence[Any] = ()) -> Awaitable[LogProbs]:
+        pending = start(ahead)
+        fed.append(ahead)
+        if len(fed) == 1:
+            die_and_return(engine)
+        # It is fed the same again, by which it is known what it may have died of.
+        assert fed[0] == ahead
+        return pending
 
     def dying(symbol: Any, ahead: Sequence[Any] = ()) -> Awaitable[LogProbs]:
         pending = feed(symbol, ahead)
@@ -247,7 +256,10 @@ def lose_behind(ensemble: Ensemble[Any], engine: InProcessEngine, count: int) ->
             die_and_return(engine)
         return pending
 
-    predictor.feed = dying  # type: ignore[method-assign]
+    if count:
+        predictor.feed = dying  # type: ignore[method-assign]
+    else:
+        predictor.start = dying_at_once  # type: ignore[method-assign]
 
 
 def logprobs(tokens: Sequence[Token]) -> list[float]:
@@ -280,7 +292,7 @@ async def test_a_short_text_is_scored_in_the_call_that_reads_the_prompt(alignmen
         assert member.work.prefill == len(member.prompt.tokens) + member.forwards
 
 
-@pytest.mark.parametrize("lost_at", [1, 2, 32, 33, 50])
+@pytest.mark.parametrize("lost_at", [0, 1, 2, 32, 33, 50])
 @pytest.mark.parametrize("policy", [FailurePolicy.CONTINUE, FailurePolicy.REPLAY])
 async def test_a_member_lost_in_mid_block_is_missed_where_its_rows_end(
     lost_at: int, policy: FailurePolicy

@@ -8,8 +8,9 @@ more than the log-probs asks for no tokens.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Hashable, Iterator, Sequence
-from contextlib import ExitStack, aclosing, contextmanager
+from array import array
+from collections.abc import AsyncGenerator, Hashable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from weakref import ref
 
@@ -20,6 +21,7 @@ from quorate.errors import QuorateError, UnsupportedPlan
 from quorate.fleet.fleet import Fleet
 from quorate.request import (
     Accepted,
+    Alignment,
     Decision,
     Delta,
     Event,
@@ -64,12 +66,14 @@ class Echoes:
             answers: Whether the prompt is answered as well.
 
         Raises:
-            UnsupportedPlan: The plan is no single vote of local models that share a vocabulary.
+            UnsupportedPlan: The plan is no single vote of local models, token by token.
             QuorateError: What ``Dispatcher.score`` and ``Dispatcher.generate`` raise.
         """
         decision = self._dispatcher.explain(request)
         if decision.route.remote or decision.route.stages or not decision.members:
             raise UnsupportedPlan("echo", "needs a plan that is a single vote of local models")
+        if decision.alignment is not Alignment.SAME_VOCABULARY:
+            raise UnsupportedPlan("echo", "needs a plan whose members vote token by token")
         prompt = request.prompt
         given = prompt if isinstance(prompt, TokenPrompt) else None
         first = decision.members[0].model
@@ -99,45 +103,47 @@ class Echoes:
         """What all tokens but the first are to the plan, and what it took to find that out."""
         if len(ids) < 2:
             return _NOTHING, ()
-        with self._judge(request, decision) as judge:
-            if judge is None:
-                score = await self._score(request, decision, ids, 1)
-                return score.usage, score.tokens
-            known = await self._texts.beginning(judge, ids)
-            with self._texts.scoring(judge, ids) as one:
-                score = await self._score(request, decision, ids, 1 + len(known))
-                scored = [*known, *score.tokens]
-                if len(score.members) == len(decision.members):
-                    one.scored = scored
+        judge = self._judge(request, decision)
+        if judge is None:
+            score = await self._score(request, decision, ids, 1)
+            return score.usage, score.tokens
+        text = array("q", ids)
+        known = await self._texts.beginning(judge, text)
+        with self._texts.scoring(judge, text, len(known)) as one:
+            score = await self._score(request, decision, ids, 1 + len(known))
+            if known and self._judge(request, decision) != judge:
+                # What was known is of weights that are gone.
+                known, score = (), await self._score(request, decision, ids, 1)
+            scored = [*known, *score.tokens]
+            whole = len(score.members) == len(decision.members)
+            if whole and self._judge(request, decision) == judge:
+                one.scored = scored
         return score.usage, scored
 
-    @contextmanager
-    def _judge(self, request: Request, decision: Decision) -> Iterator[Hashable]:
-        """Who judges texts; None where what a text is depends on more than how it begins.
-
-        Its models stay meanwhile.
-        """
-        models = decision.models
-        with ExitStack() as held:
-            try:
-                engines, away = held.enter_context(self._fleet.muster(models))
-            except QuorateError:
-                # Whoever scores says what is wrong, or waits until it is not.
-                yield None
-                return
-            if away or decision.weighting is not Weighting.STATIC:
-                yield None
-                return
-            lives = [(ref(engines[model]), self._fleet.restarts(model)) for model in models]
+    def _judge(self, request: Request, decision: Decision) -> Hashable | None:
+        """Who judges texts; None where what a token is depends on more than those before it."""
+        if decision.weighting is not Weighting.STATIC:
+            return None
+        statuses = [self._fleet.statuses[model] for model in decision.models]
+        if len({one.vocabulary_fingerprint for one in statuses}) > 1:
+            # A token of a prompt and one that is judged may be two things to a member.
+            return None
+        try:
+            with self._fleet.muster(decision.models) as (engines, away):
+                if away:
+                    return None
+                lives = [(ref(one), self._fleet.restarts(model)) for model, one in engines.items()]
+        except QuorateError:
+            # Whoever scores says what is wrong.
+            return None
+        return (
             # No caller can tell by the clock what another one asked.
-            yield (
-                request.key,
-                decision.members,
-                decision.rule,
-                decision.alignment,
-                request.response.top_logprobs,
-                tuple(lives),
-            )
+            request.key or request.origin,
+            decision.members,
+            decision.rule,
+            request.response.top_logprobs,
+            tuple(lives),
+        )
 
     async def _score(
         self, request: Request, decision: Decision, ids: Sequence[int], known: int

@@ -8,6 +8,7 @@ computed again.
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,10 +27,10 @@ MOST_HELD = 1 << 16
 WORTH_WAITING = 16
 """Tokens that a text which is being scored spares another at least, where that waits for it."""
 
-_WAIT_SECONDS = 30.0
+_WAIT_SECONDS = 10.0
 # Of texts that are being scored there may be many, and long ones.
 _MOST_COMPARED = 16
-_MOST_TOKENS_COMPARED = 4096
+_MOST_TOKENS_COMPARED = 1 << 14
 
 
 @dataclass(eq=False)
@@ -37,13 +38,22 @@ class Scoring:
     """A text that is being scored.
 
     Attributes:
+        judge: Who scores it; see ``ScoredTexts.beginning``.
         ids: Its tokens.
+        known: How many of them were known before.
         scored: What they are, but the first, once that is known.
     """
 
-    ids: Sequence[int]
+    judge: Hashable
+    ids: array[int]
+    known: int
     scored: Sequence[Token] = ()
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def weight(self) -> int:
+        """How much of what may be held it takes."""
+        return sum(1 + len(token.top) for token in self.scored)
 
 
 class ScoredTexts:
@@ -57,69 +67,82 @@ class ScoredTexts:
         self._most = most
         self._held = 0
         # Those used last are the last.
-        self._known: OrderedDict[Scoring, Hashable] = OrderedDict()
-        self._running: dict[Scoring, Hashable] = {}
+        self._known: OrderedDict[Scoring, None] = OrderedDict()
+        self._running: dict[Scoring, None] = {}
 
-    async def beginning(self, judge: Hashable, ids: Sequence[int]) -> Sequence[Token]:
+    async def beginning(self, judge: Hashable, ids: array[int]) -> Sequence[Token]:
         """What is known of a text: of its second token, and those behind it, but the last.
 
-        Where another text that begins alike is being scored, it is waited for, once.
+        While a text is being scored that begins alike it is waited for, if that spares more than
+        what is left of the other takes, and for ten seconds in all.
 
         Args:
             judge: Whoever has the same one is told the same of the same text.
             ids: Tokens of the text.
         """
-        known = self._longest(judge, ids)
-        beside = self._worth_waiting(judge, ids, len(known))
-        if beside is None:
-            return known
-        try:
-            await asyncio.wait_for(beside.ended.wait(), _WAIT_SECONDS)
-        except TimeoutError:
-            return known
-        return self._longest(judge, ids)
+        deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
+        while True:
+            known = self._longest(judge, ids)
+            beside = self._worth_waiting(judge, ids, len(known))
+            if beside is None:
+                return known
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await beside.ended.wait()
+            except TimeoutError:
+                return self._longest(judge, ids)
 
     @contextmanager
-    def scoring(self, judge: Hashable, ids: Sequence[int]) -> Iterator[Scoring]:
-        """Scores a text; what is then ``scored`` is held."""
-        one = Scoring(ids)
-        self._running[one] = judge
+    def scoring(self, judge: Hashable, ids: array[int], known: int) -> Iterator[Scoring]:
+        """Scores a text of which so many tokens are known; what is then ``scored`` is held.
+
+        Whoever enters it right behind ``beginning`` is waited for by all who woke with it.
+        """
+        one = Scoring(judge, ids, known)
+        self._running[one] = None
         try:
             yield one
         finally:
             del self._running[one]
-            self._keep(one, judge)
+            self._keep(one)
             one.ended.set()
 
-    def _worth_waiting(self, judge: Hashable, ids: Sequence[int], known: int) -> Scoring | None:
-        others = (one for one, its in self._running.items() if its == judge)
+    def _worth_waiting(self, judge: Hashable, ids: array[int], known: int) -> Scoring | None:
+        most = min(len(ids) - 1, _MOST_TOKENS_COMPARED)
+        others = (one for one in self._running if one.judge == judge)
         for other in islice(others, _MOST_COMPARED):
-            common = common_prefix(other.ids, ids, min(len(ids) - 1, _MOST_TOKENS_COMPARED))
-            if common - 1 - known >= WORTH_WAITING:
+            spared = common_prefix(other.ids, ids, most) - 1 - known
+            if spared >= max(WORTH_WAITING, (len(other.ids) - 1 - other.known) // 2):
                 return other
         return None
 
-    def _longest(self, judge: Hashable, ids: Sequence[int]) -> Sequence[Token]:
+    def _longest(self, judge: Hashable, ids: array[int]) -> Sequence[Token]:
         best, most = None, 1
-        for one, its in self._known.items():
+        for one in self._known:
             # The last token is computed always.
-            if its == judge and (common := common_prefix(one.ids, ids, len(ids) - 1)) > most:
+            if one.judge == judge and (common := common_prefix(one.ids, ids, len(ids) - 1)) > most:
                 best, most = one, common
         if best is None:
             return ()
         self._known.move_to_end(best)
         return best.scored[: most - 1]
 
-    def _keep(self, one: Scoring, judge: Hashable) -> None:
-        weight = _weight(one)
-        if not weight or weight > self._most:
+    def _keep(self, new: Scoring) -> None:
+        if not 0 < new.weight <= self._most:
             return
-        self._known[one] = judge
-        self._held += weight
+        for old in [one for one in self._known if _extends(new, one)]:
+            self._drop(old)
+        self._known[new] = None
+        self._held += new.weight
         while self._held > self._most or len(self._known) > MOST_TEXTS:
-            oldest, _ = self._known.popitem(last=False)
-            self._held -= _weight(oldest)
+            self._drop(next(iter(self._known)))
+
+    def _drop(self, one: Scoring) -> None:
+        del self._known[one]
+        self._held -= one.weight
 
 
-def _weight(one: Scoring) -> int:
-    return sum(1 + len(token.top) for token in one.scored)
+def _extends(new: Scoring, old: Scoring) -> bool:
+    """Whether all that is known of one text is known of another one, by the same judge."""
+    length = len(old.ids)
+    return new.judge == old.judge and common_prefix(new.ids, old.ids, length) == length
