@@ -73,8 +73,8 @@ class ScoredTexts:
     async def beginning(self, judge: Hashable, ids: array[int]) -> Sequence[Token]:
         """What is known of a text: of its second token, and those behind it, but the last.
 
-        While a text is being scored that begins alike it is waited for, if that spares more than
-        what is left of the other takes, and for ten seconds in all.
+        A text that is being scored and begins alike is waited for, where that spares half of what
+        it computes, and for ten seconds in all.
 
         Args:
             judge: Whoever has the same one is told the same of the same text.
