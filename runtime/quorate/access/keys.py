@@ -156,7 +156,10 @@ class KeyRing:
         if not self._callers:
             return Caller()
         if not authorization:
-            raise Unauthenticated("this server wants a token; send it as `authorization: Bearer …`")
+            told = (
+                "send it as `authorization: Bearer …`; quorate's commands take it of QUORATE_TOKEN"
+            )
+            raise Unauthenticated(f"this server wants a token; {told}")
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("the authorization must be `Bearer TOKEN`")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -126,18 +125,6 @@ def tool_calls(field: str, given: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
     return found
 
 
-def named_results(messages: Iterable[Message]) -> Iterable[Message]:
-    """Messages of which each result has the name of its tool, where an earlier call tells it."""
-    names: dict[str, str] = {}
-    for message in messages:
-        names |= {call.call_id: call.name for call in message.tool_calls}
-        known = names.get(message.tool_call_id, "")
-        if message.role != TOOL or message.name or not known:
-            yield message
-        else:
-            yield replace(message, name=known)
-
-
 def check_calls(field: str, messages: Sequence[Message]) -> None:
     """Calls are the assistant's, and results those of tools."""
     for index, message in enumerate(messages):
@@ -165,8 +152,10 @@ def check_form(field: str, kind: ConstraintKind) -> None:
 
 def known_tool(field: str, name: str, given: Iterable[Tool]) -> str:
     """The name of a tool that there is."""
+    if not name:
+        raise InvalidRequest(field, "is missing; give the name of a tool")
     if name not in {one.name for one in given}:
-        raise InvalidRequest(field, f"names {one_line(name, 64) or 'none'}, which is no tool here")
+        raise InvalidRequest(field, f"names {one_line(name, 64)}, which is no tool here")
     return name
 
 

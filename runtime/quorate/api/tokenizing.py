@@ -72,13 +72,15 @@ class Tokenizing:
         """
         with self._engine(model) as engine:
             tokens = await _encoded(engine, prompt, continuation, field)
-            return await _told(tokens, engine)
+            return await _told(tokens, engine, field)
 
-    async def detokenize(self, model: str, tokens: Sequence[int]) -> Tokens:
-        """What tokens stand for; errors as for ``tokenize``."""
-        tokens = limits.token_ids("tokens", tokens)
+    async def detokenize(
+        self, model: str, tokens: Sequence[int], *, field: str = "tokens"
+    ) -> Tokens:
+        """What tokens stand for; ``field`` and errors are as for ``tokenize``."""
+        tokens = limits.token_ids(field, tokens)
         with self._engine(model) as engine:
-            return await _told(tokens, engine)
+            return await _told(tokens, engine, field)
 
     @contextmanager
     def _engine(self, model: str) -> Iterator[Engine]:
@@ -115,7 +117,7 @@ async def _encoded(engine: Engine, prompt: Prompt, continuation: bool, field: st
     return tokens
 
 
-async def _told(tokens: Sequence[int], engine: Engine) -> Tokens:
+async def _told(tokens: Sequence[int], engine: Engine, field: str) -> Tokens:
     """These with their pieces and names, found without holding up the event loop.
 
     Raises:
@@ -126,12 +128,12 @@ async def _told(tokens: Sequence[int], engine: Engine) -> Tokens:
     for start in range(0, len(tokens), _CHUNK):
         part = tokens[start : start + _CHUNK]
         if min(part) < 0 or max(part) >= len(vocabulary):
-            raise _unknown(start, part, vocabulary)
+            raise _unknown(field, start, part, vocabulary)
         pieces = [vocabulary.pieces[token] for token in part]
         room -= sum(map(len, pieces))
         if room < 0:
             problem = f"stand for more than {limits.MAX_DETOKENIZED_BYTES} bytes; send fewer"
-            raise InvalidRequest("tokens", problem)
+            raise InvalidRequest(field, problem)
         found += pieces
         for token in vocabulary.control.intersection(part):
             control[token] = vocabulary.names.get(token, "")
@@ -139,8 +141,8 @@ async def _told(tokens: Sequence[int], engine: Engine) -> Tokens:
     return Tokens(tokens, found, control, engine.facts.context_length)
 
 
-def _unknown(start: int, part: Sequence[int], vocabulary: Vocabulary) -> InvalidRequest:
+def _unknown(field: str, start: int, part: Sequence[int], vocabulary: Vocabulary) -> InvalidRequest:
     size = len(vocabulary)
     index, token = next((index, token) for index, token in enumerate(part) if not 0 <= token < size)
     problem = f"is {token}; the vocabulary's ids are 0 to {size - 1}"
-    return InvalidRequest(f"tokens[{start + index}]", problem)
+    return InvalidRequest(f"{field}[{start + index}]", problem)

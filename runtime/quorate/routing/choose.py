@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from quorate.errors import TemplateRefused, UnsupportedPlan
+from quorate.errors import OverBudget, TemplateRefused, UnsupportedPlan
 from quorate.request import (
     Alignment,
     Candidate,
@@ -146,7 +146,13 @@ def _choose(
     if not runnable:
         raise nothing_runs(local, remotes, request, snapshot)
     least = nearest(suitable(runnable, request, snapshot))
-    refuse_by_policy(least, remotes, snapshot)
+    try:
+        refuse_by_policy(least, remotes, snapshot)
+    except OverBudget:
+        if named is None or not untried or own_error(named) is not None:
+            raise
+        # Leave to run another plan takes nothing away from the one that was named.
+        return _run_or_refuse(named, everyone, request, snapshot)
     return _decide(least, everyone, request, snapshot, named, least.first_rejection)
 
 

@@ -68,7 +68,7 @@ def told(
 
 def _no_template(status: ModelStatus) -> str:
     problem = status.template.problem or "it has no chat template"
-    return f"{problem}; send a text prompt, or allow that the chat is read as a text"
+    return f"{problem}; send a text prompt, or allow that the chat is read as a text (allow_text)"
 
 
 def _refused(status: ModelStatus, shape: ChatShape) -> str:

@@ -144,20 +144,6 @@ def test_a_message_has_no_more_calls_than_are_allowed() -> None:
         tools.tool_calls("f", [*calls, calls[0]])
 
 
-def test_a_result_is_named_after_the_call_that_it_is_of() -> None:
-    calls = Message("assistant", "", (ToolCall("1", "f", "{}"), ToolCall("2", "g", "{}")))
-    given = [
-        calls,
-        Message("tool", "x", tool_call_id="2"),
-        Message("tool", "y", tool_call_id="1", name="other"),
-        Message("tool", "z", tool_call_id="3"),
-        Message("user", "2"),
-    ]
-    named = [one.name for one in tools.named_results(given)]
-    assert named == ["", "g", "other", "", ""]
-    assert [one.content for one in tools.named_results(given)] == ["", "x", "y", "z", "2"]
-
-
 def test_calls_are_the_assistant_s_and_results_those_of_tools() -> None:
     call = ToolCall("1", "f", "{}")
     tools.check_calls("m", [Message("assistant", "", (call,)), Message("tool", "", (), "1")])
@@ -178,5 +164,5 @@ def test_a_choice_is_one_among_tools_that_there_are() -> None:
         tools.tool_choice("c", ToolChoice(ToolMode.REQUIRED), [])
     with pytest.raises(InvalidRequest, match="names g, which is no tool here"):
         tools.tool_choice("c", ToolChoice(ToolMode.REQUIRED, "g"), given)
-    with pytest.raises(InvalidRequest, match="names none, which is no tool here"):
+    with pytest.raises(InvalidRequest, match="is missing; give the name of a tool"):
         tools.known_tool("c", "", given)

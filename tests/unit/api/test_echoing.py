@@ -104,7 +104,7 @@ class House:
     def restarts(self, model: str) -> int:
         return self.restarted[model]
 
-    async def detokenize(self, model: str, tokens: Sequence[int]) -> Tokens:
+    async def detokenize(self, model: str, tokens: Sequence[int], field: str) -> Tokens:
         return Tokens(list(tokens), [b""] * len(tokens), {}, 1024)
 
 

@@ -118,7 +118,7 @@ def test_what_asks_for_no_form_has_none(body: dict[str, Any]) -> None:
     ("field", "body"),
     [
         ("response_format.type", {"response_format": {"type": "yaml"}}),
-        ("response_format.schema", {"response_format": {"type": "json_schema"}}),
+        ("response_format.json_schema.schema", {"response_format": {"type": "json_schema"}}),
         (
             "response_format.json_schema.schema",
             {"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}},

@@ -257,7 +257,7 @@ def test_choices_share_a_budget_and_seeds_stay_in_their_range() -> None:
         ),
         ("tools[0].name", {"tools": [{"type": "function"}]}),
         ("tool_choice", {"tool_choice": "required"}),
-        ("response_format.schema", {"response_format": {"type": "json_schema"}}),
+        ("response_format.json_schema.schema", {"response_format": {"type": "json_schema"}}),
         ("top_logprobs", {"top_logprobs": 3}),
         ("top_logprobs", {"logprobs": True, "top_logprobs": 1000}),
         ("n", {"n": 0}),

@@ -69,6 +69,7 @@ def result(call: ToolCall, **said: Any) -> dict[str, Any]:
 
 
 USER = {"role": "user", "content": "Rain?"}
+CALLING = {"role": "assistant", "content": [use(OSLO, {"city": "Oslo"})]}
 LINES = ("no", "at all")
 
 
@@ -147,9 +148,11 @@ def test_calls_need_no_text() -> None:
 
 def test_calls_belong_to_the_assistant_s_message_right_before_them() -> None:
     said = {"type": "message", "role": "assistant", "content": "So"}
-    assert response(said, said, of_response(OSLO), USER, of_response(ROME), said) == (
+    told = output(OSLO, "yes")
+    assert response(said, said, of_response(OSLO), told, USER, of_response(ROME), said) == (
         Message("assistant", "So"),
         Message("assistant", "So", (OSLO,)),
+        Message("tool", "yes", (), "c1", "rain"),
         ASKED,
         Message("assistant", "", (ROME,)),
         Message("assistant", "So"),
@@ -157,14 +160,83 @@ def test_calls_belong_to_the_assistant_s_message_right_before_them() -> None:
 
 
 def test_a_turn_of_results_alone_has_no_text_of_the_user() -> None:
-    (found,) = message({"role": "user", "content": [result(OSLO)]})
-    assert found == Message("tool", "", (), "c1")
+    (_, found) = message(CALLING, {"role": "user", "content": [result(OSLO)]})
+    assert found == Message("tool", "", (), "c1", "rain")
 
 
 def test_results_come_before_what_the_user_adds_wherever_that_stands() -> None:
     text = [{"type": "text", "text": one} for one in LINES]
-    found = message({"role": "user", "content": [text[0], result(OSLO, content="yes"), text[1]]})
-    assert found == (Message("tool", "yes", (), "c1"), Message("user", "no\nat all"))
+    content = [text[0], result(OSLO, content="yes"), text[1]]
+    (_, *found) = message(CALLING, {"role": "user", "content": content})
+    assert found == [Message("tool", "yes", (), "c1", "rain"), Message("user", "no\nat all")]
+
+
+def test_results_are_told_in_the_order_of_their_calls() -> None:
+    """In the words of each protocol: whoever runs calls beside each other sends what is there."""
+    told = (
+        Message("tool", "in Oslo", (), "c1", "rain"),
+        Message("tool", "in Rome", (), "c2", "rain"),
+    )
+    calls = {"role": "assistant", "tool_calls": [of_chat(OSLO), of_chat(ROME)]}
+    results = [
+        {"role": "tool", "tool_call_id": "c2", "content": "in Rome"},
+        {"role": "tool", "tool_call_id": "c1", "content": "in Oslo"},
+    ]
+    assert chat(USER, calls, *results, USER)[2:4] == told
+    outputs = [output(ROME, "in Rome"), output(OSLO, "in Oslo")]
+    assert response(USER, of_response(OSLO), of_response(ROME), *outputs, USER)[2:4] == told
+    used = [use(OSLO, {"city": "Oslo"}), use(ROME, {"city": "Rome"})]
+    content = [result(ROME, content="in Rome"), result(OSLO, content="in Oslo")]
+    turns = {"role": "assistant", "content": used}, {"role": "user", "content": content}
+    assert message(USER, *turns)[2:] == told
+
+
+@pytest.mark.parametrize(
+    ("turns", "field", "problem"),
+    [
+        ([("c9", 0)], "messages[1].tool_call_id", "is 'c9', and no call before it has that id"),
+        ([(OSLO, ROME), ("c1", 0), ("c9", 0)], "messages[3].tool_call_id", "is 'c9', and no call"),
+        ([(OSLO, ROME), ("c1", 0), ("c1", 0)], "messages[3].tool_call_id", "has a result already"),
+        ([(OSLO,), ("c1", 0), ("", 0)], "messages[3].tool_call_id", "is missing, and all calls"),
+        ([(OSLO, OSLO)], "messages[1]", "has two calls with the id 'c1'"),
+        ([(OSLO, ROME), ("c1", 0), None], "messages[3]", "the result of the call with the id 'c2'"),
+        (
+            [(OSLO,), None],
+            "messages[2]",
+            "the result of the call with the id 'c1'; give that first",
+        ),
+        ([(OSLO,), (ROME,)], "messages[2]", "the result of the call with the id 'c1'"),
+        ([(OSLO, ROME), ("c2", 0)], "messages", "the result of the call with the id 'c1'"),
+    ],
+)
+def test_results_that_are_not_those_of_the_calls_before_them_are_refused(
+    turns: list[Any], field: str, problem: str
+) -> None:
+    written: list[dict[str, Any]] = [USER]
+    for turn in turns:
+        if turn is None:
+            written.append(USER)
+        elif isinstance(turn[0], ToolCall):
+            written.append({"role": "assistant", "tool_calls": [*map(of_chat, turn)]})
+        else:
+            written.append({"role": "tool", "tool_call_id": turn[0], "content": "x"})
+    with pytest.raises(InvalidRequest) as caught:
+        chat(*written)
+    assert caught.value.field == field
+    assert problem in caught.value.problem
+
+
+def test_results_without_ids_are_those_of_the_calls_in_their_order() -> None:
+    calls = {"role": "assistant", "tool_calls": [of_chat(OSLO), of_chat(ROME)]}
+    results = [{"role": "tool", "content": one} for one in ("in Oslo", "in Rome")]
+    assert chat(calls, *results)[1:] == (
+        Message("tool", "in Oslo", name="rain"),
+        Message("tool", "in Rome", name="rain"),
+    )
+    nameless = [{**of_chat(call), "id": None} for call in (OSLO, ROME)]
+    found = chat({"role": "assistant", "tool_calls": nameless}, {**results[0], "tool_call_id": "x"},
+                 results[1])  # fmt: skip
+    assert [one.content for one in found[1:]] == ["in Oslo", "in Rome"]
 
 
 def test_arguments_may_be_none_and_the_object_itself() -> None:

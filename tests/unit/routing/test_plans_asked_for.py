@@ -169,6 +169,22 @@ def test_with_leave_the_named_plan_runs_all_the_same_where_nothing_else_keeps_th
 
 
 @pytest.mark.parametrize("asked", NAMED)
+def test_leave_takes_no_plan_away_whose_joules_nobody_knows(asked: Any) -> None:
+    """It is stuck and may come back, and what could stand in is refused for what it takes."""
+    snapshot = with_another(
+        costs={"single:b": took(1.0, 0.001)},
+        remotes={},
+        wedged=frozenset("a"),
+        settings=RoutingSettings(policy="reject"),
+    )
+    for leave in (False, True):
+        budget = Budget(energy_joules=0.0)
+        request = RoutingRequest(asked, budget=budget, allow_substitution=leave)
+        decision = choose_plan(request, snapshot)
+        assert [member.model for member in decision.members] == ["a"]
+
+
+@pytest.mark.parametrize("asked", NAMED)
 def test_with_leave_a_plan_that_failed_for_the_request_gives_way(asked: Any) -> None:
     failed = frozenset({"profile:p", "single:a"})
     request = RoutingRequest(asked, failed=failed, allow_substitution=True)

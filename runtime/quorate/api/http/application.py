@@ -118,6 +118,7 @@ def application(
 
     async def health(call: Call) -> None:
         if why := problem():
+            call.record.status = "UNAVAILABLE"
             await call.answer(_UNHEALTHY, {"status": "unhealthy", "problem": why})
         else:
             await call.answer(200, {"status": "ok"})

@@ -78,7 +78,7 @@ class Echoes:
         given = prompt if isinstance(prompt, TokenPrompt) else None
         first = decision.members[0].model
         if given is not None:
-            tokens = await self._tokenizing.detokenize(first, given.tokens)
+            tokens = await self._tokenizing.detokenize(first, given.tokens, field="prompt")
         else:
             tokens = await self._tokenizing.tokenize(first, prompt, field="prompt")
         usage, scored = await self._scored(request, decision, tokens.ids)

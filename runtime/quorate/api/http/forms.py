@@ -107,7 +107,11 @@ def _format(holder: Fields, name: str) -> Iterator[Form]:
     elif kind == "json_object":
         yield _form(given.path("type"), ConstraintKind.JSON_SCHEMA, _ANY_OBJECT)
     else:
-        raise InvalidRequest(place.path("schema"), "is missing; give the schema")
+        # Where OpenAI has it, unless it is told in the shape of a response.
+        path = place.path("schema")
+        if nested is None and name == "response_format":
+            path = given.path("json_schema.schema")
+        raise InvalidRequest(path, "is missing; give the schema")
 
 
 def _schema(holder: Fields, name: str) -> Iterator[Form]:

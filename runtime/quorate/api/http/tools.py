@@ -7,12 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from quorate.access import limits, tools
+from quorate.access.call_results import in_order_of_calls
 from quorate.api.http.extension import read_extension
 from quorate.api.http.fields import Fields
 from quorate.errors import InvalidRequest
 from quorate.request import ChatPrompt, Message, Tool, ToolCall, ToolChoice, ToolMode
 
 _CHOICE = "tool_choice"
+# What OpenAI, Anthropic and the Model Context Protocol call the schema of a tool's arguments.
+_SCHEMAS = ("parameters", "input_schema", "inputSchema")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,9 @@ def choice_of(body: Fields) -> Chosen:
     return Chosen(holder.text("type") or "", holder.path("type"), holder)
 
 
-def chat_of(body: Fields, field: str, messages: Iterable[Message], offered: Tools) -> ChatPrompt:
+def chat_of(
+    body: Fields, field: str, messages: Iterable[Message], offered: Tools, ids: str = ""
+) -> ChatPrompt:
     """The chat of a body, of these messages and tools.
 
     Args:
@@ -83,11 +88,12 @@ def chat_of(body: Fields, field: str, messages: Iterable[Message], offered: Tool
         field: Of the messages.
         messages: As they were read.
         offered: The tools.
+        ids: As ``in_order_of_calls`` takes it.
 
     Raises:
-        InvalidRequest: There are no messages, or too many.
+        InvalidRequest: There are no messages, too many, or results that are those of no call.
     """
-    chat = limits.chat(field, tools.named_results(messages))
+    chat = limits.chat(field, in_order_of_calls(field, messages, ids))
     return replace(chat, allow_text=read_extension(body).allow_text, tools=offered.shown)
 
 
@@ -101,6 +107,11 @@ def read_tool(place: Fields, parameters: str) -> Tool:
     Raises:
         InvalidRequest: It is none, or too long.
     """
+    for other in _SCHEMAS:
+        # The model would be shown a tool that takes nothing.
+        if other != parameters and place.has(other):
+            problem = f"is not read here; give the schema as {parameters}"
+            raise InvalidRequest(place.path(other), problem)
     schema = place.json_text(parameters, limits.MAX_CONSTRAINT_BYTES)
     return Tool(
         tools.tool_name(place.path("name"), place.text("name") or ""),

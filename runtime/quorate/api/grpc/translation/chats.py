@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from quorate.access import limits, tools
+from quorate.access.call_results import in_order_of_calls
 from quorate.api.grpc.translation.enums import by_number, known_value
 from quorate.errors import InvalidRequest, Violations
 from quorate.request import ChatPrompt, Message, Tool, ToolCall, ToolChoice, ToolMode
@@ -56,7 +57,8 @@ def _messages(message: inference_pb2.Chat) -> ChatPrompt:
     turns = (_turn(f"{field}[{at}]", turn) for at, turn in enumerate(message.messages))
     chat = limits.chat(field, turns)
     tools.check_calls(field, chat.messages)
-    return replace(chat, messages=tuple(tools.named_results(chat.messages)))
+    told = in_order_of_calls(field, chat.messages, "tool_call_id")
+    return replace(chat, messages=tuple(told))
 
 
 def _turn(field: str, turn: inference_pb2.ChatMessage) -> Message:

@@ -54,9 +54,9 @@ def chat_prompt(body: Fields, offered: Tools) -> ChatPrompt:
     """
     if not body.has("messages"):
         raise InvalidRequest("messages", "is missing; give at least one message")
-    chat = chat_of(body, "messages", map(_message, body.objects("messages")), offered)
-    tools.check_calls("messages", chat.messages)
-    return chat
+    messages = list(limits.chat("messages", map(_message, body.objects("messages"))).messages)
+    tools.check_calls("messages", messages)
+    return chat_of(body, "messages", messages, offered, ids="tool_call_id")
 
 
 def _message(turn: Fields) -> Message:

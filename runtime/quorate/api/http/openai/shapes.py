@@ -22,7 +22,6 @@ from quorate.request import (
     Finished,
     FinishReason,
     Token,
-    TopCandidate,
 )
 
 FINISHES: Mapping[FinishReason, str] = {
@@ -224,7 +223,7 @@ class TextShape(OpenAIShape):
             "tokens": [_name(token.piece) for token in told],
             "token_logprobs": [_known(token) for token in told],
             "top_logprobs": [
-                None if math.isnan(token.logprob) else _by_name(possible(token)) for token in told
+                None if math.isnan(token.logprob) else _candidates(token) for token in told
             ],
             "text_offset": offsets,
         }
@@ -264,9 +263,11 @@ def _known(token: Token) -> float | None:
     return None if math.isnan(token.logprob) else logprob_of(token)
 
 
-def _by_name(candidates: Iterable[TopCandidate]) -> Mapping[str, float]:
-    """The best come first, and keep a name that several have."""
+def _candidates(token: Token) -> Mapping[str, float]:
+    """The best come first, and keep a name that several have; the token is there beside them."""
     found: dict[str, float] = {}
-    for one in candidates:
+    for one in possible(token):
         found.setdefault(_name(one.piece), one.logprob)
+    if found:
+        found.setdefault(_name(token.piece), logprob_of(token))
     return found

@@ -13,6 +13,7 @@ from quorate.access import limits, tools
 from quorate.api.http.fields import Fields
 from quorate.api.http.tools import Tools, check_type, choice_of, read_call, read_id, read_tool
 from quorate.errors import InvalidRequest
+from quorate.foreign_text import one_line
 from quorate.request import Tool, ToolCall, ToolChoice, ToolMode
 
 FUNCTION = "function"
@@ -39,14 +40,18 @@ def read_tools(body: Fields, within: str = "") -> Tools:
     schema = f"{within}.parameters" if within else "parameters"
     chosen = choice_of(body)
     if chosen.kind == FUNCTION:
-        name = _known(_inside(chosen.holder, within), given)
+        place = _inside(chosen.holder, within)
+        if place is chosen.holder and within and not place.has("name"):
+            raise InvalidRequest(place.path(named), "is missing; give the name of a tool")
+        name = _known(place, given)
         return Tools(given, given, ToolChoice(ToolMode.REQUIRED, name, parallel), schema)
     if chosen.kind == _ALLOWED:
         place = _inside(chosen.holder, _ALLOWED)
         mode = _mode(place.text("mode") or "", place.path("mode"), _MODES_OF_ALLOWED)
         allowed = _allowed(place, within, given)
         return Tools(given, allowed, ToolChoice(mode, parallel=parallel), schema)
-    mode = _mode(chosen.kind, chosen.path, (*_MODES, FUNCTION, _ALLOWED))
+    objects = (f"an object of the type {FUNCTION} or {_ALLOWED}",)
+    mode = _mode(chosen.kind, chosen.path, (*_MODES, *objects))
     choice = tools.tool_choice(chosen.path, ToolChoice(mode, parallel=parallel), given)
     return Tools(given, given, choice, schema)
 
@@ -118,7 +123,8 @@ def _known(place: Fields, given: Sequence[Tool]) -> str:
 
 def _mode(said: str, path: str, known: Sequence[str]) -> ToolMode:
     if said not in known:
-        raise InvalidRequest(path, f"is not served here; known: {', '.join(known)}")
+        told = f"is {one_line(said, 64)!r}, which is not served here; known: {', '.join(known)}"
+        raise InvalidRequest(path, told)
     return ToolMode(said)
 
 
