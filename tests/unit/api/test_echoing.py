@@ -139,7 +139,8 @@ async def test_a_text_is_scored_from_where_it_differs_from_the_last() -> None:
     ("first", "second"),
     [
         ({"key": "one"}, {"key": "two"}),
-        ({"origin": "one"}, {"origin": "two"}),
+        ({"origin": "ipv4:192.0.2.7"}, {"origin": "ipv4:192.0.2.8"}),
+        ({"origin": "ipv4:127.0.0.1:50001"}, {"origin": "ipv4:192.0.2.8"}),
         ({}, {"response": ResponseOptions(top_logprobs=2)}),
     ],
 )
@@ -149,8 +150,16 @@ async def test_nothing_is_known_of_what_another_caller_or_for_more_candidates_wa
     assert await computed(House(), TEXT, TEXT, each=[first, second]) == [WHOLE, WHOLE]
 
 
-async def test_a_key_is_the_same_caller_wherever_it_asks_from() -> None:
-    each = [{"key": "one", "origin": "here"}, {"key": "one", "origin": "there"}]
+@pytest.mark.parametrize(
+    "each",
+    [
+        [{"key": "one", "origin": "ipv4:192.0.2.7"}, {"key": "one", "origin": "ipv4:192.0.2.8"}],
+        # Programs open a connection for each request.
+        [{"origin": "ipv4:127.0.0.1:50001"}, {"origin": "ipv4:127.0.0.1:50002"}],
+        [{"origin": "ipv6:%5B::1%5D:50001"}, {"origin": "ipv6:%5B::1%5D:50002"}],
+    ],
+)
+async def test_a_key_or_a_machine_is_one_caller(each: list[dict[str, str]]) -> None:
     assert await computed(House(), TEXT, TEXT, each=each) == [WHOLE, 1]
 
 

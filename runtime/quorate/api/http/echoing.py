@@ -14,6 +14,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from weakref import ref
 
+from quorate.access.origins import machine
 from quorate.api.http.scored_texts import ScoredTexts
 from quorate.api.tokenizing import Tokenizing, Tokens
 from quorate.dispatch import Dispatcher
@@ -137,8 +138,8 @@ class Echoes:
             # Whoever scores says what is wrong.
             return None
         return (
-            # No caller can tell by the clock what another one asked.
-            request.key or request.origin,
+            # No key or machine can tell by the clock what another one asked.
+            request.key or machine(request.origin),
             decision.members,
             decision.rule,
             request.response.top_logprobs,
