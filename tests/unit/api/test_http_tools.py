@@ -180,6 +180,13 @@ def test_of_tools_of_which_some_are_allowed_these_are_shown() -> None:
         ("chat", {"tools": [{"function": {"name": f"f{n}"}} for n in range(129)]}, "tools"),
         ("chat", {"tool_choice": "any"}, "tool_choice"),
         ("chat", {"tool_choice": 3}, "tool_choice"),
+        # What an error says is no mode.
+        (
+            "chat",
+            {"tool_choice": "an object of the type function or allowed_tools"},
+            "tool_choice",
+        ),
+        ("chat", {"tool_choice": {"type": "function"}}, "tool_choice.function.name"),
         ("chat", {"tool_choice": {"type": "custom"}}, "tool_choice.type"),
         ("chat", {"tool_choice": "required", "tools": []}, "tool_choice"),
         (

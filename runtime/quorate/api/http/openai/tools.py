@@ -50,8 +50,8 @@ def read_tools(body: Fields, within: str = "") -> Tools:
         mode = _mode(place.text("mode") or "", place.path("mode"), _MODES_OF_ALLOWED)
         allowed = _allowed(place, within, given)
         return Tools(given, allowed, ToolChoice(mode, parallel=parallel), schema)
-    objects = (f"an object of the type {FUNCTION} or {_ALLOWED}",)
-    mode = _mode(chosen.kind, chosen.path, (*_MODES, *objects))
+    objects = f"an object of the type {FUNCTION} or {_ALLOWED}"
+    mode = _mode(chosen.kind, chosen.path, _MODES, objects)
     choice = tools.tool_choice(chosen.path, ToolChoice(mode, parallel=parallel), given)
     return Tools(given, given, choice, schema)
 
@@ -121,9 +121,11 @@ def _known(place: Fields, given: Sequence[Tool]) -> str:
     return tools.known_tool(place.path("name"), place.text("name") or "", given)
 
 
-def _mode(said: str, path: str, known: Sequence[str]) -> ToolMode:
-    if said not in known:
-        told = f"is {one_line(said, 64)!r}, which is not served here; known: {', '.join(known)}"
+def _mode(said: str, path: str, modes: Sequence[str], *others: str) -> ToolMode:
+    """A mode by its name; ``others`` are further ways to choose, for the error."""
+    if said not in modes:
+        known = ", ".join((*modes, *others))
+        told = f"is {one_line(said, 64)!r}, which is not served here; known: {known}"
         raise InvalidRequest(path, told)
     return ToolMode(said)
 
