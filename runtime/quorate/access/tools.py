@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -125,13 +125,14 @@ def tool_calls(field: str, given: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
     return found
 
 
-def check_calls(field: str, messages: Sequence[Message]) -> None:
-    """Calls are the assistant's, and results those of tools."""
+def checked_calls(field: str, messages: Iterable[Message]) -> Iterator[Message]:
+    """The same messages, whose calls are the assistant's, and whose results those of tools."""
     for index, message in enumerate(messages):
         if message.tool_calls and message.role != ASSISTANT:
             raise InvalidRequest(f"{field}[{index}].tool_calls", f"are of the {ASSISTANT} alone")
         if message.tool_call_id and message.role != TOOL:
             raise InvalidRequest(f"{field}[{index}].tool_call_id", f"is of the role {TOOL} alone")
+        yield message
 
 
 def tool_choice(field: str, choice: ToolChoice, given: Sequence[Tool]) -> ToolChoice:

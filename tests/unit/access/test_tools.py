@@ -146,12 +146,13 @@ def test_a_message_has_no_more_calls_than_are_allowed() -> None:
 
 def test_calls_are_the_assistant_s_and_results_those_of_tools() -> None:
     call = ToolCall("1", "f", "{}")
-    tools.check_calls("m", [Message("assistant", "", (call,)), Message("tool", "", (), "1")])
+    right = [Message("assistant", "", (call,)), Message("tool", "", (), "1")]
+    assert [*tools.checked_calls("m", right)] == right
     with pytest.raises(InvalidRequest) as caught:
-        tools.check_calls("m", [Message("user", "x"), Message("user", "", (call,))])
+        [*tools.checked_calls("m", [Message("user", "x"), Message("user", "", (call,))])]
     assert caught.value.field == "m[1].tool_calls"
     with pytest.raises(InvalidRequest) as caught:
-        tools.check_calls("m", [Message("user", "", (), "1")])
+        [*tools.checked_calls("m", [Message("user", "", (), "1")])]
     assert caught.value.field == "m[0].tool_call_id"
 
 

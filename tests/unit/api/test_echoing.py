@@ -20,7 +20,6 @@ from quorate.request import (
     CombinationRule,
     Decision,
     Delta,
-    FailurePolicy,
     MemberScore,
     Request,
     ResponseOptions,
@@ -32,19 +31,12 @@ from quorate.request import (
     WeightedModel,
     Weighting,
 )
+from support.attempts import vote_decision
 
 TEXT = tuple(range(300, 620))
 WHOLE = len(TEXT) - 1
 USAGE = Usage(prompt_tokens=0, generated_tokens=0, time_to_first_token_ms=0.0, duration_ms=0.0)
-PAIR = Decision(
-    members=(WeightedModel("a", 0.5), WeightedModel("b", 0.5)),
-    rule=CombinationRule.LINEAR,
-    alignment=Alignment.SAME_VOCABULARY,
-    weighting=Weighting.STATIC,
-    on_failure=FailurePolicy.AUTO,
-    context_tokens=1024,
-    seed=1,
-)
+PAIR = vote_decision({"a": 0.5, "b": 0.5})
 
 
 class Engine:

@@ -234,8 +234,8 @@ def test_results_without_ids_are_those_of_the_calls_in_their_order() -> None:
         Message("tool", "in Rome", name="rain"),
     )
     nameless = [{**of_chat(call), "id": None} for call in (OSLO, ROME)]
-    found = chat({"role": "assistant", "tool_calls": nameless}, {**results[0], "tool_call_id": "x"},
-                 results[1])  # fmt: skip
+    named = {**results[0], "tool_call_id": "x"}
+    found = chat({"role": "assistant", "tool_calls": nameless}, named, results[1])
     assert [one.content for one in found[1:]] == ["in Oslo", "in Rome"]
 
 

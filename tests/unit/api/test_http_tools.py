@@ -178,6 +178,15 @@ def test_of_tools_of_which_some_are_allowed_these_are_shown() -> None:
             "tools[0].function.description",
         ),
         ("chat", {"tools": [{"function": {"name": f"f{n}"}} for n in range(129)]}, "tools"),
+        # The model would be shown a tool that takes nothing.
+        ("chat", {"tools": [{"name": "f", "input_schema": SCHEMA}]}, "tools[0].input_schema"),
+        (
+            "chat",
+            {"tools": [{"function": {"name": "f", "inputSchema": SCHEMA}}]},
+            "tools[0].function.inputSchema",
+        ),
+        ("response", {"tools": [{"name": "f", "input_schema": {}}]}, "tools[0].input_schema"),
+        ("message", {"tools": [{"name": "f", "parameters": SCHEMA}]}, "tools[0].parameters"),
         ("chat", {"tool_choice": "any"}, "tool_choice"),
         ("chat", {"tool_choice": 3}, "tool_choice"),
         # What an error says is no mode.

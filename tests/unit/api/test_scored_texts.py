@@ -107,6 +107,7 @@ async def test_a_text_waits_for_one_that_begins_alike(fails: bool) -> None:
     texts = ScoredTexts()
     with texts.scoring("a", text(*QUESTION, 50), 0) as first:
         second = asyncio.ensure_future(known_of(texts, [*QUESTION, 51]))
+        # One turn of the loop begins the task, another one the call that is limited in it.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert not second.done()
@@ -125,7 +126,8 @@ async def test_nothing_that_several_texts_have_in_common_is_scored_twice(fails: 
         known = await texts.beginning("a", text(*ids))
         with texts.scoring("a", text(*ids), len(known)) as one:
             computed.append(len(ids) - 1 - len(known))
-            await asyncio.sleep(0.01)
+            # The others come to where they wait.
+            await asyncio.sleep(0)
             if failing and failing.pop():
                 return
             one.scored = [*known, *tokens_of(ids)[len(known) :]]

@@ -55,10 +55,8 @@ def may_call(message: inference_pb2.GenerateRequest) -> bool:
 def _messages(message: inference_pb2.Chat) -> ChatPrompt:
     field = "chat.messages"
     turns = (_turn(f"{field}[{at}]", turn) for at, turn in enumerate(message.messages))
-    chat = limits.chat(field, turns)
-    tools.check_calls(field, chat.messages)
-    told = in_order_of_calls(field, chat.messages, "tool_call_id")
-    return replace(chat, messages=tuple(told))
+    checked = tools.checked_calls(field, turns)
+    return limits.chat(field, in_order_of_calls(field, checked, "tool_call_id"))
 
 
 def _turn(field: str, turn: inference_pb2.ChatMessage) -> Message:

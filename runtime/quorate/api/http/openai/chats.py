@@ -54,8 +54,7 @@ def chat_prompt(body: Fields, offered: Tools) -> ChatPrompt:
     """
     if not body.has("messages"):
         raise InvalidRequest("messages", "is missing; give at least one message")
-    messages = list(limits.chat("messages", map(_message, body.objects("messages"))).messages)
-    tools.check_calls("messages", messages)
+    messages = tools.checked_calls("messages", map(_message, body.objects("messages")))
     return chat_of(body, "messages", messages, offered, ids="tool_call_id")
 
 
