@@ -81,10 +81,11 @@ async def watched(
 
 
 def ask(page: Page, **values: Any) -> None:
+    """Asks, and waits for the answer and for the look at the models behind it."""
     for name, value in values.items():
         page.value(f"document.getElementById({name!r}).value = {json.dumps(value)}")
     page.value("document.getElementById('ask').click()")
-    page.until("!document.getElementById('ask').disabled")
+    page.until("!document.getElementById('ask').disabled && !looking")
 
 
 def give_key(page: Page, key: str) -> None:
