@@ -97,6 +97,9 @@ async def test_a_prompt_of_tokens_is_answered_as_its_text(tmp_path: Path) -> Non
         ({"prompt": [3, 999_999]}, "prompt[1]: is 999999"),
         ({"prompt": [3, -1]}, "prompt[1]: is no token id"),
         ({"prompt": [[]]}, "prompt[0]: is empty"),
+        ({"prompt": [[3], [4, 999_999]], "n": 2}, "prompt[1][1]: is 999999"),
+        ({"prompt": ["x", "y " * 9000]}, "prompt[1]: is too long"),
+        ({"prompt": [[3], [4, 999_999]], "echo": True}, "prompt[1][1]: is 999999"),
         ({"prompt": [3, 4], "model": "vote:a+words"}, "have no common vocabulary"),
         (
             {"prompt": "x", "echo": True, "model": "vote:a+words"},

@@ -85,7 +85,8 @@ class Answering:
         run: _Run = self._dispatcher.generate
         if asked.echo:
             run = partial(self._echoes.answer, answers=asked.answers)
-        answers = _events(run, asked.requests, self._dispatcher.turns.enter_alone)
+        turn = self._dispatcher.turns.enter_alone
+        answers = _events(run, asked.requests, turn, partial(_blame, call, asked))
         async with aclosing(answers) as events:
             if asked.stream:
                 await _stream(call, told, events)
@@ -95,6 +96,11 @@ class Answering:
                     told.add(index, event, keep=True)
         if not asked.stream:
             await call.answer_long(told.whole)
+
+
+def _blame(call: Call, asked: Asked, index: int) -> None:
+    """Has an error name the fields of the request that failed."""
+    call.names = asked.names_of(index)
 
 
 async def _stream(call: Call, told: Shape, events: _Events) -> None:
@@ -120,7 +126,10 @@ async def _send(call: Call, piece: Piece) -> None:
 
 
 async def _events(
-    run: _Run, requests: Sequence[Request], turn: Callable[[], Awaitable[None]]
+    run: _Run,
+    requests: Sequence[Request],
+    turn: Callable[[], Awaitable[None]],
+    blame: Callable[[int], None] = lambda _: None,
 ) -> _Events:
     """The events of all requests as they come, each with the place of its request.
 
@@ -128,6 +137,7 @@ async def _events(
         run: Answers one request.
         requests: At least one.
         turn: Of the event loop, before what one of them holds is given back.
+        blame: Told the place of the first of several that fails, before that is raised.
 
     Raises:
         QuorateError: What the first request that fails fails with; the others end with it.
@@ -148,6 +158,7 @@ async def _events(
         while left:
             index, found = await waiting.get()
             if isinstance(found, BaseException):
+                blame(index)
                 raise found
             if found is None:
                 left -= 1

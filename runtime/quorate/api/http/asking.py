@@ -44,6 +44,7 @@ class Asked:
         candidates: Whether the plans are that were considered.
         echo: Whether the prompt is told before its answer.
         answers: Whether there is an answer, and not the prompt alone.
+        prompts: How many prompts there are, each with as many requests.
         names: What the caller calls a field that has another name elsewhere.
         repeated: What the answer repeats of the body.
     """
@@ -60,6 +61,14 @@ class Asked:
     repeated: Mapping[str, Any] = field(default_factory=dict)
     echo: bool = False
     answers: bool = True
+    prompts: int = 1
+
+    def names_of(self, index: int) -> Mapping[str, str]:
+        """``names`` for one of the requests, of several with the place of its prompt."""
+        if self.prompts == 1:
+            return self.names
+        place = index * self.prompts // len(self.requests)
+        return {**self.names, "prompt": f"prompt[{place}]"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +180,7 @@ def asked_for(words: Wording, context: Context) -> Asked:
         names={**words.names, **named, **tools.names},
         echo=words.echo,
         answers=words.answers,
+        prompts=len(words.prompts),
     )
 
 
