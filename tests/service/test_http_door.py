@@ -89,6 +89,18 @@ async def test_models_are_whatever_can_be_asked_for(tmp_path: Path) -> None:
             await client.models.retrieve("c")
 
 
+async def test_nothing_is_streamed_that_may_be_replaced(tmp_path: Path) -> None:
+    models = (scripted("a", say="perhaps", confidence=0.3), scripted("b", say="surely"))
+    stages = [{"members": ["a"], "confidence": 0.9}, {"members": ["b"]}]
+    profiles = {"early": {"stages": stages, "stream_early": True}}
+    ask: Any = {"model": "early", "temperature": 0, "max_tokens": 20}
+    async with door(tmp_path, *models, profiles=profiles) as (_, client):
+        whole = await client.chat.completions.create(messages=HI, **ask)
+        pieces = await client.chat.completions.create(messages=HI, stream=True, **ask)
+        text = "".join([one.choices[0].delta.content or "" async for one in pieces])
+    assert whole.choices[0].message.content == text == "surely"
+
+
 async def test_texts_become_tokens_and_back_as_over_grpc(tmp_path: Path) -> None:
     async with door(tmp_path) as (service, _):
 

@@ -71,10 +71,11 @@ class Cascade:
     async def answer(self) -> AsyncGenerator[Part, None]:
         """Answers with the first stage that is sure enough, or with the last.
 
-        What may be replaced is held back, unless the plan says to stream it early. A stage that
-        fails is followed by the next, which waits for no model that restarts; where the last one
-        fails before it said anything, the surest answer so far is kept. Where no stage begins at
-        all, nothing is given, so that another plan may answer.
+        What may be replaced is held back, unless the plan says to stream it early and the caller
+        can be told that it was. A stage that fails is followed by the next, which waits for no
+        model that restarts; where the last one fails before it said anything, the surest answer so
+        far is kept. Where no stage begins at all, nothing is given, so that another plan may
+        answer.
 
         Raises:
             QuorateError: What the last stage raises, and there is no answer to fall back on.
@@ -91,6 +92,11 @@ class Cascade:
                 while begun and untold:
                     yield untold.pop(0)
 
+    @property
+    def _early(self) -> bool:
+        """Whether text is streamed that may be replaced."""
+        return self.request.takes_replacements and self.attempt.decision.route.stream_early
+
     async def _stages(self) -> AsyncGenerator[Part, None]:
         """Runs stage after stage; each one that has sessions begins anew."""
         route = self.attempt.decision.route
@@ -102,7 +108,7 @@ class Cascade:
                 async for part in parts:
                     yield part
             if not held.problem and held.confidence >= stage.confidence:
-                for part in held.parts[-1:] if route.stream_early else held.parts:
+                for part in held.parts[-1:] if self._early else held.parts:
                     yield part
                 return
             if not held.problem and (kept is None or held.confidence >= kept.confidence):
@@ -114,7 +120,6 @@ class Cascade:
 
     async def _tried(self, held: _StageAnswer) -> AsyncGenerator[Part, None]:
         """Has a stage answer into ``held``; shows of it what may be shown early."""
-        early = self.attempt.decision.route.stream_early
         try:
             run = self._run(held.stage.decision, held.reader.needed, waits=False)
             async with aclosing(run) as parts:
@@ -123,7 +128,7 @@ class Cascade:
                         yield part
                         continue
                     shown = held.take(part)
-                    if early and not isinstance(part, FinishReason):
+                    if self._early and not isinstance(part, FinishReason):
                         yield shown
         except STAGE_FAILURES as error:
             held.problem = error.message

@@ -99,6 +99,8 @@ class Request:
         trace_parent: The caller's trace, as W3C's Trace Context writes it, or "".
         constraint: What the answer must be; None where it may be any text.
         tool_choice: How it may call the tools of its chat, where that has any.
+        takes_replacements: Whether its caller can be told that what follows replaces the text so
+            far; else no text is streamed that may be replaced, whatever the plan says.
     """
 
     prompt: Prompt
@@ -118,6 +120,7 @@ class Request:
     trace_parent: str = ""
     constraint: OutputConstraint | None = None
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
+    takes_replacements: bool = True
 
     @property
     def tools(self) -> tuple[Tool, ...]:

@@ -100,6 +100,16 @@ async def test_a_stage_that_is_streamed_early_is_replaced_after_a_notice() -> No
         assert usage_of(events).generated_tokens == len("surely")
 
 
+async def test_who_cannot_be_told_of_a_replacement_is_shown_nothing_that_may_be_replaced() -> None:
+    async with running_dispatcher({"a": UNSURE, "b": LAST}) as stage:
+        events = await answer(stage, steps("a", "b", early=True), takes_replacements=False)
+        assert text_of(events) == "surely"
+        kept = await answer(
+            stage, steps("a", "b", early=True, confidence=0.1), takes_replacements=False
+        )
+        assert text_of(kept) == "maybe"
+
+
 @pytest.mark.parametrize("early", [False, True])
 async def test_a_stage_that_cannot_begin_gives_way(early: bool) -> None:
     async with running_dispatcher({"a": SURE, "b": LAST}) as stage:

@@ -167,6 +167,8 @@ def asked_for(words: Wording, context: Context) -> Asked:
         trace_parent=context.trace_parent,
         constraint=None if form is None else form.constraint,
         tool_choice=tools.choice if tools.given else ToolChoice(),
+        # None of these protocols can take back what was streamed.
+        takes_replacements=False,
     )
     return Asked(
         name=words.name,
