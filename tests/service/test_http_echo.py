@@ -101,6 +101,8 @@ async def test_a_prompt_of_tokens_is_answered_as_its_text(tmp_path: Path) -> Non
         ({"prompt": ["x", "y " * 9000]}, "prompt[1]: is too long"),
         ({"prompt": [[3], [4, 999_999]], "echo": True}, "prompt[1][1]: is 999999"),
         ({"prompt": [3, 4], "model": "vote:a+words"}, "have no common vocabulary"),
+        ({"prompt": [3, 4], "model": "up"}, "a, words have no common vocabulary; give a text"),
+        ({"prompt": [3, 4], "model": "auto"}, "name the model whose tokens they are"),
         (
             {"prompt": "x", "echo": True, "model": "vote:a+words"},
             "echo: needs a plan whose members",
@@ -111,7 +113,8 @@ async def test_tokens_that_nobody_has_are_refused(
     tmp_path: Path, body: dict[str, Any], told: str
 ) -> None:
     models = (scripted("a"), scripted("words", vocabulary="words"))
-    async with door(tmp_path, *models) as (_, client):
+    up = {"stages": [{"members": ["a"]}, {"members": ["words"]}]}
+    async with door(tmp_path, *models, profiles={"up": up}) as (_, client):
         with pytest.raises(openai.BadRequestError) as refused:
             await client.completions.create(**{"model": "a", "max_tokens": 2, **body})
     assert told in str(refused.value)
@@ -176,6 +179,27 @@ async def test_a_model_that_was_loaded_again_is_asked_again(
         await other.load("a")
         await client.completions.create(model="a", prompt=QUESTION, **JUDGE)
     assert scored == [39, 1, 39]
+
+
+async def test_an_echo_is_of_the_plan_with_all_that_it_says(tmp_path: Path) -> None:
+    models = [gguf(name, stories260k()) for name in ("a", "b")]
+    profiles = {
+        name: {"members": ["a", "b"], "weighting": "bayesian", "forgetting": forgetting}
+        for name, forgetting in (("keeps", 1.0), ("forgets", 0.01))
+    }
+    known: list[Any] = []
+
+    async def noted(self: Dispatcher, request: ScoreRequest) -> Score:
+        known.append(request.plan)
+        return await score(self, request)
+
+    score, context = Dispatcher.score, pytest.MonkeyPatch.context()
+    async with door(tmp_path, *models, profiles=profiles) as (_, client):
+        with context as patch:
+            patch.setattr(Dispatcher, "score", noted)
+            for name in profiles:
+                await client.completions.create(model=name, prompt=QUESTION, **JUDGE)
+    assert [one.forgetting for one in known] == [1.0, 0.01]
 
 
 async def test_weights_that_depend_on_what_came_before_have_all_of_it_scored(

@@ -22,6 +22,7 @@ from quorate.request import (
     Prompt,
     Request,
     ScoreRequest,
+    TokenPrompt,
 )
 from quorate.routing.candidates import open_plans
 from quorate.routing.choose import choose_plan
@@ -39,6 +40,7 @@ from quorate.routing.snapshot import (
     Snapshot,
 )
 from quorate.routing.tasks import MAX_BYTES, TaskClassifier
+from quorate.routing.token_ids import refuse_foreign_ids
 from quorate.sampling.options import SEED_BITS, takes_the_row_as_it_is
 
 _UNRATED = 0.9
@@ -122,7 +124,7 @@ class Router:
 
         What is ``admitted`` has its turn already, and neither waits nor is sent away.
         """
-        seed = request.sampling.seed
+        seed, by_ids = request.sampling.seed, isinstance(request.prompt, TokenPrompt)
         routing_request = replace(
             _to_be_read(request.prompt),
             asked=request.plan,
@@ -139,13 +141,18 @@ class Router:
             failed=failed,
             elapsed_ms=elapsed_ms,
             draw=self._draw(),
-            allow_substitution=request.allow_substitution,
+            # Ids are tokens of the models that were named.
+            allow_substitution=False if by_ids else request.allow_substitution,
             constrained=request.is_held,
             from_mixture=takes_the_row_as_it_is(request.sampling)
             and not request.response.shows_logprobs
             and not request.is_held,
         )
-        return choose_plan(routing_request, self._snapshot(request.key, admitted))
+        snapshot = self._snapshot(request.key, admitted)
+        decision = choose_plan(routing_request, snapshot)
+        if by_ids:
+            refuse_foreign_ids(request.plan, decision, snapshot)
+        return decision
 
     def decide_for_score(self, request: ScoreRequest, admitted: bool = False) -> Decision:
         """Chooses the vote of a score, which nothing but local models can give.

@@ -173,6 +173,7 @@ def _named(decision: Decision) -> NamedPlan:
         alignment=decision.alignment,
         weighting=decision.weighting,
         on_failure=decision.on_failure,
+        forgetting=decision.forgetting,
     )
 
 
