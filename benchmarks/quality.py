@@ -2,6 +2,8 @@
 
     .venv/bin/python benchmarks/quality.py [--json] [--part bits|questions|speed]
         [--stories PATH.gguf] [--questions N] [--pair PATH.gguf PATH.gguf]
+    .venv/bin/python benchmarks/quality.py --real DATA ID=PATH.gguf ID=PATH.gguf ... [--json]
+        [--questions N] [--task NAME ...] [--keep FILE.jsonl]
 
 Three parts, each over a real server on this machine:
 
@@ -12,6 +14,10 @@ Three parts, each over a real server on this machine:
   that need both, with bootstrap intervals;
 - ``speed``: bytes per second of the byte-exact pair against the slower member alone, and of the
   union of candidates against the byte-exact pair; --pair takes two other models.
+
+With --real it asks every kind of plan over real models, the largest first and the first two of one
+vocabulary, public questions in a folder of JSON lines, and says for each whether it pays; see
+``quality_real``. It goes on where a run was ended.
 
 The model of stories is Karpathy's stories260K: ``quorate models pull stories260k``, or --stories.
 """
@@ -24,6 +30,7 @@ from pathlib import Path
 from figures import Figure, report, say
 from quality_bits import measure_bits
 from quality_questions import measure_questions
+from quality_real import TASKS, measure_real
 from quality_speed import measure_speed
 
 from quorate_registry import ModelNotPresent, Registry
@@ -45,7 +52,19 @@ def main() -> None:
         default=None,
         help="models of the part speed, the slower first",
     )
+    parser.add_argument("--real", nargs="+", metavar=("DATA", "ID=PATH"), default=None)
+    parser.add_argument("--task", choices=TASKS, action="append", default=None)
+    parser.add_argument("--keep", type=Path, default=Path(".cache/quality-answers.jsonl"))
     arguments = parser.parse_args()
+    if arguments.real is not None:
+        folder, *named = arguments.real
+        models = {name: Path(path) for name, _, path in (one.partition("=") for one in named)}
+        if len(models) < 2:
+            parser.error("--real needs a folder of questions and at least two models, ID=PATH")
+        tasks = arguments.task or TASKS
+        found = measure_real(models, Path(folder), arguments.keep, arguments.questions, tasks)
+        report(found, "json" if arguments.json else "table")
+        return
     registry = Registry()
     generalist = registry.resolve("smollm2-135m-instruct").path
     specialist = registry.resolve("catalogue-specialist").path

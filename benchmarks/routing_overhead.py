@@ -81,7 +81,8 @@ def _router() -> Router:
     for name in statuses:
         _teach(recorder, f"single:{name}")
     for plan in profiles.values():
-        for vote in [plan] if isinstance(plan, Plan) else [stage.plan for stage in plan.stages]:
+        stages = plan.stages if isinstance(plan, CascadePlan) else ()
+        for vote in [plan] if isinstance(plan, Plan) else [stage.plan for stage in stages]:
             members = "+".join(member.model for member in vote.members)
             _teach(recorder, f"ensemble:{members}:same_vocabulary:static")
     settings = RemoteSettings(

@@ -36,6 +36,31 @@ def test_a_pipe_gets_the_answer_alone(ask: Ask, model: tuple[str, ...]) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "yes indeed\n", "")
 
 
+def test_whole_answers_vote_and_are_shown_with_who_gave_them(ask: Ask) -> None:
+    members = ("--model", "alpha", "--model", "words", "--model", "base", "--answers", *GREEDY)
+    done = ask("generate", "go on", *members, "--votes")
+    assert (done.returncode, done.stdout) == (0, "yes indeed\n")
+    for told in ("alpha", "words", "base", "0.33", "yes then"):
+        assert told in done.stderr
+    lines = ask("generate", "go on", *members, "--json").stdout.splitlines()
+    outcome = json.loads(lines[-1])["outcome"]
+    assert [one["model"] for one in outcome["answers"]] == ["alpha", "words", "base"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--model", "alpha", "--samples", "3"), "--samples belongs to --answers"),
+        (("--answers",), "--answers needs members; name them with --model"),
+        (("--answers", "--model", "alpha", "--rule", "majority"), "--rule is for votes on tokens"),
+    ],
+)
+def test_options_of_whole_answers_are_refused_where_they_have_no_place(
+    ask: Ask, options: tuple[str, ...], told: str
+) -> None:
+    assert told in complaint(ask("generate", "x", *options), 2)
+
+
 def test_the_prompt_can_come_from_standard_input_and_the_target_from_the_environment(
     server: Serving, tmp_path: Path
 ) -> None:

@@ -24,11 +24,13 @@ from quorate.metering.settings import EnergySettings
 from quorate.remotes.settings import RemoteSettings
 from quorate.request import (
     Alignment,
+    AnswersPlan,
     BeamOptions,
     CombinationRule,
     DraftMode,
     DraftOptions,
     FailurePolicy,
+    GateOptions,
     Plan,
     WeightedModel,
     Weighting,
@@ -131,6 +133,7 @@ def test_the_example_loads_with_every_commented_key(tmp_path: Path) -> None:
 def test_the_example_documents_every_key_and_no_other() -> None:
     example = tomllib.loads(uncommented_example())
     cascade = example["profiles"].pop("careful")
+    answers = example["profiles"].pop("agreed")
     members = [m for profile in example["profiles"].values() for m in profile["members"]]
     assert set(example) == {*SECTIONS, "server", "models", "profiles", "remotes", "keys"}
     for section, cls in SECTIONS.items():
@@ -141,13 +144,15 @@ def test_the_example_documents_every_key_and_no_other() -> None:
     assert set(example["keys"]["alice"]) == names(KeySettings) - {"sha256"}
     assert set(cascade) == {"stages", "stream_early"}
     assert keys(cascade["stages"]) == {"members", "confidence"}
+    assert set(answers) == names(AnswersPlan) - {"members"} | {"answers"}
     assert set(example["server"]) == names(ServerSettings, DispatchSettings) | {"default_profile"}
     assert keys(example["models"]) == names(ModelSettings)
     assert keys(options_of("llama_cpp")) == names(LlamaCppOptions)
     assert keys(options_of("vllm")) == names(VllmOptions)
     assert keys(options_of("scripted")) == names(ScriptedOptions)
-    plan = names(Plan) - {"beam", "draft"} | {f"beam_{name}" for name in names(BeamOptions)}
-    plan |= {"drafts", "drafts_most"}
+    plan = names(Plan) - {"beam", "draft", "gate"}
+    plan |= {f"beam_{name}" for name in names(BeamOptions)} | {"drafts", "drafts_most"}
+    plan |= {f"gate_{name}" for name in names(GateOptions)}
     assert keys(example["profiles"].values()) == plan
     assert keys(m for m in members if isinstance(m, dict)) == names(WeightedModel)
 
@@ -440,7 +445,7 @@ WRONG_IN_A_PROFILE: list[tuple[str, str]] = [
     ),
     (
         "weighting = 1",
-        "weighting: must be one of auto, static, bayesian, prompt, confidence, not 1",
+        "weighting: must be one of auto, static, bayesian, prompt, confidence, gated, not 1",
     ),
     ("forgetting = 0", "forgetting: must be from "),
     ("beam_epsilon = 0.6", "beam_epsilon: must be from 0 to 0.5, not 0.6"),

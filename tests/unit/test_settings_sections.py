@@ -10,7 +10,7 @@ import pytest
 from quorate.errors import SettingsError
 from quorate.ledger.settings import BudgetLimits, BudgetSettings, LedgerSettings
 from quorate.metering.settings import EnergySettings
-from quorate.request import CascadePlan, Plan, Stage, WeightedModel
+from quorate.request import AnswersPlan, CascadePlan, Comparison, Plan, Stage, WeightedModel
 from quorate.routing.settings import RoutingSettings
 from quorate.settings import Settings, load_settings
 
@@ -155,6 +155,22 @@ def test_a_profile_with_stages_is_a_cascade(tmp_path: Path) -> None:
             Stage(Plan((WeightedModel("a"), WeightedModel("b", 2.0))), None),
         ),
         stream_early=True,
+    )
+
+
+def test_a_profile_with_answers_is_a_vote_of_whole_answers(tmp_path: Path) -> None:
+    settings = loaded(
+        tmp_path,
+        MODELS
+        + """
+        [profiles.agreed]
+        answers = ["a", { model = "b", weight = 2 }]
+        samples = 3
+        compare = "choice"
+        """,
+    )
+    assert settings.profiles["agreed"] == AnswersPlan(
+        (WeightedModel("a"), WeightedModel("b", 2.0)), samples=3, compare=Comparison.CHOICE
     )
 
 

@@ -17,6 +17,7 @@ from quorate.errors import InvalidRequest, QuorateError
 from quorate.foreign_text import QUOTED_CHARACTERS, one_line
 from quorate.request import (
     Accepted,
+    AnswersPlan,
     CascadePlan,
     Decision,
     Delta,
@@ -83,7 +84,7 @@ class RequestRecord:
 
     def ask(self, plan: PlanChoice | None) -> None:
         """Notes what the caller asked for."""
-        if isinstance(plan, Plan):
+        if isinstance(plan, Plan | AnswersPlan):
             self.name(member.model for member in plan.members)
         elif isinstance(plan, CascadePlan):
             self.name(member.model for stage in plan.stages for member in stage.plan.members)

@@ -25,8 +25,9 @@ class CalibratedPlan:
         name: For people.
         key: Changes with anything that an answer depends on, the question and its limit left out.
         plan: Its members and how they vote; of a cascade those of its first stage.
-        vote: Key of the vote, see ``forecast.vote_key``; "" for a cascade, which is none.
+        vote: Key of the vote, see ``forecast.vote_key``; "" for what is none.
         models: Description of each of its models, by id.
+        answers: Key of a vote of whole answers, see ``snapshot.answers_key``; "" for what is none.
     """
 
     name: str
@@ -34,6 +35,12 @@ class CalibratedPlan:
     plan: Plan
     vote: str
     models: Mapping[str, str]
+    answers: str = ""
+
+    @property
+    def quality_key(self) -> str:
+        """The key that the server knows its quality by; "" for a cascade."""
+        return self.vote or self.answers
 
     @property
     def members(self) -> tuple[str, ...]:

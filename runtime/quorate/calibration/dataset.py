@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quorate.calibration.grading import Case, Match, numbers_in
+from quorate.calibration.grading import Case, Match
+from quorate.comparing import numbers_in
 from quorate.errors import SettingsError
 
 

@@ -31,7 +31,7 @@ def findings(report: Report, dataset: Dataset, cases: Sequence[Case], date: str)
     curves: dict[tuple[str, str], Calibration] = {}
     sources: dict[str, Source] = {}
     for outcome in report.outcomes:
-        vote = outcome.plan.vote
+        vote = outcome.plan.quality_key
         if not vote:
             continue
         _forget(vote, tallies)

@@ -1,16 +1,12 @@
 """One labelled question, and whether an answer to it is right. Pure.
 
-How answers are compared with the accepted ones:
+How answers are compared with the accepted ones, which ``comparing`` says more of:
 
-- ``exact``: equal once both are in lower case, in Unicode's compatibility form, with single spaces
-  and without punctuation at either end;
-- ``choice``: the first letter that stands alone is the accepted one. A capital letter comes before
-  a small one, and "I" followed by a word is the pronoun;
+- ``exact``: the texts are equal;
+- ``choice``: the letter chosen is the accepted one;
 - ``contains``: an accepted answer stands in it as whole words, in any case; a number must not be
   part of a longer one;
-- ``numeric``: the last number equals the accepted one within the tolerance. The decimal sign is a
-  point; commas, apostrophes, underscores and narrow spaces between groups of three digits are
-  passed over.
+- ``numeric``: the last number equals the accepted one within the tolerance.
 """
 
 from __future__ import annotations
@@ -19,21 +15,12 @@ import hashlib
 import json
 import math
 import re
-import unicodedata
 from dataclasses import dataclass
 from enum import Enum
 
+from quorate.comparing import chosen_letter, numbers_in, plain_text
+
 _RELATIVE_TOLERANCE = 1e-6
-_SEPARATOR = "[,'_\N{RIGHT SINGLE QUOTATION MARK}\N{NARROW NO-BREAK SPACE}]"
-_NUMBER = re.compile(
-    r"(?:(?<![\w.)\]])[-+\N{MINUS SIGN}])?"
-    rf"(?:(?:[0-9]{{1,3}}(?:{_SEPARATOR}[0-9]{{3}})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)"
-    r"(?:[eE][-+]?[0-9]+)?"
-)
-_LETTER = re.compile(
-    r"(?<![\w'\N{RIGHT SINGLE QUOTATION MARK}])([A-Za-z])(?![\w'\N{RIGHT SINGLE QUOTATION MARK}])"
-)
-_PRONOUN = re.compile(r"\s+[a-z]")
 
 
 class Match(Enum):
@@ -84,42 +71,13 @@ class Case:
 def is_right(answer: str, case: Case) -> bool:
     """Whether a model's whole answer is one that the case accepts."""
     if case.match is Match.EXACT:
-        return any(_plain(answer) == _plain(accepted) for accepted in case.answers)
+        return any(plain_text(answer) == plain_text(accepted) for accepted in case.answers)
     if case.match is Match.CHOICE:
-        chosen = _chosen(answer)
+        chosen = chosen_letter(answer)
         return any(chosen == accepted.strip().casefold() for accepted in case.answers)
     if case.match is Match.NUMERIC:
         return any(_equals(answer, accepted, case.tolerance) for accepted in case.answers)
     return any(_holds(answer, accepted) for accepted in case.answers)
-
-
-def numbers_in(text: str) -> list[float]:
-    """All numbers of a text, in order."""
-    return [_value(found.group()) for found in _NUMBER.finditer(text)]
-
-
-def _plain(text: str) -> str:
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    start, end = 0, len(folded)
-    while start < end and _is_edge(folded[start]):
-        start += 1
-    while end > start and _is_edge(folded[end - 1]):
-        end -= 1
-    return " ".join(folded[start:end].split())
-
-
-def _is_edge(char: str) -> bool:
-    return char.isspace() or unicodedata.category(char).startswith("P")
-
-
-def _chosen(answer: str) -> str | None:
-    letters = [
-        found
-        for found in _LETTER.finditer(answer)
-        if not (found.group() == "I" and _PRONOUN.match(answer, found.end()))
-    ]
-    letters.sort(key=lambda found: found.group().islower())
-    return letters[0].group().casefold() if letters else None
 
 
 def _equals(answer: str, accepted: str, tolerance: float | None) -> bool:
@@ -128,10 +86,6 @@ def _equals(answer: str, accepted: str, tolerance: float | None) -> bool:
         return False
     allowed = abs(expected[0]) * _RELATIVE_TOLERANCE if tolerance is None else tolerance
     return abs(given[-1] - expected[0]) <= allowed
-
-
-def _value(text: str) -> float:
-    return float(re.sub(_SEPARATOR, "", text).replace("\N{MINUS SIGN}", "-"))
 
 
 def _holds(answer: str, accepted: str) -> bool:

@@ -61,7 +61,11 @@ def _manner(plan: Plan) -> list[str]:
         "forgetting": plan.forgetting,
         "beam_epsilon": plan.beam.epsilon,
         "beam_width": plan.beam.width,
+        "gate_threshold": plan.gate.threshold,
+        "gate_share": plan.gate.share,
     }
+    if plan.gate.leader is not None:
+        lines.append(f"gate_leader = {_text(plan.gate.leader)}")
     return lines + [f"{name} = {value}" for name, value in numbers.items() if value is not None]
 
 

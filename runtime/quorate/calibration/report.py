@@ -211,7 +211,7 @@ def _alone(outcomes: Sequence[Outcome]) -> dict[str, Outcome]:
 def _verdicts(outcomes: Sequence[Outcome], alone: Mapping[str, Outcome]) -> Iterator[Verdict]:
     for outcome in outcomes:
         members = [alone[model] for model in outcome.plan.members if model in alone]
-        if not outcome.plan.vote or len(outcome.plan.members) < 2 or not members:
+        if not outcome.plan.quality_key or len(outcome.plan.members) < 2 or not members:
             continue
         best = max(members, key=lambda one: one.accuracy)
         comparison = compare(_right(outcome), _right(best))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from quorate.calibration.answers import Answer, AnswerFile, CalibratedPlan, answer_key
 from quorate.calibration.grading import Case
-from quorate.cli.messages import energy_tier, plan_of, token_of, total_energy
+from quorate.cli.messages import answers_of, energy_tier, plan_of, token_of, total_energy
 from quorate.cli.views.progress import Progress
 from quorate.client import Client, GenerateOptions, PlanOptions, ServiceError
 from quorate.dispatch.signals import SignalReader
@@ -30,6 +30,7 @@ from quorate.request import (
     WeightedModel,
 )
 from quorate.routing.forecast import vote_key
+from quorate.routing.snapshot import answers_key
 from quorate.v1 import inference_pb2, models_pb2, plan_pb2
 
 _PROFILE = "profile:"
@@ -77,7 +78,7 @@ async def plans_of(
     if len(weights) > 1 and (members or not names):
         asked.append((" + ".join(weights), {"models": weights}))
     asked += [(f"profile {name}", {"profile": name}) for name in names]
-    return [await _asked_plan(client, name, options, known) for name, options in asked]
+    return [await asked_plan(client, name, options, known) for name, options in asked]
 
 
 async def _profiles(client: Client) -> list[str]:
@@ -87,9 +88,20 @@ async def _profiles(client: Client) -> list[str]:
     return [name.removeprefix(_PROFILE) for name in names if name.startswith(_PROFILE)]
 
 
-async def _asked_plan(
+async def asked_plan(
     client: Client, name: str, options: PlanOptions, known: Mapping[str, models_pb2.Model]
 ) -> AskedPlan:
+    """Finds out what a server makes of a plan.
+
+    Args:
+        client: Of the server.
+        name: For people.
+        options: The client's arguments for it.
+        known: Models of the server, by id.
+
+    Raises:
+        ServiceError: The server cannot run it.
+    """
     asked = GenerateOptions(messages=[("user", _ANY_PROMPT)], allow_text=True, local_only=True)
     asked.update(options)  # type: ignore[typeddict-item]
     decision = await client.explain(**asked)
@@ -100,8 +112,9 @@ async def _asked_plan(
         name=name,
         key=_key(decision, models),
         plan=plan,
-        vote="" if decision.stages else _vote_key(plan),
+        vote=_vote_key(decision, plan),
         models=models,
+        answers=_answers_key(decision),
     )
     return AskedPlan(calibrated, options)
 
@@ -121,9 +134,14 @@ def _key(decision: plan_pb2.Decision, models: Mapping[str, str]) -> str:
         weighting=decision.weighting,
         stages=decision.stages,
     )
-    for stage in content.stages:
-        stage.decision.ClearField("seed")
-        stage.decision.ClearField("candidates")
+    if decision.HasField("answers"):
+        content.answers.CopyFrom(decision.answers)
+    if decision.HasField("gate"):
+        content.gate.CopyFrom(decision.gate)
+    votes = [stage.decision for stage in content.stages]
+    for vote in (*votes, *content.answers.votes, content.answers.judge):
+        vote.ClearField("seed")
+        vote.ClearField("candidates")
     if decision.HasField("forgetting"):
         content.forgetting = decision.forgetting
     if decision.HasField("beam"):
@@ -142,8 +160,18 @@ def _reading(decision: plan_pb2.Decision) -> bool | list[str]:
     return texts if set(texts) != set(_models(decision)) else False
 
 
-def _vote_key(plan: Plan) -> str:
-    """The key that the server knows the vote by."""
+def _answers_key(decision: plan_pb2.Decision) -> str:
+    """The key that the server knows a vote of whole answers by; "" for what is none."""
+    if not decision.HasField("answers"):
+        return ""
+    models = [member.model for member in decision.members]
+    return answers_key(models, answers_of(decision.answers))
+
+
+def _vote_key(decision: plan_pb2.Decision, plan: Plan) -> str:
+    """The key that the server knows a vote on tokens by; "" for what is none."""
+    if decision.stages or decision.HasField("answers"):
+        return ""
     return vote_key(
         Decision(
             members=plan.members,

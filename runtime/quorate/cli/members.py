@@ -94,6 +94,9 @@ def name_members(options: PlanOptions, members: Sequence[WeightedModel]) -> None
     drafts = options.get("drafts")
     if drafts is not None and drafts not in {mode.value for mode in DraftMode}:
         options["drafts"] = default_id(drafts)
+    leader = options.get("gate_leader")
+    if leader is not None:
+        options["gate_leader"] = default_id(leader)
     details = (
         "rule",
         "alignment",
@@ -103,11 +106,19 @@ def name_members(options: PlanOptions, members: Sequence[WeightedModel]) -> None
         "beam_width",
         "drafts",
         "drafts_most",
+        "gate_leader",
+        "gate_threshold",
+        "gate_share",
     )
     if len(members) == 1 and all(options.get(name) is None for name in details):
         options["model"] = default_id(members[0].model)
         return
     options["models"] = {default_id(member.model): member.weight for member in members}
+
+
+def name_answers(options: PlanOptions, members: Sequence[WeightedModel]) -> None:
+    """Adds members whose whole answers vote to a plan, by the ids that a server gives them."""
+    options["answers"] = {default_id(member.model): member.weight for member in members}
 
 
 def name_stages(options: PlanOptions, stages: Sequence[Stage]) -> None:

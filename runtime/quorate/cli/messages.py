@@ -15,8 +15,12 @@ from quorate.request import (
     Alignment,
     BeamOptions,
     CombinationRule,
+    Comparison,
+    DecidedAnswers,
     EnergyTier,
+    GateOptions,
     Plan,
+    Selection,
     Token,
     TopCandidate,
     Vote,
@@ -68,6 +72,18 @@ def plan_of(decision: plan_pb2.Decision) -> Plan:
         weighting=Weighting(enum_name(plan_pb2.Weighting.DESCRIPTOR, decision.weighting)),
         forgetting=_optional(decision, "forgetting"),
         beam=BeamOptions(_optional(beam, "epsilon"), _optional(beam, "width")),
+        gate=GateOptions(*(_optional(decision.gate, one.name) for one in fields(GateOptions))),
+    )
+
+
+def answers_of(message: plan_pb2.DecidedAnswers) -> DecidedAnswers:
+    """How whole answers vote; what each member runs is left out."""
+    return DecidedAnswers(
+        votes=(),
+        samples=message.samples,
+        select=Selection(enum_name(plan_pb2.Selection.DESCRIPTOR, message.select)),
+        compare=Comparison(enum_name(plan_pb2.Comparison.DESCRIPTOR, message.compare)),
+        weighting=Weighting(enum_name(plan_pb2.Weighting.DESCRIPTOR, message.weighting)),
     )
 
 

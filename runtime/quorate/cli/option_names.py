@@ -37,8 +37,20 @@ _OPTIONS: Mapping[str, str] = MappingProxyType(
         "plan.ensemble.draft.mode": "--drafts",
         "plan.ensemble.draft.model": "--drafts",
         "plan.ensemble.draft.most": "--drafts-most",
+        "plan.ensemble.gate": "--weighting",
+        "plan.ensemble.gate.leader": "--gate-leader",
+        "plan.ensemble.gate.threshold": "--gate-threshold",
+        "plan.ensemble.gate.share": "--gate-share",
         "plan.failure_policy": "--on-failure",
         "failure_policy": "--on-failure",
+        "plan.answers": "--answers",
+        "plan.answers.members": "--model",
+        "plan.answers.samples": "--samples",
+        "plan.answers.select": "--select",
+        "plan.answers.compare": "--compare",
+        "plan.answers.weighting": "--weighting",
+        "plan.answers.stream_early": "--stream-early",
+        "answers": "--model",
         "plan.cascade.stages": "--cascade",
         "plan.cascade.stream_early": "--stream-early",
         "stages": "--cascade",
@@ -69,11 +81,12 @@ _SAME_NAME = frozenset(
         *("latency_ms", "usd", "local_only", "task", "allow_substitution"),
         *("rule", "alignment", "weighting", "forgetting", "beam_epsilon", "beam_width"),
         *("drafts", "drafts_most", "auto", "stream_early", "votes", "regex", "grammar"),
-        *("tools", "tool_choice"),
+        *("tools", "tool_choice", "samples", "select", "compare"),
+        *("gate_leader", "gate_threshold", "gate_share"),
     }
 )
 _INDEX = re.compile(r"\[(\d+)\]")
-_MEMBER = re.compile(r"plan\.ensemble\.members\[(\d+)\]")
+_MEMBER = re.compile(r"plan\.(?:ensemble|answers)\.members\[(\d+)\]")
 _STAGE = re.compile(r"plan\.cascade\.stages\[(\d+)\]")
 _MESSAGE = re.compile(r"chat\.messages\[(\d+)\]")
 _TOOL = re.compile(r"(?:chat\.)?tools(\[\d+\].*)")

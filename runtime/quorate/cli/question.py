@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from quorate.cli.inputs import read_prompt
-from quorate.cli.members import name_members, name_stages, parse_members, parse_stages
+from quorate.cli.members import (
+    name_answers,
+    name_members,
+    name_stages,
+    parse_members,
+    parse_stages,
+)
 from quorate.cli.option_names import Given, options_named
 from quorate.cli.parameters import RequestParameters
 from quorate.cli.views.answer import AnswerView
@@ -21,6 +27,7 @@ class Question:
     Attributes:
         members: Models of a vote.
         stages: Those of a cascade instead.
+        answers: Whether whole answers of the members vote, and not their tokens.
         system: System message of a chat, or None.
         raw: Whether the prompt is taken as it is.
         options: Everything that does not depend on the members.
@@ -29,6 +36,7 @@ class Question:
     prompt: str
     members: tuple[WeightedModel, ...] = ()
     stages: tuple[Stage, ...] = ()
+    answers: bool = False
     system: str | None = None
     raw: bool = False
     options: GenerateOptions = field(default_factory=GenerateOptions)
@@ -62,6 +70,7 @@ def question_of(request: RequestParameters, timeout: float | None) -> Question:
     return Question(
         members=parse_members(request.plan.model or []),
         stages=parse_stages(request.plan.cascade or []),
+        answers=request.plan.whole.answers,
         prompt=read_prompt(request.prompt),
         system=request.system,
         raw=request.raw,
@@ -76,7 +85,10 @@ def request_options(question: Question) -> tuple[str | None, GenerateOptions]:
     who they are, only the server knows. A system message means nothing to them, nor do tools.
     """
     options = question.options.copy()
-    name_members(options, question.members)
+    if question.answers:
+        name_answers(options, question.members)
+    else:
+        name_members(options, question.members)
     name_stages(options, question.stages)
     if question.raw:
         return question.prompt, options

@@ -38,18 +38,27 @@ class PlanOptions(TypedDict, total=False):
             ``[("small", 0.7), ["medium", "other"], "large"]``. A tuple is a stage and the
             confidence in [0, 1] from which its answer is kept; without one the server's default
             holds. The last answer is always kept.
-        stream_early: Whether a stage's text is streamed before it is known to be kept; then a
-            notice of the kind ``ESCALATED`` tells that what follows replaces it.
+        answers: Models that answer on their own, with or without weights: their whole answers vote.
+        samples: Answers of each of them; for ``answers`` alone, as the next two.
+        select: ``majority`` or ``likelihood``: which answer is kept.
+        compare: ``exact``, ``numeric`` or ``choice``: which answers say the same.
+        stream_early: Whether the text of a stage, or of the first answer, is streamed before it is
+            known to be kept; then a notice of the kind ``ESCALATED`` tells that what follows
+            replaces it.
         profile: A named plan of the server's configuration.
         auto: Whether the server chooses, whatever its default profile is.
-        rule: ``linear``, ``geometric`` or ``majority``; for ``models`` alone, as the next seven.
+        rule: ``linear``, ``geometric`` or ``majority``; for ``models`` alone, as the next ten but
+            for the weighting, which for ``answers`` is ``static`` or ``confidence``.
         alignment: ``auto``, ``same_vocabulary``, ``byte_exact`` or ``union_top_k``.
-        weighting: ``static``, ``bayesian``, ``prompt`` or ``confidence``.
+        weighting: ``static``, ``bayesian``, ``prompt``, ``confidence`` or ``gated``.
         forgetting: Share of what Bayesian weights keep from byte to byte; 1 forgets nothing.
         beam_epsilon: Share from which a byte-exact vote follows a way to cut the text.
         beam_width: Most of them followed at once.
         drafts: Who guesses tokens ahead of the choice: ``auto``, ``off``, ``prompt`` or a member.
         drafts_most: Most tokens guessed at once.
+        gate_leader: Who goes on alone while it is sure, where the weighting is ``gated``.
+        gate_threshold: How sure it must be: the least margin between its two best candidates.
+        gate_share: Share of tokens at which the others are asked, which moves that.
         failure_policy: ``continue``, ``replay`` or ``fail``, when a member dies.
         request_id: Chosen by the caller, echoed in the answer.
         timeout: Deadline in seconds from now.
@@ -62,6 +71,10 @@ class PlanOptions(TypedDict, total=False):
     model: str | None
     models: Mapping[str, float | None] | Sequence[str] | None
     stages: Sequence[StageChoice] | None
+    answers: Mapping[str, float | None] | Sequence[str] | None
+    samples: int | None
+    select: str | None
+    compare: str | None
     stream_early: bool | None
     profile: str | None
     auto: bool | None
@@ -73,6 +86,9 @@ class PlanOptions(TypedDict, total=False):
     beam_width: int | None
     drafts: str | None
     drafts_most: int | None
+    gate_leader: str | None
+    gate_threshold: float | None
+    gate_share: float | None
     failure_policy: str | None
     request_id: str | None
     timeout: float | None

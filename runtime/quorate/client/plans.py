@@ -9,9 +9,11 @@ from quorate.client.filling import enum_of, fill, list_of, refusing
 from quorate.errors import InvalidRequest
 from quorate.v1 import plan_pb2
 
-_CHOICES = ("model", "models", "stages", "profile", "auto")
+_CHOICES = ("model", "models", "stages", "answers", "profile", "auto")
 _BEAM = {"beam_epsilon": "epsilon", "beam_width": "width"}
-_VOTE = ("rule", "alignment", "weighting", "forgetting", *_BEAM, "drafts", "drafts_most")
+_GATE = {"gate_leader": "leader", "gate_threshold": "threshold", "gate_share": "share"}
+_ANSWERS = ("samples", "select", "compare")
+_VOTE = ("rule", "alignment", "weighting", "forgetting", *_BEAM, "drafts", "drafts_most", *_GATE)
 
 
 def fill_plan(request: Any, given: Mapping[str, Any]) -> None:
@@ -32,6 +34,8 @@ def fill_plan(request: Any, given: Mapping[str, Any]) -> None:
         _fill_ensemble(request.plan.ensemble, given)
     if choice == "stages":
         _fill_cascade(request.plan.cascade, given)
+    if choice == "answers":
+        _fill_answers(request.plan.answers, given)
     if choice == "auto":
         request.plan.auto.SetInParent()
     fill(request, given, ("profile",))
@@ -45,8 +49,10 @@ def _lost(given: Mapping[str, Any], choice: str) -> Iterator[str]:
     """Details that have no place in the plan that was chosen."""
     places = {
         **dict.fromkeys(_VOTE, ("models",)),
-        "failure_policy": ("model", "models", "stages"),
-        "stream_early": ("stages",),
+        "weighting": ("models", "answers"),
+        **dict.fromkeys(_ANSWERS, ("answers",)),
+        "failure_policy": ("model", "models", "stages", "answers"),
+        "stream_early": ("stages", "answers"),
     }
     for name, choices in places.items():
         if given.get(name, False) is not False and choice not in choices:
@@ -66,10 +72,11 @@ def _fill_ensemble(ensemble: plan_pb2.EnsemblePlan, given: Mapping[str, Any]) ->
     for name, kind in kinds.items():
         setattr(ensemble, name, enum_of(name, given.get(name, "unspecified"), kind))
     fill(ensemble, given, ("forgetting",))
-    for name, field in _BEAM.items():
-        if name in given:
-            with refusing(name):
-                setattr(ensemble.beam, field, given[name])
+    for message, names in ((ensemble.beam, _BEAM), (ensemble.gate, _GATE)):
+        for name, field in names.items():
+            if name in given:
+                with refusing(name):
+                    setattr(message, field, given[name])
     _fill_draft(ensemble, given)
 
 
@@ -88,14 +95,31 @@ def _fill_draft(ensemble: plan_pb2.EnsemblePlan, given: Mapping[str, Any]) -> No
             ensemble.draft.most = given["drafts_most"]
 
 
+def _fill_answers(answers: plan_pb2.AnswersPlan, given: Mapping[str, Any]) -> None:
+    models = given["answers"]
+    if isinstance(models, str):
+        raise InvalidRequest("answers", f"is the text {models!r}; give a list")
+    _fill_members(answers, models, "answers")
+    kinds = {
+        "select": plan_pb2.Selection,
+        "compare": plan_pb2.Comparison,
+        "weighting": plan_pb2.Weighting,
+    }
+    for name, kind in kinds.items():
+        setattr(answers, name, enum_of(name, given.get(name, "unspecified"), kind))
+    fill(answers, given, ("samples", "stream_early"))
+
+
 def _fill_members(
-    ensemble: plan_pb2.EnsemblePlan, models: Mapping[str, float | None] | Sequence[str], name: str
+    target: plan_pb2.EnsemblePlan | plan_pb2.AnswersPlan,
+    models: Mapping[str, float | None] | Sequence[str],
+    name: str,
 ) -> None:
-    ensemble.SetInParent()
+    target.SetInParent()
     with refusing(name):
         for model in models:
             weight = models[model] if isinstance(models, Mapping) else None
-            ensemble.members.add(model=model, weight=weight)
+            target.members.add(model=model, weight=weight)
 
 
 def _fill_cascade(cascade: plan_pb2.CascadePlan, given: Mapping[str, Any]) -> None:

@@ -87,6 +87,24 @@ async def run_vote(
                 run.stalled_seconds += _stall(time.perf_counter() - left_at)
 
 
+async def once_begun(parts: AsyncGenerator[Part, None]) -> AsyncGenerator[Part, None]:
+    """The parts of several votes, ``Started`` once and before all others.
+
+    Where none begins, nothing is given, so that another plan may answer.
+    """
+    begun = False
+    untold: list[Part] = []
+    async with aclosing(parts):
+        async for part in parts:
+            if not isinstance(part, Started):
+                untold.append(part)
+            elif not begun:
+                begun = True
+                yield part
+            while begun and untold:
+                yield untold.pop(0)
+
+
 async def ask_remote(
     remote: Remote,
     request: Request,

@@ -26,6 +26,7 @@ from quorate.request import (
     ModelUsage,
     Notice,
     NoticeKind,
+    Outcome,
     Request,
     ScoreRequest,
     Usage,
@@ -147,6 +148,8 @@ class Attempt:
         draft_costs: What is known of drafts, which learns from this one.
         generated_tokens: Tokens of the answer so far; of a remote its own count is used.
         notices: How many notices of each kind were given.
+        outcome: How whole answers voted, where they did.
+        ended_by: Why the answer ended that its caller got; None while it did not.
         error: Name of the error it failed of, or "".
         closed: Whether it is settled.
     """
@@ -174,6 +177,8 @@ class Attempt:
     draft_costs: KnownCosts = field(default_factory=KnownCosts)
     generated_tokens: int = 0
     notices: Counter[NoticeKind] = field(default_factory=Counter)
+    outcome: Outcome | None = None
+    ended_by: FinishReason | None = None
     error: str = ""
     closed: bool = False
     # Its work is asked for whenever any request begins or ends.
@@ -212,7 +217,7 @@ class Attempt:
         """Why its answer ended."""
         if self.remote is not None:
             return self.remote.reason
-        return self.runs[-1].reason if self.runs else None
+        return self.ended_by or (self.runs[-1].reason if self.runs else None)
 
     def joules(self, energies: Mapping[str, Energy]) -> float | None:
         """What counts as spent of a budget's joules, by the energy of each model.

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from quorate.dispatch.answers import Part, Started, run_vote
+from quorate.dispatch.answers import Part, Started, once_begun, run_vote
 from quorate.dispatch.attempt import Attempt
 from quorate.dispatch.signals import SignalReader
 from quorate.errors import CannotRun, Overloaded, PromptTooLong, TemplateRefused, Unavailable
@@ -68,7 +68,7 @@ class Cascade:
     max_tokens: int
     confidences: ConfidenceTable
 
-    async def answer(self) -> AsyncGenerator[Part, None]:
+    def answer(self) -> AsyncGenerator[Part, None]:
         """Answers with the first stage that is sure enough, or with the last.
 
         What may be replaced is held back, unless the plan says to stream it early and the caller
@@ -80,17 +80,7 @@ class Cascade:
         Raises:
             QuorateError: What the last stage raises, and there is no answer to fall back on.
         """
-        begun = False
-        untold: list[Part] = []
-        async with aclosing(self._stages()) as parts:
-            async for part in parts:
-                if not isinstance(part, Started):
-                    untold.append(part)
-                elif not begun:
-                    begun = True
-                    yield part
-                while begun and untold:
-                    yield untold.pop(0)
+        return once_begun(self._stages())
 
     @property
     def _early(self) -> bool:

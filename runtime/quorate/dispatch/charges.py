@@ -12,6 +12,7 @@ from quorate.ledger.charges import Charge, ModelCharge, Reservation
 from quorate.ledger.money import from_float
 from quorate.request import (
     Candidate,
+    DecidedAnswers,
     Decision,
     EnergyTier,
     Forecast,
@@ -82,6 +83,8 @@ def plan_json(decision: Decision) -> str:
     route = decision.route
     if route.remote:
         return _json({"remote": route.remote})
+    if route.answers is not None:
+        return _kept({"members": len(decision.members)}, _answers(decision, route.answers))
     if not route.stages:
         return _kept({"members": len(decision.members)}, _vote(decision))
     told = [{**_vote(one.decision), "confidence": one.confidence} for one in route.stages]
@@ -112,6 +115,16 @@ def _vote(decision: Decision) -> dict[str, Any]:
         "rule": decision.rule.value,
         "alignment": decision.alignment.value,
         "weighting": decision.weighting.value,
+    }
+
+
+def _answers(decision: Decision, answers: DecidedAnswers) -> dict[str, Any]:
+    return {
+        "answers": {member.model: member.weight for member in decision.members},
+        "samples": answers.samples,
+        "select": answers.select.value,
+        "compare": answers.compare.value,
+        "weighting": answers.weighting.value,
     }
 
 

@@ -9,11 +9,10 @@ from dataclasses import replace
 from functools import partial
 
 from quorate.dispatch.admission_queue import AdmissionQueue
-from quorate.dispatch.answers import Part, Started, ask_remote, run_vote
+from quorate.dispatch.answers import Part, Started, ask_remote
 from quorate.dispatch.attempt import Attempt
 from quorate.dispatch.callers import Callers
 from quorate.dispatch.calling import check_forms
-from quorate.dispatch.cascade import Cascade
 from quorate.dispatch.detours import (
     GIVE_WAY,
     PASSING,
@@ -26,6 +25,7 @@ from quorate.dispatch.detours import (
     told_first,
 )
 from quorate.dispatch.futile import FutileRequests
+from quorate.dispatch.local_answers import local_answer
 from quorate.dispatch.loop_turns import LoopTurns
 from quorate.dispatch.recorder import AttemptRecorder
 from quorate.dispatch.router import Knowledge, Router, no_price
@@ -45,7 +45,6 @@ from quorate.request import (
     Finished,
     FinishReason,
     NamedPlan,
-    PlanKind,
     Request,
     Score,
     ScoreRequest,
@@ -281,15 +280,16 @@ class Dispatcher:
                     if isinstance(part, Started):
                         yield Accepted(request.request_id, decision)
                     elif isinstance(part, FinishReason):
+                        attempt.ended_by = part
                         usage = await self.recorder.settle(attempt)
-                        yield Finished(part, usage, request.request_id)
+                        yield Finished(part, usage, request.request_id, attempt.outcome)
                         return
                     else:
                         attempt.count(part)
                         yield part
 
     def _answer(self, request: Request, attempt: Attempt) -> AsyncGenerator[Part, None]:
-        decision, max_tokens = attempt.decision, self._max_tokens(request)
+        max_tokens = self._max_tokens(request)
         if attempt.remote is not None:
             remote = self._remotes[attempt.remote.name]
             return ask_remote(
@@ -300,18 +300,8 @@ class Dispatcher:
                 max_tokens,
                 partial(self.recorder.hold_another_call, attempt),
             )
-        if decision.route.kind is PlanKind.CASCADE:
-            confidence = self._router.knowledge.confidence
-            return Cascade(self._fleet, request, attempt, max_tokens, confidence).answer()
-        return run_vote(
-            decision,
-            self._fleet,
-            request,
-            request.response,
-            attempt,
-            max_tokens,
-            waits=not attempt.replaceable,
-        )
+        confidences = self._router.knowledge.confidence
+        return local_answer(self._fleet, request, attempt, max_tokens, confidences)
 
     @asynccontextmanager
     async def _admitted(

@@ -88,6 +88,9 @@ def learn(
     if attempt.remote is not None:
         _learn_remote(costs, attempt, attempt.remote)
         return
+    if attempt.outcome is not None:
+        # Answers that were made beside each other took longer than alone.
+        return
     models = [model for run in attempt.runs for model in run.ensemble.work()]
     for run in attempt.runs:
         told = energies if len(models) == len(set(models)) else {}

@@ -17,6 +17,7 @@ from quorate.ensemble.member import Member, MemberPrompt
 from quorate.errors import InvalidRequest, PromptTooLong
 from quorate.fleet.fleet import Fleet
 from quorate.request import (
+    Decision,
     MemberScore,
     ResponseOptions,
     Score,
@@ -45,16 +46,18 @@ async def scored(
 
 
 async def score_run(
-    fleet: Fleet, request: ScoreRequest, attempt: Attempt
+    fleet: Fleet, request: ScoreRequest, attempt: Attempt, vote: Decision | None = None
 ) -> tuple[list[Token], tuple[MemberScore, ...]]:
     """Scores a continuation; returns its tokens, and what each member alone thinks of it.
+
+    ``vote`` is who scores it, by default what was decided for the attempt.
 
     Raises:
         InvalidRequest: A member has no tokens for it.
         PromptTooLong: It does not fit a member's context.
         QuorateError: What ``open_ensemble`` and ``ensemble.decode.score`` raise.
     """
-    decision, max_tokens = attempt.decision, request.continuation_bytes
+    decision, max_tokens = vote or attempt.decision, request.continuation_bytes
     started_at = time.perf_counter()
     losses = Losses(decision.on_failure, aside=attempt.aside)
     async with open_ensemble(fleet, request.prompt, decision, max_tokens, losses) as ensemble:

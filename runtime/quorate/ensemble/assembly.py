@@ -16,6 +16,7 @@ from quorate.ensemble.alignments.near_tokens import NearTokenAlignment
 from quorate.ensemble.alignments.tokens import TokenAlignment
 from quorate.ensemble.alignments.union import UnionAlignment
 from quorate.ensemble.ensemble import Ensemble
+from quorate.ensemble.gated import Gate, GatedEnsemble
 from quorate.ensemble.losses import Attendance
 from quorate.ensemble.member import Member, MemberPrompt
 from quorate.ensemble.readings import on_the_same_bytes, read, readable
@@ -92,7 +93,11 @@ async def assemble(
         read_tokens = len(own.tokens) if reads else 0
         members.append(Member(model, engine, own, predictor, read_tokens))
     plan = [member.model for member in decision.members]
-    return Ensemble(alignment, members, attendance.losses, weigher, plan=plan, calls=calls)
+    losses, decided = attendance.losses, decision.gate
+    if decided is None:
+        return Ensemble(alignment, members, losses, weigher, plan=plan, calls=calls)
+    gate = Gate(decided.leader, decided.threshold, decided.share)
+    return GatedEnsemble(alignment, members, losses, weigher, plan=plan, calls=calls, gate=gate)
 
 
 async def fitted_prompts(

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from quorate.engines.contract import LogProbs
 from quorate.ensemble.alignments.contract import AlignmentStrategy
 from quorate.ensemble.constraint import Constraint
+from quorate.ensemble.cuts import Cuts
 from quorate.ensemble.drafts.leading import Leader, Led, go_ahead
 from quorate.ensemble.drafts.owing import catch_up, owe
 from quorate.ensemble.losses import Losses, outcomes
@@ -18,12 +19,10 @@ from quorate.ensemble.member import Member
 from quorate.ensemble.step_clock import StepClock, Took
 from quorate.ensemble.weighting import Weigher
 from quorate.errors import Unavailable, WorkerLost
-from quorate.request import ModelUsage, Notice, NoticeKind
+from quorate.request import ModelUsage, Notice
 from quorate.request.tool_format import AS_TEMPLATE, ToolFormat
 from quorate.request.work import Work
 
-MASS_CUT_TOLD = 0.1
-"""Probability taken from masked tokens in one step, above which the reader is told."""
 _Symbol = TypeVar("_Symbol")
 _Answer = TypeVar("_Answer")
 
@@ -70,7 +69,7 @@ class Ensemble(Generic[_Symbol]):
     clock: StepClock = field(default_factory=StepClock)
     _everyone: dict[str, Member[_Symbol]] = field(default_factory=dict)
     _pending: list[Awaitable[LogProbs]] = field(default_factory=list)
-    _told_of_a_cut: set[str] = field(default_factory=set)
+    _cuts: Cuts = field(default_factory=Cuts)
     _led: Led[_Symbol] | None = None
     _ahead: Sequence[_Symbol] = ()
     _told_at: float = 0.0
@@ -203,7 +202,7 @@ class Ensemble(Generic[_Symbol]):
                 self._drop(lost)
             if not self.voters:
                 self.voters = self.members
-                self._pending = catch_up(self.members)
+                self._pending = self._catch_up()
                 continue
             for member in self.voters:
                 self.note_cut(member.model, member.predictor.masked_mass)
@@ -230,13 +229,8 @@ class Ensemble(Generic[_Symbol]):
 
     def note_cut(self, model: str, cut: float) -> None:
         """Notes what the mask took from a row of a member; told once, where it was much."""
-        if cut > MASS_CUT_TOLD and model not in self._told_of_a_cut:
-            self._told_of_a_cut.add(model)
-            message = (
-                f"{model} gave {cut:.0%} of the probability to tokens that no answer holds, such "
-                "as padding; the others were scaled up"
-            )
-            self.notices.append(Notice(NoticeKind.MASS_CUT, model, message))
+        if (notice := self._cuts.notice(model, cut)) is not None:
+            self.notices.append(notice)
 
     @property
     def notices(self) -> list[Notice]:
@@ -327,6 +321,10 @@ class Ensemble(Generic[_Symbol]):
             first if at == led.at else member.predictor.feed(led.symbol, draft)
             for at, member in enumerate(self.members)
         ]
+
+    def _catch_up(self) -> list[Awaitable[LogProbs]]:
+        """Starts every member on what follows all that was chosen."""
+        return catch_up(self.members)
 
     async def _outcomes(self) -> tuple[list[LogProbs], dict[str, WorkerLost]]:
         """The rows of the voters that live, and what befell the others, by model."""

@@ -235,6 +235,7 @@ class SessionPredictor:
 
     def _start(self, ahead: Iterable[int]) -> Awaitable[LogProbs]:
         """Starts on prompt and answer, behind which ``ahead`` will probably follow."""
+        self._owed.clear()
         return self._opened.feed((*self._prompt, *self._answer), ahead)
 
     def _owe(self, tokens: Sequence[int]) -> None:

@@ -9,7 +9,9 @@ from quorate.request.plans import (
     Alignment,
     BeamOptions,
     CombinationRule,
+    Comparison,
     FailurePolicy,
+    Selection,
     WeightedModel,
     Weighting,
 )
@@ -22,6 +24,7 @@ class PlanKind(Enum):
     SINGLE = "single"
     ENSEMBLE = "ensemble"
     CASCADE = "cascade"
+    ANSWERS = "answers"
     REMOTE = "remote"
 
 
@@ -141,6 +144,15 @@ class DecidedDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class DecidedGate:
+    """When one member goes on alone; as in ``GateOptions``, filled in."""
+
+    leader: str
+    threshold: float
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The plan that runs, with everything that was left open filled in.
 
@@ -154,6 +166,7 @@ class Decision:
         forgetting: As in ``Plan``, filled in where the weights are Bayesian.
         beam: As in ``Plan``, filled in where the vote is byte-exact.
         draft: Who guesses tokens ahead of the choice.
+        gate: When one member goes on alone; None where all are asked at every step.
         route: How it came about. Where a remote answers there are no members.
         input_form: Whether the members read a chat by their templates, or a text.
         text_members: Members without a chat template, which read a chat's messages as a text.
@@ -172,6 +185,7 @@ class Decision:
     forgetting: float | None = None
     beam: BeamOptions = field(default_factory=BeamOptions)
     draft: DecidedDraft = field(default_factory=DecidedDraft)
+    gate: DecidedGate | None = None
     route: Route = field(default_factory=lambda: Route())
     input_form: InputForm = InputForm.TEXT
     text_members: tuple[str, ...] = ()
@@ -179,7 +193,9 @@ class Decision:
 
     @property
     def votes(self) -> tuple[Decision, ...]:
-        """Every vote that may run for it: those of its stages, or itself."""
+        """Every vote that may run for it: those of its stages, its members' own, or itself."""
+        if self.route.answers is not None:
+            return self.route.answers.votes
         return tuple(stage.decision for stage in self.route.stages) or (self,)
 
     @property
@@ -203,13 +219,31 @@ class DecidedStage:
 
 
 @dataclass(frozen=True, slots=True)
+class DecidedAnswers:
+    """The vote of whole answers that runs; the weights are those of the decision's members.
+
+    Attributes:
+        votes: What each member runs alone, in the order of the plan.
+        judge: The vote of all members that says how probable an answer is, where that selects.
+    """
+
+    votes: tuple[Decision, ...]
+    samples: int
+    select: Selection
+    compare: Comparison
+    weighting: Weighting
+    judge: Decision | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """How a decision came about.
 
     Attributes:
         name: Name of the chosen candidate; also the key of its cost model.
         stages: Those of a cascade, else none.
-        stream_early: As in ``CascadePlan``.
+        answers: How whole answers vote, where they do.
+        stream_early: As in ``CascadePlan`` and ``AnswersPlan``.
         remote: Name of the remote that answers, or "".
         candidates: Every plan that was considered, the chosen one among them.
         over_budget: Why the best local plan is not good enough: what sent the request to a remote,
@@ -223,6 +257,7 @@ class Route:
     name: str = ""
     kind: PlanKind = PlanKind.SINGLE
     stages: tuple[DecidedStage, ...] = ()
+    answers: DecidedAnswers | None = None
     stream_early: bool = False
     remote: str = ""
     candidates: tuple[Candidate, ...] = ()

@@ -152,12 +152,75 @@ class FinishReason(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class GivenAnswer:
+    """One of the whole answers that voted.
+
+    Attributes:
+        sample: Which of its member's answers it is, from 0.
+        text: What there is of it.
+        reading: What it says, by which it was compared; None where that cannot be told.
+        weight: Most that it weighs; all weights sum to 1.
+        confidence: How sure it is of itself, in [0, 1], where that counts.
+        bits_per_byte: What all members together need to say it, where that selects.
+        problem: Why there is none, or "".
+        ended: Whether it is whole; one that could change nothing any more was not ended.
+    """
+
+    model: str
+    sample: int
+    text: str
+    reading: str | None
+    weight: float
+    confidence: float | None = None
+    bits_per_byte: float | None = None
+    problem: str = ""
+    ended: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerGroup:
+    """Answers that say the same.
+
+    Attributes:
+        reading: What they say.
+        answers: Their places among all answers, rising.
+        weight: Of all of them.
+    """
+
+    reading: str
+    answers: tuple[int, ...]
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How whole answers voted.
+
+    Attributes:
+        answers: All of them, in the order of samples and of the plan's members.
+        groups: Of those that say something, the heaviest first.
+        kept: Place of the answer that was kept.
+        tied: Whether another one had as much for it; the earlier answer decided.
+    """
+
+    answers: tuple[GivenAnswer, ...]
+    groups: tuple[AnswerGroup, ...]
+    kept: int
+    tied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
-    """Last event of a stream."""
+    """Last event of a stream.
+
+    Attributes:
+        outcome: How whole answers voted, where they did.
+    """
 
     reason: FinishReason
     usage: Usage
     request_id: str = ""
+    outcome: Outcome | None = None
 
 
 Event: TypeAlias = Accepted | Delta | Notice | Finished

@@ -41,6 +41,7 @@ class Weighting(Enum):
     BAYESIAN = "bayesian"
     PROMPT = "prompt"
     CONFIDENCE = "confidence"
+    GATED = "gated"
 
 
 class FailurePolicy(Enum):
@@ -105,6 +106,22 @@ class DraftOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class GateOptions:
+    """When one member goes on alone, where the weighting is gated; ``None`` means the default.
+
+    Attributes:
+        leader: The member that does, instead of the one that weighs most, the first of several.
+        threshold: Least margin with which it does, in [0, 1], see ``ensemble.gated``.
+        share: Share of symbols at which the others are asked, in [0, 1]; it moves the threshold,
+            and 0 leaves it where it is.
+    """
+
+    leader: str | None = None
+    threshold: float | None = None
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WeightedModel:
     """One member of a plan; ``weight`` need not be normalised. ``None`` means an equal share."""
 
@@ -121,6 +138,7 @@ class Plan:
             1 forgets nothing. ``None`` means the default.
         beam: How a byte-exact vote prunes.
         draft: How several tokens are computed in one step.
+        gate: When one member goes on alone.
     """
 
     members: tuple[WeightedModel, ...]
@@ -131,6 +149,7 @@ class Plan:
     forgetting: float | None = None
     beam: BeamOptions = field(default_factory=BeamOptions)
     draft: DraftOptions = field(default_factory=DraftOptions)
+    gate: GateOptions = field(default_factory=GateOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +180,52 @@ class CascadePlan:
     stream_early: bool = False
 
 
+class Selection(Enum):
+    """Which of several whole answers is kept; see ``ensemble.ballot``.
+
+    ``LIKELIHOOD`` is the one that all members together find most probable, for each of its bytes.
+    """
+
+    MAJORITY = "majority"
+    LIKELIHOOD = "likelihood"
+
+
+class Comparison(Enum):
+    """Which answers say the same; see ``comparing``."""
+
+    EXACT = "exact"
+    NUMERIC = "numeric"
+    CHOICE = "choice"
+
+
+MAX_SAMPLES = 16
+"""Most answers of one member."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswersPlan:
+    """Members that answer on their own, and of whose answers one is kept.
+
+    Attributes:
+        members: At least one, with the weights of their answers.
+        samples: Answers of each member, which share its weight; 1 to ``MAX_SAMPLES``.
+        select: Which answer is kept.
+        compare: Which answers say the same.
+        weighting: ``STATIC``, or ``CONFIDENCE`` for weights times how sure each answer is.
+        on_failure: What a member's death ends, see ``FailurePolicy``; the other answers vote.
+        stream_early: Whether the text of the first answer is streamed before it is known to be
+            kept. A notice then tells that what follows replaces it.
+    """
+
+    members: tuple[WeightedModel, ...]
+    samples: int = 1
+    select: Selection = Selection.MAJORITY
+    compare: Comparison = Comparison.EXACT
+    weighting: Weighting = Weighting.STATIC
+    on_failure: FailurePolicy = FailurePolicy.AUTO
+    stream_early: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class AutoPlan:
     """Let the router choose."""
@@ -173,10 +238,10 @@ class ProfilePlan:
     name: str
 
 
-NamedPlan: TypeAlias = Plan | CascadePlan
+NamedPlan: TypeAlias = Plan | CascadePlan | AnswersPlan
 """What a profile may hold."""
 
-PlanChoice: TypeAlias = Plan | CascadePlan | AutoPlan | ProfilePlan
+PlanChoice: TypeAlias = NamedPlan | AutoPlan | ProfilePlan
 
 
 def plan_models(plan: NamedPlan) -> tuple[str, ...]:

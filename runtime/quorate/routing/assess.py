@@ -108,8 +108,9 @@ def _can_run(rejections: Sequence[Rejection]) -> bool:
 def _quality(plan: ResolvedPlan, request: RoutingRequest, snapshot: Snapshot) -> float | None:
     if not plan.stages:
         return None
-    models = [member.model for member in plan.stages[-1].decision.members]
-    quality = snapshot.quality.expected(plan.keys[-1], models, request.task)
+    members = plan.members or plan.stages[-1].decision.members
+    models = [member.model for member in members]
+    quality = snapshot.quality.expected(plan.key, models, request.task)
     return quality - _CASCADE_SHORTFALL if plan.kind is PlanKind.CASCADE else quality
 
 
@@ -126,7 +127,7 @@ def _told_apart(
     of their difference: else one that answered a single question more would be taken at any price.
     """
     errors = [
-        snapshot.quality.error(plan.keys[-1], request.task) if plan.keys else None for plan in plans
+        snapshot.quality.error(plan.key, request.task) if plan.key else None for plan in plans
     ]
     runnable = [
         (quality, error)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from quorate.errors import InvalidRequest, NotFound, QuorateError
 from quorate.fleet.status import ModelState, ModelStatus, why_not_ready
 from quorate.request import (
+    AnswersPlan,
     CascadePlan,
     DecidedStage,
     NamedPlan,
@@ -17,6 +18,7 @@ from quorate.request import (
     WeightedModel,
     plan_models,
 )
+from quorate.routing.answers import decide_answers
 from quorate.routing.forecast import vote_key
 from quorate.routing.request import RoutingRequest
 from quorate.routing.resolve import require_somebody, resolve, vote_by_token
@@ -33,7 +35,7 @@ def asked_plan(request: RoutingRequest, snapshot: Snapshot) -> ResolvedPlan | No
         NotFound: The profile is unknown.
     """
     asked = request.asked
-    if isinstance(asked, Plan | CascadePlan):
+    if isinstance(asked, Plan | CascadePlan | AnswersPlan):
         return _resolved(_plan_name(asked), asked, snapshot)
     if isinstance(asked, ProfilePlan):
         if asked.name not in snapshot.profiles:
@@ -100,16 +102,23 @@ def profile_plan(name: str, snapshot: Snapshot) -> ResolvedPlan:
 def _resolved(name: str, plan: NamedPlan, snapshot: Snapshot, profile: str = "") -> ResolvedPlan:
     kind = _kind(plan)
     models = plan_models(plan)
+    whole = ResolvedPlan(name, kind, models, profile=profile)
     try:
-        stages = _stages(plan, snapshot, profile)
+        if isinstance(plan, AnswersPlan):
+            members, answers = decide_answers(plan, snapshot, profile)
+            stages = tuple(DecidedStage(vote, 0.0) for vote in answers.votes)
+            _require_a_stage(stages, snapshot)
+            whole = replace(whole, answers=answers, members=members)
+        else:
+            stages = _stages(plan, snapshot, profile)
     except QuorateError as error:
-        return ResolvedPlan(name, kind, models, profile=profile, error=error)
-    early = isinstance(plan, CascadePlan) and plan.stream_early
+        return replace(whole, error=error)
+    early = not isinstance(plan, Plan) and plan.stream_early
     keys = tuple(vote_key(stage.decision) for stage in stages)
-    return ResolvedPlan(name, kind, models, stages, keys, early, profile)
+    return replace(whole, stages=stages, keys=keys, stream_early=early)
 
 
-def _stages(plan: NamedPlan, snapshot: Snapshot, profile: str) -> tuple[DecidedStage, ...]:
+def _stages(plan: Plan | CascadePlan, snapshot: Snapshot, profile: str) -> tuple[DecidedStage, ...]:
     if isinstance(plan, Plan):
         decision = resolve(plan, snapshot, _NO_SEED, profile)
         require_somebody(decision.members, decision.on_failure, snapshot)
@@ -150,11 +159,13 @@ def _require_a_stage(stages: Sequence[DecidedStage], snapshot: Snapshot) -> None
 def _kind(plan: NamedPlan) -> PlanKind:
     if isinstance(plan, CascadePlan):
         return PlanKind.CASCADE
+    if isinstance(plan, AnswersPlan):
+        return PlanKind.ANSWERS
     return PlanKind.SINGLE if len(plan.members) == 1 else PlanKind.ENSEMBLE
 
 
 def _plan_name(plan: NamedPlan) -> str:
     kind = _kind(plan)
-    if isinstance(plan, Plan):
+    if not isinstance(plan, CascadePlan):
         return f"{kind.value}:{'+'.join(member.model for member in plan.members)}"
     return f"{kind.value}:{'>'.join('+'.join(plan_models(stage.plan)) for stage in plan.stages)}"

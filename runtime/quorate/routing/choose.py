@@ -11,6 +11,7 @@ from quorate.request import (
     Candidate,
     Clause,
     CombinationRule,
+    DecidedAnswers,
     Decision,
     FailurePolicy,
     PlanKind,
@@ -199,12 +200,26 @@ def _decide(
             for stage in plan.stages
         )
         route = replace(route, stages=stages, stream_early=plan.stream_early)
-    return replace(_seeded(plan.stages[0].decision, request, snapshot), route=route)
+    first = plan.stages[0].decision
+    if plan.answers is not None:
+        answers = _seeded_answers(plan.answers, request, snapshot)
+        route = replace(route, answers=answers, stream_early=plan.stream_early)
+        holds = min(vote.context_tokens for vote in answers.votes)
+        first = replace(first, members=plan.members, context_tokens=holds)
+    return replace(_seeded(first, request, snapshot), route=route)
 
 
 def _seeded(vote: Decision, request: RoutingRequest, snapshot: Snapshot) -> Decision:
     """A vote with what depends on the request: its seed, and how its members read the prompt."""
     return told(replace(vote, seed=request.seed), request, snapshot.models)
+
+
+def _seeded_answers(
+    answers: DecidedAnswers, request: RoutingRequest, snapshot: Snapshot
+) -> DecidedAnswers:
+    votes = tuple(_seeded(vote, request, snapshot) for vote in answers.votes)
+    judge = answers.judge and _seeded(answers.judge, request, snapshot)
+    return replace(answers, votes=votes, judge=judge)
 
 
 def _reads_less(one: Assessed, request: RoutingRequest, snapshot: Snapshot) -> Assessed:

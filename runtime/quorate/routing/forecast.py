@@ -10,7 +10,7 @@ from quorate.costs.cost_model import CostModel
 from quorate.costs.prediction import EnergyPrediction, RunShape
 from quorate.costs.prompts import PromptSizeModel
 from quorate.fleet.status import ModelStatus
-from quorate.request import Decision, EnergyTier, Forecast, lowest_tier
+from quorate.request import DecidedAnswers, Decision, EnergyTier, Forecast, lowest_tier
 from quorate.routing.request import RoutingRequest
 from quorate.routing.snapshot import RemoteStatus, ResolvedPlan, Snapshot
 
@@ -36,7 +36,8 @@ def forecast_local(
 ) -> Forecast:
     """What a local plan will take, waiting for its turn included.
 
-    A cascade takes its first stage, and each further one as often as it was asked for. ``known``
+    A cascade takes its first stage, and each further one as often as it was asked for; whole
+    answers that vote take all of them. ``known``
     are votes that were forecast for this choice already, by key, and grows: several plans may share
     a vote, which is worked out once.
     """
@@ -46,17 +47,47 @@ def forecast_local(
     for key, stage in zip(plan.keys, plan.stages, strict=True):
         if key not in votes:
             votes[key] = _vote(key, stage.decision, request, snapshot)
+    if plan.answers is not None:
+        return _waiting(_of_answers(plan.answers, [votes[key] for key in plan.keys]), snapshot)
     total = votes[plan.keys[0]]
     share = snapshot.escalations.get(plan.name, _ASSUMED_ESCALATIONS)
     reached = 1.0
     for key in plan.keys[1:]:
         reached *= share
         total = _then(total, votes[key], reached)
+    return _waiting(total, snapshot)
+
+
+def _waiting(total: Forecast, snapshot: Snapshot) -> Forecast:
     wait = snapshot.queue.wait_ms
     if not wait:
         return total
     return replace(
         total, time_ms=_sum(total.time_ms, wait), time_q90_ms=_sum(total.time_q90_ms, wait)
+    )
+
+
+def _of_answers(answers: DecidedAnswers, alone: Sequence[Forecast]) -> Forecast:
+    """Whole answers of members, each as what it takes alone.
+
+    All of them, one after the other: members that answer at once share the cores, and that the
+    outcome is often settled before the last answer is not counted on.
+    """
+
+    def all_of(values: Sequence[float | None]) -> float | None:
+        return _scaled(_where_known(sum, values), answers.samples)
+
+    limits = (one.limited_by_tokens for one in alone)
+    return Forecast(
+        time_ms=all_of([one.time_ms for one in alone]),
+        time_q90_ms=all_of([one.time_q90_ms for one in alone]),
+        joules=all_of([one.joules for one in alone]),
+        joules_q90=all_of([one.joules_q90 for one in alone]),
+        tier=lowest_tier([one.tier for one in alone]),
+        prompt_tokens=max(one.prompt_tokens for one in alone),
+        generated_tokens=max(one.generated_tokens for one in alone),
+        cold=any(one.cold for one in alone),
+        limited_by_tokens=next((one for one in limits if one is not None), None),
     )
 
 

@@ -69,6 +69,9 @@ def _cannot_run(
         yield Rejection(Clause.HEALTH if down else Clause.UNSUPPORTED, plan.error.message)
     if request.one_vote and plan.kind is PlanKind.CASCADE:
         yield Rejection(Clause.UNSUPPORTED, "a cascade cannot score a text; name one of its stages")
+    if request.one_vote and plan.kind is PlanKind.ANSWERS:
+        problem = "a vote of whole answers cannot score a text; name its members as an ensemble"
+        yield Rejection(Clause.UNSUPPORTED, problem)
     if request.constrained and any(_votes_on_pieces(stage) for stage in plan.stages):
         problem = "its members vote on a few candidates, which a constraint may rule out altogether"
         yield Rejection(Clause.UNSUPPORTED, f"{problem}; choose another alignment")

@@ -18,6 +18,7 @@ from quorate.foreign_text import quoted
 from quorate.request import (
     Alignment,
     BeamOptions,
+    DecidedDraft,
     Decision,
     FailurePolicy,
     Plan,
@@ -26,6 +27,7 @@ from quorate.request import (
 )
 from quorate.request.plans import DEFAULT_WIDTH
 from quorate.routing.drafting import decide_draft
+from quorate.routing.gating import decide_gate
 from quorate.routing.snapshot import Snapshot
 
 DEFAULT_EPSILON = 1e-2
@@ -34,6 +36,7 @@ MAX_WIDTH = 64
 DEFAULT_FORGETTING = 0.9
 """Share of the evidence that Bayesian weights keep from byte to byte: some ten bytes of memory."""
 
+_ALL_ZERO = "all weights are 0; raise at least one"
 _DROPPING = frozenset({FailurePolicy.AUTO, FailurePolicy.CONTINUE})
 # Which policies know what to do with a member that was lost after it had served, by where it is
 # now. One that has failed, or is loaded anew after that, cannot be waited for.
@@ -64,18 +67,14 @@ def resolve(plan: Plan, snapshot: Snapshot, seed: int, profile: str = "") -> Dec
         Unavailable: A member that is loading for the first time or unloading, or restarting where
             the policy is to fail.
     """
-    _check_members(plan.members)
-    shares = share_weights([member.weight for member in plan.members])
-    members = tuple(
-        WeightedModel(member.model, share)
-        for member, share in zip(plan.members, shares, strict=True)
-        if share > 0
-    )
-    for member in plan.members:
-        _known(member.model, snapshot)
+    members = weighted_members(plan.members, snapshot)
     statuses = [_usable(member.model, snapshot, plan.on_failure) for member in members]
     alignment = _alignment(plan.alignment, statuses)
     weighting = _weighting(plan.weighting, alignment, members)
+    gate = decide_gate(plan.gate, plan.weighting, members)
+    if gate is not None and alignment is Alignment.UNION_TOP_K:
+        problem = "members that vote on a few candidates are all asked at every step; choose "
+        raise UnsupportedPlan(gate.leader, f"{problem}another alignment, or other weights")
     return Decision(
         members=members,
         rule=plan.rule,
@@ -87,7 +86,29 @@ def resolve(plan: Plan, snapshot: Snapshot, seed: int, profile: str = "") -> Dec
         profile=profile,
         forgetting=_forgetting(plan.forgetting, weighting),
         beam=_beam(plan.beam, alignment, statuses),
-        draft=decide_draft(plan.draft, alignment, statuses),
+        # Who leads a gated vote goes on by itself.
+        draft=DecidedDraft() if gate else decide_draft(plan.draft, alignment, statuses),
+        gate=gate,
+    )
+
+
+def weighted_members(
+    members: Sequence[WeightedModel], snapshot: Snapshot
+) -> tuple[WeightedModel, ...]:
+    """The members with normalised weights; those of weight zero are left out.
+
+    Raises:
+        NotFound: An unknown model.
+        InvalidRequest: No members, a member twice, or weights that cannot be normalised.
+    """
+    _check_members(members)
+    shares = share_weights([member.weight for member in members])
+    for member in members:
+        _known(member.model, snapshot)
+    return tuple(
+        WeightedModel(member.model, share)
+        for member, share in zip(members, shares, strict=True)
+        if share > 0
     )
 
 
@@ -97,17 +118,26 @@ def share_weights(weights: Sequence[float | None]) -> tuple[float, ...]:
     Raises:
         InvalidRequest: Weights that are negative or not finite, or all of them zero.
     """
-    refuse_all(_weight_problems(weights))
+    refuse_all(_number_problems(weights))
     given = [1.0 if weight is None else float(weight) for weight in weights]
     largest = max(given, default=0.0)
     if largest == 0:
-        raise InvalidRequest("plan.ensemble.members", "all weights are 0; raise at least one")
+        raise InvalidRequest("plan.ensemble.members", _ALL_ZERO)
     scaled = [weight / largest for weight in given]
     total = math.fsum(scaled)
     return tuple(weight / total for weight in scaled)
 
 
-def _weight_problems(weights: Sequence[float | None]) -> Iterator[InvalidRequest]:
+def weight_problems(members: Sequence[WeightedModel]) -> Iterator[InvalidRequest]:
+    """What is wrong with the weights of members."""
+    weights = [member.weight for member in members]
+    found = list(_number_problems(weights))
+    yield from found
+    if members and not found and all(weight == 0 for weight in weights):
+        yield InvalidRequest("plan.ensemble.members", _ALL_ZERO)
+
+
+def _number_problems(weights: Sequence[float | None]) -> Iterator[InvalidRequest]:
     for index, weight in enumerate(weights):
         if weight is not None and not (math.isfinite(weight) and weight >= 0):
             yield InvalidRequest(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from quorate.costs.cost_model import CostModel
 from quorate.errors import BudgetSpent, QuorateError
 from quorate.fleet.status import ModelStatus
 from quorate.ledger.prices import Price
-from quorate.request import DecidedStage, NamedPlan, PlanKind
+from quorate.request import DecidedAnswers, DecidedStage, NamedPlan, PlanKind, WeightedModel
 from quorate.routing.quality import QualityTable
 from quorate.routing.settings import RoutingSettings
 
@@ -24,8 +24,11 @@ class ResolvedPlan:
     Attributes:
         name: Such as ``single:a`` or ``profile:pair``.
         models: Every model of every stage, once.
-        stages: One vote, or those of a cascade, with a seed of 0; none where it cannot run.
+        stages: One vote, those of a cascade, or each member's own where whole answers vote, with a
+            seed of 0; none where it cannot run.
         keys: Key of each stage's vote, see ``forecast.vote_key``.
+        answers: How whole answers vote, where they do.
+        members: Whose answers these are, with normalised weights.
         profile: Name of the profile it came from, or "".
         error: Why it cannot run.
     """
@@ -38,6 +41,21 @@ class ResolvedPlan:
     stream_early: bool = False
     profile: str = ""
     error: QuorateError | None = None
+    answers: DecidedAnswers | None = None
+    members: tuple[WeightedModel, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Key of how good its answers are; "" where it cannot run."""
+        if self.answers is not None:
+            return answers_key(self.models, self.answers)
+        return self.keys[-1] if self.keys else ""
+
+
+def answers_key(models: Sequence[str], answers: DecidedAnswers) -> str:
+    """Key of a vote of whole answers: members and manner, whatever the request and the weights."""
+    manner = f"{answers.samples}:{answers.select.value}:{answers.compare.value}"
+    return f"answers:{'+'.join(models)}:{manner}:{answers.weighting.value}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,13 @@ from quorate.errors import InvalidRequest, refuse_all
 from quorate.request import SamplingOptions
 
 SEED_BITS = 53
+
+
+def another_seed(seed: int, index: int) -> int:
+    """The seed of one of several answers with a seed; that of the first is the seed itself."""
+    return (seed + index) % (1 << SEED_BITS)
+
+
 """Readers of JSON keep numbers as 64-bit floats, and would round larger seeds without a word."""
 
 _NUMBERS = (

@@ -20,21 +20,28 @@ from quorate.options import (
 )
 from quorate.request import (
     MAX_DRAFT,
+    MAX_SAMPLES,
     Alignment,
+    AnswersPlan,
     BeamOptions,
     CascadePlan,
     CombinationRule,
+    Comparison,
     DraftMode,
     DraftOptions,
     FailurePolicy,
+    GateOptions,
     NamedPlan,
     Plan,
+    Selection,
     Stage,
     WeightedModel,
     Weighting,
 )
 from quorate.request.plans import DEFAULT_WIDTH
+from quorate.routing.answers import answers_problems
 from quorate.routing.drafting import draft_problems
+from quorate.routing.gating import DEFAULT_THRESHOLD, gate_problems
 from quorate.routing.resolve import (
     DEFAULT_EPSILON,
     DEFAULT_FORGETTING,
@@ -43,7 +50,8 @@ from quorate.routing.resolve import (
     share_weights,
 )
 
-_CHOICES = ("members", "rule", "alignment", "weighting", "on_failure", "drafts")
+_OF_ANSWERS = ("answers", "select", "compare", "weighting", "on_failure")
+_CHOICES = ("members", "rule", "alignment", "weighting", "on_failure", "drafts", "gate_leader")
 _Choice = TypeVar("_Choice", bound=Enum)
 
 
@@ -55,6 +63,8 @@ class _PlanNumbers:
     beam_epsilon: float = option(DEFAULT_EPSILON, lowest=0, highest=MAX_EPSILON)
     beam_width: int = option(DEFAULT_WIDTH, lowest=1, highest=MAX_WIDTH)
     drafts_most: int = option(MAX_DRAFT, lowest=1, highest=MAX_DRAFT)
+    gate_threshold: float = option(DEFAULT_THRESHOLD, lowest=0, highest=1)
+    gate_share: float = option(0.0, lowest=0, highest=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +81,26 @@ class _StageOptions:
     confidence: float = option(0.0, lowest=0, highest=1)
 
 
+@dataclass(frozen=True, slots=True)
+class _AnswersOptions:
+    """What a vote of whole answers may say beside its members and what is one of several words."""
+
+    samples: int = option(1, lowest=1, highest=MAX_SAMPLES)
+    stream_early: bool = False
+
+
 def read_profile(table: Mapping[str, Any], where: str, models: Sequence[str]) -> NamedPlan:
-    """Reads a profile: a vote, or with ``stages`` a cascade of votes, of the models that there are.
+    """Reads a profile of the models that there are.
+
+    It is a vote, with ``stages`` a cascade of votes, and with ``answers`` a vote of whole answers.
 
     Raises:
         SettingsError: Names the key that is wrong.
     """
     if "stages" in table:
         return _cascade(table, where, models)
+    if "answers" in table:
+        return _answers(table, where, models)
     return _vote(table, where, models)
 
 
@@ -99,6 +121,34 @@ def _cascade(table: Mapping[str, Any], where: str, models: Sequence[str]) -> Cas
     ]
     faults.refuse()
     return CascadePlan(tuple(stage for stage in read if stage), options.stream_early)
+
+
+def _answers(table: Mapping[str, Any], where: str, models: Sequence[str]) -> AnswersPlan:
+    faults = Faults()
+    check, names = faults.check, field_names(_AnswersOptions)
+    check(lambda: refuse_unknown(table, (*_OF_ANSWERS, *names), where), None)
+    known = {name: table[name] for name in names if name in table}
+    options = check(lambda: read_options(_AnswersOptions, known, where), _AnswersOptions())
+    nobody: tuple[WeightedModel, ...] = ()
+    members = check(lambda: _members(table["answers"], where, models, "answers"), nobody)
+    select = check(lambda: _choice(table, "select", Selection.MAJORITY, where), None)
+    compare = check(lambda: _choice(table, "compare", Comparison.EXACT, where), None)
+    weighting = check(lambda: _choice(table, "weighting", Weighting.STATIC, where), None)
+    on_failure = check(lambda: _choice(table, "on_failure", FailurePolicy.AUTO, where), None)
+    faults.refuse()
+    plan = AnswersPlan(
+        members=members,
+        samples=options.samples,
+        select=select or Selection.MAJORITY,
+        compare=compare or Comparison.EXACT,
+        weighting=weighting or Weighting.STATIC,
+        on_failure=on_failure or FailurePolicy.AUTO,
+        stream_early=options.stream_early,
+    )
+    for problem in answers_problems(plan):
+        name = problem.field.removeprefix("plan.answers.")
+        raise SettingsError(f"{where}.{name}: {problem.problem}")
+    return plan
 
 
 def _stage(value: Any, where: str, models: Sequence[str]) -> Stage:
@@ -129,6 +179,10 @@ def _vote(table: Mapping[str, Any], where: str, known: Sequence[str]) -> Plan:
     if members:
         most = numbers.get("drafts_most")
         draft = check(lambda: _draft(table, members, most, where), draft)
+    gate = GateOptions(
+        table.get("gate_leader"), numbers.get("gate_threshold"), numbers.get("gate_share")
+    )
+    check(lambda: _check_gate(gate, members, where), None)
     faults.refuse()
     return Plan(
         members=members,
@@ -139,26 +193,29 @@ def _vote(table: Mapping[str, Any], where: str, known: Sequence[str]) -> Plan:
         forgetting=numbers.get("forgetting"),
         beam=BeamOptions(numbers.get("beam_epsilon"), numbers.get("beam_width")),
         draft=draft,
+        gate=gate,
     )
 
 
-def _members(entries: Any, where: str, known: Sequence[str]) -> tuple[WeightedModel, ...]:
+def _members(
+    entries: Any, where: str, known: Sequence[str], name: str = "members"
+) -> tuple[WeightedModel, ...]:
     if not isinstance(entries, list) or not entries:
-        raise SettingsError(f"{where}.members: must be a list with at least one member")
+        raise SettingsError(f"{where}.{name}: must be a list with at least one member")
     faults = Faults()
     read = [
-        faults.check(partial(_member, entry, f"{where}.members[{index}]", known), None)
+        faults.check(partial(_member, entry, f"{where}.{name}[{index}]", known), None)
         for index, entry in enumerate(entries)
     ]
     faults.refuse()
     members = tuple(member for member in read if member)
     if len({member.model for member in members}) < len(members):
-        raise SettingsError(f"{where}.members: a model is named twice; give it one weight instead")
+        raise SettingsError(f"{where}.{name}: a model is named twice; give it one weight instead")
     try:
         share_weights([member.weight for member in members])
     except InvalidRequest as error:
-        place = error.field.removeprefix("plan.ensemble")
-        raise SettingsError(f"{where}{place}: {error.problem}") from error
+        place = error.field.removeprefix("plan.ensemble.members")
+        raise SettingsError(f"{where}.{name}{place}: {error.problem}") from error
     return members
 
 
@@ -179,6 +236,14 @@ def _draft(
             f"{where}.drafts: must be one of {', '.join(modes)}, or a member; it {problem.problem}"
         )
     return draft
+
+
+def _check_gate(gate: GateOptions, members: Sequence[WeightedModel], where: str) -> None:
+    if gate.leader is not None and not isinstance(gate.leader, str):
+        raise SettingsError(f"{where}.gate_leader: must be the id of a member, not {gate.leader!r}")
+    for problem in gate_problems(gate, [member.model for member in members]):
+        name = problem.field.removeprefix("plan.ensemble.").replace(".", "_")
+        raise SettingsError(f"{where}.{name}: {problem.problem}")
 
 
 def _member(entry: Any, where: str, known: Sequence[str]) -> WeightedModel:

@@ -320,14 +320,60 @@ class Notice(_message.Message):
     def __init__(self, kind: _Optional[_Union[NoticeKind, str]] = ..., model: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Finished(_message.Message):
-    __slots__ = ("reason", "usage", "request_id")
+    __slots__ = ("reason", "usage", "request_id", "outcome")
     REASON_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
     reason: FinishReason
     usage: Usage
     request_id: str
-    def __init__(self, reason: _Optional[_Union[FinishReason, str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    outcome: Outcome
+    def __init__(self, reason: _Optional[_Union[FinishReason, str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., request_id: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ...) -> None: ...
+
+class Outcome(_message.Message):
+    __slots__ = ("answers", "groups", "kept", "tied")
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    TIED_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[GivenAnswer]
+    groups: _containers.RepeatedCompositeFieldContainer[AnswerGroup]
+    kept: int
+    tied: bool
+    def __init__(self, answers: _Optional[_Iterable[_Union[GivenAnswer, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[AnswerGroup, _Mapping]]] = ..., kept: _Optional[int] = ..., tied: _Optional[bool] = ...) -> None: ...
+
+class GivenAnswer(_message.Message):
+    __slots__ = ("model", "sample", "text", "reading", "weight", "confidence", "bits_per_byte", "problem", "ended")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    READING_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    BITS_PER_BYTE_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    sample: int
+    text: str
+    reading: str
+    weight: float
+    confidence: float
+    bits_per_byte: float
+    problem: str
+    ended: bool
+    def __init__(self, model: _Optional[str] = ..., sample: _Optional[int] = ..., text: _Optional[str] = ..., reading: _Optional[str] = ..., weight: _Optional[float] = ..., confidence: _Optional[float] = ..., bits_per_byte: _Optional[float] = ..., problem: _Optional[str] = ..., ended: _Optional[bool] = ...) -> None: ...
+
+class AnswerGroup(_message.Message):
+    __slots__ = ("reading", "answers", "weight")
+    READING_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    reading: str
+    answers: _containers.RepeatedScalarFieldContainer[int]
+    weight: float
+    def __init__(self, reading: _Optional[str] = ..., answers: _Optional[_Iterable[int]] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("prompt_tokens", "generated_tokens", "time_to_first_token_ms", "duration_ms", "models", "drafted_tokens", "accepted_tokens", "lone_tokens", "step_times")

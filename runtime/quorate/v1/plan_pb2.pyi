@@ -29,6 +29,7 @@ class Weighting(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WEIGHTING_BAYESIAN: _ClassVar[Weighting]
     WEIGHTING_PROMPT: _ClassVar[Weighting]
     WEIGHTING_CONFIDENCE: _ClassVar[Weighting]
+    WEIGHTING_GATED: _ClassVar[Weighting]
 
 class FailurePolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -44,6 +45,19 @@ class DraftMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DRAFT_MODE_OFF: _ClassVar[DraftMode]
     DRAFT_MODE_PROMPT: _ClassVar[DraftMode]
 
+class Selection(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SELECTION_UNSPECIFIED: _ClassVar[Selection]
+    SELECTION_MAJORITY: _ClassVar[Selection]
+    SELECTION_LIKELIHOOD: _ClassVar[Selection]
+
+class Comparison(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    COMPARISON_UNSPECIFIED: _ClassVar[Comparison]
+    COMPARISON_EXACT: _ClassVar[Comparison]
+    COMPARISON_NUMERIC: _ClassVar[Comparison]
+    COMPARISON_CHOICE: _ClassVar[Comparison]
+
 class PlanKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     PLAN_KIND_UNSPECIFIED: _ClassVar[PlanKind]
@@ -51,6 +65,7 @@ class PlanKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PLAN_KIND_ENSEMBLE: _ClassVar[PlanKind]
     PLAN_KIND_CASCADE: _ClassVar[PlanKind]
     PLAN_KIND_REMOTE: _ClassVar[PlanKind]
+    PLAN_KIND_ANSWERS: _ClassVar[PlanKind]
 
 class Clause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -91,6 +106,7 @@ WEIGHTING_STATIC: Weighting
 WEIGHTING_BAYESIAN: Weighting
 WEIGHTING_PROMPT: Weighting
 WEIGHTING_CONFIDENCE: Weighting
+WEIGHTING_GATED: Weighting
 FAILURE_POLICY_UNSPECIFIED: FailurePolicy
 FAILURE_POLICY_CONTINUE: FailurePolicy
 FAILURE_POLICY_REPLAY: FailurePolicy
@@ -99,11 +115,19 @@ DRAFT_MODE_UNSPECIFIED: DraftMode
 DRAFT_MODE_AUTO: DraftMode
 DRAFT_MODE_OFF: DraftMode
 DRAFT_MODE_PROMPT: DraftMode
+SELECTION_UNSPECIFIED: Selection
+SELECTION_MAJORITY: Selection
+SELECTION_LIKELIHOOD: Selection
+COMPARISON_UNSPECIFIED: Comparison
+COMPARISON_EXACT: Comparison
+COMPARISON_NUMERIC: Comparison
+COMPARISON_CHOICE: Comparison
 PLAN_KIND_UNSPECIFIED: PlanKind
 PLAN_KIND_SINGLE: PlanKind
 PLAN_KIND_ENSEMBLE: PlanKind
 PLAN_KIND_CASCADE: PlanKind
 PLAN_KIND_REMOTE: PlanKind
+PLAN_KIND_ANSWERS: PlanKind
 CLAUSE_UNSPECIFIED: Clause
 CLAUSE_LATENCY: Clause
 CLAUSE_ENERGY: Clause
@@ -135,19 +159,31 @@ class Draft(_message.Message):
     most: int
     def __init__(self, mode: _Optional[_Union[DraftMode, str]] = ..., model: _Optional[str] = ..., most: _Optional[int] = ...) -> None: ...
 
+class Gate(_message.Message):
+    __slots__ = ("leader", "threshold", "share")
+    LEADER_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    leader: str
+    threshold: float
+    share: float
+    def __init__(self, leader: _Optional[str] = ..., threshold: _Optional[float] = ..., share: _Optional[float] = ...) -> None: ...
+
 class Plan(_message.Message):
-    __slots__ = ("auto", "single", "ensemble", "cascade", "failure_policy")
+    __slots__ = ("auto", "single", "ensemble", "cascade", "answers", "failure_policy")
     AUTO_FIELD_NUMBER: _ClassVar[int]
     SINGLE_FIELD_NUMBER: _ClassVar[int]
     ENSEMBLE_FIELD_NUMBER: _ClassVar[int]
     CASCADE_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
     FAILURE_POLICY_FIELD_NUMBER: _ClassVar[int]
     auto: AutoPlan
     single: SinglePlan
     ensemble: EnsemblePlan
     cascade: CascadePlan
+    answers: AnswersPlan
     failure_policy: FailurePolicy
-    def __init__(self, auto: _Optional[_Union[AutoPlan, _Mapping]] = ..., single: _Optional[_Union[SinglePlan, _Mapping]] = ..., ensemble: _Optional[_Union[EnsemblePlan, _Mapping]] = ..., cascade: _Optional[_Union[CascadePlan, _Mapping]] = ..., failure_policy: _Optional[_Union[FailurePolicy, str]] = ...) -> None: ...
+    def __init__(self, auto: _Optional[_Union[AutoPlan, _Mapping]] = ..., single: _Optional[_Union[SinglePlan, _Mapping]] = ..., ensemble: _Optional[_Union[EnsemblePlan, _Mapping]] = ..., cascade: _Optional[_Union[CascadePlan, _Mapping]] = ..., answers: _Optional[_Union[AnswersPlan, _Mapping]] = ..., failure_policy: _Optional[_Union[FailurePolicy, str]] = ...) -> None: ...
 
 class AutoPlan(_message.Message):
     __slots__ = ()
@@ -160,7 +196,7 @@ class SinglePlan(_message.Message):
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class EnsemblePlan(_message.Message):
-    __slots__ = ("members", "rule", "alignment", "weighting", "forgetting", "beam", "draft")
+    __slots__ = ("members", "rule", "alignment", "weighting", "forgetting", "beam", "draft", "gate")
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
     ALIGNMENT_FIELD_NUMBER: _ClassVar[int]
@@ -168,6 +204,7 @@ class EnsemblePlan(_message.Message):
     FORGETTING_FIELD_NUMBER: _ClassVar[int]
     BEAM_FIELD_NUMBER: _ClassVar[int]
     DRAFT_FIELD_NUMBER: _ClassVar[int]
+    GATE_FIELD_NUMBER: _ClassVar[int]
     members: _containers.RepeatedCompositeFieldContainer[Member]
     rule: CombinationRule
     alignment: Alignment
@@ -175,7 +212,8 @@ class EnsemblePlan(_message.Message):
     forgetting: float
     beam: ByteBeam
     draft: Draft
-    def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., rule: _Optional[_Union[CombinationRule, str]] = ..., alignment: _Optional[_Union[Alignment, str]] = ..., weighting: _Optional[_Union[Weighting, str]] = ..., forgetting: _Optional[float] = ..., beam: _Optional[_Union[ByteBeam, _Mapping]] = ..., draft: _Optional[_Union[Draft, _Mapping]] = ...) -> None: ...
+    gate: Gate
+    def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., rule: _Optional[_Union[CombinationRule, str]] = ..., alignment: _Optional[_Union[Alignment, str]] = ..., weighting: _Optional[_Union[Weighting, str]] = ..., forgetting: _Optional[float] = ..., beam: _Optional[_Union[ByteBeam, _Mapping]] = ..., draft: _Optional[_Union[Draft, _Mapping]] = ..., gate: _Optional[_Union[Gate, _Mapping]] = ...) -> None: ...
 
 class ByteBeam(_message.Message):
     __slots__ = ("epsilon", "width")
@@ -202,6 +240,22 @@ class CascadeStage(_message.Message):
     ensemble: EnsemblePlan
     confidence: float
     def __init__(self, single: _Optional[_Union[SinglePlan, _Mapping]] = ..., ensemble: _Optional[_Union[EnsemblePlan, _Mapping]] = ..., confidence: _Optional[float] = ...) -> None: ...
+
+class AnswersPlan(_message.Message):
+    __slots__ = ("members", "samples", "select", "compare", "weighting", "stream_early")
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    SELECT_FIELD_NUMBER: _ClassVar[int]
+    COMPARE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTING_FIELD_NUMBER: _ClassVar[int]
+    STREAM_EARLY_FIELD_NUMBER: _ClassVar[int]
+    members: _containers.RepeatedCompositeFieldContainer[Member]
+    samples: int
+    select: Selection
+    compare: Comparison
+    weighting: Weighting
+    stream_early: bool
+    def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., samples: _Optional[int] = ..., select: _Optional[_Union[Selection, str]] = ..., compare: _Optional[_Union[Comparison, str]] = ..., weighting: _Optional[_Union[Weighting, str]] = ..., stream_early: _Optional[bool] = ...) -> None: ...
 
 class Rejection(_message.Message):
     __slots__ = ("clause", "message", "predicted", "limit")
@@ -257,6 +311,22 @@ class DecidedStage(_message.Message):
     confidence: float
     def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., confidence: _Optional[float] = ...) -> None: ...
 
+class DecidedAnswers(_message.Message):
+    __slots__ = ("votes", "samples", "select", "compare", "weighting", "judge")
+    VOTES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    SELECT_FIELD_NUMBER: _ClassVar[int]
+    COMPARE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTING_FIELD_NUMBER: _ClassVar[int]
+    JUDGE_FIELD_NUMBER: _ClassVar[int]
+    votes: _containers.RepeatedCompositeFieldContainer[Decision]
+    samples: int
+    select: Selection
+    compare: Comparison
+    weighting: Weighting
+    judge: Decision
+    def __init__(self, votes: _Optional[_Iterable[_Union[Decision, _Mapping]]] = ..., samples: _Optional[int] = ..., select: _Optional[_Union[Selection, str]] = ..., compare: _Optional[_Union[Comparison, str]] = ..., weighting: _Optional[_Union[Weighting, str]] = ..., judge: _Optional[_Union[Decision, _Mapping]] = ...) -> None: ...
+
 class DecidedDraft(_message.Message):
     __slots__ = ("model", "most", "problem", "member_first")
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -278,7 +348,7 @@ class Member(_message.Message):
     def __init__(self, model: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("members", "rule", "alignment", "weighting", "failure_policy", "context_tokens", "seed", "profile", "forgetting", "beam", "kind", "stages", "remote", "candidates", "over_budget", "explored", "task", "stream_early", "input_form", "text_members", "system_moved", "instead_of", "draft")
+    __slots__ = ("members", "rule", "alignment", "weighting", "failure_policy", "context_tokens", "seed", "profile", "forgetting", "beam", "kind", "stages", "remote", "candidates", "over_budget", "explored", "task", "stream_early", "input_form", "text_members", "system_moved", "instead_of", "draft", "answers", "gate")
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
     ALIGNMENT_FIELD_NUMBER: _ClassVar[int]
@@ -302,6 +372,8 @@ class Decision(_message.Message):
     SYSTEM_MOVED_FIELD_NUMBER: _ClassVar[int]
     INSTEAD_OF_FIELD_NUMBER: _ClassVar[int]
     DRAFT_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    GATE_FIELD_NUMBER: _ClassVar[int]
     members: _containers.RepeatedCompositeFieldContainer[Member]
     rule: CombinationRule
     alignment: Alignment
@@ -325,4 +397,6 @@ class Decision(_message.Message):
     system_moved: _containers.RepeatedScalarFieldContainer[str]
     instead_of: str
     draft: DecidedDraft
-    def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., rule: _Optional[_Union[CombinationRule, str]] = ..., alignment: _Optional[_Union[Alignment, str]] = ..., weighting: _Optional[_Union[Weighting, str]] = ..., failure_policy: _Optional[_Union[FailurePolicy, str]] = ..., context_tokens: _Optional[int] = ..., seed: _Optional[int] = ..., profile: _Optional[str] = ..., forgetting: _Optional[float] = ..., beam: _Optional[_Union[ByteBeam, _Mapping]] = ..., kind: _Optional[_Union[PlanKind, str]] = ..., stages: _Optional[_Iterable[_Union[DecidedStage, _Mapping]]] = ..., remote: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., over_budget: _Optional[_Union[Rejection, _Mapping]] = ..., explored: _Optional[bool] = ..., task: _Optional[str] = ..., stream_early: _Optional[bool] = ..., input_form: _Optional[_Union[InputForm, str]] = ..., text_members: _Optional[_Iterable[str]] = ..., system_moved: _Optional[_Iterable[str]] = ..., instead_of: _Optional[str] = ..., draft: _Optional[_Union[DecidedDraft, _Mapping]] = ...) -> None: ...
+    answers: DecidedAnswers
+    gate: Gate
+    def __init__(self, members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., rule: _Optional[_Union[CombinationRule, str]] = ..., alignment: _Optional[_Union[Alignment, str]] = ..., weighting: _Optional[_Union[Weighting, str]] = ..., failure_policy: _Optional[_Union[FailurePolicy, str]] = ..., context_tokens: _Optional[int] = ..., seed: _Optional[int] = ..., profile: _Optional[str] = ..., forgetting: _Optional[float] = ..., beam: _Optional[_Union[ByteBeam, _Mapping]] = ..., kind: _Optional[_Union[PlanKind, str]] = ..., stages: _Optional[_Iterable[_Union[DecidedStage, _Mapping]]] = ..., remote: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., over_budget: _Optional[_Union[Rejection, _Mapping]] = ..., explored: _Optional[bool] = ..., task: _Optional[str] = ..., stream_early: _Optional[bool] = ..., input_form: _Optional[_Union[InputForm, str]] = ..., text_members: _Optional[_Iterable[str]] = ..., system_moved: _Optional[_Iterable[str]] = ..., instead_of: _Optional[str] = ..., draft: _Optional[_Union[DecidedDraft, _Mapping]] = ..., answers: _Optional[_Union[DecidedAnswers, _Mapping]] = ..., gate: _Optional[_Union[Gate, _Mapping]] = ...) -> None: ...

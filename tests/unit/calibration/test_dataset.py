@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.calibration.dataset import read_dataset
-from quorate.calibration.grading import Case, Match, is_right, numbers_in
+from quorate.calibration.grading import Case, Match, is_right
+from quorate.comparing import numbers_in
 from quorate.errors import SettingsError
 
 GOOD = {"prompt": "What is 2 plus 2?", "answer": "4", "match": "numeric"}

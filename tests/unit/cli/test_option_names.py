@@ -8,7 +8,8 @@ import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from quorate.cli.option_names import Given, option_of, options_named
-from quorate.cli.parameters import AnswerParameters, RequestParameters, VoteParameters
+from quorate.cli.parameters import AnswerParameters, RequestParameters
+from quorate.cli.plan_parameters import AnswersParameters, VoteParameters
 from quorate.client import ServiceError
 from quorate.errors import InvalidRequest
 from quorate.request import Plan, Stage, WeightedModel
@@ -84,7 +85,7 @@ def test_every_field_that_the_program_can_fill_has_its_option() -> None:
 def test_every_option_that_is_named_exists() -> None:
     known = {
         f"--{name.replace('_', '-')}"
-        for group in (RequestParameters, AnswerParameters, VoteParameters)
+        for group in (RequestParameters, AnswerParameters, VoteParameters, AnswersParameters)
         for name in group.__dataclass_fields__
     }
     known |= {"--joules", "--top", "--model", "--profile", "--cascade", "--stream-early"}

@@ -8,12 +8,8 @@ import typer
 from typer.testing import CliRunner
 
 from quorate.cli.parameter_groups import grouped
-from quorate.cli.parameters import (
-    AnswerParameters,
-    PlanParameters,
-    RequestParameters,
-    VoteParameters,
-)
+from quorate.cli.parameters import AnswerParameters, RequestParameters
+from quorate.cli.plan_parameters import PlanParameters, VoteParameters
 from quorate.client import GenerateOptions
 from quorate.errors import SettingsError
 from quorate.request import Alignment, CombinationRule, FailurePolicy, Weighting

@@ -5,12 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cli.parameters import (
-    AnswerParameters,
-    PlanParameters,
-    RequestParameters,
-    VoteParameters,
-)
+from quorate.cli.parameters import AnswerParameters, RequestParameters
+from quorate.cli.plan_parameters import PlanParameters, VoteParameters
 from quorate.cli.question import question_of, request_options
 from quorate.errors import SettingsError
 

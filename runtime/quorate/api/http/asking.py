@@ -8,12 +8,13 @@ from typing import Any
 
 from quorate.access import limits
 from quorate.access.tools import check_form
-from quorate.api.http.extension import Extension
+from quorate.api.http.extension import AnswersOptions, Extension
 from quorate.api.http.forms import Form
-from quorate.api.http.names import plan_named
+from quorate.api.http.names import ANSWERS, plan_named
 from quorate.api.http.tools import Tools
 from quorate.errors import InvalidRequest, PromptTooLong
 from quorate.request import (
+    AnswersPlan,
     Budget,
     PlanChoice,
     Prompt,
@@ -23,7 +24,8 @@ from quorate.request import (
     StoppingOptions,
     ToolChoice,
 )
-from quorate.sampling.options import SEED_BITS
+from quorate.routing.answers import answers_problems
+from quorate.sampling.options import another_seed
 
 MAX_CHOICES = 16
 """Answers to one request."""
@@ -152,9 +154,10 @@ def asked_for(words: Wording, context: Context) -> Asked:
     if form is not None and tools.shown:
         check_form(form.path, form.constraint.kind)
     named = {} if form is None else {form.constraint.kind.value: form.path}
+    plan = plan_named("model", words.name, context.models, context.profiles)
     request = Request(
         prompt=words.prompts[0],
-        plan=plan_named("model", words.name, context.models, context.profiles),
+        plan=plan if extension.answers is None else _of_answers(plan, extension.answers),
         sampling=_with_defaults(words.sampling),
         stopping=words.stopping,
         response=ResponseOptions(shown or 0, extension.votes, shown is None),
@@ -184,6 +187,23 @@ def asked_for(words: Wording, context: Context) -> Asked:
         answers=words.answers,
         prompts=len(words.prompts),
     )
+
+
+def _of_answers(plan: PlanChoice | None, options: AnswersOptions) -> AnswersPlan:
+    if not isinstance(plan, AnswersPlan):
+        problem = f"is for votes of whole answers; ask for a model such as {ANSWERS}a+b"
+        raise InvalidRequest(options.path, problem)
+    found = replace(
+        plan,
+        samples=options.samples,
+        select=options.select,
+        compare=options.compare,
+        weighting=options.weighting,
+    )
+    for one in answers_problems(found):
+        path = one.field.removeprefix("plan.answers")
+        raise InvalidRequest(f"{options.path}{path}", one.problem)
+    return found
 
 
 def plan_of(found: Asked) -> PlanChoice | None:
@@ -229,7 +249,7 @@ def _with_seed(sampling: SamplingOptions, choice: int) -> SamplingOptions:
     seed = sampling.seed
     if not choice or seed is None:
         return sampling
-    return replace(sampling, seed=(seed + choice) % (1 << SEED_BITS))
+    return replace(sampling, seed=another_seed(seed, choice))
 
 
 def _share(budget: Budget, count: int) -> Budget:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from enum import Enum
+from typing import Any, TypeVar
 
 from quorate.access import limits
 from quorate.api.http.fields import Fields
@@ -18,16 +19,37 @@ from quorate.foreign_text import nearest_names, one_line
 from quorate.request import (
     Budget,
     Candidate,
+    Comparison,
     Decision,
+    Finished,
     ModelUsage,
     Notice,
+    Outcome,
+    Selection,
     Token,
-    Usage,
+    Weighting,
     total_energy,
 )
 
+_Word = TypeVar("_Word", bound=Enum)
+
 NAME = "quorate"
 """Of the object, in requests and in answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswersOptions:
+    """How whole answers vote, as in ``AnswersPlan``.
+
+    Attributes:
+        path: Of the object.
+    """
+
+    path: str
+    samples: int = 1
+    select: Selection = Selection.MAJORITY
+    compare: Comparison = Comparison.EXACT
+    weighting: Weighting = Weighting.STATIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +61,7 @@ class Extension:
         votes: Whether each member's vote is told with each token.
         allow_text: Whether a member without a chat template may read a chat's texts instead.
         candidates: Whether the plans that were considered are told.
+        answers: How whole answers vote, where they do; None leaves all of it open.
     """
 
     request_id: str = ""
@@ -49,6 +72,7 @@ class Extension:
     allow_substitution: bool | None = None
     allow_text: bool = False
     candidates: bool = False
+    answers: AnswersOptions | None = None
 
 
 _KNOWN = (*(one.name for one in fields(Extension)), *FORM_FIELDS)
@@ -73,7 +97,32 @@ def read_extension(body: Fields) -> Extension:
         allow_substitution=given.flag("allow_substitution"),
         allow_text=given.flag("allow_text") or False,
         candidates=given.flag("candidates") or False,
+        answers=_answers(given.object("answers"), given.path("answers")),
     )
+
+
+def _answers(given: Fields | None, path: str) -> AnswersOptions | None:
+    if given is None:
+        return None
+    _refuse_unknown(given, ("samples", "select", "compare", "weighting"))
+    samples = given.integer("samples", lowest=1)
+    return AnswersOptions(
+        path=path,
+        samples=1 if samples is None else samples,
+        select=_word(given, "select", Selection.MAJORITY),
+        compare=_word(given, "compare", Comparison.EXACT),
+        weighting=_word(given, "weighting", Weighting.STATIC),
+    )
+
+
+def _word(given: Fields, name: str, default: _Word) -> _Word:
+    words = {one.value: one for one in type(default)}
+    written = given.text(name)
+    if written is None:
+        return default
+    if written not in words:
+        raise InvalidRequest(given.path(name), f"is not known; known: {', '.join(words)}")
+    return words[written]
 
 
 def _budget(given: Fields | None) -> Budget:
@@ -103,19 +152,26 @@ def told_at_first(
     Where ``candidates`` are asked for, every plan that was considered as well.
     """
     route = decision.route
+    # Of whole answers each vote has but one member; its weight among all is the decision's.
+    votes = (decision,) if route.answers is not None else decision.votes
     told: dict[str, Any] = {
         "request_id": request_id,
         "plan": route.name,
         "kind": route.kind.value,
         "members": [
             {"model": member.model, "weight": member.weight}
-            for vote in decision.votes
+            for vote in votes
             for member in vote.members
         ],
         "seed": decision.seed,
         "input_form": decision.input_form.value,
     }
-    if len(decision.members) > 1:
+    if route.answers is not None:
+        told["select"] = route.answers.select.value
+        told["compare"] = route.answers.compare.value
+        told["samples"] = route.answers.samples
+        told["weighting"] = route.answers.weighting.value
+    elif len(decision.members) > 1:
         told["rule"] = decision.rule.value
         told["alignment"] = decision.alignment.value
         told["weighting"] = decision.weighting.value
@@ -147,8 +203,12 @@ def _candidate(one: Candidate) -> dict[str, Any]:
     )
 
 
-def told_at_last(usage: Usage, notices: Iterable[Notice]) -> dict[str, Any]:
-    """What is told when an answer has ended: what it took. What is not known is left out."""
+def told_at_last(finished: Finished, notices: Iterable[Notice]) -> dict[str, Any]:
+    """What is told when an answer has ended: what it took, and how whole answers voted.
+
+    What is not known is left out.
+    """
+    usage, outcome = finished.usage, finished.outcome
     energy = total_energy([model.energy for model in usage.models])
     priced = [model.usd for model in usage.models if model.usd is not None]
     return _known(
@@ -165,8 +225,18 @@ def told_at_last(usage: Usage, notices: Iterable[Notice]) -> dict[str, Any]:
                 {"kind": one.kind.value, "model": one.model, "message": one_line(one.message)}
                 for one in notices
             ],
+            "outcome": None if outcome is None else _outcome(outcome),
         }
     )
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "kept": outcome.kept,
+        "tied": outcome.tied,
+        "groups": [asdict(group) for group in outcome.groups],
+        "answers": [_known(asdict(answer)) for answer in outcome.answers],
+    }
 
 
 def _told_of(model: ModelUsage) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from quorate.access import limits
 from quorate.errors import InvalidRequest, NotFound
 from quorate.request import (
+    AnswersPlan,
     AutoPlan,
     NamedPlan,
     Plan,
@@ -20,6 +21,7 @@ from quorate.routing.resolve import member_problems, share_weights
 
 AUTO = "auto"
 VOTE = "vote:"
+ANSWERS = "answers:"
 
 
 def plan_named(
@@ -27,8 +29,9 @@ def plan_named(
 ) -> PlanChoice | None:
     """The plan that a name stands for; None, for the default profile, without one.
 
-    ``auto`` lets the router choose. ``vote:a+b`` and ``vote:a=0.7+b=0.3`` are votes. All else is a
-    profile, or a model where no profile has that name.
+    ``auto`` lets the router choose. ``vote:a+b`` and ``vote:a=0.7+b=0.3`` are votes on tokens, with
+    ``answers:`` votes of whole answers. All else is a profile, or a model where no profile has that
+    name.
 
     Raises:
         InvalidRequest: It is too long, or a vote whose members or weights can never be served.
@@ -40,8 +43,11 @@ def plan_named(
         raise InvalidRequest(field, "is too long for a name")
     if name == AUTO:
         return AutoPlan()
-    if name not in models and name not in profiles and name.startswith(VOTE):
-        return _vote(field, name.removeprefix(VOTE), models)
+    if name not in models and name not in profiles:
+        if name.startswith(VOTE):
+            return Plan(_members(field, name.removeprefix(VOTE), models, VOTE))
+        if name.startswith(ANSWERS):
+            return AnswersPlan(_members(field, name.removeprefix(ANSWERS), models, ANSWERS))
     check_length(field, name)
     if name in profiles:
         return ProfilePlan(name)
@@ -66,7 +72,7 @@ def first_model(
     """
     if isinstance(plan, ProfilePlan):
         default = plan.name
-    elif isinstance(plan, Plan):
+    elif isinstance(plan, Plan | AnswersPlan):
         return plan.members[0].model
     if default in profiles:
         return plan_models(profiles[default])[0]
@@ -75,32 +81,34 @@ def first_model(
     return models[0]
 
 
-def _vote(field: str, written: str, models: Collection[str]) -> Plan:
+def _members(
+    field: str, written: str, models: Collection[str], kind: str
+) -> tuple[WeightedModel, ...]:
     parts = written.split("+")
     if len(parts) > limits.MAX_MEMBERS:
         raise InvalidRequest(field, f"names more than {limits.MAX_MEMBERS} members")
-    members = tuple(_member(field, part, models) for part in parts)
+    members = tuple(_member(field, part, models, kind) for part in parts)
     for problem in member_problems(members):
         raise InvalidRequest(field, problem.problem)
     try:
         share_weights([member.weight for member in members])
     except InvalidRequest as error:
         raise InvalidRequest(field, error.problem) from None
-    return Plan(members)
+    return members
 
 
-def _member(field: str, written: str, models: Collection[str]) -> WeightedModel:
+def _member(field: str, written: str, models: Collection[str], kind: str) -> WeightedModel:
     name, equals, weight = written.rpartition("=")
     if not equals or written in models:
-        return WeightedModel(_filled(field, written))
+        return WeightedModel(_filled(field, written, kind))
     try:
         number = float(weight)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        problem = f"gives {weight[:32]!r} as a weight; write vote:a=0.7+b=0.3"
+        problem = f"gives {weight[:32]!r} as a weight; write {kind}a=0.7+b=0.3"
         raise InvalidRequest(field, problem)
-    return WeightedModel(_filled(field, name), number)
+    return WeightedModel(_filled(field, name, kind), number)
 
 
 def check_length(field: str, name: str) -> None:
@@ -113,6 +121,6 @@ def check_length(field: str, name: str) -> None:
         raise InvalidRequest(field, f"has a name of more than {limits.MAX_NAME_BYTES} bytes")
 
 
-def _filled(field: str, model: str) -> str:
+def _filled(field: str, model: str, kind: str) -> str:
     check_length(field, model)
-    return limits.filled(field, model, "name the members of a vote as in vote:a+b")
+    return limits.filled(field, model, f"name the members of a vote as in {kind}a+b")

@@ -134,7 +134,7 @@ class Shape(ABC):
         for choice in self.choices:
             assert choice.accepted is not None and choice.finished is not None
             first = self._begun(choice.accepted)
-            last = told_at_last(choice.finished.usage, choice.notices)
+            last = told_at_last(choice.finished, choice.notices)
             told.append({**first, **last, **self._votes(choice.tokens)})
         return told[0] if len(told) == 1 else {"choices": told}
 

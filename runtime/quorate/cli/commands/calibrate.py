@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quorate.cli.parameter_groups import grouped
-from quorate.cli.parameters import ModelNames
+from quorate.cli.plan_parameters import ModelNames
 from quorate.cli.target import Target
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from quorate.cli.messages import total_energy
 from quorate.cli.views.decisions import answering, detours, members_words, unit
 from quorate.cli.views.formatting import energy_text
 from quorate.cli.views.json_lines import response_line
+from quorate.cli.views.outcome import outcome_words, print_outcome
 from quorate.cli.views.terminal import Console
 from quorate.cli.views.votes import print_candidates, print_votes
 from quorate.cli.views.writers import Writer, stdout_writer
@@ -88,7 +89,7 @@ class TextAnswer:
 
     def _accept(self, decision: plan_pb2.Decision) -> None:
         self._decision = decision
-        if decision.stages:
+        if decision.stages or decision.stream_early:
             self._writer.hold()
         if decision.remote:
             self._writer.without_tokens()
@@ -108,7 +109,8 @@ class TextAnswer:
         self._escalations += 1
         self._tokens.clear()
         self._writer.discard()
-        if self._escalations == len(self._decision.stages) - 1:
+        # What gives way among whole answers does so once.
+        if self._escalations == max(1, len(self._decision.stages) - 1):
             self._writer.keep()
 
     def _note(self, message: str) -> None:
@@ -131,7 +133,9 @@ class TextAnswer:
         console = report_console()
         if self._candidates:
             print_candidates(self._tokens, console)
-        if self._votes:
+        if self._votes and finished.HasField("outcome"):
+            print_outcome(finished.outcome, console)
+        elif self._votes:
             members = answering(self._decision, self._escalations).members
             print_votes(self._tokens, members, console, finished.usage.models)
 
@@ -160,8 +164,11 @@ def summary_line(
     """
     answered = answering(decision, escalations)
     # An answer that was held back until it was known to be kept has no speed of its own.
-    parts = timing(finished, unit(answered), streamed=not decision.stages) + _cost(finished.usage)
-    if decision.stages:
+    streamed = not decision.stages and not finished.HasField("outcome")
+    parts = timing(finished, unit(answered), streamed=streamed) + _cost(finished.usage)
+    if finished.HasField("outcome"):
+        parts += [members_words(decision), outcome_words(decision, finished.outcome)]
+    elif decision.stages:
         parts.append(f"{members_words(decision)}, stage {escalations + 1} answered")
     else:
         parts.append(members_words(decision))

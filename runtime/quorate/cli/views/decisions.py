@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from quorate.cli.messages import enum_name
+from quorate.cli.views.outcome import answers_manner
 from quorate.v1 import plan_pb2
 
 _CLAUSES = {
@@ -52,6 +53,9 @@ def members_words(decision: plan_pb2.Decision) -> str:
         return " \N{RIGHTWARDS ARROW} ".join(
             "+".join(member.model for member in stage.decision.members) for stage in decision.stages
         )
+    if decision.HasField("answers"):
+        names = " + ".join(f"{member.model} {member.weight:.2g}" for member in decision.members)
+        return f"{names}, {answers_manner(decision)}"
     if len(decision.members) == 1:
         return decision.members[0].model
     names = " + ".join(f"{member.model} {member.weight:.2g}" for member in decision.members)
@@ -79,7 +83,9 @@ def notable_manner(decision: plan_pb2.Decision) -> str:
 
 def drafts_words(decision: plan_pb2.Decision) -> list[str]:
     """How tokens are had for less than a step of everybody; empty where they are not."""
-    draft = decision.draft
+    draft, gate = decision.draft, decision.gate
+    if decision.HasField("gate"):
+        return [f"{gate.leader} goes on alone from a margin of {gate.threshold:.2g}"]
     words = [f"{draft.model} guesses up to {draft.most} tokens"] if draft.model else []
     if draft.member_first:
         words.append("each token from one member, drawn by weight")

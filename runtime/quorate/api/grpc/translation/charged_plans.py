@@ -44,6 +44,8 @@ def decided(text: str) -> plan_pb2.Plan | None:
         if "stages" in entry:
             for stage in entry["stages"]:
                 _fill_vote(plan.cascade.stages.add(confidence=stage["confidence"]), stage)
+        elif "answers" in entry:
+            _fill_answers(plan.answers, entry)
         elif "members" in entry:
             _fill_vote(plan, entry)
     except _UNREADABLE:
@@ -92,6 +94,15 @@ def _fill_vote(target: plan_pb2.Plan | plan_pb2.CascadeStage, entry: Mapping[str
     ensemble.rule = _number(rule, "COMBINATION_RULE", entry.get("rule"))
     ensemble.alignment = _number(alignment, "ALIGNMENT", entry.get("alignment"))
     ensemble.weighting = _number(weighting, "WEIGHTING", entry.get("weighting"))
+
+
+def _fill_answers(target: plan_pb2.AnswersPlan, entry: Mapping[str, Any]) -> None:
+    for model, weight in entry["answers"].items():
+        target.members.add(model=model, weight=weight)
+    target.samples = entry.get("samples", 1)
+    target.select = _number(plan_pb2.Selection, "SELECTION", entry.get("select"))
+    target.compare = _number(plan_pb2.Comparison, "COMPARISON", entry.get("compare"))
+    target.weighting = _number(plan_pb2.Weighting, "WEIGHTING", entry.get("weighting"))
 
 
 def _number(kind: Any, prefix: str, value: Any) -> Any:

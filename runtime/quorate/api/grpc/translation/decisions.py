@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quorate.api.grpc.translation.answers import COMPARISONS, SELECTIONS
 from quorate.api.grpc.translation.enums import by_name
 from quorate.foreign_text import one_line
 from quorate.request import (
@@ -9,6 +10,7 @@ from quorate.request import (
     Candidate,
     Clause,
     CombinationRule,
+    DecidedAnswers,
     DecidedDraft,
     Decision,
     FailurePolicy,
@@ -56,6 +58,11 @@ def fill_decision(target: plan_pb2.Decision, decision: Decision) -> None:
         target.draft.most = decision.draft.most
         target.draft.problem = one_line(decision.draft.problem)
         target.draft.member_first = decision.draft.member_first
+    if decision.gate is not None:
+        target.gate.leader = decision.gate.leader
+        target.gate.threshold = decision.gate.threshold
+        if decision.gate.share is not None:
+            target.gate.share = decision.gate.share
     target.input_form = INPUT_FORMS[decision.input_form]
     target.text_members.extend(decision.text_members)
     target.system_moved.extend(decision.system_moved)
@@ -71,9 +78,22 @@ def _fill_route(target: plan_pb2.Decision, route: Route) -> None:
     target.instead_of = route.instead_of
     for stage in route.stages:
         fill_decision(target.stages.add(confidence=stage.confidence).decision, stage.decision)
+    if route.answers is not None:
+        _fill_answers(target.answers, route.answers)
     target.candidates.extend(map(_candidate, route.candidates))
     if route.over_budget is not None:
         target.over_budget.CopyFrom(_rejection(route.over_budget))
+
+
+def _fill_answers(target: plan_pb2.DecidedAnswers, answers: DecidedAnswers) -> None:
+    for vote in answers.votes:
+        fill_decision(target.votes.add(), vote)
+    target.samples = answers.samples
+    target.select = SELECTIONS[answers.select]
+    target.compare = COMPARISONS[answers.compare]
+    target.weighting = WEIGHTINGS[answers.weighting]
+    if answers.judge is not None:
+        fill_decision(target.judge, answers.judge)
 
 
 def _candidate(candidate: Candidate) -> plan_pb2.Candidate:

@@ -8,6 +8,7 @@ from typing import Any
 
 from quorate.access import limits
 from quorate.access.tools import check_form
+from quorate.api.grpc.translation.answers import answers_plan
 from quorate.api.grpc.translation.chats import chat_prompt, may_call, tool_choice
 from quorate.api.grpc.translation.enums import by_number, known_value
 from quorate.errors import InvalidRequest, Violations
@@ -23,6 +24,7 @@ from quorate.request import (
     DraftMode,
     DraftOptions,
     FailurePolicy,
+    GateOptions,
     OutputConstraint,
     Plan,
     PlanChoice,
@@ -41,6 +43,7 @@ from quorate.request import (
     Weighting,
 )
 from quorate.routing.drafting import draft_problems
+from quorate.routing.gating import gate_problems
 from quorate.routing.resolve import member_problems, share_weights
 from quorate.sampling.options import validate
 from quorate.v1 import inference_pb2, plan_pb2
@@ -54,6 +57,7 @@ FAILURE_POLICIES = by_number(FailurePolicy, plan_pb2.FailurePolicy, FailurePolic
 # Stands for a prompt that is refused.
 _NOTHING: Prompt = TextPrompt("")
 _NO_SHARES: tuple[float, ...] = ()
+_GATE = [one.name for one in fields(GateOptions)]
 
 
 def generate_request(
@@ -148,16 +152,20 @@ def _plan(plan: plan_pb2.Plan, told: Violations) -> PlanChoice:
     )
     kind = plan.WhichOneof("kind")
     if kind is None:
-        raise InvalidRequest("plan", "has no kind; set auto, single, ensemble or cascade")
+        raise InvalidRequest("plan", "has no kind; set auto, single, ensemble, cascade or answers")
     if kind == "auto":
         return AutoPlan()
     if kind == "cascade":
         return _cascade(plan.cascade, on_failure, told)
+    if kind == "answers":
+        return answers_plan(plan.answers, on_failure, told)
     vote = _vote(plan, "plan", on_failure, told)
     told.add(member_problems(vote.members))
     weights = [member.weight for member in vote.members]
     told.check(lambda: share_weights(weights), _NO_SHARES)
-    told.add(draft_problems(vote.draft, [member.model for member in vote.members]))
+    names = [member.model for member in vote.members]
+    told.add(draft_problems(vote.draft, names))
+    told.add(gate_problems(vote.gate, names))
     return vote
 
 
@@ -210,6 +218,7 @@ def _vote(
         forgetting=_optional(ensemble, "forgetting"),
         beam=BeamOptions(_optional(ensemble.beam, "epsilon"), _optional(ensemble.beam, "width")),
         draft=_draft(ensemble.draft, path, told),
+        gate=GateOptions(*(_optional(ensemble.gate, name) for name in _GATE)),
     )
 
 

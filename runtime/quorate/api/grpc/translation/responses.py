@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from quorate.api.grpc.translation.answers import fill_outcome
 from quorate.api.grpc.translation.decisions import fill_decision
 from quorate.api.grpc.translation.enums import by_name
 from quorate.engines.template_facts import TemplateFacts
@@ -57,6 +58,8 @@ def generate_response(event: Event) -> inference_pb2.GenerateResponse:
         response.finished.reason = REASONS[event.reason]
         response.finished.request_id = event.request_id
         fill_usage(response.finished.usage, event.usage)
+        if event.outcome is not None:
+            fill_outcome(response.finished.outcome, event.outcome)
     return response
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from quorate.access import limits
 from quorate.access.about import ServerFacts
+from quorate.api.grpc.translation.answers import fill_answers
 from quorate.api.grpc.translation.decisions import ALIGNMENTS, FAILURE_POLICIES, RULES
 from quorate.api.grpc.translation.decisions import WEIGHTINGS as DECIDED_WEIGHTINGS
-from quorate.request import CascadePlan, NamedPlan, Plan, Weighting, plan_models
+from quorate.request import AnswersPlan, CascadePlan, NamedPlan, Plan, Weighting, plan_models
 from quorate.sampling.options import SEED_BITS
 from quorate.v1 import plan_pb2, server_pb2
 
@@ -87,6 +88,10 @@ def profile_messages(
 def plan_message(plan: NamedPlan) -> plan_pb2.Plan:
     """A plan as a caller would write it; what it leaves open stays unset."""
     message = plan_pb2.Plan()
+    if isinstance(plan, AnswersPlan):
+        fill_answers(message.answers, plan)
+        message.failure_policy = FAILURE_POLICIES[plan.on_failure]
+        return message
     if isinstance(plan, CascadePlan):
         message.cascade.stream_early = plan.stream_early
         for stage in plan.stages:
@@ -113,6 +118,9 @@ def _fill_vote(target: plan_pb2.Plan | plan_pb2.CascadeStage, plan: Plan) -> Non
     ensemble.weighting = WEIGHTINGS[plan.weighting]
     if plan.forgetting is not None:
         ensemble.forgetting = plan.forgetting
+    for name in ("leader", "threshold", "share"):
+        if getattr(plan.gate, name) is not None:
+            setattr(ensemble.gate, name, getattr(plan.gate, name))
     for name in ("epsilon", "width"):
         if getattr(plan.beam, name) is not None:
             setattr(ensemble.beam, name, getattr(plan.beam, name))

@@ -56,7 +56,7 @@ class MessageShape(Shape):
             if not self._open:
                 yield from self._started(_text(""))
             yield self._stopped()
-            last = told_at_last(event.usage, self.choices[index].notices)
+            last = told_at_last(event, self.choices[index].notices)
             yield {
                 "type": "message_delta",
                 "delta": {"stop_reason": STOPS[event.reason], "stop_sequence": None},

@@ -178,7 +178,7 @@ class ResponseShape(Shape):
         """The last event of a stream, which has told the votes already."""
         (choice,) = self.choices
         assert choice.accepted is not None and choice.finished is not None
-        last = told_at_last(choice.finished.usage, choice.notices)
+        last = told_at_last(choice.finished, choice.notices)
         told = {**self._ended(), NAME: {**self._begun(choice.accepted), **last}}
         return {"type": f"response.{self._status}", "response": told}
 

@@ -59,7 +59,7 @@ class OpenAIShape(Shape):
                 yield self._chunk(index, part, None, told)
                 told = {}
         elif isinstance(event, Finished):
-            told = told_at_last(event.usage, choice.notices)
+            told = told_at_last(event, choice.notices)
             yield self._chunk(index, self._end(), FINISHES[event.reason], told)
 
     def endings(self) -> Iterable[Piece]:

@@ -13,6 +13,7 @@ from quorate.ensemble.alignments.bytes.contexts import Context, ContextTree
 from quorate.ensemble.alignments.bytes.figures import BeamFigures
 from quorate.ensemble.alignments.bytes.foresight import Foresight, Way
 from quorate.ensemble.alignments.bytes.hypotheses import SYMBOLS, Kept
+from quorate.ensemble.alignments.bytes.owing import OwesBytes
 from quorate.ensemble.alignments.bytes.own_way import OwnWay
 from quorate.ensemble.alignments.bytes.room import Room
 from quorate.ensemble.alignments.bytes.sketches import Growth, Sketch, common_start, regrow
@@ -26,7 +27,7 @@ _MAX_LOST = 0.5
 _Hypothesis = hypotheses.Hypothesis[Context]
 
 
-class BytePredictor(BeamFigures):
+class BytePredictor(BeamFigures, OwesBytes):
     """``Predictor`` over the 256 bytes and the end.
 
     After ``close`` it can be opened and started again, and is then where it was: with all its
@@ -48,7 +49,8 @@ class BytePredictor(BeamFigures):
         self._reserved = reserved
         self._session: Session | None = None
         self._foresight = Foresight(engine.vocabulary, engine.facts)
-        super().__init__(self._new_tree(), len(opening.prompt))
+        BeamFigures.__init__(self, self._new_tree(), len(opening.prompt))
+        OwesBytes.__init__(self)
         self._beam = WeighedBeam(self._order)
         self._growing: list[tuple[Context, float]] = []
         self._sketches: list[Sketch] = []

@@ -1,0 +1,87 @@
+"""What answers say, so that two of them can be compared. Pure.
+
+- As a text: in lower case, in Unicode's compatibility form, with single spaces and without
+  punctuation at either end.
+- As a choice: the first letter that stands alone. A capital letter comes before a small one, and
+  "I" followed by a word is the pronoun.
+- As a number: the last one. The decimal sign is a point; commas, apostrophes, underscores and
+  narrow spaces between groups of three digits are passed over.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+
+from quorate.request import Comparison
+
+_SEPARATOR = "[,'_\N{RIGHT SINGLE QUOTATION MARK}\N{NARROW NO-BREAK SPACE}]"
+_NUMBER = re.compile(
+    r"(?:(?<![\w.)\]])[-+\N{MINUS SIGN}])?"
+    rf"(?:(?:[0-9]{{1,3}}(?:{_SEPARATOR}[0-9]{{3}})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)"
+    r"(?:[eE][-+]?[0-9]+)?"
+)
+_LETTER = re.compile(
+    r"(?<![\w'\N{RIGHT SINGLE QUOTATION MARK}])([A-Za-z])(?![\w'\N{RIGHT SINGLE QUOTATION MARK}])"
+)
+_PRONOUN = re.compile(r"\s+[a-z]")
+# Numbers that differ further behind were rounded differently.
+_DIGITS = 9
+
+
+def reading(answer: str, comparison: Comparison) -> str | None:
+    """What an answer says; answers of one reading say the same.
+
+    Returns:
+        The text, letter or number in one way of writing; None where it says none of the kind.
+    """
+    if comparison is Comparison.CHOICE:
+        return chosen_letter(answer)
+    if comparison is Comparison.NUMERIC:
+        return _number(answer)
+    return plain_text(answer) or None
+
+
+def plain_text(text: str) -> str:
+    """A text without what does not count in a comparison of texts."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    start, end = 0, len(folded)
+    while start < end and _is_edge(folded[start]):
+        start += 1
+    while end > start and _is_edge(folded[end - 1]):
+        end -= 1
+    return " ".join(folded[start:end].split())
+
+
+def chosen_letter(answer: str) -> str | None:
+    """The letter that an answer chooses, as a small one; None where it chooses none."""
+    letters = [
+        found
+        for found in _LETTER.finditer(answer)
+        if not (found.group() == "I" and _PRONOUN.match(answer, found.end()))
+    ]
+    letters.sort(key=lambda found: found.group().islower())
+    return letters[0].group().casefold() if letters else None
+
+
+def numbers_in(text: str) -> list[float]:
+    """All numbers of a text, in order."""
+    return [_value(found.group()) for found in _NUMBER.finditer(text)]
+
+
+def _is_edge(char: str) -> bool:
+    return char.isspace() or unicodedata.category(char).startswith("P")
+
+
+def _value(text: str) -> float:
+    return float(re.sub(_SEPARATOR, "", text).replace("\N{MINUS SIGN}", "-"))
+
+
+def _number(answer: str) -> str | None:
+    numbers = numbers_in(answer)
+    if not numbers or not math.isfinite(numbers[-1]):
+        return None
+    last = numbers[-1]
+    # Without the sign of a zero; whole numbers are not rounded.
+    return str(int(last)) if last.is_integer() else f"{last:.{_DIGITS}g}"

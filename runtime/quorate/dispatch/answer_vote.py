@@ -1,0 +1,253 @@
+"""Answers by a vote of whole answers: members answer on their own, and one answer is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+
+from quorate.dispatch.answers import Part, Started, once_begun, run_vote
+from quorate.dispatch.attempt import Attempt
+from quorate.dispatch.cascade import STAGE_FAILURES
+from quorate.dispatch.scores import score_run
+from quorate.dispatch.signals import SignalReader
+from quorate.dispatch.voters import Voter
+from quorate.ensemble.ballot import Ballot
+from quorate.fleet.fleet import Fleet
+from quorate.request import (
+    DecidedAnswers,
+    Decision,
+    FinishReason,
+    Notice,
+    NoticeKind,
+    Outcome,
+    Request,
+    ScoreRequest,
+    Selection,
+    Weighting,
+)
+from quorate.routing.confidence import ConfidenceTable
+from quorate.routing.forecast import vote_key
+from quorate.sampling.options import another_seed
+
+_BITS = 1.0 / math.log(2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerVote:
+    """One answer, chosen of those that members give on their own."""
+
+    fleet: Fleet
+    request: Request
+    attempt: Attempt
+    max_tokens: int
+    confidences: ConfidenceTable
+
+    def answer(self) -> AsyncGenerator[Part, None]:
+        """Gives the answer that is kept, and notes in the attempt what the others were.
+
+        All answers are made at once, and those that can change nothing any more are ended. A member
+        that cannot answer has no vote, and a notice tells so. What may be replaced is held back,
+        unless the plan says to stream the first voter's answer early. Where no answer begins at
+        all, nothing is given, so that another plan may answer.
+
+        Raises:
+            QuorateError: What the first voter raises, and nobody else answers either; or an error
+                that is the request's own.
+        """
+        return once_begun(self._parts())
+
+    async def _parts(self) -> AsyncGenerator[Part, None]:
+        voters = self._voters()
+        ballot = Ballot([voter.weight for voter in voters])
+        async with self._making(voters) as came:
+            while not self._settled(voters, ballot):
+                index, part = await came.get()
+                if part is not None:
+                    yield part
+                elif (notice := self._count(ballot, index, voters[index])) is not None:
+                    yield notice
+        for index, voter in enumerate(voters):
+            # Some were whole when the last one was counted.
+            if voter.ended and not voter.counted:
+                self._count(ballot, index, voter)
+        kept, tied = await self._kept(voters, ballot)
+        place = voters.index(kept)
+        given = tuple(voter.given() for voter in voters)
+        self.attempt.outcome = Outcome(given, tuple(ballot.groups), place, tied)
+        streamed = self._streams(place)
+        if self._early and not streamed:
+            yield _outvoted(voters[0], kept)
+        for part in kept.parts[-1:] if streamed else kept.parts:
+            yield part
+
+    @property
+    def _decided(self) -> DecidedAnswers:
+        decided = self.attempt.decision.route.answers
+        assert decided is not None
+        return decided
+
+    @property
+    def _early(self) -> bool:
+        """Whether text is streamed that may be replaced."""
+        return self.request.takes_replacements and self.attempt.decision.route.stream_early
+
+    def _streams(self, index: int) -> bool:
+        """Whether a voter's answer is streamed as it is made."""
+        return self._early and index == 0
+
+    def _voters(self) -> list[Voter]:
+        """The voters in the plan's order: every member's first answer, then the second ones."""
+        decided, members = self._decided, self.attempt.decision.members
+        judged = decided.weighting is Weighting.CONFIDENCE
+        shown, size = self.request.response, self.request.prompt.size_bytes
+        return [
+            Voter(
+                replace(vote, seed=another_seed(vote.seed, sample)),
+                sample,
+                (member.weight or 0.0) / decided.samples,
+                SignalReader(shown, size) if judged else None,
+            )
+            for sample in range(decided.samples)
+            for member, vote in zip(members, decided.votes, strict=True)
+        ]
+
+    @asynccontextmanager
+    async def _making(
+        self, voters: Sequence[Voter]
+    ) -> AsyncIterator[asyncio.Queue[tuple[int, Part | None]]]:
+        """All voters answer at once, for as long as the context lasts.
+
+        Yields:
+            What is to be told at once, each with the place of its voter; None ends an answer.
+        """
+        # Whoever makes answers waits for who reads them.
+        came: asyncio.Queue[tuple[int, Part | None]] = asyncio.Queue(maxsize=1)
+        waits = len(voters) == 1 and not self.attempt.replaceable
+        tasks = [
+            asyncio.ensure_future(self._make(index, voter, waits, came))
+            for index, voter in enumerate(voters)
+        ]
+        try:
+            yield came
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def _make(
+        self, index: int, voter: Voter, waits: bool, came: asyncio.Queue[tuple[int, Part | None]]
+    ) -> None:
+        """Has a voter answer; fails of nothing but of being cancelled."""
+        response = self.request.response if voter.reader is None else voter.reader.needed
+        run = run_vote(
+            voter.decision,
+            self.fleet,
+            self.request,
+            response,
+            self.attempt,
+            self.max_tokens,
+            waits=waits,
+        )
+        try:
+            async with aclosing(run) as parts:
+                async for part in parts:
+                    told = part if isinstance(part, Started) else voter.take(part)
+                    early = self._streams(index) and not isinstance(part, FinishReason)
+                    if early or isinstance(part, Started):
+                        await came.put((index, told))
+        except STAGE_FAILURES as error:
+            voter.failure, voter.ended = error, False
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Nobody asked for it: whoever waits for this answer would do so for ever.
+            voter.fatal = error
+        except Exception as error:
+            voter.fatal = error
+        await came.put((index, None))
+
+    def _settled(self, voters: Sequence[Voter], ballot: Ballot) -> bool:
+        if self._decided.select is Selection.LIKELIHOOD:
+            return all(voter.counted for voter in voters)
+        return ballot.settled
+
+    def _count(self, ballot: Ballot, index: int, voter: Voter) -> Notice | None:
+        """Counts an answer, or that there is none, which a notice tells.
+
+        Raises:
+            BaseException: What ends the whole request.
+        """
+        voter.counted = True
+        if voter.fatal is not None:
+            raise voter.fatal
+        if voter.failure is not None:
+            ballot.withdraw(index)
+            return _abstains(voter, voter.failure.message)
+        if voter.reader is not None:
+            key, task = vote_key(voter.decision), self.attempt.decision.route.task
+            signals = voter.reader.signals()
+            voter.confidence = self.confidences.confidence(key, task, signals)
+        share = 1.0 if voter.confidence is None else voter.confidence
+        ballot.cast(index, voter.read(self._decided.compare), share)
+        return None
+
+    async def _kept(self, voters: Sequence[Voter], ballot: Ballot) -> tuple[Voter, bool]:
+        """The voter whose answer is kept, and whether another one has as much for it."""
+        whole = [voter for voter in voters if voter.ended]
+        if not whole:
+            raise next(voter.failure for voter in voters if voter.failure is not None)
+        if self._decided.select is Selection.LIKELIHOOD:
+            likely = await self._most_probable(whole)
+            if likely is not None:
+                return likely, False
+        if ballot.groups:
+            return voters[ballot.groups[0].answers[0]], ballot.tied
+        # None says anything that could be compared: the one that weighs most is as good as any.
+        return max(whole, key=lambda voter: voter.weight), len(whole) > 1
+
+    async def _most_probable(self, whole: Sequence[Voter]) -> Voter | None:
+        """The answer that takes all members together the fewest bits for each of its bytes.
+
+        None where they can score none of them.
+        """
+        judge = self._decided.judge
+        assert judge is not None
+        if len({voter.text for voter in whole}) == 1:
+            return whole[0]
+        known: dict[str, float | None] = {"": None}
+        for voter in whole:
+            if voter.text not in known:
+                known[voter.text] = await self._bits_per_byte(judge, voter.text)
+            voter.bits_per_byte = known[voter.text]
+        scored = [
+            (voter.bits_per_byte, voter) for voter in whole if voter.bits_per_byte is not None
+        ]
+        return min(scored, key=lambda one: one[0])[1] if scored else None
+
+    async def _bits_per_byte(self, judge: Decision, text: str) -> float | None:
+        request = ScoreRequest(self.request.prompt, text)
+        try:
+            tokens, _ = await score_run(self.fleet, request, self.attempt, judge)
+        except STAGE_FAILURES:
+            return None
+        return -_BITS * math.fsum(token.logprob for token in tokens) / request.continuation_bytes
+
+
+def _abstains(voter: Voter, problem: str) -> Notice:
+    return Notice(
+        NoticeKind.MEMBER_DROPPED,
+        voter.model,
+        f"{voter.model} gives no answer, and the others decide: {problem}",
+    )
+
+
+def _outvoted(first: Voter, kept: Voter) -> Notice:
+    return Notice(
+        NoticeKind.ESCALATED,
+        first.model,
+        f"the answer of {first.model} gives way to that of {kept.model}, which has more for it",
+    )

@@ -1,0 +1,168 @@
+"""Votes of whole answers: which answer is given, when that is settled, and what is told of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from quorate.errors import Unavailable
+from quorate.request import (
+    AnswersPlan,
+    Comparison,
+    Delta,
+    Event,
+    Finished,
+    NoticeKind,
+    Outcome,
+    SamplingOptions,
+    Selection,
+    WeightedModel,
+    Weighting,
+)
+from support import dispatching
+from support.dispatching import DispatcherHarness, notices, running_dispatcher, text_of
+
+
+def says(text: str, **rest: Any) -> dict[str, Any]:
+    return {"say": text, "confidence": 0.98, **rest}
+
+
+def plan(*members: str | tuple[str, float], **rest: Any) -> AnswersPlan:
+    named = [WeightedModel(*((one,) if isinstance(one, str) else one)) for one in members]
+    return AnswersPlan(tuple(named), **rest)
+
+
+async def answer(stage: DispatcherHarness, asked: AnswersPlan, **rest: Any) -> list[Event]:
+    return await dispatching.answer(stage, asked, **rest)
+
+
+def outcome_of(events: list[Event]) -> Outcome:
+    last = events[-1]
+    assert isinstance(last, Finished) and last.outcome is not None
+    return last.outcome
+
+
+async def test_what_most_say_is_given_whole_and_the_others_are_told() -> None:
+    # The longest comes last and decides, so that all are waited for.
+    models = {"a": says("It is B, as all know."), "b": says("C, surely"), "c": says("(b)")}
+    async with running_dispatcher(models) as stage:
+        events = await answer(stage, plan("a", "b", "c", compare=Comparison.CHOICE))
+        assert text_of(events) == "It is B, as all know."
+        outcome = outcome_of(events)
+        assert outcome.kept == 0 and not outcome.tied
+        assert [(one.reading, one.answers) for one in outcome.groups] == [
+            ("b", (0, 2)),
+            ("c", (1,)),
+        ]
+        assert [one.text for one in outcome.answers] == [
+            "It is B, as all know.",
+            "C, surely",
+            "(b)",
+        ]
+        last = events[-1]
+        assert isinstance(last, Finished)
+        told = [event for event in events if isinstance(event, Delta)]
+        assert last.usage.generated_tokens == sum(len(event.tokens) for event in told)
+        assert {one.model for one in last.usage.models} == {"a", "b", "c"}
+
+
+async def test_what_can_change_nothing_is_not_waited_for() -> None:
+    slow = says("4" * 400, step_delay_ms=1000.0)
+    async with running_dispatcher({"a": says("so 5"), "b": slow, "c": says("5.0")}) as stage:
+        events = await answer(stage, plan("a", "b", "c", compare=Comparison.NUMERIC))
+        assert text_of(events) == "so 5"
+        unfinished = outcome_of(events).answers[1]
+        assert not unfinished.ended and not unfinished.problem
+        assert stage.held() == [] or not any(stage.held())
+
+
+async def test_weights_decide_and_of_equal_ones_the_first() -> None:
+    # The first comes last: else nothing that comes could change it.
+    models = {"a": says("the quick brown cat"), "b": says("dog")}
+    async with running_dispatcher(models) as stage:
+        assert text_of(await answer(stage, plan(("a", 0.4), ("b", 0.6)))) == "dog"
+        tied = await answer(stage, plan("a", "b"))
+        assert text_of(tied) == "the quick brown cat" and outcome_of(tied).tied
+
+
+async def test_one_member_is_its_own_answer() -> None:
+    async with running_dispatcher({"a": says("alone")}) as stage:
+        events = await answer(stage, plan("a"))
+        alone = await dispatching.answer(stage, dispatching.only("a"))
+        assert text_of(events) == text_of(alone) == "alone"
+        assert len(outcome_of(events).answers) == 1
+
+
+async def test_who_cannot_answer_has_no_vote_and_a_notice_tells() -> None:
+    models = {"a": says("cat"), "b": says("dog"), "c": says("dog")}
+    async with running_dispatcher(models) as stage:
+        stage.cast.engines["a"].lose("killed by SIGKILL")
+        events = await answer(stage, plan(("a", 5.0), "b", "c"))
+        assert text_of(events) == "dog"
+        [notice] = notices(events)
+        assert (notice.kind, notice.model) == (NoticeKind.MEMBER_DROPPED, "a")
+        assert "restarting" in notice.message
+        assert outcome_of(events).answers[0].problem
+
+
+async def test_where_nobody_answers_the_first_error_is_told() -> None:
+    async with running_dispatcher({"a": says("cat"), "b": says("dog")}) as stage:
+        for model in ("a", "b"):
+            stage.cast.engines[model].lose("killed by SIGKILL")
+        with pytest.raises(Unavailable):
+            await answer(stage, plan("a", "b"))
+
+
+async def test_samples_of_one_model_differ_by_their_seeds_and_share_its_weight() -> None:
+    spread = {"say": "maybe", "confidence": 0.3}
+    async with running_dispatcher({"a": spread}) as stage:
+        sampling = SamplingOptions(temperature=1.0, seed=5)
+        events = await answer(stage, plan("a", samples=4), sampling=sampling)
+        again = await answer(stage, plan("a", samples=4), sampling=sampling)
+        answers = outcome_of(events).answers
+        assert len({one.text for one in answers if one.ended}) > 1
+        assert [one.weight for one in answers] == [0.25] * 4
+        assert text_of(again) == text_of(events)
+
+
+async def test_by_confidence_the_surer_answer_weighs_more() -> None:
+    models = {"a": {"say": "cat", "confidence": 0.4}, "b": says("dog")}
+    async with running_dispatcher(models) as stage:
+        assert text_of(await answer(stage, plan("a", "b"))) == "cat"
+        events = await answer(stage, plan("a", "b", weighting=Weighting.CONFIDENCE))
+        assert text_of(events) == "dog"
+        first, second = outcome_of(events).answers
+        assert first.confidence is not None and second.confidence is not None
+        assert first.confidence < second.confidence
+
+
+async def test_by_likelihood_the_answer_wins_that_all_together_find_most_probable() -> None:
+    models = {"a": {"say": "cats", "confidence": 0.5}, "b": {"say": "dogs", "confidence": 0.98}}
+    async with running_dispatcher(models) as stage:
+        events = await answer(stage, plan("a", "b", select=Selection.LIKELIHOOD))
+        assert text_of(events) == "dogs"
+        first, second = outcome_of(events).answers
+        assert first.bits_per_byte is not None and second.bits_per_byte is not None
+        assert second.bits_per_byte < first.bits_per_byte
+
+
+async def test_the_first_answer_may_be_streamed_before_it_is_known_to_be_kept() -> None:
+    models = {"a": says("cat"), "b": says("dog"), "c": says("dog")}
+    async with running_dispatcher(models) as stage:
+        kept = await answer(stage, plan(("a", 3.0), "b", "c", stream_early=True))
+        assert text_of(kept) == "cat" and not notices(kept)
+        events = await answer(stage, plan("a", "b", "c", stream_early=True))
+        [notice] = notices(events)
+        assert notice.kind is NoticeKind.ESCALATED
+        assert text_of(events[events.index(notice) :]) == "dog"
+
+
+async def test_whoever_leaves_ends_every_answer() -> None:
+    slow = {"say": "z" * 400, "confidence": 0.98, "step_delay_ms": 50.0}
+    async with running_dispatcher({"a": slow, "b": slow}) as stage:
+        request = dispatching.ask(plan("a", "b", samples=2))
+        events = stage.dispatcher.generate(request)
+        await anext(events)
+        await events.aclose()
+        assert not stage.meter.jobs
