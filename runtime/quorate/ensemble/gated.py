@@ -86,6 +86,8 @@ class GatedEnsemble(Ensemble[_Symbol]):
     gate: Gate = field(kw_only=True)
     # Members that were started on the prompt.
     _started: set[str] = field(default_factory=set)
+    # Whether everybody reads everything, as where a text is scored.
+    _together: bool = False
 
     def start(self, ahead: Sequence[_Symbol] = ()) -> None:
         """See ``Ensemble``; the others wait until they are asked for the first time.
@@ -93,7 +95,8 @@ class GatedEnsemble(Ensemble[_Symbol]):
         Where a text is scored it is known to everybody, and all of them read it in blocks.
         """
         leader = self._leader
-        if ahead or leader is None:
+        self._together = self._together or bool(ahead)
+        if self._together or leader is None:
             self._started = {member.model for member in self.members}
             Ensemble.start(self, ahead)
             return
@@ -104,10 +107,10 @@ class GatedEnsemble(Ensemble[_Symbol]):
     async def tell(self, symbol: _Symbol, ahead: Sequence[_Symbol] = ()) -> None:
         """See ``Ensemble``; only the leader is started on what follows, unless a text is scored."""
         leader = self._leader
-        if leader is None or ahead:
+        if self._together or leader is None:
             await Ensemble.tell(self, symbol, ahead)
-            return
-        await self.tell_one(symbol, leader)
+        else:
+            await self.tell_one(symbol, leader)
 
     async def distributions(self) -> list[LogProbs]:
         """See ``Ensemble``: the leader's row alone where it is sure, else those of all."""

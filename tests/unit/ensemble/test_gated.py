@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,22 @@ async def test_an_answer_is_scored_as_it_was_streamed(bytewise: bool) -> None:
         score = await stage.dispatcher.score(request)
         told = [one.logprob for one in tokens][: len(score.tokens)]
         assert [one.logprob for one in score.tokens] == pytest.approx(told, abs=1e-3)
+
+
+@pytest.mark.parametrize("alignment", [Alignment.SAME_VOCABULARY, Alignment.BYTE_EXACT])
+async def test_a_long_text_is_scored_in_blocks_as_it_is_symbol_by_symbol(
+    alignment: Alignment,
+) -> None:
+    text = "sat on the mat and slept until the dog ran by, twice; and then it ran after the dog" * 2
+    scores = []
+    for rewind in (True, False):
+        # Who cannot go back looks at nothing ahead.
+        models = {"a": {"seed": 1, "rewind": rewind}, "b": {"seed": 2, "rewind": rewind}}
+        async with running_dispatcher(models) as stage:
+            plan = replace(gated(0.02), alignment=alignment)
+            score = await stage.dispatcher.score(ScoreRequest(TextPrompt("the cat "), text, plan))
+            scores.append([one.logprob for one in score.tokens])
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3)
 
 
 @pytest.mark.parametrize("policy", [FailurePolicy.CONTINUE, FailurePolicy.REPLAY])
