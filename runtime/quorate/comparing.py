@@ -83,5 +83,5 @@ def _number(answer: str) -> str | None:
     if not numbers or not math.isfinite(numbers[-1]):
         return None
     last = numbers[-1]
-    # Without the sign of a zero; whole numbers are not rounded.
+    # Without the sign of a zero; whole numbers are as exact as floats are, up to 2^53.
     return str(int(last)) if last.is_integer() else f"{last:.{_DIGITS}g}"

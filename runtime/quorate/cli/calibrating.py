@@ -18,6 +18,7 @@ from quorate.errors import CannotRun
 from quorate.files import default_id
 from quorate.request import (
     ChatPrompt,
+    DecidedGate,
     Decision,
     Delta,
     EnergyTier,
@@ -172,6 +173,11 @@ def _vote_key(decision: plan_pb2.Decision, plan: Plan) -> str:
     """The key that the server knows a vote on tokens by; "" for what is none."""
     if decision.stages or decision.HasField("answers"):
         return ""
+    gate, told = None, decision.gate
+    if decision.HasField("gate"):
+        gate = DecidedGate(
+            told.leader, told.threshold, told.share if told.HasField("share") else None
+        )
     return vote_key(
         Decision(
             members=plan.members,
@@ -181,6 +187,7 @@ def _vote_key(decision: plan_pb2.Decision, plan: Plan) -> str:
             on_failure=FailurePolicy.AUTO,
             context_tokens=0,
             seed=0,
+            gate=gate,
         )
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from quorate.dispatch.answers import Part, Started, once_begun, run_vote
@@ -15,10 +15,12 @@ from quorate.dispatch.scores import score_run
 from quorate.dispatch.signals import SignalReader
 from quorate.dispatch.voters import Voter
 from quorate.ensemble.ballot import Ballot
+from quorate.errors import InvalidRequest, Unavailable
 from quorate.fleet.fleet import Fleet
 from quorate.request import (
     DecidedAnswers,
     Decision,
+    FailurePolicy,
     FinishReason,
     Notice,
     NoticeKind,
@@ -66,6 +68,7 @@ class AnswerVote:
             while not self._settled(voters, ballot):
                 index, part = await came.get()
                 if part is not None:
+                    voters[index].told += not isinstance(part, Started)
                     yield part
                 elif (notice := self._count(ballot, index, voters[index])) is not None:
                     yield notice
@@ -73,14 +76,17 @@ class AnswerVote:
             # Some were whole when the last one was counted.
             if voter.ended and not voter.counted:
                 self._count(ballot, index, voter)
+        if not any(voter.ended for voter in voters):
+            async with aclosing(self._waited(voters, ballot)) as parts:
+                async for part in parts:
+                    yield part
         kept, tied = await self._kept(voters, ballot)
         place = voters.index(kept)
         given = tuple(voter.given() for voter in voters)
         self.attempt.outcome = Outcome(given, tuple(ballot.groups), place, tied)
-        streamed = self._streams(place)
-        if self._early and not streamed:
+        if kept is not voters[0] and voters[0].told:
             yield _outvoted(voters[0], kept)
-        for part in kept.parts[-1:] if streamed else kept.parts:
+        for part in kept.parts[kept.told :]:
             yield part
 
     @property
@@ -125,7 +131,11 @@ class AnswerVote:
         """
         # Whoever makes answers waits for who reads them.
         came: asyncio.Queue[tuple[int, Part | None]] = asyncio.Queue(maxsize=1)
-        waits = len(voters) == 1 and not self.attempt.replaceable
+        # Nobody else could answer while the one model is away.
+        waits = len({voter.model for voter in voters}) == 1 and not self.attempt.replaceable
+        if len(voters) > 1:
+            # The request has one place, which others may not be let into once for each voter.
+            self.attempt.aside = nullcontext
         tasks = [
             asyncio.ensure_future(self._make(index, voter, waits, came))
             for index, voter in enumerate(voters)
@@ -160,6 +170,8 @@ class AnswerVote:
                         await came.put((index, told))
         except STAGE_FAILURES as error:
             voter.failure, voter.ended = error, False
+            if isinstance(error, Unavailable) and voter.decision.on_failure is FailurePolicy.FAIL:
+                voter.fatal = error
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -167,13 +179,52 @@ class AnswerVote:
             # Nobody asked for it: whoever waits for this answer would do so for ever.
             voter.fatal = error
         except Exception as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # Nobody waits for it any more.
+                raise
             voter.fatal = error
         await came.put((index, None))
 
+    async def _waited(self, voters: Sequence[Voter], ballot: Ballot) -> AsyncGenerator[Part, None]:
+        """Where all voters were lost, the first one answers once its model is back.
+
+        Raises:
+            QuorateError: What it was lost of, where nobody waits for that.
+        """
+        first = voters[0]
+        assert first.failure is not None
+        patient = first.decision.on_failure in (FailurePolicy.AUTO, FailurePolicy.REPLAY)
+        if not patient or self.attempt.replaceable or not isinstance(first.failure, Unavailable):
+            raise first.failure
+        again = Voter(first.decision, first.sample, first.weight, first.reader)
+        run = run_vote(
+            again.decision,
+            self.fleet,
+            self.request,
+            self.request.response if again.reader is None else again.reader.needed,
+            self.attempt,
+            self.max_tokens,
+            waits=True,
+        )
+        async with aclosing(run) as parts:
+            async for part in parts:
+                if isinstance(part, Started):
+                    yield part
+                else:
+                    again.take(part)
+        first.parts, first.text, first.calls = again.parts, again.text, again.calls
+        first.ended, first.failure, first.told = again.ended, None, 0
+        # Its vote was withdrawn, and is the only one now.
+        first.read(self._decided.compare)
+
     def _settled(self, voters: Sequence[Voter], ballot: Ballot) -> bool:
-        if self._decided.select is Selection.LIKELIHOOD:
+        """Whether it is settled which answer is kept, whatever else comes."""
+        if self._decided.select is Selection.LIKELIHOOD or not ballot.settled:
             return all(voter.counted for voter in voters)
-        return ballot.settled
+        groups = ballot.groups
+        # An earlier voter who says the same would be told instead: that must not depend on times.
+        return not groups or all(voter.counted for voter in voters[: groups[0].answers[0]])
 
     def _count(self, ballot: Ballot, index: int, voter: Voter) -> Notice | None:
         """Counts an answer, or that there is none, which a notice tells.
@@ -200,7 +251,9 @@ class AnswerVote:
         whole = [voter for voter in voters if voter.ended]
         if not whole:
             raise next(voter.failure for voter in voters if voter.failure is not None)
-        if self._decided.select is Selection.LIKELIHOOD:
+        calls = any(voter.calls for voter in whole)
+        # Calls are compared as what they are; their letters say little of them.
+        if self._decided.select is Selection.LIKELIHOOD and not calls:
             likely = await self._most_probable(whole)
             if likely is not None:
                 return likely, False
@@ -230,9 +283,12 @@ class AnswerVote:
 
     async def _bits_per_byte(self, judge: Decision, text: str) -> float | None:
         request = ScoreRequest(self.request.prompt, text)
+        if judge.on_failure is FailurePolicy.AUTO:
+            # Bits of fewer members are those of another judge.
+            judge = replace(judge, on_failure=FailurePolicy.REPLAY)
         try:
             tokens, _ = await score_run(self.fleet, request, self.attempt, judge)
-        except STAGE_FAILURES:
+        except (*STAGE_FAILURES, InvalidRequest):
             return None
         return -_BITS * math.fsum(token.logprob for token in tokens) / request.continuation_bytes
 
@@ -249,5 +305,6 @@ def _outvoted(first: Voter, kept: Voter) -> Notice:
     return Notice(
         NoticeKind.ESCALATED,
         first.model,
-        f"the answer of {first.model} gives way to that of {kept.model}, which has more for it",
+        f"the answer of {first.model} gives way to that of {kept.model}"
+        + (", which has more for it" if first.failure is None else ", for it broke off"),
     )

@@ -243,6 +243,12 @@ class Attempt:
             ]
         first_ms, duration_ms = self.stopwatch.time_to_first_token_ms, self.stopwatch.duration_ms
         usage = total_usage(models, generated_tokens, first_ms, duration_ms)
+        if self.decision.route.answers is not None and self.runs:
+            # The prompt counts once, however many read it.
+            first = self.decision.models[0]
+            read = [one for run in self.runs for one in run.ensemble.usage()]
+            one = next((one for one in read if one.model == first), read[0])
+            usage = replace(usage, prompt_tokens=one.prompt_tokens)
         return replace(
             usage,
             drafted_tokens=sum(run.ensemble.drafted for run in self.runs),

@@ -27,6 +27,7 @@ class Voter:
         ended: Whether it is whole.
         failure: What kept it from being made, where the others may decide without it.
         fatal: What ends the whole request.
+        told: How many of its parts were streamed.
         reading: What it says, once it was counted; None where that cannot be told.
         counted: Whether it was.
     """
@@ -41,6 +42,7 @@ class Voter:
     ended: bool = False
     failure: QuorateError | None = None
     fatal: BaseException | None = None
+    told: int = 0
     reading: str | None = None
     counted: bool = False
     confidence: float | None = None

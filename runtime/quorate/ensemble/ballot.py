@@ -12,6 +12,8 @@ from fractions import Fraction
 from quorate.request import AnswerGroup
 
 _NOTHING = Fraction(0)
+# Shares that were rounded stand for the fractions of small numbers that they came from.
+_MOST_PARTS = 1_000_000
 
 
 class Ballot:
@@ -25,7 +27,10 @@ class Ballot:
     """
 
     def __init__(self, weights: Sequence[float]) -> None:
-        self._open = {voter: Fraction(weight) for voter, weight in enumerate(weights)}
+        self._open = {
+            voter: Fraction(weight).limit_denominator(_MOST_PARTS)
+            for voter, weight in enumerate(weights)
+        }
         self._weights: dict[str, Fraction] = {}
         self._voters: dict[str, list[int]] = {}
 

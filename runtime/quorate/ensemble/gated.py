@@ -22,8 +22,12 @@ from quorate.engines.contract import LogProbs
 from quorate.ensemble.drafts.owing import OwesSymbols
 from quorate.ensemble.ensemble import Ensemble
 from quorate.ensemble.guesses import Begun, Ready
+from quorate.ensemble.guided import masked_row
 from quorate.ensemble.member import Member
 from quorate.sampling.peaks import FEW_ENTRIES, Maxima, Peaks
+
+_MOST_OWED = 128
+"""Symbols that a member owes at most, so that what they take of its context is known in time."""
 
 _STEP = 0.05
 """How far one symbol moves a threshold that is found while an answer is made."""
@@ -86,6 +90,8 @@ class GatedEnsemble(Ensemble[_Symbol]):
     gate: Gate = field(kw_only=True)
     # Members that were started on the prompt.
     _started: set[str] = field(default_factory=set)
+    # Whose rows are known, and were not asked for.
+    _unasked: Sequence[tuple[Member[_Symbol], LogProbs]] = ()
     # Whether everybody reads everything, as where a text is scored.
     _together: bool = False
 
@@ -115,13 +121,15 @@ class GatedEnsemble(Ensemble[_Symbol]):
     async def distributions(self) -> list[LogProbs]:
         """See ``Ensemble``: the leader's row alone where it is sure, else those of all."""
         rows = await Ensemble.distributions(self)
+        self._unasked = ()
+        asks: bool | None = None
         while (leader := self._leader) is not None and len(self.members) > 1:
             own = rows[self.voters.index(leader)]
-            maxima = next(iter(self.alignment.maxima([leader])), None)
-            if not self.gate.asks(margin(own, maxima)):
-                self.voters, self.weights = [leader], [1.0]
-                return [own]
+            if asks is None:
+                asks = self._asks(leader, own)
             if self.everybody_votes:
+                return rows if asks else self._by(leader, rows)
+            if not asks and self._most_owed < _MOST_OWED:
                 return rows
             self.voters = self.members
             self._pending = [
@@ -129,9 +137,40 @@ class GatedEnsemble(Ensemble[_Symbol]):
                 for member in self.members
             ]
             rows = await Ensemble.distributions(self)
-            if self.everybody_votes:
-                return rows
         return rows
+
+    def observe(self, rows: Sequence[LogProbs], symbol: int, size: int, free: bool = True) -> None:
+        """See ``Ensemble``; who was not asked although its row is known weighs nothing."""
+        Ensemble.observe(self, rows, symbol, size, free)
+        for member, row in self._unasked:
+            member.observe(float(row[symbol]), 0.0)
+
+    def _asks(self, leader: Member[_Symbol], own: LogProbs) -> bool:
+        """Whether the leader's row, of what may come, leaves it unsure."""
+        constraint = self.constraint or self.alignment.constraint
+        if constraint.forced:
+            return False
+        if constraint.allowed is None:
+            maxima = next(iter(self.alignment.maxima([leader])), None)
+            return self.gate.asks(margin(own, maxima))
+        [row] = self.alignment.compare([leader], [own], None)
+        held = masked_row(row, constraint.allowed)
+        highest = held.max()
+        return self.gate.asks(margin(held - highest - np.log(np.exp(held - highest).sum())))
+
+    def _by(self, leader: Member[_Symbol], rows: list[LogProbs]) -> list[LogProbs]:
+        """The row of the leader alone, where those of all are known."""
+        others = [one for one in self.members if one is not leader]
+        at = self.members.index(leader)
+        beside = self.alignment.compare(others, [*rows[:at], *rows[at + 1 :]], None)
+        self._unasked = tuple(zip(others, beside, strict=True))
+        self.voters, self.weights = [leader], [1.0]
+        return [rows[at]]
+
+    @property
+    def _most_owed(self) -> int:
+        """Symbols that the member owes which owes most."""
+        return max((_owing(one).owed for one in self.members), default=0)
 
     @property
     def _leader(self) -> Member[_Symbol] | None:

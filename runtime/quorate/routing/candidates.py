@@ -167,5 +167,8 @@ def _kind(plan: NamedPlan) -> PlanKind:
 def _plan_name(plan: NamedPlan) -> str:
     kind = _kind(plan)
     if not isinstance(plan, CascadePlan):
-        return f"{kind.value}:{'+'.join(member.model for member in plan.members)}"
+        name = f"{kind.value}:{'+'.join(member.model for member in plan.members)}"
+        # What one answer of each takes says little of what several do, or of scoring them.
+        manner = (plan.samples, plan.select.value) if isinstance(plan, AnswersPlan) else ()
+        return ":".join([name, *map(str, manner)])
     return f"{kind.value}:{'>'.join('+'.join(plan_models(stage.plan)) for stage in plan.stages)}"

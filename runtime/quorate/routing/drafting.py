@@ -81,6 +81,8 @@ def draw_from_members(decision: Decision) -> Decision:
     their answers is told by their mixtures.
     """
     stages = decision.route.stages
+    if decision.route.answers is not None:
+        return decision
     if not stages:
         return _member_first(decision)
     last = replace(stages[-1], decision=_member_first(stages[-1].decision))

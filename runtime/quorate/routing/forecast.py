@@ -25,6 +25,9 @@ def vote_key(decision: Decision) -> str:
     if len(decision.members) == 1:
         return f"single:{models}"
     manner = f"{decision.alignment.value}:{decision.weighting.value}"
+    if (gate := decision.gate) is not None:
+        share = "" if gate.share is None else f":{gate.share:g}"
+        manner += f":{gate.leader}:{gate.threshold:g}{share}"
     return f"ensemble:{models}:{manner}"
 
 
@@ -71,11 +74,13 @@ def _of_answers(answers: DecidedAnswers, alone: Sequence[Forecast]) -> Forecast:
     """Whole answers of members, each as what it takes alone.
 
     All of them, one after the other: members that answer at once share the cores, and that the
-    outcome is often settled before the last answer is not counted on.
+    outcome is often settled before the last answer is not counted on. To score an answer takes no
+    more than to make it.
     """
+    each = 1 if answers.judge is None else 2
 
     def all_of(values: Sequence[float | None]) -> float | None:
-        return _scaled(_where_known(sum, values), answers.samples)
+        return _scaled(_where_known(sum, values), answers.samples * each)
 
     limits = (one.limited_by_tokens for one in alone)
     return Forecast(

@@ -19,7 +19,7 @@ def gate_problems(asked: GateOptions, members: Sequence[str]) -> Iterator[Invali
         if value is not None and not 0 <= value <= 1:
             yield InvalidRequest(f"{path}.{name}", f"is {value}; give 0 to 1")
     if asked.leader and asked.leader not in members:
-        problem = f"names {quoted(asked.leader)}, which is no member; name one of them"
+        problem = f"names {quoted(asked.leader)}, which is no member, or weighs nothing; name one"
         yield InvalidRequest(f"{path}.leader", problem)
 
 

@@ -48,7 +48,7 @@ class ResolvedPlan:
     def key(self) -> str:
         """Key of how good its answers are; "" where it cannot run."""
         if self.answers is not None:
-            return answers_key(self.models, self.answers)
+            return answers_key([member.model for member in self.members], self.answers)
         return self.keys[-1] if self.keys else ""
 
 

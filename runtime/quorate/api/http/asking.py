@@ -25,7 +25,7 @@ from quorate.request import (
     ToolChoice,
 )
 from quorate.routing.answers import answers_problems
-from quorate.sampling.options import another_seed
+from quorate.sampling.options import SEED_BITS
 
 MAX_CHOICES = 16
 """Answers to one request."""
@@ -249,7 +249,7 @@ def _with_seed(sampling: SamplingOptions, choice: int) -> SamplingOptions:
     seed = sampling.seed
     if not choice or seed is None:
         return sampling
-    return replace(sampling, seed=another_seed(seed, choice))
+    return replace(sampling, seed=(seed + choice) % (1 << SEED_BITS))
 
 
 def _share(budget: Budget, count: int) -> Budget:

@@ -23,11 +23,13 @@ from quorate.fleet.fleet import Fleet
 from quorate.request import (
     Accepted,
     Alignment,
+    DecidedGate,
     Decision,
     Delta,
     Event,
     Finished,
     FinishReason,
+    GateOptions,
     NamedPlan,
     Plan,
     Request,
@@ -71,7 +73,8 @@ class Echoes:
             QuorateError: What ``Dispatcher.score`` and ``Dispatcher.generate`` raise.
         """
         decision = self._dispatcher.explain(request)
-        if decision.route.remote or decision.route.stages or not decision.members:
+        route = decision.route
+        if route.remote or route.stages or route.answers is not None or not decision.members:
             raise UnsupportedPlan("echo", "needs a plan that is a single vote of local models")
         if decision.alignment is not Alignment.SAME_VOCABULARY:
             raise UnsupportedPlan("echo", "needs a plan whose members vote token by token")
@@ -174,7 +177,14 @@ def _named(decision: Decision) -> NamedPlan:
         weighting=decision.weighting,
         on_failure=decision.on_failure,
         forgetting=decision.forgetting,
+        gate=_gate(decision.gate),
     )
+
+
+def _gate(decided: DecidedGate | None) -> GateOptions:
+    if decided is None:
+        return GateOptions()
+    return GateOptions(decided.leader, decided.threshold, decided.share)
 
 
 def _shown(tokens: Tokens, scored: Sequence[Token], *, begins: bool) -> tuple[Token, ...]:
