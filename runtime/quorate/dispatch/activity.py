@@ -29,10 +29,12 @@ class ActivitySpan:
 
     Attributes:
         before: Request-seconds of each of them until then.
+        each: As how many requests it counts.
     """
 
     since: float
     before: Mapping[str, float]
+    each: int = 1
 
 
 class Activity:
@@ -51,15 +53,18 @@ class Activity:
         """Requests that use each model now; those that nobody uses may be missing."""
         return {model: count.now for model, count in self._counts.items()}
 
-    def begin(self, models: Iterable[str]) -> ActivitySpan:
-        """A request begins to use these models, each named once."""
+    def begin(self, models: Iterable[str], each: int = 1) -> ActivitySpan:
+        """A request begins to use these models, each named once.
+
+        ``each`` is how many answers of every one of them it makes at once.
+        """
         moment = self._clock()
         before = {}
         for model in models:
             count = self._counts.setdefault(model, _Count(changed_at=moment))
             before[model] = count.at(moment)
-            count.add(1, moment)
-        return ActivitySpan(moment, before)
+            count.add(each, moment)
+        return ActivitySpan(moment, before, each)
 
     def end(self, span: ActivitySpan) -> float:
         """It no longer does.
@@ -73,5 +78,5 @@ class Activity:
             count = self._counts[model]
             if moment > span.since:
                 busiest = max(busiest, (count.at(moment) - before) / (moment - span.since))
-            count.add(-1, moment)
+            count.add(-span.each, moment)
         return busiest

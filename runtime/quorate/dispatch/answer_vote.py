@@ -15,6 +15,7 @@ from quorate.dispatch.scores import score_run
 from quorate.dispatch.signals import SignalReader
 from quorate.dispatch.voters import Voter
 from quorate.ensemble.ballot import Ballot
+from quorate.ensemble.losses import Waits
 from quorate.errors import InvalidRequest, Unavailable
 from quorate.fleet.fleet import Fleet
 from quorate.request import (
@@ -70,16 +71,19 @@ class AnswerVote:
                 if part is not None:
                     voters[index].told += not isinstance(part, Started)
                     yield part
-                elif (notice := self._count(ballot, index, voters[index])) is not None:
-                    yield notice
+                else:
+                    self._count(ballot, index, voters[index])
         for index, voter in enumerate(voters):
             # Some were whole when the last one was counted.
             if voter.ended and not voter.counted:
                 self._count(ballot, index, voter)
         if not any(voter.ended for voter in voters):
-            async with aclosing(self._waited(voters, ballot)) as parts:
+            async with aclosing(self._waited(voters[0])) as parts:
                 async for part in parts:
                     yield part
+        for voter in voters:
+            if voter.failure is not None:
+                yield _abstains(voter, voter.failure.message)
         kept, tied = await self._kept(voters, ballot)
         place = voters.index(kept)
         given = tuple(voter.given() for voter in voters)
@@ -99,6 +103,11 @@ class AnswerVote:
     def _early(self) -> bool:
         """Whether text is streamed that may be replaced."""
         return self.request.takes_replacements and self.attempt.decision.route.stream_early
+
+    @property
+    def _patience(self) -> Waits:
+        """When a model is waited for that nobody else answers without."""
+        return Waits.ONCE_BEGUN if self.attempt.replaceable else Waits.ALWAYS
 
     def _streams(self, index: int) -> bool:
         """Whether a voter's answer is streamed as it is made."""
@@ -132,7 +141,9 @@ class AnswerVote:
         # Whoever makes answers waits for who reads them.
         came: asyncio.Queue[tuple[int, Part | None]] = asyncio.Queue(maxsize=1)
         # Nobody else could answer while the one model is away.
-        waits = len({voter.model for voter in voters}) == 1 and not self.attempt.replaceable
+        alone = len({voter.model for voter in voters}) == 1
+        waits = self._patience if alone else Waits.NEVER
+        aside = self.attempt.aside
         if len(voters) > 1:
             # The request has one place, which others may not be let into once for each voter.
             self.attempt.aside = nullcontext
@@ -146,23 +157,14 @@ class AnswerVote:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+            self.attempt.aside = aside
 
     async def _make(
-        self, index: int, voter: Voter, waits: bool, came: asyncio.Queue[tuple[int, Part | None]]
+        self, index: int, voter: Voter, waits: Waits, came: asyncio.Queue[tuple[int, Part | None]]
     ) -> None:
         """Has a voter answer; fails of nothing but of being cancelled."""
-        response = self.request.response if voter.reader is None else voter.reader.needed
-        run = run_vote(
-            voter.decision,
-            self.fleet,
-            self.request,
-            response,
-            self.attempt,
-            self.max_tokens,
-            waits=waits,
-        )
         try:
-            async with aclosing(run) as parts:
+            async with aclosing(self._run(voter, waits)) as parts:
                 async for part in parts:
                     told = part if isinstance(part, Started) else voter.take(part)
                     early = self._streams(index) and not isinstance(part, FinishReason)
@@ -186,36 +188,38 @@ class AnswerVote:
             voter.fatal = error
         await came.put((index, None))
 
-    async def _waited(self, voters: Sequence[Voter], ballot: Ballot) -> AsyncGenerator[Part, None]:
-        """Where all voters were lost, the first one answers once its model is back.
-
-        Raises:
-            QuorateError: What it was lost of, where nobody waits for that.
-        """
-        first = voters[0]
-        assert first.failure is not None
-        patient = first.decision.on_failure in (FailurePolicy.AUTO, FailurePolicy.REPLAY)
-        if not patient or self.attempt.replaceable or not isinstance(first.failure, Unavailable):
-            raise first.failure
-        again = Voter(first.decision, first.sample, first.weight, first.reader)
-        run = run_vote(
-            again.decision,
+    def _run(self, voter: Voter, waits: Waits) -> AsyncGenerator[Part, None]:
+        """A voter's answer; ``waits`` is as in ``ensemble.losses.Losses``."""
+        return run_vote(
+            voter.decision,
             self.fleet,
             self.request,
-            self.request.response if again.reader is None else again.reader.needed,
+            self.request.response if voter.reader is None else voter.reader.needed,
             self.attempt,
             self.max_tokens,
-            waits=True,
+            waits=waits,
         )
-        async with aclosing(run) as parts:
+
+    async def _waited(self, first: Voter) -> AsyncGenerator[Part, None]:
+        """Where all voters failed, the first one answers once its model is back.
+
+        Raises:
+            QuorateError: What it failed of, where nobody waits for that.
+        """
+        failure = first.failure
+        assert failure is not None
+        patient = first.decision.on_failure is FailurePolicy.AUTO and not self.attempt.replaceable
+        if not patient or not isinstance(failure, Unavailable):
+            raise failure
+        if first.told:
+            yield _begun_again(first)
+        first.begin_again()
+        async with aclosing(self._run(first, Waits.ALWAYS)) as parts:
             async for part in parts:
                 if isinstance(part, Started):
                     yield part
                 else:
-                    again.take(part)
-        first.parts, first.text, first.calls = again.parts, again.text, again.calls
-        first.ended, first.failure, first.told = again.ended, None, 0
-        # Its vote was withdrawn, and is the only one now.
+                    first.take(part)
         first.read(self._decided.compare)
 
     def _settled(self, voters: Sequence[Voter], ballot: Ballot) -> bool:
@@ -226,8 +230,8 @@ class AnswerVote:
         # An earlier voter who says the same would be told instead: that must not depend on times.
         return not groups or all(voter.counted for voter in voters[: groups[0].answers[0]])
 
-    def _count(self, ballot: Ballot, index: int, voter: Voter) -> Notice | None:
-        """Counts an answer, or that there is none, which a notice tells.
+    def _count(self, ballot: Ballot, index: int, voter: Voter) -> None:
+        """Counts an answer, or that there is none.
 
         Raises:
             BaseException: What ends the whole request.
@@ -237,20 +241,17 @@ class AnswerVote:
             raise voter.fatal
         if voter.failure is not None:
             ballot.withdraw(index)
-            return _abstains(voter, voter.failure.message)
+            return
         if voter.reader is not None:
             key, task = vote_key(voter.decision), self.attempt.decision.route.task
             signals = voter.reader.signals()
             voter.confidence = self.confidences.confidence(key, task, signals)
         share = 1.0 if voter.confidence is None else voter.confidence
         ballot.cast(index, voter.read(self._decided.compare), share)
-        return None
 
     async def _kept(self, voters: Sequence[Voter], ballot: Ballot) -> tuple[Voter, bool]:
         """The voter whose answer is kept, and whether another one has as much for it."""
         whole = [voter for voter in voters if voter.ended]
-        if not whole:
-            raise next(voter.failure for voter in voters if voter.failure is not None)
         calls = any(voter.calls for voter in whole)
         # Calls are compared as what they are; their letters say little of them.
         if self._decided.select is Selection.LIKELIHOOD and not calls:
@@ -299,6 +300,11 @@ def _abstains(voter: Voter, problem: str) -> Notice:
         voter.model,
         f"{voter.model} gives no answer, and the others decide: {problem}",
     )
+
+
+def _begun_again(first: Voter) -> Notice:
+    message = f"the answer of {first.model} broke off, as all others did, and is made again"
+    return Notice(NoticeKind.ESCALATED, first.model, message)
 
 
 def _outvoted(first: Voter, kept: Voter) -> Notice:

@@ -13,7 +13,7 @@ from quorate.dispatch.attempt import Attempt, RemoteCall, Run
 from quorate.dispatch.calling import calling_of, form_of
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.dispatch.voting import open_ensemble, steps
-from quorate.ensemble.losses import Losses
+from quorate.ensemble.losses import Losses, Waits
 from quorate.ensemble.tool_calls import telling_calls
 from quorate.fleet.fleet import Fleet
 from quorate.remotes.contract import (
@@ -54,7 +54,7 @@ async def run_vote(
     attempt: Attempt,
     max_tokens: int,
     *,
-    waits: bool,
+    waits: Waits,
 ) -> AsyncGenerator[Part, None]:
     """Runs one vote of an attempt and notes in it what it took; ``response`` is what steps show.
 

@@ -66,7 +66,11 @@ class Tally:
             self.counted += len(event.tokens)
             self.bucket.take(len(event.tokens))
         elif isinstance(event, Finished):
-            self.settle(event.usage.prompt_tokens, event.usage.generated_tokens)
+            generated = event.usage.generated_tokens
+            if event.outcome is not None:
+                # Answers that were not kept were generated all the same.
+                generated = sum(one.generated_tokens for one in event.usage.models)
+            self.settle(event.usage.prompt_tokens, generated)
 
     def score(self, score: Score) -> None:
         """Counts what a score took."""

@@ -10,6 +10,7 @@ from itertools import pairwise
 from quorate.dispatch.answers import Part, Started, once_begun, run_vote
 from quorate.dispatch.attempt import Attempt
 from quorate.dispatch.signals import SignalReader
+from quorate.ensemble.losses import Waits
 from quorate.errors import CannotRun, Overloaded, PromptTooLong, TemplateRefused, Unavailable
 from quorate.fleet.fleet import Fleet
 from quorate.request import (
@@ -111,7 +112,7 @@ class Cascade:
     async def _tried(self, held: _StageAnswer) -> AsyncGenerator[Part, None]:
         """Has a stage answer into ``held``; shows of it what may be shown early."""
         try:
-            run = self._run(held.stage.decision, held.reader.needed, waits=False)
+            run = self._run(held.stage.decision, held.reader.needed, Waits.NEVER)
             async with aclosing(run) as parts:
                 async for part in parts:
                     if isinstance(part, Started):
@@ -129,8 +130,9 @@ class Cascade:
         stage = self.attempt.decision.route.stages[-1]
         answered = False
         # An answer that is there already is worth more than one that has to be waited for.
-        waits = kept is None and not self.attempt.replaceable
-        run = self._run(stage.decision, self.request.response, waits=waits)
+        patient = kept is None and not self.attempt.replaceable
+        waits = Waits.ALWAYS if patient else Waits.ONCE_BEGUN
+        run = self._run(stage.decision, self.request.response, waits)
         try:
             async with aclosing(run) as parts:
                 async for part in parts:
@@ -146,7 +148,7 @@ class Cascade:
             yield part
 
     def _run(
-        self, decision: Decision, response: ResponseOptions, *, waits: bool
+        self, decision: Decision, response: ResponseOptions, waits: Waits
     ) -> AsyncGenerator[Part, None]:
         return run_vote(
             decision,

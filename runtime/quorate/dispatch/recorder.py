@@ -133,7 +133,9 @@ class AttemptRecorder:
             undo.callback(self._withdraw, attempt)
             await self._books.reserve(attempt)
             attempt.job = self.meter.begin(attempt.work)
-            attempt.span = self.activity.begin(decision.models)
+            answers = decision.route.answers
+            samples = 1 if answers is None else answers.samples
+            attempt.span = self.activity.begin(decision.models, samples)
             undo.pop_all()
         return attempt
 

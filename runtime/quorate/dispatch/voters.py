@@ -53,6 +53,11 @@ class Voter:
         """The member's model."""
         return self.decision.members[0].model
 
+    def begin_again(self) -> None:
+        """Forgets an answer that failed, but for the vote that was withdrawn."""
+        self.parts, self.text, self.calls = [], "", []
+        self.failure, self.told = None, 0
+
     def take(self, part: Part) -> Part:
         """Keeps a part of the answer; returns it as the caller may see it."""
         shown = part

@@ -94,7 +94,7 @@ class Ensemble(Generic[_Symbol]):
                 self._drop(lost)
                 break
             await self._wait(lost)
-        self.losses.waits = True
+        self.losses.begun = True
         self.waited_seconds += time.perf_counter() - started
 
     async def ask(

@@ -131,6 +131,7 @@ class GatedEnsemble(Ensemble[_Symbol]):
                 return rows if asks else self._by(leader, rows)
             if not asks and self._most_owed < _MOST_OWED:
                 return rows
+            self.clock.tell(self.worked_seconds)
             self.voters = self.members
             self._pending = [
                 Ready(own) if member is leader else self._caught_up(member)

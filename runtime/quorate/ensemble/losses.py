@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, TypeVar
 
 from quorate.engines.contract import Engine
@@ -23,26 +24,39 @@ MAX_WAITS = 3
 _Answer = TypeVar("_Answer")
 
 
+class Waits(Enum):
+    """When ``FailurePolicy.AUTO`` may wait for the last member.
+
+    ``NEVER`` where another one stands in for the answer, or decides without it, to its end;
+    ``ONCE_BEGUN`` where another plan can stand in until then.
+    """
+
+    NEVER = "never"
+    ONCE_BEGUN = "once_begun"
+    ALWAYS = "always"
+
+
 @dataclass(slots=True)
 class Losses:
     """Decides about the lost members of one request and keeps what there is to tell of them.
 
     Attributes:
-        waits: Whether ``FailurePolicy.AUTO`` may wait for the last member. False where another
-            plan can stand in, and only until the request has begun.
+        waits: When the last member may be waited for.
         aside: Opened for as long as the request waits for members, so that others may use what it
             holds outside of them.
         notices: What happened since they were last taken.
         dropped: Models that the others went on without.
         waited: How often the request has waited.
+        begun: Whether the request has begun.
     """
 
     policy: FailurePolicy
-    waits: bool = True
+    waits: Waits = Waits.ALWAYS
     aside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     notices: list[Notice] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     waited: int = 0
+    begun: bool = False
 
     def goes_on(self, lost: Mapping[str, Unavailable], members: Sequence[str]) -> bool:
         """Whether the other members go on without those that are lost."""
@@ -104,7 +118,7 @@ class Losses:
     @property
     def _may_wait(self) -> bool:
         if self.policy is FailurePolicy.AUTO:
-            return self.waits
+            return self.waits is Waits.ALWAYS or (self.waits is Waits.ONCE_BEGUN and self.begun)
         return self.policy is FailurePolicy.REPLAY
 
 

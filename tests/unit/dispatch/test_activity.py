@@ -58,3 +58,14 @@ def test_counts_are_those_that_have_not_ended(steps: list[tuple[bool, str, float
             count = sum(one in span.before for span in open_spans)
             assert activity.now.get(one, 0) == count
             most = max(most, count)
+
+
+def test_several_answers_made_at_once_count_as_so_many_requests() -> None:
+    clock = Clock()
+    activity = Activity(clock)
+    span, beside = activity.begin(["a"], 3), activity.begin(["a"])
+    assert activity.now == {"a": 4}
+    clock.now = 2.0
+    assert activity.end(beside) == 4.0
+    assert activity.end(span) == 4.0
+    assert activity.now == {"a": 0}

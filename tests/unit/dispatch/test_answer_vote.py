@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from quorate.request import (
     Comparison,
     Delta,
     Event,
+    FailurePolicy,
     Finished,
     NoticeKind,
     Outcome,
@@ -21,7 +23,7 @@ from quorate.request import (
     Weighting,
 )
 from support import dispatching
-from support.dispatching import DispatcherHarness, notices, running_dispatcher, text_of
+from support.dispatching import DispatcherHarness, notices, running_dispatcher, text_of, until
 
 
 def says(text: str, **rest: Any) -> dict[str, Any]:
@@ -106,12 +108,65 @@ async def test_who_cannot_answer_has_no_vote_and_a_notice_tells() -> None:
         assert outcome_of(events).answers[0].problem
 
 
-async def test_where_nobody_answers_the_first_error_is_told() -> None:
+@pytest.mark.parametrize("early", [False, True])
+async def test_where_all_are_lost_the_first_is_waited_for(early: bool) -> None:
+    models = {"a": says("cats " * 40, step_delay_ms=5.0), "b": says("dogs " * 40, step_delay_ms=5.0)}
+    async with running_dispatcher(models) as stage:
+        asking = asyncio.create_task(answer(stage, plan("a", "b", stream_early=early)))
+        first, second = (stage.cast.engines[model] for model in "ab")
+        await until(lambda: first.open_sessions and second.open_sessions)
+        second.lose("killed by SIGKILL")
+        first.lose("killed by SIGKILL")
+        await until(lambda: stage.dispatcher.aside)
+        first.recover()
+        events = await asking
+        told = notices(events)
+        replaced = [at for at, one in enumerate(told) if one.kind is NoticeKind.ESCALATED]
+        shown = events[events.index(told[replaced[-1]]) :] if replaced else events
+        assert text_of(shown) == ("cats " * 40).strip() or text_of(shown) == "cats " * 40
+        assert NoticeKind.MEMBER_REPLAYED in [one.kind for one in told if one.model == "a"]
+        assert [one.model for one in told if one.kind is NoticeKind.MEMBER_DROPPED] == ["b"]
+        assert [bool(one.problem) for one in outcome_of(events).answers] == [False, True]
+
+
+async def test_where_nobody_may_be_waited_for_the_first_error_is_told() -> None:
     async with running_dispatcher({"a": says("cat"), "b": says("dog")}) as stage:
         for model in ("a", "b"):
             stage.cast.engines[model].lose("killed by SIGKILL")
-        with pytest.raises(Unavailable):
-            await answer(stage, plan("a", "b"))
+        with pytest.raises(Unavailable, match="model a is restarting"):
+            await answer(stage, plan("a", "b", on_failure=FailurePolicy.CONTINUE))
+
+
+async def test_by_the_policy_to_fail_one_lost_member_is_enough() -> None:
+    async with running_dispatcher({"a": says("cat"), "b": says("cat")}) as stage:
+        stage.cast.engines["b"].lose("killed by SIGKILL")
+        with pytest.raises(Unavailable, match="model b is restarting"):
+            await answer(stage, plan("a", "b", on_failure=FailurePolicy.FAIL))
+
+
+async def test_which_of_equal_answers_is_told_does_not_depend_on_times() -> None:
+    models = {"a": says("so it is 5", step_delay_ms=20.0), "b": says("5"), "c": says("5.0")}
+    async with running_dispatcher(models) as stage:
+        events = await answer(stage, plan("a", "b", "c", compare=Comparison.NUMERIC))
+        assert text_of(events) == "so it is 5"
+
+
+async def test_the_prompt_counts_once_however_many_read_it() -> None:
+    async with running_dispatcher({"a": says("cat"), "b": says("cat")}) as stage:
+        [alone] = (await answer(stage, plan("a")))[-1:]
+        [last] = (await answer(stage, plan("a", "b", samples=2)))[-1:]
+        assert isinstance(alone, Finished) and isinstance(last, Finished)
+        assert last.usage.prompt_tokens == alone.usage.prompt_tokens
+
+
+async def test_a_judge_that_is_lost_leaves_it_to_the_most() -> None:
+    models = {"a": says("cats"), "b": says("dogs"), "c": says("dogs")}
+    asked = plan("a", "b", "c", select=Selection.LIKELIHOOD, on_failure=FailurePolicy.CONTINUE)
+    async with running_dispatcher(models) as stage:
+        stage.cast.engines["c"].lose("killed by SIGKILL")
+        events = await answer(stage, asked)
+        assert text_of(events) in ("cats", "dogs")
+        assert [one.kind for one in notices(events)] == [NoticeKind.MEMBER_DROPPED]
 
 
 async def test_samples_of_one_model_differ_by_their_seeds_and_share_its_weight() -> None:

@@ -22,6 +22,7 @@ from quorate.request import (
 )
 from support import dispatching
 from support.dispatching import (
+    DEADLINE_SECONDS,
     DispatcherHarness,
     ask,
     notices,
@@ -131,6 +132,20 @@ async def test_a_stage_that_dies_in_the_middle_gives_way() -> None:
         assert text_of(events) == "surely"
         [notice] = notices(events)
         assert "its worker process was lost (killed by SIGKILL)" in notice.message
+
+
+async def test_a_stage_that_dies_while_its_text_is_streamed_gives_way() -> None:
+    long = {**SURE, "say": "maybe" * 40, "step_delay_ms": 5.0}
+    async with running_dispatcher({"a": long, "b": LAST}) as stage:
+        events: list[Event] = []
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            async for event in stage.dispatcher.generate(ask(steps("a", "b", early=True))):
+                events.append(event)
+                if kinds(events) == "AD":
+                    stage.cast.engines["a"].lose("killed by SIGKILL")
+        [notice] = notices(events)
+        assert notice.kind is NoticeKind.ESCALATED
+        assert text_of(events[events.index(notice) :]) == "surely"
 
 
 async def test_a_prompt_that_is_too_long_for_a_stage_goes_to_the_next() -> None:

@@ -58,8 +58,8 @@ def test_the_heaviest_group_wins_and_of_equal_ones_that_of_the_first_voter() -> 
     tied = Ballot([0.1, 0.2, 0.3])
     for voter, reading in ((2, "x"), (1, "y"), (0, "y")):
         tied.cast(voter, reading)
-    # 0.1 + 0.2 is more than 0.3 by the numbers that these are.
-    assert tied.groups[0].reading == "y" and not tied.tied
+    # 0.1 + 0.2 is more than 0.3 as floats, and no vote is to be won by that.
+    assert tied.groups[0].reading == "y" and tied.tied
     equal = Ballot([0.5, 0.5])
     equal.cast(1, "x")
     assert not equal.settled

@@ -15,12 +15,15 @@ from quorate.ensemble.gated import Gate, margin
 from quorate.errors import InvalidRequest
 from quorate.request import (
     Alignment,
+    ConstraintKind,
     Delta,
     Event,
     FailurePolicy,
     Finished,
+    FinishReason,
     GateOptions,
     ModelUsage,
+    OutputConstraint,
     Plan,
     ScoreRequest,
     StoppingOptions,
@@ -126,6 +129,41 @@ async def test_each_token_is_the_leaders_where_it_is_sure_and_that_of_all_where_
         assert used(events)["a"].lone_tokens == alone
         # What was skipped was read together, not one by one.
         assert used(events)["b"].generated_tokens < len(tokens)
+
+
+@pytest.mark.parametrize("models", [MODELS, BY_BYTES], ids=["tokens", "bytes"])
+async def test_what_a_form_forces_is_no_doubt_and_what_it_leaves_open_is(
+    models: dict[str, dict[str, Any]],
+) -> None:
+    async with running_dispatcher(models) as stage:
+
+        async def told(plan: Plan, pattern: str) -> list[Event]:
+            form = OutputConstraint(ConstraintKind.REGEX, pattern)
+            return await answer(stage, plan, constraint=form)
+
+        forced = await told(gated(0.999), "one way")
+        assert text_of(forced) == "one way"
+        assert used(forced)["b"].generated_tokens == 0
+        free = "[a-z]{6} (left|right)"
+        unsure = await told(gated(0.999), free)
+        assert used(unsure)["b"].generated_tokens > 0
+        assert text_of(await told(gated(1.0), free)) == text_of(await told(full(), free))
+        if models is MODELS:
+            # Byte by byte the most probable text is another one than token by token.
+            alone = await told(dispatching.only("a"), free)
+            assert text_of(await told(gated(0.0), free)) == text_of(alone)
+
+
+async def test_a_member_that_is_never_asked_reads_along_all_the_same_now_and_then() -> None:
+    """What it takes of its context is known before it is full."""
+    long = {"a": {"say": "n" * 300, "confidence": 0.9}, "b": {"seed": 2, "context_length": 200}}
+    async with running_dispatcher(long) as stage:
+        stopping = StoppingOptions(max_tokens=300)
+        events = await answer(stage, gated(0.0), stopping=stopping)
+        last = events[-1]
+        assert isinstance(last, Finished)
+        assert used(events)["b"].generated_tokens >= 128
+        assert last.reason is FinishReason.CONTEXT_FULL
 
 
 @pytest.mark.parametrize("bytewise", [False, True], ids=["tokens", "bytes"])

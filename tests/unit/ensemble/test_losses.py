@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from quorate.engines.contract import Engine
-from quorate.ensemble.losses import MAX_WAITS, Attendance, Losses
+from quorate.ensemble.losses import MAX_WAITS, Attendance, Losses, Waits
 from quorate.errors import InvalidRequest, Unavailable, WorkerLost
 from quorate.request import FailurePolicy, NoticeKind
 from support.ensembles import PROMPT
@@ -52,7 +52,7 @@ async def attending(
     policy: FailurePolicy,
     engines: Mapping[str, Engine],
     away: Mapping[str, Unavailable] | None = None,
-    waits: bool = True,
+    waits: Waits = Waits.ALWAYS,
 ) -> Attendance:
     async with asyncio.timeout(DEADLINE_SECONDS):
         return await Attendance.of(["a", "b"], engines, away or {}, Losses(policy, waits))
@@ -114,14 +114,15 @@ async def test_the_last_members_are_waited_for_and_those_that_never_return_are_l
 @pytest.mark.parametrize(
     ("policy", "waits"),
     [
-        (FailurePolicy.FAIL, True),
-        (FailurePolicy.CONTINUE, True),
+        (FailurePolicy.FAIL, Waits.ALWAYS),
+        (FailurePolicy.CONTINUE, Waits.ALWAYS),
         # Another plan stands in sooner than the model is back.
-        (FailurePolicy.AUTO, False),
+        (FailurePolicy.AUTO, Waits.ONCE_BEGUN),
+        (FailurePolicy.AUTO, Waits.NEVER),
     ],
 )
 async def test_without_anybody_left_the_request_fails_where_it_does_not_wait(
-    policy: FailurePolicy, waits: bool
+    policy: FailurePolicy, waits: Waits
 ) -> None:
     away = {"a": AWAY, "b": AWAY}
     with pytest.raises(Unavailable, match="model a is restarting"):
