@@ -65,6 +65,27 @@ class AnswerVote:
     async def _parts(self) -> AsyncGenerator[Part, None]:
         voters = self._voters()
         ballot = Ballot([voter.weight for voter in voters])
+        async with aclosing(self._made(voters, ballot)) as parts:
+            async for part in parts:
+                yield part
+        for voter in voters:
+            if voter.failure is not None:
+                yield _abstains(voter, voter.failure.message)
+        whole = [voter for voter in voters if voter.ended]
+        likely = await self._most_probable(whole)
+        if likely is None and self._decided.judge is not None:
+            yield _unscored(self._decided.judge)
+        kept, tied = self._most_said(voters, ballot) if likely is None else (likely, False)
+        place = voters.index(kept)
+        given = tuple(voter.given() for voter in voters)
+        self.attempt.outcome = Outcome(given, tuple(ballot.groups), place, tied)
+        if kept is not voters[0] and voters[0].told:
+            yield _outvoted(voters[0], kept)
+        for part in kept.parts[kept.told :]:
+            yield part
+
+    async def _made(self, voters: Sequence[Voter], ballot: Ballot) -> AsyncGenerator[Part, None]:
+        """Has all voters answer until it is settled who wins; gives what is told at once."""
         async with self._making(voters) as came:
             while not self._settled(voters, ballot):
                 index, part = await came.get()
@@ -81,17 +102,6 @@ class AnswerVote:
             async with aclosing(self._waited(voters[0])) as parts:
                 async for part in parts:
                     yield part
-        for voter in voters:
-            if voter.failure is not None:
-                yield _abstains(voter, voter.failure.message)
-        kept, tied = await self._kept(voters, ballot)
-        place = voters.index(kept)
-        given = tuple(voter.given() for voter in voters)
-        self.attempt.outcome = Outcome(given, tuple(ballot.groups), place, tied)
-        if kept is not voters[0] and voters[0].told:
-            yield _outvoted(voters[0], kept)
-        for part in kept.parts[kept.told :]:
-            yield part
 
     @property
     def _decided(self) -> DecidedAnswers:
@@ -249,27 +259,23 @@ class AnswerVote:
         share = 1.0 if voter.confidence is None else voter.confidence
         ballot.cast(index, voter.read(self._decided.compare), share)
 
-    async def _kept(self, voters: Sequence[Voter], ballot: Ballot) -> tuple[Voter, bool]:
-        """The voter whose answer is kept, and whether another one has as much for it."""
-        whole = [voter for voter in voters if voter.ended]
-        calls = any(voter.calls for voter in whole)
-        # Calls are compared as what they are; their letters say little of them.
-        if self._decided.select is Selection.LIKELIHOOD and not calls:
-            likely = await self._most_probable(whole)
-            if likely is not None:
-                return likely, False
+    def _most_said(self, voters: Sequence[Voter], ballot: Ballot) -> tuple[Voter, bool]:
+        """The voter whose answer most agree with, and whether another one has as much for it."""
         if ballot.groups:
             return voters[ballot.groups[0].answers[0]], ballot.tied
         # None says anything that could be compared: the one that weighs most is as good as any.
+        whole = [voter for voter in voters if voter.ended]
         return max(whole, key=lambda voter: voter.weight), len(whole) > 1
 
     async def _most_probable(self, whole: Sequence[Voter]) -> Voter | None:
         """The answer that takes all members together the fewest bits for each of its bytes.
 
-        None where they can score none of them.
+        None where they can score none of them. Calls are compared as what they are; their letters
+        say little of them.
         """
         judge = self._decided.judge
-        assert judge is not None
+        if judge is None or any(voter.calls for voter in whole):
+            return None
         if len({voter.text for voter in whole}) == 1:
             return whole[0]
         known: dict[str, float | None] = {"": None}
@@ -299,6 +305,14 @@ def _abstains(voter: Voter, problem: str) -> Notice:
         NoticeKind.MEMBER_DROPPED,
         voter.model,
         f"{voter.model} gives no answer, and the others decide: {problem}",
+    )
+
+
+def _unscored(judge: Decision) -> Notice:
+    return Notice(
+        NoticeKind.FELL_BACK,
+        judge.members[0].model,
+        "the answers could not be scored by all members together; what most of them say is kept",
     )
 
 

@@ -151,7 +151,7 @@ class Router:
         snapshot = self._snapshot(request.key, admitted)
         decision = choose_plan(routing_request, snapshot)
         if by_ids:
-            refuse_foreign_ids(request.plan, decision, snapshot)
+            refuse_foreign_ids(decision, snapshot)
         return decision
 
     def decide_for_score(self, request: ScoreRequest, admitted: bool = False) -> Decision:

@@ -147,15 +147,16 @@ class GatedEnsemble(Ensemble[_Symbol]):
             member.observe(float(row[symbol]), 0.0)
 
     def _asks(self, leader: Member[_Symbol], own: LogProbs) -> bool:
-        """Whether the leader's row, of what may come, leaves it unsure."""
-        constraint = self.constraint or self.alignment.constraint
-        if constraint.forced:
+        """Whether the leader's row, of what the request's form allows, leaves it unsure."""
+        # What is no UTF-8 is left in, or a text would be scored otherwise than it was made.
+        form = self.constraint
+        if form is not None and form.forced:
             return False
-        if constraint.allowed is None:
+        if form is None or form.allowed is None:
             maxima = next(iter(self.alignment.maxima([leader])), None)
             return self.gate.asks(margin(own, maxima))
         [row] = self.alignment.compare([leader], [own], None)
-        held = masked_row(row, constraint.allowed)
+        held = masked_row(row, form.allowed)
         highest = held.max()
         return self.gate.asks(margin(held - highest - np.log(np.exp(held - highest).sum())))
 

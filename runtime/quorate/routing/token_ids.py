@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from quorate.errors import InvalidRequest
 from quorate.fleet.status import ModelState
-from quorate.request import AutoPlan, Decision, PlanChoice
+from quorate.request import Decision
 from quorate.routing.snapshot import Snapshot
 
 
-def refuse_foreign_ids(asked: PlanChoice | None, decision: Decision, snapshot: Snapshot) -> None:
+def refuse_foreign_ids(decision: Decision, snapshot: Snapshot) -> None:
     """Refuses ids that are other tokens to some model that may read them.
 
-    Of a plan that is named those are the models of all its votes; where the choice is open, all
-    that there are, since nobody said whose tokens they are.
+    Of a plan that is named those are the models of all its votes; where another plan may answer,
+    all that there are, since nobody said whose tokens they are.
 
     Raises:
         InvalidRequest: Their vocabularies are not the same.
     """
-    is_open = isinstance(asked, AutoPlan) or (asked is None and not snapshot.default_profile)
     models, remedy = decision.models, "give a text"
-    if is_open:
+    if decision.route.replaceable:
         remedy = "name the model whose tokens they are"
         models = tuple(
             model.id for model in snapshot.models.values() if model.state is ModelState.READY

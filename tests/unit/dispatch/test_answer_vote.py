@@ -110,7 +110,10 @@ async def test_who_cannot_answer_has_no_vote_and_a_notice_tells() -> None:
 
 @pytest.mark.parametrize("early", [False, True])
 async def test_where_all_are_lost_the_first_is_waited_for(early: bool) -> None:
-    models = {"a": says("cats " * 40, step_delay_ms=5.0), "b": says("dogs " * 40, step_delay_ms=5.0)}
+    models = {
+        "a": says("cats " * 40, step_delay_ms=5.0),
+        "b": says("dogs " * 40, step_delay_ms=5.0),
+    }
     async with running_dispatcher(models) as stage:
         asking = asyncio.create_task(answer(stage, plan("a", "b", stream_early=early)))
         first, second = (stage.cast.engines[model] for model in "ab")
@@ -159,14 +162,16 @@ async def test_the_prompt_counts_once_however_many_read_it() -> None:
         assert last.usage.prompt_tokens == alone.usage.prompt_tokens
 
 
-async def test_a_judge_that_is_lost_leaves_it_to_the_most() -> None:
-    models = {"a": says("cats"), "b": says("dogs"), "c": says("dogs")}
-    asked = plan("a", "b", "c", select=Selection.LIKELIHOOD, on_failure=FailurePolicy.CONTINUE)
+async def test_where_the_members_cannot_score_the_answers_a_notice_tells_who_decides() -> None:
+    models = {"a": says("cats"), "b": says("dogs", context_length=6), "c": says("dogs")}
     async with running_dispatcher(models) as stage:
-        stage.cast.engines["c"].lose("killed by SIGKILL")
-        events = await answer(stage, asked)
-        assert text_of(events) in ("cats", "dogs")
-        assert [one.kind for one in notices(events)] == [NoticeKind.MEMBER_DROPPED]
+        asked = plan("a", "b", "c", select=Selection.LIKELIHOOD)
+        events = await answer(stage, asked, text="a long prompt")
+        assert text_of(events) == "cats"
+        assert [one.kind for one in notices(events)] == [
+            NoticeKind.MEMBER_DROPPED,
+            NoticeKind.FELL_BACK,
+        ]
 
 
 async def test_samples_of_one_model_differ_by_their_seeds_and_share_its_weight() -> None:
