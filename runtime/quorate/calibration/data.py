@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from itertools import pairwise
 
 from quorate.costs.saved import Json, Table, count, number, numbers, table, text
 from quorate.routing.confidence import Calibration, ConfidenceTable, Signals
@@ -13,6 +14,7 @@ from quorate.routing.tasks import BUCKETS, TaskClassifier
 _VERSION = 1
 _MAX_CASES = 1e12
 _MAX_TASKS = 256
+_MAX_POINTS = 65_536
 _SIGNALS = tuple(one.name for one in fields(Signals))
 
 
@@ -123,7 +125,8 @@ def _vote_to_json(data: CalibrationData, key: str, source: Source) -> dict[str, 
             tallies[task] = asdict(counted)
     for (vote, task), curve in sorted(data.confidences.calibrations.items()):
         if vote == key:
-            curves[task] = {**asdict(curve), "weights": list(curve.weights)}
+            points: list[Json] = [list(point) for point in curve.curve]
+            curves[task] = {**asdict(curve), "weights": list(curve.weights), "curve": points}
     return {"source": asdict(source), "tallies": tallies, "calibrations": curves}
 
 
@@ -156,7 +159,20 @@ def _calibration(saved: Table) -> Calibration:
     weights = numbers(saved, "weights", len(_SIGNALS))
     if len(weights) != len(_SIGNALS):
         raise ValueError(f"weights is not a list of {len(_SIGNALS)} numbers")
-    return Calibration(tuple(weights), number(saved, "bias"), count(saved, "cases"))
+    points = _curve(saved) if "curve" in saved else ()
+    return Calibration(tuple(weights), number(saved, "bias"), count(saved, "cases"), points)
+
+
+def _curve(saved: Table) -> tuple[tuple[float, float], ...]:
+    points = saved["curve"]
+    if not isinstance(points, list) or len(points) > _MAX_POINTS:
+        raise ValueError("curve is not a list of points")
+    rows = [numbers({"curve": point}, "curve", 2) for point in points]
+    if any(len(row) != 2 or not 0 <= row[1] <= 1 for row in rows):
+        raise ValueError("curve is not made of scores and shares")
+    if any(last[0] >= row[0] or last[1] > row[1] for last, row in pairwise(rows)):
+        raise ValueError("curve does not rise")
+    return tuple((score, share) for score, share in rows)
 
 
 def _classifier(saved: Table) -> TaskClassifier:

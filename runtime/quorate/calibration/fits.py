@@ -1,21 +1,23 @@
 """What labelled answers tell of votes: how often they are right, and how sure they should be. Pure.
 
-Confidence is a logistic curve and never a staircase by isotonic regression: that takes a single
-score where here there are six signals, and needs about a thousand labelled answers before it is the
-better one (Niculescu-Mizil and Caruana, Predicting good probabilities with supervised learning,
-2005), which is more than most people have.
+Confidence is a logistic curve over some signals, or with many labelled answers a curve by isotonic
+regression over their weighted sum, which bends where the truth does (Niculescu-Mizil and Caruana,
+Predicting good probabilities with supervised learning, 2005). With the margin between the two most
+probable tokens as the one signal that is UCCI's (arXiv 2605.18796). Which it is decide cases that
+were held out.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from quorate.calibration.folds import split
-from quorate.calibration.logistic import fit_logistic
+from quorate.calibration.isotonic import fit_isotonic
+from quorate.calibration.logistic import Matrix, fit_logistic
 from quorate.calibration.scores import ConfidenceScores, case_losses, score_confidences
 from quorate.routing.confidence import Calibration, ConfidenceTable, Signals
 from quorate.routing.quality import Tally
@@ -26,12 +28,16 @@ LEAST_CASES = 20
 LEAST_CASES_OF_ALL_SIGNALS = 60
 """Labelled answers below which the mean log-prob is the only signal that may count."""
 
+LEAST_CASES_OF_ISOTONIC = 200
+"""Labelled answers below which no curve is fitted by isotonic regression."""
+
 LEAST_OF_EACH = 5
 """Right answers, and wrong ones, below which no signal may count."""
 
 _NAMES = tuple(one.name for one in fields(Signals))
 _ALL = tuple(range(len(_NAMES)))
 _PLATT = (_NAMES.index("mean_logprob"),)
+_MARGIN = (_NAMES.index("margin"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,8 @@ class FittedConfidence:
     Attributes:
         calibration: Fitted to all cases; None where the uncalibrated one is better, or where there
             are too few cases to tell.
-        manner: ``all signals``, ``mean log-prob``, ``share of right answers`` or ``none``.
+        manner: ``all signals``, ``mean log-prob``, ``margin``, these with ``, isotonic``,
+            ``share of right answers`` or ``none``.
         held_out: Confidence of each case, given by a curve of the same manner that was fitted
             without it; uncalibrated where there is none.
         before: Scores of the uncalibrated confidence.
@@ -85,8 +92,9 @@ def tally(answers: Sequence[LabelledAnswer]) -> dict[str, Tally]:
 def fit_confidence(answers: Sequence[LabelledAnswer]) -> FittedConfidence | None:
     """Fits the confidence of one vote.
 
-    All signals, the mean log-prob alone (Platt's method), the mere share of right answers, and the
-    uncalibrated confidence are compared by the log loss on held-out cases; the best is kept.
+    All signals, the mean log-prob or the margin alone (Platt's method), these by isotonic
+    regression, the mere share of right answers, and the uncalibrated confidence are compared by the
+    log loss on held-out cases; the best is kept.
 
     Args:
         answers: Of one vote; those without signals are left out.
@@ -108,16 +116,16 @@ def fit_confidence(answers: Sequence[LabelledAnswer]) -> FittedConfidence | None
     if len(told) < LEAST_CASES or not masks:
         return best
     loss = math.fsum(case_losses(plain, right))
-    for manner, columns in _manners(right):
+    for manner, columns, isotonic in _manners(right):
         stated = np.empty(len(told))
         for mask in masks:
-            curve = fit_logistic(rows[~mask], truth[~mask], columns)
+            curve = _fit(rows[~mask], truth[~mask], columns, isotonic)
             stated[mask] = [curve.confidence(Signals(*row)) for row in rows[mask]]
         held_out = tuple(map(float, stated))
         reached = math.fsum(case_losses(held_out, right))
         if reached < loss:
             loss = reached
-            fitted = fit_logistic(rows, truth, columns)
+            fitted = _fit(rows, truth, columns, isotonic)
             after = score_confidences(held_out, right)
             best = FittedConfidence(fitted, manner, held_out, before, after)
     return best
@@ -165,12 +173,23 @@ def held_out_confidences(
     return stated
 
 
-def _manners(right: Sequence[bool]) -> list[tuple[str, tuple[int, ...]]]:
-    """From the plainest to the richest that the cases can bear."""
-    manners: list[tuple[str, tuple[int, ...]]] = [("share of right answers", ())]
+def _fit(rows: Matrix, right: Matrix, columns: tuple[int, ...], isotonic: bool) -> Calibration:
+    fitted = fit_logistic(rows, right, columns)
+    if not isotonic:
+        return fitted
+    scores = np.array([fitted.score(Signals(*row)) for row in rows])
+    return replace(fitted, curve=fit_isotonic(scores, right))
+
+
+def _manners(right: Sequence[bool]) -> list[tuple[str, tuple[int, ...], bool]]:
+    """From the plainest to the richest that the cases can bear: by columns, isotonic or not."""
+    manners: list[tuple[str, tuple[int, ...], bool]] = [("share of right answers", (), False)]
     if min(sum(right), len(right) - sum(right)) < LEAST_OF_EACH:
         return manners
-    manners.append(("mean log-prob", _PLATT))
+    signals: dict[str, tuple[int, ...]] = {"mean log-prob": _PLATT, "margin": _MARGIN}
     if len(right) >= LEAST_CASES_OF_ALL_SIGNALS:
-        manners.append(("all signals", _ALL))
+        signals["all signals"] = _ALL
+    manners += [(name, columns, False) for name, columns in signals.items()]
+    if len(right) >= LEAST_CASES_OF_ISOTONIC:
+        manners += [(f"{name}, isotonic", columns, True) for name, columns in signals.items()]
     return manners

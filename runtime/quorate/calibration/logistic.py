@@ -37,14 +37,14 @@ def fit_logistic(rows: Matrix, right: Matrix, columns: tuple[int, ...]) -> Calib
     # A column that never changes keeps its unit.
     deviation[deviation < 1e-12 * (1.0 + np.abs(mean))] = 1.0
     design = np.column_stack([np.ones(len(rows)), (chosen - mean) / deviation])
-    solved = _newton(design, _smoothed(right))
+    solved = _newton(design, smoothed(right))
     weights = np.zeros(rows.shape[1])
     weights[list(columns)] = solved[1:] / deviation
     bias = solved[0] - float(np.sum(solved[1:] * mean / deviation))
     return Calibration(tuple(map(float, weights)), float(bias), len(rows))
 
 
-def _smoothed(right: Matrix) -> Matrix:
+def smoothed(right: Matrix) -> Matrix:
     """Platt's targets, which keep the odds finite where all answers were right or all wrong."""
     positive = float(right.sum())
     negative = len(right) - positive

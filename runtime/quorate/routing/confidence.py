@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 # Log-odds beyond which a probability is 0 or 1 for all that it matters here.
@@ -37,27 +38,45 @@ class Signals:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """From signals to the share of right answers: a logistic curve over all of them.
+    """From signals to the share of right answers.
 
-    With one signal that is Platt's method (Probabilistic outputs for support vector machines,
-    1999). Fitted by ``calibration.fit_confidence``.
+    A sum of the signals is read as log-odds, which with one signal is Platt's method (Probabilistic
+    outputs for support vector machines, 1999), or by a curve that rises with it. Fitted by
+    ``calibration.fit_confidence``.
 
     Attributes:
         weights: Of each signal, in the order of ``Signals.vector``.
-        bias: Log-odds where all signals are 0.
+        bias: The sum where all signals are 0.
         cases: Labelled answers it was fitted to.
+        curve: Sums and shares, both rising; linear between them, and level beyond. Empty where the
+            sum is read as log-odds.
     """
 
     weights: tuple[float, ...]
     bias: float
     cases: int = 0
+    curve: tuple[tuple[float, float], ...] = ()
+
+    def score(self, signals: Signals) -> float:
+        """The weighted sum of the signals."""
+        return self.bias + math.fsum(
+            weight * value for weight, value in zip(self.weights, signals.vector(), strict=True)
+        )
 
     def confidence(self, signals: Signals) -> float:
         """Share of right answers among those with such signals, in [0, 1]."""
-        odds = self.bias + math.fsum(
-            weight * value for weight, value in zip(self.weights, signals.vector(), strict=True)
-        )
+        odds = self.score(signals)
+        if self.curve:
+            return _read(self.curve, odds)
         return 1.0 / (1.0 + math.exp(-max(-_MAX_LOG_ODDS, min(_MAX_LOG_ODDS, odds))))
+
+
+def _read(curve: Sequence[tuple[float, float]], score: float) -> float:
+    after = bisect_left(curve, (score, -math.inf))
+    if after in (0, len(curve)):
+        return curve[min(after, len(curve) - 1)][1]
+    (low, less), (high, more) = curve[after - 1 : after + 1]
+    return less + (more - less) * (score - low) / (high - low)
 
 
 @dataclass(frozen=True, slots=True)

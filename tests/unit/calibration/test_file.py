@@ -16,12 +16,13 @@ from quorate.routing.tasks import train_classifier
 
 SOURCE = Source("questions.jsonl", "ab" * 32, "2026-01-31", 40, {"a": "scripted"})
 CURVE = Calibration((1.0, 0.5, 0.0, -0.25, 0.0, 0.125), -0.5, 40)
+BENT = replace(CURVE, curve=((-1.5, 0.25), (0.0, 0.25), (2.0, 0.9)))
 
 
 def known(key: str = "single:a", right: float = 30.0) -> CalibrationData:
     return CalibrationData(
         quality_measured={(key, ""): Tally(right, 40.0), (key, "code"): Tally(5.0, 8.0)},
-        confidences=ConfidenceTable({(key, ""): CURVE}),
+        confidences=ConfidenceTable({(key, ""): CURVE, (key, "code"): BENT}),
         sources={key: SOURCE},
     )
 
@@ -51,7 +52,7 @@ def test_a_later_calibration_of_one_vote_keeps_what_is_known_of_others() -> None
         ("single:b", ""): Tally(30.0, 40.0),
         ("single:b", "code"): Tally(5.0, 8.0),
     }
-    assert set(merged.confidences.calibrations) == {("single:b", "")}
+    assert set(merged.confidences.calibrations) == {("single:b", ""), ("single:b", "code")}
     assert set(merged.sources) == {"single:a", "single:b"}
 
 
@@ -91,6 +92,11 @@ def curve(**changes: Any) -> dict[str, Any]:
         (vote(tallies={"": {"right": 3, "cases": 2}}), "right is out of range"),
         (curve(weights=[1]), "weights is not a list of 6 numbers"),
         (curve(bias=float("nan")), "bias is out of range"),
+        (curve(curve=5), "curve is not a list of points"),
+        (curve(curve=[[0, 0.5], [1]]), "curve is not made of scores and shares"),
+        (curve(curve=[[0, 0.5], [1, 1.5]]), "curve is not made of scores and shares"),
+        (curve(curve=[[1, 0.5], [1, 0.6]]), "curve does not rise"),
+        (curve(curve=[[0, 0.5], [1, 0.4]]), "curve does not rise"),
         (
             content(
                 classifier={

@@ -181,3 +181,23 @@ def test_a_task_gets_a_curve_of_its_own_only_where_that_is_better() -> None:
 
 def test_one_task_alone_shares_the_curve_of_all() -> None:
     assert set(fit_tasks(answers_of(60, task="code"))) == {""}
+
+
+@pytest.mark.parametrize(("cases", "manner"), [(600, "margin, isotonic"), (150, "margin")])
+def test_with_many_answers_confidence_bends_where_the_truth_does(cases: int, manner: str) -> None:
+    """Below a margin of a half answers are right as often as not, above it nearly always."""
+    rng = np.random.default_rng(5)
+    answers = []
+    for index in range(cases):
+        margin = float(rng.uniform(0, 1))
+        right = bool(rng.random() < (0.95 if margin > 0.5 else 0.5))
+        signals = Signals(float(rng.uniform(-2, 0)), -1.0, margin)
+        answers.append(LabelledAnswer(f"{index}", "", right, signals, f"{index}"))
+    fitted = fit_confidence(answers)
+    assert fitted is not None and fitted.calibration is not None
+    assert fitted.manner == manner
+    told = [fitted.calibration.confidence(Signals(margin=one)) for one in (0.1, 0.4, 0.6, 0.9)]
+    assert told == sorted(told)
+    if cases > 500:
+        assert told == pytest.approx([0.5, 0.5, 0.95, 0.95], abs=0.12)
+        assert fitted.after.calibration_error < fitted.before.calibration_error / 3
