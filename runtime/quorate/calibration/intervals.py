@@ -11,6 +11,7 @@ import numpy as np
 from quorate.routing.quality import Tally
 
 _Z = 1.959963984540054
+_Z_POWER = 0.8416212335729143
 _RESAMPLES = 4000
 _SEED = 1
 _SIGNIFICANT = 0.05
@@ -35,6 +36,8 @@ class Comparison:
         wins: Of them, those that the first alone answered rightly.
         losses: Those that the second alone answered rightly.
         verdict: ``better``, ``worse`` or ``cannot be told with N cases``.
+        needed: Cases that would tell a difference of this size four times of five; None where there
+            is no difference.
     """
 
     difference: Interval
@@ -42,6 +45,7 @@ class Comparison:
     wins: int
     losses: int
     verdict: str
+    needed: int | None = None
 
 
 def share_interval(counted: Tally) -> Interval:
@@ -89,7 +93,30 @@ def compare(ours: Sequence[bool], theirs: Sequence[bool]) -> Comparison:
             verdict = "better"
         elif difference.high < 0:
             verdict = "worse"
-    return Comparison(difference, len(ours), wins, losses, verdict)
+    return Comparison(
+        difference, len(ours), wins, losses, verdict, cases_needed(wins, losses, len(ours))
+    )
+
+
+def cases_needed(wins: int, losses: int, cases: int) -> int | None:
+    """Cases by which a difference would be told, were it as large as it looks.
+
+    For the sign test at 5 % and a power of 80 % (Connor, Sample size for testing differences in
+    proportions for the paired-sample design, 1987).
+
+    Args:
+        wins: Cases that the first way alone answered rightly.
+        losses: Those that the second alone did.
+        cases: All of them.
+
+    Returns:
+        None where there is no difference.
+    """
+    if wins == losses:
+        return None
+    unequal, difference = (wins + losses) / cases, abs(wins - losses) / cases
+    spread = math.sqrt(max(0.0, unequal - difference**2))
+    return math.ceil(((_Z * math.sqrt(unequal) + _Z_POWER * spread) / difference) ** 2)
 
 
 def _sign_test(wins: int, losses: int) -> float:

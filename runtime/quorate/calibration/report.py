@@ -22,6 +22,7 @@ from quorate.calibration.fits import (
 )
 from quorate.calibration.grading import Case, is_right
 from quorate.calibration.intervals import Comparison, compare
+from quorate.calibration.pairs import Pair, pairs_of
 from quorate.routing.quality import Tally
 
 JOULES = "J"
@@ -132,6 +133,7 @@ class Report:
         cascades: From each cheaper plan to the best one; those that pay come first, and of them the
             cheapest.
         cross_validation: What guessing the task is worth; None where it could not be measured.
+        pairs: Of all models that were asked alone, those first of which one is right most often.
         by_domain: Whether that held out whole domains, and not cases of the same kinds.
     """
 
@@ -140,6 +142,7 @@ class Report:
     weights: tuple[Weights, ...]
     cascades: tuple[Cascade, ...]
     cross_validation: CrossValidation | None
+    pairs: tuple[Pair, ...]
     by_domain: bool
 
 
@@ -168,6 +171,7 @@ def report_of(outcomes: Sequence[Outcome], cases: Sequence[Case]) -> Report:
         weights=tuple(_weights(outcomes, alone)),
         cascades=tuple(_cascades(outcomes)),
         cross_validation=cross_validate_classifier(tagged_cases(outcomes, cases)),
+        pairs=tuple(pairs_of({model: _right(outcome) for model, outcome in alone.items()})),
         by_domain=_by_domain(cases),
     )
 

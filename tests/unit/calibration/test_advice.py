@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.calibration.advice import CascadeCase, advise_cascade, suggest_weights
-from quorate.calibration.intervals import compare, difference_interval, share_interval
+from quorate.calibration.intervals import (
+    cases_needed,
+    compare,
+    difference_interval,
+    share_interval,
+)
 from quorate.routing.quality import Tally
 
 
@@ -133,3 +138,35 @@ def test_a_threshold_never_loses_more_than_a_point(drawn: list[tuple[float, bool
         for case in cases
     ]
     assert advice.accuracy == pytest.approx(sum(kept) / len(kept))
+
+
+def test_without_an_effect_hardly_any_data_say_that_it_pays() -> None:
+    """In 400 simulated data sets both ways are right equally often, and often together."""
+    rng = np.random.default_rng(7)
+    paid = 0
+    for _ in range(400):
+        cases = int(rng.integers(20, 300))
+        common = rng.random(cases)
+        ours, theirs = (
+            list((0.6 * common + 0.4 * rng.random(cases) < 0.55).tolist()) for _ in range(2)
+        )
+        paid += compare(ours, theirs).verdict == "better"
+    assert paid <= 400 / 20
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(30, 10), (12, 8), (3, 0)])
+def test_so_many_cases_as_are_said_to_be_needed_tell_a_difference_four_times_of_five(
+    wins: int, losses: int
+) -> None:
+    needed = cases_needed(wins, losses, 100)
+    assert needed is not None
+    rng = np.random.default_rng(3)
+    told = 0
+    for _ in range(200):
+        drawn = rng.random(needed)
+        ours = drawn < wins / 100
+        theirs = (drawn >= wins / 100) & (drawn < (wins + losses) / 100)
+        told += compare(ours.tolist(), theirs.tolist()).verdict == "better"
+    # The exact test is a little more careful than the formula.
+    assert 0.6 <= told / 200 <= 0.92
+    assert cases_needed(5, 5, 100) is None

@@ -16,10 +16,13 @@ def test_json_lines_can_all_be_written_as_json() -> None:
     lines = [json.loads(line) for line in json_lines(report, Path("c.json"), Path("a.jsonl"))]
     assert [line["event"] for line in lines] == [
         *("accuracy", "cost", "confidence") * 2,
+        "pair",
         "cascade",
         "written",
     ]
     assert lines[1]["joules"] == 1.0
+    pair = lines[6]
+    assert (pair["first"], pair["second"], pair["best"], pair["either"]) == ("large", "small", 1, 1)
     assert lines[-1] == {"event": "written", "path": "c.json", "answers": "a.jsonl"}
 
 

@@ -45,6 +45,8 @@ def json_lines(report: Report, written: Path, answers: Path) -> Iterator[str]:
     for verdict in report.verdicts:
         names = {"name": verdict.vote.name, "best_member": verdict.member.name}
         yield event_line("verdict", {**names, **asdict(verdict.comparison)})
+    for pair in report.pairs:
+        yield event_line("pair", asdict(pair))
     for number, suggested in enumerate(report.weights, start=1):
         toml = weights_profile(suggested, number)
         yield event_line("weights", {"weights": dict(suggested.weights), "toml": toml})
@@ -151,9 +153,25 @@ def verdict_line(verdict: Verdict) -> str:
     """Whether a vote is better than its best member alone."""
     one = verdict.comparison
     name, member = one_line(verdict.vote.name), one_line(verdict.member.name)
+    needed = ""
+    if one.needed is not None and one.needed > one.cases and one.verdict.startswith("cannot"):
+        needed = f"; about {one.needed} would tell so much"
     return (
-        f"{name} against {member}, its best member: {one.verdict} "
+        f"{name} against {member}, its best member: {one.verdict}{needed} "
         f"({_points(one.difference)}; alone right {one.wins} times, alone wrong {one.losses} times)"
+    )
+
+
+def pair_line(report: Report) -> str | None:
+    """Which two models complement each other best, and what could come of it at most."""
+    if not report.pairs:
+        return None
+    pair = report.pairs[0]
+    errors = "" if pair.correlation is None else f", correlation of errors {pair.correlation:.2f}"
+    return (
+        f"{one_line(pair.first)} and {one_line(pair.second)} complement each other best: one of "
+        f"them is right in {_percent(pair.either)}, {one_line(pair.first)} alone in "
+        f"{_percent(pair.best)}{errors}; no vote or choice between them can do better"
     )
 
 
@@ -211,6 +229,8 @@ def _blocks(report: Report) -> Iterator[str]:
     if confidence:
         yield _table(_CONFIDENCE_HEADINGS, confidence, _CONFIDENCE_LEFT)
     lines = [*map(verdict_line, report.verdicts), *remarks(report)]
+    if (told := pair_line(report)) is not None:
+        lines.append(told)
     if lines:
         yield "\n".join(lines)
     yield from _weights_lines(report)
