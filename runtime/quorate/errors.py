@@ -36,7 +36,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from quorate.foreign_text import QUOTED_CHARACTERS, nearest_names, one_line, quoted
+from quorate.foreign_text import QUOTED_CHARACTERS, name_hint, nearest_names, one_line, quoted
 
 _Read = TypeVar("_Read")
 
@@ -103,16 +103,10 @@ class NotFound(QuorateError):
 
     reason = "NOT_FOUND"
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         known = sorted(known)
         near = nearest_names(name, known, 3)
-        if near:
-            hint = f"did you mean {' or '.join(near)}?"
-        elif known:
-            shown = (one_line(one, QUOTED_CHARACTERS) for one in known[:8])
-            hint = f"known: {', '.join(shown)}{', …' if len(known) > 8 else ''}"
-        else:
-            hint = f"no {kind} is configured"
+        hint = hint or name_hint(near, known) or f"no {kind} is configured"
         super().__init__(
             f"no {kind} named {quoted(name)}; {hint}",
             kind=kind,

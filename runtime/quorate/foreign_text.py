@@ -17,6 +17,7 @@ QUOTED_CHARACTERS = 64
 """Of a value that an error quotes."""
 
 _COMPARED_CHARACTERS = 64
+_SHOWN_NAMES = 8
 _COMPARED_NAMES = 64
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 # Of a text of several lines.
@@ -64,6 +65,14 @@ def nearest_names(name: str, known: Sequence[str], most: int) -> list[str]:
     if len(short) > _COMPARED_NAMES:
         short = sorted(short, key=lambda one: abs(len(one) - len(name)))[:_COMPARED_NAMES]
     return difflib.get_close_matches(name, short, n=most, cutoff=0.5)
+
+
+def name_hint(near: Sequence[str], known: Sequence[str]) -> str:
+    """What may have been meant by a name that nobody has; "" where there are no names at all."""
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    shown = ", ".join(one_line(one, QUOTED_CHARACTERS) for one in known[:_SHOWN_NAMES])
+    return f"known: {shown}{', …' if len(known) > _SHOWN_NAMES else ''}" if known else ""
 
 
 def _printed(char: str) -> str:

@@ -138,6 +138,7 @@ LIMITS: tuple[FieldLimit, ...] = (
     FieldLimit("TokenizeRequest", "text", bytes=MAX_PROMPT_BYTES),
     FieldLimit("DetokenizeRequest", "model", bytes=MAX_NAME_BYTES),
     FieldLimit("DetokenizeRequest", "tokens", count=MAX_TOKENS),
+    FieldLimit("RateRequest", "request_id", bytes=_ID_BYTES),
     FieldLimit("GetBudgetRequest", "key", bytes=MAX_NAME_BYTES),
     FieldLimit("ChargeFilter", "key", bytes=MAX_NAME_BYTES),
     FieldLimit("ChargeFilter", "model", bytes=MAX_NAME_BYTES),
@@ -169,6 +170,15 @@ def filled(field: str, value: str, remedy: str) -> str:
     """A text that is not empty; ``remedy`` says what to do where it is."""
     if not value:
         raise InvalidRequest(field, f"is empty; {remedy}")
+    return value
+
+
+def score(field: str, value: float | None) -> float:
+    """What somebody thought of an answer, from 0 to 1."""
+    if value is None:
+        raise InvalidRequest(field, "is missing; give 0 to 1")
+    if not 0.0 <= value <= 1.0:
+        raise InvalidRequest(field, f"is {value}; give 0 to 1")
     return value
 
 

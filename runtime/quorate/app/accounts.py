@@ -79,6 +79,7 @@ async def open_recorder(
         settings.routing.version,
         observers=observers,
     )
+    recorder.ratings.restore(await ledger.ratings())
     tasks = [
         asyncio.create_task(_tick(meter, settings.energy.window_seconds)),
         asyncio.create_task(_save_now_and_then(recorder.costs, store, identities)),

@@ -18,6 +18,7 @@ from quorate.cli.commands.check import check
 from quorate.cli.commands.demo import demo
 from quorate.cli.commands.explain import explain
 from quorate.cli.commands.generate import generate
+from quorate.cli.commands.rate import rate
 from quorate.cli.commands.score import score
 from quorate.cli.commands.serve import serve
 from quorate.cli.commands.server import load, ps, status, unload
@@ -43,6 +44,7 @@ app.command()(load)
 app.command()(unload)
 app.command()(status)
 app.command()(score)
+app.command()(rate)
 app.command()(spend)
 app.command()(calibrate)
 app.command()(check)

@@ -194,6 +194,13 @@ class Client:
             request.tokens.extend(tokens)
         return await self._ask(self._models.Detokenize, request)  # type: ignore[no-any-return]
 
+    async def rate(self, request_id: str, score: float) -> inference_pb2.RateResponse:
+        """Says what an answer was worth, from 0 to 1; plans are chosen by it from then on."""
+        request = inference_pb2.RateRequest(request_id=request_id)
+        with refusing("score"):
+            request.score = score
+        return await self._ask(self._inference.Rate, request)  # type: ignore[no-any-return]
+
     async def server(self) -> server_pb2.Server:
         """Returns what the server is: version, engines, machine, limits of fields."""
         return (await self._ask(self._server.GetServer, server_pb2.GetServerRequest())).server  # type: ignore[no-any-return]

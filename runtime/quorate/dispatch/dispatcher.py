@@ -24,6 +24,7 @@ from quorate.dispatch.detours import (
     may_fall_back,
     told_first,
 )
+from quorate.dispatch.feedback import Feedback
 from quorate.dispatch.futile import FutileRequests
 from quorate.dispatch.local_answers import local_answer
 from quorate.dispatch.loop_turns import LoopTurns
@@ -66,6 +67,7 @@ class Dispatcher:
 
     Attributes:
         turns: Of the event loop, for all that requests make it do.
+        feedback: Takes what callers thought of answers.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Dispatcher:
             price,
             knowledge,
         )
+        self.feedback = Feedback(self.recorder, self._router)
 
     @property
     def admission(self) -> DispatchSettings:

@@ -19,6 +19,7 @@ from quorate.dispatch.bookkeeping import Bookkeeper
 from quorate.dispatch.charges import charge
 from quorate.dispatch.cold_starts import ColdStarts
 from quorate.dispatch.learning import Escalations, Lessons, learn
+from quorate.dispatch.ratings import Ratings
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.dispatch.telling import settled
 from quorate.ensemble.drafts.costs import KnownCosts
@@ -80,6 +81,7 @@ class AttemptRecorder:
         self.costs = costs or CostModels()
         self.activity = Activity()
         self.escalations = Escalations()
+        self.ratings = Ratings()
         self._lessons = Lessons()
         self._draft_costs = KnownCosts()
         self._cold_starts = ColdStarts()
@@ -266,6 +268,7 @@ class AttemptRecorder:
             self._cold_starts.end(route.name, joules, answered=outcome == FINISHED)
         if outcome != FINISHED:
             return
+        self.ratings.answered(attempt)
         learn(self.costs, self._lessons, attempt, batch, energies)
         if route.stages:
             first = route.stages[0].decision

@@ -177,6 +177,18 @@ class Router:
         require_everybody(decision.members, FailurePolicy.REPLAY, snapshot)
         return replace(decision, on_failure=FailurePolicy.REPLAY)
 
+    @property
+    def feedback(self) -> bool:
+        """Whether what callers say of answers counts."""
+        return self._settings.feedback
+
+    def quality(self, key: str) -> QualityTable:
+        """What is known of the quality of plans, and what this caller said of their answers."""
+        known = self.knowledge.quality
+        if not self.feedback:
+            return known
+        return replace(known, rated=self._recorder.ratings.of(key))
+
     def profiles_down(self) -> dict[str, str]:
         """Why each profile cannot run now, in one line; "" for one that can."""
         models = self._fleet.statuses
@@ -198,7 +210,7 @@ class Router:
             active=self._recorder.activity.now,
             escalations=self._recorder.escalations.rates,
             wedged=self._wedged(models),
-            quality=self.knowledge.quality,
+            quality=self.quality(key),
             remotes={name: self._status(remote) for name, remote in self._remotes.items()},
             queue=QueueState() if admitted else self._queue.prospect,
             remaining=self._remaining(key),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from quorate.ledger.schema import SUMS
 
@@ -13,6 +13,22 @@ CHUNK = 500
 # Pages given back in one transaction, for the same reason.
 _PAGES = 1000
 _DAY = ("day", "key", "profile", "task", "plan_kind")
+
+
+async def compact(
+    run: Callable[[Callable[[sqlite3.Connection], int]], Awaitable[int]], before: float
+) -> int:
+    """Rolls up all charges that ended before a time, chunk by chunk; returns how many.
+
+    ``run`` has a job done where the ledger is written.
+    """
+    total, count = 0, CHUNK
+    while count == CHUNK:
+        count = await run(lambda connection: compact_ended_before(connection, before))
+        total += count
+    while total and await run(return_free_pages):
+        continue
+    return total
 
 
 def compact_ended_before(connection: sqlite3.Connection, before: float) -> int:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import sqlite3
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -19,19 +18,16 @@ from quorate.large_texts import utf8
 from quorate.ledger.care import FileCare
 from quorate.ledger.charges import Charge, Reservation
 from quorate.ledger.clock_readings import last_reading, write_reading
-from quorate.ledger.compaction import (
-    CHUNK,
-    compact_ended_before,
-    compact_to_newest,
-    return_free_pages,
-)
+from quorate.ledger.compaction import compact, compact_to_newest
 from quorate.ledger.ledger_file import (
     LedgerLock,
+    moved_lock,
     open_for_writing,
     open_in_memory,
     warn_of_network,
 )
 from quorate.ledger.moments import is_in_doubt, jump
+from quorate.ledger.ratings import Rating, read_ratings, write_rating
 from quorate.ledger.reader import LedgerReader
 from quorate.ledger.reading_thread import ReadingThread
 from quorate.ledger.recovery import recovered
@@ -47,7 +43,6 @@ from quorate.ledger.spending import ChargeFilter, Dimension, SpendEvent, SpendFi
 from quorate.ledger.writer import Writer
 from quorate.threads import beside_loop
 
-_log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 _DAY_SECONDS = 86_400
 _KEPT_IN_MEMORY = 10_000
@@ -246,6 +241,18 @@ class Ledger:
 
         await self._writer.run(job)
 
+    async def rate(self, rating: Rating) -> None:
+        """Writes down what a caller thought of an answer; returns when that is committed.
+
+        Raises:
+            Unavailable: The file cannot be written now, or the ledger is closed.
+        """
+        await self._writer.run(lambda connection: write_rating(connection, rating))
+
+    async def ratings(self) -> Sequence[Rating]:
+        """What callers thought of answers, the oldest first; the newest ``MOST_KEPT``."""
+        return await self._writer.run(read_ratings)
+
     async def list_charges(
         self, chosen: ChargeFilter = _ALL_CHARGES, page_size: int = 50, page_token: str = ""
     ) -> tuple[tuple[Charge, ...], str]:
@@ -309,24 +316,12 @@ class Ledger:
         if is_in_doubt(self._before, self._opened, running):
             return 0
         midnight = before // _DAY_SECONDS * _DAY_SECONDS
-        total, count = 0, CHUNK
-        while count == CHUNK:
-            count = await self._writer.run(lambda c: compact_ended_before(c, midnight))
-            total += count
-        while total and await self._writer.run(return_free_pages):
-            continue
-        return total
+        return await compact(self._writer.run, midnight)
 
     def _follow(self, path: Path) -> None:
         """Reads and locks the ledger at another place; on the thread of the writer."""
-        if self._lock is not None and not self._lock.holds(path):
-            try:
-                lock = LedgerLock(path)
-            except SettingsError as error:
-                _log.error("%s", error.message)
-            else:
-                self._lock.release()
-                self._lock = lock
+        if self._lock is not None:
+            self._lock = moved_lock(self._lock, path)
         if self._reader is not None:
             self._reader.follow(path)
 

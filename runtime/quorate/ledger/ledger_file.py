@@ -82,6 +82,19 @@ class LedgerLock:
         os.close(self._descriptor)
 
 
+def moved_lock(held: LedgerLock, path: Path) -> LedgerLock:
+    """The lock of a ledger that may be in another place now; the one held where there is none."""
+    if held.holds(path):
+        return held
+    try:
+        lock = LedgerLock(path)
+    except SettingsError as error:
+        _log.error("%s", error.message)
+        return held
+    held.release()
+    return lock
+
+
 def _lock_of(path: Path) -> Path:
     return path.with_name(path.name + ".lock")
 

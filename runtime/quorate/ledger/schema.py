@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from quorate.ledger.ratings import TABLE as RATINGS
+
 APPLICATION_ID = 0x51524C47
 """Marks an SQLite file as a ledger ("QRLG"), so that no other program's file is written to."""
 
@@ -159,14 +161,17 @@ _ADDED_COLUMNS = {
         "settled_since_boot": "REAL NOT NULL DEFAULT 0",
     }
 }
-_ADDED_TABLES = """
+_ADDED_TABLES = {
+    "clock_readings": """
 CREATE TABLE IF NOT EXISTS clock_readings (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     after_charge INTEGER NOT NULL,
     utc REAL NOT NULL,
     boot TEXT NOT NULL,
     since_boot REAL NOT NULL
-)"""
+)""",
+    "ratings": RATINGS,
+}
 
 
 def upgrade(connection: sqlite3.Connection) -> None:
@@ -177,8 +182,9 @@ def upgrade(connection: sqlite3.Connection) -> None:
         for name, kind in columns.items()
         if name not in _columns_of(connection, table)
     ]
-    if missing or not _columns_of(connection, "clock_readings"):
-        connection.executescript(f"BEGIN IMMEDIATE; {';'.join([*missing, _ADDED_TABLES])}; COMMIT;")
+    missing += [made for name, made in _ADDED_TABLES.items() if not _columns_of(connection, name)]
+    if missing:
+        connection.executescript(f"BEGIN IMMEDIATE; {';'.join(missing)}; COMMIT;")
 
 
 def _columns_of(connection: sqlite3.Connection, table: str) -> set[str]:

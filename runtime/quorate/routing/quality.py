@@ -21,7 +21,15 @@ ASSUMED_GAIN = 0.01
 An open choice is answered by a vote as long as nobody has measured what that is worth.
 """
 
+MOST_RATINGS = 20.0
+"""Answers as which all ratings of a caller count, of one vote and task."""
+
+MOST_MOVED = 0.1
+"""Farthest that ratings move an expected share of right answers."""
+
 _PRIOR_CASES = 4.0
+# Labelled cases say more than ratings: a caller tells of what it looked at.
+_PRIOR_RATINGS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +48,29 @@ class QualityTable:
         measured: Tallies by key of a vote (``forecast.vote_key``) and task; task "" is all of them.
         declared: What the operator expects of a model, by id, in [0, 1].
         tasks: Tags of what a model is made for, by id; a model without is for everything.
+        rated: What the caller said of answers, by key of a vote and task.
     """
 
     measured: Mapping[tuple[str, str], Tally] = field(default_factory=dict)
     declared: Mapping[str, float] = field(default_factory=dict)
     tasks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    rated: Mapping[tuple[str, str], Tally] = field(default_factory=dict)
 
     def expected(self, key: str, models: Sequence[str], task: str) -> float:
         """Expected share of right answers of one vote, by its key and members; task "" is any.
 
         What was measured counts as far as there were cases, and pulls towards it what is assumed:
         the mean of a Beta distribution whose prior is worth some cases. A task of which nothing was
-        measured goes by all tasks.
+        measured goes by all tasks. What the caller said of answers to such requests moves it a
+        little, in the same way.
         """
         prior = self._assumed(models, task)
         for tag in dict.fromkeys(("", task)):
             tally = self.measured.get((key, tag))
             if tally is not None and tally.cases > 0:
                 prior = (tally.right + _PRIOR_CASES * prior) / (tally.cases + _PRIOR_CASES)
-        return prior
+        rated = self.rated.get((key, task))
+        return prior if rated is None else _moved(prior, rated)
 
     def error(self, key: str, task: str) -> float | None:
         """Standard error of a share that was measured; None where nothing was.
@@ -88,3 +100,8 @@ class QualityTable:
         if model in self.declared:
             return self.declared[model]
         return ASSUMED_SPECIALIST if self.tasks.get(model) else ASSUMED
+
+
+def _moved(expected: float, rated: Tally) -> float:
+    told = (rated.right + _PRIOR_RATINGS * expected) / (rated.cases + _PRIOR_RATINGS)
+    return min(max(told, expected - MOST_MOVED), expected + MOST_MOVED)

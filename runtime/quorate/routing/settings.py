@@ -30,6 +30,7 @@ class RoutingSettings:
         confidence: A cascade keeps an answer from this confidence on where its plan says nothing.
         probe: Whether models that were never measured here are measured when nothing else runs.
         calibration: Path of what ``quorate calibrate`` found out; "" is in the data folder.
+        feedback: Whether callers may rate answers, which moves what is expected of plans for them.
         allow_substitution: Whether another plan may answer where a named one cannot, or exceeds the
             request's limits, unless the request itself says.
     """
@@ -44,6 +45,7 @@ class RoutingSettings:
     confidence: float = option(0.6, lowest=0, highest=1)
     probe: bool = True
     calibration: str = ""
+    feedback: bool = True
     allow_substitution: bool = False
 
     @property

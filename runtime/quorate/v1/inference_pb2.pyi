@@ -510,3 +510,23 @@ class ExplainResponse(_message.Message):
     DECISION_FIELD_NUMBER: _ClassVar[int]
     decision: _plan_pb2.Decision
     def __init__(self, decision: _Optional[_Union[_plan_pb2.Decision, _Mapping]] = ...) -> None: ...
+
+class RateRequest(_message.Message):
+    __slots__ = ("request_id", "score")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    score: float
+    def __init__(self, request_id: _Optional[str] = ..., score: _Optional[float] = ...) -> None: ...
+
+class RateResponse(_message.Message):
+    __slots__ = ("vote", "task", "quality_before", "quality")
+    VOTE_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    vote: str
+    task: str
+    quality_before: float
+    quality: float
+    def __init__(self, vote: _Optional[str] = ..., task: _Optional[str] = ..., quality_before: _Optional[float] = ..., quality: _Optional[float] = ...) -> None: ...

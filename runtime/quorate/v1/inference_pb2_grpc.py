@@ -50,6 +50,11 @@ class InferenceServiceStub:
                 request_serializer=quorate_dot_v1_dot_inference__pb2.ExplainRequest.SerializeToString,
                 response_deserializer=quorate_dot_v1_dot_inference__pb2.ExplainResponse.FromString,
                 _registered_method=True)
+        self.Rate = channel.unary_unary(
+                '/quorate.v1.InferenceService/Rate',
+                request_serializer=quorate_dot_v1_dot_inference__pb2.RateRequest.SerializeToString,
+                response_deserializer=quorate_dot_v1_dot_inference__pb2.RateResponse.FromString,
+                _registered_method=True)
 
 
 class InferenceServiceServicer:
@@ -77,6 +82,14 @@ class InferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Rate(self, request, context):
+        """What the caller thought of an answer that it got. That moves what is expected of the plan for
+        requests of the same key and task, and a little at most.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InferenceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +107,11 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.Explain,
                     request_deserializer=quorate_dot_v1_dot_inference__pb2.ExplainRequest.FromString,
                     response_serializer=quorate_dot_v1_dot_inference__pb2.ExplainResponse.SerializeToString,
+            ),
+            'Rate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rate,
+                    request_deserializer=quorate_dot_v1_dot_inference__pb2.RateRequest.FromString,
+                    response_serializer=quorate_dot_v1_dot_inference__pb2.RateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +196,33 @@ class InferenceService:
             '/quorate.v1.InferenceService/Explain',
             quorate_dot_v1_dot_inference__pb2.ExplainRequest.SerializeToString,
             quorate_dot_v1_dot_inference__pb2.ExplainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quorate.v1.InferenceService/Rate',
+            quorate_dot_v1_dot_inference__pb2.RateRequest.SerializeToString,
+            quorate_dot_v1_dot_inference__pb2.RateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -12,6 +12,7 @@ from quorate.access import limits
 from quorate.access.keys import GENERATE
 from quorate.access.record import CURRENT, RequestRecord
 from quorate.api.grpc.reading import RequestReader
+from quorate.api.grpc.translation.ratings import rate_response, rating
 from quorate.api.grpc.translation.requests import generate_request, score_request
 from quorate.api.grpc.translation.responses import (
     explain_response,
@@ -75,6 +76,15 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         decision = self._dispatcher.explain(asked)
         record.decide(decision)
         return explain_response(decision)
+
+    async def Rate(  # noqa: N802 - the name is the RPC's
+        self, request: inference_pb2.RateRequest, context: _Context
+    ) -> inference_pb2.RateResponse:
+        """Counts what the caller thought of an answer."""
+        caller = CURRENT.get().caller
+        caller.require(GENERATE)
+        request_id, score = rating(request)
+        return rate_response(await self._dispatcher.feedback.rate(caller.key, request_id, score))
 
     async def _asked(
         self,

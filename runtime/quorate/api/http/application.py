@@ -24,6 +24,7 @@ from quorate.api.http.openai.shapes import ChatShape, TextShape
 from quorate.api.http.openai.texts import text_asked
 from quorate.api.http.overview import Overview
 from quorate.api.http.pages import preflight_headers
+from quorate.api.http.ratings import RatingPath
 from quorate.api.http.tokens import TokenPaths
 from quorate.api.tokenizing import Tokenizing
 from quorate.dispatch import Dispatcher
@@ -114,6 +115,7 @@ def application(
         "/tokenize": {"POST": tokens.tokenize},
         "/detokenize": {"POST": tokens.detokenize},
         "/quorate/overview": {"GET": Overview(dispatcher, fleet).told},
+        "/quorate/ratings": {"POST": RatingPath(dispatcher, guard).rate},
     }
 
     async def health(call: Call) -> None:

@@ -1,0 +1,65 @@
+"""What callers thought of answers, as the ledger keeps it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+
+MOST_KEPT = 10_000
+"""Ratings that are kept, the newest ones."""
+
+TABLE = """
+CREATE TABLE IF NOT EXISTS ratings (
+    key TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    vote TEXT NOT NULL,
+    task TEXT NOT NULL,
+    score REAL NOT NULL,
+    rated_at REAL NOT NULL,
+    PRIMARY KEY (key, request_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS ratings_by_time ON ratings (rated_at)"""
+"""Statements that make the table where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """What a caller thought of one answer.
+
+    Attributes:
+        key: Name of the caller's key, or "" without one.
+        request_id: Of the request that was answered.
+        vote: Key of the vote that answered, or "" for a remote.
+        task: Tag of the request, or "".
+        score: From 0, useless, to 1, right.
+        rated_at: UTC epoch seconds.
+    """
+
+    key: str
+    request_id: str
+    vote: str
+    task: str
+    score: float
+    rated_at: float
+
+
+_COLUMNS = ", ".join(one.name for one in fields(Rating))
+
+
+def write_rating(connection: sqlite3.Connection, rating: Rating) -> None:
+    """Writes a rating down, in place of an earlier one of the same answer."""
+    connection.execute(
+        f"INSERT OR REPLACE INTO ratings ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", astuple(rating)
+    )
+    connection.execute(
+        "DELETE FROM ratings WHERE rated_at < "
+        "(SELECT rated_at FROM ratings ORDER BY rated_at DESC LIMIT 1 OFFSET ?)",
+        (MOST_KEPT - 1,),
+    )
+
+
+def read_ratings(connection: sqlite3.Connection) -> Sequence[Rating]:
+    """All ratings that are kept, the oldest first."""
+    found = connection.execute(f"SELECT {_COLUMNS} FROM ratings ORDER BY rated_at")
+    return [Rating(*row) for row in found]
