@@ -1,7 +1,7 @@
 """What answers say, so that two of them can be compared. Pure.
 
 - As a text: in lower case, in Unicode's compatibility form, with single spaces and without
-  punctuation at either end.
+  punctuation at either end, but for the sign of a number and its "%".
 - As a choice: the first letter that stands alone. A capital letter comes before a small one, and
   "I" followed by a word is the pronoun.
 - As a number: the last one. The decimal sign is a point; commas, apostrophes, underscores and
@@ -25,6 +25,9 @@ _NUMBER = re.compile(
 _LETTER = re.compile(
     r"(?<![\w'\N{RIGHT SINGLE QUOTATION MARK}])([A-Za-z])(?![\w'\N{RIGHT SINGLE QUOTATION MARK}])"
 )
+# What stands at an edge and belongs to a number: its sign, its point, what it is a share of.
+_BEGINS_NUMBER = re.compile(r"[-.]\d|-\.\d")
+_PERCENT = re.compile(r"(?<=\d)\s+%")
 _PRONOUN = re.compile(r"\s+[a-z]")
 # Numbers that differ further behind were rounded differently.
 _DIGITS = 9
@@ -45,11 +48,12 @@ def reading(answer: str, comparison: Comparison) -> str | None:
 
 def plain_text(text: str) -> str:
     """A text without what does not count in a comparison of texts."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = unicodedata.normalize("NFKC", text).casefold().replace("\N{MINUS SIGN}", "-")
+    folded = _PERCENT.sub("%", folded)
     start, end = 0, len(folded)
-    while start < end and _is_edge(folded[start]):
+    while start < end and _is_edge(folded[start]) and not _BEGINS_NUMBER.match(folded, start):
         start += 1
-    while end > start and _is_edge(folded[end - 1]):
+    while end > start and _is_edge(folded[end - 1]) and not _ends_number(folded, end):
         end -= 1
     return " ".join(folded[start:end].split())
 
@@ -72,6 +76,10 @@ def numbers_in(text: str) -> list[float]:
 
 def _is_edge(char: str) -> bool:
     return char.isspace() or unicodedata.category(char).startswith("P")
+
+
+def _ends_number(text: str, end: int) -> bool:
+    return text[end - 1] == "%" and end > 1 and text[end - 2].isdigit()
 
 
 def _value(text: str) -> float:

@@ -306,3 +306,53 @@ async def test_what_the_server_refuses_ends_it_and_what_was_answered_stays(tmp_p
         with pytest.raises(ServiceError, match="chat template"):
             await kept_answers(client, tmp_path, [case(1), chat], "a")
     assert len((tmp_path / "answers.jsonl").read_text().splitlines()) == 1
+
+
+async def of_profile(client: Client, folder: Path, profile: str, cases: list[Case]) -> list[str]:
+    """The texts of the answers of a profile, as they are graded."""
+    [plan] = await plans_of(client, [], [profile])
+    with AnswerFile(folder / "answers.jsonl").open(restart=False) as answers:
+        await ask_all(
+            client,
+            [plan],
+            cases,
+            answers,
+            max_tokens=8,
+            concurrency=1,
+            progress=lambda done, total: None,
+        )
+    return [one.text for one in answers.of(plan.calibrated, cases, 8).values()]
+
+
+async def test_of_whole_answers_the_one_that_is_kept_is_graded_and_who_has_no_room_abstains(
+    tmp_path: Path,
+) -> None:
+    models = (
+        scripted("a", say="no"),
+        scripted("b", say="yes"),
+        scripted("c", say="yes", context_length=64),
+    )
+    agreed = {"answers": ["a", "b", "c"], "stream_early": True}
+    sections = {"profiles": {"agreed": agreed}}
+    async with whole_service(tmp_path, *models, sections=sections) as (_, client):
+        cases = [case(1), case(2, "long " * 40)]
+        texts = await of_profile(client, tmp_path, "agreed", cases)
+    # Of the second question two are left, and of equal ones the first is kept.
+    assert texts == ["yes", "no"]
+
+
+async def test_samples_are_drawn_and_what_was_asked_of_others_before_is_known_again(
+    tmp_path: Path,
+) -> None:
+    spread = scripted("a", say="maybe", confidence=0.3)
+    sections = {"profiles": {"sampled": {"answers": ["a"], "samples": 3}}}
+    async with whole_service(tmp_path, spread, sections=sections) as (_, client):
+        [alone] = await plans_of(client, [WeightedModel("a")], [])
+        [sampled] = await plans_of(client, [], ["sampled"])
+        assert sampled.sampled and not alone.sampled
+        assert sampled.calibrated.key != alone.calibrated.key
+        # What a plan of one model is known by stays what it was before there were other kinds.
+        assert alone.calibrated.key == "53d3975b033aed7d6deede2a"
+        [text] = await of_profile(client, tmp_path, "sampled", [case(1)])
+        greedy = await client.complete("go on 1", model="a", temperature=0.0, max_tokens=8)
+    assert text and text != greedy

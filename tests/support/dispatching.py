@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from quorate.dispatch import AttemptRecorder, Dispatcher, DispatchSettings
+from quorate.dispatch.settings import CallerLimits
 from quorate.fleet.fleet import Fleet
 from quorate.ledger.budgets import Budgets
 from quorate.ledger.charges import Charge
@@ -109,16 +110,25 @@ async def running_dispatcher(
     ledger_path: Path | None = None,
     meter: SimulatedMeter | None = None,
     routing: RoutingSettings = NEVER_EXPLORE,
+    callers: Mapping[str, CallerLimits] | None = None,
     **rest: Any,
 ) -> AsyncIterator[DispatcherHarness]:
-    """Opens a dispatcher over these models; without a path its ledger is in memory."""
+    """Opens a dispatcher over these models; without a path its ledger is in memory.
+
+    ``limits`` are those of budgets, ``callers`` those of keys.
+    """
     cast, meter = Cast(), meter or SimulatedMeter()
     fleet = await loaded_fleet(cast, **models)
     ledger = Ledger.open(ledger_path)
     budgets = Budgets(BudgetSettings(limits or BudgetLimits()))
     recorder = AttemptRecorder(budgets, ledger, meter)
     dispatcher = Dispatcher(
-        fleet, settings or DispatchSettings(), recorder=recorder, routing=routing, **rest
+        fleet,
+        settings or DispatchSettings(),
+        recorder=recorder,
+        routing=routing,
+        limits=callers,
+        **rest,
     )
     try:
         yield DispatcherHarness(dispatcher, cast, recorder, fleet, meter)

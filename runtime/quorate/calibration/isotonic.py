@@ -29,8 +29,13 @@ def fit_isotonic(scores: Matrix, right: Matrix) -> tuple[tuple[float, float], ..
     sums = np.bincount(place, targets)
     for count, total, score in zip(counts, sums, known, strict=True):
         step = (float(count), float(total), float(score * count))
-        while steps and steps[-1][1] * step[0] >= step[1] * steps[-1][0]:
+        while steps and not _rises(steps[-1], step):
             last = steps.pop()
             step = (last[0] + step[0], last[1] + step[1], last[2] + step[2])
         steps.append(step)
     return tuple((score / count, total / count) for count, total, score in steps)
+
+
+def _rises(last: tuple[float, float, float], step: tuple[float, float, float]) -> bool:
+    """Whether the share rises from one step to the next, and the score as far as floats tell."""
+    return last[1] * step[0] < step[1] * last[0] and last[2] / last[0] < step[2] / step[0]

@@ -36,6 +36,7 @@ from quorate.v1 import inference_pb2, models_pb2, plan_pb2
 
 _PROFILE = "profile:"
 _ANY_PROMPT = "."
+_TEMPERATURE_OF_SAMPLES = 0.7
 _MAX_TRIES = 5
 _MAX_WAIT_SECONDS = 60.0
 _BROKEN = (inference_pb2.NOTICE_KIND_MEMBER_DROPPED, inference_pb2.NOTICE_KIND_FELL_BACK)
@@ -47,10 +48,12 @@ class AskedPlan:
 
     Attributes:
         options: The client's arguments for it.
+        sampled: Whether a member answers several times, and must not say the same each time.
     """
 
     calibrated: CalibratedPlan
     options: PlanOptions
+    sampled: bool = False
 
 
 async def plans_of(
@@ -117,7 +120,7 @@ async def asked_plan(
         models=models,
         answers=_answers_key(decision),
     )
-    return AskedPlan(calibrated, options)
+    return AskedPlan(calibrated, options, decision.answers.samples > 1)
 
 
 def _models(decision: plan_pb2.Decision) -> Iterator[str]:
@@ -140,7 +143,9 @@ def _key(decision: plan_pb2.Decision, models: Mapping[str, str]) -> str:
     if decision.HasField("gate"):
         content.gate.CopyFrom(decision.gate)
     votes = [stage.decision for stage in content.stages]
-    for vote in (*votes, *content.answers.votes, content.answers.judge):
+    if content.answers.HasField("judge"):
+        votes.append(content.answers.judge)
+    for vote in (*votes, *content.answers.votes):
         vote.ClearField("seed")
         vote.ClearField("candidates")
     if decision.HasField("forgetting"):
@@ -173,11 +178,9 @@ def _vote_key(decision: plan_pb2.Decision, plan: Plan) -> str:
     """The key that the server knows a vote on tokens by; "" for what is none."""
     if decision.stages or decision.HasField("answers"):
         return ""
-    gate, told = None, decision.gate
-    if decision.HasField("gate"):
-        gate = DecidedGate(
-            told.leader, told.threshold, told.share if told.HasField("share") else None
-        )
+    gate = None
+    if plan.gate.leader is not None and plan.gate.threshold is not None:
+        gate = DecidedGate(plan.gate.leader, plan.gate.threshold, plan.gate.share)
     return vote_key(
         Decision(
             members=plan.members,
@@ -253,7 +256,7 @@ async def _patiently(client: Client, case: Case, plan: AskedPlan, max_tokens: in
 async def _ask(client: Client, case: Case, plan: AskedPlan, max_tokens: int) -> Answer:
     reader = SignalReader(ResponseOptions(), _prompt(case).size_bytes)
     options = GenerateOptions(
-        temperature=0.0,
+        temperature=_TEMPERATURE_OF_SAMPLES if plan.sampled else 0.0,
         seed=0,
         max_tokens=max_tokens,
         top_logprobs=reader.needed.top_logprobs,
@@ -271,10 +274,12 @@ async def _ask(client: Client, case: Case, plan: AskedPlan, max_tokens: int) -> 
         if kind == "delta":
             pieces.append(event.delta.text)
             reader.read(Delta(event.delta.text, tuple(map(token_of, event.delta.tokens))))
+        elif kind == "notice" and event.notice.kind == inference_pb2.NOTICE_KIND_ESCALATED:
+            # What was streamed early gives way to what follows.
+            pieces.clear()
+            reader = SignalReader(ResponseOptions(), _prompt(case).size_bytes)
         elif kind == "notice" and event.notice.kind in _BROKEN:
-            raise CannotRun(
-                plan.calibrated.name, f"{event.notice.message}; run the same command to go on"
-            )
+            await _refuse_if_broken(client, plan, event.notice)
         elif kind == "finished":
             finished = event.finished
     energy = total_energy([model.energy for model in finished.usage.models])
@@ -286,6 +291,19 @@ async def _ask(client: Client, case: Case, plan: AskedPlan, max_tokens: int) -> 
         joules=None if energy is None else energy.joules,
         tier=EnergyTier.UNAVAILABLE.value if energy is None else energy_tier(energy.tier).value,
     )
+
+
+async def _refuse_if_broken(client: Client, plan: AskedPlan, notice: inference_pb2.Notice) -> None:
+    """Ends the run where a plan is not whole; a voter whose answer has no room abstains always.
+
+    Raises:
+        CannotRun: A member is away.
+    """
+    if plan.calibrated.answers:
+        state = (await client.model(notice.model)).state
+        if state == models_pb2.MODEL_STATE_READY:
+            return
+    raise CannotRun(plan.calibrated.name, f"{notice.message}; run the same command to go on")
 
 
 def _prompt(case: Case) -> Prompt:

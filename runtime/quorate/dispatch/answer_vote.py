@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 
-from quorate.dispatch.answers import Part, Started, once_begun, run_vote
+from quorate.dispatch.answers import Part, Started, once_begun, run_vote, streams_early
 from quorate.dispatch.attempt import Attempt
 from quorate.dispatch.cascade import STAGE_FAILURES
-from quorate.dispatch.scores import score_run
+from quorate.dispatch.judging import Judge
 from quorate.dispatch.signals import SignalReader
 from quorate.dispatch.voters import Voter
 from quorate.ensemble.ballot import Ballot
 from quorate.ensemble.losses import Waits
-from quorate.errors import InvalidRequest, Unavailable
+from quorate.errors import Unavailable
 from quorate.fleet.fleet import Fleet
 from quorate.request import (
     DecidedAnswers,
@@ -27,15 +26,12 @@ from quorate.request import (
     NoticeKind,
     Outcome,
     Request,
-    ScoreRequest,
     Selection,
     Weighting,
 )
 from quorate.routing.confidence import ConfidenceTable
 from quorate.routing.forecast import vote_key
 from quorate.sampling.options import another_seed
-
-_BITS = 1.0 / math.log(2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +68,11 @@ class AnswerVote:
             if voter.failure is not None:
                 yield _abstains(voter, voter.failure.message)
         whole = [voter for voter in voters if voter.ended]
-        likely = await self._most_probable(whole)
-        if likely is None and self._decided.judge is not None:
-            yield _unscored(self._decided.judge)
+        likely: Voter | None = None
+        if (vote := self._decided.judge) is not None:
+            judge = Judge(self.fleet, self.request, self.attempt, vote)
+            if (likely := await judge.most_probable(whole)) is None:
+                yield _unscored(vote)
         kept, tied = self._most_said(voters, ballot) if likely is None else (likely, False)
         place = voters.index(kept)
         given = tuple(voter.given() for voter in voters)
@@ -86,9 +84,11 @@ class AnswerVote:
 
     async def _made(self, voters: Sequence[Voter], ballot: Ballot) -> AsyncGenerator[Part, None]:
         """Has all voters answer until it is settled who wins; gives what is told at once."""
+        begun = False
         async with self._making(voters) as came:
             while not self._settled(voters, ballot):
                 index, part = await came.get()
+                begun = begun or part is not None
                 if part is not None:
                     voters[index].told += not isinstance(part, Started)
                     yield part
@@ -99,9 +99,11 @@ class AnswerVote:
             if voter.ended and not voter.counted:
                 self._count(ballot, index, voter)
         if not any(voter.ended for voter in voters):
-            async with aclosing(self._waited(voters[0])) as parts:
+            async with aclosing(self._waited(voters[0], begun)) as parts:
                 async for part in parts:
                     yield part
+            ballot.readmit(0, voters[0].weight)
+            self._count(ballot, 0, voters[0])
 
     @property
     def _decided(self) -> DecidedAnswers:
@@ -110,18 +112,13 @@ class AnswerVote:
         return decided
 
     @property
-    def _early(self) -> bool:
-        """Whether text is streamed that may be replaced."""
-        return self.request.takes_replacements and self.attempt.decision.route.stream_early
-
-    @property
     def _patience(self) -> Waits:
         """When a model is waited for that nobody else answers without."""
         return Waits.ONCE_BEGUN if self.attempt.replaceable else Waits.ALWAYS
 
     def _streams(self, index: int) -> bool:
         """Whether a voter's answer is streamed as it is made."""
-        return self._early and index == 0
+        return index == 0 and streams_early(self.request, self.attempt.decision)
 
     def _voters(self) -> list[Voter]:
         """The voters in the plan's order: every member's first answer, then the second ones."""
@@ -210,16 +207,19 @@ class AnswerVote:
             waits=waits,
         )
 
-    async def _waited(self, first: Voter) -> AsyncGenerator[Part, None]:
+    async def _waited(self, first: Voter, begun: bool) -> AsyncGenerator[Part, None]:
         """Where all voters failed, the first one answers once its model is back.
+
+        Where none had ``begun`` another plan may stand in sooner.
 
         Raises:
             QuorateError: What it failed of, where nobody waits for that.
         """
         failure = first.failure
         assert failure is not None
-        patient = first.decision.on_failure is FailurePolicy.AUTO and not self.attempt.replaceable
-        if not patient or not isinstance(failure, Unavailable):
+        patient = first.decision.on_failure is FailurePolicy.AUTO
+        stands_in = self.attempt.replaceable and not begun
+        if not patient or stands_in or not isinstance(failure, Unavailable):
             raise failure
         if first.told:
             yield _begun_again(first)
@@ -230,7 +230,6 @@ class AnswerVote:
                     yield part
                 else:
                     first.take(part)
-        first.read(self._decided.compare)
 
     def _settled(self, voters: Sequence[Voter], ballot: Ballot) -> bool:
         """Whether it is settled which answer is kept, whatever else comes."""
@@ -265,39 +264,7 @@ class AnswerVote:
             return voters[ballot.groups[0].answers[0]], ballot.tied
         # None says anything that could be compared: the one that weighs most is as good as any.
         whole = [voter for voter in voters if voter.ended]
-        return max(whole, key=lambda voter: voter.weight), len(whole) > 1
-
-    async def _most_probable(self, whole: Sequence[Voter]) -> Voter | None:
-        """The answer that takes all members together the fewest bits for each of its bytes.
-
-        None where they can score none of them. Calls are compared as what they are; their letters
-        say little of them.
-        """
-        judge = self._decided.judge
-        if judge is None or any(voter.calls for voter in whole):
-            return None
-        if len({voter.text for voter in whole}) == 1:
-            return whole[0]
-        known: dict[str, float | None] = {"": None}
-        for voter in whole:
-            if voter.text not in known:
-                known[voter.text] = await self._bits_per_byte(judge, voter.text)
-            voter.bits_per_byte = known[voter.text]
-        scored = [
-            (voter.bits_per_byte, voter) for voter in whole if voter.bits_per_byte is not None
-        ]
-        return min(scored, key=lambda one: one[0])[1] if scored else None
-
-    async def _bits_per_byte(self, judge: Decision, text: str) -> float | None:
-        request = ScoreRequest(self.request.prompt, text)
-        if judge.on_failure is FailurePolicy.AUTO:
-            # Bits of fewer members are those of another judge.
-            judge = replace(judge, on_failure=FailurePolicy.REPLAY)
-        try:
-            tokens, _ = await score_run(self.fleet, request, self.attempt, judge)
-        except (*STAGE_FAILURES, InvalidRequest):
-            return None
-        return -_BITS * math.fsum(token.logprob for token in tokens) / request.continuation_bytes
+        return max(whole, key=lambda voter: voter.weight), False
 
 
 def _abstains(voter: Voter, problem: str) -> Notice:

@@ -87,6 +87,11 @@ async def run_vote(
                 run.stalled_seconds += _stall(time.perf_counter() - left_at)
 
 
+def streams_early(request: Request, decision: Decision) -> bool:
+    """Whether text is streamed that may be replaced: as the plan says, and the caller can take."""
+    return request.takes_replacements and decision.route.stream_early
+
+
 async def once_begun(parts: AsyncGenerator[Part, None]) -> AsyncGenerator[Part, None]:
     """The parts of several votes, ``Started`` once and before all others.
 

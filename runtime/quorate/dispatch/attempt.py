@@ -203,6 +203,11 @@ class Attempt:
         if part.kind is NoticeKind.ESCALATED:
             self.generated_tokens = 0
 
+    @property
+    def computed_tokens(self) -> int:
+        """Tokens of all answers that were made, those that nobody was told included."""
+        return max(self.generated_tokens, sum(run.ensemble.length for run in self.runs))
+
     def work(self) -> dict[str, Work]:
         """What its models computed so far, by model; those that did nothing yet have no work."""
         done = dict(self._nothing_done)
@@ -248,7 +253,11 @@ class Attempt:
             first = self.decision.models[0]
             read = [one for run in self.runs for one in run.ensemble.usage()]
             one = next((one for one in read if one.model == first), read[0])
-            usage = replace(usage, prompt_tokens=one.prompt_tokens)
+            usage = replace(
+                usage,
+                prompt_tokens=one.prompt_tokens,
+                cached_prompt_tokens=one.cached_prompt_tokens,
+            )
         return replace(
             usage,
             drafted_tokens=sum(run.ensemble.drafted for run in self.runs),

@@ -8,11 +8,12 @@ it runs, so that the bucket of tokens may go into debt, which is paid off before
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from quorate.amounts import span_text
+from quorate.dispatch.attempt import Attempt
 from quorate.dispatch.settings import CallerLimits
 from quorate.engines.fair_turns import CALLER, Caller
 from quorate.errors import LimitReached
@@ -66,11 +67,7 @@ class Tally:
             self.counted += len(event.tokens)
             self.bucket.take(len(event.tokens))
         elif isinstance(event, Finished):
-            generated = event.usage.generated_tokens
-            if event.outcome is not None:
-                # Answers that were not kept were generated all the same.
-                generated = sum(one.generated_tokens for one in event.usage.models)
-            self.settle(event.usage.prompt_tokens, generated)
+            self.settle(event.usage.prompt_tokens, event.usage.generated_tokens)
 
     def score(self, score: Score) -> None:
         """Counts what a score took."""
@@ -81,6 +78,22 @@ class Tally:
         # Where no model tells what it read, the estimate stays.
         self.bucket.take((prompt_tokens or self.estimate) - self.estimate)
         self.bucket.take(generated_tokens - self.counted)
+        self.counted = generated_tokens
+
+    def computed(self, tokens: int) -> None:
+        """Counts what was computed and never told, however the request ended."""
+        self.bucket.take(max(0, tokens - self.counted))
+
+
+@asynccontextmanager
+async def counted(attempt: Attempt, tally: Tally) -> AsyncIterator[None]:
+    """Counts what a plan computes and may withhold, however its answer ends."""
+    try:
+        yield
+    finally:
+        route = attempt.decision.route
+        if route.stages or route.answers is not None:
+            tally.computed(attempt.computed_tokens)
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from quorate.dispatch.answers import Part, Started, once_begun, run_vote
+from quorate.dispatch.answers import Part, Started, once_begun, run_vote, streams_early
 from quorate.dispatch.attempt import Attempt
 from quorate.dispatch.signals import SignalReader
 from quorate.ensemble.losses import Waits
@@ -83,11 +83,6 @@ class Cascade:
         """
         return once_begun(self._stages())
 
-    @property
-    def _early(self) -> bool:
-        """Whether text is streamed that may be replaced."""
-        return self.request.takes_replacements and self.attempt.decision.route.stream_early
-
     async def _stages(self) -> AsyncGenerator[Part, None]:
         """Runs stage after stage; each one that has sessions begins anew."""
         route = self.attempt.decision.route
@@ -99,7 +94,11 @@ class Cascade:
                 async for part in parts:
                     yield part
             if not held.problem and held.confidence >= stage.confidence:
-                for part in held.parts[-1:] if self._early else held.parts:
+                for part in (
+                    held.parts[-1:]
+                    if streams_early(self.request, self.attempt.decision)
+                    else held.parts
+                ):
                     yield part
                 return
             if not held.problem and (kept is None or held.confidence >= kept.confidence):
@@ -119,7 +118,9 @@ class Cascade:
                         yield part
                         continue
                     shown = held.take(part)
-                    if self._early and not isinstance(part, FinishReason):
+                    if streams_early(self.request, self.attempt.decision) and not isinstance(
+                        part, FinishReason
+                    ):
                         yield shown
         except STAGE_FAILURES as error:
             held.problem = error.message

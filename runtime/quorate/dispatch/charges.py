@@ -65,7 +65,7 @@ def charge(
         outcome=outcome,
         finish_reason="" if attempt.reason is None else attempt.reason.value,
         prompt_tokens=usage.prompt_tokens,
-        cached_prompt_tokens=usage.models[0].cached_prompt_tokens if usage.models else 0,
+        cached_prompt_tokens=usage.cached_prompt_tokens,
         generated_tokens=usage.generated_tokens,
         time_to_first_token_ms=usage.time_to_first_token_ms,
         time_per_token_ms=usage.time_per_token_ms,

@@ -11,7 +11,7 @@ from functools import partial
 from quorate.dispatch.admission_queue import AdmissionQueue
 from quorate.dispatch.answers import Part, Started, ask_remote
 from quorate.dispatch.attempt import Attempt
-from quorate.dispatch.callers import Callers
+from quorate.dispatch.callers import Callers, Tally, counted
 from quorate.dispatch.calling import check_forms
 from quorate.dispatch.detours import (
     GIVE_WAY,
@@ -188,12 +188,14 @@ class Dispatcher:
         await self._futile.refuse_beyond_limits(request, decide)
         with self._callers.request(request) as tally:
             await check_forms(request, self._fleet.guides)
-            async with aclosing(self._answers(request, stopwatch)) as events:
+            async with aclosing(self._answers(request, stopwatch, tally)) as events:
                 async for event in events:
                     tally.count(event)
                     yield event
 
-    async def _answers(self, request: Request, stopwatch: Stopwatch) -> AsyncGenerator[Event, None]:
+    async def _answers(
+        self, request: Request, stopwatch: Stopwatch, tally: Tally
+    ) -> AsyncGenerator[Event, None]:
         """The answer of the first plan that begins one."""
         lost: list[FailedAttempt] = []
         while True:
@@ -208,7 +210,7 @@ class Dispatcher:
             try:
                 async with self._admitted(request, decision, failed, stopwatch) as decision:
                     replaceable = may_fall_back(decision, failed)
-                    attempt = self._attempt(request, decision, stopwatch, replaceable)
+                    attempt = self._attempt(request, decision, stopwatch, replaceable, tally)
                     async with aclosing(attempt) as events:
                         async for event in events:
                             begun = True
@@ -270,13 +272,18 @@ class Dispatcher:
         return decision
 
     async def _attempt(
-        self, request: Request, decision: Decision, stopwatch: Stopwatch, replaceable: bool
+        self,
+        request: Request,
+        decision: Decision,
+        stopwatch: Stopwatch,
+        replaceable: bool,
+        tally: Tally,
     ) -> AsyncGenerator[Event, None]:
-        """Answers with one plan, and settles what that took before the last event.
-
-        ``replaceable`` is as in ``Attempt``.
-        """
-        async with self._recorded(request, decision, stopwatch) as attempt:
+        """Answers with one plan, and settles what that took before the last event."""
+        async with (
+            self._recorded(request, decision, stopwatch) as attempt,
+            counted(attempt, tally),
+        ):
             attempt.replaceable = replaceable
             async with aclosing(self._answer(request, attempt)) as parts:
                 async for part in parts:

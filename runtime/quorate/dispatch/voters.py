@@ -103,5 +103,5 @@ def _canonical(arguments: Sequence[str]) -> str:
     written = "".join(arguments)
     try:
         return json.dumps(json.loads(written), sort_keys=True)
-    except ValueError:
+    except (ValueError, RecursionError):
         return written

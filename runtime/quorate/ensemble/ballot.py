@@ -52,6 +52,10 @@ class Ballot:
         """A voter who gave no answer will give none."""
         self._open.pop(voter)
 
+    def readmit(self, voter: int, weight: float) -> None:
+        """A voter who withdrew will give an answer after all."""
+        self._open[voter] = Fraction(weight).limit_denominator(_MOST_PARTS)
+
     @property
     def groups(self) -> Sequence[AnswerGroup]:
         """The groups so far, the winner first."""

@@ -287,6 +287,7 @@ class _Given(Generic[_Symbol]):
 
     def start(self) -> None:
         """Starts the members on their prompts, and on the first window behind them."""
+        self._ensemble.scores = True
         self._ensemble.start(self._window)
 
     async def tell(self, index: int) -> None:

@@ -40,6 +40,7 @@ class Ensemble(Generic[_Symbol]):
     Attributes:
         losses: What becomes of lost members, and what became of those lost before this was made.
         constraint: What the answer must be; None where the alignment's own is all.
+        scores: Whether a text is given that all members are to read, and none is chosen.
         voters: Those whose rows are asked for in this step: all members, or one of them alone.
         weights: Their weights in this step, summing to 1.
         waited_seconds: Time spent waiting for sessions.
@@ -57,6 +58,7 @@ class Ensemble(Generic[_Symbol]):
     losses: Losses
     weigher: Weigher
     constraint: Constraint | None = None
+    scores: bool = False
     voters: list[Member[_Symbol]] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     waited_seconds: float = 0.0

@@ -92,8 +92,6 @@ class GatedEnsemble(Ensemble[_Symbol]):
     _started: set[str] = field(default_factory=set)
     # Whose rows are known, and were not asked for.
     _unasked: Sequence[tuple[Member[_Symbol], LogProbs]] = ()
-    # Whether everybody reads everything, as where a text is scored.
-    _together: bool = False
 
     def start(self, ahead: Sequence[_Symbol] = ()) -> None:
         """See ``Ensemble``; the others wait until they are asked for the first time.
@@ -101,19 +99,17 @@ class GatedEnsemble(Ensemble[_Symbol]):
         Where a text is scored it is known to everybody, and all of them read it in blocks.
         """
         leader = self._leader
-        self._together = self._together or bool(ahead)
-        if self._together or leader is None:
-            self._started = {member.model for member in self.members}
+        if self.scores:
             Ensemble.start(self, ahead)
             return
-        self._started = {leader.model}
-        self.voters, self._ahead = [leader], ahead
-        self._pending = [leader.start()]
+        self._ahead, self._started = ahead, set()
+        self.voters = self.members if leader is None else [leader]
+        self._pending = [self._caught_up(member) for member in self.voters]
 
     async def tell(self, symbol: _Symbol, ahead: Sequence[_Symbol] = ()) -> None:
         """See ``Ensemble``; only the leader is started on what follows, unless a text is scored."""
         leader = self._leader
-        if self._together or leader is None:
+        if self.scores or leader is None:
             await Ensemble.tell(self, symbol, ahead)
         else:
             await self.tell_one(symbol, leader)
@@ -143,6 +139,9 @@ class GatedEnsemble(Ensemble[_Symbol]):
     def observe(self, rows: Sequence[LogProbs], symbol: int, size: int, free: bool = True) -> None:
         """See ``Ensemble``; who was not asked although its row is known weighs nothing."""
         Ensemble.observe(self, rows, symbol, size, free)
+        if self._unasked:
+            # The others computed all the same.
+            self.voters[0].lone -= 1
         for member, row in self._unasked:
             member.observe(float(row[symbol]), 0.0)
 
@@ -165,7 +164,8 @@ class GatedEnsemble(Ensemble[_Symbol]):
         others = [one for one in self.members if one is not leader]
         at = self.members.index(leader)
         beside = self.alignment.compare(others, [*rows[:at], *rows[at + 1 :]], None)
-        self._unasked = tuple(zip(others, beside, strict=True))
+        # Whoever compares next may write over them.
+        self._unasked = [(one, row.copy()) for one, row in zip(others, beside, strict=True)]
         self.voters, self.weights = [leader], [1.0]
         return [rows[at]]
 

@@ -200,7 +200,7 @@ class Outcome:
         answers: All of them, in the order of samples and of the plan's members.
         groups: Of those that say something, the heaviest first.
         kept: Place of the answer that was kept.
-        tied: Whether another one had as much for it; the earlier answer decided.
+        tied: Whether another group that was waited for weighs as much; the earlier answer decided.
     """
 
     answers: tuple[GivenAnswer, ...]

@@ -101,6 +101,7 @@ class Usage:
     """What a request cost.
 
     Attributes:
+        cached_prompt_tokens: Of the prompt's tokens those whose KV entries were reused.
         drafted_tokens: Tokens guessed ahead of the choice, by members or from what was said before.
         accepted_tokens: Those of them that were chosen.
         lone_tokens: Tokens of the answer for which one member of a vote computed alone.
@@ -116,6 +117,7 @@ class Usage:
     accepted_tokens: int = 0
     lone_tokens: int = 0
     step_times: StepTimes | None = None
+    cached_prompt_tokens: int = 0
 
     @property
     def time_per_token_ms(self) -> float | None:
@@ -137,8 +139,10 @@ def total_usage(
     The prompt counts once, in the tokenizer of the first member that read it, since one prompt was
     asked.
     """
+    first = next((one for one in models if one.prompt_tokens), ModelUsage(""))
     return Usage(
-        prompt_tokens=next((one.prompt_tokens for one in models if one.prompt_tokens), 0),
+        prompt_tokens=first.prompt_tokens,
+        cached_prompt_tokens=first.cached_prompt_tokens,
         generated_tokens=generated_tokens,
         time_to_first_token_ms=time_to_first_token_ms,
         duration_ms=duration_ms,

@@ -74,10 +74,10 @@ def _of_answers(answers: DecidedAnswers, alone: Sequence[Forecast]) -> Forecast:
     """Whole answers of members, each as what it takes alone.
 
     All of them, one after the other: members that answer at once share the cores, and that the
-    outcome is often settled before the last answer is not counted on. To score an answer takes no
-    more than to make it.
+    outcome is often settled before the last answer is not counted on. Where they are scored every
+    member reads every answer, which takes no more than to make it.
     """
-    each = 1 if answers.judge is None else 2
+    each = 1 if answers.judge is None else 1 + len(alone)
 
     def all_of(values: Sequence[float | None]) -> float | None:
         return _scaled(_where_known(sum, values), answers.samples * each)

@@ -10,20 +10,10 @@ from quorate.request import SamplingOptions
 
 SEED_BITS = 53
 
+"""Readers of JSON keep numbers as 64-bit floats, and would round larger seeds without a word."""
 
 # 2^53 divided by the golden ratio, and odd: multiples of it are far from each other.
 _SEED_STEP = 0x13C6EF372FE94F
-
-
-def another_seed(seed: int, index: int) -> int:
-    """The seed of one of several samples with a seed; that of the first is the seed itself.
-
-    Those of seeds that follow one another, as choices of one request have, are all different.
-    """
-    return (seed + index * _SEED_STEP) % (1 << SEED_BITS)
-
-
-"""Readers of JSON keep numbers as 64-bit floats, and would round larger seeds without a word."""
 
 _NUMBERS = (
     "temperature",
@@ -33,6 +23,14 @@ _NUMBERS = (
     "presence_penalty",
     "frequency_penalty",
 )
+
+
+def another_seed(seed: int, index: int) -> int:
+    """The seed of one of several samples with a seed; that of the first is the seed itself.
+
+    Those of seeds that follow one another, as choices of one request have, are all different.
+    """
+    return (seed + index * _SEED_STEP) % (1 << SEED_BITS)
 
 
 def validate(options: SamplingOptions) -> None:

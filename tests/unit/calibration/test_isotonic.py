@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -57,3 +59,15 @@ def test_between_steps_it_is_linear_and_beyond_them_level() -> None:
     assert [read(curve, score) for score in (-5, -1, 0, 1, 1.5, 2, 9)] == pytest.approx(
         [0.2, 0.2, 0.4, 0.6, 0.75, 0.9, 0.9]
     )
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_size=40))
+def test_a_curve_rises_also_where_scores_are_a_rounding_apart(
+    answers: list[tuple[int, bool]],
+) -> None:
+    scores = [1.1]
+    for _ in range(6):
+        scores.append(float(np.nextafter(scores[-1], 9)))
+    known = np.array([scores[at] for at, _ in answers])
+    curve = fit_isotonic(known, np.array([float(right) for _, right in answers]))
+    assert all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(curve))

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from quorate.errors import Unavailable
+from quorate.dispatch.settings import CallerLimits
+from quorate.dispatch.voters import Voter
+from quorate.errors import LimitReached, Unavailable
 from quorate.request import (
     AnswersPlan,
     Comparison,
@@ -160,6 +162,12 @@ async def test_the_prompt_counts_once_however_many_read_it() -> None:
         [last] = (await answer(stage, plan("a", "b", samples=2)))[-1:]
         assert isinstance(alone, Finished) and isinstance(last, Finished)
         assert last.usage.prompt_tokens == alone.usage.prompt_tokens
+        asked = plan("a", "b", samples=4, select=Selection.LIKELIHOOD)
+        [again] = (await answer(stage, asked, text="a prompt that is known by then"))[-1:]
+        assert isinstance(again, Finished)
+        assert again.usage.cached_prompt_tokens <= again.usage.prompt_tokens
+        row = (await stage.charges())[-1]
+        assert row.cached_prompt_tokens <= row.prompt_tokens
 
 
 async def test_where_the_members_cannot_score_the_answers_a_notice_tells_who_decides() -> None:
@@ -218,11 +226,53 @@ async def test_the_first_answer_may_be_streamed_before_it_is_known_to_be_kept() 
         assert text_of(events[events.index(notice) :]) == "dog"
 
 
-async def test_whoever_leaves_ends_every_answer() -> None:
-    slow = {"say": "z" * 400, "confidence": 0.98, "step_delay_ms": 50.0}
-    async with running_dispatcher({"a": slow, "b": slow}) as stage:
-        request = dispatching.ask(plan("a", "b", samples=2))
-        events = stage.dispatcher.generate(request)
+async def test_whoever_leaves_ends_every_answer_and_pays_for_what_was_made() -> None:
+    slow = {"say": "z" * 400, "confidence": 0.98, "step_delay_ms": 2.0}
+    callers = {"alice": CallerLimits(tokens_per_minute=10)}
+    async with running_dispatcher({"a": slow, "b": slow}, callers=callers) as stage:
+        events = stage.dispatcher.generate(dispatching.ask(plan("a", "b", samples=2), key="alice"))
         await anext(events)
+        engines = stage.cast.engines.values()
+        await until(lambda: all(one.open_sessions == 2 for one in engines))
+        await asyncio.sleep(0.1)
         await events.aclose()
+        assert not any(one.open_sessions for one in engines)
         assert not stage.meter.jobs
+        [row] = await stage.charges()
+        assert sum(one.generated_tokens for one in row.models) > 10
+        with pytest.raises(LimitReached, match="tokens_per_minute of key alice"):
+            await answer(stage, plan("a"), key="alice")
+
+
+async def test_an_answer_that_cannot_be_scored_leaves_it_to_the_most_for_all() -> None:
+    models = {"a": says("c" * 60), "b": says("no", context_length=40), "c": says("no")}
+    async with running_dispatcher(models) as stage:
+        events = await answer(stage, plan("a", "b", "c", select=Selection.LIKELIHOOD))
+        assert text_of(events) == "no"
+        assert [one.kind for one in notices(events)] == [NoticeKind.FELL_BACK]
+        assert {one.bits_per_byte for one in outcome_of(events).answers} == {None}
+
+
+async def test_calls_that_are_nested_without_end_are_compared_as_they_are_written() -> None:
+    voter = Voter(decision=None, sample=0, weight=1.0)  # type: ignore[arg-type]
+    voter.calls = [("f", ['{"a":' * 5000])]
+    assert voter.read(Comparison.EXACT) is not None
+
+
+async def test_once_begun_a_lost_answer_is_waited_for_although_another_plan_could_stand_in() -> (
+    None
+):
+    long = {"step_delay_ms": 5.0}
+    models = {"a": says("cats " * 40, **long), "b": says("dogs " * 40, **long)}
+    async with running_dispatcher(models) as stage:
+        asking = asyncio.create_task(answer(stage, plan("a", "b"), allow_substitution=True))
+        first, second = (stage.cast.engines[model] for model in "ab")
+        await until(lambda: first.open_sessions and second.open_sessions)
+        await asyncio.sleep(0.05)
+        second.lose("killed by SIGKILL")
+        first.lose("killed by SIGKILL")
+        await until(lambda: stage.dispatcher.aside)
+        first.recover()
+        events = await asking
+        assert text_of(events).strip() == ("cats " * 40).strip()
+        assert [one.answers for one in outcome_of(events).groups] == [(0,)]

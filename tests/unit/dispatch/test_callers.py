@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 
 import pytest
 
@@ -9,17 +8,7 @@ from quorate.dispatch.callers import Bucket, Callers
 from quorate.dispatch.settings import CallerLimits
 from quorate.engines.fair_turns import CALLER
 from quorate.errors import LimitReached
-from quorate.request import (
-    Delta,
-    Finished,
-    FinishReason,
-    ModelUsage,
-    Outcome,
-    Request,
-    TextPrompt,
-    Token,
-    Usage,
-)
+from quorate.request import Delta, Finished, FinishReason, Request, TextPrompt, Token, Usage
 
 NOW = [0.0]
 
@@ -106,14 +95,15 @@ def test_tokens_count_while_they_are_generated_and_debts_are_paid_off() -> None:
         pass
 
 
-def test_answers_that_were_not_kept_count_as_well() -> None:
+@pytest.mark.parametrize("ended", [False, True])
+def test_what_was_computed_and_never_told_counts_as_well(ended: bool) -> None:
     some = callers(alice=CallerLimits(tokens_per_minute=60))
-    models = (ModelUsage("a", generated_tokens=50), ModelUsage("b", generated_tokens=40))
-    usage = Usage(2, 10, 1.0, 2.0, models=models)
     with some.request(asked()) as tally:
         tally.count(delta(10))
-        tally.count(replace(finished(2, 10), usage=usage, outcome=Outcome((), (), 0)))
-    assert refusal(some, asked()).retry_after_seconds == pytest.approx(33.0)
+        if ended:
+            tally.count(finished(3, 10))
+        tally.computed(90)
+    assert refusal(some, asked()).retry_after_seconds == pytest.approx(34.0)
 
 
 def test_a_prompt_counts_by_its_size_until_its_tokens_are_known() -> None:

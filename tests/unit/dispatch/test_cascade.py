@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from quorate.errors import PromptTooLong, Unavailable
+from quorate.dispatch.settings import CallerLimits
+from quorate.errors import LimitReached, PromptTooLong, Unavailable
 from quorate.request import (
     Accepted,
     AutoPlan,
@@ -231,6 +232,19 @@ async def test_how_often_a_cascade_goes_on_is_remembered() -> None:
         stage.cast.engines["a"].lose("killed by SIGKILL")
         await answer(stage, steps("a", "b"))
         assert rates["cascade:a>b"] == pytest.approx(0.475 + 0.05 * 0.525)
+
+
+@pytest.mark.parametrize("early", [False, True])
+async def test_what_a_stage_wrote_that_gave_way_counts_by_the_minute_all_the_same(
+    early: bool,
+) -> None:
+    callers = {"alice": CallerLimits(tokens_per_minute=1000)}
+    models = {"a": {**UNSURE, "say": "maybe" * 60}, "b": LAST}
+    async with running_dispatcher(models, callers=callers) as stage:
+        for _ in range(4):
+            await answer(stage, steps("a", "b", early=early), key="alice")
+        with pytest.raises(LimitReached, match="tokens_per_minute of key alice"):
+            await answer(stage, steps("a", "b", early=early), key="alice")
 
 
 async def test_every_stage_is_in_the_ledger_and_teaches_its_own_cost() -> None:

@@ -221,6 +221,58 @@ async def test_a_member_that_is_lost_is_dropped_or_waited_for(
             assert text_of(seen) == undisturbed
 
 
+@pytest.mark.parametrize("models", [MODELS, BY_BYTES], ids=["tokens", "bytes"])
+async def test_an_answer_stays_whole_where_the_leader_is_dropped_and_the_other_is_lost_too(
+    models: dict[str, dict[str, Any]],
+) -> None:
+    async with running_dispatcher(models) as stage:
+        plan = gated(0.3)
+        whole = text_of(await answer(stage, plan))
+        seen: list[Event] = []
+        async for event in stage.dispatcher.generate(dispatching.ask(plan)):
+            seen.append(event)
+            if len(seen) == 6:
+                for model in "ab":
+                    stage.cast.engines[model].lose("killed by SIGKILL")
+                    stage.cast.engines[model].recover()
+        before = text_of(seen[:6])
+        assert whole.startswith(before) and text_of(seen).count(before) == 1
+        assert "the cat sat othe" not in text_of(seen)
+
+
+@pytest.mark.parametrize("rewind", [True, False])
+@pytest.mark.parametrize("text", ["c", "cat sat"])
+async def test_a_score_tells_what_every_member_thinks_whoever_would_have_been_asked(
+    text: str, rewind: bool
+) -> None:
+    models = {"a": {"seed": 1, "rewind": rewind}, "b": {"seed": 2, "rewind": rewind}}
+    async with running_dispatcher(models) as stage:
+        scores = [
+            await stage.dispatcher.score(ScoreRequest(TextPrompt("the "), text, plan))
+            for plan in (gated(0.0), full())
+        ]
+        led, voted = [{one.model: one.logprob for one in score.members} for score in scores]
+        assert led == pytest.approx(voted, abs=1e-4)
+        assert scores[0].logprob == pytest.approx(led["a"], abs=1e-4)
+
+
+async def test_of_near_equal_vocabularies_every_member_has_a_score_of_its_own() -> None:
+    async with running_dispatcher({name: {"seed": at} for at, name in enumerate("abc")}) as stage:
+        other = stage.cast.engines["b"]
+        other.vocabulary = replace(
+            other.vocabulary, names={**other.vocabulary.names, 3: "<|other|>"}
+        )
+        members = tuple(WeightedModel(name) for name in "abc")
+        scores = []
+        for weighting in (Weighting.GATED, Weighting.STATIC):
+            plan = Plan(members, weighting=weighting, gate=GateOptions(threshold=0.0))
+            request = ScoreRequest(TextPrompt("the "), "cat sat on the", plan)
+            score = await stage.dispatcher.score(request)
+            scores.append({one.model: one.logprob for one in score.members})
+        assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+        assert len({round(one, 3) for one in scores[0].values()}) == 3
+
+
 @pytest.mark.parametrize(
     ("options", "field"),
     [

@@ -147,12 +147,8 @@ class Shape(ABC):
         prompts: dict[int, Usage] = {}
         for request, usage in zip(self._asked.requests, done, strict=False):
             prompts.setdefault(id(request.prompt), usage)
-        cached = sum(
-            next((one.cached_prompt_tokens for one in usage.models if one.prompt_tokens), 0)
-            for usage in prompts.values()
-        )
         return (
             sum(usage.prompt_tokens for usage in prompts.values()),
-            cached,
+            sum(usage.cached_prompt_tokens for usage in prompts.values()),
             sum(usage.generated_tokens for usage in done),
         )

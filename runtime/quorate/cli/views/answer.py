@@ -167,7 +167,7 @@ def summary_line(
     streamed = not decision.stages and not finished.HasField("outcome")
     parts = timing(finished, unit(answered), streamed=streamed) + _cost(finished.usage)
     if finished.HasField("outcome"):
-        parts += [members_words(decision), outcome_words(decision, finished.outcome)]
+        parts += [members_words(decision), outcome_words(finished.outcome)]
     elif decision.stages:
         parts.append(f"{members_words(decision)}, stage {escalations + 1} answered")
     else:

@@ -171,7 +171,7 @@ def pair_line(report: Report) -> str | None:
     return (
         f"{one_line(pair.first)} and {one_line(pair.second)} complement each other best: one of "
         f"them is right in {_percent(pair.either)}, {one_line(pair.first)} alone in "
-        f"{_percent(pair.best)}{errors}; no vote or choice between them can do better"
+        f"{_percent(pair.best)}{errors}; no choice between their answers can do better"
     )
 
 

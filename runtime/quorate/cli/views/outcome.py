@@ -13,13 +13,14 @@ from quorate.v1 import inference_pb2, plan_pb2
 _MOST_CHARACTERS = 60
 
 
-def outcome_words(decision: plan_pb2.Decision, outcome: inference_pb2.Outcome) -> str:
+def outcome_words(outcome: inference_pb2.Outcome) -> str:
     """Who gave the answer that was kept, and how many say the same."""
     if not outcome.answers:
         return ""
     kept = outcome.answers[outcome.kept]
     ended = sum(answer.ended for answer in outcome.answers)
-    if decision.answers.select == plan_pb2.SELECTION_LIKELIHOOD:
+    # Where they could not be scored most of them decided.
+    if kept.HasField("bits_per_byte"):
         return f"the answer of {kept.model}, the most probable of {ended}"
     agree = next((len(one.answers) for one in outcome.groups if outcome.kept in one.answers), 1)
     tie = ", a tie" if outcome.tied else ""
