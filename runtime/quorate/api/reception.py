@@ -23,6 +23,11 @@ from quorate.errors import Overloaded, PeerStalled
 
 _RETRY_SECONDS = 1.0
 _REMEMBERED_PEERS = 4096
+# Rounds of the event loop at the least in which a message may come to its end.
+_LOOKS = 4
+# A message may keep others of its own caller waiting for so many times as long: a thousand that are
+# sent at once are all whole, and not all of them can be taken at once.
+_TIMES_FOR_ITS_OWN = 10
 
 _Result = TypeVar("_Result")
 
@@ -36,7 +41,8 @@ class ReceptionLimits:
             that messages take which are not finished, or wait to be read.
         most_each: Of one caller.
         most_waiting: Of one caller that wait for their turn; further ones are refused.
-        patience_seconds: How long one that is received may keep others waiting.
+        patience_seconds: How long one that is received may keep those of other callers waiting;
+            longer where the event loop is behind, and ten times as long those of its own caller.
         limit_seconds: How long a message may take, from the headers of its call.
     """
 
@@ -55,7 +61,7 @@ class _Turn:
         scope: Ends it when it is rescheduled to now.
         number: Its place in the order of arrival.
         begun: Done when it begins to be received.
-        begun_at: When that was, on the clock of the event loop.
+        looked: How often it was found in the way of others.
         arrived: Whether it is whole, so that its peer can do no more about it.
         gave_way: Whether it was sent away for the sake of others.
     """
@@ -65,7 +71,7 @@ class _Turn:
     scope: asyncio.Timeout
     number: int
     begun: asyncio.Future[None]
-    begun_at: float = 0.0
+    looked: int = 0
     arrived: bool = False
     gave_way: bool = False
 
@@ -163,7 +169,6 @@ class Reception:
             busy[turn.caller] += 1
             self._end_wait(turn)
             self._receiving.append(turn)
-            turn.begun_at = asyncio.get_running_loop().time()
             if not turn.begun.done():
                 turn.begun.set_result(None)
         if self._waiting and self._look is None:
@@ -183,34 +188,46 @@ class Reception:
         return self._slow.get(turn.peer, 0), turn.number
 
     def _make_room(self) -> None:
-        """Sends those away that keep others waiting for too long, and looks again in time."""
+        """Sends those away that keep others waiting for too long, and looks again in time.
+
+        Time counts by looks, between which the event loop takes what has come: while it has much
+        to do it is late for its looks as well, and what waits to be taken is not the peer's fault.
+        """
         self._look = None
         if not self._waiting:
             return
         loop = asyncio.get_running_loop()
-        patience, room = self._limits.patience_seconds, sum(map(len, self._waiting.values()))
-        for turn in sorted(self._in_the_way(), key=lambda one: one.begun_at):
-            if not room or turn.begun_at + patience > loop.time():
-                break
+        room = sum(map(len, self._waiting.values()))
+        for turn, most_looks in self._in_the_way():
+            turn.looked += 1
+            if not room or turn.looked <= most_looks:
+                continue
             turn.gave_way = True
             self._note_slow(turn.peer)
             turn.scope.reschedule(loop.time())
             room -= 1
-        self._look = loop.call_later(patience / 2, self._make_room)
+        self._look = loop.call_later(self._limits.patience_seconds / _LOOKS, self._make_room)
 
-    def _in_the_way(self) -> list[_Turn]:
-        """Those whose place somebody waits for: of the same callers, or of whoever holds most."""
+    def _in_the_way(self) -> list[tuple[_Turn, int]]:
+        """Those whose place somebody waits for, and how often they may be found so.
+
+        Where all places are taken these are the ones of whoever holds most of them, in the way of
+        others, and else those of callers of whom more wait.
+        """
         held = Counter(turn.caller for turn in self._receiving)
-        callers = set(self._waiting)
-        if len(self._receiving) >= self._limits.most:
-            most = max(held.values())
-            callers |= {caller for caller, count in held.items() if count == most}
-        return [
-            one
-            for one in self._receiving
+        full = len(self._receiving) >= self._limits.most
+        most = max(held.values(), default=0)
+        found = []
+        for turn in sorted(self._receiving, key=lambda one: (-one.looked, one.number)):
             # One whose time is up is on its way out already.
-            if one.caller in callers and not (one.arrived or one.gave_way or one.scope.expired())
-        ]
+            if turn.arrived or turn.gave_way or turn.scope.expired():
+                continue
+            others = len(self._waiting) > (turn.caller in self._waiting)
+            if full and others and held[turn.caller] == most:
+                found.append((turn, _LOOKS))
+            elif turn.caller in self._waiting:
+                found.append((turn, _LOOKS * _TIMES_FOR_ITS_OWN))
+        return found
 
     def _note_slow(self, peer: str) -> None:
         self._slow[peer] = self._slow.pop(peer, 0) + 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -121,6 +122,21 @@ async def test_a_message_that_takes_long_gives_way_to_those_that_wait_for_it() -
     assert await asyncio.wait_for(peers.send("small", whole=True), DEADLINE_SECONDS) == "small"
     with pytest.raises(Overloaded, match="while others waited"):
         await slow
+
+
+async def test_whole_messages_that_are_taken_late_are_nobodys_fault() -> None:
+    """A thousand at once of one caller, of which the event loop takes one after the other."""
+    reception = Reception(limits(most_each=2, patience_seconds=0.01))
+
+    async def receive() -> str:
+        # Longer than others would wait, in some rounds of a loop that is busy with all of them.
+        for _ in range(3):
+            await asyncio.sleep(0)
+            time.sleep(0.01)
+        return "whole"
+
+    sent = [reception.message("a", f"{number}", receive, kept) for number in range(30)]
+    assert await asyncio.gather(*sent) == ["whole"] * 30
 
 
 async def test_a_message_that_takes_long_is_let_be_while_nobody_waits_for_its_place() -> None:
