@@ -27,7 +27,7 @@ from quorate.ledger.ledger_file import (
     warn_of_network,
 )
 from quorate.ledger.moments import is_in_doubt, jump
-from quorate.ledger.ratings import Rating, read_ratings, write_rating
+from quorate.ledger.ratings import Rating, forget_old_ratings, read_ratings, write_rating
 from quorate.ledger.reader import LedgerReader
 from quorate.ledger.reading_thread import ReadingThread
 from quorate.ledger.recovery import recovered
@@ -316,6 +316,7 @@ class Ledger:
         if is_in_doubt(self._before, self._opened, running):
             return 0
         midnight = before // _DAY_SECONDS * _DAY_SECONDS
+        await self._writer.run(forget_old_ratings)
         return await compact(self._writer.run, midnight)
 
     def _follow(self, path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 
 MOST_KEPT = 10_000
-"""Ratings that are kept, the newest ones."""
+"""Ratings that count again after a restart; older ones are taken away daily."""
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS ratings (
@@ -52,14 +52,20 @@ def write_rating(connection: sqlite3.Connection, rating: Rating) -> None:
     connection.execute(
         f"INSERT OR REPLACE INTO ratings ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", astuple(rating)
     )
+
+
+def read_ratings(connection: sqlite3.Connection) -> Sequence[Rating]:
+    """The newest ``MOST_KEPT`` ratings, the oldest of them first."""
+    found = connection.execute(
+        f"SELECT {_COLUMNS} FROM ratings ORDER BY rated_at DESC LIMIT ?", (MOST_KEPT,)
+    )
+    return [Rating(*row) for row in reversed(found.fetchall())]
+
+
+def forget_old_ratings(connection: sqlite3.Connection) -> None:
+    """Takes away all but the newest ``MOST_KEPT``; now and then, since it looks at all of them."""
     connection.execute(
         "DELETE FROM ratings WHERE rated_at < "
         "(SELECT rated_at FROM ratings ORDER BY rated_at DESC LIMIT 1 OFFSET ?)",
         (MOST_KEPT - 1,),
     )
-
-
-def read_ratings(connection: sqlite3.Connection) -> Sequence[Rating]:
-    """All ratings that are kept, the oldest first."""
-    found = connection.execute(f"SELECT {_COLUMNS} FROM ratings ORDER BY rated_at")
-    return [Rating(*row) for row in found]
