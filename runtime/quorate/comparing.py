@@ -26,7 +26,7 @@ _LETTER = re.compile(
     r"(?<![\w'\N{RIGHT SINGLE QUOTATION MARK}])([A-Za-z])(?![\w'\N{RIGHT SINGLE QUOTATION MARK}])"
 )
 # What stands at an edge and belongs to a number: its sign, its point, what it is a share of.
-_BEGINS_NUMBER = re.compile(r"[-.]\d|-\.\d")
+_MINUS = re.compile("[\N{MINUS SIGN}\N{HYPHEN}]")
 _PERCENT = re.compile(r"(?<=\d)\s+%")
 _PRONOUN = re.compile(r"\s+[a-z]")
 # Numbers that differ further behind were rounded differently.
@@ -48,10 +48,10 @@ def reading(answer: str, comparison: Comparison) -> str | None:
 
 def plain_text(text: str) -> str:
     """A text without what does not count in a comparison of texts."""
-    folded = unicodedata.normalize("NFKC", text).casefold().replace("\N{MINUS SIGN}", "-")
-    folded = _PERCENT.sub("%", folded)
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = _PERCENT.sub("%", _MINUS.sub("-", folded))
     start, end = 0, len(folded)
-    while start < end and _is_edge(folded[start]) and not _BEGINS_NUMBER.match(folded, start):
+    while start < end and _is_edge(folded[start]) and not _begins_number(folded, start):
         start += 1
     while end > start and _is_edge(folded[end - 1]) and not _ends_number(folded, end):
         end -= 1
@@ -76,6 +76,19 @@ def numbers_in(text: str) -> list[float]:
 
 def _is_edge(char: str) -> bool:
     return char.isspace() or unicodedata.category(char).startswith("P")
+
+
+def _begins_number(text: str, start: int) -> bool:
+    """Whether a sign or a point stands here that a number begins with, of money or not."""
+    if text.startswith("..", start) or text.startswith("..", max(0, start - 1)):
+        return False
+    rest = text[start : start + 4]
+    if rest[:1] == "-":
+        rest = rest[1:]
+        rest = rest[1:] if unicodedata.category(rest[:1] or " ") == "Sc" else rest
+    elif rest[:1] != ".":
+        return False
+    return rest.removeprefix(".")[:1].isdigit()
 
 
 def _ends_number(text: str, end: int) -> bool:

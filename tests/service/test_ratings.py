@@ -13,7 +13,7 @@ from quorate.ledger.ratings import Rating
 from support.http_door import HI, door, post, raw
 from support.whole_service import scripted
 
-MODEL = scripted("a", say="certainly", confidence=0.98)
+MODEL = {**scripted("a", say="certainly", confidence=0.98), "quality": 0.8}
 
 
 async def test_a_rating_over_grpc_moves_what_is_expected_and_survives_a_restart(
@@ -32,6 +32,7 @@ async def test_a_rating_over_grpc_moves_what_is_expected_and_survives_a_restart(
         assert candidate.quality == pytest.approx(rated.quality)
         # What was said before can be taken back.
         again = await client.rate(answer.finished.request_id, 0.0)
+        assert again.quality_before == pytest.approx(candidate.quality)
         assert again.quality < rated.quality_before
         assert [one.score for one in await _kept(service)] == [0.0]
 

@@ -23,6 +23,7 @@ from quorate.errors import Overloaded, PeerStalled
 
 _RETRY_SECONDS = 1.0
 _REMEMBERED_PEERS = 4096
+_REMEMBERED_SECONDS = 60.0
 # Rounds of the event loop at the least in which a message may come to its end.
 _LOOKS = 4
 # A message may keep others of its own caller waiting for so many times as long: a thousand that are
@@ -42,7 +43,8 @@ class ReceptionLimits:
         most_each: Of one caller.
         most_waiting: Of one caller that wait for their turn; further ones are refused.
         patience_seconds: How long one that is received may keep those of other callers waiting;
-            longer where the event loop is behind, and ten times as long those of its own caller.
+            longer where the event loop is behind, and ten times as long those of its own caller,
+            of whom none gave way for a minute.
         limit_seconds: How long a message may take, from the headers of its call.
     """
 
@@ -87,6 +89,8 @@ class Reception:
         self._numbers = itertools.count()
         # Peers whose messages did not come to an end; theirs come last.
         self._slow: OrderedDict[str, int] = OrderedDict()
+        # When a message of a caller gave way last.
+        self._slow_callers: OrderedDict[str, float] = OrderedDict()
         self._look: asyncio.TimerHandle | None = None
 
     async def message(
@@ -105,7 +109,8 @@ class Reception:
             read: Makes of it what is kept of it.
 
         Raises:
-            Overloaded: Too many of this caller wait, or it took long while others waited.
+            Overloaded: Too many of this caller wait, or for too long, or it took long while others
+                waited.
             PeerStalled: It did not come to its end in time.
         """
         limit = self._limits.limit_seconds
@@ -128,6 +133,12 @@ class Reception:
                 ) from None
             if not scope.expired():
                 raise
+            if not turn.begun.done() or turn.begun.cancelled():
+                raise Overloaded(
+                    f"other messages of this caller kept it waiting for {limit:g} s; send fewer at "
+                    "once",
+                    _RETRY_SECONDS,
+                ) from None
             self._note_slow(peer)
             raise PeerStalled(
                 f"the message of the request had not come to its end after {limit:g} s"
@@ -204,6 +215,7 @@ class Reception:
                 continue
             turn.gave_way = True
             self._note_slow(turn.peer)
+            self._slow_callers[turn.caller] = loop.time()
             turn.scope.reschedule(loop.time())
             room -= 1
         self._look = loop.call_later(self._limits.patience_seconds / _LOOKS, self._make_room)
@@ -226,10 +238,18 @@ class Reception:
             if full and others and held[turn.caller] == most:
                 found.append((turn, _LOOKS))
             elif turn.caller in self._waiting:
-                found.append((turn, _LOOKS * _TIMES_FOR_ITS_OWN))
+                times = 1 if self._was_slow(turn.caller) else _TIMES_FOR_ITS_OWN
+                found.append((turn, _LOOKS * times))
         return found
+
+    def _was_slow(self, caller: str) -> bool:
+        """Whether a message of this caller gave way not long ago: others are given less time."""
+        since = self._slow_callers.get(caller)
+        now = asyncio.get_running_loop().time()
+        return since is not None and now < since + _REMEMBERED_SECONDS
 
     def _note_slow(self, peer: str) -> None:
         self._slow[peer] = self._slow.pop(peer, 0) + 1
-        while len(self._slow) > _REMEMBERED_PEERS:
-            self._slow.popitem(last=False)
+        for remembered in (self._slow, self._slow_callers):
+            while len(remembered) > _REMEMBERED_PEERS:
+                remembered.popitem(last=False)

@@ -268,7 +268,7 @@ async def _ask(client: Client, case: Case, plan: AskedPlan, max_tokens: int) -> 
     options["messages"] = case.messages or [("user", case.prompt)]
     options["allow_text"] = not case.messages
     pieces: list[str] = []
-    finished = inference_pb2.Finished()
+    finished, answers_vote = inference_pb2.Finished(), False
     async for event in client.generate(**options):
         kind = event.WhichOneof("event")
         if kind == "delta":
@@ -278,10 +278,16 @@ async def _ask(client: Client, case: Case, plan: AskedPlan, max_tokens: int) -> 
             # What was streamed early gives way to what follows.
             pieces.clear()
             reader = SignalReader(ResponseOptions(), _prompt(case).size_bytes)
-        elif kind == "notice" and event.notice.kind in _BROKEN:
-            await _refuse_if_broken(client, plan, event.notice)
+        elif kind == "notice" and event.notice.kind in _BROKEN and not answers_vote:
+            raise _broken(plan, event.notice.message)
+        elif kind == "accepted":
+            # Of whole answers those without room for one abstain, whenever they are asked.
+            answers_vote = event.accepted.decision.HasField("answers")
         elif kind == "finished":
             finished = event.finished
+    for given in finished.outcome.answers:
+        if given.lost:
+            raise _broken(plan, given.problem)
     energy = total_energy([model.energy for model in finished.usage.models])
     return Answer(
         text="".join(pieces),
@@ -293,17 +299,8 @@ async def _ask(client: Client, case: Case, plan: AskedPlan, max_tokens: int) -> 
     )
 
 
-async def _refuse_if_broken(client: Client, plan: AskedPlan, notice: inference_pb2.Notice) -> None:
-    """Ends the run where a plan is not whole; a voter whose answer has no room abstains always.
-
-    Raises:
-        CannotRun: A member is away.
-    """
-    if plan.calibrated.answers:
-        state = (await client.model(notice.model)).state
-        if state == models_pb2.MODEL_STATE_READY:
-            return
-    raise CannotRun(plan.calibrated.name, f"{notice.message}; run the same command to go on")
+def _broken(plan: AskedPlan, problem: str) -> CannotRun:
+    return CannotRun(plan.calibrated.name, f"{problem}; run the same command to go on")
 
 
 def _prompt(case: Case) -> Prompt:

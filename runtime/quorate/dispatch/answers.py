@@ -76,15 +76,19 @@ async def run_vote(
         answer = steps(ensemble, decision, request, response, max_tokens, attempt.draft_costs)
         if (calling := calling_of(ensemble, request)) is not None:
             answer = telling_calls(answer, calling.reader())
-        async with aclosing(answer):
-            async for step in answer:
-                if isinstance(step, FinishReason):
-                    run.end(step)
-                elif isinstance(step, Delta) and step.tokens:
-                    run.token()
-                left_at = time.perf_counter()
-                yield step
-                run.stalled_seconds += _stall(time.perf_counter() - left_at)
+        try:
+            async with aclosing(answer):
+                async for step in answer:
+                    if isinstance(step, FinishReason):
+                        run.end(step)
+                    elif isinstance(step, Delta) and step.tokens:
+                        run.token()
+                    left_at = time.perf_counter()
+                    yield step
+                    run.stalled_seconds += _stall(time.perf_counter() - left_at)
+        finally:
+            # A session that is closed no longer knows how long its answer was.
+            run.length = max(run.length, ensemble.length)
 
 
 def streams_early(request: Request, decision: Decision) -> bool:

@@ -48,6 +48,7 @@ class Run:
         waited_seconds: Time it waited for sessions.
         stalled_seconds: Time it waited for a reader that was slow.
         reason: Why its answer ended.
+        length: Tokens of its answer, once that has ended or broken off.
     """
 
     decision: Decision
@@ -149,6 +150,7 @@ class Attempt:
         generated_tokens: Tokens of the answer so far; of a remote its own count is used.
         notices: How many notices of each kind were given.
         outcome: How whole answers voted, where they did.
+        given_by: Vote of a cascade whose answer its caller got.
         ended_by: Why the answer ended that its caller got; None while it did not.
         error: Name of the error it failed of, or "".
         closed: Whether it is settled.
@@ -178,6 +180,7 @@ class Attempt:
     generated_tokens: int = 0
     notices: Counter[NoticeKind] = field(default_factory=Counter)
     outcome: Outcome | None = None
+    given_by: Decision | None = None
     ended_by: FinishReason | None = None
     error: str = ""
     closed: bool = False
@@ -205,8 +208,11 @@ class Attempt:
 
     @property
     def computed_tokens(self) -> int:
-        """Tokens of all answers that were made, those that nobody was told included."""
-        return max(self.generated_tokens, sum(run.ensemble.length for run in self.runs))
+        """Tokens of all answers that were made, those that nobody was told included.
+
+        Of votes that have ended; what a judge reads is no answer.
+        """
+        return max(self.generated_tokens, sum(run.length for run in self.runs))
 
     def work(self) -> dict[str, Work]:
         """What its models computed so far, by model; those that did nothing yet have no work."""

@@ -163,6 +163,17 @@ class Callers:
         account = self._accounts.get(request.key)
         return None if account is None else _refusal(request.key, account)
 
+    def call(self, key: str) -> None:
+        """Counts a call that asks no model as a request of its key.
+
+        Raises:
+            LimitReached: It is more than the key may ask for by the minute.
+        """
+        if (account := self._accounts.get(key)) is not None:
+            if (refusal := _refusal(key, account, opens=False)) is not None:
+                raise refusal
+            account.requests.take(1)
+
     @contextmanager
     def request(self, request: Request | ScoreRequest) -> Iterator[Tally]:
         """One request, for as long as the context lasts; says to the task for whom it works.
@@ -189,9 +200,10 @@ class Callers:
             account.open -= 1
 
 
-def _refusal(key: str, account: _Account) -> LimitReached | None:
+def _refusal(key: str, account: _Account, *, opens: bool = True) -> LimitReached | None:
+    """Why a request is refused; one that ``opens`` nothing needs no place among those that do."""
     limits = account.limits
-    if limits.max_requests and account.open >= limits.max_requests:
+    if opens and limits.max_requests and account.open >= limits.max_requests:
         return LimitReached(
             f"max_requests of key {key}",
             f"{account.open} requests are open, of {limits.max_requests}; wait until one ends",

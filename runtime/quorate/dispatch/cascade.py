@@ -94,6 +94,7 @@ class Cascade:
                 async for part in parts:
                     yield part
             if not held.problem and held.confidence >= stage.confidence:
+                self.attempt.given_by = stage.decision
                 for part in (
                     held.parts[-1:]
                     if streams_early(self.request, self.attempt.decision)
@@ -138,12 +139,14 @@ class Cascade:
             async with aclosing(run) as parts:
                 async for part in parts:
                     answered = answered or not isinstance(part, Started)
+                    self.attempt.given_by = stage.decision
                     yield part
             return
         except STAGE_FAILURES as error:
             if kept is None or answered:
                 raise
             problem = error.message
+        self.attempt.given_by = kept.stage.decision
         yield _kept(kept, problem)
         for part in kept.parts:
             yield part

@@ -104,7 +104,7 @@ class Dispatcher:
             price,
             knowledge,
         )
-        self.feedback = Feedback(self.recorder, self._router)
+        self.feedback = Feedback(self.recorder, self._router, self._callers)
 
     @property
     def admission(self) -> DispatchSettings:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from quorate.dispatch.callers import Callers
 from quorate.dispatch.ratings import RatedAnswer
 from quorate.dispatch.recorder import AttemptRecorder
 from quorate.dispatch.router import Router
@@ -18,9 +19,9 @@ class RatedVote:
     """What a rating did.
 
     Attributes:
-        vote: Key of the vote that gave the answer, as ``QualityTable`` has it; "" for a remote.
+        vote: See ``RatedAnswer``.
         task: Tag of the request, or "".
-        before: Expected share of right answers of that vote for the caller; None of a remote.
+        before: Expected share of right answers of that vote for the caller; None without one.
         after: The same with the rating.
     """
 
@@ -36,12 +37,18 @@ class Feedback:
     Args:
         recorder: Remembers who gave which answer, and has the ledger.
         router: Chooses plans by what is expected of them.
+        callers: Keeps keys to their requests by the minute, of which a rating is one.
         clock: UTC epoch seconds.
     """
 
     def __init__(
-        self, recorder: AttemptRecorder, router: Router, clock: Callable[[], float] = time.time
+        self,
+        recorder: AttemptRecorder,
+        router: Router,
+        callers: Callers,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self._callers = callers
         self._recorder = recorder
         self._router = router
         self._clock = clock
@@ -55,18 +62,23 @@ class Feedback:
             score: From 0, useless, to 1, right; of one answer the last one counts.
 
         Raises:
+            LimitReached: The key allows no more now.
             NotFound: No such request of this key was answered lately.
             CannotRun: The configuration switched ratings off.
             Unavailable: The ledger cannot be written.
         """
+        self._callers.call(key)
         if not self._router.feedback:
             raise CannotRun("ratings", "are switched off here; see feedback in [routing]")
         ratings, ledger = self._recorder.ratings, self._recorder.ledger
         answer = ratings.find(key, request_id)
         before = self._expected(key, answer)
+        if ratings.score(key, request_id) == score:
+            return RatedVote(answer.vote, answer.task, before, before)
         if ledger is not None:
+            vote, models, task = answer.vote, answer.models, answer.task
             now = self._clock()
-            await ledger.rate(Rating(key, request_id, answer.vote, answer.task, score, now))
+            await ledger.rate(Rating(key, request_id, vote, models, task, score, now))
         ratings.rate(key, request_id, score)
         return RatedVote(answer.vote, answer.task, before, self._expected(key, answer))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from quorate.dispatch.attempt import Attempt
@@ -31,29 +31,37 @@ class RatedAnswer:
     """An answer that can be rated.
 
     Attributes:
-        vote: Key of the vote that gave it, as ``QualityTable`` has it; "" for a remote.
+        vote: Key of the vote that gave it, as ``QualityTable`` has it; "" where that says nothing
+            of a vote: a remote gave it, or some member was lost meanwhile.
         models: Its members.
         task: Tag of the request, or "".
-        score: What its caller thought of it; None where nothing was said.
     """
 
     vote: str
     models: tuple[str, ...] = ()
     task: str = ""
-    score: float | None = None
 
 
 @dataclass(slots=True)
 class _OfKey:
+    """What is known of one key; scores are by request, the latest last."""
+
     answers: OrderedDict[str, RatedAnswer] = field(default_factory=OrderedDict)
-    tallies: OrderedDict[tuple[str, str], Tally] = field(default_factory=OrderedDict)
+    scores: OrderedDict[tuple[str, str], OrderedDict[str, float]] = field(
+        default_factory=OrderedDict
+    )
+    tallies: Mapping[tuple[str, str], Tally] = field(default_factory=dict)
+
+    def score(self, request_id: str) -> float | None:
+        """What was said of an answer."""
+        return next((one[request_id] for one in self.scores.values() if request_id in one), None)
 
 
 class Ratings:
     """Ratings by key: what one caller says moves what is expected for that caller alone.
 
-    Of each vote and task the latest count as ``MOST_RATINGS`` at most, so that nothing is said once
-    and for all. All of it is bounded: the answers that can be rated, votes, and keys.
+    Of each vote and task the latest ``MOST_RATINGS`` count, so that nothing is said once and for
+    all. All of it is bounded: the answers that can be rated, votes, and keys.
     """
 
     def __init__(self) -> None:
@@ -78,6 +86,11 @@ class Ratings:
             raise NotFound("request", request_id, (), hint=hint)
         return found
 
+    def score(self, key: str, request_id: str) -> float | None:
+        """What a caller said of an answer so far."""
+        known = self._keys.get(key)
+        return None if known is None else known.score(request_id)
+
     def rate(self, key: str, request_id: str, score: float) -> None:
         """Counts what a caller thought of an answer, in place of what it said before of the same.
 
@@ -90,14 +103,25 @@ class Ratings:
             NotFound: See ``find``.
         """
         answer = self.find(key, request_id)
-        self._keys[key].answers[request_id] = replace(answer, score=score)
-        self._count(key, answer, score)
+        known = self._keys[key]
+        for scores in known.scores.values():
+            scores.pop(request_id, None)
+        if answer.vote:
+            place = answer.vote, answer.task
+            scores = _latest(known.scores, place, OrderedDict, _MOST_VOTES)
+            scores[request_id] = score
+            if len(scores) > MOST_RATINGS:
+                scores.popitem(last=False)
+        known.tallies = {
+            place: Tally(sum(scores.values()), float(len(scores)))
+            for place, scores in known.scores.items()
+        }
 
     def restore(self, ratings: Iterable[Rating]) -> None:
         """Takes up what was said before, the oldest first."""
         for one in ratings:
-            self._remember(one.key, one.request_id, RatedAnswer(one.vote, (), one.task, one.score))
-            self._count(one.key, RatedAnswer(one.vote, (), one.task), one.score)
+            self._remember(one.key, one.request_id, RatedAnswer(one.vote, one.models, one.task))
+            self.rate(one.key, one.request_id, one.score)
 
     def of(self, key: str) -> Mapping[tuple[str, str], Tally]:
         """What the caller said of votes, by their keys and tasks."""
@@ -111,35 +135,20 @@ class Ratings:
         if len(known.answers) > MOST_ANSWERS:
             known.answers.popitem(last=False)
 
-    def _count(self, key: str, answer: RatedAnswer, score: float) -> None:
-        if not answer.vote:
-            return
-        tallies = self._keys[key].tallies
-        tally = _latest(tallies, (answer.vote, answer.task), lambda: Tally(0.0, 0.0), _MOST_VOTES)
-        if answer.score is not None:
-            right = min(max(tally.right + score - answer.score, 0.0), tally.cases)
-            tallies[answer.vote, answer.task] = Tally(right, tally.cases)
-            return
-        # The latest count whole, those before them less and less.
-        kept = min(1.0, (MOST_RATINGS - 1.0) / tally.cases) if tally.cases else 0.0
-        tallies[answer.vote, answer.task] = Tally(
-            tally.right * kept + score, tally.cases * kept + 1.0
-        )
-
 
 def _answer_of(attempt: Attempt) -> RatedAnswer:
     """Who gave an answer: of a cascade the stage that did."""
-    route, decision = attempt.decision.route, attempt.decision
-    if attempt.remote is not None:
-        return RatedAnswer("", (), route.task)
-    if route.answers is not None:
-        models = tuple(member.model for member in decision.members)
-        return RatedAnswer(answers_key(models, route.answers), models, route.task)
-    ended = [run.decision for run in attempt.runs if run.reason is not None]
-    if not ended:
-        return RatedAnswer("", (), route.task)
-    models = tuple(member.model for member in ended[-1].members)
-    return RatedAnswer(vote_key(ended[-1]), models, route.task)
+    route, decision = attempt.decision.route, attempt.given_by or attempt.decision
+    nobody = RatedAnswer("", (), route.task)
+    disturbed = any(run.ensemble.losses.dropped for run in attempt.runs if run.decision is decision)
+    if attempt.remote is not None or disturbed:
+        return nobody
+    models = tuple(member.model for member in decision.members)
+    if route.answers is None:
+        return RatedAnswer(vote_key(decision), models, route.task)
+    if attempt.outcome is None or any(one.problem for one in attempt.outcome.answers):
+        return nobody
+    return RatedAnswer(answers_key(models, route.answers), models, route.task)
 
 
 def _latest(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from quorate.comparing import reading
 from quorate.dispatch.answers import Part
 from quorate.dispatch.signals import SignalReader
-from quorate.errors import QuorateError
+from quorate.errors import QuorateError, Unavailable
 from quorate.request import Comparison, Decision, Delta, FinishReason, GivenAnswer
 
 
@@ -88,6 +88,7 @@ class Voter:
             bits_per_byte=self.bits_per_byte,
             problem="" if self.failure is None else self.failure.message,
             ended=self.ended,
+            lost=isinstance(self.failure, Unavailable),
         )
 
     def _read(self, delta: Delta) -> None:

@@ -247,7 +247,8 @@ class Ledger:
         Raises:
             Unavailable: The file cannot be written now, or the ledger is closed.
         """
-        await self._writer.run(lambda connection: write_rating(connection, rating))
+        in_memory = self._reader is None
+        await self._writer.run(lambda connection: write_rating(connection, rating, trim=in_memory))
 
     async def ratings(self) -> Sequence[Rating]:
         """What callers thought of answers, the oldest first; the newest ``MOST_KEPT``."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 MOST_KEPT = 10_000
 """Ratings that count again after a restart; older ones are taken away daily."""
@@ -14,6 +15,7 @@ CREATE TABLE IF NOT EXISTS ratings (
     key TEXT NOT NULL,
     request_id TEXT NOT NULL,
     vote TEXT NOT NULL,
+    models TEXT NOT NULL,
     task TEXT NOT NULL,
     score REAL NOT NULL,
     rated_at REAL NOT NULL,
@@ -30,7 +32,8 @@ class Rating:
     Attributes:
         key: Name of the caller's key, or "" without one.
         request_id: Of the request that was answered.
-        vote: Key of the vote that answered, or "" for a remote.
+        vote: Key of the vote that answered, or "" where it says nothing of one.
+        models: Members of that vote.
         task: Tag of the request, or "".
         score: From 0, useless, to 1, right.
         rated_at: UTC epoch seconds.
@@ -39,6 +42,7 @@ class Rating:
     key: str
     request_id: str
     vote: str
+    models: tuple[str, ...]
     task: str
     score: float
     rated_at: float
@@ -47,11 +51,18 @@ class Rating:
 _COLUMNS = ", ".join(one.name for one in fields(Rating))
 
 
-def write_rating(connection: sqlite3.Connection, rating: Rating) -> None:
-    """Writes a rating down, in place of an earlier one of the same answer."""
+def write_rating(connection: sqlite3.Connection, rating: Rating, *, trim: bool) -> None:
+    """Writes a rating down, in place of an earlier one of the same answer.
+
+    ``trim`` takes old ones away at once; see ``forget_old_ratings``.
+    """
+    row = {**asdict(rating), "models": json.dumps(rating.models)}
     connection.execute(
-        f"INSERT OR REPLACE INTO ratings ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", astuple(rating)
+        f"INSERT OR REPLACE INTO ratings ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        tuple(row.values()),
     )
+    if trim:
+        forget_old_ratings(connection)
 
 
 def read_ratings(connection: sqlite3.Connection) -> Sequence[Rating]:
@@ -59,7 +70,10 @@ def read_ratings(connection: sqlite3.Connection) -> Sequence[Rating]:
     found = connection.execute(
         f"SELECT {_COLUMNS} FROM ratings ORDER BY rated_at DESC LIMIT ?", (MOST_KEPT,)
     )
-    return [Rating(*row) for row in reversed(found.fetchall())]
+    return [
+        Rating(key, request_id, vote, tuple(json.loads(models)), *rest)
+        for key, request_id, vote, models, *rest in reversed(found.fetchall())
+    ]
 
 
 def forget_old_ratings(connection: sqlite3.Connection) -> None:

@@ -164,6 +164,7 @@ class GivenAnswer:
         bits_per_byte: What all members together need to say it, where that selects.
         problem: Why there is none, or "".
         ended: Whether it is whole; one that could change nothing any more was not ended.
+        lost: Whether there is none because its model was away or lost.
     """
 
     model: str
@@ -175,6 +176,7 @@ class GivenAnswer:
     bits_per_byte: float | None = None
     problem: str = ""
     ended: bool = True
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)

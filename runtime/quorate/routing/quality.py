@@ -21,8 +21,8 @@ ASSUMED_GAIN = 0.01
 An open choice is answered by a vote as long as nobody has measured what that is worth.
 """
 
-MOST_RATINGS = 20.0
-"""Answers as which all ratings of a caller count, of one vote and task."""
+MOST_RATINGS = 20
+"""Ratings of a caller that count, of one vote and task: the latest ones."""
 
 MOST_MOVED = 0.1
 """Farthest that ratings move an expected share of right answers."""

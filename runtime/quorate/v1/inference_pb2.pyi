@@ -344,7 +344,7 @@ class Outcome(_message.Message):
     def __init__(self, answers: _Optional[_Iterable[_Union[GivenAnswer, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[AnswerGroup, _Mapping]]] = ..., kept: _Optional[int] = ..., tied: _Optional[bool] = ...) -> None: ...
 
 class GivenAnswer(_message.Message):
-    __slots__ = ("model", "sample", "text", "reading", "weight", "confidence", "bits_per_byte", "problem", "ended")
+    __slots__ = ("model", "sample", "text", "reading", "weight", "confidence", "bits_per_byte", "problem", "ended", "lost")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -354,6 +354,7 @@ class GivenAnswer(_message.Message):
     BITS_PER_BYTE_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
     model: str
     sample: int
     text: str
@@ -363,7 +364,8 @@ class GivenAnswer(_message.Message):
     bits_per_byte: float
     problem: str
     ended: bool
-    def __init__(self, model: _Optional[str] = ..., sample: _Optional[int] = ..., text: _Optional[str] = ..., reading: _Optional[str] = ..., weight: _Optional[float] = ..., confidence: _Optional[float] = ..., bits_per_byte: _Optional[float] = ..., problem: _Optional[str] = ..., ended: _Optional[bool] = ...) -> None: ...
+    lost: bool
+    def __init__(self, model: _Optional[str] = ..., sample: _Optional[int] = ..., text: _Optional[str] = ..., reading: _Optional[str] = ..., weight: _Optional[float] = ..., confidence: _Optional[float] = ..., bits_per_byte: _Optional[float] = ..., problem: _Optional[str] = ..., ended: _Optional[bool] = ..., lost: _Optional[bool] = ...) -> None: ...
 
 class AnswerGroup(_message.Message):
     __slots__ = ("reading", "answers", "weight")

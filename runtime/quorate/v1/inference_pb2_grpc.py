@@ -83,8 +83,8 @@ class InferenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Rate(self, request, context):
-        """What the caller thought of an answer that it got. That moves what is expected of the plan for
-        requests of the same key and task, and a little at most.
+        """What the caller thought of an answer that it got. That moves what is expected of the vote that
+        gave it (of a cascade a stage) for requests of the same key and task, and a little at most.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

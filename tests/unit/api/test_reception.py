@@ -78,7 +78,7 @@ async def test_a_large_message_keeps_its_place_until_it_was_read() -> None:
     other = peers.send("b0", "b")
     assert await peers.asked(1) == ["b0"]
     # It is none that keeps others waiting by being slow, though they wait longer than is allowed.
-    with pytest.raises(PeerStalled):
+    with pytest.raises(Overloaded, match="kept it waiting"):
         await waiting
     assert not large.done()
     after = peers.send("a2", "a")
@@ -139,6 +139,14 @@ async def test_whole_messages_that_are_taken_late_are_nobodys_fault() -> None:
     assert await asyncio.gather(*sent) == ["whole"] * 30
 
 
+async def test_a_caller_whose_messages_stall_is_given_less_time_for_the_next_ones() -> None:
+    peers = Peers(limits(most_each=2, patience_seconds=0.05))
+    stalled = [peers.send(f"{number}") for number in range(160)]
+    # Ten times the patience once; for each two of them it would be forty seconds.
+    assert await asyncio.wait_for(peers.send("whole", whole=True), DEADLINE_SECONDS) == "whole"
+    await end(*stalled)
+
+
 async def test_a_message_that_takes_long_is_let_be_while_nobody_waits_for_its_place() -> None:
     peers = Peers(limits(most=4, most_each=1, patience_seconds=0.01))
     slow = peers.send("slow", "a")
@@ -180,7 +188,7 @@ async def test_a_message_that_waited_for_its_turn_for_too_long_is_given_up_as_we
     peers = Peers(limits(most=1, most_each=1, limit_seconds=0.05))
     slow, behind = peers.send("slow"), peers.send("behind")
     results = await asyncio.gather(slow, behind, return_exceptions=True)
-    assert [type(one) for one in results] == [PeerStalled, PeerStalled]
+    assert [type(one) for one in results] == [PeerStalled, Overloaded]
 
 
 async def test_of_one_caller_no_more_wait_than_may() -> None:

@@ -12,14 +12,18 @@ from quorate.errors import LimitReached, PromptTooLong, Unavailable
 from quorate.request import (
     Accepted,
     AutoPlan,
+    CascadePlan,
     Delta,
     Event,
     Finished,
     FinishReason,
     NoticeKind,
+    Plan,
     ProfilePlan,
     ResponseOptions,
+    Stage,
     Usage,
+    WeightedModel,
 )
 from support import dispatching
 from support.dispatching import (
@@ -234,17 +238,21 @@ async def test_how_often_a_cascade_goes_on_is_remembered() -> None:
         assert rates["cascade:a>b"] == pytest.approx(0.475 + 0.05 * 0.525)
 
 
+@pytest.mark.parametrize("bytewise", [False, True], ids=["tokens", "bytes"])
 @pytest.mark.parametrize("early", [False, True])
 async def test_what_a_stage_wrote_that_gave_way_counts_by_the_minute_all_the_same(
-    early: bool,
+    early: bool, bytewise: bool
 ) -> None:
-    callers = {"alice": CallerLimits(tokens_per_minute=1000)}
-    models = {"a": {**UNSURE, "say": "maybe" * 60}, "b": LAST}
+    callers = {"alice": CallerLimits(tokens_per_minute=100)}
+    unsure = {**UNSURE, "say": "maybe" * 30}
+    models = {"a": unsure, "b": LAST, "w": {**unsure, "vocabulary": "words"}}
+    first = Plan((WeightedModel("a"), WeightedModel("w"))) if bytewise else only("a")
+    plan = CascadePlan((Stage(first, 0.6), Stage(only("b"), None)), early)
     async with running_dispatcher(models, callers=callers) as stage:
-        for _ in range(4):
-            await answer(stage, steps("a", "b", early=early), key="alice")
+        # Of a hundred and fifty tokens and more six are told in the end.
+        await answer(stage, plan, key="alice")
         with pytest.raises(LimitReached, match="tokens_per_minute of key alice"):
-            await answer(stage, steps("a", "b", early=early), key="alice")
+            await answer(stage, plan, key="alice")
 
 
 async def test_every_stage_is_in_the_ledger_and_teaches_its_own_cost() -> None:

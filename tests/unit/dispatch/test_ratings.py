@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from quorate.dispatch import ratings as module
 from quorate.dispatch.ratings import Ratings
-from quorate.errors import CannotRun, NotFound
+from quorate.dispatch.settings import CallerLimits
+from quorate.errors import CannotRun, LimitReached, NotFound
 from quorate.ledger.ratings import Rating
-from quorate.request import AnswersPlan, AutoPlan, WeightedModel
+from quorate.request import AnswersPlan, AutoPlan, Plan, WeightedModel
 from quorate.routing.quality import MOST_MOVED, MOST_RATINGS, QualityTable, Tally
 from quorate.routing.settings import RoutingSettings
 from support.dispatching import DispatcherHarness, answer, ask, only, running_dispatcher, steps
@@ -22,7 +23,9 @@ SURE = {"say": "maybe", "confidence": 0.98}
 def told(scores: list[tuple[int, float]]) -> Ratings:
     known = Ratings()
     for number, (request, score) in enumerate(scores):
-        known.restore([Rating("alice", f"{request}", "single:a", "sums", score, float(number))])
+        known.restore(
+            [Rating("alice", f"{request}", "single:a", ("a",), "sums", score, float(number))]
+        )
     return known
 
 
@@ -76,6 +79,53 @@ async def test_an_answer_is_that_of_the_vote_which_gave_it() -> None:
         assert rated.vote == "answers:a+b:1:majority:exact:static"
 
 
+async def test_of_a_cascade_the_stage_is_rated_whose_answer_was_kept() -> None:
+    models = {
+        "a": {"say": "maybe", "confidence": 0.5},
+        "b": {"say": "maybe", "confidence": 0.2},
+        "c": SURE,
+    }
+    async with running_dispatcher(models) as stage:
+        stage.cast.engines["c"].lose("killed by SIGKILL")
+        kept = await _answered(stage, steps("a", "b", "c", confidence=0.9), "kept")
+        assert (await stage.dispatcher.feedback.rate("", kept, 0.0)).vote == "single:a"
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_a_vote_that_lost_a_member_is_not_blamed(whole: bool) -> None:
+    both = (WeightedModel("a"), WeightedModel("b"))
+    asked = AnswersPlan(both) if whole else Plan(both)
+    async with running_dispatcher({"a": SURE, "b": SURE}) as stage:
+        stage.cast.engines["b"].lose("killed by SIGKILL")
+        rated = await stage.dispatcher.feedback.rate("", await _answered(stage, asked, "x"), 0.0)
+        assert (rated.vote, rated.before, rated.after) == ("", None, None)
+        assert not stage.recorder.ratings.of("")
+
+
+async def test_a_rating_counts_as_a_request_and_the_same_one_is_not_written_again() -> None:
+    callers = {"alice": CallerLimits(requests_per_minute=4)}
+    async with running_dispatcher({"a": SURE}, callers=callers) as stage:
+        await answer(stage, only("a"), request_id="x", key="alice")
+        for _ in range(3):
+            await stage.dispatcher.feedback.rate("alice", "x", 1.0)
+        with pytest.raises(LimitReached, match="requests_per_minute of key alice"):
+            await stage.dispatcher.feedback.rate("alice", "x", 1.0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from([0.0, 0.5, 1.0])), max_size=90))
+def test_after_a_restart_the_same_is_expected(scores: list[tuple[int, float]]) -> None:
+    live = told(scores)
+    rows: dict[int, Rating] = {}
+    for number, (request, score) in enumerate(scores):
+        rows.pop(request, None)
+        rows[request] = Rating(
+            "alice", f"{request}", "single:a", ("a",), "sums", score, float(number)
+        )
+    again = Ratings()
+    again.restore(rows.values())
+    assert again.of("alice") == live.of("alice")
+
+
 async def test_what_is_no_answer_of_the_caller_cannot_be_rated() -> None:
     async with running_dispatcher({"a": SURE}) as stage:
         mine = await _answered(stage, only("a"), "mine")
@@ -106,7 +156,7 @@ async def test_what_is_rated_higher_is_chosen_where_the_choice_is_open() -> None
 async def test_where_ratings_are_switched_off_none_is_taken_and_none_counts() -> None:
     settings = RoutingSettings(exploration=0.0, feedback=False)
     async with running_dispatcher({"a": SURE}, routing=settings) as stage:
-        stage.recorder.ratings.restore([Rating("", "x", "single:a", "", 0.0, 1.0)])
+        stage.recorder.ratings.restore([Rating("", "x", "single:a", ("a",), "", 0.0, 1.0)])
         mine = await _answered(stage, only("a"), "mine")
         with pytest.raises(CannotRun, match=r"feedback in \[routing\]"):
             await stage.dispatcher.feedback.rate("", mine, 1.0)
@@ -120,7 +170,9 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_VOTES", 2)
     known = Ratings()
     for key in ("alice", "bob", "carol"):
-        known.restore(Rating(key, f"{n}", f"single:{n}", "", 1.0, float(n)) for n in range(5))
+        known.restore(
+            Rating(key, f"{n}", f"single:{n}", (f"{n}",), "", 1.0, float(n)) for n in range(5)
+        )
     assert not known.of("alice")
     assert list(known.of("carol")) == [("single:3", ""), ("single:4", "")]
     assert known.find("carol", "2").vote == "single:2"

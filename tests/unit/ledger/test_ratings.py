@@ -11,7 +11,7 @@ from quorate.ledger.ratings import Rating
 
 
 def rating(request_id: str, at: float, score: float = 1.0, key: str = "alice") -> Rating:
-    return Rating(key, request_id, "single:a", "sums", score, at)
+    return Rating(key, request_id, "single:a", ("a", "b+c"), "sums", score, at)
 
 
 async def test_the_last_rating_of_an_answer_is_kept_by_key_and_read_again(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ def print_rated(rated: inference_pb2.RateResponse, *, as_json: bool) -> None:
 
 def _words(rated: inference_pb2.RateResponse) -> str:
     if not rated.HasField("quality"):
-        return "noted; of remotes nothing is expected but what the configuration says"
+        return "noted; it moves nothing, since a remote answered or a member was lost meanwhile"
     task = f" on {one_line(rated.task)}" if rated.task else ""
     return (
         f"{one_line(rated.vote)}{task}: expected to be right in {100 * rated.quality:.1f} % "

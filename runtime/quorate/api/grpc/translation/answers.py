@@ -86,6 +86,7 @@ def fill_outcome(target: inference_pb2.Outcome, outcome: Outcome) -> None:
             bits_per_byte=answer.bits_per_byte,
             problem=answer.problem,
             ended=answer.ended,
+            lost=answer.lost,
         )
     for group in outcome.groups:
         target.groups.add(reading=group.reading, answers=group.answers, weight=group.weight)
