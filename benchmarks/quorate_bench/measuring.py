@@ -13,6 +13,7 @@ from quorate.errors import QuorateError
 from quorate.v1 import inference_pb2
 from quorate_bench.cases import Case
 from quorate_bench.noise import Load
+from quorate_bench.sweep import is_one_vote, temperature
 
 TIERS = ("measured", "estimated", "unavailable")
 """How an energy is known, from the best to the worst."""
@@ -137,7 +138,7 @@ def measurement(
 async def timed_answer(
     client: Client, prompt: str, options: Mapping[str, Any], tokens: int
 ) -> Timed:
-    """Reads one greedy answer to its end.
+    """Reads one answer to its end, greedy unless it is one of several samples.
 
     Raises:
         Disturbed: See ``measure``.
@@ -147,7 +148,12 @@ async def timed_answer(
     moments: list[float] = []
     finished: inference_pb2.Finished | None = None
     async for event in client.generate(
-        prompt, temperature=0.0, max_tokens=tokens, timeout=_ANSWER_SECONDS, **options
+        prompt,
+        temperature=temperature(options),
+        seed=0,
+        max_tokens=tokens,
+        timeout=_ANSWER_SECONDS,
+        **options,
     ):
         if event.notice.kind in _BROKEN:
             raise Disturbed(event.notice.message)
@@ -164,7 +170,7 @@ async def timed_answer(
     joules, tier = _energy(usage)
     found = timed(began, moments, usage.prompt_tokens)
     # Once it is settled it comes at once, in as many messages as it has.
-    withheld = "stages" in options and not options.get("stream_early")
+    withheld = not is_one_vote(options) and not options.get("stream_early")
     return replace(
         found,
         gaps_ms=_shares(moments, began) if withheld else found.gaps_ms,

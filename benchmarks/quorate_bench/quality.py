@@ -11,7 +11,7 @@ from quorate.calibration.dataset import read_dataset
 from quorate.calibration.grading import is_right
 from quorate.client import Client, ServiceError
 from quorate.files import read_file
-from quorate_bench.sweep import BenchPlan, Quality
+from quorate_bench.sweep import BenchPlan, Quality, temperature
 from quorate_bench.texts import BITS_TEXT
 
 _LONGEST_TEXT = 1 << 20
@@ -23,7 +23,7 @@ async def measure_quality(
 ) -> dict[str, Any]:
     """Bits per byte and accuracy of a plan; null where one has none, with the reason.
 
-    A cascade gives no distribution of its own, and its text is that of one of its stages.
+    What keeps one of several answers gives no distribution of its own.
 
     Args:
         client: Of the server.
@@ -37,7 +37,7 @@ async def measure_quality(
         "problem": "",
     }  # fmt: skip
     try:
-        if "stages" not in plan.options:
+        if plan.is_one_vote:
             found["bits_per_byte"] = await _bits_per_byte(client, plan.options, text)
         if quality.questions:
             right, asked = await _answered(client, plan.options, quality)
@@ -63,7 +63,8 @@ async def _answered(
         text = await client.complete(
             case.prompt or None,
             **asked,
-            temperature=0.0,
+            temperature=temperature(options),
+            seed=0,
             max_tokens=quality.max_tokens,
             timeout=_ANSWER_SECONDS,
             **options,

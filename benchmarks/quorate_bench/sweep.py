@@ -21,9 +21,13 @@ _MOST_TOKENS = 1 << 20
 _CASCADE_CONFIDENCE = 0.5
 _OF_A_SWEEP = ("models", "plans", "axes", "measure", "quality")
 _OF_A_PLAN = (
-    "name", "model", "models", "stages", "rule", "alignment", "weighting", "forgetting",
-    "beam_epsilon", "beam_width", "drafts", "drafts_most", "stream_early",
+    "name", "model", "models", "stages", "answers", "rule", "alignment", "weighting", "forgetting",
+    "beam_epsilon", "beam_width", "gate_leader", "gate_threshold", "gate_share", "drafts",
+    "drafts_most", "stream_early", "samples", "select", "compare",
 )  # fmt: skip
+_LISTS = ("models", "stages", "answers")
+# At temperature 0 all samples of a model are one.
+_TEMPERATURE_OF_SAMPLES = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,11 @@ class BenchPlan:
     options: Mapping[str, Any]
     models: tuple[str, ...]
 
+    @property
+    def is_one_vote(self) -> bool:
+        """Whether it votes on tokens, and so has a distribution of its own."""
+        return is_one_vote(self.options)
+
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
@@ -122,6 +131,16 @@ class Sweep:
                 )
             },
         }  # fmt: skip
+
+
+def is_one_vote(options: Mapping[str, Any]) -> bool:
+    """Whether a plan votes on tokens: one that keeps one of several answers has no distribution."""
+    return not ("stages" in options or "answers" in options)
+
+
+def temperature(options: Mapping[str, Any]) -> float:
+    """The temperature that a plan is measured at."""
+    return _TEMPERATURE_OF_SAMPLES if options.get("samples", 1) > 1 else 0.0
 
 
 def preset(name: str, models: Mapping[str, Path], pairs: Sequence[tuple[str, str]]) -> Sweep:
@@ -211,7 +230,7 @@ def _plan(table: Any, where: str, models: Mapping[str, Path]) -> BenchPlan:
     if not isinstance(name, str) or not name:
         raise SettingsError(f"{where}.name: must be a text that names the plan")
     options = {key: value for key, value in table.items() if key != "name"}
-    for key in ("models", "stages"):
+    for key in _LISTS:
         if not isinstance(options.get(key, []), list | dict):
             raise SettingsError(f"{where}.{key}: must be a list, not {options[key]!r}")
     if "stages" in options:
@@ -227,7 +246,7 @@ def _plan(table: Any, where: str, models: Mapping[str, Path]) -> BenchPlan:
         if model not in models:
             raise SettingsError(f"{where}: names {model!r}, which is not among the models")
     if not named:
-        raise SettingsError(f"{where}: names no model; give model, models or stages")
+        raise SettingsError(f"{where}: names no model; give model, models, stages or answers")
     return BenchPlan(name, MappingProxyType(options), named)
 
 
@@ -240,7 +259,7 @@ def _stage(stage: Any) -> Any:
 
 def _named(options: Mapping[str, Any]) -> tuple[str, ...]:
     found: list[str] = [options["model"]] if "model" in options else []
-    found += list(options.get("models", ()))
+    found += [*options.get("models", ()), *options.get("answers", ())]
     for stage in options.get("stages", ()):
         models = stage[0] if isinstance(stage, tuple) else stage
         found += [models] if isinstance(models, str) else list(models)

@@ -36,6 +36,8 @@ def _profile(name: str, plan: dict[str, Any], one: Advice) -> str:
                 continue
             case "model" | "models":
                 lines.append(f"members = {_members(value)}")
+            case "answers":
+                lines.append(f"answers = {_members(value)}")
             case "stages":
                 lines.append(f"stages = [{', '.join(map(_stage, value))}]")
             case _:

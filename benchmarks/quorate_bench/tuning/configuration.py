@@ -13,7 +13,7 @@ import tomlkit
 from tomlkit.items import AoT, Table
 
 from quorate.errors import CannotRun
-from quorate_bench.sweep import BenchPlan
+from quorate_bench.sweep import BenchPlan, is_one_vote
 from quorate_bench.tuning.variants import QUANTISATION, Key, Variant
 
 # What decides how fast models are. Of the rest some would be in the way, as keys and budgets, and
@@ -73,7 +73,7 @@ class Configuration:
             if name in models
         ]
         named = {name: table for name, table in tables.get(_OF_PROFILES, {}).items()
-                 if "stages" in table and _named(table) <= set(models)}  # fmt: skip
+                 if not is_one_vote(table) and _named(table) <= set(models)}  # fmt: skip
         if named:
             told[_OF_PROFILES] = named
         return tomlkit.dumps(told)
@@ -153,9 +153,9 @@ def server_part(variant: Variant) -> Variant:
 def plan_of_profile(name: str, table: Mapping[str, Any]) -> BenchPlan:
     """How a client asks for a profile, so that its options can be varied from request to request.
 
-    A cascade is asked for by its name.
+    What keeps one of several answers is asked for by its name.
     """
-    if "stages" in table:
+    if not is_one_vote(table):
         return BenchPlan(name, {"profile": name}, tuple(sorted(_named(table))))
     options = {key: value for key, value in table.items() if key not in ("members", "on_failure")}
     members = dict(_weighted(one) for one in table["members"])
@@ -180,9 +180,10 @@ def _weighted(member: Any) -> tuple[str, float | None]:
 
 
 def _named(table: Mapping[str, Any]) -> set[str]:
-    """Models of a profile or cascade."""
+    """Models of a profile."""
     votes = table.get("stages", [table])
-    return {_weighted(one)[0] for vote in votes for one in vote["members"]}
+    key = "answers" if "answers" in table else "members"
+    return {_weighted(one)[0] for vote in votes for one in vote[key]}
 
 
 def _set(container: Any, place: tuple[str | int, ...], value: Any) -> None:

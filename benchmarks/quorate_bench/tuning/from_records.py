@@ -20,6 +20,7 @@ from quorate_bench.records import Records
 from quorate_bench.report.advice import advice
 from quorate_bench.report.profiles import profiles_toml
 from quorate_bench.summary import base_cases, summaries, token_ms
+from quorate_bench.sweep import is_one_vote
 from quorate_bench.tuning.configuration import Configuration, plan_of_profile
 from quorate_bench.tuning.racing import MARGIN
 from quorate_bench.tuning.variants import QUANTISATION, Key, Variant
@@ -138,7 +139,7 @@ def _votes(configuration: Configuration | None) -> dict[str, set[str]]:
     return {
         name: set(plan_of_profile(name, table).models)
         for name, table in tables.items()
-        if "stages" not in table
+        if is_one_vote(table)
     }
 
 

@@ -252,5 +252,5 @@ def joules_of(found: Mapping[str, Any], case: Case) -> float:
 
 
 def _scorable(options: Mapping[str, Any]) -> dict[str, Any]:
-    """A cascade, which is asked for by its name, gives no distribution."""
+    """What is asked for by its name keeps one of several answers, and gives no distribution."""
     return {"stages": []} if "profile" in options else dict(options)

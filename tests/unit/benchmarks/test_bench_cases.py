@@ -8,7 +8,15 @@ import pytest
 from quorate_bench.cases import Case, Setting, case_of, cases_of
 from quorate_bench.machine import MachineFacts
 from quorate_bench.planning import ModelFacts, planned
-from quorate_bench.sweep import Axes, Measure, Sweep, models_of, preset, sweep_of
+from quorate_bench.sweep import (
+    Axes,
+    Measure,
+    Sweep,
+    models_of,
+    preset,
+    sweep_of,
+    temperature,
+)
 
 from quorate.errors import SettingsError
 
@@ -50,6 +58,18 @@ def test_a_case_comes_back_from_what_records_have_of_it() -> None:
     assert case_of(case.told()) == case
 
 
+def test_whole_answers_are_no_vote_on_tokens_and_samples_are_drawn() -> None:
+    tables = {"plans": [
+        {"name": "agreed", "answers": ["large", "small"], "compare": "numeric"},
+        {"name": "sampled", "answers": ["small"], "samples": 5},
+        {"name": "gated", "models": ["large", "small"], "weighting": "gated", "gate_share": 0.1},
+    ]}  # fmt: skip
+    agreed, sampled, gated = sweep_of("mine", tables, MODELS).plans
+    assert agreed.models == ("large", "small")
+    assert [one.is_one_vote for one in (agreed, sampled, gated)] == [False, False, True]
+    assert [temperature(one.options) for one in (agreed, sampled, gated)] == [0.0, 0.7, 0.0]
+
+
 def test_presets_have_every_model_alone_and_every_pair_as_vote_with_and_without_drafts() -> None:
     found = preset("quick", MODELS, [("large", "small")])
     assert [plan.name for plan in found.plans] == [
@@ -74,6 +94,8 @@ def test_presets_have_every_model_alone_and_every_pair_as_vote_with_and_without_
         ({"plans": 3}, "plans: must be a list"),
         ({"plans": [{"name": "x", "models": 3}]}, "models: must be a list, not 3"),
         ({"plans": [{"name": "x", "stages": [7, "small"]}]}, "plans"),
+        ({"plans": [{"name": "x", "answers": ["tiny"]}]}, r"plans\[0\]: names 'tiny'"),
+        ({"plans": [{"name": "x", "models": ["small"], "samples": 3}]}, r"plans\[0\]: .*samples"),
     ],
 )
 def test_a_sweep_that_is_wrong_is_refused_with_its_place(tables: dict, complaint: str) -> None:

@@ -23,6 +23,7 @@ from quorate_bench.report.profiles import profiles_toml
 from quorate_bench.report.roofline import bounds
 from quorate_bench.summary import base_cases, left_out, noise_of, summaries
 
+from quorate.request import AnswersPlan, Comparison
 from quorate.settings import parse_settings
 from support.bench_records import records_of_a_run, records_of_growth, records_of_peers
 
@@ -88,6 +89,18 @@ def test_profiles_of_every_kind_of_plan_are_a_configuration_that_is_accepted() -
     settings = parse_settings({"models": models, **written}, Path.cwd())
     assert set(settings.profiles) == {"large", "small", "large-small", "weighted", "large-small-2"}
     assert [m.weight for m in settings.profiles["weighted"].members] == [0.7, 0.3]
+
+
+def test_a_vote_of_whole_answers_is_a_profile_that_is_accepted() -> None:
+    records = records_of_a_run()
+    plans = records.run["sweep"]["plans"]
+    answers = {"name": "weighted", "answers": ["large", "small"], "compare": "numeric"}
+    plans[:] = [answers if one["name"] == "weighted" else one for one in plans]
+    every = [Advice(1.0, one, "so") for one in base_cases(summaries(records))]
+    models = [{"id": name, "engine": "scripted"} for name in ("large", "small")]
+    tables = {"models": models, **tomllib.loads(profiles_toml(records, every))}
+    written = parse_settings(tables, Path.cwd()).profiles["weighted"]
+    assert isinstance(written, AnswersPlan) and written.compare is Comparison.NUMERIC
 
 
 def test_a_vote_is_bounded_by_the_weights_of_all_members_and_a_cascade_is_not_judged() -> None:

@@ -188,6 +188,10 @@ def test_options_of_a_plan_need_no_other_server_and_come_with_the_request() -> N
         ({"members": ["a", "b"], "on_failure": "auto", "weighting": "bayesian"},
          {"models": {"a": None, "b": None}, "weighting": "bayesian"}, ("a", "b")),
         ({"stages": [{"members": ["b"]}, {"members": ["a"]}]}, {"profile": "p"}, ("a", "b")),
+        ({"answers": ["b", {"model": "a", "weight": 2}]}, {"profile": "p"}, ("a", "b")),
+        ({"members": ["a", "b"], "weighting": "gated", "gate_leader": "a", "gate_share": 0.1},
+         {"models": {"a": None, "b": None}, "weighting": "gated", "gate_leader": "a",
+          "gate_share": 0.1}, ("a", "b")),
     ],
 )  # fmt: skip
 def test_a_profile_is_asked_for_as_a_client_would(
