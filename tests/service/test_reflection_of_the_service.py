@@ -41,7 +41,7 @@ async def test_reflection_shows_the_proto_file_of_a_service(service: Service) ->
     ]
     assert files[0].name == "quorate/v1/inference.proto"
     methods = [method.name for method in files[0].service[0].method]
-    assert methods == ["Generate", "Score", "Explain"]
+    assert methods == ["Generate", "Score", "Explain", "Rate"]
 
 
 async def test_reflection_and_channelz_can_be_turned_off() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from quorate.calibration.logistic import Matrix, smoothed
@@ -22,20 +24,36 @@ def fit_isotonic(scores: Matrix, right: Matrix) -> tuple[tuple[float, float], ..
         Scores and shares, both rising; the share stays what it is beyond either end.
     """
     known, place = np.unique(scores, return_inverse=True)
-    targets = smoothed(right)
-    counts = np.bincount(place).astype(np.float64)
-    # Steps so far: cases, sum of their targets, sum of their scores.
-    steps: list[tuple[float, float, float]] = []
-    sums = np.bincount(place, targets)
-    for count, total, score in zip(counts, sums, known, strict=True):
-        step = (float(count), float(total), float(score * count))
-        while steps and not _rises(steps[-1], step):
-            last = steps.pop()
-            step = (last[0] + step[0], last[1] + step[1], last[2] + step[2])
+    # Counts are whole numbers, so that what is equal is pooled whatever rounding says.
+    cases = np.bincount(place).tolist()
+    rights = np.bincount(place, right).astype(int).tolist()
+    steps: list[_Step] = []
+    for count, good, score in zip(cases, rights, known.tolist(), strict=True):
+        step = _Step(count, good, score, score)
+        while steps and steps[-1].right * step.cases >= step.right * steps[-1].cases:
+            step = steps.pop().with_next(step)
         steps.append(step)
-    return tuple((score / count, total / count) for count, total, score in steps)
+    highest, lowest = smoothed(right).max(), smoothed(right).min()
+    if right.min() == right.max():
+        # All answers were right, or all wrong: there is one target, and one step.
+        lowest = highest
+    return tuple(
+        (step.middle, float(lowest + (highest - lowest) * step.right / step.cases))
+        for step in steps
+    )
 
 
-def _rises(last: tuple[float, float, float], step: tuple[float, float, float]) -> bool:
-    """Whether the share rises from one step to the next, and the score as far as floats tell."""
-    return last[1] * step[0] < step[1] * last[0] and last[2] / last[0] < step[2] / step[0]
+class _Step(NamedTuple):
+    """Scores that are told one share: how many cases, how many of them right, first and last."""
+
+    cases: int
+    right: int
+    first: float
+    last: float
+
+    @property
+    def middle(self) -> float:
+        return self.first + (self.last - self.first) / 2
+
+    def with_next(self, step: _Step) -> _Step:
+        return _Step(self.cases + step.cases, self.right + step.right, self.first, step.last)

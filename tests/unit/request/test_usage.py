@@ -19,7 +19,7 @@ def test_the_prompt_counts_once_in_the_first_members_tokens() -> None:
 
 def test_an_answer_counts_once_however_many_members_voted() -> None:
     usage = total_usage([FIRST, SECOND], 5, 12.5, 100.0)
-    assert usage == Usage(7, 5, 12.5, 100.0, (FIRST, SECOND))
+    assert usage == Usage(7, 5, 12.5, 100.0, (FIRST, SECOND), cached_prompt_tokens=3)
 
 
 def test_an_answer_without_a_token_has_no_time_to_it() -> None:
