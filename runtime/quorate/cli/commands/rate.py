@@ -20,7 +20,10 @@ def rate(
     request_id: Annotated[
         str, typer.Argument(metavar="REQUEST", help="Id of a request that was answered.")
     ],
-    score: Annotated[float, typer.Argument(metavar="SCORE", help="From 0, useless, to 1, right.")],
+    score: Annotated[
+        float,
+        typer.Argument(min=0.0, max=1.0, metavar="SCORE", help="From 0, useless, to 1, right."),
+    ],
     as_json: JsonLines = False,
     target: ServerTarget,
 ) -> None:
