@@ -19,7 +19,7 @@ from typing import Any, cast
 from figures import Figure, figure
 from processes import configuration, model_table, server
 
-from quorate.calibration.answers import Answer, AnswerFile
+from quorate.calibration.answers import TEMPERATURE_OF_SAMPLES, Answer, AnswerFile
 from quorate.calibration.dataset import read_dataset
 from quorate.calibration.grading import Case, Match, is_right
 from quorate.calibration.intervals import compare, difference_interval
@@ -30,7 +30,7 @@ TASKS = ("arc_easy", "arc_challenge", "openbookqa", "boolq", "gsm8k")
 _MAX_TOKENS = {Match.CHOICE: 16, Match.NUMERIC: 320}
 _SAMPLES = 5
 _SESSIONS, _CONTEXT = 16, 2048
-_WARM = {"temperature": 0.7, "seed": 1}
+_WARM = {"temperature": TEMPERATURE_OF_SAMPLES, "seed": 1}
 _POINT = 100.0
 
 

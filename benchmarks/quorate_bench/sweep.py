@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from quorate.calibration.answers import TEMPERATURE_OF_SAMPLES
 from quorate.client.requests import generate_request
 from quorate.errors import InvalidRequest, SettingsError
 from quorate.files import read_file
@@ -26,8 +27,6 @@ _OF_A_PLAN = (
     "drafts_most", "stream_early", "samples", "select", "compare",
 )  # fmt: skip
 _LISTS = ("models", "stages", "answers")
-# At temperature 0 all samples of a model are one.
-_TEMPERATURE_OF_SAMPLES = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ def is_one_vote(options: Mapping[str, Any]) -> bool:
 
 def temperature(options: Mapping[str, Any]) -> float:
     """The temperature that a plan is measured at."""
-    return _TEMPERATURE_OF_SAMPLES if options.get("samples", 1) > 1 else 0.0
+    return TEMPERATURE_OF_SAMPLES if options.get("samples", 1) > 1 else 0.0
 
 
 def preset(name: str, models: Mapping[str, Path], pairs: Sequence[tuple[str, str]]) -> Sweep:

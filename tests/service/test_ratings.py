@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from quorate.app.service import Service
 from quorate.client import Client, ServiceError
 from quorate.ledger.ratings import Rating
 from support.http_door import HI, door, post, raw
@@ -68,6 +69,7 @@ async def test_over_grpc_what_is_no_rating_is_refused(tmp_path: Path) -> None:
             await client.rate("mine", 1.0)
 
 
-async def _kept(service: object) -> list[Rating]:
-    ledger = service.dispatcher.recorder.ledger  # type: ignore[attr-defined]
+async def _kept(service: Service) -> list[Rating]:
+    ledger = service.dispatcher.recorder.ledger
+    assert ledger is not None
     return list(await ledger.ratings())

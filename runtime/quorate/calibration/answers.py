@@ -14,6 +14,9 @@ from quorate.files import refuse_no_file
 from quorate.request import Plan
 from quorate.routing.confidence import Signals
 
+TEMPERATURE_OF_SAMPLES = 0.7
+"""At which several answers of one model are drawn: at 0 all of them would be one."""
+
 _FORMAT = 1
 
 

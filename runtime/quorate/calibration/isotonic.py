@@ -33,10 +33,8 @@ def fit_isotonic(scores: Matrix, right: Matrix) -> tuple[tuple[float, float], ..
         while steps and steps[-1].right * step.cases >= step.right * steps[-1].cases:
             step = steps.pop().with_next(step)
         steps.append(step)
-    highest, lowest = smoothed(right).max(), smoothed(right).min()
-    if right.min() == right.max():
-        # All answers were right, or all wrong: there is one target, and one step.
-        lowest = highest
+    targets = smoothed(right)
+    lowest, highest = targets.min(), targets.max()
     return tuple(
         (step.middle, float(lowest + (highest - lowest) * step.right / step.cases))
         for step in steps

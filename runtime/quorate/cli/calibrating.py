@@ -8,7 +8,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from quorate.calibration.answers import Answer, AnswerFile, CalibratedPlan, answer_key
+from quorate.calibration.answers import (
+    TEMPERATURE_OF_SAMPLES,
+    Answer,
+    AnswerFile,
+    CalibratedPlan,
+    answer_key,
+)
 from quorate.calibration.grading import Case
 from quorate.cli.messages import answers_of, energy_tier, plan_of, token_of, total_energy
 from quorate.cli.views.progress import Progress
@@ -36,7 +42,6 @@ from quorate.v1 import inference_pb2, models_pb2, plan_pb2
 
 _PROFILE = "profile:"
 _ANY_PROMPT = "."
-_TEMPERATURE_OF_SAMPLES = 0.7
 _MAX_TRIES = 5
 _MAX_WAIT_SECONDS = 60.0
 _BROKEN = (inference_pb2.NOTICE_KIND_MEMBER_DROPPED, inference_pb2.NOTICE_KIND_FELL_BACK)
@@ -256,7 +261,7 @@ async def _patiently(client: Client, case: Case, plan: AskedPlan, max_tokens: in
 async def _ask(client: Client, case: Case, plan: AskedPlan, max_tokens: int) -> Answer:
     reader = SignalReader(ResponseOptions(), _prompt(case).size_bytes)
     options = GenerateOptions(
-        temperature=_TEMPERATURE_OF_SAMPLES if plan.sampled else 0.0,
+        temperature=TEMPERATURE_OF_SAMPLES if plan.sampled else 0.0,
         seed=0,
         max_tokens=max_tokens,
         top_logprobs=reader.needed.top_logprobs,

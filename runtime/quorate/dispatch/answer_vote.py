@@ -111,11 +111,6 @@ class AnswerVote:
         assert decided is not None
         return decided
 
-    @property
-    def _patience(self) -> Waits:
-        """When a model is waited for that nobody else answers without."""
-        return Waits.ONCE_BEGUN if self.attempt.replaceable else Waits.ALWAYS
-
     def _streams(self, index: int) -> bool:
         """Whether a voter's answer is streamed as it is made."""
         return index == 0 and streams_early(self.request, self.attempt.decision)
@@ -149,7 +144,7 @@ class AnswerVote:
         came: asyncio.Queue[tuple[int, Part | None]] = asyncio.Queue(maxsize=1)
         # Nobody else could answer while the one model is away.
         alone = len({voter.model for voter in voters}) == 1
-        waits = self._patience if alone else Waits.NEVER
+        waits = self.attempt.patience if alone else Waits.NEVER
         aside = self.attempt.aside
         if len(voters) > 1:
             # The request has one place, which others may not be let into once for each voter.
@@ -181,17 +176,12 @@ class AnswerVote:
             voter.failure, voter.ended = error, False
             if isinstance(error, Unavailable) and voter.decision.on_failure is FailurePolicy.FAIL:
                 voter.fatal = error
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # Nobody asked for it: whoever waits for this answer would do so for ever.
-            voter.fatal = error
-        except Exception as error:
+        except (asyncio.CancelledError, Exception) as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 # Nobody waits for it any more.
                 raise
+            # Also where nobody cancelled it: whoever waits for this answer would do so for ever.
             voter.fatal = error
         await came.put((index, None))
 

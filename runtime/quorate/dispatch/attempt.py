@@ -14,6 +14,7 @@ from quorate.dispatch.activity import ActivitySpan
 from quorate.dispatch.stopwatch import Stopwatch
 from quorate.ensemble.drafts.costs import KnownCosts
 from quorate.ensemble.ensemble import Ensemble, at_once
+from quorate.ensemble.losses import Waits
 from quorate.ledger.budgets import Hold
 from quorate.ledger.charges import Reservation
 from quorate.ledger.prices import Price
@@ -205,6 +206,11 @@ class Attempt:
         self.notices[part.kind] += 1
         if part.kind is NoticeKind.ESCALATED:
             self.generated_tokens = 0
+
+    @property
+    def patience(self) -> Waits:
+        """When a model is waited for that nobody else of its plan answers without."""
+        return Waits.ONCE_BEGUN if self.replaceable else Waits.ALWAYS
 
     @property
     def computed_tokens(self) -> int:

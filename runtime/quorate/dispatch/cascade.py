@@ -83,6 +83,10 @@ class Cascade:
         """
         return once_begun(self._stages())
 
+    @property
+    def _early(self) -> bool:
+        return streams_early(self.request, self.attempt.decision)
+
     async def _stages(self) -> AsyncGenerator[Part, None]:
         """Runs stage after stage; each one that has sessions begins anew."""
         route = self.attempt.decision.route
@@ -95,11 +99,7 @@ class Cascade:
                     yield part
             if not held.problem and held.confidence >= stage.confidence:
                 self.attempt.given_by = stage.decision
-                for part in (
-                    held.parts[-1:]
-                    if streams_early(self.request, self.attempt.decision)
-                    else held.parts
-                ):
+                for part in held.parts[-1:] if self._early else held.parts:
                     yield part
                 return
             if not held.problem and (kept is None or held.confidence >= kept.confidence):
@@ -119,9 +119,7 @@ class Cascade:
                         yield part
                         continue
                     shown = held.take(part)
-                    if streams_early(self.request, self.attempt.decision) and not isinstance(
-                        part, FinishReason
-                    ):
+                    if self._early and not isinstance(part, FinishReason):
                         yield shown
         except STAGE_FAILURES as error:
             held.problem = error.message
@@ -132,8 +130,7 @@ class Cascade:
         stage = self.attempt.decision.route.stages[-1]
         answered = False
         # An answer that is there already is worth more than one that has to be waited for.
-        patient = kept is None and not self.attempt.replaceable
-        waits = Waits.ALWAYS if patient else Waits.ONCE_BEGUN
+        waits = self.attempt.patience if kept is None else Waits.ONCE_BEGUN
         run = self._run(stage.decision, self.request.response, waits)
         try:
             async with aclosing(run) as parts:

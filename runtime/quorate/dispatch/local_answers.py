@@ -8,7 +8,6 @@ from quorate.dispatch.answer_vote import AnswerVote
 from quorate.dispatch.answers import Part, run_vote
 from quorate.dispatch.attempt import Attempt
 from quorate.dispatch.cascade import Cascade
-from quorate.ensemble.losses import Waits
 from quorate.fleet.fleet import Fleet
 from quorate.request import PlanKind, Request
 from quorate.routing.confidence import ConfidenceTable
@@ -34,5 +33,5 @@ def local_answer(
         request.response,
         attempt,
         max_tokens,
-        waits=Waits.ONCE_BEGUN if attempt.replaceable else Waits.ALWAYS,
+        waits=attempt.patience,
     )

@@ -44,13 +44,13 @@ class RatedAnswer:
 
 @dataclass(slots=True)
 class _OfKey:
-    """What is known of one key; scores are by request, the latest last."""
+    """What is known of one key; scores are by request, the latest last, and tallies of them."""
 
     answers: OrderedDict[str, RatedAnswer] = field(default_factory=OrderedDict)
     scores: OrderedDict[tuple[str, str], OrderedDict[str, float]] = field(
         default_factory=OrderedDict
     )
-    tallies: Mapping[tuple[str, str], Tally] = field(default_factory=dict)
+    tallies: Mapping[tuple[str, str], Tally] | None = None
 
     def score(self, request_id: str) -> float | None:
         """What was said of an answer."""
@@ -112,10 +112,7 @@ class Ratings:
             scores[request_id] = score
             if len(scores) > MOST_RATINGS:
                 scores.popitem(last=False)
-        known.tallies = {
-            place: Tally(sum(scores.values()), float(len(scores)))
-            for place, scores in known.scores.items()
-        }
+        known.tallies = None
 
     def restore(self, ratings: Iterable[Rating]) -> None:
         """Takes up what was said before, the oldest first."""
@@ -126,7 +123,15 @@ class Ratings:
     def of(self, key: str) -> Mapping[tuple[str, str], Tally]:
         """What the caller said of votes, by their keys and tasks."""
         known = self._keys.get(key)
-        return {} if known is None else known.tallies
+        if known is None:
+            return {}
+        if known.tallies is None:
+            # Asked for with every request, while ratings are few, but for those of a restart.
+            known.tallies = {
+                place: Tally(sum(scores.values()), float(len(scores)))
+                for place, scores in known.scores.items()
+            }
+        return known.tallies
 
     def _remember(self, key: str, request_id: str, answer: RatedAnswer) -> None:
         known = _latest(self._keys, key, _OfKey, _MOST_KEYS)

@@ -9,7 +9,6 @@ from quorate.errors import InvalidRequest, refuse_all
 from quorate.request import SamplingOptions
 
 SEED_BITS = 53
-
 """Readers of JSON keep numbers as 64-bit floats, and would round larger seeds without a word."""
 
 # 2^53 divided by the golden ratio, and odd: multiples of it are far from each other.
